@@ -1,0 +1,21 @@
+import { swcOptions } from './test/support/swc-options.mjs';
+
+// One leg, in CommonJS, without a Node flag. Specs stay valid in ESM too (imports from '@jest/globals', no hoisted
+// jest.mock), so that a second leg with --experimental-vm-modules needs only extensionsToTreatAsEsm here.
+/** @type {import('jest').Config} */
+export default {
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/', '<rootDir>/test/chaos/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  transform: { '^.+\\.(ts|mjs|js)$': ['@swc/jest', swcOptions] },
+  // Nest 12 ships ES modules only, which Jest cannot require below Node 24.9.
+  transformIgnorePatterns: ['/node_modules/(?!@nestjs/)'],
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^nestjs-durable$': '<rootDir>/src/index.ts',
+  },
+  globalSetup: '<rootDir>/test/support/global-setup.mjs',
+  globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
+  testTimeout: 30_000,
+};

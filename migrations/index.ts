@@ -1,0 +1,23 @@
+import { Initial1763600000000 } from './1763600000000-initial.js';
+import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
+
+export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
+export type { DurableMigration } from './migration.js';
+
+/**
+ * All migrations, oldest first: TypeORM migration classes, for applications that run them themselves.
+ *
+ * They create what they need in the DataSource's `schema` (`durable` when it has none) and note what they did in `workflow_migrations` there.
+ */
+export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
+
+/**
+ * The SQL of all migrations, for teams that review and run DDL by hand.
+ *
+ * @param options.schema the schema to create the tables in. Default `durable`
+ * @example writeFileSync('durable.sql', migrationSql());
+ */
+export function migrationSql(options: { schema?: string } = {}): string {
+  const schema = quoteIdentifier(options.schema ?? DEFAULT_SCHEMA);
+  return durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(schema)}\n`).join('\n');
+}

@@ -1,0 +1,28 @@
+/**
+ * The database's clock, read in this process: what the server said last plus what a monotonic clock has counted since. The
+ * clocks of the machines do not matter, and a step of the local wall clock does no harm.
+ */
+export class DatabaseClock {
+  private offset = Date.now() - performance.now();
+  private uncertainty = Number.POSITIVE_INFINITY;
+  private syncedAt = Number.NEGATIVE_INFINITY;
+
+  /** Milliseconds since the epoch. */
+  now(): number {
+    return this.offset + performance.now();
+  }
+
+  /**
+   * Learns from an answer that said `serverNow`, asked for at `sentAt` and read now (both of performance.now()). The server read its clock
+   * somewhere between: the shorter the round trip, the better the reading; an older reading loses its worth as clocks drift.
+   */
+  sync(serverNow: number, sentAt: number): void {
+    const receivedAt = performance.now();
+    const uncertainty = receivedAt - sentAt;
+    const aged = this.uncertainty + (receivedAt - this.syncedAt) / 1_000;
+    if (uncertainty > aged) return;
+    this.offset = serverNow - sentAt;
+    this.uncertainty = uncertainty;
+    this.syncedAt = receivedAt;
+  }
+}

@@ -1,0 +1,49 @@
+import ms from 'ms';
+
+import { InvalidInputError } from './errors/input-errors.js';
+
+/**
+ * A span of time: milliseconds, or text such as `'250ms'`, `'30s'`, `'5 minutes'`, `'2 days'`.
+ *
+ * The text is parsed by `ms`; `m` means minutes, and months are not a unit.
+ */
+export type Duration = number | string;
+
+/** The longest span that is accepted: a hundred years. Longer ones are mistakes, and PostgreSQL's timestamps end. */
+export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
+
+/**
+ * Milliseconds of a duration.
+ *
+ * @param argument how the caller names it, for the error
+ * @throws InvalidInputError when it is not a duration, negative, not finite, or longer than a hundred years
+ */
+export function toMilliseconds(duration: Duration, argument: string): number {
+  const value = typeof duration === 'string' ? parse(duration) : duration;
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    throw new InvalidInputError(argument, `must be a duration such as '30s', '2 days' or milliseconds, not ${show(duration)}`);
+  }
+  if (value < 0 || value > MAX_DURATION_MS) throw new InvalidInputError(argument, `must be from 0 to a hundred years, not ${show(duration)}`);
+  return Math.round(value);
+}
+
+function parse(text: string): number | undefined {
+  if (text.length === 0 || text.length > 100) return undefined;
+  return ms(text as ms.StringValue);
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : String(value);
+}
+
+/**
+ * Milliseconds since the epoch of a Date that a caller gave.
+ *
+ * @throws InvalidInputError when it is not a Date, not a valid one, or further off than a hundred years
+ */
+export function toTimestamp(date: Date, argument: string): number {
+  const value = date instanceof Date ? date.getTime() : Number.NaN;
+  if (!Number.isFinite(value)) throw new InvalidInputError(argument, 'must be a valid Date');
+  if (Math.abs(value - Date.now()) > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years of now');
+  return value;
+}

@@ -1,0 +1,15 @@
+export { WorkflowError } from './workflow-error.js';
+export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepTimeoutError } from './step-errors.js';
+export {
+  NonDeterminismError,
+  ResultTimeoutError,
+  RunAlreadyExistsError,
+  RunEndedError,
+  RunNotCommittedError,
+  RunNotFoundError,
+  WorkerLostError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+} from './run-errors.js';
+export { InvalidInputError, PayloadTooLargeError, SerializationError, WorkflowNotFoundError } from './input-errors.js';
+export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';

@@ -1,0 +1,55 @@
+import { WorkflowError } from './workflow-error.js';
+
+/** An argument or option is not what it must be. Nothing was written. */
+export class InvalidInputError extends WorkflowError {
+  static override readonly errorName: string = 'InvalidInputError';
+  readonly code = 'INVALID_INPUT';
+
+  constructor(
+    /** The argument or option, as the caller wrote it: `options.delay`. */
+    readonly argument: string,
+    detail: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${argument} ${detail}`, options);
+  }
+}
+
+/** No registered workflow has that name or class. */
+export class WorkflowNotFoundError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowNotFoundError';
+  readonly code = 'WORKFLOW_NOT_FOUND';
+
+  constructor(readonly workflowName: string) {
+    super(`"${workflowName}" is not a workflow: decorate the class with @Workflow`);
+  }
+}
+
+/** A value cannot be stored. `path` says where in it: `input.items[3].price`. */
+export class SerializationError extends WorkflowError {
+  static override readonly errorName: string = 'SerializationError';
+  readonly code = 'SERIALIZATION';
+
+  constructor(
+    readonly path: string,
+    detail: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${path} cannot be stored: ${detail}`, options);
+  }
+}
+
+/** A value is larger than a payload may be. */
+export class PayloadTooLargeError extends WorkflowError {
+  static override readonly errorName: string = 'PayloadTooLargeError';
+  readonly code = 'PAYLOAD_TOO_LARGE';
+
+  constructor(
+    /** What it was: `input`, or the step's key. */
+    readonly subject: string,
+    readonly bytes: number,
+    readonly maxBytes: number,
+  ) {
+    super(`${subject} has ${bytes} bytes and may have ${maxBytes}. Store it elsewhere and pass a reference`);
+  }
+}

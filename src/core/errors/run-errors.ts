@@ -1,0 +1,120 @@
+import { WorkflowError } from './workflow-error.js';
+
+/** The run ended `failed`. `cause` is what its code threw, as it was stored. */
+export class WorkflowFailedError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowFailedError';
+  readonly code = 'WORKFLOW_FAILED';
+
+  constructor(
+    readonly runId: string,
+    cause: unknown,
+  ) {
+    super(`Run "${runId}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/**
+ * The run was cancelled. Open steps and waits of the run reject with it, and so does `handle.result()` afterwards.
+ */
+export class WorkflowCancelledError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowCancelledError';
+  readonly code = 'WORKFLOW_CANCELLED';
+
+  constructor(
+    readonly runId: string,
+    /** What the one who cancelled gave as the reason. */
+    readonly reason?: string,
+  ) {
+    super(`Run "${runId}" was cancelled${reason === undefined ? '' : `: ${reason}`}`);
+  }
+}
+
+/** The result did not come within the time that the caller was willing to wait. The run goes on. */
+export class ResultTimeoutError extends WorkflowError {
+  static override readonly errorName: string = 'ResultTimeoutError';
+  readonly code = 'RESULT_TIMEOUT';
+
+  constructor(
+    readonly runId: string,
+    /** How long the caller waited, in milliseconds. */
+    readonly timeoutMs: number,
+  ) {
+    super(`Run "${runId}" did not end within ${timeoutMs} ms. It goes on; wait again or look at describe()`);
+  }
+}
+
+/** There is no run of that id. */
+export class RunNotFoundError extends WorkflowError {
+  static override readonly errorName: string = 'RunNotFoundError';
+  readonly code = 'RUN_NOT_FOUND';
+
+  constructor(readonly runId: string) {
+    super(`There is no run "${runId}"`);
+  }
+}
+
+/** The run was started in a transaction of the caller that has not been committed: its result cannot come before that. */
+export class RunNotCommittedError extends WorkflowError {
+  static override readonly errorName: string = 'RunNotCommittedError';
+  readonly code = 'RUN_NOT_COMMITTED';
+
+  constructor(readonly runId: string) {
+    super(`Run "${runId}" was started in a transaction that is still open. Wait for its result after the commit`);
+  }
+}
+
+/** The id is taken: by a run of another workflow, or by any run when the caller asked for `onConflict: 'reject'`. */
+export class RunAlreadyExistsError extends WorkflowError {
+  static override readonly errorName: string = 'RunAlreadyExistsError';
+  readonly code = 'RUN_ALREADY_EXISTS';
+
+  constructor(
+    readonly runId: string,
+    /** The name of the workflow that the existing run belongs to. */
+    readonly workflowName: string,
+  ) {
+    super(`Run "${runId}" exists already, of workflow "${workflowName}"`);
+  }
+}
+
+/**
+ * Today's code does not fit the run's history: it was changed under a run in flight, or `run` is not deterministic.
+ * The run waits for a deployment whose code fits.
+ */
+export class NonDeterminismError extends WorkflowError {
+  static override readonly errorName: string = 'NonDeterminismError';
+  readonly code = 'NON_DETERMINISM';
+
+  constructor(
+    readonly runId: string,
+    /** The step at which code and history part. */
+    readonly stepKey: string,
+    detail: string,
+  ) {
+    super(`Run "${runId}" does not fit its history at step "${stepKey}": ${detail}`);
+  }
+}
+
+/** The process that executed the run died each time while it ran nothing else: the run is given up. */
+export class WorkerLostError extends WorkflowError {
+  static override readonly errorName: string = 'WorkerLostError';
+  readonly code = 'WORKER_LOST';
+
+  constructor(
+    readonly runId: string,
+    /** How many workers were lost while the run was the only one that could have done it. */
+    readonly losses: number,
+  ) {
+    super(`Run "${runId}" took down its worker ${losses} times while executed alone, and is given up`);
+  }
+}
+
+/** The reason of the AbortSignal of steps that were still under way when their run ended. */
+export class RunEndedError extends WorkflowError {
+  static override readonly errorName: string = 'RunEndedError';
+  readonly code = 'RUN_ENDED';
+
+  constructor(readonly runId: string) {
+    super(`Run "${runId}" has ended without this step`);
+  }
+}

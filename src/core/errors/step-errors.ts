@@ -1,0 +1,100 @@
+import type { Duration } from '../duration.js';
+import { WorkflowError } from './workflow-error.js';
+
+/**
+ * Thrown by a step to say that trying again is pointless: the step fails at once, whatever its retry policy.
+ *
+ * @example throw new NonRetryableError('the card is stolen');
+ */
+export class NonRetryableError extends WorkflowError {
+  static override readonly errorName: string = 'NonRetryableError';
+  readonly code = 'NON_RETRYABLE';
+}
+
+/**
+ * Thrown by a step to choose when it is tried again. It counts as an attempt.
+ *
+ * @example throw new RetryableError('rate limited', { retryAfter: '30s' });
+ */
+export class RetryableError extends WorkflowError {
+  static override readonly errorName: string = 'RetryableError';
+  readonly code = 'RETRYABLE';
+  /** How long to wait, as a duration (`'30s'`, milliseconds) or until a Date; the policy's backoff when absent. */
+  readonly retryAfter: Duration | Date | undefined;
+
+  constructor(message: string, options: { retryAfter?: Duration | Date; cause?: unknown } = {}) {
+    super(message, options);
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/**
+ * A step failed for good: its attempts are used up, or it said so itself. `cause` has the original's name, message,
+ * stack and own cause. Catch it in `run` to go on without the step.
+ *
+ * @example
+ * try { await this.charge(order); } catch (error) {
+ *   if (StepFailedError.is(error, CardDeclined)) return this.askForAnotherCard(order);
+ *   throw error;
+ * }
+ */
+export class StepFailedError extends WorkflowError {
+  static override readonly errorName: string = 'StepFailedError';
+  readonly code = 'STEP_FAILED';
+
+  constructor(
+    readonly stepKey: string,
+    /** How many times the body was tried. */
+    readonly attempts: number,
+    cause: unknown,
+  ) {
+    super(`Step "${stepKey}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${messageOf(cause)}`, { cause });
+  }
+
+  /**
+   * Whether `error` is a StepFailedError caused by an error of that class. Stored errors come back without their class, so
+   * the name decides: the original's own name, or that of its constructor.
+   */
+  static is(error: unknown, errorClass: abstract new (...args: never[]) => Error): error is StepFailedError {
+    if (!(error instanceof StepFailedError)) return false;
+    const cause = error.cause;
+    if (cause instanceof errorClass) return true;
+    const wanted = (errorClass as { errorName?: string }).errorName ?? errorClass.name;
+    const name = typeof cause === 'object' && cause !== null ? (cause as Error).name : undefined;
+    return name === wanted;
+  }
+}
+
+/** One attempt of a step took longer than its `timeout`. Retried like any other error. */
+export class StepTimeoutError extends WorkflowError {
+  static override readonly errorName: string = 'StepTimeoutError';
+  readonly code = 'STEP_TIMEOUT';
+
+  constructor(
+    readonly stepKey: string,
+    /** The limit that was exceeded, in milliseconds. */
+    readonly timeoutMs: number,
+  ) {
+    super(`Step "${stepKey}" took longer than ${timeoutMs} ms`);
+  }
+}
+
+/** A durable operation was called inside a step's body, where it cannot be recorded. */
+export class NestedStepError extends WorkflowError {
+  static override readonly errorName: string = 'NestedStepError';
+  readonly code = 'NESTED_STEP';
+
+  constructor(
+    readonly outerStepKey: string,
+    readonly innerStep: string,
+  ) {
+    super(
+      `"${innerStep}" was called inside step "${outerStepKey}". A step's body is recorded as a whole: call "${innerStep}" from run(), ` +
+        'or make it a plain method call.',
+    );
+  }
+}
+
+function messageOf(value: unknown): string {
+  return value instanceof Error ? value.message : String(value);
+}

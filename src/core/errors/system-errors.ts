@@ -1,0 +1,50 @@
+import { WorkflowError } from './workflow-error.js';
+
+/** The module's definition or the application's workflows cannot work; thrown while the application boots. */
+export class WorkflowConfigurationError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowConfigurationError';
+  readonly code = 'CONFIGURATION';
+}
+
+/** The database has no schema, or one of another version, and `autoMigrate` is off. */
+export class SchemaMismatchError extends WorkflowError {
+  static override readonly errorName: string = 'SchemaMismatchError';
+  readonly code = 'SCHEMA_MISMATCH';
+
+  constructor(
+    readonly schema: string,
+    /** The migrations that the database lacks. */
+    readonly missing: readonly string[],
+  ) {
+    super(
+      `Schema "${schema}" lacks ${missing.length === 1 ? 'the migration' : 'the migrations'} ${missing.join(', ')}. ` +
+        'Set autoMigrate: true, or run the SQL of migrationSql() yourself',
+    );
+  }
+}
+
+/** The process is closing (or has closed) and takes no more work. */
+export class ClosedError extends WorkflowError {
+  static override readonly errorName: string = 'ClosedError';
+  readonly code = 'CLOSED';
+
+  constructor() {
+    super('This WorkflowModule is closed');
+  }
+}
+
+/** The database could not be reached for so long that a write was given up. It may be tried again. */
+export class DatabaseUnavailableError extends WorkflowError {
+  static override readonly errorName: string = 'DatabaseUnavailableError';
+  readonly code = 'DATABASE_UNAVAILABLE';
+}
+
+/**
+ * This worker's session is gone: another worker has taken over. Never leaves the package; a fenced worker stops quietly.
+ *
+ * @internal
+ */
+export class FencedError extends WorkflowError {
+  static override readonly errorName: string = 'FencedError';
+  readonly code = 'FENCED';
+}

@@ -1,0 +1,43 @@
+/** Carries the names of an error's classes, so that a second copy of this package (ESM beside CommonJS) recognises it. */
+const LINEAGE = Symbol.for('nestjs-durable.error');
+
+type ErrorClass = Function & { readonly errorName?: string };
+
+function lineageOf(errorClass: ErrorClass): readonly string[] {
+  const names: string[] = [];
+  for (let current: ErrorClass | null = errorClass; current; current = Object.getPrototypeOf(current) as ErrorClass | null) {
+    if (Object.hasOwn(current, 'errorName')) names.push(current.errorName!);
+  }
+  return names;
+}
+
+/**
+ * The base of every error of this package.
+ *
+ * `instanceof` holds across duplicate copies of the package; `code` is stable and meant for programs.
+ *
+ * @example
+ * if (error instanceof WorkflowError && error.code === 'RUN_NOT_FOUND') return null;
+ */
+export abstract class WorkflowError extends Error {
+  static readonly errorName: string = 'WorkflowError';
+
+  /** A stable, upper-case identifier of the kind of error. */
+  abstract readonly code: string;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    const own = new.target as ErrorClass;
+    this.name = Object.hasOwn(own, 'errorName') ? own.errorName! : own.name;
+    Object.defineProperty(this, 'name', { enumerable: false });
+    Object.defineProperty(this, LINEAGE, { value: lineageOf(own), enumerable: false });
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const self = this as unknown as ErrorClass;
+    if (!Object.hasOwn(self, 'errorName')) return Function.prototype[Symbol.hasInstance].call(self, value);
+    if (typeof value !== 'object' || value === null) return false;
+    const lineage = (value as Record<symbol, unknown>)[LINEAGE];
+    return Array.isArray(lineage) && lineage.includes(self.errorName);
+  }
+}

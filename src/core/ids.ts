@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+
+import { monotonicFactory } from 'ulid';
+
+import { InvalidInputError } from './errors/input-errors.js';
+
+const nextUlid = monotonicFactory();
+
+/** A new run id: a ULID, so that ids sort by the time of their making and neighbours share index pages. */
+export function newRunId(): string {
+  return nextUlid();
+}
+
+/** A random 62-bit number as text, for `bigint` columns. */
+export function newNonce(): string {
+  return (randomBytes(8).readBigUInt64BE() >> 2n).toString();
+}
+
+/** The longest id, name, queue, key or tag that is accepted, in characters; index rows must stay far below 2,700 bytes. */
+export const MAX_TEXT_LENGTH = 255;
+
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/**
+ * Checks a short text that ends up in a column of its own: ids, names, queues, tags.
+ *
+ * @param argument how the caller names it, for the error
+ * @throws InvalidInputError when it is not text, empty, too long, or has control characters or lone surrogates
+ */
+export function checkText(value: unknown, argument: string): string {
+  if (typeof value !== 'string') throw new InvalidInputError(argument, `must be a string, not ${value === null ? 'null' : typeof value}`);
+  if (value.length === 0) throw new InvalidInputError(argument, 'must not be empty');
+  if (value.length > MAX_TEXT_LENGTH) {
+    throw new InvalidInputError(argument, `must have at most ${MAX_TEXT_LENGTH} characters, not ${value.length}`);
+  }
+  if (CONTROL.test(value)) throw new InvalidInputError(argument, 'must not contain control characters');
+  if (!value.isWellFormed()) throw new InvalidInputError(argument, 'must be well-formed Unicode');
+  return value;
+}

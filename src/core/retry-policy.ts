@@ -1,0 +1,71 @@
+import { toMilliseconds, type Duration } from './duration.js';
+import { InvalidInputError } from './errors/input-errors.js';
+
+/** How often and when a failed step is tried again. */
+export interface RetryOptions {
+  /** How many times the body is tried in all, the first included. Default 3. */
+  maxAttempts?: number;
+  /** The pause after the first failure. Default `'1s'`. */
+  initialInterval?: Duration;
+  /** Each pause is so many times the one before. Default 2. */
+  backoffCoefficient?: number;
+  /** No pause is longer. Default `'1m'`. */
+  maxInterval?: Duration;
+  /** Shortens each pause by a random part of up to half, so that failures do not come back in step. Default true. */
+  jitter?: boolean;
+  /** Return false to give up at once on that error. */
+  retryIf?: (error: unknown) => boolean;
+}
+
+/** A retry policy whose every value is known. Times are milliseconds. */
+export interface RetryPolicy {
+  readonly maxAttempts: number;
+  readonly initialIntervalMs: number;
+  readonly backoffCoefficient: number;
+  readonly maxIntervalMs: number;
+  readonly jitter: boolean;
+  readonly retryIf: ((error: unknown) => boolean) | undefined;
+}
+
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  maxAttempts: 3,
+  initialIntervalMs: 1_000,
+  backoffCoefficient: 2,
+  maxIntervalMs: 60_000,
+  jitter: true,
+  retryIf: undefined,
+};
+
+/**
+ * The policy that `options` make of `base`.
+ *
+ * @param argument how the caller names the options, for the error
+ * @throws InvalidInputError when a value is not what it must be
+ */
+export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPolicy, argument: string): RetryPolicy {
+  if (options === undefined) return base;
+  if (typeof options !== 'object' || options === null) throw new InvalidInputError(argument, 'must be an object');
+  const { maxAttempts, initialInterval, backoffCoefficient, maxInterval, jitter, retryIf } = options;
+  if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 1_000_000)) {
+    throw new InvalidInputError(`${argument}.maxAttempts`, 'must be a whole number from 1 to 1,000,000');
+  }
+  if (backoffCoefficient !== undefined && !(Number.isFinite(backoffCoefficient) && backoffCoefficient >= 1 && backoffCoefficient <= 1_000)) {
+    throw new InvalidInputError(`${argument}.backoffCoefficient`, 'must be a number from 1 to 1,000');
+  }
+  if (jitter !== undefined && typeof jitter !== 'boolean') throw new InvalidInputError(`${argument}.jitter`, 'must be a boolean');
+  if (retryIf !== undefined && typeof retryIf !== 'function') throw new InvalidInputError(`${argument}.retryIf`, 'must be a function');
+  return {
+    maxAttempts: maxAttempts ?? base.maxAttempts,
+    initialIntervalMs: initialInterval === undefined ? base.initialIntervalMs : toMilliseconds(initialInterval, `${argument}.initialInterval`),
+    backoffCoefficient: backoffCoefficient ?? base.backoffCoefficient,
+    maxIntervalMs: maxInterval === undefined ? base.maxIntervalMs : toMilliseconds(maxInterval, `${argument}.maxInterval`),
+    jitter: jitter ?? base.jitter,
+    retryIf: retryIf ?? base.retryIf,
+  };
+}
+
+/** Milliseconds to wait after the `failed`-th failed attempt (from 1). */
+export function backoffMs(policy: RetryPolicy, failed: number, random: () => number = Math.random): number {
+  const full = Math.min(policy.maxIntervalMs, policy.initialIntervalMs * policy.backoffCoefficient ** (failed - 1));
+  return Math.round(policy.jitter ? full * (1 - random() / 2) : full);
+}

@@ -1,0 +1,49 @@
+/** Where a run is in its life; ARCHITECTURE.md draws who moves it along which edge. */
+export type RunStatus = 'pending' | 'running' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
+
+/** The statuses that a run never leaves (only `retry` leaves `failed`). */
+export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
+
+export const TERMINAL_STATUSES: readonly TerminalStatus[] = ['completed', 'failed', 'cancelled'];
+
+export function isTerminal(status: RunStatus): status is TerminalStatus {
+  return (TERMINAL_STATUSES as readonly RunStatus[]).includes(status);
+}
+
+/** A by-name start knows no version: the first worker that claims the run executes the highest version that it has. */
+export const ANY_VERSION = 0;
+
+/** What a claim names: only runs of a queue, workflow and version that this process serves. */
+export interface DispatchKey {
+  readonly queue: string;
+  readonly name: string;
+  readonly version: number;
+}
+
+/** A run to be created. Payloads are JSON text already; times are milliseconds. */
+export interface NewRun extends DispatchKey {
+  readonly id: string;
+  readonly priority: number;
+  readonly input: string;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Due so many milliseconds after the insert, by the database's clock. */
+  readonly delayMs: number | null;
+  /** Due at that moment, milliseconds since the epoch. */
+  readonly startAt: number | null;
+  /** Tells this start from another with the same id when a commit's answer was lost. */
+  readonly nonce: string;
+  readonly deploymentId: string | null;
+}
+
+/** A run in this process's hands, as the claim (or the start that kept it) found it. */
+export interface OwnedRun extends DispatchKey {
+  readonly id: string;
+  readonly epoch: number;
+  readonly input: string;
+  /** When it was first executed, milliseconds since the epoch by the database's clock. */
+  readonly startedAt: number;
+  readonly wakeCount: number;
+  readonly historyBytes: number;
+  /** Lost with a worker before: executed with no other run beside it. */
+  readonly suspect: boolean;
+}

@@ -1,0 +1,95 @@
+import { SerializationError } from '../errors/index.js';
+import { reviveError } from './error-record.js';
+import { TAG } from './json.js';
+import type { Json, JsonObject } from './json.js';
+import { decodeLeaf } from './leaves.js';
+import { findReferences } from './references.js';
+import { isEscaped, mayHoldEscapes, unescapeString } from './text.js';
+
+/** Rebuilds rich values in a parsed tree. It works in place: plain objects and arrays stay the ones that JSON.parse made. */
+export class Decoder {
+  private readonly references: ReadonlyMap<object, object> | undefined;
+  /** The trees that references point to, with what they have become. Absent where nothing is shared. */
+  private readonly shared: Map<object, { readonly value: unknown } | undefined> | undefined;
+  private readonly hasEscapes: boolean;
+
+  /** @param text what `root` was parsed from: it tells what need not be looked for */
+  constructor(root: Json, text: string) {
+    this.hasEscapes = mayHoldEscapes(text);
+    if (!text.includes('"ref"')) return;
+    this.references = findReferences(root);
+    this.shared = new Map();
+    for (const target of this.references.values()) this.shared.set(target, undefined);
+  }
+
+  /** An arrow function, to be handed on as it is. */
+  readonly value = (json: Json): unknown => {
+    if (typeof json === 'string') return unescapeString(json);
+    if (typeof json !== 'object' || json === null) return json;
+    if (!this.shared?.has(json)) return this.content(json);
+    const done = this.shared.get(json);
+    if (done) return done.value;
+    const value = this.content(json);
+    this.shared.set(json, { value });
+    return value;
+  };
+
+  /** A record as `encodeError` writes it: without a tag. */
+  error(record: JsonObject): Error {
+    return reviveError(record, this.value);
+  }
+
+  private content(json: Json[] | JsonObject): unknown {
+    if (Array.isArray(json)) return this.members(json);
+    const tag = json[TAG];
+    return tag === undefined ? this.object(json) : this.tagged(json, tag);
+  }
+
+  private members(json: Json[]): unknown[] {
+    const result: unknown[] = json;
+    for (let index = 0; index < json.length; index++) result[index] = this.value(json[index]!);
+    return result;
+  }
+
+  private object(json: JsonObject): Record<string, unknown> {
+    const result: Record<string, unknown> = json;
+    for (const key in json) {
+      const member = json[key];
+      if (typeof member !== 'object' && !(this.hasEscapes && typeof member === 'string')) continue;
+      // An own key, `__proto__` included, is written as data. (Somebody may have extended Object.prototype.)
+      if (member !== null && Object.hasOwn(json, key)) result[key] = this.value(member);
+    }
+    return this.hasEscapes ? unescapeKeys(result) : result;
+  }
+
+  private tagged(node: JsonObject, tag: Json): unknown {
+    switch (tag) {
+      case 'undefined':
+        return undefined;
+      case 'object':
+        return this.object(node.value as JsonObject);
+      case 'map':
+        return new Map((node.entries as [Json, Json][]).map(([key, value]) => [this.value(key), this.value(value)]));
+      case 'set':
+        return new Set((node.values as Json[]).map(this.value));
+      case 'error':
+        return this.error(node);
+      case 'ref':
+        return this.value(this.references?.get(node) as JsonObject);
+      default: {
+        const leaf = typeof tag === 'string' ? decodeLeaf(tag, node, text) : undefined;
+        if (leaf !== undefined) return leaf;
+        throw new SerializationError('a stored value', `its tag ${JSON.stringify(tag)} is unknown, perhaps from a newer version`);
+      }
+    }
+  }
+}
+
+function unescapeKeys(object: Record<string, unknown>): Record<string, unknown> {
+  if (!Object.keys(object).some(isEscaped)) return object;
+  return Object.fromEntries(Object.entries(object).map(([key, member]) => [unescapeString(key), member]));
+}
+
+function text(json: Json | undefined): string {
+  return unescapeString(json as string);
+}

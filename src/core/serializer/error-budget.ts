@@ -1,0 +1,68 @@
+import type { Json } from './json.js';
+
+/** In characters. What a failed step or run keeps must stay readable, and small beside the payload that it replaces. */
+const MAX_MESSAGE = 64 * 1024;
+const MAX_STACK = 16 * 1024;
+const MAX_PROPERTY = 16 * 1024;
+const MAX_TOTAL = 256 * 1024;
+/** Errors inside errors: causes, members of an AggregateError, properties. */
+const MAX_DEPTH = 8;
+const MAX_ERRORS = 50;
+
+/**
+ * Bounds what is stored of one thrown error, with its causes. Whatever does not fit is left out: an error whose response
+ * holds 100 MB must not fail the flush that says so.
+ */
+export class ErrorBudget {
+  private left = MAX_TOTAL;
+  private depth = 0;
+
+  /** Whether one more error may be stored inside the current ones. */
+  get open(): boolean {
+    return this.depth < MAX_DEPTH && this.left > 0;
+  }
+
+  enter(): void {
+    this.depth++;
+  }
+
+  leave(): void {
+    this.depth--;
+  }
+
+  message(text: string): string {
+    return this.spend(cut(text, Math.min(MAX_MESSAGE, Math.max(this.left, 0))));
+  }
+
+  /** The frames matter most, so a long message at the head of the stack goes first. */
+  stack(text: string, message: string): string {
+    let stack = text;
+    const start = stack.length > MAX_STACK && message.length > 1024 ? stack.indexOf(message) : -1;
+    if (start >= 0) stack = stack.slice(0, start) + cut(message, 1024) + stack.slice(start + message.length);
+    return this.spend(cut(stack, Math.min(MAX_STACK, Math.max(this.left, 0))));
+  }
+
+  errors(list: readonly unknown[]): readonly unknown[] {
+    return list.slice(0, MAX_ERRORS);
+  }
+
+  /** Whether an own property of an error may be kept. Errors inside it have been counted already; counting them twice is safe. */
+  keeps(property: Json): boolean {
+    const size = JSON.stringify(property).length;
+    if (size > MAX_PROPERTY || size > this.left) return false;
+    this.left -= size;
+    return true;
+  }
+
+  private spend(text: string): string {
+    this.left -= text.length;
+    return text;
+  }
+}
+
+/** Never cuts through a surrogate pair. */
+function cut(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const end = length > 0 && /[\ud800-\udbff]/.test(text.charAt(length - 1)) ? length - 1 : length;
+  return `${text.slice(0, end)}... (${text.length} characters)`;
+}

@@ -1,0 +1,84 @@
+import { types } from 'node:util';
+
+import { TAG } from './json.js';
+import type { Json, JsonObject } from './json.js';
+
+/** Built-in values that contain no others: how each is stored, and how it comes back. */
+
+/** The tag of a leaf, or undefined when the object is none. `kind` is what `Object.prototype.toString` says of it. */
+export function encodeLeaf(value: object, kind: string): JsonObject | undefined {
+  if (kind === '[object Date]' && types.isDate(value)) {
+    const time = value.getTime();
+    return { [TAG]: 'date', value: Number.isNaN(time) ? null : value.toISOString() };
+  }
+  if (kind === '[object RegExp]' && types.isRegExp(value)) {
+    const { source, flags, lastIndex } = value;
+    return { [TAG]: 'regexp', source, flags, ...(lastIndex !== 0 && { lastIndex }) };
+  }
+  if (value instanceof URL) return { [TAG]: 'url', value: value.href };
+  if (ArrayBuffer.isView(value)) return bytes(viewType(value), value.buffer, value.byteOffset, value.byteLength);
+  if (types.isArrayBuffer(value)) return bytes('ArrayBuffer', value, 0, value.byteLength);
+  return undefined;
+}
+
+/** @returns undefined when the tag is no leaf's; no leaf comes back as undefined */
+export function decodeLeaf(tag: string, node: JsonObject, text: (json: Json | undefined) => string): unknown {
+  switch (tag) {
+    case 'date':
+      return new Date(node.value === null ? Number.NaN : text(node.value));
+    case 'number':
+      return Number(text(node.value));
+    case 'bigint':
+      return BigInt(text(node.value));
+    case 'url':
+      return new URL(text(node.value));
+    case 'regexp': {
+      const expression = new RegExp(text(node.source), text(node.flags));
+      expression.lastIndex = typeof node.lastIndex === 'number' ? node.lastIndex : 0;
+      return expression;
+    }
+    case 'bytes':
+      return decodeBytes(text(node.type), text(node.value));
+    default:
+      return undefined;
+  }
+}
+
+function bytes(type: string, buffer: ArrayBufferLike, offset: number, length: number): JsonObject {
+  return { [TAG]: 'bytes', type, value: Buffer.from(buffer, offset, length).toString('base64') };
+}
+
+/** Buffer is a Uint8Array; the class name of any other subclass is not looked at, only what it really is. */
+function viewType(view: ArrayBufferView): string {
+  if (Buffer.isBuffer(view)) return 'Buffer';
+  return types.isTypedArray(view) ? view[Symbol.toStringTag] : 'DataView';
+}
+
+type ViewClass = new (buffer: ArrayBuffer) => ArrayBufferView;
+
+const VIEWS: Readonly<Record<string, ViewClass | undefined>> = {
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  DataView,
+  // Node 24 has it; our types and Node 20 do not.
+  Float16Array: (globalThis as { Float16Array?: ViewClass }).Float16Array,
+};
+
+function decodeBytes(type: string, base64: string): unknown {
+  const buffer = Buffer.from(base64, 'base64');
+  if (type === 'Buffer') return buffer;
+  // A copy: small Buffers share a pool, at offsets where wider arrays cannot begin.
+  const own = new Uint8Array(buffer).buffer;
+  if (type === 'ArrayBuffer') return own;
+  const View = Object.hasOwn(VIEWS, type) ? VIEWS[type] : undefined;
+  return View && new View(own);
+}

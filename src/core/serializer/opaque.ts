@@ -1,0 +1,21 @@
+import { types } from 'node:util';
+
+/**
+ * Built-ins whose content is not in properties. Copied as an instance, they would silently become `{}`. The names of real
+ * built-ins are here for imitations and proxies of them.
+ */
+const OPAQUE: ReadonlySet<string> = new Set(
+  [
+    'Map Set WeakMap WeakSet WeakRef FinalizationRegistry Promise SharedArrayBuffer Generator AsyncGenerator',
+    'Iterator AsyncIterator ReadableStream WritableStream TransformStream Blob File FormData Headers Request Response',
+    'URLSearchParams AbortController AbortSignal EventTarget MessagePort CryptoKey WebSocket',
+  ]
+    .join(' ')
+    .split(' ')
+    .map((name) => `[object ${name}]`),
+);
+
+/** @param kind what `Object.prototype.toString` says of the value */
+export function isOpaque(value: object, kind: string): boolean {
+  return kind !== '[object Object]' ? OPAQUE.has(kind) || kind.endsWith(' Iterator]') || types.isPromise(value) : false;
+}

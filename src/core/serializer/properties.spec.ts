@@ -1,0 +1,169 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+
+import { SerializationError } from '../errors/index.js';
+import { decode, decodeError, encode, encodeError } from './index.js';
+
+const anyString = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.array(fc.constantFrom('\0', '%', '\ud800', '\udc00', '$durable', ':', '\\', '"', 'u0000', 'é')).map((parts) => parts.join('')),
+);
+const anyKey = fc.oneof(anyString, fc.constantFrom('$durable', '__proto__', 'constructor', 'toJSON', 'value', 'path', '0'));
+
+const leaf = fc.oneof(
+  anyString,
+  fc.double(),
+  fc.integer(),
+  fc.bigInt(),
+  fc.boolean(),
+  fc.constantFrom(null, undefined, -0),
+  fc.date({ noInvalidDate: false }),
+  fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+  fc.constantFrom(/a\0?/g, new URL('http://a/b')),
+);
+
+const rich = fc.letrec<{ value: unknown; object: object }>((tie) => ({
+  object: fc.array(fc.tuple(anyKey, tie('value')), { maxLength: 4 }).map((entries) => Object.fromEntries(entries) as object),
+  value: fc.oneof(
+    { maxDepth: 4, withCrossShrink: true },
+    leaf,
+    tie('object'),
+    fc.array(tie('value'), { maxLength: 4 }),
+    fc.array(fc.tuple(tie('value'), tie('value')), { maxLength: 3 }).map((entries) => new Map(entries)),
+    fc.array(tie('value'), { maxLength: 3 }).map((values) => new Set(values)),
+    fc.anything({
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withSet: true,
+      withTypedArray: true,
+      withUnicodeString: true,
+      withObjectString: true,
+    }),
+  ),
+})).value;
+
+/** Jest's own equality trips over invalid Dates and keys such as `constructor`. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Object.is(a, b);
+  if (Object.prototype.toString.call(a) !== Object.prototype.toString.call(b)) return false;
+  if (Buffer.isBuffer(a) !== Buffer.isBuffer(b)) return false;
+  if (a instanceof Date) return Object.is(a.getTime(), (b as Date).getTime());
+  if (a instanceof RegExp) return String(a) === (b as RegExp).toString();
+  if (a instanceof URL) return a.href === (b as URL).href;
+  const [left, right] = [parts(a), parts(b)];
+  return left.length === right.length && left.every((part, index) => isSame(part, right[index]));
+}
+
+function parts(value: object): unknown[] {
+  if (value instanceof Map) return [...value].flat();
+  if (value instanceof Set) return [...value];
+  return Object.getOwnPropertyNames(value).flatMap((key) => [key, (value as Record<string, unknown>)[key]]);
+}
+
+function expectReadable(text: string): void {
+  JSON.parse(text, (key, value: unknown) => {
+    for (const part of [key, value])
+      if (typeof part === 'string' && /[\0\ud800-\udfff]/u.test(part)) throw new Error(`unreadable: ${text}`);
+    return value;
+  });
+}
+
+describe('any value', () => {
+  it('comes back as it went in, through text that PostgreSQL reads', () => {
+    fc.assert(
+      fc.property(rich, (value) => {
+        const text = encode(value, 'input');
+        expectReadable(text);
+        const copy = decode(text);
+        expect(isSame(copy, value)).toBe(true);
+        expect(encode(copy, 'input')).toBe(text);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('is stored as JSON.stringify would, when it came out of JSON.parse and holds nothing odd', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: true, stringUnit: 'grapheme-ascii' }), (json) => {
+        const text = JSON.stringify(json);
+        fc.pre(!text.includes('$durable'));
+        const plain = JSON.parse(text) as unknown;
+        expect(encode(plain, 'input')).toBe(text);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('keeps which objects are the same', () => {
+    const pick = fc.array(fc.tuple(fc.nat({ max: 5 }), anyKey), { minLength: 2, maxLength: 8 });
+    fc.assert(
+      fc.property(fc.array(rich, { minLength: 6, maxLength: 6 }), pick, (values, picks) => {
+        const boxes = values.map((value) => ({ value }));
+        const value = picks.map(([index, key]) => new Map([[key, boxes[index]]]));
+        const copy = decode(encode(value, 'input')) as typeof value;
+        const seen = new Map<unknown, unknown>();
+        picks.forEach(([index, key], position) => {
+          const box = copy[position]!.get(key);
+          expect(isSame(box, boxes[index])).toBe(true);
+          expect(seen.get(index) ?? box).toBe(box);
+          seen.set(index, box);
+        });
+        expect(new Set(seen.values()).size).toBe(seen.size);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('names the place of what cannot be stored', () => {
+    const steps = fc.array(fc.oneof(fc.nat({ max: 3 }), fc.stringMatching(/^[a-z]{1,5}$/)), { maxLength: 10 });
+    fc.assert(
+      fc.property(steps, (path) => {
+        let value: unknown = () => 1;
+        for (const step of [...path].reverse()) {
+          value =
+            typeof step === 'number'
+              ? Object.assign(
+                  Array.from<unknown, unknown>({ length: 4 }, () => ({ x: 1 })),
+                  { [step]: value },
+                )
+              : { before: [{}], [step]: value };
+        }
+        const expected = `input${path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')}`;
+        let refusal: unknown;
+        try {
+          encode(value, 'input');
+        } catch (error) {
+          refusal = error;
+        }
+        expect(refusal).toBeInstanceOf(SerializationError);
+        expect((refusal as SerializationError).path).toBe(expected);
+      }),
+    );
+  });
+});
+
+describe('anything thrown', () => {
+  it('is recorded readably and comes back as an Error', () => {
+    const properties = fc.dictionary(
+      anyKey,
+      fc.oneof(
+        rich,
+        fc.constant(() => 1),
+      ),
+      { noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(anyString, rich, properties, fc.boolean(), (message, cause, own, isError) => {
+        const error = new Error(message, { cause });
+        for (const [key, value] of Object.entries(own)) Object.defineProperty(error, key, { value, enumerable: true });
+        const text = encodeError(isError ? error : cause);
+        expectReadable(text);
+        const copy = decodeError(text);
+        expect(copy).toBeInstanceOf(Error);
+        if (isError && !Object.hasOwn(own, 'message')) expect(copy.message).toBe(message);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});

@@ -1,0 +1,82 @@
+import { SerializationError } from '../errors/index.js';
+import { TAG } from './json.js';
+import type { Json, JsonObject } from './json.js';
+
+/**
+ * An object that is reached twice is stored where it is met first; later places hold `{"$durable":"ref","path":[...]}`, with its
+ * place in the stored JSON (`output #> path` follows it in SQL). Only values that share objects pay for it.
+ */
+export interface Reference {
+  readonly node: JsonObject;
+  /** The tree that stands for the object where it was met first. */
+  readonly target: Json[] | JsonObject;
+}
+
+export function referenceTo(target: Json[] | JsonObject): Reference {
+  return { node: { [TAG]: 'ref', path: [] }, target };
+}
+
+/** Fills in the paths, which are only known when the tree is complete. One walk over it, whatever the number of references. */
+export function linkReferences(root: Json, references: readonly Reference[]): void {
+  const waiting = new Map<object, JsonObject[]>();
+  for (const { node, target } of references) {
+    const nodes = waiting.get(target);
+    if (nodes) nodes.push(node);
+    else waiting.set(target, [node]);
+  }
+  const path: Json[] = [];
+  const walk = (json: Json): void => {
+    if (typeof json !== 'object' || json === null || waiting.size === 0) return;
+    const nodes = waiting.get(json);
+    if (nodes) {
+      for (const node of nodes) node.path = [...path];
+      waiting.delete(json);
+    }
+    if (Array.isArray(json)) {
+      for (let index = 0; index < json.length; index++) descend(index, json[index]!);
+    } else {
+      for (const key of Object.keys(json)) descend(key, json[key]!);
+    }
+  };
+  const descend = (key: string | number, child: Json): void => {
+    if (typeof child !== 'object' || child === null) return;
+    path.push(key);
+    walk(child);
+    path.pop();
+  };
+  walk(root);
+}
+
+/** Each reference of a stored tree and what it points to. To be called before the tree is rebuilt in place. */
+export function findReferences(root: Json): Map<object, object> {
+  const found = new Map<object, object>();
+  const walk = (json: Json): void => {
+    if (typeof json !== 'object' || json === null) return;
+    if (Array.isArray(json)) {
+      for (const member of json) walk(member);
+      return;
+    }
+    const tag = Object.hasOwn(json, TAG) ? json[TAG] : undefined;
+    if (tag === 'ref') {
+      found.set(json, follow(root, json.path));
+      return;
+    }
+    // An escaped object's own tag key is data.
+    const members = tag === 'object' ? (json.value as JsonObject) : json;
+    for (const key of Object.keys(members)) walk(members[key]!);
+  };
+  walk(root);
+  return found;
+}
+
+function follow(root: Json, path: Json | undefined): object {
+  let current: Json | undefined = root;
+  for (const key of Array.isArray(path) ? (path as (string | number)[]) : []) {
+    const isInside: boolean = typeof current === 'object' && current !== null && Object.hasOwn(current, key);
+    current = isInside ? (current as JsonObject)[key] : undefined;
+  }
+  if (typeof current !== 'object' || current === null) {
+    throw new SerializationError('a stored value', `its reference to ${JSON.stringify(path)} leads nowhere`);
+  }
+  return current;
+}

@@ -1,0 +1,200 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { SerializationError } from '../errors/index.js';
+import { decode, encode } from './index.js';
+
+function refusal(value: unknown, path = 'input'): SerializationError {
+  try {
+    encode(value, path);
+  } catch (error) {
+    if (error instanceof SerializationError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+function nest(levels: number, wrap: (inner: unknown) => unknown): unknown {
+  let value: unknown = 1n;
+  for (let level = 0; level < levels; level++) value = wrap(value);
+  return value;
+}
+
+describe('what is not data is refused with its path', () => {
+  const f = (): void => undefined;
+  it.each<[string, unknown, string]>([
+    ['a function at the root', f, 'input'],
+    ['a symbol at the root', Symbol('s'), 'input'],
+    ['a function in an array', { items: [1, 2, 3, { price: f }] }, 'input.items[3].price'],
+    ['a function under an odd key', { 'a b': { '': f } }, 'input["a b"][""]'],
+    ['a boxed symbol', { a: Object(Symbol('s')) }, 'input.a'],
+    ['a promise', { a: Promise.resolve() }, 'input.a'],
+    ['a WeakMap', [new WeakMap()], 'input[0]'],
+    ['a WeakRef', [new WeakRef({})], 'input[0]'],
+    ['a generator', { g: (function* () {})() }, 'input.g'],
+    ['an iterator', { g: new Map().entries() }, 'input.g'],
+    ['URLSearchParams', { q: new URLSearchParams('a=b') }, 'input.q'],
+    ['a SharedArrayBuffer', { b: new SharedArrayBuffer(1) }, 'input.b'],
+    ['a proxy of a Map', { p: new Proxy(new Map(), {}) }, 'input.p'],
+    ['a value of a Map', { m: new Map([['k', [f]]]) }, 'input.m.get("k")[0]'],
+    ['a key of a Map', { m: new Map([[f, 1]]) }, 'input.m.keys()[0]'],
+    ['a value of a Map under an object', { m: new Map([[{}, f]]) }, 'input.m.values()[0]'],
+    ['a member of a Set', { s: new Set([1, f]) }, 'input.s.values()[1]'],
+    ['what toJSON returns', { a: { toJSON: () => ({ b: f }) } }, 'input.a.toJSON().b'],
+    [
+      'an endless toJSON',
+      {
+        a: {
+          toJSON() {
+            return { ...this };
+          },
+        },
+      },
+      'input.a.toJSON()',
+    ],
+    ['an array that claims to be huge', { a: Object.assign([], { length: 2 ** 31 }) }, 'input.a'],
+  ])('%s', (_, value, path) => {
+    const { path: actual, code, message } = refusal(value);
+    expect(actual.startsWith(path)).toBe(true);
+    if (!path.endsWith('toJSON()')) expect(actual).toBe(path);
+    expect(code).toBe('SERIALIZATION');
+    expect(message).toContain('cannot be stored');
+  });
+
+  it('names the root as it was called', () => {
+    expect(refusal({ a: Symbol('s') }, 'output of step "charge"').path).toBe('output of step "charge".a');
+  });
+
+  it.each<[string, () => unknown, string]>([
+    [
+      'through an object',
+      () => {
+        const o: Record<string, unknown> = {};
+        o.a = { b: [o] };
+        return o;
+      },
+      'input.a.b[0]',
+    ],
+    [
+      'through an array',
+      () => {
+        const a: unknown[] = [];
+        a.push(a);
+        return { a };
+      },
+      'input.a[0]',
+    ],
+    [
+      'through a Map',
+      () => {
+        const m = new Map<string, unknown>();
+        m.set('k', m);
+        return m;
+      },
+      'input.get("k")',
+    ],
+  ])('a cycle %s', (_, make, path) => {
+    const error = refusal(make());
+    expect(error.path).toBe(path);
+    expect(error.message).toContain('cycle');
+  });
+
+  it('a getter that throws, with its error as the cause', () => {
+    const cause = new Error('no');
+    const value = {
+      ok: 1,
+      list: [
+        {
+          get bad(): never {
+            throw cause;
+          },
+        },
+      ],
+    };
+    expect(refusal(value)).toMatchObject({ path: 'input.list[0].bad', cause });
+  });
+
+  it('a toJSON that throws', () => {
+    const cause = new Error('no');
+    expect(
+      refusal({
+        deep: { x: { y: 1 } },
+        a: {
+          toJSON() {
+            throw cause;
+          },
+        },
+      }),
+    ).toMatchObject({ path: 'input.a', cause });
+  });
+
+  it('a revoked proxy, also inside an array', () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    expect(refusal({ before: { x: [] }, a: [0, proxy] }).path).toBe('input.a[1]');
+  });
+
+  it('an array element that cannot be read', () => {
+    const list: unknown[] = [{ a: { b: 1 } }, 2];
+    Object.defineProperty(list, 1, {
+      get: () => {
+        throw new Error('no');
+      },
+      enumerable: true,
+    });
+    expect(refusal({ list }).path).toBe('input.list[1]');
+  });
+});
+
+describe('depth', () => {
+  it.each<[string, (inner: unknown) => unknown]>([
+    ['objects', (next) => ({ next })],
+    ['arrays', (inner) => [inner]],
+    ['Maps', (inner) => new Map([[inner, inner]].slice(0, 1).map(([, v]) => ['k', v]))],
+    ['Sets', (inner) => new Set([inner])],
+  ])('1,000 levels of %s come back, more are refused', (_, wrap) => {
+    const value = nest(1_000, wrap);
+    const text = encode(value, 'input');
+    expect(encode(decode(text), 'input')).toBe(text);
+    expect(refusal(nest(1_001, wrap)).message).toContain('1000 levels');
+    expect(refusal(nest(100_000, wrap)).path.length).toBeLessThan(1_000);
+  });
+
+  it('counts for errors too, whose properties are not left out for it', () => {
+    const wrap = (inner: unknown): Error => new Error('x', { cause: inner });
+    const value = nest(200, wrap);
+    expect(encode(decode(encode(value, 'input')), 'input')).toBe(encode(value, 'input'));
+    expect(refusal(nest(1_001, wrap)).message).toMatch(/deep/);
+  });
+
+  it('a full stack is a SerializationError too', () => {
+    const value = nest(900, (next) => ({ next }));
+    const dive = (): string => {
+      try {
+        return dive();
+      } catch (error) {
+        if (error instanceof SerializationError) throw error;
+        return encode(value, 'input');
+      }
+    };
+    let outcome: unknown;
+    try {
+      outcome = dive();
+    } catch (error) {
+      outcome = error;
+    }
+    expect(typeof outcome === 'string' || outcome instanceof SerializationError).toBe(true);
+  });
+});
+
+describe('stored text of another version', () => {
+  it.each(['{"a":{"$durable":"temporal","value":"x"}}', '{"$durable":5}', '{"$durable":"bytes","type":"Float128Array","value":""}'])(
+    '%s is refused, not handed on as data',
+    (text) => {
+      expect(() => decode(text)).toThrow(SerializationError);
+    },
+  );
+
+  it('a reference that leads nowhere is refused', () => {
+    expect(() => decode('[{"$durable":"ref","path":["constructor"]}]')).toThrow('leads nowhere');
+  });
+});

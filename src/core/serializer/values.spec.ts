@@ -1,0 +1,217 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { decode, encode } from './index.js';
+
+const roundTrip = (value: unknown): unknown => decode(encode(value, 'input'));
+
+describe('plain values', () => {
+  it.each([
+    [{ a: 1, b: 'x', c: [true, null] }, '{"a":1,"b":"x","c":[true,null]}'],
+    [[], '[]'],
+    [{}, '{}'],
+    ['text', '"text"'],
+    [0, '0'],
+    [-1.5e300, '-1.5e+300'],
+    [null, 'null'],
+    [false, 'false'],
+  ])('%j is stored as plain JSON', (value, text) => {
+    expect(encode(value, 'input')).toBe(text);
+    expect(decode(text)).toStrictEqual(value);
+  });
+
+  it('leaves plain fields beside rich ones readable', () => {
+    const stored = JSON.parse(encode({ id: 'o1', at: new Date(0), big: 10n }, 'input')) as Record<string, unknown>;
+    expect(stored).toEqual({
+      id: 'o1',
+      at: { $durable: 'date', value: '1970-01-01T00:00:00.000Z' },
+      big: { $durable: 'bigint', value: '10' },
+    });
+  });
+});
+
+describe('rich values come back as they went in', () => {
+  const expression = /a\/b/giu;
+  it.each<[string, unknown]>([
+    ['undefined', undefined],
+    ['NaN', Number.NaN],
+    ['Infinity', Number.POSITIVE_INFINITY],
+    ['-Infinity', Number.NEGATIVE_INFINITY],
+    ['-0', -0],
+    ['BigInt', -(2n ** 80n)],
+    ['Date', new Date('2026-02-03T04:05:06.789Z')],
+    ['a Date before the year 0', new Date(-8.64e15)],
+    ['RegExp', expression],
+    ['URL', new URL('https://user:pw@example.com/a?b=c#d')],
+    [
+      'Map',
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [{ k: 1 }, new Map([[1, undefined]])],
+      ]),
+    ],
+    ['Set', new Set([1, 'a', undefined, { x: Number.NaN }])],
+    ['Uint8Array', new Uint8Array([1, 2, 255])],
+    ['Float64Array', new Float64Array([-0, Number.NaN, 1.5])],
+    ['BigInt64Array', new BigInt64Array([-1n, 2n])],
+    ['a part of an ArrayBuffer', new Uint16Array(new Uint16Array([1, 2, 3, 4]).buffer, 2, 2)],
+    ['ArrayBuffer', new Uint8Array([9, 8]).buffer],
+    ['DataView', new DataView(new Uint8Array([7, 6]).buffer)],
+    ['Buffer', Buffer.from('hello')],
+  ])('%s', (_, value) => {
+    expect(roundTrip(value)).toStrictEqual(value);
+    expect(roundTrip({ value })).toStrictEqual({ value });
+    expect(roundTrip([value, 1])).toStrictEqual([value, 1]);
+    expect(roundTrip(new Map([['k', value]]))).toStrictEqual(new Map([['k', value]]));
+  });
+
+  it('an invalid Date', () => {
+    const { at } = roundTrip({ at: new Date(Number.NaN) }) as { at: Date };
+    expect(at).toBeInstanceOf(Date);
+    expect(at.getTime()).toBeNaN();
+  });
+
+  it('keeps the class of a Buffer and the lastIndex of a RegExp', () => {
+    const sticky = /x/y;
+    sticky.lastIndex = 3;
+    expect(Buffer.isBuffer(roundTrip(Buffer.alloc(3)))).toBe(true);
+    expect(Buffer.isBuffer(roundTrip(new Uint8Array(3)))).toBe(false);
+    expect((roundTrip(sticky) as RegExp).lastIndex).toBe(3);
+  });
+
+  it('turns array holes into undefined', () => {
+    const holes: unknown[] = [1];
+    holes[2] = 3;
+    expect(roundTrip(holes)).toStrictEqual([1, undefined, 3]);
+  });
+
+  it('takes the primitive out of its box', () => {
+    expect(roundTrip({ a: Object('x'), b: Object(Number.NaN), c: Object(5n) })).toStrictEqual({ a: 'x', b: Number.NaN, c: 5n });
+  });
+
+  it('keeps null-prototype objects as data', () => {
+    expect(roundTrip(Object.assign(Object.create(null) as object, { a: 1n }))).toEqual({ a: 1n });
+  });
+
+  it('ignores symbol keys', () => {
+    expect(roundTrip({ a: 1, [Symbol('s')]: 2 })).toStrictEqual({ a: 1 });
+  });
+});
+
+describe('errors in values', () => {
+  it('keep name, message, stack, code, cause and other properties', () => {
+    const cause = new RangeError('inner');
+    const error = Object.assign(new TypeError('outer', { cause }), { code: 'E_X', at: new Date(1), __proto: 1 });
+    const copy = roundTrip({ error }) as { error: typeof error };
+    expect(copy.error).toBeInstanceOf(TypeError);
+    expect(copy.error).toMatchObject({ name: 'TypeError', message: 'outer', stack: error.stack, code: 'E_X', at: new Date(1) });
+    expect(copy.error.cause).toBeInstanceOf(RangeError);
+    expect((copy.error.cause as Error).stack).toBe(cause.stack);
+    expect(Object.keys(copy.error).sort()).toEqual(['__proto', 'at', 'code']);
+  });
+
+  it('keep the errors of an AggregateError', () => {
+    const copy = roundTrip(new AggregateError([new Error('a'), 'b'], 'all')) as AggregateError;
+    expect(copy).toBeInstanceOf(AggregateError);
+    expect(copy.errors).toEqual([new Error('a'), 'b']);
+    expect(Object.keys(copy)).toEqual([]);
+  });
+
+  it('lose only the properties that cannot be stored, and what is met there is stored elsewhere', () => {
+    const shared = { n: 1 };
+    const error = Object.assign(new Error('x'), { socket: { shared, open: () => 1 }, shared });
+    const copy = roundTrip([error, shared]) as [typeof error, typeof shared];
+    expect(Object.keys(copy[0])).toEqual(['shared']);
+    expect(copy[0].shared).toBe(copy[1]);
+  });
+});
+
+describe('keys that mean something to JavaScript or to us', () => {
+  it.each([
+    '{"__proto__":{"polluted":true}}',
+    '{"__proto__":null,"a":1}',
+    '{"constructor":{"prototype":{"polluted":1}}}',
+    '{"toJSON":"x"}',
+  ])('%s survives as data', (text) => {
+    const value = { data: JSON.parse(text) as object, rich: new Date(0) };
+    const copy = roundTrip(value) as typeof value;
+    expect(encode(copy, 'input')).toBe(encode(value, 'input'));
+    expect(Object.getOwnPropertyNames(copy.data)).toEqual(Object.getOwnPropertyNames(value.data));
+    expect(Object.getPrototypeOf(copy.data)).toBe(Object.prototype);
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  });
+
+  it.each([
+    { $durable: 'date', value: 'not a date' },
+    { $durable: 'ref', path: [] },
+    { $durable: undefined },
+    { $durable: { $durable: 'object', value: 1n } },
+    { $durable: 'undefined', deep: [{ $durable: 'ref', path: ['x'] }] },
+  ])('an object that looks like a tag is data: %j', (value) => {
+    expect(roundTrip(value)).toStrictEqual(value);
+    expect(roundTrip([value, value, 5n])).toStrictEqual([value, value, 5n]);
+  });
+
+  it('writes no inherited property where somebody has extended Object.prototype', () => {
+    const value = { a: 1n, b: { c: undefined } };
+    // oxlint-disable-next-line no-extend-native
+    Object.defineProperty(Object.prototype, 'extra', { value: () => 1, enumerable: true, configurable: true });
+    try {
+      expect(encode(value, 'input')).not.toContain('extra');
+      expect(Object.keys(roundTrip(value) as object)).toEqual(['a', 'b']);
+    } finally {
+      delete (Object.prototype as { extra?: unknown }).extra;
+    }
+  });
+});
+
+describe('class instances', () => {
+  class Item {
+    readonly #secret = 1;
+    constructor(
+      readonly sku: string,
+      readonly added: Date,
+    ) {}
+    get upper(): string {
+      return this.sku + this.#secret;
+    }
+  }
+
+  it('become plain data', () => {
+    const copy = roundTrip([new Item('a', new Date(5))]) as [object];
+    expect(copy).toStrictEqual([{ sku: 'a', added: new Date(5) }]);
+    expect(Object.getPrototypeOf(copy[0])).toBe(Object.prototype);
+  });
+
+  it('use their toJSON, whose result may be rich', () => {
+    const money = { toJSON: (key: string) => ({ key, amount: 5n }) };
+    class Decimal {
+      toJSON(): string {
+        return '1.50';
+      }
+    }
+    class Itself {
+      readonly a = 1;
+      toJSON(): this {
+        return this;
+      }
+    }
+    const decimal = new Decimal();
+    expect(roundTrip({ money, a: decimal, b: decimal, c: new Itself() })).toStrictEqual({
+      money: { key: 'money', amount: 5n },
+      a: '1.50',
+      b: '1.50',
+      c: { a: 1 },
+    });
+  });
+
+  it('have their own getters read once', () => {
+    let reads = 0;
+    const value = {
+      get n(): number {
+        return ++reads;
+      },
+    };
+    expect(roundTrip({ value })).toStrictEqual({ value: { n: 1 } });
+    expect(reads).toBe(1);
+  });
+});

@@ -1,0 +1,41 @@
+/** What ended: a step's body, a wait, or the delivery of a cancellation. */
+export type StepKind = 'step' | 'sleep' | 'cancel';
+
+/** A recorded operation of a run: one row of `workflow_steps`. Payloads are JSON text, times milliseconds by the database's clock. */
+export interface StepRecord {
+  readonly stepKey: string;
+  readonly kind: StepKind;
+  /** The place in the order in which results enter the workflow. */
+  readonly seq: number;
+  readonly status: 'completed' | 'failed';
+  readonly output: string | null;
+  readonly error: string | null;
+  readonly attempts: number;
+  /** How many results had been delivered when the step was called. */
+  readonly calledAfter: number;
+  /** Whether the call came out of ordinary I/O instead of following a delivery at once. */
+  readonly calledAfterIo: boolean;
+  /** A fingerprint of the arguments, null when they cannot be compared. */
+  readonly argsHash: number | null;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+}
+
+/** A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt. */
+export interface OpenWait {
+  readonly stepKey: string;
+  readonly kind: 'sleep' | 'retry';
+  /** Due then, milliseconds since the epoch by the database's clock. */
+  readonly wakeAt: number;
+  /** How many attempts of the step have failed. */
+  readonly attempts: number;
+}
+
+/** What was recorded of a run before this pass. */
+export interface History {
+  /** In the order of `seq`. */
+  readonly steps: readonly StepRecord[];
+  readonly waits: readonly OpenWait[];
+}
+
+export const EMPTY_HISTORY: History = { steps: [], waits: [] };

@@ -1,0 +1,63 @@
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { canEnter, isRoot } from './server-user.js';
+import type { ServerUser } from './supervisor-types.js';
+
+const PREFIX = 'nestjs-durable-postgres-';
+/** A directory without a supervisor may be just about to get one. */
+const NEWBORN = 60_000;
+
+/** The server runs as another user when we are root: it may pass through, and sees nothing but its own cluster. */
+const privateMode = (): number => (isRoot() ? 0o711 : 0o700);
+
+/** Where temporary things go: a directory that the server's user can reach. */
+export function temporaryRoot(user: ServerUser | null): string {
+  const candidates = [tmpdir(), '/tmp', '/var/tmp'].filter((path) => existsSync(path));
+  return realpathSync(candidates.find((path) => canEnter(user, path)) ?? tmpdir());
+}
+
+export function createTemporaryDirectory(user: ServerUser | null): string {
+  const directory = mkdtempSync(join(temporaryRoot(user), PREFIX));
+  chmodSync(directory, privateMode());
+  return directory;
+}
+
+/** Temporary directories of ours, other than `own`, that might have been left behind. */
+export function otherTemporaryDirectories(user: ServerUser | null, own: string | undefined): string[] {
+  const root = temporaryRoot(user);
+  return readdirSync(root)
+    .filter((entry) => entry.startsWith(PREFIX))
+    .map((entry) => join(root, entry))
+    .filter((directory) => {
+      if (directory === own) return false;
+      const stats = lstatSync(directory, { throwIfNoEntry: false });
+      // Not one that another user of the machine has laid out for us.
+      if (!stats?.isDirectory() || (process.getuid && stats.uid !== process.getuid())) return false;
+      const owned = readdirSync(directory).some((entry) => entry.startsWith('supervisor.'));
+      return owned || Date.now() - stats.mtimeMs > NEWBORN;
+    });
+}
+
+/** The directory that the user wants to keep: made if need be, and refused if something else is in it. */
+export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
+  const wanted = resolve(dataDir);
+  const fail = (why: string, cause?: unknown): never => {
+    throw new WorkflowConfigurationError(`The embedded PostgreSQL cannot use ${wanted}: ${why}`, { cause });
+  };
+  try {
+    if (mkdirSync(wanted, { recursive: true }) !== undefined) chmodSync(wanted, privateMode());
+    const directory = realpathSync(wanted);
+    const entries = readdirSync(directory).filter((entry) => !entry.startsWith('.'));
+    const ours = entries.some((entry) => entry === 'cluster' || entry.startsWith('supervisor.'));
+    if (entries.length > 0 && !ours) return fail('it holds other files. Name an empty directory, or one that does not exist');
+    if (!canEnter(user, directory)) {
+      return fail(`PostgreSQL does not run as root, and the user ${user!.uid} that it runs as may not enter that directory`);
+    }
+    return directory;
+  } catch (error) {
+    if (error instanceof WorkflowConfigurationError) throw error;
+    return fail((error as Error).message, error);
+  }
+}

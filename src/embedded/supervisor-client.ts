@@ -1,0 +1,90 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { LockContent, SupervisorMessage } from './supervisor-types.js';
+
+/** How long a supervisor may take to say its first word, before the process with its number is taken for another one. */
+const FIRST_WORD = 3000;
+
+export interface Lock {
+  readonly number: number;
+  /** Undefined while its supervisor writes it, and for ever when that died doing so. */
+  readonly content: LockContent | undefined;
+}
+
+/** What asking a supervisor came to. */
+export type Answer =
+  | { readonly kind: 'held'; readonly url: string; readonly socket: Socket }
+  | { readonly kind: 'failed'; readonly message: string }
+  /** It has ended, or is about to: look again. */
+  | { readonly kind: 'gone' }
+  /** It hung up without a word, as no supervisor does that knows its token: its port may be somebody else's by now. */
+  | { readonly kind: 'stranger' }
+  /** Nobody is there, and nobody will come. */
+  | { readonly kind: 'dead' };
+
+/** The lock of the supervisor that has, or last had, this directory. */
+export function currentLock(directory: string): Lock | undefined {
+  const numbers = readdirSync(directory).flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? []);
+  if (numbers.length === 0) return undefined;
+  const number = Math.max(...numbers.map(Number));
+  try {
+    return { number, content: JSON.parse(readFileSync(join(directory, `supervisor.${number}`), 'utf8')) as LockContent };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') throw error;
+    return { number, content: undefined };
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Asks the supervisor for the server's address; the connection that this leaves open keeps the server running. */
+export function askSupervisor(lock: LockContent): Promise<Answer> {
+  if (!isAlive(lock.pid)) return Promise.resolve({ kind: 'dead' });
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port: lock.port });
+    let end: Answer = { kind: 'stranger' };
+    const timer = setTimeout(() => {
+      // Silent, but alive: a supervisor that the system has stopped, or keeps waiting.
+      end = { kind: 'gone' };
+      socket.destroy();
+    }, FIRST_WORD);
+    const lines = createInterface({ input: socket });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') end = { kind: 'dead' };
+    });
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve(end);
+    });
+    socket.once('connect', () => socket.write(`${lock.token}\n`));
+    lines.on('error', () => undefined);
+    lines.on('line', (line) => {
+      clearTimeout(timer);
+      const message = parseMessage(line);
+      if (message === undefined) {
+        socket.destroy();
+        return;
+      }
+      end = { kind: 'gone' };
+      if (message.state === 'failed') end = { kind: 'failed', message: message.message };
+      else if (message.state === 'ready') resolve({ kind: 'held', url: message.url, socket });
+    });
+  });
+}
+
+function parseMessage(line: string): SupervisorMessage | undefined {
+  try {
+    return JSON.parse(line) as SupervisorMessage;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,272 @@
+/* istanbul ignore file -- runs in another process, from its source text */
+import type { ChildProcess } from 'node:child_process';
+import type { Cluster, SupervisorContext } from './supervisor-types.js';
+
+/**
+ * The server of one directory: created, started, taken over, stopped.
+ *
+ * Runs in the supervisor, from this function's text. So it uses nothing but `context`, and its inner functions are methods or
+ * have no name: bundlers that keep names wrap others in a helper, which the other process does not have.
+ */
+export function clusterOf(context: SupervisorContext): Cluster {
+  const { fs, path, net, crypto, childProcess, process, settings } = context;
+  const data = path.join(settings.directory, 'cluster');
+  const pidFile = path.join(data, 'postmaster.pid');
+  const secretFile = path.join(settings.directory, 'server.json');
+  const logFile = path.join(settings.directory, 'server.log');
+  const identity = settings.user === null ? {} : { uid: settings.user.uid, gid: settings.user.gid };
+  const secret = { port: 0, password: '' };
+  const LOG_LIMIT = 16 * 1024 * 1024;
+  const TAIL = 4000;
+  const RETRYABLE = /could not create any TCP\/IP sockets|pre-existing shared memory/;
+
+  const self = {
+    child: undefined as ChildProcess | undefined,
+    aborted: false,
+    watch: undefined as NodeJS.Timeout | undefined,
+    onCrash(): void {
+      // Replaced by the supervisor.
+    },
+
+    sleep(milliseconds: number): Promise<void> {
+      return new Promise((resolve) => setTimeout(resolve, milliseconds));
+    },
+
+    /** Writes what only the server's user may read; never through a link that somebody else has put there. */
+    writePrivate(file: string, text: string): void {
+      fs.rmSync(file, { force: true });
+      fs.writeFileSync(file, text, { flag: 'wx', mode: 0o600 });
+      if (settings.user) fs.chownSync(file, settings.user.uid, settings.user.gid);
+    },
+
+    saveSecret(): void {
+      self.writePrivate(`${secretFile}.new`, JSON.stringify(secret));
+      fs.renameSync(`${secretFile}.new`, secretFile);
+    },
+
+    /** The server's output is shown in errors: short, and without the password. */
+    presentable(output: string): string {
+      const text = secret.password === '' ? output : output.split(secret.password).join('***');
+      return text.trim().slice(-TAIL);
+    },
+
+    binary(name: string): string {
+      return path.join(settings.native, 'bin', process.platform === 'win32' ? `${name}.exe` : name);
+    },
+
+    async initialise(): Promise<void> {
+      const draft = path.join(settings.directory, `cluster.new-${settings.lock}`);
+      const passwordFile = path.join(settings.directory, `password.new-${settings.lock}`);
+      for (const entry of fs.readdirSync(settings.directory)) {
+        if (/^(cluster|password)\.new-/.test(entry)) {
+          fs.rmSync(path.join(settings.directory, entry), { recursive: true, force: true, maxRetries: 5 });
+        }
+      }
+      secret.password = crypto.randomBytes(24).toString('hex');
+      self.saveSecret();
+      fs.mkdirSync(draft, { mode: 0o700 });
+      if (settings.user) fs.chownSync(draft, settings.user.uid, settings.user.gid);
+      self.writePrivate(passwordFile, `${secret.password}\n`);
+      try {
+        const result = await self.run('initdb', [
+          `--pgdata=${draft}`,
+          '--username=postgres',
+          `--pwfile=${passwordFile}`,
+          '--auth=scram-sha-256',
+          '--encoding=UTF8',
+          '--locale=C',
+          '--locale-provider=builtin',
+          '--builtin-locale=C.UTF-8',
+          '--no-instructions',
+          ...(settings.temporary ? ['--no-sync'] : []),
+        ]);
+        if (result !== '') throw new Error(`initdb failed: ${result}`);
+      } finally {
+        fs.rmSync(passwordFile, { force: true });
+      }
+      // From here on the cluster exists; a supervisor that dies earlier leaves a draft, which the next one removes.
+      fs.renameSync(draft, data);
+    },
+
+    /** Runs a short-lived binary; gives the empty string, or what it had to say when it failed. */
+    run(name: string, args: readonly string[]): Promise<string> {
+      return new Promise((resolve) => {
+        const child = childProcess.spawn(self.binary(name), [...args], {
+          ...identity,
+          stdio: ['ignore', 'pipe', 'pipe'],
+          windowsHide: true,
+        });
+        self.child = child;
+        let output = '';
+        for (const stream of [child.stdout, child.stderr]) {
+          stream.on('data', (chunk: Buffer) => {
+            output = (output + chunk.toString()).slice(-TAIL);
+          });
+        }
+        child.on('error', (error) => resolve(error.message));
+        child.on('close', (code, signal) => {
+          resolve(code === 0 ? '' : `${self.presentable(output)} (exit code ${String(code ?? signal)})`);
+        });
+      });
+    },
+
+    /** Is this process our server, and not another one that has got the same number since? */
+    isServer(pid: number): boolean {
+      try {
+        if (process.platform === 'linux') {
+          return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(data);
+        }
+        const windows = process.platform === 'win32';
+        const listing = windows
+          ? childProcess.spawnSync('tasklist', ['/NH', '/FI', `PID eq ${pid}`], { windowsHide: true })
+          : childProcess.spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)]);
+        return listing.stdout.toString().includes(windows ? 'postgres.exe' : data);
+      } catch {
+        return false;
+      }
+    },
+
+    /** What the server says about itself in its pid file. */
+    running(): { pid: number; port: number; ready: boolean } | undefined {
+      try {
+        const lines = fs.readFileSync(pidFile, 'utf8').split('\n');
+        const pid = Number(lines[0]);
+        if (!Number.isInteger(pid) || pid <= 1 || !self.isServer(pid)) return undefined;
+        return { pid, port: Number(lines[3]), ready: (lines[7] ?? '').trim() === 'ready' };
+      } catch {
+        return undefined;
+      }
+    },
+
+    /** A server whose supervisor was killed goes on serving its applications; it needs a new supervisor only. */
+    async adopt(): Promise<boolean> {
+      const deadline = Date.now() + 10_000;
+      for (let found = self.running(); found; found = self.running()) {
+        if (found.ready) {
+          secret.port = found.port;
+          self.child = undefined;
+          return true;
+        }
+        if (Date.now() > deadline || self.aborted) await self.stop();
+        await self.sleep(25);
+      }
+      // No server of ours: a pid file that is still there names a stranger, and would keep ours from starting.
+      fs.rmSync(pidFile, { force: true });
+      return false;
+    },
+
+    freePort(): Promise<number> {
+      return new Promise((resolve, reject) => {
+        const probe = net.createServer();
+        probe.on('error', reject);
+        probe.listen(0, '127.0.0.1', () => {
+          const address = probe.address();
+          probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+        });
+      });
+    },
+
+    /** One try at starting; gives the empty string, or the server's output. */
+    async launch(): Promise<string> {
+      // On Windows the last one is undefined, which adds nothing.
+      const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = fs.constants;
+      const log = fs.openSync(logFile, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
+      try {
+        if (settings.user) fs.fchownSync(log, settings.user.uid, settings.user.gid);
+        const logStart = fs.fstatSync(log).size;
+        const flags = settings.serverSettings.flatMap((setting) => ['-c', setting]);
+        const child = childProcess.spawn(self.binary('postgres'), ['-D', data, '-p', String(secret.port), ...flags], {
+          ...identity,
+          stdio: ['ignore', log, log],
+          windowsHide: true,
+        });
+        self.child = child;
+        let ended = '';
+        child.on('error', (error) => {
+          ended = error.message;
+        });
+        child.on('exit', (code, signal) => {
+          ended = `exit code ${String(code ?? signal)}`;
+        });
+        for (;;) {
+          const found = self.running();
+          if (found?.ready && found.pid === child.pid) return '';
+          if (ended !== '') {
+            const output = Buffer.alloc(64 * 1024);
+            const length = fs.readSync(log, output, 0, output.length, logStart);
+            return `${self.presentable(output.toString('utf8', 0, length))} (${ended})`;
+          }
+          if (self.aborted) child.kill('SIGKILL');
+          await self.sleep(10);
+        }
+      } finally {
+        fs.closeSync(log);
+      }
+    },
+
+    async start(resume: boolean): Promise<string> {
+      const exists = fs.existsSync(data);
+      if (!exists && resume) throw new Error('its data are gone');
+      if (exists) Object.assign(secret, JSON.parse(fs.readFileSync(secretFile, 'utf8')));
+      else await self.initialise();
+
+      if (!(await self.adopt())) {
+        let failure = '';
+        for (let attempt = 0; attempt < 8; attempt++) {
+          if (self.aborted) throw new Error('aborted');
+          if (!resume && (attempt > 0 || secret.port === 0)) secret.port = await self.freePort();
+          failure = await self.launch();
+          if (!RETRYABLE.test(failure)) break;
+          await self.sleep(250);
+        }
+        if (failure !== '') throw new Error(`the server did not start: ${failure}`);
+      }
+      self.saveSecret();
+      self.keepAnEyeOnIt();
+      return `postgresql://postgres:${secret.password}@127.0.0.1:${secret.port}/postgres`;
+    },
+
+    keepAnEyeOnIt(): void {
+      let looks = 0;
+      clearInterval(self.watch);
+      self.watch = setInterval(() => {
+        const child = self.child;
+        if (child ? child.exitCode !== null || child.signalCode !== null : self.running() === undefined) {
+          clearInterval(self.watch);
+          self.onCrash();
+        } else if (looks++ % 150 === 0 && (fs.statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) {
+          // Appended to by the server: it goes on at the new end.
+          fs.truncateSync(logFile);
+        }
+      }, 200);
+    },
+
+    abort(): void {
+      self.aborted = true;
+      clearInterval(self.watch);
+      if (self.child?.spawnfile === self.binary('initdb')) self.child.kill('SIGKILL');
+    },
+
+    /** Data that nobody will read need no orderly end. */
+    async stop(): Promise<void> {
+      clearInterval(self.watch);
+      const escalation: readonly (readonly [NodeJS.Signals, string, number])[] = [
+        ...(settings.temporary ? [] : ([['SIGINT', 'fast', 15_000]] as const)),
+        ['SIGQUIT', 'immediate', 6000],
+        ['SIGKILL', 'immediate', 2000],
+      ];
+      for (const [signal, mode, patience] of escalation) {
+        const child = self.child;
+        // Without its pid file (somebody removed the directory) a server of our own is still known.
+        const found = self.running() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
+        if (!found) return;
+        if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(patience / 1000)]);
+        else process.kill(found.pid, signal);
+        const deadline = Date.now() + patience;
+        // The pid file goes before the process does.
+        while (Date.now() < deadline && self.isServer(found.pid)) await self.sleep(10);
+      }
+    },
+  };
+  return self;
+}

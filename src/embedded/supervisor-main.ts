@@ -1,0 +1,161 @@
+/* istanbul ignore file -- runs in another process, from its source text */
+import type { Socket } from 'node:net';
+import type { Cluster, LockContent, SupervisorContext, SupervisorMessage } from './supervisor-types.js';
+
+/**
+ * The supervisor of one directory's server: a process of its own, in a session of its own, so that neither Ctrl-C nor
+ * kill -9 of an application ends it. Each application holds a connection; the operating system closes it however the
+ * application ends, and with the last one the server stops.
+ *
+ * Runs from this function's text, like `clusterOf`: see there.
+ */
+export function supervise(context: SupervisorContext, cluster: Cluster): void {
+  const { fs, path, net, crypto, process, settings } = context;
+  const LOST_THE_LOCK = 3;
+  /** While whoever started this process lives, it holds our stdin; it comes soon. */
+  const LONGEST_START = 60_000;
+  /** Once it has gone, others may still come: those that have lost their supervisor. */
+  const GRACE = 1000;
+  const token = crypto.randomBytes(24).toString('hex');
+  const holders = new Set<Socket>();
+
+  const self = {
+    closing: false,
+    crashes: 0,
+    started: undefined as Promise<string> | undefined,
+    grace: undefined as NodeJS.Timeout | undefined,
+
+    listen(): void {
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+      process.on('uncaughtException', () => void self.close());
+      process.on('unhandledRejection', () => void self.close());
+      const server = net.createServer((socket) => self.accept(socket));
+      server.listen(0, '127.0.0.1', () => {
+        const address = server.address();
+        const port = typeof address === 'object' && address !== null ? address.port : 0;
+        if (!self.takeLock(port)) process.exit(LOST_THE_LOCK);
+        self.wait(LONGEST_START);
+        process.stdin.on('error', () => undefined);
+        process.stdin.on('close', () => {
+          if (self.started === undefined) self.wait(GRACE);
+        });
+        try {
+          fs.writeSync(1, 'listening\n');
+        } catch {
+          // Whoever started this process has gone.
+        }
+      });
+    },
+
+    /** Waits for the first application, which may have died meanwhile. */
+    wait(milliseconds: number): void {
+      clearTimeout(self.grace);
+      self.grace = setTimeout(() => void self.close(), milliseconds);
+    },
+
+    lockFile(number: number): string {
+      return path.join(settings.directory, `supervisor.${number}`);
+    },
+
+    /**
+     * The highest numbered lock file is the lock. Each supervisor creates the one after its dead predecessor's, which
+     * only one can. Numbers never go down: whoever was slow and took a number already passed sees a higher one.
+     */
+    takeLock(port: number): boolean {
+      const content: LockContent = { port, token, pid: process.pid };
+      const own = self.lockFile(settings.lock);
+      try {
+        fs.writeFileSync(own, JSON.stringify(content), { flag: 'wx', mode: 0o600 });
+        if (settings.user) fs.chownSync(own, settings.user.uid, settings.user.gid);
+      } catch {
+        return false;
+      }
+      const numbers = fs
+        .readdirSync(settings.directory)
+        .flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? [])
+        .map(Number);
+      const first = numbers.every((number) => number <= settings.lock);
+      for (const number of first ? numbers.filter((other) => other < settings.lock) : [settings.lock]) {
+        fs.rmSync(self.lockFile(number), { force: true });
+      }
+      return first;
+    },
+
+    tell(socket: Socket, message: SupervisorMessage): void {
+      socket.write(`${JSON.stringify(message)}\n`);
+    },
+
+    accept(socket: Socket): void {
+      let text = '';
+      socket.setEncoding('utf8');
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        if (holders.delete(socket) && holders.size === 0) void self.close();
+      });
+      socket.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > 1000) socket.destroy();
+        const lines = text.split('\n');
+        text = lines.pop() ?? '';
+        for (const line of lines) self.hear(socket, line);
+      });
+    },
+
+    hear(socket: Socket, line: string): void {
+      if (holders.has(socket)) {
+        if (line !== 'bye') return;
+        holders.delete(socket);
+        // The last one's connection ends with this process: then nothing is left.
+        if (holders.size > 0) socket.end();
+        else void self.close();
+      } else if (line !== token) {
+        socket.destroy();
+      } else if (self.closing) {
+        self.tell(socket, { state: 'closing' });
+      } else {
+        holders.add(socket);
+        clearTimeout(self.grace);
+        self.tell(socket, { state: 'starting' });
+        self.started ??= cluster.start(settings.resume);
+        self.started.then(
+          (url) => self.tell(socket, { state: 'ready', url }),
+          (error: unknown) => self.fail(error),
+        );
+      }
+    },
+
+    /** The server ended by itself. Its applications know its address: it comes back there. */
+    async recover(): Promise<void> {
+      if (self.closing) return;
+      try {
+        if (++self.crashes > 5) throw new Error('the server crashed again and again');
+        self.started = cluster.start(true);
+        await self.started;
+      } catch (error) {
+        self.fail(error);
+      }
+    },
+
+    fail(error: unknown): void {
+      if (self.closing) return;
+      for (const socket of holders) self.tell(socket, { state: 'failed', message: String((error as Error).message) });
+      void self.close();
+    },
+
+    async close(): Promise<void> {
+      if (self.closing) return;
+      self.closing = true;
+      try {
+        cluster.abort();
+        await self.started?.catch(() => undefined);
+        await cluster.stop();
+        if (settings.temporary) fs.rmSync(settings.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+      } finally {
+        process.exit(0);
+      }
+    },
+  };
+
+  cluster.onCrash = () => void self.recover();
+  self.listen();
+}

@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process';
+import { parse } from 'node:path';
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { clusterOf } from './supervisor-cluster.js';
+import { supervise } from './supervisor-main.js';
+import { LOST_THE_LOCK, type SupervisorSettings } from './supervisor-types.js';
+
+/** Reads the program from the first line of stdin: the command line stays short, and says what the process is. */
+const BOOTSTRAP = `/* the supervisor of nestjs-durable's embedded PostgreSQL */
+let text = "";
+process.stdin.on("data", function read(chunk) {
+  text += chunk;
+  if (!text.endsWith("\\n")) return;
+  process.stdin.off("data", read).resume();
+  const { program, settings } = JSON.parse(text);
+  new Function("require", "process", "settings", program)(require, process, settings);
+});`;
+
+/**
+ * The supervisor travels as text, because no file of this package can be found at run time: it may have been bundled,
+ * and it exists as ES modules and as CommonJS.
+ */
+function program(): string {
+  const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };
+  const context = Object.entries(modules).map(([name, module]) => `${name}: require("node:${module}")`);
+  return `"use strict";
+const context = { ${context.join(', ')}, process, settings };
+(${String(supervise)})(context, (${String(clusterOf)})(context));`;
+}
+
+/** What steers Node, Jest or libpq in the application is not for the supervisor and its server. */
+function environment(): NodeJS.ProcessEnv {
+  const foreign = /^(NODE_|PG|LC_|LANG$|LANGUAGE$|npm_)/;
+  const entries = Object.entries(process.env).filter(([name]) => !foreign.test(name));
+  return { ...Object.fromEntries(entries), LC_ALL: 'C' };
+}
+
+/**
+ * Starts a supervisor, and gives what lets go of it: until then it waits for this process to connect. Undefined when another
+ * supervisor was faster.
+ */
+export async function startSupervisor(settings: SupervisorSettings): Promise<(() => void) | undefined> {
+  const child = spawn(process.execPath, ['-e', BOOTSTRAP], {
+    cwd: parse(settings.directory).root,
+    // A session of its own: Ctrl-C at a terminal reaches the application only.
+    detached: true,
+    env: environment(),
+    stdio: ['pipe', 'pipe', 'pipe'],
+    windowsHide: true,
+  });
+  const letGo = (): void => {
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    // From here on it does not keep this process from ending.
+    child.unref();
+  };
+  let complaint = '';
+  child.stdin.on('error', () => undefined);
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString()).slice(-4000);
+  });
+  try {
+    const listens = await new Promise<boolean>((resolve, reject) => {
+      child.once('error', reject);
+      child.stdout.once('data', () => resolve(true));
+      child.once('close', (code, signal) => {
+        if (code === LOST_THE_LOCK) resolve(false);
+        else reject(new WorkflowConfigurationError(`The embedded PostgreSQL's supervisor ended (${code ?? signal}): ${complaint.trim()}`));
+      });
+      child.stdin.write(`${JSON.stringify({ program: program(), settings })}\n`);
+    });
+    if (listens) return letGo;
+  } catch (error) {
+    letGo();
+    throw error;
+  }
+  letGo();
+  return undefined;
+}

@@ -1,0 +1,50 @@
+import type { RetryPolicy } from '../core/retry-policy.js';
+import type { StepKind } from '../core/step.js';
+
+/** How a step's body is to be tried. */
+export interface StepSpec {
+  readonly retry: RetryPolicy;
+  /** Limit of one attempt in milliseconds; null for none. */
+  readonly timeoutMs: number | null;
+  readonly body: () => unknown;
+}
+
+/** A durable operation that the workflow function has called and that has not been settled. */
+export class Call {
+  readonly promise: Promise<unknown>;
+  settled = false;
+  /** How many attempts have failed so far. */
+  failures = 0;
+  /** Whether the database has a row that says it waits. */
+  waitRecorded = false;
+  startedAt = 0;
+  private fulfil!: (value: unknown) => void;
+  private refuse!: (error: unknown) => void;
+
+  constructor(
+    readonly stepKey: string,
+    readonly kind: StepKind,
+    readonly calledAfter: number,
+    readonly calledAfterIo: boolean,
+    readonly argsHash: number | null,
+    /** Begins the work, once it may begin. */
+    readonly begin: (call: Call) => void,
+  ) {
+    this.promise = new Promise((resolve, reject) => {
+      this.fulfil = resolve;
+      this.refuse = reject;
+    });
+    // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
+    this.promise.catch(() => undefined);
+  }
+
+  resolve(value: unknown): void {
+    this.settled = true;
+    this.fulfil(value);
+  }
+
+  reject(error: unknown): void {
+    this.settled = true;
+    this.refuse(error);
+  }
+}

@@ -1,0 +1,46 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+import { WorkflowError } from '../core/errors/index.js';
+import type { Pass } from './pass.js';
+
+/** What a step's body may know about itself. */
+export interface CurrentStep {
+  readonly runId: string;
+  readonly stepKey: string;
+  /** Which try of the body this is, from 1. */
+  readonly attempt: number;
+  /**
+   * The same for every attempt of this step, also after a crash: hand it to the systems that the body calls, so that they notice a
+   * repetition.
+   */
+  readonly idempotencyKey: string;
+  /** Aborted when the attempt times out, the run is cancelled or ends, or the worker loses the run. */
+  readonly abortSignal: AbortSignal;
+}
+
+/** Where the code is: in the workflow function of a pass, or in the body of one of its steps. */
+export interface Scope {
+  readonly pass: Pass;
+  readonly step: CurrentStep | undefined;
+}
+
+/** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
+export const scopes = new AsyncLocalStorage<Scope>();
+
+/** `currentStep()` was called where no step's body is being executed. */
+export class NotInStepError extends WorkflowError {
+  static override readonly errorName: string = 'NotInStepError';
+  readonly code = 'NOT_IN_STEP';
+}
+
+/**
+ * The step whose body is being executed.
+ *
+ * @throws NotInStepError outside a step's body
+ * @example await this.payments.charge(order, currentStep().idempotencyKey);
+ */
+export function currentStep(): CurrentStep {
+  const step = scopes.getStore()?.step;
+  if (!step) throw new NotInStepError('currentStep() works only while the body of a step is executed by a run');
+  return step;
+}

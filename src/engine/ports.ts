@@ -1,0 +1,54 @@
+import type { RetryPolicy } from '../core/retry-policy.js';
+import type { OpenWait, StepRecord } from '../core/step.js';
+import type { RunEvent } from '../core/transition.js';
+import type { WorkflowContext } from './context.js';
+
+/** A workflow as the engine needs it: how to identify it and how to run it. */
+export interface WorkflowDefinition {
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  /** Steps of the workflow's own class have the method's name alone as their key. */
+  readonly owns: (target: unknown) => boolean;
+  readonly retry: RetryPolicy;
+  readonly stepTimeoutMs: number;
+  readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
+}
+
+/** How the workflow function ended. Payloads are JSON text. */
+export type PassOutcome =
+  | { readonly status: 'completed'; readonly output: string }
+  | { readonly status: 'failed'; readonly error: string }
+  | { readonly status: 'cancelled'; readonly error: string };
+
+/** Why a pass could not go on. Nothing more comes from it. */
+export type PassFault =
+  /** Code and history part: the run waits for another deployment. */
+  | { readonly kind: 'mismatch'; readonly error: Error }
+  /** A result that the workflow saw already could not be stored: another pass must start from what is stored. */
+  | { readonly kind: 'restart' };
+
+/**
+ * What a pass needs from the floor above. Everything handed over is written in the order in which it is handed over; `durable` is
+ * called once it is committed, `refused` when the database will not have it.
+ */
+export interface PassPort {
+  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
+  openWait(wait: OpenWait, event: RunEvent | null): void;
+  ended(outcome: PassOutcome): void;
+  faulted(fault: PassFault): void;
+  /** Nothing is active but waits. `wakeAt` is when the first of them is due; null when none is. */
+  idle(wakeAt: number): void;
+  /** Something is active again. */
+  busy(): void;
+}
+
+/** What the engine takes from its surroundings. */
+export interface EngineSettings {
+  readonly maxPayloadBytes: number;
+  readonly cancelGraceMs: number;
+  /** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+  readonly replayStallMs: number;
+  /** Milliseconds since the epoch, by the database's clock. */
+  readonly now: () => number;
+}

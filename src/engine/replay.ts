@@ -1,0 +1,48 @@
+import type { History, OpenWait, StepRecord } from '../core/step.js';
+import { CANCEL_KEY } from './step-keys.js';
+
+/**
+ * The recorded part of a run, and whether today's code keeps to it. With each step was recorded after how many deliveries it was called; so
+ * before one more result is delivered, all calls that came before it must have been made again.
+ */
+export class Replay {
+  private readonly byKey = new Map<string, StepRecord>();
+  private readonly waits = new Map<string, OpenWait>();
+  /** In the order in which the calls were made. */
+  private readonly expected: readonly StepRecord[];
+  private checked = 0;
+  private readonly called = new Set<string>();
+
+  constructor(history: History) {
+    for (const step of history.steps) this.byKey.set(step.stepKey, step);
+    for (const wait of history.waits) this.waits.set(wait.stepKey, wait);
+    this.expected = history.steps.filter((step) => step.stepKey !== CANCEL_KEY).sort((a, b) => a.calledAfter - b.calledAfter);
+  }
+
+  /** The record of a step that is called now, if it has one. */
+  call(stepKey: string): StepRecord | undefined {
+    const record = this.byKey.get(stepKey);
+    if (record) this.called.add(stepKey);
+    return record;
+  }
+
+  /** The wait that was open when the run was last let go of. */
+  openWait(stepKey: string): OpenWait | undefined {
+    return this.waits.get(stepKey);
+  }
+
+  /** A recorded step that the code should have called by now, after so many deliveries, and has not. */
+  missing(delivered: number): StepRecord | undefined {
+    for (; this.checked < this.expected.length; this.checked++) {
+      const step = this.expected[this.checked]!;
+      if (step.calledAfter > delivered) return undefined;
+      if (!this.called.has(step.stepKey)) return step;
+    }
+    return undefined;
+  }
+
+  /** A recorded step that the code never called. */
+  uncalled(): StepRecord | undefined {
+    return this.missing(Number.POSITIVE_INFINITY);
+  }
+}

@@ -1,0 +1,38 @@
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+
+const NUMBERED = /#\d+$/;
+
+/** The key under which a pass records the delivery of a cancellation. */
+export const CANCEL_KEY = '$cancel';
+
+/**
+ * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. The same calls in the same order get the same keys,
+ * which is what replay stands on; so the number is taken when the call is made, before anything is awaited.
+ */
+export class StepKeys {
+  private readonly counts = new Map<string, number>();
+
+  /**
+   * @throws InvalidInputError when the name or the key is not usable
+   */
+  next(name: string, key: string | undefined): string {
+    const base = key === undefined ? name : `${name}:${key}`;
+    const seen = this.counts.get(base);
+    if (seen !== undefined) {
+      this.counts.set(base, seen + 1);
+      return `${base}#${seen + 1}`;
+    }
+    checkStepText(name, 'step name');
+    if (key !== undefined) checkStepText(key, `key of step "${name}"`);
+    checkText(base, 'step key');
+    this.counts.set(base, 1);
+    return base;
+  }
+}
+
+function checkStepText(text: unknown, argument: string): void {
+  const checked = checkText(text, argument);
+  if (NUMBERED.test(checked)) throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${checked}"`);
+  if (checked.startsWith('$')) throw new InvalidInputError(argument, `must not start with "$": "${checked}"`);
+}

@@ -1,0 +1,76 @@
+import { toMilliseconds, toTimestamp } from '../core/duration.js';
+import { NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
+import { backoffMs } from '../core/retry-policy.js';
+import { encodeError } from '../core/serializer/index.js';
+import { Attempt } from './attempt.js';
+import type { Call, StepSpec } from './call.js';
+import type { Pass } from './pass.js';
+
+/** Begins a step: tries its body until it succeeds or its policy is used up, across passes and processes. */
+export function beginStep(pass: Pass, call: Call, spec: StepSpec): void {
+  const wait = pass.recordedWait(call.stepKey);
+  call.startedAt = Math.floor(pass.settings.now());
+  if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
+  call.failures = wait.attempts;
+  call.waitRecorded = true;
+  pass.timers.set(call.stepKey, wait.wakeAt, () => attempt(pass, call, spec));
+}
+
+function attempt(pass: Pass, call: Call, spec: StepSpec): void {
+  if (pass.isClosed || call.settled) return;
+  const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
+  pass.attemptBegan(current);
+  current.run(
+    spec.body,
+    spec.timeoutMs,
+    (value) => {
+      succeed(pass, call, value);
+      pass.attemptEnded(current);
+    },
+    (error) => {
+      fail(pass, call, spec, error);
+      pass.attemptEnded(current);
+    },
+  );
+}
+
+function succeed(pass: Pass, call: Call, value: unknown): void {
+  const attempts = call.failures + 1;
+  try {
+    pass.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
+  } catch (error) {
+    // The body has done its work: doing it again would not make its result storable.
+    giveUp(pass, call, error, attempts);
+  }
+}
+
+function fail(pass: Pass, call: Call, spec: StepSpec, error: unknown): void {
+  const attempts = call.failures + 1;
+  const pause = attempts >= spec.retry.maxAttempts ? undefined : retryPause(error, spec, attempts, pass.settings.now());
+  if (pause === undefined) return giveUp(pass, call, error, attempts);
+  call.failures = attempts;
+  const wakeAt = Math.floor(pass.settings.now()) + pause;
+  const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: encodeError(error) } as const;
+  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts }, event);
+  pass.timers.set(call.stepKey, wakeAt, () => attempt(pass, call, spec));
+}
+
+function giveUp(pass: Pass, call: Call, error: unknown, attempts: number): void {
+  pass.settle(call, { error: encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
+}
+
+/** Milliseconds until the next attempt; undefined when there is to be none. */
+function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | undefined {
+  if (error instanceof NonRetryableError) return undefined;
+  try {
+    if (spec.retry.retryIf && !spec.retry.retryIf(error)) return undefined;
+    if (error instanceof RetryableError && error.retryAfter !== undefined) {
+      const { retryAfter } = error;
+      return retryAfter instanceof Date ? Math.max(0, toTimestamp(retryAfter, 'retryAfter') - now) : toMilliseconds(retryAfter, 'retryAfter');
+    }
+  } catch {
+    // A retryIf that throws, or a retryAfter that is no time, must not lose the error that they were asked about.
+    return undefined;
+  }
+  return backoffMs(spec.retry, failed);
+}

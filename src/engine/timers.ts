@@ -1,0 +1,47 @@
+/** setTimeout turns longer delays into 1 ms. */
+const LONGEST_MS = 2 ** 30;
+
+/** The timers of one pass, by step key; all gone at once when the pass is. */
+export class Timers {
+  private readonly due = new Map<string, { wakeAt: number; handle: NodeJS.Timeout }>();
+
+  constructor(private readonly now: () => number) {}
+
+  /** Calls back once `now()` has reached `wakeAt`, never before. */
+  set(key: string, wakeAt: number, fire: () => void): void {
+    this.clear(key);
+    const left = Math.ceil(wakeAt - this.now());
+    const handle = setTimeout(
+      () => {
+        if (this.now() < wakeAt) return this.set(key, wakeAt, fire);
+        this.due.delete(key);
+        fire();
+      },
+      Math.min(Math.max(left, 0), LONGEST_MS),
+    );
+    this.due.set(key, { wakeAt, handle });
+  }
+
+  clear(key: string): void {
+    const timer = this.due.get(key);
+    if (!timer) return;
+    clearTimeout(timer.handle);
+    this.due.delete(key);
+  }
+
+  clearAll(): void {
+    for (const { handle } of this.due.values()) clearTimeout(handle);
+    this.due.clear();
+  }
+
+  get size(): number {
+    return this.due.size;
+  }
+
+  /** When the first timer is due; infinity when there is none. */
+  next(): number {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { wakeAt } of this.due.values()) first = Math.min(first, wakeAt);
+    return first;
+  }
+}

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+
+import type { Client, Notification } from 'pg';
+
+import type { Database } from './database.js';
+import { channelOf, NoticeBatch, parseNotice, type Notice } from './notifications.js';
+import { sessionLockClass } from './sql/sessions.js';
+
+/** Notices are collected for so long. */
+const COALESCE_MS = 3;
+const RECONNECT_MS = 250;
+
+/** What happens on the direct connection. */
+export interface DirectConnectionEvents {
+  noticed(notice: Notice): void;
+  /** It is gone: the session's lock with it, and notices are missed until `connected`. */
+  lost(): void;
+  /** It is there (again). What happened meanwhile was not heard. */
+  connected(): void;
+}
+
+/**
+ * The one connection that is not of a pool: it listens, notifies, and holds the lock that shows that this process lives. The server frees
+ * the lock the moment the process dies. It connects again by itself, for as long as it is open.
+ */
+export class DirectConnection {
+  private readonly self = randomUUID();
+  private readonly batch = new NoticeBatch();
+  private client: Client | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private reconnecting: NodeJS.Timeout | undefined;
+  private open = false;
+  private sending: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly database: Database,
+    private readonly events: DirectConnectionEvents,
+  ) {}
+
+  get isConnected(): boolean {
+    return this.client !== undefined;
+  }
+
+  /** Resolves after the first attempt, whether it succeeded or not. */
+  async start(): Promise<void> {
+    this.open = true;
+    await this.connect();
+  }
+
+  /** Tells the other processes, soon. Dropped while there is no connection. */
+  notify(notice: Notice): void {
+    if (!this.client) return;
+    this.batch.add(notice);
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.send();
+    }, COALESCE_MS);
+  }
+
+  /** Holds the lock of a session. Returns whether it is held now. */
+  async lock(sessionId: string): Promise<boolean> {
+    const client = this.client;
+    if (!client) return false;
+    try {
+      const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
+      const result = await client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
+      return result.rows[0]!.held && this.client === client;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Sends what is waiting and ends the connection. */
+  async stop(): Promise<void> {
+    this.open = false;
+    clearTimeout(this.timer);
+    clearTimeout(this.reconnecting);
+    this.timer = undefined;
+    this.send();
+    await this.sending;
+    const client = this.client;
+    this.client = undefined;
+    await client?.end().catch(() => undefined);
+  }
+
+  private async connect(): Promise<void> {
+    const client = this.database.directClient();
+    const gone = (): void => this.gone(client);
+    client.on('error', gone);
+    client.on('end', gone);
+    client.on('notification', (message: Notification) => {
+      const notice = message.payload === undefined ? undefined : parseNotice(message.payload, this.self);
+      if (notice) this.events.noticed(notice);
+    });
+    try {
+      await client.connect();
+      await client.query(`LISTEN "${channelOf(this.database.schemaName)}"`);
+    } catch {
+      client.removeListener('end', gone);
+      void client.end().catch(() => undefined);
+      this.reconnect();
+      return;
+    }
+    if (!this.open) return void client.end().catch(() => undefined);
+    this.client = client;
+    this.events.connected();
+  }
+
+  private gone(client: Client): void {
+    if (this.client !== client) return;
+    this.client = undefined;
+    void client.end().catch(() => undefined);
+    if (!this.open) return;
+    this.events.lost();
+    this.reconnect(0);
+  }
+
+  private reconnect(delay = RECONNECT_MS): void {
+    if (!this.open) return;
+    clearTimeout(this.reconnecting);
+    this.reconnecting = setTimeout(() => void this.connect(), delay);
+  }
+
+  private send(): void {
+    const client = this.client;
+    if (!client) return;
+    const channel = channelOf(this.database.schemaName);
+    for (const payload of this.batch.take(this.self)) {
+      // A statement of its own after the commit: NOTIFY takes a lock that serialises the commits of all that carry one.
+      this.sending = client.query('SELECT pg_notify($1, $2)', [channel, payload]).catch(() => undefined);
+    }
+  }
+}

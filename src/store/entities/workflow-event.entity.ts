@@ -1,0 +1,26 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** What happened to a run and shows in no other row: failed attempts, requests to cancel, lost workers, blocked deployments. */
+@Entity({ name: 'workflow_events', synchronize: false })
+export class WorkflowEvent {
+  @PrimaryColumn({ name: 'run_id', type: 'text' })
+  runId!: string;
+
+  @PrimaryColumn({ type: 'bigint' })
+  id!: string;
+
+  @Column({ type: 'timestamptz' })
+  at!: Date;
+
+  @Column({ type: 'text' })
+  kind!: string;
+
+  @Column({ name: 'step_key', type: 'text', nullable: true })
+  stepKey!: string | null;
+
+  @Column({ type: 'integer', nullable: true })
+  attempt!: number | null;
+
+  @Column({ type: 'json', nullable: true })
+  data!: unknown;
+}

@@ -1,0 +1,26 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** A message to a run, kept until the run takes it. */
+@Entity({ name: 'workflow_inbox', synchronize: false })
+export class WorkflowInboxMessage {
+  @PrimaryColumn({ name: 'run_id', type: 'text' })
+  runId!: string;
+
+  @PrimaryColumn({ type: 'bigint' })
+  id!: string;
+
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  @Column({ type: 'text' })
+  kind!: 'cancel';
+
+  @Column({ type: 'text', nullable: true })
+  name!: string | null;
+
+  @Column({ name: 'idempotency_key', type: 'text', nullable: true })
+  idempotencyKey!: string | null;
+
+  @Column({ type: 'json', nullable: true })
+  payload!: unknown;
+}

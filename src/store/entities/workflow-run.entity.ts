@@ -1,0 +1,103 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+import type { RunStatus } from '../../core/run.js';
+
+/** One execution of a workflow. The owner alone changes a run that is `running`; read it as you like, write through the client. */
+@Entity({ name: 'workflow_runs', synchronize: false })
+export class WorkflowRun {
+  @PrimaryColumn({ type: 'text' })
+  id!: string;
+
+  /** The name of the workflow. */
+  @Column({ type: 'text' })
+  name!: string;
+
+  /** 0 until a worker claims a run that was started by name alone. */
+  @Column({ type: 'integer' })
+  version!: number;
+
+  @Column({ type: 'text' })
+  queue!: string;
+
+  @Column({ type: 'text' })
+  status!: RunStatus;
+
+  /** Higher ones are claimed first. */
+  @Column({ type: 'smallint' })
+  priority!: number;
+
+  @Column({ type: 'json' })
+  input!: unknown;
+
+  @Column({ type: 'json', nullable: true })
+  output!: unknown;
+
+  @Column({ type: 'json', nullable: true })
+  error!: unknown;
+
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  /** When it last became due. */
+  @Column({ name: 'ready_at', type: 'timestamptz', nullable: true })
+  readyAt!: Date | null;
+
+  /** When a waiting run becomes due by itself. */
+  @Column({ name: 'wake_at', type: 'timestamptz', nullable: true })
+  wakeAt!: Date | null;
+
+  /** When it was first executed. */
+  @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
+  startedAt!: Date | null;
+
+  @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
+  finishedAt!: Date | null;
+
+  @Column({ name: 'cancel_requested_at', type: 'timestamptz', nullable: true })
+  cancelRequestedAt!: Date | null;
+
+  /** The session that owns it while it is running. */
+  @Column({ name: 'session_id', type: 'bigint', nullable: true })
+  sessionId!: string | null;
+
+  /** How many times it has been claimed. */
+  @Column({ type: 'integer' })
+  epoch!: number;
+
+  /** How many times it has been retried by an operator. */
+  @Column({ type: 'integer' })
+  generation!: number;
+
+  /** Counts what came for it; parking compares it. */
+  @Column({ name: 'wake_count', type: 'integer' })
+  wakeCount!: number;
+
+  /** How often a worker died while it executed the run. */
+  @Column({ type: 'smallint' })
+  losses!: number;
+
+  /** How often a worker died while it executed nothing but this run. */
+  @Column({ name: 'losses_alone', type: 'smallint' })
+  lossesAlone!: number;
+
+  @Column({ name: 'start_nonce', type: 'bigint' })
+  startNonce!: string;
+
+  /** The size of the recorded steps, as of the last time that the run was let go of. */
+  @Column({ name: 'history_bytes', type: 'bigint' })
+  historyBytes!: string;
+
+  /** The deployment that started it. */
+  @Column({ name: 'deployment_id', type: 'text', nullable: true })
+  deploymentId!: string | null;
+
+  /** The deployments whose code does not fit its history. */
+  @Column({ name: 'blocked_deployments', type: 'text', array: true, nullable: true })
+  blockedDeployments!: string[] | null;
+
+  @Column({ name: 'parent_run_id', type: 'text', nullable: true })
+  parentRunId!: string | null;
+
+  @Column({ name: 'parent_step_key', type: 'text', nullable: true })
+  parentStepKey!: string | null;
+}

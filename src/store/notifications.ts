@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+
+import type { DispatchKey } from '../core/run.js';
+
+/** What processes tell each other to shorten their waits. Nothing depends on its arrival. */
+export interface Notice {
+  /** Keys under which runs have become due. */
+  readonly due?: readonly DispatchKey[];
+  /** Runs that have ended. */
+  readonly ended?: readonly string[];
+  /** Runs for which a message has come. */
+  readonly messages?: readonly string[];
+  /** A run has been parked until then, or delayed: milliseconds since the epoch. */
+  readonly wakeAt?: number;
+}
+
+/** PostgreSQL's limit is 8,000 bytes. */
+const MAX_PAYLOAD_BYTES = 7_000;
+
+interface Wire {
+  readonly s: string;
+  readonly d?: [string, string, number][];
+  readonly e?: string[];
+  readonly m?: string[];
+  readonly w?: number;
+}
+
+/** The channel of a schema; names of channels are limited to 63 bytes. */
+export function channelOf(schemaName: string): string {
+  return `durable_${createHash('sha256').update(schemaName).digest('hex').slice(0, 24)}`;
+}
+
+/** Collects what there is to tell for a few milliseconds, so that a thousand runs that end cost a few messages. */
+export class NoticeBatch {
+  private readonly due = new Map<string, DispatchKey>();
+  private readonly ended = new Set<string>();
+  private readonly messages = new Set<string>();
+  private wakeAt = Number.POSITIVE_INFINITY;
+
+  add(notice: Notice): void {
+    for (const key of notice.due ?? []) this.due.set(`${key.queue}\n${key.name}\n${key.version}`, key);
+    for (const id of notice.ended ?? []) this.ended.add(id);
+    for (const id of notice.messages ?? []) this.messages.add(id);
+    if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
+  }
+
+  /** The payloads to send, each below PostgreSQL's limit; the batch is empty afterwards. */
+  take(sender: string): string[] {
+    const payloads: string[] = [];
+    let current: { s: string; d: [string, string, number][]; e: string[]; m: string[]; w?: number } = { s: sender, d: [], e: [], m: [] };
+    let bytes = 0;
+    const cut = (): void => {
+      if (bytes > 0) payloads.push(JSON.stringify(current));
+      current = { s: sender, d: [], e: [], m: [] };
+      bytes = 0;
+    };
+    const put = (size: number, write: () => void): void => {
+      if (bytes + size > MAX_PAYLOAD_BYTES - 200) cut();
+      bytes += size;
+      write();
+    };
+    for (const { queue, name, version } of this.due.values()) {
+      put(jsonBytes(queue) + jsonBytes(name) + 16, () => current.d.push([queue, name, version]));
+    }
+    for (const id of this.ended) put(jsonBytes(id) + 1, () => current.e.push(id));
+    for (const id of this.messages) put(jsonBytes(id) + 1, () => current.m.push(id));
+    if (Number.isFinite(this.wakeAt)) put(20, () => (current.w = this.wakeAt));
+    cut();
+    this.due.clear();
+    this.ended.clear();
+    this.messages.clear();
+    this.wakeAt = Number.POSITIVE_INFINITY;
+    return payloads;
+  }
+}
+
+/** Reads a payload; undefined for what this process sent itself, or for what is none of ours. */
+export function parseNotice(payload: string, self: string): Notice | undefined {
+  try {
+    const wire = JSON.parse(payload) as Wire;
+    if (typeof wire !== 'object' || wire === null || wire.s === self) return undefined;
+    return {
+      due: (wire.d ?? []).map(([queue, name, version]) => ({ queue, name, version })),
+      ended: wire.e ?? [],
+      messages: wire.m ?? [],
+      ...(wire.w === undefined ? {} : { wakeAt: wire.w }),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function jsonBytes(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text));
+}

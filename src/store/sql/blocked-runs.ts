@@ -1,0 +1,26 @@
+import type { DispatchKey } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+const UNBLOCK: Statement = {
+  name: 'durable_unblock',
+  text: (schema) => `WITH fitting AS MATERIALIZED (
+  SELECT r.id FROM ${schema}.workflow_runs r
+  WHERE r.status = 'waiting' AND r.blocked_deployments IS NOT NULL AND r.wake_at IS NULL AND NOT ($4::text = ANY (r.blocked_deployments))
+    AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
+      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+  ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+), unblocked AS (
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now() FROM fitting WHERE r.id = fitting.id RETURNING 1
+)
+SELECT count(*)::int FROM unblocked`,
+};
+
+/**
+ * Makes runs due that wait because other deployments' code did not fit their history: this one's may. Those that this deployment has tried itself
+ * stay where they are. Returns how many.
+ */
+export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<number> {
+  const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId];
+  const [row] = await database.query<[number]>(UNBLOCK, values);
+  return row![0];
+}

@@ -1,0 +1,123 @@
+import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+/** A run that was claimed, and whether anything of it is recorded. */
+export interface ClaimedRun extends OwnedRun {
+  readonly hasHistory: boolean;
+}
+
+/**
+ * Takes due runs, best first. Each dispatch key has a LIMIT scan of its own along the ready index, whose order is the claim's, so the cost does
+ * not depend on how many runs sleep, are delayed, wait for other versions or have ended (`queue = ANY (...)` sorted 100,000 rows).
+ * SKIP LOCKED never waits, so the order of these locks does not matter.
+ */
+const CLAIM: Statement = {
+  name: 'durable_claim',
+  text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+due AS MATERIALIZED (
+  SELECT c.id FROM session
+  CROSS JOIN unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
+  CROSS JOIN LATERAL (
+    SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.losses = 0 AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+    ORDER BY r.priority DESC, r.ready_at
+    LIMIT $6::int
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS c
+  ORDER BY c.priority DESC, c.ready_at
+  LIMIT $6::int
+)
+${takeDue(schema)}`,
+};
+
+/**
+ * Takes runs that were lost with a worker before, most often lost first. They are kept apart from the others (a partial index that is nearly always
+ * empty), so that one that kills its worker takes none of them along. A single one is noted as alone: only then does a
+ * death count against it.
+ */
+const CLAIM_SUSPECTS: Statement = {
+  name: 'durable_claim_suspects',
+  text: (schema) => `WITH suspects AS MATERIALIZED (
+  SELECT r.id, r.losses FROM ${schema}.workflow_runs r
+  WHERE r.status = 'pending' AND r.losses > 0
+    AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
+      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+    AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+  ORDER BY r.losses DESC, r.id
+  LIMIT $6::int
+  FOR NO KEY UPDATE SKIP LOCKED
+), cohort AS MATERIALIZED (
+  SELECT s.id FROM suspects s ORDER BY s.losses DESC, s.id
+  LIMIT greatest(1, $6::int >> least(30, (SELECT max(losses) FROM suspects)))
+), session AS MATERIALIZED (
+  UPDATE ${schema}.workflow_sessions SET alone_run_id = CASE WHEN (SELECT count(*) FROM cohort) = 1 THEN (SELECT id FROM cohort) END
+  WHERE id = $1::bigint RETURNING id
+), due AS (SELECT cohort.id FROM cohort CROSS JOIN session)
+${takeDue(schema)}`,
+};
+
+function takeDue(schema: string): string {
+  return `UPDATE ${schema}.workflow_runs r SET
+  status = 'running',
+  session_id = $1::bigint,
+  epoch = r.epoch + 1,
+  started_at = coalesce(r.started_at, now()),
+  ready_at = NULL,
+  version = CASE WHEN r.version = ${ANY_VERSION}
+    THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
+    ELSE r.version END
+FROM due WHERE r.id = due.id
+RETURNING ${claimedColumns('r')}`;
+}
+
+/** What `toClaimedRun` reads, in its order. */
+function claimedColumns(alias: string): string {
+  const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
+  const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
+  return [...columns.map((column) => `${alias}.${column}`), ...times, `${alias}.wake_count`, `${alias}.history_bytes::float8`, `${alias}.losses`].join(', ');
+}
+
+type ClaimedRow = [string, string, string, number, number, string, number, number, number, number];
+
+function toClaimedRun(row: ClaimedRow): ClaimedRun {
+  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses] = row;
+  return {
+    id,
+    queue,
+    name,
+    version,
+    epoch,
+    input,
+    startedAt: Math.floor(startedAt),
+    wakeCount,
+    historyBytes,
+    suspect: losses > 0,
+    hasHistory: epoch > 1,
+  };
+}
+
+/** The claim's parameters. */
+export interface Claim {
+  readonly sessionId: string;
+  readonly keys: readonly DispatchKey[];
+  readonly deploymentId: string;
+  readonly limit: number;
+}
+
+/** Claims up to `limit` due runs for the session; none when the session is gone. */
+export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
+  return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
+}
+
+/**
+ * Claims runs that were lost before: half of `limit` of those that were lost once, a quarter of those lost twice, at last one by itself, so that
+ * the one that is to blame is found in few steps and the others go on.
+ */
+export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
+  return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
+}
+
+function valuesOf({ sessionId, keys, deploymentId, limit }: Claim): unknown[] {
+  return [sessionId, keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId, limit];
+}

@@ -1,0 +1,233 @@
+import type { Database, Statement } from '../database.js';
+import type { FlushRows } from '../flush-rows.js';
+
+/** What a flush did. Fewer rows than were sent mean that some were there before, or are not this session's to write. */
+export interface FlushResult {
+  /** Whether the session is alive; without one, nothing of its runs was written. */
+  readonly sessionAlive: boolean;
+  readonly starts: number;
+  readonly steps: number;
+  readonly changes: number;
+  /** The transaction's time, milliseconds since the epoch. */
+  readonly now: number;
+}
+
+interface Section {
+  readonly key: keyof FlushRows;
+  /** Names and types of the columns that the rows come in. */
+  readonly columns: readonly (readonly [name: string, type: string])[];
+  readonly sql: (schema: string, rows: string) => string;
+}
+
+/** Rows of a run are written only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
+const owned = (schema: string): string =>
+  `CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+
+const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
+
+const SECTIONS: readonly Section[] = [
+  {
+    key: 'starts',
+    columns: [
+      ['id', 'text'],
+      ['name', 'text'],
+      ['version', 'int'],
+      ['queue', 'text'],
+      ['priority', 'smallint'],
+      ['input', 'json'],
+      ['delay_ms', 'float8'],
+      ['start_at', 'float8'],
+      ['nonce', 'bigint'],
+      ['deployment_id', 'text'],
+      ['owned', 'boolean'],
+    ],
+    // A run that this process keeps is born running; it is not born at all once the session is gone.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, started_at, session_id, epoch)
+  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+    CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
+    CASE WHEN due.at > now() THEN NULL ELSE now() END,
+    CASE WHEN due.at > now() THEN due.at END,
+    CASE WHEN x.owned THEN now() END,
+    CASE WHEN x.owned THEN session.id END,
+    CASE WHEN x.owned THEN 1 ELSE 0 END
+  FROM ${rows} LEFT JOIN session ON true
+  CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due
+  WHERE NOT x.owned OR session.id IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`,
+  },
+  {
+    key: 'tags',
+    columns: [
+      ['run_id', 'text'],
+      ['key', 'text'],
+      ['value', 'text'],
+    ],
+    // IS TRUE keeps this a hashed look-up instead of a nested loop over all pairs.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_tags (run_id, key, value)
+  SELECT x.run_id, x.key, x.value FROM ${rows} WHERE (x.run_id IN (SELECT id FROM starts)) IS TRUE
+  RETURNING 1`,
+  },
+  {
+    key: 'changes',
+    columns: [
+      ['id', 'text'],
+      ['epoch', 'int'],
+      ['status', 'text'],
+      ['output', 'json'],
+      ['error', 'json'],
+      ['wake_at', 'float8'],
+      ['wake_count', 'int'],
+      ['blocked_for', 'text'],
+      ['history_bytes', 'float8'],
+    ],
+    sql: (schema, rows) => `
+  UPDATE ${schema}.workflow_runs r SET
+    status = x.status,
+    output = x.output,
+    error = x.error,
+    session_id = NULL,
+    wake_at = ${ms('x.wake_at')},
+    ready_at = CASE WHEN x.status = 'pending' THEN now() END,
+    finished_at = CASE WHEN x.status IN ('completed', 'failed', 'cancelled') THEN now() END,
+    blocked_deployments = CASE WHEN x.blocked_for IS NULL THEN r.blocked_deployments ELSE array_append(r.blocked_deployments, x.blocked_for) END,
+    history_bytes = x.history_bytes::bigint
+  FROM session, ${rows}
+  WHERE r.id = x.id AND r.session_id = session.id AND r.epoch = x.epoch AND r.status = 'running'
+    AND (x.wake_count IS NULL OR r.wake_count = x.wake_count)
+  RETURNING r.id`,
+  },
+  {
+    key: 'steps',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['step_key', 'text'],
+      ['kind', 'text'],
+      ['seq', 'int'],
+      ['status', 'text'],
+      ['output', 'json'],
+      ['error', 'json'],
+      ['attempts', 'int'],
+      ['called_after', 'int'],
+      ['called_after_io', 'boolean'],
+      ['args_hash', 'int'],
+      ['started_at', 'float8'],
+      ['finished_at', 'float8'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_steps
+    (run_id, epoch, step_key, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
+  SELECT x.run_id, x.epoch, x.step_key, x.kind, x.seq, x.status, x.output, x.error, x.attempts, x.called_after, x.called_after_io, x.args_hash,
+    ${ms('x.started_at')}, ${ms('x.finished_at')}
+  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, step_key) DO NOTHING
+  RETURNING 1`,
+  },
+  {
+    key: 'waits',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['step_key', 'text'],
+      ['kind', 'text'],
+      ['wake_at', 'float8'],
+      ['attempts', 'int'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts)
+  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts
+  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts
+    WHERE excluded.attempts > w.attempts
+  RETURNING 1`,
+  },
+  {
+    key: 'closedWaits',
+    columns: [
+      ['run_id', 'text'],
+      ['step_key', 'text'],
+    ],
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = x.run_id AND w.step_key = x.step_key RETURNING 1`,
+  },
+  {
+    key: 'events',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['kind', 'text'],
+      ['step_key', 'text'],
+      ['attempt', 'int'],
+      ['data', 'json'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, attempt, data)
+  SELECT x.run_id, x.kind, x.step_key, x.attempt, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
+  RETURNING 1`,
+  },
+  {
+    key: 'taken',
+    columns: [
+      ['run_id', 'text'],
+      ['id', 'bigint'],
+    ],
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = x.run_id AND i.id = x.id RETURNING 1`,
+  },
+];
+
+/** The text is the same for every flush with the same kinds of rows, so that it is prepared once. */
+function statementFor(present: readonly Section[], mask: number): Statement {
+  return {
+    name: `durable_flush_${mask}`,
+    text: (schema) => {
+      let parameter = 1;
+      const parts = present.map((section) => {
+        const arrays = section.columns.map(([, type]) => `$${++parameter}::${type}[]`);
+        const rows = `unnest(${arrays.join(', ')}) AS x(${section.columns.map(([name]) => name).join(', ')})`;
+        return `${sqlName(section.key)} AS (${section.sql(schema, rows)}\n)`;
+      });
+      const count = (key: keyof FlushRows): string =>
+        present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
+      return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+${parts.join(',\n')}
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000`;
+    },
+  };
+}
+
+function sqlName(key: keyof FlushRows): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+const statements = new Map<number, { statement: Statement; present: readonly Section[] }>();
+
+/**
+ * The one statement through which transitions become durable: rows of many runs, in one round trip and one commit.
+ *
+ * It locks its own session's row first, and every write of an owned run refers to that lock (PostgreSQL drops a locking CTE that nothing refers
+ * to): a takeover deletes the row before it touches a run, so it either waits for this flush or this flush writes nothing.
+ * Rows come sorted by run id, which is the order in which they are locked.
+ */
+export async function flush(database: Database, sessionId: string | null, rows: FlushRows): Promise<FlushResult> {
+  let mask = 0;
+  for (let bit = 0; bit < SECTIONS.length; bit++) if (rows[SECTIONS[bit]!.key].length > 0) mask |= 1 << bit;
+  let entry = statements.get(mask);
+  if (!entry) {
+    const present = SECTIONS.filter((_, bit) => mask & (1 << bit));
+    entry = { present, statement: statementFor(present, mask) };
+    statements.set(mask, entry);
+  }
+  const values: unknown[] = [sessionId];
+  for (const { key, columns } of entry.present) {
+    const section = rows[key];
+    for (let column = 0; column < columns.length; column++) values.push(section.map((row) => row[column]));
+  }
+  const [row] = await database.query<[number, number, number, number, number]>(entry.statement, values);
+  const [session, starts, steps, changes, now] = row!;
+  return { sessionAlive: session === 1, starts, steps, changes, now };
+}

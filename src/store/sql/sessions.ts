@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+
+import type { ClientBase } from 'pg';
+
+import { WorkerLostError } from '../../core/errors/index.js';
+import { encodeError } from '../../core/serializer/index.js';
+import type { Database, Statement } from '../database.js';
+
+/** A run that was the only one in the hands of so many dead sessions is given up. */
+export const MAX_LOSSES_ALONE = 3;
+
+const OPEN: Statement = {
+  name: 'durable_open_session',
+  text: (schema) => `INSERT INTO ${schema}.workflow_sessions (kind, host, pid, deployment_id, expires_at)
+VALUES ('worker', $1, $2, $3, now() + $4::float8 * interval '1 millisecond') RETURNING id::text`,
+};
+
+const HEARTBEAT: Statement = {
+  name: 'durable_heartbeat',
+  text: (schema) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
+WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000`,
+};
+
+const CLOSE: Statement = {
+  name: 'durable_close_session',
+  text: (schema) => `DELETE FROM ${schema}.workflow_sessions WHERE id = $1::bigint`,
+};
+
+const HAND_BACK: Statement = {
+  name: 'durable_hand_back',
+  text: (schema) => `UPDATE ${schema}.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now()
+WHERE status = 'running' AND session_id = $1::bigint`,
+};
+
+/** Sessions that have expired, or say that they hold a lock that nobody holds; and how many there are. */
+const SUSPECTS: Statement = {
+  name: 'durable_suspect_sessions',
+  text: (schema) => `SELECT count(*)::int, array_agg(s.id::text) FILTER (WHERE s.expires_at < now()),
+  array_agg(s.id::text) FILTER (WHERE s.holds_lock AND s.expires_at >= now() AND NOT EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2))
+FROM ${schema}.workflow_sessions s`,
+};
+
+const TAKE_OVER_SESSIONS: Statement = {
+  name: 'durable_take_over_sessions',
+  text: (schema) => `WITH gone AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_sessions WHERE id = ANY ($1::bigint[]) AND (NOT $2::boolean OR expires_at < now()) ORDER BY id FOR UPDATE
+)
+DELETE FROM ${schema}.workflow_sessions s USING gone WHERE s.id = gone.id RETURNING s.id::text, s.alone_run_id`,
+};
+
+const TAKE_OVER_RUNS: Statement = {
+  name: 'durable_take_over_runs',
+  text: (schema) => `WITH lost AS MATERIALIZED (
+  SELECT r.id, r.id = ANY ($2::text[]) AS alone FROM ${schema}.workflow_runs r
+  WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[]) ORDER BY r.id FOR NO KEY UPDATE
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind) SELECT id, 'worker_lost' FROM lost
+)
+UPDATE ${schema}.workflow_runs r SET
+  session_id = NULL,
+  losses = least(r.losses + 1, 30000),
+  losses_alone = r.losses_alone + lost.alone::int,
+  status = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN 'failed' ELSE 'pending' END,
+  finished_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
+  ready_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
+FROM lost WHERE r.id = lost.id
+RETURNING r.id, r.status`,
+};
+
+const EXPLAIN_LOSS: Statement = {
+  name: 'durable_explain_loss',
+  text: (schema) => `UPDATE ${schema}.workflow_runs SET error = $2::json WHERE id = $1 AND status = 'failed' AND error IS NULL`,
+};
+
+/** The first key of the advisory locks by which sessions of a schema show that they live. */
+export function sessionLockClass(database: Database): number {
+  return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
+}
+
+/** Makes a session and returns its id. */
+export async function openSession(database: Database, session: { host: string; pid: number; deploymentId: string; ttlMs: number }): Promise<string> {
+  const [row] = await database.query<[string]>(OPEN, [session.host, session.pid, session.deploymentId, session.ttlMs]);
+  return row![0];
+}
+
+/** Renews a session. Returns the server's time in milliseconds, or undefined when the session is gone. */
+export async function heartbeat(database: Database, id: string, ttlMs: number, holdsLock: boolean): Promise<number | undefined> {
+  const [row] = await database.query<[number]>(HEARTBEAT, [id, ttlMs, holdsLock]);
+  return row?.[0];
+}
+
+/** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. */
+export async function closeSession(database: Database, id: string): Promise<void> {
+  await database.transaction(async (client) => {
+    await database.query(CLOSE, [id], client);
+    await database.query(HAND_BACK, [id], client);
+  });
+}
+
+/** What the sessions of this schema look like from outside. */
+export interface SessionSurvey {
+  readonly count: number;
+  readonly expired: readonly string[];
+  /** Their direct connection is gone. They may be making a new one. */
+  readonly unlocked: readonly string[];
+}
+
+export async function surveySessions(database: Database): Promise<SessionSurvey> {
+  const [row] = await database.query<[number, string[] | null, string[] | null]>(SUSPECTS, [sessionLockClass(database)]);
+  return { count: row![0], expired: row![1] ?? [], unlocked: row![2] ?? [] };
+}
+
+/** A run that came back from a dead session. */
+export interface LostRun {
+  readonly id: string;
+  readonly status: 'pending' | 'failed';
+}
+
+/**
+ * Takes over the runs of dead sessions. The sessions' rows go first: that waits for flushes that hold them, and every later flush finds its
+ * session gone. Only then, in a statement with a snapshot of its own, are their runs looked for, so none that those flushes made is missed.
+ *
+ * @param onlyExpired leave sessions alone that have been renewed since they were looked at
+ */
+export async function takeOver(database: Database, ids: readonly string[], onlyExpired: boolean): Promise<LostRun[]> {
+  return database.transaction(async (client) => {
+    const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, [ids, onlyExpired], client);
+    if (gone.length === 0) return [];
+    const alone = gone.flatMap(([, runId]) => (runId === null ? [] : [runId]));
+    const rows = await database.query<[string, 'pending' | 'failed']>(TAKE_OVER_RUNS, [gone.map(([id]) => id), alone], client);
+    const lost = rows.map(([id, status]) => ({ id, status }));
+    await explain(database, client, lost);
+    return lost;
+  });
+}
+
+async function explain(database: Database, client: ClientBase, lost: readonly LostRun[]): Promise<void> {
+  for (const { id, status } of lost) {
+    if (status === 'failed') await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
+  }
+}

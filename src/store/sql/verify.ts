@@ -1,0 +1,47 @@
+import type { RunStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+const RUNS: Statement = {
+  name: 'durable_verify_runs',
+  text: (schema) => `SELECT id, name, status, start_nonce::text, session_id::text, epoch, wake_count FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+};
+
+const STEPS: Statement = {
+  name: 'durable_verify_steps',
+  text: (schema) => `SELECT s.run_id, s.step_key, s.epoch, s.seq FROM unnest($1::text[], $2::text[]) AS x(run_id, step_key)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = x.run_id AND step_key = x.step_key LIMIT 1) AS s`,
+};
+
+/** What decides whether a write of this process has happened. */
+export interface RunIdentity {
+  readonly id: string;
+  readonly name: string;
+  readonly status: RunStatus;
+  readonly nonce: string;
+  readonly sessionId: string | null;
+  readonly epoch: number;
+  readonly wakeCount: number;
+}
+
+export interface StepIdentity {
+  readonly runId: string;
+  readonly stepKey: string;
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+export async function identifyRuns(database: Database, ids: readonly string[]): Promise<Map<string, RunIdentity>> {
+  const rows = await database.query<[string, string, RunStatus, string, string | null, number, number]>(RUNS, [ids]);
+  return new Map(
+    rows.map(([id, name, status, nonce, sessionId, epoch, wakeCount]) => [id, { id, name, status, nonce, sessionId, epoch, wakeCount }]),
+  );
+}
+
+export async function identifySteps(
+  database: Database,
+  steps: readonly { readonly runId: string; readonly stepKey: string }[],
+): Promise<StepIdentity[]> {
+  const values = [steps.map((step) => step.runId), steps.map((step) => step.stepKey)];
+  const rows = await database.query<[string, string, number, number]>(STEPS, values);
+  return rows.map(([runId, stepKey, epoch, seq]) => ({ runId, stepKey, epoch, seq }));
+}

@@ -1,0 +1,23 @@
+import { startEmbeddedPostgres } from '../../../src/embedded/index.js';
+
+/** An application: starts a database, says where it is, and ends it when told to. */
+async function main(): Promise<void> {
+  const [dataDir, mode] = process.argv.slice(2);
+  const server = await startEmbeddedPostgres(dataDir ? { dataDir } : {});
+  process.stdout.write(`ready ${server.url}\n`);
+  if (mode === 'forget') return;
+
+  const stop = (): void => {
+    server.stop().then(
+      () => process.stdout.write('stopped\n', () => process.stdin.destroy()),
+      (error: unknown) => process.stdout.write(`failed ${String(error)}\n`),
+    );
+  };
+  process.on('SIGINT', () => process.stdout.write('interrupted\n'));
+  process.stdin.once('data', stop);
+}
+
+main().catch((error: unknown) => {
+  process.stdout.write(`failed ${String(error)}\n`);
+  process.exitCode = 1;
+});
