@@ -24,7 +24,8 @@ export function toMilliseconds(duration: Duration, argument: string): number {
     throw new InvalidInputError(argument, `must be a duration such as '30s', '2 days' or milliseconds, not ${show(duration)}`);
   }
   if (value < 0 || value > MAX_DURATION_MS) throw new InvalidInputError(argument, `must be from 0 to a hundred years, not ${show(duration)}`);
-  return Math.round(value);
+  // Adding 0 turns -0 into 0.
+  return Math.round(value) + 0;
 }
 
 function parse(text: string): number | undefined {
@@ -33,7 +34,8 @@ function parse(text: string): number | undefined {
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : String(value);
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
+  return typeof value === 'number' ? String(value) : typeof value;
 }
 
 /**

@@ -27,8 +27,6 @@ export class Call {
     readonly calledAfter: number,
     readonly calledAfterIo: boolean,
     readonly argsHash: number | null,
-    /** Begins the work, once it may begin. */
-    readonly begin: (call: Call) => void,
   ) {
     this.promise = new Promise((resolve, reject) => {
       this.fulfil = resolve;

@@ -114,6 +114,7 @@ export class PassContext extends WorkflowContext {
   /** The wake time is computed once: a later pass finds it recorded. */
   private wait(wakeAt: () => number): Promise<void> {
     const begin = (call: Call): void => {
+      if (call.settled) return;
       const recorded = this.pass.recordedWait(call.stepKey);
       call.startedAt = Math.floor(this.pass.settings.now());
       const due = recorded?.wakeAt ?? Math.ceil(wakeAt());

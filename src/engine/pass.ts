@@ -55,14 +55,16 @@ export class Pass implements TurnTaker {
   private durableSeq = 0;
   /** Bodies that wait for what was delivered before them to be durable. */
   private gated: { readonly seq: number; readonly begin: () => void }[] = [];
-  /** Calls made during replay that have no record: they begin when the replay is over. */
-  private deferred: Call[] = [];
+  /** What may not begin yet: calls without a record during replay, and everything while the pass is held. */
+  private deferred: (() => void)[] = [];
   /** Everything recorded has been delivered: from here on, bodies are executed. */
   private live: boolean;
   private started = false;
   private inTurn = false;
   private turnRequested = false;
   private closed = false;
+  /** New calls wait: the run is being let go of, and may yet go on. */
+  private held = false;
   private cancelled: WorkflowCancelledError | undefined;
   private isIdle = false;
 
@@ -108,6 +110,24 @@ export class Pass implements TurnTaker {
     this.abort(reason);
   }
 
+  /** Begins nothing new: bodies under way go on, further calls wait. */
+  hold(): void {
+    this.held = true;
+  }
+
+  /** Goes on after `hold`. */
+  resume(): void {
+    this.held = false;
+    if (this.closed) return;
+    if (this.live) this.beginDeferred();
+    this.updateIdle();
+  }
+
+  /** Bodies are being executed, or their results are on their way to the database. */
+  get isWorking(): boolean {
+    return !this.closed && (this.attempts.size > 0 || this.durableSeq < this.seq);
+  }
+
   /** A request to cancel the run has come. `takes` is its message in the inbox. */
   cancel(takes: string | null, reason: string | undefined): void {
     if (this.closed || this.cancelled || this.lane.some((record) => record.kind === 'cancel')) return;
@@ -143,18 +163,18 @@ export class Pass implements TurnTaker {
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
     if (this.closed) return new Promise(() => undefined);
     const stepKey = this.keys.next(name, key);
-    const call = new Call(stepKey, kind, this.delivered, !this.inTurn, argsHash, begin);
+    const call = new Call(stepKey, kind, this.delivered, !this.inTurn, argsHash);
     this.calls.set(stepKey, call);
     const record = this.replay.call(stepKey);
     if (record) {
       const detail = differs(record, call);
       if (detail) this.mismatch(stepKey, detail);
       else if (!this.inTurn) this.requestTurn();
-    } else if (this.live) {
+    } else if (this.live && !this.held) {
       begin(call);
       this.updateIdle();
     } else {
-      this.deferred.push(call);
+      this.deferred.push(() => begin(call));
     }
     return call.promise;
   }
@@ -166,7 +186,8 @@ export class Pass implements TurnTaker {
 
   /** Begins once everything that the code had seen when it made the call is durable. */
   whenDurable(begin: () => void): void {
-    if (this.durableSeq >= this.deliveredSeq) begin();
+    if (this.held) this.deferred.push(begin);
+    else if (this.durableSeq >= this.deliveredSeq) begin();
     else this.gated.push({ seq: this.deliveredSeq, begin });
   }
 
@@ -245,11 +266,15 @@ export class Pass implements TurnTaker {
     if (this.lane.length > 0) return this.requestTurn();
     if (!this.live) {
       this.live = true;
-      const deferred = this.deferred;
-      this.deferred = [];
-      for (const call of deferred) if (!call.settled) call.begin(call);
+      if (!this.held) this.beginDeferred();
     }
     this.updateIdle();
+  }
+
+  private beginDeferred(): void {
+    const deferred = this.deferred;
+    this.deferred = [];
+    for (const begin of deferred) begin();
   }
 
   private invoke(): void {
@@ -306,7 +331,7 @@ export class Pass implements TurnTaker {
   private becameDurable(seq: number): void {
     this.durableSeq = Math.max(this.durableSeq, seq);
     if (this.closed) return;
-    while (this.gated.length > 0 && this.gated[0]!.seq <= this.durableSeq) this.gated.shift()!.begin();
+    while (this.gated.length > 0 && this.gated[0]!.seq <= this.durableSeq) this.whenDurable(this.gated.shift()!.begin);
     this.updateIdle();
   }
 

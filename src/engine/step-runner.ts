@@ -10,10 +10,15 @@ import type { Pass } from './pass.js';
 export function beginStep(pass: Pass, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
   call.startedAt = Math.floor(pass.settings.now());
+  if (call.settled) return;
   if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
   call.failures = wait.attempts;
   call.waitRecorded = true;
-  pass.timers.set(call.stepKey, wait.wakeAt, () => attempt(pass, call, spec));
+  attemptAt(pass, call, spec, wait.wakeAt);
+}
+
+function attemptAt(pass: Pass, call: Call, spec: StepSpec, wakeAt: number): void {
+  pass.timers.set(call.stepKey, wakeAt, () => pass.whenDurable(() => attempt(pass, call, spec)));
 }
 
 function attempt(pass: Pass, call: Call, spec: StepSpec): void {
@@ -52,7 +57,7 @@ function fail(pass: Pass, call: Call, spec: StepSpec, error: unknown): void {
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: encodeError(error) } as const;
   pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts }, event);
-  pass.timers.set(call.stepKey, wakeAt, () => attempt(pass, call, spec));
+  attemptAt(pass, call, spec, wakeAt);
 }
 
 function giveUp(pass: Pass, call: Call, error: unknown, attempts: number): void {

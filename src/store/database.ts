@@ -70,8 +70,8 @@ export class Database {
   }
 
   /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
-  directClient(): pg.Client {
-    return new pg.Client(this.settings);
+  directClient(url?: string): pg.Client {
+    return new pg.Client(url === undefined ? this.settings : { ...this.settings, connectionString: url });
   }
 
   async close(): Promise<void> {

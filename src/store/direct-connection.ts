@@ -35,6 +35,8 @@ export class DirectConnection {
   constructor(
     private readonly database: Database,
     private readonly events: DirectConnectionEvents,
+    /** Where to connect instead of where the pool does. */
+    private readonly url?: string,
   ) {}
 
   get isConnected(): boolean {
@@ -84,7 +86,7 @@ export class DirectConnection {
   }
 
   private async connect(): Promise<void> {
-    const client = this.database.directClient();
+    const client = this.database.directClient(this.url);
     const gone = (): void => this.gone(client);
     client.on('error', gone);
     client.on('end', gone);

@@ -33,8 +33,7 @@ ${takeDue(schema)}`,
 
 /**
  * Takes runs that were lost with a worker before, most often lost first. They are kept apart from the others (a partial index that is nearly always
- * empty), so that one that kills its worker takes none of them along. A single one is noted as alone: only then does a
- * death count against it.
+ * empty), so that one that kills its worker takes none of them along.
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
@@ -51,8 +50,7 @@ const CLAIM_SUSPECTS: Statement = {
   SELECT s.id FROM suspects s ORDER BY s.losses DESC, s.id
   LIMIT greatest(1, $6::int >> least(30, (SELECT max(losses) FROM suspects)))
 ), session AS MATERIALIZED (
-  UPDATE ${schema}.workflow_sessions SET alone_run_id = CASE WHEN (SELECT count(*) FROM cohort) = 1 THEN (SELECT id FROM cohort) END
-  WHERE id = $1::bigint RETURNING id
+  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
 ), due AS (SELECT cohort.id FROM cohort CROSS JOIN session)
 ${takeDue(schema)}`,
 };
@@ -120,4 +118,14 @@ export async function claimSuspects(database: Database, claim: Claim): Promise<C
 
 function valuesOf({ sessionId, keys, deploymentId, limit }: Claim): unknown[] {
   return [sessionId, keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId, limit];
+}
+
+const NOTE_ALONE: Statement = {
+  name: 'durable_note_alone',
+  text: (schema) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint`,
+};
+
+/** Notes which run a session is about to execute with no other beside it: only then does the session's death count against the run. */
+export async function noteAlone(database: Database, sessionId: string, runId: string | null): Promise<void> {
+  await database.query(NOTE_ALONE, [sessionId, runId]);
 }

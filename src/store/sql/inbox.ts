@@ -1,3 +1,4 @@
+import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
 /** A message to a run that has not been taken. */
@@ -37,7 +38,7 @@ const BUMP_CANCEL: Statement = {
   ready_at = CASE WHEN status = 'waiting' AND started_at IS NOT NULL THEN now() WHEN status = 'pending' AND started_at IS NOT NULL THEN ready_at END,
   wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
 WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
-RETURNING status, name`,
+RETURNING status, queue, name, version`,
 };
 
 const CLEAR: Statement = {
@@ -58,19 +59,23 @@ CROSS JOIN LATERAL (SELECT id, wake_count FROM ${schema}.workflow_runs WHERE id 
 WHERE r.wake_count <> x.wake_count`,
 };
 
-/** What a request to cancel came upon: the run's status then, or undefined when there is no such run. */
-export async function requestCancel(
-  database: Database,
-  runId: string,
-  payload: string,
-  cancelledError: string,
-): Promise<{ status: string; name: string | undefined } | undefined> {
-  const [found] = await database.query<[string]>(SEND_CANCEL, [runId, payload]);
+/** What a request to cancel came upon. */
+export interface CancelRequested {
+  /** The run's status now. */
+  readonly status: RunStatus;
+  /** Where the run is dispatched; absent when it had ended before. */
+  readonly key?: DispatchKey;
+}
+
+/** Leaves a request to cancel in the run's inbox, then tells the run. Returns undefined when there is no such run. */
+export async function requestCancel(database: Database, runId: string, payload: string, cancelledError: string): Promise<CancelRequested | undefined> {
+  const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
   if (!found) return undefined;
-  const [bumped] = await database.query<[string, string]>(BUMP_CANCEL, [runId, cancelledError]);
-  if (!bumped) return { status: found[0], name: undefined };
-  if (bumped[0] === 'cancelled') await database.query(CLEAR, [runId]);
-  return { status: bumped[0], name: bumped[1] };
+  const [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
+  if (!bumped) return { status: found[0] };
+  const [status, queue, name, version] = bumped;
+  if (status === 'cancelled') await database.query(CLEAR, [runId]);
+  return { status, key: { queue, name, version } };
 }
 
 /** The messages that wait for these runs, oldest first. */

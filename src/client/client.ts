@@ -1,0 +1,218 @@
+import type { EntityManager } from 'typeorm';
+
+import { InvalidInputError, RunAlreadyExistsError, RunNotFoundError, WorkflowCancelledError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import { isTerminal, type DispatchKey, type NewRun, type OwnedRun, type RunStatus } from '../core/run.js';
+import { encode, encodeError } from '../core/serializer/index.js';
+import type { Committed } from '../core/transition.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import { requestCancel } from '../store/sql/inbox.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
+import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
+import { WorkflowHandle } from './handle.js';
+import type { ResultHub } from './result-hub.js';
+import { toNewRun, type StartOptions } from './start-options.js';
+import { TransactionalStarter } from './transactional-starter.js';
+import type { StartArguments, WorkflowClass, WorkflowRef } from './workflow-types.js';
+
+/** What a client needs of the rest of the module. */
+export interface ClientSurroundings {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly hub: ResultHub;
+  readonly maxPayloadBytes: number;
+  readonly deploymentId: string;
+  /** A slot of this process's worker for a run that is about to be created, if it has one. */
+  reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
+  /** Runs have become due under these keys, or will at `wakeAt`. */
+  due(keys: readonly DispatchKey[], wakeAt: number | undefined): void;
+  /** A message has come for a run. */
+  messaged(runId: string): void;
+  /** A run has ended that nobody executes. */
+  endedUnstarted(runId: string): void;
+  /** Milliseconds since the epoch, by the database's clock. */
+  now(): number;
+}
+
+/** Who does something to a run, and why: it shows in the run's events. */
+export interface CancelOptions {
+  actor?: string;
+  reason?: string;
+}
+
+/** How `startMany` starts its runs; an id for each by a function. */
+export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
+
+/** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
+export class WorkflowClient {
+  private readonly starter: TransactionalStarter;
+
+  /** @internal */
+  constructor(private readonly surroundings: ClientSurroundings) {
+    this.starter = new TransactionalStarter(surroundings.database);
+    Object.defineProperty(this, 'surroundings', { enumerable: false });
+  }
+
+  /**
+   * Starts a run. When the promise resolves, the run is durable (with `manager`: when the transaction commits).
+   *
+   * @param workflow its class, a `workflowRef`, or its name
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written
+   * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
+   * @example
+   * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
+   */
+  start<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, StartOptions>): Promise<WorkflowHandle<O>>;
+  start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
+  async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
+    const run = toNewRun(workflow, input, options, this.surroundings);
+    if (options.manager !== undefined) {
+      const [handle] = await this.startWith(options.manager, [run], [options]);
+      return handle as WorkflowHandle<never>;
+    }
+    return (await this.startRun(run, options)) as WorkflowHandle<never>;
+  }
+
+  /**
+   * Starts a run for each input; all are checked before any is started. Not atomic, unless a `manager` makes it so.
+   *
+   * @returns the handles, in the order of the inputs
+   * @example await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
+   */
+  async startMany<I, O>(
+    workflow: WorkflowClass<I, O> | WorkflowRef<I, O> | string,
+    inputs: readonly I[],
+    options: StartManyOptions<I> = {},
+  ): Promise<WorkflowHandle<O>[]> {
+    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+    const each = inputs.map((input: I, index) => (typeof options === 'function' ? options(input, index) : options));
+    const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.surroundings));
+    const managers = new Set(each.map(({ manager }) => manager));
+    if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
+    const [manager] = managers;
+    if (manager !== undefined) return (await this.startWith(manager, runs, each)) as WorkflowHandle<O>[];
+    return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<O>[];
+  }
+
+  /** Starts a run and waits for its result: `start` and `result` in one. */
+  execute<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, Omit<StartOptions, 'manager'>>): Promise<O>;
+  execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
+  async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
+    if (options?.manager !== undefined) throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
+    const handle = await this.start(workflow as string, input, options);
+    return handle.result();
+  }
+
+  /** A handle to a run that exists. Asks nothing of the database. */
+  get<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, runId: string): WorkflowHandle<O>;
+  get<O = unknown>(runId: string): WorkflowHandle<O>;
+  get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
+    const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');
+    return new WorkflowHandle<never>(id, false, this, this.surroundings.hub, undefined);
+  }
+
+  /** @throws RunNotFoundError */
+  async status(runId: string): Promise<RunStatus> {
+    const status = await readRunStatus(this.surroundings.database, checkText(runId, 'runId'));
+    if (status === undefined) throw new RunNotFoundError(runId);
+    return status;
+  }
+
+  /** @throws RunNotFoundError */
+  async describe(runId: string): Promise<RunDescription> {
+    const row = await describeRun(this.surroundings.database, checkText(runId, 'runId'));
+    if (!row) throw new RunNotFoundError(runId);
+    return toRunDescription(row);
+  }
+
+  /**
+   * The recorded steps of a run, in the order in which their results came. A step that is being executed is not among them.
+   *
+   * @throws RunNotFoundError
+   */
+  async steps(runId: string): Promise<StepDescription[]> {
+    const histories = await loadHistories(this.surroundings.database, [checkText(runId, 'runId')]);
+    const { steps } = histories.get(runId)!;
+    if (steps.length === 0) await this.status(runId);
+    return steps.map(toStepDescription);
+  }
+
+  /**
+   * Asks a run to stop. Its open steps and waits reject with WorkflowCancelledError, `catch` and `finally` may still run steps for 30 seconds,
+   * and it ends `cancelled` even if its code swallows the error. A run that has never been executed is cancelled at once; one that has ended
+   * stays as it is. Resolves when the request is durable.
+   *
+   * @throws RunNotFoundError
+   */
+  async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
+    const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
+    const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
+    const { database } = this.surroundings;
+    const found = await requestCancel(database, id, payload, encodeError(new WorkflowCancelledError(id, reason)));
+    if (!found) throw new RunNotFoundError(id);
+    if (found.key) {
+      if (found.status === 'pending') this.surroundings.due([found.key], undefined);
+      else if (found.status === 'running') this.surroundings.messaged(id);
+      else if (isTerminal(found.status)) this.surroundings.endedUnstarted(id);
+    }
+  }
+
+  private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+    const { journal, hub } = this.surroundings;
+    await journal.ready();
+    const immediate = run.delayMs === null && run.startAt === null;
+    const slot = immediate ? this.surroundings.reserve(run) : undefined;
+    let committed: Committed;
+    try {
+      committed = await this.submit(run, slot !== undefined);
+    } catch (error) {
+      slot?.release();
+      // The worker lost its session between the two: the run was not created, and need not be its.
+      if ((error as { code?: unknown }).code === 'FENCED') return this.startRun(run, options);
+      throw error;
+    }
+    if (committed.outcome !== 'done') {
+      slot?.release();
+      if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
+      return new WorkflowHandle(run.id, false, this, hub, undefined);
+    }
+    if (slot) {
+      const { id, name, version, queue, input } = run;
+      slot.execute({ id, name, version, queue, input, epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, suspect: false });
+    } else {
+      this.announce([run]);
+    }
+    return new WorkflowHandle(run.id, true, this, hub, undefined);
+  }
+
+  private submit(run: NewRun, owned: boolean): Promise<Committed> {
+    return new Promise((resolve, reject) => {
+      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
+    });
+  }
+
+  private async startWith(manager: EntityManager, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+    const { created, existing, transaction } = await this.starter.start(manager, runs, (started) => this.announce(started));
+    return runs.map((run, index) => {
+      const isNew = created.has(run.id);
+      if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
+      return new WorkflowHandle(run.id, isNew, this, this.surroundings.hub, transaction);
+    });
+  }
+
+  private checkConflict(run: NewRun, existingName: string, options: StartOptions): void {
+    if (options.onConflict === 'reject' || existingName !== run.name) throw new RunAlreadyExistsError(run.id, existingName);
+  }
+
+  /** Tells who may execute these runs that they are, or will be, due. */
+  private announce(runs: readonly NewRun[]): void {
+    const now = this.surroundings.now();
+    const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
+    const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
+    this.surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  }
+}

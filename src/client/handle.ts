@@ -1,0 +1,73 @@
+import type { QueryRunner } from 'typeorm';
+
+import { toMilliseconds, type Duration } from '../core/duration.js';
+import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import type { RunStatus } from '../core/run.js';
+import { decode, decodeError } from '../core/serializer/index.js';
+import type { RunEnd } from '../store/sql/read-runs.js';
+import type { CancelOptions, WorkflowClient } from './client.js';
+import type { RunDescription, StepDescription } from './describe.js';
+import type { ResultHub } from './result-hub.js';
+
+/** One run, seen from outside. */
+export class WorkflowHandle<O = unknown> {
+  /** Not yet asked for: a run that has just been created here cannot have ended before. */
+  private fresh: boolean;
+
+  /** @internal */
+  constructor(
+    readonly runId: string,
+    /** Whether the call that gave this handle created the run; false when it was there before. */
+    readonly created: boolean,
+    private readonly client: WorkflowClient,
+    private readonly hub: ResultHub,
+    private readonly transaction: QueryRunner | undefined,
+  ) {
+    this.fresh = created && transaction === undefined;
+    for (const field of ['client', 'hub', 'transaction', 'fresh']) Object.defineProperty(this, field, { enumerable: false });
+  }
+
+  /**
+   * What the workflow returned, as soon as it has.
+   *
+   * @param options.timeout how long to wait at most; for ever when absent
+   * @throws WorkflowFailedError with what the workflow threw as its cause
+   * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
+   * @example const receipt = await handle.result({ timeout: '5m' });
+   */
+  async result(options: { timeout?: Duration } = {}): Promise<O> {
+    const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
+    if (this.transaction?.isTransactionActive && !this.transaction.isReleased) throw new RunNotCommittedError(this.runId);
+    const ask = this.fresh ? 'later' : 'now';
+    this.fresh = false;
+    return this.outcome(await this.hub.wait(this.runId, timeoutMs, ask));
+  }
+
+  /** @throws RunNotFoundError */
+  status(): Promise<RunStatus> {
+    return this.client.status(this.runId);
+  }
+
+  /** @throws RunNotFoundError */
+  describe(): Promise<RunDescription<O>> {
+    return this.client.describe(this.runId) as Promise<RunDescription<O>>;
+  }
+
+  /** The recorded steps, in the order in which their results came. */
+  steps(): Promise<StepDescription[]> {
+    return this.client.steps(this.runId);
+  }
+
+  /** Asks the run to stop. See `WorkflowClient.cancel`. */
+  cancel(options?: CancelOptions): Promise<void> {
+    return this.client.cancel(this.runId, options);
+  }
+
+  private outcome(end: RunEnd): O {
+    if (end.status === 'completed') return decode(end.output ?? 'null') as O;
+    const error = decodeError(end.error ?? '{}');
+    if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);
+    throw error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.runId);
+  }
+}

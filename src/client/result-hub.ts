@@ -1,0 +1,151 @@
+import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
+import { isTerminal } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import { readRunEnds, type RunEnd } from '../store/sql/read-runs.js';
+
+interface Waiter {
+  readonly resolve: (end: RunEnd) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+export interface ResultHubOptions {
+  readonly pollIntervalMs: number;
+  readonly maxPollIntervalMs: number;
+  readonly failed: (error: unknown) => void;
+}
+
+const QUERY_IDS = 1_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Everybody in this process who waits for a run's result. Ends of runs executed here are told directly, of others by notice; beside that one
+ * shared query asks for all of them now and then, at growing intervals, because notices may be lost.
+ */
+export class ResultHub {
+  private readonly waiters = new Map<string, Set<Waiter>>();
+  private readonly unasked = new Set<string>();
+  private timer: NodeJS.Timeout | undefined;
+  private asking: NodeJS.Immediate | undefined;
+  private pause: number;
+  private closedWith: Error | undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly options: ResultHubOptions,
+  ) {
+    this.pause = options.pollIntervalMs;
+  }
+
+  /**
+   * Resolves when the run has ended.
+   *
+   * @param ask whether the run may have ended already: not when it has just been created
+   * @throws RunNotFoundError, ResultTimeoutError
+   */
+  wait(runId: string, timeoutMs: number | undefined, ask: 'now' | 'later'): Promise<RunEnd> {
+    if (this.closedWith) return Promise.reject(this.closedWith);
+    return new Promise((resolve, reject) => {
+      const expire = (): void => {
+        this.remove(runId, waiter);
+        reject(new ResultTimeoutError(runId, timeoutMs!));
+      };
+      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
+      const waiter: Waiter = { resolve, reject, timer };
+      const others = this.waiters.get(runId);
+      if (others) others.add(waiter);
+      else this.waiters.set(runId, new Set([waiter]));
+      if (ask === 'now') this.askFor([runId]);
+      this.pause = this.options.pollIntervalMs;
+      this.schedule();
+    });
+  }
+
+  /** A run has ended, with what. */
+  ended(runId: string, end: RunEnd): void {
+    const waiters = this.waiters.get(runId);
+    if (!waiters) return;
+    this.waiters.delete(runId);
+    this.unasked.delete(runId);
+    for (const waiter of waiters) {
+      clearTimeout(waiter.timer);
+      waiter.resolve(end);
+    }
+    this.settle();
+  }
+
+  /** Runs are said to have ended. */
+  noticed(runIds: readonly string[]): void {
+    const awaited = runIds.filter((id) => this.waiters.has(id));
+    if (awaited.length > 0) this.askFor(awaited);
+  }
+
+  /** Notices may have been missed: ask for everything. */
+  refresh(): void {
+    if (this.waiters.size > 0) this.askFor([...this.waiters.keys()]);
+  }
+
+  close(error: Error): void {
+    this.closedWith = error;
+    for (const runId of [...this.waiters.keys()]) this.fail(runId, error);
+    clearTimeout(this.timer);
+    clearImmediate(this.asking);
+  }
+
+  private askFor(runIds: readonly string[]): void {
+    for (const id of runIds) this.unasked.add(id);
+    this.asking ??= setImmediate(() => {
+      this.asking = undefined;
+      const ids = [...this.unasked];
+      this.unasked.clear();
+      void this.ask(ids);
+    });
+  }
+
+  private schedule(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.pause = Math.min(this.pause * 1.5, this.options.maxPollIntervalMs);
+      void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
+    }, this.pause);
+  }
+
+  private async ask(ids: readonly string[]): Promise<void> {
+    for (let from = 0; from < ids.length; from += QUERY_IDS) {
+      const some = ids.slice(from, from + QUERY_IDS);
+      try {
+        const ends = await readRunEnds(this.database, some);
+        for (const id of some) {
+          const end = ends.get(id);
+          if (!end) this.fail(id, new RunNotFoundError(id));
+          else if (isTerminal(end.status)) this.ended(id, end);
+        }
+      } catch (error) {
+        this.options.failed(error);
+      }
+    }
+  }
+
+  private fail(runId: string, error: Error): void {
+    for (const waiter of this.waiters.get(runId) ?? []) {
+      clearTimeout(waiter.timer);
+      waiter.reject(error);
+    }
+    this.waiters.delete(runId);
+    this.settle();
+  }
+
+  private remove(runId: string, waiter: Waiter): void {
+    const waiters = this.waiters.get(runId);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.waiters.delete(runId);
+    this.settle();
+  }
+
+  /** A timer without anybody who waits would keep the process alive. */
+  private settle(): void {
+    if (this.waiters.size > 0) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+}

@@ -1,0 +1,71 @@
+import type { Database } from '../store/database.js';
+import { surveySessions, takeOver, type LostRun } from '../store/sql/sessions.js';
+
+/** With few sessions each looks so often; with many, they look in turn, so that the load does not grow with their number. */
+const LOOK_EVERY_MS = 300;
+const SESSIONS_PER_LOOK = 4;
+
+export interface SessionSweeperOptions {
+  /** The id of this process's own session, which it never takes over. */
+  readonly self: () => string | undefined;
+  readonly tookOver: (runs: readonly LostRun[]) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Takes over the runs of sessions that have died: at once where the session's lock is gone (the server frees it when the process dies), else when
+ * its row has expired. A lock must be missing twice in a row, because a living process may be making its connection anew.
+ */
+export class SessionSweeper {
+  private timer: NodeJS.Timeout | undefined;
+  private unlockedBefore: ReadonlySet<string> = new Set();
+  private looking = false;
+  private running = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly options: SessionSweeperOptions,
+  ) {}
+
+  start(): void {
+    this.running = true;
+    this.schedule(1);
+  }
+
+  async stop(): Promise<void> {
+    this.running = false;
+    clearTimeout(this.timer);
+    while (this.looking) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  private schedule(sessions: number): void {
+    const pause = LOOK_EVERY_MS * Math.max(1, sessions / SESSIONS_PER_LOOK);
+    this.timer = setTimeout(() => void this.look(), pause * (0.8 + Math.random() * 0.4));
+  }
+
+  private async look(): Promise<void> {
+    this.looking = true;
+    let sessions = 1;
+    try {
+      const survey = await surveySessions(this.database);
+      sessions = survey.count;
+      const self = this.options.self();
+      const unlocked = survey.unlocked.filter((id) => id !== self);
+      const dead = unlocked.filter((id) => this.unlockedBefore.has(id));
+      this.unlockedBefore = new Set(unlocked);
+      await this.take(survey.expired.filter((id) => id !== self), true);
+      await this.take(dead, false);
+    } catch (error) {
+      this.options.failed(error);
+    } finally {
+      this.looking = false;
+      if (this.running) this.schedule(sessions);
+    }
+  }
+
+  private async take(ids: readonly string[], onlyExpired: boolean): Promise<void> {
+    if (ids.length === 0) return;
+    const runs = await takeOver(this.database, ids, onlyExpired);
+    if (runs.length > 0) this.options.tookOver(runs);
+  }
+}

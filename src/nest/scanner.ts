@@ -1,0 +1,77 @@
+import type { DiscoveryService } from '@nestjs/core';
+
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import { toRetryPolicy } from '../core/retry-policy.js';
+import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
+import type { WorkflowContext } from '../engine/context.js';
+import type { WorkflowDefinition } from '../engine/ports.js';
+import type { ModuleSettings } from './options.js';
+
+interface WorkflowInstance {
+  run(input: unknown, context: WorkflowContext): Promise<unknown>;
+}
+
+/** A workflow that was found among the providers. */
+export interface FoundWorkflow {
+  readonly definition: WorkflowDefinition;
+  /** The text of its class: part of what tells deployments apart. */
+  readonly source: string;
+}
+
+/**
+ * Finds the workflows among the application's providers.
+ *
+ * @throws WorkflowConfigurationError when one cannot work: two of a name and version, no `run`, request scope, bad options
+ */
+export function findWorkflows(discovery: DiscoveryService, settings: ModuleSettings): FoundWorkflow[] {
+  const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
+  for (const wrapper of discovery.getProviders()) {
+    const type = typeOf(wrapper);
+    const metadata = getWorkflowMetadata(type);
+    if (!type || !metadata) continue;
+    if (!wrapper.isDependencyTreeStatic()) {
+      throw new WorkflowConfigurationError(`${type.name} is request-scoped, or depends on something that is: workflows have no request`);
+    }
+    const workflow = toWorkflow(type, metadata, wrapper.instance as WorkflowInstance, settings);
+    const { name, version } = workflow.definition;
+    const other = found.get(`${name}\n${version}`);
+    if (other && other.type !== type) {
+      throw new WorkflowConfigurationError(`${other.type.name} and ${type.name} are both workflow "${name}" version ${version}: give one another name or version`);
+    }
+    if (!other) found.set(`${name}\n${version}`, { type, workflow });
+  }
+  return [...found.values()].map(({ workflow }) => workflow);
+}
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+function typeOf(wrapper: Wrapper): Function | undefined {
+  if (typeof wrapper.metatype === 'function' && getWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
+  // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
+  const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
+  return typeof instance === 'object' && instance !== null ? (instance.constructor as Function | undefined) : undefined;
+}
+
+function toWorkflow(type: Function, metadata: WorkflowOptions, instance: WorkflowInstance, settings: ModuleSettings): FoundWorkflow {
+  const where = `@Workflow() on ${type.name}`;
+  const known = ['name', 'version', 'queue', 'retry'];
+  for (const key of Object.keys(metadata)) {
+    if (!known.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
+  }
+  const { version = 1, queue = DEFAULT_QUEUE } = metadata;
+  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
+    throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
+  }
+  if (typeof instance?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
+  const definition: WorkflowDefinition = {
+    name: checkText(metadata.name, `${where}: name`),
+    version,
+    queue: checkText(queue, `${where}: queue`),
+    retry: toRetryPolicy(metadata.retry, settings.retry, `${where}: retry`),
+    stepTimeoutMs: settings.stepTimeoutMs,
+    owns: (target) => typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
+    invoke: (input, context) => instance.run(input, context),
+  };
+  return { definition, source: Function.prototype.toString.call(type) };
+}

@@ -1,0 +1,170 @@
+import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { PassOutcome } from '../engine/ports.js';
+import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
+import { SessionSweeper } from '../maintenance/session-sweeper.js';
+import { TimerService } from '../maintenance/timer-service.js';
+import type { Notice } from '../store/notifications.js';
+import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { sweepInbox } from '../store/sql/sweep-inbox.js';
+import { Poller } from '../transports/poller/poller.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import { Session } from '../worker/session.js';
+import { Worker, type Reservation } from '../worker/worker.js';
+import type { WorkflowRuntime } from './runtime.js';
+import type { FoundWorkflow } from './scanner.js';
+
+const SWEEP_INBOX_EVERY_MS = 5_000;
+const UNBLOCK_EVERY_MS = 10_000;
+/** How long a cancelled run's `catch` and `finally` may go on. */
+const CANCEL_GRACE_MS = 30_000;
+/** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+const REPLAY_STALL_MS = 30_000;
+
+/** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
+export class WorkerHost {
+  private readonly worker: Worker;
+  private readonly session: Session;
+  private readonly poller: Poller;
+  private readonly timers: TimerService;
+  private readonly services: readonly { start(): void; stop(): Promise<void> }[];
+  private running = false;
+
+  constructor(
+    private readonly runtime: WorkflowRuntime,
+    workflows: readonly FoundWorkflow[],
+    deploymentId: string,
+  ) {
+    const { settings, database, clock, direct } = runtime;
+    const { worker } = settings;
+    const definitions = workflows.map(({ definition }) => definition);
+    const queues = worker.queues ?? [...new Set([DEFAULT_QUEUE, ...definitions.map(({ queue }) => queue)])];
+    const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+
+    this.session = new Session(database, clock, direct, {
+      ttlMs: worker.sessionTtlMs,
+      deploymentId,
+      lost: (id) => void this.fenced(id),
+      failed: failed('the session could not be renewed'),
+    });
+    this.worker = new Worker(
+      database,
+      runtime.journal,
+      new WorkflowRegistry(definitions),
+      this.session,
+      {
+        concurrency: worker.concurrency,
+        queues,
+        parkAfterMs: worker.parkAfterMs,
+        shutdownTimeoutMs: worker.shutdownTimeoutMs,
+        localDispatch: worker.localDispatch,
+        deploymentId,
+        engine: {
+          maxPayloadBytes: settings.maxPayloadBytes,
+          cancelGraceMs: CANCEL_GRACE_MS,
+          replayStallMs: REPLAY_STALL_MS,
+          now: () => clock.now(),
+        },
+      },
+      {
+        ended: (run, outcome) => this.ended(run, outcome),
+        parked: (wakeAt) => runtime.announce({}, wakeAt),
+        due: (keys) => runtime.announce({ due: keys }, undefined),
+        log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
+      },
+    );
+    this.poller = new Poller(this.worker, {
+      pollIntervalMs: worker.pollIntervalMs,
+      maxPollIntervalMs: worker.maxPollIntervalMs,
+      failed: failed('messages could not be looked for'),
+    });
+    this.timers = new TimerService(database, clock, {
+      maxPauseMs: worker.maxPollIntervalMs,
+      woke: () => this.poller.poke(),
+      failed: failed('due runs could not be woken'),
+    });
+    const sweeper = new SessionSweeper(database, {
+      self: () => this.session.id,
+      tookOver: (runs) => {
+        runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
+        const ended = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
+        if (ended.length > 0) runtime.announce({ ended }, undefined);
+        runtime.hub.noticed(ended);
+        this.poller.poke();
+      },
+      failed: failed('sessions could not be looked after'),
+    });
+    const inbox = new PeriodicSweep(
+      async () => {
+        const runIds = await sweepInbox(database);
+        if (runIds.length > 0) this.poller.poke();
+      },
+      { everyMs: SWEEP_INBOX_EVERY_MS, failed: failed('the inbox could not be swept') },
+    );
+    const blocked = new PeriodicSweep(
+      async () => {
+        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)) > 0) this.poller.poke();
+      },
+      { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
+    );
+    this.services = [this.timers, sweeper, inbox, blocked];
+  }
+
+  async start(): Promise<void> {
+    await this.worker.start();
+    this.running = true;
+    this.poller.start();
+    for (const service of this.services) service.start();
+  }
+
+  async stop(): Promise<void> {
+    if (!this.running) return;
+    this.running = false;
+    this.poller.stop();
+    await Promise.all(this.services.map((service) => service.stop()));
+    await this.worker.stop();
+  }
+
+  async fenced(sessionId: string): Promise<void> {
+    await this.worker.fenced(sessionId);
+  }
+
+  reserve(key: DispatchKey): Reservation | undefined {
+    return this.worker.reserve(key);
+  }
+
+  poke(): void {
+    this.poller.poke();
+  }
+
+  noteWake(wakeAt: number): void {
+    this.timers.note(wakeAt);
+  }
+
+  messaged(runIds: readonly string[]): void {
+    if (!this.running) return;
+    this.worker.checkMessages(runIds).catch((error: unknown) => this.runtime.warn('messages could not be read', error));
+  }
+
+  noticed(notice: Notice): void {
+    if (notice.due && notice.due.length > 0) this.poller.poke();
+    if (notice.messages && notice.messages.length > 0) this.messaged(notice.messages);
+    if (notice.wakeAt !== undefined) this.timers.note(notice.wakeAt);
+  }
+
+  directLost(): void {
+    this.session.unlock();
+  }
+
+  directConnected(): void {
+    void this.session.lock();
+    this.poller.poke();
+  }
+
+  private ended(run: OwnedRun, outcome: PassOutcome): void {
+    const output = outcome.status === 'completed' ? outcome.output : null;
+    const error = outcome.status === 'completed' ? null : outcome.error;
+    this.runtime.hub.ended(run.id, { status: outcome.status, output, error });
+    this.runtime.direct?.notify({ ended: [run.id] });
+  }
+}

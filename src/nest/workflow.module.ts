@@ -1,0 +1,131 @@
+import {
+  Inject,
+  Module,
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  type FactoryProvider,
+  type InjectionToken,
+  type ModuleMetadata,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OptionalFactoryDependency,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
+import { getDataSourceToken, getRepositoryToken } from '@nestjs/typeorm';
+import type { Subscription } from 'rxjs';
+import type { DataSource } from 'typeorm';
+
+import { WorkflowClient } from '../client/client.js';
+import { durableEntities } from '../store/entities/index.js';
+import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
+import { WorkflowRuntime } from './runtime.js';
+import { findWorkflows } from './scanner.js';
+import { getWorkflowClientToken, WORKFLOW_OPTIONS, WORKFLOW_RUNTIME } from './tokens.js';
+
+/** Makes the module's options, for `useClass` and `useExisting`. */
+export interface WorkflowOptionsFactory {
+  createWorkflowOptions(): WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+}
+
+/** Where the options come from when they are not known while the module is defined. */
+export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
+  useFactory?: (...args: never[]) => WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+  inject?: (InjectionToken | OptionalFactoryDependency)[];
+  useClass?: Type<WorkflowOptionsFactory>;
+  useExisting?: Type<WorkflowOptionsFactory>;
+}
+
+/**
+ * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
+ *
+ * @example
+ * @Module({ imports: [TypeOrmModule.forRoot({ ... }), WorkflowModule.forRoot({})], providers: [OrderWorkflow] })
+ * export class AppModule {}
+ */
+@Module({})
+export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+  private listening: Subscription | undefined;
+
+  constructor(
+    @Inject(WORKFLOW_RUNTIME) private readonly runtime: WorkflowRuntime,
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(HttpAdapterHost) private readonly httpHost: HttpAdapterHost,
+  ) {}
+
+  /**
+   * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
+   */
+  static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
+    const { isGlobal, dataSource, ...rest } = options;
+    return define({ ...(isGlobal === undefined ? {} : { isGlobal }), ...(dataSource === undefined ? {} : { dataSource }) }, [], {
+      provide: WORKFLOW_OPTIONS,
+      useValue: rest,
+    });
+  }
+
+  /** Like `forRoot`, with options that other providers give. */
+  static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
+    const { imports = [], inject = [], useFactory, useClass, useExisting, ...structure } = options;
+    if (useFactory) return define(structure, imports, { provide: WORKFLOW_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
+    const factory = useClass ?? useExisting;
+    if (!factory) throw new TypeError('WorkflowModule.forRootAsync() needs useFactory, useClass or useExisting');
+    const made: Provider = {
+      provide: WORKFLOW_OPTIONS,
+      inject: [factory],
+      useFactory: (source: WorkflowOptionsFactory) => source.createWorkflowOptions(),
+    };
+    return define(structure, imports, made, useClass ? [useClass] : []);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { runtime } = this;
+    const workflows = findWorkflows(this.discovery, runtime.settings);
+    const start = async (): Promise<void> => {
+      await runtime.startWorker(workflows);
+      this.checkShutdownHooks();
+    };
+    if (runtime.settings.workerStart === 'boot') await start();
+    if (runtime.settings.workerStart !== 'listening' || !this.httpHost.httpAdapter) return;
+    // Not before: a step may call this very application.
+    this.listening = this.httpHost.listen$.subscribe(() => {
+      start().catch((error: unknown) => runtime.logger.error('the worker could not be started', error));
+    });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.listening?.unsubscribe();
+    await this.runtime.stopWorker();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.runtime.close();
+  }
+
+  private checkShutdownHooks(): void {
+    if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
+    this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), or a deploy cuts steps off in the middle');
+  }
+}
+
+function define(structure: WorkflowModuleStructure, imports: NonNullable<ModuleMetadata['imports']>, options: Provider, more: Provider[] = []): DynamicModule {
+  const runtime: Provider = {
+    provide: WORKFLOW_RUNTIME,
+    inject: [WORKFLOW_OPTIONS, { token: getDataSourceToken(structure.dataSource), optional: true }],
+    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) => WorkflowRuntime.create(toSettings(given, process.env), dataSource),
+  };
+  const client: Provider = { provide: getWorkflowClientToken(), inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  const repositories: Provider[] = durableEntities.map((entity) => ({
+    provide: getRepositoryToken(entity),
+    inject: [WORKFLOW_RUNTIME],
+    useFactory: (made: WorkflowRuntime) => made.orm.getRepository<object>(entity),
+  }));
+  return {
+    module: WorkflowModule,
+    global: structure.isGlobal ?? true,
+    imports: [DiscoveryModule, ...imports],
+    providers: [options, ...more, runtime, client, { provide: WorkflowClient, useExisting: getWorkflowClientToken() }, ...repositories],
+    exports: [WorkflowClient, getWorkflowClientToken(), ...durableEntities.map((entity) => getRepositoryToken(entity))],
+  };
+}

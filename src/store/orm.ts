@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+
+import pg from 'pg';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+
+import { durableMigrations, MIGRATIONS_TABLE, quoteIdentifier } from '../../migrations/index.js';
+import { SchemaMismatchError, WorkflowConfigurationError } from '../core/errors/index.js';
+import type { ConnectionSettings } from './database.js';
+import { durableEntities } from './entities/index.js';
+
+/** A DataSource of the module's own: its entities, in its schema, on two connections that close when idle. */
+export function createOrm(settings: ConnectionSettings, schema: string): DataSource {
+  const { connectionString, host, port, user, password, database, ssl, ...extra } = settings;
+  const options = {
+    type: 'postgres',
+    driver: pg,
+    name: `nestjs-durable:${schema}`,
+    schema,
+    entities: [...durableEntities],
+    synchronize: false,
+    installExtensions: false,
+    ...(connectionString === undefined ? {} : { url: connectionString }),
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    ...(user === undefined ? {} : { username: user }),
+    ...(password === undefined ? {} : { password }),
+    ...(database === undefined ? {} : { database }),
+    ...(ssl === undefined ? {} : { ssl }),
+    extra: { ...extra, max: 2, allowExitOnIdle: true },
+  };
+  return new DataSource(options as DataSourceOptions);
+}
+
+/** The settings that a DataSource of the application connects with. */
+export function settingsOf(dataSource: DataSource): ConnectionSettings {
+  const { options } = dataSource;
+  if (options.type !== 'postgres') {
+    throw new WorkflowConfigurationError(`the application's DataSource is of type "${options.type}"; workflows need one of type "postgres", or a "connection" of their own`);
+  }
+  const { replication, extra, applicationName, connectTimeoutMS } = options;
+  const { url, host, port, username, password, database, ssl } = replication?.master ?? options;
+  const { max: _max, ...rest } = (extra ?? {}) as Record<string, unknown>;
+  return {
+    ...rest,
+    ...(url === undefined ? {} : { connectionString: url }),
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    ...(username === undefined ? {} : { user: username }),
+    ...(password === undefined ? {} : { password }),
+    ...(database === undefined ? {} : { database }),
+    ...(ssl === undefined ? {} : { ssl: ssl as Exclude<ConnectionSettings['ssl'], undefined> }),
+    ...(applicationName === undefined ? {} : { application_name: applicationName }),
+    ...(connectTimeoutMS === undefined ? {} : { connectionTimeoutMillis: connectTimeoutMS }),
+  };
+}
+
+/**
+ * Brings the schema up to date, or with `autoMigrate` off finds out whether it is. One SELECT tells whether there is anything to do; only then are
+ * locks taken, one process at a time.
+ *
+ * @throws SchemaMismatchError when migrations are missing and may not be run
+ */
+export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<void> {
+  const missing = await missingMigrations(orm, schema);
+  if (missing.length === 0) return;
+  if (autoMigrate === 'check') throw new SchemaMismatchError(schema, missing);
+  const runner = orm.createQueryRunner();
+  try {
+    await runner.startTransaction();
+    // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
+    await runner.query(`SET LOCAL lock_timeout = '60s'`);
+    await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
+    const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
+    for (const Migration of durableMigrations) if (stillMissing.includes(Migration.migrationName)) await new Migration().up(runner);
+    await runner.commitTransaction();
+  } catch (error) {
+    if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+    throw error;
+  } finally {
+    await runner.release();
+  }
+}
+
+type Query = (sql: string, parameters?: unknown[]) => Promise<unknown>;
+
+async function missingMigrations(orm: DataSource, schema: string, query: Query = orm.query.bind(orm)): Promise<string[]> {
+  const table = `${quoteIdentifier(schema)}.${MIGRATIONS_TABLE}`;
+  const names = durableMigrations.map((each) => each.migrationName);
+  const [found] = (await query('SELECT to_regclass($1) IS NOT NULL AS there', [table])) as [{ there: boolean }];
+  if (!found.there) return names;
+  const applied = (await query(`SELECT name FROM ${table}`)) as { name: string }[];
+  return names.filter((name) => !applied.some((row) => row.name === name));
+}
+
+function migrationLock(schema: string): string {
+  return (createHash('sha256').update(`nestjs-durable migrations ${schema}`).digest().readBigInt64BE() >> 1n).toString();
+}

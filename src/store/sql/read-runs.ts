@@ -1,0 +1,79 @@
+import type { RunStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+/** What those who wait for a run's result need. Payloads are JSON text, null while the run goes on. */
+export interface RunEnd {
+  readonly status: RunStatus;
+  readonly output: string | null;
+  readonly error: string | null;
+}
+
+const ENDS: Statement = {
+  name: 'durable_run_ends',
+  text: (schema) => `SELECT id, status, output::text, error::text FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+};
+
+/** The ends, or statuses, of these runs; runs that do not exist have no entry. */
+export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, RunEnd>> {
+  const rows = await database.query<[string, RunStatus, string | null, string | null]>(ENDS, [ids]);
+  return new Map(rows.map(([id, status, output, error]) => [id, { status, output, error }]));
+}
+
+/** A run as the database has it. Payloads are JSON text, times milliseconds. */
+export interface RunDescriptionRow {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  readonly priority: number;
+  readonly status: RunStatus;
+  readonly input: string;
+  readonly output: string | null;
+  readonly error: string | null;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly wakeAt: number | null;
+  readonly cancelRequestedAt: number | null;
+  readonly epoch: number;
+  readonly generation: number;
+  readonly deploymentId: string | null;
+  readonly blockedDeployments: readonly string[];
+  readonly parentRunId: string | null;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly waits: readonly { readonly stepKey: string; readonly kind: 'sleep' | 'retry'; readonly wakeAt: number; readonly attempts: number }[];
+}
+
+const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
+
+const DESCRIBE: Statement = {
+  name: 'durable_describe_run',
+  text: (schema) => `SELECT json_build_object(
+  'id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'status', r.status,
+  'createdAt', ${milliseconds('r.created_at')}, 'startedAt', ${milliseconds('r.started_at')}, 'finishedAt', ${milliseconds('r.finished_at')},
+  'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
+  'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
+  'parentRunId', r.parent_run_id,
+  'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
+  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts)
+    ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
+)::text, r.input::text, r.output::text, r.error::text
+FROM ${schema}.workflow_runs r WHERE r.id = $1`,
+};
+
+export async function describeRun(database: Database, id: string): Promise<RunDescriptionRow | undefined> {
+  const [row] = await database.query<[string, string, string | null, string | null]>(DESCRIBE, [id]);
+  if (!row) return undefined;
+  const [fields, input, output, error] = row;
+  return { ...(JSON.parse(fields) as Omit<RunDescriptionRow, 'input' | 'output' | 'error'>), input, output, error };
+}
+
+const STATUS: Statement = {
+  name: 'durable_run_status',
+  text: (schema) => `SELECT status FROM ${schema}.workflow_runs WHERE id = $1`,
+};
+
+export async function readRunStatus(database: Database, id: string): Promise<RunStatus | undefined> {
+  const [row] = await database.query<[RunStatus]>(STATUS, [id]);
+  return row?.[0];
+}

@@ -1,0 +1,63 @@
+/** What a poller drives. */
+export interface Pollable {
+  /** Look for due runs, if there is room. */
+  wake(): void;
+  /** Look for messages to runs in hand. */
+  checkMessages(): Promise<void>;
+}
+
+export interface PollerOptions {
+  /** The shortest and the longest pause between two looks, in milliseconds. */
+  readonly pollIntervalMs: number;
+  readonly maxPollIntervalMs: number;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Tells the worker to look: at once when a notice says that something is due, and now and then because notices may be lost. The pause grows
+ * while nothing happens, so that an idle process asks about once a second.
+ */
+export class Poller {
+  private timer: NodeJS.Timeout | undefined;
+  private pause: number;
+  private running = false;
+
+  constructor(
+    private readonly worker: Pollable,
+    private readonly options: PollerOptions,
+  ) {
+    this.pause = options.pollIntervalMs;
+  }
+
+  start(): void {
+    this.running = true;
+    this.schedule();
+  }
+
+  /** Something is known to be due. */
+  poke(): void {
+    if (!this.running) return;
+    this.pause = this.options.pollIntervalMs;
+    this.worker.wake();
+  }
+
+  stop(): void {
+    this.running = false;
+    clearTimeout(this.timer);
+  }
+
+  private schedule(): void {
+    this.timer = setTimeout(() => void this.look(), this.pause);
+  }
+
+  private async look(): Promise<void> {
+    this.pause = Math.min(this.pause * 1.5, this.options.maxPollIntervalMs);
+    this.worker.wake();
+    try {
+      await this.worker.checkMessages();
+    } catch (error) {
+      this.options.failed(error);
+    }
+    if (this.running) this.schedule();
+  }
+}

@@ -1,0 +1,163 @@
+import type { OwnedRun } from '../core/run.js';
+import type { History, OpenWait, StepRecord } from '../core/step.js';
+import type { Committed, RunChange, RunEvent, Transition } from '../core/transition.js';
+import { Pass } from '../engine/pass.js';
+import type { EngineSettings, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
+
+/** What an execution needs of its worker. */
+export interface ExecutionHost {
+  readonly settings: EngineSettings;
+  readonly parkAfterMs: number;
+  readonly deploymentId: string;
+  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void;
+  /** The run needs a slot, or no longer does. */
+  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
+  /** The run has left this process's hands; with an outcome when it has ended. */
+  released(execution: Execution, outcome: PassOutcome | undefined): void;
+  parked(wakeAt: number): void;
+  /** Something came for the run while it was being parked. */
+  moved(execution: Execution): void;
+  /** The run must be executed anew from what is stored. */
+  restart(execution: Execution): void;
+  blocked(execution: Execution, error: Error): void;
+}
+
+/** A run in this process's hands: hands what its pass does to the journal, and parks it when it only waits. */
+export class Execution implements PassPort {
+  readonly pass: Pass;
+  wakeCount: number;
+  holdsSlot = true;
+  private bytes: number;
+  private parkTimer: NodeJS.Timeout | undefined;
+  private nextWake = Number.POSITIVE_INFINITY;
+  private leaving = false;
+
+  constructor(
+    readonly run: OwnedRun,
+    definition: WorkflowDefinition,
+    history: History,
+    private readonly host: ExecutionHost,
+  ) {
+    this.wakeCount = run.wakeCount;
+    this.bytes = run.historyBytes;
+    this.pass = new Pass(run, definition, history, this, host.settings);
+  }
+
+  /** Stops at once: nothing more of this run is written here. */
+  abandon(reason: unknown): void {
+    this.leaving = true;
+    clearTimeout(this.parkTimer);
+    this.pass.close(reason);
+  }
+
+  /** Hands the run back: due at once for whoever claims it. Bodies under way are told to stop. */
+  handBack(reason: unknown): void {
+    if (this.leaving) return;
+    this.abandon(reason);
+    this.change({ status: 'pending' }, undefined);
+  }
+
+  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
+    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
+    const { id, epoch } = this.run;
+    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, durable, (error) => this.refused(error, refused));
+  }
+
+  openWait(wait: OpenWait, event: RunEvent | null): void {
+    const { id, epoch } = this.run;
+    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, ignore, (error) => this.refused(error, ignore));
+  }
+
+  ended(outcome: PassOutcome): void {
+    this.leaving = true;
+    clearTimeout(this.parkTimer);
+    const output = outcome.status === 'completed' ? outcome.output : null;
+    const error = outcome.status === 'completed' ? null : outcome.error;
+    this.change({ status: outcome.status, output, error }, outcome);
+  }
+
+  faulted(fault: PassFault): void {
+    if (this.leaving) return;
+    this.abandon(undefined);
+    if (fault.kind === 'restart') return this.host.restart(this);
+    this.host.blocked(this, fault.error);
+    this.change({ status: 'waiting', blockedFor: this.host.deploymentId }, undefined);
+  }
+
+  idle(wakeAt: number): void {
+    this.nextWake = wakeAt;
+    if (this.leaving || this.parkTimer) return;
+    this.host.slotWanted(this, 'no');
+    this.parkTimer = setTimeout(() => this.park(), this.host.parkAfterMs);
+  }
+
+  busy(): void {
+    clearTimeout(this.parkTimer);
+    this.parkTimer = undefined;
+    if (!this.leaving) this.host.slotWanted(this, 'yes');
+  }
+
+  /** Lets go of a run that only waits, unless it would be taken up again in a moment. */
+  private park(): void {
+    this.parkTimer = undefined;
+    if (this.leaving) return;
+    const left = this.nextWake - this.host.settings.now();
+    if (left < this.host.parkAfterMs) {
+      this.parkTimer = setTimeout(() => this.park(), Math.max(left, 10));
+      return;
+    }
+    this.pass.hold();
+    const { id, epoch } = this.run;
+    const wakeAt = this.nextWake;
+    const change: RunChange = { status: 'waiting', wakeAt, wakeCount: this.wakeCount };
+    this.host.submit(
+      { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
+      (committed) => {
+        if (this.leaving) return;
+        if (committed.outcome === 'moved') {
+          this.pass.resume();
+          this.host.moved(this);
+          return;
+        }
+        this.abandon(undefined);
+        this.host.parked(wakeAt);
+        this.host.released(this, undefined);
+      },
+      (error) => this.refused(error, () => this.pass.resume()),
+    );
+  }
+
+  private change(change: RunChange, outcome: PassOutcome | undefined): void {
+    const { id, epoch } = this.run;
+    this.host.submit(
+      { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
+      () => this.host.released(this, outcome),
+      (error) => this.unstorable(error, change),
+    );
+  }
+
+  /** An end that the database will not have becomes a failure that it will. */
+  private unstorable(error: Error, change: RunChange): void {
+    if (isFenced(error) || change.status !== 'completed') return this.host.released(this, undefined);
+    const failure: PassOutcome = { status: 'failed', error: JSON.stringify({ name: error.name, message: error.message }) };
+    this.change({ status: 'failed', output: null, error: failure.error }, failure);
+  }
+
+  /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */
+  private refused(error: Error, next: (error: Error) => void): void {
+    if (!isFenced(error)) return next(error);
+    if (this.leaving) return;
+    this.abandon(error);
+    this.host.released(this, undefined);
+  }
+}
+
+/** What a step takes beside its payload. */
+const STEP_BYTES = 150;
+
+const ignore = (): void => undefined;
+
+function isFenced(error: Error): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'FENCED' || code === 'CLOSED';
+}

@@ -1,0 +1,34 @@
+import { ANY_VERSION, type DispatchKey } from '../core/run.js';
+import type { WorkflowDefinition } from '../engine/ports.js';
+
+/** The workflows that this process can execute. */
+export class WorkflowRegistry {
+  private readonly definitions = new Map<string, Map<number, WorkflowDefinition>>();
+
+  constructor(definitions: Iterable<WorkflowDefinition>) {
+    for (const definition of definitions) {
+      const versions = this.definitions.get(definition.name) ?? new Map<number, WorkflowDefinition>();
+      versions.set(definition.version, definition);
+      this.definitions.set(definition.name, versions);
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.definitions.size === 0;
+  }
+
+  find(name: string, version: number): WorkflowDefinition | undefined {
+    return this.definitions.get(name)?.get(version);
+  }
+
+  /** Everything that a claim may name: each queue with each version of each workflow, and with runs started by name alone. */
+  keys(queues: readonly string[]): DispatchKey[] {
+    const keys: DispatchKey[] = [];
+    for (const queue of queues) {
+      for (const [name, versions] of this.definitions) {
+        for (const version of [...versions.keys(), ANY_VERSION]) keys.push({ queue, name, version });
+      }
+    }
+    return keys;
+  }
+}

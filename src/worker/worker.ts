@@ -1,0 +1,355 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ClosedError, FencedError } from '../core/errors/index.js';
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import { EMPTY_HISTORY, type History } from '../core/step.js';
+import type { Committed, Transition } from '../core/transition.js';
+import type { EngineSettings, PassOutcome } from '../engine/ports.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import { claimRuns, type ClaimedRun } from '../store/sql/claim-runs.js';
+import { findMovedRuns, readInbox } from '../store/sql/inbox.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { Execution, type ExecutionHost } from './execution.js';
+import { Quarantine } from './quarantine.js';
+import type { WorkflowRegistry } from './registry.js';
+import type { Session } from './session.js';
+
+/** What a worker is told by its surroundings. */
+export interface WorkerOptions {
+  readonly concurrency: number;
+  readonly queues: readonly string[];
+  readonly parkAfterMs: number;
+  readonly shutdownTimeoutMs: number;
+  readonly localDispatch: boolean;
+  readonly deploymentId: string;
+  readonly engine: EngineSettings;
+}
+
+/** What a worker tells its surroundings. */
+export interface WorkerEvents {
+  ended(run: OwnedRun, outcome: PassOutcome): void;
+  /** A run of this process will be due then, milliseconds by the database's clock. */
+  parked(wakeAt: number): void;
+  /** Runs have become due that others may take. */
+  due(keys: readonly DispatchKey[]): void;
+  log(level: 'warn' | 'error', message: string, error?: unknown): void;
+}
+
+/** A slot that a start in this process has taken for the run that it is about to create. */
+export interface Reservation {
+  /** The run has been created, owned by this process's session. */
+  execute(run: OwnedRun): void;
+  release(): void;
+}
+
+/** Histories are loaded for so many bytes at a time. */
+const HISTORY_BATCH_BYTES = 16 << 20;
+
+/**
+ * Claims due runs, executes them with the engine, and lets go of those that end or only wait. It takes no more than it has free slots; who
+ * tells it that something is due is a transport's business.
+ */
+export class Worker implements ExecutionHost {
+  readonly settings: EngineSettings;
+  readonly parkAfterMs: number;
+  readonly deploymentId: string;
+  private readonly executions = new Map<string, Execution>();
+  private readonly keys: readonly DispatchKey[];
+  private state: 'stopped' | 'running' | 'stopping' = 'stopped';
+  private slotsTaken = 0;
+  private claiming = false;
+  private claimAgain = false;
+  /** The last claim took all that it asked for: there is more. */
+  private backlog = false;
+  private readonly quarantine: Quarantine;
+
+  constructor(
+    private readonly database: Database,
+    private readonly journal: Journal,
+    private readonly registry: WorkflowRegistry,
+    private readonly session: Session,
+    private readonly options: WorkerOptions,
+    private readonly events: WorkerEvents,
+  ) {
+    this.settings = options.engine;
+    this.parkAfterMs = options.parkAfterMs;
+    this.deploymentId = options.deploymentId;
+    this.keys = registry.keys(options.queues);
+    this.quarantine = new Quarantine(database, (runs, sessionId) => this.take(runs, sessionId));
+  }
+
+  get isRunning(): boolean {
+    return this.state === 'running';
+  }
+
+  get dispatchKeys(): readonly DispatchKey[] {
+    return this.keys;
+  }
+
+  /** How many runs this process owns. */
+  get owned(): number {
+    return this.executions.size;
+  }
+
+  async start(): Promise<void> {
+    this.journal.useSession(await this.session.open());
+    this.state = 'running';
+    this.wake();
+  }
+
+  /** Something may be due: look, if there is room. */
+  wake(): void {
+    if (this.state !== 'running') return;
+    if (this.claiming) this.claimAgain = true;
+    else if (this.hasRoom()) void this.claim();
+  }
+
+  /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
+  reserve(key: DispatchKey): Reservation | undefined {
+    if (this.state !== 'running' || !this.options.localDispatch || !this.session.id) return undefined;
+    if (this.backlog || !this.hasRoom() || this.quarantine.isActive) return undefined;
+    if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
+    this.slotsTaken++;
+    let held = true;
+    const release = (): void => {
+      if (held) this.freeSlot();
+      held = false;
+    };
+    return {
+      execute: (run) => {
+        if (this.state !== 'running') {
+          release();
+          return this.handBackUnstarted([run]);
+        }
+        held = false;
+        this.begin(run, EMPTY_HISTORY);
+      },
+      release,
+    };
+  }
+
+  /** Looks for messages to runs of this process: all of them, or those that a notice named. */
+  async checkMessages(runIds?: readonly string[]): Promise<void> {
+    const sessionId = this.session.id;
+    const candidates = runIds ? runIds.flatMap((id) => this.executions.get(id) ?? []) : [...this.executions.values()];
+    if (!sessionId || candidates.length === 0) return;
+    const seen = candidates.map((execution) => ({ id: execution.run.id, wakeCount: execution.wakeCount }));
+    const moved = await findMovedRuns(this.database, sessionId, seen);
+    if (moved.length === 0) return;
+    const executions = moved.flatMap(({ id, wakeCount }) => {
+      const execution = this.executions.get(id);
+      if (execution) execution.wakeCount = wakeCount;
+      return execution ?? [];
+    });
+    await this.deliverMessages(executions);
+  }
+
+  /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
+  async fenced(sessionId: string): Promise<void> {
+    if (this.session.id !== sessionId) return;
+    this.session.drop();
+    this.journal.useSession(null);
+    this.events.log('warn', `this worker's session was taken over; its ${this.executions.size} runs go on elsewhere`);
+    const reason = new FencedError('this worker lost its session');
+    for (const execution of [...this.executions.values()]) {
+      execution.abandon(reason);
+      this.forget(execution);
+    }
+    this.quarantine.end();
+    for (let pause = 50; this.state === 'running'; pause = Math.min(pause * 2, 2_000)) {
+      try {
+        this.journal.useSession(await this.session.open());
+        return this.wake();
+      } catch (error) {
+        this.events.log('warn', 'no new session yet', error);
+        await sleep(pause);
+      }
+    }
+  }
+
+  /** Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and says goodbye. */
+  async stop(): Promise<void> {
+    if (this.state !== 'running') return;
+    this.state = 'stopping';
+    await this.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);
+    const reason = new ClosedError();
+    for (const execution of [...this.executions.values()]) execution.handBack(reason);
+    this.handBackUnstarted(this.quarantine.end());
+    await this.journal.drain();
+    await this.session.close();
+    this.state = 'stopped';
+    this.journal.useSession(null);
+    this.executions.clear();
+  }
+
+  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
+    this.journal.submit(transition, done, failed);
+  }
+
+  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
+    if (execution.holdsSlot === (wanted === 'yes')) return;
+    execution.holdsSlot = wanted === 'yes';
+    if (execution.holdsSlot) this.slotsTaken++;
+    else this.freeSlot();
+  }
+
+  released(execution: Execution, outcome: PassOutcome | undefined): void {
+    this.forget(execution);
+    if (outcome) this.events.ended(execution.run, outcome);
+    else if (this.state === 'stopping') this.events.due([execution.run]);
+  }
+
+  parked(wakeAt: number): void {
+    this.events.parked(wakeAt);
+  }
+
+  moved(execution: Execution): void {
+    void this.checkMessages([execution.run.id]).catch((error: unknown) => this.events.log('warn', 'messages could not be read', error));
+  }
+
+  restart(execution: Execution): void {
+    const { run } = execution;
+    void loadHistories(this.database, [run.id]).then(
+      (histories) => {
+        if (this.executions.get(run.id) !== execution) return;
+        this.slotWanted(execution, 'yes');
+        this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!);
+      },
+      (error: unknown) => this.giveBack(execution, error),
+    );
+  }
+
+  blocked(execution: Execution, error: Error): void {
+    this.events.log('warn', `run "${execution.run.id}" waits for a deployment that fits its history: ${error.message}`, error);
+  }
+
+  private giveBack(execution: Execution, error: unknown): void {
+    this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error);
+    this.handBackUnstarted([execution.run]);
+    this.forget(execution);
+  }
+
+  private hasRoom(): boolean {
+    return this.slotsTaken < this.options.concurrency;
+  }
+
+  private freeSlot(): void {
+    this.slotsTaken--;
+    if (this.backlog) this.wake();
+  }
+
+  private async claim(): Promise<void> {
+    this.claiming = true;
+    try {
+      do {
+        this.claimAgain = false;
+        await this.claimOnce();
+      } while ((this.claimAgain || this.backlog) && this.state === 'running' && this.hasRoom());
+    } catch (error) {
+      this.backlog = false;
+      this.events.log('warn', 'due runs could not be claimed', error);
+    } finally {
+      this.claiming = false;
+    }
+  }
+
+  private async claimOnce(): Promise<void> {
+    const sessionId = this.session.id;
+    if (!sessionId || this.keys.length === 0) return;
+    if (this.quarantine.isActive) {
+      this.backlog = false;
+      if (this.executions.size === 0) await this.quarantine.nothingElse(sessionId);
+      if (this.quarantine.isActive) return;
+    }
+    const limit = this.options.concurrency - this.slotsTaken;
+    const claim = { sessionId, keys: this.keys, deploymentId: this.deploymentId, limit };
+    const runs = await claimRuns(this.database, claim);
+    this.backlog = runs.length >= limit;
+    await this.take(runs, sessionId);
+    if (this.quarantine.isDueForLook) {
+      await this.quarantine.look({ ...claim, limit: this.options.concurrency });
+      if (this.quarantine.isActive) this.claimAgain = true;
+    }
+  }
+
+  private async take(runs: readonly ClaimedRun[], sessionId: string): Promise<void> {
+    if (runs.length === 0) return;
+    if (this.session.id !== sessionId) return;
+    if (this.state !== 'running') return this.handBackUnstarted(runs);
+    this.slotsTaken += runs.length;
+    const known: ClaimedRun[] = [];
+    for (const run of runs) {
+      if (run.hasHistory) known.push(run);
+      else this.begin(run, EMPTY_HISTORY);
+    }
+    for (const batch of batchesOf(known)) {
+      try {
+        const histories = await loadHistories(
+          this.database,
+          batch.map((run) => run.id),
+        );
+        for (const run of batch) this.begin(run, histories.get(run.id)!);
+      } catch (error) {
+        this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
+        this.slotsTaken -= batch.length;
+        this.handBackUnstarted(batch);
+      }
+    }
+    const waiting = known.flatMap((run) => this.executions.get(run.id) ?? []);
+    if (waiting.length > 0) await this.deliverMessages(waiting);
+  }
+
+  private begin(run: OwnedRun, history: History): void {
+    const definition = this.registry.find(run.name, run.version)!;
+    const execution = new Execution(run, definition, history, this);
+    this.executions.set(run.id, execution);
+    execution.pass.start();
+  }
+
+  private handBackUnstarted(runs: readonly OwnedRun[]): void {
+    for (const { id, epoch, historyBytes } of runs) {
+      const ignore = (): void => undefined;
+      this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, ignore, ignore);
+    }
+  }
+
+  private async deliverMessages(executions: readonly Execution[]): Promise<void> {
+    const messages = await readInbox(
+      this.database,
+      executions.map((execution) => execution.run.id),
+    );
+    for (const message of messages) {
+      const execution = this.executions.get(message.runId);
+      const { reason } = message.payload === null ? { reason: undefined } : (JSON.parse(message.payload) as { reason?: string });
+      execution?.pass.cancel(message.id, reason);
+    }
+  }
+
+  private forget(execution: Execution): void {
+    if (this.executions.get(execution.run.id) === execution) this.executions.delete(execution.run.id);
+    this.slotWanted(execution, 'no');
+    if (this.executions.size === 0 && this.quarantine.isActive) this.wake();
+  }
+
+  /** Until `deadline`, of performance.now(). */
+  private async bodiesFinished(deadline: number): Promise<void> {
+    for (const execution of this.executions.values()) execution.pass.hold();
+    while (performance.now() < deadline && [...this.executions.values()].some((execution) => execution.pass.isWorking)) await sleep(5);
+  }
+}
+
+function* batchesOf(runs: readonly ClaimedRun[]): Generator<ClaimedRun[]> {
+  let batch: ClaimedRun[] = [];
+  let bytes = 0;
+  for (const run of runs) {
+    if (batch.length > 0 && bytes + run.historyBytes > HISTORY_BATCH_BYTES) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(run);
+    bytes += run.historyBytes;
+  }
+  if (batch.length > 0) yield batch;
+}

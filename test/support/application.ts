@@ -1,0 +1,42 @@
+import type { Provider } from '@nestjs/common';
+import { Test, type TestingModule } from '@nestjs/testing';
+
+import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+
+/** A Nest application context with a worker, on a database of a test. */
+export interface TestApplication {
+  readonly client: WorkflowClient;
+  readonly module: TestingModule;
+  close(): Promise<void>;
+}
+
+const open = new Set<TestApplication>();
+
+/** Boots an application with these workflows. Its worker is quick to notice things, because tests wait for them. */
+export async function startApplication(
+  url: string,
+  providers: Provider[],
+  options: Omit<WorkflowModuleOptions, 'connection'> = {},
+): Promise<TestApplication> {
+  const module = await Test.createTestingModule({
+    imports: [WorkflowModule.forRoot({ worker: {}, ...options, connection: { url } })],
+    providers,
+  }).compile();
+  module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
+  await module.init();
+  const application: TestApplication = {
+    client: module.get(WorkflowClient),
+    module,
+    close: async () => {
+      open.delete(application);
+      await module.close();
+    },
+  };
+  open.add(application);
+  return application;
+}
+
+/** Closes what a test left open. */
+export async function closeApplications(): Promise<void> {
+  await Promise.all([...open].map((application) => application.close()));
+}
