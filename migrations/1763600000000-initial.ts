@@ -90,9 +90,13 @@ CREATE TABLE ${schema}.workflow_events (
   kind text COLLATE "C" NOT NULL,
   step_key text COLLATE "C",
   attempt integer,
+  epoch integer,
   data json,
   CONSTRAINT workflow_events_pkey PRIMARY KEY (run_id, id)
 );
+
+-- A flush whose answer was lost is repeated: its events must not show twice.
+CREATE UNIQUE INDEX workflow_events_attempt_idx ON ${schema}.workflow_events (run_id, step_key, attempt, epoch) WHERE kind = 'attempt_failed';
 
 CREATE TABLE ${schema}.workflow_inbox (
   run_id text COLLATE "C" NOT NULL,

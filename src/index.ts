@@ -12,7 +12,7 @@ export type { RunStatus } from './core/run.js';
 export type { StepKind } from './core/step.js';
 export type { WorkflowOptions } from './core/workflow-metadata.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
-export { WorkflowContext, type StepOptions } from './engine/context.js';
+export { WorkflowContext, type StepOptions } from './engine/workflow-context.js';
 export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';
 export { InjectWorkflowClient, getWorkflowClientToken, WORKFLOW_OPTIONS } from './nest/tokens.js';
 export { Step, Workflow, type StepMethodOptions } from './nest/decorators.js';

@@ -197,8 +197,10 @@ export class WorkflowClient {
 
   private async startWith(manager: EntityManager, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     const { created, existing, transaction } = await this.starter.start(manager, runs, (started) => this.announce(started));
+    const seen = new Set<string>();
     return runs.map((run, index) => {
-      const isNew = created.has(run.id);
+      const isNew = created.has(run.id) && !seen.has(run.id);
+      seen.add(run.id);
       if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
       return new WorkflowHandle(run.id, isNew, this, this.surroundings.hub, transaction);
     });

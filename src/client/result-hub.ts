@@ -12,6 +12,8 @@ interface Waiter {
 export interface ResultHubOptions {
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
+  /** Whether other processes' notices are heard just now: then there is no hurry to ask. */
+  readonly hearsNotices: () => boolean;
   readonly failed: (error: unknown) => void;
 }
 
@@ -56,7 +58,6 @@ export class ResultHub {
       if (others) others.add(waiter);
       else this.waiters.set(runId, new Set([waiter]));
       if (ask === 'now') this.askFor([runId]);
-      this.pause = this.options.pollIntervalMs;
       this.schedule();
     });
   }
@@ -103,11 +104,13 @@ export class ResultHub {
   }
 
   private schedule(): void {
+    const { pollIntervalMs, maxPollIntervalMs, hearsNotices } = this.options;
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      this.pause = Math.min(this.pause * 1.5, this.options.maxPollIntervalMs);
+      this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
       void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
-    }, this.pause);
+    }, hearsNotices() ? maxPollIntervalMs : this.pause);
+    if (this.waiters.size <= 1) this.pause = pollIntervalMs;
   }
 
   private async ask(ids: readonly string[]): Promise<void> {

@@ -28,10 +28,11 @@ export class TransactionalStarter {
   async start(manager: EntityManager, runs: readonly NewRun[], committed: (runs: readonly NewRun[]) => void): Promise<TransactionalStart> {
     const transaction = await this.check(manager);
     if (runs.length === 0) return { created: new Set(), existing: new Map(), transaction };
-    const created = await startInTransaction(this.database, manager, runs);
+    const first = new Map(runs.toReversed().map((run) => [run.id, run]));
+    const created = await startInTransaction(this.database, manager, [...first.values()]);
     const others = runs.filter((run) => !created.has(run.id)).map((run) => run.id);
     const existing = others.length === 0 ? new Map<string, { name: string }>() : await findInTransaction(this.database, manager, others);
-    afterCommit(transaction, () => committed(runs.filter((run) => created.has(run.id))));
+    afterCommit(transaction, () => committed([...first.values()].filter((run) => created.has(run.id))));
     return { created, existing: new Map([...existing].map(([id, run]) => [id, run.name])), transaction };
   }
 

@@ -1,5 +1,5 @@
 import { checkText } from '../core/ids.js';
-import type { WorkflowContext } from '../engine/context.js';
+import type { WorkflowContext } from '../engine/workflow-context.js';
 
 /** A class decorated with `@Workflow`. */
 export interface WorkflowClass<I, O> {

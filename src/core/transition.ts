@@ -12,7 +12,13 @@ export interface RunEvent {
 
 /** How a run leaves the hands of its owner. */
 export type RunChange =
-  | { readonly status: TerminalStatus; readonly output: string | null; readonly error: string | null }
+  | {
+      readonly status: TerminalStatus;
+      readonly output: string | null;
+      readonly error: string | null;
+      /** Whether waits of the run may be recorded: they go with it. */
+      readonly openWaits: 'none' | 'some';
+    }
   /** Park: only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
   /** Hand back: due at once for whoever claims it. */

@@ -1,6 +1,6 @@
 import { StepTimeoutError } from '../core/errors/index.js';
 import { scopes, type CurrentStep } from './current.js';
-import type { Pass } from './pass.js';
+import type { PassHandle } from './pass-handle.js';
 
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -8,12 +8,13 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** One try of a step's body. Makes its AbortController only when somebody looks at the signal. */
 export class Attempt implements CurrentStep {
   private controller: AbortController | undefined;
-  private aborted: unknown;
+  private isAborted = false;
+  private reason: unknown;
   private timer: NodeJS.Timeout | undefined;
   private over = false;
 
   constructor(
-    private readonly pass: Pass,
+    private readonly pass: PassHandle,
     readonly runId: string,
     readonly stepKey: string,
     readonly attempt: number,
@@ -26,7 +27,7 @@ export class Attempt implements CurrentStep {
   get abortSignal(): AbortSignal {
     if (!this.controller) {
       this.controller = new AbortController();
-      if (this.aborted !== undefined) this.controller.abort(this.aborted);
+      if (this.isAborted) this.controller.abort(this.reason);
     }
     return this.controller.signal;
   }
@@ -53,7 +54,8 @@ export class Attempt implements CurrentStep {
   abort(reason: unknown): void {
     if (this.over) return;
     this.end();
-    this.aborted = reason;
+    this.isAborted = true;
+    this.reason = reason;
     this.controller?.abort(reason);
   }
 

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { WorkflowError } from '../core/errors/index.js';
-import type { Pass } from './pass.js';
+import type { PassHandle } from './pass-handle.js';
 
 /** What a step's body may know about itself. */
 export interface CurrentStep {
@@ -20,7 +20,7 @@ export interface CurrentStep {
 
 /** Where the code is: in the workflow function of a pass, or in the body of one of its steps. */
 export interface Scope {
-  readonly pass: Pass;
+  readonly pass: PassHandle;
   readonly step: CurrentStep | undefined;
 }
 

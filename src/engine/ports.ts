@@ -1,7 +1,7 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
-import type { WorkflowContext } from './context.js';
+import type { WorkflowContext } from './workflow-context.js';
 
 /** A workflow as the engine needs it: how to identify it and how to run it. */
 export interface WorkflowDefinition {
@@ -23,7 +23,7 @@ export type PassOutcome =
 
 /** Why a pass could not go on. Nothing more comes from it. */
 export type PassFault =
-  /** Code and history part: the run waits for another deployment. */
+  /** Today's code does not fit the history, or cannot read it: the run waits for another deployment. */
   | { readonly kind: 'mismatch'; readonly error: Error }
   /** A result that the workflow saw already could not be stored: another pass must start from what is stored. */
   | { readonly kind: 'restart' };
@@ -35,7 +35,8 @@ export type PassFault =
 export interface PassPort {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null): void;
-  ended(outcome: PassOutcome): void;
+  /** `openWaits` tells whether waits of the run may still be recorded. */
+  ended(outcome: PassOutcome, openWaits: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
   /** Nothing is active but waits. `wakeAt` is when the first of them is due; null when none is. */
   idle(wakeAt: number): void;

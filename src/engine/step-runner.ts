@@ -4,10 +4,10 @@ import { backoffMs } from '../core/retry-policy.js';
 import { encodeError } from '../core/serializer/index.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
-import type { Pass } from './pass.js';
+import type { PassHandle } from './pass-handle.js';
 
 /** Begins a step: tries its body until it succeeds or its policy is used up, across passes and processes. */
-export function beginStep(pass: Pass, call: Call, spec: StepSpec): void {
+export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
   call.startedAt = Math.floor(pass.settings.now());
   if (call.settled) return;
@@ -17,11 +17,11 @@ export function beginStep(pass: Pass, call: Call, spec: StepSpec): void {
   attemptAt(pass, call, spec, wait.wakeAt);
 }
 
-function attemptAt(pass: Pass, call: Call, spec: StepSpec, wakeAt: number): void {
+function attemptAt(pass: PassHandle, call: Call, spec: StepSpec, wakeAt: number): void {
   pass.timers.set(call.stepKey, wakeAt, () => pass.whenDurable(() => attempt(pass, call, spec)));
 }
 
-function attempt(pass: Pass, call: Call, spec: StepSpec): void {
+function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (pass.isClosed || call.settled) return;
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
   pass.attemptBegan(current);
@@ -39,7 +39,7 @@ function attempt(pass: Pass, call: Call, spec: StepSpec): void {
   );
 }
 
-function succeed(pass: Pass, call: Call, value: unknown): void {
+function succeed(pass: PassHandle, call: Call, value: unknown): void {
   const attempts = call.failures + 1;
   try {
     pass.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
@@ -49,7 +49,7 @@ function succeed(pass: Pass, call: Call, value: unknown): void {
   }
 }
 
-function fail(pass: Pass, call: Call, spec: StepSpec, error: unknown): void {
+function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): void {
   const attempts = call.failures + 1;
   const pause = attempts >= spec.retry.maxAttempts ? undefined : retryPause(error, spec, attempts, pass.settings.now());
   if (pause === undefined) return giveUp(pass, call, error, attempts);
@@ -60,7 +60,7 @@ function fail(pass: Pass, call: Call, spec: StepSpec, error: unknown): void {
   attemptAt(pass, call, spec, wakeAt);
 }
 
-function giveUp(pass: Pass, call: Call, error: unknown, attempts: number): void {
+function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number): void {
   pass.settle(call, { error: encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
 }
 

@@ -5,7 +5,7 @@ const LONGEST_MS = 2 ** 30;
 export class Timers {
   private readonly due = new Map<string, { wakeAt: number; handle: NodeJS.Timeout }>();
 
-  constructor(private readonly now: () => number) {}
+  constructor(readonly now: () => number) {}
 
   /** Calls back once `now()` has reached `wakeAt`, never before. */
   set(key: string, wakeAt: number, fire: () => void): void {

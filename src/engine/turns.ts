@@ -24,12 +24,23 @@ class TurnScheduler {
       this.scheduled = false;
       this.taking = this.waiting;
       this.waiting = [];
-      for (const taker of this.taking) taker.beginTurn();
+      for (const taker of this.taking) isolated(() => taker.beginTurn());
     });
     setImmediate(() => {
       const takers = this.taking;
       this.taking = [];
-      for (const taker of takers) taker.endTurn();
+      for (const taker of takers) isolated(() => taker.endTurn());
+    });
+  }
+}
+
+/** One pass's trouble must not cost the others their turn: it is reported where Node reports what nobody caught. */
+function isolated(take: () => void): void {
+  try {
+    take();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
     });
   }
 }

@@ -8,6 +8,7 @@ const SESSIONS_PER_LOOK = 4;
 export interface SessionSweeperOptions {
   /** The id of this process's own session, which it never takes over. */
   readonly self: () => string | undefined;
+  readonly sessionTtlMs: number;
   readonly tookOver: (runs: readonly LostRun[]) => void;
   readonly failed: (error: unknown) => void;
 }
@@ -21,6 +22,8 @@ export class SessionSweeper {
   private unlockedBefore: ReadonlySet<string> = new Set();
   private looking = false;
   private running = false;
+  /** After trouble with the database, others need time to renew what expired meanwhile. */
+  private expiredOnlyAfter = 0;
 
   constructor(
     private readonly database: Database,
@@ -53,9 +56,11 @@ export class SessionSweeper {
       const unlocked = survey.unlocked.filter((id) => id !== self);
       const dead = unlocked.filter((id) => this.unlockedBefore.has(id));
       this.unlockedBefore = new Set(unlocked);
-      await this.take(survey.expired.filter((id) => id !== self), true);
+      if (performance.now() >= this.expiredOnlyAfter) await this.take(survey.expired.filter((id) => id !== self), true);
       await this.take(dead, false);
     } catch (error) {
+      this.unlockedBefore = new Set();
+      this.expiredOnlyAfter = performance.now() + this.options.sessionTtlMs / 2;
       this.options.failed(error);
     } finally {
       this.looking = false;

@@ -1,7 +1,8 @@
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
-import { callStep, type StepOptions } from '../engine/context.js';
+import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
+import type { StepOptions } from '../engine/workflow-context.js';
 
 /**
  * Makes an injectable class a workflow: its `run(input, ctx)` is executed durably. List it among a module's `providers`.
@@ -60,7 +61,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
     const scope = scopes.getStore();
     if (!scope || scope.step) return original.apply(this, args);
     const { pass } = scope;
-    try {
+    return attempted(() => {
       const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
       const stepOptions = {
         ...(key === undefined ? {} : { key: key(...(args as unknown as Key)) }),
@@ -68,10 +69,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
         ...(timeout === undefined ? {} : { timeout }),
       };
       return callStep(pass, stepName, stepOptions, args, () => original.apply(this, args));
-    } catch (error) {
-      // As an async method would.
-      return Promise.reject(error);
-    }
+    });
   };
   Object.defineProperty(step, 'name', { value: original.name });
   for (const metadataKey of Reflect.getMetadataKeys(original) as unknown[]) {

@@ -17,6 +17,9 @@ import { entryOf } from './entry.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
+/** How long the last writes of a closing process may take. */
+const LAST_WRITES_MS = 5_000;
+
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime {
   readonly logger = new Logger('WorkflowModule');
@@ -35,7 +38,7 @@ export class WorkflowRuntime {
     private readonly embedded: EmbeddedPostgres | undefined,
   ) {
     this.journal = new Journal(database, this.clock, (sessionId) => void this.host?.fenced(sessionId));
-    this.hub = new ResultHub(database, { pollIntervalMs: 100, maxPollIntervalMs: 1_000, failed: (error) => this.warn('results could not be asked for', error) });
+    this.hub = new ResultHub(database, { pollIntervalMs: 100, maxPollIntervalMs: 1_000, hearsNotices: () => this.direct?.isConnected ?? false, failed: (error) => this.warn('results could not be asked for', error) });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     this.client = new WorkflowClient({
       database,
@@ -114,15 +117,17 @@ export class WorkflowRuntime {
     this.direct?.notify(wakeAt === undefined ? notice : { ...notice, wakeAt });
   }
 
+  /** Whatever fails, the rest is closed all the same. */
   private async closeAll(): Promise<void> {
-    await this.stopWorker();
-    await this.journal.drain();
+    const failed = (error: unknown): void => this.warn('while closing', error);
+    await this.stopWorker().catch(failed);
+    await this.journal.drain(LAST_WRITES_MS);
     this.journal.close();
     this.hub.close(new ClosedError());
-    await this.direct?.stop();
-    await this.database.close();
-    if (this.orm.isInitialized) await this.orm.destroy();
-    await this.embedded?.stop();
+    await this.direct?.stop().catch(failed);
+    await this.database.close().catch(failed);
+    if (this.orm.isInitialized) await this.orm.destroy().catch(failed);
+    await this.embedded?.stop().catch(failed);
   }
 
   private directEvents(): ConstructorParameters<typeof DirectConnection>[1] {

@@ -4,7 +4,7 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
-import type { WorkflowContext } from '../engine/context.js';
+import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 import type { ModuleSettings } from './options.js';
 

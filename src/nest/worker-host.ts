@@ -29,6 +29,7 @@ export class WorkerHost {
   private readonly timers: TimerService;
   private readonly services: readonly { start(): void; stop(): Promise<void> }[];
   private running = false;
+  private starting: Promise<void> | undefined;
 
   constructor(
     private readonly runtime: WorkflowRuntime,
@@ -76,7 +77,7 @@ export class WorkerHost {
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
-      failed: failed('messages could not be looked for'),
+      failed: failed('what this process owns could not be looked up'),
     });
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
@@ -85,6 +86,7 @@ export class WorkerHost {
     });
     const sweeper = new SessionSweeper(database, {
       self: () => this.session.id,
+      sessionTtlMs: worker.sessionTtlMs,
       tookOver: (runs) => {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
         const ended = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
@@ -110,14 +112,18 @@ export class WorkerHost {
     this.services = [this.timers, sweeper, inbox, blocked];
   }
 
-  async start(): Promise<void> {
-    await this.worker.start();
-    this.running = true;
-    this.poller.start();
-    for (const service of this.services) service.start();
+  start(): Promise<void> {
+    this.starting ??= this.worker.start().then(() => {
+      this.running = true;
+      this.poller.start();
+      for (const service of this.services) service.start();
+    });
+    return this.starting;
   }
 
   async stop(): Promise<void> {
+    // An application may be closed while it boots: a session that is being opened must not be left behind.
+    await this.starting?.catch(() => undefined);
     if (!this.running) return;
     this.running = false;
     this.poller.stop();

@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+
 import {
   Inject,
   Module,
@@ -94,8 +96,9 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     });
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
+  async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
+    if (signal) exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }
 
@@ -107,6 +110,11 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
     this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), or a deploy cuts steps off in the middle');
   }
+}
+
+/** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
+function exitOnSecond(signal: NodeJS.Signals): void {
+  process.once(signal, () => process.exit(128 + (constants.signals[signal] ?? 0)));
 }
 
 function define(structure: WorkflowModuleStructure, imports: NonNullable<ModuleMetadata['imports']>, options: Provider, more: Provider[] = []): DynamicModule {

@@ -6,20 +6,23 @@ export type DatabaseFault =
   | 'conflict'
   /** Somebody holds a lock on a row: do without that row for now. */
   | 'locked'
-  /** Something in the statement cannot be stored. */
+  /** Something in the statement cannot be stored, now or ever. */
   | 'data';
 
 const CONFLICTS = new Set(['40001', '40P01']);
-const LOCKED = new Set(['55P03']);
-/** Read-only (a fail-over under way), cannot connect now, too many connections, and what an administrator or a crash does to us. */
-const CONNECTION = new Set(['25006', '53300', '57P01', '57P02', '57P03', '57P05', '58030', '53100', '53200', '25P03', '26000']);
+/** A lock that was not had in time, also where a role's statement_timeout is shorter than our lock_timeout. */
+const LOCKED = new Set(['55P03', '57014']);
+/** Classes of errors that the data themselves cause: data exceptions, violated constraints, too much of something; and casts. */
+const DATA = /^(2[123]|54|42804|42846|428C9|42P18)/;
 
-/** Sorts an error that a query rejected with. Errors without an SQLSTATE come from the socket. */
+/**
+ * Sorts an error that a query rejected with. What is not known to come from the data is taken for the database's own trouble (a fail-over, a
+ * rotated password, a full disk), which ends: a run must not fail for it.
+ */
 export function faultOf(error: unknown): DatabaseFault {
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
-  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) return 'connection';
+  if (typeof code !== 'string') return 'connection';
   if (CONFLICTS.has(code)) return 'conflict';
   if (LOCKED.has(code)) return 'locked';
-  if (CONNECTION.has(code) || code.startsWith('08')) return 'connection';
-  return 'data';
+  return DATA.test(code) && code.length === 5 ? 'data' : 'connection';
 }

@@ -30,7 +30,8 @@ export class DirectConnection {
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
   private open = false;
-  private sending: Promise<unknown> = Promise.resolve();
+  /** A connection takes one query at a time. */
+  private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -65,7 +66,9 @@ export class DirectConnection {
     if (!client) return false;
     try {
       const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
-      const result = await client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
+      const asked = this.turn.then(() => client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values));
+      this.turn = asked.catch(() => undefined);
+      const result = await asked;
       return result.rows[0]!.held && this.client === client;
     } catch {
       return false;
@@ -79,7 +82,7 @@ export class DirectConnection {
     clearTimeout(this.reconnecting);
     this.timer = undefined;
     this.send();
-    await this.sending;
+    await this.turn;
     const client = this.client;
     this.client = undefined;
     await client?.end().catch(() => undefined);
@@ -129,7 +132,7 @@ export class DirectConnection {
     const channel = channelOf(this.database.schemaName);
     for (const payload of this.batch.take(this.self)) {
       // A statement of its own after the commit: NOTIFY takes a lock that serialises the commits of all that carry one.
-      this.sending = client.query('SELECT pg_notify($1, $2)', [channel, payload]).catch(() => undefined);
+      this.turn = this.turn.then(() => client.query('SELECT pg_notify($1, $2)', [channel, payload])).catch(() => undefined);
     }
   }
 }

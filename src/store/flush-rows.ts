@@ -10,6 +10,7 @@ export interface FlushRows {
   readonly steps: Row[];
   readonly waits: Row[];
   readonly closedWaits: Row[];
+  readonly waitsOfEnded: Row[];
   readonly events: Row[];
   readonly taken: Row[];
 }
@@ -19,14 +20,18 @@ export interface FlushRows {
  * step the last counts, and a wait that ends in the flush that would open it is never written.
  */
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
-  const rows: FlushRows = { starts: [], tags: [], changes: [], steps: [], waits: [], closedWaits: [], events: [], taken: [] };
+  const rows: FlushRows = { starts: [], tags: [], changes: [], steps: [], waits: [], closedWaits: [], waitsOfEnded: [], events: [], taken: [] };
   const waits = new Map<string, Row>();
+  const started = new Set<string>();
   for (const transition of transitions) {
     switch (transition.kind) {
       case 'start': {
         const { run, owned } = transition;
         const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId } = run;
         rows.starts.push([id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, owned]);
+        // Of two starts of one id the first counts, and so do its tags.
+        if (started.has(id)) break;
+        started.add(id);
         for (const key of Object.keys(run.tags)) rows.tags.push([id, key, run.tags[key]]);
         break;
       }
@@ -65,6 +70,10 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { runId, epoch, change, historyBytes } = transition;
         const ended = 'output' in change;
         const parked = 'wakeCount' in change;
+        if (ended && change.openWaits === 'some') {
+          for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
+          rows.waitsOfEnded.push([runId]);
+        }
         rows.changes.push([
           runId,
           epoch,

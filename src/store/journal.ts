@@ -6,19 +6,10 @@ import type { Committed, Transition } from '../core/transition.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
-import { settleEntries } from './settle-entries.js';
+import { sizeOf, type JournalEntry } from './journal-entry.js';
+import { outcomesOf } from './settle-entries.js';
 import { flush } from './sql/flush.js';
-
-/** A transition on its way, and who wants to know. */
-export interface JournalEntry {
-  readonly transition: Transition;
-  readonly bytes: number;
-  /** The session that owned the run when this was handed in; null for what needs no owner. */
-  readonly sessionId: string | null;
-  readonly since: number;
-  readonly done: (committed: Committed) => void;
-  readonly failed: (error: Error) => void;
-}
+import { findLockedRuns } from './sql/free-runs.js';
 
 export interface JournalLimits {
   /** Transitions in one flush. */
@@ -33,6 +24,9 @@ export interface JournalLimits {
 
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
 
+/** How often runs that somebody else has locked are looked at again. */
+const ASIDE_PAUSE_MS = 50;
+
 /**
  * The one gate through which transitions become durable. When no flush is under way one starts at once; what arrives meanwhile leaves together
  * in the next. Transitions of one run become durable in the order in which they were handed in.
@@ -44,10 +38,10 @@ export class Journal {
   private flushing = false;
   private scheduled = false;
   private closed = false;
-  /** Runs whose rows somebody else has locked: they are written beside the others until they are free. */
+  /** Runs whose rows somebody else has locked: they wait beside the others until they are free. */
   private readonly aside = new Map<string, JournalEntry[]>();
+  private watchingAside = false;
   private waiters: (() => void)[] = [];
-  private drained: (() => void)[] = [];
 
   constructor(
     private readonly database: Database,
@@ -59,50 +53,55 @@ export class Journal {
   /** Names the session that owns this process's runs from now on. What was handed in for another is refused. */
   useSession(id: string | null): void {
     this.sessionId = id;
-    const stale = this.queue.filter((entry) => entry.sessionId !== null && entry.sessionId !== id);
-    if (stale.length === 0) return;
-    this.queue = this.queue.filter((entry) => !stale.includes(entry));
-    for (const entry of stale) this.refuse(entry, new FencedError('the session has ended'));
+    const isStale = (entry: JournalEntry): boolean => entry.sessionId !== null && entry.sessionId !== id;
+    const stale = this.queue.filter(isStale);
+    this.queue = this.queue.filter((entry) => !isStale(entry));
+    for (const [runId, entries] of this.aside) {
+      stale.push(...entries.filter(isStale));
+      this.aside.set(
+        runId,
+        entries.filter((entry) => !isStale(entry)),
+      );
+    }
+    this.refuse(stale, new FencedError('the session has ended'));
   }
 
   /** Hands in a transition. Exactly one of the two is called, later. */
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const owned = transition.kind !== 'start' || transition.owned;
-    const entry: JournalEntry = {
-      transition,
-      bytes: sizeOf(transition),
-      sessionId: owned ? this.sessionId : null,
-      since: performance.now(),
-      done,
-      failed,
-    };
-    if (this.closed || (owned && this.sessionId === null)) {
+    const sessionId = owned ? this.sessionId : null;
+    const entry: JournalEntry = { transition, bytes: sizeOf(transition), sessionId, since: performance.now(), done, failed };
+    if (this.closed || (owned && sessionId === null)) {
       const error = this.closed ? new ClosedError() : new FencedError('there is no session');
       setImmediate(() => entry.failed(error));
       return;
     }
-    this.queue.push(entry);
     this.queuedBytes += entry.bytes;
+    this.queue.push(entry);
     this.schedule();
   }
 
   /** Resolves when there is room: at once, unless the database has fallen far behind. */
   async ready(): Promise<void> {
-    while (this.queuedBytes >= this.limits.queuedBytes && !this.closed) await new Promise<void>((resolve) => this.waiters.push(resolve));
+    while (this.queuedBytes >= this.limits.queuedBytes && !this.closed) await this.progress();
   }
 
-  /** Resolves when all that was handed in has been written or refused. */
-  async drain(): Promise<void> {
-    while (this.queue.length > 0 || this.flushing || this.aside.size > 0) await new Promise<void>((resolve) => this.drained.push(resolve));
+  /** Resolves when all that was handed in has been written or refused, or when the time is over. */
+  async drain(timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while ((this.queue.length > 0 || this.flushing || this.aside.size > 0) && performance.now() < deadline) {
+      await Promise.race([this.progress(), sleep(20)]);
+    }
   }
 
   /** Refuses everything that has not been written, now and later. */
   close(): void {
     this.closed = true;
-    const left = this.queue;
+    const left = [...this.queue, ...[...this.aside.values()].flat()];
     this.queue = [];
-    for (const entry of left) this.refuse(entry, new ClosedError());
-    this.wake();
+    this.aside.clear();
+    this.refuse(left, new ClosedError());
+    this.progressed();
   }
 
   private schedule(): void {
@@ -116,16 +115,16 @@ export class Journal {
 
   private async flushNext(): Promise<void> {
     const entries = this.take();
-    if (entries.length === 0) return this.wake();
+    if (entries.length === 0) return this.progressed();
     this.flushing = true;
     await this.write(entries);
     this.flushing = false;
-    this.wake();
+    this.progressed();
     // One round later: what these results set off is then in the queue as well.
     if (this.queue.length > 0) setImmediate(() => this.schedule());
   }
 
-  /** The oldest entries, as many as fit; those of runs that are written aside join them there. */
+  /** The oldest entries, as many as fit; those of runs that wait aside join them there. */
   private take(): JournalEntry[] {
     const taken: JournalEntry[] = [];
     let bytes = 0;
@@ -145,98 +144,118 @@ export class Journal {
     return taken;
   }
 
-  /** Writes entries until each is settled. Never rejects. */
+  /** Writes entries of one session until each is settled or put aside. Never rejects. */
   private async write(wanted: readonly JournalEntry[]): Promise<void> {
     let entries = wanted;
     for (let tries = 0; entries.length > 0; tries++) {
+      let outcomes: (Committed | Error)[];
       try {
-        return await this.writeOnce(entries);
+        outcomes = await this.writeOnce(entries);
       } catch (error) {
         const fault = faultOf(error);
-        if (fault === 'data' || fault === 'locked') return this.divide(entries, fault, error as Error);
-        if (this.closed) return this.refuseAll(entries, new ClosedError());
+        if (fault === 'data') return this.divide(entries, error as Error);
+        if (this.closed) return this.refuse(entries, new ClosedError());
+        if (fault === 'locked') entries = await this.setLockedAside(entries);
         if (fault === 'connection') {
           entries = this.giveUpStarts(entries, error);
           await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
         }
+        continue;
       }
+      entries.forEach((entry, index) => this.settle(entry, outcomes[index]!));
+      return;
     }
   }
 
-  private async writeOnce(entries: readonly JournalEntry[]): Promise<void> {
+  private async writeOnce(entries: readonly JournalEntry[]): Promise<(Committed | Error)[]> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
     const result = await flush(this.database, sessionId, rows);
     this.clock.sync(result.now, sentAt);
-    await settleEntries(this.database, entries, rows, result);
-    for (const entry of entries) this.queuedBytes -= entry.bytes;
-    if (sessionId !== null && !result.sessionAlive) this.onFenced(sessionId);
+    if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.onFenced(sessionId));
+    return outcomesOf(this.database, entries, rows, result);
   }
 
   /** Starts do not wait for ever: their callers would rather know. What a run has done waits as long as it takes. */
   private giveUpStarts(entries: readonly JournalEntry[], cause: unknown): readonly JournalEntry[] {
     const isLate = ({ transition, since }: JournalEntry): boolean =>
       transition.kind === 'start' && performance.now() - since > this.limits.startPatienceMs;
-    const late = entries.filter(isLate);
-    if (late.length === 0) return entries;
-    this.refuseAll(late, new DatabaseUnavailableError('the database could not be reached', { cause }));
-    return entries.filter((entry) => !late.includes(entry));
+    this.refuse(entries.filter(isLate), new DatabaseUnavailableError('the database could not be reached', { cause }));
+    return entries.filter((entry) => !isLate(entry));
   }
 
-  /** One run's transitions must not hold up or fail the others': halves, until the one is found. */
-  private async divide(entries: readonly JournalEntry[], fault: 'data' | 'locked', error: Error): Promise<void> {
+  /** One run whose data cannot be stored must not fail the others: halves, until the one is found. */
+  private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
     const runs = [...new Set(entries.map((entry) => entry.transition.runId))];
-    if (runs.length === 1) {
-      if (fault === 'data') return this.refuseAll(entries, error);
-      return this.putAside(runs[0]!, entries);
-    }
+    if (runs.length === 1) return this.refuse(entries, error);
     const first = new Set(runs.slice(0, runs.length >> 1));
     await this.write(entries.filter((entry) => first.has(entry.transition.runId)));
     await this.write(entries.filter((entry) => !first.has(entry.transition.runId)));
   }
 
-  private putAside(runId: string, entries: readonly JournalEntry[]): void {
-    if (this.aside.has(runId)) return void this.aside.get(runId)!.unshift(...entries);
-    const queue = [...entries];
-    this.aside.set(runId, queue);
-    const work = async (): Promise<void> => {
-      while (queue.length > 0) await this.write(queue.splice(0));
-      this.aside.delete(runId);
-      this.wake();
-    };
-    void work();
+  /** Somebody holds a lock on a row: its run waits aside, the rest goes on at once. */
+  private async setLockedAside(entries: readonly JournalEntry[]): Promise<readonly JournalEntry[]> {
+    const locked = await this.lockedAmong([...new Set(entries.map((entry) => entry.transition.runId))]);
+    if (locked.size === 0) {
+      // Not a row that is there: an id that an open transaction is about to create. Only a start can meet it.
+      for (const { transition } of entries) if (transition.kind === 'start') locked.add(transition.runId);
+    }
+    for (const runId of locked) {
+      // What is there already came later.
+      const mine = entries.filter((entry) => entry.transition.runId === runId);
+      this.aside.set(runId, [...mine, ...(this.aside.get(runId) ?? [])]);
+    }
+    if (!this.watchingAside) void this.watchAside();
+    return entries.filter((entry) => !locked.has(entry.transition.runId));
   }
 
-  private refuseAll(entries: readonly JournalEntry[], error: Error): void {
-    for (const entry of entries) this.refuse(entry, error);
+  private async lockedAmong(runIds: readonly string[]): Promise<Set<string>> {
+    try {
+      return await findLockedRuns(this.database, runIds);
+    } catch {
+      return new Set();
+    }
   }
 
-  private refuse(entry: JournalEntry, error: Error): void {
+  /** Writes what waits aside, a run at a time, as soon as its row is free. */
+  private async watchAside(): Promise<void> {
+    this.watchingAside = true;
+    while (this.aside.size > 0) {
+      await sleep(ASIDE_PAUSE_MS);
+      const locked = await this.lockedAmong([...this.aside.keys()]);
+      for (const runId of [...this.aside.keys()]) {
+        if (locked.has(runId)) continue;
+        const entries = this.aside.get(runId) ?? [];
+        this.aside.set(runId, []);
+        await this.write(entries);
+        if (this.aside.get(runId)?.length === 0) this.aside.delete(runId);
+      }
+    }
+    this.watchingAside = false;
+    this.progressed();
+  }
+
+  private settle(entry: JournalEntry, outcome: Committed | Error): void {
     this.queuedBytes -= entry.bytes;
-    entry.failed(error);
+    try {
+      if (outcome instanceof Error) entry.failed(outcome);
+      else entry.done(outcome);
+    } catch (error) {
+      // What is written is written: the others are told all the same, and nothing is written again.
+      process.emitWarning(error instanceof Error ? error : String(error));
+    }
   }
 
-  private wake(): void {
-    const { waiters, drained } = this;
-    this.waiters = [];
-    this.drained = [];
-    for (const resume of waiters) resume();
-    for (const resume of drained) resume();
+  private refuse(entries: readonly JournalEntry[], error: Error): void {
+    for (const entry of entries) this.settle(entry, error);
   }
-}
 
-const FIXED_BYTES = 200;
+  private progress(): Promise<void> {
+    return new Promise((resolve) => this.waiters.push(resolve));
+  }
 
-function sizeOf(transition: Transition): number {
-  switch (transition.kind) {
-    case 'start':
-      return FIXED_BYTES + transition.run.input.length;
-    case 'step':
-      return FIXED_BYTES + (transition.step.output?.length ?? 0) + (transition.step.error?.length ?? 0);
-    case 'wait':
-      return FIXED_BYTES + (transition.event?.data?.length ?? 0);
-    case 'change':
-      return FIXED_BYTES + ('output' in transition.change ? (transition.change.output?.length ?? 0) + (transition.change.error?.length ?? 0) : 0);
+  private progressed(): void {
+    for (const resume of this.waiters.splice(0)) resume();
   }
 }

@@ -31,6 +31,8 @@ export class Execution implements PassPort {
   private parkTimer: NodeJS.Timeout | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   private leaving = false;
+  /** A step that the database would not have is being recorded as failed; the end that came of it does not count. */
+  private restarting = false;
 
   constructor(
     readonly run: OwnedRun,
@@ -60,7 +62,12 @@ export class Execution implements PassPort {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
     this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, durable, (error) => this.refused(error, refused));
+    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, durable, (error) => {
+      this.refused(error, (dataError) => {
+        this.restarting = true;
+        refused(dataError);
+      });
+    });
   }
 
   openWait(wait: OpenWait, event: RunEvent | null): void {
@@ -68,18 +75,21 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, ignore, (error) => this.refused(error, ignore));
   }
 
-  ended(outcome: PassOutcome): void {
+  ended(outcome: PassOutcome, openWaits: 'none' | 'some'): void {
     this.leaving = true;
     clearTimeout(this.parkTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
-    this.change({ status: outcome.status, output, error }, outcome);
+    this.change({ status: outcome.status, output, error, openWaits }, outcome);
   }
 
   faulted(fault: PassFault): void {
+    if (fault.kind === 'restart') {
+      this.abandon(undefined);
+      return this.host.restart(this);
+    }
     if (this.leaving) return;
     this.abandon(undefined);
-    if (fault.kind === 'restart') return this.host.restart(this);
     this.host.blocked(this, fault.error);
     this.change({ status: 'waiting', blockedFor: this.host.deploymentId }, undefined);
   }
@@ -138,9 +148,10 @@ export class Execution implements PassPort {
 
   /** An end that the database will not have becomes a failure that it will. */
   private unstorable(error: Error, change: RunChange): void {
-    if (isFenced(error) || change.status !== 'completed') return this.host.released(this, undefined);
-    const failure: PassOutcome = { status: 'failed', error: JSON.stringify({ name: error.name, message: error.message }) };
-    this.change({ status: 'failed', output: null, error: failure.error }, failure);
+    if (this.restarting) return;
+    if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
+    if (change.error === UNSTORABLE) return this.host.released(this, undefined);
+    this.change({ status: 'failed', output: null, error: UNSTORABLE, openWaits: 'some' }, { status: 'failed', error: UNSTORABLE });
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */
@@ -151,6 +162,8 @@ export class Execution implements PassPort {
     this.host.released(this, undefined);
   }
 }
+
+const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the result of the run cannot be stored', code: 'SERIALIZATION' });
 
 /** What a step takes beside its payload. */
 const STEP_BYTES = 150;

@@ -24,6 +24,11 @@ export class Quarantine {
     return this.state !== 'none';
   }
 
+  /** Whether the run has been claimed and not begun. */
+  holds(runId: string): boolean {
+    return this.heldRuns.some((run) => run.id === runId);
+  }
+
   get isDueForLook(): boolean {
     return this.state === 'none' && performance.now() - this.lookedAt >= LOOK_EVERY_MS;
   }
@@ -41,9 +46,9 @@ export class Quarantine {
   async nothingElse(sessionId: string): Promise<void> {
     if (this.state === 'held') {
       const runs = this.heldRuns;
+      await noteAlone(this.database, sessionId, runs.length === 1 ? runs[0]!.id : null);
       this.heldRuns = [];
       this.state = 'executing';
-      await noteAlone(this.database, sessionId, runs.length === 1 ? runs[0]!.id : null);
       await this.execute(runs, sessionId);
     } else if (this.state === 'executing') {
       await noteAlone(this.database, sessionId, null);

@@ -1,9 +1,13 @@
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { DatabaseClock } from '../core/clock.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import { closeSession, heartbeat, openSession } from '../store/sql/sessions.js';
+
+const RETRY_MS = 200;
+const GOODBYE_TRIES = 3;
 
 /** What a session needs to know of its worker. */
 export interface SessionOptions {
@@ -23,6 +27,7 @@ export class Session {
   private timer: NodeJS.Timeout | undefined;
   private holdsLock = false;
   private beating = false;
+  private beatAgain = false;
 
   constructor(
     private readonly database: Database,
@@ -40,8 +45,8 @@ export class Session {
     const id = await openSession(this.database, { host: hostname(), pid: process.pid, deploymentId, ttlMs });
     this.current = id;
     this.holdsLock = false;
-    await this.lock();
     this.schedule();
+    await this.lock();
     return id;
   }
 
@@ -71,27 +76,47 @@ export class Session {
   async close(): Promise<void> {
     const id = this.current;
     this.drop();
-    if (id) await closeSession(this.database, id);
+    for (let tries = 1; id; tries++) {
+      try {
+        return await closeSession(this.database, id);
+      } catch (error) {
+        // Others will notice that it has expired.
+        if (tries === GOODBYE_TRIES) return this.options.failed(error);
+        await sleep(RETRY_MS);
+      }
+    }
   }
 
-  private schedule(): void {
+  private schedule(pause = this.options.ttlMs / 3): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.beat().then(() => this.current && this.schedule()), this.options.ttlMs / 3);
+    this.timer = setTimeout(() => void this.beat(), pause);
   }
 
+  /** Renews the row, and sees to the next renewal. What changed during one shows in another right after it. */
   private async beat(): Promise<void> {
-    const id = this.current;
-    if (!id || this.beating) return;
+    if (this.beating) {
+      this.beatAgain = true;
+      return;
+    }
     this.beating = true;
+    let pause = this.options.ttlMs / 3;
     try {
-      const sentAt = performance.now();
-      const now = await heartbeat(this.database, id, this.options.ttlMs, this.holdsLock);
-      if (now !== undefined) this.clock.sync(now, sentAt);
-      else if (this.current === id) this.options.lost(id);
+      do {
+        this.beatAgain = false;
+        const id = this.current;
+        if (!id) return;
+        const sentAt = performance.now();
+        const now = await heartbeat(this.database, id, this.options.ttlMs, this.holdsLock);
+        if (now !== undefined) this.clock.sync(now, sentAt);
+        else if (this.current === id) this.options.lost(id);
+      } while (this.beatAgain);
     } catch (error) {
+      // The time to live is running: try again soon.
+      pause = RETRY_MS;
       this.options.failed(error);
     } finally {
       this.beating = false;
+      if (this.current) this.schedule(pause);
     }
   }
 }

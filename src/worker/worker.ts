@@ -8,7 +8,7 @@ import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { claimRuns, type ClaimedRun } from '../store/sql/claim-runs.js';
-import { findMovedRuns, readInbox } from '../store/sql/inbox.js';
+import { findMovedRuns, listOwnedRuns, readInbox } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution, type ExecutionHost } from './execution.js';
 import { Quarantine } from './quarantine.js';
@@ -43,6 +43,9 @@ export interface Reservation {
   release(): void;
 }
 
+/** How long the last writes of a closing process may take. */
+const LAST_WRITES_MS = 5_000;
+
 /** Histories are loaded for so many bytes at a time. */
 const HISTORY_BATCH_BYTES = 16 << 20;
 
@@ -63,6 +66,10 @@ export class Worker implements ExecutionHost {
   /** The last claim took all that it asked for: there is more. */
   private backlog = false;
   private readonly quarantine: Quarantine;
+  /** Runs that have been claimed and whose histories are on their way. */
+  private readonly taking = new Set<string>();
+  /** Runs that the database said are ours and that we do not have, with their epochs, when we last looked. */
+  private strays = new Map<string, number>();
 
   constructor(
     private readonly database: Database,
@@ -129,20 +136,30 @@ export class Worker implements ExecutionHost {
     };
   }
 
-  /** Looks for messages to runs of this process: all of them, or those that a notice named. */
-  async checkMessages(runIds?: readonly string[]): Promise<void> {
+  /** Looks for messages to these runs, where this process has them. */
+  async checkMessages(runIds: readonly string[]): Promise<void> {
     const sessionId = this.session.id;
-    const candidates = runIds ? runIds.flatMap((id) => this.executions.get(id) ?? []) : [...this.executions.values()];
-    if (!sessionId || candidates.length === 0) return;
-    const seen = candidates.map((execution) => ({ id: execution.run.id, wakeCount: execution.wakeCount }));
-    const moved = await findMovedRuns(this.database, sessionId, seen);
-    if (moved.length === 0) return;
-    const executions = moved.flatMap(({ id, wakeCount }) => {
-      const execution = this.executions.get(id);
-      if (execution) execution.wakeCount = wakeCount;
-      return execution ?? [];
-    });
-    await this.deliverMessages(executions);
+    const seen = runIds.flatMap((id) => this.executions.get(id) ?? []).map(({ run, wakeCount }) => ({ id: run.id, wakeCount }));
+    if (!sessionId || seen.length === 0) return;
+    await this.deliverMessages(await findMovedRuns(this.database, sessionId, seen));
+  }
+
+  /**
+   * Compares what this process has with what the database says it owns: finds messages of which no notice came, and runs that a claim gave it
+   * whose answer was lost. Those are handed back, once they have been seen twice.
+   */
+  async reconcile(): Promise<void> {
+    const sessionId = this.session.id;
+    if (!sessionId || this.state !== 'running') return;
+    const rows = await listOwnedRuns(this.database, sessionId);
+    if (this.session.id !== sessionId || this.state !== 'running') return;
+    const strays = rows.filter((row) => !this.executions.has(row.id) && !this.taking.has(row.id) && !this.quarantine.holds(row.id));
+    const before = this.strays;
+    this.strays = new Map(strays.map((row) => [row.id, row.epoch]));
+    const given = strays.filter((row) => before.get(row.id) === row.epoch);
+    if (given.length > 0) this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
+    this.handBackUnstarted(given);
+    await this.deliverMessages(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
   /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
@@ -176,7 +193,7 @@ export class Worker implements ExecutionHost {
     const reason = new ClosedError();
     for (const execution of [...this.executions.values()]) execution.handBack(reason);
     this.handBackUnstarted(this.quarantine.end());
-    await this.journal.drain();
+    await this.journal.drain(LAST_WRITES_MS);
     await this.session.close();
     this.state = 'stopped';
     this.journal.useSession(null);
@@ -274,30 +291,38 @@ export class Worker implements ExecutionHost {
   }
 
   private async take(runs: readonly ClaimedRun[], sessionId: string): Promise<void> {
-    if (runs.length === 0) return;
-    if (this.session.id !== sessionId) return;
-    if (this.state !== 'running') return this.handBackUnstarted(runs);
     this.slotsTaken += runs.length;
-    const known: ClaimedRun[] = [];
-    for (const run of runs) {
-      if (run.hasHistory) known.push(run);
-      else this.begin(run, EMPTY_HISTORY);
-    }
+    this.beginClaimed(
+      runs.filter((run) => !run.hasHistory),
+      sessionId,
+      () => EMPTY_HISTORY,
+    );
+    const known = runs.filter((run) => run.hasHistory);
+    if (known.length === 0) return;
+    for (const run of known) this.taking.add(run.id);
     for (const batch of batchesOf(known)) {
+      const ids = batch.map((run) => run.id);
       try {
-        const histories = await loadHistories(
-          this.database,
-          batch.map((run) => run.id),
-        );
-        for (const run of batch) this.begin(run, histories.get(run.id)!);
+        const histories = await loadHistories(this.database, ids);
+        this.beginClaimed(batch, sessionId, (id) => histories.get(id)!);
       } catch (error) {
         this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
         this.slotsTaken -= batch.length;
         this.handBackUnstarted(batch);
       }
     }
-    const waiting = known.flatMap((run) => this.executions.get(run.id) ?? []);
-    if (waiting.length > 0) await this.deliverMessages(waiting);
+    for (const run of known) this.taking.delete(run.id);
+    await this.deliverMessages(known);
+  }
+
+  /** Much may have happened since the claim was sent. */
+  private beginClaimed(runs: readonly ClaimedRun[], sessionId: string, historyOf: (id: string) => History): void {
+    if (this.session.id === sessionId && this.state === 'running') {
+      for (const run of runs) this.begin(run, historyOf(run.id));
+      return;
+    }
+    this.slotsTaken -= runs.length;
+    if (this.session.id === sessionId) this.handBackUnstarted(runs);
   }
 
   private begin(run: OwnedRun, history: History): void {
@@ -307,18 +332,24 @@ export class Worker implements ExecutionHost {
     execution.pass.start();
   }
 
-  private handBackUnstarted(runs: readonly OwnedRun[]): void {
+  private handBackUnstarted(runs: readonly Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>[]): void {
     for (const { id, epoch, historyBytes } of runs) {
       const ignore = (): void => undefined;
       this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, ignore, ignore);
     }
   }
 
-  private async deliverMessages(executions: readonly Execution[]): Promise<void> {
+  private async deliverMessages(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+    if (runs.length === 0) return;
     const messages = await readInbox(
       this.database,
-      executions.map((execution) => execution.run.id),
+      runs.map((run) => run.id),
     );
+    // Only now: had the messages not been read, the counter would say that they had.
+    for (const { id, wakeCount } of runs) {
+      const execution = this.executions.get(id);
+      if (execution) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
+    }
     for (const message of messages) {
       const execution = this.executions.get(message.runId);
       const { reason } = message.payload === null ? { reason: undefined } : (JSON.parse(message.payload) as { reason?: string });

@@ -1,4 +1,4 @@
-import type { Provider } from '@nestjs/common';
+import type { ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
@@ -38,5 +38,24 @@ export async function startApplication(
 
 /** Closes what a test left open. */
 export async function closeApplications(): Promise<void> {
-  await Promise.all([...open].map((application) => application.close()));
+  const others = [...closeable];
+  closeable.clear();
+  await Promise.all([...open, ...others].map((application) => application.close()));
+}
+
+/** Boots an application of any shape; `closeApplications` closes it, also when its boot fails. */
+export async function bootApplication(metadata: ModuleMetadata): Promise<TestingModule> {
+  const module = await Test.createTestingModule(metadata).compile();
+  module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
+  closeLater(module);
+  await module.init();
+  return module;
+}
+
+const closeable = new Set<{ close(): Promise<unknown> }>();
+
+/** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */
+export function closeLater<T extends { close(): Promise<unknown> }>(application: T): T {
+  closeable.add(application);
+  return application;
 }

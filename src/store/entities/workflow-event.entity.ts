@@ -21,6 +21,10 @@ export class WorkflowEvent {
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
+  /** Under which claim of the run it happened. */
+  @Column({ type: 'integer', nullable: true })
+  epoch!: number | null;
+
   @Column({ type: 'json', nullable: true })
   data!: unknown;
 }

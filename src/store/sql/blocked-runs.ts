@@ -10,7 +10,7 @@ const UNBLOCK: Statement = {
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
   ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
 ), unblocked AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now() FROM fitting WHERE r.id = fitting.id RETURNING 1
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now() FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING 1
 )
 SELECT count(*)::int FROM unblocked`,
 };

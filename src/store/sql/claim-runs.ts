@@ -65,7 +65,7 @@ function takeDue(schema: string): string {
   version = CASE WHEN r.version = ${ANY_VERSION}
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
     ELSE r.version END
-FROM due WHERE r.id = due.id
+FROM due WHERE r.id = ANY (ARRAY[due.id])
 RETURNING ${claimedColumns('r')}`;
 }
 

@@ -1,4 +1,5 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
+import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 
 /** A message to a run that has not been taken. */
@@ -71,11 +72,37 @@ export interface CancelRequested {
 export async function requestCancel(database: Database, runId: string, payload: string, cancelledError: string): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
   if (!found) return undefined;
-  const [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
+  let bumped: [RunStatus, string, string, number] | undefined;
+  try {
+    [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
+  } catch (error) {
+    // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
+    if (faultOf(error) === 'data') throw error;
+    return { status: found[0] };
+  }
   if (!bumped) return { status: found[0] };
   const [status, queue, name, version] = bumped;
   if (status === 'cancelled') await database.query(CLEAR, [runId]);
   return { status, key: { queue, name, version } };
+}
+
+const OWNED: Statement = {
+  name: 'durable_owned_runs',
+  text: (schema) => `SELECT id, wake_count, epoch, history_bytes::float8 FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint`,
+};
+
+/** A run that the database says a session owns. */
+export interface OwnedRunRow {
+  readonly id: string;
+  readonly wakeCount: number;
+  readonly epoch: number;
+  readonly historyBytes: number;
+}
+
+/** Everything that a session owns. */
+export async function listOwnedRuns(database: Database, sessionId: string): Promise<OwnedRunRow[]> {
+  const rows = await database.query<[string, number, number, number]>(OWNED, [sessionId]);
+  return rows.map(([id, wakeCount, epoch, historyBytes]) => ({ id, wakeCount, epoch, historyBytes }));
 }
 
 /** The messages that wait for these runs, oldest first. */

@@ -28,8 +28,10 @@ const CLOSE: Statement = {
 
 const HAND_BACK: Statement = {
   name: 'durable_hand_back',
-  text: (schema) => `UPDATE ${schema}.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now()
-WHERE status = 'running' AND session_id = $1::bigint`,
+  text: (schema) => `WITH mine AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id])`,
 };
 
 /** Sessions that have expired, or say that they hold a lock that nobody holds; and how many there are. */
@@ -65,8 +67,13 @@ UPDATE ${schema}.workflow_runs r SET
   status = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN 'failed' ELSE 'pending' END,
   finished_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
   ready_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
-FROM lost WHERE r.id = lost.id
+FROM lost WHERE r.id = ANY (ARRAY[lost.id])
 RETURNING r.id, r.status`,
+};
+
+const CLEAR_WAITS: Statement = {
+  name: 'durable_clear_waits',
+  text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1`,
 };
 
 const EXPLAIN_LOSS: Statement = {
@@ -138,6 +145,8 @@ export async function takeOver(database: Database, ids: readonly string[], onlyE
 
 async function explain(database: Database, client: ClientBase, lost: readonly LostRun[]): Promise<void> {
   for (const { id, status } of lost) {
-    if (status === 'failed') await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
+    if (status !== 'failed') continue;
+    await database.query(CLEAR_WAITS, [id], client);
+    await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
   }
 }

@@ -13,7 +13,7 @@ const SWEEP: Statement = {
     status = CASE WHEN r.status = 'waiting' THEN 'pending' ELSE r.status END,
     ready_at = CASE WHEN r.status = 'waiting' THEN now() ELSE r.ready_at END,
     wake_at = CASE WHEN r.status = 'waiting' THEN NULL ELSE r.wake_at END
-  FROM locked WHERE r.id = locked.id RETURNING r.id
+  FROM locked WHERE r.id = ANY (ARRAY[locked.id]) RETURNING r.id
 ), obsolete AS (
   DELETE FROM ${schema}.workflow_inbox i WHERE created_at < now() - interval '5 seconds' AND EXISTS (
     SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND r.status IN ('completed', 'failed', 'cancelled'))

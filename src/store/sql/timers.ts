@@ -8,7 +8,7 @@ const WAKE_DUE: Statement = {
   WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now()
   ORDER BY wake_at LIMIT $1::int FOR NO KEY UPDATE SKIP LOCKED
 ), woken AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = due.id RETURNING 1
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id]) RETURNING 1
 )
 SELECT count(*)::int FROM woken`,
 };

@@ -2,8 +2,8 @@
 export interface Pollable {
   /** Look for due runs, if there is room. */
   wake(): void;
-  /** Look for messages to runs in hand. */
-  checkMessages(): Promise<void>;
+  /** Compare what is in hand with what the database says. */
+  reconcile(): Promise<void>;
 }
 
 export interface PollerOptions {
@@ -21,6 +21,7 @@ export class Poller {
   private timer: NodeJS.Timeout | undefined;
   private pause: number;
   private running = false;
+  private reconciledAt = 0;
 
   constructor(
     private readonly worker: Pollable,
@@ -54,7 +55,10 @@ export class Poller {
     this.pause = Math.min(this.pause * 1.5, this.options.maxPollIntervalMs);
     this.worker.wake();
     try {
-      await this.worker.checkMessages();
+      if (performance.now() - this.reconciledAt >= this.options.maxPollIntervalMs) {
+        this.reconciledAt = performance.now();
+        await this.worker.reconcile();
+      }
     } catch (error) {
       this.options.failed(error);
     }

@@ -1,0 +1,21 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
+
+import { SCHEMA } from './database.js';
+import { InventoryService } from './inventory.service.js';
+import { OrderWorkflow } from './order.workflow.js';
+import { OutsideWorld } from './outside-world.js';
+import { PaymentService } from './payment.service.js';
+
+@Module({})
+export class AppModule {
+  /** The same application in every process; `worker: false` only starts runs and waits for them. */
+  static forRoot(url: string, worker: WorkerModuleOptions | false): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 5 }), WorkflowModule.forRoot({ schema: SCHEMA, worker })],
+      providers: [OrderWorkflow, PaymentService, InventoryService, OutsideWorld],
+    };
+  }
+}

@@ -1,0 +1,55 @@
+// npm run sample: orders go through a durable workflow, first in one process, then through a kill -9. See README.md.
+import 'reflect-metadata';
+
+import { readFile } from 'node:fs/promises';
+
+import { Cleanup } from './cleanup.js';
+import { openDatabase, SCHEMA } from './database.js';
+import { oneProcess } from './one-process.js';
+import type { Order } from './order.js';
+import { paint } from './report.js';
+import { takeOver } from './take-over.js';
+
+// From build/quickstart, where this is compiled to.
+const ORDERS = new URL('../../sample/01-quickstart/orders.json', import.meta.url);
+
+const NEXT = `
+${paint('bold', 'Next')}
+  sample/01-quickstart/order.workflow.ts         the workflow: change it, add a step, run the sample again
+  DATABASE_URL=postgresql://... npm run sample   the same on your server (schema ${SCHEMA}, dropped at the end)
+  README.md                                      how to put WorkflowModule into your application
+`;
+
+async function quickstart(cleanup: Cleanup): Promise<void> {
+  const orders = JSON.parse(await readFile(ORDERS, 'utf8')) as Order[];
+  const database = await openDatabase();
+  cleanup.add(() => database.remove());
+  console.log(`\n${paint('bold', 'nestjs-durable quickstart')}: ${orders.length} orders from orders.json, ${database.description}`);
+  await oneProcess(database, orders, cleanup);
+  await takeOver(database, orders, cleanup);
+  console.log(NEXT);
+}
+
+const cleanup = new Cleanup();
+let interrupted = false;
+const interruption = new Promise<void>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      interrupted = true;
+      resolve();
+    });
+  }
+});
+
+try {
+  await Promise.race([quickstart(cleanup), interruption]);
+} catch (error) {
+  console.error('\nThe sample failed:', error);
+  process.exitCode = 1;
+} finally {
+  await cleanup.run();
+}
+if (interrupted) {
+  console.log('\nInterrupted; nothing is left behind.');
+  process.exit(130);
+}

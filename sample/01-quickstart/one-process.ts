@@ -1,0 +1,42 @@
+import { NestFactory } from '@nestjs/core';
+import { WorkflowClient } from 'nestjs-durable';
+
+import { AppModule } from './app.module.js';
+import type { Cleanup } from './cleanup.js';
+import type { SampleDatabase } from './database.js';
+import type { Order } from './order.js';
+import { OrderWorkflow } from './order.workflow.js';
+import { OutsideWorld } from './outside-world.js';
+import { heading, table, Timeline } from './report.js';
+
+/** Part 1: this process starts the runs and executes them. */
+export async function oneProcess(database: SampleDatabase, orders: Order[], cleanup: Cleanup): Promise<void> {
+  heading('1  One process', 'It starts a run for each order and executes them all at the same time.');
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(database.url, {}), { logger: ['warn', 'error'] });
+  const close = cleanup.add(() => app.close());
+
+  const timeline = new Timeline();
+  app.get(OutsideWorld).events.subscribe((event) => timeline.body(event));
+  const handles = await app.get(WorkflowClient).startMany(OrderWorkflow, orders, (order) => ({ id: `order-${order.id}` }));
+  await Promise.all(
+    handles.map(async (handle) => {
+      timeline.result(handle.runId, await handle.result({ timeout: '30s' }));
+    }),
+  );
+
+  const [first] = handles;
+  const steps = await first!.steps();
+  console.log(`\n  What PostgreSQL has recorded of ${first!.runId}:\n`);
+  table([
+    ['seq', 'step', 'kind', 'status', 'tries', 'ms'],
+    ...steps.map((step) => [
+      step.seq,
+      step.stepKey,
+      step.kind,
+      step.status,
+      step.attempts,
+      step.finishedAt.getTime() - step.startedAt.getTime(),
+    ]),
+  ]);
+  await close();
+}

@@ -1,0 +1,45 @@
+import { fork, type ChildProcess } from 'node:child_process';
+
+import type { BodyEvent } from './outside-world.js';
+
+/** A child process that executes worker.ts. */
+export class WorkerProcess {
+  private readonly child: ChildProcess;
+  private readonly gone: Promise<void>;
+  /** Resolves when it takes runs; rejects when it cannot. */
+  readonly ready: Promise<void>;
+  /** Rejects when it ends without having been told to. */
+  readonly died: Promise<never>;
+  private ending = false;
+
+  constructor(
+    readonly name: string,
+    url: string,
+    told: (event: BodyEvent) => void,
+  ) {
+    const child = fork(new URL('./worker.js', import.meta.url), { env: { ...process.env, DATABASE_URL: url } });
+    this.child = child;
+    this.ready = new Promise((resolve) => {
+      child.on('message', (message) => (message === 'ready' ? resolve() : told(message as BodyEvent)));
+    });
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const drained = new Promise<void>((resolve) => child.once('disconnect', resolve));
+    this.gone = Promise.all([exited, drained]).then(() => undefined);
+    this.died = new Promise((_, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => this.ending || reject(new Error(`worker ${name} ended by itself: ${signal ?? `exit ${code}`}`)));
+    });
+    this.died.catch(() => undefined);
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** Resolves when it has ended and everything that it sent has arrived. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.ending = true;
+    this.child.kill(signal);
+    await this.gone;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Decides when the work behind a call may begin: not while the recorded part is being replayed, not while the pass is held, and a body not before
+ * everything that the code had seen when it made the call is durable.
+ */
+export class Admission {
+  /** What may not begin yet, because of replay or because the pass is held. */
+  private deferred: (() => void)[] = [];
+  private gated: { readonly seq: number; readonly begin: () => void }[] = [];
+  private held = false;
+
+  constructor(
+    private live: boolean,
+    private durableSeq: number,
+  ) {}
+
+  get isLive(): boolean {
+    return this.live;
+  }
+
+  /** Results up to this one are durable. */
+  get durable(): number {
+    return this.durableSeq;
+  }
+
+  get isGating(): boolean {
+    return this.gated.length > 0;
+  }
+
+  begin(begin: () => void): void {
+    if (this.live && !this.held) begin();
+    else this.deferred.push(begin);
+  }
+
+  /** Begins once results up to `seq` are durable. */
+  whenDurable(seq: number, begin: () => void): void {
+    if (this.held) this.deferred.push(begin);
+    else if (this.durableSeq >= seq) begin();
+    else this.gated.push({ seq, begin });
+  }
+
+  becameDurable(seq: number): void {
+    this.durableSeq = Math.max(this.durableSeq, seq);
+    while (this.gated.length > 0 && this.gated[0]!.seq <= this.durableSeq) {
+      const { seq: needed, begin } = this.gated.shift()!;
+      this.whenDurable(needed, begin);
+    }
+  }
+
+  /** Everything recorded has been delivered. */
+  goLive(): void {
+    if (this.live) return;
+    this.live = true;
+    if (!this.held) this.release();
+  }
+
+  hold(): void {
+    this.held = true;
+  }
+
+  resume(): void {
+    this.held = false;
+    if (this.live) this.release();
+  }
+
+  /** Forgets the work of calls that will not be done. */
+  clear(): void {
+    this.deferred = [];
+    this.gated = [];
+  }
+
+  private release(): void {
+    for (const begin of this.deferred.splice(0)) begin();
+  }
+}

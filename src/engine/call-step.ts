@@ -1,0 +1,37 @@
+import { toMilliseconds } from '../core/duration.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { toRetryPolicy } from '../core/retry-policy.js';
+import { fingerprint } from './fingerprint.js';
+import type { PassHandle } from './pass-handle.js';
+import { beginStep } from './step-runner.js';
+import type { StepOptions } from './workflow-context.js';
+
+/** Calls a step of the pass: what `ctx.step` and methods with `@Step` have in common. */
+export function callStep(
+  pass: PassHandle,
+  name: string,
+  options: StepOptions,
+  args: readonly unknown[] | undefined,
+  body: () => unknown,
+): Promise<unknown> {
+  const { definition } = pass;
+  if (typeof options !== 'object' || options === null) throw new InvalidInputError(`options of step "${name}"`, 'must be an object');
+  const spec = {
+    retry: toRetryPolicy(options.retry, definition.retry, `retry of step "${name}"`),
+    timeoutMs: options.timeout === undefined ? definition.stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${name}"`),
+    body,
+  };
+  return pass.call('step', name, options.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
+}
+
+/** Bad arguments reject the promise that the caller awaits, as an async function would. */
+export function attempted<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    return start();
+  } catch (error) {
+    const rejected = Promise.reject(error);
+    // Whoever awaits the call hears of it; a call that nobody awaits must not end the process.
+    rejected.catch(() => undefined);
+    return rejected;
+  }
+}

@@ -1,0 +1,47 @@
+import type { OpenWait, StepKind } from '../core/step.js';
+import type { RunEvent } from '../core/transition.js';
+import type { Call } from './call.js';
+import type { EngineSettings, WorkflowDefinition } from './ports.js';
+import type { Timers } from './timers.js';
+
+/** What is known of a result when it enters the journal. Payloads are JSON text. */
+export interface Settlement {
+  readonly output?: string | null;
+  readonly error?: string | null;
+  readonly attempts: number;
+}
+
+/** A try of a body that can be told to stop. */
+export interface Abortable {
+  abort(reason: unknown): void;
+}
+
+/** A pass as the operations that a workflow calls see it. */
+export interface PassHandle {
+  readonly run: { readonly id: string };
+  readonly definition: WorkflowDefinition;
+  readonly settings: EngineSettings;
+  readonly timers: Timers;
+  readonly abortSignal: AbortSignal;
+  readonly isClosed: boolean;
+  /** The recorded time of the last delivery: the clock that the workflow sees. */
+  readonly logicalNow: number;
+  /**
+   * A durable operation of the workflow function: its recorded result, or `begin` to produce one.
+   *
+   * @throws NestedStepError inside the body of a step
+   */
+  call(kind: StepKind, name: string, key: string | undefined, argsHash: number | null, begin: (call: Call) => void): Promise<unknown>;
+  /** The wait of that step that was open when the run was last let go of. */
+  recordedWait(stepKey: string): OpenWait | undefined;
+  /** Begins once everything that the code had seen when it made the call is durable. */
+  whenDurable(begin: () => void): void;
+  attemptBegan(attempt: Abortable): void;
+  attemptEnded(attempt: Abortable): void;
+  /** Makes an open wait durable. */
+  openWait(call: Call, wait: OpenWait, event: RunEvent | null): void;
+  /** A call has its result: it enters the journal, and the lane. */
+  settle(call: Call, settlement: Settlement): void;
+  /** JSON text of a result. @throws SerializationError, PayloadTooLargeError */
+  encode(value: unknown, subject: string): string;
+}

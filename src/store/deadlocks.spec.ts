@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture, changeOf, startOf, stepOf, submit } from '../../test/support/faults/journal-fixture.js';
+import { SeededNumbers } from '../../test/support/faults/seeded-numbers.js';
+import { DatabaseClock } from '../core/clock.js';
+import { Database } from './database.js';
+import { Journal } from './journal.js';
+import { claimRuns } from './sql/claim-runs.js';
+import { requestCancel } from './sql/inbox.js';
+import { closeSession, openSession, takeOver } from './sql/sessions.js';
+import { sweepInbox } from './sql/sweep-inbox.js';
+import { wakeDueRuns } from './sql/timers.js';
+
+const FOR_MS = 4_000;
+const RUNS = 150;
+
+describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', () => {
+  let fixture: JournalFixture;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+  });
+  afterAll(() => fixture.close());
+
+  it('never fail a caller with a deadlock', async () => {
+    const { submit: start, database } = await fixture.journal({ poolSize: 10 });
+    const ids = Array.from({ length: RUNS }, (_, index) => `run-${index}`);
+    await Promise.all(ids.map((id) => start(startOf(id, false))));
+    const random = new SeededNumbers(20_240_501);
+    const until = performance.now() + FOR_MS;
+    const errors: string[] = [];
+    let rounds = 0;
+    const sessions = new Set<string>();
+    const keys = [{ queue: 'default', name: 'order', version: 1 }];
+
+    const loop = async (what: string, once: () => Promise<unknown>): Promise<void> => {
+      while (performance.now() < until) {
+        await once().catch((error: unknown) => errors.push(`${what}: ${String((error as { code?: string }).code ?? error)}`));
+        await new Promise((resolve) => setTimeout(resolve, random.below(4)));
+      }
+    };
+
+    /** A worker that claims, writes, parks or hands back, and says goodbye or is taken over in the middle of it. */
+    const worker = async (): Promise<void> => {
+      const own = new Database({ connectionString: fixture.admin.url }, { poolSize: 2 });
+      const journal = new Journal(own, new DatabaseClock(), () => undefined);
+      try {
+        while (performance.now() < until) {
+          const sessionId = await openSession(own, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+          sessions.add(sessionId);
+          journal.useSession(sessionId);
+          const runs = await claimRuns(own, { sessionId, keys, deploymentId: 'test', limit: 60 });
+          rounds++;
+          const shuffled = runs.map((run) => ({ run, by: random.below(1_000) })).sort((a, b) => a.by - b.by);
+          const work = shuffled.flatMap(({ run: { id, epoch } }) => {
+            const change = random.below(2) === 0 ? ({ status: 'pending' } as const) : ({ status: 'waiting', wakeAt: Date.now(), wakeCount: 0 } as const);
+            return [submit(journal, { ...stepOf(id, epoch), epoch } as never), submit(journal, { ...changeOf(id, change), epoch } as never)];
+          });
+          if (random.below(2) === 0) await closeSession(own, sessionId);
+          for (const { reason } of (await Promise.allSettled(work)).filter((each) => each.status === 'rejected')) {
+            if (reason.code !== 'FENCED') errors.push(`flush: ${String(reason.code ?? reason)}`);
+          }
+          sessions.delete(sessionId);
+        }
+      } catch (error) {
+        errors.push(`worker: ${String((error as { code?: string }).code ?? error)}`);
+      } finally {
+        journal.close();
+        await own.close();
+      }
+    };
+
+    await Promise.all([
+      ...Array.from({ length: 4 }, worker),
+      loop('takeover', () => takeOver(database, [...sessions].slice(0, 1 + random.below(3)), false)),
+      loop('takeover', () => takeOver(database, [...sessions].reverse(), false)),
+      loop('timers', () => wakeDueRuns(database, 100)),
+      loop('inbox', () => sweepInbox(database)),
+      loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),
+      loop('age', () => fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`)),
+      // Lost runs are claimed by a statement of their own; here they go on like the others.
+      loop('forget', () => fixture.admin.query('UPDATE durable.workflow_runs SET losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)')),
+    ]);
+    expect(errors).toEqual([]);
+    expect(rounds).toBeGreaterThan(20);
+  });
+});

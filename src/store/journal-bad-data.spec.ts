@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture, changeOf, startOf, stepOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+
+describe('a journal', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    open = await fixture.journal();
+  });
+  afterAll(() => fixture.close());
+
+  const idsOf = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+
+  it.each([
+    ['a nonce out of range', { nonce: '99999999999999999999' }],
+    ['a priority out of range', { priority: 70_000 }],
+    ['a NUL in the queue', { queue: 'a\0b' }],
+    ['an input that is no JSON', { input: '{' }],
+  ])('fails only the start with %s among 500', async (what, bad) => {
+    const ids = idsOf(what, 500);
+    const outcomes = await Promise.allSettled(ids.map((id, index) => open.submit(startOf(id, false, index === 321 ? bad : {}))));
+    expect(outcomes.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))).toEqual([321]);
+    const [{ count }] = await fixture.admin.query('SELECT count(*)::int FROM durable.workflow_runs WHERE starts_with(id, $1)', [what]);
+    expect(count).toBe(499);
+  });
+
+  it('fails only the run with a NUL in a step key among 500 steps, and all of its transitions', async () => {
+    const ids = idsOf('nul', 250);
+    await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
+    const outcomes = await Promise.allSettled(
+      ids.flatMap((id, index) => [open.submit(stepOf(id, 1, index === 77 ? { stepKey: 'a\0b' } : {})), open.submit(changeOf(id))]),
+    );
+    expect(outcomes.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))).toEqual([154, 155]);
+    const rows = await fixture.admin.query(`SELECT id, status FROM durable.workflow_runs WHERE id LIKE 'nul-%' AND status <> 'completed'`);
+    expect(rows).toEqual([{ id: 'nul-77', status: 'running' }]);
+  });
+
+  it('goes on after bad data: nothing of it is left in the queue', async () => {
+    await expect(open.submit(startOf('bad', false, { priority: 70_000 }))).rejects.toThrow();
+    await expect(open.submit(startOf('good', false))).resolves.toMatchObject({ outcome: 'done' });
+    await open.journal.drain(5_000);
+  });
+
+  it('gives one of two starts with the same id in one flush the run, with its tags, and tells the other', async () => {
+    const outcomes = await Promise.all([
+      open.submit(startOf('same', false, { tags: { by: 'first', first: '1' } })),
+      open.submit(startOf('same', false, { tags: { by: 'second', second: '2' } })),
+    ]);
+    expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['done', 'exists']);
+    const tags = await fixture.admin.query(`SELECT key, value FROM durable.workflow_tags WHERE run_id = 'same' ORDER BY key`);
+    const winner = outcomes[0]!.outcome === 'done' ? 'first' : 'second';
+    expect(tags).toEqual([
+      { key: 'by', value: winner },
+      { key: winner, value: winner === 'first' ? '1' : '2' },
+    ]);
+  });
+
+  it('leaves no wait that is opened and closed in one flush', async () => {
+    await open.submit(startOf('merged', true));
+    await Promise.all([open.submit(waitOf('merged', 'charge', 1)), open.submit(waitOf('merged', 'charge', 2)), open.submit(stepOf('merged', 1, { stepKey: 'charge' }, true))]);
+    expect(await fixture.admin.query(`SELECT step_key FROM durable.workflow_waits WHERE run_id = 'merged'`)).toEqual([]);
+    const events = await fixture.admin.query(`SELECT attempt FROM durable.workflow_events WHERE run_id = 'merged' ORDER BY id`);
+    expect(events).toEqual([{ attempt: 1 }, { attempt: 2 }]);
+  });
+
+  it('parks and hands back in one flush to a run that somebody can take', async () => {
+    await open.submit(startOf('both', true));
+    const outcomes = await Promise.all([
+      open.submit(changeOf('both', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 })),
+      open.submit(changeOf('both', { status: 'pending' })),
+    ]);
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(['done', 'done']);
+    const [run] = await fixture.admin.query(`SELECT session_id, (status = 'pending' AND ready_at IS NOT NULL) OR (status = 'waiting' AND wake_at IS NOT NULL) AS found
+      FROM durable.workflow_runs WHERE id = 'both'`);
+    expect(run).toEqual({ session_id: null, found: true });
+  });
+
+  it('does not park a run for which something has come, and says with which counter', async () => {
+    await open.submit(startOf('moved', true));
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET wake_count = 3 WHERE id = 'moved'`);
+    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({ outcome: 'moved', wakeCount: 3 });
+    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 3 }))).resolves.toMatchObject({ outcome: 'done' });
+  });
+
+  it('calls back once, and goes on, when the one who is told throws', async () => {
+    let calls = 0;
+    open.journal.submit(
+      startOf('thrower', false),
+      () => {
+        calls++;
+        throw new Error('not your fault');
+      },
+      () => undefined,
+    );
+    await expect(open.submit(startOf('neighbour', false))).resolves.toMatchObject({ outcome: 'done' });
+    await expect(open.submit(startOf('successor', false))).resolves.toMatchObject({ outcome: 'done' });
+    expect(calls).toBe(1);
+  }, 5_000);
+});

@@ -1,0 +1,32 @@
+import type { Committed, Transition } from '../core/transition.js';
+
+/** A transition on its way, and who wants to know. */
+export interface JournalEntry {
+  readonly transition: Transition;
+  readonly bytes: number;
+  /** The session that owned the run when this was handed in; null for what needs no owner. */
+  readonly sessionId: string | null;
+  /** When it was handed in, of performance.now(). */
+  readonly since: number;
+  readonly done: (committed: Committed) => void;
+  readonly failed: (error: Error) => void;
+}
+
+/** What a transition takes beside its payload. */
+const FIXED_BYTES = 200;
+
+/** About how many bytes the transition adds to a flush. */
+export function sizeOf(transition: Transition): number {
+  switch (transition.kind) {
+    case 'start':
+      return FIXED_BYTES + transition.run.input.length;
+    case 'step':
+      return FIXED_BYTES + (transition.step.output?.length ?? 0) + (transition.step.error?.length ?? 0);
+    case 'wait':
+      return FIXED_BYTES + (transition.event?.data?.length ?? 0);
+    case 'change': {
+      const { change } = transition;
+      return FIXED_BYTES + ('output' in change ? (change.output?.length ?? 0) + (change.error?.length ?? 0) : 0);
+    }
+  }
+}

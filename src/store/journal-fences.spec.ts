@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import { JournalFixture, changeOf, startOf, stepOf, waitOf } from '../../test/support/faults/journal-fixture.js';
+import { waitFor } from '../../test/support/wait.js';
+import { openSession, takeOver } from './sql/sessions.js';
+
+describe('once a session has been taken over', () => {
+  let fixture: JournalFixture;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+  });
+  afterAll(() => fixture.close());
+
+  const runs = (prefix: string): Promise<unknown[]> =>
+    fixture.admin.query(
+      `SELECT r.*, r.xmin::text AS version_of_row, (SELECT count(*) FROM durable.workflow_steps s WHERE s.run_id = r.id) AS steps,
+        (SELECT count(*) FROM durable.workflow_waits w WHERE w.run_id = r.id) AS waits, (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = r.id) AS events
+       FROM durable.workflow_runs r WHERE starts_with(id, $1) ORDER BY id`,
+      [prefix],
+    );
+
+  it('nothing that it owned is written any more, inserts included, and starts that need no owner are', async () => {
+    const open = await fixture.journal();
+    const ids = ['fence-1', 'fence-2', 'fence-3', 'fence-4'];
+    await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
+    const lost = await takeOver(open.database, [open.sessionId], false);
+    expect(lost.map(({ id, status }) => `${id} ${status}`).sort()).toEqual(ids.map((id) => `${id} pending`));
+    const before = await runs('fence-');
+
+    const outcomes = await Promise.allSettled([
+      open.submit(stepOf('fence-1', 1)),
+      open.submit(waitOf('fence-2', 'charge', 1)),
+      open.submit(changeOf('fence-3')),
+      open.submit(changeOf('fence-4', { status: 'waiting', wakeAt: null, wakeCount: 0 })),
+      open.submit(startOf('fence-owned', true)),
+      open.submit(startOf('free-start', false)),
+    ]);
+    expect(outcomes.slice(0, 5).map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual(Array(5).fill('FENCED'));
+    expect(outcomes[5]).toMatchObject({ status: 'fulfilled', value: { outcome: 'done' } });
+    expect(await runs('fence-')).toEqual(before);
+    expect([...new Set(open.fenced)]).toEqual([open.sessionId]);
+  });
+
+  it.each([
+    ['a wait', () => waitOf('alone-wait', 'charge', 1)],
+    ['a step', () => stepOf('alone-wait', 1)],
+    ['an end', () => changeOf('alone-wait')],
+  ])('%s by itself is refused too', async (what, transition) => {
+    const open = await fixture.journal();
+    const id = 'alone-wait';
+    await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
+    await open.submit(startOf(id, true));
+    await takeOver(open.database, [open.sessionId], false);
+    const before = await runs(id);
+    await expect(open.submit(transition())).rejects.toMatchObject({ code: 'FENCED' });
+    expect(await runs(id)).toEqual(before);
+    expect(what).not.toBe('');
+  });
+
+  it('a run that has been claimed anew by the same session is not written under its old epoch', async () => {
+    const open = await fixture.journal();
+    await open.submit(startOf('epoch', true));
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET epoch = 2 WHERE id = 'epoch'`);
+    await expect(open.submit(stepOf('epoch', 1))).rejects.toMatchObject({ code: 'FENCED' });
+    await open.submit(waitOf('epoch', 'charge', 1)).catch(() => undefined);
+    const [row] = await runs('epoch');
+    expect(row).toMatchObject({ status: 'running', epoch: 2, steps: '0', waits: '0', events: '0' });
+  });
+
+  it('what was handed in under the old session is refused, and the new session goes on', async () => {
+    const open = await fixture.journal();
+    await open.submit(startOf('renewed', true));
+    const renewed = await openSession(open.database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+    const stale = open.submit(stepOf('renewed', 1));
+    const refused = expect(stale).rejects.toMatchObject({ code: 'FENCED' });
+    open.journal.useSession(renewed);
+    await refused;
+    await expect(open.submit(startOf('renewed-2', true))).resolves.toMatchObject({ outcome: 'done' });
+    await expect(open.submit(changeOf('renewed-2'))).resolves.toMatchObject({ outcome: 'done' });
+    expect(open.fenced).toEqual([]);
+  });
+
+  it('a takeover waits for a flush under way, and after it the session writes nothing', async () => {
+    const open = await fixture.journal();
+    await Promise.all(['slow-1', 'slow-2'].map((id) => open.submit(startOf(id, true))));
+    // The flush stops in the middle, with the session's row locked, until the gate opens.
+    await fixture.admin.query(`CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;
+      CREATE TRIGGER gate BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'gated') EXECUTE FUNCTION gate()`);
+    const gate = new pg.Client({ connectionString: fixture.admin.url });
+    await gate.connect();
+    await gate.query('SELECT pg_advisory_lock(4711)');
+    const step = open.submit(stepOf('slow-1', 1, { stepKey: 'gated' }));
+    const waiting = (what: string) => () =>
+      fixture.admin
+        .query(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`, [`%${what}%`])
+        .then((rows) => rows.length > 0);
+    await waitFor(waiting('workflow_steps'), { message: 'the flush to be stopped' });
+
+    const other = await fixture.journal();
+    const order: string[] = [];
+    const taken = takeOver(other.database, [open.sessionId], false).then((lost) => {
+      order.push('takeover');
+      return lost;
+    });
+    await waitFor(waiting('DELETE FROM'), { message: 'the takeover to wait' });
+    expect(order).toEqual([]);
+    const late = open.submit(stepOf('slow-2', 1));
+    const refused = expect(late).rejects.toMatchObject({ code: 'FENCED' });
+    await gate.query('SELECT pg_advisory_unlock(4711)');
+    await gate.end();
+    await expect(step).resolves.toMatchObject({ outcome: 'done' });
+    expect((await taken).map(({ id }) => id).sort()).toEqual(['slow-1', 'slow-2']);
+    await refused;
+    expect(await fixture.admin.query(`SELECT run_id FROM durable.workflow_steps WHERE run_id LIKE 'slow-%'`)).toEqual([{ run_id: 'slow-1' }]);
+  });
+});

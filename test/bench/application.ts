@@ -1,0 +1,20 @@
+import 'reflect-metadata';
+import { Module, type Provider } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { WorkflowClient, WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
+import { WORKFLOWS } from './workflows.js';
+
+@Module({})
+class BenchModule {}
+
+export interface BenchApplication {
+  readonly client: WorkflowClient;
+  close(): Promise<void>;
+}
+
+/** The package as an application has it: a Nest context with the module and its workflows. */
+export async function startApplication(url: string, worker: WorkerModuleOptions = {}, workflows: Provider[] = WORKFLOWS): Promise<BenchApplication> {
+  const module = { module: BenchModule, imports: [WorkflowModule.forRoot({ connection: { url }, worker })], providers: workflows };
+  const context = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
+  return { client: context.get(WorkflowClient), close: () => context.close() };
+}

@@ -1,0 +1,26 @@
+import { parseArgs } from 'node:util';
+
+export const ROWS = ['throughput', 'latency', 'long', 'parallel', 'timer', 'backlog', 'recovery', 'network'] as const;
+export type RowName = (typeof ROWS)[number];
+
+export interface BenchArguments {
+  /** Where to write the numbers. */
+  readonly json: string | undefined;
+  /** Fewer rounds of fewer runs: ends within three minutes. */
+  readonly quick: boolean;
+  readonly only: readonly RowName[];
+}
+
+/** @throws Error saying what cannot be understood */
+export function readArguments(args: readonly string[]): BenchArguments {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { json: { type: 'string' }, quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+  });
+  const only = values.only?.split(',').map((name) => {
+    const row = ROWS.find((known) => known === name.trim());
+    if (!row) throw new Error(`--only ${name}: the rows are ${ROWS.join(', ')}`);
+    return row;
+  });
+  return { json: values.json, quick: values.quick, only: only ?? ROWS };
+}

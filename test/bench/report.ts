@@ -1,0 +1,56 @@
+type Tree = { [key: string]: unknown };
+
+/** One line of the table: what it is, where its number stands, its unit, and where we want to be. */
+const LINES: readonly (readonly [label: string, path: string, unit: string, goal: string])[] = [
+  ['floor: four inserts', 'floor.latency.p50', 'ms', ''],
+  ['floor: a statement per write', 'floor.unbatched', 'runs/s', ''],
+  ['floor: statements of 100 rows', 'floor.batched', 'runs/s', ''],
+  ['throughput, poller', 'throughput.runsPerSecond', 'runs/s', ''],
+  ['  over unbatched', 'throughput.perUnbatched', 'x', '6'],
+  ['  over batched', 'throughput.perBatched', 'x', ''],
+  ['  last fifth over first', 'throughput.lastFifthOverFirst', 'x', '1'],
+  ['  sustained, runs/s', 'throughput.sustained.runsPerSecond', 'runs/s', ''],
+  ['  sustained, last fifth over first', 'throughput.sustained.lastFifthOverFirst', 'x', '1'],
+  ['  CPU of the process', 'throughput.cpuMsPerRun', 'ms/run', ''],
+  ['  CPU of PostgreSQL', 'throughput.serverCpuMsPerRun', 'ms/run', ''],
+  ['  commits', 'throughput.commitsPerRun', '/run', ''],
+  ['  statements', 'throughput.statementsPerRun', '/run', ''],
+  ['  WAL', 'throughput.walBytesPerRun', 'bytes/run', ''],
+  ['throughput, local dispatch', 'throughput.localRunsPerSecond', 'runs/s', ''],
+  ['  over unbatched', 'throughput.localPerUnbatched', 'x', '9'],
+  ['  last fifth over first', 'throughput.local.lastFifthOverFirst', 'x', '1'],
+  ['  CPU of the process', 'throughput.local.cpuMsPerRun', 'ms/run', ''],
+  ['  CPU of PostgreSQL', 'throughput.local.serverCpuMsPerRun', 'ms/run', ''],
+  ['  commits', 'throughput.local.commitsPerRun', '/run', ''],
+  ['latency, p50', 'latency.p50', 'ms', ''],
+  ['latency, p95', 'latency.p95', 'ms', ''],
+  ['  p50 over the floor', 'latency.perFloor', 'x', '1.3'],
+  ['long run', 'long.stepsPerSecond', 'steps/s', ''],
+  ['  over single-row inserts', 'long.perInserts', 'x', '0.8'],
+  ['  last hundred over first, time', 'long.lastOverFirst', 'x', '1'],
+  ['200 parallel steps', 'parallel.ms', 'ms', '15'],
+  ['1 s sleep, late by p50', 'timer.p50', 'ms', ''],
+  ['1 s sleep, late by p95', 'timer.p95', 'ms', '5'],
+  ['3 s sleep (parked), late by p50', 'timer.parked.p50', 'ms', ''],
+  ['3 s sleep (parked), late by p95', 'timer.parked.p95', 'ms', ''],
+  ['throughput beside a backlog, over without', 'backlog.ratio', 'x', '0.95'],
+  ['recovery after kill -9', 'recovery.ms', 'ms', '1000'],
+  ['  the remaining work by itself', 'recovery.remainingWorkMs', 'ms', ''],
+  ['round trips per step', 'network.roundTripsPerStep', '', '1'],
+  ['round trips per three-step run', 'network.roundTripsPerRun', '', ''],
+];
+
+/** The numbers that there are, for people. */
+export function table(results: Tree): string {
+  const rows = LINES.flatMap(([label, path, unit, goal]) => {
+    const value = path.split('.').reduce<unknown>((at, key) => (at as Tree | undefined)?.[key], results);
+    return typeof value === 'number' ? [[label, value.toLocaleString('en', { maximumSignificantDigits: 4 }), unit, goal]] : [];
+  });
+  const all = [['', 'measured', '', 'goal'], ...rows];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => row[column]!.length)));
+  const lines = all.map(([label, value, unit, goal]) =>
+    `  ${label!.padEnd(widths[0]!)}  ${value!.padStart(widths[1]!)} ${unit!.padEnd(widths[2]!)}  ${goal!.padStart(widths[3]!)}`.trimEnd(),
+  );
+  const { node, postgres, cores, form } = results['machine'] as Record<string, string>;
+  return `\nNode ${node}, PostgreSQL ${postgres}, ${cores} cores, ${form} form; medians, ratios are paired\n${lines.join('\n')}\n`;
+}

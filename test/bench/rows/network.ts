@@ -1,0 +1,77 @@
+import type pg from 'pg';
+import { startApplication, type BenchApplication } from '../application.js';
+import type { Bench } from '../bench.js';
+import { startChild } from '../processes/child.js';
+import { withClient, type BenchDatabase } from '../server.js';
+import { median } from '../statistics.js';
+import { ManySteps } from '../workflows.js';
+import { runLatency } from './latency.js';
+
+const STEPS = 200;
+const ADDED_MS = 1;
+
+/** What one way to the server costs. */
+interface Way {
+  readonly database: BenchDatabase;
+  readonly url: string;
+  readonly application: BenchApplication;
+  readonly trivial: number[];
+  readonly step: number[];
+  readonly run: number[];
+}
+
+/**
+ * The same through two proxies, one of which adds 1 ms to every round trip. What a step costs more, over what `SELECT 1` costs more, is the
+ * number of round trips that a step waits for.
+ */
+export async function network(bench: Bench) {
+  const { server, quick, say } = bench;
+  const databases = [await server.createDatabase(), await server.createDatabase()];
+  const proxy = startChild('proxy', [databases[0]!.url, '0', String(ADDED_MS)]);
+  const ways: Way[] = [];
+  try {
+    const ports = await proxy.message<number[]>();
+    for (const [index, database] of databases.entries()) {
+      const url = new URL(database.url);
+      url.host = `127.0.0.1:${ports[index]!}`;
+      ways.push({ database, url: url.href, application: await startApplication(url.href), trivial: [], step: [], run: [] });
+    }
+    for (const way of ways) await measure(way);
+    for (const way of ways) for (const samples of [way.trivial, way.step, way.run]) samples.length = 0;
+    for (let round = 0; round < (quick ? 3 : 9); round++) for (const way of ways) await measure(way);
+
+    const [plain, slow] = ways as [Way, Way];
+    const added = (of: 'trivial' | 'step' | 'run'): number => median(slow[of].map((ms, index) => ms - plain[of][index]!));
+    const result = {
+      roundTripsPerStep: added('step') / added('trivial'),
+      roundTripsPerRun: added('run') / added('trivial'),
+      addedMs: { roundTrip: added('trivial'), step: added('step'), run: added('run') },
+      rounds: ways.map(({ trivial, step, run }) => ({ trivial, step, run })),
+    };
+    say(`network: ${result.roundTripsPerStep.toFixed(2)} round trips per step, ${result.roundTripsPerRun.toFixed(2)} per run of three`);
+    return { network: result };
+  } finally {
+    for (const { application } of ways) await application.close();
+    await proxy.kill();
+    for (const database of databases) await database.drop();
+  }
+}
+
+/** Milliseconds of a `SELECT 1`, of a step of a long run and of a three-step run. */
+async function measure({ url, application, trivial, step, run }: Way): Promise<void> {
+  trivial.push(await withClient(url, trivialMs));
+  const began = performance.now();
+  await application.client.execute(ManySteps, { steps: STEPS });
+  step.push((performance.now() - began) / STEPS);
+  run.push(median(await runLatency(application.client, 30)));
+}
+
+async function trivialMs(client: pg.Client): Promise<number> {
+  const samples: number[] = [];
+  for (let n = 0; n < 100; n++) {
+    const began = performance.now();
+    await client.query({ name: 'trivial', text: 'SELECT 1' });
+    samples.push(performance.now() - began);
+  }
+  return median(samples);
+}

@@ -1,0 +1,32 @@
+/** The value below which `share` of the values lie. */
+export function percentile(values: readonly number[], share: number): number {
+  if (values.length === 0) return Number.NaN;
+  const sorted = [...values].sort((a, b) => a - b);
+  const position = (sorted.length - 1) * share;
+  const below = sorted[Math.floor(position)]!;
+  const above = sorted[Math.ceil(position)]!;
+  return below + (above - below) * (position - Math.floor(position));
+}
+
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}
+
+/** The median of `values[i] / floors[i]`: neighbours in time are compared, because a shared machine is not equally fast all the time. */
+export function pairedRatio(values: readonly number[], floors: readonly number[]): number {
+  return median(values.map((value, index) => value / floors[index]!));
+}
+
+/** The median of what is known; null when nothing is. */
+export function medianOrNull(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : median(known);
+}
+
+/** Four significant digits: more would be noise. Rounds whatever is inside objects and arrays, too. */
+export function rounded<T>(value: T): T {
+  if (typeof value === 'number') return (Number.isFinite(value) ? Number(value.toPrecision(4)) : null) as T;
+  if (Array.isArray(value)) return value.map((each: unknown) => rounded(each)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, rounded(each as unknown)])) as T;
+}

@@ -1,0 +1,79 @@
+import { Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+
+/** Three steps that do nothing: what remains is the price of durability. */
+@Workflow({ name: 'three-steps' })
+export class ThreeSteps {
+  async run(input: { n: number }): Promise<number> {
+    const one = await this.one(input.n);
+    const two = await this.two(one);
+    return this.three(two);
+  }
+
+  @Step()
+  async one(n: number): Promise<number> {
+    return n + 1;
+  }
+
+  @Step()
+  async two(n: number): Promise<number> {
+    return n + 1;
+  }
+
+  @Step()
+  async three(n: number): Promise<number> {
+    return n + 1;
+  }
+}
+
+/** When each hundredth step of a ManySteps run was over, by run id. */
+export const hundreds = new Map<string, number[]>();
+
+/** Steps one after another. */
+@Workflow({ name: 'many-steps' })
+export class ManySteps {
+  async run(input: { steps: number }, ctx: WorkflowContext): Promise<number> {
+    const marks = [performance.now()];
+    hundreds.set(ctx.runId, marks);
+    let sum = 0;
+    for (let n = 1; n <= input.steps; n++) {
+      sum += await this.step(n);
+      if (n % 100 === 0) marks.push(performance.now());
+    }
+    return sum;
+  }
+
+  @Step()
+  async step(n: number): Promise<number> {
+    return n;
+  }
+}
+
+/** Steps side by side. */
+@Workflow({ name: 'parallel-steps' })
+export class ParallelSteps {
+  async run(input: { steps: number }): Promise<number> {
+    const results = await Promise.all(Array.from({ length: input.steps }, (_, n) => this.step(n)));
+    return results.length;
+  }
+
+  @Step()
+  async step(n: number): Promise<number> {
+    return n;
+  }
+}
+
+/** When a Sleeper fell asleep and awoke, in this process, by run id. */
+export const sleepers = new Map<string, { asleep: number; awake: number }>();
+
+/** Sleeps once. A run that is replayed keeps the moment at which it first fell asleep. */
+@Workflow({ name: 'sleeper' })
+export class Sleeper {
+  async run(input: { ms: number }, ctx: WorkflowContext): Promise<void> {
+    const times = sleepers.get(ctx.runId) ?? { asleep: performance.now(), awake: Number.NaN };
+    sleepers.set(ctx.runId, times);
+    await ctx.sleep(input.ms);
+    times.awake = performance.now();
+  }
+}
+
+export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper];

@@ -1,0 +1,252 @@
+import type { Duration } from '../../src/core/duration.js';
+import { decode, decodeError, encode } from '../../src/core/serializer/index.js';
+import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
+import type { History } from '../../src/core/step.js';
+import type { WorkflowContext } from '../../src/engine/context.js';
+import { currentStep } from '../../src/engine/current.js';
+import { Pass } from '../../src/engine/pass.js';
+import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
+import { label, MemoryJournal, Stored, type Entry } from './memory-journal.js';
+import { settle, until } from './virtual-time.js';
+
+export type WorkflowFunction = (ctx: WorkflowContext, input: any) => unknown;
+
+export interface RunOptions {
+  input?: unknown;
+  id?: string;
+  /** Whose methods with `@Step` have plain names. */
+  self?: object;
+  settings?: Partial<EngineSettings>;
+  /** Virtual milliseconds that a flush takes. */
+  latency?: () => number;
+  refuses?: (entry: Entry) => Error | undefined;
+  /** Called after each durable transition; true: the process dies there. */
+  crashes?: (count: number) => boolean;
+  /** What was recorded before. */
+  history?: History;
+  /** Hand the workflow the context as it is: no body is noted unless it says so, and the harness handles no rejection. */
+  bare?: boolean;
+  /** Park whenever the run is idle: let go of the pass, and make another when the first wait is due. */
+  parks?: boolean;
+}
+
+/** How a run ended, decoded. */
+export type Ending =
+  | { readonly status: 'completed'; readonly output: any }
+  | { readonly status: 'failed' | 'cancelled'; readonly error: Error }
+  | { readonly status: 'blocked'; readonly error: Error };
+
+/** A run on an in-memory store: executed by real passes, as many as it takes. */
+export class TestRun {
+  readonly stored = new Stored();
+  readonly journal: MemoryJournal;
+  pass!: Pass;
+  /** How many passes there have been. */
+  passes = 0;
+  /** How often the body of each step has begun. */
+  readonly bodies = new Map<string, number>();
+  /** Side effects, in their order: a body beginning is one, and what a test adds. */
+  readonly effects: string[] = [];
+  /** What the pass said of being idle: when it is due, or null for busy again. */
+  readonly idle: (number | null)[] = [];
+  fault: PassFault | undefined;
+  private seen = new Set<string>();
+  private cancelReason: { readonly reason: string | undefined } | undefined;
+  private readonly startedAt = Date.now();
+  private readonly input: string;
+
+  constructor(
+    public workflow: WorkflowFunction,
+    readonly options: RunOptions = {},
+  ) {
+    for (const step of options.history?.steps ?? []) this.stored.apply(entryOf({ kind: 'step', step, closesWait: true, takes: null }));
+    for (const wait of options.history?.waits ?? []) this.stored.waits.set(wait.stepKey, wait);
+    this.input = encode(options.input, 'input');
+    this.journal = new MemoryJournal(
+      this.stored,
+      options.latency ?? (() => 0),
+      options.refuses ?? (() => undefined),
+      (count) => this.written(count),
+    );
+    this.begin();
+  }
+
+  /** Lets time pass until the run has ended or is blocked. Throws when something happened that must never happen. */
+  async end(): Promise<Ending> {
+    await until(
+      () => this.stored.outcome !== undefined || this.fault?.kind === 'mismatch',
+      () => `the end of the run; recorded: ${this.keys.join(', ')}; effects: ${this.effects.join(', ')}`,
+    );
+    this.check();
+    return this.ending!;
+  }
+
+  get ending(): Ending | undefined {
+    if (this.fault?.kind === 'mismatch') return { status: 'blocked', error: this.fault.error };
+    const { outcome } = this.stored;
+    if (!outcome) return undefined;
+    if (outcome.status === 'completed') return { status: 'completed', output: decode(outcome.output) };
+    return { status: outcome.status, error: decodeError(outcome.error) };
+  }
+
+  /** Step keys in the order in which their results were recorded. */
+  get keys(): string[] {
+    return this.stored.history.steps.map((step) => step.stepKey);
+  }
+
+  check(): void {
+    if (this.stored.violations.length > 0) throw new Error(this.stored.violations.join('\n'));
+  }
+
+  /** The process dies: what is not durable is lost. Another takes over at once. */
+  crash(): void {
+    this.letGo();
+    setImmediate(() => this.begin());
+  }
+
+  /** The process dies, and for now nobody takes over. */
+  letGo(reason: unknown = new Error('the process died')): void {
+    const { pass } = this;
+    this.passes++;
+    this.journal.crash();
+    pass.close(reason);
+  }
+
+  /** A new pass from what is stored. */
+  begin(): void {
+    if (this.stored.outcome) return;
+    const life = ++this.passes;
+    this.seen = new Set();
+    this.fault = undefined;
+    const settings = { maxPayloadBytes: 1_000_000, cancelGraceMs: 30_000, replayStallMs: 30_000, now: () => Date.now(), ...this.options.settings };
+    const { id = 'run-1' } = this.options;
+    this.pass = new Pass({ id, input: this.input, startedAt: this.startedAt }, this.definition(), this.stored.history, this.port(life), settings);
+    this.pass.start();
+    if (this.cancelReason) this.pass.cancel(null, this.cancelReason.reason);
+  }
+
+  /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
+  cancel(reason?: string): void {
+    this.cancelReason = { reason };
+    this.pass.cancel(null, reason);
+  }
+
+  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to. */
+  began(): void {
+    const { stepKey } = currentStep();
+    this.bodies.set(stepKey, (this.bodies.get(stepKey) ?? 0) + 1);
+    this.effects.push(stepKey);
+    const { violations } = this.stored;
+    if (this.stored.has(stepKey)) violations.push(`the body of ${stepKey} was executed after its result was durable`);
+    for (const key of this.seen) {
+      if (!this.stored.has(key)) violations.push(`the body of ${stepKey} began before the result of ${key} was durable`);
+    }
+  }
+
+  private definition(): WorkflowDefinition {
+    return {
+      name: 'test',
+      version: 1,
+      queue: 'default',
+      owns: (target) => target === this.options.self,
+      retry: { ...DEFAULT_RETRY_POLICY, jitter: false },
+      stepTimeoutMs: 300_000,
+      invoke: async (input, ctx) => this.workflow(this.options.bare ? ctx : this.watch(ctx), input),
+    };
+  }
+
+  /** The context, with notes on what bodies begin and which results the code has seen. */
+  private watch(ctx: WorkflowContext): WorkflowContext {
+    const { seen } = this;
+    const keyed = (name: string, call: Promise<unknown>): Promise<unknown> => {
+      const key = [...privateCalls(this.pass)].findLast(([, { promise }]) => promise === call)?.[0] ?? name;
+      const note = (): void => void seen.add(key);
+      void call.then(note, (error: { code?: string }) => void (error.code === 'STEP_FAILED' && note()));
+      return call;
+    };
+    const step = (name: string, ...rest: any[]): Promise<unknown> => {
+      const fn = rest.at(-1);
+      const options = rest.slice(0, -1);
+      if (typeof fn !== 'function') return (ctx.step as any)(name, ...rest);
+      const body = (): unknown => {
+        this.began();
+        return fn();
+      };
+      return keyed(name, (ctx.step as any)(name, ...options, body));
+    };
+    return Object.create(ctx, {
+      step: { value: step },
+      sleep: { value: (duration: Duration) => keyed('sleep', ctx.sleep(duration)) },
+    }) as WorkflowContext;
+  }
+
+  private port(life: number): PassPort {
+    const submit = (entry: Entry): void => {
+      if (life === this.passes) this.journal.submit(entry);
+      else this.stored.violations.push(`an abandoned pass handed over ${label(entry)}`);
+    };
+    const done = (): void => undefined;
+    return {
+      record: (step, closesWait, takes, durable, refused) => submit({ kind: 'step', step, closesWait, takes, done: durable, failed: refused }),
+      openWait: (wait, event) => submit({ kind: 'wait', wait, event, done, failed: done }),
+      ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
+      faulted: (fault) => {
+        this.fault = fault;
+        if (fault.kind === 'restart') setImmediate(() => this.begin());
+      },
+      idle: (wakeAt) => {
+        this.idle.push(wakeAt);
+        if (this.options.parks) setImmediate(() => this.park(life, wakeAt));
+      },
+      busy: () => this.idle.push(null),
+    };
+  }
+
+  /** As the worker does with an end that the database will not have: a failure that it will. */
+  private endRefused(life: number, { name, message }: Error): void {
+    if (life !== this.passes || this.fault) return;
+    const outcome = { status: 'failed', error: JSON.stringify({ name, message }) } as const;
+    this.journal.submit(entryOf({ kind: 'ended', outcome }));
+  }
+
+  private park(life: number, wakeAt: number): void {
+    if (life !== this.passes || this.idle.at(-1) !== wakeAt) return;
+    this.pass.hold();
+    setImmediate(() => {
+      if (life !== this.passes) return;
+      if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
+      this.letGo(undefined);
+      setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
+    });
+  }
+
+  private written(count: number): boolean {
+    if (this.stored.outcome || !this.options.crashes?.(count)) return false;
+    this.crash();
+    return true;
+  }
+}
+
+/** Executes a workflow to its end. */
+export async function execute(workflow: WorkflowFunction, options?: RunOptions): Promise<{ run: TestRun; ending: Ending }> {
+  const run = new TestRun(workflow, options);
+  return { run, ending: await run.end() };
+}
+
+/** Lets the pass do what it can without time passing. */
+export async function rest(run: TestRun): Promise<void> {
+  await settle();
+  run.check();
+}
+
+type Bare<E> = E extends unknown ? Omit<E, 'done' | 'failed'> : never;
+
+function entryOf(entry: Bare<Entry>): Entry {
+  const ignore = (): void => undefined;
+  return { ...entry, done: ignore, failed: ignore } as Entry;
+}
+
+/** The one thing that a test has to look inside for: which key a call was given. */
+function privateCalls(pass: Pass): Map<string, { promise: Promise<unknown> }> {
+  return (pass as unknown as { calls: Map<string, { promise: Promise<unknown> }> }).calls;
+}

@@ -1,0 +1,64 @@
+import { afterAll, afterEach, beforeAll, jest } from '@jest/globals';
+
+const EPOCH = Date.UTC(2030, 0, 1);
+
+const nextRound = globalThis.setImmediate;
+let pending = 0;
+
+/** Counts what is scheduled for the next round of the event loop, so that `settle` knows when nothing is left to do. */
+function countingSetImmediate(callback: (...args: unknown[]) => void, ...args: unknown[]): NodeJS.Immediate {
+  pending++;
+  return nextRound(() => {
+    pending--;
+    callback(...args);
+  });
+}
+
+/**
+ * Makes time in this file virtual: Date and setTimeout stand still until nothing else is left to do, then jump to the next timer. So a sleep of
+ * three days takes no time, and the order of events is the same on every machine.
+ */
+export function useVirtualTime(): void {
+  beforeAll(() => {
+    // What the engine's turns stand on stays real.
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'], now: EPOCH });
+    globalThis.setImmediate = countingSetImmediate as typeof setImmediate;
+  });
+  afterEach(() => {
+    jest.clearAllTimers();
+    jest.setSystemTime(EPOCH);
+  });
+  afterAll(() => {
+    globalThis.setImmediate = nextRound;
+    jest.useRealTimers();
+  });
+}
+
+/** Resolves when all microtasks and immediates are done, and those that they led to. */
+export async function settle(): Promise<void> {
+  for (let quiet = 0; quiet < 2; quiet++) {
+    await new Promise((resolve) => nextRound(resolve));
+    if (pending > 0) quiet = -1;
+  }
+}
+
+/** Lets the next timer fire; false when there is none. */
+export function jump(): boolean {
+  if (jest.getTimerCount() === 0) return false;
+  jest.advanceTimersToNextTimer();
+  return true;
+}
+
+/** Lets time pass until the condition holds. */
+export async function until(condition: () => boolean, what: string | (() => string) = 'the condition'): Promise<void> {
+  for (let jumps = 0; ; jumps++) {
+    await settle();
+    if (condition()) return;
+    if (jumps > 10_000 || !jump()) throw new Error(`nothing is left to happen, and not yet: ${typeof what === 'string' ? what : what()}`);
+  }
+}
+
+/** Resolves after so many virtual milliseconds. */
+export function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

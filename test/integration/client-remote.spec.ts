@@ -1,0 +1,106 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { currentStep, Workflow, WorkflowCancelledError, workflowRef, type WorkflowContext } from '../../src/index.js';
+import { closeApplications, startApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+let aborted = false;
+
+@Workflow({ name: 'work' })
+class WorkWorkflow {
+  async run(kind: 'quick' | 'fail' | 'sleep' | 'hang', ctx: WorkflowContext): Promise<string> {
+    if (kind === 'sleep') await ctx.sleep('1 day');
+    return ctx.step('work', { retry: { maxAttempts: 1 } }, () => {
+      if (kind === 'fail') throw new Error('in vain');
+      if (kind === 'quick') return 'done';
+      return new Promise<string>(() => currentStep().abortSignal.addEventListener('abort', () => (aborted = true)));
+    });
+  }
+}
+
+const work = workflowRef<string, string>('work');
+/** So rarely that nothing which is quick can be due to polling. */
+const RARELY = { pollInterval: '30s', maxPollInterval: '30s' };
+
+describe('a client in one process and a worker in another', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(closeApplications);
+  afterAll(() => database.drop());
+
+  const boot = async (worker: object, listen: boolean) => {
+    const [there, here] = [
+      await startApplication(database.url, [WorkWorkflow], { worker, listen }),
+      await startApplication(database.url, [], { worker: false, listen }),
+    ];
+    return { there: there.client, here: here.client };
+  };
+  const milliseconds = async (work: () => Promise<unknown>): Promise<number> => {
+    const since = performance.now();
+    await work();
+    return performance.now() - since;
+  };
+
+  it('hear of each other at once where they listen', async () => {
+    const { here } = await boot(RARELY, true);
+    // The first one pays for plans and connections.
+    await here.execute(work, 'quick');
+    const took = await milliseconds(async () => {
+      for (let index = 0; index < 5; index++) await expect(here.execute(work, 'quick')).resolves.toBe('done');
+    });
+    // Results are also asked for after 100 ms: five that waited for that would take longer.
+    expect(took).toBeLessThan(500);
+    const failing = await here.start('work', 'fail');
+    await expect(failing.result({ timeout: '1s' })).rejects.toMatchObject({ code: 'WORKFLOW_FAILED' });
+    await expect(failing.describe()).resolves.toMatchObject({ version: 1, name: 'work' });
+  });
+
+  it('cancel a parked and a running one over there at once where they listen', async () => {
+    const { here } = await boot({ ...RARELY, parkAfter: 10, shutdownTimeout: 10 }, true);
+    aborted = false;
+    const [sleeping, hanging] = await here.startMany(work, ['sleep', 'hang']);
+    await waitFor(async () => (await sleeping!.status()) === 'waiting' && (await hanging!.status()) === 'running');
+    const took = await milliseconds(async () => {
+      for (const handle of [sleeping!, hanging!]) {
+        await handle.cancel();
+        await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+      }
+    });
+    expect(took).toBeLessThan(1_000);
+    expect(aborted).toBe(true);
+  });
+
+  it('tell a waiting process of a delayed run in time', async () => {
+    const { here } = await boot(RARELY, true);
+    const took = await milliseconds(() => here.execute(work, 'quick', { delay: 200 }));
+    expect(took).toBeGreaterThanOrEqual(200);
+    expect(took).toBeLessThan(1_200);
+  });
+
+  it('find each other by polling where they do not listen', async () => {
+    const { here } = await boot({ pollInterval: 20, maxPollInterval: 40, parkAfter: 10, shutdownTimeout: 10 }, false);
+    await expect(here.execute(work, 'quick')).resolves.toBe('done');
+    await expect(here.execute(work, 'quick', { delay: 100 })).resolves.toBe('done');
+    const handles = await here.startMany(work, ['sleep', 'hang']);
+    await waitFor(async () => (await handles[0]!.status()) === 'waiting' && (await handles[1]!.status()) === 'running');
+    for (const handle of handles) {
+      await handle.cancel();
+      await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    }
+  });
+
+  it('share the runs between two workers, each run executed once', async () => {
+    const worker = { pollInterval: 20, concurrency: 5 };
+    const { here } = await boot(worker, true);
+    await startApplication(database.url, [WorkWorkflow], { worker });
+    const handles = await here.startMany(work, Array.from({ length: 100 }, () => 'quick'), (_, index) => ({ id: `shared-${index}` }));
+    await expect(Promise.all(handles.map((handle) => handle.result()))).resolves.toEqual(Array(100).fill('done'));
+    const [count] = await database.query(
+      `SELECT count(*)::int AS runs, max(epoch) AS epoch FROM durable.workflow_runs WHERE starts_with(id, 'shared-')`,
+    );
+    expect(count).toEqual({ runs: 100, epoch: 1 });
+  });
+});

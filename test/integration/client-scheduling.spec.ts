@@ -1,0 +1,134 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Workflow, workflowRef } from '../../src/index.js';
+import { closeApplications, startApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+let order: string[] = [];
+
+@Workflow({ name: 'note' })
+class NoteWorkflow {
+  async run(what: string): Promise<string> {
+    order.push(what);
+    return what;
+  }
+}
+
+@Workflow({ name: 'mail', queue: 'mails' })
+class MailWorkflow {
+  async run(what: string): Promise<string> {
+    order.push(what);
+    return what;
+  }
+}
+
+@Workflow({ name: 'report', version: 1 })
+class ReportV1 {
+  async run(): Promise<string> {
+    return 'v1';
+  }
+}
+
+@Workflow({ name: 'report', version: 3 })
+class ReportV3 {
+  async run(): Promise<string> {
+    return 'v3';
+  }
+}
+
+describe('when and where a run is executed', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(closeApplications);
+  afterAll(() => database.drop());
+
+  const workflows = [NoteWorkflow, MailWorkflow, ReportV1, ReportV3];
+  const boot = async (worker: object | false = {}) => (await startApplication(database.url, workflows, { worker })).client;
+
+  it('a delayed run waits, and begins no earlier', async () => {
+    const client = await boot();
+    const handle = await client.start(NoteWorkflow, 'delayed', { delay: '250ms' });
+    const before = await handle.describe();
+    expect(before).toMatchObject({ status: 'waiting', startedAt: undefined });
+    expect(before.wakeAt!.getTime() - before.createdAt.getTime()).toBe(250);
+    await expect(handle.result()).resolves.toBe('delayed');
+    const { createdAt, startedAt } = await handle.describe();
+    expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(250);
+    expect(startedAt!.getTime() - createdAt.getTime()).toBeLessThan(2_000);
+  });
+
+  it('a run with a start time begins no earlier, and at once when that has passed', async () => {
+    const client = await boot();
+    const startAt = new Date(Date.now() + 250);
+    const handle = await client.start(NoteWorkflow, 'timed', { startAt });
+    await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting', wakeAt: startAt });
+    await handle.result();
+    expect((await handle.describe()).startedAt!.getTime()).toBeGreaterThanOrEqual(startAt.getTime());
+    await expect(client.execute(NoteWorkflow, 'past', { startAt: new Date(0) })).resolves.toBe('past');
+    await expect(client.execute(NoteWorkflow, 'now', { delay: 0 })).resolves.toBe('now');
+  });
+
+  it('a run that was delayed without a worker begins when there is one', async () => {
+    const starter = await boot(false);
+    const { runId } = await starter.start(NoteWorkflow, 'patient', { delay: 50 });
+    await closeApplications();
+    // Looks when it boots, however rarely afterwards.
+    const client = await boot({ pollInterval: '30s', maxPollInterval: '30s' });
+    await waitFor(async () => (await client.describe(runId)).wakeAt?.getTime() ?? 0 < Date.now());
+    await expect(client.get(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
+  });
+
+  it('those of a higher priority begin first, and of one priority the oldest', async () => {
+    const starter = await boot(false);
+    const priorities = [0, 5, -32_768, 32_767, 5, 0];
+    for (const [index, priority] of priorities.entries()) await starter.start(NoteWorkflow, `${priority}/${index}`, { priority });
+    order = [];
+    await boot({ concurrency: 1 });
+    await waitFor(() => order.length === priorities.length);
+    expect(order).toEqual(['32767/3', '5/1', '5/4', '0/0', '0/5', '-32768/2']);
+  });
+
+  it('a queue is served by those who name it, else by everybody who has a workflow of it', async () => {
+    const client = await boot({ queues: ['letters'] });
+    const inDefault = await client.start(NoteWorkflow, 'a');
+    const inMails = await client.start(MailWorkflow, 'b');
+    await expect(client.execute(NoteWorkflow, 'c', { queue: 'letters' })).resolves.toBe('c');
+    await expect(inDefault.describe()).resolves.toMatchObject({ status: 'pending', queue: 'default' });
+    await expect(inMails.describe()).resolves.toMatchObject({ status: 'pending', queue: 'mails' });
+    await closeApplications();
+    const other = await boot();
+    await expect(other.get(inDefault.runId).result()).resolves.toBe('a');
+    await expect(other.get(inMails.runId).result()).resolves.toBe('b');
+  });
+
+  it('tags are rows of their own', async () => {
+    const client = await boot();
+    const { runId } = await client.start(NoteWorkflow, 'tagged', { tags: { customer: '7', plan: 'it\'s "gold"' } });
+    await client.start(NoteWorkflow, 'other', { tags: { customer: '8' } });
+    expect(await database.query(`SELECT key, value FROM durable.workflow_tags WHERE run_id = $1 ORDER BY key`, [runId])).toEqual([
+      { key: 'customer', value: '7' },
+      { key: 'plan', value: 'it\'s "gold"' },
+    ]);
+    expect(await database.query(`SELECT run_id FROM durable.workflow_tags WHERE key = 'customer' AND value = '7'`)).toEqual([{ run_id: runId }]);
+  });
+
+  it('a run started by name or by a reference gets the highest version that the worker has', async () => {
+    const client = await boot();
+    for (const target of ['report', workflowRef<void, string>('report')] as const) {
+      const handle = await client.start(target as string);
+      await expect(handle.result()).resolves.toBe('v3');
+      await expect(handle.describe()).resolves.toMatchObject({ name: 'report', version: 3 });
+    }
+    await expect(client.execute(ReportV1)).resolves.toBe('v1');
+  });
+
+  it('a run of a workflow or version that nobody here has stays pending', async () => {
+    const client = await boot();
+    const unknown = await client.start('never heard of', 1);
+    await expect(client.execute(NoteWorkflow, 'x')).resolves.toBe('x');
+    await expect(unknown.describe()).resolves.toMatchObject({ status: 'pending', version: 0, epoch: 0 });
+  });
+});

@@ -1,0 +1,64 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { FaultScene, range } from '../support/faults/fault-workers.js';
+import { SeededNumbers } from '../support/faults/seeded-numbers.js';
+import { killSpawned, type SpawnedProcess } from '../support/processes.js';
+import { waitFor } from '../support/wait.js';
+
+const KILLS = 20;
+const IN_FLIGHT = 50;
+const STEPS = 4;
+const SUM = 10;
+
+describe('a worker that is killed', () => {
+  let scene: FaultScene;
+  beforeAll(async () => {
+    scene = await FaultScene.create();
+  });
+  afterEach(killSpawned);
+  afterAll(() => scene.close());
+
+  it(`at a random moment, ${KILLS} times with ${IN_FLIGHT} runs in flight, loses nothing and repeats nothing that is recorded`, async () => {
+    const seed = Number(process.env['FAULT_SEED'] ?? 42);
+    const random = new SeededNumbers(seed);
+    const workers: SpawnedProcess[] = [await scene.ready()];
+    let next = scene.spawn();
+    for (let kill = 0; kill < KILLS; kill++) {
+      await next.waitForLine(/^ready$/);
+      workers.push(next);
+      // What is left of earlier rounds counts: always so many in flight, or more.
+      await scene.start('adder', { steps: STEPS, ms: 15 }, range(`run-${kill}-`, IN_FLIGHT));
+      next = scene.spawn();
+      await new Promise((resolve) => setTimeout(resolve, random.below(200)));
+      const victim = workers.shift()!;
+      victim.kill('SIGKILL');
+      await victim.exited;
+    }
+    await waitFor(async () => (await scene.statuses('run-'))['completed'] === KILLS * IN_FLIGHT, {
+      timeoutMs: 20_000,
+      message: `all to complete (seed ${seed})`,
+    }).catch(async (error: Error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(await scene.statuses('run-'))}`);
+    });
+
+    const [sums] = await scene.database.query(
+      `SELECT count(*)::int AS runs, count(*) FILTER (WHERE output::text = $1)::int AS right FROM durable.workflow_runs WHERE starts_with(id, 'run-')`,
+      [String(SUM)],
+    );
+    expect(sums).toEqual({ runs: KILLS * IN_FLIGHT, right: KILLS * IN_FLIGHT });
+    const [steps] = await scene.database.query(
+      `SELECT count(*)::int AS recorded, count(DISTINCT (run_id, step_key))::int AS different FROM durable.workflow_steps`,
+    );
+    expect(steps).toEqual({ recorded: KILLS * IN_FLIGHT * STEPS, different: KILLS * IN_FLIGHT * STEPS });
+    // A body is executed again only when a kill has cut it off: as often as the run was lost, at most.
+    const repeated = await scene.database.query(
+      `SELECT run_id, bodies, lost FROM (
+         SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,
+           (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
+         FROM bodies b GROUP BY 1) AS each WHERE bodies > lost`,
+    );
+    expect(repeated).toEqual([]);
+    const [{ most }] = await scene.database.query('SELECT max(count)::int AS most FROM (SELECT count(*) FROM bodies GROUP BY run_id, step_key) AS each');
+    console.log(`kills: ${KILLS}, most executions of one body: ${most}`);
+  }, 90_000);
+});

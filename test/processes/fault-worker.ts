@@ -1,0 +1,148 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Module, type LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import pg from 'pg';
+
+import { currentStep, Step, Workflow, WorkflowModule, type WorkerModuleOptions, type WorkflowContext } from '../../src/index.js';
+
+/** What the test tells this process. */
+interface FaultWorkerSettings {
+  /** Where the module connects: perhaps through a proxy. */
+  url: string;
+  /** Where bodies are counted. */
+  countUrl: string;
+  worker?: WorkerModuleOptions;
+  listen?: boolean;
+  hooks?: boolean;
+  /** How the code of the workflow `versioned` looks in this deployment. */
+  variant?: 'old' | 'new' | 'fits both';
+}
+
+const settings = JSON.parse(process.env['FAULT_SETTINGS']!) as FaultWorkerSettings;
+const counter = new pg.Pool({ connectionString: settings.countUrl, max: 4 });
+counter.on('error', () => undefined);
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Each execution of a body leaves a row, whatever becomes of its result. */
+async function count(): Promise<void> {
+  const { runId, stepKey } = currentStep();
+  await counter.query('INSERT INTO bodies (run_id, step_key, pid) VALUES ($1, $2, $3)', [runId, stepKey, process.pid]);
+}
+
+@Workflow({ name: 'adder' })
+class AdderWorkflow {
+  async run(input: { steps: number; ms: number }): Promise<number> {
+    let sum = 0;
+    for (let index = 1; index <= input.steps; index++) sum += await this.add(index, input.ms);
+    return sum;
+  }
+
+  @Step()
+  async add(value: number, ms: number): Promise<number> {
+    await count();
+    await sleep(ms);
+    return value;
+  }
+}
+
+@Workflow({ name: 'poison' })
+class PoisonWorkflow {
+  async run(_input: unknown, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('explode', async () => {
+      await count();
+      process.kill(process.pid, 'SIGKILL');
+      await sleep(10_000);
+    });
+  }
+}
+
+/** A body that goes on until the test opens its gate, and says when it is told to stop. */
+@Workflow({ name: 'gated' })
+class GatedWorkflow {
+  async run(input: { blockMs?: number; deaf?: boolean }, ctx: WorkflowContext): Promise<string> {
+    const first = await ctx.step('gate', () => this.wait(input));
+    return ctx.step('after', async () => {
+      await count();
+      return `${first}, then over`;
+    });
+  }
+
+  private async wait({ blockMs = 0, deaf = false }: { blockMs?: number; deaf?: boolean }): Promise<string> {
+    await count();
+    const { runId, abortSignal } = currentStep();
+    let stopped = false;
+    abortSignal.addEventListener('abort', () => {
+      stopped = !deaf;
+      say(`aborted ${runId}: ${(abortSignal.reason as Error).name}`);
+    });
+    say(`body ${runId}`);
+    if (blockMs > 0) {
+      // Only where it has not been tried before: elsewhere it goes through.
+      const { rows } = await counter.query('SELECT 1 FROM bodies WHERE run_id = $1 OFFSET 1', [runId]);
+      if (rows.length === 0) for (const until = Date.now() + blockMs; Date.now() < until; );
+    }
+    while (!stopped) {
+      const { rows } = await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [runId]);
+      if (rows.length > 0) return 'opened';
+      await sleep(20);
+    }
+    throw new Error('stopped');
+  }
+}
+
+@Workflow({ name: 'versioned' })
+class VersionedWorkflow {
+  async run(_input: unknown, ctx: WorkflowContext): Promise<string> {
+    const first = settings.variant === 'new' ? 'reserve' : 'charge';
+    await ctx.step(first, count);
+    await ctx.sleep(300);
+    await ctx.step('ship', count);
+    return `done by ${process.env['DEPLOYMENT_ID']}`;
+  }
+}
+
+/** The module's warnings, for the test to read. */
+const logger: LoggerService = {
+  log: () => undefined,
+  warn: (message: string) => say(`WARN ${message}`),
+  error: (message: string, ...rest: unknown[]) => say(`ERROR ${message} ${rest.map(String).join(' ')}`),
+};
+
+@Module({
+  imports: [
+    WorkflowModule.forRoot({
+      connection: { url: settings.url },
+      worker: settings.worker ?? {},
+      ...(settings.listen === undefined ? {} : { listen: settings.listen }),
+    }),
+  ],
+  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, VersionedWorkflow],
+})
+class FaultModule {}
+
+process.on('unhandledRejection', (error) => say(`UNHANDLED ${String(error)}`));
+
+async function main(): Promise<void> {
+  say('booting');
+  const app = await NestFactory.createApplicationContext(FaultModule, { logger, abortOnError: false });
+  if (settings.hooks) app.enableShutdownHooks();
+  process.stdin.on('data', (data) => {
+    if (!data.toString().includes('close')) return;
+    app.close().then(
+      async () => {
+        await counter.end();
+        process.stdin.destroy();
+        say('closed');
+      },
+      (error: unknown) => say(`ERROR close: ${String(error)}`),
+    );
+  });
+  say('ready');
+}
+
+main().catch((error: unknown) => {
+  say(`ERROR boot: ${String(error)}`);
+  process.exit(1);
+});

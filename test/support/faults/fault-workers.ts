@@ -1,0 +1,95 @@
+import { startApplication, type TestApplication } from '../application.js';
+import { createTestDatabase, type TestDatabase } from '../database.js';
+import { spawnCompiled, type SpawnedProcess } from '../processes.js';
+
+export interface FaultWorkerOptions {
+  /** Where the worker connects instead of straight to the database. */
+  url?: string;
+  worker?: Record<string, unknown>;
+  listen?: boolean;
+  hooks?: boolean;
+  variant?: 'old' | 'new' | 'fits both';
+  deploymentId?: string;
+}
+
+/** A database of a test, a client in this process, and workers in others. */
+export class FaultScene {
+  private constructor(
+    readonly database: TestDatabase,
+    readonly application: TestApplication,
+  ) {}
+
+  static async create(): Promise<FaultScene> {
+    const database = await createTestDatabase();
+    await database.query(`CREATE TABLE bodies (run_id text, step_key text, pid int, at timestamptz DEFAULT clock_timestamp());
+      CREATE INDEX ON bodies (run_id); CREATE TABLE gates (run_id text)`);
+    return new FaultScene(database, await startApplication(database.url, [], { worker: false }));
+  }
+
+  /** Starts a worker process; it is ready when it has printed so. */
+  spawn(options: FaultWorkerOptions = {}): SpawnedProcess {
+    const { deploymentId, url = this.database.url, ...rest } = options;
+    return spawnCompiled('test/processes/fault-worker.ts', {
+      env: {
+        FAULT_SETTINGS: JSON.stringify({ url, countUrl: this.database.url, ...rest }),
+        ...(deploymentId === undefined ? {} : { DEPLOYMENT_ID: deploymentId }),
+      },
+    });
+  }
+
+  async ready(options: FaultWorkerOptions = {}): Promise<SpawnedProcess> {
+    const worker = this.spawn(options);
+    await worker.waitForLine(/^ready$/);
+    return worker;
+  }
+
+  /** Starts runs by name, and returns their ids. */
+  async start(name: string, input: unknown, ids: readonly string[]): Promise<void> {
+    await Promise.all(ids.map((id) => this.application.client.start(name, input, { id })));
+  }
+
+  /** Lets the bodies of these gated runs return. */
+  async open(ids: readonly string[]): Promise<void> {
+    await this.database.query('INSERT INTO gates SELECT unnest($1::text[])', [ids]);
+  }
+
+  /** How many runs are in each status. */
+  async statuses(prefix = ''): Promise<Record<string, number>> {
+    const rows = await this.database.query<{ status: string; count: number }>(
+      'SELECT status, count(*)::int FROM durable.workflow_runs WHERE starts_with(id, $1) GROUP BY 1',
+      [prefix],
+    );
+    return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+  }
+
+  /** The pids of the processes that have executed a body of the run, oldest first. */
+  async pidsOf(runId: string, stepKey: string): Promise<number[]> {
+    const rows = await this.database.query<{ pid: number }>('SELECT pid FROM bodies WHERE run_id = $1 AND step_key = $2 ORDER BY at', [runId, stepKey]);
+    return rows.map(({ pid }) => pid);
+  }
+
+  /** Everything stored of a run, with the versions of its rows: changes when anything is written. */
+  async fingerprint(runId: string): Promise<string> {
+    const parts = await Promise.all(
+      ['runs', 'steps', 'waits', 'events', 'inbox'].map((table) =>
+        this.database.query(
+          `SELECT t.xmin::text, t.ctid::text, t::text AS row FROM durable.workflow_${table} t WHERE ${table === 'runs' ? 'id' : 'run_id'} = $1 ORDER BY t.ctid`,
+          [runId],
+        ),
+      ),
+    );
+    return JSON.stringify(parts);
+  }
+
+  async sessions(): Promise<number[]> {
+    const rows = await this.database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions ORDER BY id');
+    return rows.map(({ pid }) => pid);
+  }
+
+  async close(): Promise<void> {
+    await this.application.close();
+    await this.database.drop();
+  }
+}
+
+export const range = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);

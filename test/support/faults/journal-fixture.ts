@@ -1,0 +1,113 @@
+import { migrationSql } from '../../../migrations/index.js';
+import { DatabaseClock } from '../../../src/core/clock.js';
+import { newNonce } from '../../../src/core/ids.js';
+import type { NewRun } from '../../../src/core/run.js';
+import type { StepRecord } from '../../../src/core/step.js';
+import type { Committed, RunChange, Transition } from '../../../src/core/transition.js';
+import { Database, type ConnectionSettings } from '../../../src/store/database.js';
+import { DEFAULT_JOURNAL_LIMITS, Journal, type JournalLimits } from '../../../src/store/journal.js';
+import { openSession } from '../../../src/store/sql/sessions.js';
+import { createTestDatabase, type TestDatabase } from '../database.js';
+
+export interface JournalOptions {
+  /** Where to connect instead of straight to the database. */
+  url?: string;
+  limits?: Partial<JournalLimits>;
+  settings?: ConnectionSettings;
+  poolSize?: number;
+}
+
+/** A journal with a live session of its own. */
+export interface OpenJournal {
+  readonly journal: Journal;
+  readonly database: Database;
+  readonly sessionId: string;
+  /** The sessions that the journal has reported as gone. */
+  readonly fenced: string[];
+  submit(transition: Transition): Promise<Committed>;
+}
+
+/** A migrated database of a test, and journals on it. */
+export class JournalFixture {
+  private readonly open: { journal: Journal; database: Database }[] = [];
+
+  private constructor(readonly admin: TestDatabase) {}
+
+  static async create(): Promise<JournalFixture> {
+    const admin = await createTestDatabase();
+    await admin.query(migrationSql());
+    return new JournalFixture(admin);
+  }
+
+  async journal(options: JournalOptions = {}): Promise<OpenJournal> {
+    const settings = { connectionString: options.url ?? this.admin.url, ...options.settings };
+    const database = new Database(settings, { poolSize: options.poolSize ?? 5 });
+    const fenced: string[] = [];
+    const limits = { ...DEFAULT_JOURNAL_LIMITS, ...options.limits };
+    const journal = new Journal(database, new DatabaseClock(), (id) => void fenced.push(id), limits);
+    this.open.push({ journal, database });
+    const sessionId = await openSession(database, { host: 'test', pid: process.pid, deploymentId: 'test', ttlMs: 600_000 });
+    journal.useSession(sessionId);
+    return { journal, database, sessionId, fenced, submit: (transition) => submit(journal, transition) };
+  }
+
+  async close(): Promise<void> {
+    for (const { journal, database } of this.open) {
+      journal.close();
+      await database.close();
+    }
+    await this.admin.drop();
+  }
+}
+
+/** Hands in a transition; settles as the journal says. */
+export function submit(journal: Journal, transition: Transition): Promise<Committed> {
+  return new Promise((resolve, reject) => journal.submit(transition, resolve, reject));
+}
+
+export function startOf(id: string, owned: boolean, run: Partial<NewRun> = {}): Transition {
+  const standard: NewRun = {
+    id,
+    name: 'order',
+    version: 1,
+    queue: 'default',
+    priority: 0,
+    input: '{}',
+    tags: {},
+    delayMs: null,
+    startAt: null,
+    nonce: newNonce(),
+    deploymentId: null,
+  };
+  return { kind: 'start', runId: id, owned, run: { ...standard, ...run } };
+}
+
+/** A step of a run that a start has made, and so of epoch 1. */
+export function stepOf(runId: string, seq: number, step: Partial<StepRecord> = {}, closesWait = false): Transition {
+  const now = Date.now();
+  const standard: StepRecord = {
+    stepKey: `step#${seq}`,
+    kind: 'step',
+    seq,
+    status: 'completed',
+    output: String(seq),
+    error: null,
+    attempts: 1,
+    calledAfter: seq - 1,
+    calledAfterIo: false,
+    argsHash: null,
+    startedAt: now,
+    finishedAt: now,
+  };
+  return { kind: 'step', runId, epoch: 1, step: { ...standard, ...step }, closesWait, takes: null };
+}
+
+export function waitOf(runId: string, stepKey: string, attempts = 0): Transition {
+  const event = attempts === 0 ? null : ({ kind: 'attempt_failed', stepKey, attempt: attempts, data: '{}' } as const);
+  const kind = attempts === 0 ? 'sleep' : 'retry';
+  return { kind: 'wait', runId, epoch: 1, wait: { stepKey, kind, wakeAt: Date.now() + 60_000, attempts }, event };
+}
+
+export function changeOf(runId: string, change: RunChange = { status: 'completed', output: '"done"', error: null }): Transition {
+  return { kind: 'change', runId, epoch: 1, change, historyBytes: 0 };
+}

@@ -1,0 +1,118 @@
+import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** The server says that it has ended a statement and is outside a transaction: what was to be committed is. */
+const READY_AND_IDLE = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
+
+interface Cut {
+  readonly marker: Buffer;
+  left: number;
+  readonly done: () => void;
+}
+
+/** A TCP proxy in front of the database that can do to a connection what networks do. */
+export class FaultProxy {
+  private readonly links = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  private mode: 'pass' | 'refuse' | 'silent' = 'pass';
+  private cuts: Cut[] = [];
+
+  private constructor(
+    private readonly listener: Server,
+    private readonly target: URL,
+  ) {}
+
+  /** A proxy in front of the server of `url`. */
+  static async start(url: string): Promise<FaultProxy> {
+    const listener = createServer();
+    const proxy = new FaultProxy(listener, new URL(url));
+    listener.on('connection', (client) => proxy.accept(client));
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  /** The same database, through the proxy. */
+  get url(): string {
+    const url = new URL(this.target);
+    url.hostname = '127.0.0.1';
+    url.port = String((this.listener.address() as AddressInfo).port);
+    url.searchParams.delete('host');
+    return url.href;
+  }
+
+  /** Cuts every connection, and refuses new ones until `restore`. */
+  refuse(): void {
+    this.mode = 'refuse';
+    this.cutAll();
+  }
+
+  /** Connections stay open, and nothing comes through any more; new ones are made anew after `restore`. */
+  silence(): void {
+    this.mode = 'silent';
+  }
+
+  restore(): void {
+    this.mode = 'pass';
+  }
+
+  /** Ends every connection at once, as a server that crashes does. */
+  cutAll(): void {
+    for (const { client, server } of this.links) {
+      client.destroy();
+      server.destroy();
+    }
+    this.links.clear();
+  }
+
+  /**
+   * The next `times` statements whose message contains `marker` (a statement's name, an id) reach the server and are committed there; their answer is
+   * swallowed, and the connection cut. Resolves when that has happened.
+   */
+  cutAfterCommit(marker: string, times = 1): Promise<void> {
+    return new Promise((done) => this.cuts.push({ marker: Buffer.from(marker), left: times, done }));
+  }
+
+  async stop(): Promise<void> {
+    this.refuse();
+    await new Promise((resolve) => this.listener.close(resolve));
+  }
+
+  private accept(client: Socket): void {
+    if (this.mode === 'refuse') return void client.destroy();
+    const socket = this.target.searchParams.get('host');
+    const port = Number(this.target.port || 5432);
+    const server = socket?.startsWith('/')
+      ? createConnection(`${socket}/.s.PGSQL.${port}`)
+      : createConnection(port, this.target.hostname.replaceAll(/^\[|\]$/g, ''));
+    const link = { client, server };
+    this.links.add(link);
+    let swallowing: Cut | undefined;
+    let answer = Buffer.alloc(0);
+    const end = (): void => {
+      this.links.delete(link);
+      client.destroy();
+      server.destroy();
+    };
+    for (const end_ of [client, server]) end_.on('error', end).on('close', end);
+    client.setNoDelay(true);
+    server.setNoDelay(true);
+    client.on('data', (data: Buffer) => {
+      if (this.mode === 'silent') return;
+      swallowing ??= this.cuts.find((cut) => data.includes(cut.marker));
+      server.write(data);
+    });
+    server.on('data', (data: Buffer) => {
+      if (this.mode === 'silent') return;
+      if (!swallowing) return void client.write(data);
+      answer = Buffer.concat([answer.subarray(-READY_AND_IDLE.length), data]);
+      if (!answer.subarray(-READY_AND_IDLE.length).equals(READY_AND_IDLE)) return;
+      end();
+      this.noteCut(swallowing);
+    });
+  }
+
+  private noteCut(cut: Cut): void {
+    cut.left--;
+    if (cut.left > 0) return;
+    this.cuts = this.cuts.filter((each) => each !== cut);
+    cut.done();
+  }
+}
