@@ -79,7 +79,7 @@ CREATE TABLE ${schema}.workflow_waits (
   kind text COLLATE "C" NOT NULL,
   wake_at timestamptz,
   attempts integer NOT NULL DEFAULT 0,
-  opened_at timestamptz NOT NULL DEFAULT now(),
+  opened_at timestamptz NOT NULL,
   CONSTRAINT workflow_waits_pkey PRIMARY KEY (run_id, step_key)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 

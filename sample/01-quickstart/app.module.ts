@@ -1,4 +1,5 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module, type DynamicModule, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
 
@@ -18,4 +19,9 @@ export class AppModule {
       providers: [OrderWorkflow, PaymentService, InventoryService, OutsideWorld],
     };
   }
+}
+
+/** Without a web server: these processes have nothing to listen for. */
+export function bootApplication(url: string, worker: WorkerModuleOptions | false): Promise<INestApplicationContext> {
+  return NestFactory.createApplicationContext(AppModule.forRoot(url, worker), { logger: ['error'], abortOnError: false });
 }

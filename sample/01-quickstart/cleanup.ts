@@ -1,26 +1,35 @@
-type Task = () => Promise<unknown>;
+import { setTimeout as sleep } from 'node:timers/promises';
+
+type Close = () => Promise<unknown>;
+
+const PATIENCE = 10_000;
 
 /** What has to be closed at the end, whatever the end is: the last opened first, each once. */
 export class Cleanup {
-  private readonly tasks: Task[] = [];
+  private readonly tasks: Close[] = [];
   private closed = false;
 
-  /** @returns does it now */
-  add(task: Task): Task {
+  /**
+   * Opens something that is closed at the end, also when the end comes while it is being opened.
+   *
+   * @returns what was opened, and what closes it earlier
+   */
+  async opened<T>(open: () => Promise<T>, close: (resource: T) => Promise<unknown>): Promise<[T, Close]> {
+    if (this.closed) throw new Error('interrupted');
+    const opening = open();
     let done: Promise<unknown> | undefined;
-    const once: Task = () => (done ??= task());
-    if (this.closed) {
-      once().catch(() => undefined);
-      throw new Error('interrupted');
-    }
-    this.tasks.unshift(once);
-    return once;
+    const once: Close = () => (done ??= opening.then(close));
+    this.tasks.unshift(() => opening.then(once, () => undefined));
+    return [await opening, once];
   }
 
   async run(): Promise<void> {
     this.closed = true;
     for (const task of this.tasks) {
-      await task().catch((error: unknown) => console.error('Could not clean up:', error));
+      const late = sleep(PATIENCE, undefined, { ref: false }).then(() =>
+        Promise.reject(new Error(`not closed after ${PATIENCE / 1_000} s`)),
+      );
+      await Promise.race([task(), late]).catch((error: unknown) => console.error('Could not clean up:', error));
     }
   }
 }

@@ -22,8 +22,7 @@ ${paint('bold', 'Next')}
 
 async function quickstart(cleanup: Cleanup): Promise<void> {
   const orders = JSON.parse(await readFile(ORDERS, 'utf8')) as Order[];
-  const database = await openDatabase();
-  cleanup.add(() => database.remove());
+  const [database] = await cleanup.opened(openDatabase, (opened) => opened.remove());
   console.log(`\n${paint('bold', 'nestjs-durable quickstart')}: ${orders.length} orders from orders.json, ${database.description}`);
   await oneProcess(database, orders, cleanup);
   await takeOver(database, orders, cleanup);
@@ -31,11 +30,11 @@ async function quickstart(cleanup: Cleanup): Promise<void> {
 }
 
 const cleanup = new Cleanup();
-let interrupted = false;
+let exitCode = 0;
 const interruption = new Promise<void>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      interrupted = true;
+      exitCode = 130;
       resolve();
     });
   }
@@ -45,11 +44,10 @@ try {
   await Promise.race([quickstart(cleanup), interruption]);
 } catch (error) {
   console.error('\nThe sample failed:', error);
-  process.exitCode = 1;
+  exitCode = 1;
 } finally {
   await cleanup.run();
 }
-if (interrupted) {
-  console.log('\nInterrupted; nothing is left behind.');
-  process.exit(130);
-}
+if (exitCode === 130) console.log('\nInterrupted; nothing is left behind.');
+// When all is well, nothing is left that could keep the process from ending by itself.
+if (exitCode !== 0) process.exit(exitCode);

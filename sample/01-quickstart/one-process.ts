@@ -1,7 +1,6 @@
-import { NestFactory } from '@nestjs/core';
 import { WorkflowClient } from 'nestjs-durable';
 
-import { AppModule } from './app.module.js';
+import { bootApplication } from './app.module.js';
 import type { Cleanup } from './cleanup.js';
 import type { SampleDatabase } from './database.js';
 import type { Order } from './order.js';
@@ -12,8 +11,10 @@ import { heading, table, Timeline } from './report.js';
 /** Part 1: this process starts the runs and executes them. */
 export async function oneProcess(database: SampleDatabase, orders: Order[], cleanup: Cleanup): Promise<void> {
   heading('1  One process', 'It starts a run for each order and executes them all at the same time.');
-  const app = await NestFactory.createApplicationContext(AppModule.forRoot(database.url, {}), { logger: ['warn', 'error'] });
-  const close = cleanup.add(() => app.close());
+  const [app, close] = await cleanup.opened(
+    () => bootApplication(database.url, {}),
+    (opened) => opened.close(),
+  );
 
   const timeline = new Timeline();
   app.get(OutsideWorld).events.subscribe((event) => timeline.body(event));

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { NestFactory } from '@nestjs/core';
 import { WorkflowClient } from 'nestjs-durable';
 
-import { AppModule } from './app.module.js';
+import { bootApplication } from './app.module.js';
 import { Bodies } from './bodies.js';
 import type { Cleanup } from './cleanup.js';
 import type { SampleDatabase } from './database.js';
 import type { Order } from './order.js';
 import { OrderWorkflow } from './order.workflow.js';
+import type { BodyEvent } from './outside-world.js';
 import { proveFromSql } from './proof.js';
 import { heading, paint, Timeline } from './report.js';
 import { WorkerProcess } from './worker-process.js';
@@ -19,17 +19,22 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
     '2  kill -9',
     'This process only starts the runs and watches. Worker A executes them and is killed; worker B has to finish them.',
   );
-  const app = await NestFactory.createApplicationContext(AppModule.forRoot(database.url, false), { logger: ['warn', 'error'] });
-  const close = cleanup.add(() => app.close());
+  const [app, close] = await cleanup.opened(
+    () => bootApplication(database.url, false),
+    (opened) => opened.close(),
+  );
 
   let timeline = new Timeline();
   const bodies = new Bodies();
   const startWorker = async (name: string): Promise<WorkerProcess> => {
-    const worker = new WorkerProcess(name, database.url, (event) => {
+    const told = (event: BodyEvent): void => {
       bodies.note(event, name);
       timeline.body(event, name);
-    });
-    cleanup.add(() => worker.end('SIGKILL'));
+    };
+    const [worker] = await cleanup.opened(
+      async () => new WorkerProcess(name, database.url, told),
+      (opened) => opened.end('SIGKILL'),
+    );
     await Promise.race([worker.ready, worker.died]);
     return worker;
   };

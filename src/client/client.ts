@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 
+import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, RunAlreadyExistsError, RunNotFoundError, WorkflowCancelledError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type DispatchKey, type NewRun, type OwnedRun, type RunStatus } from '../core/run.js';
@@ -87,6 +88,10 @@ export class WorkflowClient {
     options: StartManyOptions<I> = {},
   ): Promise<WorkflowHandle<O>[]> {
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+    for (let index = 0; index < inputs.length; index++) if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
+    if (inputs.length > 1 && typeof options === 'object' && options !== null && 'id' in options) {
+      throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
+    }
     const each = inputs.map((input: I, index) => (typeof options === 'function' ? options(input, index) : options));
     const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.surroundings));
     const managers = new Set(each.map(({ manager }) => manager));
@@ -148,6 +153,7 @@ export class WorkflowClient {
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     const id = checkText(runId, 'runId');
+    checkOptions(options, 'options', ['actor', 'reason']);
     const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
     const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
     const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');

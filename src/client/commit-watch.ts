@@ -1,41 +1,60 @@
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
+/** One transaction of a caller, from the first start in it on. */
+export class CallerTransaction {
+  private state: 'open' | 'committed' | 'rolledBack' = 'open';
+  private readonly callbacks: (() => void)[] = [];
+
+  constructor(private readonly queryRunner: QueryRunner) {}
+
+  get isOpen(): boolean {
+    return this.state === 'open' && this.queryRunner.isTransactionActive && !this.queryRunner.isReleased;
+  }
+
+  /** Calls back after the commit; never when it is rolled back. */
+  afterCommit(callback: () => void): void {
+    this.callbacks.push(callback);
+  }
+
+  /** @internal */
+  end(how: 'committed' | 'rolledBack'): void {
+    if (this.state !== 'open') return;
+    this.state = how;
+    if (how === 'committed') for (const callback of this.callbacks) callback();
+  }
+}
+
 type Subscribers = { subscribers: EntitySubscriberInterface[] };
 
 const watched = new WeakSet<object>();
-const pending = new WeakMap<QueryRunner, (() => void)[]>();
-
-/** The query runner of a manager that is in a transaction. */
-export function openTransactionOf(manager: EntityManager): QueryRunner | undefined {
-  const { queryRunner } = manager;
-  return queryRunner?.isTransactionActive && !queryRunner.isReleased ? queryRunner : undefined;
-}
+const open = new WeakMap<QueryRunner, CallerTransaction>();
 
 /**
- * Calls back after the transaction has been committed; never when it is rolled back. Only a short cut: runs that nobody was told of are found by
- * polling all the same.
+ * The transaction that a manager is in, watched to its end: so that the runs started in it are told of at once, and handles know. Only a short cut: runs
+ * that nobody was told of are found by polling all the same.
  */
-export function afterCommit(queryRunner: QueryRunner, callback: () => void): void {
+export function openTransactionOf(manager: EntityManager): CallerTransaction | undefined {
+  const { queryRunner } = manager;
+  if (!queryRunner?.isTransactionActive || queryRunner.isReleased) return undefined;
   const dataSource = queryRunner.connection as unknown as Subscribers & object;
   if (!watched.has(dataSource)) {
     watched.add(dataSource);
     dataSource.subscribers.push({
-      afterTransactionCommit: ({ queryRunner: committed }) => {
-        // The end of an inner transaction is a savepoint, not a commit.
-        if (!committed.isTransactionActive) flush(committed);
-      },
-      afterTransactionRollback: ({ queryRunner: rolledBack }) => {
-        if (!rolledBack.isTransactionActive) pending.delete(rolledBack);
-      },
+      afterTransactionCommit: (event) => over(event.queryRunner, 'committed'),
+      afterTransactionRollback: (event) => over(event.queryRunner, 'rolledBack'),
     });
   }
-  const callbacks = pending.get(queryRunner);
-  if (callbacks) callbacks.push(callback);
-  else pending.set(queryRunner, [callback]);
+  let transaction = open.get(queryRunner);
+  if (!transaction?.isOpen) {
+    transaction = new CallerTransaction(queryRunner);
+    open.set(queryRunner, transaction);
+  }
+  return transaction;
 }
 
-function flush(queryRunner: QueryRunner): void {
-  const callbacks = pending.get(queryRunner) ?? [];
-  pending.delete(queryRunner);
-  for (const callback of callbacks) callback();
+function over(queryRunner: QueryRunner, how: 'committed' | 'rolledBack'): void {
+  // The end of an inner transaction is that of a savepoint.
+  if (queryRunner.isTransactionActive) return;
+  open.get(queryRunner)?.end(how);
+  open.delete(queryRunner);
 }

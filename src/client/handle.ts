@@ -1,11 +1,11 @@
-import type { QueryRunner } from 'typeorm';
-
 import { toMilliseconds, type Duration } from '../core/duration.js';
+import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
 import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CancelOptions, WorkflowClient } from './client.js';
+import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { ResultHub } from './result-hub.js';
 
@@ -21,7 +21,7 @@ export class WorkflowHandle<O = unknown> {
     readonly created: boolean,
     private readonly client: WorkflowClient,
     private readonly hub: ResultHub,
-    private readonly transaction: QueryRunner | undefined,
+    private readonly transaction: CallerTransaction | undefined,
   ) {
     this.fresh = created && transaction === undefined;
     for (const field of ['client', 'hub', 'transaction', 'fresh']) Object.defineProperty(this, field, { enumerable: false });
@@ -37,8 +37,9 @@ export class WorkflowHandle<O = unknown> {
    * @example const receipt = await handle.result({ timeout: '5m' });
    */
   async result(options: { timeout?: Duration } = {}): Promise<O> {
+    checkOptions(options, 'options', ['timeout']);
     const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
-    if (this.transaction?.isTransactionActive && !this.transaction.isReleased) throw new RunNotCommittedError(this.runId);
+    if (this.transaction?.isOpen) throw new RunNotCommittedError(this.runId);
     const ask = this.fresh ? 'later' : 'now';
     this.fresh = false;
     return this.outcome(await this.hub.wait(this.runId, timeoutMs, ask));

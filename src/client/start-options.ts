@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 
+import { checkOptions, isPlainObject } from '../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { InvalidInputError, PayloadTooLargeError } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
@@ -29,7 +30,7 @@ export interface StartOptions {
 }
 
 const MAX_TAGS = 50;
-const KNOWN = new Set<string>(['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'tags', 'manager']);
+const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'tags', 'manager'];
 
 /**
  * Checks the arguments of a start and makes the run of them. Nothing is written.
@@ -37,8 +38,7 @@ const KNOWN = new Set<string>(['id', 'onConflict', 'queue', 'priority', 'delay',
  * @throws InvalidInputError, WorkflowNotFoundError, SerializationError, PayloadTooLargeError
  */
 export function toNewRun(target: unknown, input: unknown, options: StartOptions, limits: { maxPayloadBytes: number; deploymentId: string }): NewRun {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new InvalidInputError('options', 'must be an object');
-  for (const key of Object.keys(options)) if (!KNOWN.has(key)) throw new InvalidInputError(`options.${key}`, 'is not an option of start');
+  checkOptions(options, 'options', START_OPTIONS);
   const { id, onConflict, queue, priority, delay, startAt, tags } = options;
   if (onConflict !== undefined && onConflict !== 'return' && onConflict !== 'reject') {
     throw new InvalidInputError('options.onConflict', "must be 'return' or 'reject'");
@@ -79,7 +79,7 @@ function encodeInput(input: unknown, maxPayloadBytes: number): string {
 
 function checkTags(tags: Record<string, string> | undefined): Record<string, string> {
   if (tags === undefined) return {};
-  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) throw new InvalidInputError('options.tags', 'must be an object of texts');
+  if (!isPlainObject(tags)) throw new InvalidInputError('options.tags', 'must be an object of texts');
   const keys = Object.keys(tags);
   if (keys.length > MAX_TAGS) throw new InvalidInputError('options.tags', `must have at most ${MAX_TAGS} tags, not ${keys.length}`);
   for (const key of keys) {

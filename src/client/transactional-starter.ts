@@ -1,17 +1,17 @@
-import type { EntityManager, QueryRunner } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 
 import { InvalidInputError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import { findInTransaction, isSameDatabase, startInTransaction } from '../store/sql/start-in-transaction.js';
-import { afterCommit, openTransactionOf } from './commit-watch.js';
+import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
 
 export interface TransactionalStart {
   /** The ids of the runs that this call created. */
   readonly created: ReadonlySet<string>;
   /** The workflow names of those that were there before. */
   readonly existing: ReadonlyMap<string, string>;
-  readonly transaction: QueryRunner;
+  readonly transaction: CallerTransaction;
 }
 
 /** Starts runs in a transaction of the caller. */
@@ -32,11 +32,11 @@ export class TransactionalStarter {
     const created = await startInTransaction(this.database, manager, [...first.values()]);
     const others = runs.filter((run) => !created.has(run.id)).map((run) => run.id);
     const existing = others.length === 0 ? new Map<string, { name: string }>() : await findInTransaction(this.database, manager, others);
-    afterCommit(transaction, () => committed([...first.values()].filter((run) => created.has(run.id))));
+    transaction.afterCommit(() => committed([...first.values()].filter((run) => created.has(run.id))));
     return { created, existing: new Map([...existing].map(([id, run]) => [id, run.name])), transaction };
   }
 
-  private async check(manager: unknown): Promise<QueryRunner> {
+  private async check(manager: unknown): Promise<CallerTransaction> {
     if (typeof manager !== 'object' || manager === null || typeof (manager as { query?: unknown }).query !== 'function') {
       throw new InvalidInputError('options.manager', 'must be an EntityManager');
     }

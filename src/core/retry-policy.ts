@@ -1,3 +1,4 @@
+import { checkOptions } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError } from './errors/input-errors.js';
 
@@ -44,7 +45,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
  */
 export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPolicy, argument: string): RetryPolicy {
   if (options === undefined) return base;
-  if (typeof options !== 'object' || options === null) throw new InvalidInputError(argument, 'must be an object');
+  checkOptions(options, argument, ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'retryIf']);
   const { maxAttempts, initialInterval, backoffCoefficient, maxInterval, jitter, retryIf } = options;
   if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 1_000_000)) {
     throw new InvalidInputError(`${argument}.maxAttempts`, 'must be a whole number from 1 to 1,000,000');

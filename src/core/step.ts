@@ -29,6 +29,8 @@ export interface OpenWait {
   readonly wakeAt: number;
   /** How many attempts of the step have failed. */
   readonly attempts: number;
+  /** When the step was called, milliseconds since the epoch. */
+  readonly openedAt: number;
 }
 
 /** What was recorded of a run before this pass. */

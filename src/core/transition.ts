@@ -16,8 +16,8 @@ export type RunChange =
       readonly status: TerminalStatus;
       readonly output: string | null;
       readonly error: string | null;
-      /** Whether waits of the run may be recorded: they go with it. */
-      readonly openWaits: 'none' | 'some';
+      /** Whether waits or messages of the run may be recorded: they go with it. */
+      readonly leftovers: 'none' | 'some';
     }
   /** Park: only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }

@@ -31,6 +31,6 @@ export function getWorkflowMetadata(target: unknown): WorkflowOptions | undefine
 /** @throws WorkflowNotFoundError when the class has no `@Workflow` */
 export function workflowMetadataOf(target: unknown): WorkflowOptions {
   const metadata = getWorkflowMetadata(target);
-  if (!metadata) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : String(target));
+  if (!metadata) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
   return metadata;
 }

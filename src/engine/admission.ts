@@ -5,12 +5,14 @@
 export class Admission {
   /** What may not begin yet, because of replay or because the pass is held. */
   private deferred: (() => void)[] = [];
-  private gated: { readonly seq: number; readonly begin: () => void }[] = [];
+  private gated: (() => void)[] = [];
   private held = false;
 
   constructor(
     private live: boolean,
     private durableSeq: number,
+    /** The last result that the code has seen. */
+    private readonly seenSeq: () => number,
   ) {}
 
   get isLive(): boolean {
@@ -22,6 +24,11 @@ export class Admission {
     return this.durableSeq;
   }
 
+  /** Whether calls without a record wait for the end of the replay. */
+  get isDeferring(): boolean {
+    return this.deferred.length > 0;
+  }
+
   get isGating(): boolean {
     return this.gated.length > 0;
   }
@@ -31,19 +38,19 @@ export class Admission {
     else this.deferred.push(begin);
   }
 
-  /** Begins once results up to `seq` are durable. */
-  whenDurable(seq: number, begin: () => void): void {
+  /**
+   * Begins once everything that the code has seen is durable: not only what it had seen when it made the call, because branches share variables.
+   */
+  whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(begin);
-    else if (this.durableSeq >= seq) begin();
-    else this.gated.push({ seq, begin });
+    else if (this.durableSeq >= this.seenSeq()) begin();
+    else this.gated.push(begin);
   }
 
   becameDurable(seq: number): void {
     this.durableSeq = Math.max(this.durableSeq, seq);
-    while (this.gated.length > 0 && this.gated[0]!.seq <= this.durableSeq) {
-      const { seq: needed, begin } = this.gated.shift()!;
-      this.whenDurable(needed, begin);
-    }
+    if (this.durableSeq < this.seenSeq()) return;
+    for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }
 
   /** Everything recorded has been delivered. */

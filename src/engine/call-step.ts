@@ -1,5 +1,5 @@
+import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
-import { InvalidInputError } from '../core/errors/index.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { fingerprint } from './fingerprint.js';
 import type { PassHandle } from './pass-handle.js';
@@ -15,10 +15,12 @@ export function callStep(
   body: () => unknown,
 ): Promise<unknown> {
   const { definition } = pass;
-  if (typeof options !== 'object' || options === null) throw new InvalidInputError(`options of step "${name}"`, 'must be an object');
+  // Texts first: what is wrong with the name must not show as trouble in a message that names it.
+  const shown = typeof name === 'string' ? name : typeof name;
+  checkOptions(options, `options of step "${shown}"`, ['key', 'retry', 'timeout']);
   const spec = {
-    retry: toRetryPolicy(options.retry, definition.retry, `retry of step "${name}"`),
-    timeoutMs: options.timeout === undefined ? definition.stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${name}"`),
+    retry: toRetryPolicy(options.retry, definition.retry, `retry of step "${shown}"`),
+    timeoutMs: options.timeout === undefined ? definition.stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown}"`),
     body,
   };
   return pass.call('step', name, options.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));

@@ -74,12 +74,12 @@ export class PassContext extends WorkflowContext {
     const { pass } = this;
     const begin = (call: Call): void => {
       const recorded = pass.recordedWait(call.stepKey);
-      call.startedAt = Math.floor(pass.settings.now());
+      call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
       const due = recorded?.wakeAt ?? Math.ceil(wakeAt());
       pass.whenDurable(() => {
         if (call.settled || pass.isClosed) return;
         if (recorded) call.waitRecorded = true;
-        else pass.openWait(call, { stepKey: call.stepKey, kind: 'sleep', wakeAt: due, attempts: 0 }, null);
+        else pass.openWait(call, { stepKey: call.stepKey, kind: 'sleep', wakeAt: due, attempts: 0, openedAt: call.startedAt }, null);
         pass.timers.set(call.stepKey, due, () => pass.settle(call, { attempts: 1 }));
       });
     };

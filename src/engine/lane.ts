@@ -14,7 +14,12 @@ export interface LaneOwner {
   missed(step: StepRecord): void;
   /** A turn has been asked for. */
   stirred(): void;
+  /** Whether the code has made calls that are not recorded. */
+  readonly hasUnrecordedCalls: boolean;
 }
+
+/** How long a missing call is waited for when the code has made others instead. */
+const ASTRAY_MS = 2_000;
 
 const STALL = '$stall';
 
@@ -35,7 +40,7 @@ export class Lane implements TurnTaker {
   constructor(
     private readonly records: StepRecord[],
     private readonly replay: Replay,
-    private readonly timers: Timers,
+    private readonly alarms: Timers,
     private readonly stallMs: number,
     private readonly owner: LaneOwner,
   ) {}
@@ -92,14 +97,18 @@ export class Lane implements TurnTaker {
     this.isInTurn = false;
     const missing = this.replay.missing(this.count);
     if (missing) return this.await(missing);
-    this.timers.clear(STALL);
+    this.alarms.clear(STALL);
     if (this.records.length > 0) this.request();
     else this.owner.delivered();
   }
 
-  /** A call that came out of ordinary I/O may take its time; any other would have been made by now. */
+  /**
+   * The call may come out of ordinary I/O that takes longer than it did: a cache that was warm then. Nothing is executed meanwhile. It is not waited for as
+   * long when it followed a delivery at once then, and the code has made other calls now: most likely it was changed.
+   */
   private await(missing: StepRecord): void {
-    if (!missing.calledAfterIo) return this.owner.missed(missing);
-    this.timers.set(STALL, this.timers.now() + this.stallMs, () => this.owner.missed(missing));
+    const astray = !missing.calledAfterIo && this.owner.hasUnrecordedCalls;
+    const patience = astray ? Math.min(ASTRAY_MS, this.stallMs) : this.stallMs;
+    this.alarms.set(STALL, this.alarms.now() + patience, () => this.owner.missed(missing));
   }
 }

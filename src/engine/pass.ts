@@ -1,4 +1,4 @@
-import { NestedStepError, NonDeterminismError, PayloadTooLargeError, RunEndedError, WorkflowCancelledError } from '../core/errors/index.js';
+import { NestedStepError, NonDeterminismError, PayloadTooLargeError, RunEndedError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
 import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -28,7 +28,10 @@ export interface PassRun {
  * nothing begins before everything delivered until then is durable (admission.ts).
  */
 export class Pass implements PassHandle, LaneOwner {
+  /** Of waits. */
   readonly timers: Timers;
+  /** Of the engine itself. */
+  private readonly alarms: Timers;
   logicalNow: number;
   private readonly lane: Lane;
   private readonly replay: Replay;
@@ -36,7 +39,7 @@ export class Pass implements PassHandle, LaneOwner {
   private readonly keys = new StepKeys();
   private readonly calls = new Map<string, Call>();
   private readonly attempts = new Set<Abortable>();
-  private readonly context: PassContext;
+  readonly context: PassContext;
   /** Made when somebody looks at the signal: most workflows never do. */
   private controller: AbortController | undefined;
   private aborted: { readonly reason: unknown } | undefined;
@@ -56,10 +59,11 @@ export class Pass implements PassHandle, LaneOwner {
     readonly settings: EngineSettings,
   ) {
     this.timers = new Timers(settings.now);
+    this.alarms = new Timers(settings.now);
     this.replay = new Replay(history);
     this.seq = history.steps.at(-1)?.seq ?? 0;
-    this.lane = new Lane([...history.steps], this.replay, this.timers, settings.replayStallMs, this);
-    this.admission = new Admission(history.steps.length === 0, this.seq);
+    this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
+    this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
     this.context = new PassContext(this);
@@ -149,7 +153,7 @@ export class Pass implements PassHandle, LaneOwner {
   }
 
   whenDurable(begin: () => void): void {
-    this.admission.whenDurable(this.lane.lastSeq, begin);
+    this.admission.whenDurable(begin);
   }
 
   attemptBegan(attempt: Abortable): void {
@@ -233,6 +237,10 @@ export class Pass implements PassHandle, LaneOwner {
     this.updateIdle();
   }
 
+  get hasUnrecordedCalls(): boolean {
+    return this.admission.isDeferring;
+  }
+
   private completed(value: unknown): PassOutcome {
     try {
       return { status: 'completed', output: this.encode(value, 'output') };
@@ -256,11 +264,12 @@ export class Pass implements PassHandle, LaneOwner {
     if (this.isClosed) return;
     this.state = 'ended';
     this.shut(this.cancelled ?? new RunEndedError(this.run.id));
-    this.port.ended(outcome, this.hasWaits ? 'some' : 'none');
+    this.port.ended(outcome, this.hasWaits || this.cancelled ? 'some' : 'none');
   }
 
   private shut(reason: unknown): void {
     this.timers.clearAll();
+    this.alarms.clearAll();
     this.lane.close();
     this.admission.clear();
     this.abort(reason);
@@ -287,7 +296,8 @@ export class Pass implements PassHandle, LaneOwner {
   private refused(record: StepRecord, closesWait: boolean, takes: string | null, error: Error): void {
     if (this.state === 'closed') return;
     this.close(error);
-    const failed: StepRecord = { ...record, status: 'failed', output: null, error: encodeError(error) };
+    const failure = new StepFailedError(record.stepKey, record.attempts, error);
+    const failed: StepRecord = { ...record, status: 'failed', output: null, error: encodeError(failure) };
     const restart = (): void => this.port.faulted({ kind: 'restart' });
     this.port.record(failed, closesWait, takes, restart, restart);
   }
@@ -300,7 +310,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.abort(this.cancelled);
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
     const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
-    this.timers.set(CANCEL_KEY, record.finishedAt + this.settings.cancelGraceMs, end);
+    this.alarms.set(CANCEL_KEY, record.finishedAt + this.settings.cancelGraceMs, end);
   }
 
   private unreadable(what: string, error: unknown): void {

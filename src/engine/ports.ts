@@ -35,8 +35,8 @@ export type PassFault =
 export interface PassPort {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null): void;
-  /** `openWaits` tells whether waits of the run may still be recorded. */
-  ended(outcome: PassOutcome, openWaits: 'none' | 'some'): void;
+  /** `leftovers` tells whether waits or messages of the run may still be recorded. */
+  ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
   /** Nothing is active but waits. `wakeAt` is when the first of them is due; null when none is. */
   idle(wakeAt: number): void;

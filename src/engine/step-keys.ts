@@ -17,6 +17,8 @@ export class StepKeys {
    * @throws InvalidInputError when the name or the key is not usable
    */
   next(name: string, key: string | undefined): string {
+    if (typeof name !== 'string') checkStepText(name, 'step name');
+    if (key !== undefined && typeof key !== 'string') checkStepText(key, `key of step "${name}"`);
     const base = key === undefined ? name : `${name}:${key}`;
     const seen = this.counts.get(base);
     if (seen !== undefined) {

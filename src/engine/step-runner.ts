@@ -9,7 +9,7 @@ import type { PassHandle } from './pass-handle.js';
 /** Begins a step: tries its body until it succeeds or its policy is used up, across passes and processes. */
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
-  call.startedAt = Math.floor(pass.settings.now());
+  call.startedAt = wait?.openedAt ?? Math.floor(pass.settings.now());
   if (call.settled) return;
   if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
   call.failures = wait.attempts;
@@ -56,7 +56,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   call.failures = attempts;
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: encodeError(error) } as const;
-  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts }, event);
+  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts, openedAt: call.startedAt }, event);
   attemptAt(pass, call, spec, wakeAt);
 }
 

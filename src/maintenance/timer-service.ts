@@ -28,9 +28,15 @@ export class TimerService {
     private readonly options: TimerServiceOptions,
   ) {}
 
+  /** Looks at once: what fell due before this process was there has waited long enough. */
   start(): void {
     this.running = true;
-    this.schedule();
+    this.refresh();
+  }
+
+  /** Wake times may have been set that nobody told of. */
+  refresh(): void {
+    this.note(Number.NEGATIVE_INFINITY);
   }
 
   /** A run will be due then, milliseconds since the epoch by the database's clock. */

@@ -1,4 +1,5 @@
 import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
 import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -64,7 +65,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
     return attempted(() => {
       const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
       const stepOptions = {
-        ...(key === undefined ? {} : { key: key(...(args as unknown as Key)) }),
+        ...(key === undefined ? {} : { key: checkText(key(...(args as unknown as Key)), `key of step "${stepName}"`) }),
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
       };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { PoolConfig } from 'pg';
 
+import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
@@ -132,8 +133,11 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
   }
   checkBoolean(autoMigrate, 'autoMigrate');
-  if (listen !== undefined && typeof listen !== 'boolean') checkText(listen?.url, 'listen.url');
-  const maxPayloadBytes = defaults.maxPayloadBytes ?? 4 << 20;
+  if (listen !== undefined && typeof listen !== 'boolean') {
+    checkKeys(listen, 'listen', ['url']);
+    checkUrl(listen.url, 'listen.url');
+  }
+  const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
     throw new InvalidInputError('defaults.maxPayloadBytes', `must be a whole number from 1,024 to ${MAX_PAYLOAD_BYTES}`);
   }
@@ -215,11 +219,17 @@ function checkConnection(connection: ConnectionOptions | undefined): void {
     return;
   }
   checkKeys(connection, 'connection', ['url', 'ssl', 'poolSize']);
-  if (typeof connection.url !== 'string' || connection.url === '') throw new InvalidInputError('connection.url', 'must be a PostgreSQL URL');
+  checkUrl(connection.url, 'connection.url');
   const { poolSize } = connection;
   if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
     throw new InvalidInputError('connection.poolSize', 'must be a whole number from 3 to 1,000');
   }
+}
+
+function checkUrl(url: unknown, argument: string): void {
+  // Never shown in the error: it has the password.
+  const isUrl = typeof url === 'string' && /^postgres(ql)?:\/\//.test(url) && !url.includes('\0') && URL.canParse(url);
+  if (!isUrl) throw new InvalidInputError(argument, 'must be a URL such as postgresql://user:password@host:5432/database');
 }
 
 function checkBoolean(value: unknown, argument: string): void {
@@ -227,7 +237,7 @@ function checkBoolean(value: unknown, argument: string): void {
 }
 
 function checkKeys(value: unknown, argument: string, known: readonly string[]): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new InvalidInputError(argument, 'must be an object');
+  if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object');
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) throw new InvalidInputError(argument === 'options' ? key : `${argument}.${key}`, 'is not an option of WorkflowModule');
   }

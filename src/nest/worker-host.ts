@@ -164,6 +164,7 @@ export class WorkerHost {
 
   directConnected(): void {
     void this.session.lock();
+    this.timers.refresh();
     this.poller.poke();
   }
 

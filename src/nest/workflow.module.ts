@@ -19,6 +19,8 @@ import { getDataSourceToken, getRepositoryToken } from '@nestjs/typeorm';
 import type { Subscription } from 'rxjs';
 import type { DataSource } from 'typeorm';
 
+import { isPlainObject } from '../core/check-options.js';
+import { InvalidInputError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
@@ -60,6 +62,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
    */
   static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
+    if (!isPlainObject(options as unknown)) throw new InvalidInputError('options', 'must be an object');
     const { isGlobal, dataSource, ...rest } = options;
     return define({ ...(isGlobal === undefined ? {} : { isGlobal }), ...(dataSource === undefined ? {} : { dataSource }) }, [], {
       provide: WORKFLOW_OPTIONS,

@@ -37,7 +37,7 @@ export class Database {
       query_timeout: 30_000,
       keepAlive: true,
       ...settings,
-      options: [settings.options, PLANNER, '-c lock_timeout=500ms', '-c client_min_messages=warning'].filter(Boolean).join(' '),
+      options: [settings.options, PLANNER, '-c lock_timeout=100ms', '-c client_min_messages=warning'].filter(Boolean).join(' '),
     };
     this.pool = new pg.Pool({ ...this.settings, max: options.poolSize, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
     // A connection that dies while idle is replaced by the next query; without a listener it would end the process.

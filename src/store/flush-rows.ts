@@ -10,7 +10,7 @@ export interface FlushRows {
   readonly steps: Row[];
   readonly waits: Row[];
   readonly closedWaits: Row[];
-  readonly waitsOfEnded: Row[];
+  readonly leftovers: Row[];
   readonly events: Row[];
   readonly taken: Row[];
 }
@@ -20,7 +20,7 @@ export interface FlushRows {
  * step the last counts, and a wait that ends in the flush that would open it is never written.
  */
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
-  const rows: FlushRows = { starts: [], tags: [], changes: [], steps: [], waits: [], closedWaits: [], waitsOfEnded: [], events: [], taken: [] };
+  const rows: FlushRows = { starts: [], tags: [], changes: [], steps: [], waits: [], closedWaits: [], leftovers: [], events: [], taken: [] };
   const waits = new Map<string, Row>();
   const started = new Set<string>();
   for (const transition of transitions) {
@@ -62,7 +62,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       }
       case 'wait': {
         const { runId, epoch, wait, event } = transition;
-        waits.set(waitKey(runId, wait.stepKey), [runId, epoch, wait.stepKey, wait.kind, wait.wakeAt, wait.attempts]);
+        waits.set(waitKey(runId, wait.stepKey), [runId, epoch, wait.stepKey, wait.kind, wait.wakeAt, wait.attempts, wait.openedAt]);
         if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
         break;
       }
@@ -70,9 +70,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { runId, epoch, change, historyBytes } = transition;
         const ended = 'output' in change;
         const parked = 'wakeCount' in change;
-        if (ended && change.openWaits === 'some') {
+        if (ended && change.leftovers === 'some') {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
-          rows.waitsOfEnded.push([runId]);
+          rows.leftovers.push([runId]);
         }
         rows.changes.push([
           runId,

@@ -127,16 +127,21 @@ export class Journal {
   /** The oldest entries, as many as fit; those of runs that wait aside join them there. */
   private take(): JournalEntry[] {
     const taken: JournalEntry[] = [];
+    const changed = new Set<string>();
     let bytes = 0;
     let index = 0;
     for (; index < this.queue.length && taken.length < this.limits.members; index++) {
       const entry = this.queue[index]!;
+      const { kind, runId } = entry.transition;
       if (bytes > 0 && bytes + entry.bytes > this.limits.flushBytes) break;
-      const aside = this.aside.get(entry.transition.runId);
+      const aside = this.aside.get(runId);
       if (aside) {
         aside.push(entry);
         continue;
       }
+      // PostgreSQL applies one change of a row per statement and drops the others without a word.
+      if (changed.has(runId)) break;
+      if (kind === 'change') changed.add(runId);
       bytes += entry.bytes;
       taken.push(entry);
     }
@@ -158,6 +163,7 @@ export class Journal {
         if (fault === 'locked') entries = await this.setLockedAside(entries);
         if (fault === 'connection') {
           entries = this.giveUpStarts(entries, error);
+          this.queue = this.giveUpStarts(this.queue, error);
           await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
         }
         continue;
@@ -178,9 +184,9 @@ export class Journal {
   }
 
   /** Starts do not wait for ever: their callers would rather know. What a run has done waits as long as it takes. */
-  private giveUpStarts(entries: readonly JournalEntry[], cause: unknown): readonly JournalEntry[] {
-    const isLate = ({ transition, since }: JournalEntry): boolean =>
-      transition.kind === 'start' && performance.now() - since > this.limits.startPatienceMs;
+  private giveUpStarts(entries: readonly JournalEntry[], cause: unknown): JournalEntry[] {
+    const latest = performance.now() - this.limits.startPatienceMs;
+    const isLate = ({ transition, since }: JournalEntry): boolean => transition.kind === 'start' && since < latest;
     this.refuse(entries.filter(isLate), new DatabaseUnavailableError('the database could not be reached', { cause }));
     return entries.filter((entry) => !isLate(entry));
   }
@@ -201,13 +207,15 @@ export class Journal {
       // Not a row that is there: an id that an open transaction is about to create. Only a start can meet it.
       for (const { transition } of entries) if (transition.kind === 'start') locked.add(transition.runId);
     }
+    const stale = entries.filter(({ sessionId }) => sessionId !== null && sessionId !== this.sessionId);
     for (const runId of locked) {
+      const mine = entries.filter((entry) => entry.transition.runId === runId && !stale.includes(entry));
       // What is there already came later.
-      const mine = entries.filter((entry) => entry.transition.runId === runId);
       this.aside.set(runId, [...mine, ...(this.aside.get(runId) ?? [])]);
     }
     if (!this.watchingAside) void this.watchAside();
-    return entries.filter((entry) => !locked.has(entry.transition.runId));
+    this.refuse(stale, new FencedError('the session has ended'));
+    return entries.filter((entry) => !locked.has(entry.transition.runId) && !stale.includes(entry));
   }
 
   private async lockedAmong(runIds: readonly string[]): Promise<Set<string>> {
@@ -227,7 +235,8 @@ export class Journal {
       for (const runId of [...this.aside.keys()]) {
         if (locked.has(runId)) continue;
         const entries = this.aside.get(runId) ?? [];
-        this.aside.set(runId, []);
+        const change = entries.findIndex((entry) => entry.transition.kind === 'change');
+        this.aside.set(runId, change < 0 ? [] : entries.splice(change + 1));
         await this.write(entries);
         if (this.aside.get(runId)?.length === 0) this.aside.delete(runId);
       }
@@ -243,7 +252,7 @@ export class Journal {
       else entry.done(outcome);
     } catch (error) {
       // What is written is written: the others are told all the same, and nothing is written again.
-      process.emitWarning(error instanceof Error ? error : String(error));
+      process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
     }
   }
 

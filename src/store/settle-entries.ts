@@ -1,4 +1,5 @@
 import { FencedError } from '../core/errors/index.js';
+import { isTerminal } from '../core/run.js';
 import type { Committed } from '../core/transition.js';
 import type { Database } from './database.js';
 import type { FlushRows } from './flush-rows.js';
@@ -43,6 +44,7 @@ export async function outcomesOf(
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
         }
+        if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status) return lost(runId);
         // While the session lives nobody else takes its runs: that this one is no longer ours is this flush's doing.
         return done;
       case 'wait':

@@ -31,6 +31,8 @@ export class Execution implements PassPort {
   private parkTimer: NodeJS.Timeout | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   private leaving = false;
+  /** A park is on its way; and what the code came to meanwhile. */
+  private parking: { end: (() => void) | undefined } | undefined;
   /** A step that the database would not have is being recorded as failed; the end that came of it does not count. */
   private restarting = false;
 
@@ -75,12 +77,16 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, ignore, (error) => this.refused(error, ignore));
   }
 
-  ended(outcome: PassOutcome, openWaits: 'none' | 'some'): void {
+  ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
+    if (this.parking) {
+      this.parking.end = () => this.ended(outcome, leftovers);
+      return;
+    }
     this.leaving = true;
     clearTimeout(this.parkTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
-    this.change({ status: outcome.status, output, error, openWaits }, outcome);
+    this.change({ status: outcome.status, output, error, leftovers }, outcome);
   }
 
   faulted(fault: PassFault): void {
@@ -117,6 +123,7 @@ export class Execution implements PassPort {
       return;
     }
     this.pass.hold();
+    this.parking = { end: undefined };
     const { id, epoch } = this.run;
     const wakeAt = this.nextWake;
     const change: RunChange = { status: 'waiting', wakeAt, wakeCount: this.wakeCount };
@@ -124,17 +131,22 @@ export class Execution implements PassPort {
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
       (committed) => {
         if (this.leaving) return;
-        if (committed.outcome === 'moved') {
-          this.pass.resume();
-          this.host.moved(this);
-          return;
-        }
+        if (committed.outcome === 'moved') return this.unpark();
         this.abandon(undefined);
         this.host.parked(wakeAt);
         this.host.released(this, undefined);
       },
-      (error) => this.refused(error, () => this.pass.resume()),
+      (error) => this.refused(error, () => this.unpark()),
     );
+  }
+
+  /** Something came for the run before it was parked: it goes on. */
+  private unpark(): void {
+    const end = this.parking?.end;
+    this.parking = undefined;
+    if (end) return end();
+    this.pass.resume();
+    this.host.moved(this);
   }
 
   private change(change: RunChange, outcome: PassOutcome | undefined): void {
@@ -151,7 +163,7 @@ export class Execution implements PassPort {
     if (this.restarting) return;
     if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.host.released(this, undefined);
-    this.change({ status: 'failed', output: null, error: UNSTORABLE, openWaits: 'some' }, { status: 'failed', error: UNSTORABLE });
+    this.change({ status: 'failed', output: null, error: UNSTORABLE, leftovers: 'some' }, { status: 'failed', error: UNSTORABLE });
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */

@@ -13,7 +13,11 @@ export interface BenchApplication {
 }
 
 /** The package as an application has it: a Nest context with the module and its workflows. */
-export async function startApplication(url: string, worker: WorkerModuleOptions = {}, workflows: Provider[] = WORKFLOWS): Promise<BenchApplication> {
+export async function startApplication(
+  url: string,
+  worker: WorkerModuleOptions = {},
+  workflows: Provider[] = WORKFLOWS,
+): Promise<BenchApplication> {
   const module = { module: BenchModule, imports: [WorkflowModule.forRoot({ connection: { url }, worker })], providers: workflows };
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
   return { client: context.get(WorkflowClient), close: () => context.close() };

@@ -1,10 +1,9 @@
 import { withClient } from './server.js';
 
 /** Rows of a system that has been in use for a while, of the workflow that is measured. */
-export async function insertBacklog(url: string, share: number): Promise<void> {
-  const [many, some] = [Math.round(100_000 * share), Math.round(10_000 * share)];
+export async function insertBacklog(url: string): Promise<void> {
   await withClient(url, async (client) => {
-    for (const text of STATEMENTS) await client.query(text, text.includes('unknown-') ? [some] : [many]);
+    for (const text of STATEMENTS) await client.query(text, text.includes('unknown-') ? [10_000] : [100_000]);
   });
 }
 

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { readArguments, type RowName } from './arguments.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readArguments, type BenchArguments, type RowName } from './arguments.js';
 import { makeBench, type Bench } from './bench.js';
 import { describeMachine } from './machine.js';
 import { table } from './report.js';
@@ -11,7 +12,7 @@ import { parallel } from './rows/parallel.js';
 import { recovery } from './rows/recovery.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
-import { openServer } from './server.js';
+import { openServer, type BenchServer } from './server.js';
 import { rounded } from './statistics.js';
 
 /** What a row measures, under the keys of the JSON; floors are put together. */
@@ -19,10 +20,7 @@ type Measured = Record<string, unknown> & { floor?: object };
 
 const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   throughput,
-  latency: async (bench) => {
-    const measured = await latency(bench);
-    return { floor: { latency: measured.floor }, latency: measured.latency };
-  },
+  latency,
   long,
   parallel,
   timer,
@@ -30,6 +28,9 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   recovery,
   network,
 };
+
+/** A row that takes longer hangs. */
+const LIMIT_MS = { quick: 90_000, full: 900_000 };
 
 async function main(): Promise<void> {
   const options = readArguments(process.argv.slice(2));
@@ -40,21 +41,41 @@ async function main(): Promise<void> {
   };
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
-    const bench = makeBench(server, options);
-    const machine = describeMachine(server, options.quick);
-    const results: Measured = { machine, floor: {} };
-    for (const name of options.only) {
-      bench.say(`${name} ...`);
-      const { floor, ...measured } = await ROW[name](bench);
-      results.floor = { ...results.floor, ...floor };
-      Object.assign(results, measured);
-    }
-    const numbers = rounded(results);
-    console.log(table(numbers));
-    if (options.json) writeFileSync(options.json, `${JSON.stringify(numbers, undefined, 2)}\n`);
+    const results = await measure(options, server);
+    console.log(table(results));
+    if (options.json) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
   } finally {
     await server.stop();
   }
+  // What hangs must not keep the process.
+  if (process.exitCode) process.exit();
+}
+
+/** All rows that are wanted. One that fails is told of and left out; after one that hangs nothing can be measured any more. */
+async function measure(options: BenchArguments, server: BenchServer): Promise<Measured> {
+  const bench = makeBench(server, options);
+  const results: Measured = { machine: describeMachine(server, options.quick), floor: {} };
+  for (const name of options.only) {
+    const stop = new AbortController();
+    const limit = sleep(LIMIT_MS[options.quick ? 'quick' : 'full'], 'hangs' as const, { signal: stop.signal });
+    bench.say(`${name} ...`);
+    try {
+      const measured = await Promise.race([ROW[name](bench), limit]);
+      if (measured === 'hangs') {
+        console.error(`${name} hangs`);
+        process.exitCode = 1;
+        break;
+      }
+      Object.assign(results, measured, { floor: { ...results.floor, ...measured.floor } });
+    } catch (error) {
+      console.error(`${name} failed:`, error);
+      process.exitCode = 1;
+    } finally {
+      stop.abort();
+      limit.catch(() => undefined);
+    }
+  }
+  return rounded(results);
 }
 
 await main();

@@ -95,7 +95,10 @@ interface ProcessStat {
 function readProcess(pid: number): ProcessStat | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
     const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
     return { name, parent: fields[1]!, ticks: fields[11]! + fields[12]!, endedChildrensTicks: fields[13]! + fields[14]! };
   } catch {

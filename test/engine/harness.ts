@@ -50,7 +50,8 @@ export class TestRun {
   /** What the pass said of being idle: when it is due, or null for busy again. */
   readonly idle: (number | null)[] = [];
   fault: PassFault | undefined;
-  private seen = new Set<string>();
+  /** A result has been refused: the pass will be made anew. */
+  private restarting = false;
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
   private readonly input: string;
@@ -116,7 +117,7 @@ export class TestRun {
   begin(): void {
     if (this.stored.outcome) return;
     const life = ++this.passes;
-    this.seen = new Set();
+    this.restarting = false;
     this.fault = undefined;
     const settings = { maxPayloadBytes: 1_000_000, cancelGraceMs: 30_000, replayStallMs: 30_000, now: () => Date.now(), ...this.options.settings };
     const { id = 'run-1' } = this.options;
@@ -131,14 +132,14 @@ export class TestRun {
     this.pass.cancel(null, reason);
   }
 
-  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to. */
-  began(): void {
+  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to: `seen` is what the code had seen when it made the call. */
+  began(seen: readonly string[] = []): void {
     const { stepKey } = currentStep();
     this.bodies.set(stepKey, (this.bodies.get(stepKey) ?? 0) + 1);
     this.effects.push(stepKey);
     const { violations } = this.stored;
     if (this.stored.has(stepKey)) violations.push(`the body of ${stepKey} was executed after its result was durable`);
-    for (const key of this.seen) {
+    for (const key of seen) {
       if (!this.stored.has(key)) violations.push(`the body of ${stepKey} began before the result of ${key} was durable`);
     }
   }
@@ -157,7 +158,7 @@ export class TestRun {
 
   /** The context, with notes on what bodies begin and which results the code has seen. */
   private watch(ctx: WorkflowContext): WorkflowContext {
-    const { seen } = this;
+    const seen = new Set<string>();
     const keyed = (name: string, call: Promise<unknown>): Promise<unknown> => {
       const key = [...privateCalls(this.pass)].findLast(([, { promise }]) => promise === call)?.[0] ?? name;
       const note = (): void => void seen.add(key);
@@ -168,8 +169,9 @@ export class TestRun {
       const fn = rest.at(-1);
       const options = rest.slice(0, -1);
       if (typeof fn !== 'function') return (ctx.step as any)(name, ...rest);
+      const before = [...seen];
       const body = (): unknown => {
-        this.began();
+        this.began(before);
         return fn();
       };
       return keyed(name, (ctx.step as any)(name, ...options, body));
@@ -187,7 +189,13 @@ export class TestRun {
     };
     const done = (): void => undefined;
     return {
-      record: (step, closesWait, takes, durable, refused) => submit({ kind: 'step', step, closesWait, takes, done: durable, failed: refused }),
+      record: (step, closesWait, takes, durable, refused) => {
+        const failed = (error: Error): void => {
+          this.restarting = true;
+          refused(error);
+        };
+        submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
+      },
       openWait: (wait, event) => submit({ kind: 'wait', wait, event, done, failed: done }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {
@@ -204,20 +212,20 @@ export class TestRun {
 
   /** As the worker does with an end that the database will not have: a failure that it will. */
   private endRefused(life: number, { name, message }: Error): void {
-    if (life !== this.passes || this.fault) return;
+    if (life !== this.passes || this.restarting) return;
     const outcome = { status: 'failed', error: JSON.stringify({ name, message }) } as const;
     this.journal.submit(entryOf({ kind: 'ended', outcome }));
   }
 
   private park(life: number, wakeAt: number): void {
-    if (life !== this.passes || this.idle.at(-1) !== wakeAt) return;
+    if (life !== this.passes || this.idle.at(-1) !== wakeAt || wakeAt <= Date.now()) return;
     this.pass.hold();
-    setImmediate(() => {
-      if (life !== this.passes) return;
+    const done = (): void => {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
       setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
-    });
+    };
+    this.journal.submit({ ...entryOf({ kind: 'parked' }), done });
   }
 
   private written(count: number): boolean {

@@ -7,6 +7,7 @@ export type Entry = { readonly done: () => void; readonly failed: (error: Error)
   | { readonly kind: 'step'; readonly step: StepRecord; readonly closesWait: boolean; readonly takes: string | null }
   | { readonly kind: 'wait'; readonly wait: OpenWait; readonly event: RunEvent | null }
   | { readonly kind: 'ended'; readonly outcome: PassOutcome }
+  | { readonly kind: 'parked' }
 );
 
 /** What the database holds of one run. */
@@ -44,6 +45,8 @@ export class Stored {
       }
       case 'ended':
         this.outcome = entry.outcome;
+        break;
+      case 'parked':
     }
   }
 }
@@ -147,6 +150,6 @@ export class MemoryJournal {
 }
 
 export function label(entry: Entry): string {
-  if (entry.kind === 'ended') return 'ended';
+  if (entry.kind === 'ended' || entry.kind === 'parked') return entry.kind;
   return entry.kind === 'step' ? `step ${entry.step.stepKey}` : `wait ${entry.wait.stepKey}`;
 }

@@ -138,10 +138,11 @@ const SECTIONS: readonly Section[] = [
       ['kind', 'text'],
       ['wake_at', 'float8'],
       ['attempts', 'int'],
+      ['opened_at', 'float8'],
     ],
     sql: (schema, rows) => `
-  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts)
-  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts
+  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at)
+  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}
   FROM session CROSS JOIN ${rows} ${owned(schema)}
   ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts
     WHERE excluded.attempts > w.attempts
@@ -157,10 +158,12 @@ const SECTIONS: readonly Section[] = [
   DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
   },
   {
-    key: 'waitsOfEnded',
+    key: 'leftovers',
     columns: [['run_id', 'text']],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+), leftover_messages AS (
+  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
   },
   {
     key: 'events',

@@ -11,7 +11,7 @@ FROM ${schema}.workflow_steps WHERE run_id = ANY ($1::text[]) ORDER BY run_id, s
 
 const WAITS: Statement = {
   name: 'durable_load_waits',
-  text: (schema) => `SELECT run_id, step_key, kind, extract(epoch FROM wake_at)::float8 * 1000, attempts
+  text: (schema) => `SELECT run_id, step_key, kind, extract(epoch FROM wake_at)::float8 * 1000, attempts, extract(epoch FROM opened_at)::float8 * 1000
 FROM ${schema}.workflow_waits WHERE run_id = ANY ($1::text[])`,
 };
 
@@ -30,7 +30,7 @@ type StepRow = [
   number,
   number,
 ];
-type WaitRow = [string, string, 'sleep' | 'retry', number, number];
+type WaitRow = [string, string, 'sleep' | 'retry', number, number, number];
 
 /** What is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry. */
 export async function loadHistories(database: Database, runIds: readonly string[]): Promise<Map<string, History>> {
@@ -40,8 +40,8 @@ export async function loadHistories(database: Database, runIds: readonly string[
   ]);
   const histories = new Map<string, { steps: StepRecord[]; waits: OpenWait[] }>(runIds.map((id) => [id, { steps: [], waits: [] }]));
   for (const row of steps) histories.get(row[0])!.steps.push(toStepRecord(row));
-  for (const [runId, stepKey, kind, wakeAt, attempts] of waits) {
-    histories.get(runId)!.waits.push({ stepKey, kind, wakeAt: Math.round(wakeAt), attempts });
+  for (const [runId, stepKey, kind, wakeAt, attempts, openedAt] of waits) {
+    histories.get(runId)!.waits.push({ stepKey, kind, wakeAt: Math.round(wakeAt), attempts, openedAt: Math.round(openedAt) });
   }
   return histories;
 }

@@ -34,6 +34,9 @@ const HAND_BACK: Statement = {
 UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id])`,
 };
 
+/** A session's row may be held by a flush under way: longer than a flush's own patience. */
+const PATIENT = `SET LOCAL lock_timeout = '5s'`;
+
 /** Sessions that have expired, or say that they hold a lock that nobody holds; and how many there are. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_sessions',
@@ -101,6 +104,7 @@ export async function heartbeat(database: Database, id: string, ttlMs: number, h
 /** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. */
 export async function closeSession(database: Database, id: string): Promise<void> {
   await database.transaction(async (client) => {
+    await client.query(PATIENT);
     await database.query(CLOSE, [id], client);
     await database.query(HAND_BACK, [id], client);
   });
@@ -133,6 +137,7 @@ export interface LostRun {
  */
 export async function takeOver(database: Database, ids: readonly string[], onlyExpired: boolean): Promise<LostRun[]> {
   return database.transaction(async (client) => {
+    await client.query(PATIENT);
     const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, [ids, onlyExpired], client);
     if (gone.length === 0) return [];
     const alone = gone.flatMap(([, runId]) => (runId === null ? [] : [runId]));

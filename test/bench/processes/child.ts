@@ -10,7 +10,9 @@ export interface Child {
 }
 
 export function startChild(file: 'proxy' | 'victim', args: readonly string[]): Child {
-  const child = fork(fileURLToPath(new URL(`./${file}.js`, import.meta.url)), [...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(fileURLToPath(new URL(`./${file}.js`, import.meta.url)), [...args], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const ended = once(child, 'exit');
   return {
     message<T>(): Promise<T> {

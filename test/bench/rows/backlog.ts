@@ -20,7 +20,7 @@ export async function backlog(bench: Bench) {
   try {
     await withClient(plain.url, (client) => client.query(migrationSql()));
     await withClient(filled.url, (client) => client.query(migrationSql()));
-    await insertBacklog(filled.url, 1);
+    await insertBacklog(filled.url);
     say('backlog: the rows are there');
     snapshot = await holdSnapshot(filled.url);
 
@@ -32,7 +32,12 @@ export async function backlog(bench: Bench) {
       without.push((await oneRound(bench, plain, load)).runsPerSecond);
       beside.push((await oneRound(bench, filled, load)).runsPerSecond);
     }
-    const result = { ratio: pairedRatio(beside, without), runsPerSecond: median(beside), withoutRunsPerSecond: median(without), rounds: { without, beside } };
+    const result = {
+      ratio: pairedRatio(beside, without),
+      runsPerSecond: median(beside),
+      withoutRunsPerSecond: median(without),
+      rounds: { without, beside },
+    };
     say(`backlog: ${result.runsPerSecond.toFixed(0)} runs/s, ${result.withoutRunsPerSecond.toFixed(0)} without`);
     return { backlog: result };
   } finally {

@@ -7,7 +7,7 @@ import { ThreeSteps } from '../workflows.js';
 import { floorLatency } from './floor-latency.js';
 
 /** Runs of one block, between two blocks of the floor. */
-const BLOCK = 40;
+const BLOCK = 16;
 
 /** One three-step run after another, start to result, in a process that executes what it starts. */
 export async function latency(bench: Bench) {
@@ -21,7 +21,7 @@ export async function latency(bench: Bench) {
     await runLatency(application.client, 150);
     const floors: number[][] = [];
     const runs: number[][] = [];
-    for (let round = 0; round < (quick ? 8 : 30); round++) {
+    for (let round = 0; round < (quick ? 20 : 80); round++) {
       floors.push(await floorLatency(client, BLOCK));
       runs.push(await runLatency(application.client, BLOCK));
     }
@@ -34,7 +34,7 @@ export async function latency(bench: Bench) {
       rounds: { p50: p50s, floorP50: floorP50s },
     };
     bench.say(`latency: p50 ${result.p50.toFixed(2)} ms, ${result.perFloor.toFixed(2)} x the floor`);
-    return { floor: { p50: median(floors.flat()) }, latency: result };
+    return { floor: { latency: { p50: median(floors.flat()) } }, latency: result };
   } finally {
     await application.close();
     await floor.close();

@@ -19,7 +19,12 @@ export async function recovery({ server, quick, say }: Bench) {
       remaining.push(await allHere(application.client));
       rounds.push(await killOne(application.client, database));
     }
-    const result = { ms: median(rounds), worstMs: Math.max(...rounds), remainingWorkMs: median(remaining), rounds: { ms: rounds, remaining } };
+    const result = {
+      ms: median(rounds),
+      worstMs: Math.max(...rounds),
+      remainingWorkMs: median(remaining),
+      rounds: { ms: rounds, remaining },
+    };
     say(`recovery: ${result.ms.toFixed(0)} ms, of which the work itself takes ${result.remainingWorkMs.toFixed(0)} ms`);
     return { recovery: result };
   } finally {

@@ -1,0 +1,176 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { WorkflowCancelledError } from '../../src/core/errors/index.js';
+import { currentStep } from '../../src/engine/current.js';
+import { execute, rest, TestRun, type RunOptions, type WorkflowFunction } from './harness.js';
+import { delay, until, useVirtualTime } from './virtual-time.js';
+
+useVirtualTime();
+
+/** Executes a workflow and cancels it after so many milliseconds. */
+async function cancelledAfter(ms: number, workflow: WorkflowFunction, options?: RunOptions): Promise<TestRun> {
+  const run = new TestRun(workflow, options);
+  setTimeout(() => run.cancel('why not'), ms);
+  await run.end();
+  return run;
+}
+
+const tidy: WorkflowFunction = async (ctx) => {
+  const log: string[] = [];
+  try {
+    log.push(await ctx.step('a', () => 'a'));
+    await Promise.all([
+      ctx.sleep('1h'),
+      ctx.step('slow', () => delay(3_600_000)),
+      ctx.step('flaky', { retry: { initialInterval: '1h' } }, () => Promise.reject(new Error('once'))),
+    ]);
+  } catch (error) {
+    log.push(`${(error as Error).name} ${(error as WorkflowCancelledError).reason}`);
+    await ctx.step('undo', () => log.push('undo'));
+  } finally {
+    await ctx.sleep(5);
+    await ctx.step('tidy', () => log.push('tidy'));
+  }
+  return log;
+};
+
+describe('a cancelled run', () => {
+  it('hears it as WorkflowCancelledError in its open steps and waits, and may run steps in catch and finally', async () => {
+    const run = await cancelledAfter(100, tidy);
+    expect(run.ending).toMatchObject({ status: 'cancelled', error: { name: 'WorkflowCancelledError', reason: 'why not', runId: 'run-1' } });
+    expect(run.keys).toEqual(['a', '$cancel', 'undo', 'sleep#2', 'tidy']);
+    expect(run.effects).toEqual(['a', 'slow', 'flaky', 'undo', 'tidy']);
+  });
+
+  it('rejects each of several open calls', async () => {
+    const seen: unknown[] = [];
+    await cancelledAfter(10, async (ctx) => {
+      const settled = await Promise.allSettled([ctx.sleep('1h'), ctx.sleep('2h'), ctx.step('a', () => delay(1_000))]);
+      seen.push(...settled.map((each) => each.status === 'rejected' && each.reason instanceof WorkflowCancelledError));
+    });
+    expect(seen).toEqual([true, true, true]);
+  });
+
+  it('ends cancelled even if the code swallows it', async () => {
+    const run = await cancelledAfter(10, async (ctx) => {
+      await ctx.sleep('1h').catch(() => undefined);
+      return 'as if nothing had happened';
+    });
+    expect(run.ending?.status).toBe('cancelled');
+  });
+
+  it('ends cancelled when its code throws something else on the way', async () => {
+    const run = await cancelledAfter(10, (ctx) => ctx.sleep('1h').catch(() => JSON.parse('no')));
+    expect(run.ending?.status).toBe('cancelled');
+  });
+
+  it('tells the bodies of its open steps to stop, and drops what they still return', async () => {
+    const signals: AbortSignal[] = [];
+    let late = false;
+    const run = await cancelledAfter(10, async (ctx) => {
+      signals.push(ctx.abortSignal);
+      await ctx
+        .step('a', async () => {
+          signals.push(currentStep().abortSignal);
+          await delay(100);
+          late = true;
+        })
+        .catch(() => undefined);
+      await ctx.sleep(200);
+    });
+    expect(late).toBe(true);
+    expect(signals.map((signal) => signal.reason instanceof WorkflowCancelledError)).toEqual([true, true]);
+    expect(run.keys).toEqual(['$cancel', 'sleep']);
+  });
+
+  it('gives steps that begin afterwards a signal that is not aborted', async () => {
+    let aborted: boolean | undefined;
+    await cancelledAfter(10, async (ctx) => {
+      try {
+        await ctx.sleep('1h');
+      } finally {
+        await ctx.step('tidy', async () => {
+          await delay(5);
+          aborted = currentStep().abortSignal.aborted;
+        });
+      }
+    });
+    expect(aborted).toBe(false);
+  });
+
+  it('may go on for the grace period, and no longer', async () => {
+    const begun = Date.now();
+    const forever: WorkflowFunction = async (ctx) => {
+      for (;;) await ctx.sleep('10s').catch(() => undefined);
+    };
+    const run = await cancelledAfter(10, forever, { settings: { cancelGraceMs: 25_000 } });
+    expect(run.ending?.status).toBe('cancelled');
+    expect(Date.now() - begun).toBe(25_010);
+    expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
+  });
+
+  it('is not taken to be idle while it does ordinary I/O: parked, it would not come to tidy up', async () => {
+    const workflow: WorkflowFunction = async (ctx) => {
+      try {
+        await ctx.sleep('1h');
+      } finally {
+        await delay(5_000);
+        await ctx.step('tidy', () => undefined);
+      }
+    };
+    const run = await cancelledAfter(10, workflow);
+    expect(run.keys).toEqual(['$cancel', 'tidy']);
+    expect(run.idle.slice(run.idle.indexOf(null)).filter((wakeAt) => wakeAt !== null)).toEqual([]);
+  });
+
+  it('delivers the cancellation at the same place in every pass', async () => {
+    const run = await cancelledAfter(100, tidy);
+    const total = run.journal.flushes.flat().length;
+    expect((await execute(tidy, { history: run.stored.history })).ending).toEqual(run.ending);
+    for (let crash = 1; crash < total; crash++) {
+      const crashed = await cancelledAfter(100, tidy, { crashes: (count) => count === crash });
+      expect(crashed.keys).toEqual(run.keys);
+      expect(crashed.ending).toEqual(run.ending);
+      expect(crashed.bodies.get('undo')).toBe(1);
+      expect(crashed.bodies.get('tidy')).toBe(1);
+    }
+  });
+
+  it('is cancelled once, however often one asks', async () => {
+    const run = new TestRun(tidy);
+    for (const ms of [50, 50, 51, 103]) setTimeout(() => run.cancel(String(ms)), ms);
+    await run.end();
+    expect(run.keys.filter((key) => key === '$cancel')).toHaveLength(1);
+    expect(run.ending).toMatchObject({ error: { reason: '50' } });
+  });
+
+  it('before its first turn rejects the first call', async () => {
+    const run = new TestRun(async (ctx) => {
+      await ctx.step('a', () => delay(10));
+    });
+    run.cancel();
+    expect((await run.end()).status).toBe('cancelled');
+    expect(run.keys).toEqual(['$cancel']);
+  });
+
+  it('that has its last result already completes, if the cancellation comes later', async () => {
+    const run = new TestRun((ctx) => ctx.step('a', () => 1));
+    run.journal.stopped = true;
+    await rest(run);
+    run.cancel();
+    run.journal.go();
+    expect((await run.end()).status).toBe('completed');
+  });
+
+  it('while it is held, and after it is resumed, hears it', async () => {
+    const run = new TestRun(tidy);
+    await until(() => run.idle.some((wakeAt) => wakeAt !== null) || run.stored.waits.size > 1);
+    run.pass.hold();
+    run.cancel();
+    await until(() => run.keys.includes('$cancel'));
+    expect(run.bodies.has('undo')).toBe(false);
+    run.pass.resume();
+    await run.end();
+    expect(run.keys).toEqual(['a', '$cancel', 'undo', 'sleep#2', 'tidy']);
+  });
+});

@@ -1,0 +1,143 @@
+import type { WorkflowContext } from '../../src/engine/context.js';
+import { currentStep } from '../../src/engine/current.js';
+import { MAX_ATTEMPTS, type Node } from './programs.js';
+import { delay } from './virtual-time.js';
+
+/** Virtual milliseconds in one unit of a program. The rest tells apart what would otherwise end in the same moment. */
+const UNIT = 1_000_000;
+
+/**
+ * The world outside of the workflow, which no crash touches. What a body does there ends when it would have ended without the crash: so
+ * who wins a race does not depend on crashes, and runs can be compared.
+ */
+export class World {
+  /** What was done there and when it is over. */
+  private readonly work = new Map<string, number>();
+  /** What the passes have seen, each its own. */
+  readonly traces: string[][] = [];
+  /** Which step returned the value of another. */
+  readonly swapped: string[] = [];
+
+  constructor(
+    /** How long I/O takes is not the same in every pass. */
+    private readonly ioTakes: (id: number, takes: number) => number,
+  ) {}
+
+  /** The program as a workflow function. */
+  workflow(program: Node): (ctx: WorkflowContext) => Promise<unknown> {
+    return (ctx) => {
+      const trace: string[] = [];
+      this.traces.push(trace);
+      return new Interpreter(this, ctx, trace).execute(program);
+    };
+  }
+
+  async attempt(id: number, takes: number): Promise<void> {
+    const { stepKey, attempt } = currentStep();
+    const name = `${id}/${stepKey}/${attempt}`;
+    const now = Date.now();
+    const end = this.work.get(name) ?? now + span(takes, name);
+    this.work.set(name, end);
+    await delay(Math.max(0, end - now));
+  }
+
+  async io(id: number, takes: number): Promise<void> {
+    const length = this.ioTakes(id, takes);
+    if (length === 0) return;
+    if (length > 3) return delay(length * UNIT);
+    for (let round = 0; round < length; round++) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+class Interpreter {
+  constructor(
+    private readonly world: World,
+    private readonly ctx: WorkflowContext,
+    private readonly trace: string[],
+  ) {}
+
+  async execute(node: Node): Promise<unknown> {
+    switch (node.kind) {
+      case 'step':
+        return this.step(node);
+      case 'sleep':
+        await this.ctx.sleep(span(node.takes, String(node.id)));
+        return this.note('slept');
+      case 'io':
+        return this.world.io(node.id, node.takes);
+      case 'observe':
+        return this.note(`${this.ctx.random()} ${this.ctx.uuid()}`);
+      case 'throw':
+        throw new Error(`thrown ${node.id}`);
+      case 'seq': {
+        const results: unknown[] = [];
+        for (const each of node.nodes) results.push(await this.execute(each));
+        return results;
+      }
+      case 'loop': {
+        let last: unknown;
+        for (let time = 0; time < node.times; time++) last = await this.execute(node.body);
+        return last;
+      }
+      case 'together':
+        return this.together(node.how, node.branches.map((branch) => this.execute(branch)));
+      case 'try':
+        return this.attempt(node);
+    }
+  }
+
+  private async step({ id, name, keyed, takes, fails }: Node & { kind: 'step' }): Promise<number> {
+    const options = { ...(keyed ? { key: `k${id}` } : {}), retry: { maxAttempts: MAX_ATTEMPTS, initialInterval: span(1, `pause ${id}`) } };
+    try {
+      const value = await this.ctx.step(name, options, async () => {
+        if (takes > 0) await this.world.attempt(id, takes);
+        if (currentStep().attempt <= fails) throw new Error(`failed ${id}`);
+        return id;
+      });
+      if (value !== id) this.world.swapped.push(`${name} ${id} got the result of ${value}`);
+      this.note(`${value}`);
+      return value;
+    } catch (error) {
+      this.note((error as Error).message);
+      throw error;
+    }
+  }
+
+  private async together(how: (Node & { kind: 'together' })['how'], branches: Promise<unknown>[]): Promise<unknown> {
+    // A branch that loses may fail later, when nobody listens any more.
+    for (const branch of branches) branch.catch(() => undefined);
+    switch (how) {
+      case 'all':
+        return Promise.all(branches);
+      case 'race':
+        return Promise.race(branches);
+      case 'any':
+        return Promise.any(branches);
+      case 'allSettled':
+        return (await Promise.allSettled(branches)).map((each) => (each.status === 'fulfilled' ? each.value : `rejected ${(each.reason as Error).message}`));
+    }
+  }
+
+  private async attempt(node: Node & { kind: 'try' }): Promise<unknown> {
+    try {
+      return await this.execute(node.body);
+    } catch (error) {
+      this.note(`caught ${(error as Error).message}`);
+      return await this.execute(node.caught);
+    } finally {
+      await this.execute(node.after);
+    }
+  }
+
+  private note(what: string): string {
+    this.trace.push(`${what} @${this.ctx.now().getTime()}`);
+    return what;
+  }
+}
+
+/** So many units and a bit that differs from name to name. */
+function span(units: number, name: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
+  return units * UNIT + ((hash ^ (hash >>> 15)) >>> 0) % UNIT;
+}

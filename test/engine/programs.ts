@@ -1,0 +1,98 @@
+import fc from 'fast-check';
+
+/** A workflow as data, so that fast-check can make it up and make it smaller. */
+export type Node =
+  | { readonly kind: 'step'; readonly id: number; readonly name: string; readonly keyed: boolean; readonly takes: number; readonly fails: number }
+  | { readonly kind: 'sleep'; readonly id: number; readonly takes: number }
+  | { readonly kind: 'io'; readonly id: number; readonly takes: number }
+  | { readonly kind: 'observe' }
+  | { readonly kind: 'throw'; readonly id: number }
+  | { readonly kind: 'seq'; readonly nodes: readonly Node[] }
+  | { readonly kind: 'loop'; readonly times: number; readonly body: Node }
+  | { readonly kind: 'together'; readonly how: 'all' | 'allSettled' | 'race' | 'any'; readonly branches: readonly Node[] }
+  | { readonly kind: 'try'; readonly body: Node; readonly caught: Node; readonly after: Node };
+
+/** How often a step is tried. A step that fails as often fails for good. */
+export const MAX_ATTEMPTS = 3;
+
+export interface ProgramSpace {
+  /** Ordinary I/O between steps. */
+  readonly io: boolean;
+  /** Parallel branches. */
+  readonly together: boolean;
+}
+
+/** Programs of that space. Each step has an id of its own, which is also what it returns. */
+export function programs({ io, together }: ProgramSpace): fc.Arbitrary<Node> {
+  const id = fc.integer({ min: 0, max: 999_999 });
+  const takes = fc.integer({ min: 1, max: 9 });
+  const step = fc.record({
+    kind: fc.constant('step' as const),
+    id,
+    name: fc.constantFrom('a', 'b', 'c'),
+    keyed: fc.boolean(),
+    takes: fc.integer({ min: together ? 1 : 0, max: 9 }),
+    fails: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: MAX_ATTEMPTS }) }),
+  });
+  const leaves: fc.WeightedArbitrary<Node>[] = [
+    { weight: 8, arbitrary: step },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('sleep' as const), id, takes }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'observe' as const }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('throw' as const), id }) },
+  ];
+  if (io) leaves.push({ weight: 3, arbitrary: fc.record({ kind: fc.constant('io' as const), id, takes: fc.integer({ min: 0, max: 9 }) }) });
+  const { program } = fc.letrec<{ program: Node; leaf: Node; seq: Node; loop: Node; together: Node; try: Node }>((tie) => ({
+    program: fc.oneof({ depthSize: 'small', maxDepth: 4, withCrossShrink: true }, tie('leaf'), tie('seq'), tie('loop'), tie('try'), ...(together ? [tie('together'), tie('together')] : [])),
+    leaf: fc.oneof(...leaves),
+    seq: fc.record({ kind: fc.constant('seq' as const), nodes: fc.array(tie('program'), { minLength: 1, maxLength: 4 }) }),
+    loop: fc.record({ kind: fc.constant('loop' as const), times: fc.integer({ min: 1, max: 3 }), body: tie('program') }),
+    together: fc.record({
+      kind: fc.constant('together' as const),
+      how: fc.constantFrom('all', 'allSettled', 'race', 'any'),
+      branches: fc.array(tie('program'), { minLength: 1, maxLength: 4 }),
+    }),
+    try: fc.record({ kind: fc.constant('try' as const), body: tie('program'), caught: tie('program'), after: tie('program') }),
+  }));
+  // At least two steps, else nothing can go wrong.
+  return fc.record({ kind: fc.constant('seq' as const), nodes: fc.array(program, { minLength: 2, maxLength: 5 }) }).filter((node) => size(node) <= 40);
+}
+
+/** About how many transitions the program makes. */
+export function size(node: Node): number {
+  switch (node.kind) {
+    case 'step':
+      return 1 + node.fails;
+    case 'sleep':
+      return 2;
+    case 'seq':
+      return sum(node.nodes);
+    case 'loop':
+      return node.times * size(node.body);
+    case 'together':
+      return sum(node.branches);
+    case 'try':
+      return sum([node.body, node.caught, node.after]);
+    default:
+      return 0;
+  }
+}
+
+export function some(node: Node, test: (node: Node) => boolean): boolean {
+  if (test(node)) return true;
+  switch (node.kind) {
+    case 'seq':
+      return node.nodes.some((each) => some(each, test));
+    case 'loop':
+      return some(node.body, test);
+    case 'together':
+      return node.branches.some((each) => some(each, test));
+    case 'try':
+      return [node.body, node.caught, node.after].some((each) => some(each, test));
+    default:
+      return false;
+  }
+}
+
+function sum(nodes: readonly Node[]): number {
+  return nodes.reduce((total, node) => total + size(node), 0);
+}

@@ -1,0 +1,203 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { currentStep, type CurrentStep } from '../../src/engine/current.js';
+import { execute, rest, TestRun, type WorkflowFunction } from './harness.js';
+import { delay, until, useVirtualTime } from './virtual-time.js';
+
+useVirtualTime();
+
+const DAY = 86_400_000;
+
+describe('a sleep', () => {
+  it('takes as long as it says', async () => {
+    const begun = Date.now();
+    const { run } = await execute(async (ctx) => {
+      await ctx.sleep('3 days');
+      await ctx.sleepUntil(new Date(begun + 5 * DAY));
+      await ctx.sleepUntil(new Date(begun));
+    });
+    expect(run.stored.history.steps.map(({ kind, finishedAt }) => [kind, finishedAt - begun])).toEqual([
+      ['sleep', 3 * DAY],
+      ['sleep', 5 * DAY],
+      ['sleep', 5 * DAY],
+    ]);
+  });
+
+  it('has its wake time computed once: a pass that begins later does not begin it anew', async () => {
+    const begun = Date.now();
+    const run = new TestRun((ctx) => ctx.sleep('3 days'));
+    await until(() => run.stored.waits.size > 0);
+    for (let crash = 1; crash <= 2; crash++) {
+      run.letGo();
+      setTimeout(() => run.begin(), DAY);
+      await until(() => Date.now() === begun + crash * DAY);
+    }
+    await run.end();
+    expect(run.stored.history.steps[0]!.finishedAt).toBe(begun + 3 * DAY);
+    expect(run.journal.flushes.flat()).toEqual(['wait sleep', 'step sleep', 'ended']);
+  });
+
+  it('whose time passed while nobody had the run is over at once', async () => {
+    const run = new TestRun((ctx) => ctx.sleep('1h'));
+    await until(() => run.stored.waits.size > 0);
+    run.letGo();
+    const late = Date.now() + DAY;
+    setTimeout(() => run.begin(), DAY);
+    await run.end();
+    expect(run.stored.history.steps[0]!.finishedAt).toBe(late);
+  });
+
+  it('is never over early, although timers may be', async () => {
+    const begun = Date.now();
+    const { run } = await execute((ctx) => ctx.sleep(100), { settings: { now: () => begun + (Date.now() - begun) * 0.7 } });
+    expect(run.stored.history.steps[0]!.finishedAt).toBeGreaterThanOrEqual(begun + 100);
+  });
+
+  it('several at a time end in the order in which they are due', async () => {
+    const { run, ending } = await execute(async (ctx) => {
+      const order: number[] = [];
+      await Promise.all([30, 10, 20].map((ms) => ctx.sleep(ms).then(() => order.push(ms))));
+      return order;
+    });
+    expect(ending).toMatchObject({ output: [10, 20, 30] });
+    expect(run.keys).toEqual(['sleep#2', 'sleep#3', 'sleep']);
+  });
+});
+
+describe('parking', () => {
+  const workflow: WorkflowFunction = async (ctx) => {
+    const order: unknown[] = [];
+    try {
+      order.push(await ctx.step('a', () => 1));
+      order.push(await Promise.race([ctx.sleep('1h').then(() => 'hour'), ctx.sleep('1 day').then(() => 'day')]));
+      const [one] = await Promise.allSettled([ctx.sleep(5), ctx.step('b', { retry: { initialInterval: '1m' } }, () => (currentStep().attempt < 2 ? Promise.reject(new Error('once')) : 1))]);
+      order.push(one.status);
+    } catch {
+      order.push('caught');
+    } finally {
+      order.push(await ctx.step('c', () => 3));
+    }
+    return order;
+  };
+
+  it('passes through no user code, and changes nothing of what the run does', async () => {
+    const { run, ending } = await execute(workflow);
+    const parked = await execute(workflow, { parks: true });
+    expect(parked.run.passes).toBeGreaterThan(3);
+    expect(parked.ending).toEqual(ending);
+    expect(parked.ending).toMatchObject({ output: [1, 'hour', 'fulfilled', 3] });
+    expect(parked.run.keys).toEqual(run.keys);
+    expect(parked.run.effects).toEqual(run.effects);
+  });
+
+  it('an idle run says when the first of its waits is due; a busy one does not', async () => {
+    const begun = Date.now();
+    const run = new TestRun(async (ctx) => {
+      await Promise.all([ctx.sleep('1h'), ctx.sleep('30m').then(() => ctx.step('a', () => delay(100)))]);
+    });
+    await until(() => run.idle.length > 0);
+    expect(run.idle.at(-1)).toBe(begun + 1_800_000);
+    await until(() => run.effects.length > 0);
+    expect(run.idle.at(-1)).toBeNull();
+    await until(() => run.keys.includes('a'));
+    await rest(run);
+    expect(run.idle.at(-1)).toBe(begun + 3_600_000);
+    await run.end();
+  });
+
+  it('a run is not idle while a body is executed, or while a result is on its way to the database', async () => {
+    const run = new TestRun((ctx) => Promise.all([ctx.sleep('1h'), ctx.step('a', () => delay(100))]));
+    await until(() => run.stored.waits.size > 0);
+    run.journal.stopped = true;
+    expect(run.pass.isWorking).toBe(true);
+    await until(() => run.journal.waiting.length > 0);
+    await rest(run);
+    expect(run.pass.isWorking).toBe(true);
+    expect(run.idle.filter((wakeAt) => wakeAt !== null)).toEqual([]);
+    run.journal.go();
+    await rest(run);
+    expect(run.pass.isWorking).toBe(false);
+    expect(run.idle.at(-1)).not.toBeNull();
+    await run.end();
+  });
+
+  it('a run that only does ordinary I/O is not idle', async () => {
+    const run = new TestRun(async (ctx) => {
+      await ctx.step('a', () => 1);
+      await delay(5_000);
+    });
+    await run.end();
+    expect(run.idle.filter((wakeAt) => wakeAt !== null)).toEqual([]);
+  });
+
+  it('a pass that is held begins nothing new, and goes on when it is resumed', async () => {
+    const run = new TestRun(async (ctx) => {
+      const first = ctx.step('a', () => delay(10));
+      await delay(20);
+      await Promise.all([first, ctx.step('b', () => 1), ctx.sleep(5)]);
+    });
+    await until(() => run.effects.length > 0);
+    run.pass.hold();
+    await until(() => run.keys.includes('a'));
+    let later = false;
+    setTimeout(() => (later = true), 1_000);
+    await until(() => later);
+    expect(run.effects).toEqual(['a']);
+    expect(run.stored.waits.size).toBe(0);
+    run.pass.resume();
+    expect(await run.end()).toMatchObject({ status: 'completed' });
+    expect(run.effects).toEqual(['a', 'b']);
+  });
+});
+
+describe('an abandoned pass', () => {
+  it('never settles its calls and writes nothing, whatever its code and bodies still do', async () => {
+    const log: string[] = [];
+    const run = new TestRun(async (ctx) => {
+      const life = run.passes;
+      const note = (what: string): number => log.push(`${life} ${what}`);
+      try {
+        void ctx.step('body', () => delay(50)).then(() => note('body'), () => note('body failed'));
+        await delay(20);
+        note('io');
+        await ctx.step('late', () => note('late body'));
+        note('late');
+        await ctx.sleep(1);
+      } catch {
+        note('caught');
+      } finally {
+        note('finally');
+      }
+    });
+    await until(() => run.effects.length > 0);
+    run.letGo();
+    setTimeout(() => run.begin(), 1_000);
+    await run.end();
+    expect(log.filter((line) => line.startsWith('1'))).toEqual(['1 io']);
+    expect(run.effects).toEqual(['body', 'body', 'late']);
+  });
+
+  it.each([[undefined], [new Error('lost')]])('tells its bodies to stop, those that look later included (reason: %s)', async (reason) => {
+    const bodies: CurrentStep[] = [];
+    const run = new TestRun((ctx) => {
+      const signal = ctx.abortSignal;
+      return Promise.all([
+        ctx.step('a', () => {
+          bodies.push(currentStep());
+          currentStep().abortSignal.throwIfAborted();
+          return delay(50);
+        }),
+        ctx.step('b', () => {
+          bodies.push(currentStep());
+          return delay(50);
+        }),
+        signal,
+      ]);
+    });
+    await until(() => bodies.length === 2);
+    run.letGo(reason);
+    expect(bodies.map((body) => body.abortSignal.aborted)).toEqual([true, true]);
+    expect(run.pass.context.abortSignal.aborted).toBe(true);
+    if (reason) expect(bodies.map((body) => body.abortSignal.reason as unknown)).toEqual([reason, reason]);
+  });
+});

@@ -1,0 +1,138 @@
+import { Global, Injectable, Module, Scope, type Provider } from '@nestjs/common';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { InvalidInputError, Step, Workflow, WorkflowConfigurationError, WorkflowModule, type WorkflowOptions } from '../../src/index.js';
+import { bootApplication, closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+@Workflow({ name: 'greet' })
+class GreetWorkflow {
+  async run(): Promise<void> {}
+}
+
+@Workflow({ name: 'greet' })
+class ImpostorWorkflow {
+  async run(): Promise<void> {}
+}
+
+@Workflow({ name: 'greet', version: 2 })
+class GreetWorkflowV2 {
+  async run(): Promise<void> {}
+}
+
+@Workflow({ name: 'idle' })
+class NoRunWorkflow {}
+
+@Injectable({ scope: Scope.REQUEST })
+class PerRequest {}
+
+@Workflow({ name: 'needy' })
+class NeedyWorkflow {
+  constructor(readonly perRequest: PerRequest) {}
+  async run(): Promise<void> {}
+}
+
+const withOptions = (options: unknown): Provider => {
+  @Workflow(options as WorkflowOptions)
+  class Odd {
+    async run(): Promise<void> {}
+  }
+  return Odd;
+};
+
+describe('an application does not boot', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(closeApplications);
+  afterAll(() => database.drop());
+
+  const boot = (providers: Provider[]) =>
+    bootApplication({ imports: [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })], providers });
+
+  it('with two classes of one name and version', async () => {
+    const error = await boot([GreetWorkflow, ImpostorWorkflow]).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(WorkflowConfigurationError);
+    expect((error as Error).message).toMatch(/GreetWorkflow and ImpostorWorkflow.*"greet" version 1/);
+  });
+
+  it('unless the versions differ, or it is one class provided twice', async () => {
+    await boot([GreetWorkflow, GreetWorkflowV2, { provide: 'again', useClass: GreetWorkflow }]);
+    const [session] = await database.query('SELECT * FROM durable.workflow_sessions');
+    expect(session.pid).toBe(process.pid);
+  });
+
+  it('with a workflow that has no run', async () => {
+    await expect(boot([NoRunWorkflow])).rejects.toThrow(/NoRunWorkflow.*no method run/);
+    await expect(boot([NoRunWorkflow])).rejects.toBeInstanceOf(WorkflowConfigurationError);
+  });
+
+  it('with a workflow that depends on the request', async () => {
+    await expect(boot([NeedyWorkflow, PerRequest])).rejects.toThrow(/NeedyWorkflow is request-scoped/);
+  });
+
+  it.each<[string, unknown]>([
+    ['no options', undefined],
+    ['null', null],
+    ['no name', {}],
+    ['a name that is a number', { name: 5 }],
+    ['an empty name', { name: '' }],
+    ['a name of 10,000 characters', { name: 'x'.repeat(10_000) }],
+    ['a name with NUL', { name: 'a\u0000' }],
+    ['version 0', { name: 'odd', version: 0 }],
+    ['version 1.5', { name: 'odd', version: 1.5 }],
+    ['version "1"', { name: 'odd', version: '1' }],
+    ['version null', { name: 'odd', version: null }],
+    ['a huge version', { name: 'odd', version: 2 ** 31 }],
+    ['an empty queue', { name: 'odd', queue: '' }],
+    ['a queue that is a number', { name: 'odd', queue: 5 }],
+    ['a retry that is a number', { name: 'odd', retry: 3 }],
+    ['a retry without attempts', { name: 'odd', retry: { maxAttempts: 0 } }],
+    ['a misspelt option', { name: 'odd', verison: 2 }],
+  ])('with @Workflow that has %s', async (_, options) => {
+    const error = await (async () => boot([withOptions(options)]))().catch((thrown: unknown) => thrown);
+    expect([WorkflowConfigurationError, InvalidInputError].some((type) => error instanceof type)).toBe(true);
+    expect((error as Error).message).toMatch(/@Workflow\(\) on Odd/);
+  });
+
+  it('with @Step on what is no method of instances', () => {
+    expect(() => {
+      class Tool {
+        @Step()
+        static async charge(): Promise<void> {}
+      }
+      return Tool;
+    }).toThrow(/@Step\(\) on Tool\.charge/);
+    expect(() => {
+      class Tool {
+        @(Step() as unknown as PropertyDecorator)
+        readonly charge = async (): Promise<void> => undefined;
+      }
+      return Tool;
+    }).toThrow(WorkflowConfigurationError);
+  });
+
+  it('when its database cannot be reached, and says why', async () => {
+    const connection = { url: 'postgresql://nobody:secret-word@127.0.0.1:1/nothing' };
+    const error = await bootApplication({ imports: [WorkflowModule.forRoot({ connection })] }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(String((error as Error).stack)).not.toContain('secret-word');
+  });
+
+  it('leaves no connection behind', async () => {
+    await boot([NoRunWorkflow]).catch(() => undefined);
+    await closeApplications();
+    const connections = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`;
+    expect(await database.query(connections)).toEqual([]);
+  });
+
+  it('with a DataSource of another kind of database', async () => {
+    @Global()
+    @Module({ providers: [{ provide: getDataSourceToken(), useValue: { options: { type: 'mysql' } } }], exports: [getDataSourceToken()] })
+    class MysqlModule {}
+    const boot = bootApplication({ imports: [MysqlModule, WorkflowModule.forRoot({})] });
+    await expect(boot).rejects.toThrow(/"mysql"; workflows need one of type "postgres"/);
+  });
+});
