@@ -1,8 +1,6 @@
-export { durableMigrations, migrationSql, type DurableMigration } from '../migrations/index.js';
-export type { CancelOptions, StartManyOptions } from './client/client.js';
-export { WorkflowClient } from './client/client.js';
+export { WorkflowClient, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
-export { WorkflowHandle } from './client/handle.js';
+export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { StartOptions } from './client/start-options.js';
 export { workflowRef, type StartArguments, type WorkflowClass, type WorkflowRef } from './client/workflow-types.js';
 export type { Duration } from './core/duration.js';
@@ -19,3 +17,4 @@ export { Step, Workflow, type StepMethodOptions } from './nest/decorators.js';
 export type { ConnectionOptions, WorkerModuleOptions, WorkflowModuleOptions, WorkflowModuleStructure } from './nest/options.js';
 export { WorkflowModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
+export { durableMigrations, migrationSql, type DurableMigration } from './store/schema.js';

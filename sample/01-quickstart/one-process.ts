@@ -21,7 +21,7 @@ export async function oneProcess(database: SampleDatabase, orders: Order[], clea
   const handles = await app.get(WorkflowClient).startMany(OrderWorkflow, orders, (order) => ({ id: `order-${order.id}` }));
   await Promise.all(
     handles.map(async (handle) => {
-      timeline.result(handle.runId, await handle.result({ timeout: '30s' }));
+      timeline.result(handle.runId, await handle.result({ timeout: '60s' }));
     }),
   );
 

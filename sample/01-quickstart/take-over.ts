@@ -46,7 +46,7 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
     .get(WorkflowClient)
     .startMany(OrderWorkflow, orders, (order, index) => ({ id: `again-${order.id}`, delay: index * 400 }));
   const results = handles.map(async (handle) => {
-    const receipt = await handle.result({ timeout: '30s' });
+    const receipt = await handle.result({ timeout: '60s' });
     timeline.result(handle.runId, receipt, ' ');
   });
   const allEnded = Promise.all(results);
@@ -77,11 +77,11 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
 
 /** Noted in the same transaction that takes the runs from the dead worker's session. */
 async function runsTakenOver(database: SampleDatabase): Promise<string[]> {
-  for (const deadline = performance.now() + 20_000; performance.now() < deadline; await sleep(20)) {
+  for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(20)) {
     const rows = await database.query<{ run_id: string }>(
       `SELECT DISTINCT run_id FROM workflow_events WHERE kind = 'worker_lost' ORDER BY run_id`,
     );
     if (rows.length > 0) return rows.map((row) => row.run_id);
   }
-  throw new Error('worker B did not take over within 20 s');
+  throw new Error('worker B did not take over within 30 s');
 }

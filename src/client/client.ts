@@ -12,7 +12,7 @@ import { requestCancel } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
-import { WorkflowHandle } from './handle.js';
+import { WorkflowHandle, type CancelOptions } from './handle.js';
 import type { ResultHub } from './result-hub.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import { TransactionalStarter } from './transactional-starter.js';
@@ -37,23 +37,18 @@ export interface ClientSurroundings {
   now(): number;
 }
 
-/** Who does something to a run, and why: it shows in the run's events. */
-export interface CancelOptions {
-  actor?: string;
-  reason?: string;
-}
-
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
 export class WorkflowClient {
-  private readonly starter: TransactionalStarter;
+  readonly #starter: TransactionalStarter;
+  readonly #surroundings: ClientSurroundings;
 
   /** @internal */
-  constructor(private readonly surroundings: ClientSurroundings) {
-    this.starter = new TransactionalStarter(surroundings.database);
-    Object.defineProperty(this, 'surroundings', { enumerable: false });
+  constructor(surroundings: ClientSurroundings) {
+    this.#starter = new TransactionalStarter(surroundings.database);
+    this.#surroundings = surroundings;
   }
 
   /**
@@ -68,7 +63,7 @@ export class WorkflowClient {
   start<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, StartOptions>): Promise<WorkflowHandle<O>>;
   start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
-    const run = toNewRun(workflow, input, options, this.surroundings);
+    const run = toNewRun(workflow, input, options, this.#surroundings);
     if (options.manager !== undefined) {
       const [handle] = await this.startWith(options.manager, [run], [options]);
       return handle as WorkflowHandle<never>;
@@ -88,12 +83,13 @@ export class WorkflowClient {
     options: StartManyOptions<I> = {},
   ): Promise<WorkflowHandle<O>[]> {
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
-    for (let index = 0; index < inputs.length; index++) if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
+    for (let index = 0; index < inputs.length; index++)
+      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
     if (inputs.length > 1 && typeof options === 'object' && options !== null && 'id' in options) {
       throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
     }
     const each = inputs.map((input: I, index) => (typeof options === 'function' ? options(input, index) : options));
-    const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.surroundings));
+    const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.#surroundings));
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
     const [manager] = managers;
@@ -105,7 +101,8 @@ export class WorkflowClient {
   execute<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, Omit<StartOptions, 'manager'>>): Promise<O>;
   execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
   async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
-    if (options?.manager !== undefined) throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
+    if (options?.manager !== undefined)
+      throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
     const handle = await this.start(workflow as string, input, options);
     return handle.result();
   }
@@ -115,19 +112,19 @@ export class WorkflowClient {
   get<O = unknown>(runId: string): WorkflowHandle<O>;
   get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
     const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');
-    return new WorkflowHandle<never>(id, false, this, this.surroundings.hub, undefined);
+    return new WorkflowHandle<never>(id, false, this, this.#surroundings.hub, undefined);
   }
 
   /** @throws RunNotFoundError */
   async status(runId: string): Promise<RunStatus> {
-    const status = await readRunStatus(this.surroundings.database, checkText(runId, 'runId'));
+    const status = await readRunStatus(this.#surroundings.database, checkText(runId, 'runId'));
     if (status === undefined) throw new RunNotFoundError(runId);
     return status;
   }
 
   /** @throws RunNotFoundError */
   async describe(runId: string): Promise<RunDescription> {
-    const row = await describeRun(this.surroundings.database, checkText(runId, 'runId'));
+    const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'));
     if (!row) throw new RunNotFoundError(runId);
     return toRunDescription(row);
   }
@@ -138,7 +135,7 @@ export class WorkflowClient {
    * @throws RunNotFoundError
    */
   async steps(runId: string): Promise<StepDescription[]> {
-    const histories = await loadHistories(this.surroundings.database, [checkText(runId, 'runId')]);
+    const histories = await loadHistories(this.#surroundings.database, [checkText(runId, 'runId')]);
     const { steps } = histories.get(runId)!;
     if (steps.length === 0) await this.status(runId);
     return steps.map(toStepDescription);
@@ -157,21 +154,21 @@ export class WorkflowClient {
     const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
     const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
     const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
-    const { database } = this.surroundings;
+    const { database } = this.#surroundings;
     const found = await requestCancel(database, id, payload, encodeError(new WorkflowCancelledError(id, reason)));
     if (!found) throw new RunNotFoundError(id);
     if (found.key) {
-      if (found.status === 'pending') this.surroundings.due([found.key], undefined);
-      else if (found.status === 'running') this.surroundings.messaged(id);
-      else if (isTerminal(found.status)) this.surroundings.endedUnstarted(id);
+      if (found.status === 'pending') this.#surroundings.due([found.key], undefined);
+      else if (found.status === 'running') this.#surroundings.messaged(id);
+      else if (isTerminal(found.status)) this.#surroundings.endedUnstarted(id);
     }
   }
 
   private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
-    const { journal, hub } = this.surroundings;
+    const { journal, hub } = this.#surroundings;
     await journal.ready();
     const immediate = run.delayMs === null && run.startAt === null;
-    const slot = immediate ? this.surroundings.reserve(run) : undefined;
+    const slot = immediate ? this.#surroundings.reserve(run) : undefined;
     let committed: Committed;
     try {
       committed = await this.submit(run, slot !== undefined);
@@ -197,18 +194,18 @@ export class WorkflowClient {
 
   private submit(run: NewRun, owned: boolean): Promise<Committed> {
     return new Promise((resolve, reject) => {
-      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
+      this.#surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
     });
   }
 
   private async startWith(manager: EntityManager, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
-    const { created, existing, transaction } = await this.starter.start(manager, runs, (started) => this.announce(started));
+    const { created, existing, transaction } = await this.#starter.start(manager, runs, (started) => this.announce(started));
     const seen = new Set<string>();
     return runs.map((run, index) => {
       const isNew = created.has(run.id) && !seen.has(run.id);
       seen.add(run.id);
       if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
-      return new WorkflowHandle(run.id, isNew, this, this.surroundings.hub, transaction);
+      return new WorkflowHandle(run.id, isNew, this, this.#surroundings.hub, transaction);
     });
   }
 
@@ -218,9 +215,9 @@ export class WorkflowClient {
 
   /** Tells who may execute these runs that they are, or will be, due. */
   private announce(runs: readonly NewRun[]): void {
-    const now = this.surroundings.now();
+    const now = this.#surroundings.now();
     const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
     const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
-    this.surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+    this.#surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
   }
 }

@@ -4,27 +4,46 @@ import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } fro
 import type { RunStatus } from '../core/run.js';
 import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
-import type { CancelOptions, WorkflowClient } from './client.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { ResultHub } from './result-hub.js';
 
+/** Who does something to a run, and why: it shows in the run's events. */
+export interface CancelOptions {
+  actor?: string;
+  reason?: string;
+}
+
+/** What a handle asks for by the run's id. */
+interface RunAccess {
+  status(runId: string): Promise<RunStatus>;
+  describe(runId: string): Promise<RunDescription>;
+  steps(runId: string): Promise<StepDescription[]>;
+  cancel(runId: string, options?: CancelOptions): Promise<void>;
+}
+
 /** One run, seen from outside. */
 export class WorkflowHandle<O = unknown> {
+  // Private by the language, so that a handle that is logged or stored by mistake is its id and nothing more.
+  readonly #client: RunAccess;
+  readonly #hub: ResultHub;
+  readonly #transaction: CallerTransaction | undefined;
   /** Not yet asked for: a run that has just been created here cannot have ended before. */
-  private fresh: boolean;
+  #fresh: boolean;
 
   /** @internal */
   constructor(
     readonly runId: string,
     /** Whether the call that gave this handle created the run; false when it was there before. */
     readonly created: boolean,
-    private readonly client: WorkflowClient,
-    private readonly hub: ResultHub,
-    private readonly transaction: CallerTransaction | undefined,
+    client: RunAccess,
+    hub: ResultHub,
+    transaction: CallerTransaction | undefined,
   ) {
-    this.fresh = created && transaction === undefined;
-    for (const field of ['client', 'hub', 'transaction', 'fresh']) Object.defineProperty(this, field, { enumerable: false });
+    this.#client = client;
+    this.#hub = hub;
+    this.#transaction = transaction;
+    this.#fresh = created && transaction === undefined;
   }
 
   /**
@@ -39,30 +58,30 @@ export class WorkflowHandle<O = unknown> {
   async result(options: { timeout?: Duration } = {}): Promise<O> {
     checkOptions(options, 'options', ['timeout']);
     const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
-    if (this.transaction?.isOpen) throw new RunNotCommittedError(this.runId);
-    const ask = this.fresh ? 'later' : 'now';
-    this.fresh = false;
-    return this.outcome(await this.hub.wait(this.runId, timeoutMs, ask));
+    if (this.#transaction?.isOpen) throw new RunNotCommittedError(this.runId);
+    const ask = this.#fresh ? 'later' : 'now';
+    this.#fresh = false;
+    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask));
   }
 
   /** @throws RunNotFoundError */
   status(): Promise<RunStatus> {
-    return this.client.status(this.runId);
+    return this.#client.status(this.runId);
   }
 
   /** @throws RunNotFoundError */
   describe(): Promise<RunDescription<O>> {
-    return this.client.describe(this.runId) as Promise<RunDescription<O>>;
+    return this.#client.describe(this.runId) as Promise<RunDescription<O>>;
   }
 
   /** The recorded steps, in the order in which their results came. */
   steps(): Promise<StepDescription[]> {
-    return this.client.steps(this.runId);
+    return this.#client.steps(this.runId);
   }
 
   /** Asks the run to stop. See `WorkflowClient.cancel`. */
   cancel(options?: CancelOptions): Promise<void> {
-    return this.client.cancel(this.runId, options);
+    return this.#client.cancel(this.runId, options);
   }
 
   private outcome(end: RunEnd): O {

@@ -88,7 +88,7 @@ export class ResultHub {
 
   close(error: Error): void {
     this.closedWith = error;
-    for (const runId of [...this.waiters.keys()]) this.fail(runId, error);
+    for (const runId of this.waiters.keys()) this.fail(runId, error);
     clearTimeout(this.timer);
     clearImmediate(this.asking);
   }
@@ -105,11 +105,14 @@ export class ResultHub {
 
   private schedule(): void {
     const { pollIntervalMs, maxPollIntervalMs, hearsNotices } = this.options;
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
-      void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
-    }, hearsNotices() ? maxPollIntervalMs : this.pause);
+    this.timer ??= setTimeout(
+      () => {
+        this.timer = undefined;
+        this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
+        void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
+      },
+      hearsNotices() ? maxPollIntervalMs : this.pause,
+    );
     if (this.waiters.size <= 1) this.pause = pollIntervalMs;
   }
 

@@ -37,7 +37,12 @@ const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startA
  *
  * @throws InvalidInputError, WorkflowNotFoundError, SerializationError, PayloadTooLargeError
  */
-export function toNewRun(target: unknown, input: unknown, options: StartOptions, limits: { maxPayloadBytes: number; deploymentId: string }): NewRun {
+export function toNewRun(
+  target: unknown,
+  input: unknown,
+  options: StartOptions,
+  limits: { maxPayloadBytes: number; deploymentId: string },
+): NewRun {
   checkOptions(options, 'options', START_OPTIONS);
   const { id, onConflict, queue, priority, delay, startAt, tags } = options;
   if (onConflict !== undefined && onConflict !== 'return' && onConflict !== 'reject') {
@@ -46,7 +51,8 @@ export function toNewRun(target: unknown, input: unknown, options: StartOptions,
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= -32_768 && priority <= 32_767)) {
     throw new InvalidInputError('options.priority', 'must be a whole number from -32,768 to 32,767');
   }
-  if (delay !== undefined && startAt !== undefined) throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
+  if (delay !== undefined && startAt !== undefined)
+    throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
   const workflow = workflowOf(target);
   return {
     id: id === undefined ? newRunId() : checkText(id, 'options.id'),

@@ -23,7 +23,8 @@ export function toMilliseconds(duration: Duration, argument: string): number {
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw new InvalidInputError(argument, `must be a duration such as '30s', '2 days' or milliseconds, not ${show(duration)}`);
   }
-  if (value < 0 || value > MAX_DURATION_MS) throw new InvalidInputError(argument, `must be from 0 to a hundred years, not ${show(duration)}`);
+  if (value < 0 || value > MAX_DURATION_MS)
+    throw new InvalidInputError(argument, `must be from 0 to a hundred years, not ${show(duration)}`);
   // Adding 0 turns -0 into 0.
   return Math.round(value) + 0;
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 
 import { monotonicFactory } from 'ulid';
 
@@ -11,13 +11,17 @@ export function newRunId(): string {
   return nextUlid();
 }
 
-/** A random 62-bit number as text, for `bigint` columns. */
+const noncePrefix = randomInt(1, 2 ** 29).toString();
+let nonces = 0;
+
+/** A number as text, for `bigint` columns, that no other call makes: drawn by the process, counted within it. */
 export function newNonce(): string {
-  return (randomBytes(8).readBigUInt64BE() >> 2n).toString();
+  nonces = (nonces + 1) % 1e9;
+  return noncePrefix + nonces.toString().padStart(9, '0');
 }
 
 /** The longest id, name, queue, key or tag that is accepted, in characters; index rows must stay far below 2,700 bytes. */
-export const MAX_TEXT_LENGTH = 255;
+const MAX_TEXT_LENGTH = 255;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f]/;

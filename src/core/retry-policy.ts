@@ -50,14 +50,18 @@ export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPoli
   if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 1_000_000)) {
     throw new InvalidInputError(`${argument}.maxAttempts`, 'must be a whole number from 1 to 1,000,000');
   }
-  if (backoffCoefficient !== undefined && !(Number.isFinite(backoffCoefficient) && backoffCoefficient >= 1 && backoffCoefficient <= 1_000)) {
+  if (
+    backoffCoefficient !== undefined &&
+    !(Number.isFinite(backoffCoefficient) && backoffCoefficient >= 1 && backoffCoefficient <= 1_000)
+  ) {
     throw new InvalidInputError(`${argument}.backoffCoefficient`, 'must be a number from 1 to 1,000');
   }
   if (jitter !== undefined && typeof jitter !== 'boolean') throw new InvalidInputError(`${argument}.jitter`, 'must be a boolean');
   if (retryIf !== undefined && typeof retryIf !== 'function') throw new InvalidInputError(`${argument}.retryIf`, 'must be a function');
   return {
     maxAttempts: maxAttempts ?? base.maxAttempts,
-    initialIntervalMs: initialInterval === undefined ? base.initialIntervalMs : toMilliseconds(initialInterval, `${argument}.initialInterval`),
+    initialIntervalMs:
+      initialInterval === undefined ? base.initialIntervalMs : toMilliseconds(initialInterval, `${argument}.initialInterval`),
     backoffCoefficient: backoffCoefficient ?? base.backoffCoefficient,
     maxIntervalMs: maxInterval === undefined ? base.maxIntervalMs : toMilliseconds(maxInterval, `${argument}.maxInterval`),
     jitter: jitter ?? base.jitter,

@@ -35,18 +35,23 @@ export class Attempt implements CurrentStep {
   /** Executes the body; exactly one of the two is called, once, unless the attempt is aborted first. */
   run(body: () => unknown, timeoutMs: number | null, done: (value: unknown) => void, failed: (error: unknown) => void): void {
     if (timeoutMs !== null) {
-      this.timer = setTimeout(() => {
-        if (this.over) return;
-        const error = new StepTimeoutError(this.stepKey, timeoutMs);
-        this.abort(error);
-        failed(error);
-      }, Math.min(timeoutMs, LONGEST_TIMER_MS));
+      this.timer = setTimeout(
+        () => {
+          if (this.over) return;
+          const error = new StepTimeoutError(this.stepKey, timeoutMs);
+          this.abort(error);
+          failed(error);
+        },
+        Math.min(timeoutMs, LONGEST_TIMER_MS),
+      );
     }
-    const finish = <T>(next: (value: T) => void) => (value: T) => {
-      if (this.over) return;
-      this.end();
-      next(value);
-    };
+    const finish =
+      <T>(next: (value: T) => void) =>
+      (value: T) => {
+        if (this.over) return;
+        this.end();
+        next(value);
+      };
     scopes.run({ pass: this.pass, step: this }, async () => body()).then(finish(done), finish(failed));
   }
 

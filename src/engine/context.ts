@@ -11,22 +11,21 @@ import { WorkflowContext, type StepOptions } from './workflow-context.js';
 
 /** The context of one pass. */
 export class PassContext extends WorkflowContext {
-  private readonly pass: PassHandle;
-  private seeded: SeededRandom | undefined;
+  // Private by the language: a context that is logged or returned by mistake must not drag the pass along.
+  readonly #pass: PassHandle;
+  #seeded: SeededRandom | undefined;
 
   constructor(pass: PassHandle) {
     super();
-    this.pass = pass;
-    // A context that is logged or returned by mistake must not drag the pass along.
-    Object.defineProperty(this, 'pass', { enumerable: false });
+    this.#pass = pass;
   }
 
   get runId(): string {
-    return this.pass.run.id;
+    return this.#pass.run.id;
   }
 
   get abortSignal(): AbortSignal {
-    return this.pass.abortSignal;
+    return this.#pass.abortSignal;
   }
 
   step<T>(name: string, optionsOrFn: StepOptions | (() => Promise<T> | T), maybeFn?: () => Promise<T> | T): Promise<T> {
@@ -34,14 +33,14 @@ export class PassContext extends WorkflowContext {
     const fn = typeof optionsOrFn === 'function' ? optionsOrFn : maybeFn;
     return attempted(() => {
       if (typeof fn !== 'function') throw new InvalidInputError(`fn of step "${String(name)}"`, 'must be a function');
-      return callStep(this.pass, name, options, undefined, fn) as Promise<T>;
+      return callStep(this.#pass, name, options, undefined, fn) as Promise<T>;
     });
   }
 
   sleep(duration: Duration): Promise<void> {
     return attempted(() => {
       const ms = toMilliseconds(duration, 'duration of sleep');
-      return this.wait(() => this.pass.settings.now() + ms);
+      return this.wait(() => this.#pass.settings.now() + ms);
     });
   }
 
@@ -53,7 +52,7 @@ export class PassContext extends WorkflowContext {
   }
 
   now(): Date {
-    return new Date(this.pass.logicalNow);
+    return new Date(this.#pass.logicalNow);
   }
 
   random(): number {
@@ -65,13 +64,13 @@ export class PassContext extends WorkflowContext {
   }
 
   private sequence(): SeededRandom {
-    this.seeded ??= new SeededRandom(this.runId);
-    return this.seeded;
+    this.#seeded ??= new SeededRandom(this.runId);
+    return this.#seeded;
   }
 
   /** The wake time is computed once: a later pass finds it recorded. */
   private wait(wakeAt: () => number): Promise<void> {
-    const { pass } = this;
+    const pass = this.#pass;
     const begin = (call: Call): void => {
       const recorded = pass.recordedWait(call.stepKey);
       call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());

@@ -1,4 +1,11 @@
-import { NestedStepError, NonDeterminismError, PayloadTooLargeError, RunEndedError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
+import {
+  NestedStepError,
+  NonDeterminismError,
+  PayloadTooLargeError,
+  RunEndedError,
+  StepFailedError,
+  WorkflowCancelledError,
+} from '../core/errors/index.js';
 import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -42,7 +49,8 @@ export class Pass implements PassHandle, LaneOwner {
   readonly context: PassContext;
   /** Made when somebody looks at the signal: most workflows never do. */
   private controller: AbortController | undefined;
-  private aborted: { readonly reason: unknown } | undefined;
+  /** Made when it is wanted: an error costs a stack trace, and most runs end with nobody to tell. */
+  private abortReason: (() => unknown) | undefined;
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private cancelled: WorkflowCancelledError | undefined;
@@ -71,7 +79,7 @@ export class Pass implements PassHandle, LaneOwner {
 
   get abortSignal(): AbortSignal {
     this.controller ??= new AbortController();
-    if (this.aborted) this.controller.abort(this.aborted.reason);
+    if (this.abortReason && !this.controller.signal.aborted) this.controller.abort(this.abortReason());
     return this.controller.signal;
   }
 
@@ -93,7 +101,7 @@ export class Pass implements PassHandle, LaneOwner {
   close(reason: unknown): void {
     const wasOpen = this.state === 'open';
     this.state = 'closed';
-    if (wasOpen) this.shut(reason);
+    if (wasOpen) this.shut(() => reason);
   }
 
   /** Begins nothing new: bodies under way go on, further calls wait. */
@@ -263,11 +271,11 @@ export class Pass implements PassHandle, LaneOwner {
   private finish(outcome: PassOutcome): void {
     if (this.isClosed) return;
     this.state = 'ended';
-    this.shut(this.cancelled ?? new RunEndedError(this.run.id));
+    this.shut(() => this.cancelled ?? new RunEndedError(this.run.id));
     this.port.ended(outcome, this.hasWaits || this.cancelled ? 'some' : 'none');
   }
 
-  private shut(reason: unknown): void {
+  private shut(reason: () => unknown): void {
     this.timers.clearAll();
     this.alarms.clearAll();
     this.lane.close();
@@ -275,10 +283,12 @@ export class Pass implements PassHandle, LaneOwner {
     this.abort(reason);
   }
 
-  private abort(reason: unknown): void {
-    this.aborted = { reason };
-    this.controller?.abort(reason);
-    for (const attempt of this.attempts) attempt.abort(reason);
+  private abort(reason: () => unknown): void {
+    this.abortReason = reason;
+    if (!this.controller && this.attempts.size === 0) return;
+    const made = reason();
+    this.controller?.abort(made);
+    for (const attempt of this.attempts) attempt.abort(made);
     this.attempts.clear();
   }
 
@@ -307,7 +317,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.cancelled = error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.run.id);
     this.timers.clearAll();
     this.admission.clear();
-    this.abort(this.cancelled);
+    this.abort(() => this.cancelled);
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
     const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
     this.alarms.set(CANCEL_KEY, record.finishedAt + this.settings.cancelGraceMs, end);
@@ -339,7 +349,8 @@ export class Pass implements PassHandle, LaneOwner {
 
 function differs(record: StepRecord, call: Call): string | undefined {
   if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
-  if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash) return 'it was recorded with other arguments';
+  if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)
+    return 'it was recorded with other arguments';
   if (!record.calledAfterIo && record.calledAfter !== call.calledAfter) {
     return `it was recorded as called after ${record.calledAfter} results, and is called after ${call.calledAfter} now`;
   }

@@ -1,34 +1,40 @@
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import { CANCEL_KEY } from './step-keys.js';
 
+const NOTHING: readonly StepRecord[] = [];
+
 /**
  * The recorded part of a run, and whether today's code keeps to it. With each step was recorded after how many deliveries it was called; so
  * before one more result is delivered, all calls that came before it must have been made again.
  */
 export class Replay {
-  private readonly byKey = new Map<string, StepRecord>();
-  private readonly waits = new Map<string, OpenWait>();
+  // Most passes are a run's first: they have nothing to look up, and get no maps.
+  private readonly byKey: ReadonlyMap<string, StepRecord> | undefined;
+  private readonly waits: ReadonlyMap<string, OpenWait> | undefined;
   /** In the order in which the calls were made. */
   private readonly expected: readonly StepRecord[];
   private checked = 0;
-  private readonly called = new Set<string>();
+  private readonly called: Set<string> | undefined;
 
   constructor(history: History) {
-    for (const step of history.steps) this.byKey.set(step.stepKey, step);
-    for (const wait of history.waits) this.waits.set(wait.stepKey, wait);
+    this.expected = NOTHING;
+    if (history.waits.length > 0) this.waits = new Map(history.waits.map((wait) => [wait.stepKey, wait]));
+    if (history.steps.length === 0) return;
+    this.byKey = new Map(history.steps.map((step) => [step.stepKey, step]));
+    this.called = new Set();
     this.expected = history.steps.filter((step) => step.stepKey !== CANCEL_KEY).sort((a, b) => a.calledAfter - b.calledAfter);
   }
 
   /** The record of a step that is called now, if it has one. */
   call(stepKey: string): StepRecord | undefined {
-    const record = this.byKey.get(stepKey);
-    if (record) this.called.add(stepKey);
+    const record = this.byKey?.get(stepKey);
+    if (record) this.called!.add(stepKey);
     return record;
   }
 
   /** The wait that was open when the run was last let go of. */
   openWait(stepKey: string): OpenWait | undefined {
-    return this.waits.get(stepKey);
+    return this.waits?.get(stepKey);
   }
 
   /** A recorded step that the code should have called by now, after so many deliveries, and has not. */
@@ -36,7 +42,7 @@ export class Replay {
     for (; this.checked < this.expected.length; this.checked++) {
       const step = this.expected[this.checked]!;
       if (step.calledAfter > delivered) return undefined;
-      if (!this.called.has(step.stepKey)) return step;
+      if (!this.called!.has(step.stepKey)) return step;
     }
     return undefined;
   }

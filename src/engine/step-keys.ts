@@ -35,6 +35,7 @@ export class StepKeys {
 
 function checkStepText(text: unknown, argument: string): void {
   const checked = checkText(text, argument);
-  if (NUMBERED.test(checked)) throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${checked}"`);
+  if (NUMBERED.test(checked))
+    throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${checked}"`);
   if (checked.startsWith('$')) throw new InvalidInputError(argument, `must not start with "$": "${checked}"`);
 }

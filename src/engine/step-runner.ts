@@ -71,7 +71,9 @@ function retryPause(error: unknown, spec: StepSpec, failed: number, now: number)
     if (spec.retry.retryIf && !spec.retry.retryIf(error)) return undefined;
     if (error instanceof RetryableError && error.retryAfter !== undefined) {
       const { retryAfter } = error;
-      return retryAfter instanceof Date ? Math.max(0, toTimestamp(retryAfter, 'retryAfter') - now) : toMilliseconds(retryAfter, 'retryAfter');
+      return retryAfter instanceof Date
+        ? Math.max(0, toTimestamp(retryAfter, 'retryAfter') - now)
+        : toMilliseconds(retryAfter, 'retryAfter');
     }
   } catch {
     // A retryIf that throws, or a retryAfter that is no time, must not lose the error that they were asked about.

@@ -3,7 +3,7 @@ const LONGEST_MS = 2 ** 30;
 
 /** The timers of one pass, by step key; all gone at once when the pass is. */
 export class Timers {
-  private readonly due = new Map<string, { wakeAt: number; handle: NodeJS.Timeout }>();
+  private due: Map<string, { wakeAt: number; handle: NodeJS.Timeout }> | undefined;
 
   constructor(readonly now: () => number) {}
 
@@ -14,34 +14,36 @@ export class Timers {
     const handle = setTimeout(
       () => {
         if (this.now() < wakeAt) return this.set(key, wakeAt, fire);
-        this.due.delete(key);
+        this.due?.delete(key);
         fire();
       },
       Math.min(Math.max(left, 0), LONGEST_MS),
     );
+    this.due ??= new Map();
     this.due.set(key, { wakeAt, handle });
   }
 
   clear(key: string): void {
-    const timer = this.due.get(key);
+    const timer = this.due?.get(key);
     if (!timer) return;
     clearTimeout(timer.handle);
-    this.due.delete(key);
+    this.due!.delete(key);
   }
 
   clearAll(): void {
+    if (!this.due) return;
     for (const { handle } of this.due.values()) clearTimeout(handle);
     this.due.clear();
   }
 
   get size(): number {
-    return this.due.size;
+    return this.due?.size ?? 0;
   }
 
   /** When the first timer is due; infinity when there is none. */
   next(): number {
     let first = Number.POSITIVE_INFINITY;
-    for (const { wakeAt } of this.due.values()) first = Math.min(first, wakeAt);
+    for (const { wakeAt } of this.due?.values() ?? []) first = Math.min(first, wakeAt);
     return first;
   }
 }

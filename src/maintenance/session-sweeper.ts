@@ -56,7 +56,11 @@ export class SessionSweeper {
       const unlocked = survey.unlocked.filter((id) => id !== self);
       const dead = unlocked.filter((id) => this.unlockedBefore.has(id));
       this.unlockedBefore = new Set(unlocked);
-      if (performance.now() >= this.expiredOnlyAfter) await this.take(survey.expired.filter((id) => id !== self), true);
+      if (performance.now() >= this.expiredOnlyAfter)
+        await this.take(
+          survey.expired.filter((id) => id !== self),
+          true,
+        );
       await this.take(dead, false);
     } catch (error) {
       this.unlockedBefore = new Set();

@@ -62,7 +62,7 @@ export class TimerService {
     this.looking = true;
     try {
       this.next = Number.POSITIVE_INFINITY;
-      for (let woken = BATCH; woken === BATCH && this.running; ) {
+      for (let woken = BATCH; woken === BATCH && this.running;) {
         woken = await wakeDueRuns(this.database, BATCH);
         if (woken > 0) this.options.woke(woken);
       }

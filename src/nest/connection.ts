@@ -32,7 +32,7 @@ export async function resolveConnection(
   }
   if (connection) {
     const { url, ssl, poolSize = DEFAULT_POOL_SIZE } = connection;
-    return { settings: { connectionString: url, ...(ssl === undefined ? {} : { ssl: ssl as boolean }) }, poolSize, embedded: undefined };
+    return { settings: { connectionString: url, ...(ssl === undefined ? {} : { ssl: ssl }) }, poolSize, embedded: undefined };
   }
   if (dataSource) return { settings: settingsOf(dataSource), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
   const url = environment['DATABASE_URL'];

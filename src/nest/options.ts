@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
 
-import type { PoolConfig } from 'pg';
-
 import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import type { ConnectionSettings } from '../store/database.js';
+import { DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
-import { DEFAULT_SCHEMA } from '../../migrations/index.js';
 
 /** What is fixed when the module is defined. */
 export interface WorkflowModuleStructure {
@@ -22,7 +21,7 @@ export type ConnectionOptions =
   | {
       /** `postgresql://user:password@host:port/database` */
       url: string;
-      ssl?: PoolConfig['ssl'];
+      ssl?: ConnectionSettings['ssl'];
       /** How many connections the module's own pool may have. Default 5. */
       poolSize?: number;
     }
@@ -184,10 +183,15 @@ function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
   }
   queues?.forEach((queue, index) => checkText(queue, `worker.queues[${index}]`));
   checkBoolean(localDispatch, 'worker.localDispatch');
-  const time = (option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch'>, standard: number, least: number): number => {
+  const time = (
+    option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch'>,
+    standard: number,
+    least: number,
+  ): number => {
     const value = worker[option];
     const ms = value === undefined ? standard : toMilliseconds(value, `worker.${option}`);
-    if (ms < least || ms > MAX_TIMER_MS) throw new InvalidInputError(`worker.${option}`, `must be from ${least} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
+    if (ms < least || ms > MAX_TIMER_MS)
+      throw new InvalidInputError(`worker.${option}`, `must be from ${least} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
     return ms;
   };
   const pollIntervalMs = time('pollInterval', 100, 1);
@@ -239,6 +243,7 @@ function checkBoolean(value: unknown, argument: string): void {
 function checkKeys(value: unknown, argument: string, known: readonly string[]): void {
   if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object');
   for (const key of Object.keys(value)) {
-    if (!known.includes(key)) throw new InvalidInputError(argument === 'options' ? key : `${argument}.${key}`, 'is not an option of WorkflowModule');
+    if (!known.includes(key))
+      throw new InvalidInputError(argument === 'options' ? key : `${argument}.${key}`, 'is not an option of WorkflowModule');
   }
 }

@@ -14,6 +14,7 @@ import { createOrm, prepareSchema } from '../store/orm.js';
 import { resolveConnection } from './connection.js';
 import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
+import type { HostSurroundings } from './host-surroundings.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -21,7 +22,7 @@ import type { FoundWorkflow } from './scanner.js';
 const LAST_WRITES_MS = 5_000;
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
-export class WorkflowRuntime {
+export class WorkflowRuntime implements HostSurroundings {
   readonly logger = new Logger('WorkflowModule');
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
@@ -38,7 +39,12 @@ export class WorkflowRuntime {
     private readonly embedded: EmbeddedPostgres | undefined,
   ) {
     this.journal = new Journal(database, this.clock, (sessionId) => void this.host?.fenced(sessionId));
-    this.hub = new ResultHub(database, { pollIntervalMs: 100, maxPollIntervalMs: 1_000, hearsNotices: () => this.direct?.isConnected ?? false, failed: (error) => this.warn('results could not be asked for', error) });
+    this.hub = new ResultHub(database, {
+      pollIntervalMs: 100,
+      maxPollIntervalMs: 1_000,
+      hearsNotices: () => this.direct?.isConnected ?? false,
+      failed: (error) => this.warn('results could not be asked for', error),
+    });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     this.client = new WorkflowClient({
       database,
@@ -107,10 +113,9 @@ export class WorkflowRuntime {
   }
 
   warn(message: string, error?: unknown): void {
-    this.logger.warn(error === undefined ? message : `${message}: ${error instanceof Error ? error.message : String(error)}`);
+    this.logger.warn(error === undefined ? message : `${message}: ${describeError(error)}`);
   }
 
-  /** Tells this process's worker, and the others, what they may want to know. */
   announce(notice: Notice, wakeAt: number | undefined): void {
     if (notice.due && notice.due.length > 0) this.host?.poke();
     if (wakeAt !== undefined) this.host?.noteWake(wakeAt);
@@ -147,4 +152,11 @@ export class WorkflowRuntime {
 
 function directUrl(settings: ModuleSettings): string | undefined {
   return typeof settings.listen === 'object' ? settings.listen.url : undefined;
+}
+
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
+  // Node's connection errors to a name with several addresses carry their message inside.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
+  return error.message;
 }

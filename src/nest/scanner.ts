@@ -37,7 +37,9 @@ export function findWorkflows(discovery: DiscoveryService, settings: ModuleSetti
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
     if (other && other.type !== type) {
-      throw new WorkflowConfigurationError(`${other.type.name} and ${type.name} are both workflow "${name}" version ${version}: give one another name or version`);
+      throw new WorkflowConfigurationError(
+        `${other.type.name} and ${type.name} are both workflow "${name}" version ${version}: give one another name or version`,
+      );
     }
     if (!other) found.set(`${name}\n${version}`, { type, workflow });
   }
@@ -50,7 +52,7 @@ function typeOf(wrapper: Wrapper): Function | undefined {
   if (typeof wrapper.metatype === 'function' && getWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
   // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
-  return typeof instance === 'object' && instance !== null ? (instance.constructor as Function | undefined) : undefined;
+  return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
 function toWorkflow(type: Function, metadata: WorkflowOptions, instance: WorkflowInstance, settings: ModuleSettings): FoundWorkflow {

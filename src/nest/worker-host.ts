@@ -11,7 +11,7 @@ import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
 import { Worker, type Reservation } from '../worker/worker.js';
-import type { WorkflowRuntime } from './runtime.js';
+import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
 
 const SWEEP_INBOX_EVERY_MS = 5_000;
@@ -32,7 +32,7 @@ export class WorkerHost {
   private starting: Promise<void> | undefined;
 
   constructor(
-    private readonly runtime: WorkflowRuntime,
+    private readonly runtime: HostSurroundings,
     workflows: readonly FoundWorkflow[],
     deploymentId: string,
   ) {

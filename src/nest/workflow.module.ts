@@ -62,7 +62,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
    */
   static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
-    if (!isPlainObject(options as unknown)) throw new InvalidInputError('options', 'must be an object');
+    checkIsObject(options);
     const { isGlobal, dataSource, ...rest } = options;
     return define({ ...(isGlobal === undefined ? {} : { isGlobal }), ...(dataSource === undefined ? {} : { dataSource }) }, [], {
       provide: WORKFLOW_OPTIONS,
@@ -73,7 +73,8 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   /** Like `forRoot`, with options that other providers give. */
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
     const { imports = [], inject = [], useFactory, useClass, useExisting, ...structure } = options;
-    if (useFactory) return define(structure, imports, { provide: WORKFLOW_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
+    if (useFactory)
+      return define(structure, imports, { provide: WORKFLOW_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
     const factory = useClass ?? useExisting;
     if (!factory) throw new TypeError('WorkflowModule.forRootAsync() needs useFactory, useClass or useExisting');
     const made: Provider = {
@@ -115,18 +116,32 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   }
 }
 
+function checkIsObject(options: unknown): void {
+  if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
+}
+
 /** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
 function exitOnSecond(signal: NodeJS.Signals): void {
   process.once(signal, () => process.exit(128 + (constants.signals[signal] ?? 0)));
 }
 
-function define(structure: WorkflowModuleStructure, imports: NonNullable<ModuleMetadata['imports']>, options: Provider, more: Provider[] = []): DynamicModule {
+function define(
+  structure: WorkflowModuleStructure,
+  imports: NonNullable<ModuleMetadata['imports']>,
+  options: Provider,
+  more: Provider[] = [],
+): DynamicModule {
   const runtime: Provider = {
     provide: WORKFLOW_RUNTIME,
     inject: [WORKFLOW_OPTIONS, { token: getDataSourceToken(structure.dataSource), optional: true }],
-    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) => WorkflowRuntime.create(toSettings(given, process.env), dataSource),
+    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) =>
+      WorkflowRuntime.create(toSettings(given, process.env), dataSource),
   };
-  const client: Provider = { provide: getWorkflowClientToken(), inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  const client: Provider = {
+    provide: getWorkflowClientToken(),
+    inject: [WORKFLOW_RUNTIME],
+    useFactory: (made: WorkflowRuntime) => made.client,
+  };
   const repositories: Provider[] = durableEntities.map((entity) => ({
     provide: getRepositoryToken(entity),
     inject: [WORKFLOW_RUNTIME],

@@ -52,8 +52,12 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
           rounds++;
           const shuffled = runs.map((run) => ({ run, by: random.below(1_000) })).sort((a, b) => a.by - b.by);
           const work = shuffled.flatMap(({ run: { id, epoch } }) => {
-            const change = random.below(2) === 0 ? ({ status: 'pending' } as const) : ({ status: 'waiting', wakeAt: Date.now(), wakeCount: 0 } as const);
-            return [submit(journal, { ...stepOf(id, epoch), epoch } as never), submit(journal, { ...changeOf(id, change), epoch } as never)];
+            const change =
+              random.below(2) === 0 ? ({ status: 'pending' } as const) : ({ status: 'waiting', wakeAt: Date.now(), wakeCount: 0 } as const);
+            return [
+              submit(journal, { ...stepOf(id, epoch), epoch } as never),
+              submit(journal, { ...changeOf(id, change), epoch } as never),
+            ];
           });
           if (random.below(2) === 0) await closeSession(own, sessionId);
           for (const { reason } of (await Promise.allSettled(work)).filter((each) => each.status === 'rejected')) {
@@ -78,7 +82,11 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),
       loop('age', () => fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`)),
       // Lost runs are claimed by a statement of their own; here they go on like the others.
-      loop('forget', () => fixture.admin.query('UPDATE durable.workflow_runs SET losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)')),
+      loop('forget', () =>
+        fixture.admin.query(
+          'UPDATE durable.workflow_runs SET losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)',
+        ),
+      ),
     ]);
     expect(errors).toEqual([]);
     expect(rounds).toBeGreaterThan(20);

@@ -20,7 +20,17 @@ export interface FlushRows {
  * step the last counts, and a wait that ends in the flush that would open it is never written.
  */
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
-  const rows: FlushRows = { starts: [], tags: [], changes: [], steps: [], waits: [], closedWaits: [], leftovers: [], events: [], taken: [] };
+  const rows: FlushRows = {
+    starts: [],
+    tags: [],
+    changes: [],
+    steps: [],
+    waits: [],
+    closedWaits: [],
+    leftovers: [],
+    events: [],
+    taken: [],
+  };
   const waits = new Map<string, Row>();
   const started = new Set<string>();
   for (const transition of transitions) {

@@ -50,7 +50,7 @@ describe('a journal', () => {
     ]);
     expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['done', 'exists']);
     const tags = await fixture.admin.query(`SELECT key, value FROM durable.workflow_tags WHERE run_id = 'same' ORDER BY key`);
-    const winner = outcomes[0]!.outcome === 'done' ? 'first' : 'second';
+    const winner = outcomes[0].outcome === 'done' ? 'first' : 'second';
     expect(tags).toEqual([
       { key: 'by', value: winner },
       { key: winner, value: winner === 'first' ? '1' : '2' },
@@ -59,7 +59,11 @@ describe('a journal', () => {
 
   it('leaves no wait that is opened and closed in one flush', async () => {
     await open.submit(startOf('merged', true));
-    await Promise.all([open.submit(waitOf('merged', 'charge', 1)), open.submit(waitOf('merged', 'charge', 2)), open.submit(stepOf('merged', 1, { stepKey: 'charge' }, true))]);
+    await Promise.all([
+      open.submit(waitOf('merged', 'charge', 1)),
+      open.submit(waitOf('merged', 'charge', 2)),
+      open.submit(stepOf('merged', 1, { stepKey: 'charge' }, true)),
+    ]);
     expect(await fixture.admin.query(`SELECT step_key FROM durable.workflow_waits WHERE run_id = 'merged'`)).toEqual([]);
     const events = await fixture.admin.query(`SELECT attempt FROM durable.workflow_events WHERE run_id = 'merged' ORDER BY id`);
     expect(events).toEqual([{ attempt: 1 }, { attempt: 2 }]);
@@ -72,7 +76,8 @@ describe('a journal', () => {
       open.submit(changeOf('both', { status: 'pending' })),
     ]);
     expect(outcomes.map(({ outcome }) => outcome)).toEqual(['done', 'done']);
-    const [run] = await fixture.admin.query(`SELECT session_id, (status = 'pending' AND ready_at IS NOT NULL) OR (status = 'waiting' AND wake_at IS NOT NULL) AS found
+    const [run] = await fixture.admin
+      .query(`SELECT session_id, (status = 'pending' AND ready_at IS NOT NULL) OR (status = 'waiting' AND wake_at IS NOT NULL) AS found
       FROM durable.workflow_runs WHERE id = 'both'`);
     expect(run).toEqual({ session_id: null, found: true });
   });
@@ -80,8 +85,13 @@ describe('a journal', () => {
   it('does not park a run for which something has come, and says with which counter', async () => {
     await open.submit(startOf('moved', true));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET wake_count = 3 WHERE id = 'moved'`);
-    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({ outcome: 'moved', wakeCount: 3 });
-    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 3 }))).resolves.toMatchObject({ outcome: 'done' });
+    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({
+      outcome: 'moved',
+      wakeCount: 3,
+    });
+    await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 3 }))).resolves.toMatchObject({
+      outcome: 'done',
+    });
   });
 
   it('calls back once, and goes on, when the one who is told throws', async () => {

@@ -70,7 +70,9 @@ describe('while another transaction holds rows', () => {
     await holder.query(`UPDATE durable.workflow_runs SET wake_count = 1 WHERE id = 'ordered'`);
     const order: string[] = [];
     const note = (name: string) => () => void order.push(name);
-    const first = open.submit(changeOf('ordered', { status: 'waiting', wakeAt: null, wakeCount: 0 })).then(({ outcome }) => order.push(`park ${outcome}`));
+    const first = open
+      .submit(changeOf('ordered', { status: 'waiting', wakeAt: null, wakeCount: 0 }))
+      .then(({ outcome }) => order.push(`park ${outcome}`));
     await open.submit(stepOf('free', 1));
     const second = open.submit(stepOf('ordered', 1)).then(note('step'));
     const third = open.submit(changeOf('ordered')).then(note('end'));

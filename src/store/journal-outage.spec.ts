@@ -30,7 +30,9 @@ describe('while the database cannot be reached', () => {
     const since = performance.now();
     await Promise.all(work);
     expect(performance.now() - since).toBeLessThan(3_000);
-    const [{ count }] = await fixture.admin.query(`SELECT count(*)::int FROM durable.workflow_runs WHERE id LIKE 'outage-%' AND status = 'completed'`);
+    const [{ count }] = await fixture.admin.query(
+      `SELECT count(*)::int FROM durable.workflow_runs WHERE id LIKE 'outage-%' AND status = 'completed'`,
+    );
     expect(count).toBe(30);
   });
 
@@ -85,7 +87,9 @@ describe('while the database cannot be reached', () => {
     let over = false;
     const killer = (async () => {
       while (!over) {
-        await fixture.admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nestjs-durable' AND datname = current_database()`);
+        await fixture.admin.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nestjs-durable' AND datname = current_database()`,
+        );
         await new Promise((resolve) => setTimeout(resolve, 60));
       }
     })();

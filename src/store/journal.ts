@@ -231,8 +231,9 @@ export class Journal {
     this.watchingAside = true;
     while (this.aside.size > 0) {
       await sleep(ASIDE_PAUSE_MS);
-      const locked = await this.lockedAmong([...this.aside.keys()]);
-      for (const runId of [...this.aside.keys()]) {
+      const waiting = [...this.aside.keys()];
+      const locked = await this.lockedAmong(waiting);
+      for (const runId of waiting) {
         if (locked.has(runId)) continue;
         const entries = this.aside.get(runId) ?? [];
         const change = entries.findIndex((entry) => entry.transition.kind === 'change');

@@ -35,7 +35,9 @@ export function createOrm(settings: ConnectionSettings, schema: string): DataSou
 export function settingsOf(dataSource: DataSource): ConnectionSettings {
   const { options } = dataSource;
   if (options.type !== 'postgres') {
-    throw new WorkflowConfigurationError(`the application's DataSource is of type "${options.type}"; workflows need one of type "postgres", or a "connection" of their own`);
+    throw new WorkflowConfigurationError(
+      `the application's DataSource is of type "${options.type}"; workflows need one of type "postgres", or a "connection" of their own`,
+    );
   }
   const { replication, extra, applicationName, connectTimeoutMS } = options;
   const { url, host, port, username, password, database, ssl } = replication?.master ?? options;

@@ -44,7 +44,8 @@ export async function outcomesOf(
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
         }
-        if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status) return lost(runId);
+        if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status)
+          return lost(runId);
         // While the session lives nobody else takes its runs: that this one is no longer ours is this flush's doing.
         return done;
       case 'wait':

@@ -76,7 +76,8 @@ export class Session {
   async close(): Promise<void> {
     const id = this.current;
     this.drop();
-    for (let tries = 1; id; tries++) {
+    if (!id) return;
+    for (let tries = 1; ; tries++) {
       try {
         return await closeSession(this.database, id);
       } catch (error) {

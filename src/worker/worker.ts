@@ -157,7 +157,8 @@ export class Worker implements ExecutionHost {
     const before = this.strays;
     this.strays = new Map(strays.map((row) => [row.id, row.epoch]));
     const given = strays.filter((row) => before.get(row.id) === row.epoch);
-    if (given.length > 0) this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
+    if (given.length > 0)
+      this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
     this.handBackUnstarted(given);
     await this.deliverMessages(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
@@ -169,7 +170,7 @@ export class Worker implements ExecutionHost {
     this.journal.useSession(null);
     this.events.log('warn', `this worker's session was taken over; its ${this.executions.size} runs go on elsewhere`);
     const reason = new FencedError('this worker lost its session');
-    for (const execution of [...this.executions.values()]) {
+    for (const execution of this.executions.values()) {
       execution.abandon(reason);
       this.forget(execution);
     }
@@ -191,7 +192,7 @@ export class Worker implements ExecutionHost {
     this.state = 'stopping';
     await this.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);
     const reason = new ClosedError();
-    for (const execution of [...this.executions.values()]) execution.handBack(reason);
+    for (const execution of this.executions.values()) execution.handBack(reason);
     this.handBackUnstarted(this.quarantine.end());
     await this.journal.drain(LAST_WRITES_MS);
     await this.session.close();

@@ -102,7 +102,7 @@ describe('the context', () => {
     let signal: AbortSignal | undefined;
     await execute((ctx) => {
       signal = ctx.abortSignal;
-      expect(signal.aborted).toBe(false);
+      expect(ctx.abortSignal.aborted).toBe(false);
     });
     expect(signal!.aborted).toBe(true);
   });

@@ -29,7 +29,7 @@ describe('flushes', () => {
   it('the end is handed over before the flush of the last result is taken, however long the code goes on in microtasks', async () => {
     const { run } = await execute(async (ctx) => {
       await ctx.step('a', () => 1);
-      for (let turns = 0; turns < 1_000; turns++) await undefined;
+      for (let turns = 0; turns < 1_000; turns++) await Promise.resolve();
     });
     expect(run.journal.flushes).toEqual([['step a', 'ended']]);
   });
@@ -40,8 +40,17 @@ describe('flushes', () => {
   });
 
   it('a step that crashes after its result costs no more than its own', async () => {
-    const { run } = await execute(sequence(3, () => delay(1)), { crashes: (count) => count === 2 });
-    expect(run.bodies).toEqual(new Map([['s1', 1], ['s2', 1], ['s3', 1]]));
+    const { run } = await execute(
+      sequence(3, () => delay(1)),
+      { crashes: (count) => count === 2 },
+    );
+    expect(run.bodies).toEqual(
+      new Map([
+        ['s1', 1],
+        ['s2', 1],
+        ['s3', 1],
+      ]),
+    );
   });
 
   it('two runs that end in the same moment have their ends in the flushes of their last results', async () => {
@@ -67,14 +76,17 @@ describe('no body begins before everything it could have seen is durable', () =>
 
   it('also what it reads through a shared variable', async () => {
     const read: string[] = [];
-    const run: TestRun = new TestRun(async (ctx) => {
-      const seen: string[] = [];
-      const branch = (name: string, ms: number): Promise<unknown> => ctx.step(name, () => delay(ms)).then(() => seen.push(name));
-      await Promise.all([
-        branch('a', 10).then(() => ctx.step('c', () => read.push(...seen.filter((key) => !run.stored.has(key))))),
-        branch('b', 15),
-      ]);
-    }, { latency: () => 10 });
+    const run: TestRun = new TestRun(
+      async (ctx) => {
+        const seen: string[] = [];
+        const branch = (name: string, ms: number): Promise<unknown> => ctx.step(name, () => delay(ms)).then(() => seen.push(name));
+        await Promise.all([
+          branch('a', 10).then(() => ctx.step('c', () => read.push(...seen.filter((key) => !run.stored.has(key))))),
+          branch('b', 15),
+        ]);
+      },
+      { latency: () => 10 },
+    );
     await run.end();
     expect(read).toEqual([]);
   });
@@ -140,7 +152,8 @@ describe('no body begins before everything it could have seen is durable', () =>
 /** Refuses the first result of that step. */
 function refusing(stepKey: string): (entry: Entry) => Error | undefined {
   let left = 1;
-  return (entry) => (entry.kind === 'step' && entry.step.stepKey === stepKey && left-- > 0 ? new RangeError('the database will not have it') : undefined);
+  return (entry) =>
+    entry.kind === 'step' && entry.step.stepKey === stepKey && left-- > 0 ? new RangeError('the database will not have it') : undefined;
 }
 
 describe('a result that the database refuses', () => {
@@ -153,7 +166,12 @@ describe('a result that the database refuses', () => {
       { refuses: refusing('a') },
     );
     expect(ending).toMatchObject({ status: 'completed', output: [expect.stringContaining('will not have it'), 1] });
-    expect(run.bodies).toEqual(new Map([['a', 1], ['b', 1]]));
+    expect(run.bodies).toEqual(
+      new Map([
+        ['a', 1],
+        ['b', 1],
+      ]),
+    );
     expect(run.stored.history.steps).toMatchObject([{ stepKey: 'a', status: 'failed' }, { stepKey: 'b' }]);
   });
 
@@ -202,7 +220,10 @@ describe('a result that the database refuses', () => {
 
   it('does not hurt a parallel step whose result is stored', async () => {
     const { run, ending } = await execute(
-      (ctx) => Promise.allSettled([ctx.step('a', () => delay(5)), ctx.step('b', () => delay(1)), ctx.step('c', () => delay(9))]).then((all) => all.map((each) => each.status)),
+      (ctx) =>
+        Promise.allSettled([ctx.step('a', () => delay(5)), ctx.step('b', () => delay(1)), ctx.step('c', () => delay(9))]).then((all) =>
+          all.map((each) => each.status),
+        ),
       { refuses: refusing('a') },
     );
     expect(ending).toMatchObject({ output: ['rejected', 'fulfilled', 'fulfilled'] });

@@ -2,7 +2,7 @@ import type { Duration } from '../../src/core/duration.js';
 import { decode, decodeError, encode } from '../../src/core/serializer/index.js';
 import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
 import type { History } from '../../src/core/step.js';
-import type { WorkflowContext } from '../../src/engine/context.js';
+import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
 import { Pass } from '../../src/engine/pass.js';
 import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
@@ -17,6 +17,8 @@ export interface RunOptions {
   /** Whose methods with `@Step` have plain names. */
   self?: object;
   settings?: Partial<EngineSettings>;
+  /** Limit of an attempt where a step has none of its own. */
+  stepTimeoutMs?: number;
   /** Virtual milliseconds that a flush takes. */
   latency?: () => number;
   refuses?: (entry: Entry) => Error | undefined;
@@ -63,11 +65,8 @@ export class TestRun {
     for (const step of options.history?.steps ?? []) this.stored.apply(entryOf({ kind: 'step', step, closesWait: true, takes: null }));
     for (const wait of options.history?.waits ?? []) this.stored.waits.set(wait.stepKey, wait);
     this.input = encode(options.input, 'input');
-    this.journal = new MemoryJournal(
-      this.stored,
-      options.latency ?? (() => 0),
-      options.refuses ?? (() => undefined),
-      (count) => this.written(count),
+    this.journal = new MemoryJournal(this.stored, options.latency ?? (() => 0), options.refuses ?? (() => undefined), (count) =>
+      this.written(count),
     );
     this.begin();
   }
@@ -119,9 +118,21 @@ export class TestRun {
     const life = ++this.passes;
     this.restarting = false;
     this.fault = undefined;
-    const settings = { maxPayloadBytes: 1_000_000, cancelGraceMs: 30_000, replayStallMs: 30_000, now: () => Date.now(), ...this.options.settings };
+    const settings = {
+      maxPayloadBytes: 1_000_000,
+      cancelGraceMs: 30_000,
+      replayStallMs: 30_000,
+      now: () => Date.now(),
+      ...this.options.settings,
+    };
     const { id = 'run-1' } = this.options;
-    this.pass = new Pass({ id, input: this.input, startedAt: this.startedAt }, this.definition(), this.stored.history, this.port(life), settings);
+    this.pass = new Pass(
+      { id, input: this.input, startedAt: this.startedAt },
+      this.definition(),
+      this.stored.history,
+      this.port(life),
+      settings,
+    );
     this.pass.start();
     if (this.cancelReason) this.pass.cancel(null, this.cancelReason.reason);
   }
@@ -132,8 +143,8 @@ export class TestRun {
     this.pass.cancel(null, reason);
   }
 
-  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to: `seen` is what the code had seen when it made the call. */
-  began(seen: readonly string[] = []): void {
+  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to, with what the code had seen by then. */
+  began(seen: Iterable<string> = []): void {
     const { stepKey } = currentStep();
     this.bodies.set(stepKey, (this.bodies.get(stepKey) ?? 0) + 1);
     this.effects.push(stepKey);
@@ -151,7 +162,7 @@ export class TestRun {
       queue: 'default',
       owns: (target) => target === this.options.self,
       retry: { ...DEFAULT_RETRY_POLICY, jitter: false },
-      stepTimeoutMs: 300_000,
+      stepTimeoutMs: this.options.stepTimeoutMs ?? 300_000,
       invoke: async (input, ctx) => this.workflow(this.options.bare ? ctx : this.watch(ctx), input),
     };
   }
@@ -169,17 +180,20 @@ export class TestRun {
       const fn = rest.at(-1);
       const options = rest.slice(0, -1);
       if (typeof fn !== 'function') return (ctx.step as any)(name, ...rest);
-      const before = [...seen];
       const body = (): unknown => {
-        this.began(before);
+        this.began(seen);
         return fn();
       };
       return keyed(name, (ctx.step as any)(name, ...options, body));
     };
-    return Object.create(ctx, {
-      step: { value: step },
-      sleep: { value: (duration: Duration) => keyed('sleep', ctx.sleep(duration)) },
-    }) as WorkflowContext;
+    const own = { step, sleep: (duration: Duration) => keyed('sleep', ctx.sleep(duration)) };
+    return new Proxy(ctx, {
+      get: (_, property) => {
+        if (property in own) return own[property as keyof typeof own];
+        const value: unknown = Reflect.get(ctx, property);
+        return typeof value === 'function' ? (value.bind(ctx) as unknown) : value;
+      },
+    });
   }
 
   private port(life: number): PassPort {
@@ -251,7 +265,7 @@ type Bare<E> = E extends unknown ? Omit<E, 'done' | 'failed'> : never;
 
 function entryOf(entry: Bare<Entry>): Entry {
   const ignore = (): void => undefined;
-  return { ...entry, done: ignore, failed: ignore } as Entry;
+  return { ...entry, done: ignore, failed: ignore };
 }
 
 /** The one thing that a test has to look inside for: which key a call was given. */

@@ -1,10 +1,13 @@
-import type { WorkflowContext } from '../../src/engine/context.js';
+import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
 import { MAX_ATTEMPTS, type Node } from './programs.js';
 import { delay } from './virtual-time.js';
 
 /** Virtual milliseconds in one unit of a program. The rest tells apart what would otherwise end in the same moment. */
 const UNIT = 1_000_000;
+
+/** The same for ordinary I/O, which is shorter than what a replay waits for. */
+const IO_UNIT = 200;
 
 /**
  * The world outside of the workflow, which no crash touches. What a body does there ends when it would have ended without the crash: so
@@ -44,7 +47,7 @@ export class World {
   async io(id: number, takes: number): Promise<void> {
     const length = this.ioTakes(id, takes);
     if (length === 0) return;
-    if (length > 3) return delay(length * UNIT);
+    if (length > 3) return delay(length * IO_UNIT);
     for (let round = 0; round < length; round++) await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -80,7 +83,10 @@ class Interpreter {
         return last;
       }
       case 'together':
-        return this.together(node.how, node.branches.map((branch) => this.execute(branch)));
+        return this.together(
+          node.how,
+          node.branches.map((branch) => this.execute(branch)),
+        );
       case 'try':
         return this.attempt(node);
     }
@@ -114,7 +120,9 @@ class Interpreter {
       case 'any':
         return Promise.any(branches);
       case 'allSettled':
-        return (await Promise.allSettled(branches)).map((each) => (each.status === 'fulfilled' ? each.value : `rejected ${(each.reason as Error).message}`));
+        return (await Promise.allSettled(branches)).map((each) =>
+          each.status === 'fulfilled' ? each.value : `rejected ${(each.reason as Error).message}`,
+        );
     }
   }
 
@@ -139,5 +147,5 @@ class Interpreter {
 function span(units: number, name: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
-  return units * UNIT + ((hash ^ (hash >>> 15)) >>> 0) % UNIT;
+  return units * UNIT + (((hash ^ (hash >>> 15)) >>> 0) % UNIT);
 }

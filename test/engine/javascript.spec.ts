@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import type { WorkflowContext } from '../../src/engine/context.js';
+import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
 import { execute, TestRun, type WorkflowFunction } from './harness.js';
 import { delay, until, useVirtualTime } from './virtual-time.js';
@@ -10,7 +10,10 @@ useVirtualTime();
 const once = { retry: { maxAttempts: 1 } };
 
 /** Steps that take so many milliseconds, or fail after them. */
-function steps(ctx: WorkflowContext): { ok: (name: string, ms: number) => Promise<string>; bad: (name: string, ms: number) => Promise<string> } {
+function steps(ctx: WorkflowContext): {
+  ok: (name: string, ms: number) => Promise<string>;
+  bad: (name: string, ms: number) => Promise<string>;
+} {
   return {
     ok: (name, ms) => ctx.step(name, () => delay(ms).then(() => name)),
     bad: (name, ms) => ctx.step(name, once, () => delay(ms).then(() => Promise.reject(new Error(name)))),
@@ -19,17 +22,37 @@ function steps(ctx: WorkflowContext): { ok: (name: string, ms: number) => Promis
 
 const cases: [string, (ctx: WorkflowContext) => unknown, unknown][] = [
   ['Promise.race takes the first', (ctx) => Promise.race([steps(ctx).ok('slow', 20), steps(ctx).ok('fast', 10)]), 'fast'],
-  ['Promise.race takes the first failure', (ctx) => Promise.race([steps(ctx).ok('slow', 20), steps(ctx).bad('fast', 10)]).catch(message), /"fast" failed/],
+  [
+    'Promise.race takes the first failure',
+    (ctx) => Promise.race([steps(ctx).ok('slow', 20), steps(ctx).bad('fast', 10)]).catch(message),
+    /"fast" failed/,
+  ],
   ['a race against a sleep', (ctx) => Promise.race([steps(ctx).ok('slow', 2_000), ctx.sleep('1s').then(() => 'late')]), 'late'],
-  ['Promise.any takes the first success', (ctx) => Promise.any([steps(ctx).bad('fast', 1), steps(ctx).ok('slow', 20), steps(ctx).ok('slower', 30)]), 'slow'],
-  ['Promise.any of failures only', (ctx) => Promise.any([steps(ctx).bad('a', 2), steps(ctx).bad('b', 1)]).catch((error: AggregateError) => error.errors.map(message)), [/"a"/, /"b"/]],
+  [
+    'Promise.any takes the first success',
+    (ctx) => Promise.any([steps(ctx).bad('fast', 1), steps(ctx).ok('slow', 20), steps(ctx).ok('slower', 30)]),
+    'slow',
+  ],
+  [
+    'Promise.any of failures only',
+    (ctx) => Promise.any([steps(ctx).bad('a', 2), steps(ctx).bad('b', 1)]).catch((error: AggregateError) => error.errors.map(message)),
+    [/"a"/, /"b"/],
+  ],
   [
     'Promise.allSettled keeps places',
     async (ctx) => (await Promise.allSettled([steps(ctx).bad('a', 20), steps(ctx).ok('b', 10)])).map((each) => each.status),
     ['rejected', 'fulfilled'],
   ],
-  ['Promise.all keeps places', (ctx) => Promise.all([steps(ctx).ok('a', 20), steps(ctx).ok('b', 10), 'c']), ['a', 'b', 'c']],
-  ['Promise.all rejects at the first failure', (ctx) => Promise.all([steps(ctx).ok('a', 20), steps(ctx).bad('b', 10)]).catch(message), /"b"/],
+  [
+    'Promise.all keeps places',
+    (ctx) => Promise.all([steps(ctx).ok('a', 20), steps(ctx).ok('b', 10), Promise.resolve('c')]),
+    ['a', 'b', 'c'],
+  ],
+  [
+    'Promise.all rejects at the first failure',
+    (ctx) => Promise.all([steps(ctx).ok('a', 20), steps(ctx).bad('b', 10)]).catch(message),
+    /"b"/,
+  ],
   [
     'catch and finally',
     async (ctx) => {
@@ -96,7 +119,7 @@ describe('what promises mean', () => {
         await ctx.step(name, () => undefined);
         order.push(`${name} 1`);
         // However long a branch goes on in microtasks, no other result comes between.
-        for (let turns = 0; turns < 20; turns++) await undefined;
+        for (let turns = 0; turns < 20; turns++) await Promise.resolve();
         order.push(`${name} 2`);
       };
       await Promise.all(['a', 'b', 'c'].map(branch));

@@ -33,14 +33,19 @@ describe('a step that fails', () => {
     expect(tries).toEqual([0, 100, 300, 600, 900].map((at, index) => ({ at, attempt: index + 1 })));
     expect(run.stored.history.steps).toMatchObject([{ stepKey: 'a', attempts: 5, status: 'completed' }]);
     expect(run.stored.waits.size).toBe(0);
-    expect(run.stored.events.map(({ kind, attempt }) => [kind, attempt])).toEqual([1, 2, 3, 4].map((attempt) => ['attempt_failed', attempt]));
+    expect(run.stored.events.map(({ kind, attempt }) => [kind, attempt])).toEqual(
+      [1, 2, 3, 4].map((attempt) => ['attempt_failed', attempt]),
+    );
   });
 
   it('fails for good when its attempts are used up', async () => {
     const { tries, workflow } = flaky(9, { maxAttempts: 3 });
     const { run, ending } = await execute(workflow);
     expect(tries).toHaveLength(3);
-    expect(ending).toMatchObject({ status: 'failed', error: { name: 'StepFailedError', stepKey: 'a', attempts: 3, cause: { message: 'flaky' } } });
+    expect(ending).toMatchObject({
+      status: 'failed',
+      error: { name: 'StepFailedError', stepKey: 'a', attempts: 3, cause: { message: 'flaky' } },
+    });
     expect(run.stored.history.steps).toMatchObject([{ status: 'failed', attempts: 3, output: null }]);
   });
 
@@ -125,7 +130,13 @@ describe('a step that fails', () => {
         });
       } catch (error) {
         const { cause } = error as { cause: CardDeclined & { card: number; cause: Error } };
-        return [StepFailedError.is(error, CardDeclined), StepFailedError.is(error, RangeError), cause.card, cause.cause.message, cause.stack!.includes('retries.spec')];
+        return [
+          StepFailedError.is(error, CardDeclined),
+          StepFailedError.is(error, RangeError),
+          cause.card,
+          cause.cause.message,
+          cause.stack!.includes('retries.spec'),
+        ];
       }
     };
     const { run, ending } = await execute(workflow);
@@ -133,7 +144,12 @@ describe('a step that fails', () => {
     expect((await execute(workflow, { history: run.stored.history })).ending).toEqual(ending);
   });
 
-  it.each<[string, unknown]>([['text', 'oops'], ['undefined', undefined], ['null', null], ['an object', { code: 7 }]])('may throw %s', async (_, thrown) => {
+  it.each<[string, unknown]>([
+    ['text', 'oops'],
+    ['undefined', undefined],
+    ['null', null],
+    ['an object', { code: 7 }],
+  ])('may throw %s', async (_, thrown) => {
     const workflow: WorkflowFunction = (ctx) =>
       ctx
         .step('a', { retry: { maxAttempts: 1 } }, () => {

@@ -21,17 +21,23 @@ function countingSetImmediate(callback: (...args: unknown[]) => void, ...args: u
 export function useVirtualTime(): void {
   beforeAll(() => {
     // What the engine's turns stand on stays real.
-    jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'], now: EPOCH });
+    jest.useFakeTimers({
+      doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'],
+      now: EPOCH,
+    });
     globalThis.setImmediate = countingSetImmediate as typeof setImmediate;
   });
-  afterEach(() => {
-    jest.clearAllTimers();
-    jest.setSystemTime(EPOCH);
-  });
+  afterEach(rewind);
   afterAll(() => {
     globalThis.setImmediate = nextRound;
     jest.useRealTimers();
   });
+}
+
+/** Drops all timers, and begins time anew. */
+export function rewind(): void {
+  jest.clearAllTimers();
+  jest.setSystemTime(EPOCH);
 }
 
 /** Resolves when all microtasks and immediates are done, and those that they led to. */

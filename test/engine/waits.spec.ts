@@ -70,7 +70,10 @@ describe('parking', () => {
     try {
       order.push(await ctx.step('a', () => 1));
       order.push(await Promise.race([ctx.sleep('1h').then(() => 'hour'), ctx.sleep('1 day').then(() => 'day')]));
-      const [one] = await Promise.allSettled([ctx.sleep(5), ctx.step('b', { retry: { initialInterval: '1m' } }, () => (currentStep().attempt < 2 ? Promise.reject(new Error('once')) : 1))]);
+      const [one] = await Promise.allSettled([
+        ctx.sleep(5),
+        ctx.step('b', { retry: { initialInterval: '1m' } }, () => (currentStep().attempt < 2 ? Promise.reject(new Error('once')) : 1)),
+      ]);
       order.push(one.status);
     } catch {
       order.push('caught');
@@ -148,6 +151,28 @@ describe('parking', () => {
     expect(await run.end()).toMatchObject({ status: 'completed' });
     expect(run.effects).toEqual(['a', 'b']);
   });
+
+  it('a retry that falls due while the pass is held does not begin before what was delivered meanwhile is durable', async () => {
+    const run = new TestRun((ctx) =>
+      Promise.all([
+        ctx.sleep(1_000),
+        ctx.step('a', { retry: { initialInterval: 1_001 } }, () => (currentStep().attempt < 2 ? Promise.reject(new Error('once')) : 1)),
+      ]),
+    );
+    await until(() => run.stored.waits.size === 2);
+    run.pass.hold();
+    run.journal.stopped = true;
+    let due = false;
+    setTimeout(() => (due = true), 1_010);
+    await until(() => due);
+    expect(run.journal.waiting).toEqual(['step sleep']);
+    run.pass.resume();
+    await rest(run);
+    expect(run.bodies.get('a')).toBe(1);
+    run.journal.go();
+    await run.end();
+    expect(run.bodies.get('a')).toBe(2);
+  });
 });
 
 describe('an abandoned pass', () => {
@@ -157,7 +182,12 @@ describe('an abandoned pass', () => {
       const life = run.passes;
       const note = (what: string): number => log.push(`${life} ${what}`);
       try {
-        void ctx.step('body', () => delay(50)).then(() => note('body'), () => note('body failed'));
+        void ctx
+          .step('body', () => delay(50))
+          .then(
+            () => note('body'),
+            () => note('body failed'),
+          );
         await delay(20);
         note('io');
         await ctx.step('late', () => note('late body'));

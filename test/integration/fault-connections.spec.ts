@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
 import { FaultProxy } from '../support/faults/proxy.js';
-import { killSpawned, type SpawnedProcess } from '../support/processes.js';
+import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 describe('a worker whose connections are cut', () => {
@@ -14,7 +14,7 @@ describe('a worker whose connections are cut', () => {
   });
   afterEach(async () => {
     proxy.restore();
-    await killSpawned();
+    await scene.reset();
   });
   afterAll(async () => {
     await scene.close();
@@ -27,10 +27,15 @@ describe('a worker whose connections are cut', () => {
   };
 
   async function allCompleteOnce(prefix: string, runs: number, steps: number): Promise<void> {
-    await waitFor(async () => (await scene.statuses(prefix))['completed'] === runs, { timeoutMs: 15_000, message: 'all to complete' }).catch(async (error: Error) => {
+    await waitFor(async () => (await scene.statuses(prefix))['completed'] === runs, {
+      timeoutMs: 15_000,
+      message: 'all to complete',
+    }).catch(async (error: Error) => {
       throw new Error(`${error.message}: ${JSON.stringify(await scene.statuses(prefix))}`);
     });
-    const [row] = await scene.database.query('SELECT count(*)::int AS steps FROM durable.workflow_steps WHERE starts_with(run_id, $1)', [prefix]);
+    const [row] = await scene.database.query('SELECT count(*)::int AS steps FROM durable.workflow_steps WHERE starts_with(run_id, $1)', [
+      prefix,
+    ]);
     expect(row).toEqual({ steps: runs * steps });
   }
 
@@ -53,7 +58,9 @@ describe('a worker whose connections are cut', () => {
     const prefix = `${what}-`;
     const worker = await scene.ready({ url: proxy.url, worker: { sessionTtl } });
     await scene.start('adder', { steps: 8, ms: 50 }, range(prefix, 40));
-    await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_steps WHERE starts_with(run_id, $1)', [prefix])).length > 40);
+    await waitFor(
+      async () => (await scene.database.query('SELECT 1 FROM durable.workflow_steps WHERE starts_with(run_id, $1)', [prefix])).length > 40,
+    );
     proxy.refuse();
     await new Promise((resolve) => setTimeout(resolve, outageMs));
     proxy.restore();

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
-import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const WORKER = { parkAfter: '50ms', pollInterval: '50ms' };
@@ -11,7 +10,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(killSpawned);
+  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   const blockedBy = (prefix: string): Promise<{ status: string; blocked: string; count: number }[]> =>
@@ -33,7 +32,11 @@ describe('runs whose history does not fit the code of a deployment', () => {
     const ids = range('wait-', 3);
     await begunByA(ids);
     const b = await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-    await waitFor(async () => (await scene.statuses('wait-'))['waiting'] === 3 && b.stdoutLines.filter((line) => line.includes('waits for a deployment')).length === 3);
+    await waitFor(
+      async () =>
+        (await scene.statuses('wait-'))['waiting'] === 3 &&
+        b.stdoutLines.filter((line) => line.includes('waits for a deployment')).length === 3,
+    );
     expect(await blockedBy('wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
     const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
     // B does other work meanwhile, and leaves these alone: also one more process of it.
@@ -41,7 +44,9 @@ describe('runs whose history does not fit the code of a deployment', () => {
     await scene.start('versioned', undefined, ['of-b']);
     await waitFor(async () => (await scene.statuses('of-b'))['completed'] === 1);
     expect(await blockedBy('wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
-    expect(await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`)).toEqual(epochs);
+    expect(await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`)).toEqual(
+      epochs,
+    );
 
     await scene.ready({ deploymentId: 'C', variant: 'fits both', worker: WORKER });
     await waitFor(async () => (await scene.statuses('wait-'))['completed'] === 3);
@@ -62,7 +67,9 @@ describe('runs whose history does not fit the code of a deployment', () => {
     for (const id of ids) expect(await scene.application.client.get(id).result()).toBe('done by A');
     for (const { blocked } of await blockedBy('both-')) expect(['', 'B']).toContain(blocked);
     // Begun, tried by B at most once, continued by A; with a park or two.
-    const [{ most }] = await scene.database.query(`SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`);
+    const [{ most }] = await scene.database.query(
+      `SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`,
+    );
     expect(most).toBeLessThanOrEqual(5);
   }, 30_000);
 });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
-import { killSpawned, type SpawnedProcess } from '../support/processes.js';
+import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const SESSION = { sessionTtl: '2s' };
@@ -12,7 +12,7 @@ describe('a worker that does not answer for longer than its session', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(killSpawned);
+  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   /** Until the heir executes the runs, under epochs of its own. */
@@ -21,18 +21,28 @@ describe('a worker that does not answer for longer than its session', () => {
   }
 
   /** What it owned is not written by it, its bodies are told to stop, it says so once, and it goes on with new work. */
-  async function goesOnQuietly(zombie: SpawnedProcess, ids: readonly string[], newIds: readonly string[], rest: SpawnedProcess): Promise<void> {
+  async function goesOnQuietly(
+    zombie: SpawnedProcess,
+    ids: readonly string[],
+    newIds: readonly string[],
+    rest: SpawnedProcess,
+  ): Promise<void> {
     await Promise.all(ids.map((id) => zombie.waitForLine(new RegExp(`^aborted ${id}: FencedError$`))));
     await zombie.waitForLine(TAKEN_OVER);
     // Only it is left to execute what is started now.
     rest.kill('SIGSTOP');
     try {
       const [{ id: heirSession }] = await scene.database.query('SELECT id FROM durable.workflow_sessions WHERE pid = $1', [rest.child.pid]);
-      await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE id = $1`, [heirSession]);
+      await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE id = $1`, [
+        heirSession,
+      ]);
       await scene.start('adder', { steps: 2, ms: 1 }, newIds);
-      await waitFor(async () => (await Promise.all(newIds.map((id) => scene.pidsOf(id, 'add')))).every((pids) => pids[0] === zombie.child.pid), {
-        message: 'the worker to execute new work',
-      });
+      await waitFor(
+        async () => (await Promise.all(newIds.map((id) => scene.pidsOf(id, 'add')))).every((pids) => pids[0] === zombie.child.pid),
+        {
+          message: 'the worker to execute new work',
+        },
+      );
     } finally {
       rest.kill('SIGCONT');
     }
@@ -58,9 +68,14 @@ describe('a worker that does not answer for longer than its session', () => {
     expect(await Promise.all(ids.map((id) => scene.fingerprint(id)))).toEqual(before);
 
     await scene.open(ids);
-    await waitFor(async () => (await scene.statuses(`stop-${listen}-`))['completed'] === ids.length, { message: 'the runs to complete elsewhere' });
-    const epochs = await scene.database.query(`SELECT DISTINCT r.epoch = s.epoch AS same, s.epoch FROM durable.workflow_runs r JOIN durable.workflow_steps s ON s.run_id = r.id
-      WHERE starts_with(r.id, $1)`, [`stop-${listen}-`]);
+    await waitFor(async () => (await scene.statuses(`stop-${listen}-`))['completed'] === ids.length, {
+      message: 'the runs to complete elsewhere',
+    });
+    const epochs = await scene.database.query(
+      `SELECT DISTINCT r.epoch = s.epoch AS same, s.epoch FROM durable.workflow_runs r JOIN durable.workflow_steps s ON s.run_id = r.id
+      WHERE starts_with(r.id, $1)`,
+      [`stop-${listen}-`],
+    );
     expect(epochs).toEqual([{ same: true, epoch: 2 }]);
   });
 
@@ -73,7 +88,9 @@ describe('a worker that does not answer for longer than its session', () => {
     await takenOver(['deaf'], heir);
     // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as it has the run.
     heir.kill('SIGSTOP');
-    await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE pid = $1`, [heir.child.pid]);
+    await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE pid = $1`, [
+      heir.child.pid,
+    ]);
     const before = await scene.fingerprint('deaf');
     await scene.open(['deaf']);
     zombie.kill('SIGCONT');

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
-import { killSpawned, type SpawnedProcess } from '../support/processes.js';
+import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const KILLS = 20;
@@ -15,7 +15,7 @@ describe('a worker that is killed', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(killSpawned);
+  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   it(`at a random moment, ${KILLS} times with ${IN_FLIGHT} runs in flight, loses nothing and repeats nothing that is recorded`, async () => {

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
-import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const TTL_MS = 2_000;
@@ -11,7 +10,7 @@ describe('the runs of a worker that is killed', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(killSpawned);
+  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   it.each([
@@ -36,6 +35,26 @@ describe('the runs of a worker that is killed', () => {
     await scene.open(ids);
     await waitFor(async () => (await scene.statuses(`listen-${listen}-`))['completed'] === ids.length, { message: 'all to complete' });
     expect(await scene.sessions()).toEqual([heir.child.pid]);
-    console.log(`taken over after ${Math.round(took)} ms, all ended after ${Math.round(performance.now() - killedAt)} ms (listen: ${listen})`);
+    if (process.env['DURABLE_TEST_LOG'])
+      console.log(
+        `taken over after ${Math.round(took)} ms, all ended after ${Math.round(performance.now() - killedAt)} ms (listen: ${listen})`,
+      );
+  });
+
+  it('are executed again without stopping the intake: new work goes on beside them', async () => {
+    const ids = range('lost-', 10);
+    const victim = await scene.ready();
+    await scene.start('gated', {}, ids);
+    await Promise.all(ids.map((id) => victim.waitForLine(new RegExp(`^body ${id}$`))));
+    const heir = await scene.ready();
+    victim.kill('SIGKILL');
+    await heir.waitForLine(/^body lost-/);
+    await scene.start('adder', { steps: 1, ms: 1 }, ['new']);
+    await waitFor(async () => (await scene.statuses('new'))['completed'] === 1, {
+      timeoutMs: 8_000,
+      message: 'new work beside what was lost',
+    });
+    await scene.open(ids);
+    await waitFor(async () => (await scene.statuses('lost-'))['completed'] === ids.length, { message: 'all to complete' });
   });
 });

@@ -86,10 +86,15 @@ describe('repositories', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  it.each(['My "schema"', 'with.dot', "it's"])('read the tables of a schema called %j', async (schema) => {
+  it.each(['My "schema"', "it's"])('read the tables of a schema called %j', async (schema) => {
     const options = { connection: { url: database.url }, schema, worker: {} };
     const module = await bootApplication({ imports: [WorkflowModule.forRoot(options)], providers: [GreetWorkflow] });
     const runs = module.get<Repository<WorkflowRun>>(getRepositoryToken(WorkflowRun));
     await expect(runs.count()).resolves.toBe(0);
+  });
+
+  it('cannot be had for a schema with a dot in its name, which is refused', async () => {
+    const options = { connection: { url: database.url }, schema: 'with.dot' };
+    await expect(bootApplication({ imports: [WorkflowModule.forRoot(options)] })).rejects.toMatchObject({ argument: 'schema' });
   });
 });

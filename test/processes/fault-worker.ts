@@ -81,7 +81,7 @@ class GatedWorkflow {
     if (blockMs > 0) {
       // Only where it has not been tried before: elsewhere it goes through.
       const { rows } = await counter.query('SELECT 1 FROM bodies WHERE run_id = $1 OFFSET 1', [runId]);
-      if (rows.length === 0) for (const until = Date.now() + blockMs; Date.now() < until; );
+      if (rows.length === 0) for (const until = Date.now() + blockMs; Date.now() < until;);
     }
     while (!stopped) {
       const { rows } = await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [runId]);

@@ -15,7 +15,7 @@ import { linkReferences, referenceTo } from './references.js';
 import type { Reference } from './references.js';
 
 /** Deeper values are refused. Well below where V8 or PostgreSQL run out of stack, also when each level is a Map (three of JSON's). */
-export const MAX_DEPTH = 1_000;
+const MAX_DEPTH = 1_000;
 
 /** A sparse array can claim any length; this many elements are beyond every payload limit, and their text still fits in memory. */
 const MAX_ELEMENTS = 10_000_000;

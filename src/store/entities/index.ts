@@ -9,4 +9,12 @@ import { WorkflowWait } from './workflow-wait.entity.js';
 export { WorkflowEvent, WorkflowInboxMessage, WorkflowRun, WorkflowSession, WorkflowStep, WorkflowTag, WorkflowWait };
 
 /** Every table of the module, for `@InjectRepository` and for SQL that TypeORM writes. */
-export const durableEntities = [WorkflowRun, WorkflowStep, WorkflowWait, WorkflowEvent, WorkflowInboxMessage, WorkflowSession, WorkflowTag] as const;
+export const durableEntities = [
+  WorkflowRun,
+  WorkflowStep,
+  WorkflowWait,
+  WorkflowEvent,
+  WorkflowInboxMessage,
+  WorkflowSession,
+  WorkflowTag,
+] as const;

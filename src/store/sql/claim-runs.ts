@@ -73,7 +73,13 @@ RETURNING ${claimedColumns('r')}`;
 function claimedColumns(alias: string): string {
   const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
   const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
-  return [...columns.map((column) => `${alias}.${column}`), ...times, `${alias}.wake_count`, `${alias}.history_bytes::float8`, `${alias}.losses`].join(', ');
+  return [
+    ...columns.map((column) => `${alias}.${column}`),
+    ...times,
+    `${alias}.wake_count`,
+    `${alias}.history_bytes::float8`,
+    `${alias}.losses`,
+  ].join(', ');
 }
 
 type ClaimedRow = [string, string, string, number, number, string, number, number, number, number];

@@ -49,7 +49,8 @@ const CLEAR: Statement = {
 
 const READ: Statement = {
   name: 'durable_read_inbox',
-  text: (schema) => `SELECT run_id, id::text, kind, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
+  text: (schema) =>
+    `SELECT run_id, id::text, kind, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
 };
 
 /** The wake counters of runs that a session owns and for which something has come since. */
@@ -69,7 +70,12 @@ export interface CancelRequested {
 }
 
 /** Leaves a request to cancel in the run's inbox, then tells the run. Returns undefined when there is no such run. */
-export async function requestCancel(database: Database, runId: string, payload: string, cancelledError: string): Promise<CancelRequested | undefined> {
+export async function requestCancel(
+  database: Database,
+  runId: string,
+  payload: string,
+  cancelledError: string,
+): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
   if (!found) return undefined;
   let bumped: [RunStatus, string, string, number] | undefined;
@@ -88,7 +94,8 @@ export async function requestCancel(database: Database, runId: string, payload: 
 
 const OWNED: Statement = {
   name: 'durable_owned_runs',
-  text: (schema) => `SELECT id, wake_count, epoch, history_bytes::float8 FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint`,
+  text: (schema) =>
+    `SELECT id, wake_count, epoch, history_bytes::float8 FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint`,
 };
 
 /** A run that the database says a session owns. */

@@ -41,7 +41,12 @@ export interface RunDescriptionRow {
   readonly blockedDeployments: readonly string[];
   readonly parentRunId: string | null;
   readonly tags: Readonly<Record<string, string>>;
-  readonly waits: readonly { readonly stepKey: string; readonly kind: 'sleep' | 'retry'; readonly wakeAt: number; readonly attempts: number }[];
+  readonly waits: readonly {
+    readonly stepKey: string;
+    readonly kind: 'sleep' | 'retry';
+    readonly wakeAt: number;
+    readonly attempts: number;
+  }[];
 }
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;

@@ -7,7 +7,7 @@ import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
 
 /** A run that was the only one in the hands of so many dead sessions is given up. */
-export const MAX_LOSSES_ALONE = 3;
+const MAX_LOSSES_ALONE = 3;
 
 const OPEN: Statement = {
   name: 'durable_open_session',
@@ -17,7 +17,9 @@ VALUES ('worker', $1, $2, $3, now() + $4::float8 * interval '1 millisecond') RET
 
 const HEARTBEAT: Statement = {
   name: 'durable_heartbeat',
-  text: (schema) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
+  text: (
+    schema,
+  ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
 WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000`,
 };
 
@@ -90,7 +92,10 @@ export function sessionLockClass(database: Database): number {
 }
 
 /** Makes a session and returns its id. */
-export async function openSession(database: Database, session: { host: string; pid: number; deploymentId: string; ttlMs: number }): Promise<string> {
+export async function openSession(
+  database: Database,
+  session: { host: string; pid: number; deploymentId: string; ttlMs: number },
+): Promise<string> {
   const [row] = await database.query<[string]>(OPEN, [session.host, session.pid, session.deploymentId, session.ttlMs]);
   return row![0];
 }

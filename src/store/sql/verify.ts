@@ -3,7 +3,8 @@ import type { Database, Statement } from '../database.js';
 
 const RUNS: Statement = {
   name: 'durable_verify_runs',
-  text: (schema) => `SELECT id, name, status, start_nonce::text, session_id::text, epoch, wake_count FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+  text: (schema) =>
+    `SELECT id, name, status, start_nonce::text, session_id::text, epoch, wake_count FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
 };
 
 const STEPS: Statement = {

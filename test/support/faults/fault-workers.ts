@@ -1,6 +1,6 @@
 import { startApplication, type TestApplication } from '../application.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
-import { spawnCompiled, type SpawnedProcess } from '../processes.js';
+import { killSpawned, spawnCompiled, type SpawnedProcess } from '../processes.js';
 
 export interface FaultWorkerOptions {
   /** Where the worker connects instead of straight to the database. */
@@ -64,7 +64,10 @@ export class FaultScene {
 
   /** The pids of the processes that have executed a body of the run, oldest first. */
   async pidsOf(runId: string, stepKey: string): Promise<number[]> {
-    const rows = await this.database.query<{ pid: number }>('SELECT pid FROM bodies WHERE run_id = $1 AND step_key = $2 ORDER BY at', [runId, stepKey]);
+    const rows = await this.database.query<{ pid: number }>('SELECT pid FROM bodies WHERE run_id = $1 AND step_key = $2 ORDER BY at', [
+      runId,
+      stepKey,
+    ]);
     return rows.map(({ pid }) => pid);
   }
 
@@ -84,6 +87,13 @@ export class FaultScene {
   async sessions(): Promise<number[]> {
     const rows = await this.database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions ORDER BY id');
     return rows.map(({ pid }) => pid);
+  }
+
+  /** Kills the workers and forgets all runs: what a test leaves must not keep the workers of the next one busy. */
+  async reset(): Promise<void> {
+    await killSpawned();
+    const tables = ['runs', 'steps', 'waits', 'events', 'inbox', 'sessions'].map((table) => `durable.workflow_${table}`);
+    await this.database.query(`TRUNCATE ${tables.join()}, bodies, gates`);
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,23 @@
+import type { LoggerService } from '@nestjs/common';
+
+import type { ResultHub } from '../client/result-hub.js';
+import type { DatabaseClock } from '../core/clock.js';
+import type { Database } from '../store/database.js';
+import type { DirectConnection } from '../store/direct-connection.js';
+import type { Journal } from '../store/journal.js';
+import type { Notice } from '../store/notifications.js';
+import type { ModuleSettings } from './options.js';
+
+/** What the worker of a process shares with its client. */
+export interface HostSurroundings {
+  readonly settings: ModuleSettings;
+  readonly database: Database;
+  readonly clock: DatabaseClock;
+  readonly journal: Journal;
+  readonly hub: ResultHub;
+  readonly direct: DirectConnection | undefined;
+  readonly logger: LoggerService;
+  warn(message: string, error?: unknown): void;
+  /** Tells this process's worker, and the others, what they may want to know. */
+  announce(notice: Notice, wakeAt: number | undefined): void;
+}

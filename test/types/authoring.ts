@@ -1,0 +1,107 @@
+// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+import { currentStep, Step, Workflow, WorkflowModule, type WorkflowContext } from '../../src/index.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const exactly = <A, B>(_same: Equal<A, B>): void => undefined;
+
+interface Order {
+  id: number;
+}
+
+@Workflow({ name: 'steps' })
+export class Steps {
+  async run(order: Order, ctx: WorkflowContext): Promise<void> {
+    // A decorated method keeps its type.
+    const charged = await this.charge(order, 5);
+    exactly<typeof charged, string>(true);
+    // @ts-expect-error -- the amount is missing
+    await this.charge(order);
+
+    const inline = await ctx.step('inline', () => 5);
+    exactly<typeof inline, number>(true);
+    const awaited = await ctx.step('awaited', { timeout: '5s', retry: { maxAttempts: 2 } }, async () => ({ a: 1 }));
+    exactly<typeof awaited, { a: number }>(true);
+    const nothing = await ctx.sleep('5s');
+    exactly<typeof nothing, void>(true);
+    await ctx.sleepUntil(new Date());
+    // @ts-expect-error -- a Date is no duration
+    await ctx.sleep(new Date());
+    // @ts-expect-error -- a duration is no Date
+    await ctx.sleepUntil('5s');
+    // @ts-expect-error -- nothing to do
+    await ctx.step('empty');
+    // @ts-expect-error -- a misspelt option
+    await ctx.step('misspelt', { timeuot: 5 }, () => 1);
+    // @ts-expect-error -- a key is a text
+    await ctx.step('keyed', { key: 5 }, () => 1);
+    exactly<ReturnType<typeof currentStep>['attempt'], number>(true);
+    // @ts-expect-error -- the run's id is fixed
+    ctx.runId = 'x';
+  }
+
+  @Step()
+  async charge(_order: Order, _amount: number): Promise<string> {
+    return currentStep().idempotencyKey;
+  }
+
+  @Step({ name: 'refund', key: (order: Order, amount: number) => `${order.id}/${amount}`, retry: { maxAttempts: 5 }, timeout: '30s' })
+  async refund(_order: Order, _amount: number): Promise<void> {}
+
+  @Step({ key: (order: Order) => String(order.id) })
+  async keyedByItsFirst(_order: Order, _amount: number): Promise<void> {}
+
+  @Step({ key: () => 'one' })
+  async keyedByNothing(_order: Order): Promise<void> {}
+
+  // @ts-expect-error -- a step is async
+  @Step()
+  sync(_order: Order): string {
+    return 'sync';
+  }
+
+  // @ts-expect-error -- the key is made of other arguments
+  @Step({ key: (customer: string) => customer })
+  async keyOfOthers(_order: Order): Promise<void> {}
+
+  // @ts-expect-error -- the key takes more than there is
+  @Step({ key: (order: Order, amount: number) => `${order.id}/${amount}` })
+  async keyOfMore(_order: Order): Promise<void> {}
+
+  // @ts-expect-error -- a key is a text
+  @Step({ key: (order: Order) => order.id })
+  async keyIsANumber(_order: Order): Promise<void> {}
+
+  // @ts-expect-error -- a misspelt option
+  @Step({ timeuot: '5s' })
+  async misspelt(): Promise<void> {}
+
+  // @ts-expect-error -- a misspelt option of retry
+  @Step({ retry: { maxAttemps: 5 } })
+  async misspeltRetry(): Promise<void> {}
+
+  // @ts-expect-error -- a property is no method
+  @Step()
+  readonly property = 5;
+}
+
+// @ts-expect-error -- a workflow has a name
+@Workflow({})
+export class Nameless {}
+
+// @ts-expect-error -- a version is a number
+@Workflow({ name: 'odd', version: '2' })
+export class OddVersion {}
+
+export const modules = [
+  WorkflowModule.forRoot(),
+  WorkflowModule.forRoot({ worker: false, listen: { url: 'x' }, defaults: { stepTimeout: '1m' } }),
+  WorkflowModule.forRoot({ connection: { embedded: true } }),
+  WorkflowModule.forRootAsync({ inject: ['URL'], useFactory: (url: string) => ({ connection: { url } }) }),
+  WorkflowModule.forRootAsync({ useFactory: async () => ({ worker: { concurrency: 5 } }) }),
+  // @ts-expect-error -- a misspelt option
+  WorkflowModule.forRoot({ shcema: 'x' }),
+  // @ts-expect-error -- true is no worker
+  WorkflowModule.forRoot({ worker: true }),
+  // @ts-expect-error -- what the factory makes is checked too
+  WorkflowModule.forRootAsync({ useFactory: () => ({ worker: { concurrency: 'many' } }) }),
+];

@@ -1,0 +1,173 @@
+// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+import {
+  Workflow,
+  workflowRef,
+  type RunDescription,
+  type WorkflowClient,
+  type WorkflowContext,
+  type WorkflowHandle,
+  type WorkflowRef,
+} from '../../src/index.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const exactly = <A, B>(_same: Equal<A, B>): void => undefined;
+
+interface Order {
+  id: number;
+  note?: string;
+}
+interface Receipt {
+  total: number;
+}
+
+@Workflow({ name: 'order' })
+class OrderWorkflow {
+  constructor(readonly service: { charge(): void }) {}
+  async run(_order: Order, _ctx: WorkflowContext): Promise<Receipt> {
+    return { total: 1 };
+  }
+}
+
+@Workflow({ name: 'nightly', version: 2, queue: 'night', retry: { maxAttempts: 2 } })
+class NightlyWorkflow {
+  async run(): Promise<void> {}
+}
+
+@Workflow({ name: 'void' })
+class VoidWorkflow {
+  async run(_input: void, _ctx: WorkflowContext): Promise<string> {
+    return '';
+  }
+}
+
+@Workflow({ name: 'optional' })
+class OptionalWorkflow {
+  async run(_input?: { force: boolean }): Promise<number> {
+    return 1;
+  }
+}
+
+@Workflow({ name: 'union' })
+class UnionWorkflow {
+  async run(_input: string | number): Promise<'a' | 'b'> {
+    return 'a';
+  }
+}
+
+class SyncWorkflow {
+  run(_order: Order): Receipt {
+    return { total: 1 };
+  }
+}
+
+class NoRun {}
+
+export async function inference(client: WorkflowClient): Promise<void> {
+  const handle = await client.start(OrderWorkflow, { id: 1 });
+  exactly<typeof handle, WorkflowHandle<Receipt>>(true);
+  const result = await handle.result({ timeout: '5m' });
+  exactly<typeof result, Receipt>(true);
+  const description = await handle.describe();
+  exactly<typeof description, RunDescription<Receipt>>(true);
+  exactly<typeof description.output, Receipt | undefined>(true);
+
+  const executed = await client.execute(OrderWorkflow, { id: 1, note: 'x' }, { id: 'x', tags: { a: 'b' } });
+  exactly<typeof executed, Receipt>(true);
+  const got = client.get(OrderWorkflow, 'id');
+  exactly<typeof got, WorkflowHandle<Receipt>>(true);
+  const byId = client.get('id');
+  exactly<typeof byId, WorkflowHandle<unknown>>(true);
+  const typed = client.get<Receipt>('id');
+  exactly<typeof typed, WorkflowHandle<Receipt>>(true);
+  const many = await client.startMany(OrderWorkflow, [{ id: 1 }], (order, index) => ({ id: `${order.id}-${index}` }));
+  exactly<typeof many, WorkflowHandle<Receipt>[]>(true);
+
+  const union = await client.execute(UnionWorkflow, 5);
+  exactly<typeof union, 'a' | 'b'>(true);
+}
+
+export async function inputs(client: WorkflowClient): Promise<void> {
+  // @ts-expect-error -- the input is missing
+  await client.start(OrderWorkflow);
+  // @ts-expect-error -- an id is a number
+  await client.start(OrderWorkflow, { id: '1' });
+  // @ts-expect-error -- an order has an id
+  await client.start(OrderWorkflow, {});
+  // @ts-expect-error -- an order has nothing of that name
+  await client.start(OrderWorkflow, { id: 1, nope: 1 });
+  // @ts-expect-error -- undefined is no order
+  await client.start(OrderWorkflow, undefined);
+  // @ts-expect-error -- the input of each
+  await client.startMany(OrderWorkflow, [{ id: '1' }]);
+  // @ts-expect-error -- the input is missing
+  await client.execute(OrderWorkflow);
+  // @ts-expect-error -- neither text nor number
+  await client.start(UnionWorkflow, true);
+  await client.start(UnionWorkflow, 'x');
+
+  // An input of void needs no argument.
+  await client.start(VoidWorkflow);
+  await client.start(VoidWorkflow, undefined, { id: 'x' });
+  await client.execute(VoidWorkflow);
+  // @ts-expect-error -- it has no input
+  await client.start(VoidWorkflow, { id: 1 });
+  await client.start(NightlyWorkflow);
+  await client.start(NightlyWorkflow, undefined, { delay: '1h' });
+  const nothing = await client.execute(NightlyWorkflow);
+  exactly<typeof nothing, void>(true);
+
+  await client.start(OptionalWorkflow);
+  await client.start(OptionalWorkflow, { force: true });
+  // @ts-expect-error -- force is a boolean
+  await client.start(OptionalWorkflow, { force: 1 });
+}
+
+export async function classes(client: WorkflowClient): Promise<void> {
+  // @ts-expect-error -- run must be async
+  await client.start(SyncWorkflow, { id: 1 });
+  // @ts-expect-error -- there is no run
+  await client.start(NoRun);
+  // @ts-expect-error -- an instance is no class
+  await client.start(new OrderWorkflow({ charge: () => undefined }), { id: 1 });
+}
+
+export async function references(client: WorkflowClient): Promise<void> {
+  const order = workflowRef<Order, Receipt>('order');
+  exactly<typeof order, WorkflowRef<Order, Receipt>>(true);
+  const handle = await client.start(order, { id: 1 });
+  exactly<typeof handle, WorkflowHandle<Receipt>>(true);
+  const result = await client.execute(order, { id: 1 });
+  exactly<typeof result, Receipt>(true);
+  const got = client.get(order, 'id');
+  exactly<typeof got, WorkflowHandle<Receipt>>(true);
+  // @ts-expect-error -- the input is missing
+  await client.start(order);
+  // @ts-expect-error -- an id is a number
+  await client.start(order, { id: '1' });
+  await client.start(workflowRef<void, string>('void'));
+  // @ts-expect-error -- it has no input
+  await client.start(workflowRef<void, string>('void'), 1);
+
+  const byName = await client.start('order', { anything: 'goes' });
+  exactly<typeof byName, WorkflowHandle<unknown>>(true);
+  const many = await client.startMany('order', [1, 'x']);
+  exactly<typeof many, WorkflowHandle<unknown>[]>(true);
+}
+
+export async function options(client: WorkflowClient): Promise<void> {
+  await client.start(OrderWorkflow, { id: 1 }, { delay: 5, priority: 1, queue: 'x', onConflict: 'reject', startAt: new Date() });
+  // @ts-expect-error -- a misspelt option
+  await client.start(OrderWorkflow, { id: 1 }, { dealy: 5 });
+  // @ts-expect-error -- no such way
+  await client.start(OrderWorkflow, { id: 1 }, { onConflict: 'replace' });
+  // @ts-expect-error -- a delay is no Date
+  await client.start(OrderWorkflow, { id: 1 }, { delay: new Date() });
+  // @ts-expect-error -- tags are texts
+  await client.start(OrderWorkflow, { id: 1 }, { tags: { a: 1 } });
+  // @ts-expect-error -- it would wait for itself
+  await client.execute(OrderWorkflow, { id: 1 }, { manager: {} });
+  // @ts-expect-error -- one id for all
+  await client.startMany(OrderWorkflow, [{ id: 1 }], { id: 'x' });
+  // @ts-expect-error -- a misspelt option
+  await client.cancel('id', { raeson: 'x' });
+}
