@@ -45,13 +45,13 @@ CREATE TABLE ${schema}.workflow_runs (
   CONSTRAINT workflow_runs_ready CHECK (status <> 'pending' OR ready_at IS NOT NULL)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05);
 
-CREATE INDEX workflow_runs_ready_idx ON ${schema}.workflow_runs (queue, name, version, priority DESC, ready_at) WHERE status = 'pending' AND losses = 0;
+CREATE INDEX workflow_runs_ready_idx ON ${schema}.workflow_runs (queue, name, version, priority DESC, ready_at) WHERE status = 'pending' AND losses < 2;
 CREATE INDEX workflow_runs_session_idx ON ${schema}.workflow_runs (session_id) WHERE status = 'running';
 CREATE INDEX workflow_runs_wake_idx ON ${schema}.workflow_runs (wake_at) WHERE status = 'waiting' AND wake_at IS NOT NULL;
 CREATE INDEX workflow_runs_created_idx ON ${schema}.workflow_runs (created_at, id);
 -- These two hold almost nothing at any time, and so cost nothing: runs that were lost with a worker, and runs that wait for a deployment that
 -- fits their history.
-CREATE INDEX workflow_runs_suspect_idx ON ${schema}.workflow_runs (losses DESC, id) WHERE status = 'pending' AND losses > 0;
+CREATE INDEX workflow_runs_suspect_idx ON ${schema}.workflow_runs (losses DESC, id) WHERE status = 'pending' AND losses >= 2;
 CREATE INDEX workflow_runs_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND blocked_deployments IS NOT NULL;
 
 CREATE TABLE ${schema}.workflow_steps (

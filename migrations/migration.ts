@@ -22,8 +22,15 @@ export function quoteIdentifier(name: string): string {
 
 /** CREATE SCHEMA IF NOT EXISTS asks for the right to create one even when it is there: a role without it could not migrate at all. */
 function createSchemaSql(schema: string): string {
-  const literal = `'${schema.replaceAll("'", "''")}'`;
-  return `DO $do$ BEGIN IF to_regnamespace(${literal}) IS NULL THEN CREATE SCHEMA ${schema}; END IF; END $do$;`;
+  const name = literal(schema.slice(1, -1).replaceAll('""', '"'));
+  // A query of the catalog itself: to_regnamespace() may answer from a cache that is older than the lock that the migration waited for.
+  const body = `BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ${name}) THEN CREATE SCHEMA ${schema}; END IF; END`;
+  return `DO ${literal(body)};`;
+}
+
+function literal(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }
 
 function schemaOf(queryRunner: QueryRunner): string {

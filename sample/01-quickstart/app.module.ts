@@ -1,5 +1,4 @@
-import { Module, type DynamicModule, type INestApplicationContext } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
 
@@ -19,9 +18,4 @@ export class AppModule {
       providers: [OrderWorkflow, PaymentService, InventoryService, OutsideWorld],
     };
   }
-}
-
-/** Without a web server: these processes have nothing to listen for. */
-export function bootApplication(url: string, worker: WorkerModuleOptions | false): Promise<INestApplicationContext> {
-  return NestFactory.createApplicationContext(AppModule.forRoot(url, worker), { logger: ['error'], abortOnError: false });
 }

@@ -1,6 +1,6 @@
 import { WorkflowClient } from 'nestjs-durable';
 
-import { bootApplication } from './app.module.js';
+import { bootApplication } from './boot.js';
 import type { Cleanup } from './cleanup.js';
 import type { SampleDatabase } from './database.js';
 import type { Order } from './order.js';

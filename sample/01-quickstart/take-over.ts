@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { WorkflowClient } from 'nestjs-durable';
 
-import { bootApplication } from './app.module.js';
 import { Bodies } from './bodies.js';
+import { bootApplication } from './boot.js';
 import type { Cleanup } from './cleanup.js';
 import type { SampleDatabase } from './database.js';
 import type { Order } from './order.js';

@@ -1,7 +1,7 @@
 // A worker in a process of its own: started and killed by take-over.ts.
 import 'reflect-metadata';
 
-import { bootApplication } from './app.module.js';
+import { bootApplication } from './boot.js';
 import { OutsideWorld } from './outside-world.js';
 
 const app = await bootApplication(process.env['DATABASE_URL']!, {});

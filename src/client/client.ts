@@ -185,7 +185,7 @@ export class WorkflowClient {
     }
     if (slot) {
       const { id, name, version, queue, input } = run;
-      slot.execute({ id, name, version, queue, input, epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, suspect: false });
+      slot.execute({ id, name, version, queue, input, epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, losses: 0 });
     } else {
       this.announce([run]);
     }

@@ -44,6 +44,6 @@ export interface OwnedRun extends DispatchKey {
   readonly startedAt: number;
   readonly wakeCount: number;
   readonly historyBytes: number;
-  /** Lost with a worker before: executed with no other run beside it. */
-  readonly suspect: boolean;
+  /** How often it was lost with a worker. */
+  readonly losses: number;
 }

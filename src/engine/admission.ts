@@ -24,11 +24,6 @@ export class Admission {
     return this.durableSeq;
   }
 
-  /** Whether calls without a record wait for the end of the replay. */
-  get isDeferring(): boolean {
-    return this.deferred.length > 0;
-  }
-
   get isGating(): boolean {
     return this.gated.length > 0;
   }

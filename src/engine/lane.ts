@@ -14,12 +14,12 @@ export interface LaneOwner {
   missed(step: StepRecord): void;
   /** A turn has been asked for. */
   stirred(): void;
-  /** Whether the code has made calls that are not recorded. */
-  readonly hasUnrecordedCalls: boolean;
+  /** Whether the code, right after so many deliveries, has called something that is not recorded. */
+  wentAstray(delivered: number): boolean;
 }
 
-/** How long a missing call is waited for when the code has made others instead. */
-const ASTRAY_MS = 2_000;
+/** How long a missing call is waited for when the code has made another in its place. */
+const ASTRAY_MS = 5_000;
 
 const STALL = '$stall';
 
@@ -104,10 +104,10 @@ export class Lane implements TurnTaker {
 
   /**
    * The call may come out of ordinary I/O that takes longer than it did: a cache that was warm then. Nothing is executed meanwhile. It is not waited for as
-   * long when it followed a delivery at once then, and the code has made other calls now: most likely it was changed.
+   * long when the code has made another call in its place: most likely it was changed.
    */
   private await(missing: StepRecord): void {
-    const astray = !missing.calledAfterIo && this.owner.hasUnrecordedCalls;
+    const astray = !this.replay.hasIo && this.owner.wentAstray(missing.calledAfter);
     const patience = astray ? Math.min(ASTRAY_MS, this.stallMs) : this.stallMs;
     this.alarms.set(STALL, this.alarms.now() + patience, () => this.owner.missed(missing));
   }

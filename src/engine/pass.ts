@@ -57,6 +57,8 @@ export class Pass implements PassHandle, LaneOwner {
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
   private hasWaits: boolean;
+  /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
+  private strayAt: number | undefined;
   private isIdle = false;
 
   constructor(
@@ -145,6 +147,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.calls.set(call.stepKey, call);
     const record = this.replay.call(call.stepKey);
     if (!record) {
+      if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
       this.admission.begin(() => !call.settled && begin(call));
       this.updateIdle();
       return call.promise;
@@ -245,8 +248,8 @@ export class Pass implements PassHandle, LaneOwner {
     this.updateIdle();
   }
 
-  get hasUnrecordedCalls(): boolean {
-    return this.admission.isDeferring;
+  wentAstray(delivered: number): boolean {
+    return this.strayAt === delivered;
   }
 
   private completed(value: unknown): PassOutcome {

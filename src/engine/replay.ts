@@ -13,6 +13,8 @@ export class Replay {
   private readonly waits: ReadonlyMap<string, OpenWait> | undefined;
   /** In the order in which the calls were made. */
   private readonly expected: readonly StepRecord[];
+  /** Whether calls came out of ordinary I/O when the run was recorded. */
+  readonly hasIo: boolean = false;
   private checked = 0;
   private readonly called: Set<string> | undefined;
 
@@ -22,6 +24,7 @@ export class Replay {
     if (history.steps.length === 0) return;
     this.byKey = new Map(history.steps.map((step) => [step.stepKey, step]));
     this.called = new Set();
+    this.hasIo = history.steps.some((step) => step.calledAfterIo && step.stepKey !== CANCEL_KEY);
     this.expected = history.steps.filter((step) => step.stepKey !== CANCEL_KEY).sort((a, b) => a.calledAfter - b.calledAfter);
   }
 

@@ -131,6 +131,8 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
   }
+  // TypeORM takes a dot for the end of the database's name.
+  if (schema?.includes('.')) throw new InvalidInputError('schema', 'must not contain a dot');
   checkBoolean(autoMigrate, 'autoMigrate');
   if (listen !== undefined && typeof listen !== 'boolean') {
     checkKeys(listen, 'listen', ['url']);

@@ -20,7 +20,7 @@ import type { Subscription } from 'rxjs';
 import type { DataSource } from 'typeorm';
 
 import { isPlainObject } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
@@ -51,6 +51,7 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
 @Module({})
 export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
+  private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
   constructor(
     @Inject(WORKFLOW_RUNTIME) private readonly runtime: WorkflowRuntime,
@@ -102,12 +103,21 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
 
   async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
-    if (signal) exitOnSecond(signal as NodeJS.Signals);
+    if (signal) this.exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.runtime.close();
+    // Nest ends the process by sending itself the signal once more.
+    if (this.secondSignal) process.removeListener(this.secondSignal.signal, this.secondSignal.exit);
+  }
+
+  /** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
+  private exitOnSecond(signal: NodeJS.Signals): void {
+    const exit = (): never => process.exit(128 + (constants.signals[signal] ?? 0));
+    this.secondSignal = { signal, exit };
+    process.once(signal, exit);
   }
 
   private checkShutdownHooks(): void {
@@ -120,11 +130,6 @@ function checkIsObject(options: unknown): void {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
 }
 
-/** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
-function exitOnSecond(signal: NodeJS.Signals): void {
-  process.once(signal, () => process.exit(128 + (constants.signals[signal] ?? 0)));
-}
-
 function define(
   structure: WorkflowModuleStructure,
   imports: NonNullable<ModuleMetadata['imports']>,
@@ -134,8 +139,13 @@ function define(
   const runtime: Provider = {
     provide: WORKFLOW_RUNTIME,
     inject: [WORKFLOW_OPTIONS, { token: getDataSourceToken(structure.dataSource), optional: true }],
-    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) =>
-      WorkflowRuntime.create(toSettings(given, process.env), dataSource),
+    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) => {
+      const settings = toSettings(given, process.env);
+      if (structure.dataSource !== undefined && !dataSource && !settings.connection) {
+        throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${structure.dataSource}"`);
+      }
+      return WorkflowRuntime.create(settings, dataSource);
+    },
   };
   const client: Provider = {
     provide: getWorkflowClientToken(),

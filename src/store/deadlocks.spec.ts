@@ -11,7 +11,7 @@ import { closeSession, openSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
 
-const FOR_MS = 4_000;
+const FOR_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 2_500;
 const RUNS = 150;
 
 describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', () => {
@@ -89,6 +89,6 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       ),
     ]);
     expect(errors).toEqual([]);
-    expect(rounds).toBeGreaterThan(20);
+    expect(rounds).toBeGreaterThan(10);
   });
 });

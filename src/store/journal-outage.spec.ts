@@ -24,7 +24,7 @@ describe('while the database cannot be reached', () => {
     proxy.refuse();
     let written = 0;
     const work = ids.flatMap((id) => [open.submit(stepOf(id, 1)), open.submit(changeOf(id))].map((done) => done.then(() => written++)));
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
     expect(written).toBe(0);
     proxy.restore();
     const since = performance.now();
@@ -84,9 +84,9 @@ describe('while the database cannot be reached', () => {
     const open = await fixture.journal();
     const ids = Array.from({ length: 200 }, (_, index) => `ended-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
-    let over = false;
+    const over = new AbortController();
     const killer = (async () => {
-      while (!over) {
+      while (!over.signal.aborted) {
         await fixture.admin.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nestjs-durable' AND datname = current_database()`,
         );
@@ -94,7 +94,7 @@ describe('while the database cannot be reached', () => {
       }
     })();
     for (let seq = 1; seq <= 10; seq++) await Promise.all(ids.map((id) => open.submit(stepOf(id, seq))));
-    over = true;
+    over.abort();
     await killer;
     await waitFor(async () => {
       const [{ count }] = await fixture.admin.query(`SELECT count(*)::int FROM durable.workflow_steps WHERE run_id LIKE 'ended-%'`);

@@ -68,7 +68,7 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   if (autoMigrate === 'check') throw new SchemaMismatchError(schema, missing);
   const runner = orm.createQueryRunner();
   try {
-    await runner.startTransaction();
+    await runner.startTransaction('READ COMMITTED');
     // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
@@ -83,12 +83,16 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   }
 }
 
+/** Not to_regclass(): it may answer from a cache that is older than the lock that was waited for, and ten processes would migrate twice. */
+const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1 AND c.relname = $2) AS there`;
+
 type Query = (sql: string, parameters?: unknown[]) => Promise<unknown>;
 
 async function missingMigrations(orm: DataSource, schema: string, query: Query = orm.query.bind(orm)): Promise<string[]> {
   const table = `${quoteIdentifier(schema)}.${MIGRATIONS_TABLE}`;
   const names = durableMigrations.map((each) => each.migrationName);
-  const [found] = (await query('SELECT to_regclass($1) IS NOT NULL AS there', [table])) as [{ there: boolean }];
+  const [found] = (await query(HAS_MIGRATIONS, [schema, MIGRATIONS_TABLE])) as [{ there: boolean }];
   if (!found.there) return names;
   const applied = (await query(`SELECT name FROM ${table}`)) as { name: string }[];
   return names.filter((name) => !applied.some((row) => row.name === name));

@@ -83,7 +83,11 @@ export class Worker implements ExecutionHost {
     this.parkAfterMs = options.parkAfterMs;
     this.deploymentId = options.deploymentId;
     this.keys = registry.keys(options.queues);
-    this.quarantine = new Quarantine(database, (runs, sessionId) => this.take(runs, sessionId));
+    this.quarantine = new Quarantine(database, {
+      execute: (runs, sessionId) => this.take(runs, sessionId),
+      handBack: (runs) => this.handBackUnstarted(runs),
+      wake: () => this.wake(),
+    });
   }
 
   get isRunning(): boolean {
@@ -109,7 +113,7 @@ export class Worker implements ExecutionHost {
   wake(): void {
     if (this.state !== 'running') return;
     if (this.claiming) this.claimAgain = true;
-    else if (this.hasRoom()) void this.claim();
+    else if (this.hasRoom() || this.quarantine.isActive) void this.claim();
   }
 
   /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
@@ -277,10 +281,11 @@ export class Worker implements ExecutionHost {
     if (!sessionId || this.keys.length === 0) return;
     if (this.quarantine.isActive) {
       this.backlog = false;
-      if (this.executions.size === 0) await this.quarantine.nothingElse(sessionId);
+      await this.quarantine.advance(sessionId, this.executions.size);
       if (this.quarantine.isActive) return;
     }
     const limit = this.options.concurrency - this.slotsTaken;
+    if (limit <= 0) return;
     const claim = { sessionId, keys: this.keys, deploymentId: this.deploymentId, limit };
     const runs = await claimRuns(this.database, claim);
     this.backlog = runs.length >= limit;

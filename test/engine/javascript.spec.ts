@@ -144,7 +144,7 @@ describe('what promises mean', () => {
   });
 
   it('a hundred parallel steps all begin before one has ended', async () => {
-    const run = new TestRun((ctx) =>
+    const run: TestRun = new TestRun((ctx) =>
       Promise.all(Array.from({ length: 100 }, (_, index) => ctx.step(`s${index}`, () => delay(5).then(() => run.effects.length)))),
     );
     await run.end();

@@ -138,6 +138,7 @@ describe('a step that fails', () => {
           cause.stack!.includes('retries.spec'),
         ];
       }
+      throw new Error('nothing was thrown');
     };
     const { run, ending } = await execute(workflow);
     expect(ending).toMatchObject({ output: [true, false, 7, 'limit', true] });

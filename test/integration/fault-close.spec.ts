@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 
 import { Workflow, WorkflowModule, type WorkflowContext } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
@@ -37,7 +38,11 @@ describe('app.close()', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
   });
-  afterEach(closeApplications);
+  afterEach(async () => {
+    release();
+    await closeApplications();
+    await database.query('TRUNCATE durable.workflow_runs, durable.workflow_steps');
+  });
   afterAll(() => database.drop());
 
   const leftovers = async (): Promise<unknown> => {
@@ -60,7 +65,6 @@ describe('app.close()', () => {
       );
       return rows.length === 0;
     });
-    release();
   });
 
   it('right after listen() leaves no session, however far the worker has come', async () => {
@@ -83,11 +87,12 @@ describe('app.close()', () => {
     await run.close();
     bodies.length = 0;
     // Histories cannot be read while this transaction is open.
-    const blocker = new (await import('pg')).default.Client({ connectionString: database.url });
+    const blocker = new pg.Client({ connectionString: database.url });
+    blocker.on('error', () => undefined);
     await blocker.connect();
     await blocker.query('BEGIN; LOCK TABLE durable.workflow_waits IN ACCESS EXCLUSIVE MODE');
     const late = await startApplication(database.url, [RestingWorkflow], { worker: { shutdownTimeout: 0 } });
-    await waitFor(async () => (await handle.status.call({ client: late.client, runId: handle.runId })) === 'running');
+    await waitFor(async () => (await late.client.status(handle.runId)) === 'running');
     const closing = late.close();
     await new Promise((resolve) => setTimeout(resolve, 100));
     await blocker.query('COMMIT');

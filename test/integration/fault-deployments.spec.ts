@@ -1,26 +1,19 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
-import { FaultScene, range } from '../support/faults/fault-workers.js';
+import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
 const WORKER = { parkAfter: '50ms', pollInterval: '50ms' };
 
 describe('runs whose history does not fit the code of a deployment', () => {
-  let scene: FaultScene;
-  beforeAll(async () => {
-    scene = await FaultScene.create();
-  });
-  afterEach(() => scene.reset());
-  afterAll(() => scene.close());
-
-  const blockedBy = (prefix: string): Promise<{ status: string; blocked: string; count: number }[]> =>
+  const blockedBy = (scene: FaultScene, prefix: string): Promise<{ status: string; blocked: string; count: number }[]> =>
     scene.database.query(
       `SELECT status, coalesce(array_to_string(blocked_deployments, ','), '') AS blocked, count(*)::int FROM durable.workflow_runs WHERE starts_with(id, $1) GROUP BY 1, 2 ORDER BY 2`,
       [prefix],
     );
 
   /** Runs that deployment A has begun, and that sleep now. */
-  async function begunByA(ids: readonly string[]): Promise<void> {
+  async function begunByA(scene: FaultScene, ids: readonly string[]): Promise<void> {
     const a = await scene.ready({ hooks: true, deploymentId: 'A', variant: 'old', worker: WORKER });
     await scene.start('versioned', undefined, ids);
     await waitFor(async () => (await Promise.all(ids.map((id) => scene.pidsOf(id, 'charge')))).every((pids) => pids.length === 1));
@@ -28,48 +21,55 @@ describe('runs whose history does not fit the code of a deployment', () => {
     await a.exited;
   }
 
-  it('wait while there is no other, and complete when one comes that fits', async () => {
-    const ids = range('wait-', 3);
-    await begunByA(ids);
-    const b = await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-    await waitFor(
-      async () =>
-        (await scene.statuses('wait-'))['waiting'] === 3 &&
-        b.stdoutLines.filter((line) => line.includes('waits for a deployment')).length === 3,
-    );
-    expect(await blockedBy('wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
-    const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
-    // B does other work meanwhile, and leaves these alone: also one more process of it.
-    await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-    await scene.start('versioned', undefined, ['of-b']);
-    await waitFor(async () => (await scene.statuses('of-b'))['completed'] === 1);
-    expect(await blockedBy('wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
-    expect(await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`)).toEqual(
-      epochs,
-    );
+  it.concurrent(
+    'wait while there is no other, and complete when one comes that fits',
+    onScene(async (scene) => {
+      const ids = range('wait-', 3);
+      await begunByA(scene, ids);
+      const b = await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
+      await waitFor(
+        async () =>
+          (await scene.statuses('wait-'))['waiting'] === 3 &&
+          b.stdoutLines.filter((line) => line.includes('waits for a deployment')).length === 3,
+      );
+      expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
+      const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
+      // B does other work meanwhile, and leaves these alone: also one more process of it.
+      await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
+      await scene.start('versioned', undefined, ['of-b']);
+      await waitFor(async () => (await scene.statuses('of-b'))['completed'] === 1);
+      expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
+      expect(await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`)).toEqual(
+        epochs,
+      );
 
-    await scene.ready({ deploymentId: 'C', variant: 'fits both', worker: WORKER });
-    await waitFor(async () => (await scene.statuses('wait-'))['completed'] === 3);
-    for (const id of ids) {
-      expect(await scene.application.client.get(id).result()).toBe('done by C');
-      expect(await scene.pidsOf(id, 'charge')).toHaveLength(1);
-      expect(await scene.pidsOf(id, 'ship')).toHaveLength(1);
-    }
-  });
+      await scene.ready({ deploymentId: 'C', variant: 'fits both', worker: WORKER });
+      await waitFor(async () => (await scene.statuses('wait-'))['completed'] === 3);
+      for (const id of ids) {
+        expect(await scene.application.client.get(id).result()).toBe('done by C');
+        expect(await scene.pidsOf(id, 'charge')).toHaveLength(1);
+        expect(await scene.pidsOf(id, 'ship')).toHaveLength(1);
+      }
+    }),
+  );
 
-  it('are continued by the deployment that began them while both are up: at most once tried by the other, never failed', async () => {
-    const ids = range('both-', 10);
-    await begunByA(ids);
-    const a = scene.ready({ deploymentId: 'A', variant: 'old', worker: WORKER });
-    await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
-    await a;
-    await waitFor(async () => (await scene.statuses('both-'))['completed'] === 10, { timeoutMs: 15_000 });
-    for (const id of ids) expect(await scene.application.client.get(id).result()).toBe('done by A');
-    for (const { blocked } of await blockedBy('both-')) expect(['', 'B']).toContain(blocked);
-    // Begun, tried by B at most once, continued by A; with a park or two.
-    const [{ most }] = await scene.database.query(
-      `SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`,
-    );
-    expect(most).toBeLessThanOrEqual(5);
-  }, 30_000);
+  it.concurrent(
+    'are continued by the deployment that began them while both are up: at most once tried by the other, never failed',
+    onScene(async (scene) => {
+      const ids = range('both-', 10);
+      await begunByA(scene, ids);
+      const a = scene.ready({ deploymentId: 'A', variant: 'old', worker: WORKER });
+      await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
+      await a;
+      await waitFor(async () => (await scene.statuses('both-'))['completed'] === 10, { timeoutMs: 15_000 });
+      for (const id of ids) expect(await scene.application.client.get(id).result()).toBe('done by A');
+      for (const { blocked } of await blockedBy(scene, 'both-')) expect(['', 'B']).toContain(blocked);
+      // Begun, tried by B at most once, continued by A; with a park or two.
+      const [{ most }] = await scene.database.query(
+        `SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`,
+      );
+      expect(most).toBeLessThanOrEqual(5);
+    }),
+    30_000,
+  );
 });

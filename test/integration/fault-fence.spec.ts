@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
-import { FaultScene, range } from '../support/faults/fault-workers.js';
+import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
@@ -8,13 +8,6 @@ const SESSION = { sessionTtl: '2s' };
 const TAKEN_OVER = /^WARN this worker's session was taken over/;
 
 describe('a worker that does not answer for longer than its session', () => {
-  let scene: FaultScene;
-  beforeAll(async () => {
-    scene = await FaultScene.create();
-  });
-  afterEach(() => scene.reset());
-  afterAll(() => scene.close());
-
   /** Until the heir executes the runs, under epochs of its own. */
   async function takenOver(ids: readonly string[], heir: SpawnedProcess): Promise<void> {
     await Promise.all(ids.map((id) => heir.waitForLine(new RegExp(`^body ${id}$`))));
@@ -22,6 +15,7 @@ describe('a worker that does not answer for longer than its session', () => {
 
   /** What it owned is not written by it, its bodies are told to stop, it says so once, and it goes on with new work. */
   async function goesOnQuietly(
+    scene: FaultScene,
     zombie: SpawnedProcess,
     ids: readonly string[],
     newIds: readonly string[],
@@ -39,9 +33,7 @@ describe('a worker that does not answer for longer than its session', () => {
       await scene.start('adder', { steps: 2, ms: 1 }, newIds);
       await waitFor(
         async () => (await Promise.all(newIds.map((id) => scene.pidsOf(id, 'add')))).every((pids) => pids[0] === zombie.child.pid),
-        {
-          message: 'the worker to execute new work',
-        },
+        { message: 'the worker to execute new work' },
       );
     } finally {
       rest.kill('SIGCONT');
@@ -50,73 +42,80 @@ describe('a worker that does not answer for longer than its session', () => {
     expect(zombie.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
   }
 
-  it.each([
+  it.concurrent.each([
     ['the default direct connection', true],
     ['no direct connection', false],
-  ])('because it is stopped, with %s, writes nothing afterwards', async (_, listen) => {
-    const ids = range(`stop-${listen}-`, 5);
-    const zombie = await scene.ready({ listen, worker: SESSION });
-    await scene.start('gated', {}, ids);
-    await Promise.all(ids.map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
-    const heir = await scene.ready({ listen, worker: SESSION });
-    zombie.kill('SIGSTOP');
-    await takenOver(ids, heir);
-    // Two of them may end at once, for the zombie as well: its results must not be recorded.
-    const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
-    zombie.kill('SIGCONT');
-    await goesOnQuietly(zombie, ids, range(`new-stop-${listen}-`, 3), heir);
-    expect(await Promise.all(ids.map((id) => scene.fingerprint(id)))).toEqual(before);
+  ])('because it is stopped, with %s, writes nothing afterwards', (_, listen) =>
+    onScene(async (scene) => {
+      const ids = range(`stop-${listen}-`, 5);
+      const zombie = await scene.ready({ listen, worker: SESSION });
+      await scene.start('gated', {}, ids);
+      await Promise.all(ids.map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
+      const heir = await scene.ready({ listen, worker: SESSION });
+      zombie.kill('SIGSTOP');
+      await takenOver(ids, heir);
+      const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
+      zombie.kill('SIGCONT');
+      await goesOnQuietly(scene, zombie, ids, range(`new-stop-${listen}-`, 3), heir);
+      expect(await Promise.all(ids.map((id) => scene.fingerprint(id)))).toEqual(before);
 
-    await scene.open(ids);
-    await waitFor(async () => (await scene.statuses(`stop-${listen}-`))['completed'] === ids.length, {
-      message: 'the runs to complete elsewhere',
-    });
-    const epochs = await scene.database.query(
-      `SELECT DISTINCT r.epoch = s.epoch AS same, s.epoch FROM durable.workflow_runs r JOIN durable.workflow_steps s ON s.run_id = r.id
+      await scene.open(ids);
+      await waitFor(async () => (await scene.statuses(`stop-${listen}-`))['completed'] === ids.length, {
+        message: 'the runs to complete elsewhere',
+      });
+      const epochs = await scene.database.query(
+        `SELECT DISTINCT r.epoch = s.epoch AS same, s.epoch FROM durable.workflow_runs r JOIN durable.workflow_steps s ON s.run_id = r.id
       WHERE starts_with(r.id, $1)`,
-      [`stop-${listen}-`],
-    );
-    expect(epochs).toEqual([{ same: true, epoch: 2 }]);
-  });
+        [`stop-${listen}-`],
+      );
+      expect(epochs).toEqual([{ same: true, epoch: 2 }]);
+    })(),
+  );
 
-  it('results that bodies bring after it is fenced off are dropped, even where they do not listen to their signal', async () => {
-    const zombie = await scene.ready({ worker: SESSION });
-    await scene.start('gated', { deaf: true }, ['deaf']);
-    await zombie.waitForLine(/^body deaf$/);
-    const heir = await scene.ready({ worker: SESSION });
-    zombie.kill('SIGSTOP');
-    await takenOver(['deaf'], heir);
-    // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as it has the run.
-    heir.kill('SIGSTOP');
-    await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE pid = $1`, [
-      heir.child.pid,
-    ]);
-    const before = await scene.fingerprint('deaf');
-    await scene.open(['deaf']);
-    zombie.kill('SIGCONT');
-    await zombie.waitForLine(TAKEN_OVER);
-    await scene.start('adder', { steps: 1, ms: 1 }, ['beside-deaf']);
-    await waitFor(async () => (await scene.statuses('beside-deaf'))['completed'] === 1);
-    expect(await scene.fingerprint('deaf')).toBe(before);
-    heir.kill('SIGCONT');
-    await waitFor(async () => (await scene.statuses('deaf'))['completed'] === 1);
-    expect(await scene.pidsOf('deaf', 'after')).toEqual([heir.child.pid]);
-  });
+  it.concurrent(
+    'results that bodies bring after it is fenced off are dropped, even where they do not listen to their signal',
+    onScene(async (scene) => {
+      const zombie = await scene.ready({ worker: SESSION });
+      await scene.start('gated', { deaf: true }, ['deaf']);
+      await zombie.waitForLine(/^body deaf$/);
+      const heir = await scene.ready({ worker: SESSION });
+      zombie.kill('SIGSTOP');
+      await takenOver(['deaf'], heir);
+      // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as it has the run.
+      heir.kill('SIGSTOP');
+      await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE pid = $1`, [
+        heir.child.pid,
+      ]);
+      const before = await scene.fingerprint('deaf');
+      await scene.open(['deaf']);
+      zombie.kill('SIGCONT');
+      await zombie.waitForLine(TAKEN_OVER);
+      await scene.start('adder', { steps: 1, ms: 1 }, ['beside-deaf']);
+      await waitFor(async () => (await scene.statuses('beside-deaf'))['completed'] === 1);
+      expect(await scene.fingerprint('deaf')).toBe(before);
+      heir.kill('SIGCONT');
+      await waitFor(async () => (await scene.statuses('deaf'))['completed'] === 1);
+      expect(await scene.pidsOf('deaf', 'after')).toEqual([heir.child.pid]);
+    }),
+  );
 
-  it('because a body blocks its event loop writes nothing afterwards either', async () => {
-    const ids = ['blocker', 'blocked-1', 'blocked-2'];
-    const zombie = await scene.ready({ worker: SESSION });
-    await scene.start('gated', {}, ids.slice(1));
-    await Promise.all(ids.slice(1).map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
-    await scene.start('gated', { blockMs: 5_500 }, ['blocker']);
-    await zombie.waitForLine(/^body blocker$/);
-    const heir = await scene.ready({ worker: SESSION });
-    await takenOver(ids, heir);
-    const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
-    await goesOnQuietly(zombie, ids, range('new-block-', 3), heir);
-    expect(await Promise.all(ids.map((id) => scene.fingerprint(id)))).toEqual(before);
-    await scene.open(ids);
-    await waitFor(async () => (await scene.statuses('block'))['completed'] === ids.length, { message: 'the runs to complete elsewhere' });
-    expect(await scene.pidsOf('blocker', 'after')).toEqual([heir.child.pid]);
-  });
+  it.concurrent(
+    'because a body blocks its event loop writes nothing afterwards either',
+    onScene(async (scene) => {
+      const ids = ['blocker', 'blocked-1', 'blocked-2'];
+      const zombie = await scene.ready({ worker: SESSION });
+      await scene.start('gated', {}, ids.slice(1));
+      await Promise.all(ids.slice(1).map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
+      await scene.start('gated', { blockMs: 5_500 }, ['blocker']);
+      await zombie.waitForLine(/^body blocker$/);
+      const heir = await scene.ready({ worker: SESSION });
+      await takenOver(ids, heir);
+      const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
+      await goesOnQuietly(scene, zombie, ids, range('new-block-', 3), heir);
+      expect(await Promise.all(ids.map((id) => scene.fingerprint(id)))).toEqual(before);
+      await scene.open(ids);
+      await waitFor(async () => (await scene.statuses('block'))['completed'] === ids.length, { message: 'the runs to complete elsewhere' });
+      expect(await scene.pidsOf('blocker', 'after')).toEqual([heir.child.pid]);
+    }),
+  );
 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
@@ -15,7 +15,6 @@ describe('a worker that is killed', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   it(`at a random moment, ${KILLS} times with ${IN_FLIGHT} runs in flight, loses nothing and repeats nothing that is recorded`, async () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { FaultScene, range } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
@@ -14,18 +14,17 @@ describe('a run that kills the process that executes it', () => {
   beforeAll(async () => {
     scene = await FaultScene.create();
   });
-  afterEach(() => scene.reset());
   afterAll(() => scene.close());
 
   it(
     `is given up, and ${OTHERS} others that were executed beside it complete`,
     async () => {
       let crashes = 0;
-      let over = false;
+      const over = new AbortController();
       const supervise = async (): Promise<void> => {
-        while (!over) {
+        while (!over.signal.aborted) {
           const { signal } = await scene.spawn().exited;
-          if (signal === 'SIGKILL' && !over) crashes++;
+          if (signal === 'SIGKILL' && !over.signal.aborted) crashes++;
         }
       };
       // They are born while nobody is there, so that the first worker has them all in its hands at once.
@@ -48,7 +47,7 @@ describe('a run that kills the process that executes it', () => {
             `given up after ${crashes} crashes; the others had all completed ${Math.round(performance.now() - failedAt)} ms later`,
           );
       } finally {
-        over = true;
+        over.abort();
         await killSpawned();
         await Promise.all(supervisors);
       }

@@ -1,19 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
-import { FaultScene, range } from '../support/faults/fault-workers.js';
+import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import { FaultProxy } from '../support/faults/proxy.js';
 import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 describe('a worker that is told to end', () => {
-  let scene: FaultScene;
-  beforeAll(async () => {
-    scene = await FaultScene.create();
-  });
-  afterEach(() => scene.reset());
-  afterAll(() => scene.close());
-
-  const ownedBy = async (worker: SpawnedProcess): Promise<number> => {
+  const ownedBy = async (scene: FaultScene, worker: SpawnedProcess): Promise<number> => {
     const rows = await scene.database.query(
       'SELECT r.id FROM durable.workflow_runs r JOIN durable.workflow_sessions s ON s.id = r.session_id WHERE s.pid = $1',
       [worker.child.pid],
@@ -21,118 +14,136 @@ describe('a worker that is told to end', () => {
     return rows.length;
   };
 
-  it('by SIGTERM lets bodies finish and records them, and hands the runs back for others to go on with', async () => {
-    const ids = range('finish-', 5);
-    const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '10s' } });
-    await scene.start('gated', {}, ids);
-    await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
-    worker.kill('SIGTERM');
-    // It claims nothing any more, while its bodies go on.
-    await scene.start('adder', { steps: 1, ms: 1 }, ['unclaimed']);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(await scene.statuses('unclaimed')).toEqual({ pending: 1 });
-    await scene.open(ids);
-    expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
-    expect(worker.stdoutLines.filter((line) => /^(aborted|ERROR|UNHANDLED)/.test(line))).toEqual([]);
-    expect(await scene.sessions()).toEqual([]);
-    expect(await scene.statuses('finish-')).toEqual({ pending: ids.length });
-    const steps = await scene.database.query(
-      `SELECT step_key, count(*)::int FROM durable.workflow_steps WHERE starts_with(run_id, 'finish-') GROUP BY 1`,
-    );
-    expect(steps).toEqual([{ step_key: 'gate', count: ids.length }]);
-
-    const heir = await scene.ready();
-    await waitFor(async () => (await scene.statuses('finish-'))['completed'] === ids.length);
-    for (const id of ids) {
-      expect(await scene.pidsOf(id, 'gate')).toEqual([worker.child.pid]);
-      expect(await scene.pidsOf(id, 'after')).toEqual([heir.child.pid]);
-    }
-    const [{ losses }] = await scene.database.query('SELECT max(losses)::int AS losses FROM durable.workflow_runs');
-    expect(losses).toBe(0);
-  });
-
-  it('stops bodies that take longer than shutdownTimeout, and another worker executes them at once', async () => {
-    const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '700ms' } });
-    await scene.start('gated', {}, ['long']);
-    await worker.waitForLine(/^body long$/);
-    const since = performance.now();
-    const heir = scene.ready();
-    worker.kill('SIGTERM');
-    await worker.waitForLine(/^aborted long: ClosedError$/);
-    await worker.exited;
-    const took = performance.now() - since;
-    expect(took).toBeGreaterThan(650);
-    expect(took).toBeLessThan(3_500);
-    await (await heir).waitForLine(/^body long$/);
-    await scene.open(['long']);
-    await waitFor(async () => (await scene.statuses('long'))['completed'] === 1);
-    const events = await scene.database.query(`SELECT kind FROM durable.workflow_events WHERE run_id = 'long'`);
-    expect(events).toEqual([]);
-  });
-
-  it('exits at once on a second signal', async () => {
-    const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '60s' } });
-    await scene.start('gated', { deaf: true }, ['stubborn']);
-    await worker.waitForLine(/^body stubborn$/);
-    worker.kill('SIGTERM');
-    // The first has been heard when nothing is claimed any more; time is the only sign of that.
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    const since = performance.now();
-    worker.kill('SIGTERM');
-    const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 3_000))]);
-    expect(ended).not.toBe('still there');
-    expect(performance.now() - since).toBeLessThan(1_000);
-  });
-
-  it('at any moment of its boot leaves nothing that others have to wait for', async () => {
-    await scene.start('gated', {}, range('boot-', 3));
-    const delays = process.env['DURABLE_CHAOS'] ? Array.from({ length: 20 }, (_, index) => index * 5) : [0, 15, 40];
-    for (const delay of delays) {
-      const worker = scene.spawn({ hooks: true, worker: { shutdownTimeout: 0 } });
-      await worker.waitForLine(/^booting$/);
-      await waitFor(async () => (await scene.sessions()).includes(worker.child.pid!) || worker.stdoutLines.includes('ready'));
-      await new Promise((resolve) => setTimeout(resolve, delay));
+  it.concurrent(
+    'by SIGTERM lets bodies finish and records them, and hands the runs back for others to go on with',
+    onScene(async (scene) => {
+      const ids = range('finish-', 5);
+      const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '10s' } });
+      await scene.start('gated', {}, ids);
+      await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
       worker.kill('SIGTERM');
+      // It claims nothing any more, while its bodies go on.
+      await scene.start('adder', { steps: 1, ms: 1 }, ['unclaimed']);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect(await scene.statuses('unclaimed')).toEqual({ pending: 1 });
+      await scene.open(ids);
+      expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
+      expect(worker.stdoutLines.filter((line) => /^(aborted|ERROR|UNHANDLED)/.test(line))).toEqual([]);
+      expect(await scene.sessions()).toEqual([]);
+      expect(await scene.statuses('finish-')).toEqual({ pending: ids.length });
+      const steps = await scene.database.query(
+        `SELECT step_key, count(*)::int FROM durable.workflow_steps WHERE starts_with(run_id, 'finish-') GROUP BY 1`,
+      );
+      expect(steps).toEqual([{ step_key: 'gate', count: ids.length }]);
+
+      const heir = await scene.ready();
+      await waitFor(async () => (await scene.statuses('finish-'))['completed'] === ids.length);
+      for (const id of ids) {
+        expect(await scene.pidsOf(id, 'gate')).toEqual([worker.child.pid]);
+        expect(await scene.pidsOf(id, 'after')).toEqual([heir.child.pid]);
+      }
+      const [{ losses }] = await scene.database.query('SELECT max(losses)::int AS losses FROM durable.workflow_runs');
+      expect(losses).toBe(0);
+    }),
+  );
+
+  it.concurrent(
+    'stops bodies that take longer than shutdownTimeout, and another worker executes them at once',
+    onScene(async (scene) => {
+      const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '700ms' } });
+      await scene.start('gated', {}, ['long']);
+      await worker.waitForLine(/^body long$/);
+      const since = performance.now();
+      const heir = scene.ready();
+      worker.kill('SIGTERM');
+      await worker.waitForLine(/^aborted long: ClosedError$/);
       await worker.exited;
-    }
-    const heir = await scene.ready();
-    await scene.open(range('boot-', 3));
-    await waitFor(async () => (await scene.statuses('boot-'))['completed'] === 3, { timeoutMs: 5_000 });
-    await waitFor(async () => (await scene.sessions()).join() === String(heir.child.pid));
-  });
+      const took = performance.now() - since;
+      expect(took).toBeGreaterThan(650);
+      expect(took).toBeLessThan(3_500);
+      await (await heir).waitForLine(/^body long$/);
+      await scene.open(['long']);
+      await waitFor(async () => (await scene.statuses('long'))['completed'] === 1);
+      const events = await scene.database.query(`SELECT kind FROM durable.workflow_events WHERE run_id = 'long'`);
+      expect(events).toEqual([]);
+    }),
+  );
 
-  it('by app.close() ends by itself, and leaves no session and no run of its own', async () => {
-    const ids = range('close-', 5);
-    const worker = await scene.ready({ worker: { shutdownTimeout: '100ms' } });
-    await scene.start('gated', {}, ids);
-    await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
-    worker.child.stdin!.write('close\n');
-    await worker.waitForLine(/^closed$/);
-    expect(await ownedBy(worker)).toBe(0);
-    expect(await scene.sessions()).not.toContain(worker.child.pid);
-    expect(await scene.statuses('close-')).toEqual({ pending: ids.length });
-    // Nothing is left that keeps the process alive.
-    expect(await worker.exited).toEqual({ code: 0, signal: null });
-  });
-
-  it('while the database is down ends all the same', async () => {
-    const proxy = await FaultProxy.start(scene.database.url);
-    try {
-      const worker = await scene.ready({ url: proxy.url, hooks: true, worker: { shutdownTimeout: '500ms', sessionTtl: '2s' } });
-      await scene.start('gated', {}, ['down']);
-      await worker.waitForLine(/^body down$/);
-      proxy.refuse();
+  it.concurrent(
+    'exits at once on a second signal',
+    onScene(async (scene) => {
+      const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '60s' } });
+      await scene.start('gated', { deaf: true }, ['stubborn']);
+      await worker.waitForLine(/^body stubborn$/);
+      worker.kill('SIGTERM');
+      // The first has been heard when nothing is claimed any more; time is the only sign of that.
+      await new Promise((resolve) => setTimeout(resolve, 400));
       const since = performance.now();
       worker.kill('SIGTERM');
-      const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 12_000))]);
-      expect(ended).toEqual({ code: null, signal: 'SIGTERM' });
-      expect(performance.now() - since).toBeLessThan(10_000);
-    } finally {
-      await proxy.stop();
-    }
-    const heir = await scene.ready({ worker: { sessionTtl: '2s' } });
-    await heir.waitForLine(/^body down$/);
-    await scene.open(['down']);
-    await waitFor(async () => (await scene.statuses('down'))['completed'] === 1);
-  });
+      const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 3_000))]);
+      expect(ended).not.toBe('still there');
+      expect(performance.now() - since).toBeLessThan(1_000);
+    }),
+  );
+
+  it.concurrent(
+    'at any moment of its boot leaves nothing that others have to wait for',
+    onScene(async (scene) => {
+      await scene.start('gated', {}, range('boot-', 3));
+      const delays = process.env['DURABLE_CHAOS'] ? Array.from({ length: 20 }, (_, index) => index * 5) : [0, 20];
+      for (const delay of delays) {
+        const worker = scene.spawn({ hooks: true, worker: { shutdownTimeout: 0 } });
+        await worker.waitForLine(/^booting$/);
+        await waitFor(async () => (await scene.sessions()).includes(worker.child.pid!) || worker.stdoutLines.includes('ready'));
+        await new Promise((resolve) => setTimeout(resolve, delay));
+        worker.kill('SIGTERM');
+        await worker.exited;
+      }
+      const heir = await scene.ready();
+      await scene.open(range('boot-', 3));
+      await waitFor(async () => (await scene.statuses('boot-'))['completed'] === 3, { timeoutMs: 5_000 });
+      await waitFor(async () => (await scene.sessions()).join() === String(heir.child.pid));
+    }),
+  );
+
+  it.concurrent(
+    'by app.close() ends by itself, and leaves no session and no run of its own',
+    onScene(async (scene) => {
+      const ids = range('close-', 5);
+      const worker = await scene.ready({ worker: { shutdownTimeout: '100ms' } });
+      await scene.start('gated', {}, ids);
+      await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
+      worker.child.stdin!.write('close\n');
+      await worker.waitForLine(/^closed$/);
+      expect(await ownedBy(scene, worker)).toBe(0);
+      expect(await scene.sessions()).not.toContain(worker.child.pid);
+      expect(await scene.statuses('close-')).toEqual({ pending: ids.length });
+      // Nothing is left that keeps the process alive.
+      expect(await worker.exited).toEqual({ code: 0, signal: null });
+    }),
+  );
+
+  it.concurrent(
+    'while the database is down ends all the same',
+    onScene(async (scene) => {
+      const proxy = await FaultProxy.start(scene.database.url);
+      try {
+        const worker = await scene.ready({ url: proxy.url, hooks: true, worker: { shutdownTimeout: '500ms', sessionTtl: '2s' } });
+        await scene.start('gated', {}, ['down']);
+        await worker.waitForLine(/^body down$/);
+        proxy.refuse();
+        const since = performance.now();
+        worker.kill('SIGTERM');
+        const ended = await Promise.race([worker.exited, new Promise((resolve) => setTimeout(() => resolve('still there'), 12_000))]);
+        expect(ended).toEqual({ code: null, signal: 'SIGTERM' });
+        expect(performance.now() - since).toBeLessThan(10_000);
+      } finally {
+        await proxy.stop();
+      }
+      const heir = await scene.ready({ worker: { sessionTtl: '2s' } });
+      await heir.waitForLine(/^body down$/);
+      await scene.open(['down']);
+      await waitFor(async () => (await scene.statuses('down'))['completed'] === 1);
+    }),
+  );
 });

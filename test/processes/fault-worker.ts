@@ -72,9 +72,7 @@ class GatedWorkflow {
   private async wait({ blockMs = 0, deaf = false }: { blockMs?: number; deaf?: boolean }): Promise<string> {
     await count();
     const { runId, abortSignal } = currentStep();
-    let stopped = false;
     abortSignal.addEventListener('abort', () => {
-      stopped = !deaf;
       say(`aborted ${runId}: ${(abortSignal.reason as Error).name}`);
     });
     say(`body ${runId}`);
@@ -83,7 +81,7 @@ class GatedWorkflow {
       const { rows } = await counter.query('SELECT 1 FROM bodies WHERE run_id = $1 OFFSET 1', [runId]);
       if (rows.length === 0) for (const until = Date.now() + blockMs; Date.now() < until;);
     }
-    while (!stopped) {
+    while (deaf || !abortSignal.aborted) {
       const { rows } = await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [runId]);
       if (rows.length > 0) return 'opened';
       await sleep(20);

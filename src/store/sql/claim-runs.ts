@@ -1,6 +1,12 @@
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
+/**
+ * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
+ * wait for that. The ready index has the same number.
+ */
+const SUSPECT_LOSSES = 2;
+
 /** A run that was claimed, and whether anything of it is recorded. */
 export interface ClaimedRun extends OwnedRun {
   readonly hasHistory: boolean;
@@ -19,7 +25,7 @@ due AS MATERIALIZED (
   CROSS JOIN unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
   CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.losses = 0 AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+    WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
     ORDER BY r.priority DESC, r.ready_at
     LIMIT $6::int
@@ -32,14 +38,14 @@ ${takeDue(schema)}`,
 };
 
 /**
- * Takes runs that were lost with a worker before, most often lost first. They are kept apart from the others (a partial index that is nearly always
+ * Takes runs that were lost with a worker again and again, most often lost first. They are kept apart from the others (a partial index that is nearly always
  * empty), so that one that kills its worker takes none of them along.
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
   text: (schema) => `WITH suspects AS MATERIALIZED (
   SELECT r.id, r.losses FROM ${schema}.workflow_runs r
-  WHERE r.status = 'pending' AND r.losses > 0
+  WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
     AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
     AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
@@ -48,7 +54,7 @@ const CLAIM_SUSPECTS: Statement = {
   FOR NO KEY UPDATE SKIP LOCKED
 ), cohort AS MATERIALIZED (
   SELECT s.id FROM suspects s ORDER BY s.losses DESC, s.id
-  LIMIT greatest(1, $6::int >> least(30, (SELECT max(losses) FROM suspects)))
+  LIMIT greatest(1, $6::int >> least(30, (SELECT max(losses) FROM suspects) - ${SUSPECT_LOSSES - 1}))
 ), session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
 ), due AS (SELECT cohort.id FROM cohort CROSS JOIN session)
@@ -96,7 +102,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     startedAt: Math.floor(startedAt),
     wakeCount,
     historyBytes,
-    suspect: losses > 0,
+    losses,
     hasHistory: epoch > 1,
   };
 }
@@ -115,7 +121,7 @@ export async function claimRuns(database: Database, claim: Claim): Promise<Claim
 }
 
 /**
- * Claims runs that were lost before: half of `limit` of those that were lost once, a quarter of those lost twice, at last one by itself, so that
+ * Claims runs that were lost twice or more: half of `limit` of those that were lost twice, a quarter of those lost three times, at last one by itself, so that
  * the one that is to blame is found in few steps and the others go on.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {

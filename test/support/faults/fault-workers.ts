@@ -1,6 +1,6 @@
 import { startApplication, type TestApplication } from '../application.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
-import { killSpawned, spawnCompiled, type SpawnedProcess } from '../processes.js';
+import { spawnCompiled, type SpawnedProcess } from '../processes.js';
 
 export interface FaultWorkerOptions {
   /** Where the worker connects instead of straight to the database. */
@@ -14,6 +14,8 @@ export interface FaultWorkerOptions {
 
 /** A database of a test, a client in this process, and workers in others. */
 export class FaultScene {
+  private readonly workers: SpawnedProcess[] = [];
+
   private constructor(
     readonly database: TestDatabase,
     readonly application: TestApplication,
@@ -29,12 +31,14 @@ export class FaultScene {
   /** Starts a worker process; it is ready when it has printed so. */
   spawn(options: FaultWorkerOptions = {}): SpawnedProcess {
     const { deploymentId, url = this.database.url, ...rest } = options;
-    return spawnCompiled('test/processes/fault-worker.ts', {
+    const worker = spawnCompiled('test/processes/fault-worker.ts', {
       env: {
         FAULT_SETTINGS: JSON.stringify({ url, countUrl: this.database.url, ...rest }),
         ...(deploymentId === undefined ? {} : { DEPLOYMENT_ID: deploymentId }),
       },
     });
+    this.workers.push(worker);
+    return worker;
   }
 
   async ready(options: FaultWorkerOptions = {}): Promise<SpawnedProcess> {
@@ -89,17 +93,24 @@ export class FaultScene {
     return rows.map(({ pid }) => pid);
   }
 
-  /** Kills the workers and forgets all runs: what a test leaves must not keep the workers of the next one busy. */
-  async reset(): Promise<void> {
-    await killSpawned();
-    const tables = ['runs', 'steps', 'waits', 'events', 'inbox', 'sessions'].map((table) => `durable.workflow_${table}`);
-    await this.database.query(`TRUNCATE ${tables.join()}, bodies, gates`);
-  }
-
   async close(): Promise<void> {
+    for (const worker of this.workers) worker.kill('SIGKILL');
+    await Promise.all(this.workers.map((worker) => worker.exited));
     await this.application.close();
     await this.database.drop();
   }
 }
 
 export const range = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+
+/** A test on a scene of its own, which may go on beside others; nothing is left of it, however it ends. */
+export function onScene(test: (scene: FaultScene) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const scene = await FaultScene.create();
+    try {
+      await test(scene);
+    } finally {
+      await scene.close();
+    }
+  };
+}
