@@ -37,7 +37,7 @@ export class Admission {
    * Begins once everything that the code has seen is durable: not only what it had seen when it made the call, because branches share variables.
    */
   whenDurable(begin: () => void): void {
-    if (this.held) this.deferred.push(begin);
+    if (this.held) this.deferred.push(() => this.whenDurable(begin));
     else if (this.durableSeq >= this.seenSeq()) begin();
     else this.gated.push(begin);
   }

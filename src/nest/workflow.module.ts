@@ -28,6 +28,9 @@ import { WorkflowRuntime } from './runtime.js';
 import { findWorkflows } from './scanner.js';
 import { getWorkflowClientToken, WORKFLOW_OPTIONS, WORKFLOW_RUNTIME } from './tokens.js';
 
+/** How long after the worker's start shutdown hooks must have been enabled. */
+const HOOKS_CHECK_MS = 5_000;
+
 /** Makes the module's options, for `useClass` and `useExisting`. */
 export interface WorkflowOptionsFactory {
   createWorkflowOptions(): WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
@@ -51,6 +54,7 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
 @Module({})
 export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
+  private hooksCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
   constructor(
@@ -91,7 +95,8 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     const workflows = findWorkflows(this.discovery, runtime.settings);
     const start = async (): Promise<void> => {
       await runtime.startWorker(workflows);
-      this.checkShutdownHooks();
+      // An application context is given to its maker, who enables them, only after this.
+      this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
     };
     if (runtime.settings.workerStart === 'boot') await start();
     if (runtime.settings.workerStart !== 'listening' || !this.httpHost.httpAdapter) return;
@@ -103,6 +108,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
 
   async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
+    clearTimeout(this.hooksCheck);
     if (signal) this.exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }

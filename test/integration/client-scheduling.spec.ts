@@ -50,23 +50,25 @@ describe('when and where a run is executed', () => {
 
   it('a delayed run waits, and begins no earlier', async () => {
     const client = await boot();
-    const handle = await client.start(NoteWorkflow, 'delayed', { delay: '250ms' });
-    const before = await handle.describe();
+    const far = await client.start(NoteWorkflow, 'far', { delay: '1h' });
+    const before = await far.describe();
     expect(before).toMatchObject({ status: 'waiting', startedAt: undefined });
-    expect(before.wakeAt!.getTime() - before.createdAt.getTime()).toBe(250);
-    await expect(handle.result()).resolves.toBe('delayed');
-    const { createdAt, startedAt } = await handle.describe();
+    expect(before.wakeAt!.getTime() - before.createdAt.getTime()).toBe(3_600_000);
+    const near = await client.start(NoteWorkflow, 'near', { delay: '250ms' });
+    await expect(near.result()).resolves.toBe('near');
+    const { createdAt, startedAt } = await near.describe();
     expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(250);
-    expect(startedAt!.getTime() - createdAt.getTime()).toBeLessThan(2_000);
   });
 
   it('a run with a start time begins no earlier, and at once when that has passed', async () => {
     const client = await boot();
+    const tomorrow = new Date(Date.now() + 86_400_000);
+    const far = await client.start(NoteWorkflow, 'far', { startAt: tomorrow });
+    await expect(far.describe()).resolves.toMatchObject({ status: 'waiting', wakeAt: tomorrow });
     const startAt = new Date(Date.now() + 250);
-    const handle = await client.start(NoteWorkflow, 'timed', { startAt });
-    await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting', wakeAt: startAt });
-    await handle.result();
-    expect((await handle.describe()).startedAt!.getTime()).toBeGreaterThanOrEqual(startAt.getTime());
+    const near = await client.start(NoteWorkflow, 'near', { startAt });
+    await near.result();
+    expect((await near.describe()).startedAt!.getTime()).toBeGreaterThanOrEqual(startAt.getTime());
     await expect(client.execute(NoteWorkflow, 'past', { startAt: new Date(0) })).resolves.toBe('past');
     await expect(client.execute(NoteWorkflow, 'now', { delay: 0 })).resolves.toBe('now');
   });
@@ -77,7 +79,6 @@ describe('when and where a run is executed', () => {
     await closeApplications();
     // Looks when it boots, however rarely afterwards.
     const client = await boot({ pollInterval: '30s', maxPollInterval: '30s' });
-    await waitFor(async () => (await client.describe(runId)).wakeAt?.getTime() ?? 0 < Date.now());
     await expect(client.get(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
   });
 
@@ -112,7 +113,9 @@ describe('when and where a run is executed', () => {
       { key: 'customer', value: '7' },
       { key: 'plan', value: 'it\'s "gold"' },
     ]);
-    expect(await database.query(`SELECT run_id FROM durable.workflow_tags WHERE key = 'customer' AND value = '7'`)).toEqual([{ run_id: runId }]);
+    expect(await database.query(`SELECT run_id FROM durable.workflow_tags WHERE key = 'customer' AND value = '7'`)).toEqual([
+      { run_id: runId },
+    ]);
   });
 
   it('a run started by name or by a reference gets the highest version that the worker has', async () => {

@@ -128,7 +128,9 @@ describe('the client', () => {
   it('starts none of many when one of the inputs cannot be stored', async () => {
     const client = await boot();
     const inputs = ['fine', (() => 1) as never];
-    await expect(client.startMany(GreetWorkflow, inputs, (_, index) => ({ id: `none-${index}` }))).rejects.toMatchObject({ code: 'SERIALIZATION' });
+    await expect(client.startMany(GreetWorkflow, inputs, (_, index) => ({ id: `none-${index}` }))).rejects.toMatchObject({
+      code: 'SERIALIZATION',
+    });
     await expect(client.status('none-0')).rejects.toBeInstanceOf(RunNotFoundError);
   });
 

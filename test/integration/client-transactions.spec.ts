@@ -147,11 +147,12 @@ describe('a start with a manager', () => {
   });
 
   it('can be delayed', async () => {
-    const handle = await dataSource.transaction((manager) => start(manager, 'delayed', { delay: 150, priority: 4, queue: 'default' }));
-    await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting', priority: 4 });
-    await expect(handle.result({ timeout: '5s' })).resolves.toBe('hello Ada');
-    const { createdAt, startedAt } = await handle.describe();
-    expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(150);
+    const far = await dataSource.transaction((manager) => start(manager, 'far', { delay: '1h', priority: 4, queue: 'default' }));
+    await expect(far.describe()).resolves.toMatchObject({ status: 'waiting', priority: 4 });
+    const near = await dataSource.transaction((manager) => start(manager, 'near', { delay: 150 }));
+    await expect(near.result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    const { createdAt, startedAt } = await near.describe();
+    expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(149);
   });
 
   it('starts many runs, or none', async () => {
@@ -159,7 +160,11 @@ describe('a start with a manager', () => {
       client.startMany(GreetWorkflow, ['a', 'b', 'a'], (name) => ({ id: `many ${name}`, manager, tags: { name } })),
     );
     expect(handles.map(({ created }) => created)).toEqual([true, true, false]);
-    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).resolves.toEqual(['hello a', 'hello b', 'hello a']);
+    await expect(Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).resolves.toEqual([
+      'hello a',
+      'hello b',
+      'hello a',
+    ]);
     const transaction = dataSource.transaction(async (manager) => {
       await client.startMany(GreetWorkflow, ['a', 'b'], (name) => ({ id: `none ${name}`, manager }));
       throw new Rollback();

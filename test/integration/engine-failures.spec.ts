@@ -102,7 +102,17 @@ describe('a failed run', () => {
     ['undefined', undefined],
     ['null', null],
     ['a frozen object', Object.freeze({ a: 1 })],
-    ['an object that cannot be read', new Proxy({}, { get: () => { throw new Error('hands off'); } })],
+    [
+      'an object that cannot be read',
+      new Proxy(
+        {},
+        {
+          get: () => {
+            throw new Error('hands off');
+          },
+        },
+      ),
+    ],
     ['an error with a cycle', Object.assign(new Error('cyclic'), { self: null as unknown })],
     ['an error with NUL and a lone surrogate', new Error('nul \u0000 lone \ud800')],
     ['an error of a megabyte', new Error('x'.repeat(1_000_000))],

@@ -56,7 +56,7 @@ let finals = 0;
 class GuardedWorkflow {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
     try {
-      await Promise.race([ctx.sleep(250), ctx.sleep('1 day')]);
+      await Promise.race([ctx.sleep(1_000), ctx.sleep('1 day')]);
     } catch {
       return 'caught';
     } finally {
@@ -82,15 +82,18 @@ describe('a run that only waits', () => {
 
   it('is parked: it waits until its wake time, is nobody’s, and goes on then', async () => {
     const client = await boot();
-    const handle = await client.start(SleeperWorkflow, 400);
+    const handle = await client.start(SleeperWorkflow, 1_000);
     const row = await waitFor(async () => {
       const found = await rowOf(handle.runId);
       return found.status === 'waiting' && found;
     });
     expect(row).toMatchObject({ session_id: null, finished_at: null, ready_at: null });
-    expect(row.wake_at.getTime() - row.started_at.getTime()).toBeGreaterThanOrEqual(399);
+    expect(row.wake_at.getTime() - row.started_at.getTime()).toBeGreaterThanOrEqual(999);
     const description = await handle.describe();
-    expect(description).toMatchObject({ status: 'waiting', waits: [{ stepKey: 'sleep', kind: 'sleep', wakeAt: row.wake_at, attempts: 0 }] });
+    expect(description).toMatchObject({
+      status: 'waiting',
+      waits: [{ stepKey: 'sleep', kind: 'sleep', wakeAt: row.wake_at, attempts: 0 }],
+    });
     await expect(handle.result()).resolves.toBe('rested');
     const [sleep] = await handle.steps();
     expect(sleep).toMatchObject({ stepKey: 'sleep', kind: 'sleep', status: 'completed' });
@@ -164,7 +167,7 @@ describe('a run that only waits', () => {
 
   it('goes on in another process after the one that parked it has gone', async () => {
     const first = await boot();
-    const { runId } = await first.start(SleeperWorkflow, 400);
+    const { runId } = await first.start(SleeperWorkflow, 1_000);
     await waitFor(async () => (await first.status(runId)) === 'waiting');
     await closeApplications();
     const second = await boot();

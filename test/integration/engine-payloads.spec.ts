@@ -41,7 +41,13 @@ const values: [string, unknown, unknown?][] = [
   ['an empty text', ''],
   ['a BigInt', 2n ** 100n],
   ['-0, NaN and infinities', [-0, Number.NaN, Infinity, -Infinity]],
-  ['a Map', new Map<unknown, unknown>([['a', 1], [{ b: 2 }, new Set([1n])]])],
+  [
+    'a Map',
+    new Map<unknown, unknown>([
+      ['a', 1],
+      [{ b: 2 }, new Set([1n])],
+    ]),
+  ],
   ['a Date', { at: new Date(123_456) }],
   ['undefined in an array and an object', { a: [undefined, 1], b: undefined }],
   ['NUL', 'a\u0000b'],
@@ -111,7 +117,15 @@ describe('payloads', () => {
   it.each<[string, unknown, string]>([
     ['a function', { a: [() => 1] }, 'input.a[0]'],
     ['a symbol', Symbol('s'), 'input'],
-    ['a cycle', (() => { const o: Record<string, unknown> = {}; o['self'] = o; return o; })(), 'input.self'],
+    [
+      'a cycle',
+      (() => {
+        const o: Record<string, unknown> = {};
+        o['self'] = o;
+        return o;
+      })(),
+      'input.self',
+    ],
     ['a promise', { p: Promise.resolve(1) }, 'input.p'],
   ])('that are %s are refused as input, with the path', async (_, value, path) => {
     const client = await boot();

@@ -79,7 +79,7 @@ describe('a failing step', () => {
   });
 
   it('waits parked for a far retry, and goes on with the attempts counted', async () => {
-    const retry = { maxAttempts: 3, initialInterval: 400, jitter: false };
+    const retry = { maxAttempts: 3, initialInterval: 1_000, jitter: false };
     const handle = await start(
       failUntil(2, () => new Error('once')),
       { retry },

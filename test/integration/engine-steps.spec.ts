@@ -145,7 +145,15 @@ describe('steps', () => {
       `${handle.runId}:inline`,
     ]);
     const rows = await database.query('SELECT * FROM durable.workflow_steps WHERE run_id = $1 ORDER BY seq', [handle.runId]);
-    expect(rows.map((row) => row.step_key)).toEqual(['ship', 'ship#2', 'PaymentService.charge', 'packing:x', 'packing:y', 'packing:x#2', 'inline']);
+    expect(rows.map((row) => row.step_key)).toEqual([
+      'ship',
+      'ship#2',
+      'PaymentService.charge',
+      'packing:x',
+      'packing:y',
+      'packing:x#2',
+      'inline',
+    ]);
     expect(rows.map((row) => row.seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(rows[0]).toMatchObject({ kind: 'step', status: 'completed', output: 'ship a', attempts: 1, epoch: 1, error: null });
     expect(rows[0].finished_at.getTime()).toBeGreaterThanOrEqual(rows[0].started_at.getTime());

@@ -122,10 +122,18 @@ describe('WorkflowModule', () => {
   });
 
   it('takes the database of the application’s DataSource, and is left alone by its synchronize', async () => {
-    const typeorm = TypeOrmModule.forRoot({ type: 'postgres', url: database.url, autoLoadEntities: true, synchronize: true, dropSchema: true });
+    const typeorm = TypeOrmModule.forRoot({
+      type: 'postgres',
+      url: database.url,
+      autoLoadEntities: true,
+      synchronize: true,
+      dropSchema: true,
+    });
     const imports = [typeorm, TypeOrmModule.forFeature([Invoice]), WorkflowModule.forRoot({ worker: {} })];
     const columns = () =>
-      database.query(`SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'durable' ORDER BY 1, 2`);
+      database.query(
+        `SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'durable' ORDER BY 1, 2`,
+      );
     await bootApplication({ imports, providers: workflows });
     const before = await columns();
     const [run] = await database.query('SELECT * FROM durable.workflow_runs LIMIT 1');
@@ -147,7 +155,10 @@ describe('WorkflowModule', () => {
         TypeOrmModule.forRoot({ type: 'postgres', url: database.url }),
         TypeOrmModule.forRoot({ type: 'postgres', url: elsewhere.url, name: 'workflows' }),
       ];
-      const module = await bootApplication({ imports: [...typeorm, WorkflowModule.forRoot({ dataSource: 'workflows', worker: {} })], providers: workflows });
+      const module = await bootApplication({
+        imports: [...typeorm, WorkflowModule.forRoot({ dataSource: 'workflows', worker: {} })],
+        providers: workflows,
+      });
       await works(module);
       expect(await elsewhere.query('SELECT status FROM durable.workflow_runs')).toEqual([{ status: 'completed' }]);
       await closeApplications();

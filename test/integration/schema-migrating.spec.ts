@@ -1,7 +1,15 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
-import { durableEntities, durableMigrations, migrationSql, SchemaMismatchError, Workflow, WorkflowModule, type WorkflowContext } from '../../src/index.js';
+import {
+  durableEntities,
+  durableMigrations,
+  migrationSql,
+  SchemaMismatchError,
+  Workflow,
+  WorkflowModule,
+  type WorkflowContext,
+} from '../../src/index.js';
 import { bootApplication, closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { killSpawned, spawnCompiled } from '../support/processes.js';
@@ -115,8 +123,14 @@ describe('the schema', () => {
 
   it('can be made by TypeORM migrations each in a transaction of its own, or in none', async () => {
     const migrations = [...durableMigrations];
-    const dataSource = await new DataSource({ type: 'postgres', url: database.url, migrations, migrationsTransactionMode: 'none' }).initialize();
-    await dataSource.runMigrations().finally(() => dataSource.destroy());
+    const dataSource = await new DataSource({
+      type: 'postgres',
+      url: database.url,
+      migrations,
+      migrationsTransactionMode: 'none',
+    }).initialize();
+    await dataSource.runMigrations();
+    await dataSource.destroy();
     await works({ autoMigrate: false });
   });
 
@@ -127,12 +141,21 @@ describe('the schema', () => {
     await database.query('DROP SCHEMA durable CASCADE');
     await boot();
     expect(await shape('durable')).toEqual(byHand);
-    const dataSource = await new DataSource({ type: 'postgres', url: database.url, schema: 'durable', entities: [...durableEntities] }).initialize();
+    const dataSource = await new DataSource({
+      type: 'postgres',
+      url: database.url,
+      schema: 'durable',
+      entities: [...durableEntities],
+    }).initialize();
     try {
       // The entities name every column that there is, and none that is not.
-      const named = dataSource.entityMetadatas.flatMap(({ tableName, columns }) => columns.map(({ databaseName }) => `${tableName}.${databaseName}`));
-      const there = byHand.map(({ line }) => /^workflow_\w+\.\w+(?= )/.exec(line)?.[0]).filter((name) => name && !name.startsWith('workflow_migrations'));
-      expect(named.sort()).toEqual(there.sort());
+      const named = dataSource.entityMetadatas.flatMap(({ tableName, columns }) =>
+        columns.map(({ databaseName }) => `${tableName}.${databaseName}`),
+      );
+      const there = byHand
+        .map(({ line }) => /^workflow_\w+\.\w+(?= )/.exec(line)?.[0])
+        .filter((name) => name !== undefined && !name.startsWith('workflow_migrations')) as string[];
+      expect(named.toSorted()).toEqual(there.toSorted());
     } finally {
       await dataSource.destroy();
     }

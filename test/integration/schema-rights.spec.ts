@@ -29,7 +29,9 @@ describe('a role with few rights', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     const [{ name }] = (await database.query('SELECT current_database() AS name')) as [{ name: string }];
-    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; REVOKE ALL ON DATABASE "${name}" FROM PUBLIC; GRANT CONNECT ON DATABASE "${name}" TO ${role}`);
+    await database.query(
+      `CREATE ROLE ${role} LOGIN PASSWORD 'x'; REVOKE ALL ON DATABASE "${name}" FROM PUBLIC; GRANT CONNECT ON DATABASE "${name}" TO ${role}`,
+    );
     const own = new URL(database.url);
     own.username = role;
     own.password = 'x';
@@ -65,7 +67,9 @@ describe('a role with few rights', () => {
 
   it('works with rows alone where somebody else makes the tables', async () => {
     await database.query(migrationSql({ schema: 'migrated' }));
-    await database.query(`GRANT USAGE ON SCHEMA migrated TO ${role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA migrated TO ${role}`);
+    await database.query(
+      `GRANT USAGE ON SCHEMA migrated TO ${role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA migrated TO ${role}`,
+    );
     await works('migrated', false);
     await closeApplications();
     await works('migrated', true);
@@ -73,7 +77,9 @@ describe('a role with few rights', () => {
 
   it('is not told that the schema is missing where it may only not look', async () => {
     await database.query(migrationSql({ schema: 'hidden' }));
-    const error = await startApplication(url, [GreetWorkflow], { schema: 'hidden', autoMigrate: false }).catch((thrown: unknown) => thrown as Error);
+    const error = await startApplication(url, [GreetWorkflow], { schema: 'hidden', autoMigrate: false }).catch(
+      (thrown: unknown) => thrown as Error,
+    );
     expect((error as Error).message).toMatch(/permission denied/);
   });
 });

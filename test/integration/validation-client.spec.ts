@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { InvalidInputError, Step, Workflow, WorkflowError, workflowRef, type WorkflowClient } from '../../src/index.js';
@@ -78,16 +80,20 @@ const badOptions: [argument: string, what: string, options: unknown][] = [
   ...badDurations.map(([what, delay]) => ['options.delay', what, { delay }] as [string, string, unknown]),
   ...badDates.map(([what, startAt]) => ['options.startAt', what, { startAt }] as [string, string, unknown]),
   ...[1.5, Number.NaN, Infinity, 32_768, -32_769, '5', null, 5n, {}, true].map(
-    (priority) => ['options.priority', String(priority), { priority }] as [string, string, unknown],
+    (priority) => ['options.priority', inspect(priority), { priority }] as [string, string, unknown],
   ),
   ...['replace', '', null, true, 0, ['return']].map(
     (onConflict) => ['options.onConflict', String(onConflict), { onConflict }] as [string, string, unknown],
   ),
   ['options.startAt', 'a delay as well', { delay: 1, startAt: new Date() }],
-  ...[null, 'tags', 7, ['a'], () => undefined, new Map([['a', 'b']])].map((tags) => ['options.tags', String(tags), { tags }] as [string, string, unknown]),
+  ...[null, 'tags', 7, ['a'], () => undefined, new Map([['a', 'b']])].map(
+    (tags) => ['options.tags', inspect(tags), { tags }] as [string, string, unknown],
+  ),
   ['options.tags', '51 tags', { tags: Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`t${index}`, 'x'])) }],
   ...badTexts.map(([what, value]) => ['options.tags', what, { tags: { a: value } }] as [string, string, unknown]),
-  ...badTexts.filter(([, key]) => typeof key === 'string').map(([what, key]) => ['options.tags', `the key ${what}`, { tags: { [key as string]: 'x' } }] as [string, string, unknown]),
+  ...badTexts
+    .filter(([, key]) => typeof key === 'string')
+    .map(([what, key]) => ['options.tags', `the key ${what}`, { tags: { [key as string]: 'x' } }] as [string, string, unknown]),
   ['options.manager', 'a text', { manager: 'manager' }],
   ['options.manager', 'null', { manager: null }],
 ];
@@ -190,7 +196,12 @@ describe('what the client refuses', () => {
   it.each([...badTexts, ['undefined', undefined] as [string, unknown]])('a run id that is %s', async (_, id) => {
     expect(() => client.get(id as never)).toThrow(InvalidInputError);
     expect(() => client.get(GreetWorkflow, id as never)).toThrow(InvalidInputError);
-    for (const call of [() => client.status(id as never), () => client.describe(id as never), () => client.steps(id as never), () => client.cancel(id as never)]) {
+    for (const call of [
+      () => client.status(id as never),
+      () => client.describe(id as never),
+      () => client.steps(id as never),
+      () => client.cancel(id as never),
+    ]) {
       expect((await refusal(call)).argument).toBe('runId');
     }
   });

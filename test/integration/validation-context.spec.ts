@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { InvalidInputError, Step, Workflow, WorkflowFailedError, type WorkflowClient, type WorkflowContext } from '../../src/index.js';
@@ -86,7 +88,11 @@ const refused: [argument: string, what: string, script: Code][] = [
     what,
     step({ retry: { initialInterval } }),
   ]),
-  ...badDurations.map(([what, maxInterval]): [string, string, Code] => ['retry of step "named".maxInterval', what, step({ retry: { maxInterval } })]),
+  ...badDurations.map(([what, maxInterval]): [string, string, Code] => [
+    'retry of step "named".maxInterval',
+    what,
+    step({ retry: { maxInterval } }),
+  ]),
   ...[0, Number.NaN, Infinity, '2', null].map((backoffCoefficient): [string, string, Code] => [
     'retry of step "named".backoffCoefficient',
     String(backoffCoefficient),
@@ -102,7 +108,7 @@ const refused: [argument: string, what: string, script: Code][] = [
   ['duration of sleep', 'a Date', (ctx) => ctx.sleep(new Date() as never)],
   ...[new Date(Number.NaN), new Date(8.64e15), 'tomorrow', 5, null, undefined, {}].map((date): [string, string, Code] => [
     'date of sleepUntil',
-    typeof date === 'object' && date !== null ? 'an unusable Date' : String(date),
+    inspect(date),
     (ctx) => ctx.sleepUntil(date as never),
   ]),
 ];

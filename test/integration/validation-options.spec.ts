@@ -29,7 +29,8 @@ const badTimes: [string, unknown][] = [
 type Case = [argument: string, what: string, options: unknown];
 const cases = (argument: string, values: [string, unknown][], wrap: (value: unknown) => unknown): Case[] =>
   values.map(([what, value]) => [argument, what, wrap(value)]);
-const shown = (values: unknown[]): [string, unknown][] => values.map((value) => [typeof value === 'string' ? JSON.stringify(value) : String(value), value]);
+const shown = (values: unknown[]): [string, unknown][] =>
+  values.map((value) => [typeof value === 'string' ? JSON.stringify(value) : String(value), value]);
 
 const refused: Case[] = [
   ['shcema', 'a misspelt option', { shcema: 'durable' }],
@@ -37,10 +38,16 @@ const refused: Case[] = [
   ...cases('schema', badTexts, (schema) => ({ schema })),
   ['schema', '64 bytes', { schema: 'é'.repeat(32) }],
   ...cases('autoMigrate', shown(['yes', 1, null]), (autoMigrate) => ({ autoMigrate })),
-  ...cases('deploymentId', badTexts.filter(([what]) => what !== 'null'), (deploymentId) => ({ deploymentId })),
+  ...cases(
+    'deploymentId',
+    badTexts.filter(([what]) => what !== 'null'),
+    (deploymentId) => ({ deploymentId }),
+  ),
   ...cases('worker', shown([true, 'on', 5, null, []]), (worker) => ({ worker })),
   ['worker.concurency', 'a misspelt option', { worker: { concurency: 5 } }],
-  ...cases('worker.concurrency', shown([0, -1, 1.5, Number.NaN, Infinity, '5', null, 10_001]), (concurrency) => ({ worker: { concurrency } })),
+  ...cases('worker.concurrency', shown([0, -1, 1.5, Number.NaN, Infinity, '5', null, 10_001]), (concurrency) => ({
+    worker: { concurrency },
+  })),
   ...cases('worker.queues', shown(['default', [], null, 5]), (queues) => ({ worker: { queues } })),
   ...cases('worker.queues[1]', badTexts, (queue) => ({ worker: { queues: ['default', queue] } })),
   ...(['pollInterval', 'maxPollInterval', 'sessionTtl', 'parkAfter', 'shutdownTimeout'] as const).flatMap((option) =>
@@ -53,15 +60,21 @@ const refused: Case[] = [
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),
   ['defaults.stepTimeuot', 'a misspelt option', { defaults: { stepTimeuot: 5 } }],
   ...cases('defaults.stepTimeout', shown([-1, 'soon', null, Number.NaN]), (stepTimeout) => ({ defaults: { stepTimeout } })),
-  ...cases('defaults.maxPayloadBytes', shown([0, 1_023, 1.5, '4 MiB', null, Number.NaN, 2 ** 40]), (maxPayloadBytes) => ({ defaults: { maxPayloadBytes } })),
+  ...cases('defaults.maxPayloadBytes', shown([0, 1_023, 1.5, '4 MiB', null, Number.NaN, 2 ** 40]), (maxPayloadBytes) => ({
+    defaults: { maxPayloadBytes },
+  })),
   ...cases('defaults.retry', shown([null, 5, 'often']), (retry) => ({ defaults: { retry } })),
   ['defaults.retry.maxAttempts', '0', { defaults: { retry: { maxAttempts: 0 } } }],
   ['defaults.retry.initialInterval', 'nonsense', { defaults: { retry: { initialInterval: 'soon' } } }],
   ...cases('connection', shown([null, 5, 'postgres://localhost/x', {}, []]), (connection) => ({ connection })),
   ...cases('connection.url', shown([null, 5, '', 'a\u0000b', 'not a url', 'mysql://localhost/x']), (url) => ({ connection: { url } })),
-  ...cases('connection.poolSize', shown([0, 2, 1.5, '5', 10_000, null]), (poolSize) => ({ connection: { url: 'postgresql://localhost/x', poolSize } })),
+  ...cases('connection.poolSize', shown([0, 2, 1.5, '5', 10_000, null]), (poolSize) => ({
+    connection: { url: 'postgresql://localhost/x', poolSize },
+  })),
   ['connection.pool', 'a misspelt option', { connection: { url: 'postgresql://localhost/x', pool: 5 } }],
-  ...cases('connection.embedded', shown([null, false, 'yes', {}, { dataDir: 5 }, { dataDir: '' }]), (embedded) => ({ connection: { embedded } })),
+  ...cases('connection.embedded', shown([null, false, 'yes', {}, { dataDir: 5 }, { dataDir: '' }]), (embedded) => ({
+    connection: { embedded },
+  })),
 ];
 
 describe('what WorkflowModule refuses when the application boots', () => {
@@ -116,7 +129,9 @@ describe('what WorkflowModule refuses when the application boots', () => {
   });
 
   it('and creates nothing meanwhile', async () => {
-    const schemas = await database.query(`SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ('public', 'information_schema')`);
+    const schemas = await database.query(
+      `SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ('public', 'information_schema')`,
+    );
     expect(schemas).toEqual([]);
   });
 });

@@ -76,7 +76,7 @@ export async function inference(client: WorkflowClient): Promise<void> {
   const got = client.get(OrderWorkflow, 'id');
   exactly<typeof got, WorkflowHandle<Receipt>>(true);
   const byId = client.get('id');
-  exactly<typeof byId, WorkflowHandle<unknown>>(true);
+  exactly<typeof byId, WorkflowHandle>(true);
   const typed = client.get<Receipt>('id');
   exactly<typeof typed, WorkflowHandle<Receipt>>(true);
   const many = await client.startMany(OrderWorkflow, [{ id: 1 }], (order, index) => ({ id: `${order.id}-${index}` }));
@@ -97,6 +97,8 @@ export async function inputs(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: 1, nope: 1 });
   // @ts-expect-error -- undefined is no order
   await client.start(OrderWorkflow, undefined);
+  // @ts-expect-error -- undefined is no order
+  await client.startMany(OrderWorkflow, [undefined]);
   // @ts-expect-error -- the input of each
   await client.startMany(OrderWorkflow, [{ id: '1' }]);
   // @ts-expect-error -- the input is missing
@@ -149,9 +151,9 @@ export async function references(client: WorkflowClient): Promise<void> {
   await client.start(workflowRef<void, string>('void'), 1);
 
   const byName = await client.start('order', { anything: 'goes' });
-  exactly<typeof byName, WorkflowHandle<unknown>>(true);
+  exactly<typeof byName, WorkflowHandle>(true);
   const many = await client.startMany('order', [1, 'x']);
-  exactly<typeof many, WorkflowHandle<unknown>[]>(true);
+  exactly<typeof many, WorkflowHandle[]>(true);
 }
 
 export async function options(client: WorkflowClient): Promise<void> {
