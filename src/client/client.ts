@@ -16,7 +16,7 @@ import { WorkflowHandle, type CancelOptions } from './handle.js';
 import type { ResultHub } from './result-hub.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import { TransactionalStarter } from './transactional-starter.js';
-import type { StartArguments, WorkflowClass, WorkflowRef } from './workflow-types.js';
+import type { Fixed, StartArguments, WorkflowClass, WorkflowRef } from './workflow-types.js';
 
 /** What a client needs of the rest of the module. */
 export interface ClientSurroundings {
@@ -60,7 +60,10 @@ export class WorkflowClient {
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
-  start<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, StartOptions>): Promise<WorkflowHandle<O>>;
+  start<I, O>(
+    workflow: WorkflowClass<I, O> | WorkflowRef<I, O>,
+    ...args: StartArguments<Fixed<I>, StartOptions>
+  ): Promise<WorkflowHandle<O>>;
   start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     const run = toNewRun(workflow, input, options, this.#surroundings);
@@ -79,8 +82,8 @@ export class WorkflowClient {
    */
   async startMany<I, O>(
     workflow: WorkflowClass<I, O> | WorkflowRef<I, O> | string,
-    inputs: readonly I[],
-    options: StartManyOptions<I> = {},
+    inputs: readonly Fixed<I>[],
+    options: StartManyOptions<Fixed<I>> = {},
   ): Promise<WorkflowHandle<O>[]> {
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
     for (let index = 0; index < inputs.length; index++)
@@ -98,7 +101,10 @@ export class WorkflowClient {
   }
 
   /** Starts a run and waits for its result: `start` and `result` in one. */
-  execute<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, ...args: StartArguments<I, Omit<StartOptions, 'manager'>>): Promise<O>;
+  execute<I, O>(
+    workflow: WorkflowClass<I, O> | WorkflowRef<I, O>,
+    ...args: StartArguments<Fixed<I>, Omit<StartOptions, 'manager'>>
+  ): Promise<O>;
   execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
   async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
     if (options?.manager !== undefined)

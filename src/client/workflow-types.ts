@@ -3,7 +3,8 @@ import type { WorkflowContext } from '../engine/workflow-context.js';
 
 /** A class decorated with `@Workflow`. */
 export interface WorkflowClass<I, O> {
-  new (...args: never[]): { run(input: I, context: WorkflowContext): Promise<O> };
+  // A property, not a method: methods are compared loosely, and any input would do.
+  new (...args: never[]): { run: (input: I, context: WorkflowContext) => Promise<O> };
 }
 
 const REF = Symbol.for('nestjs-durable.ref');
@@ -28,6 +29,12 @@ export function workflowRef<I = unknown, O = unknown>(name: string): WorkflowRef
 export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, unknown> {
   return typeof target === 'object' && target !== null && REF in target;
 }
+
+// oxlint-disable-next-line typescript/no-explicit-any -- any T at all
+type Fixed<T> = [T][T extends any ? 0 : never];
+
+/** `T`, which is not to be inferred from here: the workflow says what its input is, not the call. (`NoInfer` needs TypeScript 5.4.) */
+export type { Fixed };
 
 /** The arguments after the workflow: an input of `void` or `undefined` may be left out. */
 export type StartArguments<I, Options> = undefined extends I

@@ -39,6 +39,11 @@ type StepMethod<Key extends unknown[]> = (...args: [...Key, ...never[]]) => Prom
 // oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
 type Accepts<Key extends unknown[]> = (...args: [...Key, ...any[]]) => Promise<unknown>;
 
+/** `unknown` when the method has all the arguments that its key wants. */
+type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> =
+  // oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
+  Parameters<M> extends [...Key, ...any[]] ? unknown : 'the key takes arguments that the method does not have';
+
 /**
  * Makes a method of any injectable a step: called from a workflow's `run`, it is executed once and its result recorded; when the run continues
  * elsewhere the recorded result is returned. Outside a run, and inside another step, it is a plain method.
@@ -51,7 +56,11 @@ type Accepts<Key extends unknown[]> = (...args: [...Key, ...any[]]) => Promise<u
  * }
  */
 export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key> = {}) {
-  return <M extends Accepts<Key>>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
+  return <M extends Accepts<Key>>(
+    target: object,
+    property: string | symbol,
+    descriptor: TypedPropertyDescriptor<M> & KeyFits<M, Key>,
+  ): void => {
     const original = descriptor?.value as StepMethod<Key> | undefined;
     const owner = typeof target === 'function' ? target.name : target.constructor.name;
     if (typeof original !== 'function' || typeof target === 'function') {

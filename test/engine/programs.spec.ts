@@ -221,10 +221,11 @@ function keyed(program: Node): Node {
   return transformed(program, (node) => (node.kind === 'step' ? { ...node, keyed: true } : node));
 }
 
-/** The program with nothing in it that time decides: no races, no first of several failures, no sleeps (which have no keys). */
+/** The program with nothing in it that time decides: no races, no first of several failures, and neither sleeps nor random numbers, which have no keys. */
 function timeless(program: Node): Node {
   return transformed(keyed(program), (node) => {
     if (node.kind === 'sleep') return { ...node, kind: 'io' };
+    if (node.kind === 'observe') return { kind: 'seq', nodes: [] };
     return node.kind === 'together' ? { ...node, how: 'allSettled' } : node;
   });
 }

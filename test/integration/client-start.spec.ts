@@ -12,7 +12,7 @@ import {
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
-let executions: string[] = [];
+const executions: string[] = [];
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -79,9 +79,9 @@ describe('the client', () => {
       client.start(GreetWorkflow, 'a', { id: 'tagged twice', tags: { who: 'a', a: '1' } }),
       client.start(GreetWorkflow, 'b', { id: 'tagged twice', tags: { who: 'b', b: '1' } }),
     ]);
-    const winner = handles[0]!.created ? 'a' : 'b';
-    expect(handles.map(({ created }) => created).sort()).toEqual([false, true]);
-    await expect(handles[0]!.describe()).resolves.toMatchObject({ tags: { who: winner, [winner]: '1' } });
+    const winner = handles[0].created ? 'a' : 'b';
+    expect(handles.filter(({ created }) => created)).toHaveLength(1);
+    await expect(handles[0].describe()).resolves.toMatchObject({ tags: { who: winner, [winner]: '1' } });
     expect(await database.query(`SELECT * FROM durable.workflow_tags WHERE run_id = 'tagged twice'`)).toHaveLength(2);
   });
 

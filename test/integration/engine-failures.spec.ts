@@ -40,7 +40,7 @@ class HealthyWorkflow {
   }
 }
 
-async function failureOf(handle: WorkflowHandle<unknown>): Promise<WorkflowFailedError> {
+async function failureOf(handle: WorkflowHandle): Promise<WorkflowFailedError> {
   const error = await handle.result().then(
     () => new Error('the run did not fail'),
     (thrown: unknown) => thrown,

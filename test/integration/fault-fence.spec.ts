@@ -106,9 +106,10 @@ describe('a worker that does not answer for longer than its session', () => {
       const zombie = await scene.ready({ worker: SESSION });
       await scene.start('gated', {}, ids.slice(1));
       await Promise.all(ids.slice(1).map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
-      await scene.start('gated', { blockMs: 5_500 }, ['blocker']);
+      await scene.start('gated', { blockMs: 5_000 }, ['blocker']);
       await zombie.waitForLine(/^body blocker$/);
       const heir = await scene.ready({ worker: SESSION });
+      await scene.open([`blocker:${zombie.child.pid}`]);
       await takenOver(ids, heir);
       const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
       await goesOnQuietly(scene, zombie, ids, range('new-block-', 3), heir);

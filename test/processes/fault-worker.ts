@@ -58,7 +58,7 @@ class PoisonWorkflow {
   }
 }
 
-/** A body that goes on until the test opens its gate, and says when it is told to stop. */
+/** A body that goes on until the test opens its gate, and says when it is told to stop; it blocks the event loop when the test asks this process to. */
 @Workflow({ name: 'gated' })
 class GatedWorkflow {
   async run(input: { blockMs?: number; deaf?: boolean }, ctx: WorkflowContext): Promise<string> {
@@ -76,17 +76,16 @@ class GatedWorkflow {
       say(`aborted ${runId}: ${(abortSignal.reason as Error).name}`);
     });
     say(`body ${runId}`);
-    if (blockMs > 0) {
-      // Only where it has not been tried before: elsewhere it goes through.
-      const { rows } = await counter.query('SELECT 1 FROM bodies WHERE run_id = $1 OFFSET 1', [runId]);
-      if (rows.length === 0) for (const until = Date.now() + blockMs; Date.now() < until;);
-    }
-    while (deaf || !abortSignal.aborted) {
-      const { rows } = await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [runId]);
-      if (rows.length > 0) return 'opened';
+    for (let hasBlocked = blockMs === 0; ;) {
+      if (!deaf && abortSignal.aborted) throw new Error('stopped');
+      const { rows } = await counter.query<{ run_id: string }>('SELECT run_id FROM gates WHERE starts_with(run_id, $1)', [runId]);
+      if (rows.some((row) => row.run_id === runId)) return 'opened';
+      if (!hasBlocked && rows.some((row) => row.run_id === `${runId}:${process.pid}`)) {
+        hasBlocked = true;
+        for (const until = Date.now() + blockMs; Date.now() < until;);
+      }
       await sleep(20);
     }
-    throw new Error('stopped');
   }
 }
 
