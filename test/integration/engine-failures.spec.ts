@@ -113,11 +113,11 @@ describe('a failed run', () => {
         },
       ),
     ],
-    ['an error with a cycle', Object.assign(new Error('cyclic'), { self: null as unknown })],
+    ['an error with a cycle', Object.assign(new Error('cyclic'), { self: null })],
     ['an error with NUL and a lone surrogate', new Error('nul \u0000 lone \ud800')],
     ['an error of a megabyte', new Error('x'.repeat(1_000_000))],
   ])('fails when it throws %s', async (_, thrown) => {
-    if (thrown instanceof Error && 'self' in thrown) thrown.self = thrown;
+    if (thrown instanceof Error && 'self' in thrown) Object.assign(thrown, { self: thrown });
     const { handle } = await start(() => {
       throw thrown;
     });

@@ -94,7 +94,9 @@ describe('a worker that is told to end', () => {
       for (const delay of delays) {
         const worker = scene.spawn({ hooks: true, worker: { shutdownTimeout: 0 } });
         await worker.waitForLine(/^booting$/);
-        await waitFor(async () => (await scene.sessions()).includes(worker.child.pid!) || worker.stdoutLines.includes('ready'));
+        await waitFor(async () => (await scene.sessions()).includes(worker.child.pid!) || worker.stdoutLines.includes('ready'), {
+          message: () => `the session of ${worker.child.pid}: ${[...worker.stdoutLines, ...worker.stderrLines].join(' / ')}`,
+        });
         await new Promise((resolve) => setTimeout(resolve, delay));
         worker.kill('SIGTERM');
         await worker.exited;
