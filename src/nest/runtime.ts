@@ -18,8 +18,8 @@ import type { HostSurroundings } from './host-surroundings.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
-/** How long the last writes of a closing process may take. */
-const LAST_WRITES_MS = 5_000;
+/** How long the last writes of a closing process may take, after those of its worker. */
+const LAST_WRITES_MS = 1_000;
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {

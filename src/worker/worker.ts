@@ -44,7 +44,7 @@ export interface Reservation {
 }
 
 /** How long the last writes of a closing process may take. */
-const LAST_WRITES_MS = 5_000;
+const LAST_WRITES_MS = 4_000;
 
 /** Histories are loaded for so many bytes at a time. */
 const HISTORY_BATCH_BYTES = 16 << 20;
