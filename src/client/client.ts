@@ -3,39 +3,18 @@ import type { EntityManager } from 'typeorm';
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, RunAlreadyExistsError, RunNotFoundError, WorkflowCancelledError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { isTerminal, type DispatchKey, type NewRun, type OwnedRun, type RunStatus } from '../core/run.js';
+import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
 import { encode, encodeError } from '../core/serializer/index.js';
 import type { Committed } from '../core/transition.js';
-import type { Database } from '../store/database.js';
-import type { Journal } from '../store/journal.js';
 import { requestCancel } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle, type CancelOptions } from './handle.js';
-import type { ResultHub } from './result-hub.js';
 import { toNewRun, type StartOptions } from './start-options.js';
+import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
 import type { Fixed, StartArguments, WorkflowClass, WorkflowRef } from './workflow-types.js';
-
-/** What a client needs of the rest of the module. */
-export interface ClientSurroundings {
-  readonly database: Database;
-  readonly journal: Journal;
-  readonly hub: ResultHub;
-  readonly maxPayloadBytes: number;
-  readonly deploymentId: string;
-  /** A slot of this process's worker for a run that is about to be created, if it has one. */
-  reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
-  /** Runs have become due under these keys, or will at `wakeAt`. */
-  due(keys: readonly DispatchKey[], wakeAt: number | undefined): void;
-  /** A message has come for a run. */
-  messaged(runId: string): void;
-  /** A run has ended that nobody executes. */
-  endedUnstarted(runId: string): void;
-  /** Milliseconds since the epoch, by the database's clock. */
-  now(): number;
-}
 
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
 import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import type { ConnectionSettings } from '../store/database.js';
 import { DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
 
@@ -21,7 +21,8 @@ export type ConnectionOptions =
   | {
       /** `postgresql://user:password@host:port/database` */
       url: string;
-      ssl?: ConnectionSettings['ssl'];
+      /** As in node:tls; `true` for the system's certificates. */
+      ssl?: boolean | TlsOptions;
       /** How many connections the module's own pool may have. Default 5. */
       poolSize?: number;
     }

@@ -76,9 +76,10 @@ export class WorkflowRuntime implements HostSurroundings {
     const orm = createOrm(connection.settings, settings.schema);
     try {
       await orm.initialize();
-      await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
+      const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
       const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
       const runtime = new WorkflowRuntime(settings, database, orm, connection.embedded);
+      if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       await runtime.direct?.start();
       return runtime;
     } catch (error) {
@@ -99,6 +100,8 @@ export class WorkflowRuntime implements HostSurroundings {
       );
     this.host = new WorkerHost(this, workflows, deploymentId);
     await this.host.start();
+    const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
+    this.logger.log(`executing ${names}; deployment ${deploymentId}, up to ${this.settings.worker.concurrency} runs at a time`);
   }
 
   /** Stops executing runs: lets step bodies finish, hands the rest back. The client goes on. */

@@ -57,6 +57,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   private hooksCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
+  /** @internal */
   constructor(
     @Inject(WORKFLOW_RUNTIME) private readonly runtime: WorkflowRuntime,
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -98,12 +99,26 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
       // An application context is given to its maker, who enables them, only after this.
       this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
     };
-    if (runtime.settings.workerStart === 'boot') await start();
-    if (runtime.settings.workerStart !== 'listening' || !this.httpHost.httpAdapter) return;
-    // Not before: a step may call this very application.
-    this.listening = this.httpHost.listen$.subscribe(() => {
-      start().catch((error: unknown) => runtime.logger.error('the worker could not be started', error));
-    });
+    const reason = this.whyNoWorker(workflows.length);
+    if (reason !== undefined) {
+      runtime.logger.log(`this process starts runs and executes none: ${reason}`);
+    } else if (runtime.settings.workerStart === 'boot') {
+      await start();
+    } else {
+      // Not before: a step may call this very application.
+      this.listening = this.httpHost.listen$.subscribe(() => {
+        start().catch((error: unknown) => runtime.logger.error('the worker could not be started', error));
+      });
+    }
+  }
+
+  private whyNoWorker(workflows: number): string | undefined {
+    const { workerStart } = this.runtime.settings;
+    if (workerStart === 'never') return 'its worker is off';
+    if (workflows === 0) return 'no class with @Workflow is among the providers';
+    if (workerStart === 'listening' && !this.httpHost.httpAdapter)
+      return 'it does not listen; say `worker: {}` to execute runs all the same';
+    return undefined;
   }
 
   async beforeApplicationShutdown(signal?: string): Promise<void> {

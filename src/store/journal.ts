@@ -6,23 +6,15 @@ import type { Committed, Transition } from '../core/transition.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
+import { DEFAULT_JOURNAL_LIMITS, takeBatch, type JournalLimits } from './journal-batch.js';
 import { sizeOf, type JournalEntry } from './journal-entry.js';
 import { outcomesOf } from './settle-entries.js';
 import { flush } from './sql/flush.js';
 import { findLockedRuns } from './sql/free-runs.js';
 
-export interface JournalLimits {
-  /** Transitions in one flush. */
-  readonly members: number;
-  /** Payload bytes in one flush. */
-  readonly flushBytes: number;
-  /** Payload bytes that may wait; beyond that, `ready()` holds callers back. */
-  readonly queuedBytes: number;
-  /** How long a start is tried while the database cannot be reached. */
-  readonly startPatienceMs: number;
-}
-
-export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
+/** With one flush at a time this process idles while the server works, and the other way round. */
+const LANES = 2;
+const SECOND_LANE_FROM = 100;
 
 /** How often runs that somebody else has locked are looked at again. */
 const ASIDE_PAUSE_MS = 50;
@@ -35,7 +27,9 @@ export class Journal {
   private sessionId: string | null = null;
   private queue: JournalEntry[] = [];
   private queuedBytes = 0;
-  private flushing = false;
+  /** How many flushes are under way, and the runs that they carry: the next transitions of those wait. */
+  private flushes = 0;
+  private readonly inFlight = new Set<string>();
   private scheduled = false;
   private closed = false;
   /** Runs whose rows somebody else has locked: they wait beside the others until they are free. */
@@ -89,7 +83,7 @@ export class Journal {
   /** Resolves when all that was handed in has been written or refused, or when the time is over. */
   async drain(timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    while ((this.queue.length > 0 || this.flushing || this.aside.size > 0) && performance.now() < deadline) {
+    while ((this.queue.length > 0 || this.flushes > 0 || this.aside.size > 0) && performance.now() < deadline) {
       await Promise.race([this.progress(), sleep(20)]);
     }
   }
@@ -104,49 +98,30 @@ export class Journal {
     this.progressed();
   }
 
+  /** Starts a flush when none is under way; a second one beside it only when much is waiting, so that flushes stay large. */
   private schedule(): void {
-    if (this.flushing || this.scheduled || this.queue.length === 0) return;
+    const isWorthIt = this.flushes === 0 ? this.queue.length > 0 : this.flushes < LANES && this.queue.length >= SECOND_LANE_FROM;
+    if (!isWorthIt || this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      if (!this.flushing) void this.flushNext();
+      if (this.flushes < LANES) void this.flushNext();
     });
   }
 
   private async flushNext(): Promise<void> {
-    const entries = this.take();
+    const { taken: entries, rest } = takeBatch(this.queue, this.limits, this.inFlight, this.aside);
+    this.queue = rest;
     if (entries.length === 0) return this.progressed();
-    this.flushing = true;
+    const runIds = new Set(entries.map((entry) => entry.transition.runId));
+    for (const runId of runIds) this.inFlight.add(runId);
+    this.flushes++;
     await this.write(entries);
-    this.flushing = false;
+    this.flushes--;
+    for (const runId of runIds) this.inFlight.delete(runId);
     this.progressed();
     // One round later: what these results set off is then in the queue as well.
     if (this.queue.length > 0) setImmediate(() => this.schedule());
-  }
-
-  /** The oldest entries, as many as fit; those of runs that wait aside join them there. */
-  private take(): JournalEntry[] {
-    const taken: JournalEntry[] = [];
-    const changed = new Set<string>();
-    let bytes = 0;
-    let index = 0;
-    for (; index < this.queue.length && taken.length < this.limits.members; index++) {
-      const entry = this.queue[index]!;
-      const { kind, runId } = entry.transition;
-      if (bytes > 0 && bytes + entry.bytes > this.limits.flushBytes) break;
-      const aside = this.aside.get(runId);
-      if (aside) {
-        aside.push(entry);
-        continue;
-      }
-      // PostgreSQL applies one change of a row per statement and drops the others without a word.
-      if (changed.has(runId)) break;
-      if (kind === 'change') changed.add(runId);
-      bytes += entry.bytes;
-      taken.push(entry);
-    }
-    this.queue = index === this.queue.length ? [] : this.queue.slice(index);
-    return taken;
   }
 
   /** Writes entries of one session until each is settled or put aside. Never rejects. */

@@ -58,13 +58,13 @@ export function settingsOf(dataSource: DataSource): ConnectionSettings {
 
 /**
  * Brings the schema up to date, or with `autoMigrate` off finds out whether it is. One SELECT tells whether there is anything to do; only then are
- * locks taken, one process at a time.
+ * locks taken, one process at a time. Returns the migrations that this call has run.
  *
  * @throws SchemaMismatchError when migrations are missing and may not be run
  */
-export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<void> {
+export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<string[]> {
   const missing = await missingMigrations(orm, schema);
-  if (missing.length === 0) return;
+  if (missing.length === 0) return [];
   if (autoMigrate === 'check') throw new SchemaMismatchError(schema, missing);
   const runner = orm.createQueryRunner();
   try {
@@ -75,6 +75,7 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
     for (const Migration of durableMigrations) if (stillMissing.includes(Migration.migrationName)) await new Migration().up(runner);
     await runner.commitTransaction();
+    return stillMissing;
   } catch (error) {
     if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
     throw error;

@@ -8,6 +8,8 @@ import { floorUnbatched } from './floor-unbatched.js';
 
 /** Runs that the worker executes at a time. */
 export const CONCURRENCY = 500;
+/** With local dispatch: room for all that the producer has under way, or what finds no slot goes through the poller after all. */
+const LOCAL_CONCURRENCY = 2_500;
 /** Runs that the producer has under way at a time. */
 export const IN_FLIGHT = 2_000;
 
@@ -51,6 +53,7 @@ export async function throughput(bench: Bench) {
       localPerBatched: pairedRatio(local.map(speed), batched),
       local: summary(local),
       concurrency: CONCURRENCY,
+      localConcurrency: LOCAL_CONCURRENCY,
       inFlight: IN_FLIGHT,
       ...sustained,
       rounds: { unbatched, batched, polled, local },
@@ -78,7 +81,10 @@ async function oneRound({ server }: Bench, localDispatch: boolean, load: Load, b
   const database = await server.createDatabase();
   try {
     await server.checkpoint();
-    const application = await startApplication(database.url, { concurrency: CONCURRENCY, localDispatch });
+    const application = await startApplication(database.url, {
+      concurrency: localDispatch ? LOCAL_CONCURRENCY : CONCURRENCY,
+      localDispatch,
+    });
     let measured: Awaited<ReturnType<typeof measureUsage<Produced>>>;
     try {
       measured = await measureUsage(server, () => produce(application.client, load));

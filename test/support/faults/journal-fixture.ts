@@ -5,7 +5,8 @@ import type { NewRun } from '../../../src/core/run.js';
 import type { StepRecord } from '../../../src/core/step.js';
 import type { Committed, RunChange, Transition } from '../../../src/core/transition.js';
 import { Database, type ConnectionSettings } from '../../../src/store/database.js';
-import { DEFAULT_JOURNAL_LIMITS, Journal, type JournalLimits } from '../../../src/store/journal.js';
+import { Journal } from '../../../src/store/journal.js';
+import { DEFAULT_JOURNAL_LIMITS, type JournalLimits } from '../../../src/store/journal-batch.js';
 import { openSession } from '../../../src/store/sql/sessions.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
 

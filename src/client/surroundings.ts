@@ -1,0 +1,23 @@
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import type { ResultHub } from './result-hub.js';
+
+/** What a client needs of the rest of the module. */
+export interface ClientSurroundings {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly hub: ResultHub;
+  readonly maxPayloadBytes: number;
+  readonly deploymentId: string;
+  /** A slot of this process's worker for a run that is about to be created, if it has one. */
+  reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
+  /** Runs have become due under these keys, or will at `wakeAt`. */
+  due(keys: readonly DispatchKey[], wakeAt: number | undefined): void;
+  /** A message has come for a run. */
+  messaged(runId: string): void;
+  /** A run has ended that nobody executes. */
+  endedUnstarted(runId: string): void;
+  /** Milliseconds since the epoch, by the database's clock. */
+  now(): number;
+}

@@ -1,0 +1,50 @@
+import type { JournalEntry } from './journal-entry.js';
+
+export interface JournalLimits {
+  /** Transitions in one flush. */
+  readonly members: number;
+  /** Payload bytes in one flush. */
+  readonly flushBytes: number;
+  /** Payload bytes that may wait; beyond that, `ready()` holds callers back. */
+  readonly queuedBytes: number;
+  /** How long a start is tried while the database cannot be reached. */
+  readonly startPatienceMs: number;
+}
+
+export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
+
+/**
+ * The oldest entries of the queue, as many as fit into one flush, and what stays. Those of runs in flight stay, so that a run's transitions become
+ * durable in their order; those of runs that wait aside join them there.
+ */
+export function takeBatch(
+  queue: readonly JournalEntry[],
+  limits: JournalLimits,
+  inFlight: ReadonlySet<string>,
+  aside: ReadonlyMap<string, JournalEntry[]>,
+): { taken: JournalEntry[]; rest: JournalEntry[] } {
+  const taken: JournalEntry[] = [];
+  const left: JournalEntry[] = [];
+  const changed = new Set<string>();
+  let bytes = 0;
+  let index = 0;
+  for (; index < queue.length && taken.length < limits.members; index++) {
+    const entry = queue[index]!;
+    const { kind, runId } = entry.transition;
+    const others = aside.get(runId);
+    if (others) {
+      others.push(entry);
+      continue;
+    }
+    // PostgreSQL applies one change of a row per statement and drops the others without a word.
+    if (inFlight.has(runId) || changed.has(runId)) {
+      left.push(entry);
+      continue;
+    }
+    if (bytes > 0 && bytes + entry.bytes > limits.flushBytes) break;
+    if (kind === 'change') changed.add(runId);
+    bytes += entry.bytes;
+    taken.push(entry);
+  }
+  return { taken, rest: left.concat(queue.slice(index)) };
+}
