@@ -59,6 +59,7 @@ export interface StepDescription {
   seq: number;
 }
 
+/** @internal */
 export function toRunDescription<O>(row: RunDescriptionRow): RunDescription<O> {
   const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
   return {
@@ -86,6 +87,7 @@ export function toRunDescription<O>(row: RunDescriptionRow): RunDescription<O> {
   };
 }
 
+/** @internal */
 export function toStepDescription(step: StepRecord): StepDescription {
   return {
     stepKey: step.stepKey,

@@ -42,11 +42,12 @@ function show(value: unknown): string {
 /**
  * Milliseconds since the epoch of a Date that a caller gave.
  *
- * @throws InvalidInputError when it is not a Date, not a valid one, or further off than a hundred years
+ * @throws InvalidInputError when it is not a Date, not a valid one, or more than a hundred years ahead
  */
 export function toTimestamp(date: Date, argument: string): number {
   const value = date instanceof Date ? date.getTime() : Number.NaN;
   if (!Number.isFinite(value)) throw new InvalidInputError(argument, 'must be a valid Date');
-  if (Math.abs(value - Date.now()) > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years of now');
-  return value;
+  if (value - Date.now() > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years from now');
+  // PostgreSQL's calendar begins later than JavaScript's; to be due it does not matter how long ago.
+  return Math.max(value, 0);
 }

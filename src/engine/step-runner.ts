@@ -33,7 +33,11 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       pass.attemptEnded(current);
     },
     (error) => {
-      fail(pass, call, spec, error);
+      try {
+        fail(pass, call, spec, error);
+      } catch {
+        giveUp(pass, call, new Error('what the step threw cannot be read'), call.failures + 1);
+      }
       pass.attemptEnded(current);
     },
   );

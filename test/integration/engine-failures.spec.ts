@@ -183,4 +183,17 @@ describe('a failed run', () => {
       ['sleep', 'completed'],
     ]);
   });
+
+  it('can be a value that refuses to be looked at', async () => {
+    const { client } = await startApplication(database.url, [ScriptedWorkflow]);
+    const refuse = (): never => {
+      throw new Error('trap');
+    };
+    code = (ctx) =>
+      ctx.step('odd', () => {
+        throw new Proxy(new Error('hidden'), { get: refuse, getPrototypeOf: refuse });
+      });
+    const error = await failureOf(await client.start(ScriptedWorkflow));
+    expect((error.cause as Error).name).toBe('StepFailedError');
+  });
 });

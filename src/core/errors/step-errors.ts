@@ -95,6 +95,11 @@ export class NestedStepError extends WorkflowError {
   }
 }
 
+/** Whatever was thrown: reading it must not throw in turn. */
 function messageOf(value: unknown): string {
-  return value instanceof Error ? value.message : String(value);
+  try {
+    return String(value instanceof Error ? value.message : value);
+  } catch {
+    return 'what was thrown cannot be read';
+  }
 }

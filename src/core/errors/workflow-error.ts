@@ -37,7 +37,12 @@ export abstract class WorkflowError extends Error {
     const self = this as unknown as ErrorClass;
     if (!Object.hasOwn(self, 'errorName')) return Function.prototype[Symbol.hasInstance].call(self, value);
     if (typeof value !== 'object' || value === null) return false;
-    const lineage = (value as Record<symbol, unknown>)[LINEAGE];
-    return Array.isArray(lineage) && lineage.includes(self.errorName);
+    try {
+      const lineage = (value as Record<symbol, unknown>)[LINEAGE];
+      return Array.isArray(lineage) && lineage.includes(self.errorName);
+    } catch {
+      // Anything may be thrown, a proxy that refuses to be looked at too.
+      return false;
+    }
   }
 }
