@@ -1,11 +1,18 @@
 import type { EntityManager } from 'typeorm';
 
 import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError, RunAlreadyExistsError, RunNotFoundError, WorkflowCancelledError } from '../core/errors/index.js';
+import {
+  ClientInRunError,
+  InvalidInputError,
+  RunAlreadyExistsError,
+  RunNotFoundError,
+  WorkflowCancelledError,
+} from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
 import { encode, encodeError } from '../core/serializer/index.js';
 import type { Committed } from '../core/transition.js';
+import { scopes } from '../engine/current.js';
 import { requestCancel } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
@@ -45,6 +52,7 @@ export class WorkflowClient {
   ): Promise<WorkflowHandle<O>>;
   start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
+    refuseInRun('start');
     const run = toNewRun(workflow, input, options, this.#surroundings);
     if (options.manager !== undefined) {
       const [handle] = await this.startWith(options.manager, [run], [options]);
@@ -64,6 +72,7 @@ export class WorkflowClient {
     inputs: readonly Fixed<I>[],
     options: StartManyOptions<Fixed<I>> = {},
   ): Promise<WorkflowHandle<O>[]> {
+    refuseInRun('startMany');
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
     for (let index = 0; index < inputs.length; index++)
       if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
@@ -134,6 +143,7 @@ export class WorkflowClient {
    * @throws RunNotFoundError
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
+    refuseInRun('cancel');
     const id = checkText(runId, 'runId');
     checkOptions(options, 'options', ['actor', 'reason']);
     const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
@@ -205,4 +215,10 @@ export class WorkflowClient {
     const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
     this.#surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
   }
+}
+
+/** What run() does outside a step it does in every pass. */
+function refuseInRun(method: string): void {
+  const scope = scopes.getStore();
+  if (scope && !scope.step && !scope.pass.isClosed) throw new ClientInRunError(method, scope.pass.run.id);
 }

@@ -24,7 +24,7 @@ export type RunChange =
   /** Hand back: due at once for whoever claims it. */
   | { readonly status: 'pending' }
   /** The code does not fit the history: wait for another deployment. */
-  | { readonly status: 'waiting'; readonly blockedFor: string };
+  | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 
 /**
  * One fact to be made durable. All but `start` and `send` are the owner's: they carry the epoch under which it owns the run,

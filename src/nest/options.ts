@@ -176,6 +176,8 @@ function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJ
 }
 
 function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
+  if ((worker as unknown) === true)
+    throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
   checkKeys(worker, 'worker', KNOWN_WORKER_OPTIONS);
   const { queues, concurrency = 50, localDispatch } = worker;
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {

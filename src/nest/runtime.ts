@@ -4,11 +4,12 @@ import type { DataSource } from 'typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
-import { ClosedError } from '../core/errors/index.js';
+import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
+import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
 import { resolveConnection } from './connection.js';
@@ -21,6 +22,8 @@ import type { FoundWorkflow } from './scanner.js';
 /** How long the last writes of a closing process may take, after those of its worker. */
 const LAST_WRITES_MS = 1_000;
 
+const WARN_AGAIN_MS = 5_000;
+
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {
   readonly logger = new Logger('WorkflowModule');
@@ -31,6 +34,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly direct: DirectConnection | undefined;
   private host: WorkerHost | undefined;
   private closing: Promise<void> | undefined;
+  private readonly warnedAt = new Map<string, number>();
 
   private constructor(
     readonly settings: ModuleSettings,
@@ -38,7 +42,13 @@ export class WorkflowRuntime implements HostSurroundings {
     readonly orm: DataSource,
     private readonly embedded: EmbeddedPostgres | undefined,
   ) {
-    this.journal = new Journal(database, this.clock, (sessionId) => void this.host?.fenced(sessionId));
+    this.journal = new Journal(
+      database,
+      this.clock,
+      (sessionId) => void this.host?.fenced(sessionId),
+      DEFAULT_JOURNAL_LIMITS,
+      (error) => this.warn('the database does not take writes; trying again', error),
+    );
     this.hub = new ResultHub(database, {
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
@@ -85,7 +95,7 @@ export class WorkflowRuntime implements HostSurroundings {
     } catch (error) {
       if (orm.isInitialized) await orm.destroy();
       await connection.embedded?.stop();
-      throw error;
+      throw error instanceof WorkflowError ? error : unprepared(settings.schema, error);
     }
   }
 
@@ -115,7 +125,11 @@ export class WorkflowRuntime implements HostSurroundings {
     return this.closing;
   }
 
+  /** The same trouble again and again is told once in a while. */
   warn(message: string, error?: unknown): void {
+    const now = performance.now();
+    if (error !== undefined && now - (this.warnedAt.get(message) ?? Number.NEGATIVE_INFINITY) < WARN_AGAIN_MS) return;
+    this.warnedAt.set(message, now);
     this.logger.warn(error === undefined ? message : `${message}: ${describeError(error)}`);
   }
 
@@ -155,6 +169,17 @@ export class WorkflowRuntime implements HostSurroundings {
 
 function directUrl(settings: ModuleSettings): string | undefined {
   return typeof settings.listen === 'object' ? settings.listen.url : undefined;
+}
+
+/** Whose trouble it is, and what may help. */
+function unprepared(schema: string, cause: unknown): WorkflowConfigurationError {
+  const hint =
+    (cause as { code?: unknown } | undefined)?.code === '42501'
+      ? '. Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false'
+      : '';
+  return new WorkflowConfigurationError(`WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hint}`, {
+    cause,
+  });
 }
 
 function describeError(error: unknown): string {

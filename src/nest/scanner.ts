@@ -7,6 +7,7 @@ import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../cor
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 import type { ModuleSettings } from './options.js';
+import { guardSharedState } from './shared-state.js';
 
 interface WorkflowInstance {
   run(input: unknown, context: WorkflowContext): Promise<unknown>;
@@ -33,6 +34,7 @@ export function findWorkflows(discovery: DiscoveryService, settings: ModuleSetti
     if (!wrapper.isDependencyTreeStatic()) {
       throw new WorkflowConfigurationError(`${type.name} is request-scoped, or depends on something that is: workflows have no request`);
     }
+    if (wrapper.isTransient) throw new WorkflowConfigurationError(`${type.name} is transient: all runs of a workflow share one instance`);
     const workflow = toWorkflow(type, metadata, wrapper.instance as WorkflowInstance, settings);
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
@@ -73,7 +75,7 @@ function toWorkflow(type: Function, metadata: WorkflowOptions, instance: Workflo
     retry: toRetryPolicy(metadata.retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
     owns: (target) => typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
-    invoke: (input, context) => instance.run(input, context),
+    invoke: guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context)),
   };
   return { definition, source: Function.prototype.toString.call(type) };
 }

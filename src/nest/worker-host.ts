@@ -1,5 +1,5 @@
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
-import type { DispatchKey, OwnedRun } from '../core/run.js';
+import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../core/run.js';
 import type { PassOutcome } from '../engine/ports.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
@@ -10,7 +10,8 @@ import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
-import { Worker, type Reservation } from '../worker/worker.js';
+import { Worker } from '../worker/worker.js';
+import type { Reservation } from '../worker/worker-types.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -24,6 +25,8 @@ const REPLAY_STALL_MS = 30_000;
 /** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
 export class WorkerHost {
   private readonly worker: Worker;
+  private readonly registry: WorkflowRegistry;
+  private readonly strangers = new Set<string>();
   private readonly session: Session;
   private readonly poller: Poller;
   private readonly timers: TimerService;
@@ -42,6 +45,7 @@ export class WorkerHost {
     const queues = worker.queues ?? [...new Set([DEFAULT_QUEUE, ...definitions.map(({ queue }) => queue)])];
     const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
 
+    this.registry = new WorkflowRegistry(definitions);
     this.session = new Session(database, clock, direct, {
       ttlMs: worker.sessionTtlMs,
       deploymentId,
@@ -51,7 +55,7 @@ export class WorkerHost {
     this.worker = new Worker(
       database,
       runtime.journal,
-      new WorkflowRegistry(definitions),
+      this.registry,
       this.session,
       {
         concurrency: worker.concurrency,
@@ -136,7 +140,17 @@ export class WorkerHost {
   }
 
   reserve(key: DispatchKey): Reservation | undefined {
+    this.warnOfStranger(key);
     return this.worker.reserve(key);
+  }
+
+  /** Most likely its class is missing among the providers; it may also be another process's business. */
+  private warnOfStranger({ name, version }: DispatchKey): void {
+    if (version === ANY_VERSION || this.registry.find(name, version) || this.strangers.has(name)) return;
+    this.strangers.add(name);
+    this.runtime.warn(
+      `a run of "${name}" version ${version} was started, which is not among the providers here: it waits for a process that has it`,
+    );
   }
 
   poke(): void {

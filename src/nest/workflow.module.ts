@@ -99,6 +99,11 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
       // An application context is given to its maker, who enables them, only after this.
       this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
     };
+    const modules = this.discovery.getProviders().filter(({ token }) => token === WORKFLOW_RUNTIME).length;
+    if (modules > 1)
+      runtime.warn(
+        `WorkflowModule is imported ${modules} times, each with connections and a worker of its own; it is global, import it once`,
+      );
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);

@@ -6,6 +6,8 @@ export type DatabaseFault =
   | 'conflict'
   /** Somebody holds a lock on a row: do without that row for now. */
   | 'locked'
+  /** The database was reached and will not do it: no right, no table, wrong password. An administrator must act. */
+  | 'refused'
   /** Something in the statement cannot be stored, now or ever. */
   | 'data';
 
@@ -14,6 +16,9 @@ const CONFLICTS = new Set(['40001', '40P01']);
 const LOCKED = new Set(['55P03', '57014']);
 /** Classes of errors that the data themselves cause: data exceptions, violated constraints, too much of something; and casts. */
 const DATA = /^(2[123]|54|42804|42846|428C9|42P18)/;
+
+/** Classes of errors of access, and of a schema that is not there. */
+const REFUSED = /^(28|3D|3F|42|0A|2F)/;
 
 /**
  * Sorts an error that a query rejected with. What is not known to come from the data is taken for the database's own trouble (a fail-over, a
@@ -24,5 +29,7 @@ export function faultOf(error: unknown): DatabaseFault {
   if (typeof code !== 'string') return 'connection';
   if (CONFLICTS.has(code)) return 'conflict';
   if (LOCKED.has(code)) return 'locked';
-  return DATA.test(code) && code.length === 5 ? 'data' : 'connection';
+  if (code.length !== 5) return 'connection';
+  if (DATA.test(code)) return 'data';
+  return REFUSED.test(code) ? 'refused' : 'connection';
 }

@@ -1,6 +1,7 @@
 import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
+import { ClosedError } from '../core/errors/index.js';
 
 /** How to reach the database, in the words of `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
@@ -26,6 +27,7 @@ export class Database {
   readonly schemaName: string;
   private readonly texts = new Map<string, string>();
   private readonly settings: ConnectionSettings;
+  private closed = false;
 
   constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number }) {
     this.schemaName = options.schema ?? DEFAULT_SCHEMA;
@@ -46,6 +48,7 @@ export class Database {
 
   /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
+    if (this.closed) throw new ClosedError();
     const result = await client.query<Row>({ name: statement.name, text: this.textOf(statement), values, rowMode: 'array' });
     return result.rows;
   }
@@ -79,6 +82,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.pool.end();
   }
 

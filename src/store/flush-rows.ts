@@ -80,6 +80,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { runId, epoch, change, historyBytes } = transition;
         const ended = 'output' in change;
         const parked = 'wakeCount' in change;
+        if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
         if (ended && change.leftovers === 'some') {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
           rows.leftovers.push([runId]);

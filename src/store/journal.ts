@@ -42,6 +42,8 @@ export class Journal {
     private readonly clock: DatabaseClock,
     private readonly onFenced: (sessionId: string) => void,
     private readonly limits: JournalLimits = DEFAULT_JOURNAL_LIMITS,
+    /** The database cannot be reached, or refuses; it is tried again. */
+    private readonly onTrouble: (error: unknown) => void = () => undefined,
   ) {}
 
   /** Names the session that owns this process's runs from now on. What was handed in for another is refused. */
@@ -136,9 +138,11 @@ export class Journal {
         if (fault === 'data') return this.divide(entries, error as Error);
         if (this.closed) return this.refuse(entries, new ClosedError());
         if (fault === 'locked') entries = await this.setLockedAside(entries);
-        if (fault === 'connection') {
-          entries = this.giveUpStarts(entries, error);
-          this.queue = this.giveUpStarts(this.queue, error);
+        if (fault === 'connection' || fault === 'refused') {
+          this.onTrouble(error);
+          const patienceMs = fault === 'refused' ? 0 : this.limits.startPatienceMs;
+          entries = this.giveUpStarts(entries, patienceMs, error);
+          this.queue = this.giveUpStarts(this.queue, patienceMs, error);
           await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
         }
         continue;
@@ -159,10 +163,13 @@ export class Journal {
   }
 
   /** Starts do not wait for ever: their callers would rather know. What a run has done waits as long as it takes. */
-  private giveUpStarts(entries: readonly JournalEntry[], cause: unknown): JournalEntry[] {
-    const latest = performance.now() - this.limits.startPatienceMs;
-    const isLate = ({ transition, since }: JournalEntry): boolean => transition.kind === 'start' && since < latest;
-    this.refuse(entries.filter(isLate), new DatabaseUnavailableError('the database could not be reached', { cause }));
+  private giveUpStarts(entries: readonly JournalEntry[], patienceMs: number, cause: unknown): JournalEntry[] {
+    const latest = performance.now() - patienceMs;
+    const isLate = ({ transition, since }: JournalEntry): boolean => transition.kind === 'start' && since <= latest;
+    this.refuse(
+      entries.filter(isLate),
+      new DatabaseUnavailableError(`the run could not be written: ${cause instanceof Error ? cause.message : 'no answer'}`, { cause }),
+    );
     return entries.filter((entry) => !isLate(entry));
   }
 

@@ -1,4 +1,5 @@
 import type { OwnedRun } from '../core/run.js';
+import { encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { Committed, RunChange, RunEvent, Transition } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
@@ -97,7 +98,7 @@ export class Execution implements PassPort {
     if (this.leaving) return;
     this.abandon(undefined);
     this.host.blocked(this, fault.error);
-    this.change({ status: 'waiting', blockedFor: this.host.deploymentId }, undefined);
+    this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(fault.error) }, undefined);
   }
 
   idle(wakeAt: number): void {

@@ -8,46 +8,19 @@ import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { claimRuns, type ClaimedRun } from '../store/sql/claim-runs.js';
-import { findMovedRuns, listOwnedRuns, readInbox } from '../store/sql/inbox.js';
+import { listOwnedRuns } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution, type ExecutionHost } from './execution.js';
+import { historyBatches } from './history-batches.js';
+import { Mail } from './mail.js';
 import { Quarantine } from './quarantine.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
-
-/** What a worker is told by its surroundings. */
-export interface WorkerOptions {
-  readonly concurrency: number;
-  readonly queues: readonly string[];
-  readonly parkAfterMs: number;
-  readonly shutdownTimeoutMs: number;
-  readonly localDispatch: boolean;
-  readonly deploymentId: string;
-  readonly engine: EngineSettings;
-}
-
-/** What a worker tells its surroundings. */
-export interface WorkerEvents {
-  ended(run: OwnedRun, outcome: PassOutcome): void;
-  /** A run of this process will be due then, milliseconds by the database's clock. */
-  parked(wakeAt: number): void;
-  /** Runs have become due that others may take. */
-  due(keys: readonly DispatchKey[]): void;
-  log(level: 'warn' | 'error', message: string, error?: unknown): void;
-}
-
-/** A slot that a start in this process has taken for the run that it is about to create. */
-export interface Reservation {
-  /** The run has been created, owned by this process's session. */
-  execute(run: OwnedRun): void;
-  release(): void;
-}
+import { Slots } from './slots.js';
+import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** How long the last writes of a closing process may take. */
 const LAST_WRITES_MS = 4_000;
-
-/** Histories are loaded for so many bytes at a time. */
-const HISTORY_BATCH_BYTES = 16 << 20;
 
 /**
  * Claims due runs, executes them with the engine, and lets go of those that end or only wait. It takes no more than it has free slots; who
@@ -60,7 +33,8 @@ export class Worker implements ExecutionHost {
   private readonly executions = new Map<string, Execution>();
   private readonly keys: readonly DispatchKey[];
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
-  private slotsTaken = 0;
+  private readonly slots: Slots;
+  private readonly mail: Mail;
   private claiming = false;
   private claimAgain = false;
   /** The last claim took all that it asked for: there is more. */
@@ -83,6 +57,8 @@ export class Worker implements ExecutionHost {
     this.parkAfterMs = options.parkAfterMs;
     this.deploymentId = options.deploymentId;
     this.keys = registry.keys(options.queues);
+    this.slots = new Slots(options.concurrency);
+    this.mail = new Mail(database, this.executions);
     this.quarantine = new Quarantine(database, {
       execute: (runs, sessionId) => this.take(runs, sessionId),
       handBack: (runs) => this.handBackUnstarted(runs),
@@ -90,17 +66,8 @@ export class Worker implements ExecutionHost {
     });
   }
 
-  get isRunning(): boolean {
-    return this.state === 'running';
-  }
-
   get dispatchKeys(): readonly DispatchKey[] {
     return this.keys;
-  }
-
-  /** How many runs this process owns. */
-  get owned(): number {
-    return this.executions.size;
   }
 
   async start(): Promise<void> {
@@ -113,28 +80,29 @@ export class Worker implements ExecutionHost {
   wake(): void {
     if (this.state !== 'running') return;
     if (this.claiming) this.claimAgain = true;
-    else if (this.hasRoom() || this.quarantine.isActive) void this.claim();
+    else if (this.slots.free > 0 || this.quarantine.isActive) void this.claim();
   }
 
   /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
   reserve(key: DispatchKey): Reservation | undefined {
     if (this.state !== 'running' || !this.options.localDispatch || !this.session.id) return undefined;
-    if (this.backlog || !this.hasRoom() || this.quarantine.isActive) return undefined;
+    if (this.backlog || this.slots.free === 0 || this.quarantine.isActive) return undefined;
     if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
-    this.slotsTaken++;
+    const sessionId = this.session.id;
     let held = true;
+    this.slots.take();
     const release = (): void => {
-      if (held) this.freeSlot();
+      if (held) this.freeSlots(1);
       held = false;
     };
     return {
       execute: (run) => {
-        if (this.state !== 'running') {
-          release();
-          return this.handBackUnstarted([run]);
+        if (this.state === 'running' && this.session.id === sessionId) {
+          held = false;
+          return this.begin(run, EMPTY_HISTORY);
         }
-        held = false;
-        this.begin(run, EMPTY_HISTORY);
+        release();
+        if (this.session.id === sessionId) this.handBackUnstarted([run]);
       },
       release,
     };
@@ -142,10 +110,7 @@ export class Worker implements ExecutionHost {
 
   /** Looks for messages to these runs, where this process has them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
-    const sessionId = this.session.id;
-    const seen = runIds.flatMap((id) => this.executions.get(id) ?? []).map(({ run, wakeCount }) => ({ id: run.id, wakeCount }));
-    if (!sessionId || seen.length === 0) return;
-    await this.deliverMessages(await findMovedRuns(this.database, sessionId, seen));
+    if (this.session.id) await this.mail.check(this.session.id, runIds);
   }
 
   /**
@@ -155,6 +120,7 @@ export class Worker implements ExecutionHost {
   async reconcile(): Promise<void> {
     const sessionId = this.session.id;
     if (!sessionId || this.state !== 'running') return;
+    this.warnWhenStuck();
     const rows = await listOwnedRuns(this.database, sessionId);
     if (this.session.id !== sessionId || this.state !== 'running') return;
     const strays = rows.filter((row) => !this.executions.has(row.id) && !this.taking.has(row.id) && !this.quarantine.holds(row.id));
@@ -164,7 +130,7 @@ export class Worker implements ExecutionHost {
     if (given.length > 0)
       this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
     this.handBackUnstarted(given);
-    await this.deliverMessages(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
+    await this.mail.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
   /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
@@ -212,8 +178,8 @@ export class Worker implements ExecutionHost {
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
     if (execution.holdsSlot === (wanted === 'yes')) return;
     execution.holdsSlot = wanted === 'yes';
-    if (execution.holdsSlot) this.slotsTaken++;
-    else this.freeSlot();
+    if (execution.holdsSlot) this.slots.take();
+    else this.freeSlots(1);
   }
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
@@ -243,7 +209,7 @@ export class Worker implements ExecutionHost {
   }
 
   blocked(execution: Execution, error: Error): void {
-    this.events.log('warn', `run "${execution.run.id}" waits for a deployment that fits its history: ${error.message}`, error);
+    this.events.log('warn', `run "${execution.run.id}" waits for a deployment whose code fits its history`, error);
   }
 
   private giveBack(execution: Execution, error: unknown): void {
@@ -252,12 +218,18 @@ export class Worker implements ExecutionHost {
     this.forget(execution);
   }
 
-  private hasRoom(): boolean {
-    return this.slotsTaken < this.options.concurrency;
+  /** Runs that wait for each other, or for something that never comes, would hold all slots for ever without a word. */
+  private warnWhenStuck(): void {
+    const seconds = this.slots.stuckForSeconds();
+    if (seconds === undefined) return;
+    const names = new Map<string, number>();
+    for (const { run, holdsSlot } of this.executions.values()) if (holdsSlot) names.set(run.name, (names.get(run.name) ?? 0) + 1);
+    const holders = [...names].map(([name, count]) => `${count} of "${name}"`).join(', ');
+    this.events.log('warn', `all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
   }
 
-  private freeSlot(): void {
-    this.slotsTaken--;
+  private freeSlots(count: number): void {
+    this.slots.release(count);
     if (this.backlog) this.wake();
   }
 
@@ -267,7 +239,7 @@ export class Worker implements ExecutionHost {
       do {
         this.claimAgain = false;
         await this.claimOnce();
-      } while ((this.claimAgain || this.backlog) && this.state === 'running' && this.hasRoom());
+      } while ((this.claimAgain || this.backlog) && this.state === 'running' && this.slots.free > 0);
     } catch (error) {
       this.backlog = false;
       this.events.log('warn', 'due runs could not be claimed', error);
@@ -284,20 +256,20 @@ export class Worker implements ExecutionHost {
       await this.quarantine.advance(sessionId, this.executions.size);
       if (this.quarantine.isActive) return;
     }
-    const limit = this.options.concurrency - this.slotsTaken;
-    if (limit <= 0) return;
+    const limit = this.slots.free;
+    if (limit === 0) return;
     const claim = { sessionId, keys: this.keys, deploymentId: this.deploymentId, limit };
     const runs = await claimRuns(this.database, claim);
     this.backlog = runs.length >= limit;
     await this.take(runs, sessionId);
     if (this.quarantine.isDueForLook) {
-      await this.quarantine.look({ ...claim, limit: this.options.concurrency });
+      await this.quarantine.look({ ...claim, limit: this.slots.size });
       if (this.quarantine.isActive) this.claimAgain = true;
     }
   }
 
   private async take(runs: readonly ClaimedRun[], sessionId: string): Promise<void> {
-    this.slotsTaken += runs.length;
+    this.slots.take(runs.length);
     this.beginClaimed(
       runs.filter((run) => !run.hasHistory),
       sessionId,
@@ -306,19 +278,19 @@ export class Worker implements ExecutionHost {
     const known = runs.filter((run) => run.hasHistory);
     if (known.length === 0) return;
     for (const run of known) this.taking.add(run.id);
-    for (const batch of batchesOf(known)) {
+    for (const batch of historyBatches(known)) {
       const ids = batch.map((run) => run.id);
       try {
         const histories = await loadHistories(this.database, ids);
         this.beginClaimed(batch, sessionId, (id) => histories.get(id)!);
       } catch (error) {
         this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
-        this.slotsTaken -= batch.length;
+        this.freeSlots(batch.length);
         this.handBackUnstarted(batch);
       }
     }
     for (const run of known) this.taking.delete(run.id);
-    await this.deliverMessages(known);
+    await this.mail.deliver(known);
   }
 
   /** Much may have happened since the claim was sent. */
@@ -327,7 +299,7 @@ export class Worker implements ExecutionHost {
       for (const run of runs) this.begin(run, historyOf(run.id));
       return;
     }
-    this.slotsTaken -= runs.length;
+    this.freeSlots(runs.length);
     if (this.session.id === sessionId) this.handBackUnstarted(runs);
   }
 
@@ -345,24 +317,6 @@ export class Worker implements ExecutionHost {
     }
   }
 
-  private async deliverMessages(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
-    if (runs.length === 0) return;
-    const messages = await readInbox(
-      this.database,
-      runs.map((run) => run.id),
-    );
-    // Only now: had the messages not been read, the counter would say that they had.
-    for (const { id, wakeCount } of runs) {
-      const execution = this.executions.get(id);
-      if (execution) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
-    }
-    for (const message of messages) {
-      const execution = this.executions.get(message.runId);
-      const { reason } = message.payload === null ? { reason: undefined } : (JSON.parse(message.payload) as { reason?: string });
-      execution?.pass.cancel(message.id, reason);
-    }
-  }
-
   private forget(execution: Execution): void {
     if (this.executions.get(execution.run.id) === execution) this.executions.delete(execution.run.id);
     this.slotWanted(execution, 'no');
@@ -374,19 +328,4 @@ export class Worker implements ExecutionHost {
     for (const execution of this.executions.values()) execution.pass.hold();
     while (performance.now() < deadline && [...this.executions.values()].some((execution) => execution.pass.isWorking)) await sleep(5);
   }
-}
-
-function* batchesOf(runs: readonly ClaimedRun[]): Generator<ClaimedRun[]> {
-  let batch: ClaimedRun[] = [];
-  let bytes = 0;
-  for (const run of runs) {
-    if (batch.length > 0 && bytes + run.historyBytes > HISTORY_BATCH_BYTES) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(run);
-    bytes += run.historyBytes;
-  }
-  if (batch.length > 0) yield batch;
 }

@@ -16,6 +16,10 @@ describe('an error that cannot be looked at', () => {
     expect((trap as unknown) instanceof NonRetryableError).toBe(false);
   });
 
+  it('need not even have a prototype', () => {
+    expect(new StepFailedError('charge', 1, Object.create(null)).message).toContain('cannot be read');
+  });
+
   it('can be the cause of a failed step', () => {
     expect(new StepFailedError('charge', 1, trap).message).toContain('cannot be read');
   });

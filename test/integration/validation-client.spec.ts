@@ -63,7 +63,6 @@ const badDates: [string, unknown][] = [
   ['a text', '2030-01-01'],
   ['null', null],
   ['a date far off', new Date(8.64e15)],
-  ['a date long past', new Date(-8.64e15)],
   ['an object', { getTime: () => 0 }],
 ];
 

@@ -11,5 +11,12 @@ export {
   WorkflowCancelledError,
   WorkflowFailedError,
 } from './run-errors.js';
-export { InvalidInputError, PayloadTooLargeError, SerializationError, WorkflowNotFoundError } from './input-errors.js';
+export {
+  ClientInRunError,
+  InvalidInputError,
+  PayloadTooLargeError,
+  SerializationError,
+  SharedStateError,
+  WorkflowNotFoundError,
+} from './input-errors.js';
 export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';

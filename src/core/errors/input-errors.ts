@@ -53,3 +53,35 @@ export class PayloadTooLargeError extends WorkflowError {
     super(`${subject} has ${bytes} bytes and may have ${maxBytes}. Store it elsewhere and pass a reference`);
   }
 }
+
+/** The client was asked to change something from the code of `run`, which is executed many times: it belongs into a step. */
+export class ClientInRunError extends WorkflowError {
+  static override readonly errorName: string = 'ClientInRunError';
+  readonly code = 'CLIENT_IN_RUN';
+
+  constructor(
+    readonly method: string,
+    readonly runId: string,
+  ) {
+    super(
+      `client.${method}() was called by run() of "${runId}", outside a step: each pass would do it again. Call it in a step; ` +
+        'there, currentStep().idempotencyKey is an id that makes a repeated start the same run',
+    );
+  }
+}
+
+/** In development: a pass changed fields of the workflow's instance, which all runs share and which a replay finds changed. */
+export class SharedStateError extends WorkflowError {
+  static override readonly errorName: string = 'SharedStateError';
+  readonly code = 'SHARED_STATE';
+
+  constructor(
+    readonly className: string,
+    readonly fields: readonly string[],
+  ) {
+    super(
+      `${className} changed ${fields.map((field) => `this.${field}`).join(', ')} while a run was executed. All runs share the instance, and a ` +
+        'run is executed again from the top: keep its state in local variables',
+    );
+  }
+}

@@ -54,7 +54,7 @@ const CLAIM_SUSPECTS: Statement = {
   FOR NO KEY UPDATE SKIP LOCKED
 ), cohort AS MATERIALIZED (
   SELECT s.id FROM suspects s ORDER BY s.losses DESC, s.id
-  LIMIT greatest(1, $6::int >> least(30, (SELECT max(losses) FROM suspects) - ${SUSPECT_LOSSES - 1}))
+  LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
 ), session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
 ), due AS (SELECT cohort.id FROM cohort CROSS JOIN session)
@@ -121,8 +121,8 @@ export async function claimRuns(database: Database, claim: Claim): Promise<Claim
 }
 
 /**
- * Claims runs that were lost twice or more: half of `limit` of those that were lost twice, a quarter of those lost three times, at last one by itself, so that
- * the one that is to blame is found in few steps and the others go on.
+ * Claims runs that were lost twice or more: a quarter of those that were lost most often, at last one by itself, so that the one that is to blame is found
+ * in few steps and the others go on.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);

@@ -9,9 +9,16 @@ interface Cut {
   readonly done: () => void;
 }
 
+interface Link {
+  readonly client: Socket;
+  readonly server: Socket;
+  /** What it was to carry has been dropped: nothing that comes later would make sense. */
+  isMute: boolean;
+}
+
 /** A TCP proxy in front of the database that can do to a connection what networks do. */
 export class FaultProxy {
-  private readonly links = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  private readonly links = new Set<Link>();
   private mode: 'pass' | 'refuse' | 'silent' = 'pass';
   private cuts: Cut[] = [];
 
@@ -44,9 +51,10 @@ export class FaultProxy {
     this.cutAll();
   }
 
-  /** Connections stay open, and nothing comes through any more; new ones are made anew after `restore`. */
+  /** Connections stay open, and nothing comes through them any more; those made after `restore` are like new. */
   silence(): void {
     this.mode = 'silent';
+    for (const link of this.links) link.isMute = true;
   }
 
   restore(): void {
@@ -82,7 +90,7 @@ export class FaultProxy {
     const server = socket?.startsWith('/')
       ? createConnection(`${socket}/.s.PGSQL.${port}`)
       : createConnection(port, this.target.hostname.replaceAll(/^\[|\]$/g, ''));
-    const link = { client, server };
+    const link: Link = { client, server, isMute: this.mode === 'silent' };
     this.links.add(link);
     let swallowing: Cut | undefined;
     let answer = Buffer.alloc(0);
@@ -95,12 +103,12 @@ export class FaultProxy {
     client.setNoDelay(true);
     server.setNoDelay(true);
     client.on('data', (data: Buffer) => {
-      if (this.mode === 'silent') return;
+      if (link.isMute) return;
       swallowing ??= this.cuts.find((cut) => data.includes(cut.marker));
       server.write(data);
     });
     server.on('data', (data: Buffer) => {
-      if (this.mode === 'silent') return;
+      if (link.isMute) return;
       if (!swallowing) return void client.write(data);
       answer = Buffer.concat([answer.subarray(-READY_AND_IDLE.length), data]);
       if (!answer.subarray(-READY_AND_IDLE.length).equals(READY_AND_IDLE)) return;

@@ -1,0 +1,20 @@
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
+
+/** Histories are loaded for so many bytes at a time. */
+const BATCH_BYTES = 16 << 20;
+
+/** The runs in groups whose histories can be loaded together. */
+export function* historyBatches(runs: readonly ClaimedRun[]): Generator<ClaimedRun[]> {
+  let batch: ClaimedRun[] = [];
+  let bytes = 0;
+  for (const run of runs) {
+    if (batch.length > 0 && bytes + run.historyBytes > BATCH_BYTES) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(run);
+    bytes += run.historyBytes;
+  }
+  if (batch.length > 0) yield batch;
+}

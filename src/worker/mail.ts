@@ -1,0 +1,33 @@
+import type { Database } from '../store/database.js';
+import { findMovedRuns, readInbox } from '../store/sql/inbox.js';
+import type { Execution } from './execution.js';
+
+/** Brings messages from the inbox to the runs in this process's hands. */
+export class Mail {
+  constructor(
+    private readonly database: Database,
+    private readonly executions: ReadonlyMap<string, Execution>,
+  ) {}
+
+  /** Looks for messages to these runs, where this process has them. */
+  async check(sessionId: string, runIds: readonly string[]): Promise<void> {
+    const seen = runIds.flatMap((id) => this.executions.get(id) ?? []).map(({ run, wakeCount }) => ({ id: run.id, wakeCount }));
+    if (seen.length > 0) await this.deliver(await findMovedRuns(this.database, sessionId, seen));
+  }
+
+  /** Delivers what waits for runs whose counters have been read as these. */
+  async deliver(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+    if (runs.length === 0) return;
+    const ids = runs.map((run) => run.id);
+    const messages = await readInbox(this.database, ids);
+    // Only now: had the messages not been read, the counter would say that they had.
+    for (const { id, wakeCount } of runs) {
+      const execution = this.executions.get(id);
+      if (execution) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
+    }
+    for (const message of messages) {
+      const { reason } = message.payload === null ? { reason: undefined } : (JSON.parse(message.payload) as { reason?: string });
+      this.executions.get(message.runId)?.pass.cancel(message.id, reason);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { EngineSettings, PassOutcome } from '../engine/ports.js';
+
+/** What a worker is told by its surroundings. */
+export interface WorkerOptions {
+  readonly concurrency: number;
+  readonly queues: readonly string[];
+  readonly parkAfterMs: number;
+  readonly shutdownTimeoutMs: number;
+  readonly localDispatch: boolean;
+  readonly deploymentId: string;
+  readonly engine: EngineSettings;
+}
+
+/** What a worker tells its surroundings. */
+export interface WorkerEvents {
+  ended(run: OwnedRun, outcome: PassOutcome): void;
+  /** A run of this process will be due then, milliseconds by the database's clock. */
+  parked(wakeAt: number): void;
+  /** Runs have become due that others may take. */
+  due(keys: readonly DispatchKey[]): void;
+  log(level: 'warn' | 'error', message: string, error?: unknown): void;
+}
+
+/** A slot that a start in this process has taken for the run that it is about to create. */
+export interface Reservation {
+  /** The run has been created, owned by this process's session. */
+  execute(run: OwnedRun): void;
+  release(): void;
+}

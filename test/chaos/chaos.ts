@@ -1,0 +1,125 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { ChaosSettings } from './arguments.js';
+import { checkOutcome, isGivenUp, Outcome, type Check } from './checks.js';
+import type { ChaosDatabase } from './database.js';
+import { Driver } from './driver.js';
+import { Faults } from './faults.js';
+import { Fleet } from './fleet.js';
+import { checkLeftovers, checkMemory } from './leftovers.js';
+import { makePlan, type Plan } from './plan.js';
+
+/** How long everything may take to end once nothing happens any more. */
+const DRAIN_MS = 120_000;
+/** How long what is swept now and then may still be there. */
+const SWEPT_MS = 15_000;
+const WEIGH_EVERY_MS = 5_000;
+/** What a worker has at once: slots, and bodies side by side in one run. */
+const AT_ONCE = 20 * 6;
+
+export interface ChaosReport {
+  readonly seed: number;
+  readonly checks: readonly Check[];
+  /** What happened, a line each. */
+  readonly facts: readonly string[];
+}
+
+/** The tables of the test. */
+const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp())`;
+
+/** Plans, does, and looks at what has come of it. Leaves no process behind. */
+export async function runChaos(settings: ChaosSettings, database: ChaosDatabase, workerFile: string): Promise<ChaosReport> {
+  const plan = makePlan(settings);
+  await database.query(TABLES);
+  let fleet: Fleet | undefined;
+  // It brings the schema, before the workers come.
+  const driver = await Driver.start(database.url, () => fleet!);
+  try {
+    fleet = await Fleet.start(settings.workers, database.url, workerFile);
+    const faults = new Faults(fleet, database);
+    const beganAt = performance.now();
+    await happen(plan, { driver, faults, fleet });
+    const faultsOverAt = performance.now();
+    const isDrained = await drained(database, plan);
+    const drainedAt = performance.now();
+    await fleet.allUp();
+    const leftovers = await settled(database, fleet);
+    await fleet.weigh();
+    const memory = checkMemory(fleet.workers);
+    const results = await Promise.race([Promise.all(driver.results).then(() => []), sleep(SWEPT_MS, ['result() of a run that has ended'])]);
+
+    await Promise.all(fleet.workers.map((worker) => worker.end('SIGTERM')));
+    const sessions = await database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions');
+    const outcome = await Outcome.read(database, plan.runs);
+    const checks: Check[] = [
+      { name: `all ended within ${DRAIN_MS / 1_000} s after the last fault`, problems: isDrained ? [] : ['not all'] },
+      ...checkOutcome(outcome, { repeated: faults.interruptions * AT_ONCE }),
+      ...leftovers,
+      { name: 'every result was told of', problems: isDrained ? results : [] },
+      { name: 'clients met nothing but trouble with connections', problems: driver.problems },
+      { name: 'workers printed nothing but warnings, and lived until they were ended', problems: fleet.log.problems },
+      { name: 'workers that were told to end left no session', problems: sessions.map(({ pid }) => `process ${pid}`) },
+      memory,
+    ];
+    const facts = [
+      `${outcome.runs.size} runs, ${settings.workers} workers, ${seconds(faultsOverAt - beganAt)} of faults, then ${seconds(drainedAt - faultsOverAt)} until all had ended`,
+      `faults: ${[...faults.done].map(([kind, count]) => `${count} ${kind}`).join(', ')}; ${faults.skipped} skipped; ${fleet.log.boots} boots`,
+      await claimsOf(database, outcome),
+      `heap after gc: ${memory.growth.join('; ') || 'not looked at'}`,
+      ...[...fleet.log.notes].sort(([, a], [, b]) => b - a).map(([note, count]) => `${count} x ${note}`),
+    ];
+    return { seed: settings.seed, checks, facts };
+  } finally {
+    await fleet?.close();
+    await driver.close();
+  }
+}
+
+/** All that is planned, each thing at its time. Resolves when the last fault is over, and all is started. */
+async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; faults: Faults; fleet: Fleet }): Promise<void> {
+  const began = performance.now();
+  const at = async (ms: number, work: () => Promise<unknown>): Promise<void> => {
+    await sleep(Math.max(0, ms - (performance.now() - began)));
+    await work();
+  };
+  const lastMs = Math.max(...plan.runs.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
+  const weighing: Promise<void>[] = [];
+  for (let ms = WEIGH_EVERY_MS; ms < lastMs; ms += WEIGH_EVERY_MS) weighing.push(at(ms, () => fleet.weigh()));
+  await Promise.all([
+    ...plan.runs.map((run) => at(run.atMs, () => driver.startRun(run))),
+    ...plan.runs.flatMap((run) => (run.cancelAtMs === undefined ? [] : [at(run.cancelAtMs, () => driver.cancel(run))])),
+    ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))),
+    ...weighing,
+  ]);
+}
+
+async function drained(database: ChaosDatabase, plan: Plan): Promise<boolean> {
+  const ids = plan.runs.filter(({ start }) => start !== 'rollback').map(({ id }) => id);
+  for (const until = Date.now() + DRAIN_MS; Date.now() < until; await sleep(200)) {
+    const [row] = await database.query<{ ended: number }>(
+      'SELECT count(*)::int AS ended FROM durable.workflow_runs WHERE id = ANY ($1) AND finished_at IS NOT NULL',
+      [ids],
+    );
+    if (row!.ended === ids.length) return true;
+  }
+  return false;
+}
+
+/** What is left, once that does not change for the better any more. */
+async function settled(database: ChaosDatabase, fleet: Fleet): Promise<Check[]> {
+  for (const until = Date.now() + SWEPT_MS; ; await sleep(200)) {
+    const checks = await checkLeftovers(database, fleet.workers);
+    if (checks.every(({ problems }) => problems.length === 0) || Date.now() > until) return checks;
+  }
+}
+
+async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<string> {
+  const runs = [...outcome.runs.values()];
+  const [{ lost } = { lost: 0 }] = await database.query<{ lost: number }>(
+    `SELECT count(*)::int AS lost FROM durable.workflow_events WHERE kind = 'worker_lost'`,
+  );
+  const bodies = [...outcome.bodies.values()].reduce((sum, each) => sum + each.length, 0);
+  return `${runs.reduce((sum, { epoch }) => sum + epoch, 0)} claims, at most ${Math.max(...runs.map(({ epoch }) => epoch))} of one run; ${lost} losses; ${bodies} bodies, ${outcome.repeated} repeated; ${runs.filter(isGivenUp).length} runs given up`;
+}
+
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;

@@ -1,0 +1,128 @@
+import 'reflect-metadata';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { RunNotFoundError, WorkflowClient, WorkflowModule, type StartOptions } from 'nestjs-durable';
+import { DataSource } from 'typeorm';
+
+import type { Fleet } from './fleet.js';
+import type { PlannedRun } from './plan.js';
+
+@Module({})
+class DriverModule {}
+
+/** Long enough for what waits behind a fault. */
+const RESULT_MS = 300_000;
+const AGAIN_MS = 100;
+
+/** On purpose. */
+class Rollback extends Error {}
+
+/** Starts and cancels runs as planned, by a client without a worker and by the workers themselves. */
+export class Driver {
+  /** What must not happen. */
+  readonly problems: string[] = [];
+  /** Results that somebody waits for. */
+  readonly results: Promise<void>[] = [];
+  private readonly client: WorkflowClient;
+  private over = false;
+
+  private constructor(
+    private readonly app: INestApplicationContext,
+    private readonly dataSource: DataSource,
+    private readonly fleet: () => Fleet,
+  ) {
+    this.client = app.get(WorkflowClient);
+  }
+
+  static async start(url: string, fleet: () => Fleet): Promise<Driver> {
+    const module = { module: DriverModule, imports: [WorkflowModule.forRoot({ connection: { url }, worker: false })] };
+    const app = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
+    const dataSource = new DataSource({ type: 'postgres', url, applicationName: 'chaos', poolSize: 20 });
+    await dataSource.initialize();
+    return new Driver(app, dataSource, fleet);
+  }
+
+  /** Resolves when the run has been started, for certain. */
+  async startRun(run: PlannedRun): Promise<void> {
+    await this.persist(`start ${run.id}`, () => this.startOnce(run));
+    if (run.isAwaited) this.results.push(this.awaitResult(run));
+  }
+
+  async cancel(run: PlannedRun): Promise<void> {
+    if (run.start === 'rollback') return;
+    await this.persist(`cancel ${run.id}`, () => this.client.cancel(run.id, { reason: 'chaos' }));
+  }
+
+  async close(): Promise<void> {
+    this.over = true;
+    await this.app.close();
+    await this.dataSource.destroy();
+  }
+
+  private async startOnce(run: PlannedRun): Promise<void> {
+    const { id, shape, input, delayMs } = run;
+    const options: StartOptions = { id, tags: { shape }, ...(delayMs === 0 ? {} : { delay: delayMs }) };
+    const here = (): Promise<unknown> => this.client.start(shape, input, options);
+    const there = (index: number): Promise<boolean> => {
+      const worker = this.fleet().pick(index);
+      return worker ? worker.startRun({ id, name: shape, input, delayMs }) : Promise.resolve(false);
+    };
+    switch (run.start) {
+      case 'client':
+        await here();
+        break;
+      case 'worker':
+        // Whether it was started there is not always known: starting it again does no harm.
+        if (!(await there(run.worker))) await here();
+        break;
+      case 'twice':
+        await Promise.all([here(), there(run.worker), there((run.worker + 1) % this.fleet().workers.length)]);
+        break;
+      case 'commit':
+      case 'rollback':
+        await this.dataSource
+          .transaction(async (manager) => {
+            await this.client.start(shape, input, { ...options, manager });
+            await sleep(run.holdMs);
+            if (run.start === 'rollback') throw new Rollback();
+          })
+          .catch((error: unknown) => {
+            if (!(error instanceof Rollback)) throw error;
+          });
+    }
+  }
+
+  /** What fails because of a fault is tried again, for as long as the chaos lasts. */
+  private async persist(what: string, work: () => Promise<unknown>): Promise<void> {
+    for (; !this.over; await sleep(AGAIN_MS)) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        if (isTrouble(error)) continue;
+        this.problems.push(`${what}: ${String(error)}`);
+        return;
+      }
+    }
+  }
+
+  private async awaitResult({ id, shape }: PlannedRun): Promise<void> {
+    try {
+      await this.client.get(id).result({ timeout: RESULT_MS });
+      if (shape === 'doomed' || shape === 'endless') this.problems.push(`${id}: result() resolved`);
+    } catch (error) {
+      const { name } = error as Error;
+      const isRight = (shape === 'doomed' && name === 'WorkflowFailedError') || (shape === 'endless' && name === 'WorkflowCancelledError');
+      if (!isRight) this.problems.push(`${id}: result() rejected with ${String(error)}`);
+    }
+  }
+}
+
+/** A connection that was cut, or a run that is not there yet. */
+function isTrouble(error: unknown): boolean {
+  if (error instanceof RunNotFoundError) return true;
+  const { code, message } = error as { code?: unknown; message?: string };
+  return (typeof code === 'string' && /^(57P0|08|ECONN|EPIPE|DATABASE|55P03)/.test(code)) || /[Cc]onnection|timeout/.test(message ?? '');
+}

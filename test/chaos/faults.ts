@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { withClient, type ChaosDatabase } from './database.js';
+import type { ChaosWorker, Fleet } from './fleet.js';
+import type { FaultKind, PlannedFault } from './plan.js';
+
+/** How long a process that was killed stays away. */
+const AWAY_MS = 300;
+
+/** Does one thing after another to the fleet and its database. */
+export class Faults {
+  /** How often each has happened. */
+  readonly done = new Map<FaultKind, number>();
+  /** What was not to be had: no fitting worker was up. */
+  skipped = 0;
+
+  constructor(
+    private readonly fleet: Fleet,
+    private readonly database: ChaosDatabase,
+  ) {}
+
+  /** How often a worker was made to let go of its runs: each time, what it was doing may be done once more. */
+  get interruptions(): number {
+    const kinds: FaultKind[] = ['kill', 'freeze', 'blink', 'term', 'refuse', 'silence', 'cut', 'cut after commit', 'terminate'];
+    return kinds.reduce((sum, kind) => sum + (this.done.get(kind) ?? 0), 0);
+  }
+
+  /** Resolves when the fault is over. */
+  async happen(fault: PlannedFault): Promise<void> {
+    const { kind } = fault;
+    if ((await this.doIt(fault)) === 'skipped') this.skipped++;
+    else this.done.set(kind, (this.done.get(kind) ?? 0) + 1);
+  }
+
+  private doIt({ kind, worker, durationMs, count }: PlannedFault): Promise<unknown> {
+    switch (kind) {
+      case 'kill':
+        return this.to(worker, isMortal, (victim) => restart(victim, 'SIGKILL'));
+      case 'term':
+        return this.to(worker, isMortal, (victim) => restart(victim, 'SIGTERM'));
+      case 'freeze':
+      case 'blink':
+        return this.to(worker, undefined, async (victim) => {
+          victim.signal('SIGSTOP');
+          await sleep(durationMs);
+          victim.signal('SIGCONT');
+        });
+      case 'cut':
+        return this.to(worker, hasProxy, async ({ proxy }) => proxy!.cutAll());
+      case 'refuse':
+        return this.to(worker, hasProxy, async ({ proxy }) => {
+          proxy!.refuse();
+          await sleep(durationMs);
+          proxy!.restore();
+        });
+      case 'silence':
+        return this.to(worker, hasProxy, async ({ proxy }) => {
+          proxy!.silence();
+          await sleep(durationMs);
+          proxy!.restore();
+        });
+      case 'cut after commit':
+        return this.to(worker, hasProxy, async ({ proxy }) => {
+          // Nothing more may come to pass there: not waited for.
+          void proxy!.cutAfterCommit(count % 3 === 0 ? 'durable_claim\0' : 'durable_flush_', 1 + (count % 3));
+        });
+      case 'terminate':
+        return this.database.query(
+          `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%' ORDER BY random() LIMIT $1) AS some`,
+          [count],
+        );
+      case 'lock':
+        return this.held(durationMs, 'BEGIN', [
+          `SELECT id FROM durable.workflow_runs WHERE id IN
+             (SELECT id FROM durable.workflow_runs WHERE finished_at IS NULL ORDER BY random() LIMIT ${count}) ORDER BY id FOR UPDATE`,
+        ]);
+      case 'snapshot':
+        return this.held(durationMs, 'BEGIN ISOLATION LEVEL REPEATABLE READ', ['SELECT count(*) FROM durable.workflow_runs']);
+    }
+  }
+
+  private async to(
+    index: number,
+    isFit: ((worker: ChaosWorker) => boolean) | undefined,
+    work: (worker: ChaosWorker) => Promise<void>,
+  ): Promise<unknown> {
+    const victim = this.fleet.pick(index, isFit);
+    if (!victim) return 'skipped';
+    victim.state = 'busy';
+    await work(victim);
+    // A worker that has ended is on its own way up.
+    if (victim.state === 'busy') victim.state = 'up';
+    return undefined;
+  }
+
+  /** A transaction that stays open. */
+  private held(ms: number, begin: string, statements: readonly string[]): Promise<void> {
+    return withClient(this.database.url, async (client) => {
+      await client.query(begin);
+      for (const statement of statements) await client.query(statement);
+      await sleep(ms);
+      await client.query('ROLLBACK');
+    });
+  }
+}
+
+const isMortal = (worker: ChaosWorker): boolean => !worker.isElder;
+const hasProxy = (worker: ChaosWorker): boolean => worker.proxy !== undefined;
+
+async function restart(victim: ChaosWorker, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  await victim.end(signal);
+  await sleep(AWAY_MS);
+  await victim.start();
+}

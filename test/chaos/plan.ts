@@ -1,0 +1,120 @@
+import { SeededNumbers } from '../support/faults/seeded-numbers.js';
+import type { ChaosSettings } from './arguments.js';
+import type { Shape, ShapeInput } from './shapes.js';
+
+/** Who starts a run, and how. */
+export type StartKind = 'client' | 'worker' | 'twice' | 'commit' | 'rollback';
+
+export interface PlannedRun {
+  readonly id: string;
+  readonly shape: Shape;
+  readonly input: ShapeInput;
+  readonly start: StartKind;
+  /** The worker that starts it, where one does. */
+  readonly worker: number;
+  /** How long its transaction stays open, where it has one. */
+  readonly holdMs: number;
+  readonly delayMs: number;
+  readonly atMs: number;
+  readonly cancelAtMs: number | undefined;
+  /** Whether somebody waits for its result. */
+  readonly isAwaited: boolean;
+}
+
+const FAULT_KINDS = {
+  kill: 22,
+  freeze: 14,
+  blink: 8,
+  term: 12,
+  terminate: 12,
+  lock: 12,
+  snapshot: 4,
+  cut: 5,
+  refuse: 5,
+  silence: 3,
+  'cut after commit': 6,
+};
+
+export type FaultKind = keyof typeof FAULT_KINDS;
+
+export interface PlannedFault {
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  readonly worker: number;
+  readonly durationMs: number;
+  /** How many backends or rows. */
+  readonly count: number;
+}
+
+export interface Plan {
+  readonly runs: readonly PlannedRun[];
+  readonly faults: readonly PlannedFault[];
+}
+
+const START_KINDS: Record<StartKind, number> = { client: 35, worker: 30, twice: 15, commit: 13, rollback: 7 };
+const SHAPE_WEIGHTS: Record<Shape, number> = { chain: 26, fan: 20, nap: 16, flaky: 12, doomed: 6, slow: 10, endless: 10 };
+const FAULTS_PER_SECOND = 1.2;
+/** When workers have booted and something is under way. */
+const FIRST_FAULT_MS = 1_000;
+
+/** How long a fault of this kind lasts, from and to, in milliseconds: a session lasts 2 s. */
+const DURATION: Record<FaultKind, readonly [number, number]> = {
+  kill: [0, 0],
+  term: [0, 0],
+  terminate: [0, 0],
+  cut: [0, 0],
+  'cut after commit': [0, 0],
+  blink: [200, 1_500],
+  freeze: [2_500, 6_000],
+  lock: [300, 4_000],
+  snapshot: [2_000, 8_000],
+  refuse: [200, 5_000],
+  silence: [500, 4_000],
+};
+
+/** Everything that is going to happen, from the seed alone. */
+export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan {
+  const random = new SeededNumbers(seed);
+  const between = (from: number, to: number): number => from + random.below(to - from + 1);
+  const weighted = <K extends string>(weights: Record<K, number>): K => {
+    const entries = Object.entries(weights) as [K, number][];
+    let left = random.below(entries.reduce((sum, [, weight]) => sum + weight, 0));
+    return entries.find(([, weight]) => (left -= weight) < 0)![0];
+  };
+  const totalMs = seconds * 1_000;
+
+  const planned = Array.from({ length: runs }, (_, n): PlannedRun => {
+    const shape = weighted(SHAPE_WEIGHTS);
+    const start = weighted(START_KINDS);
+    const atMs = random.below(Math.round(totalMs * 0.9));
+    const delayMs = random.below(100) < 8 ? between(200, 4_000) : 0;
+    return {
+      id: `${shape}-${start}-${n}`,
+      shape,
+      input: {
+        size: shape === 'flaky' ? between(1, 3) : between(2, 6),
+        ms: shape === 'slow' ? between(300, 2_000) : between(0, 60),
+        napMs: between(800, 5_000),
+      },
+      start,
+      worker: random.below(workers),
+      holdMs: random.below(100) < 70 ? between(0, 100) : between(100, 3_000),
+      delayMs,
+      atMs,
+      cancelAtMs: shape === 'endless' ? atMs + between(0, 4_000) : undefined,
+      isAwaited: start !== 'rollback' && random.below(100) < 10,
+    };
+  });
+
+  const faults = Array.from({ length: Math.round(seconds * FAULTS_PER_SECOND) }, (): PlannedFault => {
+    const kind = weighted(FAULT_KINDS);
+    return {
+      kind,
+      atMs: between(FIRST_FAULT_MS, totalMs),
+      worker: random.below(workers),
+      durationMs: between(...DURATION[kind]),
+      count: between(1, 40),
+    };
+  });
+  return { runs: planned, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}

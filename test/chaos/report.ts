@@ -1,0 +1,18 @@
+import type { ChaosReport } from './chaos.js';
+
+const SHOWN = 10;
+
+/** The report as text: the seed first, and of each failed check what is wrong. */
+export function describeReport({ seed, facts, checks }: ChaosReport): string {
+  const lines = [`seed ${seed}`, ...facts.map((fact) => `  ${fact}`)];
+  for (const { name, problems } of checks) {
+    lines.push(`${problems.length === 0 ? 'ok    ' : 'FAILED'} ${name}`);
+    lines.push(...problems.slice(0, SHOWN).map((problem) => `         ${problem}`));
+    if (problems.length > SHOWN) lines.push(`         and ${problems.length - SHOWN} more`);
+  }
+  return lines.join('\n');
+}
+
+export function failedChecks({ checks }: ChaosReport): string[] {
+  return checks.filter(({ problems }) => problems.length > 0).map(({ name }) => name);
+}

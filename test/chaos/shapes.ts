@@ -1,0 +1,45 @@
+/** What a run of the chaos is given. */
+export interface ShapeInput {
+  /** How many links, branches or failures. */
+  readonly size: number;
+  /** How long a body takes. */
+  readonly ms: number;
+  /** How long it sleeps, where it does. */
+  readonly napMs: number;
+}
+
+/** What a run must have come to. */
+export interface Expectation {
+  readonly status: 'completed' | 'failed' | 'cancelled';
+  /** The steps with bodies, in the order in which a completed run returns what they recorded. */
+  readonly steps: readonly string[];
+  /** Steps without bodies. */
+  readonly waits: readonly string[];
+  /** A cancelled run has recorded some of its steps; others have recorded all. */
+  readonly isPartial: boolean;
+}
+
+const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => (n === 0 ? name : `${name}#${n + 1}`));
+
+const completed = (steps: readonly string[], waits: readonly string[] = []): Expectation => ({
+  status: 'completed',
+  steps,
+  waits,
+  isPartial: false,
+});
+
+/** The workflows of the chaos, by name, and what becomes of their runs. */
+export const EXPECTED = {
+  chain: ({ size }: ShapeInput) => completed(numbered('link', size)),
+  fan: ({ size }: ShapeInput) =>
+    completed(['prepare', ...Array.from({ length: size }, (_, n) => [`leaf:${n}`, `twig:${n}`]).flat(), 'gather']),
+  nap: () => completed(['before', 'between', 'after'], ['sleep', 'sleep#2']),
+  flaky: () => completed(['shaky', 'calm']),
+  doomed: () => ({ status: 'failed', steps: ['fine', 'doomed', 'undo'], waits: [], isPartial: false }),
+  slow: () => completed(['slow', 'slow#2']),
+  endless: () => ({ status: 'cancelled', steps: ['begin', 'cleanup'], waits: ['sleep', '$cancel'], isPartial: true }),
+} satisfies Record<string, (input: ShapeInput) => Expectation>;
+
+export type Shape = keyof typeof EXPECTED;
+
+export const SHAPES = Object.keys(EXPECTED) as Shape[];

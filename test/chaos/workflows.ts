@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import type pg from 'pg';
+
+import type { ShapeInput } from './shapes.js';
+
+/** A recorded result that a body was given, and the key of the step that it is of. */
+interface Given {
+  readonly by: string;
+  readonly value: string;
+}
+
+let counter: pg.Pool;
+
+/** Where bodies are counted, by a connection that nobody cuts. */
+export function countIn(pool: pg.Pool): void {
+  counter = pool;
+}
+
+/**
+ * Each execution of a body leaves a row, whatever becomes of its result, and has a result of its own: so it shows which execution was recorded,
+ * and whether a body was ever begun with a result that was not.
+ */
+async function body(ms: number, given?: Given): Promise<string> {
+  const { runId, stepKey, attempt } = currentStep();
+  const nonce = randomUUID();
+  await counter.query('INSERT INTO bodies (run_id, step_key, attempt, pid, nonce, given_by, given) VALUES ($1, $2, $3, $4, $5, $6, $7)', [
+    runId,
+    stepKey,
+    attempt,
+    process.pid,
+    nonce,
+    given?.by ?? null,
+    given?.value ?? null,
+  ]);
+  if (ms > 0) await sleep(ms);
+  return nonce;
+}
+
+@Workflow({ name: 'chain' })
+class Chain {
+  async run({ size, ms }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const results: string[] = [];
+    let given: Given | undefined;
+    for (let n = 1; n <= size; n++) {
+      // A pass that saw another random number would not fit what is recorded.
+      const value = await this.link(ctx.uuid(), ms, given);
+      results.push(value);
+      given = { by: n === 1 ? 'link' : `link#${n}`, value };
+    }
+    return results;
+  }
+
+  @Step()
+  async link(_uuid: string, ms: number, given: Given | undefined): Promise<string> {
+    return body(ms, given);
+  }
+}
+
+@Workflow({ name: 'fan' })
+class Fan {
+  async run({ size, ms }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const prepared = await ctx.step('prepare', () => body(ms));
+    const branches = await Promise.all(
+      Array.from({ length: size }, async (_, n) => {
+        const key = String(n);
+        const leaf = await ctx.step('leaf', { key }, () => body(ms * (n % 3), { by: 'prepare', value: prepared }));
+        const twig = await ctx.step('twig', { key }, () => body(ms, { by: `leaf:${n}`, value: leaf }));
+        return [leaf, twig];
+      }),
+    );
+    const last = branches.at(-1)!.at(-1)!;
+    const gathered = await ctx.step('gather', () => body(0, { by: `twig:${size - 1}`, value: last }));
+    return [prepared, ...branches.flat(), gathered];
+  }
+}
+
+@Workflow({ name: 'nap' })
+class Nap {
+  async run({ ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const before = await ctx.step('before', () => body(ms));
+    await ctx.sleep(50);
+    const between = await ctx.step('between', () => body(ms, { by: 'before', value: before }));
+    await ctx.sleep(napMs);
+    const after = await ctx.step('after', () => body(ms, { by: 'between', value: between }));
+    return [before, between, after];
+  }
+}
+
+@Workflow({ name: 'flaky' })
+class Flaky {
+  async run({ size, ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const retry = { maxAttempts: size + 1, initialInterval: Math.round(napMs / 10), backoffCoefficient: 2 };
+    const shaky = await ctx.step('shaky', { retry }, async () => {
+      const nonce = await body(ms);
+      if (currentStep().attempt <= size) throw new Error('not yet');
+      return nonce;
+    });
+    const calm = await ctx.step('calm', () => body(ms, { by: 'shaky', value: shaky }));
+    return [shaky, calm];
+  }
+}
+
+@Workflow({ name: 'doomed' })
+class Doomed {
+  async run({ ms }: ShapeInput, ctx: WorkflowContext): Promise<never> {
+    const fine = await ctx.step('fine', () => body(ms));
+    try {
+      return await ctx.step('doomed', { retry: { maxAttempts: 3, initialInterval: 100 } }, async () => {
+        await body(ms, { by: 'fine', value: fine });
+        if (currentStep().attempt < 2) throw new Error('once more');
+        throw new NonRetryableError('never');
+      });
+    } catch (error) {
+      await ctx.step('undo', () => body(ms, { by: 'fine', value: fine }));
+      throw error;
+    }
+  }
+}
+
+@Workflow({ name: 'slow' })
+class Slow {
+  async run({ ms }: ShapeInput): Promise<string[]> {
+    const first = await this.slow(ms, undefined);
+    return [first, await this.slow(ms, { by: 'slow', value: first })];
+  }
+
+  @Step()
+  async slow(ms: number, given: Given | undefined): Promise<string> {
+    const nonce = await body(0, given);
+    // Every other body hears when it is to stop.
+    await sleep(ms, undefined, ms % 2 === 0 ? { signal: currentStep().abortSignal } : {});
+    return nonce;
+  }
+}
+
+/** Ends by being cancelled alone. */
+@Workflow({ name: 'endless' })
+class Endless {
+  async run({ ms }: ShapeInput, ctx: WorkflowContext): Promise<void> {
+    try {
+      await ctx.step('begin', () => body(ms));
+      await ctx.sleep('10 minutes');
+    } finally {
+      await ctx.step('cleanup', () => body(ms));
+    }
+  }
+}
+
+export const WORKFLOWS = [Chain, Fan, Nap, Flaky, Doomed, Slow, Endless];

@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+
+import { runChaos } from '../chaos/chaos.js';
+import { describeReport, failedChecks } from '../chaos/report.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+// The long form: npm run test:chaos.
+it('survives chaos: three workers, a hundred runs, twelve seconds of faults', async () => {
+  const seed = Number(process.env['FAULT_SEED'] ?? 7);
+  const workerFile = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
+  const report = await runChaos({ seed, runs: 100, workers: 3, seconds: 12 }, database, workerFile);
+  if (failedChecks(report).length > 0) throw new Error(describeReport(report));
+  expect(failedChecks(report)).toEqual([]);
+  if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));
+}, 120_000);
