@@ -52,4 +52,9 @@ export interface EngineSettings {
   readonly replayStallMs: number;
   /** Milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
+  /**
+   * Whether this process has lately been told that its runs are its own. After a freeze it has not: others may have taken them over, and no body
+   * begins before it knows.
+   */
+  readonly isSure: () => boolean;
 }

@@ -6,6 +6,8 @@ import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 
+const UNSURE_PAUSE_MS = 50;
+
 /** Begins a step: tries its body until it succeeds or its policy is used up, across passes and processes. */
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
@@ -23,6 +25,7 @@ function attemptAt(pass: PassHandle, call: Call, spec: StepSpec, wakeAt: number)
 
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (pass.isClosed || call.settled) return;
+  if (!pass.settings.isSure()) return void setTimeout(() => pass.whenDurable(() => attempt(pass, call, spec)), UNSURE_PAUSE_MS);
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
   pass.attemptBegan(current);
   current.run(

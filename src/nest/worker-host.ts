@@ -69,6 +69,7 @@ export class WorkerHost {
           cancelGraceMs: CANCEL_GRACE_MS,
           replayStallMs: REPLAY_STALL_MS,
           now: () => clock.now(),
+          isSure: () => this.session.isFresh,
         },
       },
       {
@@ -98,7 +99,7 @@ export class WorkerHost {
         runtime.hub.noticed(ended);
         this.poller.poke();
       },
-      failed: failed('sessions could not be looked after'),
+      failed: failed('dead workers could not be looked for'),
     });
     const inbox = new PeriodicSweep(
       async () => {

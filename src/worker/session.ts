@@ -28,6 +28,8 @@ export class Session {
   private holdsLock = false;
   private beating = false;
   private beatAgain = false;
+  /** When the row was last made or renewed, of performance.now(): the moment at which that was asked for. */
+  private renewedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly database: Database,
@@ -40,10 +42,17 @@ export class Session {
     return this.current;
   }
 
+  /** Whether it cannot have expired. */
+  get isFresh(): boolean {
+    return performance.now() - this.renewedAt < this.options.ttlMs;
+  }
+
   async open(): Promise<string> {
     const { ttlMs, deploymentId } = this.options;
+    const askedAt = performance.now();
     const id = await openSession(this.database, { host: hostname(), pid: process.pid, deploymentId, ttlMs });
     this.current = id;
+    this.renewedAt = askedAt;
     this.holdsLock = false;
     this.schedule();
     await this.lock();
@@ -108,8 +117,10 @@ export class Session {
         if (!id) return;
         const sentAt = performance.now();
         const now = await heartbeat(this.database, id, this.options.ttlMs, this.holdsLock);
-        if (now !== undefined) this.clock.sync(now, sentAt);
-        else if (this.current === id) this.options.lost(id);
+        if (now !== undefined) {
+          this.clock.sync(now, sentAt);
+          this.renewedAt = sentAt;
+        } else if (this.current === id) this.options.lost(id);
       } while (this.beatAgain);
     } catch (error) {
       // The time to live is running: try again soon.

@@ -7,9 +7,10 @@ import type { Committed, Transition } from '../core/transition.js';
 import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
-import { claimRuns, type ClaimedRun } from '../store/sql/claim-runs.js';
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { listOwnedRuns } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
+import { Claimer } from './claimer.js';
 import { Execution, type ExecutionHost } from './execution.js';
 import { historyBatches } from './history-batches.js';
 import { Mail } from './mail.js';
@@ -35,6 +36,7 @@ export class Worker implements ExecutionHost {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
   private readonly slots: Slots;
   private readonly mail: Mail;
+  private readonly claimer: Claimer;
   private claiming = false;
   private claimAgain = false;
   /** The last claim took all that it asked for: there is more. */
@@ -58,6 +60,7 @@ export class Worker implements ExecutionHost {
     this.deploymentId = options.deploymentId;
     this.keys = registry.keys(options.queues);
     this.slots = new Slots(options.concurrency);
+    this.claimer = new Claimer(database);
     this.mail = new Mail(database, this.executions);
     this.quarantine = new Quarantine(database, {
       execute: (runs, sessionId) => this.take(runs, sessionId),
@@ -259,8 +262,9 @@ export class Worker implements ExecutionHost {
     const limit = this.slots.free;
     if (limit === 0) return;
     const claim = { sessionId, keys: this.keys, deploymentId: this.deploymentId, limit };
-    const runs = await claimRuns(this.database, claim);
-    this.backlog = runs.length >= limit;
+    const runs = await this.claimer.claim(claim);
+    // Fewer than asked for, from a place in the middle, says nothing of what stands before it.
+    this.backlog = runs.length >= limit || this.claimer.isUnsure;
     await this.take(runs, sessionId);
     if (this.quarantine.isDueForLook) {
       await this.quarantine.look({ ...claim, limit: this.slots.size });

@@ -15,7 +15,7 @@ const EARLIER = `now() - interval '1 day' + n * interval '500 milliseconds'`;
 const STATEMENTS = [
   // They have started and sleep.
   `${RUNS}, started_at, wake_at) SELECT 'sleeping-' || n, ${SAME}, 1, '{"n":1}', n, ${EARLIER}, 'waiting', 1, ${EARLIER}, ${LATER} FROM generate_series(1, $1::int) n`,
-  `INSERT INTO durable.workflow_waits (run_id, step_key, kind, wake_at) SELECT 'sleeping-' || n, 'sleep', 'sleep', ${LATER} FROM generate_series(1, $1::int) n`,
+  `INSERT INTO durable.workflow_waits (run_id, step_key, kind, wake_at, opened_at) SELECT 'sleeping-' || n, 'sleep', 'sleep', ${LATER}, ${EARLIER} FROM generate_series(1, $1::int) n`,
   // They are to start later.
   `${RUNS}, wake_at) SELECT 'delayed-' || n, ${SAME}, 1, '{"n":1}', n, ${EARLIER}, 'waiting', 0, ${LATER} FROM generate_series(1, $1::int) n`,
   // They have ended.

@@ -67,7 +67,7 @@ export class Faults {
       case 'terminate':
         return this.database.query(
           `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%' ORDER BY random() LIMIT $1) AS some`,
+           WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%' ORDER BY random() LIMIT $1) AS victims`,
           [count],
         );
       case 'lock':
@@ -98,7 +98,12 @@ export class Faults {
   private held(ms: number, begin: string, statements: readonly string[]): Promise<void> {
     return withClient(this.database.url, async (client) => {
       await client.query(begin);
-      for (const statement of statements) await client.query(statement);
+      try {
+        for (const statement of statements) await client.query(statement);
+      } catch (error) {
+        // In a deadlock, it may be this transaction that loses.
+        if ((error as { code?: unknown }).code !== '40P01') throw error;
+      }
       await sleep(ms);
       await client.query('ROLLBACK');
     });

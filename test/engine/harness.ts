@@ -123,6 +123,7 @@ export class TestRun {
       cancelGraceMs: 30_000,
       replayStallMs: 30_000,
       now: () => Date.now(),
+      isSure: () => true,
       ...this.options.settings,
     };
     const { id = 'run-1' } = this.options;

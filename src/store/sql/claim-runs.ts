@@ -10,6 +10,9 @@ const SUSPECT_LOSSES = 2;
 /** A run that was claimed, and whether anything of it is recorded. */
 export interface ClaimedRun extends OwnedRun {
   readonly hasHistory: boolean;
+  /** Where it stood in the order of claims: priority, then since when it was due, as PostgreSQL writes it. */
+  readonly priority: number;
+  readonly readyAt: string;
 }
 
 /**
@@ -21,7 +24,7 @@ const CLAIM: Statement = {
   name: 'durable_claim',
   text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
 due AS MATERIALIZED (
-  SELECT c.id FROM session
+  SELECT c.id, c.priority, c.ready_at FROM session
   CROSS JOIN unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
   CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
@@ -38,13 +41,38 @@ ${takeDue(schema)}`,
 };
 
 /**
+ * The same, for a backlog: each key's scan begins where its last claim ended, within one priority. Entries of runs claimed before stay in the index
+ * for as long as some snapshot is held, and would be stepped over by every claim from the beginning.
+ */
+const CLAIM_ON: Statement = {
+  name: 'durable_claim_on',
+  text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+due AS MATERIALIZED (
+  SELECT c.id, c.priority, c.ready_at FROM session
+  CROSS JOIN unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)
+  CROSS JOIN LATERAL (
+    SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+      AND r.priority = k.priority AND r.ready_at >= k.ready_at
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+    ORDER BY r.ready_at
+    LIMIT $6::int
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS c
+  ORDER BY c.priority DESC, c.ready_at
+  LIMIT $6::int
+)
+${takeDue(schema)}`,
+};
+
+/**
  * Takes runs that were lost with a worker again and again, most often lost first. They are kept apart from the others (a partial index that is nearly always
  * empty), so that one that kills its worker takes none of them along.
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
   text: (schema) => `WITH suspects AS MATERIALIZED (
-  SELECT r.id, r.losses FROM ${schema}.workflow_runs r
+  SELECT r.id, r.losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
   WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
     AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
@@ -53,11 +81,11 @@ const CLAIM_SUSPECTS: Statement = {
   LIMIT $6::int
   FOR NO KEY UPDATE SKIP LOCKED
 ), cohort AS MATERIALIZED (
-  SELECT s.id FROM suspects s ORDER BY s.losses DESC, s.id
+  SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
 ), session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
-), due AS (SELECT cohort.id FROM cohort CROSS JOIN session)
+), due AS (SELECT cohort.id, cohort.priority, cohort.ready_at FROM cohort CROSS JOIN session)
 ${takeDue(schema)}`,
 };
 
@@ -85,13 +113,15 @@ function claimedColumns(alias: string): string {
     `${alias}.wake_count`,
     `${alias}.history_bytes::float8`,
     `${alias}.losses`,
+    'due.priority',
+    'due.ready_at::text',
   ].join(', ');
 }
 
-type ClaimedRow = [string, string, string, number, number, string, number, number, number, number];
+type ClaimedRow = [string, string, string, number, number, string, number, number, number, number, number, string];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
-  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses] = row;
+  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt] = row;
   return {
     id,
     queue,
@@ -104,6 +134,8 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     historyBytes,
     losses,
     hasHistory: epoch > 1,
+    priority,
+    readyAt,
   };
 }
 
@@ -118,6 +150,23 @@ export interface Claim {
 /** Claims up to `limit` due runs for the session; none when the session is gone. */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
+}
+
+/** A dispatch key, and the place in its order where a claim begins. */
+export interface ClaimPlace extends DispatchKey {
+  readonly priority: number;
+  readonly readyAt: string;
+}
+
+/** Like `claimRuns`, from these places on. */
+export async function claimRunsFrom(database: Database, claim: Claim, places: readonly ClaimPlace[]): Promise<ClaimedRun[]> {
+  const values = valuesOf({ ...claim, keys: places });
+  const rows = await database.query<ClaimedRow>(CLAIM_ON, [
+    ...values,
+    places.map((place) => place.priority),
+    places.map((place) => place.readyAt),
+  ]);
+  return rows.map(toClaimedRun);
 }
 
 /**
