@@ -10,13 +10,14 @@ import { decode, decodeError, encode, encodeError } from '../core/serializer/ind
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import { Admission } from './admission.js';
+import { Attempts } from './attempts.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
 import type { EngineSettings, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
-import { Replay } from './replay.js';
+import { differs, Replay } from './replay.js';
 import { CANCEL_KEY, StepKeys } from './step-keys.js';
 import { Timers } from './timers.js';
 
@@ -45,12 +46,8 @@ export class Pass implements PassHandle, LaneOwner {
   private readonly admission: Admission;
   private readonly keys = new StepKeys();
   private readonly calls = new Map<string, Call>();
-  private readonly attempts = new Set<Abortable>();
+  private readonly attempts = new Attempts();
   readonly context: PassContext;
-  /** Made when somebody looks at the signal: most workflows never do. */
-  private controller: AbortController | undefined;
-  /** Made when it is wanted: an error costs a stack trace, and most runs end with nobody to tell. */
-  private abortReason: (() => unknown) | undefined;
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private cancelled: WorkflowCancelledError | undefined;
@@ -80,9 +77,7 @@ export class Pass implements PassHandle, LaneOwner {
   }
 
   get abortSignal(): AbortSignal {
-    this.controller ??= new AbortController();
-    if (this.abortReason && !this.controller.signal.aborted) this.controller.abort(this.abortReason());
-    return this.controller.signal;
+    return this.attempts.signal;
   }
 
   get isClosed(): boolean {
@@ -91,7 +86,7 @@ export class Pass implements PassHandle, LaneOwner {
 
   /** Bodies are being executed, or their results are on their way to the database. */
   get isWorking(): boolean {
-    return !this.isClosed && (this.attempts.size > 0 || this.admission.durable < this.seq);
+    return !this.isClosed && (this.attempts.count > 0 || this.admission.durable < this.seq);
   }
 
   /** Begins with the next turn. */
@@ -283,16 +278,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.alarms.clearAll();
     this.lane.close();
     this.admission.clear();
-    this.abort(reason);
-  }
-
-  private abort(reason: () => unknown): void {
-    this.abortReason = reason;
-    if (!this.controller && this.attempts.size === 0) return;
-    const made = reason();
-    this.controller?.abort(made);
-    for (const attempt of this.attempts) attempt.abort(made);
-    this.attempts.clear();
+    this.attempts.abort(reason);
   }
 
   private enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
@@ -320,7 +306,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.cancelled = error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.run.id);
     this.timers.clearAll();
     this.admission.clear();
-    this.abort(() => this.cancelled);
+    this.attempts.abort(() => this.cancelled);
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
     const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
     this.alarms.set(CANCEL_KEY, record.finishedAt + this.settings.cancelGraceMs, end);
@@ -348,14 +334,4 @@ export class Pass implements PassHandle, LaneOwner {
       this.port.busy();
     }
   }
-}
-
-function differs(record: StepRecord, call: Call): string | undefined {
-  if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
-  if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)
-    return 'it was recorded with other arguments';
-  if (!record.calledAfterIo && record.calledAfter !== call.calledAfter) {
-    return `it was recorded as called after ${record.calledAfter} results, and is called after ${call.calledAfter} now`;
-  }
-  return undefined;
 }

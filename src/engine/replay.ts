@@ -1,4 +1,5 @@
 import type { History, OpenWait, StepRecord } from '../core/step.js';
+import type { Call } from './call.js';
 import { CANCEL_KEY } from './step-keys.js';
 
 const NOTHING: readonly StepRecord[] = [];
@@ -54,4 +55,15 @@ export class Replay {
   uncalled(): StepRecord | undefined {
     return this.missing(Number.POSITIVE_INFINITY);
   }
+}
+
+/** What tells a call of today's code from the one that was recorded; undefined when nothing does. */
+export function differs(record: StepRecord, call: Call): string | undefined {
+  if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
+  if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)
+    return 'it was recorded with other arguments';
+  if (!record.calledAfterIo && record.calledAfter !== call.calledAfter) {
+    return `it was recorded as called after ${record.calledAfter} results, and is called after ${call.calledAfter} now`;
+  }
+  return undefined;
 }

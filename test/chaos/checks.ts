@@ -29,6 +29,8 @@ interface StepRow {
 interface BodyRow {
   readonly run_id: string;
   readonly step_key: string;
+  readonly attempt: number;
+  readonly pid: number;
   readonly nonce: string;
   readonly given_by: string | null;
   readonly given: string | null;
@@ -56,7 +58,12 @@ export class Outcome {
       await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, losses_alone, started_at IS NOT NULL AS started
       FROM durable.workflow_runs`);
     const steps = await database.query<StepRow>('SELECT run_id, step_key, status, output::text, attempts FROM durable.workflow_steps');
-    return new Outcome(planned, runs, steps, await database.query<BodyRow>('SELECT run_id, step_key, nonce, given_by, given FROM bodies'));
+    return new Outcome(
+      planned,
+      runs,
+      steps,
+      await database.query<BodyRow>('SELECT run_id, step_key, attempt, pid, nonce, given_by, given FROM bodies ORDER BY at'),
+    );
   }
 
   /** Bodies that were executed more often than their steps needed. */
@@ -164,8 +171,9 @@ function repetitionOf(outcome: Outcome, { id, epoch }: RunRow): string | undefin
   for (const [key, executions] of grouped(outcome.bodies.get(id) ?? [], (body) => body.step_key)) {
     const step = outcome.stepOf(id, key);
     const most = (step?.attempts ?? 1) + epoch - 1;
-    if (executions.length > most)
-      return `${key} was executed ${executions.length} times, in ${epoch} claims, with ${step?.attempts} attempts`;
+    if (executions.length <= most) continue;
+    const each = executions.map(({ attempt, pid }) => `${attempt} in ${pid}`).join(', ');
+    return `${key} was executed ${executions.length} times in ${epoch} claims, with ${step?.attempts} attempts: ${each}`;
   }
   return undefined;
 }

@@ -9,7 +9,7 @@ import { countIn, WORKFLOWS } from './workflows.js';
 
 const settings = JSON.parse(process.env[SETTINGS_VARIABLE]!) as ChaosWorkerSettings;
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const say = (line: string): void => void process.stdout.write(`${line.replaceAll('\n', ' |')}\n`);
 const tell = (message: WorkerMessage): void => void process.send?.(message, undefined, undefined, () => undefined);
 
 process.on('disconnect', () => process.exit(1));

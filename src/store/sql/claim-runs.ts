@@ -20,50 +20,37 @@ export interface ClaimedRun extends OwnedRun {
  * not depend on how many runs sleep, are delayed, wait for other versions or have ended (`queue = ANY (...)` sorted 100,000 rows).
  * SKIP LOCKED never waits, so the order of these locks does not matter.
  */
-const CLAIM: Statement = {
-  name: 'durable_claim',
-  text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
-due AS MATERIALIZED (
-  SELECT c.id, c.priority, c.ready_at FROM session
-  CROSS JOIN unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
-  CROSS JOIN LATERAL (
-    SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
-      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
-    ORDER BY r.priority DESC, r.ready_at
-    LIMIT $6::int
-    FOR NO KEY UPDATE SKIP LOCKED
-  ) AS c
-  ORDER BY c.priority DESC, c.ready_at
-  LIMIT $6::int
-)
-${takeDue(schema)}`,
-};
+const CLAIM: Statement = { name: 'durable_claim', text: (schema) => claimText(schema, 'from the start') };
 
 /**
  * The same, for a backlog: each key's scan begins where its last claim ended, within one priority. Entries of runs claimed before stay in the index
  * for as long as some snapshot is held, and would be stepped over by every claim from the beginning.
  */
-const CLAIM_ON: Statement = {
-  name: 'durable_claim_on',
-  text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema) => claimText(schema, 'from a place') };
+
+function claimText(schema: string, from: 'from the start' | 'from a place'): string {
+  const isOn = from === 'from a place';
+  const keys = isOn
+    ? 'unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
+    : 'unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)';
+  return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
 due AS MATERIALIZED (
   SELECT c.id, c.priority, c.ready_at FROM session
-  CROSS JOIN unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)
+  CROSS JOIN ${keys}
   CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
     WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
-      AND r.priority = k.priority AND r.ready_at >= k.ready_at
+      ${isOn ? 'AND r.priority = k.priority AND r.ready_at >= k.ready_at' : ''}
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
-    ORDER BY r.ready_at
+    ORDER BY ${isOn ? '' : 'r.priority DESC, '}r.ready_at
     LIMIT $6::int
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS c
   ORDER BY c.priority DESC, c.ready_at
   LIMIT $6::int
 )
-${takeDue(schema)}`,
-};
+${takeDue(schema)}`;
+}
 
 /**
  * Takes runs that were lost with a worker again and again, most often lost first. They are kept apart from the others (a partial index that is nearly always

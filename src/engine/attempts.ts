@@ -1,0 +1,39 @@
+import type { Abortable } from './pass-handle.js';
+
+/** The bodies that a pass has under way, and the signals that tell them and the workflow function to stop. */
+export class Attempts {
+  private readonly running = new Set<Abortable>();
+  /** Made when somebody looks at the signal: most workflows never do. */
+  private controller: AbortController | undefined;
+  /** Called when it is wanted: an error costs a stack trace, and most runs end with nobody to tell. */
+  private reason: (() => unknown) | undefined;
+
+  get count(): number {
+    return this.running.size;
+  }
+
+  /** The workflow function's own signal. */
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.reason && !this.controller.signal.aborted) this.controller.abort(this.reason());
+    return this.controller.signal;
+  }
+
+  add(attempt: Abortable): void {
+    this.running.add(attempt);
+  }
+
+  delete(attempt: Abortable): void {
+    this.running.delete(attempt);
+  }
+
+  /** Tells everything under way to stop; what is added later runs. */
+  abort(reason: () => unknown): void {
+    this.reason = reason;
+    if (!this.controller && this.running.size === 0) return;
+    const made = reason();
+    this.controller?.abort(made);
+    for (const attempt of this.running) attempt.abort(made);
+    this.running.clear();
+  }
+}
