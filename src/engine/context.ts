@@ -78,7 +78,13 @@ export class PassContext extends WorkflowContext {
       pass.whenDurable(() => {
         if (call.settled || pass.isClosed) return;
         if (recorded) call.waitRecorded = true;
-        else pass.openWait(call, { stepKey: call.stepKey, kind: 'sleep', wakeAt: due, attempts: 0, openedAt: call.startedAt }, null);
+        else
+          pass.openWait(
+            call,
+            { stepKey: call.stepKey, kind: 'sleep', wakeAt: due, attempts: 0, openedAt: call.startedAt },
+            null,
+            () => undefined,
+          );
         pass.timers.set(call.stepKey, due, () => pass.settle(call, { attempts: 1 }));
       });
     };

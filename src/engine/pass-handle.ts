@@ -39,7 +39,7 @@ export interface PassHandle {
   attemptBegan(attempt: Abortable): void;
   attemptEnded(attempt: Abortable): void;
   /** Makes an open wait durable. */
-  openWait(call: Call, wait: OpenWait, event: RunEvent | null): void;
+  openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /** A call has its result: it enters the journal, and the lane. */
   settle(call: Call, settlement: Settlement): void;
   /** JSON text of a result. @throws SerializationError, PayloadTooLargeError */

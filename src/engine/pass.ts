@@ -51,6 +51,8 @@ export class Pass implements PassHandle, LaneOwner {
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private cancelled: WorkflowCancelledError | undefined;
+  /** When a cancelled run ends, whatever its code still does; a park may not last longer. */
+  private graceEnd = Number.POSITIVE_INFINITY;
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
   private hasWaits: boolean;
@@ -172,10 +174,10 @@ export class Pass implements PassHandle, LaneOwner {
     this.updateIdle();
   }
 
-  openWait(call: Call, wait: OpenWait, event: RunEvent | null): void {
+  openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     call.waitRecorded = true;
     this.hasWaits = true;
-    this.port.openWait(wait, event);
+    this.port.openWait(wait, event, durable);
   }
 
   settle(call: Call, { output = null, error = null, attempts }: Settlement): void {
@@ -309,7 +311,8 @@ export class Pass implements PassHandle, LaneOwner {
     this.attempts.abort(() => this.cancelled);
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
     const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
-    this.alarms.set(CANCEL_KEY, record.finishedAt + this.settings.cancelGraceMs, end);
+    this.graceEnd = record.finishedAt + this.settings.cancelGraceMs;
+    this.alarms.set(CANCEL_KEY, this.graceEnd, end);
   }
 
   private unreadable(what: string, error: unknown): void {
@@ -328,7 +331,7 @@ export class Pass implements PassHandle, LaneOwner {
     const working = this.lane.isTurning || this.admission.isGating || this.isWorking;
     if (this.admission.isLive && !working && this.timers.size > 0) {
       this.isIdle = true;
-      this.port.idle(this.timers.next());
+      this.port.idle(Math.min(this.timers.next(), this.graceEnd));
     } else if (this.isIdle) {
       this.isIdle = false;
       this.port.busy();

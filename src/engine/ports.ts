@@ -34,7 +34,7 @@ export type PassFault =
  */
 export interface PassPort {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
-  openWait(wait: OpenWait, event: RunEvent | null): void;
+  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /** `leftovers` tells whether waits or messages of the run may still be recorded. */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;

@@ -16,11 +16,7 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
   call.failures = wait.attempts;
   call.waitRecorded = true;
-  attemptAt(pass, call, spec, wait.wakeAt);
-}
-
-function attemptAt(pass: PassHandle, call: Call, spec: StepSpec, wakeAt: number): void {
-  pass.timers.set(call.stepKey, wakeAt, () => pass.whenDurable(() => attempt(pass, call, spec)));
+  pass.timers.set(call.stepKey, wait.wakeAt, () => pass.whenDurable(() => attempt(pass, call, spec)));
 }
 
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
@@ -63,8 +59,20 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   call.failures = attempts;
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: encodeError(error) } as const;
-  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts, openedAt: call.startedAt }, event);
-  attemptAt(pass, call, spec, wakeAt);
+  // The next attempt begins when the pause is over and this one's failure is durable: a crash repeats one attempt, not all of them.
+  let isDurable = false;
+  let isOver = false;
+  const next = (): void => {
+    if (isDurable && isOver) pass.whenDurable(() => attempt(pass, call, spec));
+  };
+  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts, openedAt: call.startedAt }, event, () => {
+    isDurable = true;
+    next();
+  });
+  pass.timers.set(call.stepKey, wakeAt, () => {
+    isOver = true;
+    next();
+  });
 }
 
 function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number): void {

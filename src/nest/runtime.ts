@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 
@@ -23,6 +25,7 @@ import type { FoundWorkflow } from './scanner.js';
 const LAST_WRITES_MS = 1_000;
 
 const WARN_AGAIN_MS = 5_000;
+const START_AGAIN_MS = 1_000;
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {
@@ -33,6 +36,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly hub: ResultHub;
   readonly direct: DirectConnection | undefined;
   private host: WorkerHost | undefined;
+  private stopped = false;
   private closing: Promise<void> | undefined;
   private readonly warnedAt = new Map<string, number>();
 
@@ -101,21 +105,34 @@ export class WorkflowRuntime implements HostSurroundings {
 
   /** Executes runs of these workflows from now on. */
   async startWorker(workflows: readonly FoundWorkflow[]): Promise<void> {
-    if (this.host || this.closing || workflows.length === 0) return;
+    if (this.closing) return;
     const deploymentId =
       this.settings.deploymentId ??
       deriveDeploymentId(
         workflows.map(({ source }) => source),
         entryOf(process.argv[1]),
       );
-    this.host = new WorkerHost(this, workflows, deploymentId);
+    this.host ??= new WorkerHost(this, workflows, deploymentId);
     await this.host.start();
     const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
     this.logger.log(`executing ${names}; deployment ${deploymentId}, up to ${this.settings.worker.concurrency} runs at a time`);
   }
 
+  /** The same, for a process that is in use already: trouble with the database delays it, and does not end it. */
+  async startWorkerWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
+    while (!this.closing && !this.stopped) {
+      try {
+        return await this.startWorker(workflows);
+      } catch (error) {
+        this.warn('the worker could not be started; trying again', error);
+        await sleep(START_AGAIN_MS);
+      }
+    }
+  }
+
   /** Stops executing runs: lets step bodies finish, hands the rest back. The client goes on. */
   async stopWorker(): Promise<void> {
+    this.stopped = true;
     await this.host?.stop();
   }
 

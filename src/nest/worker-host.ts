@@ -118,11 +118,17 @@ export class WorkerHost {
   }
 
   start(): Promise<void> {
-    this.starting ??= this.worker.start().then(() => {
-      this.running = true;
-      this.poller.start();
-      for (const service of this.services) service.start();
-    });
+    this.starting ??= this.worker.start().then(
+      () => {
+        this.running = true;
+        this.poller.start();
+        for (const service of this.services) service.start();
+      },
+      (error: unknown) => {
+        this.starting = undefined;
+        throw error;
+      },
+    );
     return this.starting;
   }
 

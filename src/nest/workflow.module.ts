@@ -94,11 +94,6 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   async onApplicationBootstrap(): Promise<void> {
     const { runtime } = this;
     const workflows = findWorkflows(this.discovery, runtime.settings);
-    const start = async (): Promise<void> => {
-      await runtime.startWorker(workflows);
-      // An application context is given to its maker, who enables them, only after this.
-      this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
-    };
     const modules = this.discovery.getProviders().filter(({ token }) => token === WORKFLOW_RUNTIME).length;
     if (modules > 1)
       runtime.warn(
@@ -108,13 +103,20 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);
     } else if (runtime.settings.workerStart === 'boot') {
-      await start();
+      await runtime.startWorker(workflows);
+      this.expectShutdownHooks();
     } else {
       // Not before: a step may call this very application.
       this.listening = this.httpHost.listen$.subscribe(() => {
-        start().catch((error: unknown) => runtime.logger.error('the worker could not be started', error));
+        void runtime.startWorkerWhenPossible(workflows);
+        this.expectShutdownHooks();
       });
     }
+  }
+
+  /** Later: an application context is given to its maker, who enables them, only after the worker has begun. */
+  private expectShutdownHooks(): void {
+    this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {

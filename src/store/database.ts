@@ -19,6 +19,8 @@ export interface Statement {
  */
 const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `-c ${setting}=off`).join(' ');
 
+const ignore = (): void => undefined;
+
 /** The module's own small pool. The application's pool is never used for the module's work, so that neither starves the other. */
 export class Database {
   readonly pool: pg.Pool;
@@ -43,7 +45,7 @@ export class Database {
     };
     this.pool = new pg.Pool({ ...this.settings, max: options.poolSize, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
     // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
-    this.pool.on('error', () => undefined);
+    this.pool.on('error', ignore);
   }
 
   /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
@@ -56,6 +58,8 @@ export class Database {
   /** Executes statements in a transaction. */
   async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
+    // The pool listens to idle clients only; one that dies in our hands rejects the query as well.
+    client.on('error', ignore);
     let broken: Error | undefined;
     try {
       await client.query('BEGIN');
@@ -70,6 +74,7 @@ export class Database {
       }
       throw error;
     } finally {
+      client.removeListener('error', ignore);
       client.release(broken);
     }
   }

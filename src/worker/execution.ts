@@ -73,9 +73,10 @@ export class Execution implements PassPort {
     });
   }
 
-  openWait(wait: OpenWait, event: RunEvent | null): void {
+  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, ignore, (error) => this.refused(error, ignore));
+    // One whose event cannot be stored goes on without: only its count of attempts is lost in a crash.
+    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, durable, (error) => this.refused(error, durable));
   }
 
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
@@ -180,8 +181,6 @@ const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the re
 
 /** What a step takes beside its payload. */
 const STEP_BYTES = 150;
-
-const ignore = (): void => undefined;
 
 function isFenced(error: Error): boolean {
   const { code } = error as { code?: unknown };

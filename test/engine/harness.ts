@@ -211,7 +211,7 @@ export class TestRun {
         };
         submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
       },
-      openWait: (wait, event) => submit({ kind: 'wait', wait, event, done, failed: done }),
+      openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {
         this.fault = fault;

@@ -1,14 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
-import { FaultProxy } from '../support/faults/proxy.js';
-import type { SpawnedProcess } from '../support/processes.js';
+import { onProxy, onScene, range, troublesOf, type FaultScene } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
-
-function lives(worker: SpawnedProcess): void {
-  expect(worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
-  expect(worker.child.exitCode).toBeNull();
-}
 
 async function allCompleteOnce(scene: FaultScene, runs: number, steps: number): Promise<void> {
   const all = async (): Promise<boolean> => (await scene.statuses())['completed'] === runs;
@@ -16,18 +9,6 @@ async function allCompleteOnce(scene: FaultScene, runs: number, steps: number): 
     throw new Error(`${error.message}: ${JSON.stringify(await scene.statuses())}`);
   });
   expect(await scene.database.query('SELECT count(*)::int AS steps FROM durable.workflow_steps')).toEqual([{ steps: runs * steps }]);
-}
-
-/** A test with a proxy before the database. */
-function onProxy(test: (scene: FaultScene, proxy: FaultProxy) => Promise<void>): () => Promise<void> {
-  return onScene(async (scene) => {
-    const proxy = await FaultProxy.start(scene.database.url);
-    try {
-      await test(scene, proxy);
-    } finally {
-      await proxy.stop();
-    }
-  });
 }
 
 describe('a worker whose connections are cut', () => {
@@ -42,7 +23,7 @@ describe('a worker whose connections are cut', () => {
         );
       }
       await allCompleteOnce(scene, 160, 5);
-      lives(worker);
+      expect(troublesOf(worker)).toEqual([]);
     }),
   );
 
@@ -58,7 +39,7 @@ describe('a worker whose connections are cut', () => {
       await new Promise((resolve) => setTimeout(resolve, outageMs));
       proxy.restore();
       await allCompleteOnce(scene, 40, 8);
-      lives(worker);
+      expect(troublesOf(worker)).toEqual([]);
       // Nobody else was there to take over: nothing was lost, and no body was executed twice.
       expect(await scene.database.query('SELECT count(*)::int AS bodies FROM bodies')).toEqual([{ bodies: 320 }]);
     })(),
@@ -79,7 +60,7 @@ describe('a worker whose connections are cut', () => {
       const worker = await scene.ready({ url: proxy.url });
       await cut;
       await allCompleteOnce(scene, 1, 2);
-      lives(worker);
+      expect(troublesOf(worker)).toEqual([]);
       const [{ epoch }] = await scene.database.query('SELECT epoch FROM durable.workflow_runs');
       if (claims === 'claimed again') expect(epoch).toBeGreaterThan(2);
       if (claims === 'claimed once') expect(epoch).toBe(2);

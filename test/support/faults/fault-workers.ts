@@ -1,12 +1,13 @@
 import { startApplication, type TestApplication } from '../application.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
 import { spawnCompiled, type SpawnedProcess } from '../processes.js';
+import { FaultProxy } from './proxy.js';
 
 export interface FaultWorkerOptions {
   /** Where the worker connects instead of straight to the database. */
   url?: string;
   worker?: Record<string, unknown>;
-  listen?: boolean;
+  listen?: boolean | { url: string };
   hooks?: boolean;
   variant?: 'old' | 'new' | 'fits both';
   deploymentId?: string;
@@ -21,8 +22,9 @@ export class FaultScene {
     readonly application: TestApplication,
   ) {}
 
-  static async create(): Promise<FaultScene> {
-    const database = await createTestDatabase();
+  /** @param given a database of the caller's, which `close` drops */
+  static async create(given?: TestDatabase): Promise<FaultScene> {
+    const database = given ?? (await createTestDatabase());
     await database.query(`CREATE TABLE bodies (run_id text, step_key text, pid int, at timestamptz DEFAULT clock_timestamp());
       CREATE INDEX ON bodies (run_id); CREATE TABLE gates (run_id text)`);
     return new FaultScene(database, await startApplication(database.url, [], { worker: false }));
@@ -102,6 +104,25 @@ export class FaultScene {
 }
 
 export const range = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+
+/** What must not have happened to a worker that was never told to end. */
+export function troublesOf(worker: SpawnedProcess): string[] {
+  const { exitCode, signalCode } = worker.child;
+  const ended = exitCode === null && signalCode === null ? [] : [`ended: ${exitCode ?? signalCode}`, ...worker.stderrLines];
+  return [...worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line)), ...ended];
+}
+
+/** A test on a scene with a proxy before its database. */
+export function onProxy(test: (scene: FaultScene, proxy: FaultProxy) => Promise<void>): () => Promise<void> {
+  return onScene(async (scene) => {
+    const proxy = await FaultProxy.start(scene.database.url);
+    try {
+      await test(scene, proxy);
+    } finally {
+      await proxy.stop();
+    }
+  });
+}
 
 /** A test on a scene of its own, which may go on beside others; nothing is left of it, however it ends. */
 export function onScene(test: (scene: FaultScene) => Promise<void>): () => Promise<void> {

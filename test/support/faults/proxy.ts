@@ -99,7 +99,12 @@ export class FaultProxy {
       client.destroy();
       server.destroy();
     };
-    for (const end_ of [client, server]) end_.on('error', end).on('close', end);
+    client.on('error', end).on('close', end);
+    // Of a mute link the client does not even hear that the server has ended it.
+    const endOfServer = (): void => {
+      if (!link.isMute) end();
+    };
+    server.on('error', endOfServer).on('close', endOfServer);
     client.setNoDelay(true);
     server.setNoDelay(true);
     client.on('data', (data: Buffer) => {

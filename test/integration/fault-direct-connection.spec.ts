@@ -1,0 +1,72 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { onProxy, range, troublesOf, type FaultScene } from '../support/faults/fault-workers.js';
+import { waitFor } from '../support/wait.js';
+
+const LOST_MS = process.env['DURABLE_CHAOS'] ? 60_000 : 5_000;
+const NEW_WORK_MS = 5_000;
+
+const lostEvents = (scene: FaultScene): Promise<unknown[]> =>
+  scene.database.query(`SELECT run_id FROM durable.workflow_events WHERE kind = 'worker_lost'`);
+
+describe('a worker whose direct connection is lost for long, while its pool lives,', () => {
+  it.concurrent.each([
+    ['refused', 'refuse'],
+    ['silent', 'silence'],
+  ] as const)(
+    'because it is %s, goes on, and nobody takes it over',
+    (_, fault) =>
+      onProxy(async (scene, proxy) => {
+        const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: '3s' } });
+        await scene.start('gated', {}, ['before']);
+        await worker.waitForLine(/^body before$/);
+        const other = await scene.ready({ worker: { sessionTtl: '3s', queues: ['elsewhere'] } });
+        await waitFor(async () => (await scene.sessions()).length === 2);
+        const until = Date.now() + LOST_MS;
+        proxy[fault]();
+        for (let round = 0; Date.now() < until; round++) {
+          const ids = range(`meanwhile-${round}-`, 3);
+          await scene.start('adder', { steps: 2, ms: 1 }, ids);
+          await waitFor(async () => (await scene.statuses(`meanwhile-${round}-`))['completed'] === 3, { timeoutMs: NEW_WORK_MS });
+          await new Promise((resolve) => setTimeout(resolve, 300));
+        }
+        expect(await lostEvents(scene)).toEqual([]);
+        expect(await scene.sessions()).toEqual([worker.child.pid, other.child.pid]);
+        proxy.restore();
+        await scene.open(['before']);
+        await waitFor(async () => (await scene.statuses('before'))['completed'] === 1);
+        expect(await scene.pidsOf('before', 'gate')).toEqual([worker.child.pid]);
+        expect(worker.stdoutLines.filter((line) => /taken over/.test(line))).toEqual([]);
+        expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
+        if (fault === 'silence') return;
+        // The lock is held again: its death shows at once.
+        await waitFor(async () => {
+          const rows = await scene.database.query('SELECT holds_lock FROM durable.workflow_sessions WHERE pid = $1', [worker.child.pid]);
+          return rows[0]?.holds_lock;
+        });
+      })(),
+    LOST_MS + 40_000,
+  );
+
+  it.concurrent(
+    'by a network that tells only the server of it, is taken over and goes on with new work within seconds',
+    onProxy(async (scene, proxy) => {
+      const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: '3s' } });
+      await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_sessions WHERE holds_lock')).length === 1);
+      const other = await scene.ready({ worker: { sessionTtl: '3s', queues: ['elsewhere'] } });
+      proxy.silence();
+      const ended = await scene.database.query(`SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        JOIN durable.workflow_sessions s ON l.objid = (s.id & 2147483647)::oid
+        WHERE l.locktype = 'advisory' AND a.datname = current_database() AND l.objsubid = 2 AND s.pid = ${worker.child.pid}`);
+      expect(ended).toHaveLength(1);
+      await worker.waitForLine(/^WARN this worker's session was taken over/);
+      await scene.start('adder', { steps: 2, ms: 1 }, range('new-', 3));
+      await waitFor(async () => (await scene.statuses('new-'))['completed'] === 3, {
+        timeoutMs: NEW_WORK_MS,
+        message: 'new work, although the direct connection says nothing',
+      });
+      proxy.restore();
+      expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
+    }),
+  );
+});

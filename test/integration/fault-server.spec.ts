@@ -1,0 +1,111 @@
+import { describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import { startEmbeddedPostgres } from '../../src/index.js';
+import type { TestDatabase } from '../support/database.js';
+import { FaultScene, onScene, range, troublesOf } from '../support/faults/fault-workers.js';
+import { waitFor } from '../support/wait.js';
+
+/** The database `postgres` of a server of its own, whose commits survive kill -9. */
+async function ownServer(): Promise<TestDatabase> {
+  const server = await startEmbeddedPostgres();
+  const pool = new pg.Pool({ connectionString: server.url, max: 3, allowExitOnIdle: true });
+  pool.on('error', () => undefined);
+  return {
+    url: server.url,
+    query: async <Row>(sql: string, params?: readonly unknown[]) => (await pool.query(sql, params && [...params])).rows as Row[],
+    drop: async () => {
+      await pool.end();
+      await server.stop();
+    },
+  };
+}
+
+/** All runs of `adder` ended with the right sum, each step recorded once. */
+async function allComplete(scene: FaultScene, prefix: string, runs: number, steps: number): Promise<void> {
+  const all = async (): Promise<boolean> => (await scene.statuses(prefix))['completed'] === runs;
+  await waitFor(all, { timeoutMs: 30_000, message: 'all to complete' }).catch(async (error: Error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(await scene.statuses(prefix))}`);
+  });
+  const sums = await scene.database.query(`SELECT DISTINCT output::text AS sum FROM durable.workflow_runs WHERE starts_with(id, $1)`, [
+    prefix,
+  ]);
+  expect(sums).toEqual([{ sum: String((steps * (steps + 1)) / 2) }]);
+  const [{ recorded }] = await scene.database.query(
+    'SELECT count(*)::int AS recorded FROM durable.workflow_steps WHERE starts_with(run_id, $1)',
+    [prefix],
+  );
+  expect(recorded).toBe(runs * steps);
+}
+
+/** More bodies than steps only where a run was lost meanwhile. */
+async function repeatedBodies(scene: FaultScene): Promise<unknown[]> {
+  return scene.database.query(`SELECT run_id, bodies, lost FROM (
+    SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,
+      (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
+    FROM bodies b GROUP BY 1) AS each WHERE bodies > lost`);
+}
+
+const recordedSteps = async (scene: FaultScene): Promise<number> =>
+  (await scene.database.query<{ steps: number }>('SELECT count(*)::int AS steps FROM durable.workflow_steps'))[0]!.steps;
+
+describe('a server that crashes', () => {
+  it('and comes back at the same address finds every run where it was, and the workers alive', async () => {
+    const scene = await FaultScene.create(await ownServer());
+    try {
+      const workers = [await scene.ready(), await scene.ready()];
+      for (const round of [1, 2]) {
+        await scene.start('adder', { steps: 8, ms: 60 }, range(`crash-${round}-`, 60));
+        const before = await recordedSteps(scene);
+        await waitFor(async () => (await recordedSteps(scene)) > before + 60);
+        const [{ file }] = await scene.database.query<{ file: string }>(`SELECT pg_read_file('postmaster.pid') AS file`);
+        process.kill(Number(file.split('\n')[0]), 'SIGKILL');
+        await allComplete(scene, `crash-${round}-`, 60, 8);
+      }
+      expect(await repeatedBodies(scene)).toEqual([]);
+      for (const worker of workers) expect(troublesOf(worker)).toEqual([]);
+      await waitFor(async () => (await scene.sessions()).join() === workers.map((worker) => worker.child.pid).join());
+    } finally {
+      await scene.close();
+    }
+  }, 90_000);
+});
+
+describe('a fail-over behind the same address', () => {
+  const readOnly = async (scene: FaultScene, isOn: boolean): Promise<void> => {
+    const name = new URL(scene.database.url).pathname.slice(1);
+    await scene.database.query(
+      `BEGIN; SET LOCAL transaction_read_only = off; ALTER DATABASE "${name}" SET default_transaction_read_only = ${isOn}; COMMIT`,
+    );
+  };
+  const endConnections = (scene: FaultScene): Promise<unknown> =>
+    scene.database.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%'`);
+
+  it.concurrent.each([
+    ['that ends the connections when it takes writes', true],
+    ['that keeps connections on which nothing can be written', false],
+  ])('to a server that answers read-only at first, %s, loses nothing', (_, endsConnections) =>
+    onScene(async (scene) => {
+      const worker = await scene.ready();
+      await scene.start('adder', { steps: 6, ms: 50 }, range('over-', 40));
+      await waitFor(async () => (await recordedSteps(scene)) > 40);
+      await readOnly(scene, true);
+      await endConnections(scene);
+      // Long enough for each service of the worker to meet it.
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect((await scene.statuses('over-'))['failed']).toBeUndefined();
+      const before = await recordedSteps(scene);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(await recordedSteps(scene)).toBe(before);
+      await readOnly(scene, false);
+      if (endsConnections) await endConnections(scene);
+      await allComplete(scene, 'over-', 40, 6);
+      expect(await repeatedBodies(scene)).toEqual([]);
+      expect(troublesOf(worker)).toEqual([]);
+      // And new work goes on.
+      await scene.start('adder', { steps: 2, ms: 1 }, range('after-', 3));
+      await allComplete(scene, 'after-', 3, 2);
+    })(),
+  );
+});
