@@ -19,5 +19,7 @@ export const durableMigrations: readonly DurableMigration[] = [Initial1763600000
  */
 export function migrationSql(options: { schema?: string } = {}): string {
   const schema = quoteIdentifier(options.schema ?? DEFAULT_SCHEMA);
-  return durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(schema)}\n`).join('\n');
+  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(schema)}\n`);
+  // All or nothing, also through a tool that commits after each statement.
+  return `BEGIN;\n${parts.join('\n')}COMMIT;\n`;
 }

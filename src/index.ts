@@ -2,7 +2,15 @@ export { WorkflowClient, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { StartOptions } from './client/start-options.js';
-export { workflowRef, type StartArguments, type WorkflowClass, type WorkflowRef } from './client/workflow-types.js';
+export {
+  workflowRef,
+  type InputOf,
+  type OutputOf,
+  type StartArguments,
+  type WorkflowClass,
+  type WorkflowRef,
+  type WorkflowTarget,
+} from './client/workflow-types.js';
 export type { Duration } from './core/duration.js';
 export * from './core/errors/index.js';
 export type { RetryOptions } from './core/retry-policy.js';

@@ -21,7 +21,7 @@ import { WorkflowHandle, type CancelOptions } from './handle.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
-import type { Fixed, StartArguments, WorkflowClass, WorkflowRef } from './workflow-types.js';
+import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from './workflow-types.js';
 
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
@@ -46,11 +46,8 @@ export class WorkflowClient {
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
-  start<I, O>(
-    workflow: WorkflowClass<I, O> | WorkflowRef<I, O>,
-    ...args: StartArguments<Fixed<I>, StartOptions>
-  ): Promise<WorkflowHandle<O>>;
   start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
+  start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     refuseInRun('start');
     const run = toNewRun(workflow, input, options, this.#surroundings);
@@ -67,11 +64,13 @@ export class WorkflowClient {
    * @returns the handles, in the order of the inputs
    * @example await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
    */
-  async startMany<I, O>(
-    workflow: WorkflowClass<I, O> | WorkflowRef<I, O> | string,
-    inputs: readonly Fixed<I>[],
-    options: StartManyOptions<Fixed<I>> = {},
-  ): Promise<WorkflowHandle<O>[]> {
+  startMany<I>(workflow: string, inputs: readonly I[], options?: StartManyOptions<I>): Promise<WorkflowHandle[]>;
+  startMany<W extends WorkflowTarget>(
+    workflow: W,
+    inputs: readonly InputOf<W>[],
+    options?: StartManyOptions<InputOf<W>>,
+  ): Promise<WorkflowHandle<OutputOf<W>>[]>;
+  async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
     refuseInRun('startMany');
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
     for (let index = 0; index < inputs.length; index++)
@@ -84,16 +83,13 @@ export class WorkflowClient {
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
     const [manager] = managers;
-    if (manager !== undefined) return (await this.startWith(manager, runs, each)) as WorkflowHandle<O>[];
-    return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<O>[];
+    if (manager !== undefined) return (await this.startWith(manager, runs, each)) as WorkflowHandle<never>[];
+    return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<never>[];
   }
 
   /** Starts a run and waits for its result: `start` and `result` in one. */
-  execute<I, O>(
-    workflow: WorkflowClass<I, O> | WorkflowRef<I, O>,
-    ...args: StartArguments<Fixed<I>, Omit<StartOptions, 'manager'>>
-  ): Promise<O>;
   execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
+  execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, Omit<StartOptions, 'manager'>>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
     if (options?.manager !== undefined)
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
@@ -102,7 +98,7 @@ export class WorkflowClient {
   }
 
   /** A handle to a run that exists. Asks nothing of the database. */
-  get<I, O>(workflow: WorkflowClass<I, O> | WorkflowRef<I, O>, runId: string): WorkflowHandle<O>;
+  get<W extends WorkflowTarget>(workflow: W, runId: string): WorkflowHandle<OutputOf<W>>;
   get<O = unknown>(runId: string): WorkflowHandle<O>;
   get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
     const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');

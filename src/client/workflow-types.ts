@@ -1,11 +1,31 @@
 import { checkText } from '../core/ids.js';
-import type { WorkflowContext } from '../engine/workflow-context.js';
 
-/** A class decorated with `@Workflow`. */
-export interface WorkflowClass<I, O> {
-  // A property, not a method: methods are compared loosely, and any input would do.
-  new (...args: never[]): { run: (input: I, context: WorkflowContext) => Promise<O> };
+/** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
+export interface WorkflowClass {
+  // Properties, not methods, and never[]: methods are compared loosely, and any class would do.
+  new (...args: never[]): { run: (...args: never[]) => Promise<unknown> };
 }
+
+/** What a client can start: a class or a ref. */
+export type WorkflowTarget = WorkflowClass | WorkflowRef<never, unknown>;
+
+/** The input of a workflow; `void` when its `run` takes none. */
+export type InputOf<W extends WorkflowTarget> =
+  W extends WorkflowRef<infer I, unknown>
+    ? I
+    : W extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
+      ? A extends []
+        ? void
+        : A[0]
+      : never;
+
+/** What a workflow returns. */
+export type OutputOf<W extends WorkflowTarget> =
+  W extends WorkflowRef<never, infer O>
+    ? O
+    : W extends new (...args: never[]) => { run: (...args: never[]) => Promise<infer O> }
+      ? O
+      : never;
 
 const REF = Symbol.for('nestjs-durable.ref');
 
@@ -20,7 +40,7 @@ export interface WorkflowRef<I, O> {
  *
  * @example
  * const order = workflowRef<Order, Receipt>('order');
- * const handle = await client.start(order, { id: 7 });
+ * const handle = await client.start(order, { number: 7 });
  */
 export function workflowRef<I = unknown, O = unknown>(name: string): WorkflowRef<I, O> {
   return { name: checkText(name, 'name of the workflow'), [REF]: true };
@@ -30,15 +50,9 @@ export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, u
   return typeof target === 'object' && target !== null && REF in target;
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any -- any T at all
-type Fixed<T> = [T][T extends any ? 0 : never];
-
-/** `T`, which is not to be inferred from here: the workflow says what its input is, not the call. (`NoInfer` needs TypeScript 5.4.) */
-export type { Fixed };
-
 /** The arguments after the workflow: an input of `void` or `undefined` may be left out. */
-export type StartArguments<I, Options> = undefined extends I
-  ? [input?: I, options?: Options]
-  : [I] extends [void]
-    ? [input?: undefined, options?: Options]
+export type StartArguments<I, Options> = [I] extends [void]
+  ? [input?: undefined, options?: Options]
+  : undefined extends I
+    ? [input?: I, options?: Options]
     : [input: I, options?: Options];

@@ -82,7 +82,7 @@ export class Database {
   /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
   directClient(url?: string): pg.Client {
     // A NOTIFY is a commit of its own, with nothing in it that must survive: it need not wait for the disk.
-    const settings = { ...this.settings, options: `${this.settings.options} -c synchronous_commit=off` };
+    const settings = { ...this.settings, query_timeout: 5_000, options: `${this.settings.options} -c synchronous_commit=off` };
     return new pg.Client(url === undefined ? settings : { ...settings, connectionString: url });
   }
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
-import type { Client, Notification } from 'pg';
+import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
+import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, type Notice } from './notifications.js';
 import { sessionLockClass } from './sql/sessions.js';
@@ -9,6 +10,8 @@ import { sessionLockClass } from './sql/sessions.js';
 /** Notices are collected for so long. */
 const COALESCE_MS = 3;
 const RECONNECT_MS = 250;
+/** A connection whose other end has vanished without a word is deaf, and is found by asking. */
+const PING_MS = 10_000;
 
 /** What happens on the direct connection. */
 export interface DirectConnectionEvents {
@@ -29,6 +32,7 @@ export class DirectConnection {
   private client: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
+  private pinging: NodeJS.Timeout | undefined;
   private open = false;
   /** A connection takes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
@@ -47,6 +51,7 @@ export class DirectConnection {
   /** Resolves after the first attempt, whether it succeeded or not. */
   async start(): Promise<void> {
     this.open = true;
+    this.pinging = setInterval(() => this.ping(), PING_MS).unref();
     await this.connect();
   }
 
@@ -64,20 +69,15 @@ export class DirectConnection {
   async lock(sessionId: string): Promise<boolean> {
     const client = this.client;
     if (!client) return false;
-    try {
-      const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
-      const asked = this.turn.then(() => client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values));
-      this.turn = asked.catch(() => undefined);
-      const result = await asked;
-      return result.rows[0]!.held && this.client === client;
-    } catch {
-      return false;
-    }
+    const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
+    const result = await this.ask<{ held: boolean }>(client, 'SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
+    return result?.rows[0]?.held === true && this.client === client;
   }
 
   /** Sends what is waiting and ends the connection. */
   async stop(): Promise<void> {
     this.open = false;
+    clearInterval(this.pinging);
     clearTimeout(this.timer);
     clearTimeout(this.reconnecting);
     this.timer = undefined;
@@ -108,6 +108,7 @@ export class DirectConnection {
     }
     if (!this.open) return void client.end().catch(() => undefined);
     this.client = client;
+    this.turn = Promise.resolve();
     this.events.connected();
   }
 
@@ -126,13 +127,31 @@ export class DirectConnection {
     this.reconnecting = setTimeout(() => void this.connect(), delay);
   }
 
+  /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
+  private ask<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
+    const asked = this.turn.then(async () => {
+      try {
+        return await client.query<Row>(text, values);
+      } catch (error) {
+        if (faultOf(error) === 'connection') this.gone(client);
+        return undefined;
+      }
+    });
+    this.turn = asked;
+    return asked;
+  }
+
+  private ping(): void {
+    if (this.client) void this.ask(this.client, 'SELECT 1', []);
+  }
+
   private send(): void {
     const client = this.client;
     if (!client) return;
     const channel = channelOf(this.database.schemaName);
     for (const payload of this.batch.take(this.self)) {
       // A statement of its own after the commit: NOTIFY takes a lock that serialises the commits of all that carry one.
-      this.turn = this.turn.then(() => client.query('SELECT pg_notify($1, $2)', [channel, payload])).catch(() => undefined);
+      void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
 }

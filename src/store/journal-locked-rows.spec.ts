@@ -43,7 +43,7 @@ describe('while another transaction holds rows', () => {
     const open = await fixture.journal();
     const ids = Array.from({ length: 200 }, (_, index) => `${what}-${index}`);
     await startRuns(open, ids);
-    await latencies(open, `${what}-warm`, 200);
+    const before = p95(await latencies(open, `${what}-warm`, 500));
     await holder.query('BEGIN');
     await holder.query('SELECT id FROM durable.workflow_runs WHERE id = ANY ($1) FOR UPDATE', [ids.slice(0, locked)]);
 
@@ -52,7 +52,8 @@ describe('while another transaction holds rows', () => {
     const sorted = await latencies(open, `${what}-other`, 1_500);
     await Promise.all(changes.slice(locked));
     expect(ids.slice(0, locked).filter((id) => written.has(id))).toEqual([]);
-    expect(p95(sorted)).toBeLessThan(250);
+    // Relative to what the machine gave before: a wait for a lock would show as half a second and more.
+    expect(p95(sorted)).toBeLessThan(250 + 4 * before);
 
     await holder.query('COMMIT');
     const since = performance.now();
@@ -88,11 +89,12 @@ describe('while another transaction holds rows', () => {
 
   it('a start whose id another transaction has inserted and not committed holds up nobody', async () => {
     const open = await fixture.journal();
+    const before = p95(await latencies(open, 'before', 500));
     await holder.query('BEGIN');
     await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
       VALUES ('uncommitted', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`);
     const started = open.submit(startOf('uncommitted', false));
-    expect(p95(await latencies(open, 'beside', 1_000))).toBeLessThan(250);
+    expect(p95(await latencies(open, 'beside', 1_000))).toBeLessThan(250 + 4 * before);
     await holder.query('ROLLBACK');
     await expect(started).resolves.toMatchObject({ outcome: 'done' });
   });

@@ -55,7 +55,8 @@ export class Session {
     this.renewedAt = askedAt;
     this.holdsLock = false;
     this.schedule();
-    await this.lock();
+    // Not awaited: a connection that is mute must not keep the worker from working.
+    void this.lock();
     return id;
   }
 

@@ -58,7 +58,7 @@ describe('a server that crashes', () => {
         await scene.start('adder', { steps: 8, ms: 60 }, range(`crash-${round}-`, 60));
         const before = await recordedSteps(scene);
         await waitFor(async () => (await recordedSteps(scene)) > before + 60);
-        const [{ file }] = await scene.database.query<{ file: string }>(`SELECT pg_read_file('postmaster.pid') AS file`);
+        const [{ file }] = await scene.database.query(`SELECT pg_read_file('postmaster.pid') AS file`);
         process.kill(Number(file.split('\n')[0]), 'SIGKILL');
         await allComplete(scene, `crash-${round}-`, 60, 8);
       }

@@ -71,7 +71,7 @@ export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}
   });
   exited.catch(() => running.delete(child));
 
-  const waitForLine = (pattern: RegExp, timeoutMs = 15_000): Promise<string> => {
+  const waitForLine = (pattern: RegExp, timeoutMs = 45_000): Promise<string> => {
     const printed = stdoutLines.find((line) => pattern.test(line));
     if (printed !== undefined) return Promise.resolve(printed);
     return new Promise((resolve, reject) => {

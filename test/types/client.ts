@@ -97,6 +97,9 @@ export async function inputs(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: 1, nope: 1 });
   // @ts-expect-error -- undefined is no order
   await client.start(OrderWorkflow, undefined);
+  // @ts-expect-error -- options are no input, and this workflow takes none
+  await client.start(NightlyWorkflow, { id: 'nightly' });
+  await client.start(NightlyWorkflow, undefined, { id: 'nightly' });
   // @ts-expect-error -- undefined is no order
   await client.startMany(OrderWorkflow, [undefined]);
   // @ts-expect-error -- the input of each
