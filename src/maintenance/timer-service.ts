@@ -3,6 +3,9 @@ import type { Database } from '../store/database.js';
 import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
 
 const BATCH = 1_000;
+/** The pause after a look that came a moment too early; twice as long each time that what is due is not to be had, because somebody locks it. */
+const LEAST_PAUSE_MS = 2;
+const LOCKED_PAUSE_MS = 250;
 
 export interface TimerServiceOptions {
   /** The longest pause between two looks, in milliseconds: how late a wake time that nobody told of is noticed. */
@@ -20,6 +23,7 @@ export class TimerService {
   private timer: NodeJS.Timeout | undefined;
   private next = Number.POSITIVE_INFINITY;
   private looking = false;
+  private leastPauseMs = LEAST_PAUSE_MS;
   private running = false;
 
   constructor(
@@ -52,18 +56,20 @@ export class TimerService {
     while (this.looking) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
-  private schedule(): void {
+  private schedule(leastMs = 0): void {
     clearTimeout(this.timer);
     const left = Math.ceil(this.next - this.clock.now());
-    this.timer = setTimeout(() => void this.look(), Math.max(0, Math.min(left, this.options.maxPauseMs)));
+    this.timer = setTimeout(() => void this.look(), Math.max(leastMs, Math.min(left, this.options.maxPauseMs)));
   }
 
   private async look(): Promise<void> {
     this.looking = true;
+    let total = 0;
     try {
       this.next = Number.POSITIVE_INFINITY;
       for (let woken = BATCH; woken === BATCH && this.running;) {
         woken = await wakeDueRuns(this.database, BATCH);
+        total += woken;
         if (woken > 0) this.options.woke(woken);
       }
       const next = await nextWakeTime(this.database);
@@ -72,7 +78,9 @@ export class TimerService {
       this.options.failed(error);
     } finally {
       this.looking = false;
-      if (this.running) this.schedule();
+      const isStuck = total === 0 && this.next <= this.clock.now();
+      this.leastPauseMs = isStuck ? Math.min(this.leastPauseMs * 2, LOCKED_PAUSE_MS) : LEAST_PAUSE_MS;
+      if (this.running) this.schedule(this.leastPauseMs);
     }
   }
 }

@@ -16,7 +16,7 @@ SELECT count(*)::int FROM woken`,
 const NEXT_WAKE: Statement = {
   name: 'durable_next_wake',
   text: (schema) => `SELECT extract(epoch FROM wake_at)::float8 * 1000 FROM ${schema}.workflow_runs
-WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at > now() ORDER BY wake_at LIMIT 1`,
+WHERE status = 'waiting' AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`,
 };
 
 /** Makes up to `limit` waiting runs whose time has come pending. Returns how many. */
@@ -25,7 +25,7 @@ export async function wakeDueRuns(database: Database, limit: number): Promise<nu
   return row![0];
 }
 
-/** When the next waiting run is due, milliseconds since the epoch by the database's clock. */
+/** When the next waiting run is due, milliseconds since the epoch by the database's clock; past for one that became due just now, or is locked. */
 export async function nextWakeTime(database: Database): Promise<number | undefined> {
   const [row] = await database.query<[number]>(NEXT_WAKE, []);
   return row?.[0];
