@@ -14,14 +14,15 @@ export class DatabaseClock {
 
   /**
    * Learns from an answer that said `serverNow`, asked for at `sentAt` and read now (both of performance.now()). The server read its clock
-   * somewhere between: the shorter the round trip, the better the reading; an older reading loses its worth as clocks drift.
+   * somewhere between, most likely in the first half: taking the middle, we are rather late than early. The shorter the round trip, the better the
+   * reading; an older reading loses its worth as clocks drift.
    */
   sync(serverNow: number, sentAt: number): void {
     const receivedAt = performance.now();
     const uncertainty = receivedAt - sentAt;
     const aged = this.uncertainty + (receivedAt - this.syncedAt) / 1_000;
     if (uncertainty > aged) return;
-    this.offset = serverNow - sentAt;
+    this.offset = serverNow - (sentAt + receivedAt) / 2;
     this.uncertainty = uncertainty;
     this.syncedAt = receivedAt;
   }

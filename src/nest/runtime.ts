@@ -7,6 +7,7 @@ import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
 import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
+import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
@@ -24,6 +25,8 @@ import type { FoundWorkflow } from './scanner.js';
 /** How long the last writes of a closing process may take, after those of its worker. */
 const LAST_WRITES_MS = 1_000;
 
+/** How long a connection may take to close. */
+const DISCONNECT_MS = 1_000;
 const WARN_AGAIN_MS = 5_000;
 const START_AGAIN_MS = 1_000;
 
@@ -163,9 +166,8 @@ export class WorkflowRuntime implements HostSurroundings {
     await this.journal.drain(LAST_WRITES_MS);
     this.journal.close();
     this.hub.close(new ClosedError());
-    await this.direct?.stop().catch(failed);
-    await this.database.close().catch(failed);
-    if (this.orm.isInitialized) await this.orm.destroy().catch(failed);
+    const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized ? this.orm.destroy() : undefined];
+    for (const closed of connections) if (closed) await within(DISCONNECT_MS, closed).catch(failed);
     await this.embedded?.stop().catch(failed);
   }
 

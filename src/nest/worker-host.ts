@@ -1,5 +1,6 @@
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../core/run.js';
+import { within } from '../core/within.js';
 import type { PassOutcome } from '../engine/ports.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
@@ -15,6 +16,8 @@ import type { Reservation } from '../worker/worker-types.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
 
+/** How long services may take to end what they are at. */
+const SERVICES_STOP_MS = 1_000;
 const SWEEP_INBOX_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
 /** How long a cancelled run's `catch` and `finally` may go on. */
@@ -138,7 +141,8 @@ export class WorkerHost {
     if (!this.running) return;
     this.running = false;
     this.poller.stop();
-    await Promise.all(this.services.map((service) => service.stop()));
+    // Their last query may be one that is never answered.
+    await within(SERVICES_STOP_MS, Promise.all(this.services.map((service) => service.stop())));
     await this.worker.stop();
   }
 

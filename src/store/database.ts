@@ -29,6 +29,7 @@ export class Database {
   readonly schemaName: string;
   private readonly texts = new Map<string, string>();
   private readonly settings: ConnectionSettings;
+  private readonly clients = new Set<pg.PoolClient>();
   private closed = false;
 
   constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number }) {
@@ -46,6 +47,8 @@ export class Database {
     this.pool = new pg.Pool({ ...this.settings, max: options.poolSize, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
     // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
     this.pool.on('error', ignore);
+    this.pool.on('connect', (client) => this.clients.add(client));
+    this.pool.on('remove', (client) => this.clients.delete(client));
   }
 
   /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
@@ -86,9 +89,12 @@ export class Database {
     return new pg.Client(url === undefined ? settings : { ...settings, connectionString: url });
   }
 
+  /** Ends every connection, also those that wait for an answer: whoever closes has waited long enough. */
   async close(): Promise<void> {
     this.closed = true;
-    await this.pool.end();
+    const ended = this.pool.end();
+    for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
+    await ended;
   }
 
   private textOf(statement: Statement): string {

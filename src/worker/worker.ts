@@ -4,6 +4,7 @@ import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
+import { within } from '../core/within.js';
 import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
@@ -21,7 +22,9 @@ import { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** How long the last writes of a closing process may take. */
-const LAST_WRITES_MS = 4_000;
+const LAST_WRITES_MS = 3_000;
+/** How long the goodbye may take; without one, others notice. */
+const GOODBYE_MS = 2_000;
 
 /**
  * Claims due runs, executes them with the engine, and lets go of those that end or only wait. It takes no more than it has free slots; who
@@ -168,7 +171,7 @@ export class Worker implements ExecutionHost {
     for (const execution of this.executions.values()) execution.handBack(reason);
     this.handBackUnstarted(this.quarantine.end());
     await this.journal.drain(LAST_WRITES_MS);
-    await this.session.close();
+    await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
     this.journal.useSession(null);
     this.executions.clear();

@@ -87,7 +87,7 @@ export class Outcome {
 }
 
 /** All checks of what is stored. */
-export function checkOutcome(outcome: Outcome, limits: { repeated: number }): Check[] {
+export function checkOutcome(outcome: Outcome): Check[] {
   const perRun = (name: string, look: (planned: PlannedRun, run: RunRow) => string | undefined): Check => ({
     name,
     problems: outcome.planned.flatMap((planned) => {
@@ -103,11 +103,9 @@ export function checkOutcome(outcome: Outcome, limits: { repeated: number }): Ch
     perRun('every step is recorded once', (planned, run) => recordOf(outcome, planned, run)),
     perRun('every recorded result comes from a body', (planned) => originOf(outcome, planned)),
     perRun('no body began with a result that is not recorded', (planned) => givenOf(outcome, planned)),
-    perRun('bodies are repeated at most once for each claim', (_, run) => repetitionOf(outcome, run)),
-    {
-      name: 'bodies are repeated at most once for each fault and slot',
-      problems: outcome.repeated > limits.repeated ? [`${outcome.repeated} repetitions, at most ${limits.repeated}`] : [],
-    },
+    perRun('bodies are repeated at most once for each time that their run was let go of', (planned, run) =>
+      repetitionOf(outcome, planned, run),
+    ),
   ];
 }
 
@@ -167,15 +165,18 @@ function givenOf(outcome: Outcome, { id }: PlannedRun): string | undefined {
   return undefined;
 }
 
-function repetitionOf(outcome: Outcome, { id, epoch }: RunRow): string | undefined {
+/** Each time a run was claimed anew, what was being executed then may have been executed once more: one body, or one of each branch. */
+function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoch }: RunRow): string | undefined {
+  const most = (epoch - 1) * (shape === 'fan' ? input.size : 1);
+  const repeated: string[] = [];
+  let surplus = 0;
   for (const [key, executions] of grouped(outcome.bodies.get(id) ?? [], (body) => body.step_key)) {
-    const step = outcome.stepOf(id, key);
-    const most = (step?.attempts ?? 1) + epoch - 1;
-    if (executions.length <= most) continue;
-    const each = executions.map(({ attempt, pid }) => `${attempt} in ${pid}`).join(', ');
-    return `${key} was executed ${executions.length} times in ${epoch} claims, with ${step?.attempts} attempts: ${each}`;
+    const attempts = outcome.stepOf(id, key)?.attempts ?? 1;
+    if (executions.length <= attempts) continue;
+    surplus += executions.length - attempts;
+    repeated.push(`${key} with ${attempts} attempts: ${executions.map(({ attempt, pid }) => `${attempt} in ${pid}`).join(', ')}`);
   }
-  return undefined;
+  return surplus <= most ? undefined : `${surplus} bodies too many in ${epoch} claims; ${repeated.join('; ')}`;
 }
 
 function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {

@@ -19,12 +19,6 @@ export class Faults {
     private readonly database: ChaosDatabase,
   ) {}
 
-  /** How often a worker was made to let go of its runs: each time, what it was doing may be done once more. */
-  get interruptions(): number {
-    const kinds: FaultKind[] = ['kill', 'freeze', 'blink', 'term', 'refuse', 'silence', 'cut', 'cut after commit', 'terminate'];
-    return kinds.reduce((sum, kind) => sum + (this.done.get(kind) ?? 0), 0);
-  }
-
   /** Resolves when the fault is over. */
   async happen(fault: PlannedFault): Promise<void> {
     const { kind } = fault;

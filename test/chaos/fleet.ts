@@ -156,7 +156,7 @@ export class ChaosWorker {
       const listener = (message: WorkerMessage): void => {
         if (isWanted(message)) settle(message);
       };
-      const timer = setTimeout(() => settle(undefined), patienceMs);
+      const timer = setTimeout(() => settle(undefined), patienceMs).unref();
       this.listeners.add(listener);
     });
   }

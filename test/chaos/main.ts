@@ -10,6 +10,8 @@ console.log(
   `seed ${settings.seed}: ${settings.runs} runs, ${settings.workers} workers, ${settings.seconds} s of faults (npm run test:chaos -- --seed ${settings.seed})`,
 );
 const database = await openDatabase();
+const interrupted = (): void => void database.drop().finally(() => process.exit(1));
+process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
 try {
   const report = await runChaos(settings, database, fileURLToPath(new URL('./worker.js', import.meta.url)));
   console.log(describeReport(report));

@@ -70,6 +70,6 @@ describe('runs whose history does not fit the code of a deployment', () => {
       );
       expect(most).toBeLessThanOrEqual(5);
     }),
-    30_000,
+    90_000,
   );
 });

@@ -69,4 +69,20 @@ describe('a worker whose direct connection is lost for long, while its pool live
       expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
     }),
   );
+
+  it.concurrent(
+    'ends all the same when it is told to, and says goodbye',
+    onProxy(async (scene, proxy) => {
+      const worker = await scene.ready({ listen: { url: proxy.url }, hooks: true, worker: { shutdownTimeout: '100ms' } });
+      await scene.start('gated', {}, ['mine']);
+      await worker.waitForLine(/^body mine$/);
+      proxy.silence();
+      const since = performance.now();
+      worker.kill('SIGTERM');
+      expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
+      expect(performance.now() - since).toBeLessThan(10_000);
+      expect(await scene.sessions()).toEqual([]);
+      expect(await scene.statuses()).toEqual({ pending: 1 });
+    }),
+  );
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
+import { onProxy, onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
@@ -79,5 +79,27 @@ describe('SIGTERM', () => {
       await end();
       await completeElsewhere(scene, ['run-0'], 2);
     }),
+  );
+
+  it.concurrent(
+    'while nothing comes from the database any more ends the worker within seconds, and others have its runs',
+    onProxy(async (scene, proxy) => {
+      const worker = await scene.ready({ url: proxy.url, hooks: true, worker: { shutdownTimeout: '500ms', sessionTtl: '2s' } });
+      await scene.start('gated', {}, ['mute']);
+      await worker.waitForLine(/^body mute$/);
+      proxy.silence();
+      // All that the worker does now and then waits for an answer by now.
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      const since = performance.now();
+      worker.kill('SIGTERM');
+      expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });
+      expect(performance.now() - since).toBeLessThan(12_000);
+      const heir = await scene.ready({ worker: { sessionTtl: '2s' } });
+      await heir.waitForLine(/^body mute$/);
+      await scene.open(['mute']);
+      await waitFor(async () => (await scene.statuses())['completed'] === 1);
+      expect(worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
+    }),
+    60_000,
   );
 });
