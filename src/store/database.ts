@@ -39,7 +39,7 @@ export class Database {
       application_name: 'nestjs-durable',
       connectionTimeoutMillis: 10_000,
       // A server that vanished without a word would be waited for until TCP gives up, a quarter of an hour.
-      query_timeout: 30_000,
+      query_timeout: 15_000,
       keepAlive: true,
       ...settings,
       options: [settings.options, PLANNER, '-c lock_timeout=100ms', '-c client_min_messages=warning'].filter(Boolean).join(' '),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
+import { within } from '../core/within.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, type Notice } from './notifications.js';
@@ -12,6 +13,7 @@ const COALESCE_MS = 3;
 const RECONNECT_MS = 250;
 /** A connection whose other end has vanished without a word is deaf, and is found by asking. */
 const PING_MS = 10_000;
+const LAST_WORDS_MS = 500;
 
 /** What happens on the direct connection. */
 export interface DirectConnectionEvents {
@@ -82,10 +84,11 @@ export class DirectConnection {
     clearTimeout(this.reconnecting);
     this.timer = undefined;
     this.send();
-    await this.turn;
+    // Nobody waits for a connection that is mute.
+    await within(LAST_WORDS_MS, this.turn);
     const client = this.client;
     this.client = undefined;
-    await client?.end().catch(() => undefined);
+    if (client) await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
   }
 
   private async connect(): Promise<void> {
@@ -130,6 +133,7 @@ export class DirectConnection {
   /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
   private ask<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
     const asked = this.turn.then(async () => {
+      if (this.client !== client && this.client !== undefined) return undefined;
       try {
         return await client.query<Row>(text, values);
       } catch (error) {

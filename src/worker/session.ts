@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { DatabaseClock } from '../core/clock.js';
+import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import { closeSession, heartbeat, openSession } from '../store/sql/sessions.js';
@@ -117,7 +118,10 @@ export class Session {
         const id = this.current;
         if (!id) return;
         const sentAt = performance.now();
-        const now = await heartbeat(this.database, id, this.options.ttlMs, this.holdsLock);
+        let now: number | undefined;
+        const asked = heartbeat(this.database, id, this.options.ttlMs, this.holdsLock).then((answer) => (now = answer));
+        // An answer that never comes must not keep us from asking again on another connection.
+        if ((await within(this.options.ttlMs / 3, asked)) === 'late') throw new Error('no answer');
         if (now !== undefined) {
           this.clock.sync(now, sentAt);
           this.renewedAt = sentAt;

@@ -167,7 +167,7 @@ function givenOf(outcome: Outcome, { id }: PlannedRun): string | undefined {
 
 /** Each time a run was claimed anew, what was being executed then may have been executed once more: one body, or one of each branch. */
 function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoch }: RunRow): string | undefined {
-  const most = (epoch - 1) * (shape === 'fan' ? input.size : 1);
+  const most = Math.max(0, epoch - 1) * (shape === 'fan' ? input.size : 1);
   const repeated: string[] = [];
   let surplus = 0;
   for (const [key, executions] of grouped(outcome.bodies.get(id) ?? [], (body) => body.step_key)) {
