@@ -20,6 +20,16 @@ describe('once a session has been taken over', () => {
       [prefix],
     );
 
+  it('or not, the first result of a step is the one that stays', async () => {
+    const open = await fixture.journal();
+    await open.submit(startOf('first-wins', true));
+    await open.submit(stepOf('first-wins', 1, { stepKey: 'charge', output: '"first"' }));
+    const again = open.submit(stepOf('first-wins', 2, { stepKey: 'charge', output: '"second"' }));
+    await expect(again).rejects.toMatchObject({ code: 'FENCED' });
+    const rows = await fixture.admin.query(`SELECT seq, output FROM durable.workflow_steps WHERE run_id = 'first-wins'`);
+    expect(rows).toEqual([{ seq: 1, output: 'first' }]);
+  });
+
   it('nothing that it owned is written any more, inserts included, and starts that need no owner are', async () => {
     const open = await fixture.journal();
     const ids = ['fence-1', 'fence-2', 'fence-3', 'fence-4'];

@@ -2,6 +2,9 @@ import type { ChaosDatabase } from './database.js';
 import type { PlannedRun } from './plan.js';
 import { EXPECTED } from './shapes.js';
 
+/** How long a cancelled run may go on. */
+const CANCEL_GRACE_MS = 30_000;
+
 /** What was looked at, and what is wrong with it. */
 export interface Check {
   readonly name: string;
@@ -16,6 +19,8 @@ interface RunRow {
   readonly epoch: number;
   readonly losses_alone: number;
   readonly started: boolean;
+  /** From the request to cancel to the end, in milliseconds. */
+  readonly cancel_ms: number | null;
 }
 
 interface StepRow {
@@ -55,7 +60,8 @@ export class Outcome {
 
   static async read(database: ChaosDatabase, planned: readonly PlannedRun[]): Promise<Outcome> {
     const runs =
-      await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, losses_alone, started_at IS NOT NULL AS started
+      await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, losses_alone, started_at IS NOT NULL AS started,
+        extract(epoch FROM finished_at - cancel_requested_at)::float8 * 1000 AS cancel_ms
       FROM durable.workflow_runs`);
     const steps = await database.query<StepRow>('SELECT run_id, step_key, status, output::text, attempts FROM durable.workflow_steps');
     return new Outcome(
@@ -141,9 +147,10 @@ function recordOf(outcome: Outcome, { shape, input }: PlannedRun, run: RunRow): 
   if (surplus.length > 0 || new Set(keys).size !== keys.length) return `recorded ${keys.join(', ')}`;
   if (isGivenUp(run)) return undefined;
   const missing = wanted.filter((key) => !keys.includes(key));
-  // A run that was cancelled before anybody executed it has done nothing; another has cleaned up.
-  const isFine = isPartial ? !run.started || keys.includes('cleanup') : missing.length === 0;
-  return isFine ? undefined : `recorded ${keys.join(', ')}, not ${missing.join(', ')}`;
+  // A run that was cancelled before anybody executed it has done nothing; another has cleaned up, if it came to that in time.
+  const isFine = isPartial ? !run.started || keys.includes('cleanup') || (run.cancel_ms ?? 0) > CANCEL_GRACE_MS : missing.length === 0;
+  if (isFine) return undefined;
+  return `recorded ${keys.join(', ')}, not ${missing.join(', ')}; ${run.epoch} claims, ended ${run.cancel_ms} ms after the request to cancel`;
 }
 
 function originOf(outcome: Outcome, { id, shape, input }: PlannedRun): string | undefined {

@@ -4,6 +4,8 @@ import { startEmbeddedPostgres } from '../../../src/embedded/index.js';
 async function main(): Promise<void> {
   const [dataDir, mode] = process.argv.slice(2);
   const server = await startEmbeddedPostgres(dataDir ? { dataDir } : {});
+  // Before it says that it is ready: whoever hears that may send the signal at once.
+  if (mode !== 'forget') process.on('SIGINT', () => process.stdout.write('interrupted\n'));
   process.stdout.write(`ready ${server.url}\n`);
   if (mode === 'forget') return;
 
@@ -13,7 +15,6 @@ async function main(): Promise<void> {
       (error: unknown) => process.stdout.write(`failed ${String(error)}\n`),
     );
   };
-  process.on('SIGINT', () => process.stdout.write('interrupted\n'));
   process.stdin.once('data', stop);
 }
 

@@ -1,0 +1,47 @@
+import { describe, expect, it } from '@jest/globals';
+
+import type { Transition } from '../core/transition.js';
+import { DEFAULT_JOURNAL_LIMITS, takeBatch } from './journal-batch.js';
+import { sizeOf, type JournalEntry } from './journal-entry.js';
+
+function change(runId: string): JournalEntry {
+  const transition: Transition = { kind: 'change', runId, epoch: 1, change: { status: 'pending' }, historyBytes: 0 };
+  const ignore = (): void => undefined;
+  return { transition, bytes: sizeOf(transition), sessionId: '1', since: 0, done: ignore, failed: ignore };
+}
+
+const none = { inFlight: new Set<string>(), aside: new Map<string, JournalEntry[]>() };
+const idsOf = (entries: readonly JournalEntry[]): string[] => entries.map((entry) => entry.transition.runId);
+
+describe('a flush', () => {
+  it('carries at most one change of a run; the next waits, in its order', () => {
+    const { taken, rest } = takeBatch(
+      [change('a'), change('a'), change('b'), change('a')],
+      DEFAULT_JOURNAL_LIMITS,
+      none.inFlight,
+      none.aside,
+    );
+    expect(idsOf(taken)).toEqual(['a', 'b']);
+    expect(idsOf(rest)).toEqual(['a', 'a']);
+  });
+
+  it('carries nothing of a run that another flush carries', () => {
+    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, new Set(['a']), none.aside);
+    expect(idsOf(taken)).toEqual(['b']);
+    expect(idsOf(rest)).toEqual(['a']);
+  });
+
+  it('leaves what is of a run set aside to wait with it', () => {
+    const aside = new Map<string, JournalEntry[]>([['a', []]]);
+    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, none.inFlight, aside);
+    expect(idsOf(taken)).toEqual(['b']);
+    expect(rest).toEqual([]);
+    expect(idsOf(aside.get('a')!)).toEqual(['a']);
+  });
+
+  it('is bounded in transitions and in bytes, and never empty for it', () => {
+    const entries = [change('a'), change('b'), change('c')];
+    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, members: 2 }, none.inFlight, none.aside).taken).toHaveLength(2);
+    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, flushBytes: 1 }, none.inFlight, none.aside).taken).toHaveLength(1);
+  });
+});
