@@ -144,6 +144,7 @@ export class Worker implements ExecutionHost {
     if (this.session.id !== sessionId) return;
     this.session.drop();
     this.journal.useSession(null);
+    this.backlog = false;
     this.events.log('warn', `this worker's session was taken over; its ${this.executions.size} runs go on elsewhere`);
     const reason = new FencedError('this worker lost its session');
     for (const execution of this.executions.values()) {
@@ -256,7 +257,11 @@ export class Worker implements ExecutionHost {
 
   private async claimOnce(): Promise<void> {
     const sessionId = this.session.id;
-    if (!sessionId || this.keys.length === 0) return;
+    if (!sessionId || this.keys.length === 0) {
+      // Or the loop that claims for as long as there is more would never let anything else happen.
+      this.backlog = false;
+      return;
+    }
     if (this.quarantine.isActive) {
       this.backlog = false;
       await this.quarantine.advance(sessionId, this.executions.size);
