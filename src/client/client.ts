@@ -157,7 +157,7 @@ export class WorkflowClient {
 
   private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
     const { journal, hub } = this.#surroundings;
-    await journal.ready();
+    if (journal.isFull) await journal.ready();
     const immediate = run.delayMs === null && run.startAt === null;
     const slot = immediate ? this.#surroundings.reserve(run) : undefined;
     let committed: Committed;

@@ -5,13 +5,19 @@ import type { PassHandle } from './pass-handle.js';
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** Who wants to know what became of an attempt. */
+export interface AttemptListener {
+  succeeded(value: unknown): void;
+  failed(error: unknown): void;
+}
+
 /** One try of a step's body. Makes its AbortController only when somebody looks at the signal. */
 export class Attempt implements CurrentStep {
   private controller: AbortController | undefined;
   private isAborted = false;
   private reason: unknown;
   private timer: NodeJS.Timeout | undefined;
-  private over = false;
+  private listener: AttemptListener | undefined;
 
   constructor(
     private readonly pass: PassHandle,
@@ -32,40 +38,49 @@ export class Attempt implements CurrentStep {
     return this.controller.signal;
   }
 
-  /** Executes the body; exactly one of the two is called, once, unless the attempt is aborted first. */
-  run(body: () => unknown, timeoutMs: number | null, done: (value: unknown) => void, failed: (error: unknown) => void): void {
-    if (timeoutMs !== null) {
-      this.timer = setTimeout(
-        () => {
-          if (this.over) return;
-          const error = new StepTimeoutError(this.stepKey, timeoutMs);
-          this.abort(error);
-          failed(error);
-        },
-        Math.min(timeoutMs, LONGEST_TIMER_MS),
-      );
+  /** Executes the body; the listener hears of its end once, and never when the attempt is aborted first. */
+  run(body: () => unknown, timeoutMs: number | null, listener: AttemptListener): void {
+    this.listener = listener;
+    if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS), this, timeoutMs);
+    // An async function around the body would make two more promises, of which there is one a step already.
+    let result: unknown;
+    try {
+      result = scopes.run({ pass: this.pass, step: this }, body);
+    } catch (error) {
+      result = Promise.reject(error);
     }
-    const finish =
-      <T>(next: (value: T) => void) =>
-      (value: T) => {
-        if (this.over) return;
-        this.end();
-        next(value);
-      };
-    scopes.run({ pass: this.pass, step: this }, async () => body()).then(finish(done), finish(failed));
+    Promise.resolve(result).then(
+      (value: unknown) => this.end()?.succeeded(value),
+      (error: unknown) => this.end()?.failed(error),
+    );
+  }
+
+  /** The time of the attempt is over. */
+  expire(timeoutMs: number): void {
+    const { listener } = this;
+    const error = new StepTimeoutError(this.stepKey, timeoutMs);
+    this.abort(error);
+    listener?.failed(error);
   }
 
   /** Tells the body to stop and stops listening to it. */
   abort(reason: unknown): void {
-    if (this.over) return;
-    this.end();
+    if (!this.end()) return;
     this.isAborted = true;
     this.reason = reason;
     this.controller?.abort(reason);
   }
 
-  private end(): void {
-    this.over = true;
+  /** @returns who is to hear of it; nobody when it has ended before */
+  private end(): AttemptListener | undefined {
+    const { listener } = this;
+    this.listener = undefined;
     clearTimeout(this.timer);
+    return listener;
   }
+}
+
+/** One function for all timers: a closure for each step's would be the largest part of the attempt. */
+function expire(attempt: Attempt, timeoutMs: number): void {
+  attempt.expire(timeoutMs);
 }

@@ -2,14 +2,14 @@ import type { Abortable } from './pass-handle.js';
 
 /** The bodies that a pass has under way, and the signals that tell them and the workflow function to stop. */
 export class Attempts {
-  private readonly running = new Set<Abortable>();
+  private running: Set<Abortable> | undefined;
   /** Made when somebody looks at the signal: most workflows never do. */
   private controller: AbortController | undefined;
   /** Called when it is wanted: an error costs a stack trace, and most runs end with nobody to tell. */
   private reason: (() => unknown) | undefined;
 
   get count(): number {
-    return this.running.size;
+    return this.running?.size ?? 0;
   }
 
   /** The workflow function's own signal. */
@@ -20,20 +20,22 @@ export class Attempts {
   }
 
   add(attempt: Abortable): void {
+    this.running ??= new Set();
     this.running.add(attempt);
   }
 
   delete(attempt: Abortable): void {
-    this.running.delete(attempt);
+    this.running?.delete(attempt);
   }
 
   /** Tells everything under way to stop; what is added later runs. */
   abort(reason: () => unknown): void {
     this.reason = reason;
-    if (!this.controller && this.running.size === 0) return;
+    if (!this.controller && this.count === 0) return;
     const made = reason();
     this.controller?.abort(made);
-    for (const attempt of this.running) attempt.abort(made);
-    this.running.clear();
+    const attempts = this.running ?? [];
+    this.running = undefined;
+    for (const attempt of attempts) attempt.abort(made);
   }
 }

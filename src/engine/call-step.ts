@@ -2,9 +2,14 @@ import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { fingerprint } from './fingerprint.js';
+import type { StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
+import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
 import type { StepOptions } from './workflow-context.js';
+
+/** A step without any options, which is most of them, costs no checks. */
+export const NO_OPTIONS: StepOptions = Object.freeze({});
 
 /** Calls a step of the pass: what `ctx.step` and methods with `@Step` have in common. */
 export function callStep(
@@ -14,16 +19,20 @@ export function callStep(
   args: readonly unknown[] | undefined,
   body: () => unknown,
 ): Promise<unknown> {
-  const { definition } = pass;
+  const spec = toSpec(pass.definition, name, options, body);
+  return pass.call('step', name, options.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
+}
+
+function toSpec({ retry, stepTimeoutMs }: WorkflowDefinition, name: string, options: StepOptions, body: () => unknown): StepSpec {
+  if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body };
   // Texts first: what is wrong with the name must not show as trouble in a message that names it.
   const shown = typeof name === 'string' ? name : typeof name;
   checkOptions(options, `options of step "${shown}"`, ['key', 'retry', 'timeout']);
-  const spec = {
-    retry: toRetryPolicy(options.retry, definition.retry, `retry of step "${shown}"`),
-    timeoutMs: options.timeout === undefined ? definition.stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown}"`),
+  return {
+    retry: toRetryPolicy(options.retry, retry, `retry of step "${shown}"`),
+    timeoutMs: options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown}"`),
     body,
   };
-  return pass.call('step', name, options.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
 }
 
 /** Bad arguments reject the promise that the caller awaits, as an async function would. */

@@ -9,6 +9,8 @@ export interface StepSpec {
   readonly body: () => unknown;
 }
 
+const ignore = (): void => undefined;
+
 /** A durable operation that the workflow function has called and that has not been settled. */
 export class Call {
   readonly promise: Promise<unknown>;
@@ -32,8 +34,6 @@ export class Call {
       this.fulfil = resolve;
       this.refuse = reject;
     });
-    // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
-    this.promise.catch(() => undefined);
   }
 
   resolve(value: unknown): void {
@@ -43,6 +43,8 @@ export class Call {
 
   reject(error: unknown): void {
     this.settled = true;
+    // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
+    this.promise.catch(ignore);
     this.refuse(error);
   }
 }

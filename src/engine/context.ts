@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import type { Call } from './call.js';
-import { attempted, callStep } from './call-step.js';
+import { attempted, callStep, NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
@@ -29,7 +29,7 @@ export class PassContext extends WorkflowContext {
   }
 
   step<T>(name: string, optionsOrFn: StepOptions | (() => Promise<T> | T), maybeFn?: () => Promise<T> | T): Promise<T> {
-    const options = typeof optionsOrFn === 'function' ? {} : optionsOrFn;
+    const options = typeof optionsOrFn === 'function' ? NO_OPTIONS : optionsOrFn;
     const fn = typeof optionsOrFn === 'function' ? optionsOrFn : maybeFn;
     return attempted(() => {
       if (typeof fn !== 'function') throw new InvalidInputError(`fn of step "${String(name)}"`, 'must be a function');

@@ -44,8 +44,8 @@ export class Pass implements PassHandle, LaneOwner {
   private readonly lane: Lane;
   private readonly replay: Replay;
   private readonly admission: Admission;
-  private readonly keys = new StepKeys();
   private readonly calls = new Map<string, Call>();
+  private readonly keys = new StepKeys(this.calls);
   private readonly attempts = new Attempts();
   readonly context: PassContext;
   private seq: number;
@@ -209,9 +209,14 @@ export class Pass implements PassHandle, LaneOwner {
     } catch (error) {
       return this.unreadable('input', error);
     }
-    const run = async (): Promise<unknown> => this.definition.invoke(input, this.context);
     scopes.run({ pass: this, step: undefined }, () => {
-      run().then(
+      let result: unknown;
+      try {
+        result = this.definition.invoke(input, this.context);
+      } catch (error) {
+        result = Promise.reject(error);
+      }
+      Promise.resolve(result).then(
         (value) => this.returned(this.completed(value)),
         (error: unknown) => this.returned({ status: 'failed', error: encodeError(error) }),
       );

@@ -11,7 +11,11 @@ export const CANCEL_KEY = '$cancel';
  * which is what replay stands on; so the number is taken when the call is made, before anything is awaited.
  */
 export class StepKeys {
-  private readonly counts = new Map<string, number>();
+  /** Of names that were called more than once. */
+  private counts: Map<string, number> | undefined;
+
+  /** @param calls the calls of the pass, by step key */
+  constructor(private readonly calls: ReadonlyMap<string, unknown>) {}
 
   /**
    * @throws InvalidInputError when the name or the key is not usable
@@ -20,15 +24,15 @@ export class StepKeys {
     if (typeof name !== 'string') checkStepText(name, 'step name');
     if (key !== undefined && typeof key !== 'string') checkStepText(key, `key of step "${name}"`);
     const base = key === undefined ? name : `${name}:${key}`;
-    const seen = this.counts.get(base);
-    if (seen !== undefined) {
-      this.counts.set(base, seen + 1);
-      return `${base}#${seen + 1}`;
+    if (this.calls.has(base)) {
+      this.counts ??= new Map();
+      const count = (this.counts.get(base) ?? 1) + 1;
+      this.counts.set(base, count);
+      return `${base}#${count}`;
     }
     checkStepText(name, 'step name');
     if (key !== undefined) checkStepText(key, `key of step "${name}"`);
     checkText(base, 'step key');
-    this.counts.set(base, 1);
     return base;
   }
 }

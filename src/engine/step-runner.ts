@@ -24,14 +24,12 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (!pass.settings.isSure()) return void setTimeout(() => pass.whenDurable(() => attempt(pass, call, spec)), UNSURE_PAUSE_MS);
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
   pass.attemptBegan(current);
-  current.run(
-    spec.body,
-    spec.timeoutMs,
-    (value) => {
+  current.run(spec.body, spec.timeoutMs, {
+    succeeded: (value) => {
       succeed(pass, call, value);
       pass.attemptEnded(current);
     },
-    (error) => {
+    failed: (error) => {
       try {
         fail(pass, call, spec, error);
       } catch {
@@ -39,7 +37,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       }
       pass.attemptEnded(current);
     },
-  );
+  });
 }
 
 function succeed(pass: PassHandle, call: Call, value: unknown): void {

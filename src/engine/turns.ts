@@ -24,20 +24,20 @@ class TurnScheduler {
       this.scheduled = false;
       this.taking = this.waiting;
       this.waiting = [];
-      for (const taker of this.taking) isolated(() => taker.beginTurn());
+      for (const taker of this.taking) isolated(taker, 'beginTurn');
     });
     setImmediate(() => {
       const takers = this.taking;
       this.taking = [];
-      for (const taker of takers) isolated(() => taker.endTurn());
+      for (const taker of takers) isolated(taker, 'endTurn');
     });
   }
 }
 
 /** One pass's trouble must not cost the others their turn: it is reported where Node reports what nobody caught. */
-function isolated(take: () => void): void {
+function isolated(taker: TurnTaker, half: keyof TurnTaker): void {
   try {
-    take();
+    taker[half]();
   } catch (error) {
     process.nextTick(() => {
       throw error;

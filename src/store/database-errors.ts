@@ -12,6 +12,8 @@ export type DatabaseFault =
   | 'data';
 
 const CONFLICTS = new Set(['40001', '40P01']);
+/** What this process found while it wrote the values down for the wire. */
+const UNWRITABLE = new Set(['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_TYPE']);
 /** A lock that was not had in time, also where a role's statement_timeout is shorter than our lock_timeout. */
 const LOCKED = new Set(['55P03', '57014']);
 /** Classes of errors that the data themselves cause: data exceptions, violated constraints, too much of something; and casts. */
@@ -29,6 +31,7 @@ export function faultOf(error: unknown): DatabaseFault {
   if (typeof code !== 'string') return 'connection';
   if (CONFLICTS.has(code)) return 'conflict';
   if (LOCKED.has(code)) return 'locked';
+  if (UNWRITABLE.has(code)) return 'data';
   if (code.length !== 5) return 'connection';
   if (DATA.test(code)) return 'data';
   return REFUSED.test(code) ? 'refused' : 'connection';

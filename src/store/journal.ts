@@ -77,9 +77,14 @@ export class Journal {
     this.schedule();
   }
 
+  /** Whether the database has fallen so far behind that callers must wait for room. */
+  get isFull(): boolean {
+    return this.queuedBytes >= this.limits.queuedBytes && !this.closed;
+  }
+
   /** Resolves when there is room: at once, unless the database has fallen far behind. */
   async ready(): Promise<void> {
-    while (this.queuedBytes >= this.limits.queuedBytes && !this.closed) await this.progress();
+    while (this.isFull) await this.progress();
   }
 
   /** Resolves when all that was handed in has been written or refused, or when the time is over. */

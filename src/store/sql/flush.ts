@@ -1,3 +1,4 @@
+import { toBinaryArray, type ArrayType } from '../binary-array.js';
 import type { Database, Statement } from '../database.js';
 import type { FlushRows } from '../flush-rows.js';
 
@@ -15,7 +16,7 @@ export interface FlushResult {
 interface Section {
   readonly key: keyof FlushRows;
   /** Names and types of the columns that the rows come in. */
-  readonly columns: readonly (readonly [name: string, type: string])[];
+  readonly columns: readonly (readonly [name: string, type: ArrayType])[];
   readonly sql: (schema: string, rows: string) => string;
 }
 
@@ -260,7 +261,7 @@ export async function flush(database: Database, sessionId: string | null, rows: 
   for (const { key, columns } of present) {
     const section = rows[key];
     if (single) values.push(...section[0]!);
-    else for (let column = 0; column < columns.length; column++) values.push(section.map((row) => row[column]));
+    else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
   const [row] = await database.query<[number, number, number, number, number]>(statement, values);
   const [session, starts, steps, changes, now] = row!;

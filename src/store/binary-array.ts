@@ -1,0 +1,70 @@
+/** The column types of rows that are sent as arrays. */
+export type ArrayType = 'text' | 'json' | 'int' | 'smallint' | 'bigint' | 'float8' | 'boolean';
+
+/** Object ids of PostgreSQL's own types never change. */
+const OIDS: Record<ArrayType, number> = { text: 25, json: 114, int: 23, smallint: 21, bigint: 20, float8: 701, boolean: 16 };
+
+/** Bytes of an element; texts are as long as they are. */
+const SIZES: Record<ArrayType, number> = { text: 0, json: 0, int: 4, smallint: 2, bigint: 8, float8: 8, boolean: 1 };
+
+const HEADER_BYTES = 20;
+const LENGTH_BYTES = 4;
+
+/**
+ * One column of the rows as a one-dimensional PostgreSQL array in its binary format, which `pg` passes on as it is: dimensions, whether there are nulls,
+ * the element type, length, lower bound; then each element with its length before it, -1 for null.
+ *
+ * The text format costs four times the garbage in this process (every element is quoted and copied twice), and a parser in the server.
+ */
+export function toBinaryArray(rows: readonly (readonly unknown[])[], column: number, type: ArrayType): Buffer {
+  const buffer = Buffer.allocUnsafe(sizeOf(rows, column, type));
+  let at = HEADER_BYTES;
+  let nulls = 0;
+  for (let index = 0; index < rows.length; index++) {
+    const value = rows[index]![column];
+    if (value === null || value === undefined) {
+      nulls = 1;
+      at = buffer.writeInt32BE(-1, at);
+      continue;
+    }
+    const start = at + LENGTH_BYTES;
+    const end = writeElement(buffer, value, type, start);
+    buffer.writeInt32BE(end - start, at);
+    at = end;
+  }
+  buffer.writeInt32BE(1, 0);
+  buffer.writeInt32BE(nulls, 4);
+  buffer.writeInt32BE(OIDS[type], 8);
+  buffer.writeInt32BE(rows.length, 12);
+  buffer.writeInt32BE(1, 16);
+  return buffer;
+}
+
+function sizeOf(rows: readonly (readonly unknown[])[], column: number, type: ArrayType): number {
+  const fixed = SIZES[type];
+  let size = HEADER_BYTES + rows.length * LENGTH_BYTES;
+  for (let index = 0; index < rows.length; index++) {
+    const value = rows[index]![column];
+    if (value !== null && value !== undefined) size += fixed === 0 ? Buffer.byteLength(value as string) : fixed;
+  }
+  return size;
+}
+
+/** @returns where the next element begins */
+function writeElement(buffer: Buffer, value: unknown, type: ArrayType, at: number): number {
+  switch (type) {
+    case 'text':
+    case 'json':
+      return at + buffer.write(value as string, at);
+    case 'int':
+      return buffer.writeInt32BE(value as number, at);
+    case 'smallint':
+      return buffer.writeInt16BE(value as number, at);
+    case 'bigint':
+      return buffer.writeBigInt64BE(BigInt(value as string), at);
+    case 'float8':
+      return buffer.writeDoubleBE(value as number, at);
+    case 'boolean':
+      return buffer.writeUInt8(value === true ? 1 : 0, at);
+  }
+}
