@@ -10,7 +10,7 @@ export {
   type WorkflowClass,
   type WorkflowRef,
   type WorkflowTarget,
-} from './client/workflow-types.js';
+} from './core/workflow-types.js';
 export type { Duration } from './core/duration.js';
 export * from './core/errors/index.js';
 export type { RetryOptions } from './core/retry-policy.js';

@@ -21,7 +21,7 @@ import { WorkflowHandle, type CancelOptions } from './handle.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
-import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from './workflow-types.js';
+import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
@@ -176,7 +176,9 @@ export class WorkflowClient {
     }
     if (slot) {
       const { id, name, version, queue, input } = run;
-      slot.execute({ id, name, version, queue, input, epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, losses: 0 });
+      const deadlineAt = run.timeoutMs == null ? null : committed.at + run.timeoutMs;
+      const fresh = { epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, losses: 0, parent: null, deadlineAt };
+      slot.execute({ id, name, version, queue, input, ...fresh });
     } else {
       this.announce([run]);
     }

@@ -7,7 +7,7 @@ import { checkText, newNonce, newRunId } from '../core/ids.js';
 import { ANY_VERSION, type NewRun } from '../core/run.js';
 import { encode } from '../core/serializer/index.js';
 import { DEFAULT_QUEUE, workflowMetadataOf } from '../core/workflow-metadata.js';
-import { isWorkflowRef } from './workflow-types.js';
+import { isWorkflowRef } from '../core/workflow-types.js';
 
 /** How a run is started. */
 export interface StartOptions {

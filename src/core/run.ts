@@ -33,6 +33,12 @@ export interface NewRun extends DispatchKey {
   /** Tells this start from another with the same id when a commit's answer was lost. */
   readonly nonce: string;
   readonly deploymentId: string | null;
+  /** The run that started it. */
+  readonly parentRunId?: string;
+  /** The step of the parent that waits for it; null when none does. */
+  readonly parentStepKey?: string | null;
+  /** Fails when it has not ended so many milliseconds after it was first due. */
+  readonly timeoutMs?: number | null;
 }
 
 /** A run in this process's hands, as the claim (or the start that kept it) found it. */
@@ -46,4 +52,8 @@ export interface OwnedRun extends DispatchKey {
   readonly historyBytes: number;
   /** How often it was lost with a worker. */
   readonly losses: number;
+  /** The step of another run that waits for this one. */
+  readonly parent: { readonly runId: string; readonly stepKey: string } | null;
+  /** When the run fails if it has not ended, milliseconds since the epoch by the database's clock. */
+  readonly deadlineAt: number | null;
 }

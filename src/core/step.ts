@@ -1,5 +1,8 @@
 /** What ended: a step's body, a wait, or the delivery of a cancellation. */
-export type StepKind = 'step' | 'sleep' | 'cancel';
+export type StepKind = 'step' | 'cancel' | 'patch' | 'start' | Exclude<WaitKind, 'retry'>;
+
+/** What is waited for. A `retry` is a failed step that waits for its next attempt. */
+export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child';
 
 /** A recorded operation of a run: one row of `workflow_steps`. Payloads are JSON text, times milliseconds by the database's clock. */
 export interface StepRecord {
@@ -21,12 +24,14 @@ export interface StepRecord {
   readonly finishedAt: number;
 }
 
-/** A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt. */
+/** A wait that is open: one row of `workflow_waits`. */
 export interface OpenWait {
   readonly stepKey: string;
-  readonly kind: 'sleep' | 'retry';
-  /** Due then, milliseconds since the epoch by the database's clock. */
-  readonly wakeAt: number;
+  readonly kind: WaitKind;
+  /** What is waited for: a signal's name, a hook's token, a child's run id. */
+  readonly name: string | null;
+  /** Due then, milliseconds since the epoch by the database's clock; null when only a message ends it. */
+  readonly wakeAt: number | null;
   /** How many attempts of the step have failed. */
   readonly attempts: number;
   /** When the step was called, milliseconds since the epoch. */

@@ -18,6 +18,10 @@ export type RunChange =
       readonly error: string | null;
       /** Whether waits or messages of the run may be recorded: they go with it. */
       readonly leftovers: 'none' | 'some';
+      /** The step of another run that waits for this one. */
+      readonly parent?: { readonly runId: string; readonly stepKey: string } | null;
+      /** The run that goes on in its place. */
+      readonly continuedAs?: NewRun;
     }
   /** Park: only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
@@ -42,7 +46,19 @@ export type Transition =
       /** The inbox message that this step took. */
       readonly takes: string | null;
     }
-  | { readonly kind: 'wait'; readonly runId: string; readonly epoch: number; readonly wait: OpenWait; readonly event: RunEvent | null }
+  | {
+      readonly kind: 'wait';
+      readonly runId: string;
+      readonly epoch: number;
+      readonly wait: OpenWait;
+      readonly event: RunEvent | null;
+      /** Started together with the wait for it. */
+      readonly child?: NewRun;
+    }
+  | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
+  /** Asks a child to stop, and closes the wait for it. */
+  | { readonly kind: 'cancelChild'; readonly runId: string; readonly epoch: number; readonly stepKey: string; readonly childId: string }
+  | { readonly kind: 'state'; readonly runId: string; readonly epoch: number; readonly key: string; readonly value: string }
   | { readonly kind: 'change'; readonly runId: string; readonly epoch: number; readonly change: RunChange; readonly historyBytes: number };
 
 /** What became of a transition that did not fail. */

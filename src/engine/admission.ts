@@ -19,6 +19,11 @@ export class Admission {
     return this.live;
   }
 
+  /** Whether the pass is live and not held. */
+  get isOpen(): boolean {
+    return this.live && !this.held;
+  }
+
   /** Results up to this one are durable. */
   get durable(): number {
     return this.durableSeq;

@@ -28,6 +28,15 @@ export class Attempts {
     this.running?.delete(attempt);
   }
 
+  /** Tells the body of one step to stop. */
+  abortStep(stepKey: string, reason: unknown): void {
+    for (const attempt of this.running ?? []) {
+      if (attempt.stepKey !== stepKey) continue;
+      this.running!.delete(attempt);
+      attempt.abort(reason);
+    }
+  }
+
   /** Tells everything under way to stop; what is added later runs. */
   abort(reason: () => unknown): void {
     this.reason = reason;

@@ -20,6 +20,10 @@ export class Call {
   /** Whether the database has a row that says it waits. */
   waitRecorded = false;
   startedAt = 0;
+  /** The messages that end it. */
+  channel: string | undefined;
+  /** Undoes what the wait set off elsewhere when it is given up, and closes it: a child run that goes on. */
+  abandoned: (() => void) | undefined;
   private fulfil!: (value: unknown) => void;
   private refuse!: (error: unknown) => void;
 

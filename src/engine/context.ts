@@ -1,13 +1,19 @@
 import { randomUUID } from 'node:crypto';
 
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
+import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
-import type { Call } from './call.js';
+import { checkText } from '../core/ids.js';
 import { attempted, callStep, NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
-import { WorkflowContext, type StepOptions } from './workflow-context.js';
+import { continueAsNew, invoke, invokeMany, startDetached, type DetachedOptions, type InvokeManyOptions, type InvokeOptions } from './children.js';
+import { createHook, type Hook, type HookOptions } from './hooks.js';
+import { race, type RaceBranches, type RaceResult } from './race.js';
+import { waitForSignal, type SignalOptions } from './signals.js';
+import { beginWait, type WaitSpec } from './wait.js';
+import { WorkflowContext, type StepOptions, type WaitOptions } from './workflow-context.js';
 
 /** The context of one pass. */
 export class PassContext extends WorkflowContext {
@@ -37,18 +43,54 @@ export class PassContext extends WorkflowContext {
     });
   }
 
-  sleep(duration: Duration): Promise<void> {
+  sleep(duration: Duration, options: WaitOptions = {}): Promise<void> {
     return attempted(() => {
       const ms = toMilliseconds(duration, 'duration of sleep');
-      return this.wait(() => this.#pass.settings.now() + ms);
+      return this.wait(() => this.#pass.settings.now() + ms, options);
     });
   }
 
-  sleepUntil(date: Date): Promise<void> {
+  sleepUntil(date: Date, options: WaitOptions = {}): Promise<void> {
     return attempted(() => {
       const wakeAt = toTimestamp(date, 'date of sleepUntil');
-      return this.wait(() => wakeAt);
+      return this.wait(() => wakeAt, options);
     });
+  }
+
+  waitForSignal(signal: unknown, options?: SignalOptions): Promise<never> {
+    return attempted(() => waitForSignal(this.#pass, signal, options)) as Promise<never>;
+  }
+
+  hook(options?: HookOptions): Promise<Hook<never>> {
+    return attempted(() => createHook(this.#pass, options)) as Promise<Hook<never>>;
+  }
+
+  race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>> {
+    return attempted(() => race(this.#pass, branches));
+  }
+
+  invoke(workflow: unknown, input?: unknown, options?: InvokeOptions): Promise<never> {
+    return attempted(() => invoke(this.#pass, workflow, input, options)) as Promise<never>;
+  }
+
+  invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<never> {
+    return attempted(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
+  }
+
+  start(workflow: unknown, input?: unknown, options?: DetachedOptions): Promise<{ runId: string }> {
+    return attempted(() => startDetached(this.#pass, workflow, input, options));
+  }
+
+  continueAsNew(workflow: unknown, input?: unknown): Promise<never> {
+    return attempted(() => continueAsNew(this.#pass, workflow, input));
+  }
+
+  patched(id: string): boolean {
+    return this.#pass.isPatched(id);
+  }
+
+  setState(key: string, value: unknown): void {
+    this.#pass.setState(checkText(key, 'key'), value);
   }
 
   now(): Date {
@@ -69,26 +111,11 @@ export class PassContext extends WorkflowContext {
   }
 
   /** The wake time is computed once: a later pass finds it recorded. */
-  private wait(wakeAt: () => number): Promise<void> {
+  private wait(wakeAt: () => number, options: WaitOptions): Promise<void> {
+    checkOptions(options, 'options', ['signal']);
     const pass = this.#pass;
-    const begin = (call: Call): void => {
-      const recorded = pass.recordedWait(call.stepKey);
-      call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
-      const due = recorded?.wakeAt ?? Math.ceil(wakeAt());
-      pass.whenDurable(() => {
-        if (call.settled || pass.isClosed) return;
-        if (recorded) call.waitRecorded = true;
-        else
-          pass.openWait(
-            call,
-            { stepKey: call.stepKey, kind: 'sleep', wakeAt: due, attempts: 0, openedAt: call.startedAt },
-            null,
-            () => undefined,
-          );
-        pass.timers.set(call.stepKey, due, () => pass.settle(call, { attempts: 1 }));
-      });
-    };
-    return pass.call('sleep', 'sleep', undefined, null, begin) as Promise<void>;
+    const spec: WaitSpec = { kind: 'sleep', name: null, wakeAt: () => Math.ceil(wakeAt()), expired: () => ({ attempts: 1 }) };
+    return pass.call('sleep', 'sleep', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<void>;
   }
 }
 

@@ -22,6 +22,8 @@ export interface CurrentStep {
 export interface Scope {
   readonly pass: PassHandle;
   readonly step: CurrentStep | undefined;
+  /** Of the branch of a race: withdraws what is called in it. */
+  readonly signal?: AbortSignal;
 }
 
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */

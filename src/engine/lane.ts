@@ -8,6 +8,8 @@ export interface LaneOwner {
   /** The first turn: call the workflow function. */
   invoke(): void;
   deliver(record: StepRecord): void;
+  /** Nothing is recorded that the code has not seen: what wants to enter may. */
+  admit(): void;
   /** A turn is over and nothing is left to deliver. */
   delivered(): void;
   /** The code does not call what is recorded. */
@@ -85,7 +87,11 @@ export class Lane implements TurnTaker {
       return this.owner.invoke();
     }
     if (this.replay.missing(this.count)) return;
-    const record = this.records.shift();
+    let record = this.records.shift();
+    if (!record) {
+      this.owner.admit();
+      record = this.records.shift();
+    }
     if (!record) return;
     this.count++;
     this.lastSeq = record.seq;

@@ -1,7 +1,9 @@
+import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
-import type { EngineSettings, WorkflowDefinition } from './ports.js';
+import type { Taker } from './mailbox.js';
+import type { EngineSettings, PassEffects, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
 /** What is known of a result when it enters the journal. Payloads are JSON text. */
@@ -9,10 +11,13 @@ export interface Settlement {
   readonly output?: string | null;
   readonly error?: string | null;
   readonly attempts: number;
+  /** The message that it took. */
+  readonly takes?: string;
 }
 
 /** A try of a body that can be told to stop. */
 export interface Abortable {
+  readonly stepKey: string;
   abort(reason: unknown): void;
 }
 
@@ -31,17 +36,43 @@ export interface PassHandle {
    *
    * @throws NestedStepError inside the body of a step
    */
-  call(kind: StepKind, name: string, key: string | undefined, argsHash: number | null, begin: (call: Call) => void): Promise<unknown>;
+  call(
+    kind: StepKind,
+    name: string,
+    key: string | undefined,
+    argsHash: number | null,
+    begin: (call: Call) => void,
+    signal?: AbortSignal,
+  ): Promise<unknown>;
   /** The wait of that step that was open when the run was last let go of. */
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Begins once everything that the code had seen when it made the call is durable. */
   whenDurable(begin: () => void): void;
+  /** What the workflow sets off outside its own run. */
+  readonly effects: PassEffects;
+  /** Opens a wait for a child run and starts the child, together. */
+  openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
+  /** Whether the code takes part in a change, from the first time that it comes to it with the change in place. */
+  isPatched(id: string): boolean;
+  /** Ends the run; another goes on in its place. */
+  continueAs(run: NewRun): void;
+  /** Shows a value to those who look at the run. */
+  setState(key: string, value: unknown): void;
   attemptBegan(attempt: Abortable): void;
   attemptEnded(attempt: Abortable): void;
   /** Makes an open wait durable. */
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void;
+  /** Lets something that ends a wait in, when it is its turn: nothing enters while a result is on its way to the code. */
+  offer(enter: () => void): void;
+  /** Whether a message of that channel waits to be taken. */
+  hasMessage(channel: string): boolean;
+  /** Gives the call the next message of that channel that no earlier wait takes. */
+  listen(channel: string, call: Call, take: Taker): void;
   /** A call has its result: it enters the journal, and the lane. */
   settle(call: Call, settlement: Settlement): void;
+  /** JSON text of what was thrown. Never throws. */
+  encodeError(error: unknown): string;
+  decodeError(text: string): Error;
   /** JSON text of a result. @throws SerializationError, PayloadTooLargeError */
   encode(value: unknown, subject: string): string;
 }

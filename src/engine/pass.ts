@@ -4,22 +4,26 @@ import {
   PayloadTooLargeError,
   RunEndedError,
   StepFailedError,
-  WorkflowCancelledError,
 } from '../core/errors/index.js';
 import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
+import type { NewRun } from '../core/run.js';
 import type { RunEvent } from '../core/transition.js';
 import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import { Call } from './call.js';
+import { Cancellation } from './cancellation.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import { Lane, type LaneOwner } from './lane.js';
+import { Mailbox, type Message, type Taker } from './mailbox.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
-import type { EngineSettings, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
+import { Patches } from './patches.js';
+import type { EngineSettings, PassEffects, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
 import { differs, Replay } from './replay.js';
 import { CANCEL_KEY, StepKeys } from './step-keys.js';
 import { Timers } from './timers.js';
+import { Withdrawals } from './withdrawals.js';
 
 /** The run that a pass executes. */
 export interface PassRun {
@@ -50,9 +54,12 @@ export class Pass implements PassHandle, LaneOwner {
   readonly context: PassContext;
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
-  private cancelled: WorkflowCancelledError | undefined;
-  /** When a cancelled run ends, whatever its code still does; a park may not last longer. */
-  private graceEnd = Number.POSITIVE_INFINITY;
+  private readonly cancellation: Cancellation;
+  private readonly mailbox = new Mailbox();
+  /** What wants to enter: timers that are due, messages that came. */
+  private offers: (() => void)[] = [];
+  private withdrawals: Withdrawals | undefined;
+  private patches: Patches | undefined;
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
   private hasWaits: boolean;
@@ -75,7 +82,16 @@ export class Pass implements PassHandle, LaneOwner {
     this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
+    this.cancellation = new Cancellation(run.id);
     this.context = new PassContext(this);
+  }
+
+  get effects(): PassEffects {
+    return this.port;
+  }
+
+  get isCaughtUp(): boolean {
+    return (this.admission.isLive || this.lane.isEmpty) && this.replay.isCaughtUp;
   }
 
   get abortSignal(): AbortSignal {
@@ -112,36 +128,40 @@ export class Pass implements PassHandle, LaneOwner {
   resume(): void {
     if (this.isClosed) return;
     this.admission.resume();
+    if (this.offers.length > 0) this.lane.request();
     this.updateIdle();
   }
 
   /** A request to cancel the run has come. `takes` is its message in the inbox. */
   cancel(takes: string | null, reason: string | undefined): void {
-    if (this.isClosed || this.cancelled || this.lane.has('cancel')) return;
+    if (this.isClosed || this.cancellation.error || this.lane.has('cancel')) return;
     const now = Math.floor(this.settings.now());
-    const record: StepRecord = {
-      stepKey: CANCEL_KEY,
-      kind: 'cancel',
-      seq: ++this.seq,
-      status: 'completed',
-      output: null,
-      error: encodeError(new WorkflowCancelledError(this.run.id, reason)),
-      attempts: 1,
-      calledAfter: this.lane.count,
-      calledAfterIo: true,
-      argsHash: null,
-      startedAt: now,
-      finishedAt: now,
-    };
-    this.enter(record, false, takes);
+    this.enter(this.cancellation.record(reason, ++this.seq, this.lane.count, now), false, takes);
   }
 
-  call(kind: StepKind, name: string, key: string | undefined, argsHash: number | null, begin: (call: Call) => void): Promise<unknown> {
+  /** A message has come. */
+  receive(message: Message): void {
+    if (this.isClosed || !this.mailbox.put(message)) return;
+    if (this.mailbox.hasMatch(message.channel)) this.offerMatch(message.channel);
+  }
+
+  call(
+    kind: StepKind,
+    name: string,
+    key: string | undefined,
+    argsHash: number | null,
+    begin: (call: Call) => void,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
     if (this.isClosed) return new Promise(() => undefined);
+    outer?.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     const call = new Call(this.keys.next(name, key), kind, this.lane.count, !this.lane.isInTurn, argsHash);
     this.calls.set(call.stepKey, call);
+    if (outer?.signal) this.watch(outer.signal, call);
+    if (signal) this.watch(signal, call);
     const record = this.replay.call(call.stepKey);
     if (!record) {
       if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
@@ -180,9 +200,59 @@ export class Pass implements PassHandle, LaneOwner {
     this.port.openWait(wait, event, durable);
   }
 
-  settle(call: Call, { output = null, error = null, attempts }: Settlement): void {
+  offer(enter: () => void): void {
+    if (this.isClosed) return;
+    this.offers.push(enter);
+    if (this.admission.isOpen) this.lane.request();
+    this.updateIdle();
+  }
+
+  hasMessage(channel: string): boolean {
+    return this.mailbox.hasMessage(channel);
+  }
+
+  listen(channel: string, call: Call, take: Taker): void {
+    this.mailbox.await(channel, call, take);
+    if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+    this.updateIdle();
+  }
+
+  openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
+    call.waitRecorded = true;
+    this.hasWaits = true;
+    this.port.openChild(wait, child, refused);
+  }
+
+  isPatched(id: string): boolean {
+    const scope = scopes.getStore();
+    if (scope?.step) throw new NestedStepError(scope.step.stepKey, 'patched');
+    this.patches ??= new Patches(this);
+    return this.patches.isPatched(id);
+  }
+
+  /** Notes that the code takes part in a change. */
+  enterPatch(stepKey: string): void {
+    const now = Math.floor(this.settings.now());
+    const record = { stepKey, kind: 'patch', seq: ++this.seq, status: 'completed', output: null, error: null, attempts: 1 } as const;
+    this.enter(
+      { ...record, calledAfter: this.lane.count, calledAfterIo: !this.lane.isInTurn, argsHash: null, startedAt: now, finishedAt: now },
+      false,
+      null,
+    );
+  }
+
+  continueAs(run: NewRun): void {
+    this.returned({ status: 'completed', output: 'null', continuedAs: run });
+  }
+
+  setState(key: string, value: unknown): void {
+    const text = this.encode(value, `state "${key}"`);
+    if (this.isCaughtUp && !this.isClosed) this.port.setState(key, text);
+  }
+
+  settle(call: Call, { output = null, error = null, attempts, takes = undefined }: Settlement): void {
     if (this.isClosed || call.settled) return;
-    this.timers.clear(call.stepKey);
+    this.forget(call);
     const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
     const finishedAt = Math.floor(this.settings.now());
     const status = error === null ? 'completed' : 'failed';
@@ -190,8 +260,19 @@ export class Pass implements PassHandle, LaneOwner {
     this.enter(
       { stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt, finishedAt },
       call.waitRecorded,
-      null,
+      takes ?? null,
     );
+  }
+
+  /** A call is given up before it has a result: it rejects, and nothing of it is recorded. */
+  withdraw(call: Call, reason: unknown): void {
+    if (this.isClosed || call.settled) return;
+    this.forget(call);
+    this.attempts.abortStep(call.stepKey, reason);
+    call.reject(reason);
+    if (call.abandoned) call.abandoned();
+    else if (call.waitRecorded || this.replay.openWait(call.stepKey)) this.port.closeWait(call.stepKey);
+    this.updateIdle();
   }
 
   encode(value: unknown, subject: string): string {
@@ -200,6 +281,19 @@ export class Pass implements PassHandle, LaneOwner {
     const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0;
     if (bytes > limit) throw new PayloadTooLargeError(subject, bytes, limit);
     return text;
+  }
+
+  encodeError(error: unknown): string {
+    return encodeError(error);
+  }
+
+  decodeError(text: string): Error {
+    return decodeError(text);
+  }
+
+  /** What a pass comes to that calls nothing: a patch. */
+  recorded(stepKey: string): StepRecord | undefined {
+    return this.replay.call(stepKey);
   }
 
   invoke(): void {
@@ -227,6 +321,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.logicalNow = record.finishedAt;
     try {
       if (record.kind === 'cancel') return this.deliverCancel(record);
+      if (record.kind === 'patch') return;
       const call = this.calls.get(record.stepKey)!;
       if (call.settled) return;
       if (record.status === 'failed') call.reject(decodeError(record.error!));
@@ -236,9 +331,14 @@ export class Pass implements PassHandle, LaneOwner {
     }
   }
 
+  admit(): void {
+    while (this.lane.isEmpty && this.offers.length > 0 && this.admission.isOpen) this.offers.shift()!();
+  }
+
   delivered(): void {
     if (this.early) return this.returned(this.early);
     this.admission.goLive();
+    if (this.offers.length > 0 && this.admission.isOpen) this.lane.request();
     this.updateIdle();
   }
 
@@ -270,14 +370,15 @@ export class Pass implements PassHandle, LaneOwner {
     }
     const uncalled = this.replay.uncalled();
     if (uncalled) return this.mismatch(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
-    this.finish(this.cancelled ? { status: 'cancelled', error: encodeError(this.cancelled) } : outcome);
+    const { error } = this.cancellation;
+    this.finish(error ? { status: 'cancelled', error: encodeError(error) } : outcome);
   }
 
   private finish(outcome: PassOutcome): void {
     if (this.isClosed) return;
     this.state = 'ended';
-    this.shut(() => this.cancelled ?? new RunEndedError(this.run.id));
-    this.port.ended(outcome, this.hasWaits || this.cancelled ? 'some' : 'none');
+    this.shut(() => this.cancellation.error ?? new RunEndedError(this.run.id));
+    this.port.ended(outcome, this.hasWaits || this.cancellation.error || this.mailbox.hasMessages ? 'some' : 'none');
   }
 
   private shut(reason: () => unknown): void {
@@ -309,15 +410,35 @@ export class Pass implements PassHandle, LaneOwner {
   }
 
   private deliverCancel(record: StepRecord): void {
-    const error = decodeError(record.error!);
-    this.cancelled = error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.run.id);
+    const error = this.cancellation.deliver(record, this.settings.cancelGraceMs);
     this.timers.clearAll();
     this.admission.clear();
-    this.attempts.abort(() => this.cancelled);
-    for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
-    const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
-    this.graceEnd = record.finishedAt + this.settings.cancelGraceMs;
-    this.alarms.set(CANCEL_KEY, this.graceEnd, end);
+    this.mailbox.clearWaits();
+    this.attempts.abort(() => error);
+    for (const call of this.calls.values()) {
+      if (call.settled) continue;
+      call.reject(error);
+      call.abandoned?.();
+    }
+    this.alarms.set(CANCEL_KEY, this.cancellation.graceEnd, () => this.finish({ status: 'cancelled', error: encodeError(error) }));
+  }
+
+  /** A message and a wait for it are both here: they meet when it is their turn. */
+  private offerMatch(channel: string): void {
+    this.offer(() => {
+      const others = this.mailbox.match(channel);
+      if (others) this.port.warn(`a wait for ${channel} took a message that ${others} later waits are for: was it abandoned in a Promise.race?`);
+    });
+  }
+
+  private watch(signal: AbortSignal, call: Call): void {
+    this.withdrawals ??= new Withdrawals((withdrawn, reason) => this.withdraw(withdrawn, reason));
+    this.withdrawals.watch(signal, call);
+  }
+
+  private forget(call: Call): void {
+    this.timers.clear(call.stepKey);
+    if (call.channel !== undefined) this.mailbox.forget(call.channel, call);
   }
 
   private unreadable(what: string, error: unknown): void {
@@ -333,10 +454,10 @@ export class Pass implements PassHandle, LaneOwner {
 
   private updateIdle(): void {
     if (this.isClosed) return;
-    const working = this.lane.isTurning || this.admission.isGating || this.isWorking;
-    if (this.admission.isLive && !working && this.timers.size > 0) {
+    const working = this.lane.isTurning || this.admission.isGating || this.isWorking || this.offers.length > 0;
+    if (this.admission.isLive && !working && (this.timers.size > 0 || this.mailbox.size > 0)) {
       this.isIdle = true;
-      this.port.idle(Math.min(this.timers.next(), this.graceEnd));
+      this.port.idle(Math.min(this.timers.next(), this.cancellation.graceEnd));
     } else if (this.isIdle) {
       this.isIdle = false;
       this.port.busy();

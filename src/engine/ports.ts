@@ -1,4 +1,5 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
+import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { WorkflowContext } from './workflow-context.js';
@@ -17,7 +18,7 @@ export interface WorkflowDefinition {
 
 /** How the workflow function ended. Payloads are JSON text. */
 export type PassOutcome =
-  | { readonly status: 'completed'; readonly output: string }
+  | { readonly status: 'completed'; readonly output: string; readonly continuedAs?: NewRun }
   | { readonly status: 'failed'; readonly error: string }
   | { readonly status: 'cancelled'; readonly error: string };
 
@@ -32,16 +33,58 @@ export type PassFault =
  * What a pass needs from the floor above. Everything handed over is written in the order in which it is handed over; `durable` is
  * called once it is committed, `refused` when the database will not have it.
  */
-export interface PassPort {
+export interface PassPort extends PassEffects {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
+  /** Opens a wait for a child run and starts the child, together. `refused`: there is a run of that id. */
+  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
+  /** The wait of that key is no longer open. */
+  closeWait(stepKey: string): void;
+  /** Something that the developer should hear of. */
+  warn(message: string): void;
   /** `leftovers` tells whether waits or messages of the run may still be recorded. */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
-  /** Nothing is active but waits. `wakeAt` is when the first of them is due; null when none is. */
+  /** Nothing is active but waits. `wakeAt` is when the first of them is due; infinity when only messages are waited for. */
   idle(wakeAt: number): void;
   /** Something is active again. */
   busy(): void;
+}
+
+/** What a pass sets off outside its own run. */
+export interface PassEffects {
+  /** Starts a run that nobody waits for; resolves when it is durable, also when it was there before. */
+  startDetached(run: NewRun): Promise<void>;
+  /** Asks a child run to stop, and closes the wait for it, together. */
+  cancelChild(stepKey: string, childId: string): void;
+  /** @returns the token, and who has it when that is another run */
+  createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
+  /** Shows a value to those who look at the run. JSON text. */
+  setState(key: string, value: string): void;
+}
+
+/** A hook to be created. */
+export interface NewHook {
+  readonly stepKey: string;
+  readonly token: string;
+  readonly headers: readonly string[];
+  readonly verify: string | null;
+}
+
+/** How runs are made that the workflow starts. */
+export interface RunStarter {
+  /** @throws InvalidInputError, WorkflowNotFoundError */
+  check(workflow: unknown, options: object): PreparedStart;
+  /** A run's id that follows from the step that starts it. */
+  idFor(runId: string, stepKey: string): string;
+}
+
+/** A start whose arguments but the input have been checked. */
+export interface PreparedStart {
+  /** Of the workflow. */
+  readonly name: string;
+  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError */
+  withInput(input: unknown): Promise<NewRun>;
 }
 
 /** What the engine takes from its surroundings. */
@@ -57,4 +100,7 @@ export interface EngineSettings {
    * begins before it knows.
    */
   readonly isSure: () => boolean;
+  readonly starts: RunStarter;
+  /** Where a hook is called. */
+  readonly hookUrl: (token: string) => string;
 }

@@ -1,6 +1,5 @@
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { Call } from './call.js';
-import { CANCEL_KEY } from './step-keys.js';
 
 const NOTHING: readonly StepRecord[] = [];
 
@@ -18,22 +17,33 @@ export class Replay {
   readonly hasIo: boolean = false;
   private checked = 0;
   private readonly called: Set<string> | undefined;
+  /** Recorded waits that the code has not come to. */
+  private readonly ahead: Set<string> | undefined;
 
   constructor(history: History) {
     this.expected = NOTHING;
-    if (history.waits.length > 0) this.waits = new Map(history.waits.map((wait) => [wait.stepKey, wait]));
+    if (history.waits.length > 0) {
+      this.waits = new Map(history.waits.map((wait) => [wait.stepKey, wait]));
+      this.ahead = new Set(this.waits.keys());
+    }
     if (history.steps.length === 0) return;
     this.byKey = new Map(history.steps.map((step) => [step.stepKey, step]));
     this.called = new Set();
-    this.hasIo = history.steps.some((step) => step.calledAfterIo && step.stepKey !== CANCEL_KEY);
-    this.expected = history.steps.filter((step) => step.stepKey !== CANCEL_KEY).sort((a, b) => a.calledAfter - b.calledAfter);
+    this.hasIo = history.steps.some((step) => step.calledAfterIo && !isMarker(step));
+    this.expected = history.steps.filter((step) => !isMarker(step)).sort((a, b) => a.calledAfter - b.calledAfter);
   }
 
   /** The record of a step that is called now, if it has one. */
   call(stepKey: string): StepRecord | undefined {
+    this.ahead?.delete(stepKey);
     const record = this.byKey?.get(stepKey);
     if (record) this.called!.add(stepKey);
     return record;
+  }
+
+  /** Whether the code has come to everything that it had come to before. */
+  get isCaughtUp(): boolean {
+    return (this.ahead?.size ?? 0) === 0;
   }
 
   /** The wait that was open when the run was last let go of. */
@@ -55,6 +65,11 @@ export class Replay {
   uncalled(): StepRecord | undefined {
     return this.missing(Number.POSITIVE_INFINITY);
   }
+}
+
+/** Not called by the code, or allowed to vanish from it: cancellations, and patches whose old branch is gone. */
+function isMarker({ kind }: StepRecord): boolean {
+  return kind === 'cancel' || kind === 'patch';
 }
 
 /** What tells a call of today's code from the one that was recorded; undefined when nothing does. */

@@ -6,6 +6,11 @@ const NUMBERED = /#\d+$/;
 /** The key under which a pass records the delivery of a cancellation. */
 export const CANCEL_KEY = '$cancel';
 
+/** The key under which a pass records that it takes part in a change of the code. */
+export function patchKey(id: string): string {
+  return `$patch:${checkText(id, 'id of the patch')}`;
+}
+
 /**
  * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. The same calls in the same order get the same keys,
  * which is what replay stands on; so the number is taken when the call is made, before anything is awaited.

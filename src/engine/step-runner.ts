@@ -16,7 +16,7 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
   call.failures = wait.attempts;
   call.waitRecorded = true;
-  pass.timers.set(call.stepKey, wait.wakeAt, () => pass.whenDurable(() => attempt(pass, call, spec)));
+  pass.timers.set(call.stepKey, wait.wakeAt ?? 0, () => pass.whenDurable(() => attempt(pass, call, spec)));
 }
 
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
@@ -63,7 +63,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   const next = (): void => {
     if (isDurable && isOver) pass.whenDurable(() => attempt(pass, call, spec));
   };
-  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', wakeAt, attempts, openedAt: call.startedAt }, event, () => {
+  pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', name: null, wakeAt, attempts, openedAt: call.startedAt }, event, () => {
     isDurable = true;
     next();
   });

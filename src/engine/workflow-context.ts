@@ -1,5 +1,10 @@
 import type { Duration } from '../core/duration.js';
 import type { RetryOptions } from '../core/retry-policy.js';
+import type { SignalDefinition, SignalValue } from '../core/signal.js';
+import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
+import type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './children.js';
+import type { Hook, HookOptions, HookRequest } from './hooks.js';
+import type { RaceBranches, RaceResult } from './race.js';
 
 /** How a step is identified and tried. */
 export interface StepOptions {
@@ -8,6 +13,12 @@ export interface StepOptions {
   retry?: RetryOptions;
   /** Limit of one attempt. Default 5 minutes. */
   timeout?: Duration;
+}
+
+/** What every wait takes. */
+export interface WaitOptions {
+  /** Withdraws the wait: it rejects with the signal's reason, and nothing of it is recorded. */
+  signal?: AbortSignal;
 }
 
 /** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
@@ -33,10 +44,91 @@ export abstract class WorkflowContext {
    *
    * @example await ctx.sleep('3 days');
    */
-  abstract sleep(duration: Duration): Promise<void>;
+  abstract sleep(duration: Duration, options?: WaitOptions): Promise<void>;
 
   /** Waits until a moment. One that has passed already is over at once. */
-  abstract sleepUntil(date: Date): Promise<void>;
+  abstract sleepUntil(date: Date, options?: WaitOptions): Promise<void>;
+
+  /**
+   * Waits for a signal, and takes it: the oldest of that name that nobody has taken. What comes before it is waited for is kept.
+   *
+   * @param options.timeout how long to wait at most, or until when
+   * @returns what the signal carries, `true` when that is nothing; null when the time is over first
+   * @example const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
+   */
+  abstract waitForSignal<P>(
+    signal: SignalDefinition<P>,
+    options: WaitOptions & { timeout: Duration | Date },
+  ): Promise<SignalValue<P> | null>;
+  abstract waitForSignal<P>(signal: SignalDefinition<P>, options?: WaitOptions): Promise<SignalValue<P>>;
+
+  /**
+   * Makes a hook: a token with which the outside world resumes this run without knowing its id, by POST or `client.resumeHook`. Durable when the promise
+   * resolves; closed when the run ends.
+   *
+   * @throws HookConflictError when another run has the token
+   * @example
+   * const hook = await ctx.hook<Payment>();
+   * await ctx.step('ask', () => this.payments.ask(order, hook.url));
+   * const payment = await hook.wait({ timeout: '1 day' });
+   */
+  abstract hook<T = unknown>(options: HookOptions & { headers: readonly string[] }): Promise<Hook<HookRequest<T>>>;
+  abstract hook<T = unknown>(options?: HookOptions): Promise<Hook<T>>;
+
+  /**
+   * Executes branches side by side until one has ended, and withdraws at once whatever the others have open. Each gets an AbortSignal; steps and waits that
+   * it calls need not be given it.
+   *
+   * @returns the winner's key and value; rejects when the first branch to end has failed
+   * @example
+   * const { key, value } = await ctx.race({ paid: () => hook.wait(), late: () => ctx.sleep('1 day') });
+   */
+  abstract race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>>;
+
+  /**
+   * Starts a child run and waits for its result.
+   *
+   * @throws WorkflowFailedError with what the child threw as its cause; WorkflowCancelledError; ResultTimeoutError after `options.timeout`
+   * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
+   */
+  abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
+  abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions): Promise<unknown>;
+
+  /**
+   * A child run for each input, `maxInFlight` at a time. Rejects when one fails; no more are started then, and those under way go on.
+   *
+   * @returns their results, in the order of the inputs
+   */
+  abstract invokeMany<W extends WorkflowTarget>(
+    workflow: W,
+    inputs: readonly InputOf<W>[],
+    options?: InvokeManyOptions,
+  ): Promise<OutputOf<W>[]>;
+  abstract invokeMany(workflow: string, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<unknown[]>;
+
+  /** Starts a run that goes its own way. Resolves when it is durable. */
+  abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, DetachedOptions>): Promise<{ runId: string }>;
+  abstract start(workflow: string, input?: unknown, options?: DetachedOptions): Promise<{ runId: string }>;
+
+  /**
+   * Ends this run and begins another in its place, with an empty history: for loops that would go on for ever. Signals that nobody took go with it, and
+   * `handle.result()` follows.
+   *
+   * @example return ctx.continueAsNew(PollWorkflow, { since: ctx.now() });
+   */
+  abstract continueAsNew<W extends WorkflowTarget>(workflow: W, ...args: InputArguments<InputOf<W>>): Promise<never>;
+
+  /**
+   * Whether this run takes part in a change of the code: true for runs that come to this place for the first time with the change deployed, false for those
+   * that were past it.
+   *
+   * @param id names the change; keep it for as long as runs from before it may exist
+   * @example if (ctx.patched('check stock first')) await this.checkStock(order);
+   */
+  abstract patched(id: string): boolean;
+
+  /** Shows a value to those who look at the run: `handle.describe()` has it under `state`. Not a step; the last value of a key counts. */
+  abstract setState(key: string, value: unknown): void;
 
   /** The time of the last recorded result, or of the start: the same in every pass, unlike `new Date()`. */
   abstract now(): Date;

@@ -1,3 +1,4 @@
+import type { NewRun, OwnedRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 
 type Row = readonly unknown[];
@@ -13,6 +14,14 @@ export interface FlushRows {
   readonly leftovers: Row[];
   readonly events: Row[];
   readonly taken: Row[];
+  /** Runs that runs start: only while their starter is this session's. */
+  readonly successors: Row[];
+  readonly successorTags: Row[];
+  readonly states: Row[];
+  /** What the ends of child runs leave with their parents, and cancelled parents with their children. */
+  readonly sent: Row[];
+  /** Messages that go with a run into the one that continues it. */
+  readonly movedOn: Row[];
 }
 
 /**
@@ -30,15 +39,25 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
     leftovers: [],
     events: [],
     taken: [],
+    successors: [],
+    successorTags: [],
+    states: [],
+    sent: [],
+    movedOn: [],
   };
   const waits = new Map<string, Row>();
+  const states = new Map<string, Row>();
   const started = new Set<string>();
+  const closeWait = ({ runId, stepKey }: { readonly runId: string; readonly stepKey: string }): void => {
+    waits.delete(waitKey(runId, stepKey));
+    rows.closedWaits.push([runId, stepKey]);
+  };
   for (const transition of transitions) {
     switch (transition.kind) {
       case 'start': {
         const { run, owned } = transition;
-        const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId } = run;
-        rows.starts.push([id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, owned]);
+        const { id } = run;
+        rows.starts.push([...startColumns(run), owned]);
         // Of two starts of one id the first counts, and so do its tags.
         if (started.has(id)) break;
         started.add(id);
@@ -64,26 +83,48 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           step.finishedAt,
         ]);
         if (transition.closesWait) {
-          waits.delete(waitKey(runId, step.stepKey));
-          rows.closedWaits.push([runId, step.stepKey]);
+          closeWait({ runId, stepKey: step.stepKey });
         }
         if (transition.takes !== null) rows.taken.push([runId, transition.takes]);
         break;
       }
       case 'wait': {
-        const { runId, epoch, wait, event } = transition;
-        waits.set(waitKey(runId, wait.stepKey), [runId, epoch, wait.stepKey, wait.kind, wait.wakeAt, wait.attempts, wait.openedAt]);
+        const { runId, epoch, wait, event, child } = transition;
+        const { stepKey, kind, wakeAt, attempts, openedAt, name } = wait;
+        waits.set(waitKey(runId, stepKey), [runId, epoch, stepKey, kind, wakeAt, attempts, openedAt, name]);
+        if (child) {
+          rows.successors.push(successorOf(child, runId, epoch));
+          for (const key of Object.keys(child.tags)) rows.successorTags.push([child.id, key, child.tags[key]]);
+        }
         if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
         break;
       }
+      case 'closeWait':
+        closeWait(transition);
+        break;
+      case 'cancelChild':
+        closeWait(transition);
+        rows.sent.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, PARENT_CANCELLED]);
+        break;
+      case 'state':
+        states.set(waitKey(transition.runId, transition.key), [transition.runId, transition.epoch, transition.key, transition.value]);
+        break;
       case 'change': {
         const { runId, epoch, change, historyBytes } = transition;
         const ended = 'output' in change;
         const parked = 'wakeCount' in change;
         if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
-        if (ended && change.leftovers === 'some') {
+        const next = ended ? change.continuedAs : undefined;
+        if (next) {
+          rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch));
+          rows.movedOn.push([runId, epoch, next.id]);
+        } else if (ended && change.parent) {
+          const kind = change.status === 'completed' ? 'child' : 'child_failed';
+          rows.sent.push([runId, epoch, change.parent.runId, kind, change.parent.stepKey, change.output ?? change.error]);
+        }
+        if (ended && (change.leftovers === 'some' || next)) {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
-          rows.leftovers.push([runId]);
+          if (!next) rows.leftovers.push([runId]);
         }
         rows.changes.push([
           runId,
@@ -95,15 +136,34 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           parked ? change.wakeCount : null,
           'blockedFor' in change ? change.blockedFor : null,
           historyBytes,
+          next?.id ?? null,
         ]);
         break;
       }
     }
   }
   rows.waits.push(...waits.values());
+  rows.states.push(...states.values());
   rows.changes.sort(byFirstColumn);
   rows.starts.sort(byFirstColumn);
   return rows;
+}
+
+/** Kept in the child's history as the reason. */
+const PARENT_CANCELLED = JSON.stringify({ reason: 'its parent gave it up' });
+
+function startColumns(run: NewRun): unknown[] {
+  const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null } = run;
+  return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs];
+}
+
+function successorOf(run: NewRun, starterId: string, starterEpoch: number): Row {
+  return [...startColumns(run), run.parentRunId ?? null, run.parentStepKey ?? null, starterId, starterEpoch];
+}
+
+/** Whoever waits for the run waits for the one that continues it. */
+function inherited(parent: OwnedRun['parent'] | undefined): Partial<NewRun> {
+  return parent ? { parentRunId: parent.runId, parentStepKey: parent.stepKey } : {};
 }
 
 function waitKey(runId: string, stepKey: string): string {

@@ -23,7 +23,12 @@ export function sizeOf(transition: Transition): number {
     case 'step':
       return FIXED_BYTES + (transition.step.output?.length ?? 0) + (transition.step.error?.length ?? 0);
     case 'wait':
-      return FIXED_BYTES + (transition.event?.data?.length ?? 0);
+      return FIXED_BYTES + (transition.event?.data?.length ?? 0) + (transition.child?.input.length ?? 0);
+    case 'closeWait':
+    case 'cancelChild':
+      return FIXED_BYTES;
+    case 'state':
+      return FIXED_BYTES + transition.value.length;
     case 'change': {
       const { change } = transition;
       return FIXED_BYTES + ('output' in change ? (change.output?.length ?? 0) + (change.error?.length ?? 0) : 0);

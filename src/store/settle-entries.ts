@@ -18,11 +18,13 @@ export async function outcomesOf(
   result: FlushResult,
 ): Promise<(Committed | Error)[]> {
   const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
-  if (result.starts === rows.starts.length && result.steps === rows.steps.length && result.changes === rows.changes.length) {
+  if (result.starts === rows.starts.length && result.steps === rows.steps.length && result.changes === rows.changes.length && result.successors === rows.successors.length) {
     // Waits do not show in the numbers; a dead session does.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
   }
-  const runIds = entries.filter(({ transition }) => transition.kind !== 'step').map(({ transition }) => transition.runId);
+  const runIds = entries.flatMap(({ transition }) =>
+    transition.kind === 'step' ? [] : 'child' in transition && transition.child ? [transition.runId, transition.child.id] : [transition.runId],
+  );
   const steps = entries.flatMap(({ transition }) =>
     transition.kind === 'step' ? [{ runId: transition.runId, stepKey: transition.step.stepKey }] : [],
   );
@@ -49,6 +51,9 @@ export async function outcomesOf(
         // While the session lives nobody else takes its runs: that this one is no longer ours is this flush's doing.
         return done;
       case 'wait':
+        if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
+        return transition.child ? startOutcome(runs.get(transition.child.id), transition.child.nonce, done) : done;
+      default:
         return result.sessionAlive ? done : lost(runId);
     }
   });

@@ -1,9 +1,10 @@
-import type { OwnedRun } from '../core/run.js';
+import { RunAlreadyExistsError } from '../core/errors/index.js';
+import type { NewRun, OwnedRun } from '../core/run.js';
 import { encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { Committed, RunChange, RunEvent, Transition } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
-import type { EngineSettings, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
+import type { EngineSettings, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 
 /** What an execution needs of its worker. */
 export interface ExecutionHost {
@@ -18,10 +19,19 @@ export interface ExecutionHost {
   parked(wakeAt: number): void;
   /** Something came for the run while it was being parked. */
   moved(execution: Execution): void;
+  /** A run has been created that somebody may execute. */
+  started(run: NewRun): void;
+  /** Messages for these runs are durable; they have not been told. */
+  sent(runIds: readonly string[]): void;
+  startDetached(run: NewRun): Promise<void>;
+  createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
+  warn(execution: Execution, message: string): void;
   /** The run must be executed anew from what is stored. */
   restart(execution: Execution): void;
   blocked(execution: Execution, error: Error): void;
 }
+
+const ignore = (): void => undefined;
 
 /** A run in this process's hands: hands what its pass does to the journal, and parks it when it only waits. */
 export class Execution implements PassPort {
@@ -79,6 +89,45 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, durable, (error) => this.refused(error, durable));
   }
 
+  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
+    const { id, epoch } = this.run;
+    this.host.submit(
+      { kind: 'wait', runId: id, epoch, wait, event: null, child },
+      ({ outcome, ...existing }) => {
+        if (outcome === 'exists') refused(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
+        else this.host.started(child);
+      },
+      (error) => this.refused(error, refused),
+    );
+  }
+
+  closeWait(stepKey: string): void {
+    const { id, epoch } = this.run;
+    this.host.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, ignore, ignore);
+  }
+
+  cancelChild(stepKey: string, childId: string): void {
+    const { id, epoch } = this.run;
+    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.sent([childId]), ignore);
+  }
+
+  setState(key: string, value: string): void {
+    const { id, epoch } = this.run;
+    this.host.submit({ kind: 'state', runId: id, epoch, key, value }, ignore, ignore);
+  }
+
+  startDetached(run: NewRun): Promise<void> {
+    return this.host.startDetached(run);
+  }
+
+  createHook(hook: NewHook): Promise<{ token: string; owner?: string }> {
+    return this.host.createHook(this.run, hook);
+  }
+
+  warn(message: string): void {
+    this.host.warn(this, message);
+  }
+
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
     if (this.parking) {
       this.parking.end = () => this.ended(outcome, leftovers);
@@ -88,7 +137,9 @@ export class Execution implements PassPort {
     clearTimeout(this.parkTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
-    this.change({ status: outcome.status, output, error, leftovers }, outcome);
+    const continuedAs = outcome.status === 'completed' ? outcome.continuedAs : undefined;
+    const { parent } = this.run;
+    this.change({ status: outcome.status, output, error, leftovers, parent, ...(continuedAs ? { continuedAs } : {}) }, outcome);
   }
 
   faulted(fault: PassFault): void {
@@ -128,14 +179,14 @@ export class Execution implements PassPort {
     this.parking = { end: undefined };
     const { id, epoch } = this.run;
     const wakeAt = this.nextWake;
-    const change: RunChange = { status: 'waiting', wakeAt, wakeCount: this.wakeCount };
+    const change: RunChange = { status: 'waiting', wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, wakeCount: this.wakeCount };
     this.host.submit(
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
       (committed) => {
         if (this.leaving) return;
         if (committed.outcome === 'moved') return this.unpark();
         this.abandon(undefined);
-        this.host.parked(wakeAt);
+        if (Number.isFinite(wakeAt)) this.host.parked(wakeAt);
         this.host.released(this, undefined);
       },
       (error) => this.refused(error, () => this.unpark()),

@@ -54,6 +54,10 @@ export class TestRun {
   fault: PassFault | undefined;
   /** A result has been refused: the pass will be made anew. */
   private restarting = false;
+  private sent = 0;
+  /** What the developer was warned of. */
+  readonly warnings: string[] = [];
+  readonly states = new Map<string, string>();
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
   private readonly input: string;
@@ -124,6 +128,8 @@ export class TestRun {
       replayStallMs: 30_000,
       now: () => Date.now(),
       isSure: () => true,
+      starts: noStarts,
+      hookUrl: (token: string) => `/workflow/hooks/${token}`,
       ...this.options.settings,
     };
     const { id = 'run-1' } = this.options;
@@ -135,8 +141,17 @@ export class TestRun {
       settings,
     );
     this.pass.start();
+    for (const message of this.stored.inbox.values()) this.pass.receive(message);
     if (this.cancelReason) this.pass.cancel(null, this.cancelReason.reason);
   }
+
+  /** Sends a message: it is durable at once, and a pass after a crash hears of it again. */
+  send(channel: string, payload: unknown): void {
+    const message = { id: String(++this.sent), channel, payload: encode(payload, 'payload'), outcome: 'value' } as const;
+    this.stored.inbox.set(message.id, message);
+    this.pass.receive(message);
+  }
+
 
   /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
   cancel(reason?: string): void {
@@ -212,6 +227,13 @@ export class TestRun {
         submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
       },
       openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
+      closeWait: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
+      warn: (message) => this.warnings.push(message),
+      setState: (key, value) => this.states.set(key, value),
+      openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
+      cancelChild: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
+      startDetached: () => Promise.resolve(),
+      createHook: ({ token }) => Promise.resolve({ token }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {
         this.fault = fault;
@@ -249,6 +271,13 @@ export class TestRun {
     return true;
   }
 }
+
+const noStarts = {
+  check: () => {
+    throw new Error('no runs are started here');
+  },
+  idFor: (runId: string, stepKey: string) => `${runId}:${stepKey}`,
+};
 
 /** Executes a workflow to its end. */
 export async function execute(workflow: WorkflowFunction, options?: RunOptions): Promise<{ run: TestRun; ending: Ending }> {

@@ -1,3 +1,4 @@
+import type { Message } from '../../src/engine/mailbox.js';
 import type { PassOutcome } from '../../src/engine/ports.js';
 import type { History, OpenWait, StepRecord } from '../../src/core/step.js';
 import type { RunEvent } from '../../src/core/transition.js';
@@ -6,6 +7,7 @@ import type { RunEvent } from '../../src/core/transition.js';
 export type Entry = { readonly done: () => void; readonly failed: (error: Error) => void } & (
   | { readonly kind: 'step'; readonly step: StepRecord; readonly closesWait: boolean; readonly takes: string | null }
   | { readonly kind: 'wait'; readonly wait: OpenWait; readonly event: RunEvent | null }
+  | { readonly kind: 'closeWait'; readonly stepKey: string }
   | { readonly kind: 'ended'; readonly outcome: PassOutcome }
   | { readonly kind: 'parked' }
 );
@@ -15,6 +17,8 @@ export class Stored {
   private readonly records: StepRecord[] = [];
   readonly waits = new Map<string, OpenWait>();
   readonly events: RunEvent[] = [];
+  /** Messages that nobody has taken. */
+  readonly inbox = new Map<string, Message>();
   outcome: PassOutcome | undefined;
   /** What must never be, and was. */
   readonly violations: string[] = [];
@@ -33,6 +37,7 @@ export class Stored {
       case 'step':
         if (this.has(entry.step.stepKey)) this.violations.push(`${entry.step.stepKey} was recorded twice`);
         else this.records.push(entry.step);
+        if (entry.takes !== null && !this.inbox.delete(entry.takes)) this.violations.push(`message ${entry.takes} was taken twice`);
         if (entry.closesWait) this.waits.delete(entry.step.stepKey);
         if (this.waits.has(entry.step.stepKey)) this.violations.push(`${entry.step.stepKey} is recorded, and its wait is still open`);
         break;
@@ -43,6 +48,9 @@ export class Stored {
         if (entry.event) this.events.push(entry.event);
         break;
       }
+      case 'closeWait':
+        this.waits.delete(entry.stepKey);
+        break;
       case 'ended':
         this.outcome = entry.outcome;
         break;
@@ -151,5 +159,6 @@ export class MemoryJournal {
 
 export function label(entry: Entry): string {
   if (entry.kind === 'ended' || entry.kind === 'parked') return entry.kind;
+  if (entry.kind === 'closeWait') return `closeWait ${entry.stepKey}`;
   return entry.kind === 'step' ? `step ${entry.step.stepKey}` : `wait ${entry.wait.stepKey}`;
 }

@@ -1,7 +1,9 @@
 export { WorkflowError } from './workflow-error.js';
 export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepTimeoutError } from './step-errors.js';
 export {
+  HookConflictError,
   NonDeterminismError,
+  RaceLostError,
   ResultTimeoutError,
   RunAlreadyExistsError,
   RunEndedError,

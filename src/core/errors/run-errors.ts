@@ -109,6 +109,33 @@ export class WorkerLostError extends WorkflowError {
   }
 }
 
+/** A hook's token belongs to another run. */
+export class HookConflictError extends WorkflowError {
+  static override readonly errorName: string = 'HookConflictError';
+  readonly code = 'HOOK_CONFLICT';
+
+  constructor(
+    readonly token: string,
+    /** The run that has the token. */
+    readonly ownerRunId: string,
+  ) {
+    super(`The hook token is taken by run "${ownerRunId}"`);
+  }
+}
+
+/** The reason why calls of a branch of `ctx.race` reject: another branch ended first. */
+export class RaceLostError extends WorkflowError {
+  static override readonly errorName: string = 'RaceLostError';
+  readonly code = 'RACE_LOST';
+
+  constructor(
+    /** The branch that ended first. */
+    readonly winner: string,
+  ) {
+    super(`Branch "${winner}" of the race ended first`);
+  }
+}
+
 /** The reason of the AbortSignal of steps that were still under way when their run ended. */
 export class RunEndedError extends WorkflowError {
   static override readonly errorName: string = 'RunEndedError';

@@ -102,13 +102,21 @@ function claimedColumns(alias: string): string {
     `${alias}.losses`,
     'due.priority',
     'due.ready_at::text',
+    `${alias}.parent_run_id`,
+    `${alias}.parent_step_key`,
+    `extract(epoch FROM ${alias}.deadline_at)::float8 * 1000`,
   ].join(', ');
 }
 
-type ClaimedRow = [string, string, string, number, number, string, number, number, number, number, number, string];
+type ClaimedRow = [
+  ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
+  ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string],
+  ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null],
+];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
-  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt] = row;
+  const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, ...rest] = row;
+  const [parentRunId, parentStepKey, deadlineAt] = rest;
   return {
     id,
     queue,
@@ -123,6 +131,8 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     hasHistory: epoch > 1,
     priority,
     readyAt,
+    parent: parentRunId === null || parentStepKey === null ? null : { runId: parentRunId, stepKey: parentStepKey },
+    deadlineAt,
   };
 }
 

@@ -9,6 +9,7 @@ export interface FlushResult {
   readonly starts: number;
   readonly steps: number;
   readonly changes: number;
+  readonly successors: number;
   /** The transaction's time, milliseconds since the epoch. */
   readonly now: number;
 }
@@ -26,52 +27,81 @@ const owned = (schema: string): string =>
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
-const SECTIONS: readonly Section[] = [
-  {
-    key: 'starts',
-    columns: [
-      ['id', 'text'],
-      ['name', 'text'],
-      ['version', 'int'],
-      ['queue', 'text'],
-      ['priority', 'smallint'],
-      ['input', 'json'],
-      ['delay_ms', 'float8'],
-      ['start_at', 'float8'],
-      ['nonce', 'bigint'],
-      ['deployment_id', 'text'],
-      ['owned', 'boolean'],
-    ],
-    // A run that this process keeps is born running; it is not born at all once the session is gone.
-    sql: (schema, rows) => `
-  INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, started_at, session_id, epoch)
-  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
-    CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
-    CASE WHEN due.at > now() THEN NULL ELSE now() END,
-    CASE WHEN due.at > now() THEN due.at END,
-    CASE WHEN x.owned THEN now() END,
-    CASE WHEN x.owned THEN session.id END,
-    CASE WHEN x.owned THEN 1 ELSE 0 END
-  FROM ${rows} LEFT JOIN session ON true
-  CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due
-  WHERE NOT x.owned OR session.id IS NOT NULL
-  ON CONFLICT (id) DO NOTHING
-  RETURNING id`,
-  },
-  {
-    key: 'tags',
+/** What every start has; `flush-rows.ts` makes rows of it. */
+const START_COLUMNS = [
+  ['id', 'text'],
+  ['name', 'text'],
+  ['version', 'int'],
+  ['queue', 'text'],
+  ['priority', 'smallint'],
+  ['input', 'json'],
+  ['delay_ms', 'float8'],
+  ['start_at', 'float8'],
+  ['nonce', 'bigint'],
+  ['deployment_id', 'text'],
+  ['timeout_ms', 'float8'],
+] as const;
+
+/** When a run is due, and until when it may take. */
+const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due`;
+const DEADLINE = `coalesce(due.at, now()) + x.timeout_ms * interval '1 millisecond'`;
+
+/** IS TRUE keeps this a hashed look-up instead of a nested loop over all pairs. */
+function tagsOf(key: keyof FlushRows, runs: string): Section {
+  return {
+    key,
     columns: [
       ['run_id', 'text'],
       ['key', 'text'],
       ['value', 'text'],
     ],
-    // IS TRUE keeps this a hashed look-up instead of a nested loop over all pairs.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_tags (run_id, key, value)
-  SELECT x.run_id, x.key, x.value FROM ${rows} WHERE (x.run_id IN (SELECT id FROM starts)) IS TRUE
+  SELECT x.run_id, x.key, x.value FROM ${rows} WHERE (x.run_id IN (SELECT id FROM ${runs})) IS TRUE
   RETURNING 1`,
+  };
+}
+
+const SECTIONS: readonly Section[] = [
+  {
+    key: 'starts',
+    columns: [...START_COLUMNS, ['owned', 'boolean']],
+    // A run that this process keeps is born running; it is not born at all once the session is gone.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch)
+  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+    CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
+    CASE WHEN due.at > now() THEN NULL ELSE now() END,
+    CASE WHEN due.at > now() THEN due.at END,
+    ${DEADLINE},
+    CASE WHEN x.owned THEN now() END,
+    CASE WHEN x.owned THEN session.id END,
+    CASE WHEN x.owned THEN 1 ELSE 0 END
+  FROM ${rows} LEFT JOIN session ON true
+  ${DUE}
+  WHERE NOT x.owned OR session.id IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`,
   },
+  {
+    key: 'successors',
+    columns: [...START_COLUMNS, ['parent_run_id', 'text'], ['parent_step_key', 'text'], ['run_id', 'text'], ['epoch', 'int']],
+    // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key)
+  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+    CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
+    CASE WHEN due.at > now() THEN NULL ELSE now() END,
+    CASE WHEN due.at > now() THEN due.at END,
+    ${DEADLINE}, x.parent_run_id, x.parent_step_key
+  FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`,
+  },
+  tagsOf('tags', 'starts'),
+  tagsOf('successorTags', 'successors'),
   {
     key: 'changes',
     columns: [
@@ -84,6 +114,7 @@ const SECTIONS: readonly Section[] = [
       ['wake_count', 'int'],
       ['blocked_for', 'text'],
       ['history_bytes', 'float8'],
+      ['continued_as', 'text'],
     ],
     // The conditions are written so that the primary key is the only way to the rows, whatever the statistics say: = ANY (ARRAY[..]) cannot be
     // turned around, and IS TRUE hides what would let the planner take all running rows and compare each with each (105 ms for 500).
@@ -97,7 +128,8 @@ const SECTIONS: readonly Section[] = [
     ready_at = CASE WHEN x.status = 'pending' THEN now() END,
     finished_at = CASE WHEN x.status IN ('completed', 'failed', 'cancelled') THEN now() END,
     blocked_deployments = CASE WHEN x.blocked_for IS NULL THEN r.blocked_deployments ELSE array_append(r.blocked_deployments, x.blocked_for) END,
-    history_bytes = x.history_bytes::bigint
+    history_bytes = x.history_bytes::bigint,
+    continued_as = x.continued_as
   FROM session, ${rows}
   WHERE r.id = ANY (ARRAY[x.id]) AND (r.session_id = session.id AND r.epoch = x.epoch AND r.status = 'running') IS TRUE
     AND (x.wake_count IS NULL OR r.wake_count = x.wake_count)
@@ -140,10 +172,11 @@ const SECTIONS: readonly Section[] = [
       ['wake_at', 'float8'],
       ['attempts', 'int'],
       ['opened_at', 'float8'],
+      ['name', 'text'],
     ],
     sql: (schema, rows) => `
-  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at)
-  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}
+  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at, name)
+  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}, x.name
   FROM session CROSS JOIN ${rows} ${owned(schema)}
   ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts
     WHERE excluded.attempts > w.attempts
@@ -183,6 +216,49 @@ const SECTIONS: readonly Section[] = [
   RETURNING 1`,
   },
   {
+    key: 'states',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['key', 'text'],
+      ['value', 'json'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_state (run_id, key, value)
+  SELECT x.run_id, x.key, x.value FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = now()
+  RETURNING 1`,
+  },
+  {
+    key: 'sent',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['to_run_id', 'text'],
+      ['kind', 'text'],
+      ['name', 'text'],
+      ['payload', 'json'],
+    ],
+    // Who gets it is told by its counter in a statement of its own, once this is committed.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+  SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
+  RETURNING 1`,
+  },
+  {
+    key: 'movedOn',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['to_run_id', 'text'],
+    ],
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+), moved_messages AS (
+  UPDATE ${schema}.workflow_inbox i SET run_id = x.to_run_id FROM session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind = 'signal' RETURNING 1`,
+  },
+  {
     key: 'taken',
     columns: [
       ['run_id', 'text'],
@@ -212,7 +288,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
         present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
 ${parts.join(',\n')}
-SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000`;
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000, ${count('successors')}`;
     },
   };
 }
@@ -263,7 +339,7 @@ export async function flush(database: Database, sessionId: string | null, rows: 
     if (single) values.push(...section[0]!);
     else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
-  const [row] = await database.query<[number, number, number, number, number]>(statement, values);
-  const [session, starts, steps, changes, now] = row!;
-  return { sessionAlive: session === 1, starts, steps, changes, now };
+  const [row] = await database.query<[number, number, number, number, number, number]>(statement, values);
+  const [session, starts, steps, changes, now, successors] = row!;
+  return { sessionAlive: session === 1, starts, steps, changes, now, successors };
 }

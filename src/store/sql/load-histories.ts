@@ -1,4 +1,4 @@
-import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
+import type { History, OpenWait, StepKind, StepRecord, WaitKind } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
 /** `= ANY` is safe here: the primary key starts with the run id, and each run's rows are few or wanted anyway. */
@@ -15,7 +15,7 @@ const WAITS: Statement = {
   name: 'durable_load_waits',
   text: (
     schema,
-  ) => `SELECT run_id, step_key, kind, extract(epoch FROM wake_at)::float8 * 1000, attempts, extract(epoch FROM opened_at)::float8 * 1000
+  ) => `SELECT run_id, step_key, kind, extract(epoch FROM wake_at)::float8 * 1000, attempts, extract(epoch FROM opened_at)::float8 * 1000, name
 FROM ${schema}.workflow_waits WHERE run_id = ANY ($1::text[])`,
 };
 
@@ -34,15 +34,16 @@ type StepRow = [
   number,
   number,
 ];
-type WaitRow = [string, string, 'sleep' | 'retry', number, number, number];
+type WaitRow = [string, string, WaitKind, number | null, number, number, string | null];
 
 /** What is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry. */
 export async function loadHistories(database: Database, runIds: readonly string[]): Promise<Map<string, History>> {
   const [steps, waits] = await Promise.all([database.query<StepRow>(STEPS, [runIds]), database.query<WaitRow>(WAITS, [runIds])]);
   const histories = new Map<string, { steps: StepRecord[]; waits: OpenWait[] }>(runIds.map((id) => [id, { steps: [], waits: [] }]));
   for (const row of steps) histories.get(row[0])!.steps.push(toStepRecord(row));
-  for (const [runId, stepKey, kind, wakeAt, attempts, openedAt] of waits) {
-    histories.get(runId)!.waits.push({ stepKey, kind, wakeAt: Math.round(wakeAt), attempts, openedAt: Math.round(openedAt) });
+  for (const [runId, stepKey, kind, wakeAt, attempts, openedAt, name] of waits) {
+    const due = wakeAt === null ? null : Math.round(wakeAt);
+    histories.get(runId)!.waits.push({ stepKey, kind, name, wakeAt: due, attempts, openedAt: Math.round(openedAt) });
   }
   return histories;
 }

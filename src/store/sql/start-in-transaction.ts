@@ -11,13 +11,14 @@ const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => ID
 /** Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. */
 function insertSql(schema: string): string {
   return `WITH started AS (
-  INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at)
+  INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
-    CASE WHEN due.at > clock_timestamp() THEN due.at END
-  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[])
-    AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id)
+    CASE WHEN due.at > clock_timestamp() THEN due.at END,
+    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond'
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $14::float8[])
+    AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
   ON CONFLICT (id) DO NOTHING
   RETURNING id
@@ -53,6 +54,7 @@ export async function startInTransaction(database: Database, manager: EntityMana
     tags.map(([id]) => id),
     tags.map(([, key]) => key),
     tags.map(([, , value]) => value),
+    runs.map((run) => run.timeoutMs ?? null),
   ]);
   return new Set(rows.map((row) => row.id));
 }

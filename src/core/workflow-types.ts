@@ -1,4 +1,4 @@
-import { checkText } from '../core/ids.js';
+import { checkText } from './ids.js';
 
 /** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
 export interface WorkflowClass {
@@ -56,3 +56,6 @@ export type StartArguments<I, Options> = [I] extends [void]
   : undefined extends I
     ? [input?: I, options?: Options]
     : [input: I, options?: Options];
+
+/** The input alone; of `void` or `undefined` it may be left out. */
+export type InputArguments<I> = [I] extends [void] ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];

@@ -1,0 +1,52 @@
+import { migration } from './migration.js';
+
+/** What runs need to be talked to: named waits, hooks, shown state, deadlines, successors, and messages that are sent once. */
+export const TalkingToRuns1763800000000 = migration(
+  'TalkingToRuns1763800000000',
+  (schema) => `
+ALTER TABLE ${schema}.workflow_runs
+  ADD COLUMN deadline_at timestamptz,
+  ADD COLUMN continued_as text COLLATE "C",
+  ADD COLUMN forked_from text COLLATE "C";
+
+-- Nearly always empty: children whose parents wait.
+CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
+
+-- What is waited for: a signal's name, a hook's token, a child's run id.
+ALTER TABLE ${schema}.workflow_waits ADD COLUMN name text COLLATE "C";
+
+-- Messages are kept until they are taken; that one was sent under a key is kept for as long as the run.
+ALTER TABLE ${schema}.workflow_events
+  ADD COLUMN name text COLLATE "C",
+  ADD COLUMN idempotency_key text COLLATE "C";
+CREATE UNIQUE INDEX workflow_events_sent_once_idx ON ${schema}.workflow_events (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
+DROP INDEX ${schema}.workflow_inbox_idempotency_idx;
+
+CREATE TABLE ${schema}.workflow_hooks (
+  token text COLLATE "C" NOT NULL,
+  run_id text COLLATE "C" NOT NULL,
+  step_key text COLLATE "C" NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  closed_at timestamptz,
+  headers text[] NOT NULL DEFAULT '{}',
+  verify text,
+  CONSTRAINT workflow_hooks_pkey PRIMARY KEY (token)
+);
+CREATE UNIQUE INDEX workflow_hooks_run_idx ON ${schema}.workflow_hooks (run_id, step_key);
+
+CREATE TABLE ${schema}.workflow_state (
+  run_id text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  value json NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT workflow_state_pkey PRIMARY KEY (run_id, key)
+);
+`,
+  (schema) => `
+DROP TABLE ${schema}.workflow_state;
+DROP TABLE ${schema}.workflow_hooks;
+CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
+ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_key;
+ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
+ALTER TABLE ${schema}.workflow_runs DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN forked_from;`,
+);

@@ -1,0 +1,162 @@
+import { checkOptions } from '../core/check-options.js';
+import type { Duration } from '../core/duration.js';
+import { InvalidInputError, NestedStepError, ResultTimeoutError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import type { NewRun } from '../core/run.js';
+import type { Call } from './call.js';
+import { NO_OPTIONS } from './call-step.js';
+import { scopes } from './current.js';
+import type { Message } from './mailbox.js';
+import type { PassHandle, Settlement } from './pass-handle.js';
+import { beginStep } from './step-runner.js';
+import { deadlineOf, listen, type WaitSpec } from './wait.js';
+
+/** How a child run is started and waited for. */
+export interface InvokeOptions {
+  /** The child's id; a new ULID when absent. */
+  id?: string;
+  /** Tells calls for the same workflow apart: `invoke:order:<key>`. */
+  key?: string;
+  queue?: string;
+  priority?: number;
+  tags?: Record<string, string>;
+  /** How long to wait at most, or until when. */
+  timeout?: Duration | Date;
+  /** What becomes of the child when the time is over. Default `'leave'`: it goes on. */
+  onTimeout?: 'leave' | 'cancel';
+  /** What becomes of the child when the parent is cancelled, or loses interest in it (a race, an AbortSignal). Default `'cancel'`. */
+  onCancel?: 'cancel' | 'leave';
+  /** Withdraws the wait. */
+  signal?: AbortSignal;
+}
+
+/** How many child runs are started and waited for. */
+export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
+  /** How many of them may be under way at a time. Default 50. */
+  maxInFlight?: number;
+}
+
+/** How a run is started that nobody waits for. */
+export type DetachedOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
+
+const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
+const DETACHED_OPTIONS = [...START_OPTIONS, 'key'];
+const INVOKE_OPTIONS = [...DETACHED_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal'];
+
+/** Starts a child run and waits for its result. The start and the wait become durable together, so a crash neither loses nor doubles the child. */
+export function invoke(pass: PassHandle, workflow: unknown, input: unknown, options: InvokeOptions = {}): Promise<unknown> {
+  checkOptions(options, 'options', INVOKE_OPTIONS);
+  checkChoice(options.onTimeout, 'options.onTimeout', ['leave', 'cancel']);
+  checkChoice(options.onCancel, 'options.onCancel', ['cancel', 'leave']);
+  const start = pass.settings.starts.check(workflow, pick(options, START_OPTIONS));
+  const deadline = deadlineOf(pass, options.timeout, 'options.timeout');
+  const begin = (call: Call): void => {
+    const recorded = pass.recordedWait(call.stepKey);
+    call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
+    if (recorded) {
+      call.waitRecorded = true;
+      return pass.whenDurable(() => !call.settled && attend(pass, call, recorded.name!, recorded.wakeAt, options));
+    }
+    const wakeAt = deadline();
+    start.withInput(input).then(
+      (run) => pass.whenDurable(() => launch(pass, call, run, wakeAt, options)),
+      (error: unknown) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }),
+    );
+  };
+  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, options.signal);
+}
+
+/** Starts a run that goes its own way; resolves when it is durable. */
+export function startDetached(pass: PassHandle, workflow: unknown, input: unknown, options: DetachedOptions = {}): Promise<{ runId: string }> {
+  checkOptions(options, 'options', DETACHED_OPTIONS);
+  const { settings, definition } = pass;
+  const start = settings.starts.check(workflow, pick(options, START_OPTIONS));
+  const begin = (call: Call): void => {
+    const spec = { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs };
+    const body = async (): Promise<{ runId: string }> => {
+      const run = await start.withInput(input);
+      // The same id in every attempt: a start whose answer was lost is not made twice.
+      const id = options.id ?? settings.starts.idFor(pass.run.id, call.stepKey);
+      await pass.effects.startDetached({ ...run, id, parentRunId: pass.run.id, parentStepKey: null });
+      return { runId: id };
+    };
+    beginStep(pass, call, { ...spec, body });
+  };
+  return pass.call('start', `start:${start.name}`, options.key, null, begin) as Promise<{ runId: string }>;
+}
+
+/** `invoke` for each input, so many at a time; the results in the order of the inputs. */
+export async function invokeMany(
+  pass: PassHandle,
+  workflow: unknown,
+  inputs: readonly unknown[],
+  options: InvokeManyOptions = {},
+): Promise<unknown[]> {
+  const { maxInFlight = 50, ...each } = options;
+  if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+  if (!Number.isInteger(maxInFlight) || maxInFlight < 1) throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
+  const results: unknown[] = Array.from({ length: inputs.length });
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < inputs.length) {
+      const index = next++;
+      try {
+        results[index] = await invoke(pass, workflow, inputs[index], { ...each, key: String(index) });
+      } catch (error) {
+        // Those that have been started go on; no more are.
+        next = inputs.length;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(maxInFlight, inputs.length) }, work));
+  return results;
+}
+
+/** Ends the run, and has another begin in its place with a history of its own. */
+export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
+  const outer = scopes.getStore();
+  if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
+  pass.continueAs(await pass.settings.starts.check(workflow, {}).withInput(input));
+  return new Promise<never>(() => undefined);
+}
+
+function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
+  if (call.settled || pass.isClosed) return;
+  const child = { ...run, parentRunId: pass.run.id, parentStepKey: call.stepKey };
+  const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: 0, openedAt: call.startedAt } as const;
+  pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
+  attend(pass, call, run.id, wakeAt, options);
+}
+
+/** Waits for the end of a child that exists. */
+function attend(pass: PassHandle, call: Call, childId: string, wakeAt: number | null, options: InvokeOptions): void {
+  const cancel = (): void => pass.effects.cancelChild(call.stepKey, childId);
+  call.abandoned = options.onCancel === 'leave' ? undefined : cancel;
+  const spec: WaitSpec = {
+    kind: 'child',
+    name: childId,
+    wakeAt: () => wakeAt,
+    expired: () => {
+      if (options.onTimeout === 'cancel') cancel();
+      return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
+    },
+    channel: `child:${call.stepKey}`,
+    taken: (message) => endOf(pass, childId, message),
+  };
+  listen(pass, call, spec, wakeAt);
+}
+
+function endOf(pass: PassHandle, childId: string, { outcome, payload }: Message): Settlement {
+  if (outcome === 'value') return { output: payload, attempts: 1 };
+  const error = pass.decodeError(payload);
+  const thrown = error instanceof WorkflowCancelledError ? error : new WorkflowFailedError(childId, error);
+  return { error: pass.encodeError(thrown), attempts: 1 };
+}
+
+function pick(options: object, keys: readonly string[]): object {
+  return Object.fromEntries(Object.entries(options).filter(([key]) => keys.includes(key)));
+}
+
+function checkChoice(value: string | undefined, argument: string, choices: readonly string[]): void {
+  if (value !== undefined && !choices.includes(value)) throw new InvalidInputError(argument, `must be ${choices.map((choice) => `'${choice}'`).join(' or ')}`);
+}

@@ -1,0 +1,49 @@
+import { isPlainObject } from '../core/check-options.js';
+import { InvalidInputError, RaceLostError } from '../core/errors/index.js';
+import { scopes } from './current.js';
+import type { PassHandle } from './pass-handle.js';
+
+/** The branches of a race, by name. */
+export type RaceBranches = Record<string, (signal: AbortSignal) => unknown>;
+
+/** Which branch won, and with what. */
+export type RaceResult<B extends RaceBranches> = { [K in keyof B]: { key: K; value: Awaited<ReturnType<B[K]>> } }[keyof B];
+
+/**
+ * Executes the branches side by side until one has ended. Whatever the others have open is withdrawn in the same turn of the pass, before any further
+ * result or message enters: a signal that a loser waited for stays for whoever waits next.
+ */
+export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Promise<RaceResult<B>> {
+  if (!isPlainObject(branches)) throw new InvalidInputError('branches', 'must be an object of functions');
+  const keys = Object.keys(branches);
+  if (keys.length === 0) throw new InvalidInputError('branches', 'must have at least one branch');
+  for (const key of keys) {
+    if (typeof branches[key] !== 'function') throw new InvalidInputError(`branches.${key}`, 'must be a function');
+  }
+  const outer = scopes.getStore();
+  return new Promise((resolve, reject) => {
+    const controllers = new Map(keys.map((key) => [key, new AbortController()]));
+    let isOver = false;
+    const finish = (winner: string, settle: () => void): void => {
+      if (isOver) return;
+      isOver = true;
+      for (const [key, controller] of controllers) if (key !== winner) controller.abort(new RaceLostError(winner));
+      settle();
+    };
+    // A race inside a branch that has lost has lost as well.
+    outer?.signal?.addEventListener('abort', () => {
+      isOver = true;
+      for (const controller of controllers.values()) controller.abort(outer.signal!.reason);
+    });
+    for (const [key, { signal }] of controllers) {
+      scopes.run({ pass, step: undefined, signal }, () => {
+        // oxlint-disable-next-line typescript/promise-function-async -- what the branch throws at once is its end too
+        const branch = async (): Promise<unknown> => branches[key]!(signal);
+        branch().then(
+          (value) => finish(key, () => resolve({ key, value } as RaceResult<B>)),
+          (error: unknown) => finish(key, () => reject(error as Error)),
+        );
+      });
+    }
+  });
+}

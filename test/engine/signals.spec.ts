@@ -1,0 +1,239 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { defineSignal } from '../../src/core/signal.js';
+import { currentStep } from '../../src/engine/current.js';
+import { execute, rest, TestRun } from './harness.js';
+import { until, useVirtualTime } from './virtual-time.js';
+
+const approved = defineSignal<string>('approved');
+const rejected = defineSignal<string>('rejected');
+
+useVirtualTime();
+
+describe('a signal', () => {
+  it('that came before it is waited for is taken at once, without a trace of waiting', async () => {
+    const run = new TestRun(async (ctx) => {
+      await ctx.sleep(1_000);
+      return ctx.waitForSignal(approved);
+    });
+    run.send('signal:approved', 'ann');
+    expect(await run.end()).toMatchObject({ status: 'completed', output: 'ann' });
+    expect(run.journal.flushes.flat()).not.toContain('wait signal:approved');
+    expect(run.stored.inbox.size).toBe(0);
+  });
+
+  it('that comes while it is waited for ends the wait', async () => {
+    const run = new TestRun(async (ctx) => ctx.waitForSignal(approved));
+    await rest(run);
+    expect(run.idle.at(-1)).toBe(Infinity);
+    run.send('signal:approved', 'bob');
+    expect(await run.end()).toMatchObject({ status: 'completed', output: 'bob' });
+    expect(run.keys).toEqual(['signal:approved']);
+  });
+
+  it('of several is taken in the order in which they came, each by one wait', async () => {
+    const run = new TestRun(async (ctx) => [await ctx.waitForSignal(approved), await ctx.waitForSignal(approved)]);
+    for (const name of ['one', 'two', 'three']) run.send('signal:approved', name);
+    expect(await run.end()).toMatchObject({ output: ['one', 'two'] });
+    expect([...run.stored.inbox.values()].map(({ payload }) => payload)).toEqual(['"three"']);
+  });
+
+  it('of another name is left alone', async () => {
+    const run = new TestRun(async (ctx) => ctx.waitForSignal(approved, { timeout: 50 }));
+    run.send('signal:rejected', 'no');
+    expect(await run.end()).toMatchObject({ output: null });
+    expect(run.stored.inbox.size).toBe(1);
+  });
+
+  it('is not lost to a time-out that wins: the next wait takes it', async () => {
+    const run = new TestRun(async (ctx) => {
+      const first = await ctx.waitForSignal(approved, { timeout: 1_000 });
+      return [first, await ctx.waitForSignal(approved, { timeout: 1_000 })];
+    });
+    await rest(run);
+    // In the round of the event loop in which the time-out enters.
+    setTimeout(() => run.send('signal:approved', 'late'), 1_000);
+    expect(await run.end()).toMatchObject({ output: [null, 'late'] });
+  });
+
+  it('is taken once, whatever transition the process dies after', async () => {
+    for (let at = 1; at <= 8; at++) {
+      const run = new TestRun(
+        async (ctx) => {
+          const a = await ctx.waitForSignal(approved, { timeout: '1h' });
+          const b = await ctx.step('between', () => 'b');
+          return [a, b, await ctx.waitForSignal(approved)];
+        },
+        { crashes: (count) => count === at },
+      );
+      run.send('signal:approved', 'x');
+      run.send('signal:approved', 'y');
+      expect(await run.end()).toMatchObject({ output: ['x', 'b', 'y'] });
+    }
+  });
+
+  it('warns when an abandoned wait takes what a later one wanted', async () => {
+    const run = new TestRun(async (ctx) => {
+      await Promise.race([ctx.waitForSignal(approved), ctx.sleep(10)]);
+      return ctx.waitForSignal(approved);
+    });
+    await until(
+      () => run.keys.includes('sleep'),
+      () => 'the sleep',
+    );
+    await rest(run);
+    run.send('signal:approved', 'to the abandoned one');
+    await rest(run);
+    run.send('signal:approved', 'to the other');
+    expect(await run.end()).toMatchObject({ output: 'to the other' });
+    expect(run.warnings).toHaveLength(1);
+    expect(run.warnings[0]).toContain('signal:approved');
+  });
+});
+
+describe('ctx.race', () => {
+  it('leaves the signal of a loser for whoever waits next, even when both came together', async () => {
+    const run = new TestRun(async (ctx) => {
+      const first = await ctx.race({ yes: () => ctx.waitForSignal(approved), no: () => ctx.waitForSignal(rejected) });
+      return [first, await ctx.waitForSignal(rejected)];
+    });
+    await rest(run);
+    run.send('signal:approved', 'a');
+    run.send('signal:rejected', 'r');
+    expect(await run.end()).toMatchObject({ output: [{ key: 'yes', value: 'a' }, 'r'] });
+    expect(run.stored.waits.size).toBe(0);
+  });
+
+  it('withdraws steps: their bodies are told, their results dropped', async () => {
+    let told = false;
+    const { ending, run } = await execute(
+      async (ctx) => {
+        const result = await ctx.race({
+          slow: () =>
+            ctx.step('slow', async () => {
+              currentStep().abortSignal.addEventListener('abort', () => (told = true));
+              await new Promise((resolve) => setTimeout(resolve, 10_000));
+            }),
+          quick: () => ctx.sleep(10),
+        });
+        return result.key;
+      },
+      { bare: true },
+    );
+    expect(ending).toMatchObject({ output: 'quick' });
+    expect(told).toBe(true);
+    expect(run.keys).toEqual(['sleep']);
+  });
+
+  it('rejects when the first branch to end has failed, and tells losers which branch won', async () => {
+    let reason: unknown;
+    const { ending } = await execute(async (ctx) => {
+      try {
+        await ctx.race({
+          fails: async () => {
+            await ctx.sleep(5);
+            throw new Error('first to fail');
+          },
+          waits: () => ctx.waitForSignal(approved).catch((error: unknown) => (reason = error)),
+        });
+      } catch (error) {
+        await ctx.sleep(1);
+        return [(error as Error).message, (reason as { code: string; winner: string }).code, (reason as { winner: string }).winner];
+      }
+      return 'nothing was thrown';
+    });
+    expect(ending).toMatchObject({ output: ['first to fail', 'RACE_LOST', 'fails'] });
+  });
+
+  it('comes out the same whatever transition the process dies after', async () => {
+    for (let at = 1; at <= 10; at++) {
+      const run = new TestRun(
+        async (ctx) => {
+          const winner = await ctx.race({
+            paid: async () => {
+              await ctx.waitForSignal(approved);
+              return ctx.step('book', () => 'booked');
+            },
+            late: () => ctx.sleep('1 day'),
+          });
+          return [winner, await ctx.step('after', () => 'done')];
+        },
+        { crashes: (count) => count === at },
+      );
+      run.send('signal:approved', 'ok');
+      expect(await run.end()).toMatchObject({ output: [{ key: 'paid', value: 'booked' }, 'done'] });
+      expect(run.stored.waits.size).toBe(0);
+    }
+  });
+
+  it('in a branch that has lost has lost as well', async () => {
+    const run = new TestRun(async (ctx) => {
+      const outer = await ctx.race({
+        inner: () => ctx.race({ a: () => ctx.waitForSignal(approved), b: () => ctx.waitForSignal(rejected) }),
+        quick: () => ctx.sleep(5),
+      });
+      return [outer.key, await ctx.waitForSignal(approved)];
+    });
+    await until(
+      () => run.keys.includes('sleep'),
+      () => 'the sleep',
+    );
+    await rest(run);
+    run.send('signal:approved', 'kept');
+    expect(await run.end()).toMatchObject({ output: ['quick', 'kept'] });
+    expect(run.warnings).toEqual([]);
+  });
+});
+
+describe('an AbortSignal', () => {
+  it('withdraws the wait that it was given to', async () => {
+    const run = new TestRun(async (ctx) => {
+      const controller = new AbortController();
+      const waiting = ctx.waitForSignal(approved, { signal: controller.signal }).catch((error: Error) => error.message);
+      await ctx.sleep(5);
+      controller.abort(new Error('no longer'));
+      return [await waiting, await ctx.waitForSignal(approved)];
+    });
+    await until(
+      () => run.keys.includes('sleep'),
+      () => 'the sleep',
+    );
+    await rest(run);
+    run.send('signal:approved', 'kept');
+    expect(await run.end()).toMatchObject({ output: ['no longer', 'kept'] });
+  });
+});
+
+describe('ctx.patched', () => {
+  it('is true for runs that come there with the change in place, in every pass', async () => {
+    const run = new TestRun(
+      async (ctx) => {
+        await ctx.step('a', () => 1);
+        return ctx.patched('check stock') ? ctx.step('new', () => 'new') : ctx.step('old', () => 'old');
+      },
+      { crashes: (count) => count <= 3 },
+    );
+    expect(await run.end()).toMatchObject({ output: 'new' });
+  });
+
+  it('is false for a run that was past the place', async () => {
+    const run = new TestRun(async (ctx) => {
+      await ctx.step('a', () => 1);
+      await ctx.sleep('1h');
+      return ctx.step('old', () => 'old');
+    });
+    await until(
+      () => run.stored.waits.has('sleep'),
+      () => 'the sleep',
+    );
+    run.letGo();
+    run.workflow = async (ctx) => {
+      await ctx.step('a', () => 1);
+      const patched = ctx.patched('check stock');
+      await ctx.sleep('1h');
+      return patched ? 'new' : ctx.step('old', () => 'old');
+    };
+    run.begin();
+    expect(await run.end()).toMatchObject({ output: 'old' });
+  });
+});
