@@ -1,10 +1,12 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
+import type { SessionFence } from '../store/session-fence.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
 import { historyBatches } from './history-batches.js';
+import type { Holding } from './holdings.js';
 import { Quarantine } from './quarantine.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { RunsInHand } from './runs-in-hand.js';
@@ -24,7 +26,7 @@ export class Intake {
   /** The last claim took all that it asked for: there is more. */
   private backlog = false;
   /** Runs that have been claimed and whose histories are on their way. */
-  private readonly taking = new Set<string>();
+  private readonly taking = new Map<string, ClaimedRun>();
 
   constructor(
     private readonly database: Database,
@@ -38,7 +40,7 @@ export class Intake {
     this.slots = runs.slots;
     this.claimer = new Claimer(database);
     this.quarantine = new Quarantine(database, {
-      execute: (claimed, sessionId) => this.take(claimed, sessionId),
+      execute: (claimed, fence) => this.take(claimed, fence),
       handBack: (claimed) => runs.handBackUnstarted(claimed),
       wake: () => this.wake(),
     });
@@ -64,9 +66,10 @@ export class Intake {
     return this.quarantine.end();
   }
 
-  /** Whether the run has been claimed and has not begun. */
-  holds(runId: string): boolean {
-    return this.taking.has(runId) || this.quarantine.holds(runId);
+  /** What the database must have of what has been claimed and has not begun. */
+  holdings(): Holding[] {
+    const claimed = [...this.taking.values(), ...this.quarantine.held];
+    return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));
   }
 
   /** Something may be due: look, if there is room. */
@@ -87,10 +90,10 @@ export class Intake {
 
   /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
   reserve(key: DispatchKey): Reservation | undefined {
-    if (!this.isOpen || !this.options.localDispatch || !this.session.id) return undefined;
+    const { fence } = this.session;
+    if (!this.isOpen || !this.options.localDispatch || !fence) return undefined;
     if (this.backlog || this.slots.free === 0 || this.quarantine.isActive) return undefined;
     if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
-    const sessionId = this.session.id;
     let held = true;
     this.slots.take();
     const release = (): void => {
@@ -99,12 +102,12 @@ export class Intake {
     };
     return {
       execute: (run: OwnedRun) => {
-        if (this.isOpen && this.session.id === sessionId) {
+        if (this.isOpen && this.session.fence === fence) {
           held = false;
           return this.runs.begin(run, EMPTY_HISTORY);
         }
         release();
-        if (this.session.id === sessionId) this.runs.handBackUnstarted([run]);
+        if (this.session.id === fence.id) this.runs.handBackUnstarted([run]);
       },
       release,
     };
@@ -126,45 +129,45 @@ export class Intake {
   }
 
   private async claimOnce(): Promise<void> {
-    const sessionId = this.session.id;
-    if (!sessionId || this.keys.length === 0) {
+    const { fence } = this.session;
+    if (!fence || this.keys.length === 0) {
       // Or the loop that claims for as long as there is more would never let anything else happen.
       this.backlog = false;
       return;
     }
     if (this.quarantine.isActive) {
       this.backlog = false;
-      await this.quarantine.advance(sessionId, this.runs.size);
+      await this.quarantine.advance(fence, this.runs.size);
       if (this.quarantine.isActive) return;
     }
     const limit = this.slots.free;
     if (limit === 0) return;
-    const claim = { sessionId, keys: this.keys, deploymentId: this.options.deploymentId, limit };
+    const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const claimed = await this.claimer.claim(claim);
     // Fewer than asked for, from a place in the middle, says nothing of what stands before it.
     this.backlog = claimed.length >= limit || this.claimer.isUnsure;
-    await this.take(claimed, sessionId);
+    await this.take(claimed, fence);
     if (this.quarantine.isDueForLook) {
       await this.quarantine.look({ ...claim, limit: this.slots.size });
       if (this.quarantine.isActive) this.claimAgain = true;
     }
   }
 
-  private async take(claimed: readonly ClaimedRun[], sessionId: string): Promise<void> {
+  private async take(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<void> {
     this.slots.take(claimed.length);
     this.begin(
       claimed.filter((run) => !run.hasHistory),
-      sessionId,
+      fence,
       () => EMPTY_HISTORY,
     );
     const known = claimed.filter((run) => run.hasHistory);
     if (known.length === 0) return;
-    for (const run of known) this.taking.add(run.id);
+    for (const run of known) this.taking.set(run.id, run);
     for (const batch of historyBatches(known)) {
       const ids = batch.map((run) => run.id);
       try {
         const histories = await loadHistories(this.database, ids);
-        this.begin(batch, sessionId, (id) => histories.get(id)!);
+        this.begin(batch, fence, (id) => histories.get(id)!);
       } catch (error) {
         this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
         this.runs.freeSlots(batch.length);
@@ -175,13 +178,13 @@ export class Intake {
     await this.runs.deliver(known);
   }
 
-  /** Much may have happened since the claim was sent. */
-  private begin(claimed: readonly ClaimedRun[], sessionId: string, historyOf: (id: string) => History): void {
-    if (this.session.id === sessionId && this.isOpen) {
+  /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
+  private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): void {
+    if (this.session.fence === fence && this.isOpen) {
       for (const run of claimed) this.runs.begin(run, historyOf(run.id));
       return;
     }
     this.runs.freeSlots(claimed.length);
-    if (this.session.id === sessionId) this.runs.handBackUnstarted(claimed);
+    if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
   }
 }

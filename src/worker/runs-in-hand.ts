@@ -8,6 +8,7 @@ import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution, type ExecutionHost } from './execution.js';
+import type { Holding } from './holdings.js';
 import { Mail } from './mail.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
@@ -53,6 +54,16 @@ export class RunsInHand implements ExecutionHost {
 
   has(runId: string): boolean {
     return this.executions.has(runId);
+  }
+
+  /** What the database must have of what is in hand. */
+  holdings(): Holding[] {
+    return [...this.executions.values()].map(({ run, durableSeq, isLeaving }) => ({
+      id: run.id,
+      epoch: run.epoch,
+      lastSeq: durableSeq,
+      isLeaving,
+    }));
   }
 
   /** The caller has taken a slot for it. */

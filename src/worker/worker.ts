@@ -6,6 +6,8 @@ import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { listOwnedRuns } from '../store/sql/inbox.js';
+import { closeSession } from '../store/sql/sessions.js';
+import { compareHoldings, type Holding } from './holdings.js';
 import { Intake } from './intake.js';
 import type { WorkflowRegistry } from './registry.js';
 import { RunsInHand } from './runs-in-hand.js';
@@ -27,6 +29,7 @@ export class Worker {
   private readonly intake: Intake;
   /** Runs that the database said are ours and that we do not have, with their epochs, when we last looked. */
   private strays = new Map<string, number>();
+  private comparing: Promise<void> | undefined;
 
   constructor(
     private readonly database: Database,
@@ -76,9 +79,11 @@ export class Worker {
     const sessionId = this.session.id;
     if (!sessionId || this.state !== 'running') return;
     this.runs.warnWhenStuck();
-    const rows = await listOwnedRuns(this.database, sessionId);
+    const { server, rows } = await listOwnedRuns(this.database, sessionId);
     if (this.session.id !== sessionId || this.state !== 'running') return;
-    const strays = rows.filter((row) => !this.runs.has(row.id) && !this.intake.holds(row.id));
+    if (server !== this.session.fence?.server) return this.serverMoved();
+    const held = new Set([...this.runs.holdings(), ...this.intake.holdings()].map(({ id }) => id));
+    const strays = rows.filter((row) => !held.has(row.id));
     const before = this.strays;
     this.strays = new Map(strays.map((row) => [row.id, row.epoch]));
     const given = strays.filter((row) => before.get(row.id) === row.epoch);
@@ -91,13 +96,46 @@ export class Worker {
   /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
+    this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`);
+    await this.startOver(new FencedError('this worker lost its session'), () => Promise.resolve());
+  }
+
+  /**
+   * Another server answers, or the same one after a restart. Where it has all that had been acknowledged, the work goes on as if nothing had happened. Where it
+   * does not (asynchronous replication), what this process remembers is worth nothing: its runs are executed anew from what is recorded.
+   * Resolves when it is known which; until then nothing is written for the session's runs.
+   */
+  serverMoved(): Promise<void> {
+    this.comparing ??= this.compare().finally(() => (this.comparing = undefined));
+    return this.comparing;
+  }
+
+  private async compare(): Promise<void> {
+    const { fence } = this.session;
+    if (!fence) return;
+    const all = (): Holding[] => [...this.runs.holdings(), ...this.intake.holdings()];
+    const { server, hasSession, lacking } = await compareHoldings(this.database, fence.id, all);
+    if (this.session.fence !== fence) return;
+    if (!hasSession) return void this.fenced(fence.id);
+    if (lacking === 0) {
+      this.journal.useSession(this.session.moveTo(server));
+      return this.wake();
+    }
+    const what = `the database has failed over and lost commits: ${lacking} of ${this.runs.size} runs in hand lack something`;
+    this.events.log('warn', `${what}; all are executed anew from what is recorded`);
+    const reason = new FencedError('a fail-over of the database has lost what was recorded');
+    void this.startOver(reason, () => closeSession(this.database, fence.id));
+  }
+
+  /** Stops everything quietly and goes on under a new session, once `before` is done. */
+  private async startOver(reason: FencedError, before: () => Promise<void>): Promise<void> {
     this.session.drop();
     this.journal.useSession(null);
-    this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`);
     this.intake.reset();
-    this.runs.abandonAll(new FencedError('this worker lost its session'));
+    this.runs.abandonAll(reason);
     for (let pause = 50; this.state === 'running'; pause = Math.min(pause * 2, 2_000)) {
       try {
+        await before();
         this.journal.useSession(await this.session.open());
         return this.wake();
       } catch (error) {
