@@ -1,5 +1,7 @@
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import type { SessionFence } from '../session-fence.js';
+import { SERVER } from './server-identity.js';
 
 /**
  * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
@@ -31,9 +33,9 @@ const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema) => claimT
 function claimText(schema: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
-    ? 'unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
+    ? 'unnest($2::text[], $3::text[], $4::int[], $8::smallint[], $9::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
     : 'unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)';
-  return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+  return `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 due AS MATERIALIZED (
   SELECT c.id, c.priority, c.ready_at FROM session
   CROSS JOIN ${keys}
@@ -70,11 +72,13 @@ const CLAIM_SUSPECTS: Statement = {
 ), cohort AS MATERIALIZED (
   SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
-), session AS MATERIALIZED (
-  SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
-), due AS (SELECT cohort.id, cohort.priority, cohort.ready_at FROM cohort CROSS JOIN session)
+), session AS MATERIALIZED (${lockedSession(schema)}), due AS (SELECT cohort.id, cohort.priority, cohort.ready_at FROM cohort CROSS JOIN session)
 ${takeDue(schema)}`,
 };
+
+function lockedSession(schema: string): string {
+  return `SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $7::text FOR KEY SHARE`;
+}
 
 function takeDue(schema: string): string {
   return `UPDATE ${schema}.workflow_runs r SET
@@ -138,13 +142,13 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
 
 /** The claim's parameters. */
 export interface Claim {
-  readonly sessionId: string;
+  readonly fence: SessionFence;
   readonly keys: readonly DispatchKey[];
   readonly deploymentId: string;
   readonly limit: number;
 }
 
-/** Claims up to `limit` due runs for the session; none when the session is gone. */
+/** Claims up to `limit` due runs for the session; none when the session is gone, or another server answers. */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
 }
@@ -174,8 +178,9 @@ export async function claimSuspects(database: Database, claim: Claim): Promise<C
   return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
 }
 
-function valuesOf({ sessionId, keys, deploymentId, limit }: Claim): unknown[] {
-  return [sessionId, keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId, limit];
+function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
+  const names = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version)];
+  return [fence.id, ...names, deploymentId, limit, fence.server];
 }
 
 const NOTE_ALONE: Statement = {
