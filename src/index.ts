@@ -1,9 +1,15 @@
 export { WorkflowClient, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
+export type { SendOptions } from './client/sender.js';
+export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
+export type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './engine/children.js';
+export type { Hook, HookOptions, HookRequest } from './engine/hooks.js';
+export type { RaceBranches, RaceResult } from './engine/race.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { StartOptions } from './client/start-options.js';
 export {
   workflowRef,
+  type InputArguments,
   type InputOf,
   type OutputOf,
   type StartArguments,
@@ -18,7 +24,7 @@ export type { RunStatus } from './core/run.js';
 export type { StepKind } from './core/step.js';
 export type { WorkflowOptions } from './core/workflow-metadata.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
-export { WorkflowContext, type StepOptions } from './engine/workflow-context.js';
+export { WorkflowContext, type StepOptions, type WaitOptions } from './engine/workflow-context.js';
 export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';
 export { InjectWorkflowClient, getWorkflowClientToken, WORKFLOW_OPTIONS } from './nest/tokens.js';
 export { Step, Workflow, type StepMethodOptions } from './nest/decorators.js';

@@ -11,6 +11,7 @@ import {
 import { checkText } from '../core/ids.js';
 import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
 import { encode, encodeError } from '../core/serializer/index.js';
+import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
 import { requestCancel } from '../store/sql/inbox.js';
@@ -18,6 +19,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle, type CancelOptions } from './handle.js';
+import { Sender, type SendOptions } from './sender.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
@@ -30,11 +32,13 @@ export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: 
 export class WorkflowClient {
   readonly #starter: TransactionalStarter;
   readonly #surroundings: ClientSurroundings;
+  readonly #sender: Sender;
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
     this.#starter = new TransactionalStarter(surroundings.database);
     this.#surroundings = surroundings;
+    this.#sender = new Sender(surroundings);
   }
 
   /**
@@ -153,6 +157,30 @@ export class WorkflowClient {
       else if (found.status === 'running') this.#surroundings.messaged(id);
       else if (isTerminal(found.status)) this.#surroundings.endedUnstarted(id);
     }
+  }
+
+  /**
+   * Sends a signal to a run. It is kept until the run takes it; when the promise resolves it is durable (with `manager`: when the transaction commits).
+   *
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
+   * @throws RunNotFoundError, RunEndedError
+   * @example await client.signal(runId, approved, { by: 'ann' }, { idempotencyKey: request.id });
+   */
+  signal<P>(runId: string, signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void>;
+  async signal(runId: string, signal: unknown, payload?: unknown, options: SendOptions = {}): Promise<void> {
+    refuseInRun('signal');
+    await this.#sender.signal(runId, signal, payload, options);
+  }
+
+  /**
+   * Resumes whichever run waits for the hook.
+   *
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
+   * @throws HookNotFoundError when no run has that token; RunEndedError when the run has ended
+   */
+  async resumeHook(token: string, payload?: unknown): Promise<void> {
+    refuseInRun('resumeHook');
+    await this.#sender.resumeHook(token, payload);
   }
 
   private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {

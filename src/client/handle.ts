@@ -2,11 +2,13 @@ import { toMilliseconds, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
+import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { ResultHub } from './result-hub.js';
+import type { SendOptions } from './sender.js';
 
 /** Who does something to a run, and why: it shows in the run's events. */
 export interface CancelOptions {
@@ -20,6 +22,7 @@ interface RunAccess {
   describe(runId: string): Promise<RunDescription>;
   steps(runId: string): Promise<StepDescription[]>;
   cancel(runId: string, options?: CancelOptions): Promise<void>;
+  signal<P>(runId: string, signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void>;
 }
 
 /** One run, seen from outside. */
@@ -82,6 +85,11 @@ export class WorkflowHandle<O = unknown> {
   /** Asks the run to stop. See `WorkflowClient.cancel`. */
   cancel(options?: CancelOptions): Promise<void> {
     return this.#client.cancel(this.runId, options);
+  }
+
+  /** Sends the run a signal. See `WorkflowClient.signal`. */
+  signal<P>(signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void> {
+    return this.#client.signal(this.runId, signal, ...args);
   }
 
   private outcome(end: RunEnd): O {

@@ -4,6 +4,7 @@ import type { Database } from '../store/database.js';
 import { readRunEnds, type RunEnd } from '../store/sql/read-runs.js';
 
 interface Waiter {
+  runId: string;
   readonly resolve: (end: RunEnd) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout | undefined;
@@ -49,11 +50,11 @@ export class ResultHub {
     if (this.closedWith) return Promise.reject(this.closedWith);
     return new Promise((resolve, reject) => {
       const expire = (): void => {
-        this.remove(runId, waiter);
+        this.remove(waiter);
         reject(new ResultTimeoutError(runId, timeoutMs!));
       };
       const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
-      const waiter: Waiter = { resolve, reject, timer };
+      const waiter: Waiter = { runId, resolve, reject, timer };
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);
       else this.waiters.set(runId, new Set([waiter]));
@@ -68,11 +69,20 @@ export class ResultHub {
     if (!waiters) return;
     this.waiters.delete(runId);
     this.unasked.delete(runId);
+    if (end.continuedAs !== null) return this.follow(waiters, end.continuedAs);
     for (const waiter of waiters) {
       clearTimeout(waiter.timer);
       waiter.resolve(end);
     }
     this.settle();
+  }
+
+  /** Whoever waits for a run waits for the one that goes on in its place. */
+  private follow(waiters: Set<Waiter>, runId: string): void {
+    for (const waiter of waiters) waiter.runId = runId;
+    const others = this.waiters.get(runId);
+    this.waiters.set(runId, others ? new Set([...others, ...waiters]) : waiters);
+    this.askFor([runId]);
   }
 
   /** Runs are said to have ended. */
@@ -141,7 +151,8 @@ export class ResultHub {
     this.settle();
   }
 
-  private remove(runId: string, waiter: Waiter): void {
+  private remove(waiter: Waiter): void {
+    const { runId } = waiter;
     const waiters = this.waiters.get(runId);
     waiters?.delete(waiter);
     if (waiters?.size === 0) this.waiters.delete(runId);

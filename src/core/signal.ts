@@ -33,3 +33,6 @@ export function checkSignal(value: unknown, argument: string): SignalDefinition<
   }
   return value as SignalDefinition<unknown>;
 }
+
+/** The arguments after the signal: one that carries nothing needs no payload. */
+export type SignalArguments<P, Options> = [P] extends [void] ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];

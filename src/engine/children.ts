@@ -1,6 +1,12 @@
 import { checkOptions } from '../core/check-options.js';
 import type { Duration } from '../core/duration.js';
-import { InvalidInputError, NestedStepError, ResultTimeoutError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import {
+  InvalidInputError,
+  NestedStepError,
+  ResultTimeoutError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+} from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
@@ -66,7 +72,12 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
 }
 
 /** Starts a run that goes its own way; resolves when it is durable. */
-export function startDetached(pass: PassHandle, workflow: unknown, input: unknown, options: DetachedOptions = {}): Promise<{ runId: string }> {
+export function startDetached(
+  pass: PassHandle,
+  workflow: unknown,
+  input: unknown,
+  options: DetachedOptions = {},
+): Promise<{ runId: string }> {
   checkOptions(options, 'options', DETACHED_OPTIONS);
   const { settings, definition } = pass;
   const start = settings.starts.check(workflow, pick(options, START_OPTIONS));
@@ -93,7 +104,8 @@ export async function invokeMany(
 ): Promise<unknown[]> {
   const { maxInFlight = 50, ...each } = options;
   if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
-  if (!Number.isInteger(maxInFlight) || maxInFlight < 1) throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
+  if (!Number.isInteger(maxInFlight) || maxInFlight < 1)
+    throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
   const results: unknown[] = Array.from({ length: inputs.length });
   let next = 0;
   const work = async (): Promise<void> => {
@@ -158,5 +170,6 @@ function pick(options: object, keys: readonly string[]): object {
 }
 
 function checkChoice(value: string | undefined, argument: string, choices: readonly string[]): void {
-  if (value !== undefined && !choices.includes(value)) throw new InvalidInputError(argument, `must be ${choices.map((choice) => `'${choice}'`).join(' or ')}`);
+  if (value !== undefined && !choices.includes(value))
+    throw new InvalidInputError(argument, `must be ${choices.map((choice) => `'${choice}'`).join(' or ')}`);
 }

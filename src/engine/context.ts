@@ -8,7 +8,15 @@ import { attempted, callStep, NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
-import { continueAsNew, invoke, invokeMany, startDetached, type DetachedOptions, type InvokeManyOptions, type InvokeOptions } from './children.js';
+import {
+  continueAsNew,
+  invoke,
+  invokeMany,
+  startDetached,
+  type DetachedOptions,
+  type InvokeManyOptions,
+  type InvokeOptions,
+} from './children.js';
 import { createHook, type Hook, type HookOptions } from './hooks.js';
 import { race, type RaceBranches, type RaceResult } from './race.js';
 import { waitForSignal, type SignalOptions } from './signals.js';

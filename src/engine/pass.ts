@@ -1,10 +1,4 @@
-import {
-  NestedStepError,
-  NonDeterminismError,
-  PayloadTooLargeError,
-  RunEndedError,
-  StepFailedError,
-} from '../core/errors/index.js';
+import { NestedStepError, NonDeterminismError, PayloadTooLargeError, RunEndedError, StepFailedError } from '../core/errors/index.js';
 import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { NewRun } from '../core/run.js';
@@ -432,7 +426,8 @@ export class Pass implements PassHandle, LaneOwner {
   private offerMatch(channel: string): void {
     this.offer(() => {
       const others = this.mailbox.match(channel);
-      if (others) this.port.warn(`a wait for ${channel} took a message that ${others} later waits are for: was it abandoned in a Promise.race?`);
+      if (others)
+        this.port.warn(`a wait for ${channel} took a message that ${others} later waits are for: was it abandoned in a Promise.race?`);
     });
   }
 

@@ -12,11 +12,7 @@ export interface SignalOptions extends WaitOptions {
 }
 
 /** Waits for the next signal of a name: the oldest that came and was not taken, or one that is yet to come. */
-export function waitForSignal(
-  pass: PassHandle,
-  definition: unknown,
-  options: SignalOptions = {},
-): Promise<unknown> {
+export function waitForSignal(pass: PassHandle, definition: unknown, options: SignalOptions = {}): Promise<unknown> {
   const { name } = checkSignal(definition, 'signal');
   checkOptions(options, 'options', ['timeout', 'signal']);
   const spec: WaitSpec = {

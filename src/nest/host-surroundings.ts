@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
+import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';
@@ -20,4 +21,10 @@ export interface HostSurroundings {
   warn(message: string, error?: unknown): void;
   /** Tells this process's worker, and the others, what they may want to know. */
   announce(notice: Notice, wakeAt: number | undefined): void;
+  /** Tells whoever executes these runs that messages have come for them. */
+  tell(runIds: readonly string[]): void;
+  /** How workflows start runs. */
+  readonly starts: RunStarter;
+  /** Where a hook is called. */
+  hookUrl(token: string): string;
 }

@@ -5,6 +5,7 @@ import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
+import { ClientRunStarter } from '../client/run-starter.js';
 import { DatabaseClock } from '../core/clock.js';
 import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
@@ -37,6 +38,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly client: WorkflowClient;
   readonly journal: Journal;
   readonly hub: ResultHub;
+  readonly starts: ClientRunStarter;
   readonly direct: DirectConnection | undefined;
   private host: WorkerHost | undefined;
   private stopped = false;
@@ -66,18 +68,17 @@ export class WorkflowRuntime implements HostSurroundings {
       failed: (error) => this.warn('results could not be asked for', error),
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
+    const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
+    this.starts = new ClientRunStarter({ maxPayloadBytes: settings.maxPayloadBytes, deploymentId });
     this.client = new WorkflowClient({
       database,
       journal: this.journal,
       hub: this.hub,
       maxPayloadBytes: settings.maxPayloadBytes,
-      deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
+      deploymentId,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
-      messaged: (runId) => {
-        this.host?.messaged([runId]);
-        this.direct?.notify({ messages: [runId] });
-      },
+      messaged: (runId) => this.tell([runId]),
       endedUnstarted: (runId) => {
         this.hub.noticed([runId]);
         this.direct?.notify({ ended: [runId] });
@@ -160,6 +161,15 @@ export class WorkflowRuntime implements HostSurroundings {
     if (notice.due && notice.due.length > 0) this.host?.poke();
     if (wakeAt !== undefined) this.host?.noteWake(wakeAt);
     this.direct?.notify(wakeAt === undefined ? notice : { ...notice, wakeAt });
+  }
+
+  tell(runIds: readonly string[]): void {
+    this.host?.messaged(runIds);
+    this.direct?.notify({ messages: [...runIds] });
+  }
+
+  hookUrl(token: string): string {
+    return `/workflow/hooks/${token}`;
   }
 
   /** Whatever fails, the rest is closed all the same. */

@@ -74,12 +74,15 @@ export class WorkerHost {
           replayStallMs: REPLAY_STALL_MS,
           now: () => clock.now(),
           isSure: () => this.session.isFresh,
+          starts: runtime.starts,
+          hookUrl: (token) => runtime.hookUrl(token),
         },
       },
       {
         ended: (run, outcome) => this.ended(run, outcome),
         parked: (wakeAt) => runtime.announce({}, wakeAt),
         due: (keys) => runtime.announce({ due: keys }, undefined),
+        messaged: (runIds) => runtime.tell(runIds),
         log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
       },
     );
@@ -202,7 +205,8 @@ export class WorkerHost {
   private ended(run: OwnedRun, outcome: PassOutcome): void {
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
-    this.runtime.hub.ended(run.id, { status: outcome.status, output, error });
+    const continuedAs = outcome.status === 'completed' ? (outcome.continuedAs?.id ?? null) : null;
+    this.runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
     this.runtime.direct?.notify({ ended: [run.id] });
   }
 }

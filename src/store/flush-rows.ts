@@ -93,7 +93,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { stepKey, kind, wakeAt, attempts, openedAt, name } = wait;
         waits.set(waitKey(runId, stepKey), [runId, epoch, stepKey, kind, wakeAt, attempts, openedAt, name]);
         if (child) {
-          rows.successors.push(successorOf(child, runId, epoch));
+          rows.successors.push(successorOf(child, runId, epoch, 0));
           for (const key of Object.keys(child.tags)) rows.successorTags.push([child.id, key, child.tags[key]]);
         }
         if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
@@ -116,7 +116,8 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
         const next = ended ? change.continuedAs : undefined;
         if (next) {
-          rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch));
+          // Its counter says that there may be messages: those that move on with it.
+          rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch, 1));
           rows.movedOn.push([runId, epoch, next.id]);
         } else if (ended && change.parent) {
           const kind = change.status === 'completed' ? 'child' : 'child_failed';
@@ -157,8 +158,8 @@ function startColumns(run: NewRun): unknown[] {
   return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs];
 }
 
-function successorOf(run: NewRun, starterId: string, starterEpoch: number): Row {
-  return [...startColumns(run), run.parentRunId ?? null, run.parentStepKey ?? null, starterId, starterEpoch];
+function successorOf(run: NewRun, starterId: string, starterEpoch: number, wakeCount: number): Row {
+  return [...startColumns(run), run.parentRunId ?? null, run.parentStepKey ?? null, wakeCount, starterId, starterEpoch];
 }
 
 /** Whoever waits for the run waits for the one that continues it. */

@@ -18,12 +18,21 @@ export async function outcomesOf(
   result: FlushResult,
 ): Promise<(Committed | Error)[]> {
   const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
-  if (result.starts === rows.starts.length && result.steps === rows.steps.length && result.changes === rows.changes.length && result.successors === rows.successors.length) {
+  if (
+    result.starts === rows.starts.length &&
+    result.steps === rows.steps.length &&
+    result.changes === rows.changes.length &&
+    result.successors === rows.successors.length
+  ) {
     // Waits do not show in the numbers; a dead session does.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
   }
   const runIds = entries.flatMap(({ transition }) =>
-    transition.kind === 'step' ? [] : 'child' in transition && transition.child ? [transition.runId, transition.child.id] : [transition.runId],
+    transition.kind === 'step'
+      ? []
+      : 'child' in transition && transition.child
+        ? [transition.runId, transition.child.id]
+        : [transition.runId],
   );
   const steps = entries.flatMap(({ transition }) =>
     transition.kind === 'step' ? [{ runId: transition.runId, stepKey: transition.step.stepKey }] : [],

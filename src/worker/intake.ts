@@ -160,8 +160,10 @@ export class Intake {
       fence,
       () => EMPTY_HISTORY,
     );
+    // A fresh run's counter tells whether something came before it began.
     const known = claimed.filter((run) => run.hasHistory);
-    if (known.length === 0) return;
+    const told = claimed.filter((run) => run.hasHistory || run.wakeCount > 0);
+    if (told.length === 0) return;
     for (const run of known) this.taking.set(run.id, run);
     for (const batch of historyBatches(known)) {
       const ids = batch.map((run) => run.id);
@@ -175,7 +177,7 @@ export class Intake {
       }
     }
     for (const run of known) this.taking.delete(run.id);
-    await this.runs.deliver(known);
+    await this.runs.deliver(told);
   }
 
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */

@@ -1,5 +1,6 @@
 import type { Database } from '../store/database.js';
-import { findMovedRuns, readInbox } from '../store/sql/inbox.js';
+import type { Pass } from '../engine/pass.js';
+import { findMovedRuns, readInbox, type InboxMessage } from '../store/sql/inbox.js';
 import type { Execution } from './execution.js';
 
 /** Brings messages from the inbox to the runs in this process's hands. */
@@ -26,8 +27,23 @@ export class Mail {
       if (execution) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
     }
     for (const message of messages) {
-      const { reason } = message.payload === null ? { reason: undefined } : (JSON.parse(message.payload) as { reason?: string });
-      this.executions.get(message.runId)?.pass.cancel(message.id, reason);
+      const pass = this.executions.get(message.runId)?.pass;
+      if (pass) deliverTo(pass, message);
     }
+  }
+}
+
+function deliverTo(pass: Pass, { id, kind, name, payload }: InboxMessage): void {
+  switch (kind) {
+    case 'cancel': {
+      const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
+      return pass.cancel(id, reason);
+    }
+    case 'signal':
+    case 'hook':
+    case 'child':
+      return pass.receive({ id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
+    case 'child_failed':
+      return pass.receive({ id, channel: `child:${name}`, payload: payload ?? 'null', outcome: 'error' });
   }
 }

@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { OwnedRun } from '../core/run.js';
+import type { NewRun, OwnedRun } from '../core/run.js';
 import type { History } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
-import type { EngineSettings, PassOutcome } from '../engine/ports.js';
+import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution, type ExecutionHost } from './execution.js';
 import type { Holding } from './holdings.js';
 import { Mail } from './mail.js';
+import { Outbound } from './outbound.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
 import { Slots } from './slots.js';
@@ -30,6 +31,7 @@ export class RunsInHand implements ExecutionHost {
   readonly slots: Slots;
   private readonly executions = new Map<string, Execution>();
   private readonly mail: Mail;
+  private readonly outbound: Outbound;
   private closing = false;
 
   constructor(
@@ -46,6 +48,7 @@ export class RunsInHand implements ExecutionHost {
     this.deploymentId = options.deploymentId;
     this.slots = new Slots(options.concurrency);
     this.mail = new Mail(database, this.executions);
+    this.outbound = new Outbound(database, journal, session, events);
   }
 
   get size(): number {
@@ -148,7 +151,7 @@ export class RunsInHand implements ExecutionHost {
 
   released(execution: Execution, outcome: PassOutcome | undefined): void {
     this.forget(execution);
-    if (outcome) this.events.ended(execution.run, outcome);
+    if (outcome) this.ended(execution.run, outcome);
     else if (this.closing) this.events.due([execution.run]);
   }
 
@@ -174,6 +177,33 @@ export class RunsInHand implements ExecutionHost {
 
   blocked(execution: Execution, error: Error): void {
     this.events.log('warn', `run "${execution.run.id}" waits for a deployment whose code fits its history`, error);
+  }
+
+  started(run: NewRun): void {
+    this.outbound.started(run);
+  }
+
+  sent(runIds: readonly string[]): void {
+    this.outbound.sent(runIds);
+  }
+
+  startDetached(run: NewRun): Promise<void> {
+    return this.outbound.startDetached(run);
+  }
+
+  createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {
+    return this.outbound.createHook(run, hook);
+  }
+
+  warn(execution: Execution, message: string): void {
+    this.events.log('warn', `run "${execution.run.id}": ${message}`);
+  }
+
+  private ended(run: OwnedRun, outcome: PassOutcome): void {
+    this.events.ended(run, outcome);
+    const continuedAs = outcome.status === 'completed' ? outcome.continuedAs : undefined;
+    if (continuedAs) this.outbound.started(continuedAs);
+    else if (run.parent) this.outbound.sent([run.parent.runId]);
   }
 
   private giveBack(execution: Execution, error: unknown): void {

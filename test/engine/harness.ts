@@ -152,7 +152,6 @@ export class TestRun {
     this.pass.receive(message);
   }
 
-
   /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
   cancel(reason?: string): void {
     this.cancelReason = { reason };

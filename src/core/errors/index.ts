@@ -2,6 +2,7 @@ export { WorkflowError } from './workflow-error.js';
 export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepTimeoutError } from './step-errors.js';
 export {
   HookConflictError,
+  HookNotFoundError,
   NonDeterminismError,
   RaceLostError,
   ResultTimeoutError,

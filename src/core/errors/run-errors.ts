@@ -123,6 +123,16 @@ export class HookConflictError extends WorkflowError {
   }
 }
 
+/** No run has a hook of that token. The token is not part of the error: it is a secret. */
+export class HookNotFoundError extends WorkflowError {
+  static override readonly errorName: string = 'HookNotFoundError';
+  readonly code = 'HOOK_NOT_FOUND';
+
+  constructor() {
+    super('No run has a hook of that token');
+  }
+}
+
 /** The reason why calls of a branch of `ctx.race` reject: another branch ended first. */
 export class RaceLostError extends WorkflowError {
   static override readonly errorName: string = 'RaceLostError';
@@ -136,12 +146,12 @@ export class RaceLostError extends WorkflowError {
   }
 }
 
-/** The reason of the AbortSignal of steps that were still under way when their run ended. */
+/** The run has ended: it takes no more messages. Also the reason of the AbortSignal of steps that were still under way when their run ended. */
 export class RunEndedError extends WorkflowError {
   static override readonly errorName: string = 'RunEndedError';
   readonly code = 'RUN_ENDED';
 
   constructor(readonly runId: string) {
-    super(`Run "${runId}" has ended without this step`);
+    super(`Run "${runId}" has ended`);
   }
 }

@@ -90,16 +90,23 @@ const SECTIONS: readonly Section[] = [
   },
   {
     key: 'successors',
-    columns: [...START_COLUMNS, ['parent_run_id', 'text'], ['parent_step_key', 'text'], ['run_id', 'text'], ['epoch', 'int']],
+    columns: [
+      ...START_COLUMNS,
+      ['parent_run_id', 'text'],
+      ['parent_step_key', 'text'],
+      ['wake_count', 'int'],
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+    ],
     // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key)
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, wake_count)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
-    ${DEADLINE}, x.parent_run_id, x.parent_step_key
+    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.wake_count
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   ON CONFLICT (id) DO NOTHING
   RETURNING id`,

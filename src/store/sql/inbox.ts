@@ -7,7 +7,9 @@ import { SERVER } from './server-identity.js';
 export interface InboxMessage {
   readonly runId: string;
   readonly id: string;
-  readonly kind: 'cancel';
+  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed';
+  /** A signal's name, a hook's token, the step that waits for a child. */
+  readonly name: string | null;
   /** JSON text. */
   readonly payload: string | null;
 }
@@ -51,7 +53,7 @@ const CLEAR: Statement = {
 const READ: Statement = {
   name: 'durable_read_inbox',
   text: (schema) =>
-    `SELECT run_id, id::text, kind, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
+    `SELECT run_id, id::text, kind, name, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
 };
 
 /** The wake counters of runs that a session owns and for which something has come since. */
@@ -119,8 +121,8 @@ export async function listOwnedRuns(database: Database, sessionId: string): Prom
 
 /** The messages that wait for these runs, oldest first. */
 export async function readInbox(database: Database, runIds: readonly string[]): Promise<InboxMessage[]> {
-  const rows = await database.query<[string, string, 'cancel', string | null]>(READ, [runIds]);
-  return rows.map(([runId, id, kind, payload]) => ({ runId, id, kind, payload }));
+  const rows = await database.query<[string, string, InboxMessage['kind'], string | null, string | null]>(READ, [runIds]);
+  return rows.map(([runId, id, kind, name, payload]) => ({ runId, id, kind, name, payload }));
 }
 
 /** Of the runs that the session owns, those for which something has come since their counter was read; with the counter as it is now. */

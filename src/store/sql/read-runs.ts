@@ -6,17 +6,19 @@ export interface RunEnd {
   readonly status: RunStatus;
   readonly output: string | null;
   readonly error: string | null;
+  /** The run that goes on in its place. */
+  readonly continuedAs: string | null;
 }
 
 const ENDS: Statement = {
   name: 'durable_run_ends',
-  text: (schema) => `SELECT id, status, output::text, error::text FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+  text: (schema) => `SELECT id, status, output::text, error::text, continued_as FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
 };
 
 /** The ends, or statuses, of these runs; runs that do not exist have no entry. */
 export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, RunEnd>> {
-  const rows = await database.query<[string, RunStatus, string | null, string | null]>(ENDS, [ids]);
-  return new Map(rows.map(([id, status, output, error]) => [id, { status, output, error }]));
+  const rows = await database.query<[string, RunStatus, string | null, string | null, string | null]>(ENDS, [ids]);
+  return new Map(rows.map(([id, status, output, error, continuedAs]) => [id, { status, output, error, continuedAs }]));
 }
 
 /** A run as the database has it. Payloads are JSON text, times milliseconds. */

@@ -112,7 +112,13 @@ export function stepOf(runId: string, seq: number, step: Partial<StepRecord> = {
 export function waitOf(runId: string, stepKey: string, attempts = 0): Transition {
   const event = attempts === 0 ? null : ({ kind: 'attempt_failed', stepKey, attempt: attempts, data: '{}' } as const);
   const kind = attempts === 0 ? 'sleep' : 'retry';
-  return { kind: 'wait', runId, epoch: 1, wait: { stepKey, kind, name: null, wakeAt: Date.now() + 60_000, attempts, openedAt: Date.now() }, event };
+  return {
+    kind: 'wait',
+    runId,
+    epoch: 1,
+    wait: { stepKey, kind, name: null, wakeAt: Date.now() + 60_000, attempts, openedAt: Date.now() },
+    event,
+  };
 }
 
 export function changeOf(

@@ -1,0 +1,69 @@
+import type { RunStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+/** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
+export function sendSignalSql(schema: string): string {
+  return `WITH RECURSIVE chain AS (
+  SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = $1
+  UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
+), run AS (
+  SELECT id, status FROM chain WHERE continued_as IS NULL
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, name, idempotency_key)
+  SELECT id, 'signal_sent', $2, $4 FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled')
+  ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+  RETURNING run_id
+), sent AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT run_id, 'signal', $2, $3::json FROM noted RETURNING 1
+)
+SELECT id, status, (SELECT count(*) FROM sent)::int AS sent FROM run`;
+}
+
+const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
+
+/** A signal on its way. Payloads are JSON text. */
+export interface OutgoingSignal {
+  readonly runId: string;
+  readonly name: string;
+  readonly payload: string;
+  readonly idempotencyKey: string | null;
+}
+
+/** What a signal came upon. */
+export interface SignalSent {
+  /** The run that it was sent to: the one that was named, or the one that continues it. */
+  readonly runId: string;
+  /** The run's status before. */
+  readonly status: RunStatus;
+  /** Whether the message is new: not when it was sent before under the same key. */
+  readonly isNew: boolean;
+}
+
+export function signalValues({ runId, name, payload, idempotencyKey }: OutgoingSignal): unknown[] {
+  return [runId, name, payload, idempotencyKey];
+}
+
+/** Leaves a signal in a run's inbox. The run is told in a statement of its own. Undefined when there is no such run. */
+export async function sendSignal(database: Database, signal: OutgoingSignal): Promise<SignalSent | undefined> {
+  const [row] = await database.query<[string, RunStatus, number]>(SEND_SIGNAL, signalValues(signal));
+  return row && { runId: row[0], status: row[1], isNew: row[2] === 1 };
+}
+
+const FORWARD: Statement = {
+  name: 'durable_forward_signals',
+  text: (schema) => `WITH RECURSIVE chain AS (
+  SELECT id, continued_as FROM ${schema}.workflow_runs WHERE id = $1
+  UNION ALL SELECT r.id, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
+), successor AS (
+  SELECT id FROM chain WHERE continued_as IS NULL AND id <> $1
+), moved AS (
+  UPDATE ${schema}.workflow_inbox i SET run_id = successor.id FROM successor WHERE i.run_id = $1 AND i.kind = 'signal' RETURNING i.run_id
+)
+SELECT DISTINCT run_id FROM moved`,
+};
+
+/** Signals that a run was sent while it was being continued as another go after it. Returns the run that has them now. */
+export async function forwardSignals(database: Database, runId: string): Promise<string | undefined> {
+  const [row] = await database.query<[string]>(FORWARD, [runId]);
+  return row?.[0];
+}

@@ -1,0 +1,72 @@
+import { NonRetryableError, RunAlreadyExistsError } from '../core/errors/index.js';
+import type { NewRun, OwnedRun } from '../core/run.js';
+import type { NewHook } from '../engine/ports.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import { bumpRuns } from '../store/sql/bump-runs.js';
+import { createHook } from '../store/sql/hooks.js';
+import type { Session } from './session.js';
+import type { WorkerEvents } from './worker-types.js';
+
+/** What runs in hand set off outside themselves: other runs, messages, hooks. */
+export class Outbound {
+  /** Runs for which messages are durable and that have not been told. */
+  private untold: Set<string> | undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly journal: Journal,
+    private readonly session: Session,
+    private readonly events: WorkerEvents,
+  ) {}
+
+  /** A run is durable that somebody may execute. */
+  started(run: NewRun): void {
+    if (run.delayMs === null && run.startAt === null) this.events.due([run]);
+  }
+
+  /** Messages for these runs are durable: they are told, all of one round of the event loop together. */
+  sent(runIds: readonly string[]): void {
+    if (!this.untold) {
+      this.untold = new Set();
+      setImmediate(() => {
+        const ids = [...(this.untold ?? [])];
+        this.untold = undefined;
+        // What is not told now, the inbox sweep will.
+        this.tell(ids).catch((error: unknown) => this.events.log('warn', 'runs could not be told of their messages yet', error));
+      });
+    }
+    for (const id of runIds) this.untold.add(id);
+  }
+
+  startDetached(run: NewRun): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.journal.submit(
+        { kind: 'start', runId: run.id, run, owned: false },
+        (committed) => {
+          if (committed.outcome === 'exists' && committed.name !== run.name) {
+            return reject(new NonRetryableError(`the id is taken`, { cause: new RunAlreadyExistsError(run.id, committed.name) }));
+          }
+          this.started(run);
+          resolve();
+        },
+        reject,
+      );
+    });
+  }
+
+  async createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {
+    const { fence } = this.session;
+    const made = fence && (await createHook(this.database, fence, { runId: run.id, epoch: run.epoch, ...hook }));
+    if (!made) throw new Error('this worker no longer has the run');
+    return made;
+  }
+
+  private async tell(runIds: readonly string[]): Promise<void> {
+    const bumped = await bumpRuns(this.database, runIds);
+    const due = bumped.filter(({ status }) => status === 'pending');
+    if (due.length > 0) this.events.due(due);
+    const running = bumped.filter(({ status }) => status === 'running').map(({ id }) => id);
+    if (running.length > 0) this.events.messaged(running);
+  }
+}
