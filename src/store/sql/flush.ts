@@ -144,7 +144,7 @@ const SECTIONS: readonly Section[] = [
   INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at)
   SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}
   FROM session CROSS JOIN ${rows} ${owned(schema)}
-  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts
+  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts, opened_at = excluded.opened_at
     WHERE excluded.attempts > w.attempts
   RETURNING 1`,
   },
