@@ -21,10 +21,13 @@ export interface StepRecord {
   readonly finishedAt: number;
 }
 
-/** A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt. */
+/**
+ * A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt; a `grace` what a cancelled run had left to clean up
+ * when it was parked, which was at `openedAt`.
+ */
 export interface OpenWait {
   readonly stepKey: string;
-  readonly kind: 'sleep' | 'retry';
+  readonly kind: 'sleep' | 'retry' | 'grace';
   /** Due then, milliseconds since the epoch by the database's clock. */
   readonly wakeAt: number;
   /** How many attempts of the step have failed. */

@@ -14,6 +14,7 @@ import { Attempts } from './attempts.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
+import { Grace } from './grace.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
 import type { EngineSettings, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
@@ -51,10 +52,11 @@ export class Pass implements PassHandle, LaneOwner {
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private cancelled: WorkflowCancelledError | undefined;
-  /** When a cancelled run ends, whatever its code still does; a park may not last longer. */
-  private graceEnd = Number.POSITIVE_INFINITY;
+  /** After which a cancelled run ends, whatever its code still does; a park may not last longer. */
+  private grace: Grace | undefined;
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
+  private readonly waits: readonly OpenWait[];
   private hasWaits: boolean;
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   private strayAt: number | undefined;
@@ -73,6 +75,7 @@ export class Pass implements PassHandle, LaneOwner {
     this.seq = history.steps.at(-1)?.seq ?? 0;
     this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
     this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
+    this.waits = history.waits;
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
     this.context = new PassContext(this);
@@ -106,6 +109,7 @@ export class Pass implements PassHandle, LaneOwner {
   /** Begins nothing new: bodies under way go on, further calls wait. */
   hold(): void {
     this.admission.hold();
+    if (this.isIdle && this.grace) this.port.openWait(this.grace.toWait(), null, () => undefined);
   }
 
   /** Goes on after `hold`. */
@@ -315,9 +319,10 @@ export class Pass implements PassHandle, LaneOwner {
     this.admission.clear();
     this.attempts.abort(() => this.cancelled);
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
-    const end = (): void => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
-    this.graceEnd = record.finishedAt + this.settings.cancelGraceMs;
-    this.alarms.set(CANCEL_KEY, this.graceEnd, end);
+    this.grace = new Grace(record, this.waits, this.settings.cancelGraceMs, this.alarms, {
+      isGettingOn: () => this.admission.isLive && this.settings.isSure() && !this.admission.isStuck(this.seq),
+      over: () => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) }),
+    });
   }
 
   private unreadable(what: string, error: unknown): void {
@@ -336,7 +341,7 @@ export class Pass implements PassHandle, LaneOwner {
     const working = this.lane.isTurning || this.admission.isGating || this.isWorking;
     if (this.admission.isLive && !working && this.timers.size > 0) {
       this.isIdle = true;
-      this.port.idle(Math.min(this.timers.next(), this.graceEnd));
+      this.port.idle(Math.min(this.timers.next(), this.grace?.end ?? Number.POSITIVE_INFINITY));
     } else if (this.isIdle) {
       this.isIdle = false;
       this.port.busy();

@@ -54,6 +54,8 @@ export class TestRun {
   fault: PassFault | undefined;
   /** A result has been refused: the pass will be made anew. */
   private restarting = false;
+  /** Makes a pass when a parked run is due. */
+  private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
   private readonly input: string;
@@ -112,8 +114,14 @@ export class TestRun {
     pass.close(reason);
   }
 
+  get isParked(): boolean {
+    return this.waking !== undefined;
+  }
+
   /** A new pass from what is stored. */
   begin(): void {
+    clearTimeout(this.waking);
+    this.waking = undefined;
     if (this.stored.outcome) return;
     const life = ++this.passes;
     this.restarting = false;
@@ -138,10 +146,11 @@ export class TestRun {
     if (this.cancelReason) this.pass.cancel(null, this.cancelReason.reason);
   }
 
-  /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
+  /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. A parked run is due at once. */
   cancel(reason?: string): void {
     this.cancelReason = { reason };
-    this.pass.cancel(null, reason);
+    if (this.isParked) this.begin();
+    else this.pass.cancel(null, reason);
   }
 
   /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to, with what the code had seen by then. */
@@ -238,7 +247,7 @@ export class TestRun {
     const done = (): void => {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
-      setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
+      this.waking = setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
     };
     this.journal.submit({ ...entryOf({ kind: 'parked' }), done });
   }

@@ -34,7 +34,7 @@ type StepRow = [
   number,
   number,
 ];
-type WaitRow = [string, string, 'sleep' | 'retry', number, number, number];
+type WaitRow = [string, string, 'sleep' | 'retry' | 'grace', number, number, number];
 
 /** What is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry. */
 export async function loadHistories(database: Database, runIds: readonly string[]): Promise<Map<string, History>> {
