@@ -7,7 +7,7 @@ import { SERVER } from './server-identity.js';
  * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
  * wait for that. The ready index has the same number.
  */
-const SUSPECT_LOSSES = 2;
+export const SUSPECT_LOSSES = 2;
 
 /** A run that was claimed, and whether anything of it is recorded. */
 export interface ClaimedRun extends OwnedRun {
