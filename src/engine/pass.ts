@@ -94,6 +94,11 @@ export class Pass implements PassHandle, LaneOwner {
     return !this.isClosed && (this.attempts.count > 0 || this.admission.durable < this.seq);
   }
 
+  /** Results up to this one are durable. */
+  get durableSeq(): number {
+    return this.admission.durable;
+  }
+
   /** Begins with the next turn. */
   start(): void {
     this.lane.request();

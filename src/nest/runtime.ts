@@ -52,9 +52,12 @@ export class WorkflowRuntime implements HostSurroundings {
     this.journal = new Journal(
       database,
       this.clock,
-      (sessionId) => void this.host?.fenced(sessionId),
+      {
+        fenced: (sessionId) => void this.host?.fenced(sessionId),
+        moved: async () => this.host?.moved(),
+        trouble: (error) => this.warn('the database does not take writes; trying again', error),
+      },
       DEFAULT_JOURNAL_LIMITS,
-      (error) => this.warn('the database does not take writes; trying again', error),
     );
     this.hub = new ResultHub(database, {
       pollIntervalMs: 100,

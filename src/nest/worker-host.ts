@@ -53,6 +53,7 @@ export class WorkerHost {
       ttlMs: worker.sessionTtlMs,
       deploymentId,
       lost: (id) => void this.fenced(id),
+      moved: () => void this.moved().catch(failed('what the new server has could not be asked for')),
       failed: failed('the session could not be renewed'),
     });
     this.worker = new Worker(
@@ -147,6 +148,11 @@ export class WorkerHost {
 
   async fenced(sessionId: string): Promise<void> {
     await this.worker.fenced(sessionId);
+  }
+
+  /** Resolves when it is known what holds on the server that answers now. */
+  async moved(): Promise<void> {
+    await this.worker.serverMoved();
   }
 
   reserve(key: DispatchKey): Reservation | undefined {

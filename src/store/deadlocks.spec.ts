@@ -42,13 +42,14 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
     /** A worker that claims, writes, parks or hands back, and says goodbye or is taken over in the middle of it. */
     const worker = async (): Promise<void> => {
       const own = new Database({ connectionString: fixture.admin.url }, { poolSize: 2 });
-      const journal = new Journal(own, new DatabaseClock(), () => undefined);
+      const ignore = (): void => undefined;
+      const journal = new Journal(own, new DatabaseClock(), { fenced: ignore, moved: () => Promise.resolve(), trouble: ignore });
       try {
         while (performance.now() < until) {
-          const sessionId = await openSession(own, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
-          sessions.add(sessionId);
-          journal.useSession(sessionId);
-          const runs = await claimRuns(own, { sessionId, keys, deploymentId: 'test', limit: 60 });
+          const fence = await openSession(own, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+          sessions.add(fence.id);
+          journal.useSession(fence);
+          const runs = await claimRuns(own, { fence, keys, deploymentId: 'test', limit: 60 });
           rounds++;
           const shuffled = runs.map((run) => ({ run, by: random.below(1_000) })).sort((a, b) => a.by - b.by);
           const work = shuffled.flatMap(({ run: { id, epoch } }) => {
@@ -59,11 +60,11 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
               submit(journal, { ...changeOf(id, change), epoch } as never),
             ];
           });
-          if (random.below(2) === 0) await closeSession(own, sessionId);
+          if (random.below(2) === 0) await closeSession(own, fence.id);
           for (const { reason } of (await Promise.allSettled(work)).filter((each) => each.status === 'rejected')) {
             if (reason.code !== 'FENCED') errors.push(`flush: ${String(reason.code ?? reason)}`);
           }
-          sessions.delete(sessionId);
+          sessions.delete(fence.id);
         }
       } catch (error) {
         errors.push(`worker: ${String((error as { code?: string }).code ?? error)}`);

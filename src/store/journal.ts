@@ -8,6 +8,7 @@ import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
 import { DEFAULT_JOURNAL_LIMITS, takeBatch, type JournalLimits } from './journal-batch.js';
 import { sizeOf, type JournalEntry } from './journal-entry.js';
+import type { SessionFence } from './session-fence.js';
 import { outcomesOf } from './settle-entries.js';
 import { flush } from './sql/flush.js';
 import { findLockedRuns } from './sql/free-runs.js';
@@ -19,12 +20,25 @@ const SECOND_LANE_FROM = 100;
 /** How often runs that somebody else has locked are looked at again. */
 const ASIDE_PAUSE_MS = 50;
 
+/** What a journal tells its surroundings. */
+export interface JournalEvents {
+  /** The session is gone: nothing of its runs has been written. */
+  fenced(sessionId: string): void;
+  /**
+   * Another server answers than the one that the session was last seen on, and nothing of its runs has been written. Resolves when `useSession` has
+   * been called with what holds there.
+   */
+  moved(): Promise<void>;
+  /** The database cannot be reached, or refuses; it is tried again. */
+  trouble(error: unknown): void;
+}
+
 /**
  * The one gate through which transitions become durable. When no flush is under way one starts at once; what arrives meanwhile leaves together
  * in the next. Transitions of one run become durable in the order in which they were handed in.
  */
 export class Journal {
-  private sessionId: string | null = null;
+  private fence: SessionFence | null = null;
   private queue: JournalEntry[] = [];
   private queuedBytes = 0;
   /** How many flushes are under way, and the runs that they carry: the next transitions of those wait. */
@@ -40,16 +54,14 @@ export class Journal {
   constructor(
     private readonly database: Database,
     private readonly clock: DatabaseClock,
-    private readonly onFenced: (sessionId: string) => void,
+    private readonly events: JournalEvents,
     private readonly limits: JournalLimits = DEFAULT_JOURNAL_LIMITS,
-    /** The database cannot be reached, or refuses; it is tried again. */
-    private readonly onTrouble: (error: unknown) => void = () => undefined,
   ) {}
 
   /** Names the session that owns this process's runs from now on. What was handed in for another is refused. */
-  useSession(id: string | null): void {
-    this.sessionId = id;
-    const isStale = (entry: JournalEntry): boolean => entry.sessionId !== null && entry.sessionId !== id;
+  useSession(fence: SessionFence | null): void {
+    this.fence = fence;
+    const isStale = (entry: JournalEntry): boolean => this.isStale(entry);
     const stale = this.queue.filter(isStale);
     this.queue = this.queue.filter((entry) => !isStale(entry));
     for (const [runId, entries] of this.aside) {
@@ -65,7 +77,7 @@ export class Journal {
   /** Hands in a transition. Exactly one of the two is called, later. */
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const owned = transition.kind !== 'start' || transition.owned;
-    const sessionId = owned ? this.sessionId : null;
+    const sessionId = owned ? (this.fence?.id ?? null) : null;
     const entry: JournalEntry = { transition, bytes: sizeOf(transition), sessionId, since: performance.now(), done, failed };
     if (this.closed || (owned && sessionId === null)) {
       const error = this.closed ? new ClosedError() : new FencedError('there is no session');
@@ -137,14 +149,19 @@ export class Journal {
     for (let tries = 0; entries.length > 0; tries++) {
       let outcomes: (Committed | Error)[];
       try {
-        outcomes = await this.writeOnce(entries);
+        const written = await this.writeOnce(entries);
+        if (written === 'moved') {
+          entries = this.withoutStale(entries);
+          continue;
+        }
+        outcomes = written;
       } catch (error) {
         const fault = faultOf(error);
         if (fault === 'data') return this.divide(entries, error as Error);
         if (this.closed) return this.refuse(entries, new ClosedError());
         if (fault === 'locked') entries = await this.setLockedAside(entries);
         if (fault === 'connection' || fault === 'refused') {
-          this.onTrouble(error);
+          this.events.trouble(error);
           const patienceMs = fault === 'refused' ? 0 : this.limits.startPatienceMs;
           entries = this.giveUpStarts(entries, patienceMs, error);
           this.queue = this.giveUpStarts(this.queue, patienceMs, error);
@@ -157,14 +174,34 @@ export class Journal {
     }
   }
 
-  private async writeOnce(entries: readonly JournalEntry[]): Promise<(Committed | Error)[]> {
+  /** `moved`: another server answered; what is the session's is to be written once more if it is still the session's. */
+  private async writeOnce(entries: readonly JournalEntry[]): Promise<(Committed | Error)[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
+    const current = this.fence?.id === sessionId ? this.fence : null;
+    // Of a session that is no longer ours nothing is written; whether it had been written before shows all the same.
+    const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
-    const result = await flush(this.database, sessionId, rows);
+    const result = await flush(this.database, fence, rows);
     this.clock.sync(result.now, sentAt);
-    if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.onFenced(sessionId));
+    if (current && result.server !== current.server) {
+      await this.events.moved();
+      return 'moved';
+    }
+    if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.events.fenced(sessionId));
     return outcomesOf(this.database, entries, rows, result);
+  }
+
+  private isStale({ sessionId }: JournalEntry): boolean {
+    return sessionId !== null && sessionId !== this.fence?.id;
+  }
+
+  private withoutStale(entries: readonly JournalEntry[]): readonly JournalEntry[] {
+    this.refuse(
+      entries.filter((entry) => this.isStale(entry)),
+      new FencedError('the session has ended'),
+    );
+    return entries.filter((entry) => !this.isStale(entry));
   }
 
   /** Starts do not wait for ever: their callers would rather know. What a run has done waits as long as it takes. */
@@ -194,15 +231,14 @@ export class Journal {
       // Not a row that is there: an id that an open transaction is about to create. Only a start can meet it.
       for (const { transition } of entries) if (transition.kind === 'start') locked.add(transition.runId);
     }
-    const stale = entries.filter(({ sessionId }) => sessionId !== null && sessionId !== this.sessionId);
+    const ours = this.withoutStale(entries);
     for (const runId of locked) {
-      const mine = entries.filter((entry) => entry.transition.runId === runId && !stale.includes(entry));
+      const mine = ours.filter((entry) => entry.transition.runId === runId);
       // What is there already came later.
       this.aside.set(runId, [...mine, ...(this.aside.get(runId) ?? [])]);
     }
     if (!this.watchingAside) void this.watchAside();
-    this.refuse(stale, new FencedError('the session has ended'));
-    return entries.filter((entry) => !locked.has(entry.transition.runId) && !stale.includes(entry));
+    return ours.filter((entry) => !locked.has(entry.transition.runId));
   }
 
   private async lockedAmong(runIds: readonly string[]): Promise<Set<string>> {

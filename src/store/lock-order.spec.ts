@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
+import type { SessionFence } from './session-fence.js';
 import { JournalFixture, changeOf, startOf, stepOf } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import { Database, type Statement } from './database.js';
@@ -40,6 +41,7 @@ describe('locks', () => {
   /** With the limit for locks that statements have. */
   let brisk: Database;
   let database: Database;
+  let fence: SessionFence;
   let sessionId: string;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -50,7 +52,8 @@ describe('locks', () => {
   });
   beforeEach(async () => {
     await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_inbox, durable.workflow_sessions');
-    sessionId = await openSession(brisk, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 600_000 });
+    fence = await openSession(brisk, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 600_000 });
+    sessionId = fence.id;
   });
   // Only a test that failed has left its transaction open.
   afterEach(() => holder.query('ROLLBACK'));
@@ -61,9 +64,9 @@ describe('locks', () => {
     await fixture.close();
   });
 
-  const claim = (): Claim => ({ sessionId, keys: KEYS, deploymentId: 'test', limit: 10 });
+  const claim = (): Claim => ({ fence, keys: KEYS, deploymentId: 'test', limit: 10 });
   const start = async (owned: boolean): Promise<void> => {
-    for (const id of REVERSED) await flush(brisk, sessionId, toFlushRows([startOf(id, owned)]));
+    for (const id of REVERSED) await flush(brisk, fence, toFlushRows([startOf(id, owned)]));
   };
   const update = (set: string, where = 'true'): Promise<unknown[]> =>
     fixture.admin.query(`UPDATE durable.workflow_runs SET ${set} WHERE ${where}`);
@@ -97,7 +100,7 @@ describe('locks', () => {
     it('by a flush that changes them', async () => {
       await start(true);
       const rows = toFlushRows(REVERSED.map((id) => changeOf(id)));
-      await whileHeld(firstRun, () => flush(database, sessionId, rows), othersAreFree);
+      await whileHeld(firstRun, () => flush(database, fence, rows), othersAreFree);
       expect(await statuses()).toEqual(REVERSED.map(() => 'completed'));
     });
 
@@ -147,7 +150,7 @@ describe('locks', () => {
     const sessionUsed = (): string => `SELECT 1 FROM durable.workflow_sessions WHERE id = ${sessionId} FOR KEY SHARE`;
 
     it.each<[string, boolean, () => string, () => Promise<unknown>]>([
-      ['a flush', true, sessionGoing, () => flush(database, sessionId, toFlushRows(REVERSED.map((id) => changeOf(id))))],
+      ['a flush', true, sessionGoing, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
       ['a goodbye', true, sessionUsed, () => closeSession(database, sessionId)],
       ['a takeover', true, sessionUsed, () => takeOver(database, [sessionId], false)],
       ['a claim', false, sessionGoing, () => claimRuns(database, claim())],
@@ -175,7 +178,7 @@ describe('locks', () => {
         (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status)
         VALUES ('${FIRST}', 'step#1', now(), now(), 1, 1, 1, 0, false, 'step', 'completed'); ROLLBACK`);
     };
-    await whileHeld(firstRun, () => flush(database, sessionId, rows), stepIsAbsent);
+    await whileHeld(firstRun, () => flush(database, fence, rows), stepIsAbsent);
     expect((await statuses())[0]).toBe('completed');
   });
 

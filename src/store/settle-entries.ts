@@ -40,7 +40,8 @@ export async function outcomesOf(
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
       }
       case 'change':
-        if (!result.sessionAlive || !run) return lost(runId);
+        // A lower epoch: a fail-over has lost the claim.
+        if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
         }

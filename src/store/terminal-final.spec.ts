@@ -27,15 +27,15 @@ const EPOCH = 3;
 const under = (epoch: number, transition: Transition): Transition => ({ ...transition, epoch }) as Transition;
 
 /** What a run has gone through before it ends: as much as one can that leaves something in its row. */
-async function bringToItsEnd(zombie: OpenJournal, { submit, database, sessionId }: OpenJournal, end: TerminalStatus): Promise<void> {
+async function bringToItsEnd(zombie: OpenJournal, { submit, database, fence }: OpenJournal, end: TerminalStatus): Promise<void> {
   const id = end;
   await zombie.submit(startOf(id, true));
   await zombie.submit(stepOf(id, 1));
   await takeOver(database, [zombie.sessionId], false);
-  await claimRuns(database, { ...CLAIM, sessionId });
+  await claimRuns(database, { ...CLAIM, fence });
   await submit(under(2, changeOf(id, { status: 'waiting', blockedFor: 'other', reason: '{}' })));
   await unblockRuns(database, KEYS, 'test');
-  await claimRuns(database, { ...CLAIM, sessionId });
+  await claimRuns(database, { ...CLAIM, fence });
   await submit(under(EPOCH, changeOf(id, endOf(end))));
 }
 
@@ -89,9 +89,9 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     ['a late flush of the worker that lost it', () => expect(zombie.submit(changeOf(status, endOf(status)))).rejects.toMatchObject(fenced)],
     ['timers', () => wakeDueRuns(open.database, 10)],
     ['a deployment that looks for blocked runs', () => unblockRuns(open.database, KEYS, 'new')],
-    ['a claim', () => claimRuns(open.database, { ...CLAIM, sessionId: open.sessionId })],
-    ['a claim that goes on', () => claimRunsFrom(open.database, { ...CLAIM, sessionId: open.sessionId }, PLACES)],
-    ['a claim of runs that were lost', () => claimSuspects(open.database, { ...CLAIM, sessionId: open.sessionId })],
+    ['a claim', () => claimRuns(open.database, { ...CLAIM, fence: open.fence })],
+    ['a claim that goes on', () => claimRunsFrom(open.database, { ...CLAIM, fence: open.fence }, PLACES)],
+    ['a claim of runs that were lost', () => claimSuspects(open.database, { ...CLAIM, fence: open.fence })],
     [
       'a start of its id',
       async () => expect(await open.submit(startOf(status, false))).toEqual({ outcome: 'exists', name: 'order', status }),

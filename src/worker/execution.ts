@@ -48,6 +48,16 @@ export class Execution implements PassPort {
     this.pass = new Pass(run, definition, history, this, host.settings);
   }
 
+  /** Its results up to this one are durable. */
+  get durableSeq(): number {
+    return this.pass.durableSeq;
+  }
+
+  /** It has ended, or is being parked or handed back: it may have left this process's hands already. */
+  get isLeaving(): boolean {
+    return this.leaving || this.parking !== undefined;
+  }
+
   /** Stops at once: nothing more of this run is written here. */
   abandon(reason: unknown): void {
     this.leaving = true;

@@ -1,4 +1,5 @@
 import type { Database } from '../store/database.js';
+import type { SessionFence } from '../store/session-fence.js';
 import { claimSuspects, noteAlone, type Claim, type ClaimedRun } from '../store/sql/claim-runs.js';
 
 /** How often a worker looks for runs that were lost with others. */
@@ -10,7 +11,7 @@ const LONGEST_LIMIT_MS = 600_000;
 /** What a quarantine needs of its worker. */
 export interface QuarantineHost {
   /** Executes the runs now. */
-  execute(runs: readonly ClaimedRun[], sessionId: string): Promise<void>;
+  execute(runs: readonly ClaimedRun[], fence: SessionFence): Promise<void>;
   handBack(runs: readonly ClaimedRun[]): void;
   /** The quarantine may be over, or its turn may have come: look. */
   wake(): void;
@@ -38,9 +39,9 @@ export class Quarantine {
     return this.state !== 'none';
   }
 
-  /** Whether the run has been claimed and not begun. */
-  holds(runId: string): boolean {
-    return this.heldRuns.some((run) => run.id === runId);
+  /** The runs that have been claimed and not begun. */
+  get held(): readonly ClaimedRun[] {
+    return this.heldRuns;
   }
 
   get isDueForLook(): boolean {
@@ -58,20 +59,20 @@ export class Quarantine {
   }
 
   /** Goes on, if it can: begins once the worker has nothing else in its hands, and ends when its runs have ended or its time is over. */
-  async advance(sessionId: string, inHand: number): Promise<void> {
+  async advance(fence: SessionFence, inHand: number): Promise<void> {
     const isLate = performance.now() >= this.deadline;
     if (this.state === 'held' && inHand === 0) {
       const runs = this.heldRuns;
-      await noteAlone(this.database, sessionId, runs.length === 1 ? runs[0]!.id : null);
+      await noteAlone(this.database, fence.id, runs.length === 1 ? runs[0]!.id : null);
       this.heldRuns = [];
       this.state = 'executing';
       this.limit(runs);
-      await this.host.execute(runs, sessionId);
+      await this.host.execute(runs, fence);
     } else if (this.state === 'held' && isLate) {
       this.host.handBack(this.end());
       this.nextLook = performance.now() + FIRST_LIMIT_MS;
     } else if (this.state === 'executing' && (inHand === 0 || isLate)) {
-      await noteAlone(this.database, sessionId, null);
+      await noteAlone(this.database, fence.id, null);
       this.end();
     }
   }

@@ -5,7 +5,8 @@ import type { DatabaseClock } from '../core/clock.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
-import { closeSession, heartbeat, openSession } from '../store/sql/sessions.js';
+import type { SessionFence } from '../store/session-fence.js';
+import { closeSession, heartbeat, openSession, type Heartbeat } from '../store/sql/sessions.js';
 
 const RETRY_MS = 200;
 const GOODBYE_TRIES = 3;
@@ -16,6 +17,8 @@ export interface SessionOptions {
   readonly deploymentId: string;
   /** The session is gone: whoever took it over has our runs. */
   readonly lost: (id: string) => void;
+  /** Another server answers than the one that the session was last seen on. */
+  readonly moved: () => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -24,7 +27,7 @@ export interface SessionOptions {
  * it also holds a lock whose absence tells others at once that the process has died.
  */
 export class Session {
-  private current: string | undefined;
+  private current: SessionFence | undefined;
   private timer: NodeJS.Timeout | undefined;
   private holdsLock = false;
   private beating = false;
@@ -40,6 +43,11 @@ export class Session {
   ) {}
 
   get id(): string | undefined {
+    return this.current?.id;
+  }
+
+  /** With what every write for the session's runs goes; another object as soon as anything of it changes. */
+  get fence(): SessionFence | undefined {
     return this.current;
   }
 
@@ -48,22 +56,29 @@ export class Session {
     return performance.now() - this.renewedAt < this.options.ttlMs;
   }
 
-  async open(): Promise<string> {
+  async open(): Promise<SessionFence> {
     const { ttlMs, deploymentId } = this.options;
     const askedAt = performance.now();
-    const id = await openSession(this.database, { host: hostname(), pid: process.pid, deploymentId, ttlMs });
-    this.current = id;
+    const fence = await openSession(this.database, { host: hostname(), pid: process.pid, deploymentId, ttlMs });
+    this.current = fence;
     this.renewedAt = askedAt;
     this.holdsLock = false;
     this.schedule();
     // Not awaited: a connection that is mute must not keep the worker from working.
     void this.lock();
-    return id;
+    return fence;
+  }
+
+  /** What it owns has been found on this server. */
+  moveTo(server: string): SessionFence {
+    if (!this.current) throw new Error('there is no session');
+    this.current = { id: this.current.id, server };
+    return this.current;
   }
 
   /** The direct connection is there again. */
   async lock(): Promise<void> {
-    const id = this.current;
+    const { id } = this;
     if (!id || !this.direct) return;
     this.holdsLock = await this.direct.lock(id);
     if (this.holdsLock) await this.beat();
@@ -85,7 +100,7 @@ export class Session {
 
   /** Says goodbye: what it owns is due for others at once. */
   async close(): Promise<void> {
-    const id = this.current;
+    const { id } = this;
     this.drop();
     if (!id) return;
     for (let tries = 1; ; tries++) {
@@ -115,17 +130,18 @@ export class Session {
     try {
       do {
         this.beatAgain = false;
-        const id = this.current;
+        const { id } = this;
         if (!id) return;
         const sentAt = performance.now();
-        let now: number | undefined;
-        const asked = heartbeat(this.database, id, this.options.ttlMs, this.holdsLock).then((answer) => (now = answer));
+        let answer: Heartbeat | undefined;
+        const asked = heartbeat(this.database, id, this.options.ttlMs, this.holdsLock).then((beat) => (answer = beat));
         // An answer that never comes must not keep us from asking again on another connection.
         if ((await within(this.options.ttlMs / 3, asked)) === 'late') throw new Error('no answer');
-        if (now !== undefined) {
-          this.clock.sync(now, sentAt);
+        if (answer) {
+          this.clock.sync(answer.now, sentAt);
           this.renewedAt = sentAt;
-        } else if (this.current === id) this.options.lost(id);
+          if (this.id === id && this.current?.server !== answer.server) this.options.moved();
+        } else if (this.id === id) this.options.lost(id);
       } while (this.beatAgain);
     } catch (error) {
       // The time to live is running: try again soon.

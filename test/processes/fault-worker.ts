@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Module, type LoggerService } from '@nestjs/common';
@@ -89,6 +90,28 @@ class GatedWorkflow {
   }
 }
 
+/** Each body waits for a gate of its own, and no two executions of one return the same. */
+@Workflow({ name: 'diary' })
+class DiaryWorkflow {
+  async run(input: { pages: number }, ctx: WorkflowContext): Promise<string[]> {
+    const written: string[] = [];
+    for (let page = 1; page <= input.pages; page++) written.push(await ctx.step(`page-${page}`, () => this.write(page)));
+    return written;
+  }
+
+  private async write(page: number): Promise<string> {
+    await count();
+    const { runId, abortSignal } = currentStep();
+    say(`body ${runId}/${page}`);
+    for (;;) {
+      const { rows } = await counter.query('SELECT 1 FROM gates WHERE run_id = $1', [`${runId}/${page}`]);
+      if (rows.length > 0) return `${page}: ${randomUUID()}`;
+      if (abortSignal.aborted) throw new Error('stopped');
+      await sleep(20);
+    }
+  }
+}
+
 @Workflow({ name: 'versioned' })
 class VersionedWorkflow {
   async run(_input: unknown, ctx: WorkflowContext): Promise<string> {
@@ -115,7 +138,7 @@ const logger: LoggerService = {
       ...(settings.listen === undefined ? {} : { listen: settings.listen }),
     }),
   ],
-  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, VersionedWorkflow],
+  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, DiaryWorkflow, VersionedWorkflow],
 })
 class FaultModule {}
 

@@ -1,11 +1,13 @@
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import type { SessionFence } from '../session-fence.js';
+import { SERVER } from './server-identity.js';
 
 /**
  * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
  * wait for that. The ready index has the same number.
  */
-const SUSPECT_LOSSES = 2;
+export const SUSPECT_LOSSES = 2;
 
 /** A run that was claimed, and whether anything of it is recorded. */
 export interface ClaimedRun extends OwnedRun {
@@ -31,9 +33,9 @@ const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema) => claimT
 function claimText(schema: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
-    ? 'unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
+    ? 'unnest($2::text[], $3::text[], $4::int[], $8::smallint[], $9::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
     : 'unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)';
-  return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+  return `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 due AS MATERIALIZED (
   SELECT c.id, c.priority, c.ready_at FROM session
   CROSS JOIN ${keys}
@@ -58,7 +60,7 @@ ${takeDue(schema)}`;
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
-  text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
+  text: (schema) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 suspects AS MATERIALIZED (
   SELECT c.id, c.losses, c.priority, c.ready_at FROM session
   CROSS JOIN LATERAL (
@@ -77,6 +79,10 @@ suspects AS MATERIALIZED (
 )
 ${takeDue(schema)}`,
 };
+
+function lockedSession(schema: string): string {
+  return `SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $7::text FOR KEY SHARE`;
+}
 
 function takeDue(schema: string): string {
   return `UPDATE ${schema}.workflow_runs r SET
@@ -130,13 +136,13 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
 
 /** The claim's parameters. */
 export interface Claim {
-  readonly sessionId: string;
+  readonly fence: SessionFence;
   readonly keys: readonly DispatchKey[];
   readonly deploymentId: string;
   readonly limit: number;
 }
 
-/** Claims up to `limit` due runs for the session; none when the session is gone. */
+/** Claims up to `limit` due runs for the session; none when the session is gone, or another server answers. */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
 }
@@ -166,8 +172,9 @@ export async function claimSuspects(database: Database, claim: Claim): Promise<C
   return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
 }
 
-function valuesOf({ sessionId, keys, deploymentId, limit }: Claim): unknown[] {
-  return [sessionId, keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId, limit];
+function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
+  const names = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version)];
+  return [fence.id, ...names, deploymentId, limit, fence.server];
 }
 
 const NOTE_ALONE: Statement = {

@@ -1,6 +1,7 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
+import { SERVER } from './server-identity.js';
 
 /** A message to a run that has not been taken. */
 export interface InboxMessage {
@@ -103,7 +104,8 @@ export async function tellOfCancel(database: Database, runId: string, cancelledE
 const OWNED: Statement = {
   name: 'durable_owned_runs',
   text: (schema) =>
-    `SELECT id, wake_count, epoch, history_bytes::float8 FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint`,
+    `SELECT ${SERVER}, r.id, r.wake_count, r.epoch, r.history_bytes::float8 FROM (VALUES (1)) AS one
+LEFT JOIN ${schema}.workflow_runs r ON r.status = 'running' AND r.session_id = $1::bigint`,
 };
 
 /** A run that the database says a session owns. */
@@ -114,10 +116,13 @@ export interface OwnedRunRow {
   readonly historyBytes: number;
 }
 
-/** Everything that a session owns. */
-export async function listOwnedRuns(database: Database, sessionId: string): Promise<OwnedRunRow[]> {
-  const rows = await database.query<[string, number, number, number]>(OWNED, [sessionId]);
-  return rows.map(([id, wakeCount, epoch, historyBytes]) => ({ id, wakeCount, epoch, historyBytes }));
+/** Everything that a session owns, and which server says so. */
+export async function listOwnedRuns(database: Database, sessionId: string): Promise<{ server: string; rows: OwnedRunRow[] }> {
+  const rows = await database.query<[string, string | null, number, number, number]>(OWNED, [sessionId]);
+  return {
+    server: rows[0]![0],
+    rows: rows.flatMap(([, id, wakeCount, epoch, historyBytes]) => (id === null ? [] : [{ id, wakeCount, epoch, historyBytes }])),
+  };
 }
 
 /** The messages that wait for these runs, oldest first. */

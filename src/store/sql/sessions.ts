@@ -5,14 +5,23 @@ import type { ClientBase } from 'pg';
 import { WorkerLostError } from '../../core/errors/index.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
+import type { SessionFence } from '../session-fence.js';
+import { exonerate } from './exonerate.js';
+import { SERVER } from './server-identity.js';
 
 /** A run that was the only one in the hands of so many dead sessions is given up. */
 const MAX_LOSSES_ALONE = 3;
 
+/**
+ * Ids are made of the time, so that they sort, and of chance: a sequence would give the same number again where a fail-over has lost what it gave last, and
+ * two processes would each take the other's runs for their own.
+ */
 const OPEN: Statement = {
   name: 'durable_open_session',
-  text: (schema) => `INSERT INTO ${schema}.workflow_sessions (kind, host, pid, deployment_id, expires_at)
-VALUES ('worker', $1, $2, $3, now() + $4::float8 * interval '1 millisecond') RETURNING id::text`,
+  text: (schema) => `INSERT INTO ${schema}.workflow_sessions (id, kind, host, pid, deployment_id, expires_at) OVERRIDING SYSTEM VALUE
+VALUES ((((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20) | floor(random() * 1048576)::bigint),
+  'worker', $1, $2, $3, now() + $4::float8 * interval '1 millisecond')
+ON CONFLICT (id) DO NOTHING RETURNING id::text, ${SERVER}`,
 };
 
 const HEARTBEAT: Statement = {
@@ -20,7 +29,7 @@ const HEARTBEAT: Statement = {
   text: (
     schema,
   ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
-WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000`,
+WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
 };
 
 const CLOSE: Statement = {
@@ -91,19 +100,28 @@ export function sessionLockClass(database: Database): number {
   return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
 }
 
-/** Makes a session and returns its id. */
+/** Makes a session. */
 export async function openSession(
   database: Database,
   session: { host: string; pid: number; deploymentId: string; ttlMs: number },
-): Promise<string> {
-  const [row] = await database.query<[string]>(OPEN, [session.host, session.pid, session.deploymentId, session.ttlMs]);
-  return row![0];
+): Promise<SessionFence> {
+  for (;;) {
+    const [row] = await database.query<[string, string]>(OPEN, [session.host, session.pid, session.deploymentId, session.ttlMs]);
+    if (row) return { id: row[0], server: row[1] };
+  }
 }
 
-/** Renews a session. Returns the server's time in milliseconds, or undefined when the session is gone. */
-export async function heartbeat(database: Database, id: string, ttlMs: number, holdsLock: boolean): Promise<number | undefined> {
-  const [row] = await database.query<[number]>(HEARTBEAT, [id, ttlMs, holdsLock]);
-  return row?.[0];
+/** What answers a heartbeat. */
+export interface Heartbeat {
+  /** The server's time in milliseconds. */
+  readonly now: number;
+  readonly server: string;
+}
+
+/** Renews a session. Returns undefined when the session is gone. */
+export async function heartbeat(database: Database, id: string, ttlMs: number, holdsLock: boolean): Promise<Heartbeat | undefined> {
+  const [row] = await database.query<[number, string]>(HEARTBEAT, [id, ttlMs, holdsLock]);
+  return row && { now: row[0], server: row[1] };
 }
 
 /** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. */
@@ -158,5 +176,6 @@ async function explain(database: Database, client: ClientBase, lost: readonly Lo
     if (status !== 'failed') continue;
     await database.query(CLEAR_WAITS, [id], client);
     await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
+    await exonerate(database, client, id);
   }
 }

@@ -19,15 +19,21 @@ export class FaultScene {
 
   private constructor(
     readonly database: TestDatabase,
+    /** Where bodies are counted, and where gates are. */
+    readonly counts: TestDatabase,
     readonly application: TestApplication,
   ) {}
 
-  /** @param given a database of the caller's, which `close` drops */
-  static async create(given?: TestDatabase): Promise<FaultScene> {
+  /**
+   * @param given a database of the caller's, which `close` drops
+   * @param counts another one, where the given one forgets
+   */
+  static async create(given?: TestDatabase, counts?: TestDatabase): Promise<FaultScene> {
     const database = given ?? (await createTestDatabase());
-    await database.query(`CREATE TABLE bodies (run_id text, step_key text, pid int, at timestamptz DEFAULT clock_timestamp());
+    const counting = counts ?? database;
+    await counting.query(`CREATE TABLE bodies (run_id text, step_key text, pid int, at timestamptz DEFAULT clock_timestamp());
       CREATE INDEX ON bodies (run_id); CREATE TABLE gates (run_id text)`);
-    return new FaultScene(database, await startApplication(database.url, [], { worker: false }));
+    return new FaultScene(database, counting, await startApplication(database.url, [], { worker: false }));
   }
 
   /** Starts a worker process; it is ready when it has printed so. */
@@ -35,7 +41,7 @@ export class FaultScene {
     const { deploymentId, url = this.database.url, ...rest } = options;
     const worker = spawnCompiled('test/processes/fault-worker.ts', {
       env: {
-        FAULT_SETTINGS: JSON.stringify({ url, countUrl: this.database.url, ...rest }),
+        FAULT_SETTINGS: JSON.stringify({ url, countUrl: this.counts.url, ...rest }),
         ...(deploymentId === undefined ? {} : { DEPLOYMENT_ID: deploymentId }),
       },
     });
@@ -56,7 +62,7 @@ export class FaultScene {
 
   /** Lets the bodies of these gated runs return. */
   async open(ids: readonly string[]): Promise<void> {
-    await this.database.query('INSERT INTO gates SELECT unnest($1::text[])', [ids]);
+    await this.counts.query('INSERT INTO gates SELECT unnest($1::text[])', [ids]);
   }
 
   /** How many runs are in each status. */
@@ -70,7 +76,7 @@ export class FaultScene {
 
   /** The pids of the processes that have executed a body of the run, oldest first. */
   async pidsOf(runId: string, stepKey: string): Promise<number[]> {
-    const rows = await this.database.query<{ pid: number }>('SELECT pid FROM bodies WHERE run_id = $1 AND step_key = $2 ORDER BY at', [
+    const rows = await this.counts.query<{ pid: number }>('SELECT pid FROM bodies WHERE run_id = $1 AND step_key = $2 ORDER BY at', [
       runId,
       stepKey,
     ]);
@@ -99,7 +105,7 @@ export class FaultScene {
     for (const worker of this.workers) worker.kill('SIGKILL');
     await Promise.all(this.workers.map((worker) => worker.exited));
     await this.application.close();
-    await this.database.drop();
+    await Promise.all([...new Set([this.database, this.counts])].map((database) => database.drop()));
   }
 }
 

@@ -7,6 +7,7 @@ import type { Committed, RunChange, Transition } from '../../../src/core/transit
 import { Database, type ConnectionSettings } from '../../../src/store/database.js';
 import { Journal } from '../../../src/store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS, type JournalLimits } from '../../../src/store/journal-batch.js';
+import type { SessionFence } from '../../../src/store/session-fence.js';
 import { openSession } from '../../../src/store/sql/sessions.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
 
@@ -16,6 +17,8 @@ export interface JournalOptions {
   limits?: Partial<JournalLimits>;
   settings?: ConnectionSettings;
   poolSize?: number;
+  /** Another server answers. */
+  moved?: () => Promise<void>;
 }
 
 /** A journal with a live session of its own. */
@@ -23,6 +26,7 @@ export interface OpenJournal {
   readonly journal: Journal;
   readonly database: Database;
   readonly sessionId: string;
+  readonly fence: SessionFence;
   /** The sessions that the journal has reported as gone. */
   readonly fenced: string[];
   submit(transition: Transition): Promise<Committed>;
@@ -45,11 +49,13 @@ export class JournalFixture {
     const database = new Database(settings, { poolSize: options.poolSize ?? 5 });
     const fenced: string[] = [];
     const limits = { ...DEFAULT_JOURNAL_LIMITS, ...options.limits };
-    const journal = new Journal(database, new DatabaseClock(), (id) => void fenced.push(id), limits);
+    const moved = options.moved ?? (() => Promise.reject(new Error('nobody compares')));
+    const events = { fenced: (id: string) => void fenced.push(id), moved, trouble: () => undefined };
+    const journal = new Journal(database, new DatabaseClock(), events, limits);
     this.open.push({ journal, database });
-    const sessionId = await openSession(database, { host: 'test', pid: process.pid, deploymentId: 'test', ttlMs: 600_000 });
-    journal.useSession(sessionId);
-    return { journal, database, sessionId, fenced, submit: (transition) => submit(journal, transition) };
+    const fence = await openSession(database, { host: 'test', pid: process.pid, deploymentId: 'test', ttlMs: 600_000 });
+    journal.useSession(fence);
+    return { journal, database, sessionId: fence.id, fence, fenced, submit: (transition) => submit(journal, transition) };
   }
 
   async close(): Promise<void> {

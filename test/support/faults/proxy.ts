@@ -24,7 +24,7 @@ export class FaultProxy {
 
   private constructor(
     private readonly listener: Server,
-    private readonly target: URL,
+    private target: URL,
   ) {}
 
   /** A proxy in front of the server of `url`. */
@@ -59,6 +59,11 @@ export class FaultProxy {
 
   restore(): void {
     this.mode = 'pass';
+  }
+
+  /** New connections lead to the server of `url` from now on, as an address does that has moved. */
+  pointTo(url: string): void {
+    this.target = new URL(url);
   }
 
   /** Ends every connection at once, as a server that crashes does. */

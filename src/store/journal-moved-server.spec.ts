@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { claimRuns } from './sql/claim-runs.js';
+import { viewRuns } from './sql/compare-runs.js';
+import { heartbeat, openSession } from './sql/sessions.js';
+
+describe('when another server answers than the one on which the session was last seen', () => {
+  let fixture: JournalFixture;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+  });
+  afterAll(() => fixture.close());
+
+  const steps = (id: string): Promise<unknown[]> => fixture.admin.query('SELECT 1 FROM durable.workflow_steps WHERE run_id = $1', [id]);
+  const elsewhere = ({ fence }: OpenJournal): { id: string; server: string } => ({ id: fence.id, server: 'another' });
+
+  it('nothing of its runs is written before it is known what holds, and then everything', async () => {
+    const stored: number[] = [];
+    const open: OpenJournal = await fixture.journal({
+      moved: async () => {
+        stored.push((await steps('moved')).length);
+        open.journal.useSession(open.fence);
+      },
+    });
+    await open.submit(startOf('moved', true));
+    open.journal.useSession(elsewhere(open));
+    await Promise.all([open.submit(stepOf('moved', 1)), open.submit(startOf('beside', false)), open.submit(changeOf('moved'))]);
+    expect(stored).toEqual([0]);
+    expect(await steps('moved')).toHaveLength(1);
+    expect(await fixture.admin.query('SELECT id, status FROM durable.workflow_runs ORDER BY id')).toEqual([
+      { id: 'beside', status: 'pending' },
+      { id: 'moved', status: 'completed' },
+    ]);
+    expect(open.fenced).toEqual([]);
+  });
+
+  it('what is refused there is never written, and what belongs to nobody is', async () => {
+    const open: OpenJournal = await fixture.journal({
+      moved: async () => open.journal.useSession(null),
+    });
+    await open.submit(startOf('dropped', true));
+    open.journal.useSession(elsewhere(open));
+    const step = open.submit(stepOf('dropped', 1));
+    const refused = expect(step).rejects.toMatchObject({ code: 'FENCED' });
+    await expect(open.submit(startOf('free', false))).resolves.toMatchObject({ outcome: 'done' });
+    await refused;
+    expect(await steps('dropped')).toEqual([]);
+  });
+
+  it('a claim brings nothing, a heartbeat says which server it is, and what is there of a run can be compared', async () => {
+    const open = await fixture.journal();
+    await open.submit(startOf('due', false));
+    await open.submit(startOf('mine', true));
+    await open.submit(stepOf('mine', 1));
+    await open.submit(stepOf('mine', 2));
+    const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
+    expect(await claimRuns(open.database, { ...claim, fence: elsewhere(open) })).toEqual([]);
+    expect(await heartbeat(open.database, open.sessionId, 60_000, false)).toMatchObject({ server: open.fence.server });
+    const view = await viewRuns(open.database, open.sessionId, ['mine', 'due', 'missing']);
+    expect(view).toMatchObject({ server: open.fence.server, hasSession: true });
+    expect(Object.fromEntries(view.runs)).toEqual({
+      due: { epoch: 0, isOwned: false, lastSeq: 0 },
+      mine: { epoch: 1, isOwned: true, lastSeq: 2 },
+    });
+    expect(await viewRuns(open.database, '1', [])).toMatchObject({ hasSession: false });
+  });
+
+  it('ids of sessions sort by the time of their making and do not come from a sequence', async () => {
+    const { database } = await fixture.journal();
+    const made: bigint[] = [];
+    for (let index = 0; index < 5; index++) {
+      made.push(BigInt((await openSession(database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 })).id));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect([...made].sort((a, b) => (a < b ? -1 : 1))).toEqual(made);
+    expect(new Set(made.map((id) => id & 0xfffffn)).size).toBeGreaterThan(1);
+  });
+});

@@ -1,0 +1,190 @@
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import { EMPTY_HISTORY, type History } from '../core/step.js';
+import type { Database } from '../store/database.js';
+import type { SessionFence } from '../store/session-fence.js';
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { Claimer } from './claimer.js';
+import { historyBatches } from './history-batches.js';
+import type { Holding } from './holdings.js';
+import { Quarantine } from './quarantine.js';
+import type { WorkflowRegistry } from './registry.js';
+import type { RunsInHand } from './runs-in-hand.js';
+import type { Session } from './session.js';
+import type { Slots } from './slots.js';
+import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
+
+/** Fills the free slots: with due runs that it claims, and with runs that are started in this process. */
+export class Intake {
+  private readonly keys: readonly DispatchKey[];
+  private readonly slots: Slots;
+  private readonly claimer: Claimer;
+  private readonly quarantine: Quarantine;
+  private isOpen = false;
+  private claiming = false;
+  private claimAgain = false;
+  /** The last claim took all that it asked for: there is more. */
+  private backlog = false;
+  /** Runs that have been claimed and whose histories are on their way. */
+  private readonly taking = new Map<string, ClaimedRun>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly registry: WorkflowRegistry,
+    private readonly session: Session,
+    private readonly runs: RunsInHand,
+    private readonly options: WorkerOptions,
+    private readonly events: WorkerEvents,
+  ) {
+    this.keys = registry.keys(options.queues);
+    this.slots = runs.slots;
+    this.claimer = new Claimer(database);
+    this.quarantine = new Quarantine(database, {
+      execute: (claimed, fence) => this.take(claimed, fence),
+      handBack: (claimed) => runs.handBackUnstarted(claimed),
+      wake: () => this.wake(),
+    });
+  }
+
+  get dispatchKeys(): readonly DispatchKey[] {
+    return this.keys;
+  }
+
+  open(): void {
+    this.isOpen = true;
+    this.wake();
+  }
+
+  /** Takes nothing more; what a claim under way brings is handed back. */
+  shut(): void {
+    this.isOpen = false;
+  }
+
+  /** Forgets what it knew of what is due; returns the runs that have been claimed and not begun. */
+  reset(): readonly ClaimedRun[] {
+    this.backlog = false;
+    return this.quarantine.end();
+  }
+
+  /** What the database must have of what has been claimed and has not begun. */
+  holdings(): Holding[] {
+    const claimed = [...this.taking.values(), ...this.quarantine.held];
+    return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));
+  }
+
+  /** Something may be due: look, if there is room. */
+  wake(): void {
+    if (!this.isOpen) return;
+    if (this.claiming) this.claimAgain = true;
+    else if (this.slots.free > 0 || this.quarantine.isActive) void this.claim();
+  }
+
+  slotFreed(): void {
+    if (this.backlog) this.wake();
+  }
+
+  /** Nothing is in hand any more. */
+  emptied(): void {
+    if (this.quarantine.isActive) this.wake();
+  }
+
+  /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
+  reserve(key: DispatchKey): Reservation | undefined {
+    const { fence } = this.session;
+    if (!this.isOpen || !this.options.localDispatch || !fence) return undefined;
+    if (this.backlog || this.slots.free === 0 || this.quarantine.isActive) return undefined;
+    if (!this.options.queues.includes(key.queue) || !this.registry.find(key.name, key.version)) return undefined;
+    let held = true;
+    this.slots.take();
+    const release = (): void => {
+      if (held) this.runs.freeSlots(1);
+      held = false;
+    };
+    return {
+      execute: (run: OwnedRun) => {
+        if (this.isOpen && this.session.fence === fence) {
+          held = false;
+          return this.runs.begin(run, EMPTY_HISTORY);
+        }
+        release();
+        if (this.session.id === fence.id) this.runs.handBackUnstarted([run]);
+      },
+      release,
+    };
+  }
+
+  private async claim(): Promise<void> {
+    this.claiming = true;
+    try {
+      do {
+        this.claimAgain = false;
+        await this.claimOnce();
+      } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.free > 0);
+    } catch (error) {
+      this.backlog = false;
+      this.events.log('warn', 'due runs could not be claimed', error);
+    } finally {
+      this.claiming = false;
+    }
+  }
+
+  private async claimOnce(): Promise<void> {
+    const { fence } = this.session;
+    if (!fence || this.keys.length === 0) {
+      // Or the loop that claims for as long as there is more would never let anything else happen.
+      this.backlog = false;
+      return;
+    }
+    if (this.quarantine.isActive) {
+      this.backlog = false;
+      await this.quarantine.advance(fence, this.runs.size);
+      if (this.quarantine.isActive) return;
+    }
+    const limit = this.slots.free;
+    if (limit === 0) return;
+    const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
+    const claimed = await this.claimer.claim(claim);
+    // Fewer than asked for, from a place in the middle, says nothing of what stands before it.
+    this.backlog = claimed.length >= limit || this.claimer.isUnsure;
+    await this.take(claimed, fence);
+    if (this.quarantine.isDueForLook) {
+      await this.quarantine.look({ ...claim, limit: this.slots.size });
+      if (this.quarantine.isActive) this.claimAgain = true;
+    }
+  }
+
+  private async take(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<void> {
+    this.slots.take(claimed.length);
+    this.begin(
+      claimed.filter((run) => !run.hasHistory),
+      fence,
+      () => EMPTY_HISTORY,
+    );
+    const known = claimed.filter((run) => run.hasHistory);
+    if (known.length === 0) return;
+    for (const run of known) this.taking.set(run.id, run);
+    for (const batch of historyBatches(known)) {
+      const ids = batch.map((run) => run.id);
+      try {
+        const histories = await loadHistories(this.database, ids);
+        this.begin(batch, fence, (id) => histories.get(id)!);
+      } catch (error) {
+        this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
+        this.runs.freeSlots(batch.length);
+        this.runs.handBackUnstarted(batch);
+      }
+    }
+    for (const run of known) this.taking.delete(run.id);
+    await this.runs.deliver(known);
+  }
+
+  /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
+  private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): void {
+    if (this.session.fence === fence && this.isOpen) {
+      for (const run of claimed) this.runs.begin(run, historyOf(run.id));
+      return;
+    }
+    this.runs.freeSlots(claimed.length);
+    if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
+  }
+}

@@ -1,0 +1,190 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { OwnedRun } from '../core/run.js';
+import type { History } from '../core/step.js';
+import type { Committed, Transition } from '../core/transition.js';
+import type { EngineSettings, PassOutcome } from '../engine/ports.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { Execution, type ExecutionHost } from './execution.js';
+import type { Holding } from './holdings.js';
+import { Mail } from './mail.js';
+import type { WorkflowRegistry } from './registry.js';
+import type { Session } from './session.js';
+import { Slots } from './slots.js';
+import type { WorkerEvents, WorkerOptions } from './worker-types.js';
+
+/** Whoever fills the slots. */
+interface SlotsWatcher {
+  slotFreed(): void;
+  /** Nothing is in hand any more. */
+  emptied(): void;
+}
+
+/** The runs that this process executes, from when they begin until they have ended, are parked, handed back, or somebody else's. */
+export class RunsInHand implements ExecutionHost {
+  readonly settings: EngineSettings;
+  readonly parkAfterMs: number;
+  readonly deploymentId: string;
+  readonly slots: Slots;
+  private readonly executions = new Map<string, Execution>();
+  private readonly mail: Mail;
+  private closing = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly journal: Journal,
+    private readonly registry: WorkflowRegistry,
+    private readonly session: Session,
+    options: WorkerOptions,
+    private readonly events: WorkerEvents,
+    private readonly watcher: SlotsWatcher,
+  ) {
+    this.settings = options.engine;
+    this.parkAfterMs = options.parkAfterMs;
+    this.deploymentId = options.deploymentId;
+    this.slots = new Slots(options.concurrency);
+    this.mail = new Mail(database, this.executions);
+  }
+
+  get size(): number {
+    return this.executions.size;
+  }
+
+  has(runId: string): boolean {
+    return this.executions.has(runId);
+  }
+
+  /** What the database must have of what is in hand. */
+  holdings(): Holding[] {
+    return [...this.executions.values()].map(({ run, durableSeq, isLeaving }) => ({
+      id: run.id,
+      epoch: run.epoch,
+      lastSeq: durableSeq,
+      isLeaving,
+    }));
+  }
+
+  /** The caller has taken a slot for it. */
+  begin(run: OwnedRun, history: History): void {
+    const definition = this.registry.find(run.name, run.version)!;
+    const execution = new Execution(run, definition, history, this);
+    this.executions.set(run.id, execution);
+    execution.pass.start();
+  }
+
+  /** Makes runs due for whoever claims them, that are this session's and have not begun. */
+  handBackUnstarted(runs: readonly Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>[]): void {
+    for (const { id, epoch, historyBytes } of runs) {
+      const ignore = (): void => undefined;
+      this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, ignore, ignore);
+    }
+  }
+
+  /** Looks for messages to these runs, where this process has them. */
+  async checkMessages(runIds: readonly string[]): Promise<void> {
+    if (this.session.id) await this.mail.check(this.session.id, runIds);
+  }
+
+  /** Delivers what waits for runs whose counters have been read as these, where that is news. */
+  async deliverNews(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+    await this.mail.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
+  }
+
+  /** Delivers whatever waits for these runs, which have just been claimed. */
+  async deliver(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+    await this.mail.deliver(rows);
+  }
+
+  /** Lets bodies under way end, until `deadline` of performance.now(), and begins nothing new. */
+  async bodiesFinished(deadline: number): Promise<void> {
+    this.closing = true;
+    for (const execution of this.executions.values()) execution.pass.hold();
+    while (performance.now() < deadline && [...this.executions.values()].some((execution) => execution.pass.isWorking)) await sleep(5);
+  }
+
+  handBackAll(reason: unknown): void {
+    for (const execution of this.executions.values()) execution.handBack(reason);
+  }
+
+  /** Stops everything at once: it is somebody else's. */
+  abandonAll(reason: unknown): void {
+    for (const execution of this.executions.values()) {
+      execution.abandon(reason);
+      this.forget(execution);
+    }
+  }
+
+  clear(): void {
+    this.executions.clear();
+  }
+
+  freeSlots(count: number): void {
+    this.slots.release(count);
+    this.watcher.slotFreed();
+  }
+
+  /** Runs that wait for each other, or for something that never comes, would hold all slots for ever without a word. */
+  warnWhenStuck(): void {
+    const seconds = this.slots.stuckForSeconds();
+    if (seconds === undefined) return;
+    const names = new Map<string, number>();
+    for (const { run, holdsSlot } of this.executions.values()) if (holdsSlot) names.set(run.name, (names.get(run.name) ?? 0) + 1);
+    const holders = [...names].map(([name, count]) => `${count} of "${name}"`).join(', ');
+    this.events.log('warn', `all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
+  }
+
+  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
+    this.journal.submit(transition, done, failed);
+  }
+
+  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
+    if (execution.holdsSlot === (wanted === 'yes')) return;
+    execution.holdsSlot = wanted === 'yes';
+    if (execution.holdsSlot) this.slots.take();
+    else this.freeSlots(1);
+  }
+
+  released(execution: Execution, outcome: PassOutcome | undefined): void {
+    this.forget(execution);
+    if (outcome) this.events.ended(execution.run, outcome);
+    else if (this.closing) this.events.due([execution.run]);
+  }
+
+  parked(wakeAt: number): void {
+    this.events.parked(wakeAt);
+  }
+
+  moved(execution: Execution): void {
+    void this.checkMessages([execution.run.id]).catch((error: unknown) => this.events.log('warn', 'messages could not be read', error));
+  }
+
+  restart(execution: Execution): void {
+    const { run } = execution;
+    void loadHistories(this.database, [run.id]).then(
+      (histories) => {
+        if (this.executions.get(run.id) !== execution) return;
+        this.slotWanted(execution, 'yes');
+        this.begin({ ...run, wakeCount: execution.wakeCount }, histories.get(run.id)!);
+      },
+      (error: unknown) => this.giveBack(execution, error),
+    );
+  }
+
+  blocked(execution: Execution, error: Error): void {
+    this.events.log('warn', `run "${execution.run.id}" waits for a deployment whose code fits its history`, error);
+  }
+
+  private giveBack(execution: Execution, error: unknown): void {
+    this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error);
+    this.handBackUnstarted([execution.run]);
+    this.forget(execution);
+  }
+
+  private forget(execution: Execution): void {
+    if (this.executions.get(execution.run.id) === execution) this.executions.delete(execution.run.id);
+    this.slotWanted(execution, 'no');
+    if (this.executions.size === 0) this.watcher.emptied();
+  }
+}
