@@ -193,7 +193,8 @@ describe('a workflow that is made for each pass', () => {
     const { client } = await startApplication(database.url, providers);
     gone = 0;
     const runs = 1_000;
-    const handles = await client.startMany(QuickWorkflow, new Array<{ tenant: string }>(runs).fill({ tenant: 'x' }) as never);
+    const inputs = Array.from({ length: runs }, () => ({ tenant: 'x' }));
+    const handles = await client.startMany('quick', inputs);
     await Promise.all(handles.map((handle) => handle.result()));
     await waitFor(
       () => {
