@@ -106,7 +106,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
         ...(timeout === undefined ? {} : { timeout }),
       };
       const body = (): Promise<unknown> => {
-        const { surroundings } = pass.code!;
+        const surroundings = pass.code?.surroundings;
         // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
         return surroundings ? surroundings.execute(this, step, method, args) : original.apply(this, args);
       };
