@@ -17,7 +17,8 @@ import { scopes } from './current.js';
 import { Grace } from './grace.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
-import type { EngineSettings, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
+import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
+import { Preparation } from './preparation.js';
 import { differs, Replay } from './replay.js';
 import { CANCEL_KEY, StepKeys } from './step-keys.js';
 import { Timers } from './timers.js';
@@ -49,6 +50,9 @@ export class Pass implements PassHandle, LaneOwner {
   private readonly keys = new StepKeys(this.calls);
   private readonly attempts = new Attempts();
   readonly context: PassContext;
+  code: WorkflowCode | undefined;
+  /** Of workflows that want an instance for each pass. */
+  private readonly preparation: Preparation | undefined;
   private seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private cancelled: WorkflowCancelledError | undefined;
@@ -79,6 +83,8 @@ export class Pass implements PassHandle, LaneOwner {
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
     this.context = new PassContext(this);
+    if ('maker' in definition) this.preparation = this.prepared(definition.maker);
+    else this.code = definition;
   }
 
   get abortSignal(): AbortSignal {
@@ -101,7 +107,8 @@ export class Pass implements PassHandle, LaneOwner {
 
   /** Begins with the next turn. */
   start(): void {
-    this.lane.request();
+    if (this.preparation) this.preparation.begin();
+    else this.lane.request();
   }
 
   /** Lets go: nothing that the code still does has any effect, calls never settle, bodies are told to stop. */
@@ -127,6 +134,9 @@ export class Pass implements PassHandle, LaneOwner {
   /** A request to cancel the run has come. `takes` is its message in the inbox. */
   cancel(takes: string | null, reason: string | undefined): void {
     if (this.isClosed || this.cancelled || this.lane.has('cancel')) return;
+    if (this.preparation && !this.preparation.isDone) {
+      return this.preparation.whenKnown((outcome) => (outcome === 'made' ? this.cancel(takes, reason) : this.cancelUnprepared(reason)));
+    }
     const now = Math.floor(this.settings.now());
     const record: StepRecord = {
       stepKey: CANCEL_KEY,
@@ -221,7 +231,7 @@ export class Pass implements PassHandle, LaneOwner {
     scopes.run({ pass: this, step: undefined }, () => {
       let result: unknown;
       try {
-        result = this.definition.invoke(input, this.context);
+        result = this.code!.invoke(input, this.context);
       } catch (error) {
         result = Promise.reject(error);
       }
@@ -261,6 +271,27 @@ export class Pass implements PassHandle, LaneOwner {
 
   wentAstray(delivered: number): boolean {
     return this.strayAt === delivered;
+  }
+
+  private prepared(maker: CodeMaker): Preparation {
+    const { port } = this;
+    return new Preparation(this.run, maker, this.alarms, {
+      isClosed: () => this.isClosed,
+      made: (code) => {
+        this.code = code;
+        this.lane.request();
+      },
+      idle: (wakeAt) => port.idle(wakeAt),
+      busy: () => port.busy(),
+      unreadable: (error) => this.unreadable('input', error),
+    });
+  }
+
+  /** There is no code whose `catch` and `finally` could hear of it. */
+  private cancelUnprepared(reason: string | undefined): void {
+    if (this.isClosed) return;
+    this.cancelled = new WorkflowCancelledError(this.run.id, reason);
+    this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
   }
 
   private completed(value: unknown): PassOutcome {
