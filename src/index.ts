@@ -22,13 +22,27 @@ export * from './core/errors/index.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { RunStatus } from './core/run.js';
 export type { StepKind } from './core/step.js';
-export type { WorkflowOptions } from './core/workflow-metadata.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext, type StepOptions, type WaitOptions } from './engine/workflow-context.js';
 export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';
-export { InjectWorkflowClient, getWorkflowClientToken, WORKFLOW_OPTIONS } from './nest/tokens.js';
-export { Step, Workflow, type StepMethodOptions } from './nest/decorators.js';
-export type { ConnectionOptions, WorkerModuleOptions, WorkflowModuleOptions, WorkflowModuleStructure } from './nest/options.js';
-export { WorkflowModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './nest/workflow.module.js';
+export {
+  InjectWorkflowClient,
+  InjectWorkflowRepository,
+  getWorkflowClientToken,
+  getWorkflowOptionsToken,
+  getWorkflowRepositoryToken,
+  WORKFLOW_OPTIONS,
+} from './nest/tokens.js';
+export { Step, Workflow, type StepMethodOptions, type WorkflowOptions } from './nest/decorators.js';
+export type { WorkflowRequest } from './nest/instance-per-pass.js';
+export type {
+  ConnectionOptions,
+  StepEnhancer,
+  WorkerModuleOptions,
+  WorkflowModuleOptions,
+  WorkflowModuleStructure,
+} from './nest/options.js';
+export type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-definition.js';
+export { WorkflowModule } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
 export { durableMigrations, migrationSql, type DurableMigration } from './store/schema.js';

@@ -6,7 +6,8 @@ import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 /** A wait of a run that is open. */
 export interface WaitDescription {
   stepKey: string;
-  kind: 'sleep' | 'retry';
+  /** `grace`: a cancelled run that cleans up ends then. */
+  kind: 'sleep' | 'retry' | 'grace';
   wakeAt: Date;
   /** How many attempts of the step have failed. */
   attempts: number;

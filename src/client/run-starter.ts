@@ -8,7 +8,7 @@ const MAX_ID_LENGTH = 255;
 
 /** Makes the runs that workflows start, by the rules of `client.start`. */
 export class ClientRunStarter implements RunStarter {
-  constructor(private readonly limits: { readonly maxPayloadBytes: number; readonly deploymentId: string }) {}
+  constructor(private readonly limits: { readonly maxPayloadBytes: number; readonly deploymentId: string; readonly module: string | undefined }) {}
 
   check(workflow: unknown, options: StartOptions): PreparedStart {
     // Everything but the input is checked at the call.

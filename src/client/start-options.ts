@@ -41,7 +41,7 @@ export function toNewRun(
   target: unknown,
   input: unknown,
   options: StartOptions,
-  limits: { maxPayloadBytes: number; deploymentId: string },
+  limits: { maxPayloadBytes: number; deploymentId: string; module: string | undefined },
 ): NewRun {
   checkOptions(options, 'options', START_OPTIONS);
   const { id, onConflict, queue, priority, delay, startAt, tags } = options;
@@ -53,7 +53,7 @@ export function toNewRun(
   }
   if (delay !== undefined && startAt !== undefined)
     throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
-  const workflow = workflowOf(target);
+  const workflow = workflowOf(target, limits.module);
   return {
     id: id === undefined ? newRunId() : checkText(id, 'options.id'),
     name: workflow.name,
@@ -69,11 +69,19 @@ export function toNewRun(
   };
 }
 
-function workflowOf(target: unknown): { name: string; version: number; queue: string } {
+function workflowOf(target: unknown, clientModule: string | undefined): { name: string; version: number; queue: string } {
   if (typeof target === 'string') return { name: checkText(target, 'name of the workflow'), version: ANY_VERSION, queue: DEFAULT_QUEUE };
   if (isWorkflowRef(target)) return { name: target.name, version: ANY_VERSION, queue: DEFAULT_QUEUE };
-  const { name, version = 1, queue = DEFAULT_QUEUE } = workflowMetadataOf(target);
+  const { name, version = 1, queue = DEFAULT_QUEUE, module } = workflowMetadataOf(target);
+  if (module !== clientModule) throw new InvalidInputError('workflow', inOtherModule(name, module, clientModule));
   return { name, version, queue };
+}
+
+/** Its run would wait for ever, in tables that no worker of the other module looks at. */
+function inOtherModule(workflow: string, module: string | undefined, clientModule: string | undefined): string {
+  const call = (name: string | undefined): string => (name === undefined ? 'the module without a name' : `module "${name}"`);
+  const token = module === undefined ? '' : JSON.stringify(module);
+  return `"${workflow}" belongs to ${call(module)}, and this is the client of ${call(clientModule)}: inject the other one with @InjectWorkflowClient(${token})`;
 }
 
 function encodeInput(input: unknown, maxPayloadBytes: number): string {

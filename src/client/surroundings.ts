@@ -10,6 +10,8 @@ export interface ClientSurroundings {
   readonly hub: ResultHub;
   readonly maxPayloadBytes: number;
   readonly deploymentId: string;
+  /** The name of the module; undefined for the one without. */
+  readonly module: string | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
   /** Runs have become due under these keys, or will at `wakeAt`. */

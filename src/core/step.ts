@@ -24,10 +24,13 @@ export interface StepRecord {
   readonly finishedAt: number;
 }
 
-/** A wait that is open: one row of `workflow_waits`. */
+/**
+ * A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt; a `grace` what a cancelled run had left to clean up
+ * when it was parked, which was at `openedAt`.
+ */
 export interface OpenWait {
   readonly stepKey: string;
-  readonly kind: WaitKind;
+  readonly kind: WaitKind | 'grace';
   /** What is waited for: a signal's name, a hook's token, a child's run id. */
   readonly name: string | null;
   /** Due then, milliseconds since the epoch by the database's clock; null when only a message ends it. */

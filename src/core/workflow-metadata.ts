@@ -11,6 +11,8 @@ export interface WorkflowOptions {
   queue?: string;
   /** The retry policy of its steps, where they have none of their own. */
   retry?: RetryOptions;
+  /** The name of the WorkflowModule whose worker executes it, and whose client starts it. Default: the module without a name. */
+  module?: string;
 }
 
 /** The queue of everything that names none. */

@@ -7,6 +7,7 @@ export class Admission {
   private deferred: (() => void)[] = [];
   private gated: (() => void)[] = [];
   private held = false;
+  private seqBefore = 0;
 
   constructor(
     private live: boolean,
@@ -27,6 +28,13 @@ export class Admission {
   /** Results up to this one are durable. */
   get durable(): number {
     return this.durableSeq;
+  }
+
+  /** Whether results that were on their way when this was last asked are not durable yet. `seq` is the last one handed in. */
+  isStuck(seq: number): boolean {
+    const before = this.seqBefore;
+    this.seqBefore = seq;
+    return this.durableSeq < before;
   }
 
   get isGating(): boolean {

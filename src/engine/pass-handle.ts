@@ -3,7 +3,7 @@ import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { Taker } from './mailbox.js';
-import type { EngineSettings, PassEffects, WorkflowDefinition } from './ports.js';
+import type { EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
 /** What is known of a result when it enters the journal. Payloads are JSON text. */
@@ -25,6 +25,8 @@ export interface Abortable {
 export interface PassHandle {
   readonly run: { readonly id: string };
   readonly definition: WorkflowDefinition;
+  /** What is executed; there once the pass has begun. */
+  readonly code: WorkflowCode | undefined;
   readonly settings: EngineSettings;
   readonly timers: Timers;
   readonly abortSignal: AbortSignal;

@@ -4,8 +4,37 @@ import type { OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { WorkflowContext } from './workflow-context.js';
 
+/** The code of a workflow, ready to be executed. */
+export interface WorkflowCode {
+  readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
+  /** What the application wants around the bodies of methods with `@Step`. */
+  readonly surroundings?: StepSurroundings;
+}
+
+export interface StepSurroundings {
+  /** Executes the body: `method` called on `target`, within what surrounds it. */
+  execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown>;
+  /** What surrounds the body has let it begin. */
+  began(step: object): void;
+}
+
+/** What a pass's own code may depend on. */
+export interface StartedRun {
+  readonly runId: string;
+  readonly input: unknown;
+}
+
+/** Makes the code of one pass, where a workflow wants an instance for each. */
+export interface CodeMaker {
+  make(run: StartedRun): Promise<WorkflowCode>;
+  /** It could not be made. @returns milliseconds until it is tried again */
+  failed(runId: string, error: unknown): number;
+}
+
 /** A workflow as the engine needs it: how to identify it and how to run it. */
-export interface WorkflowDefinition {
+export type WorkflowDefinition = WorkflowIdentity & (WorkflowCode | { readonly maker: CodeMaker });
+
+interface WorkflowIdentity {
   readonly name: string;
   readonly version: number;
   readonly queue: string;
@@ -13,7 +42,6 @@ export interface WorkflowDefinition {
   readonly owns: (target: unknown) => boolean;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
-  readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
 }
 
 /** How the workflow function ended. Payloads are JSON text. */

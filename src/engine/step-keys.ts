@@ -6,6 +6,9 @@ const NUMBERED = /#\d+$/;
 /** The key under which a pass records the delivery of a cancellation. */
 export const CANCEL_KEY = '$cancel';
 
+/** The alarm of a run's deadline. */
+export const TIMEOUT_KEY = '$timeout';
+
 /** The key under which a pass records that it takes part in a change of the code. */
 export function patchKey(id: string): string {
   return `$patch:${checkText(id, 'id of the patch')}`;

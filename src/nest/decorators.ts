@@ -1,10 +1,20 @@
+import { Injectable, type Scope } from '@nestjs/common';
+
 import { isPlainObject } from '../core/check-options.js';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
+import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
 import type { StepOptions } from '../engine/workflow-context.js';
+import { noteStep } from './decorated-steps.js';
+import { checkModuleName } from './tokens.js';
+
+/** What `@Workflow` says of a class. */
+export interface WorkflowOptions extends EngineWorkflowOptions {
+  /** `Scope.REQUEST`: an instance for each pass, with its own request-scoped dependencies. Default: one instance for all runs. */
+  scope?: Scope.DEFAULT | Scope.REQUEST;
+}
 
 /**
  * Makes an injectable class a workflow: its `run(input, ctx)` is executed durably. List it among a module's `providers`.
@@ -22,7 +32,9 @@ export function Workflow(options: WorkflowOptions): ClassDecorator {
   return (target) => {
     if (!isPlainObject(options))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: the options must be an object with a name`);
+    if (options.module !== undefined) checkModuleName(options.module, `@Workflow() on ${target.name}: module`);
     setWorkflowMetadata(target, options);
+    if (options.scope !== undefined) Injectable({ scope: options.scope })(target);
   };
 }
 
@@ -66,16 +78,26 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
     if (typeof original !== 'function' || typeof target === 'function') {
       throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: only methods of instances can be steps`);
     }
+    if (GENERATORS.has(original.constructor.name)) {
+      throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: a generator cannot be a step; return a promise`);
+    }
+    noteStep(target, String(property));
     descriptor.value = stepOf(original, String(property), options) as unknown as M;
   };
 }
+
+const GENERATORS = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
 
 function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {
   const { name, key, retry, timeout } = options;
   const step = function (this: object, ...args: [...Key, ...never[]]): Promise<unknown> {
     const scope = scopes.getStore();
-    if (!scope || scope.step) return original.apply(this, args);
+    if (!scope) return original.apply(this, args);
     const { pass } = scope;
+    if (scope.step) {
+      pass.code?.surroundings?.began(scope.step);
+      return original.apply(this, args);
+    }
     return attempted(() => {
       const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
       const stepOptions = {
@@ -83,7 +105,12 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
       };
-      return callStep(pass, stepName, stepOptions, args, () => original.apply(this, args));
+      const body = (): Promise<unknown> => {
+        const surroundings = pass.code?.surroundings;
+        // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
+        return surroundings ? surroundings.execute(this, step, method, args) : original.apply(this, args);
+      };
+      return callStep(pass, stepName, stepOptions, args, body);
     });
   };
   Object.defineProperty(step, 'name', { value: original.name });

@@ -10,7 +10,9 @@ import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolic
 
 /** What is fixed when the module is defined. */
 export interface WorkflowModuleStructure {
-  /** Whether the client can be injected everywhere. Default true. */
+  /** Tells several modules of one application apart. Default: none. One module may be without. */
+  name?: string;
+  /** Whether the client and the repositories can be injected everywhere. Default true. */
   isGlobal?: boolean;
   /** The name of the application's TypeORM DataSource whose settings are used. Default: the default one. */
   dataSource?: string;
@@ -54,6 +56,9 @@ export interface WorkerModuleOptions {
   localDispatch?: boolean;
 }
 
+/** What of Nest's may be wrapped around the bodies of methods with `@Step`. */
+export type StepEnhancer = 'guards' | 'interceptors';
+
 export interface WorkflowModuleOptions {
   /** Default: the settings of the application's DataSource; without one, the environment's `DATABASE_URL`. */
   connection?: ConnectionOptions;
@@ -70,6 +75,11 @@ export interface WorkflowModuleOptions {
   worker?: false | WorkerModuleOptions;
   /** Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true; `{ url }` where the pool's goes through a pooler. */
   listen?: boolean | { url: string };
+  /**
+   * Apply these to the bodies of methods with `@Step`: those of the method, of its class, and the application's global ones, which must then expect
+   * the context type `'workflow'`. Default: none.
+   */
+  enhancers?: StepEnhancer[];
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
@@ -102,12 +112,13 @@ export interface ModuleSettings {
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
   readonly listen: boolean | { readonly url: string };
+  readonly enhancers: readonly StepEnhancer[];
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   readonly maxPayloadBytes: number;
 }
 
-const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'defaults'];
+const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'enhancers', 'defaults'];
 const KNOWN_WORKER_OPTIONS = [
   'queues',
   'concurrency',
@@ -127,7 +138,7 @@ const MAX_PAYLOAD_BYTES = 256 << 20;
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
   checkKeys(options, 'options', KNOWN_OPTIONS);
-  const { connection, schema, autoMigrate, deploymentId, worker, listen, defaults = {} } = options;
+  const { connection, schema, autoMigrate, deploymentId, worker, listen, enhancers = [], defaults = {} } = options;
   checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
   if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
@@ -153,6 +164,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     workerStart: workerStart(worker, environment),
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
     listen: listen ?? true,
+    enhancers: checkEnhancers(enhancers),
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
     maxPayloadBytes,
@@ -239,6 +251,14 @@ function checkUrl(url: unknown, argument: string): void {
   // Never shown in the error: it has the password.
   const isUrl = typeof url === 'string' && /^postgres(ql)?:\/\//.test(url) && !url.includes('\0') && URL.canParse(url);
   if (!isUrl) throw new InvalidInputError(argument, 'must be a URL such as postgresql://user:password@host:5432/database');
+}
+
+function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {
+  const known: readonly unknown[] = ['guards', 'interceptors'];
+  if (!Array.isArray(enhancers) || !enhancers.every((enhancer) => known.includes(enhancer))) {
+    throw new InvalidInputError('enhancers', "must be an array of 'guards' and 'interceptors'");
+  }
+  return enhancers as StepEnhancer[];
 }
 
 function checkBoolean(value: unknown, argument: string): void {

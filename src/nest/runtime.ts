@@ -33,7 +33,7 @@ const START_AGAIN_MS = 1_000;
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {
-  readonly logger = new Logger('WorkflowModule');
+  readonly logger: Logger;
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
   readonly journal: Journal;
@@ -46,11 +46,14 @@ export class WorkflowRuntime implements HostSurroundings {
   private readonly warnedAt = new Map<string, number>();
 
   private constructor(
+    /** The module's name; undefined for the one without. */
+    readonly name: string | undefined,
     readonly settings: ModuleSettings,
     readonly database: Database,
     readonly orm: DataSource,
     private readonly embedded: EmbeddedPostgres | undefined,
   ) {
+    this.logger = new Logger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
     this.journal = new Journal(
       database,
       this.clock,
@@ -69,13 +72,14 @@ export class WorkflowRuntime implements HostSurroundings {
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
-    this.starts = new ClientRunStarter({ maxPayloadBytes: settings.maxPayloadBytes, deploymentId });
+    this.starts = new ClientRunStarter({ maxPayloadBytes: settings.maxPayloadBytes, deploymentId, module: name });
     this.client = new WorkflowClient({
       database,
       journal: this.journal,
       hub: this.hub,
       maxPayloadBytes: settings.maxPayloadBytes,
       deploymentId,
+      module: name,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
       messaged: (runId) => this.tell([runId]),
@@ -92,22 +96,29 @@ export class WorkflowRuntime implements HostSurroundings {
    *
    * @throws WorkflowConfigurationError, SchemaMismatchError, and what the database says
    */
-  static async create(settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
+  static async create(name: string | undefined, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const orm = createOrm(connection.settings, settings.schema);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
       const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
-      const runtime = new WorkflowRuntime(settings, database, orm, connection.embedded);
+      const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
-      await runtime.direct?.start();
       return runtime;
     } catch (error) {
       if (orm.isInitialized) await orm.destroy();
       await connection.embedded?.stop();
       throw error instanceof WorkflowError ? error : unprepared(settings.schema, error);
     }
+  }
+
+  /**
+   * Opens what keeps the process alive. Not before all of the application has been made: Nest tells nobody when that fails, and what is open then stays
+   * open. The pools close what is idle.
+   */
+  async listen(): Promise<void> {
+    if (!this.closing) await this.direct?.start();
   }
 
   /** Executes runs of these workflows from now on. */

@@ -1,4 +1,4 @@
-import type { DiscoveryService } from '@nestjs/core';
+import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
@@ -6,12 +6,10 @@ import { toRetryPolicy } from '../core/retry-policy.js';
 import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
+import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
 import type { ModuleSettings } from './options.js';
 import { guardSharedState } from './shared-state.js';
-
-interface WorkflowInstance {
-  run(input: unknown, context: WorkflowContext): Promise<unknown>;
-}
+import type { StepEnhancers } from './step-enhancers.js';
 
 /** A workflow that was found among the providers. */
 export interface FoundWorkflow {
@@ -20,22 +18,32 @@ export interface FoundWorkflow {
   readonly source: string;
 }
 
+/** The module that looks for its workflows. */
+export interface ScanningModule {
+  readonly name: string | undefined;
+  readonly settings: ModuleSettings;
+  readonly moduleRef: ModuleRef;
+  readonly enhancers: StepEnhancers | undefined;
+  warn(message: string, error?: unknown): void;
+}
+
 /**
- * Finds the workflows among the application's providers.
+ * Finds a module's workflows among the application's providers.
  *
- * @throws WorkflowConfigurationError when one cannot work: two of a name and version, no `run`, request scope, bad options
+ * @throws WorkflowConfigurationError when one cannot work: two of a name and version, no `run`, transient scope, bad options
  */
-export function findWorkflows(discovery: DiscoveryService, settings: ModuleSettings): FoundWorkflow[] {
+export function findWorkflows(discovery: DiscoveryService, module: ScanningModule): FoundWorkflow[] {
   const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     const metadata = getWorkflowMetadata(type);
-    if (!type || !metadata) continue;
-    if (!wrapper.isDependencyTreeStatic()) {
-      throw new WorkflowConfigurationError(`${type.name} is request-scoped, or depends on something that is: workflows have no request`);
-    }
-    if (wrapper.isTransient) throw new WorkflowConfigurationError(`${type.name} is transient: all runs of a workflow share one instance`);
-    const workflow = toWorkflow(type, metadata, wrapper.instance as WorkflowInstance, settings);
+    if (!type || !metadata || metadata.module !== module.name) continue;
+    if (wrapper.isAlias) continue;
+    if (wrapper.isTransient)
+      throw new WorkflowConfigurationError(
+        `${type.name} is transient: all runs of a workflow share one instance; with Scope.REQUEST each pass has its own`,
+      );
+    const workflow = toWorkflow(type, metadata, wrapper, module);
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
     if (other && other.type !== type) {
@@ -48,18 +56,35 @@ export function findWorkflows(discovery: DiscoveryService, settings: ModuleSetti
   return [...found.values()].map(({ workflow }) => workflow);
 }
 
+/** Workflows that no module of the application executes, because theirs is not imported. */
+export function findStrays(
+  discovery: DiscoveryService,
+  modules: readonly (string | undefined)[],
+): { type: Function; module: string | undefined }[] {
+  const strays = new Map<Function, string | undefined>();
+  for (const wrapper of discovery.getProviders()) {
+    const type = typeOf(wrapper);
+    const metadata = getWorkflowMetadata(type);
+    if (type && metadata && !modules.includes(metadata.module)) strays.set(type, metadata.module);
+  }
+  return [...strays].map(([type, module]) => ({ type, module }));
+}
+
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
   if (typeof wrapper.metatype === 'function' && getWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
   // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
-  return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
+  if (typeof instance === 'object' && instance !== null) return instance.constructor;
+  // A factory that is called for each pass has made nothing yet.
+  return typeof wrapper.token === 'function' && !wrapper.isDependencyTreeStatic() ? wrapper.token : undefined;
 }
 
-function toWorkflow(type: Function, metadata: WorkflowOptions, instance: WorkflowInstance, settings: ModuleSettings): FoundWorkflow {
+function toWorkflow(type: Function, metadata: WorkflowOptions, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
+  const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const known = ['name', 'version', 'queue', 'retry'];
+  const known = ['name', 'version', 'queue', 'retry', 'module', 'scope'];
   for (const key of Object.keys(metadata)) {
     if (!known.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
   }
@@ -67,15 +92,25 @@ function toWorkflow(type: Function, metadata: WorkflowOptions, instance: Workflo
   if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
   }
-  if (typeof instance?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
-  const definition: WorkflowDefinition = {
+  const isPerPass = !wrapper.isDependencyTreeStatic();
+  const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
+  const runner = (instance ?? type.prototype) as Partial<WorkflowInstance> | null;
+  if (typeof runner?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
+  const identity = {
     name: checkText(metadata.name, `${where}: name`),
     version,
     queue: checkText(queue, `${where}: queue`),
     retry: toRetryPolicy(metadata.retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
-    owns: (target) => typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
-    invoke: guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context)),
+    owns: (target: unknown) =>
+      typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
   };
-  return { definition, source: Function.prototype.toString.call(type) };
+  const source = Function.prototype.toString.call(type);
+  if (!instance) {
+    const warn = (message: string, error: unknown): void => module.warn(message, error);
+    const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, warn);
+    return { definition: { ...identity, maker }, source };
+  }
+  const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));
+  return { definition: { ...identity, invoke, ...(enhancers ? { surroundings: enhancers } : {}) }, source };
 }

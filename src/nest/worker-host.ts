@@ -101,17 +101,16 @@ export class WorkerHost {
       sessionTtlMs: worker.sessionTtlMs,
       tookOver: (runs) => {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
-        const ended = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
-        if (ended.length > 0) runtime.announce({ ended }, undefined);
-        runtime.hub.noticed(ended);
+        this.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
         this.poller.poke();
       },
       failed: failed('dead workers could not be looked for'),
     });
     const inbox = new PeriodicSweep(
       async () => {
-        const runIds = await sweepInbox(database);
-        if (runIds.length > 0) this.poller.poke();
+        const { told, cancelled } = await sweepInbox(database);
+        if (told.length > 0) this.poller.poke();
+        this.endedElsewhere(cancelled);
       },
       { everyMs: SWEEP_INBOX_EVERY_MS, failed: failed('the inbox could not be swept') },
     );
@@ -200,6 +199,13 @@ export class WorkerHost {
     void this.session.lock();
     this.timers.refresh();
     this.poller.poke();
+  }
+
+  /** Runs have ended without being executed here. */
+  private endedElsewhere(runIds: readonly string[]): void {
+    if (runIds.length === 0) return;
+    this.runtime.announce({ ended: runIds }, undefined);
+    this.runtime.hub.noticed(runIds);
   }
 
   private ended(run: OwnedRun, outcome: PassOutcome): void {

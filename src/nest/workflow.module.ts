@@ -6,43 +6,26 @@ import {
   type BeforeApplicationShutdown,
   type DynamicModule,
   type FactoryProvider,
-  type InjectionToken,
-  type ModuleMetadata,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
-  type OptionalFactoryDependency,
+  type OnModuleInit,
   type Provider,
-  type Type,
 } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
-import { getDataSourceToken, getRepositoryToken } from '@nestjs/typeorm';
+import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
-import type { DataSource } from 'typeorm';
 
 import { isPlainObject } from '../core/check-options.js';
-import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { WorkflowClient } from '../client/client.js';
-import { durableEntities } from '../store/entities/index.js';
-import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkSteps } from './decorated-steps.js';
+import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
+import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
-import { findWorkflows } from './scanner.js';
-import { getWorkflowClientToken, WORKFLOW_OPTIONS, WORKFLOW_RUNTIME } from './tokens.js';
+import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
+import { StepEnhancers } from './step-enhancers.js';
+import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
 /** How long after the worker's start shutdown hooks must have been enabled. */
 const HOOKS_CHECK_MS = 5_000;
-
-/** Makes the module's options, for `useClass` and `useExisting`. */
-export interface WorkflowOptionsFactory {
-  createWorkflowOptions(): WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
-}
-
-/** Where the options come from when they are not known while the module is defined. */
-export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
-  useFactory?: (...args: never[]) => WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
-  inject?: (InjectionToken | OptionalFactoryDependency)[];
-  useClass?: Type<WorkflowOptionsFactory>;
-  useExisting?: Type<WorkflowOptionsFactory>;
-}
 
 /**
  * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
@@ -52,7 +35,7 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
  * export class AppModule {}
  */
 @Module({})
-export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
@@ -62,6 +45,8 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     @Inject(WORKFLOW_RUNTIME) private readonly runtime: WorkflowRuntime,
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
     @Inject(HttpAdapterHost) private readonly httpHost: HttpAdapterHost,
+    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
+    @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
   ) {}
 
   /**
@@ -69,36 +54,34 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
    */
   static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
     checkIsObject(options);
-    const { isGlobal, dataSource, ...rest } = options;
-    return define({ ...(isGlobal === undefined ? {} : { isGlobal }), ...(dataSource === undefined ? {} : { dataSource }) }, [], {
-      provide: WORKFLOW_OPTIONS,
-      useValue: rest,
-    });
+    const { name, isGlobal, dataSource, ...rest } = options;
+    const provider = { provide: getWorkflowOptionsToken(name), useValue: rest };
+    return { module: WorkflowModule, ...defineModule({ name, isGlobal, dataSource }, provider) };
   }
 
   /** Like `forRoot`, with options that other providers give. */
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
+    checkIsObject(options);
     const { imports = [], inject = [], useFactory, useClass, useExisting, ...structure } = options;
-    if (useFactory)
-      return define(structure, imports, { provide: WORKFLOW_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
+    const provide = getWorkflowOptionsToken(structure.name);
+    const made = (provider: Provider, more: Provider[] = []): DynamicModule => ({
+      module: WorkflowModule,
+      ...defineModule(structure, provider, more, imports),
+    });
+    if (useFactory) return made({ provide, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
     const factory = useClass ?? useExisting;
     if (!factory) throw new TypeError('WorkflowModule.forRootAsync() needs useFactory, useClass or useExisting');
-    const made: Provider = {
-      provide: WORKFLOW_OPTIONS,
-      inject: [factory],
-      useFactory: (source: WorkflowOptionsFactory) => source.createWorkflowOptions(),
-    };
-    return define(structure, imports, made, useClass ? [useClass] : []);
+    const create = (source: WorkflowOptionsFactory) => source.createWorkflowOptions();
+    return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.runtime.listen();
   }
 
   async onApplicationBootstrap(): Promise<void> {
     const { runtime } = this;
-    const workflows = findWorkflows(this.discovery, runtime.settings);
-    const modules = this.discovery.getProviders().filter(({ token }) => token === WORKFLOW_RUNTIME).length;
-    if (modules > 1)
-      runtime.warn(
-        `WorkflowModule is imported ${modules} times, each with connections and a worker of its own; it is global, import it once`,
-      );
+    const workflows = this.scan();
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);
@@ -114,6 +97,29 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     }
   }
 
+  private scan(): FoundWorkflow[] {
+    const { runtime, discovery, moduleRef } = this;
+    const { name, settings } = runtime;
+    const enhancers = settings.enhancers.length === 0 ? undefined : new StepEnhancers(this.contexts, settings.enhancers, undefined);
+    const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+    const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+    const orphans = checkSteps(discovery);
+    // One of several modules speaks for the application.
+    const modules = discovery
+      .getProviders()
+      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
+    if (modules[0] !== runtime) return workflows;
+    for (const stray of findStrays(
+      discovery,
+      modules.map((module) => module.name),
+    ))
+      warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported here: this process does not execute it`);
+    // Test modules seldom have all providers, and load more classes than they use.
+    if (orphans.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
+      warn(`@Step() on ${orphans.join(', ')}: not among the providers, so only instances that are made by hand can be called`);
+    return workflows;
+  }
+
   /** Later: an application context is given to its maker, who enables them, only after the worker has begun. */
   private expectShutdownHooks(): void {
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
@@ -122,9 +128,9 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   private whyNoWorker(workflows: number): string | undefined {
     const { workerStart } = this.runtime.settings;
     if (workerStart === 'never') return 'its worker is off';
-    if (workflows === 0) return 'no class with @Workflow is among the providers';
+    if (workflows === 0) return 'no class with @Workflow of this module is among the providers';
     if (workerStart === 'listening' && !this.httpHost.httpAdapter)
-      return 'it does not listen; say `worker: {}` to execute runs all the same';
+      return 'it does not listen for HTTP requests; say `worker: {}` to execute runs all the same';
     return undefined;
   }
 
@@ -156,40 +162,4 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
 
 function checkIsObject(options: unknown): void {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
-}
-
-function define(
-  structure: WorkflowModuleStructure,
-  imports: NonNullable<ModuleMetadata['imports']>,
-  options: Provider,
-  more: Provider[] = [],
-): DynamicModule {
-  const runtime: Provider = {
-    provide: WORKFLOW_RUNTIME,
-    inject: [WORKFLOW_OPTIONS, { token: getDataSourceToken(structure.dataSource), optional: true }],
-    useFactory: (given: WorkflowModuleOptions, dataSource?: DataSource) => {
-      const settings = toSettings(given, process.env);
-      if (structure.dataSource !== undefined && !dataSource && !settings.connection) {
-        throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${structure.dataSource}"`);
-      }
-      return WorkflowRuntime.create(settings, dataSource);
-    },
-  };
-  const client: Provider = {
-    provide: getWorkflowClientToken(),
-    inject: [WORKFLOW_RUNTIME],
-    useFactory: (made: WorkflowRuntime) => made.client,
-  };
-  const repositories: Provider[] = durableEntities.map((entity) => ({
-    provide: getRepositoryToken(entity),
-    inject: [WORKFLOW_RUNTIME],
-    useFactory: (made: WorkflowRuntime) => made.orm.getRepository<object>(entity),
-  }));
-  return {
-    module: WorkflowModule,
-    global: structure.isGlobal ?? true,
-    imports: [DiscoveryModule, ...imports],
-    providers: [options, ...more, runtime, client, { provide: WorkflowClient, useExisting: getWorkflowClientToken() }, ...repositories],
-    exports: [WorkflowClient, getWorkflowClientToken(), ...durableEntities.map((entity) => getRepositoryToken(entity))],
-  };
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 
 import { WorkflowCancelledError } from '../../src/core/errors/index.js';
 import { currentStep } from '../../src/engine/current.js';
@@ -109,6 +109,18 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
   });
 
+  it('may go on for no longer when it is parked meanwhile', async () => {
+    const begun = Date.now();
+    const forever: WorkflowFunction = async (ctx) => {
+      for (;;) await ctx.sleep('10s').catch(() => undefined);
+    };
+    const run = await cancelledAfter(10, forever, { settings: { cancelGraceMs: 25_000 }, parks: true });
+    expect(run.ending?.status).toBe('cancelled');
+    expect(run.passes).toBeGreaterThan(3);
+    expect(Date.now() - begun).toBeLessThan(25_100);
+    expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
+  });
+
   it('is not taken to be idle while it does ordinary I/O: parked, it would not come to tidy up', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       try {
@@ -173,4 +185,114 @@ describe('a cancelled run', () => {
     await run.end();
     expect(run.keys).toEqual(['a', '$cancel', 'undo', 'sleep#2', 'tidy']);
   });
+});
+
+describe('the time to clean up', () => {
+  /** Takes more than half of the time. */
+  const cleaning: WorkflowFunction = async (ctx) => {
+    try {
+      await ctx.sleep('1h');
+    } finally {
+      await ctx.step('tidy', () => delay(17_000));
+    }
+  };
+  const cancelled = async (workflow: WorkflowFunction, options?: RunOptions): Promise<TestRun> => {
+    const run = new TestRun(workflow, options);
+    setTimeout(() => run.cancel(), 10);
+    await until(() => run.keys.includes('$cancel'));
+    return run;
+  };
+  /** Time passes, and no timer falls due: as for a process that is frozen, or for a run that nobody has. */
+  const lose = (ms: number): unknown => jest.setSystemTime(Date.now() + ms);
+
+  it('does not pass while nobody has the run', async () => {
+    const run = await cancelled(cleaning);
+    await until(() => run.bodies.has('tidy'));
+    await delayed(16_000);
+    run.letGo();
+    lose(3_600_000);
+    run.begin();
+    await run.end();
+    expect(run.keys).toEqual(['$cancel', 'tidy']);
+    expect(run.bodies.get('tidy')).toBe(2);
+  });
+
+  it('does not pass while the process is frozen', async () => {
+    const run = await cancelled(cleaning);
+    await until(() => run.bodies.has('tidy'));
+    await delayed(10_000);
+    lose(60_000);
+    await run.end();
+    expect(run.keys).toEqual(['$cancel', 'tidy']);
+  });
+
+  it.each([
+    ['before any of it has begun', 0],
+    ['in the middle of it', 10_000],
+  ])('does not pass while the database takes nothing, %s', async (_, after) => {
+    const run = new TestRun(async (ctx) => {
+      try {
+        await ctx.sleep('1h');
+      } finally {
+        await ctx.step('tidy', () => delay(17_000));
+        await ctx.step('lock up', () => delay(1_000));
+      }
+    });
+    setTimeout(() => run.cancel(), 10);
+    setTimeout(() => (run.journal.stopped = true), 5 + after);
+    setTimeout(() => run.journal.go(), 120_000);
+    await run.end();
+    expect(run.keys).toEqual(['$cancel', 'tidy', 'lock up']);
+  });
+
+  it('does not pass while the process does not know whether the run is its own', async () => {
+    let isSure = true;
+    const run = new TestRun(cleaning, { settings: { isSure: () => isSure } });
+    await until(() => run.stored.waits.size > 0);
+    isSure = false;
+    run.cancel();
+    setTimeout(() => (isSure = true), 60_000);
+    await run.end();
+    expect(run.keys).toEqual(['$cancel', 'tidy']);
+  });
+
+  it('is what was left when the run was parked, however late it is taken up again', async () => {
+    const run = await cancelled(
+      async (ctx) => {
+        try {
+          await ctx.sleep('1h');
+        } finally {
+          await ctx.sleep('10s');
+          await ctx.step('tidy', () => delay(9_000));
+          await ctx.sleep('5s');
+          await ctx.step('lock up', () => delay(3_000));
+          await ctx.sleep('1s');
+          await ctx.step('too late', () => delay(3_000));
+        }
+      },
+      { parks: true },
+    );
+    while (!run.ending) {
+      await until(() => run.isParked || run.ending !== undefined);
+      if (run.isParked) lose(600_000);
+      await until(() => !run.isParked);
+    }
+    await run.end();
+    expect(run.keys).toEqual(['$cancel', 'sleep#2', 'tidy', 'sleep#3', 'lock up', 'sleep#4']);
+    expect(run.bodies.get('too late')).toBe(1);
+  });
+
+  it('has passed when the run wakes from a wait that is longer', async () => {
+    const begun = Date.now();
+    const run = await cancelled((ctx) => ctx.sleep('1h').catch(() => ctx.sleep('2h')), { parks: true });
+    await run.end();
+    expect(Date.now() - begun).toBeLessThan(30_100);
+    expect(run.keys).toEqual(['$cancel']);
+  });
+
+  async function delayed(ms: number): Promise<void> {
+    let isOver = false;
+    setTimeout(() => (isOver = true), ms);
+    await until(() => isOver);
+  }
 });

@@ -58,6 +58,8 @@ export class TestRun {
   /** What the developer was warned of. */
   readonly warnings: string[] = [];
   readonly states = new Map<string, string>();
+  /** Makes a pass when a parked run is due. */
+  private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
   private readonly input: string;
@@ -116,8 +118,14 @@ export class TestRun {
     pass.close(reason);
   }
 
+  get isParked(): boolean {
+    return this.waking !== undefined;
+  }
+
   /** A new pass from what is stored. */
   begin(): void {
+    clearTimeout(this.waking);
+    this.waking = undefined;
     if (this.stored.outcome) return;
     const life = ++this.passes;
     this.restarting = false;
@@ -134,7 +142,7 @@ export class TestRun {
     };
     const { id = 'run-1' } = this.options;
     this.pass = new Pass(
-      { id, input: this.input, startedAt: this.startedAt },
+      { id, input: this.input, startedAt: this.startedAt, deadlineAt: null },
       this.definition(),
       this.stored.history,
       this.port(life),
@@ -155,7 +163,8 @@ export class TestRun {
   /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
   cancel(reason?: string): void {
     this.cancelReason = { reason };
-    this.pass.cancel(null, reason);
+    if (this.isParked) this.begin();
+    else this.pass.cancel(null, reason);
   }
 
   /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to, with what the code had seen by then. */
@@ -259,7 +268,7 @@ export class TestRun {
     const done = (): void => {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
-      setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
+      this.waking = setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
     };
     this.journal.submit({ ...entryOf({ kind: 'parked' }), done });
   }

@@ -169,7 +169,7 @@ describe('parking', () => {
     expect(run.bodies.get('a')).toBe(1);
     run.pass.resume();
     await rest(run);
-    expect(run.journal.waiting).toEqual(['step sleep']);
+    expect(run.journal.waiting).toContain('step sleep');
     run.journal.go();
     await run.end();
     expect(run.bodies.get('a')).toBe(2);

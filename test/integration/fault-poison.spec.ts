@@ -1,68 +1,64 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
-import { FaultScene, range } from '../support/faults/fault-workers.js';
+import { onScene, range } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const WORKERS = 2;
 const OTHERS = 49;
-/** Steps of five seconds with DURABLE_CHAOS=1. */
+/** Steps of five seconds with DURABLE_CHAOS=1, and the poison also where it is the first to be suspected. */
 const STEP_MS = process.env['DURABLE_CHAOS'] ? 5_000 : 500;
+const POISONS = process.env['DURABLE_CHAOS'] ? ['poison', 'a-poison'] : ['poison'];
 
 describe('a run that kills the process that executes it', () => {
-  let scene: FaultScene;
-  beforeAll(async () => {
-    scene = await FaultScene.create();
-  });
-  afterAll(() => scene.close());
-
-  it(
-    `is given up, and ${OTHERS} others that were executed beside it complete`,
-    async () => {
-      let crashes = 0;
-      const over = new AbortController();
-      const supervise = async (): Promise<void> => {
-        while (!over.signal.aborted) {
-          const { signal } = await scene.spawn().exited;
-          if (signal === 'SIGKILL' && !over.signal.aborted) crashes++;
+  it.each(POISONS)(
+    `is given up, and ${OTHERS} others that were executed beside it complete ("%s")`,
+    (poison) =>
+      onScene(async (scene) => {
+        let crashes = 0;
+        const over = new AbortController();
+        const supervise = async (): Promise<void> => {
+          while (!over.signal.aborted) {
+            const { signal } = await scene.spawn().exited;
+            if (signal === 'SIGKILL' && !over.signal.aborted) crashes++;
+          }
+        };
+        // They are born while nobody is there, so that the first worker has them all in its hands at once.
+        await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-a', 25));
+        await scene.start('poison', undefined, [poison]);
+        await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-b', OTHERS - 25));
+        const supervisors = Array.from({ length: WORKERS }, supervise);
+        try {
+          await waitFor(async () => (await scene.statuses(poison))['failed'] === 1, {
+            timeoutMs: 20 * STEP_MS + 60_000,
+            message: 'the poison to be given up',
+          });
+          const failedAt = performance.now();
+          await waitFor(async () => (await scene.statuses('other-'))['completed'] === OTHERS, {
+            timeoutMs: 4 * STEP_MS + 10_000,
+            message: 'the others to complete',
+          });
+          if (process.env['DURABLE_TEST_LOG'])
+            console.log(
+              `given up after ${crashes} crashes; the others had all completed ${Math.round(performance.now() - failedAt)} ms later`,
+            );
+        } finally {
+          over.abort();
+          await killSpawned();
+          await Promise.all(supervisors);
         }
-      };
-      // They are born while nobody is there, so that the first worker has them all in its hands at once.
-      await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-a', 25));
-      await scene.start('poison', undefined, ['poison']);
-      await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-b', OTHERS - 25));
-      const supervisors = Array.from({ length: WORKERS }, supervise);
-      try {
-        await waitFor(async () => (await scene.statuses('poison'))['failed'] === 1, {
-          timeoutMs: 20 * STEP_MS + 60_000,
-          message: 'the poison to be given up',
+        expect(await scene.statuses()).toEqual({ completed: OTHERS, failed: 1 });
+        await expect(scene.application.client.get(poison).result({ timeout: '5s' })).rejects.toMatchObject({
+          name: 'WorkflowFailedError',
+          cause: { name: 'WorkerLostError' },
         });
-        const failedAt = performance.now();
-        await waitFor(async () => (await scene.statuses('other-'))['completed'] === OTHERS, {
-          timeoutMs: 4 * STEP_MS + 10_000,
-          message: 'the others to complete',
-        });
-        if (process.env['DURABLE_TEST_LOG'])
-          console.log(
-            `given up after ${crashes} crashes; the others had all completed ${Math.round(performance.now() - failedAt)} ms later`,
-          );
-      } finally {
-        over.abort();
-        await killSpawned();
-        await Promise.all(supervisors);
-      }
-      expect(await scene.statuses()).toEqual({ completed: OTHERS, failed: 1 });
-      await expect(scene.application.client.get('poison').result({ timeout: '5s' })).rejects.toMatchObject({
-        name: 'WorkflowFailedError',
-        cause: { name: 'WorkerLostError' },
-      });
-      const repeated = await scene.database.query(
-        `SELECT run_id FROM (SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS again,
+        const repeated = await scene.database.query(
+          `SELECT run_id FROM (SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS again,
            (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
          FROM bodies b GROUP BY 1) AS each WHERE again > lost`,
-      );
-      expect(repeated).toEqual([]);
-    },
+        );
+        expect(repeated).toEqual([]);
+      })(),
     40 * STEP_MS + 90_000,
   );
 });

@@ -1,4 +1,4 @@
-import { Global, Injectable, Module, Scope, type Provider } from '@nestjs/common';
+import { Controller, Global, Injectable, Module, Scope, type Provider } from '@nestjs/common';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -24,13 +24,16 @@ class GreetWorkflowV2 {
 @Workflow({ name: 'idle' })
 class NoRunWorkflow {}
 
-@Injectable({ scope: Scope.REQUEST })
-class PerRequest {}
-
-@Workflow({ name: 'needy' })
-class NeedyWorkflow {
-  constructor(readonly perRequest: PerRequest) {}
+@Workflow({ name: 'transient' })
+@Injectable({ scope: Scope.TRANSIENT })
+class TransientWorkflow {
   async run(): Promise<void> {}
+}
+
+@Controller()
+class StepController {
+  @Step()
+  async charge(): Promise<void> {}
 }
 
 const withOptions = (options: unknown): Provider => {
@@ -69,8 +72,14 @@ describe('an application does not boot', () => {
     await expect(boot([NoRunWorkflow])).rejects.toBeInstanceOf(WorkflowConfigurationError);
   });
 
-  it('with a workflow that depends on the request', async () => {
-    await expect(boot([NeedyWorkflow, PerRequest])).rejects.toThrow(/NeedyWorkflow is request-scoped/);
+  it('with a transient workflow', async () => {
+    await expect(boot([TransientWorkflow])).rejects.toThrow(/TransientWorkflow is transient/);
+  });
+
+  it('with a step of a controller', async () => {
+    const controllers = [StepController];
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url } })];
+    await expect(bootApplication({ imports, controllers })).rejects.toThrow(/@Step\(\) on StepController\.charge: a workflow cannot call/);
   });
 
   it.each<[string, unknown]>([
@@ -90,6 +99,8 @@ describe('an application does not boot', () => {
     ['a queue that is a number', { name: 'odd', queue: 5 }],
     ['a retry that is a number', { name: 'odd', retry: 3 }],
     ['a retry without attempts', { name: 'odd', retry: { maxAttempts: 0 } }],
+    ['a module that is a number', { name: 'odd', module: 5 }],
+    ['a module called default', { name: 'odd', module: 'default' }],
     ['a misspelt option', { name: 'odd', verison: 2 }],
   ])('with @Workflow that has %s', async (_, options) => {
     const error = await (async () => boot([withOptions(options)]))().catch((thrown: unknown) => thrown);
@@ -112,6 +123,24 @@ describe('an application does not boot', () => {
       }
       return Tool;
     }).toThrow(WorkflowConfigurationError);
+    expect(() => {
+      class Tool {
+        @(Step() as unknown as MethodDecorator)
+        get charge(): number {
+          return 5;
+        }
+      }
+      return Tool;
+    }).toThrow(/@Step\(\) on Tool\.charge/);
+    expect(() => {
+      class Tool {
+        @(Step() as unknown as MethodDecorator)
+        async *charge(): AsyncGenerator<number> {
+          yield 5;
+        }
+      }
+      return Tool;
+    }).toThrow(/@Step\(\) on Tool\.charge: a generator/);
   });
 
   it('when its database cannot be reached, and says why', async () => {

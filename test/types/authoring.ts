@@ -1,4 +1,6 @@
 // Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+import { Scope } from '@nestjs/common';
+
 import { currentStep, Step, Workflow, WorkflowModule, type WorkflowContext } from '../../src/index.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -105,3 +107,17 @@ export const modules = [
   // @ts-expect-error -- what the factory makes is checked too
   WorkflowModule.forRootAsync({ useFactory: () => ({ worker: { concurrency: 'many' } }) }),
 ];
+
+@Workflow({ name: 'in-a-module', module: 'billing', scope: Scope.REQUEST })
+export class InAModule {
+  async run(): Promise<void> {}
+}
+
+// @ts-expect-error -- all runs share an instance, or each pass has its own
+Workflow({ name: 'transient', scope: Scope.TRANSIENT });
+// @ts-expect-error -- a module is named by a text
+Workflow({ name: 'odd', module: 5 });
+
+WorkflowModule.forRoot({ name: 'billing', enhancers: ['guards', 'interceptors'] });
+// @ts-expect-error -- filters have nothing to answer to
+WorkflowModule.forRoot({ enhancers: ['filters'] });

@@ -13,6 +13,7 @@ export {
   WorkerLostError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowTimeoutError,
 } from './run-errors.js';
 export {
   ClientInRunError,

@@ -29,6 +29,16 @@ export class WorkflowCancelledError extends WorkflowError {
   }
 }
 
+/** The run took longer than its `timeout`. Open steps and waits of the run reject with it, and the run ends `failed`. */
+export class WorkflowTimeoutError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowTimeoutError';
+  readonly code = 'WORKFLOW_TIMEOUT';
+
+  constructor(readonly runId: string) {
+    super(`Run "${runId}" did not end within its timeout`);
+  }
+}
+
 /** The result did not come within the time that the caller was willing to wait. The run goes on. */
 export class ResultTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'ResultTimeoutError';

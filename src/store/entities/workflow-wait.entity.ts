@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** What a run waits for: a sleep, or the next attempt of a failed step. Gone when it is over. */
+/** What a run waits for: a sleep, the next attempt of a failed step, or the end of the time that a cancelled run has to clean up. Gone when it is over. */
 @Entity({ name: 'workflow_waits', synchronize: false })
 export class WorkflowWait {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
@@ -10,7 +10,7 @@ export class WorkflowWait {
   stepKey!: string;
 
   @Column({ type: 'text' })
-  kind!: 'sleep' | 'retry';
+  kind!: 'sleep' | 'retry' | 'grace';
 
   /** Computed once, when the wait began. */
   @Column({ name: 'wake_at', type: 'timestamptz', nullable: true })

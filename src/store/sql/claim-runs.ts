@@ -7,7 +7,7 @@ import { SERVER } from './server-identity.js';
  * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
  * wait for that. The ready index has the same number.
  */
-const SUSPECT_LOSSES = 2;
+export const SUSPECT_LOSSES = 2;
 
 /** A run that was claimed, and whether anything of it is recorded. */
 export interface ClaimedRun extends OwnedRun {
@@ -60,19 +60,23 @@ ${takeDue(schema)}`;
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
-  text: (schema) => `WITH suspects AS MATERIALIZED (
-  SELECT r.id, r.losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
-  WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
-    AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
-      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
-    AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
-  ORDER BY r.losses DESC, r.id
-  LIMIT $6::int
-  FOR NO KEY UPDATE SKIP LOCKED
-), cohort AS MATERIALIZED (
+  text: (schema) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+suspects AS MATERIALIZED (
+  SELECT c.id, c.losses, c.priority, c.ready_at FROM session
+  CROSS JOIN LATERAL (
+    SELECT r.id, r.losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
+      AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
+        WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+    ORDER BY r.losses DESC, r.id
+    LIMIT $6::int
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS c
+), due AS MATERIALIZED (
   SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
-), session AS MATERIALIZED (${lockedSession(schema)}), due AS (SELECT cohort.id, cohort.priority, cohort.ready_at FROM cohort CROSS JOIN session)
+)
 ${takeDue(schema)}`,
 };
 

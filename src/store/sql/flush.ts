@@ -189,7 +189,7 @@ const SECTIONS: readonly Section[] = [
   INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at, name)
   SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}, x.name
   FROM session CROSS JOIN ${rows} ${owned(schema)}
-  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts
+  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts, opened_at = excluded.opened_at
     WHERE excluded.attempts > w.attempts
   RETURNING 1`,
   },
@@ -299,8 +299,8 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
         present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.join(',\n')}
-SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000, ${SERVER},
-  ${count('successors')}`;
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('successors')}, ${count('steps')},
+  extract(epoch FROM now())::float8 * 1000, ${SERVER}`;
     },
   };
 }
@@ -331,7 +331,8 @@ function prepare(mask: number, shape: 'single' | 'many'): Prepared {
  *
  * It locks its own session's row first, on the server that it was last seen on, and every write of an owned run refers to that lock (PostgreSQL drops a locking CTE that nothing refers
  * to): a takeover deletes the row before it touches a run, so it either waits for this flush or this flush writes nothing.
- * Rows come sorted by run id, which is the order in which they are locked.
+ * Rows come sorted by run id, which is the order in which they are locked; runs come before what is theirs, because the parts are executed in the order in
+ * which the counts ask for them.
  *
  * With one row of each kind, as an idle process has it, the values are parameters of their own instead of arrays of one: as fast as a plain INSERT
  * (0.38 ms with its commit, against 0.6 by way of unnest).
@@ -351,7 +352,7 @@ export async function flush(database: Database, fence: SessionFence | null, rows
     if (single) values.push(...section[0]!);
     else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
-  const [row] = await database.query<[number, number, number, number, number, string, number]>(statement, values);
-  const [session, starts, steps, changes, now, server, successors] = row!;
+  const [row] = await database.query<[number, number, number, number, number, number, string]>(statement, values);
+  const [session, starts, changes, successors, steps, now, server] = row!;
   return { sessionAlive: session === 1, server, starts, steps, changes, now, successors };
 }

@@ -27,19 +27,23 @@ const SEND_CANCEL: Statement = {
 SELECT status FROM run`,
 };
 
+/** A run that waits for a deployment whose code fits its history: nobody could take it, and it would stand in the way of every claim. */
+export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NULL AND wake_at IS NULL)`;
+
 /**
- * A run that has never been executed has nothing to clean up and is cancelled here; a waiting one becomes due; one that is running is told by
- * its counter alone, because only its owner may change it.
+ * A run that has never been executed has nothing to clean up and is cancelled here; a waiting one becomes due, unless it waits for another deployment; one
+ * that is running is told by its counter alone, because only its owner may change it.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
   text: (schema) => `UPDATE ${schema}.workflow_runs SET
   wake_count = wake_count + 1,
   cancel_requested_at = coalesce(cancel_requested_at, now()),
-  status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled' WHEN status = 'waiting' THEN 'pending' ELSE status END,
+  status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
+    WHEN status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
   finished_at = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN now() END,
   error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN $2::json END,
-  ready_at = CASE WHEN status = 'waiting' AND started_at IS NOT NULL THEN now() WHEN status = 'pending' AND started_at IS NOT NULL THEN ready_at END,
+  ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
   wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
 WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
 RETURNING status, queue, name, version`,
@@ -81,15 +85,19 @@ export async function requestCancel(
 ): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
   if (!found) return undefined;
-  let bumped: [RunStatus, string, string, number] | undefined;
   try {
-    [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
+    return (await tellOfCancel(database, runId, cancelledError)) ?? { status: found[0] };
   } catch (error) {
     // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
     if (faultOf(error) === 'data') throw error;
     return { status: found[0] };
   }
-  if (!bumped) return { status: found[0] };
+}
+
+/** Tells a run that a request to cancel waits for it. Returns undefined when it has ended. */
+export async function tellOfCancel(database: Database, runId: string, cancelledError: string): Promise<CancelRequested | undefined> {
+  const [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
+  if (!bumped) return undefined;
   const [status, queue, name, version] = bumped;
   if (status === 'cancelled') await database.query(CLEAR, [runId]);
   return { status, key: { queue, name, version } };

@@ -1,4 +1,4 @@
-import type { History, OpenWait, StepKind, StepRecord, WaitKind } from '../../core/step.js';
+import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
 /** `= ANY` is safe here: the primary key starts with the run id, and each run's rows are few or wanted anyway. */
@@ -34,7 +34,7 @@ type StepRow = [
   number,
   number,
 ];
-type WaitRow = [string, string, WaitKind, number | null, number, number, string | null];
+type WaitRow = [string, string, OpenWait['kind'], number | null, number, number, string | null];
 
 /** What is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry. */
 export async function loadHistories(database: Database, runIds: readonly string[]): Promise<Map<string, History>> {

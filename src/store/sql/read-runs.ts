@@ -45,7 +45,7 @@ export interface RunDescriptionRow {
   readonly tags: Readonly<Record<string, string>>;
   readonly waits: readonly {
     readonly stepKey: string;
-    readonly kind: 'sleep' | 'retry';
+    readonly kind: 'sleep' | 'retry' | 'grace';
     readonly wakeAt: number;
     readonly attempts: number;
   }[];

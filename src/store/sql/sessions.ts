@@ -6,6 +6,7 @@ import { WorkerLostError } from '../../core/errors/index.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
 import type { SessionFence } from '../session-fence.js';
+import { exonerate } from './exonerate.js';
 import { SERVER } from './server-identity.js';
 
 /** A run that was the only one in the hands of so many dead sessions is given up. */
@@ -175,5 +176,6 @@ async function explain(database: Database, client: ClientBase, lost: readonly Lo
     if (status !== 'failed') continue;
     await database.query(CLEAR_WAITS, [id], client);
     await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
+    await exonerate(database, client, id);
   }
 }

@@ -1,0 +1,372 @@
+import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
+import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
+import { PayloadTooLargeError } from '../core/errors/index.js';
+import type { History, OpenWait, StepRecord } from '../core/step.js';
+import { Admission } from './admission.js';
+import { Attempts } from './attempts.js';
+import type { Call } from './call.js';
+import { scopes } from './current.js';
+import { Grace } from './grace.js';
+import { Inbound } from './inbound.js';
+import { Lane, type LaneOwner } from './lane.js';
+import type { Message } from './mailbox.js';
+import type { PassHandle } from './pass-handle.js';
+import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
+import { Preparation } from './preparation.js';
+import { markerOf } from './records.js';
+import { Replay } from './replay.js';
+import { CANCEL_KEY, TIMEOUT_KEY } from './step-keys.js';
+import { Timers } from './timers.js';
+import type { WorkflowContext } from './workflow-context.js';
+
+/** The run that a pass executes. */
+export interface PassRun {
+  readonly id: string;
+  /** JSON text. */
+  readonly input: string;
+  readonly startedAt: number;
+  /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
+  readonly deadlineAt: number | null;
+}
+
+/** What stops a run before its code is done. */
+type Stop = WorkflowCancelledError | WorkflowTimeoutError;
+
+/**
+ * The life of a pass: how it begins, is held, hears of cancellations and deadlines, and ends; and how results get to its code (lane.ts) and into the journal.
+ */
+export abstract class PassLifecycle implements LaneOwner {
+  /** Of waits. */
+  readonly timers: Timers;
+  /** Of the engine itself. */
+  protected readonly alarms: Timers;
+  logicalNow: number;
+  protected readonly lane: Lane;
+  protected readonly replay: Replay;
+  protected readonly admission: Admission;
+  protected readonly calls = new Map<string, Call>();
+  protected readonly attempts = new Attempts();
+  protected readonly inbound: Inbound;
+  code: WorkflowCode | undefined;
+  /** Of workflows that want an instance for each pass. */
+  private readonly preparation: Preparation | undefined;
+  protected seq: number;
+  private state: 'open' | 'ended' | 'closed' = 'open';
+  /** Undefined until it has been delivered to the code. */
+  private stop: Stop | undefined;
+  /** After which a run that was stopped ends, whatever its code still does; a park may not last longer. */
+  private grace: Grace | undefined;
+  /** run() is over, but what is recorded has not all been delivered. */
+  private early: PassOutcome | undefined;
+  private readonly waits: readonly OpenWait[];
+  protected hasWaits: boolean;
+  /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
+  protected strayAt: number | undefined;
+  private isIdle = false;
+
+  protected constructor(
+    readonly run: PassRun,
+    readonly definition: WorkflowDefinition,
+    history: History,
+    protected readonly port: PassPort,
+    readonly settings: EngineSettings,
+  ) {
+    this.timers = new Timers(settings.now);
+    this.alarms = new Timers(settings.now);
+    this.replay = new Replay(history);
+    this.seq = history.steps.at(-1)?.seq ?? 0;
+    this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
+    this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
+    this.waits = history.waits;
+    this.hasWaits = history.waits.length > 0;
+    this.logicalNow = run.startedAt;
+    this.inbound = new Inbound({
+      isOpen: () => this.admission.isOpen,
+      requested: () => {
+        if (this.admission.isOpen) this.lane.request();
+        this.updateIdle();
+      },
+      withdraw: (call, reason) => this.withdraw(call, reason),
+      warn: (message) => port.warn(message),
+    });
+    if ('maker' in definition) this.preparation = this.prepared(definition.maker);
+    else this.code = definition;
+  }
+
+  protected abstract readonly context: WorkflowContext;
+  /** This pass, as its operations see it. */
+  protected abstract readonly handle: PassHandle;
+  abstract withdraw(call: Call, reason: unknown): void;
+
+  get abortSignal(): AbortSignal {
+    return this.attempts.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.state !== 'open';
+  }
+
+  /** Bodies are being executed, or their results are on their way to the database. */
+  get isWorking(): boolean {
+    return !this.isClosed && (this.attempts.count > 0 || this.admission.durable < this.seq);
+  }
+
+  /** Results up to this one are durable. */
+  get durableSeq(): number {
+    return this.admission.durable;
+  }
+
+  /** Whether the code has come to everything that an earlier pass came to. */
+  get isCaughtUp(): boolean {
+    return (this.admission.isLive || this.lane.isEmpty) && this.replay.isCaughtUp;
+  }
+
+  /** Begins with the next turn. */
+  start(): void {
+    const { deadlineAt } = this.run;
+    if (deadlineAt !== null) this.alarms.set(TIMEOUT_KEY, deadlineAt, () => this.expire());
+    if (this.preparation) this.preparation.begin();
+    else this.lane.request();
+  }
+
+  /** Lets go: nothing that the code still does has any effect, calls never settle, bodies are told to stop. */
+  close(reason: unknown): void {
+    const wasOpen = this.state === 'open';
+    this.state = 'closed';
+    if (wasOpen) this.shut(() => reason);
+  }
+
+  /** Begins nothing new: bodies under way go on, further calls wait. */
+  hold(): void {
+    this.admission.hold();
+    if (this.isIdle && this.grace) this.port.openWait(this.grace.toWait(), null, () => undefined);
+  }
+
+  /** Goes on after `hold`. */
+  resume(): void {
+    if (this.isClosed) return;
+    this.admission.resume();
+    if (this.inbound.isPending) this.lane.request();
+    this.updateIdle();
+  }
+
+  /** A request to cancel the run has come. `takes` is its message in the inbox. */
+  cancel(takes: string | null, reason: string | undefined): void {
+    this.stopWith(new WorkflowCancelledError(this.run.id, reason), takes);
+  }
+
+  /** A message has come. */
+  receive(message: Message): void {
+    if (!this.isClosed) this.inbound.receive(message);
+  }
+
+  encode(value: unknown, subject: string): string {
+    const text = encode(value, subject);
+    const limit = this.settings.maxPayloadBytes;
+    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0;
+    if (bytes > limit) throw new PayloadTooLargeError(subject, bytes, limit);
+    return text;
+  }
+
+  encodeError(error: unknown): string {
+    return encodeError(error);
+  }
+
+  decodeError(text: string): Error {
+    return decodeError(text);
+  }
+
+  invoke(): void {
+    let input: unknown;
+    try {
+      input = decode(this.run.input);
+    } catch (error) {
+      return this.unreadable('input', error);
+    }
+    scopes.run({ pass: this.handle, step: undefined }, () => {
+      let result: unknown;
+      try {
+        result = this.code!.invoke(input, this.context);
+      } catch (error) {
+        result = Promise.reject(error);
+      }
+      Promise.resolve(result).then(
+        (value) => this.returned(this.completed(value)),
+        (error: unknown) => this.returned({ status: 'failed', error: this.encodeError(error) }),
+      );
+    });
+  }
+
+  deliver(record: StepRecord): void {
+    this.logicalNow = record.finishedAt;
+    try {
+      if (record.kind === 'cancel') return this.deliverStop(record);
+      if (record.kind === 'patch') return;
+      const call = this.calls.get(record.stepKey)!;
+      if (call.settled) return;
+      if (record.status === 'failed') call.reject(this.decodeError(record.error!));
+      else call.resolve(record.output === null ? undefined : decode(record.output));
+    } catch (error) {
+      this.unreadable(record.stepKey, error);
+    }
+  }
+
+  admit(): void {
+    this.inbound.admit(() => !this.lane.isEmpty);
+  }
+
+  delivered(): void {
+    if (this.early) return this.returned(this.early);
+    this.admission.goLive();
+    if (this.inbound.isPending && this.admission.isOpen) this.lane.request();
+    this.updateIdle();
+  }
+
+  missed(step: StepRecord): void {
+    this.mismatch(step.stepKey, `it is recorded as called after ${step.calledAfter} results, and has not been called`);
+  }
+
+  stirred(): void {
+    this.updateIdle();
+  }
+
+  wentAstray(delivered: number): boolean {
+    return this.strayAt === delivered;
+  }
+
+  protected returned(outcome: PassOutcome): void {
+    if (this.isClosed) return;
+    if (!this.lane.isEmpty && !this.admission.isLive) {
+      this.early = outcome;
+      return;
+    }
+    const uncalled = this.replay.uncalled();
+    if (uncalled) return this.mismatch(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
+    this.finish(this.stop ? this.stoppedBy(this.stop) : outcome);
+  }
+
+  protected enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
+    // The lane before the journal, whose flush is to find what the code does with the result: a last result and the end share one.
+    this.lane.push(record);
+    const durable = (): void => {
+      this.admission.becameDurable(record.seq);
+      this.updateIdle();
+    };
+    this.port.record(record, closesWait, takes, durable, (error) => this.refused(record, closesWait, takes, error));
+  }
+
+  protected mismatch(stepKey: string, detail: string): void {
+    if (this.isClosed) return;
+    const error = new NonDeterminismError(this.run.id, stepKey, detail);
+    this.close(error);
+    this.port.faulted({ kind: 'mismatch', error });
+  }
+
+  protected updateIdle(): void {
+    if (this.isClosed) return;
+    const working = this.lane.isTurning || this.admission.isGating || this.isWorking || this.inbound.isPending;
+    if (this.admission.isLive && !working && (this.timers.size > 0 || this.inbound.waits > 0)) {
+      this.isIdle = true;
+      const ends = [this.grace?.end, this.run.deadlineAt].map((end) => end ?? Number.POSITIVE_INFINITY);
+      this.port.idle(Math.min(this.timers.next(), ...ends));
+    } else if (this.isIdle) {
+      this.isIdle = false;
+      this.port.busy();
+    }
+  }
+
+  private prepared(maker: CodeMaker): Preparation {
+    const { port } = this;
+    return new Preparation(this.run, maker, this.alarms, {
+      isClosed: () => this.isClosed,
+      made: (code) => {
+        this.code = code;
+        this.lane.request();
+      },
+      idle: (wakeAt) => port.idle(wakeAt),
+      busy: () => port.busy(),
+      unreadable: (error) => this.unreadable('input', error),
+    });
+  }
+
+  private expire(): void {
+    this.stopWith(new WorkflowTimeoutError(this.run.id), null);
+  }
+
+  private stopWith(error: Stop, takes: string | null): void {
+    if (this.isClosed || this.stop || this.lane.has('cancel')) return;
+    if (this.preparation && !this.preparation.isDone) {
+      return this.preparation.whenKnown((outcome) => (outcome === 'made' ? this.stopWith(error, takes) : this.stopUnprepared(error)));
+    }
+    const place = { seq: ++this.seq, calledAfter: this.lane.count, now: Math.floor(this.settings.now()) };
+    this.enter(markerOf('cancel', CANCEL_KEY, this.encodeError(error), place), false, takes);
+  }
+
+  /** There is no code whose `catch` and `finally` could hear of it. */
+  private stopUnprepared(error: Stop): void {
+    if (this.isClosed) return;
+    this.stop = error;
+    this.finish(this.stoppedBy(error));
+  }
+
+  private deliverStop(record: StepRecord): void {
+    const stored = this.decodeError(record.error!);
+    const isKnown = stored instanceof WorkflowCancelledError || stored instanceof WorkflowTimeoutError;
+    const error = isKnown ? stored : new WorkflowCancelledError(this.run.id);
+    this.stop = error;
+    this.timers.clearAll();
+    this.admission.clear();
+    this.inbound.clearWaits();
+    this.attempts.abort(() => error);
+    for (const call of this.calls.values()) {
+      if (call.settled) continue;
+      call.reject(error);
+      call.abandoned?.();
+    }
+    this.grace = new Grace(record, this.waits, this.settings.cancelGraceMs, this.alarms, {
+      isGettingOn: () => this.admission.isLive && this.settings.isSure() && !this.admission.isStuck(this.seq),
+      over: () => this.finish(this.stoppedBy(error)),
+    });
+  }
+
+  private stoppedBy(error: Stop): PassOutcome {
+    return { status: error instanceof WorkflowTimeoutError ? 'failed' : 'cancelled', error: this.encodeError(error) };
+  }
+
+  private completed(value: unknown): PassOutcome {
+    try {
+      return { status: 'completed', output: this.encode(value, 'output') };
+    } catch (error) {
+      return { status: 'failed', error: this.encodeError(error) };
+    }
+  }
+
+  private finish(outcome: PassOutcome): void {
+    if (this.isClosed) return;
+    this.state = 'ended';
+    this.shut(() => this.stop ?? new RunEndedError(this.run.id));
+    this.port.ended(outcome, this.hasWaits || this.stop || this.inbound.hasMessages ? 'some' : 'none');
+  }
+
+  private shut(reason: () => unknown): void {
+    this.timers.clearAll();
+    this.alarms.clearAll();
+    this.lane.close();
+    this.admission.clear();
+    this.attempts.abort(reason);
+  }
+
+  /** The database will not have a result that the code may have seen: the step fails instead, and the code starts again without it. */
+  private refused(record: StepRecord, closesWait: boolean, takes: string | null, error: Error): void {
+    if (this.state === 'closed') return;
+    this.close(error);
+    const failure = new StepFailedError(record.stepKey, record.attempts, error);
+    const failed: StepRecord = { ...record, status: 'failed', output: null, error: this.encodeError(failure) };
+    const restart = (): void => this.port.faulted({ kind: 'restart' });
+    this.port.record(failed, closesWait, takes, restart, restart);
+  }
+
+  private unreadable(what: string, error: unknown): void {
+    this.mismatch(what, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

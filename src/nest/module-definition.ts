@@ -1,0 +1,85 @@
+import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
+
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { WorkflowClient } from '../client/client.js';
+import { durableEntities } from '../store/entities/index.js';
+import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
+import { WorkflowRuntime } from './runtime.js';
+import {
+  modulesAmong,
+  getWorkflowClientToken,
+  getWorkflowOptionsToken,
+  getWorkflowRepositoryToken,
+  moduleLabel,
+  WORKFLOW_RUNTIME,
+} from './tokens.js';
+
+/** Makes the module's options, for `useClass` and `useExisting`. */
+export interface WorkflowOptionsFactory {
+  createWorkflowOptions(): WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+}
+
+/** Where the options come from when they are not known while the module is defined. */
+export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
+  useFactory?: (...args: never[]) => WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+  inject?: (InjectionToken | OptionalFactoryDependency)[];
+  useClass?: Type<WorkflowOptionsFactory>;
+  useExisting?: Type<WorkflowOptionsFactory>;
+}
+
+type Structure = { readonly [Key in keyof WorkflowModuleStructure]: WorkflowModuleStructure[Key] | undefined };
+
+/**
+ * What a module provides and exports under its name. The runtime has the same token in each of them, and none exports it.
+ *
+ * @param more what the provider of the options needs
+ */
+export function defineModule(
+  { name, isGlobal = true, dataSource: dataSourceName }: Structure,
+  options: Provider,
+  more: Provider[] = [],
+  imports: NonNullable<ModuleMetadata['imports']> = [],
+): Omit<DynamicModule, 'module'> {
+  const optionsToken = getWorkflowOptionsToken(name);
+  const clientToken = getWorkflowClientToken(name);
+  const runtime: Provider = {
+    provide: WORKFLOW_RUNTIME,
+    inject: [optionsToken, DiscoveryService, { token: getDataSourceToken(dataSourceName), optional: true }],
+    useFactory: (given: WorkflowModuleOptions, discovery: DiscoveryService, dataSource?: DataSource) => {
+      checkNames(discovery);
+      const settings = toSettings(given, process.env);
+      if (dataSourceName !== undefined && !dataSource && !settings.connection) {
+        throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
+      }
+      return WorkflowRuntime.create(name, settings, dataSource);
+    },
+  };
+  const client: Provider = { provide: clientToken, inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  // The class means the module without a name.
+  const byClass: Provider[] = name === undefined ? [{ provide: WorkflowClient, useExisting: clientToken }] : [];
+  const repositories = durableEntities.map((entity) => ({
+    provide: getWorkflowRepositoryToken(entity, name),
+    inject: [WORKFLOW_RUNTIME],
+    useFactory: (made: WorkflowRuntime) => made.orm.getRepository<object>(entity),
+  }));
+  return {
+    global: isGlobal,
+    imports: [DiscoveryModule, ...imports],
+    providers: [options, ...more, runtime, client, ...byClass, ...repositories],
+    exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
+  };
+}
+
+/** Before any module is connected: two of a name would each have a worker, and nobody could say which client is injected. */
+function checkNames(discovery: DiscoveryService): void {
+  const names = modulesAmong(discovery.getProviders().map(({ token }) => token));
+  const second = names.findIndex((one, index) => names.indexOf(one) !== index);
+  if (second === -1) return;
+  const name = names[second];
+  const times = names.filter((one) => one === name).length;
+  const advice = name === undefined ? 'it is global, import it once, or give the others a `name`' : 'give each a `name` of its own';
+  throw new WorkflowConfigurationError(`${moduleLabel(name)} is imported ${times} times: ${advice}`);
+}

@@ -1,0 +1,63 @@
+import { ForbiddenException, UnauthorizedException } from '@nestjs/common';
+import type { ContextId, ExternalContextCreator } from '@nestjs/core';
+
+import { NonRetryableError } from '../core/errors/index.js';
+import { currentStep } from '../engine/current.js';
+import type { StepSurroundings } from '../engine/ports.js';
+import type { StepEnhancer } from './options.js';
+
+/** What `ExecutionContext.getType()` says in guards and interceptors around a step. */
+const WORKFLOW_CONTEXT_TYPE = 'workflow';
+
+type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
+
+/** Nest's guards and interceptors around the bodies of methods with `@Step`. */
+export class StepEnhancers implements StepSurroundings {
+  /** Made once for each method of each instance: finding what applies to one goes through all modules. */
+  private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
+  private readonly begun = new WeakSet<object>();
+
+  constructor(
+    private readonly creator: ExternalContextCreator,
+    private readonly kinds: readonly StepEnhancer[],
+    /** Of the pass, where it has request-scoped enhancers of its own. */
+    private readonly contextId: ContextId | undefined,
+  ) {}
+
+  /** The same for one pass. */
+  inContext(contextId: ContextId): StepEnhancers {
+    return new StepEnhancers(this.creator, this.kinds, contextId);
+  }
+
+  /**
+   * @throws NonRetryableError when a guard refuses: it would refuse again
+   */
+  async execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown> {
+    const step = currentStep();
+    try {
+      return await this.of(target, method, name)(...args);
+    } catch (error) {
+      const isRefusal = error instanceof ForbiddenException || error instanceof UnauthorizedException;
+      if (!isRefusal || this.begun.has(step)) throw error;
+      throw new NonRetryableError(`a guard refused step "${step.stepKey}": ${error.message}`, { cause: error });
+    }
+  }
+
+  began(step: object): void {
+    this.begun.add(step);
+  }
+
+  private of(target: object, method: Function, name: string): Enhanced {
+    const methods = this.enhanced.get(target) ?? new Map<Function, Enhanced>();
+    this.enhanced.set(target, methods);
+    let enhanced = methods.get(method);
+    if (!enhanced) {
+      const callback = method as (...args: unknown[]) => unknown;
+      const kinds = { guards: this.kinds.includes('guards'), interceptors: this.kinds.includes('interceptors'), filters: false };
+      const { creator, contextId } = this;
+      enhanced = creator.create(target, callback, name, undefined, undefined, contextId, undefined, kinds, WORKFLOW_CONTEXT_TYPE);
+      methods.set(method, enhanced);
+    }
+    return enhanced;
+  }
+}

@@ -1,0 +1,154 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import { JournalFixture, changeOf, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { waitFor } from '../../test/support/wait.js';
+import { unblockRuns } from './sql/blocked-runs.js';
+import { claimRuns } from './sql/claim-runs.js';
+import { readInbox, requestCancel } from './sql/inbox.js';
+import { sweepInbox } from './sql/sweep-inbox.js';
+
+const RUN = 'run';
+const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
+/** How a run is left by those who had it. */
+const STATES = {
+  running: [startOf(RUN, true)],
+  parked: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', wakeAt: Date.now() + 3_600_000, wakeCount: 0 })],
+  'handed back': [startOf(RUN, true), changeOf(RUN, { status: 'pending' })],
+  blocked: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', blockedFor: 'new', reason: '{}' })],
+  due: [startOf(RUN, false)],
+  delayed: [startOf(RUN, false, { delayMs: 3_600_000 })],
+};
+
+describe('a request to cancel of which the run was not told', () => {
+  let fixture: JournalFixture;
+  let holder: pg.Client;
+  let open: OpenJournal;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    holder = new pg.Client({ connectionString: fixture.admin.url });
+    await holder.connect();
+  });
+  beforeEach(async () => {
+    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_events');
+    open = await fixture.journal();
+  });
+  // Only a test that failed has left its transaction open.
+  afterEach(() => holder.query('ROLLBACK'));
+  afterAll(async () => {
+    await holder.end();
+    await fixture.close();
+  });
+
+  const bring = async (state: keyof typeof STATES): Promise<void> => {
+    for (const transition of STATES[state]) await open.submit(transition);
+  };
+  /** While somebody holds the run's row, it cannot be told. */
+  const cancelUnheard = async (id = RUN): Promise<void> => {
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM durable.workflow_runs WHERE id = $1 FOR UPDATE', [id]);
+    await requestCancel(open.database, id, '{"reason":"enough"}', '{}');
+    await holder.query('ROLLBACK');
+    await fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`);
+  };
+  const run = async (id = RUN): Promise<Record<string, unknown>> => {
+    const [row] = await fixture.admin.query('SELECT *, xmin::text AS row_version FROM durable.workflow_runs WHERE id = $1', [id]);
+    return row;
+  };
+  const messages = async (): Promise<unknown[]> => fixture.admin.query('SELECT * FROM durable.workflow_inbox');
+
+  it('is brought to one that is running', async () => {
+    await bring('running');
+    await cancelUnheard();
+    expect(await run()).toMatchObject({ wake_count: 0 });
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await run()).toMatchObject({
+      status: 'running',
+      wake_count: 1,
+      session_id: open.sessionId,
+      cancel_requested_at: expect.any(Date),
+    });
+    expect(await messages()).toHaveLength(1);
+  });
+
+  it('makes one due that waits', async () => {
+    await bring('parked');
+    await cancelUnheard();
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });
+  });
+
+  it.each(['due', 'delayed'] as const)('ends one that nobody has executed and that is %s: it is not executed first', async (state) => {
+    await bring(state);
+    await cancelUnheard();
+    expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [RUN] });
+    const error = expect.objectContaining({ name: 'WorkflowCancelledError', message: expect.stringContaining('enough') });
+    expect(await run()).toMatchObject({ status: 'cancelled', error, started_at: null, finished_at: expect.any(Date), ready_at: null });
+    expect(await messages()).toEqual([]);
+  });
+
+  it.each(['blocked', 'handed back'] as const)('is noted once on one that is %s, which is not written again', async (state) => {
+    await bring(state);
+    const { status } = await run();
+    await cancelUnheard();
+    await sweepInbox(open.database);
+    const noted = await run();
+    expect(noted).toMatchObject({ status, cancel_requested_at: expect.any(Date) });
+    for (let again = 0; again < 3; again++) expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await run()).toEqual(noted);
+    expect(await messages()).toHaveLength(1);
+  });
+
+  it('leaves one waiting that is blocked, also where it is told at once, until a deployment comes that may fit', async () => {
+    await bring('blocked');
+    const { status } = (await requestCancel(open.database, RUN, '{}', '{}'))!;
+    expect(status).toBe('waiting');
+    expect(await run()).toMatchObject({ status: 'waiting', ready_at: null, cancel_requested_at: expect.any(Date) });
+    expect(await unblockRuns(open.database, KEYS, 'new')).toBe(0);
+    expect(await unblockRuns(open.database, KEYS, 'fitting')).toBe(1);
+    const claim = { fence: open.fence, keys: KEYS, deploymentId: 'fitting', limit: 1 };
+    expect((await claimRuns(open.database, claim)).map(({ id }) => id)).toEqual([RUN]);
+    expect(await readInbox(open.database, [RUN])).toHaveLength(1);
+  });
+
+  it('is cleared away when the run has ended since, and the run stays as it was', async () => {
+    await bring('running');
+    await cancelUnheard();
+    await open.submit(changeOf(RUN));
+    const ended = await run();
+    expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await run()).toEqual(ended);
+    expect(await messages()).toEqual([]);
+  });
+
+  it('is not waited for when somebody holds it', async () => {
+    await bring('running');
+    await cancelUnheard();
+    await open.submit(changeOf(RUN));
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM durable.workflow_inbox FOR UPDATE');
+    await sweepInbox(open.database);
+    await holder.query('ROLLBACK');
+    expect(await messages()).toHaveLength(1);
+  });
+
+  it('does not touch a run that ends while the sweep is under way', async () => {
+    // The sweep stops at the first run, with an old view of the second, until the gate opens.
+    await fixture.admin.query(`CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        WHILE NOT pg_try_advisory_xact_lock_shared(4712) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END $$;
+      CREATE TRIGGER gate BEFORE UPDATE ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'a-gated') EXECUTE FUNCTION gate()`);
+    await open.submit(startOf('a-gated', true));
+    await open.submit(startOf('b-ending', true));
+    await cancelUnheard('a-gated');
+    await cancelUnheard('b-ending');
+    await holder.query('SELECT pg_advisory_lock(4712)');
+    const sweeping = sweepInbox(open.database);
+    const stopped = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
+    await waitFor(async () => (await fixture.admin.query(stopped)).length > 0, { message: 'the sweep to be stopped' });
+    await open.submit(changeOf('b-ending'));
+    const ended = await run('b-ending');
+    await holder.query('SELECT pg_advisory_unlock(4712)');
+    expect(await sweeping).toEqual({ told: ['a-gated'], cancelled: [] });
+    expect(await run('b-ending')).toEqual(ended);
+  });
+});

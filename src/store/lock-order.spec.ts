@@ -1,0 +1,229 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import type { SessionFence } from './session-fence.js';
+import { JournalFixture, changeOf, startOf, stepOf } from '../../test/support/faults/journal-fixture.js';
+import { waitFor } from '../../test/support/wait.js';
+import { Database, type Statement } from './database.js';
+import { toFlushRows } from './flush-rows.js';
+import { unblockRuns } from './sql/blocked-runs.js';
+import { claimRuns, claimRunsFrom, claimSuspects, type Claim } from './sql/claim-runs.js';
+import { flush } from './sql/flush.js';
+import { findLockedRuns } from './sql/free-runs.js';
+import { closeSession, openSession, takeOver } from './sql/sessions.js';
+import { sweepInbox } from './sql/sweep-inbox.js';
+import { wakeDueRuns } from './sql/timers.js';
+
+const FIRST = 'run-1';
+const OTHERS = ['run-2', 'run-3', 'run-4', 'run-5'];
+/** In the table, and in what is handed in, runs come in the opposite order: whoever does not sort locks the last first. */
+const REVERSED = [FIRST, ...OTHERS].reverse();
+const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
+const PLACES = KEYS.map((key) => ({ ...key, priority: 0, readyAt: '-infinity' }));
+
+/** Lets its statements wait for locks until the test has looked, and gives them no index whose order could be the right one by chance. */
+class PatientDatabase extends Database {
+  override async query<Row extends unknown[]>(statement: Statement, values: unknown[], client?: pg.ClientBase): Promise<Row[]> {
+    return client ? super.query<Row>(statement, values, client) : this.transaction((own) => super.query<Row>(statement, values, own));
+  }
+
+  override async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    return super.transaction(async (client) => {
+      await client.query('SET LOCAL lock_timeout = 0; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off');
+      return work(client);
+    });
+  }
+}
+
+describe('locks', () => {
+  let fixture: JournalFixture;
+  let holder: pg.Client;
+  /** With the limit for locks that statements have. */
+  let brisk: Database;
+  let database: Database;
+  let fence: SessionFence;
+  let sessionId: string;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    holder = new pg.Client({ connectionString: fixture.admin.url });
+    await holder.connect();
+    brisk = new Database({ connectionString: fixture.admin.url }, { poolSize: 1 });
+    database = new PatientDatabase({ connectionString: fixture.admin.url }, { poolSize: 2 });
+  });
+  beforeEach(async () => {
+    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_inbox, durable.workflow_sessions');
+    fence = await openSession(brisk, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 600_000 });
+    sessionId = fence.id;
+  });
+  // Only a test that failed has left its transaction open.
+  afterEach(() => holder.query('ROLLBACK'));
+  afterAll(async () => {
+    await holder.end();
+    await database.close();
+    await brisk.close();
+    await fixture.close();
+  });
+
+  const claim = (): Claim => ({ fence, keys: KEYS, deploymentId: 'test', limit: 10 });
+  const start = async (owned: boolean): Promise<void> => {
+    for (const id of REVERSED) await flush(brisk, fence, toFlushRows([startOf(id, owned)]));
+  };
+  const update = (set: string, where = 'true'): Promise<unknown[]> =>
+    fixture.admin.query(`UPDATE durable.workflow_runs SET ${set} WHERE ${where}`);
+  const statuses = async (): Promise<string[]> =>
+    (await fixture.admin.query('SELECT status FROM durable.workflow_runs ORDER BY id')).map(({ status }) => status);
+  /** Of these runs, those that nobody has locked. */
+  const free = async (ids: readonly string[]): Promise<string[]> =>
+    (await fixture.admin.query('SELECT id FROM durable.workflow_runs WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED', [ids])).map(
+      ({ id }) => id,
+    );
+
+  /** Holds what `sql` locks, has `work` begin and wait for it, looks, and lets go. */
+  async function whileHeld<T>(sql: string, work: () => Promise<T>, look: () => Promise<void>): Promise<T> {
+    await holder.query('BEGIN');
+    await holder.query(sql);
+    const [{ pid }] = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows as [{ pid: number }];
+    const working = work();
+    working.catch(() => undefined);
+    const blocked = 'SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND $1 = ANY (pg_blocking_pids(pid))';
+    await waitFor(async () => (await fixture.admin.query(blocked, [pid])).length > 0, { message: 'the statement to wait' });
+    await look();
+    await holder.query('ROLLBACK');
+    return working;
+  }
+
+  const firstRun = `SELECT 1 FROM durable.workflow_runs WHERE id = '${FIRST}' FOR UPDATE`;
+
+  describe('of several runs are taken in the order of their ids', () => {
+    const othersAreFree = async (): Promise<void> => expect(await free(OTHERS)).toEqual(OTHERS);
+
+    it('by a flush that changes them', async () => {
+      await start(true);
+      const rows = toFlushRows(REVERSED.map((id) => changeOf(id)));
+      await whileHeld(firstRun, () => flush(database, fence, rows), othersAreFree);
+      expect(await statuses()).toEqual(REVERSED.map(() => 'completed'));
+    });
+
+    it('by a flush that starts them', async () => {
+      const rows = toFlushRows(REVERSED.map((id) => startOf(id, false)));
+      const insert = (
+        id: string,
+      ): string => `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
+        VALUES ('${id}', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`;
+      // A row that another transaction has inserted and not committed cannot be inserted without waiting for it.
+      const othersAreAbsent = async (): Promise<void> => {
+        await fixture.admin.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${OTHERS.map(insert).join('; ')}; COMMIT`);
+      };
+      const result = await whileHeld(insert(FIRST), () => flush(database, null, rows), othersAreAbsent);
+      expect(result.starts).toBe(1);
+    });
+
+    it('by a goodbye', async () => {
+      await start(true);
+      await whileHeld(firstRun, () => closeSession(database, sessionId), othersAreFree);
+      expect(await statuses()).toEqual(REVERSED.map(() => 'pending'));
+    });
+
+    it('by a takeover', async () => {
+      await start(true);
+      const lost = await whileHeld(firstRun, () => takeOver(database, [sessionId], false), othersAreFree);
+      expect(lost).toHaveLength(REVERSED.length);
+    });
+  });
+
+  it('of several sessions are taken in the order of their ids by a takeover', async () => {
+    await fixture.admin
+      .query(`DELETE FROM durable.workflow_sessions; INSERT INTO durable.workflow_sessions (id, kind, host, pid, deployment_id, expires_at)
+      OVERRIDING SYSTEM VALUE SELECT id, 'worker', '', 1, '', now() FROM unnest('{4, 3, 2, 1}'::bigint[]) AS id`);
+    const look = async (): Promise<void> => {
+      const rows = await fixture.admin.query('SELECT id FROM durable.workflow_sessions ORDER BY id FOR UPDATE SKIP LOCKED');
+      expect(rows.map(({ id }) => id)).toEqual(['2', '3', '4']);
+    };
+    const first = 'SELECT 1 FROM durable.workflow_sessions WHERE id = 1 FOR KEY SHARE';
+    await whileHeld(first, () => takeOver(database, ['4', '3', '2', '1'], false), look);
+    expect(await fixture.admin.query('SELECT id FROM durable.workflow_sessions')).toEqual([]);
+  });
+
+  describe('of a session are taken before those of its runs', () => {
+    const runsAreFree = async (): Promise<void> => expect(await free(REVERSED)).toEqual(REVERSED.toReversed());
+    const sessionGoing = (): string => `DELETE FROM durable.workflow_sessions WHERE id = ${sessionId}`;
+    const sessionUsed = (): string => `SELECT 1 FROM durable.workflow_sessions WHERE id = ${sessionId} FOR KEY SHARE`;
+
+    it.each<[string, boolean, () => string, () => Promise<unknown>]>([
+      ['a flush', true, sessionGoing, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
+      ['a goodbye', true, sessionUsed, () => closeSession(database, sessionId)],
+      ['a takeover', true, sessionUsed, () => takeOver(database, [sessionId], false)],
+      ['a claim', false, sessionGoing, () => claimRuns(database, claim())],
+      ['a claim that goes on', false, sessionGoing, () => claimRunsFrom(database, claim(), PLACES)],
+    ])('by %s', async (_, owned, held, work) => {
+      await start(owned);
+      await whileHeld(held(), work, runsAreFree);
+      expect(await statuses()).not.toContain(owned ? 'running' : 'pending');
+    });
+
+    it('by a claim of runs that were lost', async () => {
+      await start(false);
+      await update('losses = 2');
+      await whileHeld(sessionGoing(), () => claimSuspects(database, claim()), runsAreFree);
+      expect(await statuses()).toContain('running');
+    });
+  });
+
+  it('of runs are taken before those of their steps by a flush', async () => {
+    await start(true);
+    const rows = toFlushRows([stepOf(FIRST, 1), changeOf(FIRST)]);
+    // A row that another transaction has inserted and not committed cannot be inserted without waiting for it.
+    const stepIsAbsent = async (): Promise<void> => {
+      await fixture.admin.query(`BEGIN; SET LOCAL lock_timeout = '1s'; INSERT INTO durable.workflow_steps
+        (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status)
+        VALUES ('${FIRST}', 'step#1', now(), now(), 1, 1, 1, 0, false, 'step', 'completed'); ROLLBACK`);
+    };
+    await whileHeld(firstRun, () => flush(database, fence, rows), stepIsAbsent);
+    expect((await statuses())[0]).toBe('completed');
+  });
+
+  describe('that somebody holds are not waited for', () => {
+    it.each<[string, string, () => Promise<unknown>]>([
+      ['a claim', 'losses = 0', () => claimRuns(brisk, claim())],
+      ['a claim that goes on', 'losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
+      ['timers', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
+      [
+        'a deployment that looks for blocked runs',
+        `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}'`,
+        () => unblockRuns(brisk, KEYS, 'test'),
+      ],
+      ['the inbox sweep', `status = 'waiting', ready_at = NULL, started_at = now()`, () => sweepInbox(brisk)],
+    ])('by %s', async (_, set, work) => {
+      await start(false);
+      await update(set);
+      const [before] = await statuses();
+      await fixture.admin.query(
+        `INSERT INTO durable.workflow_inbox (run_id, kind, created_at) SELECT id, 'cancel', now() - interval '1 hour' FROM durable.workflow_runs`,
+      );
+      await holder.query('BEGIN');
+      await holder.query(firstRun);
+      await work();
+      await holder.query('ROLLBACK');
+      const after = await statuses();
+      expect(after[0]).toBe(before);
+      expect(after.slice(1)).not.toContain(before);
+    });
+
+    it('by a claim of runs that were lost', async () => {
+      await start(false);
+      await update('losses = 2');
+      await update('losses = 3', `id = '${FIRST}'`);
+      await holder.query('BEGIN');
+      await holder.query(firstRun);
+      const runs = await claimSuspects(brisk, claim());
+      expect(runs.map(({ id }) => id)).toEqual(['run-2']);
+    });
+
+    it('by whoever asks which they are', async () => {
+      await start(false);
+      await holder.query('BEGIN');
+      await holder.query(firstRun);
+      expect(await findLockedRuns(brisk, REVERSED)).toEqual(new Set([FIRST]));
+    });
+  });
+});

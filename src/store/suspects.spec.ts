@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
+import { claimRuns, claimSuspects, noteAlone } from './sql/claim-runs.js';
+import { openSession, takeOver } from './sql/sessions.js';
+
+describe('runs that were lost with their workers', () => {
+  let fixture: JournalFixture;
+  beforeEach(async () => {
+    fixture = await JournalFixture.create();
+  });
+  afterEach(() => fixture.close());
+
+  const losses = async (): Promise<Record<string, number>> => {
+    const rows = await fixture.admin.query<{ id: string; losses: number }>('SELECT id, losses FROM durable.workflow_runs');
+    return Object.fromEntries(rows.map((row) => [row.id, row.losses]));
+  };
+
+  it('are no longer suspected when the one that killed them is given up, as far as it was with them', async () => {
+    const { database } = await fixture.journal();
+    await fixture.admin
+      .query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
+      SELECT id, 'order', 1, 'default', 'pending', now(), now(), 1, '{}' FROM unnest('{poison,twice,once,elsewhere,held}'::text[]) AS id`);
+    const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
+    /** A worker that dies with these in its hands. */
+    const dieWith = async (ids: readonly string[], alone?: string): Promise<void> => {
+      const fence = await openSession(database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+      if (alone !== undefined) await noteAlone(database, fence.id, alone);
+      await fixture.admin.query(
+        `UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL, epoch = epoch + 1 WHERE id = ANY ($2)`,
+        [fence.id, ids],
+      );
+      await takeOver(database, [fence.id], false);
+    };
+    await dieWith(['poison', 'twice', 'once', 'held']);
+    await dieWith(['poison', 'twice', 'held']);
+    await dieWith(['elsewhere', 'once']);
+    await dieWith(['elsewhere', 'once']);
+    await dieWith(['poison'], 'poison');
+    await dieWith(['poison'], 'poison');
+    expect(await losses()).toEqual({ poison: 4, twice: 2, once: 3, elsewhere: 2, held: 2 });
+    const fence = await openSession(database, { host: 'test', pid: 2, deploymentId: 'test', ttlMs: 60_000 });
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL WHERE id = 'held'`, [
+      fence.id,
+    ]);
+    expect(await claimRuns(database, { ...claim, fence })).toEqual([]);
+
+    await dieWith(['poison'], 'poison');
+    // One that somebody has in hand is the owner's to change.
+    expect(await losses()).toEqual({ poison: 5, twice: 0, once: 2, elsewhere: 2, held: 2 });
+    const [poison] = await fixture.admin.query(`SELECT status FROM durable.workflow_runs WHERE id = 'poison'`);
+    expect(poison).toEqual({ status: 'failed' });
+    expect((await claimRuns(database, { ...claim, fence })).map(({ id }) => id)).toEqual(['twice']);
+    expect((await claimSuspects(database, { ...claim, fence })).map(({ id }) => id)).toEqual(['elsewhere']);
+  });
+});

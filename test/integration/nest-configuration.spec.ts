@@ -1,0 +1,231 @@
+import { Controller, Injectable, Logger, Module, type DynamicModule, type INestApplicationContext } from '@nestjs/common';
+import { ConfigModule, ConfigService } from '@nestjs/config';
+import { NestFactory } from '@nestjs/core';
+import { MessagePattern, Transport, type MicroserviceOptions } from '@nestjs/microservices';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { Test } from '@nestjs/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import {
+  getWorkflowClientToken,
+  getWorkflowOptionsToken,
+  Step,
+  Workflow,
+  WORKFLOW_OPTIONS,
+  WorkflowClient,
+  WorkflowModule,
+} from '../../src/index.js';
+import { bootApplication, closeApplications, closeLater } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+@Injectable()
+class PaymentService {
+  async charge(): Promise<string> {
+    return 'really charged';
+  }
+}
+
+@Workflow({ name: 'pay' })
+class PayWorkflow {
+  constructor(private readonly payments: PaymentService) {}
+
+  async run(): Promise<string> {
+    return this.charge();
+  }
+
+  @Step()
+  async charge(): Promise<string> {
+    return this.payments.charge();
+  }
+}
+
+@Workflow({ name: 'invoice', module: 'billing' })
+class InvoiceWorkflow {
+  async run(): Promise<string> {
+    return 'invoiced';
+  }
+}
+
+class Handmade {
+  @Step()
+  async help(): Promise<string> {
+    return 'helped';
+  }
+}
+
+@Workflow({ name: 'handmade' })
+class HandmadeWorkflow {
+  async run(): Promise<string> {
+    return new Handmade().help();
+  }
+}
+
+@Controller()
+class MessagesController {
+  @MessagePattern('hello')
+  hello(): string {
+    return 'hello';
+  }
+}
+
+describe('configuring the module', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await closeApplications();
+  });
+  afterAll(() => database.drop());
+
+  const providers = [PayWorkflow, PaymentService];
+  const appModule = (...imports: DynamicModule[]) => {
+    @Module({ imports, providers, controllers: [MessagesController] })
+    class AppModule {}
+    return AppModule;
+  };
+  const connections = () =>
+    database.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`);
+  /** What Nest's logger is told, in full. */
+  const told = (): string[] => {
+    const lines: string[] = [];
+    for (const level of ['warn', 'log'] as const) {
+      jest.spyOn(Logger.prototype, level).mockImplementation((message: unknown) => void lines.push(String(message)));
+    }
+    return lines;
+  };
+
+  it('takes options from ConfigModule', async () => {
+    const config = ConfigModule.forRoot({
+      ignoreEnvFile: true,
+      load: [() => ({ workflows: { url: database.url, schema: 'configured' } })],
+    });
+    const workflows = WorkflowModule.forRootAsync({
+      imports: [config],
+      inject: [ConfigService],
+      useFactory: (service: ConfigService) => ({
+        connection: { url: service.getOrThrow<string>('workflows.url') },
+        schema: service.getOrThrow<string>('workflows.schema'),
+        worker: {},
+      }),
+    });
+    const named = WorkflowModule.forRootAsync({
+      name: 'billing',
+      imports: [config],
+      inject: [ConfigService],
+      useFactory: async (service: ConfigService) => ({ connection: { url: service.getOrThrow<string>('workflows.url') }, worker: {} }),
+    });
+    const module = await bootApplication({ imports: [workflows, named], providers: [...providers, InvoiceWorkflow] });
+    await expect(module.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('really charged');
+    await expect(module.get<WorkflowClient>(getWorkflowClientToken('billing')).execute(InvoiceWorkflow)).resolves.toBe('invoiced');
+    expect(await database.query('SELECT name FROM configured.workflow_runs')).toEqual([{ name: 'pay' }]);
+    expect(await database.query('SELECT name FROM durable.workflow_runs')).toEqual([{ name: 'invoice' }]);
+  });
+
+  it('does not boot when the factory throws: the error is the factory’s, and nothing stays open', async () => {
+    const failing = WorkflowModule.forRootAsync({
+      inject: [ConfigService],
+      imports: [ConfigModule.forRoot({ ignoreEnvFile: true })],
+      useFactory: (service: ConfigService) => ({ schema: service.getOrThrow<string>('NO_SUCH_SETTING') }),
+    });
+    await expect(bootApplication({ imports: [failing], providers })).rejects.toThrow(/NO_SUCH_SETTING/);
+    expect(await connections()).toEqual([]);
+  });
+
+  it('takes options and services that a test overrides', async () => {
+    const imports = [
+      WorkflowModule.forRoot({ connection: { url: 'postgresql://nobody@127.0.0.1:1/production' } }),
+      WorkflowModule.forRoot({ name: 'billing', connection: { url: 'postgresql://nobody@127.0.0.1:1/production' } }),
+    ];
+    const module = await Test.createTestingModule({ imports, providers: [...providers, InvoiceWorkflow] })
+      .overrideProvider(WORKFLOW_OPTIONS)
+      .useValue({ connection: { url: database.url }, worker: {} })
+      .overrideProvider(getWorkflowOptionsToken('billing'))
+      .useValue({ connection: { url: database.url }, schema: 'overridden', worker: {} })
+      .overrideProvider(PaymentService)
+      .useValue({ charge: async () => 'pretended' })
+      .compile();
+    closeLater(module);
+    module.useLogger(false);
+    await module.init();
+    await expect(module.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('pretended');
+    await expect(module.get<WorkflowClient>(getWorkflowClientToken('billing')).execute(InvoiceWorkflow)).resolves.toBe('invoiced');
+    expect(await database.query('SELECT name FROM overridden.workflow_runs')).toEqual([{ name: 'invoice' }]);
+  });
+
+  const microservice = { transport: Transport.TCP, options: { port: 0 } } as const;
+  const stayPending = async (app: INestApplicationContext): Promise<void> => {
+    const handle = await app.get(WorkflowClient).start(PayWorkflow);
+    await expect(handle.result({ timeout: 250 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
+    await expect(handle.status()).resolves.toBe('pending');
+    await handle.cancel();
+  };
+
+  it('executes nothing in a microservice that did not ask for it, and runs in one that did', async () => {
+    const modules = [{}, { worker: {} }].map((options) =>
+      appModule(WorkflowModule.forRoot({ connection: { url: database.url }, ...options })),
+    );
+    const [quiet, busy] = await Promise.all(
+      modules.map(async (module) =>
+        closeLater(await NestFactory.createMicroservice<MicroserviceOptions>(module, { ...microservice, logger: false })),
+      ),
+    );
+    await quiet!.listen();
+    await stayPending(quiet!);
+    await busy!.listen();
+    await expect(busy!.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('really charged');
+  });
+
+  it('executes runs in a hybrid application once it listens for HTTP', async () => {
+    const module = appModule(WorkflowModule.forRoot({ connection: { url: database.url } }));
+    const app = closeLater(await NestFactory.create<NestExpressApplication>(module, { logger: false, abortOnError: false }));
+    app.connectMicroservice<MicroserviceOptions>(microservice);
+    await app.startAllMicroservices();
+    await stayPending(app);
+    await app.listen(0);
+    await expect(app.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('really charged');
+  });
+
+  it('warns of workflows whose module is not there, and of steps outside of providers', async () => {
+    const environment = process.env['NODE_ENV'];
+    const lines = told();
+    try {
+      process.env['NODE_ENV'] = 'development';
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const module = await Test.createTestingModule({ imports, providers: [HandmadeWorkflow, InvoiceWorkflow] }).compile();
+      closeLater(module);
+      await module.init();
+      expect(lines).toContain(
+        'InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported here: this process does not execute it',
+      );
+      expect(lines.find((line) => line.includes('Handmade.help'))).toContain('not among the providers');
+      await expect(module.get(WorkflowClient).execute(HandmadeWorkflow)).resolves.toBe('helped');
+    } finally {
+      process.env['NODE_ENV'] = environment;
+    }
+  });
+
+  it('warns when shutdown hooks are off', async () => {
+    const environment = process.env['NODE_ENV'];
+    const lines = told();
+    const hooks = () => lines.filter((line) => line.includes('shutdown hooks are off'));
+    const listeners = process.listeners('SIGTERM');
+    process.removeAllListeners('SIGTERM');
+    const boot = async (): Promise<NestExpressApplication> =>
+      closeLater(
+        await NestFactory.create<NestExpressApplication>(appModule(WorkflowModule.forRoot({ connection: { url: database.url } }))),
+      );
+    try {
+      process.env['NODE_ENV'] = 'development';
+      const careless = await boot();
+      await careless.listen(0);
+      await waitFor(() => hooks().length === 1);
+      await careless.close();
+    } finally {
+      for (const listener of listeners) process.on('SIGTERM', listener);
+      process.env['NODE_ENV'] = environment;
+    }
+  });
+});
