@@ -1,4 +1,5 @@
 import { Initial1763600000000 } from './1763600000000-initial.js';
+import { Failures1763700000000 } from './1763700000000-failures.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -9,7 +10,7 @@ export type { DurableMigration } from './migration.js';
  *
  * They create what they need in the DataSource's `schema` (`durable` when it has none) and note what they did in `workflow_migrations` there.
  */
-export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
+export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Failures1763700000000];
 
 /**
  * The SQL of all migrations, for teams that review and run DDL by hand.

@@ -1,6 +1,8 @@
 export { WorkflowClient, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
+export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
+export type { RunFilter } from './client/run-filter.js';
 export type { StartOptions } from './client/start-options.js';
 export {
   workflowRef,

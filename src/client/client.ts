@@ -15,9 +15,12 @@ import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
 import { requestCancel } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
+import { countRuns } from '../store/sql/list-runs.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle, type CancelOptions } from './handle.js';
+import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
+import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
@@ -129,6 +132,53 @@ export class WorkflowClient {
     const { steps } = histories.get(runId)!;
     if (steps.length === 0) await this.status(runId);
     return steps.map(toStepDescription);
+  }
+
+  /**
+   * A page of the runs that meet a filter, newest first; all runs without one.
+   *
+   * A listing read page by page shows every run once that was there when the first page was read and met the filter all along, and none twice,
+   * however many start, end or are deleted meanwhile. A run that comes to meet the filter, or ceases to, may be shown or not.
+   *
+   * @throws InvalidInputError when something of the filter is not usable, or the cursor belongs to another filter
+   * @throws QueryTimeoutError after 15 seconds
+   * @example
+   * let cursor: string | undefined;
+   * do {
+   *   const page = await client.list({ name: 'order', status: 'failed', tags: { customer: '7' }, cursor });
+   *   for (const run of page.runs) console.log(run.runId, run.failedStep, run.errorCode);
+   *   cursor = page.cursor;
+   * } while (cursor);
+   */
+  async list(filter: ListOptions = {}): Promise<RunPage> {
+    return listPage(this.#surroundings.database, filter);
+  }
+
+  /**
+   * How many runs meet a filter, exactly: PostgreSQL looks at each of them, so a count of millions takes seconds.
+   *
+   * @throws InvalidInputError
+   * @throws QueryTimeoutError after 15 seconds
+   * @example const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
+   */
+  async count(filter: RunFilter = {}): Promise<number> {
+    return countRuns(this.#surroundings.database, checkRunFilter(filter, 'filter'));
+  }
+
+  /**
+   * What has gone wrong lately: the runs that have failed since, grouped by workflow, error code or failed step, or several of them. The most frequent
+   * group comes first.
+   *
+   * @param options.since how long ago (`'1h'`, milliseconds), or a Date
+   * @throws InvalidInputError
+   * @throws QueryTimeoutError after 15 seconds
+   * @example
+   * for (const group of await client.failures({ since: '1 day', groupBy: ['workflow', 'errorCode'] })) {
+   *   console.log(group.count, group.workflow, group.errorCode, group.exampleRunId);
+   * }
+   */
+  async failures(options: FailuresOptions): Promise<FailureGroup[]> {
+    return failureGroups(this.#surroundings.database, options, this.#surroundings.now());
   }
 
   /**

@@ -6,6 +6,7 @@ import {
   StepFailedError,
   WorkflowCancelledError,
 } from '../core/errors/index.js';
+import { failureOf } from '../core/failure.js';
 import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -159,7 +160,7 @@ export class Pass implements PassHandle, LaneOwner {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
     if (this.isClosed) return new Promise(() => undefined);
-    const call = new Call(this.keys.next(name, key), kind, this.lane.count, !this.lane.isInTurn, argsHash);
+    const call = new Call(this.keys.next(name, key), name, kind, this.lane.count, !this.lane.isInTurn, argsHash);
     this.calls.set(call.stepKey, call);
     const record = this.replay.call(call.stepKey);
     if (!record) {
@@ -237,7 +238,7 @@ export class Pass implements PassHandle, LaneOwner {
       }
       Promise.resolve(result).then(
         (value) => this.returned(this.completed(value)),
-        (error: unknown) => this.returned({ status: 'failed', error: encodeError(error) }),
+        (error: unknown) => this.returned(this.failed(error)),
       );
     });
   }
@@ -298,8 +299,15 @@ export class Pass implements PassHandle, LaneOwner {
     try {
       return { status: 'completed', output: this.encode(value, 'output') };
     } catch (error) {
-      return { status: 'failed', error: encodeError(error) };
+      return this.failed(error);
     }
+  }
+
+  private failed(thrown: unknown): PassOutcome {
+    const error = encodeError(thrown);
+    // What was stored, not what was thrown: that may be anything, and refuse to be looked at.
+    const failure = failureOf(decodeError(error), (stepKey) => this.calls.get(stepKey)?.name);
+    return { status: 'failed', error, failure };
   }
 
   private returned(outcome: PassOutcome): void {

@@ -1,3 +1,4 @@
+import type { Failure } from '../core/failure.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -46,7 +47,7 @@ interface WorkflowIdentity {
 /** How the workflow function ended. Payloads are JSON text. */
 export type PassOutcome =
   | { readonly status: 'completed'; readonly output: string }
-  | { readonly status: 'failed'; readonly error: string }
+  | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
   | { readonly status: 'cancelled'; readonly error: string };
 
 /** Why a pass could not go on. Nothing more comes from it. */

@@ -2,6 +2,7 @@ import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
+import { ReadingPool } from './reading-pool.js';
 
 /** How to reach the database, in the words of `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
@@ -30,6 +31,7 @@ export class Database {
   private readonly texts = new Map<string, string>();
   private readonly settings: ConnectionSettings;
   private readonly clients = new Set<pg.PoolClient>();
+  private readonly reading: ReadingPool;
   private closed = false;
 
   constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number }) {
@@ -49,6 +51,7 @@ export class Database {
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
+    this.reading = new ReadingPool(settings);
   }
 
   /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
@@ -56,6 +59,12 @@ export class Database {
     if (this.closed) throw new ClosedError();
     const result = await client.query<Row>({ name: statement.name, text: this.textOf(statement), values, rowMode: 'array' });
     return result.rows;
+  }
+
+  /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
+  async read<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    if (this.closed) throw new ClosedError();
+    return this.reading.query<Row>(text, values);
   }
 
   /** Executes statements in a transaction. */
@@ -94,7 +103,7 @@ export class Database {
     this.closed = true;
     const ended = this.pool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
-    await ended;
+    await Promise.all([ended, this.reading.close()]);
   }
 
   private textOf(statement: Statement): string {

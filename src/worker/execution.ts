@@ -98,7 +98,8 @@ export class Execution implements PassPort {
     clearTimeout(this.parkTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
-    this.change({ status: outcome.status, output, error, leftovers }, outcome);
+    const failure = outcome.status === 'failed' ? { failure: outcome.failure } : {};
+    this.change({ status: outcome.status, output, error, leftovers, ...failure }, outcome);
   }
 
   faulted(fault: PassFault): void {
@@ -175,7 +176,8 @@ export class Execution implements PassPort {
     if (this.restarting) return;
     if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.host.released(this, undefined);
-    this.change({ status: 'failed', output: null, error: UNSTORABLE, leftovers: 'some' }, { status: 'failed', error: UNSTORABLE });
+    const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
+    this.change({ ...failed, output: null, leftovers: 'some' }, failed);
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */

@@ -237,7 +237,7 @@ export class TestRun {
   /** As the worker does with an end that the database will not have: a failure that it will. */
   private endRefused(life: number, { name, message }: Error): void {
     if (life !== this.passes || this.restarting) return;
-    const outcome = { status: 'failed', error: JSON.stringify({ name, message }) } as const;
+    const outcome = { status: 'failed', error: JSON.stringify({ name, message }), failure: { code: name, step: null } } as const;
     this.journal.submit(entryOf({ kind: 'ended', outcome }));
   }
 

@@ -19,4 +19,11 @@ export {
   SharedStateError,
   WorkflowNotFoundError,
 } from './input-errors.js';
-export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';
+export {
+  ClosedError,
+  DatabaseUnavailableError,
+  FencedError,
+  QueryTimeoutError,
+  SchemaMismatchError,
+  WorkflowConfigurationError,
+} from './system-errors.js';

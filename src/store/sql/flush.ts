@@ -88,6 +88,8 @@ const SECTIONS: readonly Section[] = [
       ['wake_count', 'int'],
       ['blocked_for', 'text'],
       ['history_bytes', 'float8'],
+      ['error_code', 'text'],
+      ['failed_step', 'text'],
     ],
     // The conditions are written so that the primary key is the only way to the rows, whatever the statistics say: = ANY (ARRAY[..]) cannot be
     // turned around, and IS TRUE hides what would let the planner take all running rows and compare each with each (105 ms for 500).
@@ -96,6 +98,8 @@ const SECTIONS: readonly Section[] = [
     status = x.status,
     output = x.output,
     error = x.error,
+    error_code = x.error_code,
+    failed_step = x.failed_step,
     session_id = NULL,
     wake_at = ${ms('x.wake_at')},
     ready_at = CASE WHEN x.status = 'pending' THEN now() END,

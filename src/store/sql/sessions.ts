@@ -92,7 +92,8 @@ const CLEAR_WAITS: Statement = {
 
 const EXPLAIN_LOSS: Statement = {
   name: 'durable_explain_loss',
-  text: (schema) => `UPDATE ${schema}.workflow_runs SET error = $2::json WHERE id = $1 AND status = 'failed' AND error IS NULL`,
+  text: (schema) =>
+    `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
 };
 
 /** The first key of the advisory locks by which sessions of a schema show that they live. */
