@@ -1,6 +1,7 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
+import type { AmbientManager } from './caller-transactions.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
@@ -10,6 +11,7 @@ export interface ClientSurroundings {
   readonly hub: ResultHub;
   readonly maxPayloadBytes: number;
   readonly deploymentId: string;
+  readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
   /** Runs have become due under these keys, or will at `wakeAt`. */

@@ -13,7 +13,7 @@ import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
-import { scopes } from './current.js';
+import { inScope, scopes } from './current.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
 import type { EngineSettings, PassOutcome, PassPort, WorkflowDefinition } from './ports.js';
@@ -209,7 +209,7 @@ export class Pass implements PassHandle, LaneOwner {
     } catch (error) {
       return this.unreadable('input', error);
     }
-    scopes.run({ pass: this, step: undefined }, () => {
+    inScope({ pass: this, step: undefined }, () => {
       let result: unknown;
       try {
         result = this.definition.invoke(input, this.context);

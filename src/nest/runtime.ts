@@ -69,6 +69,7 @@ export class WorkflowRuntime implements HostSurroundings {
       hub: this.hub,
       maxPayloadBytes: settings.maxPayloadBytes,
       deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
+      transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
       messaged: (runId) => {

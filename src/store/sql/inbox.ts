@@ -1,3 +1,5 @@
+import type { EntityManager } from 'typeorm';
+
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
@@ -77,19 +79,37 @@ export async function requestCancel(
   cancelledError: string,
 ): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
-  if (!found) return undefined;
+  return found && tellOfCancel(database, runId, found[0], cancelledError);
+}
+
+/**
+ * Leaves a request to cancel in the run's inbox, in a transaction of the caller; `tellOfCancel` is for after its commit. Returns the run's status as
+ * the transaction sees it, undefined when it sees none.
+ */
+export async function sendCancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  payload: string,
+): Promise<RunStatus | undefined> {
+  const [found] = await manager.query<{ status: RunStatus }[]>(SEND_CANCEL.text(database.schema), [runId, payload]);
+  return found?.status;
+}
+
+/** Tells a run, which had that status, that there is a request to cancel in its inbox. */
+export async function tellOfCancel(database: Database, runId: string, status: RunStatus, cancelledError: string): Promise<CancelRequested> {
   let bumped: [RunStatus, string, string, number] | undefined;
   try {
     [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
   } catch (error) {
     // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
     if (faultOf(error) === 'data') throw error;
-    return { status: found[0] };
+    return { status };
   }
-  if (!bumped) return { status: found[0] };
-  const [status, queue, name, version] = bumped;
-  if (status === 'cancelled') await database.query(CLEAR, [runId]);
-  return { status, key: { queue, name, version } };
+  if (!bumped) return { status };
+  const [now, queue, name, version] = bumped;
+  if (now === 'cancelled') await database.query(CLEAR, [runId]);
+  return { status: now, key: { queue, name, version } };
 }
 
 const OWNED: Statement = {
