@@ -1,4 +1,5 @@
 import { InvalidInputError, TransactionConflictError } from '../core/errors/index.js';
+import { TransactionEndedError } from './commit-watch.js';
 
 /** Of these the caller may expect that the same transaction succeeds the next time. */
 const CONFLICTS: Readonly<Record<string, string>> = {
@@ -9,6 +10,7 @@ const CONFLICTS: Readonly<Record<string, string>> = {
 
 /** What is to be told of an error of a statement in the caller's transaction: it has aborted that transaction, whatever it is called. */
 export function callerError(error: unknown, runIds: readonly string[], argument: string): unknown {
+  if (error instanceof TransactionEndedError) return endedUnder(argument);
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== 'string') return error;
   if (code === '25006') return new InvalidInputError(argument, 'has a read-only transaction', { cause: error });
@@ -19,4 +21,9 @@ export function callerError(error: unknown, runIds: readonly string[], argument:
   }
   const why = CONFLICTS[code];
   return why === undefined ? error : new TransactionConflictError(runIds, code, why, { cause: error });
+}
+
+/** Whoever does not await a call ends the transaction under it. */
+export function endedUnder(argument: string): InvalidInputError {
+  return new InvalidInputError(argument, 'has a transaction that ended under the call: await the call in it');
 }

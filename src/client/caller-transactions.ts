@@ -4,7 +4,7 @@ import { InvalidInputError } from '../core/errors/index.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
 import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
-import { callerError } from './caller-errors.js';
+import { callerError, endedUnder } from './caller-errors.js';
 
 /** Finds the transaction that the code around a call is in, if it is in one. */
 export type AmbientManager = () => EntityManager | undefined;
@@ -63,8 +63,7 @@ export class CallerTransactions {
       }
       this.known.add(dataSource);
     }
-    // Whoever does not await a call ends the transaction under it; what it wrote then would be outside of any.
-    if (!transaction.isOpen) throw new InvalidInputError(argument, 'has a transaction that ended under the call: await the call in it');
+    if (!transaction.isOpen) throw endedUnder(argument);
   }
 
   private async isOurs(manager: EntityManager, argument: string): Promise<boolean> {

@@ -11,7 +11,7 @@ import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
 import { encode, encodeError } from '../core/serializer/index.js';
 import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
-import { requestCancel, sendCancelInTransaction, tellOfCancel, type CancelRequested } from '../store/sql/inbox.js';
+import { cancelInTransaction, requestCancel, sendCancelInTransaction, tellOfCancel, type CancelRequested } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { callerError } from './caller-errors.js';
@@ -171,22 +171,27 @@ export class WorkflowClient {
 
   private async cancelIn(joined: JoinedTransaction, id: string, payload: string, cancelled: string): Promise<void> {
     const { database } = this.#surroundings;
+    const { manager, transaction, argument } = joined;
     await this.#transactions.verify(joined);
     let status: RunStatus | undefined;
+    const isOwn = transaction.holds(id);
     try {
-      status = await sendCancelInTransaction(database, joined.manager, id, payload);
+      status = await sendCancelInTransaction(database, manager, id, payload);
+      if (isOwn && status && !isTerminal(status)) await cancelInTransaction(database, manager, id, cancelled);
     } catch (error) {
-      throw callerError(error, [id], joined.argument);
+      throw callerError(error, [id], argument);
     }
     if (status === undefined) throw new RunNotFoundError(id);
     const seen = status;
-    // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
-    const tell = (): void =>
+    if (isTerminal(seen)) return;
+    transaction.afterCommit(() => {
+      if (isOwn) return this.#surroundings.endedUnstarted(id);
+      // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
       void tellOfCancel(database, id, seen, cancelled).then(
         (found) => this.announceCancel(id, found),
         () => undefined,
       );
-    if (!isTerminal(status)) joined.transaction.afterCommit(tell);
+    });
   }
 
   private announceCancel(id: string, { status, key }: CancelRequested): void {

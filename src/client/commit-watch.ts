@@ -1,5 +1,7 @@
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
+import { CALLER_MARK } from '../store/sql/start-in-transaction.js';
+
 /** What depends on a savepoint, counted from where the transaction was first seen: one that is rolled back takes it along. */
 interface Nested {
   depth: number;
@@ -9,12 +11,18 @@ interface Nested {
 export class CallerTransaction {
   private state: 'open' | 'ended' = 'open';
   private depth = 0;
+  private ending = false;
   private effects: (Nested & { readonly callback: () => void })[] = [];
   private readonly created = new Map<string, Nested>();
 
   constructor(private readonly queryRunner: QueryRunner) {}
 
   get isOpen(): boolean {
+    return this.isAlive && !this.ending;
+  }
+
+  /** @internal Open, though its end may be on its way. */
+  get isAlive(): boolean {
     return this.state === 'open' && this.queryRunner.isTransactionActive && !this.queryRunner.isReleased;
   }
 
@@ -25,12 +33,21 @@ export class CallerTransaction {
 
   /** Whether it is open and the run was created in it. */
   holds(runId: string): boolean {
-    return this.isOpen && this.created.has(runId);
+    return this.isAlive && this.created.has(runId);
   }
 
   /** Calls back after the commit; never when it, or the savepoint that it is in now, is rolled back. */
   afterCommit(callback: () => void): void {
     this.effects.push({ depth: this.depth, callback });
+  }
+
+  /**
+   * @internal A statement is about to be sent. What comes after COMMIT or ROLLBACK on the same connection would be a transaction of its own:
+   * a call that was not awaited must fail instead of leaving a run behind that the caller took back.
+   */
+  sends(statement: string): void {
+    if (/^(COMMIT|ROLLBACK|RELEASE)/.test(statement)) this.ending = true;
+    else if (this.ending && statement.startsWith(CALLER_MARK)) throw new TransactionEndedError();
   }
 
   /** @internal A savepoint was made. */
@@ -41,6 +58,7 @@ export class CallerTransaction {
   /** @internal The innermost savepoint has ended: what was done in it now belongs to what is around it, or never happened. */
   ascend(how: 'committed' | 'rolledBack'): void {
     this.depth--;
+    this.ending = false;
     const isInner = ({ depth }: Nested): boolean => depth > this.depth;
     if (how === 'rolledBack') {
       this.effects = this.effects.filter((effect) => !isInner(effect));
@@ -57,9 +75,13 @@ export class CallerTransaction {
   }
 }
 
+/** The caller ended its transaction under the call. */
+export class TransactionEndedError extends Error {}
+
 const open = new WeakMap<QueryRunner, CallerTransaction>();
 
 const watcher: EntitySubscriberInterface = {
+  beforeQuery: ({ queryRunner, query }) => open.get(queryRunner)?.sends(query),
   afterTransactionStart: ({ queryRunner }) => open.get(queryRunner)?.descend(),
   afterTransactionCommit: ({ queryRunner }) => over(queryRunner, 'committed'),
   afterTransactionRollback: ({ queryRunner }) => over(queryRunner, 'rolledBack'),
@@ -76,11 +98,11 @@ export function openTransactionOf(manager: EntityManager): CallerTransaction | u
   const { subscribers } = queryRunner.connection as unknown as { subscribers: EntitySubscriberInterface[] };
   if (!subscribers.includes(watcher)) subscribers.push(watcher);
   let transaction = open.get(queryRunner);
-  if (!transaction?.isOpen) {
+  if (!transaction?.isAlive) {
     transaction = new CallerTransaction(queryRunner);
     open.set(queryRunner, transaction);
   }
-  return transaction;
+  return transaction.isOpen ? transaction : undefined;
 }
 
 function over(queryRunner: QueryRunner, how: 'committed' | 'rolledBack'): void {

@@ -3,7 +3,7 @@ import type { NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import { readRunNames } from '../store/sql/read-runs.js';
 import { findInTransaction, startInTransaction } from '../store/sql/start-in-transaction.js';
-import { callerError } from './caller-errors.js';
+import { callerError, endedUnder } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 
 /** How often a start looks again for a run that was there and then was not. */
@@ -52,7 +52,7 @@ export class TransactionalStarter {
   }
 
   private async startOrFind(
-    { manager }: JoinedTransaction,
+    { manager, transaction, argument }: JoinedTransaction,
     runs: readonly NewRun[],
     ids: 'given' | 'generated',
     created: Set<string>,
@@ -65,6 +65,7 @@ export class TransactionalStarter {
         const lost = missing.map(({ id }) => id);
         throw new TransactionConflictError(lost, '40001', 'their ids are taken by runs that this transaction cannot see');
       }
+      if (!transaction.isOpen) throw endedUnder(argument);
       const { started, withheld } = await startInTransaction(this.database, manager, missing, mode);
       for (const id of started) created.add(id);
       missing = missing.filter(({ id }) => !created.has(id));

@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
+import { CALLER_MARK } from './start-in-transaction.js';
 
 /** A message to a run that has not been taken. */
 export interface InboxMessage {
@@ -92,8 +93,19 @@ export async function sendCancelInTransaction(
   runId: string,
   payload: string,
 ): Promise<RunStatus | undefined> {
-  const [found] = await manager.query<{ status: RunStatus }[]>(SEND_CANCEL.text(database.schema), [runId, payload]);
+  const [found] = await manager.query<{ status: RunStatus }[]>(`${CALLER_MARK} ${SEND_CANCEL.text(database.schema)}`, [runId, payload]);
   return found?.status;
+}
+
+/** Cancels a run that was created in the same transaction of the caller, which nobody else sees: nobody executes it in between. */
+export async function cancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  cancelledError: string,
+): Promise<void> {
+  await manager.query(BUMP_CANCEL.text(database.schema), [runId, cancelledError]);
+  await manager.query(CLEAR.text(database.schema), [runId]);
 }
 
 /** Tells a run, which had that status, that there is a request to cancel in its inbox. */

@@ -9,13 +9,16 @@ import type { Database, Statement } from '../database.js';
  */
 const IDENTITY = 'SELECT current_database() AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
 
+/** Begins each statement that writes in a caller's transaction. */
+export const CALLER_MARK = '/* nestjs-durable */';
+
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
 /** Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. */
 function insertSql(schema: string): string {
-  return `WITH started AS (
+  return `${CALLER_MARK} WITH started AS (
   INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
