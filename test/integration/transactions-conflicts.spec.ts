@@ -129,7 +129,7 @@ describe('a start in a transaction, of an id that others use', () => {
     expect(error).toBeInstanceOf(TransactionConflictError);
     expect(error).toMatchObject({ sqlState: '40P01' });
     await commit([first, second][victim]!);
-    const { rows } = { rows: await database.query(`SELECT id FROM durable.workflow_runs WHERE id LIKE 'knot %' ORDER BY id`) };
+    const rows = await database.query(`SELECT id FROM durable.workflow_runs WHERE id LIKE 'knot %' ORDER BY id`);
     expect(rows).toEqual([{ id: 'knot a' }, { id: 'knot b' }]);
   });
 
@@ -140,8 +140,8 @@ describe('a start in a transaction, of an id that others use', () => {
         client.startMany(GreetWorkflow, order, (id) => ({ id, manager, startAt: new Date('2100-01-01') })),
       );
     for (let round = 0; round < 5; round++) {
-      const both = await Promise.all([startAll(ids), startAll(ids.toReversed())]);
-      expect(both.map((handles) => handles.filter(({ created }) => created).length).sort()).toEqual([0, 200]);
+      const both = await Promise.all([startAll(ids), startAll([...ids].reverse())]);
+      expect(both.map((handles) => handles.filter(({ created }) => created).length).sort((a, b) => a - b)).toEqual([0, 200]);
       await database.query(`DELETE FROM durable.workflow_runs WHERE id LIKE 'ordered %'`);
     }
   });
