@@ -1,4 +1,4 @@
-export { WorkflowClient, type StartManyOptions } from './client/client.js';
+export { WorkflowClient, type ExecuteOptions, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';

@@ -1,5 +1,3 @@
-import type { EntityManager } from 'typeorm';
-
 import { checkOptions } from '../core/check-options.js';
 import {
   ClientInRunError,
@@ -13,10 +11,12 @@ import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
 import { encode, encodeError } from '../core/serializer/index.js';
 import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
-import { requestCancel } from '../store/sql/inbox.js';
+import { cancelInTransaction, requestCancel, sendCancelInTransaction, announceCancel, type CancelRequested } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { countRuns } from '../store/sql/list-runs.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
+import { callerError } from './caller-errors.js';
+import { CallerTransactions, type JoinedTransaction } from './caller-transactions.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle, type CancelOptions } from './handle.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
@@ -29,23 +29,29 @@ import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from './workfl
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
+/** How `execute` starts its run: a transaction of the caller cannot be joined, and `'none'` says that one around the call need not be. */
+export type ExecuteOptions = Omit<StartOptions, 'manager'> & { manager?: 'none' };
+
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
 export class WorkflowClient {
   readonly #starter: TransactionalStarter;
+  readonly #transactions: CallerTransactions;
   readonly #surroundings: ClientSurroundings;
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
     this.#starter = new TransactionalStarter(surroundings.database);
+    this.#transactions = new CallerTransactions(surroundings.database, surroundings.transactionManager);
     this.#surroundings = surroundings;
   }
 
   /**
-   * Starts a run. When the promise resolves, the run is durable (with `manager`: when the transaction commits).
+   * Starts a run. When the promise resolves, the run is durable (in a transaction of the caller: when that commits).
    *
    * @param workflow its class, a `workflowRef`, or its name
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written
    * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
+   * @throws TransactionConflictError when another transaction came between and the caller's must be repeated
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
@@ -54,15 +60,16 @@ export class WorkflowClient {
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     refuseInRun('start');
     const run = toNewRun(workflow, input, options, this.#surroundings);
-    if (options.manager !== undefined) {
-      const [handle] = await this.startWith(options.manager, [run], [options]);
+    const joined = this.#transactions.find(options.manager);
+    if (joined) {
+      const [handle] = await this.startIn(joined, [run], [options]);
       return handle as WorkflowHandle<never>;
     }
     return (await this.startRun(run, options)) as WorkflowHandle<never>;
   }
 
   /**
-   * Starts a run for each input; all are checked before any is started. Not atomic, unless a `manager` makes it so.
+   * Starts a run for each input; all are checked before any is started. Not atomic, unless a transaction of the caller makes it so.
    *
    * @returns the handles, in the order of the inputs
    * @example await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
@@ -85,17 +92,26 @@ export class WorkflowClient {
     const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.#surroundings));
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
-    const [manager] = managers;
-    if (manager !== undefined) return (await this.startWith(manager, runs, each)) as WorkflowHandle<never>[];
+    const joined = this.#transactions.find([...managers][0]);
+    if (joined) return (await this.startIn(joined, runs, each)) as WorkflowHandle<never>[];
     return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<never>[];
   }
 
-  /** Starts a run and waits for its result: `start` and `result` in one. */
-  execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
-  execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, Omit<StartOptions, 'manager'>>): Promise<OutputOf<W>>;
-  async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
-    if (options?.manager !== undefined)
+  /**
+   * Starts a run and waits for its result: `start` and `result` in one.
+   *
+   * @throws InvalidInputError in a transaction of the caller, where it would wait for itself; with `manager: 'none'` it does not join that
+   */
+  execute(workflow: string, input?: unknown, options?: ExecuteOptions): Promise<unknown>;
+  execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
+  async execute(workflow: unknown, input?: unknown, options: ExecuteOptions = {}): Promise<unknown> {
+    if (options?.manager !== undefined && options.manager !== 'none')
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
+    if (this.#transactions.find(options?.manager))
+      throw new InvalidInputError(
+        'transactionManager',
+        "finds an open transaction, in which execute would wait for itself: start, or say manager: 'none'",
+      );
     const handle = await this.start(workflow as string, input, options);
     return handle.result();
   }
@@ -184,25 +200,55 @@ export class WorkflowClient {
   /**
    * Asks a run to stop. Its open steps and waits reject with WorkflowCancelledError, `catch` and `finally` may still run steps for 30 seconds,
    * and it ends `cancelled` even if its code swallows the error. A run that has never been executed is cancelled at once; one that has ended
-   * stays as it is. Resolves when the request is durable.
+   * stays as it is. Resolves when the request is durable (in a transaction of the caller: it is, and the run hears of it, when that commits).
    *
    * @throws RunNotFoundError
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     refuseInRun('cancel');
     const id = checkText(runId, 'runId');
-    checkOptions(options, 'options', ['actor', 'reason']);
+    checkOptions(options, 'options', ['actor', 'reason', 'manager']);
     const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
     const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
     const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
-    const { database } = this.#surroundings;
-    const found = await requestCancel(database, id, payload, encodeError(new WorkflowCancelledError(id, reason)));
+    const cancelled = encodeError(new WorkflowCancelledError(id, reason));
+    const joined = this.#transactions.find(options.manager);
+    if (joined) return this.cancelIn(joined, id, payload, cancelled);
+    const found = await requestCancel(this.#surroundings.database, id, payload, cancelled);
     if (!found) throw new RunNotFoundError(id);
-    if (found.key) {
-      if (found.status === 'pending') this.#surroundings.due([found.key], undefined);
-      else if (found.status === 'running') this.#surroundings.messaged(id);
-      else if (isTerminal(found.status)) this.#surroundings.endedUnstarted(id);
+    this.announceCancel(id, found);
+  }
+
+  private async cancelIn(joined: JoinedTransaction, id: string, payload: string, cancelled: string): Promise<void> {
+    const { database } = this.#surroundings;
+    const { manager, transaction, argument } = joined;
+    await this.#transactions.verify(joined);
+    let status: RunStatus | undefined;
+    const isOwn = transaction.holds(id);
+    try {
+      status = await sendCancelInTransaction(database, manager, id, payload);
+      if (isOwn && status && !isTerminal(status)) await cancelInTransaction(database, manager, id, cancelled);
+    } catch (error) {
+      throw callerError(error, [id], argument);
     }
+    if (status === undefined) throw new RunNotFoundError(id);
+    const seen = status;
+    if (isTerminal(seen)) return;
+    transaction.afterCommit(() => {
+      if (isOwn) return this.#surroundings.endedUnstarted(id);
+      // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
+      void announceCancel(database, id, seen, cancelled).then(
+        (found) => this.announceCancel(id, found),
+        () => undefined,
+      );
+    });
+  }
+
+  private announceCancel(id: string, { status, key }: CancelRequested): void {
+    if (!key) return;
+    if (status === 'pending') this.#surroundings.due([key], undefined);
+    else if (status === 'running') this.#surroundings.messaged(id);
+    else if (isTerminal(status)) this.#surroundings.endedUnstarted(id);
   }
 
   private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
@@ -239,14 +285,16 @@ export class WorkflowClient {
     });
   }
 
-  private async startWith(manager: EntityManager, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
-    const { created, existing, transaction } = await this.#starter.start(manager, runs, (started) => this.announce(started));
+  private async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+    await this.#transactions.verify(joined);
+    const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
+    const { created, existing } = await this.#starter.start(joined, runs, ids, (started) => this.announce(started));
     const seen = new Set<string>();
     return runs.map((run, index) => {
       const isNew = created.has(run.id) && !seen.has(run.id);
       seen.add(run.id);
       if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
-      return new WorkflowHandle(run.id, isNew, this, this.#surroundings.hub, transaction);
+      return new WorkflowHandle(run.id, isNew, this, this.#surroundings.hub, joined.transaction);
     });
   }
 

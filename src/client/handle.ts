@@ -1,6 +1,8 @@
+import type { EntityManager } from 'typeorm';
+
 import { toMilliseconds, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
-import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
 import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
@@ -12,6 +14,8 @@ import type { ResultHub } from './result-hub.js';
 export interface CancelOptions {
   actor?: string;
   reason?: string;
+  /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
+  manager?: EntityManager | 'none';
 }
 
 /** What a handle asks for by the run's id. */
@@ -58,30 +62,50 @@ export class WorkflowHandle<O = unknown> {
   async result(options: { timeout?: Duration } = {}): Promise<O> {
     checkOptions(options, 'options', ['timeout']);
     const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
-    if (this.#transaction?.isOpen) throw new RunNotCommittedError(this.runId);
+    this.refuseUncommitted();
     const ask = this.#fresh ? 'later' : 'now';
     this.#fresh = false;
     return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask));
   }
 
-  /** @throws RunNotFoundError */
-  status(): Promise<RunStatus> {
+  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
+  async status(): Promise<RunStatus> {
+    this.refuseUncommitted();
     return this.#client.status(this.runId);
   }
 
-  /** @throws RunNotFoundError */
-  describe(): Promise<RunDescription<O>> {
-    return this.#client.describe(this.runId) as Promise<RunDescription<O>>;
+  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
+  async describe(): Promise<RunDescription<O>> {
+    this.refuseUncommitted();
+    return (await this.#client.describe(this.runId)) as RunDescription<O>;
   }
 
-  /** The recorded steps, in the order in which their results came. */
-  steps(): Promise<StepDescription[]> {
+  /**
+   * The recorded steps, in the order in which their results came.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   */
+  async steps(): Promise<StepDescription[]> {
+    this.refuseUncommitted();
     return this.#client.steps(this.runId);
   }
 
-  /** Asks the run to stop. See `WorkflowClient.cancel`. */
-  cancel(options?: CancelOptions): Promise<void> {
-    return this.#client.cancel(this.runId, options);
+  /**
+   * Asks the run to stop. See `WorkflowClient.cancel`.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open and this does not join it
+   */
+  async cancel(options?: CancelOptions): Promise<void> {
+    try {
+      await this.#client.cancel(this.runId, options);
+    } catch (error) {
+      if (error instanceof RunNotFoundError) this.refuseUncommitted();
+      throw error;
+    }
+  }
+
+  private refuseUncommitted(): void {
+    if (this.#transaction?.holds(this.runId)) throw new RunNotCommittedError(this.runId);
   }
 
   private outcome(end: RunEnd): O {

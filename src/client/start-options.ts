@@ -25,8 +25,11 @@ export interface StartOptions {
   startAt?: Date;
   /** Up to 50 texts to find the run by. */
   tags?: Record<string, string>;
-  /** Join this transaction: the run exists when it commits, and never if it does not. */
-  manager?: EntityManager;
+  /**
+   * Join this transaction: the run exists when it commits, and never if it does not. `'none'`: join none. Absent: the one that the module's
+   * `transactionManager` finds, if any.
+   */
+  manager?: EntityManager | 'none';
 }
 
 const MAX_TAGS = 50;

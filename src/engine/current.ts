@@ -27,6 +27,17 @@ export interface Scope {
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
 export const scopes = new AsyncLocalStorage<Scope>();
 
+const outside = AsyncLocalStorage.snapshot();
+const runInScope = <T>(scope: Scope, code: () => T): T => scopes.run(scope, code);
+
+/**
+ * Executes code of the application for a pass, in no other context. Runs begin, and steps are tried, in whatever context a flush ended or a claim was
+ * asked for: most often that of a request which started another run, with its user, its trace and its open transaction.
+ */
+export function inScope<T>(scope: Scope, code: () => T): T {
+  return outside(runInScope<T>, scope, code);
+}
+
 /** `currentStep()` was called where no step's body is being executed. */
 export class NotInStepError extends WorkflowError {
   static override readonly errorName: string = 'NotInStepError';

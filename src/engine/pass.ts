@@ -14,7 +14,7 @@ import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
-import { scopes } from './current.js';
+import { inScope, scopes } from './current.js';
 import { Grace } from './grace.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
@@ -229,7 +229,7 @@ export class Pass implements PassHandle, LaneOwner {
     } catch (error) {
       return this.unreadable('input', error);
     }
-    scopes.run({ pass: this, step: undefined }, () => {
+    inScope({ pass: this, step: undefined }, () => {
       let result: unknown;
       try {
         result = this.code!.invoke(input, this.context);

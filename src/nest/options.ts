@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
+import type { EntityManager } from 'typeorm';
+
 import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
@@ -80,6 +82,13 @@ export interface WorkflowModuleOptions {
    * the context type `'workflow'`. Default: none.
    */
   enhancers?: StepEnhancer[];
+  /**
+   * Finds the transaction that the calling code is in, for libraries that keep it in the asynchronous context: starts join it without being told.
+   * Called at each start that has no `manager`. `undefined`, or a manager without an open transaction: there is none.
+   *
+   * @example transactionManager: () => transactionHost.tx // nestjs-cls
+   */
+  transactionManager?: () => EntityManager | undefined;
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
@@ -113,12 +122,23 @@ export interface ModuleSettings {
   readonly worker: WorkerSettings;
   readonly listen: boolean | { readonly url: string };
   readonly enhancers: readonly StepEnhancer[];
+  readonly transactionManager: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   readonly maxPayloadBytes: number;
 }
 
-const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'enhancers', 'defaults'];
+const KNOWN_OPTIONS = [
+  'connection',
+  'schema',
+  'autoMigrate',
+  'deploymentId',
+  'worker',
+  'listen',
+  'enhancers',
+  'transactionManager',
+  'defaults',
+];
 const KNOWN_WORKER_OPTIONS = [
   'queues',
   'concurrency',
@@ -138,7 +158,7 @@ const MAX_PAYLOAD_BYTES = 256 << 20;
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
   checkKeys(options, 'options', KNOWN_OPTIONS);
-  const { connection, schema, autoMigrate, deploymentId, worker, listen, enhancers = [], defaults = {} } = options;
+  const { connection, schema, autoMigrate, deploymentId, worker, listen, enhancers = [], transactionManager, defaults = {} } = options;
   checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
   if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
@@ -149,6 +169,9 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   if (listen !== undefined && typeof listen !== 'boolean') {
     checkKeys(listen, 'listen', ['url']);
     checkUrl(listen.url, 'listen.url');
+  }
+  if (transactionManager !== undefined && typeof transactionManager !== 'function') {
+    throw new InvalidInputError('transactionManager', 'must be a function');
   }
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
@@ -165,6 +188,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
     listen: listen ?? true,
     enhancers: checkEnhancers(enhancers),
+    transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
     maxPayloadBytes,

@@ -76,6 +76,7 @@ export class WorkflowRuntime implements HostSurroundings {
       maxPayloadBytes: settings.maxPayloadBytes,
       deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
       module: name,
+      transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
       messaged: (runId) => {

@@ -174,6 +174,11 @@ export async function options(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: 1 }, { tags: { a: 1 } });
   // @ts-expect-error -- it would wait for itself
   await client.execute(OrderWorkflow, { id: 1 }, { manager: {} });
+  await client.execute(OrderWorkflow, { id: 1 }, { manager: 'none' });
+  await client.start(OrderWorkflow, { id: 1 }, { manager: 'none' });
+  // @ts-expect-error -- null is a manager that was forgotten
+  await client.start(OrderWorkflow, { id: 1 }, { manager: null });
+  await client.cancel('id', { manager: 'none' });
   // @ts-expect-error -- one id for all
   await client.startMany(OrderWorkflow, [{ id: 1 }], { id: 'x' });
   // @ts-expect-error -- a misspelt option

@@ -7,6 +7,7 @@ export {
   RunEndedError,
   RunNotCommittedError,
   RunNotFoundError,
+  TransactionConflictError,
   WorkerLostError,
   WorkflowCancelledError,
   WorkflowFailedError,

@@ -1,7 +1,10 @@
+import type { EntityManager } from 'typeorm';
+
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
+import { CALLER_MARK } from './start-in-transaction.js';
 
 /** A message to a run that has not been taken. */
 export interface InboxMessage {
@@ -82,13 +85,42 @@ export async function requestCancel(
   cancelledError: string,
 ): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
-  if (!found) return undefined;
+  return found && announceCancel(database, runId, found[0], cancelledError);
+}
+
+/**
+ * Leaves a request to cancel in the run's inbox, in a transaction of the caller; `announceCancel` is for after its commit. Returns the run's status as
+ * the transaction sees it, undefined when it sees none.
+ */
+export async function sendCancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  payload: string,
+): Promise<RunStatus | undefined> {
+  const [found] = await manager.query<{ status: RunStatus }[]>(`${CALLER_MARK} ${SEND_CANCEL.text(database.schema)}`, [runId, payload]);
+  return found?.status;
+}
+
+/** Cancels a run that was created in the same transaction of the caller, which nobody else sees: nobody executes it in between. */
+export async function cancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  cancelledError: string,
+): Promise<void> {
+  await manager.query(BUMP_CANCEL.text(database.schema), [runId, cancelledError]);
+  await manager.query(CLEAR.text(database.schema), [runId]);
+}
+
+/** Tells a run, which had that status, that there is a request to cancel in its inbox. */
+export async function announceCancel(database: Database, runId: string, status: RunStatus, cancelledError: string): Promise<CancelRequested> {
   try {
-    return (await tellOfCancel(database, runId, cancelledError)) ?? { status: found[0] };
+    return (await tellOfCancel(database, runId, cancelledError)) ?? { status };
   } catch (error) {
     // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
     if (faultOf(error) === 'data') throw error;
-    return { status: found[0] };
+    return { status };
   }
 }
 

@@ -82,3 +82,13 @@ export async function readRunStatus(database: Database, id: string): Promise<Run
   const [row] = await database.query<[RunStatus]>(STATUS, [id]);
   return row?.[0];
 }
+
+const NAMES: Statement = {
+  name: 'durable_run_names',
+  text: (schema) => `SELECT id, name FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+};
+
+/** The names of the workflows of these runs; runs that do not exist have no entry. */
+export async function readRunNames(database: Database, ids: readonly string[]): Promise<Map<string, string>> {
+  return new Map(await database.query<[string, string]>(NAMES, [ids]));
+}
