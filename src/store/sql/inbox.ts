@@ -50,7 +50,8 @@ const CLEAR: Statement = {
 const READ: Statement = {
   name: 'durable_read_inbox',
   text: (schema) =>
-    `SELECT run_id, id::text, kind, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
+    `SELECT i.run_id, i.id::text, i.kind, i.payload::text FROM unnest((SELECT $1::text[])) AS x(id)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = x.id OFFSET 0) AS i ORDER BY i.run_id, i.id`,
 };
 
 /** The wake counters of runs that a session owns and for which something has come since. */

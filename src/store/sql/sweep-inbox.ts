@@ -7,7 +7,7 @@ const SWEEP: Statement = {
   CROSS JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE id = i.run_id AND status IN ('pending', 'running', 'waiting') LIMIT 1) AS r
   ORDER BY r.id
 ), locked AS MATERIALIZED (
-  SELECT r.id FROM ${schema}.workflow_runs r JOIN unheard ON unheard.id = r.id ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+  SELECT r.id FROM ${schema}.workflow_runs r JOIN unheard ON r.id = ANY (ARRAY[unheard.id]) ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
 ), bumped AS (
   UPDATE ${schema}.workflow_runs r SET wake_count = r.wake_count + 1, cancel_requested_at = coalesce(r.cancel_requested_at, now()),
     status = CASE WHEN r.status = 'waiting' THEN 'pending' ELSE r.status END,
@@ -15,8 +15,8 @@ const SWEEP: Statement = {
     wake_at = CASE WHEN r.status = 'waiting' THEN NULL ELSE r.wake_at END
   FROM locked WHERE r.id = ANY (ARRAY[locked.id]) RETURNING r.id
 ), obsolete AS (
-  DELETE FROM ${schema}.workflow_inbox i WHERE created_at < now() - interval '5 seconds' AND EXISTS (
-    SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND r.status IN ('completed', 'failed', 'cancelled'))
+  DELETE FROM ${schema}.workflow_inbox i WHERE created_at < now() - interval '5 seconds' 
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id) IN ('completed', 'failed', 'cancelled')
 )
 SELECT id FROM bumped`,
 };
