@@ -5,6 +5,7 @@ import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import type { Pooler } from '../store/database.js';
 import { DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
 
@@ -68,7 +69,15 @@ export interface WorkflowModuleOptions {
    * The environment's `DURABLE_WORKER=off` wins.
    */
   worker?: false | WorkerModuleOptions;
-  /** Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true; `{ url }` where the pool's goes through a pooler. */
+  /**
+   * What the connection goes through: `'transaction'` for PgBouncer in transaction mode and poolers like it. Then nothing is used that outlives a
+   * transaction: no startup options, no named statements, no LISTEN. Default: nothing, a connection to the server itself.
+   */
+  pooler?: 'transaction';
+  /**
+   * Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true, and false with `pooler`; `{ url }` makes it to
+   * that address, past the pooler.
+   */
   listen?: boolean | { url: string };
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
@@ -101,13 +110,14 @@ export interface ModuleSettings {
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
+  readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   readonly maxPayloadBytes: number;
 }
 
-const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'defaults'];
+const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'pooler', 'listen', 'defaults'];
 const KNOWN_WORKER_OPTIONS = [
   'queues',
   'concurrency',
@@ -127,7 +137,7 @@ const MAX_PAYLOAD_BYTES = 256 << 20;
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
   checkKeys(options, 'options', KNOWN_OPTIONS);
-  const { connection, schema, autoMigrate, deploymentId, worker, listen, defaults = {} } = options;
+  const { connection, schema, autoMigrate, deploymentId, worker, pooler, listen, defaults = {} } = options;
   checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
   if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
@@ -138,6 +148,10 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   if (listen !== undefined && typeof listen !== 'boolean') {
     checkKeys(listen, 'listen', ['url']);
     checkUrl(listen.url, 'listen.url');
+  }
+  if (pooler !== undefined && pooler !== 'transaction') throw new InvalidInputError('pooler', `must be 'transaction', or absent`);
+  if (pooler && listen === true) {
+    throw new InvalidInputError('listen', `cannot be true with pooler: name the server's own address, { url }, or leave it out`);
   }
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
@@ -152,7 +166,8 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
     workerStart: workerStart(worker, environment),
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
-    listen: listen ?? true,
+    pooler,
+    listen: listen ?? pooler === undefined,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
     maxPayloadBytes,

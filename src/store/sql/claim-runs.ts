@@ -20,15 +20,15 @@ export interface ClaimedRun extends OwnedRun {
  * not depend on how many runs sleep, are delayed, wait for other versions or have ended (`queue = ANY (...)` sorted 100,000 rows).
  * SKIP LOCKED never waits, so the order of these locks does not matter.
  */
-const CLAIM: Statement = { name: 'durable_claim', text: (schema) => claimText(schema, 'from the start') };
+const CLAIM: Statement = { name: 'durable_claim', text: (schema, patience) => claimText(schema, patience, 'from the start') };
 
 /**
  * The same, for a backlog: each key's scan begins where its last claim ended, within one priority. Entries of runs claimed before stay in the index
  * for as long as some snapshot is held, and would be stepped over by every claim from the beginning.
  */
-const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema) => claimText(schema, 'from a place') };
+const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, patience) => claimText(schema, patience, 'from a place') };
 
-function claimText(schema: string, from: 'from the start' | 'from a place'): string {
+function claimText(schema: string, patience: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
     ? 'unnest($2::text[], $3::text[], $4::int[], $7::smallint[], $8::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
@@ -49,7 +49,7 @@ due AS MATERIALIZED (
   ORDER BY c.priority DESC, c.ready_at
   LIMIT $6::int
 )
-${takeDue(schema)}`;
+${takeDue(schema, patience)}`;
 }
 
 /**
@@ -58,7 +58,7 @@ ${takeDue(schema)}`;
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
-  text: (schema) => `WITH suspects AS MATERIALIZED (
+  text: (schema, patience) => `WITH suspects AS MATERIALIZED (
   SELECT r.id, r.losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
   WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
     AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
@@ -73,10 +73,10 @@ const CLAIM_SUSPECTS: Statement = {
 ), session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE
 ), due AS (SELECT cohort.id, cohort.priority, cohort.ready_at FROM cohort CROSS JOIN session)
-${takeDue(schema)}`,
+${takeDue(schema, patience)}`,
 };
 
-function takeDue(schema: string): string {
+function takeDue(schema: string, patience: string): string {
   return `UPDATE ${schema}.workflow_runs r SET
   status = 'running',
   session_id = $1::bigint,
@@ -86,7 +86,7 @@ function takeDue(schema: string): string {
   version = CASE WHEN r.version = ${ANY_VERSION}
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
     ELSE r.version END
-FROM due WHERE r.id = ANY (ARRAY[due.id])
+FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
 RETURNING ${claimedColumns('r')}`;
 }
 
@@ -170,7 +170,7 @@ function valuesOf({ sessionId, keys, deploymentId, limit }: Claim): unknown[] {
 
 const NOTE_ALONE: Statement = {
   name: 'durable_note_alone',
-  text: (schema) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint`,
+  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint${patience}`,
 };
 
 /** Notes which run a session is about to execute with no other beside it: only then does the session's death count against the run. */

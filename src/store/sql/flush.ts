@@ -197,7 +197,7 @@ const SECTIONS: readonly Section[] = [
 function statementFor(present: readonly Section[], mask: number, shape: 'single' | 'many'): Statement {
   return {
     name: `durable_flush_${shape}_${mask}`,
-    text: (schema) => {
+    text: (schema, patience) => {
       let parameter = 1;
       const parts = present.map((section) => {
         const types = section.columns.map(([, type]) => type);
@@ -212,7 +212,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
         present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE),
 ${parts.join(',\n')}
-SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000`;
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('steps')}, ${count('changes')}, extract(epoch FROM now())::float8 * 1000${patience && ` WHERE true${patience}`}`;
     },
   };
 }

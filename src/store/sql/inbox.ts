@@ -30,7 +30,7 @@ SELECT status FROM run`,
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema) => `UPDATE ${schema}.workflow_runs SET
+  text: (schema, patience) => `UPDATE ${schema}.workflow_runs SET
   wake_count = wake_count + 1,
   cancel_requested_at = coalesce(cancel_requested_at, now()),
   status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled' WHEN status = 'waiting' THEN 'pending' ELSE status END,
@@ -38,13 +38,13 @@ const BUMP_CANCEL: Statement = {
   error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN $2::json END,
   ready_at = CASE WHEN status = 'waiting' AND started_at IS NOT NULL THEN now() WHEN status = 'pending' AND started_at IS NOT NULL THEN ready_at END,
   wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
-WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
+WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')${patience}
 RETURNING status, queue, name, version`,
 };
 
 const CLEAR: Statement = {
   name: 'durable_clear_inbox',
-  text: (schema) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = $1`,
+  text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = $1${patience}`,
 };
 
 const READ: Statement = {
