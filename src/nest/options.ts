@@ -7,6 +7,7 @@ import { isPlainObject } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import type { Pooler } from '../store/database.js';
 import { DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
 
@@ -75,7 +76,15 @@ export interface WorkflowModuleOptions {
    * The environment's `DURABLE_WORKER=off` wins.
    */
   worker?: false | WorkerModuleOptions;
-  /** Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true; `{ url }` where the pool's goes through a pooler. */
+  /**
+   * What the connection goes through: `'transaction'` for PgBouncer in transaction mode and poolers like it. Then nothing is used that outlives a
+   * transaction: no startup options, no named statements, no LISTEN. Default: nothing, a connection to the server itself.
+   */
+  pooler?: 'transaction';
+  /**
+   * Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true, and false with `pooler`; `{ url }` makes it to
+   * that address, past the pooler.
+   */
   listen?: boolean | { url: string };
   /**
    * Apply these to the bodies of methods with `@Step`: those of the method, of its class, and the application's global ones, which must then expect
@@ -120,6 +129,7 @@ export interface ModuleSettings {
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
+  readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
   readonly enhancers: readonly StepEnhancer[];
   readonly transactionManager: (() => EntityManager | undefined) | undefined;
@@ -134,6 +144,7 @@ const KNOWN_OPTIONS = [
   'autoMigrate',
   'deploymentId',
   'worker',
+  'pooler',
   'listen',
   'enhancers',
   'transactionManager',
@@ -158,7 +169,18 @@ const MAX_PAYLOAD_BYTES = 256 << 20;
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
   checkKeys(options, 'options', KNOWN_OPTIONS);
-  const { connection, schema, autoMigrate, deploymentId, worker, listen, enhancers = [], transactionManager, defaults = {} } = options;
+  const {
+    connection,
+    schema,
+    autoMigrate,
+    deploymentId,
+    worker,
+    pooler,
+    listen,
+    enhancers = [],
+    transactionManager,
+    defaults = {},
+  } = options;
   checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
   if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
     throw new InvalidInputError('schema', 'must have at most 63 bytes');
@@ -173,6 +195,10 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   if (transactionManager !== undefined && typeof transactionManager !== 'function') {
     throw new InvalidInputError('transactionManager', 'must be a function');
   }
+  if (pooler !== undefined && pooler !== 'transaction') throw new InvalidInputError('pooler', `must be 'transaction', or absent`);
+  if (pooler && listen === true) {
+    throw new InvalidInputError('listen', `cannot be true with pooler: name the server's own address, { url }, or leave it out`);
+  }
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
     throw new InvalidInputError('defaults.maxPayloadBytes', `must be a whole number from 1,024 to ${MAX_PAYLOAD_BYTES}`);
@@ -186,7 +212,8 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
     workerStart: workerStart(worker, environment),
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
-    listen: listen ?? true,
+    pooler,
+    listen: listen ?? pooler === undefined,
     enhancers: checkEnhancers(enhancers),
     transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),

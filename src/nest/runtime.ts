@@ -6,7 +6,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
-import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
+import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
 import { Database } from '../store/database.js';
@@ -15,6 +15,8 @@ import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
+
+import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { resolveConnection } from './connection.js';
 import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
@@ -102,14 +104,16 @@ export class WorkflowRuntime implements HostSurroundings {
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
-      const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
+      const { schema, pooler } = settings;
+      const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
+      await checkPool(database, settings);
       const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {
       if (orm.isInitialized) await orm.destroy();
       await connection.embedded?.stop();
-      throw error instanceof WorkflowError ? error : unprepared(settings.schema, error);
+      throw error instanceof WorkflowError ? error : unprepared(settings, error);
     }
   }
 
@@ -197,28 +201,15 @@ export class WorkflowRuntime implements HostSurroundings {
         this.hub.refresh();
         this.host?.directConnected();
       },
+      deaf: () =>
+        this.warn(
+          `notifications do not arrive on the connection of "listen": ${typeof this.settings.listen === 'object' ? 'its url' : 'it'} leads through a pooler, or to another database. ` +
+            `Name the server's own address: listen: { url }. Until then polling does its work`,
+        ),
     };
   }
 }
 
 function directUrl(settings: ModuleSettings): string | undefined {
   return typeof settings.listen === 'object' ? settings.listen.url : undefined;
-}
-
-/** Whose trouble it is, and what may help. */
-function unprepared(schema: string, cause: unknown): WorkflowConfigurationError {
-  const hint =
-    (cause as { code?: unknown } | undefined)?.code === '42501'
-      ? '. Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false'
-      : '';
-  return new WorkflowConfigurationError(`WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hint}`, {
-    cause,
-  });
-}
-
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
-  // Node's connection errors to a name with several addresses carry their message inside.
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
-  return error.message;
 }

@@ -14,8 +14,12 @@ describe('connections for questions', () => {
   });
   afterAll(() => admin.drop());
 
-  const withPool = async (timeoutMs: number | undefined, work: (pool: ReadingPool) => Promise<void>): Promise<void> => {
-    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, timeoutMs);
+  const withPool = async (
+    timeoutMs: number | undefined,
+    work: (pool: ReadingPool) => Promise<void>,
+    pooler?: 'transaction',
+  ): Promise<void> => {
+    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, pooler, timeoutMs);
     try {
       await work(pool);
     } finally {
@@ -36,18 +40,30 @@ describe('connections for questions', () => {
       expect(await connections()).toBe(2);
     }));
 
-  it('give a question up that takes too long, by name, and the next is answered', () =>
-    withPool(50, async (pool) => {
-      const error = await pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
-      expect(error).toBeInstanceOf(QueryTimeoutError);
-      expect(error).toMatchObject({ code: 'QUERY_TIMEOUT', timeoutMs: 50 });
-      expect(await pool.query('SELECT 1', [])).toEqual([[1]]);
-    }));
+  it.each([undefined, 'transaction'] as const)(
+    'give a question up that takes too long, by name, and the next is answered (pooler: %s)',
+    (pooler) =>
+      withPool(
+        50,
+        async (pool) => {
+          const error = await pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
+          expect(error).toBeInstanceOf(QueryTimeoutError);
+          expect(error).toMatchObject({ code: 'QUERY_TIMEOUT', timeoutMs: 50 });
+          expect(await pool.query('SELECT 1', [])).toEqual([[1]]);
+        },
+        pooler,
+      ),
+  );
 
-  it('write nothing', () =>
-    withPool(undefined, async (pool) => {
-      await expect(pool.query('INSERT INTO things VALUES (1)', [])).rejects.toMatchObject({ code: '25006' });
-    }));
+  it.each([undefined, 'transaction'] as const)('write nothing (pooler: %s)', (pooler) =>
+    withPool(
+      undefined,
+      async (pool) => {
+        await expect(pool.query('INSERT INTO things VALUES (1)', [])).rejects.toMatchObject({ code: '25006' });
+      },
+      pooler,
+    ),
+  );
 
   it('leave the plan to the planner, unlike those of the hot statements', async () => {
     const database = new Database({ connectionString: admin.url }, { poolSize: 1 });
@@ -63,7 +79,7 @@ describe('connections for questions', () => {
   });
 
   it('end with the pool, also under a question that nobody answers', async () => {
-    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' });
+    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, undefined);
     const question = pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
     await waitFor(async () => (await connections()) === 1);
     await pool.close();

@@ -19,23 +19,27 @@ export class ReadingPool {
   private readonly pool: pg.Pool;
   private readonly clients = new Set<pg.PoolClient>();
 
+  /** What each transaction sets for itself, where connections cannot keep it: behind a pooler. */
+  private readonly preamble: string | undefined;
+
   constructor(
     settings: pg.ClientConfig,
+    pooler: 'transaction' | undefined,
     private readonly timeoutMs = QUERY_TIMEOUT_MS,
   ) {
     const session = [
       `statement_timeout=${timeoutMs}`,
-      'default_transaction_read_only=on',
       // One question, one of the server's processors.
       'max_parallel_workers_per_gather=0',
       'jit=off',
       'client_min_messages=warning',
     ];
+    if (pooler) this.preamble = ['BEGIN READ ONLY', ...session.map((setting) => `SET LOCAL ${setting}`)].join('; ');
     this.pool = new pg.Pool({
       application_name: 'nestjs-durable',
       keepAlive: true,
       ...settings,
-      options: [settings.options, ...session.map((setting) => `-c ${setting}`)].filter(Boolean).join(' '),
+      ...(pooler ? {} : { options: startupOptions(settings.options, [...session, 'default_transaction_read_only=on']) }),
       // Whoever finds both connections busy gets a turn.
       connectionTimeoutMillis: timeoutMs + 5_000,
       // A server that vanished cannot say that the time is over.
@@ -57,10 +61,26 @@ export class ReadingPool {
    */
   async query<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     try {
-      const result = await this.pool.query<Row>({ text, values: [...values], rowMode: 'array' });
-      return result.rows;
+      return this.preamble === undefined ? await ask(this.pool, text, values) : await this.queryPooled(this.preamble, text, values);
     } catch (error) {
       throw (error as { code?: unknown }).code === '57014' ? new QueryTimeoutError(this.timeoutMs, { cause: error }) : error;
+    }
+  }
+
+  private async queryPooled<Row extends unknown[]>(preamble: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+    const client = await this.pool.connect();
+    client.on('error', ignore);
+    let broken = true;
+    try {
+      await client.query(preamble);
+      const rows = await ask<Row>(client, text, values);
+      await client.query('COMMIT');
+      broken = false;
+      return rows;
+    } finally {
+      client.removeListener('error', ignore);
+      // A transaction that failed goes with its connection.
+      client.release(broken);
     }
   }
 
@@ -70,4 +90,13 @@ export class ReadingPool {
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
     await ended;
   }
+}
+
+async function ask<Row extends unknown[]>(client: pg.Pool | pg.PoolClient, text: string, values: readonly unknown[]): Promise<Row[]> {
+  const result = await client.query<Row>({ text, values: [...values], rowMode: 'array' });
+  return result.rows;
+}
+
+function startupOptions(given: string | undefined, session: readonly string[]): string {
+  return [given, ...session.map((setting) => `-c ${setting}`)].filter(Boolean).join(' ');
 }

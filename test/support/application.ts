@@ -1,7 +1,8 @@
-import type { ModuleMetadata, Provider } from '@nestjs/common';
+import type { LoggerService, ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+import { poolerOptions, reach } from './pooler.js';
 
 /** A Nest application context with a worker, on a database of a test. */
 export interface TestApplication {
@@ -19,7 +20,9 @@ export async function startApplication(
   options: Omit<WorkflowModuleOptions, 'connection'> = {},
 ): Promise<TestApplication> {
   const module = await Test.createTestingModule({
-    imports: [WorkflowModule.forRoot({ worker: {}, ...options, connection: { url } })],
+    imports: [
+      WorkflowModule.forRoot({ worker: {}, ...options, connection: { url: await reach(url) }, ...poolerOptions(url, options.listen) }),
+    ],
     providers,
   }).compile();
   module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
@@ -44,9 +47,10 @@ export async function closeApplications(): Promise<void> {
 }
 
 /** Boots an application of any shape; `closeApplications` closes it, also when its boot fails. */
-export async function bootApplication(metadata: ModuleMetadata): Promise<TestingModule> {
-  const module = await Test.createTestingModule(metadata).compile();
-  module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
+export async function bootApplication(metadata: ModuleMetadata, logger?: LoggerService): Promise<TestingModule> {
+  const builder = Test.createTestingModule(metadata);
+  const module = await (logger ? builder.setLogger(logger) : builder).compile();
+  if (!logger) module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
   closeLater(module);
   await module.init();
   return module;

@@ -205,7 +205,7 @@ const SECTIONS: readonly Section[] = [
 function statementFor(present: readonly Section[], mask: number, shape: 'single' | 'many'): Statement {
   return {
     name: `durable_flush_${shape}_${mask}`,
-    text: (schema) => {
+    text: (schema, patience) => {
       let parameter = 2;
       const parts = present.map((section) => {
         const types = section.columns.map(([, type]) => type);
@@ -220,7 +220,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
         present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.join(',\n')}
-SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('steps')}, extract(epoch FROM now())::float8 * 1000, ${SERVER}`;
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('steps')}, extract(epoch FROM now())::float8 * 1000, ${SERVER}${patience && ` WHERE true${patience}`}`;
     },
   };
 }

@@ -10,7 +10,8 @@ export interface RunEnd {
 
 const ENDS: Statement = {
   name: 'durable_run_ends',
-  text: (schema) => `SELECT id, status, output::text, error::text FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+  text: (schema) => `SELECT r.id, r.status, r.output::text, r.error::text FROM unnest($1::text[]) AS x(id)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
 };
 
 /** The ends, or statuses, of these runs; runs that do not exist have no entry. */

@@ -28,8 +28,9 @@ const HEARTBEAT: Statement = {
   name: 'durable_heartbeat',
   text: (
     schema,
+    patience,
   ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
-WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
+WHERE id = $1::bigint${patience} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
 };
 
 const CLOSE: Statement = {
