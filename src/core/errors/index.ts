@@ -19,4 +19,6 @@ export {
   SharedStateError,
   WorkflowNotFoundError,
 } from './input-errors.js';
-export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';
+export { ClosedError, DatabaseUnavailableError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';
+/** @internal */
+export { FencedError } from './system-errors.js';
