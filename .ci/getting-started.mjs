@@ -45,7 +45,7 @@ const shell = spawn('bash', ['--norc', '-s'], {
 });
 const end = () => {
   try {
-    process.kill(-shell.pid, 'SIGTERM');
+    if (shell.pid !== undefined) process.kill(-shell.pid, 'SIGTERM');
   } catch {
     // It has ended.
   }
