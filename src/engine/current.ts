@@ -24,8 +24,12 @@ export interface Scope {
   readonly step: CurrentStep | undefined;
 }
 
+/** One for the process, so that steps of a second copy of the package (ESM beside CommonJS) find their run: without it they would be plain methods, recorded nowhere. */
+const SCOPES = Symbol.for('nestjs-durable.scopes');
+const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };
+
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
-export const scopes = new AsyncLocalStorage<Scope>();
+export const scopes = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
 const outside = AsyncLocalStorage.snapshot();
 const runInScope = <T>(scope: Scope, code: () => T): T => scopes.run(scope, code);

@@ -23,8 +23,9 @@ export {
 export {
   ClosedError,
   DatabaseUnavailableError,
-  FencedError,
   QueryTimeoutError,
   SchemaMismatchError,
   WorkflowConfigurationError,
 } from './system-errors.js';
+/** @internal */
+export { FencedError } from './system-errors.js';
