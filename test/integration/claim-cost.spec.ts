@@ -27,7 +27,7 @@ class ExplainingDatabase extends Database {
     const client = await this.pool.connect();
     try {
       await client.query(`SET plan_cache_mode = ${this.planMode}`);
-      await client.query(`PREPARE measured AS ${statement.text(this.schema)}`);
+      await client.query(`PREPARE measured AS ${statement.text(this.schema, '')}`);
       const { rows } = await client.query<{ 'QUERY PLAN': Plan[] }>(
         `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE measured (${values.map(literal).join(', ')})`,
       );
@@ -84,7 +84,7 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
     if (name === 'a claim of runs that were lost')
       await fixture.admin.query(`UPDATE durable.workflow_runs SET losses = 2 WHERE status = 'pending' AND id = ANY ($1)`, [ids]);
     database.planMode = mode;
-    await CLAIMS[name](database, { sessionId: open.sessionId, keys: KEYS, deploymentId: 'test', limit: LIMIT });
+    await CLAIMS[name](database, { fence: open.fence, keys: KEYS, deploymentId: 'test', limit: LIMIT });
     const [{ claimed }] = await fixture.admin.query(
       `SELECT count(*)::int AS claimed FROM durable.workflow_runs WHERE id = ANY ($1) AND status = 'running'`,
       [ids],
