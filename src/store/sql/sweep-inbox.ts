@@ -48,8 +48,8 @@ const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
   text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
-  WHERE i.${OVERDUE} AND EXISTS (
-    SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND r.status IN ('completed', 'failed', 'cancelled') LIMIT 1)
+  WHERE i.${OVERDUE}
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id) IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )
 DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`,
