@@ -91,17 +91,16 @@ export class WorkflowRuntime implements HostSurroundings {
   static async create(settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const orm = createOrm(connection.settings, settings.schema);
+    const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
+    const runtime = new WorkflowRuntime(settings, database, orm, connection.embedded);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
-      const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
-      const runtime = new WorkflowRuntime(settings, database, orm, connection.embedded);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       await runtime.direct?.start();
       return runtime;
     } catch (error) {
-      if (orm.isInitialized) await orm.destroy();
-      await connection.embedded?.stop();
+      await runtime.close();
       throw error instanceof WorkflowError ? error : unprepared(settings.schema, error);
     }
   }

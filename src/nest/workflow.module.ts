@@ -91,7 +91,17 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     return define(structure, imports, made, useClass ? [useClass] : []);
   }
 
+  /** An application that does not boot is not always closed: nothing of ours may keep its process alive, or connect again and again. */
   async onApplicationBootstrap(): Promise<void> {
+    try {
+      await this.boot();
+    } catch (error) {
+      await this.runtime.close();
+      throw error;
+    }
+  }
+
+  private async boot(): Promise<void> {
     const { runtime } = this;
     const workflows = findWorkflows(this.discovery, runtime.settings);
     const modules = this.discovery.getProviders().filter(({ token }) => token === WORKFLOW_RUNTIME).length;
