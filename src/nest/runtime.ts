@@ -101,18 +101,17 @@ export class WorkflowRuntime implements HostSurroundings {
   static async create(name: string | undefined, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const orm = createOrm(connection.settings, settings.schema);
+    const { schema, pooler } = settings;
+    const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
+    const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
-      const { schema, pooler } = settings;
-      const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
       await checkPool(database, settings);
-      const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {
-      if (orm.isInitialized) await orm.destroy();
-      await connection.embedded?.stop();
+      await runtime.close();
       throw error instanceof WorkflowError ? error : unprepared(settings, error);
     }
   }

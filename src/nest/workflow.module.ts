@@ -79,7 +79,17 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     await this.runtime.listen();
   }
 
+  /** An application that does not boot is not always closed: nothing of ours may keep its process alive, or connect again and again. */
   async onApplicationBootstrap(): Promise<void> {
+    try {
+      await this.boot();
+    } catch (error) {
+      await this.runtime.close();
+      throw error;
+    }
+  }
+
+  private async boot(): Promise<void> {
     const { runtime } = this;
     const workflows = this.scan();
     const reason = this.whyNoWorker(workflows.length);

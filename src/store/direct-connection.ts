@@ -38,10 +38,12 @@ export class DirectConnection {
   private readonly self = randomUUID();
   private readonly batch = new NoticeBatch();
   private client: Client | undefined;
+  /** A connection that is being made. */
+  private attempt: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
   private pinging: NodeJS.Timeout | undefined;
-  private open = false;
+  private state: 'new' | 'open' | 'stopped' = 'new';
   /** A connection takes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   /** Whether a notification has been heard on a connection of this kind. */
@@ -58,9 +60,10 @@ export class DirectConnection {
     return this.client !== undefined;
   }
 
-  /** Resolves after the first attempt, whether it succeeded or not. */
+  /** Resolves after the first attempt, whether it succeeded or not. Once stopped, it stays so. */
   async start(): Promise<void> {
-    this.open = true;
+    if (this.state !== 'new') return;
+    this.state = 'open';
     this.pinging = setInterval(() => this.ping(), PING_MS).unref();
     await this.connect();
   }
@@ -84,24 +87,28 @@ export class DirectConnection {
     return result?.rows[0]?.held === true && this.client === client;
   }
 
-  /** Sends what is waiting and ends the connection. */
+  /** Sends what is waiting and ends the connection, also one that is being made: when this resolves, nothing is left of it. */
   async stop(): Promise<void> {
-    this.open = false;
+    this.state = 'stopped';
     clearInterval(this.pinging);
     clearTimeout(this.timer);
     clearTimeout(this.reconnecting);
     this.timer = undefined;
+    if (this.attempt) hangUp(this.attempt);
     this.send();
     // Nobody waits for a connection that is mute.
     await within(LAST_WORDS_MS, this.turn);
     const client = this.client;
     this.client = undefined;
-    if (client) await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
+    if (!client) return;
+    await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
+    hangUp(client);
   }
 
   private async connect(): Promise<void> {
     const client = this.database.directClient(this.url);
     const channel = channelOf(this.database.schemaName);
+    this.attempt = client;
     const gone = (): void => this.gone(client);
     client.on('error', gone);
     client.on('end', gone);
@@ -120,13 +127,15 @@ export class DirectConnection {
       void client.end().catch(() => undefined);
       this.reconnect();
       return;
+    } finally {
+      this.attempt = undefined;
     }
+    if (this.state !== 'open') return hangUp(client);
     if (!this.hears) {
       void client.end().catch(() => undefined);
-      if (this.open) this.events.deaf();
+      this.events.deaf();
       return this.reconnect(DEAF_RETRY_MS);
     }
-    if (!this.open) return void client.end().catch(() => undefined);
     this.client = client;
     this.turn = Promise.resolve();
     this.events.connected();
@@ -154,15 +163,15 @@ export class DirectConnection {
     if (this.client !== client) return;
     this.client = undefined;
     void client.end().catch(() => undefined);
-    if (!this.open) return;
+    if (this.state !== 'open') return;
     this.events.lost();
     this.reconnect(0);
   }
 
   private reconnect(delay = RECONNECT_MS): void {
-    if (!this.open) return;
+    if (this.state !== 'open') return;
     clearTimeout(this.reconnecting);
-    this.reconnecting = setTimeout(() => void this.connect(), delay);
+    this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnect()), delay);
   }
 
   /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
@@ -193,4 +202,9 @@ export class DirectConnection {
       void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
+}
+
+/** Ends a connection at once, whatever it is at: what waits for it is told. */
+function hangUp(client: Client): void {
+  client.connection.stream.destroy();
 }
