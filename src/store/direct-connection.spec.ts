@@ -35,7 +35,7 @@ describe('a direct connection', () => {
   const made = (on: Database): DirectConnection => {
     happened = [];
     const note = (what: string) => () => void happened.push(what);
-    return new DirectConnection(on, { noticed: note('noticed'), lost: note('lost'), connected: note('connected') });
+    return new DirectConnection(on, { noticed: note('noticed'), lost: note('lost'), connected: note('connected'), deaf: note('deaf') });
   };
 
   it('that is stopped while it is being made is gone', async () => {
