@@ -10,7 +10,8 @@ import {
 } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
-import { encode, encodeError } from '../core/serializer/index.js';
+import { encode } from '../core/serializer/index.js';
+import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
 import { requestCancel } from '../store/sql/inbox.js';
@@ -18,7 +19,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle, type CancelOptions } from './handle.js';
-import { toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from './workflow-types.js';
@@ -41,7 +42,8 @@ export class WorkflowClient {
    * Starts a run. When the promise resolves, the run is durable (with `manager`: when the transaction commits).
    *
    * @param workflow its class, a `workflowRef`, or its name
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written. What the workflow's `input`
+   *   schema has against the input is in the `issues` of the first
    * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
@@ -50,12 +52,15 @@ export class WorkflowClient {
   start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     refuseInRun('start');
-    const run = toNewRun(workflow, input, options, this.#surroundings);
-    if (options.manager !== undefined) {
-      const [handle] = await this.startWith(options.manager, [run], [options]);
+    const { payloads, deploymentId } = this.#surroundings;
+    const checked = checkStart(workflow, options, deploymentId);
+    const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
+    const run = toNewRun(checked, value, payloads, 'input');
+    if (checked.options.manager !== undefined) {
+      const [handle] = await this.startWith(checked.options.manager, [run], [checked.options]);
       return handle as WorkflowHandle<never>;
     }
-    return (await this.startRun(run, options)) as WorkflowHandle<never>;
+    return (await this.startRun(run, checked.options)) as WorkflowHandle<never>;
   }
 
   /**
@@ -72,14 +77,19 @@ export class WorkflowClient {
   ): Promise<WorkflowHandle<OutputOf<W>>[]>;
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
     refuseInRun('startMany');
-    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
-    for (let index = 0; index < inputs.length; index++)
-      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
-    if (inputs.length > 1 && typeof options === 'object' && options !== null && 'id' in options) {
+    const list = checkInputs(inputs);
+    const { payloads, deploymentId } = this.#surroundings;
+    const checked = list.map((input, index) =>
+      checkStart(workflow, typeof options === 'function' ? options(input, index) : options, deploymentId),
+    );
+    if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
       throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
     }
-    const each = inputs.map((input: I, index) => (typeof options === 'function' ? options(input, index) : options));
-    const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.#surroundings));
+    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, deploymentId);
+    const schema = checked[0]?.schema;
+    const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
+    const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
+    const each = checked.map((start) => start.options);
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
     const [manager] = managers;
@@ -91,9 +101,10 @@ export class WorkflowClient {
   execute(workflow: string, input?: unknown, options?: Omit<StartOptions, 'manager'>): Promise<unknown>;
   execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, Omit<StartOptions, 'manager'>>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<unknown> {
-    if (options?.manager !== undefined)
+    const checked = checkStartOptions(options);
+    if (checked.manager !== undefined)
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
-    const handle = await this.start(workflow as string, input, options);
+    const handle = await this.start(workflow as string, input, checked);
     return handle.result();
   }
 
@@ -116,7 +127,7 @@ export class WorkflowClient {
   async describe(runId: string): Promise<RunDescription> {
     const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'));
     if (!row) throw new RunNotFoundError(runId);
-    return toRunDescription(row);
+    return toRunDescription(row, this.#surroundings.payloads);
   }
 
   /**
@@ -128,7 +139,7 @@ export class WorkflowClient {
     const histories = await loadHistories(this.#surroundings.database, [checkText(runId, 'runId')]);
     const { steps } = histories.get(runId)!;
     if (steps.length === 0) await this.status(runId);
-    return steps.map(toStepDescription);
+    return steps.map((step) => toStepDescription(step, this.#surroundings.payloads));
   }
 
   /**
@@ -141,12 +152,12 @@ export class WorkflowClient {
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     refuseInRun('cancel');
     const id = checkText(runId, 'runId');
-    checkOptions(options, 'options', ['actor', 'reason']);
-    const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
-    const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
+    const given = checkOptions(options, 'options', ['actor', 'reason']);
+    const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
+    const reason = given.reason === undefined ? undefined : checkText(given.reason, 'options.reason');
     const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
-    const { database } = this.#surroundings;
-    const found = await requestCancel(database, id, payload, encodeError(new WorkflowCancelledError(id, reason)));
+    const { database, payloads } = this.#surroundings;
+    const found = await requestCancel(database, id, payload, payloads.encodeError(new WorkflowCancelledError(id, reason), id));
     if (!found) throw new RunNotFoundError(id);
     if (found.key) {
       if (found.status === 'pending') this.#surroundings.due([found.key], undefined);
@@ -210,6 +221,20 @@ export class WorkflowClient {
     const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
     const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
     this.#surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  }
+}
+
+/** A copy of them, so that what is checked is what is started. */
+function checkInputs<I>(inputs: readonly I[]): I[] {
+  try {
+    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+    for (let index = 0; index < inputs.length; index++) {
+      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
+    }
+    return [...(inputs as readonly I[])];
+  } catch (error) {
+    if (error instanceof InvalidInputError) throw error;
+    throw new InvalidInputError('inputs', 'cannot be read', { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { ResultHub } from './result-hub.js';
@@ -8,7 +9,7 @@ export interface ClientSurroundings {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
-  readonly maxPayloadBytes: number;
+  readonly payloads: Payloads;
   readonly deploymentId: string;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;

@@ -1,5 +1,8 @@
-import { WorkflowNotFoundError } from './errors/input-errors.js';
+import { isPlainObject } from './check-options.js';
+import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
+import { checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
+import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 /** What `@Workflow` says of a class. */
 export interface WorkflowOptions {
@@ -11,26 +14,85 @@ export interface WorkflowOptions {
   queue?: string;
   /** The retry policy of its steps, where they have none of their own. */
   retry?: RetryOptions;
+  /**
+   * A schema of zod, valibot or another library of https://standardschema.dev. A start of the class checks its input with it, and what the schema makes of the
+   * input is stored and given to `run`. As `static readonly input = schema` of the class it also types the input of `start`.
+   */
+  input?: StandardSchema;
+}
+
+/** What is known of a workflow's class once its options have been checked. */
+export interface WorkflowIdentity {
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  readonly retry: RetryOptions | undefined;
+  readonly input: StandardSchema | undefined;
 }
 
 /** The queue of everything that names none. */
 export const DEFAULT_QUEUE = 'default';
 
+const OPTIONS = ['name', 'version', 'queue', 'retry', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
+const identities = new WeakMap<Function, WorkflowIdentity>();
 
-export function setWorkflowMetadata(target: object, options: WorkflowOptions): void {
+/** @throws WorkflowConfigurationError when the options are no object */
+export function setWorkflowMetadata(target: Function, options: WorkflowOptions): void {
+  if (!isPlainObject(options)) throw new WorkflowConfigurationError(`${placeOf(target)}: the options must be an object with a name`);
   Object.defineProperty(target, METADATA, { value: options, configurable: true });
 }
 
-/** What the class itself (not one that it extends) was decorated with. */
-export function getWorkflowMetadata(target: unknown): WorkflowOptions | undefined {
-  if (typeof target !== 'function' || !Object.hasOwn(target, METADATA)) return undefined;
-  return (target as unknown as Record<symbol, WorkflowOptions>)[METADATA];
+/** Whether the class itself (not one that it extends) was decorated. */
+export function hasWorkflowMetadata(target: unknown): target is Function {
+  return typeof target === 'function' && Object.hasOwn(target, METADATA);
 }
 
-/** @throws WorkflowNotFoundError when the class has no `@Workflow` */
-export function workflowMetadataOf(target: unknown): WorkflowOptions {
-  const metadata = getWorkflowMetadata(target);
-  if (!metadata) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
-  return metadata;
+/**
+ * What `@Workflow` says of the class, checked.
+ *
+ * @throws WorkflowNotFoundError when it has no `@Workflow`
+ * @throws WorkflowConfigurationError, InvalidInputError when one of its options is not what it must be
+ */
+export function workflowIdentityOf(target: unknown): WorkflowIdentity {
+  if (!hasWorkflowMetadata(target)) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
+  let identity = identities.get(target);
+  if (!identity) {
+    identity = checkIdentity(target, (target as unknown as Record<symbol, WorkflowOptions>)[METADATA]!);
+    identities.set(target, identity);
+  }
+  return identity;
+}
+
+function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIdentity {
+  const where = placeOf(target);
+  for (const key of Object.keys(options)) {
+    if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
+  }
+  const { name, version = 1, queue = DEFAULT_QUEUE, retry, input = staticInputOf(target) } = read(options, where);
+  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
+    throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
+  }
+  if (input !== undefined && !isStandardSchema(input)) {
+    throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
+  }
+  return { name: checkText(name, `${where}: name`), version, queue: checkText(queue, `${where}: queue`), retry, input };
+}
+
+function read(options: WorkflowOptions, where: string): WorkflowOptions {
+  try {
+    return { ...options };
+  } catch (cause) {
+    throw new InvalidInputError(where, 'has options that cannot be read', { cause });
+  }
+}
+
+/** A static property of that name that is no schema is the class's own business. */
+function staticInputOf(target: Function): StandardSchema | undefined {
+  const input = Object.hasOwn(target, 'input') ? (target as { input?: unknown }).input : undefined;
+  return isStandardSchema(input) ? input : undefined;
+}
+
+function placeOf(target: Function): string {
+  return `@Workflow() on ${target.name}`;
 }

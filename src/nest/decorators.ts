@@ -1,4 +1,3 @@
-import { isPlainObject } from '../core/check-options.js';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
@@ -19,11 +18,7 @@ import type { StepOptions } from '../engine/workflow-context.js';
  * }
  */
 export function Workflow(options: WorkflowOptions): ClassDecorator {
-  return (target) => {
-    if (!isPlainObject(options))
-      throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: the options must be an object with a name`);
-    setWorkflowMetadata(target, options);
-  };
+  return (target) => setWorkflowMetadata(target, options);
 }
 
 /** How a method that is a step is identified and tried. */

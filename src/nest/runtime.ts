@@ -6,6 +6,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
+import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
@@ -35,6 +36,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly logger = new Logger('WorkflowModule');
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
+  readonly payloads: Payloads;
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly direct: DirectConnection | undefined;
@@ -56,7 +58,9 @@ export class WorkflowRuntime implements HostSurroundings {
       DEFAULT_JOURNAL_LIMITS,
       (error) => this.warn('the database does not take writes; trying again', error),
     );
+    this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
+      payloads: this.payloads,
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
       hearsNotices: () => this.direct?.isConnected ?? false,
@@ -67,7 +71,7 @@ export class WorkflowRuntime implements HostSurroundings {
       database,
       journal: this.journal,
       hub: this.hub,
-      maxPayloadBytes: settings.maxPayloadBytes,
+      payloads: this.payloads,
       deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),

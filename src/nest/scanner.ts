@@ -1,9 +1,8 @@
 import type { DiscoveryService } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
-import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
+import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 import type { ModuleSettings } from './options.js';
@@ -29,13 +28,12 @@ export function findWorkflows(discovery: DiscoveryService, settings: ModuleSetti
   const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
-    const metadata = getWorkflowMetadata(type);
-    if (!type || !metadata) continue;
+    if (!hasWorkflowMetadata(type)) continue;
     if (!wrapper.isDependencyTreeStatic()) {
       throw new WorkflowConfigurationError(`${type.name} is request-scoped, or depends on something that is: workflows have no request`);
     }
     if (wrapper.isTransient) throw new WorkflowConfigurationError(`${type.name} is transient: all runs of a workflow share one instance`);
-    const workflow = toWorkflow(type, metadata, wrapper.instance as WorkflowInstance, settings);
+    const workflow = toWorkflow(type, wrapper.instance as WorkflowInstance, settings);
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
     if (other && other.type !== type) {
@@ -51,28 +49,21 @@ export function findWorkflows(discovery: DiscoveryService, settings: ModuleSetti
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
-  if (typeof wrapper.metatype === 'function' && getWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
+  if (typeof wrapper.metatype === 'function' && hasWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
   // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
-function toWorkflow(type: Function, metadata: WorkflowOptions, instance: WorkflowInstance, settings: ModuleSettings): FoundWorkflow {
+function toWorkflow(type: Function, instance: WorkflowInstance, settings: ModuleSettings): FoundWorkflow {
   const where = `@Workflow() on ${type.name}`;
-  const known = ['name', 'version', 'queue', 'retry'];
-  for (const key of Object.keys(metadata)) {
-    if (!known.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
-  }
-  const { version = 1, queue = DEFAULT_QUEUE } = metadata;
-  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
-    throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
-  }
+  const { name, version, queue, retry } = workflowIdentityOf(type);
   if (typeof instance?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
   const definition: WorkflowDefinition = {
-    name: checkText(metadata.name, `${where}: name`),
+    name,
     version,
-    queue: checkText(queue, `${where}: queue`),
-    retry: toRetryPolicy(metadata.retry, settings.retry, `${where}: retry`),
+    queue,
+    retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
     owns: (target) => typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
     invoke: guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context)),

@@ -15,8 +15,10 @@ export {
   ClientInRunError,
   InvalidInputError,
   PayloadTooLargeError,
+  PayloadUnreadableError,
   SerializationError,
   SharedStateError,
   WorkflowNotFoundError,
+  type InputIssue,
 } from './input-errors.js';
 export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';
