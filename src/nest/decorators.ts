@@ -1,5 +1,8 @@
-import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { checkOptions } from '../core/check-options.js';
+import { toMilliseconds } from '../core/duration.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import { setWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -61,8 +64,18 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
     if (typeof original !== 'function' || typeof target === 'function') {
       throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: only methods of instances can be steps`);
     }
-    descriptor.value = stepOf(original, String(property), options) as unknown as M;
+    descriptor.value = stepOf(original, String(property), checkStep(options, `@Step() on ${owner}.${String(property)}`)) as unknown as M;
   };
+}
+
+/** Here, and not only when the step is called: a misspelt option is known as soon as the class is loaded. */
+function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
+  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
+  if (options.name !== undefined) checkText(options.name, `${where}.name`);
+  if (options.key !== undefined && typeof options.key !== 'function') throw new InvalidInputError(`${where}.key`, 'must be a function');
+  toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);
+  if (options.timeout !== undefined) toMilliseconds(options.timeout, `${where}.timeout`);
+  return options;
 }
 
 function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {

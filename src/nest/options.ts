@@ -6,7 +6,7 @@ import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration
 import { InvalidInputError } from '../core/errors/index.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import { checkText } from '../core/ids.js';
-import { DEFAULT_SCHEMA } from '../store/schema.js';
+import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
 
 /** What is fixed when the module is defined. */
@@ -139,11 +139,6 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     'stepTimeout',
     'maxPayloadBytes',
   ]);
-  if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
-    throw new InvalidInputError('schema', 'must have at most 63 bytes');
-  }
-  // TypeORM takes a dot for the end of the database's name.
-  if (schema?.includes('.')) throw new InvalidInputError('schema', 'must not contain a dot');
   checkBoolean(autoMigrate, 'autoMigrate');
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
@@ -152,7 +147,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
   return {
     connection: checkConnection(given.connection),
-    schema: schema ?? DEFAULT_SCHEMA,
+    schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
     autoMigrate: autoMigrate ?? true,
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
     workerStart: workerStart(worker, environment),

@@ -19,9 +19,10 @@ import { getDataSourceToken, getRepositoryToken } from '@nestjs/typeorm';
 import type { Subscription } from 'rxjs';
 import type { DataSource } from 'typeorm';
 
-import { isPlainObject } from '../core/check-options.js';
+import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
+import { checkText } from '../core/ids.js';
 import { durableEntities } from '../store/entities/index.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
@@ -68,21 +69,29 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
    */
   static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
-    checkIsObject(options);
-    const { isGlobal, dataSource, ...rest } = options;
-    return define({ ...(isGlobal === undefined ? {} : { isGlobal }), ...(dataSource === undefined ? {} : { dataSource }) }, [], {
-      provide: WORKFLOW_OPTIONS,
-      useValue: rest,
-    });
+    const { isGlobal, dataSource, ...rest } = readOptions(options);
+    return define(checkStructure(isGlobal, dataSource), [], { provide: WORKFLOW_OPTIONS, useValue: rest });
   }
 
-  /** Like `forRoot`, with options that other providers give. */
+  /**
+   * Like `forRoot`, with options that other providers give.
+   *
+   * @throws InvalidInputError naming an argument that is not what it must be; for the options themselves, while the application boots
+   */
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
-    const { imports = [], inject = [], useFactory, useClass, useExisting, ...structure } = options;
+    const given = checkNamedOptions(options, 'options', ASYNC_OPTIONS);
+    const { imports = [], inject = [], useFactory, useClass, useExisting } = given;
+    const structure = checkStructure(given.isGlobal, given.dataSource);
+    if (!Array.isArray(imports)) throw new InvalidInputError('imports', 'must be an array');
+    if (!Array.isArray(inject)) throw new InvalidInputError('inject', 'must be an array');
+    for (const way of ['useFactory', 'useClass', 'useExisting'] as const) {
+      if (given[way] !== undefined && typeof given[way] !== 'function')
+        throw new InvalidInputError(way, `must be a ${way === 'useFactory' ? 'function' : 'class'}`);
+    }
     if (useFactory)
       return define(structure, imports, { provide: WORKFLOW_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
     const factory = useClass ?? useExisting;
-    if (!factory) throw new TypeError('WorkflowModule.forRootAsync() needs useFactory, useClass or useExisting');
+    if (!factory) throw new InvalidInputError('options', 'must have useFactory, useClass or useExisting');
     const made: Provider = {
       provide: WORKFLOW_OPTIONS,
       inject: [factory],
@@ -154,8 +163,22 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   }
 }
 
-function checkIsObject(options: unknown): void {
+const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'isGlobal', 'dataSource'];
+
+/** A copy; which keys there may be is checked while the application boots. */
+function readOptions<T extends object>(options: T): T {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
+  // What is no option is left to be named; a copy could not hold `__proto__`.
+  const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
+  return checkNamedOptions(options, 'options', known);
+}
+
+function checkStructure(isGlobal: unknown, dataSource: unknown): WorkflowModuleStructure {
+  if (isGlobal !== undefined && typeof isGlobal !== 'boolean') throw new InvalidInputError('isGlobal', 'must be a boolean');
+  return {
+    ...(isGlobal === undefined ? {} : { isGlobal }),
+    ...(dataSource === undefined ? {} : { dataSource: checkText(dataSource, 'dataSource') }),
+  };
 }
 
 function define(

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -253,4 +255,9 @@ describe('a payload codec', () => {
     await expect(large.result()).resolves.toMatchObject({ said: `it says ${'x'.repeat(3_900)}` });
     await expect(client.start(LetterWorkflow, { text: 'x'.repeat(4_100) })).rejects.toBeInstanceOf(PayloadTooLargeError);
   });
+});
+
+it('the codec in the docs is the one that is tested here', () => {
+  const sample = readFileSync(resolve('sample/06-encrypted-payloads/payload-codec.ts'), 'utf8');
+  expect(readFileSync(resolve('docs/payloads.md'), 'utf8')).toContain(`\`\`\`ts\n${sample}\`\`\``);
 });
