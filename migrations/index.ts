@@ -12,15 +12,10 @@ export type { DurableMigration } from './migration.js';
  */
 export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Failures1763700000000];
 
-/**
- * The SQL of all migrations, for teams that review and run DDL by hand.
- *
- * @param options.schema the schema to create the tables in. Default `durable`
- * @example writeFileSync('durable.sql', migrationSql());
- */
-export function migrationSql(options: { schema?: string } = {}): string {
-  const schema = quoteIdentifier(options.schema ?? DEFAULT_SCHEMA);
-  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(schema)}\n`);
+/** The SQL of all migrations, in one transaction. */
+export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {
+  const quoted = quoteIdentifier(schema);
+  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(quoted)}\n`);
   // All or nothing, also through a tool that commits after each statement.
   return `BEGIN;\n${parts.join('\n')}COMMIT;\n`;
 }

@@ -15,8 +15,11 @@ export {
 } from './client/workflow-types.js';
 export type { Duration } from './core/duration.js';
 export * from './core/errors/index.js';
+export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { RunStatus } from './core/run.js';
+export { serializer, type PayloadType } from './core/serializer/types.js';
+export type { StandardSchema } from './core/standard-schema.js';
 export type { StepKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext, type StepOptions } from './engine/workflow-context.js';

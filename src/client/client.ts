@@ -8,7 +8,8 @@ import {
 } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
-import { encode, encodeError } from '../core/serializer/index.js';
+import { encode } from '../core/serializer/index.js';
+import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
 import { scopes } from '../engine/current.js';
 import { cancelInTransaction, requestCancel, sendCancelInTransaction, announceCancel, type CancelRequested } from '../store/sql/inbox.js';
@@ -21,7 +22,7 @@ import { toRunDescription, toStepDescription, type RunDescription, type StepDesc
 import { WorkflowHandle, type CancelOptions } from './handle.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
-import { toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from './workflow-types.js';
@@ -49,7 +50,8 @@ export class WorkflowClient {
    * Starts a run. When the promise resolves, the run is durable (in a transaction of the caller: when that commits).
    *
    * @param workflow its class, a `workflowRef`, or its name
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written. What the workflow's `input`
+   *   schema has against the input is in the `issues` of the first
    * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
    * @throws TransactionConflictError when another transaction came between and the caller's must be repeated
    * @example
@@ -59,13 +61,16 @@ export class WorkflowClient {
   start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     refuseInRun('start');
-    const run = toNewRun(workflow, input, options, this.#surroundings);
-    const joined = this.#transactions.find(options.manager);
+    const { payloads } = this.#surroundings;
+    const checked = checkStart(workflow, options, this.#surroundings);
+    const joined = this.#transactions.find(checked.options.manager);
+    const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
+    const run = toNewRun(checked, value, payloads, 'input');
     if (joined) {
-      const [handle] = await this.startIn(joined, [run], [options]);
+      const [handle] = await this.startIn(joined, [run], [checked.options]);
       return handle as WorkflowHandle<never>;
     }
-    return (await this.startRun(run, options)) as WorkflowHandle<never>;
+    return (await this.startRun(run, checked.options)) as WorkflowHandle<never>;
   }
 
   /**
@@ -82,17 +87,22 @@ export class WorkflowClient {
   ): Promise<WorkflowHandle<OutputOf<W>>[]>;
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
     refuseInRun('startMany');
-    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
-    for (let index = 0; index < inputs.length; index++)
-      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
-    if (inputs.length > 1 && typeof options === 'object' && options !== null && 'id' in options) {
+    const list = checkInputs(inputs);
+    const { payloads } = this.#surroundings;
+    const checked = list.map((input, index) =>
+      checkStart(workflow, typeof options === 'function' ? options(input, index) : options, this.#surroundings),
+    );
+    if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
       throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
     }
-    const each = inputs.map((input: I, index) => (typeof options === 'function' ? options(input, index) : options));
-    const runs = inputs.map((input, index) => toNewRun(workflow, input, each[index]!, this.#surroundings));
+    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.#surroundings);
+    const each = checked.map((start) => start.options);
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
     const joined = this.#transactions.find([...managers][0]);
+    const schema = checked[0]?.schema;
+    const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
+    const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
     if (joined) return (await this.startIn(joined, runs, each)) as WorkflowHandle<never>[];
     return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<never>[];
   }
@@ -105,14 +115,15 @@ export class WorkflowClient {
   execute(workflow: string, input?: unknown, options?: ExecuteOptions): Promise<unknown>;
   execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: ExecuteOptions = {}): Promise<unknown> {
-    if (options?.manager !== undefined && options.manager !== 'none')
+    const checked = checkStartOptions(options);
+    if (checked.manager !== undefined && checked.manager !== 'none')
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
-    if (this.#transactions.find(options?.manager))
+    if (this.#transactions.find(checked.manager))
       throw new InvalidInputError(
         'transactionManager',
         "finds an open transaction, in which execute would wait for itself: start, or say manager: 'none'",
       );
-    const handle = await this.start(workflow as string, input, options);
+    const handle = await this.start(workflow as string, input, checked);
     return handle.result();
   }
 
@@ -135,7 +146,7 @@ export class WorkflowClient {
   async describe(runId: string): Promise<RunDescription> {
     const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'));
     if (!row) throw new RunNotFoundError(runId);
-    return toRunDescription(row);
+    return toRunDescription(row, this.#surroundings.payloads);
   }
 
   /**
@@ -147,7 +158,7 @@ export class WorkflowClient {
     const histories = await loadHistories(this.#surroundings.database, [checkText(runId, 'runId')]);
     const { steps } = histories.get(runId)!;
     if (steps.length === 0) await this.status(runId);
-    return steps.map(toStepDescription);
+    return steps.map((step) => toStepDescription(step, this.#surroundings.payloads));
   }
 
   /**
@@ -207,14 +218,15 @@ export class WorkflowClient {
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     refuseInRun('cancel');
     const id = checkText(runId, 'runId');
-    checkOptions(options, 'options', ['actor', 'reason', 'manager']);
-    const actor = options.actor === undefined ? undefined : checkText(options.actor, 'options.actor');
-    const reason = options.reason === undefined ? undefined : checkText(options.reason, 'options.reason');
+    const given = checkOptions(options, 'options', ['actor', 'reason', 'manager']);
+    const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
+    const reason = given.reason === undefined ? undefined : checkText(given.reason, 'options.reason');
     const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
-    const cancelled = encodeError(new WorkflowCancelledError(id, reason));
-    const joined = this.#transactions.find(options.manager);
+    const { database, payloads } = this.#surroundings;
+    const cancelled = payloads.encodeError(new WorkflowCancelledError(id, reason), id);
+    const joined = this.#transactions.find(given.manager);
     if (joined) return this.cancelIn(joined, id, payload, cancelled);
-    const found = await requestCancel(this.#surroundings.database, id, payload, cancelled);
+    const found = await requestCancel(database, id, payload, cancelled);
     if (!found) throw new RunNotFoundError(id);
     this.announceCancel(id, found);
   }
@@ -308,6 +320,20 @@ export class WorkflowClient {
     const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
     const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
     this.#surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  }
+}
+
+/** A copy of them, so that what is checked is what is started. */
+function checkInputs<I>(inputs: readonly I[]): I[] {
+  try {
+    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+    for (let index = 0; index < inputs.length; index++) {
+      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
+    }
+    return [...(inputs as readonly I[])];
+  } catch (error) {
+    if (error instanceof InvalidInputError) throw error;
+    throw new InvalidInputError('inputs', 'cannot be read', { cause: error });
   }
 }
 

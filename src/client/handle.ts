@@ -4,7 +4,6 @@ import { toMilliseconds, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
-import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
@@ -56,12 +55,13 @@ export class WorkflowHandle<O = unknown> {
    * @param options.timeout how long to wait at most; for ever when absent
    * @throws WorkflowFailedError with what the workflow threw as its cause
    * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
+   * @throws PayloadUnreadableError when this process cannot read what it returned
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @example const receipt = await handle.result({ timeout: '5m' });
    */
   async result(options: { timeout?: Duration } = {}): Promise<O> {
-    checkOptions(options, 'options', ['timeout']);
-    const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
+    const { timeout } = checkOptions(options, 'options', ['timeout']);
+    const timeoutMs = timeout === undefined ? undefined : toMilliseconds(timeout, 'options.timeout');
     this.refuseUncommitted();
     const ask = this.#fresh ? 'later' : 'now';
     this.#fresh = false;
@@ -109,8 +109,9 @@ export class WorkflowHandle<O = unknown> {
   }
 
   private outcome(end: RunEnd): O {
-    if (end.status === 'completed') return decode(end.output ?? 'null') as O;
-    const error = decodeError(end.error ?? '{}');
+    const { payloads } = this.#hub;
+    if (end.status === 'completed') return payloads.decode(end.output ?? 'null', 'output') as O;
+    const error = payloads.showError(end.error ?? '{}');
     if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);
     throw error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.runId);
   }

@@ -77,8 +77,7 @@ const MAX_LIMIT = 1_000;
 
 /** @throws InvalidInputError, QueryTimeoutError */
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
-  checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
-  const { cursor, limit, ...filter } = options;
+  const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
   const conditions = checkRunFilter(filter, 'filter');
   const most = checkLimit(limit, 'filter.limit');
   const position = cursor === undefined ? undefined : decodeCursor(cursor, conditions, 'filter.cursor');
@@ -93,8 +92,7 @@ export async function listPage(database: Database, options: ListOptions): Promis
 
 /** @throws InvalidInputError, QueryTimeoutError */
 export async function failureGroups(database: Database, options: FailuresOptions, now: number): Promise<FailureGroup[]> {
-  checkOptions(options, 'options', ['since', 'groupBy', 'limit']);
-  const { since, groupBy, limit } = options;
+  const { since, groupBy, limit } = checkOptions(options, 'options', ['since', 'groupBy', 'limit']);
   const from = since instanceof Date ? toTimestamp(since, 'options.since') : now - toMilliseconds(since, 'options.since');
   const groups = await groupFailures(database, from, checkGrouping(groupBy), checkLimit(limit, 'options.limit'));
   return groups.map(({ keys, count, firstAt, lastAt, exampleRunId }) => ({

@@ -1,4 +1,4 @@
-import { checkOptions, isPlainObject } from '../core/check-options.js';
+import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { toTimestamp } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
@@ -62,8 +62,7 @@ export const FILTER_KEYS = Object.keys(CHECKS) as (keyof RunFilter)[];
  * @throws InvalidInputError naming the part
  */
 export function checkRunFilter(filter: unknown, argument: string): RunConditions {
-  checkOptions(filter, argument, FILTER_KEYS);
-  const given = filter as Readonly<Record<string, unknown>>;
+  const given = checkOptions(filter as Readonly<Record<string, unknown>>, argument, FILTER_KEYS);
   const conditions: RunConditions = Object.fromEntries(
     FILTER_KEYS.filter((key) => Object.hasOwn(given, key)).map((key) => [key, checked(key, given[key], `${argument}.${key}`)]),
   );
@@ -103,14 +102,25 @@ function checkStatus(value: unknown, argument: string): RunStatus {
 
 function checkTags(value: unknown, argument: string): Record<string, string> {
   if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object of texts');
-  const keys = Object.keys(value).sort();
+  const keys = keysOf(value, argument).sort();
   if (keys.length === 0) throw new InvalidInputError(argument, 'has no tags, which every run would meet: leave it out');
   if (keys.length > MAX_MEMBERS) throw new InvalidInputError(argument, `must have at most ${MAX_MEMBERS} tags, not ${keys.length}`);
   const pairs = keys.map((key) => {
     checkText(key, `a key of ${argument}`);
-    return [key, checkText(value[key], `${argument}[${JSON.stringify(key)}]`)];
+    return [key, checkTag(value, key, `${argument}[${JSON.stringify(key)}]`)];
   });
   return Object.fromEntries(pairs) as Record<string, string>;
+}
+
+/** The text of a tag; reading it may fail where it is a getter. @throws InvalidInputError */
+export function checkTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): string {
+  let value: unknown;
+  try {
+    value = tags[key];
+  } catch (cause) {
+    throw new InvalidInputError(argument, 'cannot be read', { cause });
+  }
+  return checkText(value, argument);
 }
 
 function checkDate(value: unknown, argument: string): number {

@@ -1,4 +1,5 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { AmbientManager } from './caller-transactions.js';
@@ -9,7 +10,7 @@ export interface ClientSurroundings {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
-  readonly maxPayloadBytes: number;
+  readonly payloads: Payloads;
   readonly deploymentId: string;
   /** The name of the module; undefined for the one without. */
   readonly module: string | undefined;

@@ -16,6 +16,9 @@ const WRAPPERS = new Map([
 
 const MAX_LABEL_LENGTH = 255;
 
+/** More than are stored of an error; getters of the application's classes may give ever more. */
+const MAX_CAUSES = 32;
+
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f]/g;
 
@@ -34,7 +37,7 @@ export function failureOf(error: unknown, nameOfStep: (stepKey: string) => strin
 
 function codeOf(error: unknown): string {
   let current = fieldsOf(error);
-  for (;;) {
+  for (let depth = 1; ; depth++) {
     const code = labelOf(current.code);
     const name = labelOf(current.name) ?? 'NonError';
     if (code === undefined) return name;
@@ -42,20 +45,23 @@ function codeOf(error: unknown): string {
     if (wrapper === undefined) return code;
     // An application's own subclass inherits the code; its name says more.
     if (wrapper !== name) return name;
-    if (typeof current.cause !== 'object' || current.cause === null) return code;
+    if (typeof current.cause !== 'object' || current.cause === null || depth === MAX_CAUSES) return code;
     current = fieldsOf(current.cause);
   }
 }
 
 function stepOf(error: unknown, nameOfStep: (stepKey: string) => string | undefined): string | null {
-  for (let current = fieldsOf(error); ; current = fieldsOf(current.cause)) {
+  let current = fieldsOf(error);
+  for (let depth = 1; depth <= MAX_CAUSES; depth++) {
     if (typeof current.stepKey === 'string') {
       const name = nameOfStep(current.stepKey);
       if (name !== undefined) return name;
     }
     // Below it come the steps of another run.
     if (current.code === 'WORKFLOW_FAILED' || typeof current.cause !== 'object' || current.cause === null) return null;
+    current = fieldsOf(current.cause);
   }
+  return null;
 }
 
 interface ErrorFields {
@@ -65,8 +71,15 @@ interface ErrorFields {
   readonly stepKey?: unknown;
 }
 
+/** An instance of a class that the application registered may have getters that throw. */
 function fieldsOf(error: unknown): ErrorFields {
-  return typeof error === 'object' && error !== null ? error : {};
+  if (typeof error !== 'object' || error === null) return {};
+  try {
+    const { name, code, cause, stepKey } = error as ErrorFields;
+    return { name, code, cause, stepKey };
+  } catch {
+    return {};
+  }
 }
 
 /** Text that a column and a filter can hold. */

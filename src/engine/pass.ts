@@ -1,13 +1,5 @@
-import {
-  NestedStepError,
-  NonDeterminismError,
-  PayloadTooLargeError,
-  RunEndedError,
-  StepFailedError,
-  WorkflowCancelledError,
-} from '../core/errors/index.js';
+import { NestedStepError, NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
-import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import { Admission } from './admission.js';
@@ -27,7 +19,7 @@ import { Timers } from './timers.js';
 /** The run that a pass executes. */
 export interface PassRun {
   readonly id: string;
-  /** JSON text. */
+  /** As it is stored. */
   readonly input: string;
   readonly startedAt: number;
 }
@@ -145,7 +137,7 @@ export class Pass implements PassHandle, LaneOwner {
       seq: ++this.seq,
       status: 'completed',
       output: null,
-      error: encodeError(new WorkflowCancelledError(this.run.id, reason)),
+      error: this.encodeError(new WorkflowCancelledError(this.run.id, reason)),
       attempts: 1,
       calledAfter: this.lane.count,
       calledAfterIo: true,
@@ -215,17 +207,17 @@ export class Pass implements PassHandle, LaneOwner {
   }
 
   encode(value: unknown, subject: string): string {
-    const text = encode(value, subject);
-    const limit = this.settings.maxPayloadBytes;
-    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0;
-    if (bytes > limit) throw new PayloadTooLargeError(subject, bytes, limit);
-    return text;
+    return this.settings.payloads.encode(value, subject, this.run.id, 'output');
+  }
+
+  encodeError(error: unknown): string {
+    return this.settings.payloads.encodeError(error, this.run.id);
   }
 
   invoke(): void {
     let input: unknown;
     try {
-      input = decode(this.run.input);
+      input = this.settings.payloads.decode(this.run.input, 'input');
     } catch (error) {
       return this.unreadable('input', error);
     }
@@ -249,8 +241,8 @@ export class Pass implements PassHandle, LaneOwner {
       if (record.kind === 'cancel') return this.deliverCancel(record);
       const call = this.calls.get(record.stepKey)!;
       if (call.settled) return;
-      if (record.status === 'failed') call.reject(decodeError(record.error!));
-      else call.resolve(record.output === null ? undefined : decode(record.output));
+      if (record.status === 'failed') call.reject(this.settings.payloads.decodeError(record.error!));
+      else call.resolve(record.output === null ? undefined : this.settings.payloads.decode(record.output, 'output'));
     } catch (error) {
       this.unreadable(record.stepKey, error);
     }
@@ -276,7 +268,7 @@ export class Pass implements PassHandle, LaneOwner {
 
   private prepared(maker: CodeMaker): Preparation {
     const { port } = this;
-    return new Preparation(this.run, maker, this.alarms, {
+    return new Preparation(this.run, maker, this.settings.payloads, this.alarms, {
       isClosed: () => this.isClosed,
       made: (code) => {
         this.code = code;
@@ -292,7 +284,7 @@ export class Pass implements PassHandle, LaneOwner {
   private cancelUnprepared(reason: string | undefined): void {
     if (this.isClosed) return;
     this.cancelled = new WorkflowCancelledError(this.run.id, reason);
-    this.finish({ status: 'cancelled', error: encodeError(this.cancelled) });
+    this.finish({ status: 'cancelled', error: this.encodeError(this.cancelled) });
   }
 
   private completed(value: unknown): PassOutcome {
@@ -304,10 +296,8 @@ export class Pass implements PassHandle, LaneOwner {
   }
 
   private failed(thrown: unknown): PassOutcome {
-    const error = encodeError(thrown);
-    // What was stored, not what was thrown: that may be anything, and refuse to be looked at.
-    const failure = failureOf(decodeError(error), (stepKey) => this.calls.get(stepKey)?.name);
-    return { status: 'failed', error, failure };
+    const { stored, plain } = this.settings.payloads.encodeFailure(thrown, this.run.id);
+    return { status: 'failed', error: stored, failure: failureOf(plain, (stepKey) => this.calls.get(stepKey)?.name) };
   }
 
   private returned(outcome: PassOutcome): void {
@@ -318,7 +308,7 @@ export class Pass implements PassHandle, LaneOwner {
     }
     const uncalled = this.replay.uncalled();
     if (uncalled) return this.mismatch(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
-    this.finish(this.cancelled ? { status: 'cancelled', error: encodeError(this.cancelled) } : outcome);
+    this.finish(this.cancelled ? { status: 'cancelled', error: this.encodeError(this.cancelled) } : outcome);
   }
 
   private finish(outcome: PassOutcome): void {
@@ -351,13 +341,13 @@ export class Pass implements PassHandle, LaneOwner {
     if (this.state === 'closed') return;
     this.close(error);
     const failure = new StepFailedError(record.stepKey, record.attempts, error);
-    const failed: StepRecord = { ...record, status: 'failed', output: null, error: encodeError(failure) };
+    const failed: StepRecord = { ...record, status: 'failed', output: null, error: this.encodeError(failure) };
     const restart = (): void => this.port.faulted({ kind: 'restart' });
     this.port.record(failed, closesWait, takes, restart, restart);
   }
 
   private deliverCancel(record: StepRecord): void {
-    const error = decodeError(record.error!);
+    const error = this.settings.payloads.decodeError(record.error!);
     this.cancelled = error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.run.id);
     this.timers.clearAll();
     this.admission.clear();
@@ -365,12 +355,12 @@ export class Pass implements PassHandle, LaneOwner {
     for (const call of this.calls.values()) if (!call.settled) call.reject(this.cancelled);
     this.grace = new Grace(record, this.waits, this.settings.cancelGraceMs, this.alarms, {
       isGettingOn: () => this.admission.isLive && this.settings.isSure() && !this.admission.isStuck(this.seq),
-      over: () => this.finish({ status: 'cancelled', error: encodeError(this.cancelled) }),
+      over: () => this.finish({ status: 'cancelled', error: this.encodeError(this.cancelled) }),
     });
   }
 
   private unreadable(what: string, error: unknown): void {
-    this.mismatch(what, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    this.mismatch(what, error instanceof Error ? error.message : String(error));
   }
 
   private mismatch(stepKey: string, detail: string): void {

@@ -1,4 +1,5 @@
 import type { Failure } from '../core/failure.js';
+import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -44,7 +45,7 @@ interface WorkflowIdentity {
   readonly stepTimeoutMs: number;
 }
 
-/** How the workflow function ended. Payloads are JSON text. */
+/** How the workflow function ended. Payloads are text as it is stored. */
 export type PassOutcome =
   | { readonly status: 'completed'; readonly output: string }
   | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
@@ -75,7 +76,7 @@ export interface PassPort {
 
 /** What the engine takes from its surroundings. */
 export interface EngineSettings {
-  readonly maxPayloadBytes: number;
+  readonly payloads: Payloads;
   readonly cancelGraceMs: number;
   /** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
   readonly replayStallMs: number;

@@ -6,6 +6,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { DatabaseClock } from '../core/clock.js';
+import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
@@ -37,6 +38,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly logger: Logger;
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
+  readonly payloads: Payloads;
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly direct: DirectConnection | undefined;
@@ -64,7 +66,9 @@ export class WorkflowRuntime implements HostSurroundings {
       },
       DEFAULT_JOURNAL_LIMITS,
     );
+    this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
+      payloads: this.payloads,
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
       hearsNotices: () => this.direct?.isConnected ?? false,
@@ -75,7 +79,7 @@ export class WorkflowRuntime implements HostSurroundings {
       database,
       journal: this.journal,
       hub: this.hub,
-      maxPayloadBytes: settings.maxPayloadBytes,
+      payloads: this.payloads,
       deploymentId: settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1])),
       module: name,
       transactionManager: settings.transactionManager,

@@ -16,9 +16,11 @@ export {
   ClientInRunError,
   InvalidInputError,
   PayloadTooLargeError,
+  PayloadUnreadableError,
   SerializationError,
   SharedStateError,
   WorkflowNotFoundError,
+  type InputIssue,
 } from './input-errors.js';
 export {
   ClosedError,
