@@ -5,9 +5,9 @@ import { swcOptions } from './test/support/swc-options.mjs';
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
+  testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts', '!<rootDir>/test/packages/**'],
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/', '<rootDir>/test/chaos/'],
-  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/packages/'],
   transform: { '^.+\\.(ts|mjs|js)$': ['@swc/jest', swcOptions] },
   // Nest 12 ships ES modules only, which Jest cannot require below Node 24.9.
   transformIgnorePatterns: ['/node_modules/(?!@nestjs/)'],

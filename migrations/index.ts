@@ -1,4 +1,5 @@
 import { Initial1763600000000 } from './1763600000000-initial.js';
+import { Failures1763700000000 } from './1763700000000-failures.js';
 import { TalkingToRuns1763800000000 } from './1763800000000-talking-to-runs.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
@@ -10,17 +11,12 @@ export type { DurableMigration } from './migration.js';
  *
  * They create what they need in the DataSource's `schema` (`durable` when it has none) and note what they did in `workflow_migrations` there.
  */
-export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, TalkingToRuns1763800000000];
+export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000, Failures1763700000000, TalkingToRuns1763800000000];
 
-/**
- * The SQL of all migrations, for teams that review and run DDL by hand.
- *
- * @param options.schema the schema to create the tables in. Default `durable`
- * @example writeFileSync('durable.sql', migrationSql());
- */
-export function migrationSql(options: { schema?: string } = {}): string {
-  const schema = quoteIdentifier(options.schema ?? DEFAULT_SCHEMA);
-  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(schema)}\n`);
+/** The SQL of all migrations, in one transaction. */
+export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {
+  const quoted = quoteIdentifier(schema);
+  const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(quoted)}\n`);
   // All or nothing, also through a tool that commits after each statement.
   return `BEGIN;\n${parts.join('\n')}COMMIT;\n`;
 }

@@ -1,4 +1,4 @@
-export { WorkflowClient, type StartManyOptions } from './client/client.js';
+export { WorkflowClient, type ExecuteOptions, type StartManyOptions } from './client/client.js';
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/sender.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
@@ -6,6 +6,8 @@ export type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './engine
 export type { Hook, HookOptions, HookRequest } from './engine/hooks.js';
 export type { RaceBranches, RaceResult } from './engine/race.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
+export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
+export type { RunFilter } from './client/run-filter.js';
 export type { StartOptions } from './client/start-options.js';
 export {
   workflowRef,
@@ -19,8 +21,11 @@ export {
 } from './core/workflow-types.js';
 export type { Duration } from './core/duration.js';
 export * from './core/errors/index.js';
+export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { RunStatus } from './core/run.js';
+export { serializer, type PayloadType } from './core/serializer/types.js';
+export type { StandardSchema } from './core/standard-schema.js';
 export type { StepKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext, type StepOptions, type WaitOptions } from './engine/workflow-context.js';

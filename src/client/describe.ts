@@ -1,5 +1,5 @@
+import type { Payloads } from '../core/payloads.js';
 import type { RunStatus } from '../core/run.js';
-import { decode, decodeError } from '../core/serializer/index.js';
 import type { StepKind, StepRecord } from '../core/step.js';
 import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 
@@ -61,7 +61,7 @@ export interface StepDescription {
 }
 
 /** @internal */
-export function toRunDescription<O>(row: RunDescriptionRow): RunDescription<O> {
+export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads): RunDescription<O> {
   const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
   return {
     runId: row.id,
@@ -70,9 +70,9 @@ export function toRunDescription<O>(row: RunDescriptionRow): RunDescription<O> {
     queue: row.queue,
     priority: row.priority,
     status: row.status,
-    input: decode(row.input),
-    output: row.output === null ? undefined : (decode(row.output) as O),
-    error: row.error === null ? undefined : decodeError(row.error),
+    input: payloads.decode(row.input, 'input'),
+    output: row.output === null ? undefined : (payloads.decode(row.output, 'output') as O),
+    error: row.error === null ? undefined : payloads.showError(row.error),
     createdAt: new Date(row.createdAt),
     startedAt: date(row.startedAt),
     finishedAt: date(row.finishedAt),
@@ -89,13 +89,13 @@ export function toRunDescription<O>(row: RunDescriptionRow): RunDescription<O> {
 }
 
 /** @internal */
-export function toStepDescription(step: StepRecord): StepDescription {
+export function toStepDescription(step: StepRecord, payloads: Payloads): StepDescription {
   return {
     stepKey: step.stepKey,
     kind: step.kind,
     status: step.status,
-    output: step.output === null ? undefined : decode(step.output),
-    error: step.error === null ? undefined : decodeError(step.error),
+    output: step.output === null ? undefined : payloads.decode(step.output, `output of step "${step.stepKey}"`),
+    error: step.error === null ? undefined : payloads.showError(step.error),
     attempts: step.attempts,
     startedAt: new Date(step.startedAt),
     finishedAt: new Date(step.finishedAt),

@@ -1,9 +1,10 @@
+import type { EntityManager } from 'typeorm';
+
 import { toMilliseconds, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
-import { RunNotCommittedError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
-import { decode, decodeError } from '../core/serializer/index.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
@@ -14,6 +15,8 @@ import type { SendOptions } from './sender.js';
 export interface CancelOptions {
   actor?: string;
   reason?: string;
+  /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
+  manager?: EntityManager | 'none';
 }
 
 /** What a handle asks for by the run's id. */
@@ -55,36 +58,57 @@ export class WorkflowHandle<O = unknown> {
    * @param options.timeout how long to wait at most; for ever when absent
    * @throws WorkflowFailedError with what the workflow threw as its cause
    * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
+   * @throws PayloadUnreadableError when this process cannot read what it returned
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @example const receipt = await handle.result({ timeout: '5m' });
    */
   async result(options: { timeout?: Duration } = {}): Promise<O> {
-    checkOptions(options, 'options', ['timeout']);
-    const timeoutMs = options.timeout === undefined ? undefined : toMilliseconds(options.timeout, 'options.timeout');
-    if (this.#transaction?.isOpen) throw new RunNotCommittedError(this.runId);
+    const { timeout } = checkOptions(options, 'options', ['timeout']);
+    const timeoutMs = timeout === undefined ? undefined : toMilliseconds(timeout, 'options.timeout');
+    this.refuseUncommitted();
     const ask = this.#fresh ? 'later' : 'now';
     this.#fresh = false;
     return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask));
   }
 
-  /** @throws RunNotFoundError */
-  status(): Promise<RunStatus> {
+  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
+  async status(): Promise<RunStatus> {
+    this.refuseUncommitted();
     return this.#client.status(this.runId);
   }
 
-  /** @throws RunNotFoundError */
-  describe(): Promise<RunDescription<O>> {
-    return this.#client.describe(this.runId) as Promise<RunDescription<O>>;
+  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
+  async describe(): Promise<RunDescription<O>> {
+    this.refuseUncommitted();
+    return (await this.#client.describe(this.runId)) as RunDescription<O>;
   }
 
-  /** The recorded steps, in the order in which their results came. */
-  steps(): Promise<StepDescription[]> {
+  /**
+   * The recorded steps, in the order in which their results came.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   */
+  async steps(): Promise<StepDescription[]> {
+    this.refuseUncommitted();
     return this.#client.steps(this.runId);
   }
 
-  /** Asks the run to stop. See `WorkflowClient.cancel`. */
-  cancel(options?: CancelOptions): Promise<void> {
-    return this.#client.cancel(this.runId, options);
+  /**
+   * Asks the run to stop. See `WorkflowClient.cancel`.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open and this does not join it
+   */
+  async cancel(options?: CancelOptions): Promise<void> {
+    try {
+      await this.#client.cancel(this.runId, options);
+    } catch (error) {
+      if (error instanceof RunNotFoundError) this.refuseUncommitted();
+      throw error;
+    }
+  }
+
+  private refuseUncommitted(): void {
+    if (this.#transaction?.holds(this.runId)) throw new RunNotCommittedError(this.runId);
   }
 
   /** Sends the run a signal. See `WorkflowClient.signal`. */
@@ -93,8 +117,9 @@ export class WorkflowHandle<O = unknown> {
   }
 
   private outcome(end: RunEnd): O {
-    if (end.status === 'completed') return decode(end.output ?? 'null') as O;
-    const error = decodeError(end.error ?? '{}');
+    const { payloads } = this.#hub;
+    if (end.status === 'completed') return payloads.decode(end.output ?? 'null', 'output') as O;
+    const error = payloads.showError(end.error ?? '{}');
     if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);
     throw error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.runId);
   }

@@ -1,4 +1,5 @@
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import { readRunEnds, type RunEnd } from '../store/sql/read-runs.js';
@@ -11,6 +12,8 @@ interface Waiter {
 }
 
 export interface ResultHubOptions {
+  /** How results are read. */
+  readonly payloads: Payloads;
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
   /** Whether other processes' notices are heard just now: then there is no hurry to ask. */
@@ -38,6 +41,10 @@ export class ResultHub {
     private readonly options: ResultHubOptions,
   ) {
     this.pause = options.pollIntervalMs;
+  }
+
+  get payloads(): Payloads {
+    return this.options.payloads;
   }
 
   /**

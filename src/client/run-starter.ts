@@ -1,19 +1,27 @@
 import { createHash } from 'node:crypto';
 
+import type { Payloads } from '../core/payloads.js';
+import { validate } from '../core/standard-schema.js';
 import type { PreparedStart, RunStarter } from '../engine/ports.js';
-import { toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 
 /** The longest id that is accepted. */
 const MAX_ID_LENGTH = 255;
 
 /** Makes the runs that workflows start, by the rules of `client.start`. */
 export class ClientRunStarter implements RunStarter {
-  constructor(private readonly limits: { readonly maxPayloadBytes: number; readonly deploymentId: string; readonly module: string | undefined }) {}
+  constructor(
+    private readonly payloads: Payloads,
+    private readonly client: { readonly deploymentId: string; readonly module: string | undefined },
+  ) {}
 
   check(workflow: unknown, options: StartOptions): PreparedStart {
-    // Everything but the input is checked at the call.
-    const { name } = toNewRun(workflow, undefined, options, this.limits);
-    return { name, withInput: async (input) => toNewRun(workflow, input, options, this.limits) };
+    const checked = checkStart(workflow, options, this.client);
+    const withInput: PreparedStart['withInput'] = async (input) => {
+      const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
+      return toNewRun(checked, value, this.payloads, 'input');
+    };
+    return { name: checked.run.name, withInput };
   }
 
   idFor(runId: string, stepKey: string): string {

@@ -1,63 +1,87 @@
-import type { EntityManager } from 'typeorm';
-
 import { checkOptions } from '../core/check-options.js';
-import { HookNotFoundError, InvalidInputError, PayloadTooLargeError, RunEndedError, RunNotFoundError } from '../core/errors/index.js';
+import { HookNotFoundError, RunEndedError, RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type RunStatus } from '../core/run.js';
-import { encode } from '../core/serializer/index.js';
 import { checkSignal } from '../core/signal.js';
 import { bumpRuns } from '../store/sql/bump-runs.js';
-import { resumeHook } from '../store/sql/hooks.js';
-import { forwardSignals, sendSignal, sendSignalSql, signalValues, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
-import { openTransactionOf } from './commit-watch.js';
+import { describeHook, resumeHook } from '../store/sql/hooks.js';
+import {
+  forwardSignals,
+  sendSignal,
+  sendSignalInTransactionSql,
+  signalValues,
+  type OutgoingSignal,
+  type SignalSent,
+} from '../store/sql/send-signal.js';
+import { callerError } from './caller-errors.js';
+import type { CallerTransactions, JoinedTransaction, ManagerOption } from './caller-transactions.js';
 import type { ClientSurroundings } from './surroundings.js';
 
 /** How a signal is sent. */
 export interface SendOptions {
   /** A signal of that name and key is sent to the run once, however often it is tried. */
   idempotencyKey?: string;
-  /** Join this transaction: the signal is sent when it commits, and never if it does not. */
-  manager?: EntityManager;
+  /** Join this transaction: the signal is sent when it commits, and never if it does not. `'none'`: not even an ambient one. */
+  manager?: ManagerOption;
 }
 
 /** Leaves messages for runs, and tells the runs. */
 export class Sender {
-  constructor(private readonly surroundings: ClientSurroundings) {}
+  constructor(
+    private readonly surroundings: ClientSurroundings,
+    private readonly transactions: CallerTransactions,
+  ) {}
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError */
   async signal(runId: string, signal: unknown, payload: unknown, options: SendOptions): Promise<void> {
     const { name } = checkSignal(signal, 'signal');
-    checkOptions(options, 'options', ['idempotencyKey', 'manager']);
-    const { idempotencyKey, manager } = options;
+    const { idempotencyKey, manager } = checkOptions(options, 'options', ['idempotencyKey', 'manager']);
+    const id = checkText(runId, 'runId');
     const outgoing = {
-      runId: checkText(runId, 'runId'),
+      runId: id,
       name,
-      payload: this.encode(payload === undefined ? true : payload),
+      payload: this.surroundings.payloads.encode(payload === undefined ? true : payload, 'payload', id, 'message'),
       idempotencyKey: idempotencyKey === undefined ? null : checkText(idempotencyKey, 'options.idempotencyKey'),
     };
-    if (manager !== undefined) return this.signalWith(manager, outgoing);
-    const sent = check(runId, await sendSignal(this.surroundings.database, outgoing));
+    const joined = this.transactions.find(manager);
+    if (joined) return this.signalIn(joined, outgoing);
+    const sent = check(id, await sendSignal(this.surroundings.database, outgoing));
     if (sent.isNew) await this.tell(sent.runId);
   }
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError */
   async resumeHook(token: string, payload: unknown): Promise<void> {
-    const found = await resumeHook(
-      this.surroundings.database,
-      checkText(token, 'token'),
-      this.encode(payload === undefined ? null : payload),
-    );
+    const { database, payloads } = this.surroundings;
+    const hook = await describeHook(database, checkText(token, 'token'));
+    if (!hook) throw new HookNotFoundError();
+    const text = payloads.encode(payload === undefined ? null : payload, 'payload', hook.runId, 'message');
+    const found = await resumeHook(database, token, text);
     if (!found) throw new HookNotFoundError();
     if (found.isClosed) throw new RunEndedError(found.runId);
     await this.tell(found.runId);
   }
 
-  /** Tells a run that a message has come. Whatever keeps it from that, the inbox sweep will. */
-  async tell(runId: string): Promise<void> {
+  private async signalIn(joined: JoinedTransaction, outgoing: OutgoingSignal): Promise<void> {
+    const { manager, transaction, argument } = joined;
+    await this.transactions.verify(joined);
+    let rows: { id: string; status: RunStatus; sent: number }[];
     try {
-      const [bumped] = await bumpRuns(this.surroundings.database, [runId]);
+      rows = await manager.query(sendSignalInTransactionSql(this.surroundings.database.schema), signalValues(outgoing));
+    } catch (error) {
+      throw callerError(error, [outgoing.runId], argument);
+    }
+    const [row] = rows;
+    const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === 1 });
+    if (sent.isNew) transaction.afterCommit(() => void this.tell(sent.runId));
+  }
+
+  /** Tells a run that a message has come. Whatever keeps it from that, the inbox sweep will. */
+  private async tell(runId: string): Promise<void> {
+    const { database } = this.surroundings;
+    try {
+      const [bumped] = await bumpRuns(database, [runId]);
       if (!bumped) {
-        const successor = await forwardSignals(this.surroundings.database, runId);
+        const successor = await forwardSignals(database, runId);
         return successor === undefined ? undefined : await this.tell(successor);
       }
       if (bumped.status === 'pending') this.surroundings.due([bumped], undefined);
@@ -65,26 +89,6 @@ export class Sender {
     } catch {
       // The message is durable.
     }
-  }
-
-  private async signalWith(manager: EntityManager, outgoing: OutgoingSignal): Promise<void> {
-    const transaction = openTransactionOf(manager);
-    if (!transaction)
-      throw new InvalidInputError('options.manager', 'has no open transaction: pass the manager that dataSource.transaction() gives');
-    const [row] = await manager.query<{ id: string; status: RunStatus; sent: number }[]>(
-      sendSignalSql(this.surroundings.database.schema),
-      signalValues(outgoing),
-    );
-    const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === 1 });
-    transaction.afterCommit(() => void this.tell(sent.runId));
-  }
-
-  private encode(payload: unknown): string {
-    const text = encode(payload, 'payload');
-    const limit = this.surroundings.maxPayloadBytes;
-    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0;
-    if (bytes > limit) throw new PayloadTooLargeError('payload', bytes, limit);
-    return text;
   }
 }
 

@@ -1,13 +1,15 @@
 import type { EntityManager } from 'typeorm';
 
-import { checkOptions, isPlainObject } from '../core/check-options.js';
+import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
-import { InvalidInputError, PayloadTooLargeError } from '../core/errors/index.js';
+import { InvalidInputError, WorkflowError } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
+import type { Payloads } from '../core/payloads.js';
 import { ANY_VERSION, type NewRun } from '../core/run.js';
-import { encode } from '../core/serializer/index.js';
-import { DEFAULT_QUEUE, workflowMetadataOf } from '../core/workflow-metadata.js';
+import type { StandardSchema } from '../core/standard-schema.js';
+import { DEFAULT_QUEUE, workflowIdentityOf, type WorkflowIdentity } from '../core/workflow-metadata.js';
 import { isWorkflowRef } from '../core/workflow-types.js';
+import { checkTag } from './run-filter.js';
 
 /** How a run is started. */
 export interface StartOptions {
@@ -25,25 +27,36 @@ export interface StartOptions {
   startAt?: Date;
   /** Up to 50 texts to find the run by. */
   tags?: Record<string, string>;
-  /** Join this transaction: the run exists when it commits, and never if it does not. */
-  manager?: EntityManager;
+  /**
+   * Join this transaction: the run exists when it commits, and never if it does not. `'none'`: join none. Absent: the one that the module's
+   * `transactionManager` finds, if any.
+   */
+  manager?: EntityManager | 'none';
 }
 
 const MAX_TAGS = 50;
 const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'tags', 'manager'];
 
+/** A start whose arguments but the input have been checked. */
+export interface CheckedStart {
+  /** A copy: what was checked is what is used. */
+  readonly options: StartOptions;
+  readonly schema: StandardSchema | undefined;
+  /** The run, without its input. */
+  readonly run: Omit<NewRun, 'input'>;
+}
+
 /**
- * Checks the arguments of a start and makes the run of them. Nothing is written.
+ * Checks the arguments of a start. Nothing is written.
  *
- * @throws InvalidInputError, WorkflowNotFoundError, SerializationError, PayloadTooLargeError
+ * @throws InvalidInputError, WorkflowNotFoundError
  */
-export function toNewRun(
+export function checkStart(
   target: unknown,
-  input: unknown,
-  options: StartOptions,
-  limits: { maxPayloadBytes: number; deploymentId: string; module: string | undefined },
-): NewRun {
-  checkOptions(options, 'options', START_OPTIONS);
+  given: StartOptions,
+  client: { readonly deploymentId: string; readonly module: string | undefined },
+): CheckedStart {
+  const options = checkStartOptions(given);
   const { id, onConflict, queue, priority, delay, startAt, tags } = options;
   if (onConflict !== undefined && onConflict !== 'return' && onConflict !== 'reject') {
     throw new InvalidInputError('options.onConflict', "must be 'return' or 'reject'");
@@ -53,28 +66,25 @@ export function toNewRun(
   }
   if (delay !== undefined && startAt !== undefined)
     throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
-  const workflow = workflowOf(target, limits.module);
-  return {
+  const workflow = workflowOf(target, client.module);
+  const run = {
     id: id === undefined ? newRunId() : checkText(id, 'options.id'),
     name: workflow.name,
     version: workflow.version,
     queue: queue === undefined ? workflow.queue : checkText(queue, 'options.queue'),
     priority: priority ?? 0,
-    input: encodeInput(input, limits.maxPayloadBytes),
     tags: checkTags(tags),
     delayMs: delay === undefined ? null : toMilliseconds(delay, 'options.delay'),
     startAt: startAt === undefined ? null : toTimestamp(startAt, 'options.startAt'),
     nonce: newNonce(),
-    deploymentId: limits.deploymentId,
+    deploymentId: client.deploymentId,
   };
+  return { options, schema: workflow.input, run };
 }
 
-function workflowOf(target: unknown, clientModule: string | undefined): { name: string; version: number; queue: string } {
-  if (typeof target === 'string') return { name: checkText(target, 'name of the workflow'), version: ANY_VERSION, queue: DEFAULT_QUEUE };
-  if (isWorkflowRef(target)) return { name: target.name, version: ANY_VERSION, queue: DEFAULT_QUEUE };
-  const { name, version = 1, queue = DEFAULT_QUEUE, module } = workflowMetadataOf(target);
-  if (module !== clientModule) throw new InvalidInputError('workflow', inOtherModule(name, module, clientModule));
-  return { name, version, queue };
+/** @throws InvalidInputError */
+export function checkStartOptions(given: StartOptions): StartOptions {
+  return checkOptions(given, 'options', START_OPTIONS);
 }
 
 /** Its run would wait for ever, in tables that no worker of the other module looks at. */
@@ -84,21 +94,41 @@ function inOtherModule(workflow: string, module: string | undefined, clientModul
   return `"${workflow}" belongs to ${call(module)}, and this is the client of ${call(clientModule)}: inject the other one with @InjectWorkflowClient(${token})`;
 }
 
-function encodeInput(input: unknown, maxPayloadBytes: number): string {
-  const text = encode(input, 'input');
-  const bytes = text.length * 3 > maxPayloadBytes ? Buffer.byteLength(text) : 0;
-  if (bytes > maxPayloadBytes) throw new PayloadTooLargeError('input', bytes, maxPayloadBytes);
-  return text;
+/** @throws SerializationError, PayloadTooLargeError */
+export function toNewRun({ run }: CheckedStart, input: unknown, payloads: Payloads, argument: string): NewRun {
+  return { ...run, input: payloads.encode(input, argument, run.id, 'input') };
+}
+
+type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'input'>;
+
+function workflowOf(target: unknown, clientModule: string | undefined): StartedWorkflow {
+  if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'));
+  let workflow: WorkflowIdentity;
+  try {
+    if (isWorkflowRef(target)) return byName(checkText(target.name, 'name of the workflow'));
+    workflow = workflowIdentityOf(target);
+  } catch (error) {
+    if (error instanceof WorkflowError) throw error;
+    // A proxy that refuses to be looked at.
+    throw new InvalidInputError('workflow', 'cannot be read', { cause: error });
+  }
+  const { name, module } = workflow;
+  if (module !== clientModule) throw new InvalidInputError('workflow', inOtherModule(name, module, clientModule));
+  return workflow;
+}
+
+function byName(name: string): StartedWorkflow {
+  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, input: undefined };
 }
 
 function checkTags(tags: Record<string, string> | undefined): Record<string, string> {
   if (tags === undefined) return {};
   if (!isPlainObject(tags)) throw new InvalidInputError('options.tags', 'must be an object of texts');
-  const keys = Object.keys(tags);
+  const keys = keysOf(tags, 'options.tags');
   if (keys.length > MAX_TAGS) throw new InvalidInputError('options.tags', `must have at most ${MAX_TAGS} tags, not ${keys.length}`);
-  for (const key of keys) {
+  const entries = keys.map((key) => {
     checkText(key, 'a key of options.tags');
-    checkText(tags[key], `options.tags[${JSON.stringify(key)}]`);
-  }
-  return tags;
+    return [key, checkTag(tags, key, `options.tags[${JSON.stringify(key)}]`)] as const;
+  });
+  return Object.fromEntries(entries);
 }

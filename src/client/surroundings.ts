@@ -1,6 +1,8 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
+import type { AmbientManager } from './caller-transactions.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
@@ -8,10 +10,11 @@ export interface ClientSurroundings {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
-  readonly maxPayloadBytes: number;
+  readonly payloads: Payloads;
   readonly deploymentId: string;
   /** The name of the module; undefined for the one without. */
   readonly module: string | undefined;
+  readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
   /** Runs have become due under these keys, or will at `wakeAt`. */

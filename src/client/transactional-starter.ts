@@ -1,58 +1,81 @@
-import type { EntityManager } from 'typeorm';
-
-import { InvalidInputError } from '../core/errors/index.js';
+import { TransactionConflictError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
-import { findInTransaction, isSameDatabase, startInTransaction } from '../store/sql/start-in-transaction.js';
-import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
+import { readRunNames } from '../store/sql/read-runs.js';
+import { findInTransaction, startInTransaction } from '../store/sql/start-in-transaction.js';
+import { callerError, endedUnder } from './caller-errors.js';
+import type { JoinedTransaction } from './caller-transactions.js';
+
+/** How often a start looks again for a run that was there and then was not. */
+const MAX_ROUNDS = 3;
 
 export interface TransactionalStart {
   /** The ids of the runs that this call created. */
   readonly created: ReadonlySet<string>;
   /** The workflow names of those that were there before. */
   readonly existing: ReadonlyMap<string, string>;
-  readonly transaction: CallerTransaction;
 }
 
-/** Starts runs in a transaction of the caller. */
+/** Starts runs in a transaction of the caller. Uses its connection and our own pool, never a second connection of the caller's. */
 export class TransactionalStarter {
-  /** DataSources that lead to our database; asked once each. */
-  private readonly known = new WeakSet<object>();
-
   constructor(private readonly database: Database) {}
 
   /**
+   * @param ids whether somebody else may use one of the ids
    * @param committed is called with the runs once they are real
-   * @throws InvalidInputError when the manager has no open transaction, or one on another database
+   * @throws TransactionConflictError, InvalidInputError when the transaction is read-only or aborted
    */
-  async start(manager: EntityManager, runs: readonly NewRun[], committed: (runs: readonly NewRun[]) => void): Promise<TransactionalStart> {
-    const transaction = await this.check(manager);
-    if (runs.length === 0) return { created: new Set(), existing: new Map(), transaction };
-    const first = new Map(runs.toReversed().map((run) => [run.id, run]));
-    const created = await startInTransaction(this.database, manager, [...first.values()]);
-    const others = runs.filter((run) => !created.has(run.id)).map((run) => run.id);
-    const existing = others.length === 0 ? new Map<string, { name: string }>() : await findInTransaction(this.database, manager, others);
-    transaction.afterCommit(() => committed([...first.values()].filter((run) => created.has(run.id))));
-    return { created, existing: new Map([...existing].map(([id, run]) => [id, run.name])), transaction };
+  async start(
+    joined: JoinedTransaction,
+    runs: readonly NewRun[],
+    ids: 'given' | 'generated',
+    committed: (runs: readonly NewRun[]) => void,
+  ): Promise<TransactionalStart> {
+    const unique = [...new Map(runs.toReversed().map((run) => [run.id, run])).values()];
+    // In one order, whatever the caller's: two transactions that start the same runs wait for each other, and not in a circle.
+    unique.sort((a, b) => (a.id < b.id ? -1 : 1));
+    const created = new Set<string>();
+    const existing = new Map<string, string>();
+    try {
+      await this.startOrFind(joined, unique, ids, created, existing);
+    } catch (error) {
+      throw callerError(
+        error,
+        unique.map(({ id }) => id),
+        joined.argument,
+      );
+    }
+    joined.transaction.creates(created);
+    const started = unique.filter((run) => created.has(run.id));
+    if (started.length > 0) joined.transaction.afterCommit(() => committed(started));
+    return { created, existing };
   }
 
-  private async check(manager: unknown): Promise<CallerTransaction> {
-    if (typeof manager !== 'object' || manager === null || typeof (manager as { query?: unknown }).query !== 'function') {
-      throw new InvalidInputError('options.manager', 'must be an EntityManager');
-    }
-    const entityManager = manager as EntityManager;
-    const transaction = openTransactionOf(entityManager);
-    if (!transaction) {
-      throw new InvalidInputError('options.manager', 'has no open transaction: pass the manager that dataSource.transaction() gives');
-    }
-    const dataSource = entityManager.connection;
-    if (!this.known.has(dataSource)) {
-      const isPostgres = (dataSource.options.type as string) === 'postgres';
-      if (!isPostgres || !(await isSameDatabase(this.database, entityManager))) {
-        throw new InvalidInputError('options.manager', 'belongs to another database than the workflows');
+  private async startOrFind(
+    { manager, transaction, argument }: JoinedTransaction,
+    runs: readonly NewRun[],
+    ids: 'given' | 'generated',
+    created: Set<string>,
+    existing: Map<string, string>,
+  ): Promise<void> {
+    let missing = runs;
+    let mode: 'always' | 'unlessSnapshot' = ids === 'given' ? 'unlessSnapshot' : 'always';
+    for (let round = 0; missing.length > 0; round++) {
+      if (round === MAX_ROUNDS) {
+        const lost = missing.map(({ id }) => id);
+        throw new TransactionConflictError(lost, '40001', 'their ids are taken by runs that this transaction cannot see');
       }
-      this.known.add(dataSource);
+      if (!transaction.isOpen) throw endedUnder(argument);
+      const { started, withheld } = await startInTransaction(this.database, manager, missing, mode);
+      for (const id of started) created.add(id);
+      missing = missing.filter(({ id }) => !created.has(id));
+      if (missing.length === 0) return;
+      const left = missing.map(({ id }) => id);
+      // Behind a fixed snapshot an INSERT that meets a run committed since aborts the transaction: look from outside first.
+      const found = withheld ? await readRunNames(this.database, left) : await findInTransaction(this.database, manager, left);
+      for (const [id, name] of found) existing.set(id, name);
+      missing = missing.filter(({ id }) => !existing.has(id));
+      mode = 'always';
     }
-    return transaction;
   }
 }

@@ -37,6 +37,8 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   retryIf: undefined,
 };
 
+const OPTIONS = ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'retryIf'];
+
 /**
  * The policy that `options` make of `base`.
  *
@@ -45,8 +47,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
  */
 export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPolicy, argument: string): RetryPolicy {
   if (options === undefined) return base;
-  checkOptions(options, argument, ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'retryIf']);
-  const { maxAttempts, initialInterval, backoffCoefficient, maxInterval, jitter, retryIf } = options;
+  const { maxAttempts, initialInterval, backoffCoefficient, maxInterval, jitter, retryIf } = checkOptions(options, argument, OPTIONS);
   if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 1_000_000)) {
     throw new InvalidInputError(`${argument}.maxAttempts`, 'must be a whole number from 1 to 1,000,000');
   }

@@ -1,6 +1,8 @@
 /** Where a run is in its life; ARCHITECTURE.md draws who moves it along which edge. */
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
+export const RUN_STATUSES: readonly RunStatus[] = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled'];
+
 /** The statuses that a run never leaves (only `retry` leaves `failed`). */
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
 

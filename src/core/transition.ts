@@ -1,3 +1,4 @@
+import type { Failure } from './failure.js';
 import type { NewRun, RunStatus, TerminalStatus } from './run.js';
 import type { OpenWait, StepRecord } from './step.js';
 
@@ -16,6 +17,8 @@ export type RunChange =
       readonly status: TerminalStatus;
       readonly output: string | null;
       readonly error: string | null;
+      /** Of a failed run. */
+      readonly failure?: Failure;
       /** Whether waits or messages of the run may be recorded: they go with it. */
       readonly leftovers: 'none' | 'some';
       /** The step of another run that waits for this one. */

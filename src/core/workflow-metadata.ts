@@ -1,5 +1,8 @@
-import { WorkflowNotFoundError } from './errors/input-errors.js';
+import { isPlainObject } from './check-options.js';
+import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
+import { checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
+import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 /** What `@Workflow` says of a class. */
 export interface WorkflowOptions {
@@ -13,26 +16,103 @@ export interface WorkflowOptions {
   retry?: RetryOptions;
   /** The name of the WorkflowModule whose worker executes it, and whose client starts it. Default: the module without a name. */
   module?: string;
+  /**
+   * A schema of zod, valibot or another library of https://standardschema.dev. A start of the class checks its input with it, and what the schema makes of the
+   * input is stored and given to `run`. As `static readonly input = schema` of the class it also types the input of `start`.
+   */
+  input?: StandardSchema;
+}
+
+/** What is known of a workflow's class once its options have been checked. */
+export interface WorkflowIdentity {
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  readonly retry: RetryOptions | undefined;
+  readonly module: string | undefined;
+  readonly input: StandardSchema | undefined;
 }
 
 /** The queue of everything that names none. */
 export const DEFAULT_QUEUE = 'default';
 
+/** `scope` is the business of the decorator. */
+const OPTIONS = ['name', 'version', 'queue', 'retry', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
+const identities = new WeakMap<Function, WorkflowIdentity>();
 
-export function setWorkflowMetadata(target: object, options: WorkflowOptions): void {
-  Object.defineProperty(target, METADATA, { value: options, configurable: true });
+/**
+ * Keeps a copy of the options with the class, for `workflowIdentityOf` to check.
+ *
+ * @returns the copy
+ * @throws WorkflowConfigurationError when the options are no object
+ * @throws InvalidInputError when they cannot be read
+ */
+export function setWorkflowMetadata<Options extends WorkflowOptions>(target: Function, options: Options): Options {
+  const where = placeOf(target);
+  if (!isPlainObject(options)) throw new WorkflowConfigurationError(`${where}: the options must be an object with a name`);
+  const copy = read(options, where);
+  Object.defineProperty(target, METADATA, { value: copy, configurable: true });
+  return copy;
 }
 
-/** What the class itself (not one that it extends) was decorated with. */
-export function getWorkflowMetadata(target: unknown): WorkflowOptions | undefined {
-  if (typeof target !== 'function' || !Object.hasOwn(target, METADATA)) return undefined;
-  return (target as unknown as Record<symbol, WorkflowOptions>)[METADATA];
+/** Whether the class itself (not one that it extends) was decorated. */
+export function hasWorkflowMetadata(target: unknown): target is Function {
+  return typeof target === 'function' && Object.hasOwn(target, METADATA);
 }
 
-/** @throws WorkflowNotFoundError when the class has no `@Workflow` */
-export function workflowMetadataOf(target: unknown): WorkflowOptions {
-  const metadata = getWorkflowMetadata(target);
-  if (!metadata) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
-  return metadata;
+/**
+ * What `@Workflow` says of the class, checked.
+ *
+ * @throws WorkflowNotFoundError when it has no `@Workflow`
+ * @throws WorkflowConfigurationError, InvalidInputError when one of its options is not what it must be
+ */
+export function workflowIdentityOf(target: unknown): WorkflowIdentity {
+  if (!hasWorkflowMetadata(target)) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
+  let identity = identities.get(target);
+  if (!identity) {
+    identity = checkIdentity(target, (target as unknown as Record<symbol, WorkflowOptions>)[METADATA]!);
+    identities.set(target, identity);
+  }
+  return identity;
+}
+
+function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIdentity {
+  const where = placeOf(target);
+  for (const key of Object.keys(options)) {
+    if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
+  }
+  const { name, version = 1, queue = DEFAULT_QUEUE, retry, module, input = staticInputOf(target) } = options;
+  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
+    throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
+  }
+  if (input !== undefined && !isStandardSchema(input)) {
+    throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
+  }
+  return {
+    name: checkText(name, `${where}: name`),
+    version,
+    queue: checkText(queue, `${where}: queue`),
+    retry,
+    module: module === undefined ? undefined : checkText(module, `${where}: module`),
+    input,
+  };
+}
+
+function read<Options extends WorkflowOptions>(options: Options, where: string): Options {
+  try {
+    return { ...options };
+  } catch (cause) {
+    throw new InvalidInputError(where, 'has options that cannot be read', { cause });
+  }
+}
+
+/** A static property of that name that is no schema is the class's own business. */
+function staticInputOf(target: Function): StandardSchema | undefined {
+  const input = Object.hasOwn(target, 'input') ? (target as { input?: unknown }).input : undefined;
+  return isStandardSchema(input) ? input : undefined;
+}
+
+function placeOf(target: Function): string {
+  return `@Workflow() on ${target.name}`;
 }

@@ -1,4 +1,5 @@
 import { checkText } from './ids.js';
+import type { StandardSchema } from './standard-schema.js';
 
 /** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
 export interface WorkflowClass {
@@ -9,14 +10,21 @@ export interface WorkflowClass {
 /** What a client can start: a class or a ref. */
 export type WorkflowTarget = WorkflowClass | WorkflowRef<never, unknown>;
 
-/** The input of a workflow; `void` when its `run` takes none. */
+/**
+ * The input of a workflow: what its static `input` schema takes, else what its `run` takes, `void` when that is nothing. `never` when `run` does not take what
+ * the schema gives.
+ */
 export type InputOf<W extends WorkflowTarget> =
   W extends WorkflowRef<infer I, unknown>
     ? I
     : W extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
-      ? A extends []
-        ? void
-        : A[0]
+      ? W extends { readonly input: StandardSchema<infer I, infer P> }
+        ? [P] extends [A[0]]
+          ? I
+          : never
+        : A extends []
+          ? void
+          : A[0]
       : never;
 
 /** What a workflow returns. */

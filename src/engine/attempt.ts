@@ -1,5 +1,5 @@
 import { StepTimeoutError } from '../core/errors/index.js';
-import { scopes, type CurrentStep } from './current.js';
+import { inScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';
 
 /** setTimeout turns longer delays into 1 ms. */
@@ -45,7 +45,7 @@ export class Attempt implements CurrentStep {
     // An async function around the body would make two more promises, of which there is one a step already.
     let result: unknown;
     try {
-      result = scopes.run({ pass: this.pass, step: this }, body);
+      result = inScope({ pass: this.pass, step: this }, body);
     } catch (error) {
       result = Promise.reject(error);
     }

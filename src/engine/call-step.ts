@@ -19,20 +19,27 @@ export function callStep(
   args: readonly unknown[] | undefined,
   body: () => unknown,
 ): Promise<unknown> {
-  const spec = toSpec(pass.definition, name, options, body);
-  return pass.call('step', name, options.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
+  const checked = options === NO_OPTIONS ? options : checkStepOptions(name, options);
+  const spec = toSpec(pass.definition, name, checked, body);
+  return pass.call('step', name, checked.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
+}
+
+function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
+  return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout']);
 }
 
 function toSpec({ retry, stepTimeoutMs }: WorkflowDefinition, name: string, options: StepOptions, body: () => unknown): StepSpec {
   if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body };
-  // Texts first: what is wrong with the name must not show as trouble in a message that names it.
-  const shown = typeof name === 'string' ? name : typeof name;
-  checkOptions(options, `options of step "${shown}"`, ['key', 'retry', 'timeout']);
   return {
-    retry: toRetryPolicy(options.retry, retry, `retry of step "${shown}"`),
-    timeoutMs: options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown}"`),
+    retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
+    timeoutMs: options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`),
     body,
   };
+}
+
+/** What is wrong with the name must not show as trouble in a message that names it. */
+function shown(name: unknown): string {
+  return typeof name === 'string' ? name : typeof name;
 }
 
 /** Bad arguments reject the promise that the caller awaits, as an async function would. */

@@ -29,6 +29,8 @@ export class Call {
 
   constructor(
     readonly stepKey: string,
+    /** The key without the number or key of this call. */
+    readonly name: string,
     readonly kind: StepKind,
     readonly calledAfter: number,
     readonly calledAfterIo: boolean,

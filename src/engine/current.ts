@@ -26,8 +26,23 @@ export interface Scope {
   readonly signal?: AbortSignal;
 }
 
+/** One for the process, so that steps of a second copy of the package (ESM beside CommonJS) find their run: without it they would be plain methods, recorded nowhere. */
+const SCOPES = Symbol.for('nestjs-durable.scopes');
+const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };
+
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
-export const scopes = new AsyncLocalStorage<Scope>();
+export const scopes = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
+
+const outside = AsyncLocalStorage.snapshot();
+const runInScope = <T>(scope: Scope, code: () => T): T => scopes.run(scope, code);
+
+/**
+ * Executes code of the application for a pass, in no other context. Runs begin, and steps are tried, in whatever context a flush ended or a claim was
+ * asked for: most often that of a request which started another run, with its user, its trace and its open transaction.
+ */
+export function inScope<T>(scope: Scope, code: () => T): T {
+  return outside(runInScope<T>, scope, code);
+}
 
 /** `currentStep()` was called where no step's body is being executed. */
 export class NotInStepError extends WorkflowError {

@@ -1,4 +1,4 @@
-import { encode } from '../core/serializer/index.js';
+import { encodeUntyped } from '../core/serializer/index.js';
 
 /**
  * A 32-bit fingerprint (FNV-1a) of a step's arguments, to notice that today's code calls a recorded step with others. Null when they cannot
@@ -8,7 +8,7 @@ export function fingerprint(args: readonly unknown[]): number | null {
   if (args.length === 0) return 0;
   let text: string;
   try {
-    text = encode(args, 'arguments');
+    text = encodeUntyped(args, 'arguments');
   } catch {
     return null;
   }

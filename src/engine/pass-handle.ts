@@ -6,7 +6,7 @@ import type { Taker } from './mailbox.js';
 import type { EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
-/** What is known of a result when it enters the journal. Payloads are JSON text. */
+/** What is known of a result when it enters the journal. Payloads are text as it is stored. */
 export interface Settlement {
   readonly output?: string | null;
   readonly error?: string | null;
@@ -72,9 +72,9 @@ export interface PassHandle {
   listen(channel: string, call: Call, take: Taker): void;
   /** A call has its result: it enters the journal, and the lane. */
   settle(call: Call, settlement: Settlement): void;
-  /** JSON text of what was thrown. Never throws. */
-  encodeError(error: unknown): string;
   decodeError(text: string): Error;
-  /** JSON text of a result. @throws SerializationError, PayloadTooLargeError */
+  /** The stored text of a result. @throws SerializationError, PayloadTooLargeError */
   encode(value: unknown, subject: string): string;
+  /** The stored text of what was thrown. Never throws. */
+  encodeError(error: unknown): string;
 }

@@ -1,11 +1,10 @@
 import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
-import { decode, decodeError, encode, encodeError } from '../core/serializer/index.js';
-import { PayloadTooLargeError } from '../core/errors/index.js';
+import { failureOf } from '../core/failure.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import type { Call } from './call.js';
-import { scopes } from './current.js';
+import { inScope } from './current.js';
 import { Grace } from './grace.js';
 import { Inbound } from './inbound.js';
 import { Lane, type LaneOwner } from './lane.js';
@@ -22,7 +21,7 @@ import type { WorkflowContext } from './workflow-context.js';
 /** The run that a pass executes. */
 export interface PassRun {
   readonly id: string;
-  /** JSON text. */
+  /** As it is stored. */
   readonly input: string;
   readonly startedAt: number;
   /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
@@ -161,29 +160,25 @@ export abstract class PassLifecycle implements LaneOwner {
   }
 
   encode(value: unknown, subject: string): string {
-    const text = encode(value, subject);
-    const limit = this.settings.maxPayloadBytes;
-    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : 0;
-    if (bytes > limit) throw new PayloadTooLargeError(subject, bytes, limit);
-    return text;
+    return this.settings.payloads.encode(value, subject, this.run.id, 'output');
   }
 
   encodeError(error: unknown): string {
-    return encodeError(error);
+    return this.settings.payloads.encodeError(error, this.run.id);
   }
 
   decodeError(text: string): Error {
-    return decodeError(text);
+    return this.settings.payloads.decodeError(text);
   }
 
   invoke(): void {
     let input: unknown;
     try {
-      input = decode(this.run.input);
+      input = this.settings.payloads.decode(this.run.input, 'input');
     } catch (error) {
       return this.unreadable('input', error);
     }
-    scopes.run({ pass: this.handle, step: undefined }, () => {
+    inScope({ pass: this.handle, step: undefined }, () => {
       let result: unknown;
       try {
         result = this.code!.invoke(input, this.context);
@@ -192,7 +187,7 @@ export abstract class PassLifecycle implements LaneOwner {
       }
       Promise.resolve(result).then(
         (value) => this.returned(this.completed(value)),
-        (error: unknown) => this.returned({ status: 'failed', error: this.encodeError(error) }),
+        (error: unknown) => this.returned(this.failed(error)),
       );
     });
   }
@@ -205,7 +200,7 @@ export abstract class PassLifecycle implements LaneOwner {
       const call = this.calls.get(record.stepKey)!;
       if (call.settled) return;
       if (record.status === 'failed') call.reject(this.decodeError(record.error!));
-      else call.resolve(record.output === null ? undefined : decode(record.output));
+      else call.resolve(record.output === null ? undefined : this.settings.payloads.decode(record.output, 'output'));
     } catch (error) {
       this.unreadable(record.stepKey, error);
     }
@@ -277,7 +272,7 @@ export abstract class PassLifecycle implements LaneOwner {
 
   private prepared(maker: CodeMaker): Preparation {
     const { port } = this;
-    return new Preparation(this.run, maker, this.alarms, {
+    return new Preparation(this.run, maker, this.settings.payloads, this.alarms, {
       isClosed: () => this.isClosed,
       made: (code) => {
         this.code = code;
@@ -330,15 +325,21 @@ export abstract class PassLifecycle implements LaneOwner {
   }
 
   private stoppedBy(error: Stop): PassOutcome {
-    return { status: error instanceof WorkflowTimeoutError ? 'failed' : 'cancelled', error: this.encodeError(error) };
+    if (error instanceof WorkflowTimeoutError) return this.failed(error);
+    return { status: 'cancelled', error: this.encodeError(error) };
   }
 
   private completed(value: unknown): PassOutcome {
     try {
       return { status: 'completed', output: this.encode(value, 'output') };
     } catch (error) {
-      return { status: 'failed', error: this.encodeError(error) };
+      return this.failed(error);
     }
+  }
+
+  private failed(thrown: unknown): PassOutcome {
+    const { stored, plain } = this.settings.payloads.encodeFailure(thrown, this.run.id);
+    return { status: 'failed', error: stored, failure: failureOf(plain, (stepKey) => this.calls.get(stepKey)?.name) };
   }
 
   private finish(outcome: PassOutcome): void {
@@ -367,6 +368,6 @@ export abstract class PassLifecycle implements LaneOwner {
   }
 
   private unreadable(what: string, error: unknown): void {
-    this.mismatch(what, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    this.mismatch(what, error instanceof Error ? error.message : String(error));
   }
 }

@@ -54,7 +54,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (this.isClosed) return new Promise(() => undefined);
     outer?.signal?.throwIfAborted();
     signal?.throwIfAborted();
-    const call = new Call(this.keys.next(name, key), kind, this.lane.count, !this.lane.isInTurn, argsHash);
+    const call = new Call(this.keys.next(name, key), name, kind, this.lane.count, !this.lane.isInTurn, argsHash);
     this.calls.set(call.stepKey, call);
     if (outer?.signal) this.inbound.watch(outer.signal, call);
     if (signal) this.inbound.watch(signal, call);

@@ -1,3 +1,5 @@
+import type { Failure } from '../core/failure.js';
+import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
@@ -44,10 +46,10 @@ interface WorkflowIdentity {
   readonly stepTimeoutMs: number;
 }
 
-/** How the workflow function ended. Payloads are JSON text. */
+/** How the workflow function ended. Payloads are text as it is stored. */
 export type PassOutcome =
   | { readonly status: 'completed'; readonly output: string; readonly continuedAs?: NewRun }
-  | { readonly status: 'failed'; readonly error: string }
+  | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
   | { readonly status: 'cancelled'; readonly error: string };
 
 /** Why a pass could not go on. Nothing more comes from it. */
@@ -117,7 +119,7 @@ export interface PreparedStart {
 
 /** What the engine takes from its surroundings. */
 export interface EngineSettings {
-  readonly maxPayloadBytes: number;
+  readonly payloads: Payloads;
   readonly cancelGraceMs: number;
   /** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
   readonly replayStallMs: number;

@@ -1,4 +1,4 @@
-import { decode } from '../core/serializer/index.js';
+import type { Payloads } from '../core/payloads.js';
 import { scopes } from './current.js';
 import type { CodeMaker, WorkflowCode } from './ports.js';
 import type { Timers } from './timers.js';
@@ -26,6 +26,7 @@ export class Preparation {
   constructor(
     private readonly run: { readonly id: string; readonly input: string },
     private readonly maker: CodeMaker,
+    private readonly payloads: Payloads,
     private readonly alarms: Timers,
     private readonly owner: PreparationOwner,
   ) {}
@@ -38,7 +39,7 @@ export class Preparation {
     this.state = 'making';
     let input: unknown;
     try {
-      input = decode(this.run.input);
+      input = this.payloads.decode(this.run.input, 'input');
     } catch (error) {
       return this.owner.unreadable(error);
     }

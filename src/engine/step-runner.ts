@@ -1,7 +1,6 @@
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
 import { NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
 import { backoffMs } from '../core/retry-policy.js';
-import { encodeError } from '../core/serializer/index.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
@@ -56,7 +55,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   if (pause === undefined) return giveUp(pass, call, error, attempts);
   call.failures = attempts;
   const wakeAt = Math.floor(pass.settings.now()) + pause;
-  const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: encodeError(error) } as const;
+  const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;
   // The next attempt begins when the pause is over and this one's failure is durable: a crash repeats one attempt, not all of them.
   let isDurable = false;
   let isOver = false;
@@ -74,7 +73,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
 }
 
 function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number): void {
-  pass.settle(call, { error: encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
+  pass.settle(call, { error: pass.encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
 }
 
 /** Milliseconds until the next attempt; undefined when there is to be none. */

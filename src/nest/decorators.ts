@@ -1,8 +1,10 @@
-import { Injectable, type Scope } from '@nestjs/common';
+import { Injectable, Scope } from '@nestjs/common';
 
-import { isPlainObject } from '../core/check-options.js';
-import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { checkOptions } from '../core/check-options.js';
+import { toMilliseconds } from '../core/duration.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -15,6 +17,8 @@ export interface WorkflowOptions extends EngineWorkflowOptions {
   /** `Scope.REQUEST`: an instance for each pass, with its own request-scoped dependencies. Default: one instance for all runs. */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
+
+const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 
 /**
  * Makes an injectable class a workflow: its `run(input, ctx)` is executed durably. List it among a module's `providers`.
@@ -30,11 +34,12 @@ export interface WorkflowOptions extends EngineWorkflowOptions {
  */
 export function Workflow(options: WorkflowOptions): ClassDecorator {
   return (target) => {
-    if (!isPlainObject(options))
-      throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: the options must be an object with a name`);
-    if (options.module !== undefined) checkModuleName(options.module, `@Workflow() on ${target.name}: module`);
-    setWorkflowMetadata(target, options);
-    if (options.scope !== undefined) Injectable({ scope: options.scope })(target);
+    const { module, scope } = setWorkflowMetadata(target, options);
+    if (module !== undefined) checkModuleName(module, `@Workflow() on ${target.name}: module`);
+    if (scope === undefined) return;
+    if (!SCOPES.includes(scope))
+      throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
+    Injectable({ scope })(target);
   };
 }
 
@@ -75,18 +80,28 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
   ): void => {
     const original = descriptor?.value as StepMethod<Key> | undefined;
     const owner = typeof target === 'function' ? target.name : target.constructor.name;
-    if (typeof original !== 'function' || typeof target === 'function') {
-      throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: only methods of instances can be steps`);
-    }
-    if (GENERATORS.has(original.constructor.name)) {
-      throw new WorkflowConfigurationError(`@Step() on ${owner}.${String(property)}: a generator cannot be a step; return a promise`);
-    }
+    const where = `@Step() on ${owner}.${String(property)}`;
+    if (typeof original !== 'function' || typeof target === 'function')
+      throw new WorkflowConfigurationError(`${where}: only methods of instances can be steps`);
+    if (GENERATORS.has(original.constructor.name))
+      throw new WorkflowConfigurationError(`${where}: a generator cannot be a step; return a promise`);
+    const checked = checkStep(options, where);
     noteStep(target, String(property));
-    descriptor.value = stepOf(original, String(property), options) as unknown as M;
+    descriptor.value = stepOf(original, String(property), checked) as unknown as M;
   };
 }
 
 const GENERATORS = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
+
+/** Here, and not only when the step is called: a misspelt option is known as soon as the class is loaded. */
+function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
+  const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
+  if (options.name !== undefined) checkText(options.name, `${where}.name`);
+  if (options.key !== undefined && typeof options.key !== 'function') throw new InvalidInputError(`${where}.key`, 'must be a function');
+  toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);
+  if (options.timeout !== undefined) toMilliseconds(options.timeout, `${where}.timeout`);
+  return options;
+}
 
 function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {
   const { name, key, retry, timeout } = options;

@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
+import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
@@ -12,6 +13,7 @@ import type { ModuleSettings } from './options.js';
 /** What the worker of a process shares with its client. */
 export interface HostSurroundings {
   readonly settings: ModuleSettings;
+  readonly payloads: Payloads;
   readonly database: Database;
   readonly clock: DatabaseClock;
   readonly journal: Journal;

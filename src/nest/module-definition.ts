@@ -30,7 +30,8 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
   useExisting?: Type<WorkflowOptionsFactory>;
 }
 
-type Structure = { readonly [Key in keyof WorkflowModuleStructure]: WorkflowModuleStructure[Key] | undefined };
+/** A module's structure, checked. */
+export type ModuleStructure = { readonly [Key in keyof WorkflowModuleStructure]: WorkflowModuleStructure[Key] | undefined };
 
 /**
  * What a module provides and exports under its name. The runtime has the same token in each of them, and none exports it.
@@ -38,7 +39,7 @@ type Structure = { readonly [Key in keyof WorkflowModuleStructure]: WorkflowModu
  * @param more what the provider of the options needs
  */
 export function defineModule(
-  { name, isGlobal = true, dataSource: dataSourceName }: Structure,
+  { name, isGlobal = true, dataSource: dataSourceName }: ModuleStructure,
   options: Provider,
   more: Provider[] = [],
   imports: NonNullable<ModuleMetadata['imports']> = [],

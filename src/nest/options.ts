@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
-import { isPlainObject } from '../core/check-options.js';
+import type { EntityManager } from 'typeorm';
+
+import { checkNamedOptions, checkOptions } from '../core/check-options.js';
 import { MAX_DURATION_MS, toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
+import type { PayloadCodec } from '../core/payloads.js';
 import { checkText } from '../core/ids.js';
-import { DEFAULT_SCHEMA } from '../store/schema.js';
+import type { Pooler } from '../store/database.js';
+import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy, type RetryOptions, type RetryPolicy } from '../core/retry-policy.js';
 
 /** What is fixed when the module is defined. */
@@ -73,20 +77,39 @@ export interface WorkflowModuleOptions {
    * The environment's `DURABLE_WORKER=off` wins.
    */
   worker?: false | WorkerModuleOptions;
-  /** Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true; `{ url }` where the pool's goes through a pooler. */
+  /**
+   * What the connection goes through: `'transaction'` for PgBouncer in transaction mode and poolers like it. Then nothing is used that outlives a
+   * transaction: no startup options, no named statements, no LISTEN. Default: nothing, a connection to the server itself.
+   */
+  pooler?: 'transaction';
+  /**
+   * Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true, and false with `pooler`; `{ url }` makes it to
+   * that address, past the pooler.
+   */
   listen?: boolean | { url: string };
   /**
    * Apply these to the bodies of methods with `@Step`: those of the method, of its class, and the application's global ones, which must then expect
    * the context type `'workflow'`. Default: none.
    */
   enhancers?: StepEnhancer[];
+  /**
+   * Finds the transaction that the calling code is in, for libraries that keep it in the asynchronous context: starts join it without being told.
+   * Called at each start that has no `manager`. `undefined`, or a manager without an open transaction: there is none.
+   *
+   * @example transactionManager: () => transactionHost.tx // nestjs-cls
+   */
+  transactionManager?: () => EntityManager | undefined;
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
     /** The limit of one attempt of a step. Default 5 minutes. */
     stepTimeout?: Duration;
-    /** The largest input, output or error, in bytes of JSON. Default 4 MiB. */
+    /** The largest input or output, in bytes of JSON; errors are cut to about 256 KiB. Default 4 MiB. */
     maxPayloadBytes?: number;
+  };
+  payloads?: {
+    /** Encrypts or compresses inputs, outputs and errors on their way into the database. Default: they are plain JSON. */
+    codec?: PayloadCodec;
   };
 }
 
@@ -111,14 +134,29 @@ export interface ModuleSettings {
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
+  readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
   readonly enhancers: readonly StepEnhancer[];
+  readonly transactionManager: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   readonly maxPayloadBytes: number;
+  readonly codec: PayloadCodec | undefined;
 }
 
-const KNOWN_OPTIONS = ['connection', 'schema', 'autoMigrate', 'deploymentId', 'worker', 'listen', 'enhancers', 'defaults'];
+const KNOWN_OPTIONS = [
+  'connection',
+  'schema',
+  'autoMigrate',
+  'deploymentId',
+  'worker',
+  'pooler',
+  'listen',
+  'enhancers',
+  'transactionManager',
+  'defaults',
+  'payloads',
+];
 const KNOWN_WORKER_OPTIONS = [
   'queues',
   'concurrency',
@@ -137,37 +175,38 @@ const MAX_PAYLOAD_BYTES = 256 << 20;
  * @throws InvalidInputError naming the option that is not what it must be
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
-  checkKeys(options, 'options', KNOWN_OPTIONS);
-  const { connection, schema, autoMigrate, deploymentId, worker, listen, enhancers = [], defaults = {} } = options;
-  checkKeys(defaults, 'defaults', ['retry', 'stepTimeout', 'maxPayloadBytes']);
-  if (schema !== undefined && Buffer.byteLength(checkText(schema, 'schema')) > 63) {
-    throw new InvalidInputError('schema', 'must have at most 63 bytes');
-  }
-  // TypeORM takes a dot for the end of the database's name.
-  if (schema?.includes('.')) throw new InvalidInputError('schema', 'must not contain a dot');
+  const given = checkNamedOptions(options, 'options', KNOWN_OPTIONS);
+  const { schema, autoMigrate, deploymentId, worker, pooler, transactionManager } = given;
+  const defaults = checkOptions(given.defaults === undefined ? {} : given.defaults, 'defaults', [
+    'retry',
+    'stepTimeout',
+    'maxPayloadBytes',
+  ]);
   checkBoolean(autoMigrate, 'autoMigrate');
-  if (listen !== undefined && typeof listen !== 'boolean') {
-    checkKeys(listen, 'listen', ['url']);
-    checkUrl(listen.url, 'listen.url');
+  if (transactionManager !== undefined && typeof transactionManager !== 'function') {
+    throw new InvalidInputError('transactionManager', 'must be a function');
   }
+  if (pooler !== undefined && pooler !== 'transaction') throw new InvalidInputError('pooler', `must be 'transaction', or absent`);
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
     throw new InvalidInputError('defaults.maxPayloadBytes', `must be a whole number from 1,024 to ${MAX_PAYLOAD_BYTES}`);
   }
-  checkConnection(connection);
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
   return {
-    connection,
-    schema: schema ?? DEFAULT_SCHEMA,
+    connection: checkConnection(given.connection),
+    schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
     autoMigrate: autoMigrate ?? true,
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
     workerStart: workerStart(worker, environment),
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
-    listen: listen ?? true,
-    enhancers: checkEnhancers(enhancers),
+    pooler,
+    listen: checkListen(given.listen, pooler),
+    enhancers: checkEnhancers(given.enhancers),
+    transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
     maxPayloadBytes,
+    codec: checkCodec(given.payloads),
   };
 }
 
@@ -190,22 +229,19 @@ function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJ
 function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
   if ((worker as unknown) === true)
     throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
-  checkKeys(worker, 'worker', KNOWN_WORKER_OPTIONS);
-  const { queues, concurrency = 50, localDispatch } = worker;
+  const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
+  const { concurrency = 50, localDispatch } = given;
+  const queues = checkQueues(given.queues);
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
     throw new InvalidInputError('worker.concurrency', 'must be a whole number from 1 to 10,000');
   }
-  if (queues !== undefined && (!Array.isArray(queues) || queues.length === 0)) {
-    throw new InvalidInputError('worker.queues', 'must be an array of at least one name');
-  }
-  queues?.forEach((queue, index) => checkText(queue, `worker.queues[${index}]`));
   checkBoolean(localDispatch, 'worker.localDispatch');
   const time = (
     option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch'>,
     standard: number,
     least: number,
   ): number => {
-    const value = worker[option];
+    const value = given[option];
     const ms = value === undefined ? standard : toMilliseconds(value, `worker.${option}`);
     if (ms < least || ms > MAX_TIMER_MS)
       throw new InvalidInputError(`worker.${option}`, `must be from ${least} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
@@ -227,24 +263,68 @@ function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
 /** What setTimeout can count. */
 const MAX_TIMER_MS = Math.min(2 ** 31 - 1, MAX_DURATION_MS);
 
-function checkConnection(connection: ConnectionOptions | undefined): void {
-  if (connection === undefined) return;
-  if (typeof connection !== 'object' || connection === null) throw new InvalidInputError('connection', 'must be an object');
-  if ('embedded' in connection) {
-    checkKeys(connection, 'connection', ['embedded']);
-    if (connection.embedded === true) return;
-    checkKeys(connection.embedded, 'connection.embedded', ['dataDir', 'allowInProduction']);
-    if (typeof connection.embedded.dataDir !== 'string' || connection.embedded.dataDir === '') {
-      throw new InvalidInputError('connection.embedded', 'must be true or { dataDir }');
-    }
-    return;
+function checkConnection(connection: ConnectionOptions | undefined): ConnectionOptions | undefined {
+  if (connection === undefined) return undefined;
+  const given = checkOptions<Partial<Record<string, unknown>>>(connection, 'connection', ['url', 'ssl', 'poolSize', 'embedded']);
+  if (given['embedded'] !== undefined) return { embedded: checkEmbedded(checkOptions(given, 'connection', ['embedded'])['embedded']) };
+  const { url, ssl, poolSize } = given as { url: string; ssl?: boolean | TlsOptions; poolSize?: number };
+  checkUrl(url, 'connection.url');
+  if (ssl !== undefined && typeof ssl !== 'boolean' && (typeof ssl !== 'object' || ssl === null || Array.isArray(ssl))) {
+    throw new InvalidInputError('connection.ssl', 'must be a boolean or an object as node:tls has it');
   }
-  checkKeys(connection, 'connection', ['url', 'ssl', 'poolSize']);
-  checkUrl(connection.url, 'connection.url');
-  const { poolSize } = connection;
   if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
     throw new InvalidInputError('connection.poolSize', 'must be a whole number from 3 to 1,000');
   }
+  return { url, ...(ssl === undefined ? {} : { ssl }), ...(poolSize === undefined ? {} : { poolSize }) };
+}
+
+type EmbeddedOptions = Extract<ConnectionOptions, { embedded: unknown }>['embedded'];
+
+function checkEmbedded(embedded: unknown): EmbeddedOptions {
+  if (embedded === true) return true;
+  const given = checkOptions(embedded as Exclude<EmbeddedOptions, true>, 'connection.embedded', ['dataDir', 'allowInProduction']);
+  if (typeof given.dataDir !== 'string' || given.dataDir === '' || given.dataDir.includes('\0')) {
+    throw new InvalidInputError('connection.embedded.dataDir', 'must be the name of a directory');
+  }
+  if (![true, undefined].includes(given.allowInProduction)) {
+    throw new InvalidInputError('connection.embedded.allowInProduction', 'must be true or absent');
+  }
+  return given;
+}
+
+function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Pooler | undefined): ModuleSettings['listen'] {
+  if (pooler && listen === true) {
+    throw new InvalidInputError('listen', `cannot be true with pooler: name the server's own address, { url }, or leave it out`);
+  }
+  if (listen === undefined || typeof listen === 'boolean') return listen ?? pooler === undefined;
+  const { url } = checkOptions(listen, 'listen', ['url']);
+  checkUrl(url, 'listen.url');
+  return { url };
+}
+
+function checkQueues(queues: unknown): readonly string[] | undefined {
+  if (queues === undefined) return undefined;
+  let names: unknown[];
+  try {
+    names = Array.isArray(queues) ? [...(queues as unknown[])] : [];
+  } catch (cause) {
+    throw new InvalidInputError('worker.queues', 'cannot be read', { cause });
+  }
+  if (names.length === 0) throw new InvalidInputError('worker.queues', 'must be an array of at least one name');
+  return names.map((queue, index) => checkText(queue, `worker.queues[${index}]`));
+}
+
+/** It may be an instance of a class, whose methods are called as such. */
+function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec | undefined {
+  if (payloads === undefined) return undefined;
+  const { codec } = checkOptions(payloads, 'payloads', ['codec']);
+  if (codec === undefined) return undefined;
+  try {
+    if (typeof codec === 'object' && typeof codec.encode === 'function' && typeof codec.decode === 'function') return codec;
+  } catch (cause) {
+    throw new InvalidInputError('payloads.codec', 'cannot be read', { cause });
+  }
+  throw new InvalidInputError('payloads.codec', 'must be an object with the methods encode and decode');
 }
 
 function checkUrl(url: unknown, argument: string): void {
@@ -254,21 +334,20 @@ function checkUrl(url: unknown, argument: string): void {
 }
 
 function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {
+  if (enhancers === undefined) return [];
   const known: readonly unknown[] = ['guards', 'interceptors'];
-  if (!Array.isArray(enhancers) || !enhancers.every((enhancer) => known.includes(enhancer))) {
+  let given: unknown[] | undefined;
+  try {
+    given = Array.isArray(enhancers) ? [...(enhancers as unknown[])] : undefined;
+  } catch (cause) {
+    throw new InvalidInputError('enhancers', 'cannot be read', { cause });
+  }
+  if (!given?.every((enhancer) => known.includes(enhancer))) {
     throw new InvalidInputError('enhancers', "must be an array of 'guards' and 'interceptors'");
   }
-  return enhancers as StepEnhancer[];
+  return given as StepEnhancer[];
 }
 
 function checkBoolean(value: unknown, argument: string): void {
   if (value !== undefined && typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be a boolean');
-}
-
-function checkKeys(value: unknown, argument: string, known: readonly string[]): void {
-  if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object');
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key))
-      throw new InvalidInputError(argument === 'options' ? key : `${argument}.${key}`, 'is not an option of WorkflowModule');
-  }
 }

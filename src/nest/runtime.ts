@@ -7,7 +7,8 @@ import { WorkflowClient } from '../client/client.js';
 import { ResultHub } from '../client/result-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import { DatabaseClock } from '../core/clock.js';
-import { ClosedError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
+import { Payloads } from '../core/payloads.js';
+import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
 import { Database } from '../store/database.js';
@@ -16,6 +17,8 @@ import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
+
+import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { resolveConnection } from './connection.js';
 import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
@@ -36,6 +39,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly logger: Logger;
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
+  readonly payloads: Payloads;
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly starts: ClientRunStarter;
@@ -64,7 +68,9 @@ export class WorkflowRuntime implements HostSurroundings {
       },
       DEFAULT_JOURNAL_LIMITS,
     );
+    this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
+      payloads: this.payloads,
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
       hearsNotices: () => this.direct?.isConnected ?? false,
@@ -72,14 +78,15 @@ export class WorkflowRuntime implements HostSurroundings {
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
-    this.starts = new ClientRunStarter({ maxPayloadBytes: settings.maxPayloadBytes, deploymentId, module: name });
+    this.starts = new ClientRunStarter(this.payloads, { deploymentId, module: name });
     this.client = new WorkflowClient({
       database,
       journal: this.journal,
       hub: this.hub,
-      maxPayloadBytes: settings.maxPayloadBytes,
+      payloads: this.payloads,
       deploymentId,
       module: name,
+      transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
       messaged: (runId) => this.tell([runId]),
@@ -99,17 +106,18 @@ export class WorkflowRuntime implements HostSurroundings {
   static async create(name: string | undefined, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const orm = createOrm(connection.settings, settings.schema);
+    const { schema, pooler } = settings;
+    const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
+    const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
-      const database = new Database(connection.settings, { schema: settings.schema, poolSize: connection.poolSize });
-      const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
+      await checkPool(database, settings);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {
-      if (orm.isInitialized) await orm.destroy();
-      await connection.embedded?.stop();
-      throw error instanceof WorkflowError ? error : unprepared(settings.schema, error);
+      await runtime.close();
+      throw error instanceof WorkflowError ? error : unprepared(settings, error);
     }
   }
 
@@ -206,28 +214,15 @@ export class WorkflowRuntime implements HostSurroundings {
         this.hub.refresh();
         this.host?.directConnected();
       },
+      deaf: () =>
+        this.warn(
+          `notifications do not arrive on the connection of "listen": ${typeof this.settings.listen === 'object' ? 'its url' : 'it'} leads through a pooler, or to another database. ` +
+            `Name the server's own address: listen: { url }. Until then polling does its work`,
+        ),
     };
   }
 }
 
 function directUrl(settings: ModuleSettings): string | undefined {
   return typeof settings.listen === 'object' ? settings.listen.url : undefined;
-}
-
-/** Whose trouble it is, and what may help. */
-function unprepared(schema: string, cause: unknown): WorkflowConfigurationError {
-  const hint =
-    (cause as { code?: unknown } | undefined)?.code === '42501'
-      ? '. Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false'
-      : '';
-  return new WorkflowConfigurationError(`WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hint}`, {
-    cause,
-  });
-}
-
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
-  // Node's connection errors to a name with several addresses carry their message inside.
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
-  return error.message;
 }

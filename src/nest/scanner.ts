@@ -1,9 +1,8 @@
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
-import { DEFAULT_QUEUE, getWorkflowMetadata, type WorkflowOptions } from '../core/workflow-metadata.js';
+import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
@@ -36,14 +35,13 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
   const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
-    const metadata = getWorkflowMetadata(type);
-    if (!type || !metadata || metadata.module !== module.name) continue;
+    if (!hasWorkflowMetadata(type) || workflowIdentityOf(type).module !== module.name) continue;
     if (wrapper.isAlias) continue;
     if (wrapper.isTransient)
       throw new WorkflowConfigurationError(
         `${type.name} is transient: all runs of a workflow share one instance; with Scope.REQUEST each pass has its own`,
       );
-    const workflow = toWorkflow(type, metadata, wrapper, module);
+    const workflow = toWorkflow(type, wrapper, module);
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
     if (other && other.type !== type) {
@@ -64,8 +62,9 @@ export function findStrays(
   const strays = new Map<Function, string | undefined>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
-    const metadata = getWorkflowMetadata(type);
-    if (type && metadata && !modules.includes(metadata.module)) strays.set(type, metadata.module);
+    if (!hasWorkflowMetadata(type)) continue;
+    const { module } = workflowIdentityOf(type);
+    if (!modules.includes(module)) strays.set(type, module);
   }
   return [...strays].map(([type, module]) => ({ type, module }));
 }
@@ -73,7 +72,7 @@ export function findStrays(
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
-  if (typeof wrapper.metatype === 'function' && getWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
+  if (typeof wrapper.metatype === 'function' && hasWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
   // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   if (typeof instance === 'object' && instance !== null) return instance.constructor;
@@ -81,26 +80,19 @@ function typeOf(wrapper: Wrapper): Function | undefined {
   return typeof wrapper.token === 'function' && !wrapper.isDependencyTreeStatic() ? wrapper.token : undefined;
 }
 
-function toWorkflow(type: Function, metadata: WorkflowOptions, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
+function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const known = ['name', 'version', 'queue', 'retry', 'module', 'scope'];
-  for (const key of Object.keys(metadata)) {
-    if (!known.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
-  }
-  const { version = 1, queue = DEFAULT_QUEUE } = metadata;
-  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
-    throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
-  }
+  const { name, version, queue, retry } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   const runner = (instance ?? type.prototype) as Partial<WorkflowInstance> | null;
   if (typeof runner?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
   const identity = {
-    name: checkText(metadata.name, `${where}: name`),
+    name,
     version,
-    queue: checkText(queue, `${where}: queue`),
-    retry: toRetryPolicy(metadata.retry, settings.retry, `${where}: retry`),
+    queue,
+    retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),

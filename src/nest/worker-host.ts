@@ -69,7 +69,7 @@ export class WorkerHost {
         localDispatch: worker.localDispatch,
         deploymentId,
         engine: {
-          maxPayloadBytes: settings.maxPayloadBytes,
+          payloads: runtime.payloads,
           cancelGraceMs: CANCEL_GRACE_MS,
           replayStallMs: REPLAY_STALL_MS,
           now: () => clock.now(),

@@ -14,10 +14,10 @@ import {
 import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
-import { isPlainObject } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkSteps } from './decorated-steps.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
+import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
@@ -53,16 +53,18 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
    */
   static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
-    checkIsObject(options);
-    const { name, isGlobal, dataSource, ...rest } = options;
-    const provider = { provide: getWorkflowOptionsToken(name), useValue: rest };
-    return { module: WorkflowModule, ...defineModule({ name, isGlobal, dataSource }, provider) };
+    const { structure, rest } = readOptions(options);
+    const provider = { provide: getWorkflowOptionsToken(structure.name), useValue: rest };
+    return { module: WorkflowModule, ...defineModule(structure, provider) };
   }
 
-  /** Like `forRoot`, with options that other providers give. */
+  /**
+   * Like `forRoot`, with options that other providers give.
+   *
+   * @throws InvalidInputError naming an argument that is not what it must be; for the options themselves, while the application boots
+   */
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
-    checkIsObject(options);
-    const { imports = [], inject = [], useFactory, useClass, useExisting, ...structure } = options;
+    const { structure, imports = [], inject = [], useFactory, useClass, useExisting } = checkAsyncOptions(options);
     const provide = getWorkflowOptionsToken(structure.name);
     const made = (provider: Provider, more: Provider[] = []): DynamicModule => ({
       module: WorkflowModule,
@@ -70,7 +72,7 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     });
     if (useFactory) return made({ provide, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
     const factory = useClass ?? useExisting;
-    if (!factory) throw new TypeError('WorkflowModule.forRootAsync() needs useFactory, useClass or useExisting');
+    if (!factory) throw new InvalidInputError('options', 'must have useFactory, useClass or useExisting');
     const create = (source: WorkflowOptionsFactory) => source.createWorkflowOptions();
     return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
   }
@@ -79,7 +81,17 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     await this.runtime.listen();
   }
 
+  /** An application that does not boot is not always closed: nothing of ours may keep its process alive, or connect again and again. */
   async onApplicationBootstrap(): Promise<void> {
+    try {
+      await this.boot();
+    } catch (error) {
+      await this.runtime.close();
+      throw error;
+    }
+  }
+
+  private async boot(): Promise<void> {
     const { runtime } = this;
     const workflows = this.scan();
     const reason = this.whyNoWorker(workflows.length);
@@ -158,8 +170,4 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
     this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), or a deploy cuts steps off in the middle');
   }
-}
-
-function checkIsObject(options: unknown): void {
-  if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
 }

@@ -2,20 +2,37 @@ import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
+import { ReadingPool } from './reading-pool.js';
 
 /** How to reach the database, in the words of `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
 
-/** A statement whose text depends on nothing but the schema; named, so that each connection plans it once. */
+/** A statement whose text depends on nothing but the schema and the kind of connection; named, so that each connection of our own plans it once. */
 export interface Statement {
   readonly name: string;
-  readonly text: (schema: string) => string;
+  /**
+   * @param patience belongs behind the conditions of the outermost WHERE of a statement that may have to wait for a lock; empty where the
+   * connection has a lock_timeout anyway
+   */
+  readonly text: (schema: string, patience: string) => string;
 }
+
+/** What stands between us and the server: `transaction` hands each transaction to any of its connections, as PgBouncer does. */
+export type Pooler = 'transaction';
+
+/** How long a statement waits for a lock: a run that somebody holds must not hold up those that are written with it. */
+const LOCK_TIMEOUT = '100ms';
+
+/**
+ * Behind a pooler there is no setting that lasts longer than a transaction. This one is made by the statement itself, without a round trip: a
+ * condition on no row is decided before anything else of the statement is executed, and so before it asks for a lock on a row.
+ */
+const PATIENCE = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL`;
 
 /**
  * Hot statements must leave the planner no choice. A fresh table has no statistics, a named statement keeps the plan of its first calls, and a
  * plan made for an empty table scans the whole of a full one for ever. So on our own connections everything goes through an index.
- * `jit` would otherwise compile each plan, because a forbidden scan counts as expensive.
+ * `jit` would otherwise compile each plan, because a forbidden scan counts as expensive. Behind a pooler the shape of the statements must do.
  */
 const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `-c ${setting}=off`).join(' ');
 
@@ -29,10 +46,13 @@ export class Database {
   readonly schemaName: string;
   private readonly texts = new Map<string, string>();
   private readonly settings: ConnectionSettings;
+  private readonly pooler: Pooler | undefined;
   private readonly clients = new Set<pg.PoolClient>();
+  private readonly reading: ReadingPool;
   private closed = false;
 
-  constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number }) {
+  constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number; pooler?: Pooler | undefined }) {
+    this.pooler = options.pooler;
     this.schemaName = options.schema ?? DEFAULT_SCHEMA;
     this.schema = quoteIdentifier(this.schemaName);
     this.settings = {
@@ -42,20 +62,37 @@ export class Database {
       query_timeout: 15_000,
       keepAlive: true,
       ...settings,
-      options: [settings.options, PLANNER, '-c lock_timeout=100ms', '-c client_min_messages=warning'].filter(Boolean).join(' '),
     };
-    this.pool = new pg.Pool({ ...this.settings, max: options.poolSize, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
+    this.pool = new pg.Pool({
+      ...this.settings,
+      ...this.startupOptions(),
+      max: options.poolSize,
+      idleTimeoutMillis: 30_000,
+      allowExitOnIdle: true,
+    });
     // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
+    this.reading = new ReadingPool(settings, options.pooler);
   }
 
   /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
-    const result = await client.query<Row>({ name: statement.name, text: this.textOf(statement), values, rowMode: 'array' });
+    const text = this.textOf(statement);
+    // What one transaction has prepared, the next one, on another connection, does not find.
+    const query = this.pooler
+      ? { text, values, rowMode: 'array' as const }
+      : { name: statement.name, text, values, rowMode: 'array' as const };
+    const result = await client.query<Row>(query);
     return result.rows;
+  }
+
+  /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
+  async read<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    if (this.closed) throw new ClosedError();
+    return this.reading.query<Row>(text, values);
   }
 
   /** Executes statements in a transaction. */
@@ -84,8 +121,7 @@ export class Database {
 
   /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
   directClient(url?: string): pg.Client {
-    // A NOTIFY is a commit of its own, with nothing in it that must survive: it need not wait for the disk.
-    const settings = { ...this.settings, query_timeout: 5_000, options: `${this.settings.options} -c synchronous_commit=off` };
+    const settings = { ...this.settings, query_timeout: 5_000 };
     return new pg.Client(url === undefined ? settings : { ...settings, connectionString: url });
   }
 
@@ -94,13 +130,23 @@ export class Database {
     this.closed = true;
     const ended = this.pool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
-    await ended;
+    await Promise.all([ended, this.reading.close()]);
+  }
+
+  /** A pooler refuses settings at the start of a connection, or ignores them. */
+  private startupOptions(): ConnectionSettings {
+    if (this.pooler) return {};
+    return {
+      options: [this.settings.options, PLANNER, `-c lock_timeout=${LOCK_TIMEOUT}`, '-c client_min_messages=warning']
+        .filter(Boolean)
+        .join(' '),
+    };
   }
 
   private textOf(statement: Statement): string {
     let text = this.texts.get(statement.name);
     if (text === undefined) {
-      text = statement.text(this.schema);
+      text = statement.text(this.schema, this.pooler ? PATIENCE : '');
       this.texts.set(statement.name, text);
     }
     return text;

@@ -5,7 +5,8 @@ import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 import { within } from '../core/within.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
-import { channelOf, NoticeBatch, parseNotice, type Notice } from './notifications.js';
+import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
+import { notifyByPool } from './sql/probes.js';
 import { sessionLockClass } from './sql/sessions.js';
 
 /** Notices are collected for so long. */
@@ -14,6 +15,9 @@ const RECONNECT_MS = 250;
 /** A connection whose other end has vanished without a word is deaf, and is found by asking. */
 const PING_MS = 10_000;
 const LAST_WORDS_MS = 500;
+/** How long a notification may take to be heard, and after how long another try is made where none was. */
+const HEARD_MS = 3_000;
+const DEAF_RETRY_MS = 60_000;
 
 /** What happens on the direct connection. */
 export interface DirectConnectionEvents {
@@ -22,6 +26,8 @@ export interface DirectConnectionEvents {
   lost(): void;
   /** It is there (again). What happened meanwhile was not heard. */
   connected(): void;
+  /** It was made, but what the pool notifies is not heard on it. It is tried again now and then. */
+  deaf(): void;
 }
 
 /**
@@ -32,12 +38,16 @@ export class DirectConnection {
   private readonly self = randomUUID();
   private readonly batch = new NoticeBatch();
   private client: Client | undefined;
+  /** A connection that is being made. */
+  private attempt: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
   private pinging: NodeJS.Timeout | undefined;
-  private open = false;
+  private state: 'new' | 'open' | 'stopped' = 'new';
   /** A connection takes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
+  /** Whether a notification has been heard on a connection of this kind. */
+  private hears = false;
 
   constructor(
     private readonly database: Database,
@@ -50,9 +60,10 @@ export class DirectConnection {
     return this.client !== undefined;
   }
 
-  /** Resolves after the first attempt, whether it succeeded or not. */
+  /** Resolves after the first attempt, whether it succeeded or not. Once stopped, it stays so. */
   async start(): Promise<void> {
-    this.open = true;
+    if (this.state !== 'new') return;
+    this.state = 'open';
     this.pinging = setInterval(() => this.ping(), PING_MS).unref();
     await this.connect();
   }
@@ -76,58 +87,91 @@ export class DirectConnection {
     return result?.rows[0]?.held === true && this.client === client;
   }
 
-  /** Sends what is waiting and ends the connection. */
+  /** Sends what is waiting and ends the connection, also one that is being made: when this resolves, nothing is left of it. */
   async stop(): Promise<void> {
-    this.open = false;
+    this.state = 'stopped';
     clearInterval(this.pinging);
     clearTimeout(this.timer);
     clearTimeout(this.reconnecting);
     this.timer = undefined;
+    if (this.attempt) hangUp(this.attempt);
     this.send();
     // Nobody waits for a connection that is mute.
     await within(LAST_WORDS_MS, this.turn);
     const client = this.client;
     this.client = undefined;
-    if (client) await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
+    if (!client) return;
+    await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
+    hangUp(client);
   }
 
   private async connect(): Promise<void> {
     const client = this.database.directClient(this.url);
+    const channel = channelOf(this.database.schemaName);
+    this.attempt = client;
     const gone = (): void => this.gone(client);
     client.on('error', gone);
     client.on('end', gone);
     client.on('notification', (message: Notification) => {
-      const notice = message.payload === undefined ? undefined : parseNotice(message.payload, this.self);
+      const notice = message.payload === undefined || message.channel !== channel ? undefined : parseNotice(message.payload, this.self);
       if (notice) this.events.noticed(notice);
     });
     try {
       await client.connect();
-      await client.query(`LISTEN "${channelOf(this.database.schemaName)}"`);
+      this.hears ||= await this.hearsThePool(client);
+      // A NOTIFY is a commit of its own, with nothing in it that must survive: it need not wait for the disk. Not to be said to a pooler, which would
+      // hand the setting on to others.
+      if (this.hears) await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
     } catch {
       client.removeListener('end', gone);
       void client.end().catch(() => undefined);
       this.reconnect();
       return;
+    } finally {
+      this.attempt = undefined;
     }
-    if (!this.open) return void client.end().catch(() => undefined);
+    if (this.state !== 'open') return hangUp(client);
+    if (!this.hears) {
+      void client.end().catch(() => undefined);
+      this.events.deaf();
+      return this.reconnect(DEAF_RETRY_MS);
+    }
     this.client = client;
     this.turn = Promise.resolve();
     this.events.connected();
+  }
+
+  /**
+   * Through a pooler LISTEN succeeds, on a connection that is handed to others a moment later. What the connection notifies itself may even come back;
+   * only what another one sends shows whether it listens.
+   */
+  private async hearsThePool(client: Client): Promise<boolean> {
+    const channel = probeChannelOf(this.database.schemaName);
+    const heard = new Promise<void>((resolve) => {
+      client.on('notification', (message: Notification) => {
+        if (message.channel === channel && message.payload === this.self) resolve();
+      });
+    });
+    await client.query(`LISTEN "${channel}"`);
+    await notifyByPool(this.database, channel, this.self);
+    const answer = await within(HEARD_MS, heard);
+    await client.query(`UNLISTEN "${channel}"`);
+    return answer === 'done';
   }
 
   private gone(client: Client): void {
     if (this.client !== client) return;
     this.client = undefined;
     void client.end().catch(() => undefined);
-    if (!this.open) return;
+    if (this.state !== 'open') return;
     this.events.lost();
     this.reconnect(0);
   }
 
   private reconnect(delay = RECONNECT_MS): void {
-    if (!this.open) return;
+    if (this.state !== 'open') return;
     clearTimeout(this.reconnecting);
-    this.reconnecting = setTimeout(() => void this.connect(), delay);
+    this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnect()), delay);
   }
 
   /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
@@ -158,4 +202,9 @@ export class DirectConnection {
       void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
+}
+
+/** Ends a connection at once, whatever it is at: what waits for it is told. */
+function hangUp(client: Client): void {
+  client.connection.stream.destroy();
 }

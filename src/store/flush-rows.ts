@@ -137,6 +137,8 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           parked ? change.wakeCount : null,
           'blockedFor' in change ? change.blockedFor : null,
           historyBytes,
+          ended ? (change.failure?.code ?? null) : null,
+          ended ? (change.failure?.step ?? null) : null,
           next?.id ?? null,
         ]);
         break;

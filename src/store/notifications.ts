@@ -30,6 +30,11 @@ export function channelOf(schemaName: string): string {
   return `durable_${createHash('sha256').update(schemaName).digest('hex').slice(0, 24)}`;
 }
 
+/** The channel on which a connection finds out whether it hears anything. Always the same: behind a pooler it stays listened to by somebody. */
+export function probeChannelOf(schemaName: string): string {
+  return `${channelOf(schemaName)}_probe`;
+}
+
 /** Collects what there is to tell for a few milliseconds, so that a thousand runs that end cost a few messages. */
 export class NoticeBatch {
   private readonly due = new Map<string, DispatchKey>();

@@ -148,8 +148,11 @@ export class Execution implements PassPort {
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
     const continuedAs = outcome.status === 'completed' ? outcome.continuedAs : undefined;
-    const { parent } = this.run;
-    this.change({ status: outcome.status, output, error, leftovers, parent, ...(continuedAs ? { continuedAs } : {}) }, outcome);
+    const more = {
+      ...(outcome.status === 'failed' ? { failure: outcome.failure } : {}),
+      ...(continuedAs ? { continuedAs } : {}),
+    };
+    this.change({ status: outcome.status, output, error, leftovers, parent: this.run.parent, ...more }, outcome);
   }
 
   faulted(fault: PassFault): void {
@@ -226,7 +229,8 @@ export class Execution implements PassPort {
     if (this.restarting) return;
     if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.host.released(this, undefined);
-    this.change({ status: 'failed', output: null, error: UNSTORABLE, leftovers: 'some' }, { status: 'failed', error: UNSTORABLE });
+    const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
+    this.change({ ...failed, output: null, leftovers: 'some' }, failed);
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */

@@ -1,5 +1,6 @@
 import type { Duration } from '../../src/core/duration.js';
 import { decode, decodeError, encode } from '../../src/core/serializer/index.js';
+import { Payloads } from '../../src/core/payloads.js';
 import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
 import type { History } from '../../src/core/step.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
@@ -131,7 +132,7 @@ export class TestRun {
     this.restarting = false;
     this.fault = undefined;
     const settings = {
-      maxPayloadBytes: 1_000_000,
+      payloads: new Payloads(1_000_000, undefined),
       cancelGraceMs: 30_000,
       replayStallMs: 30_000,
       now: () => Date.now(),
@@ -258,7 +259,7 @@ export class TestRun {
   /** As the worker does with an end that the database will not have: a failure that it will. */
   private endRefused(life: number, { name, message }: Error): void {
     if (life !== this.passes || this.restarting) return;
-    const outcome = { status: 'failed', error: JSON.stringify({ name, message }) } as const;
+    const outcome = { status: 'failed', error: JSON.stringify({ name, message }), failure: { code: name, step: null } } as const;
     this.journal.submit(entryOf({ kind: 'ended', outcome }));
   }
 

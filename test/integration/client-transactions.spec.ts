@@ -14,6 +14,7 @@ import {
 } from '../../src/index.js';
 import { bootApplication, closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { poolerOptions, reach } from '../support/pooler.js';
 import { waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'greet' })
@@ -42,7 +43,10 @@ describe('a start with a manager', () => {
     // Polls so rarely that only being told of the commit explains a quick result.
     const worker = { pollInterval: '30s', maxPollInterval: '30s' };
     const module = await bootApplication({
-      imports: [TypeOrmModule.forRoot({ type: 'postgres', url: database.url, extra: { max: 4 } }), WorkflowModule.forRoot({ worker })],
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: await reach(database.url), extra: { max: 4 } }),
+        WorkflowModule.forRoot({ worker, ...poolerOptions(database.url) }),
+      ],
       providers: [GreetWorkflow, OtherWorkflow],
     });
     client = module.get(WorkflowClient);

@@ -52,6 +52,7 @@ describe('a run that kills the process that executes it', () => {
           name: 'WorkflowFailedError',
           cause: { name: 'WorkerLostError' },
         });
+        expect(await scene.application.client.count({ errorCode: 'WORKER_LOST' })).toBe(1);
         const repeated = await scene.database.query(
           `SELECT run_id FROM (SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS again,
            (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost

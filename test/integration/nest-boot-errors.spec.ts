@@ -1,10 +1,12 @@
 import { Controller, Global, Injectable, Module, Scope, type Provider } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { InvalidInputError, Step, Workflow, WorkflowConfigurationError, WorkflowModule, type WorkflowOptions } from '../../src/index.js';
-import { bootApplication, closeApplications } from '../support/application.js';
+import { bootApplication, closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -59,6 +61,18 @@ describe('an application does not boot', () => {
     const error = await boot([GreetWorkflow, ImpostorWorkflow]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/GreetWorkflow and ImpostorWorkflow.*"greet" version 1/);
+  });
+
+  it('and leaves no connection and no session behind, though nobody closes it', async () => {
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+    const module = closeLater(await Test.createTestingModule({ imports, providers: [GreetWorkflow, ImpostorWorkflow] }).compile());
+    module.useLogger(false);
+    const connections = () =>
+      database.query(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`);
+    expect(await connections()).not.toEqual([]);
+    await expect(module.init()).rejects.toBeInstanceOf(WorkflowConfigurationError);
+    await waitFor(async () => (await connections()).length === 0);
+    expect(await database.query('SELECT * FROM durable.workflow_sessions')).toEqual([]);
   });
 
   it('unless the versions differ, or it is one class provided twice', async () => {

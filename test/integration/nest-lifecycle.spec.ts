@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Workflow, WorkflowClient, WorkflowModule, type WorkflowContext, type WorkflowModuleOptions } from '../../src/index.js';
 import { closeApplications, closeLater, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { poolerOptions, reach } from '../support/pooler.js';
 import { waitFor } from '../support/wait.js';
 
 let finish: (() => void) | undefined;
@@ -51,8 +52,10 @@ class HelloController {
 
 describe('the life of an application', () => {
   let database: TestDatabase;
+  let url: string;
   beforeAll(async () => {
     database = await createTestDatabase();
+    url = await reach(database.url);
   });
   afterEach(async () => {
     delete process.env['DURABLE_WORKER'];
@@ -64,7 +67,7 @@ describe('the life of an application', () => {
 
   const moduleWith = (options: WorkflowModuleOptions) => {
     @Module({
-      imports: [WorkflowModule.forRoot({ connection: { url: database.url }, ...options })],
+      imports: [WorkflowModule.forRoot({ connection: { url }, ...options, ...poolerOptions(database.url) })],
       controllers: [HelloController],
       providers: [CallbackWorkflow, SlowWorkflow, QuickWorkflow, SleeperWorkflow],
     })

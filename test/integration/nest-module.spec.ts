@@ -17,6 +17,7 @@ import {
 } from '../../src/index.js';
 import { bootApplication, closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { poolerOptions, reach } from '../support/pooler.js';
 
 @Injectable()
 class Greeter {
@@ -82,7 +83,8 @@ class ConfigModule {}
 describe('WorkflowModule', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
-    optionsOf = () => ({ connection: { url: database.url }, worker: {} });
+    const url = await reach(database.url);
+    optionsOf = () => ({ connection: { url }, worker: {}, ...poolerOptions(database.url) });
   });
   afterEach(closeApplications);
   afterAll(() => database.drop());
@@ -124,12 +126,12 @@ describe('WorkflowModule', () => {
   it('takes the database of the application’s DataSource, and is left alone by its synchronize', async () => {
     const typeorm = TypeOrmModule.forRoot({
       type: 'postgres',
-      url: database.url,
+      url: await reach(database.url),
       autoLoadEntities: true,
       synchronize: true,
       dropSchema: true,
     });
-    const imports = [typeorm, TypeOrmModule.forFeature([Invoice]), WorkflowModule.forRoot({ worker: {} })];
+    const imports = [typeorm, TypeOrmModule.forFeature([Invoice]), WorkflowModule.forRoot({ worker: {}, ...poolerOptions(database.url) })];
     const columns = () =>
       database.query(
         `SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'durable' ORDER BY 1, 2`,

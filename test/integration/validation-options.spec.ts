@@ -56,6 +56,7 @@ const refused: Case[] = [
   ['worker.sessionTtl', 'less than 2 s', { worker: { sessionTtl: 1_999 } }],
   ['worker.pollInterval', '0', { worker: { pollInterval: 0 } }],
   ...cases('worker.localDispatch', shown(['no', 0, null]), (localDispatch) => ({ worker: { localDispatch } })),
+  ...cases('transactionManager', shown([null, 5, {}, 'manager']), (transactionManager) => ({ transactionManager })),
   ...cases('listen', shown([null, 5, 'yes', {}, { url: 5 }, { url: '' }]), (listen) => ({ listen })),
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),
   ['defaults.stepTimeuot', 'a misspelt option', { defaults: { stepTimeuot: 5 } }],

@@ -14,7 +14,8 @@ interface FaultWorkerSettings {
   /** Where bodies are counted. */
   countUrl: string;
   worker?: WorkerModuleOptions;
-  listen?: boolean;
+  listen?: boolean | { url: string };
+  pooler?: 'transaction';
   hooks?: boolean;
   /** How the code of the workflow `versioned` looks in this deployment. */
   variant?: 'old' | 'new' | 'fits both';
@@ -136,6 +137,7 @@ const logger: LoggerService = {
       connection: { url: settings.url },
       worker: settings.worker ?? {},
       ...(settings.listen === undefined ? {} : { listen: settings.listen }),
+      ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),
     }),
   ],
   providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, DiaryWorkflow, VersionedWorkflow],

@@ -1,7 +1,8 @@
-import type { ModuleMetadata, Provider } from '@nestjs/common';
+import type { LoggerService, ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+import { poolerOptions, reach } from './pooler.js';
 
 /** A Nest application context with a worker, on a database of a test. */
 export interface TestApplication {
@@ -10,7 +11,8 @@ export interface TestApplication {
   close(): Promise<void>;
 }
 
-const open = new Set<TestApplication>();
+const closeable = new Set<{ close(): Promise<unknown> }>();
+const booting = new Set<Promise<unknown>>();
 
 /** Boots an application with these workflows. Its worker is quick to notice things, because tests wait for them. */
 export async function startApplication(
@@ -18,41 +20,38 @@ export async function startApplication(
   providers: Provider[],
   options: Omit<WorkflowModuleOptions, 'connection'> = {},
 ): Promise<TestApplication> {
-  const module = await Test.createTestingModule({
-    imports: [WorkflowModule.forRoot({ worker: {}, ...options, connection: { url } })],
-    providers,
-  }).compile();
-  module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
-  await module.init();
-  const application: TestApplication = {
-    client: module.get(WorkflowClient),
-    module,
-    close: async () => {
-      open.delete(application);
-      await module.close();
-    },
+  const imports = [
+    WorkflowModule.forRoot({ worker: {}, ...options, connection: { url: await reach(url) }, ...poolerOptions(url, options.listen) }),
+  ];
+  const module = await bootApplication({ imports, providers });
+  const close = async (): Promise<void> => {
+    closeable.delete(module);
+    await module.close();
   };
-  open.add(application);
-  return application;
-}
-
-/** Closes what a test left open. */
-export async function closeApplications(): Promise<void> {
-  const others = [...closeable];
-  closeable.clear();
-  await Promise.all([...open, ...others].map((application) => application.close()));
+  return { client: module.get(WorkflowClient), module, close };
 }
 
 /** Boots an application of any shape; `closeApplications` closes it, also when its boot fails. */
-export async function bootApplication(metadata: ModuleMetadata): Promise<TestingModule> {
-  const module = await Test.createTestingModule(metadata).compile();
-  module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
-  closeLater(module);
-  await module.init();
-  return module;
+export function bootApplication(metadata: ModuleMetadata, logger?: LoggerService): Promise<TestingModule> {
+  const boot = async (): Promise<TestingModule> => {
+    const builder = Test.createTestingModule(metadata);
+    const module = await (logger ? builder.setLogger(logger) : builder).compile();
+    if (!logger) module.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
+    closeLater(module);
+    return module.init();
+  };
+  const booted = boot().finally(() => booting.delete(booted));
+  booting.add(booted);
+  return booted;
 }
 
-const closeable = new Set<{ close(): Promise<unknown> }>();
+/** Closes what a test left open. A test whose time is over may still be booting an application. */
+export async function closeApplications(): Promise<void> {
+  await Promise.allSettled(booting);
+  const applications = [...closeable];
+  closeable.clear();
+  await Promise.all(applications.map((application) => application.close()));
+}
 
 /** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */
 export function closeLater<T extends { close(): Promise<unknown> }>(application: T): T {

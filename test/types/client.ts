@@ -2,7 +2,10 @@
 import {
   Workflow,
   workflowRef,
+  type FailureGroup,
   type RunDescription,
+  type RunFilter,
+  type RunPage,
   type WorkflowClient,
   type WorkflowContext,
   type WorkflowHandle,
@@ -171,8 +174,47 @@ export async function options(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: 1 }, { tags: { a: 1 } });
   // @ts-expect-error -- it would wait for itself
   await client.execute(OrderWorkflow, { id: 1 }, { manager: {} });
+  await client.execute(OrderWorkflow, { id: 1 }, { manager: 'none' });
+  await client.start(OrderWorkflow, { id: 1 }, { manager: 'none' });
+  // @ts-expect-error -- null is a manager that was forgotten
+  await client.start(OrderWorkflow, { id: 1 }, { manager: null });
+  await client.cancel('id', { manager: 'none' });
   // @ts-expect-error -- one id for all
   await client.startMany(OrderWorkflow, [{ id: 1 }], { id: 'x' });
   // @ts-expect-error -- a misspelt option
   await client.cancel('id', { raeson: 'x' });
+}
+
+export async function listings(client: WorkflowClient): Promise<void> {
+  const page = await client.list({ name: ['order', 'invoice'], version: 1, status: 'failed', tags: { customer: '7' }, limit: 10 });
+  exactly<typeof page, RunPage>(true);
+  exactly<typeof page.cursor, string | undefined>(true);
+  exactly<(typeof page.runs)[0]['finishedAt'], Date | undefined>(true);
+  await client.list();
+  await client.list({ cursor: page.cursor });
+  const readOnly: Readonly<RunFilter> = { status: ['failed', 'cancelled'] as const, createdAfter: new Date() };
+  const count = await client.count(readOnly);
+  exactly<typeof count, number>(true);
+  // @ts-expect-error -- a misspelt key
+  await client.list({ naem: 'order' });
+  // @ts-expect-error -- no such status
+  await client.list({ status: 'done' });
+  // @ts-expect-error -- a version is a number
+  await client.list({ version: '1' });
+  // @ts-expect-error -- a Date, not a text
+  await client.list({ createdAfter: '2030-01-01' });
+  // @ts-expect-error -- tags are texts
+  await client.list({ tags: { a: 1 } });
+  // @ts-expect-error -- a count has no pages
+  await client.count({ cursor: 'x' });
+
+  const groups = await client.failures({ since: '1h', groupBy: ['workflow', 'errorCode'] });
+  exactly<typeof groups, FailureGroup[]>(true);
+  await client.failures({ since: new Date(), groupBy: 'failedStep', limit: 5 });
+  // @ts-expect-error -- since when?
+  await client.failures({ groupBy: 'workflow' });
+  // @ts-expect-error -- by what?
+  await client.failures({ since: '1h' });
+  // @ts-expect-error -- no such grouping
+  await client.failures({ since: '1h', groupBy: 'queue' });
 }

@@ -10,6 +10,7 @@ export {
   RunEndedError,
   RunNotCommittedError,
   RunNotFoundError,
+  TransactionConflictError,
   WorkerLostError,
   WorkflowCancelledError,
   WorkflowFailedError,
@@ -19,8 +20,18 @@ export {
   ClientInRunError,
   InvalidInputError,
   PayloadTooLargeError,
+  PayloadUnreadableError,
   SerializationError,
   SharedStateError,
   WorkflowNotFoundError,
+  type InputIssue,
 } from './input-errors.js';
-export { ClosedError, DatabaseUnavailableError, FencedError, SchemaMismatchError, WorkflowConfigurationError } from './system-errors.js';
+export {
+  ClosedError,
+  DatabaseUnavailableError,
+  QueryTimeoutError,
+  SchemaMismatchError,
+  WorkflowConfigurationError,
+} from './system-errors.js';
+/** @internal */
+export { FencedError } from './system-errors.js';

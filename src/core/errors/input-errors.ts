@@ -1,17 +1,26 @@
 import { WorkflowError } from './workflow-error.js';
 
+/** What a schema has against a value: a message, and where in the value. */
+export interface InputIssue {
+  readonly message: string;
+  readonly path: readonly PropertyKey[];
+}
+
 /** An argument or option is not what it must be. Nothing was written. */
 export class InvalidInputError extends WorkflowError {
   static override readonly errorName: string = 'InvalidInputError';
   readonly code = 'INVALID_INPUT';
+  /** What the workflow's schema has against its input; empty where no schema was asked. */
+  readonly issues: readonly InputIssue[];
 
   constructor(
     /** The argument or option, as the caller wrote it: `options.delay`. */
     readonly argument: string,
     detail: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; issues?: readonly InputIssue[] },
   ) {
     super(`${argument} ${detail}`, options);
+    this.issues = options?.issues ?? [];
   }
 }
 
@@ -36,6 +45,25 @@ export class SerializationError extends WorkflowError {
     options?: { cause?: unknown },
   ) {
     super(`${path} cannot be stored: ${detail}`, options);
+  }
+}
+
+/**
+ * Something stored cannot be read in this process: its class is not registered here, the codec has another key, or there is no codec. What is
+ * stored stays as it is.
+ */
+export class PayloadUnreadableError extends WorkflowError {
+  static override readonly errorName: string = 'PayloadUnreadableError';
+  readonly code = 'PAYLOAD_UNREADABLE';
+
+  constructor(
+    /** What it is: `input`, `output`, `error`. */
+    readonly subject: string,
+    /** Why. Never quotes what is stored. */
+    readonly detail: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${subject} cannot be read: ${detail}`, options);
   }
 }
 

@@ -63,13 +63,34 @@ export class RunNotFoundError extends WorkflowError {
   }
 }
 
-/** The run was started in a transaction of the caller that has not been committed: its result cannot come before that. */
+/** The run was started in a transaction of the caller that has not been committed: nobody else sees it before that. */
 export class RunNotCommittedError extends WorkflowError {
   static override readonly errorName: string = 'RunNotCommittedError';
   readonly code = 'RUN_NOT_COMMITTED';
 
   constructor(readonly runId: string) {
-    super(`Run "${runId}" was started in a transaction that is still open. Wait for its result after the commit`);
+    super(`Run "${runId}" was started in a transaction that is still open: ask for it after the commit`);
+  }
+}
+
+/**
+ * Another transaction came between, and the caller's cannot be committed any more. The same transaction, repeated as a whole, may be expected
+ * to succeed.
+ */
+export class TransactionConflictError extends WorkflowError {
+  static override readonly errorName: string = 'TransactionConflictError';
+  readonly code = 'TRANSACTION_CONFLICT';
+
+  constructor(
+    readonly runIds: readonly string[],
+    /** What the database called it: `40001`, `40P01` or `55P03`. */
+    readonly sqlState: string,
+    why: string,
+    options?: { cause?: unknown },
+  ) {
+    const runs = runIds.slice(0, 3).map((id) => `"${id}"`);
+    const what = `${runs.join(', ')}${runIds.length > runs.length ? ` and ${runIds.length - runs.length} more` : ''}`;
+    super(`The caller's transaction (${what}) must be repeated: ${why}`, options);
   }
 }
 

@@ -39,6 +39,20 @@ export class DatabaseUnavailableError extends WorkflowError {
   readonly code = 'DATABASE_UNAVAILABLE';
 }
 
+/** A listing, a count or a report took too long and was given up. Ask for less: a narrower filter, a shorter time. */
+export class QueryTimeoutError extends WorkflowError {
+  static override readonly errorName: string = 'QueryTimeoutError';
+  readonly code = 'QUERY_TIMEOUT';
+
+  constructor(
+    /** The limit that was exceeded, in milliseconds. */
+    readonly timeoutMs: number,
+    options?: { cause?: unknown },
+  ) {
+    super(`The query took longer than ${timeoutMs} ms and was given up. Narrow it down: by name, by tags, by times`, options);
+  }
+}
+
 /**
  * This worker's session is gone: another worker has taken over. Never leaves the package; a fenced worker stops quietly.
  *

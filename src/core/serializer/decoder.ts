@@ -1,9 +1,12 @@
-import { SerializationError } from '../errors/index.js';
+import { types } from 'node:util';
+
+import { PayloadUnreadableError } from '../errors/index.js';
 import { reviveError } from './error-record.js';
 import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
 import { decodeLeaf } from './leaves.js';
 import { findReferences } from './references.js';
+import { typeNamed } from './types.js';
 import { isEscaped, mayHoldEscapes, unescapeString } from './text.js';
 
 /** Rebuilds rich values in a parsed tree. It works in place: plain objects and arrays stay the ones that JSON.parse made. */
@@ -74,14 +77,33 @@ export class Decoder {
         return new Set((node.values as Json[]).map(this.value));
       case 'error':
         return this.error(node);
+      case 'type':
+        return this.typed(node);
       case 'ref':
         return this.value(this.references?.get(node) as JsonObject);
       default: {
         const leaf = typeof tag === 'string' ? decodeLeaf(tag, node, text) : undefined;
         if (leaf !== undefined) return leaf;
-        throw new SerializationError('a stored value', `its tag ${JSON.stringify(tag)} is unknown, perhaps from a newer version`);
+        throw new PayloadUnreadableError('a stored value', `its tag ${JSON.stringify(tag)} is unknown, perhaps from a newer version`);
       }
     }
+  }
+
+  private typed(node: JsonObject): unknown {
+    const name = text(node.name);
+    const type = typeNamed(name);
+    if (!type) throw new PayloadUnreadableError('a stored value', `its type ${JSON.stringify(name)} is not registered here`);
+    const data = this.value(node.value!);
+    let value: unknown;
+    try {
+      value = type.deserialize(data);
+    } catch (cause) {
+      // Without the message of what was thrown, which may quote the data: this ends up in logs.
+      throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} threw`, { cause });
+    }
+    if (types.isPromise(value))
+      throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} returned a promise`);
+    return value;
   }
 }
 

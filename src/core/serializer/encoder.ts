@@ -13,6 +13,7 @@ import { formatPath, mapKey, mapValue, setMember } from './path.js';
 import type { Segment } from './path.js';
 import { linkReferences, referenceTo } from './references.js';
 import type { Reference } from './references.js';
+import { typeOfInstance, type RegisteredType } from './types.js';
 
 /** Deeper values are refused. Well below where V8 or PostgreSQL run out of stack, also when each level is a Map (three of JSON's). */
 const MAX_DEPTH = 1_000;
@@ -42,6 +43,8 @@ export class Encoder implements RecordWriter {
   constructor(
     private readonly root: string,
     readonly budget: ErrorBudget | undefined,
+    /** Whether instances of registered classes are stored as such, or like those of any other class. */
+    private readonly types: 'registered' | 'none' = 'registered',
   ) {}
 
   payload(value: unknown): Json {
@@ -139,9 +142,14 @@ export class Encoder implements RecordWriter {
   }
 
   private content(value: object, segment: Segment, depth: number): Json {
-    if (Array.isArray(value)) return this.array(value, depth);
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) return this.special(value, segment, depth);
+    if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
+      const type = this.types === 'none' ? undefined : typeOfInstance(prototype);
+      // What is thrown stays an error whose message SQL can read.
+      if (type && !(this.budget && isError(value))) return this.typed(value, type, depth);
+      return Array.isArray(value) ? this.array(value, depth) : this.special(value, segment, depth);
+    }
+    if (Array.isArray(value)) return this.array(value, depth);
     const copy = this.copy(value, depth);
     return typeof copy.toJSON === 'function' ? this.fromToJSON(value, copy.toJSON, segment, depth) : this.members(copy, depth);
   }
@@ -212,6 +220,12 @@ export class Encoder implements RecordWriter {
     } finally {
       this.budget?.leave();
     }
+  }
+
+  private typed(value: object, type: RegisteredType, depth: number): JsonObject {
+    const data: unknown = type.serialize(value);
+    if (data === value) throw this.failure(undefined, depth, `serialize of type "${type.name}" returned the instance itself`);
+    return { [TAG]: 'type', name: type.name, value: this.value(data, () => '.serialize()', depth + 1) };
   }
 
   /** As JSON.stringify does, except that what toJSON returns may have a toJSON of its own. */

@@ -27,6 +27,15 @@ export function encode(value: unknown, path: string): string {
   }
 }
 
+/**
+ * The same as if no class were registered: a fingerprint of arguments must not change when a class that they hold is registered later.
+ *
+ * @throws SerializationError
+ */
+export function encodeUntyped(value: unknown, path: string): string {
+  return escapeText(JSON.stringify(new Encoder(path, undefined, 'none').payload(value)));
+}
+
 /** The value that `encode` was given. Text without rich values costs no more than JSON.parse. */
 export function decode(text: string): unknown {
   const json = JSON.parse(text) as Json;
@@ -49,15 +58,27 @@ export function encodeError(error: unknown): string {
   }
 }
 
-/** The Error that `encodeError` recorded. Errors of this package satisfy `instanceof` again; of others the name is kept. */
+/**
+ * The Error that `encodeError` recorded. Errors of this package satisfy `instanceof` again; of others the name is kept.
+ *
+ * @throws PayloadUnreadableError when there is something in it that this process does not know
+ */
+export function decodeErrorExactly(text: string): Error {
+  const record = errorRecordOf(text);
+  return new Decoder(record, text).error(record);
+}
+
+/** The same, for people: without what this process does not know, rather than not at all. */
 export function decodeError(text: string): Error {
-  const json = JSON.parse(text) as Json;
-  const record: JsonObject = typeof json === 'object' && json !== null && !Array.isArray(json) ? json : { name: 'NonError', message: text };
   try {
-    return new Decoder(record, text).error(record);
+    return decodeErrorExactly(text);
   } catch {
-    // A newer version wrote something that this one does not know; the error itself must not get lost over it.
-    const plain = Object.entries(record).filter(([, value]) => typeof value === 'string');
+    const plain = Object.entries(errorRecordOf(text)).filter(([, value]) => typeof value === 'string');
     return new Decoder({}, '').error(Object.fromEntries(plain));
   }
+}
+
+function errorRecordOf(text: string): JsonObject {
+  const json = JSON.parse(text) as Json;
+  return typeof json === 'object' && json !== null && !Array.isArray(json) ? json : { name: 'NonError', message: text };
 }

@@ -1,65 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
+import { anyKey, anyString, anyValue, isSame } from '../../../test/support/any-value.js';
 import { SerializationError } from '../errors/index.js';
 import { decode, decodeError, encode, encodeError } from './index.js';
-
-const anyString = fc.oneof(
-  fc.string({ unit: 'binary' }),
-  fc.array(fc.constantFrom('\0', '%', '\ud800', '\udc00', '$durable', ':', '\\', '"', 'u0000', 'é')).map((parts) => parts.join('')),
-);
-const anyKey = fc.oneof(anyString, fc.constantFrom('$durable', '__proto__', 'constructor', 'toJSON', 'value', 'path', '0'));
-
-const leaf = fc.oneof(
-  anyString,
-  fc.double(),
-  fc.integer(),
-  fc.bigInt(),
-  fc.boolean(),
-  fc.constantFrom(null, undefined, -0),
-  fc.date({ noInvalidDate: false }),
-  fc.uint8Array().map((bytes) => Buffer.from(bytes)),
-  fc.constantFrom(/a\0?/g, new URL('http://a/b')),
-);
-
-const rich = fc.letrec<{ value: unknown; object: object }>((tie) => ({
-  object: fc.array(fc.tuple(anyKey, tie('value')), { maxLength: 4 }).map((entries) => Object.fromEntries(entries) as object),
-  value: fc.oneof(
-    { maxDepth: 4, withCrossShrink: true },
-    leaf,
-    tie('object'),
-    fc.array(tie('value'), { maxLength: 4 }),
-    fc.array(fc.tuple(tie('value'), tie('value')), { maxLength: 3 }).map((entries) => new Map(entries)),
-    fc.array(tie('value'), { maxLength: 3 }).map((values) => new Set(values)),
-    fc.anything({
-      withBigInt: true,
-      withDate: true,
-      withMap: true,
-      withSet: true,
-      withTypedArray: true,
-      withUnicodeString: true,
-      withObjectString: true,
-    }),
-  ),
-})).value;
-
-/** Jest's own equality trips over invalid Dates and keys such as `constructor`. */
-function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Object.is(a, b);
-  if (Object.prototype.toString.call(a) !== Object.prototype.toString.call(b)) return false;
-  if (Buffer.isBuffer(a) !== Buffer.isBuffer(b)) return false;
-  if (a instanceof Date) return Object.is(a.getTime(), (b as Date).getTime());
-  if (a instanceof RegExp) return String(a) === (b as RegExp).toString();
-  if (a instanceof URL) return a.href === (b as URL).href;
-  const [left, right] = [parts(a), parts(b)];
-  return left.length === right.length && left.every((part, index) => isSame(part, right[index]));
-}
-
-function parts(value: object): unknown[] {
-  if (value instanceof Map) return [...value].flat();
-  if (value instanceof Set) return [...value];
-  return Object.getOwnPropertyNames(value).flatMap((key) => [key, (value as Record<string, unknown>)[key]]);
-}
 
 function expectReadable(text: string): void {
   JSON.parse(text, (key, value: unknown) => {
@@ -72,7 +16,7 @@ function expectReadable(text: string): void {
 describe('any value', () => {
   it('comes back as it went in, through text that PostgreSQL reads', () => {
     fc.assert(
-      fc.property(rich, (value) => {
+      fc.property(anyValue, (value) => {
         const text = encode(value, 'input');
         expectReadable(text);
         const copy = decode(text);
@@ -98,7 +42,7 @@ describe('any value', () => {
   it('keeps which objects are the same', () => {
     const pick = fc.array(fc.tuple(fc.nat({ max: 5 }), anyKey), { minLength: 2, maxLength: 8 });
     fc.assert(
-      fc.property(fc.array(rich, { minLength: 6, maxLength: 6 }), pick, (values, picks) => {
+      fc.property(fc.array(anyValue, { minLength: 6, maxLength: 6 }), pick, (values, picks) => {
         const boxes = values.map((value) => ({ value }));
         const value = picks.map(([index, key]) => new Map([[key, boxes[index]]]));
         const copy = decode(encode(value, 'input')) as typeof value;
@@ -148,13 +92,13 @@ describe('anything thrown', () => {
     const properties = fc.dictionary(
       anyKey,
       fc.oneof(
-        rich,
+        anyValue,
         fc.constant(() => 1),
       ),
       { noNullPrototype: true },
     );
     fc.assert(
-      fc.property(anyString, rich, properties, fc.boolean(), (message, cause, own, isError) => {
+      fc.property(anyString, anyValue, properties, fc.boolean(), (message, cause, own, isError) => {
         const error = new Error(message, { cause });
         for (const [key, value] of Object.entries(own)) Object.defineProperty(error, key, { value, enumerable: true });
         const text = encodeError(isError ? error : cause);

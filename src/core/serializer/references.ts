@@ -1,4 +1,4 @@
-import { SerializationError } from '../errors/index.js';
+import { PayloadUnreadableError } from '../errors/index.js';
 import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
 
@@ -76,7 +76,7 @@ function follow(root: Json, path: Json | undefined): object {
     current = isInside ? (current as JsonObject)[key] : undefined;
   }
   if (typeof current !== 'object' || current === null) {
-    throw new SerializationError('a stored value', `its reference to ${JSON.stringify(path)} leads nowhere`);
+    throw new PayloadUnreadableError('a stored value', `its reference to ${JSON.stringify(path)} leads nowhere`);
   }
   return current;
 }

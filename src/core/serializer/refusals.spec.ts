@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { SerializationError } from '../errors/index.js';
+import { PayloadUnreadableError, SerializationError } from '../errors/index.js';
 import { decode, encode } from './index.js';
 
 function refusal(value: unknown, path = 'input'): SerializationError {
@@ -190,7 +190,7 @@ describe('stored text of another version', () => {
   it.each(['{"a":{"$durable":"temporal","value":"x"}}', '{"$durable":5}', '{"$durable":"bytes","type":"Float128Array","value":""}'])(
     '%s is refused, not handed on as data',
     (text) => {
-      expect(() => decode(text)).toThrow(SerializationError);
+      expect(() => decode(text)).toThrow(PayloadUnreadableError);
     },
   );
 

@@ -35,6 +35,14 @@ export class WorkflowRun {
   @Column({ type: 'json', nullable: true })
   error!: unknown;
 
+  /** Of a failed run: the code of what its code threw, or the name where that has none; what wraps it (StepFailedError) does not count. */
+  @Column({ name: 'error_code', type: 'text', nullable: true })
+  errorCode!: string | null;
+
+  /** Of a failed run: the name of the step that it failed by, without the number or key of the call. */
+  @Column({ name: 'failed_step', type: 'text', nullable: true })
+  failedStep!: string | null;
+
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 

@@ -22,15 +22,15 @@ export interface ClaimedRun extends OwnedRun {
  * not depend on how many runs sleep, are delayed, wait for other versions or have ended (`queue = ANY (...)` sorted 100,000 rows).
  * SKIP LOCKED never waits, so the order of these locks does not matter.
  */
-const CLAIM: Statement = { name: 'durable_claim', text: (schema) => claimText(schema, 'from the start') };
+const CLAIM: Statement = { name: 'durable_claim', text: (schema, patience) => claimText(schema, patience, 'from the start') };
 
 /**
  * The same, for a backlog: each key's scan begins where its last claim ended, within one priority. Entries of runs claimed before stay in the index
  * for as long as some snapshot is held, and would be stepped over by every claim from the beginning.
  */
-const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema) => claimText(schema, 'from a place') };
+const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, patience) => claimText(schema, patience, 'from a place') };
 
-function claimText(schema: string, from: 'from the start' | 'from a place'): string {
+function claimText(schema: string, patience: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
     ? 'unnest($2::text[], $3::text[], $4::int[], $8::smallint[], $9::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
@@ -51,7 +51,7 @@ due AS MATERIALIZED (
   ORDER BY c.priority DESC, c.ready_at
   LIMIT $6::int
 )
-${takeDue(schema)}`;
+${takeDue(schema, patience)}`;
 }
 
 /**
@@ -60,7 +60,7 @@ ${takeDue(schema)}`;
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
-  text: (schema) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+  text: (schema, patience) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 suspects AS MATERIALIZED (
   SELECT c.id, c.losses, c.priority, c.ready_at FROM session
   CROSS JOIN LATERAL (
@@ -77,14 +77,14 @@ suspects AS MATERIALIZED (
   SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
 )
-${takeDue(schema)}`,
+${takeDue(schema, patience)}`,
 };
 
 function lockedSession(schema: string): string {
   return `SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $7::text FOR KEY SHARE`;
 }
 
-function takeDue(schema: string): string {
+function takeDue(schema: string, patience: string): string {
   return `UPDATE ${schema}.workflow_runs r SET
   status = 'running',
   session_id = $1::bigint,
@@ -94,7 +94,7 @@ function takeDue(schema: string): string {
   version = CASE WHEN r.version = ${ANY_VERSION}
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
     ELSE r.version END
-FROM due WHERE r.id = ANY (ARRAY[due.id])
+FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
 RETURNING ${claimedColumns('r')}`;
 }
 
@@ -189,7 +189,7 @@ function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
 
 const NOTE_ALONE: Statement = {
   name: 'durable_note_alone',
-  text: (schema) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint`,
+  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint${patience}`,
 };
 
 /** Notes which run a session is about to execute with no other beside it: only then does the session's death count against the run. */

@@ -125,6 +125,8 @@ const SECTIONS: readonly Section[] = [
       ['wake_count', 'int'],
       ['blocked_for', 'text'],
       ['history_bytes', 'float8'],
+      ['error_code', 'text'],
+      ['failed_step', 'text'],
       ['continued_as', 'text'],
     ],
     // The conditions are written so that the primary key is the only way to the rows, whatever the statistics say: = ANY (ARRAY[..]) cannot be
@@ -134,6 +136,8 @@ const SECTIONS: readonly Section[] = [
     status = x.status,
     output = x.output,
     error = x.error,
+    error_code = x.error_code,
+    failed_step = x.failed_step,
     session_id = NULL,
     wake_at = ${ms('x.wake_at')},
     ready_at = CASE WHEN x.status = 'pending' THEN now() END,
@@ -284,7 +288,7 @@ const SECTIONS: readonly Section[] = [
 function statementFor(present: readonly Section[], mask: number, shape: 'single' | 'many'): Statement {
   return {
     name: `durable_flush_${shape}_${mask}`,
-    text: (schema) => {
+    text: (schema, patience) => {
       let parameter = 2;
       const parts = present.map((section) => {
         const types = section.columns.map(([, type]) => type);
@@ -300,7 +304,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.join(',\n')}
 SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('successors')}, ${count('steps')},
-  extract(epoch FROM now())::float8 * 1000, ${SERVER}`;
+  extract(epoch FROM now())::float8 * 1000, ${SERVER}${patience && ` WHERE true${patience}`}`;
     },
   };
 }

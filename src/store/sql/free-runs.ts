@@ -4,7 +4,7 @@ const FREE: Statement = {
   name: 'durable_free_runs',
   text: (schema) => `SELECT x.id, r.id IS NOT NULL FROM unnest($1::text[]) AS x(id)
 LEFT JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE id = x.id FOR NO KEY UPDATE SKIP LOCKED) AS r ON true
-WHERE EXISTS (SELECT 1 FROM ${schema}.workflow_runs WHERE id = x.id)`,
+WHERE (SELECT true FROM ${schema}.workflow_runs WHERE id = x.id)`,
 };
 
 /** Of these runs, those whose row somebody else has locked at this moment. Waits for nobody. */

@@ -1,7 +1,10 @@
+import type { EntityManager } from 'typeorm';
+
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
+import { CALLER_MARK } from './start-in-transaction.js';
 
 /** A message to a run that has not been taken. */
 export interface InboxMessage {
@@ -36,7 +39,7 @@ export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NU
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema) => `UPDATE ${schema}.workflow_runs SET
+  text: (schema, patience) => `UPDATE ${schema}.workflow_runs SET
   wake_count = wake_count + 1,
   cancel_requested_at = coalesce(cancel_requested_at, now()),
   status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
@@ -45,19 +48,20 @@ const BUMP_CANCEL: Statement = {
   error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN $2::json END,
   ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
   wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
-WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
+WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')${patience}
 RETURNING status, queue, name, version`,
 };
 
 const CLEAR: Statement = {
   name: 'durable_clear_inbox',
-  text: (schema) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = $1`,
+  text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = $1${patience}`,
 };
 
 const READ: Statement = {
   name: 'durable_read_inbox',
   text: (schema) =>
-    `SELECT run_id, id::text, kind, name, payload::text FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[]) ORDER BY run_id, id`,
+    `SELECT i.run_id, i.id::text, i.kind, i.name, i.payload::text FROM unnest((SELECT $1::text[])) AS x(id)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = x.id OFFSET 0) AS i ORDER BY i.run_id, i.id`,
 };
 
 /** The wake counters of runs that a session owns and for which something has come since. */
@@ -84,13 +88,47 @@ export async function requestCancel(
   cancelledError: string,
 ): Promise<CancelRequested | undefined> {
   const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
-  if (!found) return undefined;
+  return found && announceCancel(database, runId, found[0], cancelledError);
+}
+
+/**
+ * Leaves a request to cancel in the run's inbox, in a transaction of the caller; `announceCancel` is for after its commit. Returns the run's status as
+ * the transaction sees it, undefined when it sees none.
+ */
+export async function sendCancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  payload: string,
+): Promise<RunStatus | undefined> {
+  const [found] = await manager.query<{ status: RunStatus }[]>(`${CALLER_MARK} ${SEND_CANCEL.text(database.schema, '')}`, [runId, payload]);
+  return found?.status;
+}
+
+/** Cancels a run that was created in the same transaction of the caller, which nobody else sees: nobody executes it in between. */
+export async function cancelInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runId: string,
+  cancelledError: string,
+): Promise<void> {
+  await manager.query(BUMP_CANCEL.text(database.schema, ''), [runId, cancelledError]);
+  await manager.query(CLEAR.text(database.schema, ''), [runId]);
+}
+
+/** Tells a run, which had that status, that there is a request to cancel in its inbox. */
+export async function announceCancel(
+  database: Database,
+  runId: string,
+  status: RunStatus,
+  cancelledError: string,
+): Promise<CancelRequested> {
   try {
-    return (await tellOfCancel(database, runId, cancelledError)) ?? { status: found[0] };
+    return (await tellOfCancel(database, runId, cancelledError)) ?? { status };
   } catch (error) {
     // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
     if (faultOf(error) === 'data') throw error;
-    return { status: found[0] };
+    return { status };
   }
 }
 

@@ -12,7 +12,8 @@ export interface RunEnd {
 
 const ENDS: Statement = {
   name: 'durable_run_ends',
-  text: (schema) => `SELECT id, status, output::text, error::text, continued_as FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+  text: (schema) => `SELECT r.id, r.status, r.output::text, r.error::text, r.continued_as FROM unnest($1::text[]) AS x(id)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
 };
 
 /** The ends, or statuses, of these runs; runs that do not exist have no entry. */
@@ -83,4 +84,14 @@ const STATUS: Statement = {
 export async function readRunStatus(database: Database, id: string): Promise<RunStatus | undefined> {
   const [row] = await database.query<[RunStatus]>(STATUS, [id]);
   return row?.[0];
+}
+
+const NAMES: Statement = {
+  name: 'durable_run_names',
+  text: (schema) => `SELECT id, name FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+};
+
+/** The names of the workflows of these runs; runs that do not exist have no entry. */
+export async function readRunNames(database: Database, ids: readonly string[]): Promise<Map<string, string>> {
+  return new Map(await database.query<[string, string]>(NAMES, [ids]));
 }

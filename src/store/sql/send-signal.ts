@@ -1,8 +1,9 @@
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { CALLER_MARK } from './start-in-transaction.js';
 
 /** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
-export function sendSignalSql(schema: string): string {
+function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE chain AS (
   SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = $1
   UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
@@ -20,6 +21,11 @@ SELECT id, status, (SELECT count(*) FROM sent)::int AS sent FROM run`;
 }
 
 const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
+
+/** For a transaction of the caller. */
+export function sendSignalInTransactionSql(schema: string): string {
+  return `${CALLER_MARK} ${sendSignalSql(schema)}`;
+}
 
 /** A signal on its way. Payloads are JSON text. */
 export interface OutgoingSignal {

@@ -28,8 +28,9 @@ const HEARTBEAT: Statement = {
   name: 'durable_heartbeat',
   text: (
     schema,
+    patience,
   ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
-WHERE id = $1::bigint RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
+WHERE id = $1::bigint${patience} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
 };
 
 const CLOSE: Statement = {
@@ -92,7 +93,8 @@ const CLEAR_WAITS: Statement = {
 
 const EXPLAIN_LOSS: Statement = {
   name: 'durable_explain_loss',
-  text: (schema) => `UPDATE ${schema}.workflow_runs SET error = $2::json WHERE id = $1 AND status = 'failed' AND error IS NULL`,
+  text: (schema) =>
+    `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
 };
 
 /** The first key of the advisory locks by which sessions of a schema show that they live. */

@@ -1,32 +1,41 @@
 import type { EntityManager } from 'typeorm';
 
-import type { NewRun, RunStatus } from '../../core/run.js';
+import type { NewRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
-/** Which database a connection talks to: the server's start tells two servers apart that have a database of the same name. */
-const IDENTITY = 'SELECT current_database() AS database, pg_postmaster_start_time()::text AS started';
+/**
+ * Which database a connection talks to: the server's start tells two servers apart that have a database of the same name. As a number: how a
+ * time is written depends on settings of the connection.
+ */
+const IDENTITY = 'SELECT current_database() AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
+
+/** Begins each statement that writes in a caller's transaction. */
+export const CALLER_MARK = '/* nestjs-durable */';
 
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
+const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
+
 /** Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. */
 function insertSql(schema: string): string {
-  return `WITH started AS (
+  return `${CALLER_MARK} WITH started AS (
   INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
     CASE WHEN due.at > clock_timestamp() THEN due.at END,
     coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond'
-  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $14::float8[])
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[])
     AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
+  WHERE $14::boolean OR NOT ${FIXED_SNAPSHOT}
   ON CONFLICT (id) DO NOTHING
   RETURNING id
 ), tagged AS (
   INSERT INTO ${schema}.workflow_tags (run_id, key, value)
   SELECT x.run_id, x.key, x.value FROM unnest($11::text[], $12::text[], $13::text[]) AS x(run_id, key, value) WHERE x.run_id IN (SELECT id FROM started)
 )
-SELECT id FROM started`;
+SELECT ARRAY(SELECT id FROM started) AS started, NOT $14::boolean AND ${FIXED_SNAPSHOT} AS withheld`;
 }
 
 /** Whether the manager's connection and ours lead to the same database. */
@@ -36,11 +45,21 @@ export async function isSameDatabase(database: Database, manager: EntityManager)
   return theirs!.database === ours![0] && theirs!.started === ours![1];
 }
 
-/** Creates runs in the caller's transaction. Returns the ids of those that were not there before. */
-export async function startInTransaction(database: Database, manager: EntityManager, runs: readonly NewRun[]): Promise<Set<string>> {
+/**
+ * Creates runs in the caller's transaction. Waits for other transactions that have created one of them and have not ended.
+ *
+ * @param mode `'unlessSnapshot'`: withhold them all when the transaction is REPEATABLE READ or SERIALIZABLE
+ * @returns the ids of those that were not there before, and whether they were withheld
+ */
+export async function startInTransaction(
+  database: Database,
+  manager: EntityManager,
+  runs: readonly NewRun[],
+  mode: 'always' | 'unlessSnapshot',
+): Promise<{ started: readonly string[]; withheld: boolean }> {
   const column = <K extends keyof NewRun>(key: K): NewRun[K][] => runs.map((run) => run[key]);
   const tags = runs.flatMap((run) => Object.entries(run.tags).map(([key, value]) => [run.id, key, value] as const));
-  const rows = await manager.query<{ id: string }[]>(insertSql(database.schema), [
+  const [outcome] = await manager.query<{ started: string[]; withheld: boolean }[]>(insertSql(database.schema), [
     column('id'),
     column('name'),
     column('version'),
@@ -54,20 +73,17 @@ export async function startInTransaction(database: Database, manager: EntityMana
     tags.map(([id]) => id),
     tags.map(([, key]) => key),
     tags.map(([, , value]) => value),
+    mode === 'always',
     runs.map((run) => run.timeoutMs ?? null),
   ]);
-  return new Set(rows.map((row) => row.id));
+  return outcome!;
 }
 
-/** The name and status of runs as the caller's transaction sees them. */
-export async function findInTransaction(
-  database: Database,
-  manager: EntityManager,
-  ids: readonly string[],
-): Promise<Map<string, { name: string; status: RunStatus }>> {
-  const rows = await manager.query<{ id: string; name: string; status: RunStatus }[]>(
-    `SELECT id, name, status FROM ${database.schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+/** The names of the workflows of runs, as the caller's transaction sees them. */
+export async function findInTransaction(database: Database, manager: EntityManager, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await manager.query<{ id: string; name: string }[]>(
+    `SELECT id, name FROM ${database.schema}.workflow_runs WHERE id = ANY ($1::text[])`,
     [ids],
   );
-  return new Map(rows.map(({ id, name, status }) => [id, { name, status }]));
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }

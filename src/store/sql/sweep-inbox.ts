@@ -15,7 +15,7 @@ const IS_DUE = `(status = 'waiting' AND NOT ${IS_BLOCKED})`;
  */
 const TELL: Statement = {
   name: 'durable_sweep_inbox',
-  text: (schema) => {
+  text: (schema, patience) => {
     const isUnheard = `started_at IS NOT NULL AND (status = 'running' OR ${IS_DUE} OR (status IN ('pending', 'waiting') AND cancel_requested_at IS NULL))`;
     return `WITH unheard AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
@@ -31,7 +31,7 @@ UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_request
   status = CASE WHEN ${IS_DUE} THEN 'pending' ELSE status END,
   ready_at = CASE WHEN ${IS_DUE} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${IS_DUE} THEN NULL ELSE wake_at END
-FROM locked WHERE r.id = ANY (ARRAY[locked.id])
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
 RETURNING r.id`;
   },
 };
@@ -46,13 +46,13 @@ WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  text: (schema) => `WITH obsolete AS MATERIALIZED (
+  text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
-  WHERE i.${OVERDUE} AND EXISTS (
-    SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND r.status IN ('completed', 'failed', 'cancelled') LIMIT 1)
+  WHERE i.${OVERDUE}
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id) IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )
-DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])`,
+DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`,
 };
 
 /** What a sweep has done. */

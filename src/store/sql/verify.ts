@@ -4,7 +4,8 @@ import type { Database, Statement } from '../database.js';
 const RUNS: Statement = {
   name: 'durable_verify_runs',
   text: (schema) =>
-    `SELECT id, name, status, start_nonce::text, session_id::text, epoch, wake_count FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
+    `SELECT r.id, r.name, r.status, r.start_nonce::text, r.session_id::text, r.epoch, r.wake_count FROM unnest($1::text[]) AS x(id)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
 };
 
 const STEPS: Statement = {

@@ -8,6 +8,7 @@ export interface FaultWorkerOptions {
   url?: string;
   worker?: Record<string, unknown>;
   listen?: boolean | { url: string };
+  pooler?: 'transaction';
   hooks?: boolean;
   variant?: 'old' | 'new' | 'fits both';
   deploymentId?: string;

@@ -4,7 +4,7 @@ import { newNonce } from '../../../src/core/ids.js';
 import type { NewRun } from '../../../src/core/run.js';
 import type { StepRecord } from '../../../src/core/step.js';
 import type { Committed, RunChange, Transition } from '../../../src/core/transition.js';
-import { Database, type ConnectionSettings } from '../../../src/store/database.js';
+import { Database, type ConnectionSettings, type Pooler } from '../../../src/store/database.js';
 import { Journal } from '../../../src/store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS, type JournalLimits } from '../../../src/store/journal-batch.js';
 import type { SessionFence } from '../../../src/store/session-fence.js';
@@ -19,6 +19,7 @@ export interface JournalOptions {
   poolSize?: number;
   /** Another server answers. */
   moved?: () => Promise<void>;
+  pooler?: Pooler;
 }
 
 /** A journal with a live session of its own. */
@@ -46,7 +47,7 @@ export class JournalFixture {
 
   async journal(options: JournalOptions = {}): Promise<OpenJournal> {
     const settings = { connectionString: options.url ?? this.admin.url, ...options.settings };
-    const database = new Database(settings, { poolSize: options.poolSize ?? 5 });
+    const database = new Database(settings, { poolSize: options.poolSize ?? 5, pooler: options.pooler });
     const fenced: string[] = [];
     const limits = { ...DEFAULT_JOURNAL_LIMITS, ...options.limits };
     const moved = options.moved ?? (() => Promise.reject(new Error('nobody compares')));

@@ -45,6 +45,11 @@ export class FaultProxy {
     return url.href;
   }
 
+  /** How many connections are open. */
+  get connections(): number {
+    return this.links.size;
+  }
+
   /** Cuts every connection, and refuses new ones until `restore`. */
   refuse(): void {
     this.mode = 'refuse';

@@ -1,0 +1,28 @@
+// Runs what runs workflows through a real PgBouncer in transaction mode: once without and once with a direct connection beside it.
+// `--quick` for a part of it. Where pgbouncer is not installed nothing is run, and this says so.
+import { spawnSync } from 'node:child_process';
+
+const isThere = ['pgbouncer', '/usr/sbin/pgbouncer'].some((binary) => spawnSync(binary, ['--version']).status === 0);
+if (!isThere) {
+  console.log('pgbouncer is not installed: skipped');
+  process.exit(0);
+}
+
+const quick = process.argv.includes('--quick');
+const names = (list) => list.map((name) => `test/integration/${name}`);
+const everything = names(['run', 'client-', 'engine-', 'nest-']);
+const parts = quick
+  ? {
+      on: names(['client-start', 'client-transactions', 'engine-steps', 'engine-parking']),
+      listen: names(['client-remote', 'client-cancel']),
+    }
+  : { on: everything, listen: everything };
+
+for (const [mode, paths] of Object.entries(parts)) {
+  const env = { ...process.env, DURABLE_TEST_POOLER: mode };
+  const { status } = spawnSync('npx', ['jest', ...paths, ...process.argv.slice(2).filter((argument) => argument !== '--quick')], {
+    stdio: 'inherit',
+    env,
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}

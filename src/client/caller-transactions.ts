@@ -1,0 +1,99 @@
+import type { EntityManager } from 'typeorm';
+
+import { InvalidInputError } from '../core/errors/index.js';
+import type { Database } from '../store/database.js';
+import { isSameDatabase } from '../store/sql/start-in-transaction.js';
+import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
+import { callerError, endedUnder } from './caller-errors.js';
+
+/** Finds the transaction that the code around a call is in, if it is in one. */
+export type AmbientManager = () => EntityManager | undefined;
+
+/** Which transaction a call joins: the given one; `'none'`; when absent the ambient one, if there is one. */
+export type ManagerOption = EntityManager | 'none' | undefined;
+
+/** A transaction of the caller that a call is to join. */
+export interface JoinedTransaction {
+  readonly manager: EntityManager;
+  readonly transaction: CallerTransaction;
+  /** What brought it, for errors. */
+  readonly argument: string;
+}
+
+const EXPLICIT = 'options.manager';
+const AMBIENT = 'transactionManager';
+
+/** Decides which transaction of its caller a call joins; the only place that does. */
+export class CallerTransactions {
+  /** DataSources that lead to our database; asked once each. */
+  private readonly known = new WeakSet<object>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly ambient: AmbientManager | undefined,
+  ) {}
+
+  /**
+   * The transaction to join. Answers at once and asks nothing: `verify` does, on the caller's own connection.
+   *
+   * @throws InvalidInputError when the manager is none, or a given one has no open transaction; when the ambient function throws
+   */
+  find(manager: ManagerOption): JoinedTransaction | undefined {
+    if (manager === 'none') return undefined;
+    if (manager === undefined) return this.findAmbient();
+    if (!isManager(manager)) throw new InvalidInputError(EXPLICIT, "must be an EntityManager, or 'none'");
+    const transaction = openTransactionOf(manager);
+    if (!transaction) {
+      throw new InvalidInputError(EXPLICIT, 'has no open transaction: pass the manager that dataSource.transaction() gives');
+    }
+    return { manager, transaction, argument: EXPLICIT };
+  }
+
+  /**
+   * Makes sure that the transaction is one on our database, and still open.
+   *
+   * @throws InvalidInputError
+   */
+  async verify({ manager, transaction, argument }: JoinedTransaction): Promise<void> {
+    const dataSource = manager.connection;
+    if (!this.known.has(dataSource)) {
+      const isPostgres = (dataSource.options.type as string) === 'postgres';
+      if (!isPostgres || !(await this.isOurs(manager, argument))) {
+        throw new InvalidInputError(argument, 'belongs to another database than the workflows');
+      }
+      this.known.add(dataSource);
+    }
+    if (!transaction.isOpen) throw endedUnder(argument);
+  }
+
+  private async isOurs(manager: EntityManager, argument: string): Promise<boolean> {
+    try {
+      return await isSameDatabase(this.database, manager);
+    } catch (error) {
+      throw callerError(error, [], argument);
+    }
+  }
+
+  private findAmbient(): JoinedTransaction | undefined {
+    if (!this.ambient) return undefined;
+    let manager: unknown;
+    try {
+      manager = this.ambient();
+    } catch (error) {
+      throw new InvalidInputError(AMBIENT, `threw: ${error instanceof Error ? error.message : typeof error}`, { cause: error });
+    }
+    if (manager === undefined || manager === null) return undefined;
+    if (!isManager(manager)) {
+      // Nobody else would hear of its rejection.
+      if (manager instanceof Promise) manager.catch(() => undefined);
+      throw new InvalidInputError(AMBIENT, 'must return an EntityManager or undefined, and at once');
+    }
+    // Outside a transaction the libraries give the DataSource's own manager.
+    const transaction = openTransactionOf(manager);
+    return transaction && { manager, transaction, argument: AMBIENT };
+  }
+}
+
+function isManager(value: unknown): value is EntityManager {
+  return typeof value === 'object' && value !== null && typeof (value as { query?: unknown }).query === 'function';
+}

@@ -1,0 +1,19 @@
+import type { RunStatus } from './run.js';
+
+/**
+ * Which runs, as checked: what is absent does not restrict, and of what is there every condition holds. A run meets a list with any of its members, and
+ * `tags` with all of them. Times are milliseconds since the epoch, from `after` (included) to `before` (excluded).
+ */
+export interface RunConditions {
+  readonly name?: readonly string[];
+  readonly version?: readonly number[];
+  readonly status?: readonly RunStatus[];
+  readonly queue?: readonly string[];
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly errorCode?: readonly string[];
+  readonly failedStep?: readonly string[];
+  readonly createdAfter?: number;
+  readonly createdBefore?: number;
+  readonly finishedAfter?: number;
+  readonly finishedBefore?: number;
+}

@@ -1,0 +1,305 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { InvalidInputError, PayloadUnreadableError, SerializationError } from '../errors/index.js';
+import { decode, decodeError, decodeErrorExactly, encode, encodeError, encodeUntyped } from './index.js';
+import { serializer, type PayloadType } from './types.js';
+
+/** A decimal number as libraries have them: digits in private fields, arithmetic, a toJSON. */
+class Decimal {
+  readonly #units: bigint;
+  constructor(text: string) {
+    if (!/^-?\d+(\.\d{2})?$/.test(text)) throw new TypeError(`[DecimalError] Invalid argument: ${text}`);
+    this.#units = BigInt(text.includes('.') ? text.replace('.', '') : `${text}00`);
+  }
+  plus(other: Decimal): Decimal {
+    const sum = (this.#units + other.#units).toString().padStart(3, '0');
+    return new Decimal(`${sum.slice(0, -2)}.${sum.slice(-2)}`);
+  }
+  toString(): string {
+    const digits = this.#units.toString().padStart(3, '0');
+    return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
+  }
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+/** A moment with a zone, as Luxon has it: it knows a Date, and is made by a factory. */
+class Moment {
+  private constructor(
+    readonly at: Date,
+    readonly zone: string,
+  ) {}
+  static of(at: Date, zone: string): Moment {
+    return new Moment(at, zone);
+  }
+}
+
+class PreciseDecimal extends Decimal {}
+class Stack extends Array<number> {}
+class OutOfStock extends Error {
+  constructor(readonly sku: string) {
+    super(`no ${sku} left`);
+  }
+}
+
+serializer.register(Decimal, {
+  name: 'test/Decimal',
+  serialize: (value) => value.toString(),
+  deserialize: (text: string) => new Decimal(text),
+});
+serializer.register(Moment, {
+  name: '$durable:moment %0000',
+  serialize: ({ at, zone }) => ({ at, zone }),
+  deserialize: ({ at, zone }: { at: Date; zone: string }) => Moment.of(at, zone),
+});
+serializer.register(Stack, {
+  name: 'test/Stack',
+  serialize: (stack) => [...stack],
+  deserialize: (items: number[]) => Stack.from(items) as Stack,
+});
+serializer.register(OutOfStock, {
+  name: 'test/OutOfStock',
+  serialize: ({ sku }) => sku,
+  deserialize: (sku: string) => new OutOfStock(sku),
+});
+
+const roundTrip = <T>(value: T): T => decode(encode(value, 'input')) as T;
+const refusal = (act: () => unknown): unknown => {
+  try {
+    return act();
+  } catch (error) {
+    return error;
+  }
+};
+
+describe('instances of registered classes', () => {
+  it('come back as instances', () => {
+    const copy = roundTrip(new Decimal('12.50'));
+    expect(copy).toBeInstanceOf(Decimal);
+    expect(copy.plus(new Decimal('0.50')).toString()).toBe('13.00');
+    const moment = roundTrip(Moment.of(new Date(5), 'Europe/Berlin'));
+    expect(moment).toBeInstanceOf(Moment);
+    expect(moment.at).toEqual(new Date(5));
+    expect(roundTrip(Stack.of(1, 2) as Stack)).toBeInstanceOf(Stack);
+  });
+
+  it('come back from within objects, arrays, Maps, Sets, errors and each other', () => {
+    const price = new Decimal('1');
+    const value = {
+      list: [price],
+      map: new Map([[new Decimal('2'), Moment.of(new Date(0), 'UTC')]]),
+      set: new Set([new Decimal('3')]),
+      error: Object.assign(new Error('x', { cause: new Decimal('4') }), { amount: new Decimal('5') }),
+      nested: { at: Moment.of(new Date(1), 'a\0b') },
+    };
+    const copy = roundTrip(value);
+    expect(copy.list[0]!.toString()).toBe('1.00');
+    const [[key, moment]] = [...copy.map] as [[Decimal, Moment]];
+    expect([key.toString(), moment.zone, [...copy.set][0]!.toString()]).toEqual(['2.00', 'UTC', '3.00']);
+    expect((copy.error.cause as Decimal).toString()).toBe('4.00');
+    expect(copy.error.amount).toBeInstanceOf(Decimal);
+    expect(copy.nested.at.zone).toBe('a\0b');
+  });
+
+  it('come back once where one instance is in two places', () => {
+    const price = new Decimal('7');
+    const copy = roundTrip({ a: price, b: [price], c: new Map([[price, price]]) });
+    expect(copy.b[0]).toBe(copy.a);
+    expect([...copy.c.keys()][0]).toBe(copy.a);
+    expect(copy.a).toBeInstanceOf(Decimal);
+  });
+
+  it('share what they hold with what is beside them', () => {
+    const at = new Date(9);
+    const { moment, same } = roundTrip({ moment: Moment.of(at, 'UTC'), same: at });
+    expect(moment.at).toBe(same);
+  });
+
+  it('of a subclass come back as the class that was registered', () => {
+    const copy = roundTrip(new PreciseDecimal('1'));
+    expect(copy).toBeInstanceOf(Decimal);
+    expect(copy).not.toBeInstanceOf(PreciseDecimal);
+  });
+
+  it('are stored so that SQL can read them', () => {
+    expect(JSON.parse(encode({ price: new Decimal('1') }, 'input'))).toEqual({
+      price: { $durable: 'type', name: 'test/Decimal', value: '1.00' },
+    });
+  });
+
+  it('do not confuse data that looks like one', () => {
+    const data = { $durable: 'type', name: 'test/Decimal', value: '1.00' };
+    expect(roundTrip(data)).toEqual(data);
+  });
+
+  it('that were thrown stay errors with a message, and in payloads come back as their class', () => {
+    expect(JSON.parse(encodeError(new OutOfStock('apple')))).toMatchObject({
+      name: 'OutOfStock',
+      message: 'no apple left',
+      data: { sku: 'apple' },
+    });
+    expect(decodeError(encodeError(new Error('outer', { cause: new OutOfStock('apple') }))).cause).toMatchObject({
+      message: 'no apple left',
+    });
+    expect(roundTrip([new OutOfStock('pear')])[0]).toBeInstanceOf(OutOfStock);
+  });
+
+  it('have the fingerprint that they had before they were registered', () => {
+    expect(encodeUntyped([new Decimal('1')], 'arguments')).toBe('["1.00"]');
+  });
+});
+
+describe('serialize and deserialize that misbehave', () => {
+  const register = (name: string, serialize: PayloadType<object>['serialize'], deserialize: () => object = () => ({})): object => {
+    const Odd = class {};
+    serializer.register(Odd, { name, serialize, deserialize });
+    return new Odd();
+  };
+
+  it.each<[string, (value: object) => unknown, string]>([
+    [
+      'throws',
+      () => {
+        throw new Error('secret');
+      },
+      'input.a[0]',
+    ],
+    ['returns the instance', (value) => value, 'input.a[0]'],
+    ['returns what contains the instance', (value) => ({ value }), 'input.a[0].serialize().value'],
+    ['returns a function', () => () => 1, 'input.a[0].serialize()'],
+    ['returns a promise', async () => 1, 'input.a[0].serialize()'],
+    ['returns another instance for ever', (value) => Object.create(Object.getPrototypeOf(value) as object) as object, 'input.a[0]'],
+  ])('a serialize that %s fails the value, with its path', (what, serialize, path) => {
+    const value = register(`test/${what}`, serialize);
+    const error = refusal(() => encode({ a: [value] }, 'input'));
+    expect(error).toBeInstanceOf(SerializationError);
+    expect((error as SerializationError).path).toContain(path);
+  });
+
+  it('a deserialize that throws makes the value unreadable, and is not quoted', () => {
+    const text = encode(
+      register(
+        'test/thrower',
+        () => 'x',
+        () => {
+          throw new Error('secret 4711');
+        },
+      ),
+      'input',
+    );
+    const error = refusal(() => decode(text)) as Error;
+    expect(error).toBeInstanceOf(PayloadUnreadableError);
+    expect(error.message).toContain('test/thrower');
+    expect(error.message).not.toContain('4711');
+  });
+
+  it('a deserialize that returns a promise makes the value unreadable', () => {
+    const text = encode(
+      register(
+        'test/promiser',
+        () => 'x',
+        async () => ({}),
+      ),
+      'input',
+    );
+    expect(refusal(() => decode(text))).toBeInstanceOf(PayloadUnreadableError);
+  });
+
+  it('an instance without what its constructor sets fails like any other value', () => {
+    const error = refusal(() => encode(Object.create(Decimal.prototype), 'input'));
+    expect(error).toBeInstanceOf(SerializationError);
+  });
+
+  it('a proxy that refuses to tell its prototype is no crash', () => {
+    const hostile = new Proxy(
+      {},
+      {
+        getPrototypeOf: () => {
+          throw new Error('no');
+        },
+      },
+    );
+    expect(refusal(() => encode({ hostile }, 'input'))).toBeInstanceOf(SerializationError);
+  });
+});
+
+describe('a class that this process does not know', () => {
+  const text = '{"a":{"$durable":"type","name":"another/Class","value":{"x":1}}}';
+
+  it('makes the value unreadable, by name', () => {
+    const error = refusal(() => decode(text)) as Error;
+    expect(error).toBeInstanceOf(PayloadUnreadableError);
+    expect(error.message).toContain('"another/Class"');
+  });
+
+  it('in an error leaves people the message, and lets the engine know', () => {
+    const record = `{"name":"Declined","message":"no money","data":${text}}`;
+    expect(decodeError(record)).toMatchObject({ name: 'Declined', message: 'no money' });
+    expect(refusal(() => decodeErrorExactly(record))).toBeInstanceOf(PayloadUnreadableError);
+  });
+});
+
+describe('serializer.register refuses', () => {
+  const fine = { name: 'test/Fresh', serialize: () => 1, deserialize: () => ({}) };
+  class Fresh {}
+
+  it.each<[string, string, unknown, unknown]>([
+    ['type', 'undefined', undefined, fine],
+    ['type', 'an instance', new Fresh(), fine],
+    ['type', 'an arrow function', () => 1, fine],
+    ['type', 'a name', 'Fresh', fine],
+    [
+      'type',
+      'a proxy that throws',
+      new Proxy(Fresh, {
+        get: () => {
+          throw new Error('no');
+        },
+      }),
+      fine,
+    ],
+    ...[Object, Array, Date, Map, Set, Error, RangeError, URL, RegExp, Buffer, Uint8Array, Promise, String].map(
+      (type): [string, string, unknown, unknown] => ['type', type.name, type, fine],
+    ),
+    ['type', 'a class registered before', Decimal, fine],
+    ['options', 'nothing', Fresh, undefined],
+    ['options', 'a function', Fresh, () => fine],
+    ['options', 'an array', Fresh, [fine]],
+    ['options.nmae', 'a misspelt option', Fresh, { ...fine, nmae: 'x' }],
+    ['options.name', 'a name that is taken', Fresh, { ...fine, name: 'test/Decimal' }],
+    ...[undefined, 5, '', 'a\0b', 'a\ud800', 'x'.repeat(256)].map((name): [string, string, unknown, unknown] => [
+      'options.name',
+      JSON.stringify(name) ?? 'undefined',
+      Fresh,
+      { ...fine, name },
+    ]),
+    [
+      'options.name',
+      'a getter that throws',
+      Fresh,
+      {
+        ...fine,
+        get name() {
+          throw new Error('no');
+        },
+      },
+    ],
+    ['options.serialize', 'missing', Fresh, { ...fine, serialize: undefined }],
+    ['options.deserialize', 'a text', Fresh, { ...fine, deserialize: 'x' }],
+  ])('%s: %s', (argument, _, type, options) => {
+    const error = refusal(() => serializer.register(type as typeof Fresh, options as typeof fine));
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect(error).toMatchObject({ argument });
+    // Nothing of it stays: the class is as unknown as before.
+    expect(encode(new Fresh(), 'input')).toBe('{}');
+  });
+
+  it('but takes names that only look odd', () => {
+    for (const name of ['__proto__', 'constructor', 'a"b\'c\\']) {
+      const Odd = class {};
+      serializer.register(Odd, { name, serialize: () => 1, deserialize: () => new Odd() });
+      expect(roundTrip(new Odd())).toBeInstanceOf(Odd);
+    }
+  });
+});

@@ -1,0 +1,73 @@
+import { InvalidInputError, type InputIssue } from './errors/index.js';
+import { formatPath } from './serializer/path.js';
+
+/**
+ * A schema of any library that follows https://standardschema.dev (version 1): zod, valibot, arktype and others. The interface is the specification's;
+ * it is written down here so that nobody needs a package for it.
+ */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+type StandardResult<Output> = { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] };
+
+interface StandardIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** Libraries make their schemas objects or functions. */
+export function isStandardSchema(value: unknown): value is StandardSchema {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  try {
+    const standard = (value as { '~standard'?: { version?: unknown; validate?: unknown } })['~standard'];
+    return typeof standard === 'object' && standard !== null && standard.version === 1 && typeof standard.validate === 'function';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * What the schema makes of the value: defaults filled in, texts turned into numbers, whatever it does.
+ *
+ * @param argument how the caller names the value, for the error
+ * @throws InvalidInputError with the schema's issues; its argument leads to the first of them
+ */
+export async function validate(schema: StandardSchema, value: unknown, argument: string): Promise<unknown> {
+  let result: StandardResult<unknown>;
+  try {
+    result = await schema['~standard'].validate(value);
+    if (!result.issues) return result.value;
+  } catch (cause) {
+    throw new InvalidInputError(argument, 'could not be checked: its schema threw', { cause });
+  }
+  throw refusal(argument, result.issues);
+}
+
+function refusal(argument: string, given: readonly StandardIssue[]): InvalidInputError {
+  const issues: InputIssue[] = given.map(({ message, path }) => ({ message, path: (path ?? []).map(keyOf) }));
+  const shown = issues.slice(0, MAX_SHOWN).map(({ message, path }) => `${pathOf(argument, path)}: ${message.slice(0, MAX_MESSAGE)}`);
+  const more = issues.length > MAX_SHOWN ? `; and ${issues.length - MAX_SHOWN} more` : '';
+  return new InvalidInputError(pathOf(argument, issues[0]?.path ?? []), `does not fit the workflow's schema (${shown.join('; ')}${more})`, {
+    issues,
+  });
+}
+
+const MAX_SHOWN = 5;
+const MAX_MESSAGE = 200;
+
+function keyOf(segment: PropertyKey | { readonly key: PropertyKey }): PropertyKey {
+  return typeof segment === 'object' ? segment.key : segment;
+}
+
+function pathOf(argument: string, path: readonly PropertyKey[]): string {
+  return formatPath(
+    argument,
+    path.map((key) => (typeof key === 'symbol' ? String(key) : key)),
+  );
+}

@@ -1,0 +1,50 @@
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import type { Database, Pooler } from '../store/database.js';
+import { hasOwnSettings } from '../store/sql/probes.js';
+import type { ModuleSettings } from './options.js';
+
+const USE_POOLER = `set pooler: 'transaction', or connect to the server itself`;
+
+/**
+ * Finds out whether the pool's connections are what the options say they are. A pooler that nobody has told of refuses our settings, or ignores them,
+ * and then mixes up named statements: better said now than then.
+ *
+ * @throws WorkflowConfigurationError when they lead through a pooler and `pooler` does not say so
+ */
+export async function checkPool(database: Database, settings: ModuleSettings): Promise<void> {
+  if (settings.pooler) return;
+  try {
+    if (await hasOwnSettings(database)) return;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  await database.close();
+  throw new WorkflowConfigurationError(`WorkflowModule connects through a pooler that ignores settings (PgBouncer?): ${USE_POOLER}`);
+}
+
+/** Whose trouble it is, and what may help. */
+export function unprepared({ schema, pooler }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
+  return new WorkflowConfigurationError(
+    `WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hintFor(cause, pooler)}`,
+    { cause },
+  );
+}
+
+function hintFor(cause: unknown, pooler: Pooler | undefined): string {
+  if ((cause as { code?: unknown } | undefined)?.code === '42501') {
+    return '. Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false';
+  }
+  // What PgBouncer says to settings at the start of a connection.
+  if (!/unsupported startup parameter/.test(describeError(cause))) return '';
+  if (!pooler) return `. This is a pooler such as PgBouncer: ${USE_POOLER}`;
+  return '. The pooler takes no settings: leave them out of the connection (extra.options, statement_timeout, lock_timeout ...)';
+}
+
+/** What to say of it in a line. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
+  // Node's connection errors to a name with several addresses carry their message inside.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
+  return error.message;
+}

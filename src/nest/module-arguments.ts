@@ -1,0 +1,54 @@
+import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import type { ModuleStructure, WorkflowModuleAsyncOptions } from './module-definition.js';
+import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
+import { checkModuleName } from './tokens.js';
+
+const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource'];
+
+/**
+ * The arguments of `forRoot`: the structure, checked, and a copy of the rest; which keys that may have is checked while the application boots.
+ *
+ * @throws InvalidInputError, WorkflowConfigurationError
+ */
+export function readOptions(options: WorkflowModuleStructure & WorkflowModuleOptions): {
+  structure: ModuleStructure;
+  rest: WorkflowModuleOptions;
+} {
+  if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
+  // What is no option is left to be named; a copy could not hold `__proto__`.
+  const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
+  const { name, isGlobal, dataSource, ...rest } = checkNamedOptions<WorkflowModuleStructure & WorkflowModuleOptions>(
+    options,
+    'options',
+    known,
+  );
+  return { structure: checkStructure(name, isGlobal, dataSource), rest };
+}
+
+/**
+ * A copy of the arguments of `forRootAsync`, checked.
+ *
+ * @throws InvalidInputError, WorkflowConfigurationError
+ */
+export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): WorkflowModuleAsyncOptions & { structure: ModuleStructure } {
+  const given = checkNamedOptions(options, 'options', ASYNC_OPTIONS);
+  for (const list of ['imports', 'inject'] as const) {
+    if (given[list] !== undefined && !Array.isArray(given[list])) throw new InvalidInputError(list, 'must be an array');
+  }
+  for (const way of ['useFactory', 'useClass', 'useExisting'] as const) {
+    if (given[way] !== undefined && typeof given[way] !== 'function')
+      throw new InvalidInputError(way, `must be a ${way === 'useFactory' ? 'function' : 'class'}`);
+  }
+  return { ...given, structure: checkStructure(given.name, given.isGlobal, given.dataSource) };
+}
+
+function checkStructure(name: unknown, isGlobal: unknown, dataSource: unknown): ModuleStructure {
+  if (isGlobal !== undefined && typeof isGlobal !== 'boolean') throw new InvalidInputError('isGlobal', 'must be a boolean');
+  return {
+    name: name === undefined ? undefined : checkModuleName(name, 'name'),
+    isGlobal,
+    dataSource: dataSource === undefined ? undefined : checkText(dataSource, 'dataSource'),
+  };
+}

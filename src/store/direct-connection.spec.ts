@@ -1,0 +1,87 @@
+import type { Client } from 'pg';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { createTestDatabase, type TestDatabase } from '../../test/support/database.js';
+import { FaultProxy } from '../../test/support/faults/proxy.js';
+import { waitFor } from '../../test/support/wait.js';
+import { Database } from './database.js';
+import { DirectConnection } from './direct-connection.js';
+
+/** Less than it takes until an attempt to connect is given up. */
+const SOON = { timeoutMs: 5_000 };
+
+describe('a direct connection', () => {
+  let admin: TestDatabase;
+  let proxy: FaultProxy;
+  let database: Database;
+  let direct: DirectConnection;
+  let happened: string[];
+  beforeAll(async () => {
+    admin = await createTestDatabase();
+  });
+  beforeEach(async () => {
+    proxy = await FaultProxy.start(admin.url);
+    database = new Database({ connectionString: proxy.url }, { poolSize: 1 });
+    direct = made(database);
+  });
+  afterEach(async () => {
+    await direct.stop();
+    await database.close();
+    await proxy.stop();
+  });
+  afterAll(() => admin.drop());
+
+  const made = (on: Database): DirectConnection => {
+    happened = [];
+    const note = (what: string) => () => void happened.push(what);
+    return new DirectConnection(on, { noticed: note('noticed'), lost: note('lost'), connected: note('connected'), deaf: note('deaf') });
+  };
+
+  it('that is stopped while it is being made is gone', async () => {
+    proxy.silence();
+    const starting = direct.start();
+    await waitFor(() => proxy.connections === 1);
+    await direct.stop();
+    await waitFor(() => proxy.connections === 0, SOON);
+    await starting;
+    expect(happened).toEqual([]);
+  });
+
+  it('that is stopped while it is being made anew is gone, and does not come back', async () => {
+    await direct.start();
+    proxy.silence();
+    proxy.cutAll();
+    await waitFor(() => happened.includes('lost') && proxy.connections === 1);
+    await direct.stop();
+    proxy.restore();
+    await waitFor(() => proxy.connections === 0, SOON);
+    expect(happened).toEqual(['connected', 'lost']);
+    expect(direct.isConnected).toBe(false);
+  });
+
+  it('that has been stopped is not started again', async () => {
+    await direct.stop();
+    await direct.start();
+    expect(direct.isConnected).toBe(false);
+    expect(proxy.connections).toBe(0);
+  });
+
+  it('is made anew also after an attempt for which there was not even a socket', async () => {
+    let attempts = 0;
+    class PoorDatabase extends Database {
+      override directClient(url?: string): Client {
+        if (++attempts === 2) throw new Error('no more sockets');
+        return super.directClient(url);
+      }
+    }
+    const poor = new PoorDatabase({ connectionString: proxy.url }, { poolSize: 1 });
+    direct = made(poor);
+    await direct.start();
+    proxy.cutAll();
+    await waitFor(() => happened.length === 3, SOON);
+    expect(happened).toEqual(['connected', 'lost', 'connected']);
+    expect(attempts).toBe(3);
+    await poor.close();
+  });
+});

@@ -1,0 +1,170 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import pg from 'pg';
+
+import { JournalFixture, changeOf, startOf, stepOf, submit, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
+import { findLockedRuns } from './sql/free-runs.js';
+import { findMovedRuns, listOwnedRuns, readInbox, requestCancel } from './sql/inbox.js';
+import { loadHistories } from './sql/load-histories.js';
+import { readRunEnds } from './sql/read-runs.js';
+import { heartbeat } from './sql/sessions.js';
+import { sweepInbox } from './sql/sweep-inbox.js';
+import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
+import { identifyRuns, identifySteps } from './sql/verify.js';
+
+/** Longer than a statement waits for a lock, and much shorter than a query that is never answered is waited for. */
+const SOON_MS = 3_000;
+
+const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
+const pooled = (fixture: JournalFixture): Promise<OpenJournal> => fixture.journal({ pooler: 'transaction' });
+
+describe('on connections without settings of ours, while another transaction holds rows,', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  let holder: pg.Client;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    open = await pooled(fixture);
+    holder = new pg.Client({ connectionString: fixture.admin.url });
+    await holder.connect();
+  });
+  // Only a test that failed has left its transaction open.
+  afterEach(() => holder.query('ROLLBACK'));
+  afterAll(async () => {
+    await holder.end();
+    await fixture.close();
+  });
+
+  const soon = <T>(work: Promise<T>): Promise<T | 'late'> =>
+    Promise.race([work, new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), SOON_MS).unref())]);
+
+  it('the neighbours of a held run are written, and it as soon as it is free', async () => {
+    await Promise.all(ids('run', 20).map((id) => open.submit(startOf(id, true))));
+    await holder.query('BEGIN');
+    await holder.query(`SELECT id FROM durable.workflow_runs WHERE id = 'run-1' FOR UPDATE`);
+    const [held, ...others] = ids('run', 20).map((id) => open.submit(changeOf(id)));
+    expect(await soon(Promise.all(others))).not.toBe('late');
+    await holder.query('COMMIT');
+    await expect(held).resolves.toMatchObject({ outcome: 'done' });
+  });
+
+  it('a start waits aside for one of the same id that is not committed, and the others go on', async () => {
+    await holder.query('BEGIN');
+    await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
+      VALUES ('uncommitted', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`);
+    // Without a session: nothing of the statement looks at one.
+    open.journal.useSession(null);
+    const started = submit(open.journal, startOf('uncommitted', false));
+    const others = ids('other', 5).map((id) => submit(open.journal, startOf(id, false)));
+    expect(await soon(Promise.all(others))).not.toBe('late');
+    await holder.query('ROLLBACK');
+    open.journal.useSession(open.fence);
+    await expect(started).resolves.toMatchObject({ outcome: 'done' });
+  });
+
+  it('a heartbeat, a request to cancel and a claim do not wait for as long as that takes', async () => {
+    await open.submit(startOf('held', false));
+    await holder.query('BEGIN');
+    await holder.query(`SELECT id FROM durable.workflow_runs WHERE id = 'held' FOR UPDATE`);
+    await holder.query('SELECT id FROM durable.workflow_sessions FOR UPDATE');
+    const claim = { fence: open.fence, keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'd', limit: 1 };
+    const codeOf = (work: Promise<unknown>): Promise<unknown> =>
+      soon(
+        work.then(
+          () => 'done',
+          (error: { code?: unknown }) => error.code,
+        ),
+      );
+    expect(await codeOf(heartbeat(open.database, open.sessionId, 600_000, false))).toBe('55P03');
+    expect(await codeOf(claimRuns(open.database, claim))).toBe('55P03');
+    expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ status: 'pending' });
+  });
+});
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** The tables that a plan reads from end to end. */
+function scannedBy(node: PlanNode): string[] {
+  const own = node['Node Type'].endsWith('Seq Scan') && node['Relation Name'] ? [node['Relation Name']] : [];
+  return [...own, ...(node.Plans ?? []).flatMap(scannedBy)];
+}
+
+const FILL = `
+INSERT INTO durable.workflow_runs (id, name, queue, status, created_at, ready_at, wake_at, started_at, finished_at, session_id, start_nonce, version, epoch, input)
+SELECT kind || '-' || n, 'order', 'default', status, now(), CASE WHEN status = 'pending' THEN now() END, CASE WHEN status = 'waiting' THEN now() + n * interval '1 s' END,
+  now(), CASE WHEN status = 'completed' THEN now() END, CASE WHEN status = 'running' THEN 1 END, n, 1, 1, '{}'
+FROM (VALUES ('done', 'completed', 20000), ('due', 'pending', 5000), ('asleep', 'waiting', 5000), ('mine', 'running', 5000)) AS k(kind, status, count), generate_series(1, k.count) AS n;
+INSERT INTO durable.workflow_steps (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status, output)
+SELECT 'mine-' || n, 's#' || i, now(), now(), i, 1, 1, 0, false, 'step', 'completed', '1' FROM generate_series(1, 5000) AS n, generate_series(1, 5) AS i;
+INSERT INTO durable.workflow_waits (run_id, step_key, kind, wake_at, opened_at) SELECT 'mine-' || n, 'sleep', 'sleep', now(), now() FROM generate_series(1, 5000) AS n;
+INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) SELECT 'mine-' || n, 'cancel', '{}', now() - interval '1 min' FROM generate_series(1, 5000) AS n`;
+const TABLES = ['runs', 'steps', 'waits', 'inbox', 'events', 'tags'].map((table) => `durable.workflow_${table}`);
+
+describe('on connections without settings of ours no statement reads a large table from end to end,', () => {
+  it.each([
+    ['never analysed', [FILL]],
+    ['analysed while empty', [`ANALYZE ${TABLES.join(', ')}`, FILL]],
+    ['analysed', [FILL, `ANALYZE ${TABLES.join(', ')}`]],
+  ])('%s', async (_, statements) => {
+    const fixture = await JournalFixture.create();
+    try {
+      const { database, journal, sessionId, fence } = await pooled(fixture);
+      for (const table of TABLES) await fixture.admin.query(`ALTER TABLE ${table} SET (autovacuum_enabled = off)`);
+      for (const statement of statements) await fixture.admin.query(statement);
+
+      const scanned = new Set<string>();
+      let explained = 0;
+      const query = database.pool.query.bind(database.pool) as (config: pg.QueryConfig) => Promise<pg.QueryResult>;
+      // Each statement is explained, with its values, and then executed.
+      jest.spyOn(database.pool, 'query').mockImplementation((async (config: pg.QueryConfig) => {
+        const { text, values = [] } = config;
+        const { rows } = await query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values });
+        explained++;
+        for (const table of scannedBy(rows[0]['QUERY PLAN'][0].Plan)) if (table !== 'workflow_sessions') scanned.add(`${table}: ${text}`);
+        return query(config);
+      }) as never);
+
+      const mine = ids('mine', 500);
+      const claim = { fence, keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'd', limit: 50 };
+      await loadHistories(database, mine);
+      await readInbox(database, mine);
+      await findLockedRuns(database, mine);
+      await findMovedRuns(
+        database,
+        sessionId,
+        mine.map((id) => ({ id, wakeCount: 0 })),
+      );
+      await identifySteps(
+        database,
+        mine.map((runId) => ({ runId, stepKey: 's#1' })),
+      );
+      await identifyRuns(database, mine);
+      await readRunEnds(database, mine);
+      await listOwnedRuns(database, '12345');
+      await claimRuns(database, claim);
+      await claimRunsFrom(database, claim, [{ ...claim.keys[0]!, priority: 0, readyAt: '2020-01-01' }]);
+      await claimSuspects(database, claim);
+      await wakeDueRuns(database, 10);
+      await nextWakeTime(database);
+      await requestCancel(database, 'asleep-1', '{}', '{}');
+      const write = (transitions: Parameters<typeof submit>[1][]) => Promise.all(transitions.map((each) => submit(journal, each)));
+      await write(ids('new', 400).map((id) => startOf(id, true, { tags: { a: 'b' } })));
+      await write(ids('new', 400).map((id) => stepOf(id, 1)));
+      await write(ids('new', 400).map((id) => waitOf(id, 'pause', 1)));
+      await write(ids('new', 400).map((id) => stepOf(id, 2, { stepKey: 'pause' }, true)));
+      await write(ids('new', 400).map((id) => changeOf(id, { status: 'completed', output: '1', error: null, leftovers: 'some' })));
+      expect(explained).toBeGreaterThanOrEqual(20);
+      expect([...scanned]).toEqual([]);
+
+      // The inbox is read as a whole; it holds what has not been heard yet. All runs are not.
+      await sweepInbox(database);
+      expect([...scanned].filter((each) => !each.startsWith('workflow_inbox:'))).toEqual([]);
+    } finally {
+      await fixture.close();
+    }
+  });
+});

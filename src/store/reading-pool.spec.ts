@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { createTestDatabase, type TestDatabase } from '../../test/support/database.js';
+import { waitFor } from '../../test/support/wait.js';
+import { QueryTimeoutError } from '../core/errors/index.js';
+import { Database } from './database.js';
+import { ReadingPool } from './reading-pool.js';
+
+describe('connections for questions', () => {
+  let admin: TestDatabase;
+  beforeAll(async () => {
+    admin = await createTestDatabase();
+    await admin.query('CREATE TABLE things (id int)');
+  });
+  afterAll(() => admin.drop());
+
+  const withPool = async (
+    timeoutMs: number | undefined,
+    work: (pool: ReadingPool) => Promise<void>,
+    pooler?: 'transaction',
+  ): Promise<void> => {
+    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, pooler, timeoutMs);
+    try {
+      await work(pool);
+    } finally {
+      await pool.close();
+    }
+  };
+  const connections = async (): Promise<number> => {
+    const [row] = await admin.query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'questions'`);
+    return row.n;
+  };
+
+  it('are two at most, none before the first question, and answer more than two at once', () =>
+    withPool(undefined, async (pool) => {
+      expect(await connections()).toBe(0);
+      const questions = Array.from({ length: 6 }, (_, index) => pool.query<[number]>('SELECT $1::int, pg_sleep(0.05)', [index]));
+      const answers = await Promise.all(questions);
+      expect(answers.map(([row]) => row![0])).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(await connections()).toBe(2);
+    }));
+
+  it.each([undefined, 'transaction'] as const)(
+    'give a question up that takes too long, by name, and the next is answered (pooler: %s)',
+    (pooler) =>
+      withPool(
+        50,
+        async (pool) => {
+          const error = await pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
+          expect(error).toBeInstanceOf(QueryTimeoutError);
+          expect(error).toMatchObject({ code: 'QUERY_TIMEOUT', timeoutMs: 50 });
+          expect(await pool.query('SELECT 1', [])).toEqual([[1]]);
+        },
+        pooler,
+      ),
+  );
+
+  it.each([undefined, 'transaction'] as const)('write nothing (pooler: %s)', (pooler) =>
+    withPool(
+      undefined,
+      async (pool) => {
+        await expect(pool.query('INSERT INTO things VALUES (1)', [])).rejects.toMatchObject({ code: '25006' });
+      },
+      pooler,
+    ),
+  );
+
+  it('leave the plan to the planner, unlike those of the hot statements', async () => {
+    const database = new Database({ connectionString: admin.url }, { poolSize: 1 });
+    try {
+      const show = { name: 'show', text: () => 'SHOW enable_seqscan' };
+      expect(await database.query(show, [])).toEqual([['off']]);
+      expect(await database.read('SHOW enable_seqscan', [])).toEqual([['on']]);
+      expect(await database.read('SHOW jit', [])).toEqual([['off']]);
+    } finally {
+      await database.close();
+    }
+    await expect(database.read('SELECT 1', [])).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('end with the pool, also under a question that nobody answers', async () => {
+    const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, undefined);
+    const question = pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
+    await waitFor(async () => (await connections()) === 1);
+    await pool.close();
+    expect(await question).toBeInstanceOf(Error);
+  });
+});

@@ -1,0 +1,102 @@
+import pg from 'pg';
+
+import { QueryTimeoutError } from '../core/errors/index.js';
+
+/** More of them would not be faster for those who look, and take more of the server from those who work. */
+const CONNECTIONS = 2;
+
+/** How long a query may take: what a person who looks is willing to wait, and what a held snapshot may cost vacuum. */
+const QUERY_TIMEOUT_MS = 15_000;
+
+const ignore = (): void => undefined;
+
+/**
+ * Connections for questions that may take long: listings, counts, reports. They are apart from those of the journal, so that no question, however slow,
+ * holds up a start or a step; and the planner is free there: the settings of the hot statements (database.ts) would walk an index for every row of a
+ * count. Made when the first question is asked, and closed when idle.
+ */
+export class ReadingPool {
+  private readonly pool: pg.Pool;
+  private readonly clients = new Set<pg.PoolClient>();
+
+  /** What each transaction sets for itself, where connections cannot keep it: behind a pooler. */
+  private readonly preamble: string | undefined;
+
+  constructor(
+    settings: pg.ClientConfig,
+    pooler: 'transaction' | undefined,
+    private readonly timeoutMs = QUERY_TIMEOUT_MS,
+  ) {
+    const session = [
+      `statement_timeout=${timeoutMs}`,
+      // One question, one of the server's processors.
+      'max_parallel_workers_per_gather=0',
+      'jit=off',
+      'client_min_messages=warning',
+    ];
+    if (pooler) this.preamble = ['BEGIN READ ONLY', ...session.map((setting) => `SET LOCAL ${setting}`)].join('; ');
+    this.pool = new pg.Pool({
+      application_name: 'nestjs-durable',
+      keepAlive: true,
+      ...settings,
+      ...(pooler ? {} : { options: startupOptions(settings.options, [...session, 'default_transaction_read_only=on']) }),
+      // Whoever finds both connections busy gets a turn.
+      connectionTimeoutMillis: timeoutMs + 5_000,
+      // A server that vanished cannot say that the time is over.
+      query_timeout: timeoutMs + 5_000,
+      max: CONNECTIONS,
+      idleTimeoutMillis: 10_000,
+      allowExitOnIdle: true,
+    });
+    // As in database.ts: an idle connection that dies must not end the process.
+    this.pool.on('error', ignore);
+    this.pool.on('connect', (client) => this.clients.add(client));
+    this.pool.on('remove', (client) => this.clients.delete(client));
+  }
+
+  /**
+   * Asks. The statement has no name: it is planned for these values, and its text may be made for the question.
+   *
+   * @throws QueryTimeoutError
+   */
+  async query<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    try {
+      return this.preamble === undefined ? await ask(this.pool, text, values) : await this.queryPooled(this.preamble, text, values);
+    } catch (error) {
+      throw (error as { code?: unknown }).code === '57014' ? new QueryTimeoutError(this.timeoutMs, { cause: error }) : error;
+    }
+  }
+
+  private async queryPooled<Row extends unknown[]>(preamble: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+    const client = await this.pool.connect();
+    client.on('error', ignore);
+    let broken = true;
+    try {
+      await client.query(preamble);
+      const rows = await ask<Row>(client, text, values);
+      await client.query('COMMIT');
+      broken = false;
+      return rows;
+    } finally {
+      client.removeListener('error', ignore);
+      // A transaction that failed goes with its connection.
+      client.release(broken);
+    }
+  }
+
+  /** Ends every connection, also those that wait for an answer. */
+  async close(): Promise<void> {
+    const ended = this.pool.end();
+    for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
+    await ended;
+  }
+}
+
+async function ask<Row extends unknown[]>(client: pg.Pool | pg.PoolClient, text: string, values: readonly unknown[]): Promise<Row[]> {
+  const result = await client.query<Row>({ text, values: [...values], rowMode: 'array' });
+  return result.rows;
+}
+
+function startupOptions(given: string | undefined, session: readonly string[]): string {
+  return [given, ...session.map((setting) => `-c ${setting}`)].filter(Boolean).join(' ');
+}

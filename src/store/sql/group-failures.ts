@@ -1,0 +1,49 @@
+import type { Database } from '../database.js';
+import { conditionsSql, Parameters } from './run-conditions.js';
+
+/** What failures can be grouped by, and the column that says it. */
+const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.failed_step' } as const;
+
+export type FailureDimension = keyof typeof COLUMNS;
+
+export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
+
+/** Failed runs that have something in common. Times are milliseconds. */
+export interface FailureGroupRow {
+  readonly keys: Readonly<Partial<Record<FailureDimension, string | null>>>;
+  readonly count: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+  readonly exampleRunId: string;
+}
+
+const milliseconds = (value: string): string => `extract(epoch FROM ${value})::float8 * 1000`;
+
+/**
+ * Groups the runs that have failed since, the most frequent first.
+ *
+ * @param since milliseconds since the epoch
+ * @throws QueryTimeoutError
+ */
+export async function groupFailures(
+  database: Database,
+  since: number,
+  by: readonly FailureDimension[],
+  limit: number,
+): Promise<FailureGroupRow[]> {
+  const parameters = new Parameters();
+  const matching = conditionsSql({ status: ['failed'], finishedAfter: since }, parameters, database.schema);
+  const columns = by.map((dimension) => COLUMNS[dimension]).join(', ');
+  // The example is the one with the highest id: of ids that we made the latest. To pick the latest by time would sort every group.
+  const text = `SELECT count(*)::float8, ${milliseconds('min(r.finished_at)')}, ${milliseconds('max(r.finished_at)')}, max(r.id), ${columns}
+FROM ${database.schema}.workflow_runs r WHERE ${matching}
+GROUP BY ${columns} ORDER BY count(*) DESC, max(r.finished_at) DESC, max(r.id) DESC LIMIT ${parameters.add(limit, 'int')}`;
+  const rows = await database.read<[number, number, number, string, ...(string | null)[]]>(text, parameters.values);
+  return rows.map(([count, firstAt, lastAt, exampleRunId, ...keys]) => ({
+    keys: Object.fromEntries(by.map((dimension, index) => [dimension, keys[index] ?? null])),
+    count,
+    firstAt,
+    lastAt,
+    exampleRunId,
+  }));
+}

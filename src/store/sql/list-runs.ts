@@ -1,0 +1,89 @@
+import type { RunStatus } from '../../core/run.js';
+import type { RunConditions } from '../../core/run-filter.js';
+import type { Database } from '../database.js';
+import { conditionsSql, Parameters } from './run-conditions.js';
+
+/** What a listing says of a run. Times are milliseconds. */
+export interface RunSummaryRow {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  readonly priority: number;
+  readonly status: RunStatus;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly wakeAt: number | null;
+  readonly cancelRequestedAt: number | null;
+  readonly errorCode: string | null;
+  readonly failedStep: string | null;
+  readonly parentRunId: string | null;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** A place in the order of a listing. Neither half ever changes for a run, and no two runs have the same. */
+export interface ListPosition {
+  /** The run's `created_at` in microseconds since the epoch: milliseconds would put runs of the same one on either page. */
+  readonly createdAtMicros: number;
+  readonly id: string;
+}
+
+const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
+
+/** The page first, by the index of `created_at` where that is best; only then the tags of its runs. */
+function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
+  const parameters = new Parameters();
+  const matching = conditionsSql(conditions, parameters, schema);
+  const older =
+    after === undefined
+      ? ''
+      : `AND (r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
+  const text = `SELECT (extract(epoch FROM p.created_at) * 1000000)::float8, json_build_object(
+  'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', p.status,
+  'createdAt', ${milliseconds('p.created_at')}, 'startedAt', ${milliseconds('p.started_at')}, 'finishedAt', ${milliseconds('p.finished_at')},
+  'wakeAt', ${milliseconds('p.wake_at')}, 'cancelRequestedAt', ${milliseconds('p.cancel_requested_at')},
+  'errorCode', p.error_code, 'failedStep', p.failed_step, 'parentRunId', p.parent_run_id,
+  'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = p.id), '{}')
+)::text
+FROM (
+  SELECT r.id, r.name, r.version, r.queue, r.priority, r.status, r.created_at, r.started_at, r.finished_at, r.wake_at, r.cancel_requested_at, r.error_code,
+    r.failed_step, r.parent_run_id
+  FROM ${schema}.workflow_runs r WHERE ${matching} ${older} ORDER BY r.created_at DESC, r.id DESC LIMIT ${parameters.add(limit, 'int')}
+) AS p ORDER BY p.created_at DESC, p.id DESC`;
+  return [text, parameters];
+}
+
+/**
+ * The newest runs that meet the conditions, newest first; with a position those that come after it.
+ *
+ * @throws QueryTimeoutError
+ */
+export async function listRuns(
+  database: Database,
+  conditions: RunConditions,
+  after: ListPosition | undefined,
+  limit: number,
+): Promise<{ row: RunSummaryRow; position: ListPosition }[]> {
+  const [text, { values }] = listSql(conditions, after, limit, database.schema);
+  const rows = await database.read<[number, string]>(text, values);
+  return rows.map(([createdAtMicros, fields]) => {
+    const row = JSON.parse(fields) as RunSummaryRow;
+    return { row, position: { createdAtMicros, id: row.id } };
+  });
+}
+
+/**
+ * How many runs meet the conditions, exactly.
+ *
+ * @throws QueryTimeoutError
+ */
+export async function countRuns(database: Database, conditions: RunConditions): Promise<number> {
+  const parameters = new Parameters();
+  const matching = conditionsSql(conditions, parameters, database.schema);
+  const [row] = await database.read<[number]>(
+    `SELECT count(*)::float8 FROM ${database.schema}.workflow_runs r WHERE ${matching}`,
+    parameters.values,
+  );
+  return row![0];
+}

@@ -1,0 +1,19 @@
+import type { Database, Statement } from '../database.js';
+
+const NOTIFY: Statement = { name: 'durable_probe_notify', text: () => 'SELECT pg_notify($1, $2)' };
+
+/** Sends a notification by the pool, for somebody who listens on another connection to hear. */
+export async function notifyByPool(database: Database, channel: string, payload: string): Promise<void> {
+  await database.query(NOTIFY, [channel, payload]);
+}
+
+const SETTING: Statement = {
+  name: 'durable_probe_setting',
+  text: () => `SELECT current_setting('enable_mergejoin'), current_setting('lock_timeout')`,
+};
+
+/** Whether the pool's connections have the settings that they asked for when they began. */
+export async function hasOwnSettings(database: Database): Promise<boolean> {
+  const [row] = await database.query<[string, string]>(SETTING, []);
+  return row![0] === 'off' && row![1] !== '0';
+}

@@ -1,0 +1,189 @@
+import { TypeOrmModule, getDataSourceToken } from '@nestjs/typeorm';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+
+import {
+  InvalidInputError,
+  Workflow,
+  WorkflowClient,
+  WorkflowModule,
+  type WorkflowContext,
+  type WorkflowModuleOptions,
+} from '../../src/index.js';
+import { bootApplication, closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { FaultScene, range, troublesOf } from '../support/faults/fault-workers.js';
+import { PgBouncer, pgBouncerVersion } from '../support/pgbouncer.js';
+import { waitFor } from '../support/wait.js';
+
+@Workflow({ name: 'count' })
+class CountWorkflow {
+  async run(input: { steps: number; sleep?: number }, ctx: WorkflowContext): Promise<number> {
+    let sum = 0;
+    for (let index = 1; index <= input.steps; index++) sum += await ctx.step('add', async () => index);
+    if (input.sleep !== undefined) await ctx.sleep(input.sleep);
+    return sum;
+  }
+}
+
+const warnings: string[] = [];
+const logger = { log: () => undefined, error: () => undefined, warn: (message: string) => void warnings.push(message) };
+
+if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not installed: its tests are skipped\n');
+
+(pgBouncerVersion === undefined ? describe.skip : describe)('through a PgBouncer in transaction mode', () => {
+  let database: TestDatabase;
+  let bouncer: PgBouncer;
+  /** One that takes settings and ignores them. */
+  let lenient: PgBouncer;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    [bouncer, lenient] = await Promise.all([
+      PgBouncer.start(database.url),
+      PgBouncer.start(database.url, ['ignore_startup_parameters = options']),
+    ]);
+  });
+  afterEach(async () => {
+    await closeApplications();
+    warnings.length = 0;
+  });
+  afterAll(async () => {
+    await Promise.all([bouncer.stop(), lenient.stop()]);
+    await database.drop();
+  });
+
+  const boot = async (url: string, options: WorkflowModuleOptions) => {
+    const module = WorkflowModule.forRoot({ connection: { url }, worker: { parkAfter: 10 }, ...options });
+    return (await bootApplication({ imports: [module], providers: [CountWorkflow] }, logger)).get(WorkflowClient);
+  };
+  const rejection = async (url: string, options: WorkflowModuleOptions) => boot(url, options).catch((error: unknown) => error);
+
+  it.each([
+    ['alone', undefined],
+    ['with a direct connection beside it', 'direct'],
+  ])('runs are executed, %s', async (_, listen) => {
+    const options = listen === undefined ? {} : { listen: { url: database.url } };
+    const client = await boot(bouncer.urlOf(database.url), { pooler: 'transaction', ...options });
+    const inputs = Array.from({ length: 200 }, (__, index) => ({ steps: 3, ...(index % 10 === 0 ? { sleep: 50 } : {}) }));
+    const handles = await client.startMany(CountWorkflow, inputs);
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '20s' })))).toEqual(inputs.map(() => 6));
+    const held = await database.query('SELECT holds_lock FROM durable.workflow_sessions');
+    expect(held).toEqual([{ holds_lock: listen !== undefined }]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('nothing is left on its connections: no statement, no setting, no lock, no LISTEN', async () => {
+    const client = await boot(bouncer.urlOf(database.url), { pooler: 'transaction' });
+    await client.execute(CountWorkflow, { steps: 2, sleep: 20 });
+    const dataSource = (
+      await bootApplication({
+        imports: [TypeOrmModule.forRoot({ type: 'postgres', url: bouncer.urlOf(database.url) })],
+      })
+    ).get<DataSource>(getDataSourceToken());
+    // More at once than there are connections behind it: each of them is asked.
+    const asked = Array.from({ length: 20 }, () =>
+      dataSource.query(`SELECT (SELECT count(*)::int FROM pg_prepared_statements) AS statements, (SELECT count(*)::int FROM pg_listening_channels()) AS channels,
+        current_setting('lock_timeout') AS patience, current_setting('enable_seqscan') AS scans, pg_sleep(0.02)::text`),
+    );
+    const rows = new Set((await Promise.all(asked)).map((row) => JSON.stringify(row)));
+    expect([...rows].map((row) => JSON.parse(row))).toEqual([[{ statements: 0, channels: 0, patience: '0', scans: 'on', pg_sleep: '' }]]);
+    expect(
+      await database.query(
+        `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      ),
+    ).toEqual([]);
+  });
+
+  it('without saying so, an application does not boot, and is told what to say', async () => {
+    for (const url of [bouncer.urlOf(database.url), lenient.urlOf(database.url)]) {
+      const error = await rejection(url, {});
+      expect(error).toMatchObject({ code: 'CONFIGURATION' });
+      expect((error as Error).message).toMatch(/pooler.*set pooler: 'transaction'/);
+    }
+  });
+
+  it('listen: true is refused, because it cannot work', async () => {
+    const error = await rejection(bouncer.urlOf(database.url), { pooler: 'transaction', listen: true });
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect(error).toMatchObject({ argument: 'listen' });
+    expect(await rejection(database.url, { pooler: 'session' as never })).toMatchObject({ argument: 'pooler' });
+  });
+
+  it.each([
+    ['with pooler', 'transaction'],
+    ['without', undefined],
+  ] as const)('a listen url that leads through it is noticed, %s, and polling does its work', async (_, pooler) => {
+    const url = pooler === undefined ? database.url : bouncer.urlOf(database.url);
+    const client = await boot(url, { ...(pooler === undefined ? {} : { pooler }), listen: { url: bouncer.urlOf(database.url) } });
+    expect(warnings).toEqual([expect.stringMatching(/listen.*its url leads through a pooler.*listen: \{ url \}/)]);
+    await expect(client.execute(CountWorkflow, { steps: 1, sleep: 20 })).resolves.toBe(1);
+    expect(await database.query('SELECT holds_lock FROM durable.workflow_sessions')).toEqual([{ holds_lock: false }]);
+  });
+
+  it('a start joins a transaction of the application’s own DataSource, which goes through it too', async () => {
+    const module = await bootApplication({
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: bouncer.urlOf(database.url) }),
+        WorkflowModule.forRoot({ pooler: 'transaction', worker: {} }),
+      ],
+      providers: [CountWorkflow],
+    });
+    const client = module.get(WorkflowClient);
+    const dataSource = module.get<DataSource>(getDataSourceToken());
+    const handle = await dataSource.transaction((manager) => client.start(CountWorkflow, { steps: 3 }, { id: 'joined', manager }));
+    await expect(handle.result({ timeout: '10s' })).resolves.toBe(6);
+    const undone = dataSource.transaction(async (manager) => {
+      await client.start(CountWorkflow, { steps: 3 }, { id: 'undone', manager });
+      throw new Error('rolled back');
+    });
+    await expect(undone).rejects.toThrow('rolled back');
+    expect(await database.query(`SELECT id FROM durable.workflow_runs WHERE id IN ('joined', 'undone')`)).toEqual([{ id: 'joined' }]);
+  });
+
+  it('that is killed and started again in the middle, nothing is lost, and the same worker goes on', async () => {
+    const scene = await FaultScene.create();
+    try {
+      const worker = await scene.ready({ url: bouncer.urlOf(scene.database.url), pooler: 'transaction', worker: { sessionTtl: '20s' } });
+      const ids = range('crossing-', 60);
+      await scene.start('adder', { steps: 20, ms: 20 }, ids);
+      for (let round = 1; round <= 2; round++) {
+        const wanted = 200 * round;
+        const isThere = async (): Promise<boolean> =>
+          (await scene.database.query<{ n: number }>('SELECT count(*)::int AS n FROM durable.workflow_steps'))[0]!.n >= wanted;
+        await waitFor(isThere, { message: `${wanted} steps` });
+        await bouncer.kill();
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await bouncer.restart();
+      }
+      await waitFor(async () => (await scene.statuses())['completed'] === ids.length, { timeoutMs: 30_000 });
+      const [wrong] = await scene.database.query<{ n: number }>(
+        `SELECT count(*)::int AS n FROM durable.workflow_runs WHERE output::text <> '210'`,
+      );
+      expect(wrong!.n).toBe(0);
+      // Every step once in the history; and nobody took the runs for lost.
+      const [steps] = await scene.database.query<{ n: number }>('SELECT count(*)::int AS n FROM durable.workflow_steps');
+      expect(steps!.n).toBe(ids.length * 20);
+      expect(await scene.database.query(`SELECT 1 FROM durable.workflow_events WHERE kind = 'worker_lost'`)).toEqual([]);
+      expect(troublesOf(worker)).toEqual([]);
+    } finally {
+      await scene.close();
+    }
+  });
+
+  it('a worker that dies is taken over within its sessionTtl', async () => {
+    const scene = await FaultScene.create();
+    try {
+      const options = { url: bouncer.urlOf(scene.database.url), pooler: 'transaction', worker: { sessionTtl: '2s' } } as const;
+      const first = await scene.ready(options);
+      await scene.start('gated', {}, ['handed over']);
+      await first.waitForLine(/^body handed over$/);
+      const second = await scene.ready(options);
+      first.kill();
+      await second.waitForLine(/^body handed over$/, 6_000);
+      await scene.open(['handed over']);
+      await waitFor(async () => (await scene.statuses())['completed'] === 1);
+    } finally {
+      await scene.close();
+    }
+  });
+});

@@ -1,0 +1,9 @@
+import type { INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+
+import { AppModule } from './app.module.js';
+
+export async function createApplication(): Promise<INestApplication> {
+  const testing = await Test.createTestingModule({ imports: [AppModule] }).compile();
+  return testing.createNestApplication({ logger: ['fatal'] });
+}
