@@ -65,9 +65,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         ]);
         if (transition.closesWait) {
           waits.delete(waitKey(runId, step.stepKey));
-          rows.closedWaits.push([runId, step.stepKey]);
+          rows.closedWaits.push([runId, epoch, step.stepKey]);
         }
-        if (transition.takes !== null) rows.taken.push([runId, transition.takes]);
+        if (transition.takes !== null) rows.taken.push([runId, epoch, transition.takes]);
         break;
       }
       case 'wait': {
@@ -83,7 +83,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
         if (ended && change.leftovers === 'some') {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
-          rows.leftovers.push([runId]);
+          rows.leftovers.push([runId, epoch]);
         }
         rows.changes.push([
           runId,

@@ -161,18 +161,23 @@ const SECTIONS: readonly Section[] = [
     key: 'closedWaits',
     columns: [
       ['run_id', 'text'],
+      ['epoch', 'int'],
       ['step_key', 'text'],
     ],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
   },
   {
     key: 'leftovers',
-    columns: [['run_id', 'text']],
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+    ],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), leftover_messages AS (
-  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
   },
   {
     key: 'events',
@@ -194,10 +199,13 @@ const SECTIONS: readonly Section[] = [
     key: 'taken',
     columns: [
       ['run_id', 'text'],
+      ['epoch', 'int'],
       ['id', 'bigint'],
     ],
+    // A message that an abandoned pass took is not gone: whoever has the run now takes it.
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
   },
 ];
 
