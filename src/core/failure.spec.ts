@@ -56,4 +56,21 @@ describe('what a failed run is looked up by', () => {
   ])('%s', (_, thrown, code, name) => {
     expect(failureOf(decodeError(encodeError(thrown)), (key) => steps.get(key))).toEqual({ code, step: name });
   });
+
+  it('instances that refuse to be looked at, or have ever more causes, come to an end', () => {
+    const refusing = {
+      get code(): never {
+        throw new Error('hostile');
+      },
+    };
+    const endless = {
+      name: 'StepFailedError',
+      code: 'STEP_FAILED',
+      get cause(): unknown {
+        return endless;
+      },
+    };
+    expect(failureOf(step(refusing), (key) => steps.get(key))).toEqual({ code: 'NonError', step: 'charge' });
+    expect(failureOf(endless, () => undefined)).toEqual({ code: 'STEP_FAILED', step: null });
+  });
 });

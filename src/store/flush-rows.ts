@@ -48,9 +48,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   const waits = new Map<string, Row>();
   const states = new Map<string, Row>();
   const started = new Set<string>();
-  const closeWait = ({ runId, stepKey }: { readonly runId: string; readonly stepKey: string }): void => {
+  const closeWait = ({ runId, epoch, stepKey }: { readonly runId: string; readonly epoch: number; readonly stepKey: string }): void => {
     waits.delete(waitKey(runId, stepKey));
-    rows.closedWaits.push([runId, stepKey]);
+    rows.closedWaits.push([runId, epoch, stepKey]);
   };
   for (const transition of transitions) {
     switch (transition.kind) {
@@ -83,9 +83,9 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           step.finishedAt,
         ]);
         if (transition.closesWait) {
-          closeWait({ runId, stepKey: step.stepKey });
+          closeWait({ runId, epoch, stepKey: step.stepKey });
         }
-        if (transition.takes !== null) rows.taken.push([runId, transition.takes]);
+        if (transition.takes !== null) rows.taken.push([runId, epoch, transition.takes]);
         break;
       }
       case 'wait': {
@@ -125,7 +125,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         }
         if (ended && (change.leftovers === 'some' || next)) {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
-          if (!next) rows.leftovers.push([runId]);
+          if (!next) rows.leftovers.push([runId, epoch]);
         }
         rows.changes.push([
           runId,

@@ -3,6 +3,7 @@ import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, waitOf } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
+import type { Transition } from '../core/transition.js';
 import { openSession, takeOver } from './sql/sessions.js';
 
 describe('once a session has been taken over', () => {
@@ -89,6 +90,24 @@ describe('once a session has been taken over', () => {
     await expect(open.submit(startOf('renewed-2', true))).resolves.toMatchObject({ outcome: 'done' });
     await expect(open.submit(changeOf('renewed-2'))).resolves.toMatchObject({ outcome: 'done' });
     expect(open.fenced).toEqual([]);
+  });
+
+  it('and neither are its messages and waits gone that a pass of before took or closed', async () => {
+    const open = await fixture.journal();
+    await open.submit(startOf('mail', true));
+    await open.submit(waitOf('mail', 'pause'));
+    await fixture.admin.query(`INSERT INTO durable.workflow_inbox (run_id, kind) VALUES ('mail', 'cancel')`);
+    const [message] = await fixture.admin.query<{ id: string }>(`SELECT id::text FROM durable.workflow_inbox WHERE run_id = 'mail'`);
+    // The same session has parked it and claimed it again.
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET epoch = 2 WHERE id = 'mail'`);
+    const before = await runs('mail');
+    const late = [
+      { ...stepOf('mail', 1, { stepKey: 'pause' }, true), takes: message!.id } as Transition,
+      changeOf('mail', { status: 'completed', output: '1', error: null, leftovers: 'some' }),
+    ];
+    await Promise.allSettled(late.map((transition) => open.submit(transition)));
+    expect(await runs('mail')).toEqual(before);
+    expect(await fixture.admin.query(`SELECT kind FROM durable.workflow_inbox WHERE run_id = 'mail'`)).toEqual([{ kind: 'cancel' }]);
   });
 
   it('a takeover waits for a flush under way, and after it the session writes nothing', async () => {

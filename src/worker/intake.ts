@@ -162,8 +162,6 @@ export class Intake {
     );
     // A fresh run's counter tells whether something came before it began.
     const known = claimed.filter((run) => run.hasHistory);
-    const told = claimed.filter((run) => run.hasHistory || run.wakeCount > 0);
-    if (told.length === 0) return;
     for (const run of known) this.taking.set(run.id, run);
     for (const batch of historyBatches(known)) {
       const ids = batch.map((run) => run.id);
@@ -177,16 +175,24 @@ export class Intake {
       }
     }
     for (const run of known) this.taking.delete(run.id);
-    await this.runs.deliver(told);
+    await this.runs.deliver(claimed.filter(mayHaveMail));
   }
 
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): void {
     if (this.session.fence === fence && this.isOpen) {
-      for (const run of claimed) this.runs.begin(run, historyOf(run.id));
+      for (const run of claimed) this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id));
       return;
     }
     this.runs.freeSlots(claimed.length);
     if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
   }
+}
+
+/** No counter of a run: until its inbox has been read it cannot be parked, or what came before the claim would be slept over. */
+const UNREAD = -1;
+
+/** Something may have been sent to the run before it was claimed. */
+function mayHaveMail(run: ClaimedRun): boolean {
+  return run.hasHistory || run.wakeCount > 0;
 }

@@ -129,6 +129,8 @@ describe('the life of an application', () => {
     expect(row.session_id).toBeNull();
     expect(['pending', 'waiting']).toContain(row.status);
     expect(await sessions()).toEqual([]);
+    // A pooler keeps its own, under the name of whom it had them for.
+    if (url !== database.url) return;
     const connections = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`;
     await waitFor(async () => (await database.query(connections)).length === 0);
   });
@@ -166,11 +168,11 @@ describe('the life of an application', () => {
 
   it('hands its runs to the other process of the database when it closes', async () => {
     const worker = { pollInterval: '30s', maxPollInterval: '30s', shutdownTimeout: 20 };
-    const first = await startApplication(database.url, [SlowWorkflow], { worker });
+    const first = await startApplication(database.url, [SlowWorkflow], { worker, listen: true });
     finish = undefined;
     const { runId } = await first.client.start(SlowWorkflow);
     await waitFor(() => finish !== undefined);
-    const second = await startApplication(database.url, [SlowWorkflow], { worker });
+    const second = await startApplication(database.url, [SlowWorkflow], { worker, listen: true });
     expect(await sessions()).toHaveLength(2);
     finish = undefined;
     await first.close();

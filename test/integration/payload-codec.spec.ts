@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+import { Inject, Scope } from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { EncryptedPayloads } from '../../sample/06-encrypted-payloads/payload-codec.js';
@@ -16,6 +18,7 @@ import {
   type PayloadCodec,
   type PayloadInfo,
   type WorkflowContext,
+  type WorkflowRequest,
 } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -50,6 +53,15 @@ class LetterWorkflow {
       throw Object.assign(new RangeError(`cannot read ${letter.text}`), { letter });
     }
     return `it says ${letter.text}`;
+  }
+}
+
+@Workflow({ name: 'scoped-letter', scope: Scope.REQUEST })
+class ScopedWorkflow {
+  constructor(@Inject(REQUEST) private readonly request: WorkflowRequest) {}
+
+  async run(letter: Letter): Promise<string[]> {
+    return [letter.text, (this.request.input as Letter).text];
   }
 }
 
@@ -123,6 +135,22 @@ describe('a payload codec', () => {
     expect(all).toContain('attempt_failed');
     expect(all).not.toContain(SECRET);
     expect(all).not.toContain(Buffer.from(SECRET).toString('base64').slice(0, 12));
+  });
+
+  it('leaves in the open what a failed run is listed by', async () => {
+    const { client } = await boot(before);
+    const failing = await client.start(LetterWorkflow, { text: SECRET, fails: 'always' }, { tags: { letter: 'lost' } });
+    await failing.result().catch(() => undefined);
+    const { runs } = await client.list({ errorCode: 'RangeError', failedStep: 'read', tags: { letter: 'lost' } });
+    expect(runs.map(({ runId }) => runId)).toEqual([failing.runId]);
+    expect(await stored()).not.toContain(SECRET);
+  });
+
+  it('is asked for the input that an instance for each pass is made with', async () => {
+    const { client } = await startApplication(database.url, [ScopedWorkflow], { worker: {}, payloads: { codec: before } });
+    const handle = await client.start(ScopedWorkflow, { text: SECRET });
+    await expect(handle.result()).resolves.toEqual([SECRET, SECRET]);
+    expect(await stored()).not.toContain(SECRET);
   });
 
   it('reads what was stored before it, and what an older key encrypted', async () => {

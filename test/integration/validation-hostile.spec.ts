@@ -98,6 +98,11 @@ describe('options that are hostile', () => {
     ['client.startMany with a function', 'options', 'id', (options) => client.startMany(ScriptedWorkflow, [1, 2], () => options)],
     ['client.execute', 'options', 'manager', (options) => client.execute(ScriptedWorkflow, 1, options)],
     ['client.cancel', 'options', 'reason', (options) => client.cancel('nobody', options)],
+    ['client.cancel in a transaction', 'options', 'manager', (options) => client.cancel('nobody', options)],
+    ['client.list', 'filter', 'name', (filter) => client.list(filter)],
+    ['client.list with tags', 'filter.tags', 'customer', (tags) => client.list({ tags })],
+    ['client.count', 'filter', 'status', (filter) => client.count(filter)],
+    ['client.failures', 'options', 'since', (options) => client.failures(options)],
     ['handle.cancel', 'options', 'actor', (options) => client.get('nobody').cancel(options)],
     ['handle.result', 'options', 'timeout', (options) => client.get('nobody').result(options)],
     ['forRoot', '', 'schema', (options) => Test.createTestingModule({ imports: [WorkflowModule.forRoot(options)] }).compile()],
@@ -193,6 +198,8 @@ describe('options that are hostile', () => {
   it.each<[string, string, unknown]>([
     ['isGlobal', 'a text', { isGlobal: 'yes' }],
     ['dataSource', 'a number', { dataSource: 5 }],
+    ['name', 'a number', { name: 5 }],
+    ['name', 'NUL', { name: 'a\0b' }],
     ['dataSource', 'NUL', { dataSource: 'a\0b' }],
     ['imports', 'a class', { imports: ScriptedWorkflow }],
     ['inject', 'a text', { inject: 'x' }],
@@ -209,6 +216,26 @@ describe('options that are hostile', () => {
     );
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as InvalidInputError).argument).toBe(argument);
+  });
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a text', 'guards'],
+    ['an unknown one', ['filters']],
+    ['one missing', Array.from({ length: 2 })],
+    ['a proxy that throws', new Proxy(['guards'], { get: fail })],
+    ['a revoked proxy', revoked([])],
+  ])('enhancers that are %s are refused', async (_, enhancers) => {
+    expect(await refusal(() => boot({ enhancers }))).toMatchObject({ code: 'INVALID_INPUT', argument: 'enhancers' });
+  });
+
+  it.each<[string, object, string]>([
+    ['a getter that throws', Object.defineProperty({}, 'name', { get: fail, enumerable: true }), 'cannot be read'],
+    ['a module that is a number', { name: 'x', module: 5 }, 'module'],
+    ['a module called default', { name: 'x', module: 'default' }, 'module'],
+    ['a scope that is a text', { name: 'x', scope: 'request' }, 'scope must be'],
+  ])('@Workflow with %s is refused where the class is', (_, options, said) => {
+    expect(() => Workflow(options as never)(class Target {})).toThrow(said);
   });
 
   it.each<[string, unknown]>([

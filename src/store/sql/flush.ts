@@ -201,18 +201,23 @@ const SECTIONS: readonly Section[] = [
     key: 'closedWaits',
     columns: [
       ['run_id', 'text'],
+      ['epoch', 'int'],
       ['step_key', 'text'],
     ],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
   },
   {
     key: 'leftovers',
-    columns: [['run_id', 'text']],
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+    ],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), leftover_messages AS (
-  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
   },
   {
     key: 'events',
@@ -268,7 +273,7 @@ const SECTIONS: readonly Section[] = [
       ['to_run_id', 'text'],
     ],
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session, ${rows} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), moved_messages AS (
   UPDATE ${schema}.workflow_inbox i SET run_id = x.to_run_id FROM session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind = 'signal' RETURNING 1`,
@@ -277,10 +282,13 @@ const SECTIONS: readonly Section[] = [
     key: 'taken',
     columns: [
       ['run_id', 'text'],
+      ['epoch', 'int'],
       ['id', 'bigint'],
     ],
+    // A message that an abandoned pass took is not gone: whoever has the run now takes it.
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_inbox i USING session, ${rows} WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
   },
 ];
 
