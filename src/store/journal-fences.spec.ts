@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
-import { JournalFixture, changeOf, startOf, stepOf, waitOf } from '../../test/support/faults/journal-fixture.js';
+import { JournalFixture, changeOf, startOf, stepOf, waitOf, newSession } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import type { Transition } from '../core/transition.js';
-import { openSession, takeOver } from './sql/sessions.js';
+import { takeOver } from './sql/sessions.js';
 
 describe('once a session has been taken over', () => {
   let fixture: JournalFixture;
@@ -82,7 +82,7 @@ describe('once a session has been taken over', () => {
   it('what was handed in under the old session is refused, and the new session goes on', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('renewed', true));
-    const renewed = await openSession(open.database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+    const renewed = await newSession(open.database);
     const stale = open.submit(stepOf('renewed', 1));
     const refused = expect(stale).rejects.toMatchObject({ code: 'FENCED' });
     open.journal.useSession(renewed);
