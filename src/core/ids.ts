@@ -20,6 +20,14 @@ export function newNonce(): string {
   return noncePrefix + nonces.toString().padStart(9, '0');
 }
 
+/**
+ * A session's id, for a `bigint` column: of the time, so that they sort, and of chance. A sequence would give a number again where a fail-over has lost that it
+ * had given it, and two processes would take each other's runs for their own.
+ */
+export function newSessionId(): string {
+  return ((BigInt(Date.now()) << 21n) | BigInt(randomInt(2 ** 21))).toString();
+}
+
 /** The longest id, name, queue, key or tag that is accepted, in characters; index rows must stay far below 2,700 bytes. */
 const MAX_TEXT_LENGTH = 255;
 

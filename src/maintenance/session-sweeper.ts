@@ -49,10 +49,11 @@ export class SessionSweeper {
   private async look(): Promise<void> {
     this.looking = true;
     let sessions = 1;
+    // Before the survey: while this process closes, its session is still there when the worker knows none any more.
+    const self = this.options.self();
     try {
       const survey = await surveySessions(this.database);
       sessions = survey.count;
-      const self = this.options.self();
       const unlocked = survey.unlocked.filter((id) => id !== self);
       const dead = unlocked.filter((id) => this.unlockedBefore.has(id));
       this.unlockedBefore = new Set(unlocked);

@@ -198,8 +198,8 @@ export class WorkflowRuntime implements HostSurroundings {
     await this.journal.drain(LAST_WRITES_MS);
     this.journal.close();
     this.hub.close(new ClosedError());
-    const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized ? this.orm.destroy() : undefined];
-    for (const closed of connections) if (closed) await within(DISCONNECT_MS, closed).catch(failed);
+    const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
+    await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.embedded?.stop().catch(failed);
   }
 

@@ -144,9 +144,9 @@ export class WorkerHost {
     if (!this.running) return;
     this.running = false;
     this.poller.stop();
-    // Their last query may be one that is never answered.
-    await within(SERVICES_STOP_MS, Promise.all(this.services.map((service) => service.stop())));
-    await this.worker.stop();
+    // At once: from here on nothing new begins, and the worker does not care for what they still bring. Their last query may be one that is never answered.
+    const services = within(SERVICES_STOP_MS, Promise.all(this.services.map((service) => service.stop())));
+    await Promise.all([services, this.worker.stop()]);
   }
 
   async fenced(sessionId: string): Promise<void> {

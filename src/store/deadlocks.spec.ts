@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { JournalFixture, changeOf, startOf, stepOf, submit } from '../../test/support/faults/journal-fixture.js';
+import { JournalFixture, changeOf, startOf, stepOf, submit, newSession } from '../../test/support/faults/journal-fixture.js';
 import { SeededNumbers } from '../../test/support/faults/seeded-numbers.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Database } from './database.js';
 import { Journal } from './journal.js';
 import { claimRuns } from './sql/claim-runs.js';
 import { requestCancel } from './sql/inbox.js';
-import { closeSession, openSession, takeOver } from './sql/sessions.js';
+import { closeSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
 
@@ -46,7 +46,7 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       const journal = new Journal(own, new DatabaseClock(), { fenced: ignore, moved: () => Promise.resolve(), trouble: ignore });
       try {
         while (performance.now() < until) {
-          const fence = await openSession(own, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+          const fence = await newSession(own);
           sessions.add(fence.id);
           journal.useSession(fence);
           const runs = await claimRuns(own, { fence, keys, deploymentId: 'test', limit: 60 });

@@ -37,6 +37,25 @@ describe('a journal', () => {
     expect(rows).toEqual([{ id: 'nul-77', status: 'running' }]);
   });
 
+  it('refuses an end that was handed in after a result that cannot be stored, also where a flush lies between them', async () => {
+    const narrow = await fixture.journal({ limits: { members: 1 } });
+    await narrow.submit(startOf('cut', true));
+    const outcomes = await Promise.allSettled([
+      narrow.submit(stepOf('cut', 1)),
+      narrow.submit(stepOf('cut', 2, { stepKey: 'a\0b' })),
+      narrow.submit(changeOf('cut')),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected']);
+    await narrow.submit(stepOf('cut', 2, { stepKey: 'instead', status: 'failed', output: null, error: '{}' }));
+    const rows = await fixture.admin
+      .query(`SELECT r.status, step_key FROM durable.workflow_runs r JOIN durable.workflow_steps ON run_id = id
+      WHERE id = 'cut' ORDER BY seq`);
+    expect(rows).toEqual([
+      { status: 'running', step_key: 'step#1' },
+      { status: 'running', step_key: 'instead' },
+    ]);
+  });
+
   it('goes on after bad data: nothing of it is left in the queue', async () => {
     await expect(open.submit(startOf('bad', false, { priority: 70_000 }))).rejects.toThrow();
     await expect(open.submit(startOf('good', false))).resolves.toMatchObject({ outcome: 'done' });

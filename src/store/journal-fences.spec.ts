@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
-import { JournalFixture, changeOf, startOf, stepOf, waitOf } from '../../test/support/faults/journal-fixture.js';
+import { JournalFixture, changeOf, startOf, stepOf, waitOf, newSession } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import type { Transition } from '../core/transition.js';
-import { openSession, takeOver } from './sql/sessions.js';
+import { takeOver } from './sql/sessions.js';
 
 describe('once a session has been taken over', () => {
   let fixture: JournalFixture;
@@ -82,7 +82,7 @@ describe('once a session has been taken over', () => {
   it('what was handed in under the old session is refused, and the new session goes on', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('renewed', true));
-    const renewed = await openSession(open.database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+    const renewed = await newSession(open.database);
     const stale = open.submit(stepOf('renewed', 1));
     const refused = expect(stale).rejects.toMatchObject({ code: 'FENCED' });
     open.journal.useSession(renewed);
@@ -131,20 +131,15 @@ describe('once a session has been taken over', () => {
     let isTaken = false;
     const taken = takeOver(other.database, [open.sessionId], false).finally(() => (isTaken = true));
     await waitFor(waiting('Lock', 'DELETE FROM'), { message: 'the takeover to wait' });
-    // It meets the takeover when both wait for the same row to be free: either it is written before, or not at all.
-    const late = open.submit(stepOf('slow-2', 1)).then(
-      () => ['slow-2'],
-      (error: { code: string }) => (expect(error.code).toBe('FENCED'), []),
-    );
     expect(isTaken).toBe(false);
     await gate.query('SELECT pg_advisory_unlock(4711)');
     await gate.end();
     await expect(step).resolves.toMatchObject({ outcome: 'done' });
     expect((await taken).map(({ id }) => id).sort()).toEqual(['slow-1', 'slow-2']);
-    await expect(open.submit(stepOf('slow-2', 2))).rejects.toMatchObject({ code: 'FENCED' });
-    const written = ['slow-1', ...(await late)].map((id) => ({ run_id: id, seq: 1 }));
-    expect(await fixture.admin.query(`SELECT run_id, seq FROM durable.workflow_steps WHERE run_id LIKE 'slow-%' ORDER BY 1, 2`)).toEqual(
-      written,
-    );
+    // Not before: a flush that follows the first at once may still come before the takeover, and is written then.
+    await expect(open.submit(stepOf('slow-2', 1))).rejects.toMatchObject({ code: 'FENCED' });
+    expect(await fixture.admin.query(`SELECT run_id FROM durable.workflow_steps WHERE run_id LIKE 'slow-%'`)).toEqual([
+      { run_id: 'slow-1' },
+    ]);
   });
 });

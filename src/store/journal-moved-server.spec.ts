@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal, newSession } from '../../test/support/faults/journal-fixture.js';
 import { claimRuns } from './sql/claim-runs.js';
 import { viewRuns } from './sql/compare-runs.js';
-import { heartbeat, openSession } from './sql/sessions.js';
+import { heartbeat } from './sql/sessions.js';
 
 describe('when another server answers than the one on which the session was last seen', () => {
   let fixture: JournalFixture;
@@ -70,7 +70,7 @@ describe('when another server answers than the one on which the session was last
     const { database } = await fixture.journal();
     const made: bigint[] = [];
     for (let index = 0; index < 5; index++) {
-      made.push(BigInt((await openSession(database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 })).id));
+      made.push(BigInt((await newSession(database)).id));
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expect([...made].sort((a, b) => (a < b ? -1 : 1))).toEqual(made);

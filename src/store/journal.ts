@@ -218,10 +218,21 @@ export class Journal {
   /** One run whose data cannot be stored must not fail the others: halves, until the one is found. */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
     const runs = [...new Set(entries.map((entry) => entry.transition.runId))];
-    if (runs.length === 1) return this.refuse(entries, error);
+    if (runs.length === 1) return this.refuse([...entries, ...this.takeRest(runs[0]!)], error);
     const first = new Set(runs.slice(0, runs.length >> 1));
     await this.write(entries.filter((entry) => first.has(entry.transition.runId)));
     await this.write(entries.filter((entry) => !first.has(entry.transition.runId)));
+  }
+
+  /** What an owned run has handed in after something that cannot be stored comes of that: an end would hide that a result is missing. */
+  private takeRest(runId: string): JournalEntry[] {
+    const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
+    const isOther = (entry: JournalEntry): boolean => !isRest(entry);
+    const aside = this.aside.get(runId) ?? [];
+    const rest = [...aside, ...this.queue].filter(isRest);
+    this.queue = this.queue.filter(isOther);
+    if (this.aside.has(runId)) this.aside.set(runId, aside.filter(isOther));
+    return rest;
   }
 
   /** Somebody holds a lock on a row: its run waits aside, the rest goes on at once. */

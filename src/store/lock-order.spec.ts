@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 
 import type { SessionFence } from './session-fence.js';
-import { JournalFixture, changeOf, startOf, stepOf } from '../../test/support/faults/journal-fixture.js';
+import { JournalFixture, changeOf, newSession, startOf, stepOf } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 import { Database, type Statement } from './database.js';
 import { toFlushRows } from './flush-rows.js';
@@ -10,7 +10,7 @@ import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns, claimRunsFrom, claimSuspects, type Claim } from './sql/claim-runs.js';
 import { flush } from './sql/flush.js';
 import { findLockedRuns } from './sql/free-runs.js';
-import { closeSession, openSession, takeOver } from './sql/sessions.js';
+import { closeSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
 
@@ -52,7 +52,7 @@ describe('locks', () => {
   });
   beforeEach(async () => {
     await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_inbox, durable.workflow_sessions');
-    fence = await openSession(brisk, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 600_000 });
+    fence = await newSession(brisk, 600_000);
     sessionId = fence.id;
   });
   // Only a test that failed has left its transaction open.

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
+import { JournalFixture, newSession } from '../../test/support/faults/journal-fixture.js';
 import { claimRuns, claimSuspects, noteAlone } from './sql/claim-runs.js';
-import { openSession, takeOver } from './sql/sessions.js';
+import { takeOver } from './sql/sessions.js';
 
 describe('runs that were lost with their workers', () => {
   let fixture: JournalFixture;
@@ -24,7 +24,7 @@ describe('runs that were lost with their workers', () => {
     const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
     /** A worker that dies with these in its hands. */
     const dieWith = async (ids: readonly string[], alone?: string): Promise<void> => {
-      const fence = await openSession(database, { host: 'test', pid: 1, deploymentId: 'test', ttlMs: 60_000 });
+      const fence = await newSession(database);
       if (alone !== undefined) await noteAlone(database, fence.id, alone);
       await fixture.admin.query(
         `UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL, epoch = epoch + 1 WHERE id = ANY ($2)`,
@@ -39,7 +39,7 @@ describe('runs that were lost with their workers', () => {
     await dieWith(['poison'], 'poison');
     await dieWith(['poison'], 'poison');
     expect(await losses()).toEqual({ poison: 4, twice: 2, once: 3, elsewhere: 2, held: 2 });
-    const fence = await openSession(database, { host: 'test', pid: 2, deploymentId: 'test', ttlMs: 60_000 });
+    const fence = await newSession(database);
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL WHERE id = 'held'`, [
       fence.id,
     ]);

