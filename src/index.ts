@@ -2,9 +2,19 @@ export { WorkflowClient, type ExecuteOptions, type StartManyOptions } from './cl
 export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/sender.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
-export type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './engine/children.js';
-export type { Hook, HookOptions, HookRequest } from './engine/hooks.js';
-export type { RaceBranches, RaceResult } from './engine/race.js';
+export type {
+  DetachedOptions,
+  Hook,
+  HookOptions,
+  HookRequest,
+  InvokeManyOptions,
+  InvokeOptions,
+  RaceBranches,
+  RaceResult,
+  SignalOptions,
+  StepOptions,
+  WaitOptions,
+} from './engine/operations.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';
@@ -28,7 +38,7 @@ export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardSchema } from './core/standard-schema.js';
 export type { StepKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
-export { WorkflowContext, type StepOptions, type WaitOptions } from './engine/workflow-context.js';
+export { WorkflowContext } from './engine/workflow-context.js';
 export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';
 export {
   InjectWorkflowClient,

@@ -312,7 +312,7 @@ export class WorkflowClient {
     }
     if (slot) {
       const { id, name, version, queue, input } = run;
-      const deadlineAt = run.timeoutMs == null ? null : committed.at + run.timeoutMs;
+      const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
       const fresh = { epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, losses: 0, parent: null, deadlineAt };
       slot.execute({ id, name, version, queue, input, ...fresh });
     } else {

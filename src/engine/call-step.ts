@@ -6,7 +6,7 @@ import type { StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
-import type { StepOptions } from './workflow-context.js';
+import type { StepOptions } from './operations.js';
 
 /** A step without any options, which is most of them, costs no checks. */
 export const NO_OPTIONS: StepOptions = Object.freeze({});

@@ -1,5 +1,4 @@
 import { checkOptions } from '../core/check-options.js';
-import type { Duration } from '../core/duration.js';
 import {
   InvalidInputError,
   NestedStepError,
@@ -12,37 +11,10 @@ import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import type { Message } from './mailbox.js';
+import type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './operations.js';
 import type { PassHandle, Settlement } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
-
-/** How a child run is started and waited for. */
-export interface InvokeOptions {
-  /** The child's id; a new ULID when absent. */
-  id?: string;
-  /** Tells calls for the same workflow apart: `invoke:order:<key>`. */
-  key?: string;
-  queue?: string;
-  priority?: number;
-  tags?: Record<string, string>;
-  /** How long to wait at most, or until when. */
-  timeout?: Duration | Date;
-  /** What becomes of the child when the time is over. Default `'leave'`: it goes on. */
-  onTimeout?: 'leave' | 'cancel';
-  /** What becomes of the child when the parent is cancelled, or loses interest in it (a race, an AbortSignal). Default `'cancel'`. */
-  onCancel?: 'cancel' | 'leave';
-  /** Withdraws the wait. */
-  signal?: AbortSignal;
-}
-
-/** How many child runs are started and waited for. */
-export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
-  /** How many of them may be under way at a time. Default 50. */
-  maxInFlight?: number;
-}
-
-/** How a run is started that nobody waits for. */
-export type DetachedOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
 
 const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
 const DETACHED_OPTIONS = [...START_OPTIONS, 'key'];

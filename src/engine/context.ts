@@ -8,20 +8,24 @@ import { attempted, callStep, NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
-import {
-  continueAsNew,
-  invoke,
-  invokeMany,
-  startDetached,
-  type DetachedOptions,
-  type InvokeManyOptions,
-  type InvokeOptions,
-} from './children.js';
-import { createHook, type Hook, type HookOptions } from './hooks.js';
-import { race, type RaceBranches, type RaceResult } from './race.js';
-import { waitForSignal, type SignalOptions } from './signals.js';
+import { continueAsNew, invoke, invokeMany, startDetached } from './children.js';
+import { createHook } from './hooks.js';
+import type {
+  DetachedOptions,
+  Hook,
+  HookOptions,
+  InvokeManyOptions,
+  InvokeOptions,
+  RaceBranches,
+  RaceResult,
+  SignalOptions,
+  StepOptions,
+  WaitOptions,
+} from './operations.js';
+import { race } from './race.js';
+import { waitForSignal } from './signals.js';
 import { beginWait, type WaitSpec } from './wait.js';
-import { WorkflowContext, type StepOptions, type WaitOptions } from './workflow-context.js';
+import { WorkflowContext } from './workflow-context.js';
 
 /** The context of one pass. */
 export class PassContext extends WorkflowContext {

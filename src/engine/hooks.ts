@@ -5,35 +5,10 @@ import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { NO_OPTIONS } from './call-step.js';
+import type { Hook, HookOptions } from './operations.js';
 import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
-
-/** How a hook is made. */
-export interface HookOptions {
-  /** What the caller of the hook must know, from 16 characters; 43 unguessable ones when absent. */
-  token?: string;
-  /** Request headers that the workflow wants to see, lower case; values are then `{ body, headers }`. Never the others. */
-  headers?: readonly string[];
-  /** The name of a `@HookVerifier` that checks each request before it is accepted. */
-  verify?: string;
-}
-
-/** What a hook was called with, where the workflow asked for headers. */
-export interface HookRequest<T> {
-  readonly body: T;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** A way for the outside world to resume a run. Closed when the run ends. */
-export interface Hook<T> extends AsyncIterable<T> {
-  readonly token: string;
-  /** Where to POST to; only the path when the module does not know its public URL. */
-  readonly url: string;
-  /** The next payload; null when the time is over first. */
-  wait(options: { timeout: Duration | Date; signal?: AbortSignal }): Promise<T | null>;
-  wait(options?: { signal?: AbortSignal }): Promise<T>;
-}
 
 interface HookRecord {
   readonly token: string;
@@ -95,7 +70,7 @@ class PassHook implements Hook<unknown> {
     return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<never>;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
+  async *[Symbol.asyncIterator](): AsyncGenerator {
     for (;;) yield await this.wait();
   }
 }

@@ -1,13 +1,8 @@
 import { isPlainObject } from '../core/check-options.js';
 import { InvalidInputError, RaceLostError } from '../core/errors/index.js';
 import { scopes } from './current.js';
+import type { RaceBranches, RaceResult } from './operations.js';
 import type { PassHandle } from './pass-handle.js';
-
-/** The branches of a race, by name. */
-export type RaceBranches = Record<string, (signal: AbortSignal) => unknown>;
-
-/** Which branch won, and with what. */
-export type RaceResult<B extends RaceBranches> = { [K in keyof B]: { key: K; value: Awaited<ReturnType<B[K]>> } }[keyof B];
 
 /**
  * Executes the branches side by side until one has ended. Whatever the others have open is withdrawn in the same turn of the pass, before any further
@@ -37,11 +32,10 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
     });
     for (const [key, { signal }] of controllers) {
       scopes.run({ pass, step: undefined, signal }, () => {
-        // oxlint-disable-next-line typescript/promise-function-async -- what the branch throws at once is its end too
         const branch = async (): Promise<unknown> => branches[key]!(signal);
         branch().then(
           (value) => finish(key, () => resolve({ key, value } as RaceResult<B>)),
-          (error: unknown) => finish(key, () => reject(error as Error)),
+          (error: unknown) => finish(key, () => reject(error)),
         );
       });
     }

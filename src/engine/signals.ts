@@ -1,15 +1,8 @@
 import { checkOptions } from '../core/check-options.js';
 import { checkSignal } from '../core/signal.js';
-import type { Duration } from '../core/duration.js';
 import type { PassHandle } from './pass-handle.js';
-import type { WaitOptions } from './workflow-context.js';
+import type { SignalOptions } from './operations.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
-
-/** How a signal is waited for. */
-export interface SignalOptions extends WaitOptions {
-  /** How long to wait at most, or until when. */
-  timeout?: Duration | Date;
-}
 
 /** Waits for the next signal of a name: the oldest that came and was not taken, or one that is yet to come. */
 export function waitForSignal(pass: PassHandle, definition: unknown, options: SignalOptions = {}): Promise<unknown> {

@@ -1,25 +1,18 @@
 import type { Duration } from '../core/duration.js';
-import type { RetryOptions } from '../core/retry-policy.js';
 import type { SignalDefinition, SignalValue } from '../core/signal.js';
 import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
-import type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './children.js';
-import type { Hook, HookOptions, HookRequest } from './hooks.js';
-import type { RaceBranches, RaceResult } from './race.js';
-
-/** How a step is identified and tried. */
-export interface StepOptions {
-  /** Tells calls of the same name apart: `charge:<key>`. Needed where calls of one name are made in parallel branches that also do I/O. */
-  key?: string;
-  retry?: RetryOptions;
-  /** Limit of one attempt. Default 5 minutes. */
-  timeout?: Duration;
-}
-
-/** What every wait takes. */
-export interface WaitOptions {
-  /** Withdraws the wait: it rejects with the signal's reason, and nothing of it is recorded. */
-  signal?: AbortSignal;
-}
+import type {
+  DetachedOptions,
+  Hook,
+  HookOptions,
+  HookRequest,
+  InvokeManyOptions,
+  InvokeOptions,
+  RaceBranches,
+  RaceResult,
+  StepOptions,
+  WaitOptions,
+} from './operations.js';
 
 /** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
 export abstract class WorkflowContext {

@@ -8,7 +8,7 @@ import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
-import type { StepOptions } from '../engine/workflow-context.js';
+import type { StepOptions } from '../engine/operations.js';
 import { noteStep } from './decorated-steps.js';
 import { checkModuleName } from './tokens.js';
 

@@ -143,8 +143,8 @@ describe('signals', () => {
       const rows = await database.query<{ token: string }>(`SELECT token FROM durable.workflow_hooks WHERE run_id = $1`, [handle.runId]);
       return rows[0]?.token;
     });
-    await app.client.resumeHook(token as string, 7);
-    await app.client.resumeHook(token as string, 8);
+    await app.client.resumeHook(token, 7);
+    await app.client.resumeHook(token, 8);
     expect(await handle.result()).toEqual([7, 8]);
   });
 });
