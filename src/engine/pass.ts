@@ -12,7 +12,10 @@ import { Patches } from './patches.js';
 import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
 import { markerOf, recordOf } from './records.js';
 import { differs } from './replay.js';
-import { StepKeys } from './step-keys.js';
+import { precedingKey, StepKeys } from './step-keys.js';
+
+/** Steps that a process has warned of: once is enough. */
+const warnedOf = new Set<string>();
 
 export type { PassRun } from './pass-lifecycle.js';
 
@@ -56,6 +59,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     signal?.throwIfAborted();
     const call = new Call(this.keys.next(name, key), name, kind, this.lane.count, !this.lane.isInTurn, argsHash);
     this.calls.set(call.stepKey, call);
+    if (call.calledAfterIo) this.warnOfRivals(call);
     if (outer?.signal) this.inbound.watch(outer.signal, call);
     if (signal) this.inbound.watch(signal, call);
     const record = this.replay.call(call.stepKey);
@@ -158,6 +162,17 @@ export class Pass extends PassLifecycle implements PassHandle {
   /** What a pass comes to that calls nothing: a patch. */
   recorded(stepKey: string): StepRecord | undefined {
     return this.replay.call(stepKey);
+  }
+
+  /** Two calls of one name at a time, made out of ordinary I/O, may change places in the next pass. */
+  private warnOfRivals({ stepKey, name }: Call): void {
+    const rival = precedingKey(stepKey);
+    if (rival === undefined || this.calls.get(rival)?.settled !== false) return;
+    if (process.env['NODE_ENV'] === 'production' || warnedOf.has(`${this.definition.name}\n${name}`)) return;
+    warnedOf.add(`${this.definition.name}\n${name}`);
+    this.port.warn(
+      `"${name}" is called several times at once by branches that also do ordinary I/O: they may come in another order in the next pass. Give each call a key`,
+    );
   }
 
   private forget(call: Call): void {

@@ -45,6 +45,14 @@ export class StepKeys {
   }
 }
 
+/** The key of the call of the same name before this one: of `charge#3`, `charge#2`. */
+export function precedingKey(stepKey: string): string | undefined {
+  const at = stepKey.lastIndexOf('#');
+  if (at < 0) return undefined;
+  const count = Number(stepKey.slice(at + 1));
+  return count > 2 ? `${stepKey.slice(0, at)}#${count - 1}` : stepKey.slice(0, at);
+}
+
 function checkStepText(text: unknown, argument: string): void {
   const checked = checkText(text, argument);
   if (NUMBERED.test(checked))

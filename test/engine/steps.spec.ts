@@ -35,6 +35,33 @@ class Point {
 }
 
 describe('step keys', () => {
+  it('warn once of calls of one name that branches with ordinary I/O make at the same time, and of no others', async () => {
+    const rivals = new TestRun(async (ctx) => {
+      const branch = async (ms: number): Promise<unknown> => {
+        await delay(ms);
+        return ctx.step('fetch page', () => delay(50));
+      };
+      await Promise.all([branch(1), branch(2), branch(3)]);
+    });
+    await rivals.end();
+    expect(rivals.warnings).toEqual([expect.stringContaining('"fetch page"')]);
+
+    const others = new TestRun(async (ctx) => {
+      await Promise.all([1, 2, 3].map((page) => ctx.step('at once', () => page)));
+      for (const page of [1, 2]) {
+        await delay(1);
+        await ctx.step('one after another', () => page);
+      }
+      const keyed = async (page: number): Promise<unknown> => {
+        await delay(page);
+        return ctx.step('keyed', { key: String(page) }, () => delay(50));
+      };
+      await Promise.all([keyed(1), keyed(2)]);
+    });
+    await others.end();
+    expect(others.warnings).toEqual([]);
+  });
+
   it('count calls of the same name, and are distinguished by a key', async () => {
     const run = await twice(async (ctx) => {
       await ctx.step('charge', () => 1);
