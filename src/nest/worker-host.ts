@@ -141,7 +141,7 @@ export class WorkerHost {
   async stop(): Promise<void> {
     // An application may be closed while it boots: a session that is being opened must not be left behind.
     await this.starting?.catch(() => undefined);
-    if (!this.running) return;
+    if (!this.running) return this.worker.stop();
     this.running = false;
     this.poller.stop();
     // At once: from here on nothing new begins, and the worker does not care for what they still bring. Their last query may be one that is never answered.

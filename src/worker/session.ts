@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { DatabaseClock } from '../core/clock.js';
+import { ClosedError } from '../core/errors/index.js';
 import { newSessionId } from '../core/ids.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
@@ -31,6 +32,10 @@ export interface SessionOptions {
  */
 export class Session {
   private current: SessionFence | undefined;
+  private opening: Promise<SessionFence> | undefined;
+  /** An attempt to make it failed, but its row may be there. */
+  private doubtful: string | undefined;
+  private closed = false;
   private timer: NodeJS.Timeout | undefined;
   /** The session whose lock is asked for: it is, before the session is made. */
   private lockId: string | undefined;
@@ -61,9 +66,17 @@ export class Session {
     return performance.now() - this.renewedAt < this.options.ttlMs;
   }
 
-  async open(): Promise<SessionFence> {
+  /** @throws ClosedError after `close`, and what the database says */
+  open(): Promise<SessionFence> {
+    if (this.closed) return Promise.reject(new ClosedError());
+    this.opening ??= this.make().finally(() => (this.opening = undefined));
+    return this.opening;
+  }
+
+  private async make(): Promise<SessionFence> {
     const { ttlMs, deploymentId } = this.options;
-    const id = newSessionId();
+    const id = this.doubtful ?? newSessionId();
+    this.doubtful = id;
     this.lockId = id;
     this.holdsLock = false;
     // First the lock: of a process that dies in the middle of this, others see at once that it is gone. A connection that is mute must not keep us from working.
@@ -71,6 +84,7 @@ export class Session {
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
     const fence = await openSession(this.database, { id, host: hostname(), pid: process.pid, deploymentId, ttlMs, holdsLock });
+    this.doubtful = undefined;
     this.current = fence;
     this.renewedAt = askedAt;
     this.schedule();
@@ -117,7 +131,10 @@ export class Session {
 
   /** Says goodbye: what it owns is due for others at once. */
   async close(): Promise<void> {
-    const { id } = this;
+    this.closed = true;
+    // One that is being made must not be left behind.
+    await this.opening?.catch(() => undefined);
+    const id = this.id ?? this.doubtful;
     this.drop();
     if (!id) return;
     for (let tries = 1; ; tries++) {

@@ -147,7 +147,9 @@ export class Worker {
 
   /** Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and says goodbye. */
   async stop(): Promise<void> {
-    if (this.state !== 'running') return;
+    // A worker that could not be started may have left a session all the same.
+    if (this.state === 'stopped') return void (await within(GOODBYE_MS, this.session.close()));
+    if (this.state === 'stopping') return;
     this.state = 'stopping';
     this.intake.shut();
     await this.runs.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);

@@ -16,8 +16,9 @@ const OPEN: Statement = {
   name: 'durable_open_session',
   text: (
     schema,
-  ) => `INSERT INTO ${schema}.workflow_sessions (id, kind, host, pid, deployment_id, expires_at, holds_lock) OVERRIDING SYSTEM VALUE
-VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6) RETURNING ${SERVER}`,
+  ) => `INSERT INTO ${schema}.workflow_sessions AS s (id, kind, host, pid, deployment_id, expires_at, holds_lock) OVERRIDING SYSTEM VALUE
+VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, holds_lock = excluded.holds_lock RETURNING ${SERVER}`,
 };
 
 const HEARTBEAT: Statement = {
@@ -98,7 +99,7 @@ export function sessionLockClass(database: Database): number {
   return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
 }
 
-/** Makes a session. */
+/** Makes a session, or finds the one of that id, which an attempt before made whose answer was lost. */
 export async function openSession(
   database: Database,
   session: { id: string; host: string; pid: number; deploymentId: string; ttlMs: number; holdsLock: boolean },

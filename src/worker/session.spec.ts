@@ -1,0 +1,70 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
+import { FaultProxy } from '../../test/support/faults/proxy.js';
+import { DatabaseClock } from '../core/clock.js';
+import { Database } from '../store/database.js';
+import { Session } from './session.js';
+
+describe('a session', () => {
+  let fixture: JournalFixture;
+  let proxy: FaultProxy;
+  let database: Database;
+  let session: Session;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    proxy = await FaultProxy.start(fixture.admin.url);
+  });
+  afterAll(async () => {
+    await fixture.close();
+    await proxy.stop();
+  });
+  beforeEach(() => {
+    database = new Database({ connectionString: proxy.url }, { poolSize: 2 });
+    const ignore = (): void => undefined;
+    session = new Session(database, new DatabaseClock(), undefined, {
+      ttlMs: 30_000,
+      deploymentId: 'test',
+      lost: ignore,
+      moved: ignore,
+      failed: ignore,
+    });
+  });
+  afterEach(async () => {
+    await session.close();
+    await database.close();
+  });
+  const rows = async (): Promise<string[]> =>
+    (await fixture.admin.query<{ id: string }>('SELECT id::text FROM durable.workflow_sessions')).map(({ id }) => id);
+
+  it('that is closed while it is being made leaves nothing behind', async () => {
+    const opening = session.open();
+    await session.close();
+    await expect(opening).resolves.toBeDefined();
+    expect(await rows()).toEqual([]);
+  });
+
+  it('whose making was answered to nobody is the same at the next attempt', async () => {
+    const cut = proxy.cutAfterCommit('durable_open_session');
+    await expect(session.open()).rejects.toBeDefined();
+    await cut;
+    const [made] = await rows();
+    expect(await session.open()).toMatchObject({ id: made });
+    expect(await rows()).toEqual([made]);
+  });
+
+  it('and is gone when it is closed before that', async () => {
+    const cut = proxy.cutAfterCommit('durable_open_session');
+    await expect(session.open()).rejects.toBeDefined();
+    await cut;
+    expect(await rows()).toHaveLength(1);
+    await session.close();
+    expect(await rows()).toEqual([]);
+  });
+
+  it('is not made any more once it has been closed', async () => {
+    await session.close();
+    await expect(session.open()).rejects.toMatchObject({ code: 'CLOSED' });
+    expect(await rows()).toEqual([]);
+  });
+});
