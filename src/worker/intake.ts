@@ -7,6 +7,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
 import { historyBatches } from './history-batches.js';
 import type { Holding } from './holdings.js';
+import { UNREAD } from './mail.js';
 import { Quarantine } from './quarantine.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { RunsInHand } from './runs-in-hand.js';
@@ -25,6 +26,8 @@ export class Intake {
   private claimAgain = false;
   /** The last claim took all that it asked for: there is more. */
   private backlog = false;
+  /** When the claim began that is under way, of performance.now(); infinity when none is. */
+  claimingSince = Number.POSITIVE_INFINITY;
   /** Runs that have been claimed and whose histories are on their way. */
   private readonly taking = new Map<string, ClaimedRun>();
 
@@ -118,6 +121,7 @@ export class Intake {
     try {
       do {
         this.claimAgain = false;
+        this.claimingSince = performance.now();
         await this.claimOnce();
       } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.free > 0);
     } catch (error) {
@@ -125,6 +129,7 @@ export class Intake {
       this.events.log('warn', 'due runs could not be claimed', error);
     } finally {
       this.claiming = false;
+      this.claimingSince = Number.POSITIVE_INFINITY;
     }
   }
 
@@ -188,9 +193,6 @@ export class Intake {
     if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
   }
 }
-
-/** No counter of a run: until its inbox has been read it cannot be parked, or what came before the claim would be slept over. */
-const UNREAD = -1;
 
 /** Something may have been sent to the run before it was claimed. */
 function mayHaveMail(run: ClaimedRun): boolean {

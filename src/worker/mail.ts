@@ -3,6 +3,12 @@ import type { Pass } from '../engine/pass.js';
 import { findMovedRuns, readInbox, type InboxMessage } from '../store/sql/inbox.js';
 import type { Execution } from './execution.js';
 
+/**
+ * The wake counter of a run whose inbox has not been read: it is no run's, so that the run cannot be parked before. What the claim found counts messages that
+ * nobody here has seen.
+ */
+export const UNREAD = -1;
+
 /** Brings messages from the inbox to the runs in this process's hands. */
 export class Mail {
   constructor(

@@ -12,6 +12,7 @@ import { Intake } from './intake.js';
 import type { WorkflowRegistry } from './registry.js';
 import { RunsInHand } from './runs-in-hand.js';
 import type { Session } from './session.js';
+import { Strays } from './strays.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** How long the last writes of a closing process may take. */
@@ -27,8 +28,7 @@ export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
   private readonly runs: RunsInHand;
   private readonly intake: Intake;
-  /** Runs that the database said are ours and that we do not have, with their epochs, when we last looked. */
-  private strays = new Map<string, number>();
+  private readonly strays = new Strays();
   private comparing: Promise<void> | undefined;
 
   constructor(
@@ -83,10 +83,8 @@ export class Worker {
     if (this.session.id !== sessionId || this.state !== 'running') return;
     if (server !== this.session.fence?.server) return this.serverMoved();
     const held = new Set([...this.runs.holdings(), ...this.intake.holdings()].map(({ id }) => id));
-    const strays = rows.filter((row) => !held.has(row.id));
-    const before = this.strays;
-    this.strays = new Map(strays.map((row) => [row.id, row.epoch]));
-    const given = strays.filter((row) => before.get(row.id) === row.epoch);
+    const missing = rows.filter((row) => !held.has(row.id));
+    const given = this.strays.lost(missing, this.intake.claimingSince);
     if (given.length > 0)
       this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
     this.runs.handBackUnstarted(given);

@@ -25,7 +25,7 @@ interface Section {
   readonly sql: (schema: string, rows: string) => string;
 }
 
-/** Rows of a run are written only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
+/** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
 const owned = (schema: string): string =>
   `CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
