@@ -89,12 +89,16 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
     tags: checkTags(tags),
     delayMs,
     startAt: due,
-    timeoutMs:
-      timeout === undefined ? (workflow.timeoutMs ?? client.runTimeoutMs) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
+    timeoutMs: timeout === undefined ? standardTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
     nonce: newNonce(),
     deploymentId: client.deploymentId,
   };
   return { options, schema: workflow.input, run };
+}
+
+/** Whoever claims a run that was started by name alone knows the workflow, and what its time-out is. */
+function standardTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
+  return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
 }
 
 /** A moment counts as so long after the run is due. */
