@@ -1,3 +1,4 @@
+import { historyViewSql } from './history-view.js';
 import { migration } from './migration.js';
 
 /** What runs need to be talked to: named waits, hooks, shown state, deadlines, successors, and messages that are sent once. */
@@ -7,6 +8,7 @@ export const TalkingToRuns1763800000000 = migration(
 ALTER TABLE ${schema}.workflow_runs
   ADD COLUMN deadline_at timestamptz,
   ADD COLUMN continued_as text COLLATE "C",
+  ADD COLUMN continued_from text COLLATE "C",
   ADD COLUMN forked_from text COLLATE "C";
 
 -- Nearly always empty: children whose parents wait.
@@ -41,12 +43,15 @@ CREATE TABLE ${schema}.workflow_state (
   updated_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT workflow_state_pkey PRIMARY KEY (run_id, key)
 );
+
+${historyViewSql(schema)}
 `,
   (schema) => `
+DROP VIEW ${schema}.workflow_history;
 DROP TABLE ${schema}.workflow_state;
 DROP TABLE ${schema}.workflow_hooks;
 CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_key;
 ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
-ALTER TABLE ${schema}.workflow_runs DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN forked_from;`,
+ALTER TABLE ${schema}.workflow_runs DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from;`,
 );

@@ -1,5 +1,5 @@
 export { WorkflowClient, type ExecuteOptions, type StartManyOptions } from './client/client.js';
-export type { RunDescription, StepDescription, WaitDescription } from './client/describe.js';
+export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/sender.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {

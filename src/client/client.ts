@@ -260,8 +260,9 @@ export class WorkflowClient {
     });
   }
 
-  private announceCancel(id: string, { status, key }: CancelRequested): void {
+  private announceCancel(id: string, { status, key, parent }: CancelRequested): void {
     if (!key) return;
+    if (parent !== undefined) void this.#sender.tell(parent);
     if (status === 'pending') this.#surroundings.due([key], undefined);
     else if (status === 'running') this.#surroundings.messaged(id);
     else if (isTerminal(status)) this.#surroundings.endedUnstarted(id);

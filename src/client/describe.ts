@@ -6,11 +6,22 @@ import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 /** A wait of a run that is open. */
 export interface WaitDescription {
   stepKey: string;
-  /** `grace`: a cancelled run that cleans up ends then. */
-  kind: 'sleep' | 'retry' | 'grace';
-  wakeAt: Date;
+  /** `retry`: a failed step waits for its next attempt. `grace`: a run that was stopped, and cleans up, ends then. */
+  kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  /** What is waited for: a signal's name, the first characters of a hook's token, a child's run id. */
+  name: string | undefined;
+  /** When it is over; undefined when only what it waits for ends it. */
+  wakeAt: Date | undefined;
   /** How many attempts of the step have failed. */
   attempts: number;
+}
+
+/** A run that another has started. */
+export interface ChildDescription {
+  runId: string;
+  /** The name of its workflow. */
+  name: string;
+  status: RunStatus;
 }
 
 /** Everything that is known of a run but its steps. */
@@ -42,7 +53,18 @@ export interface RunDescription<O = unknown> {
   deploymentId: string | undefined;
   /** The deployments whose code does not fit its history. */
   blockedDeployments: string[];
-  parentRunId: string | undefined;
+  /** The run that started it; `stepKey` is what waits for it there, undefined when nothing does. */
+  parent: { runId: string; stepKey: string | undefined } | undefined;
+  /** The last 100 runs that it has started, oldest first. */
+  children: ChildDescription[];
+  /** The run that goes on in its place, and the one in whose place it goes on (`ctx.continueAsNew`). */
+  continuedAs: string | undefined;
+  continuedFrom: string | undefined;
+  forkedFrom: string | undefined;
+  /** When it fails if it has not ended. */
+  deadline: Date | undefined;
+  /** What it shows by `ctx.setState`. */
+  state: Record<string, unknown>;
 }
 
 /** A recorded step of a run. */
@@ -79,13 +101,24 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     wakeAt: date(row.wakeAt),
     cancelRequestedAt: date(row.cancelRequestedAt),
     tags: { ...row.tags },
-    waits: row.waits.map((wait) => ({ ...wait, wakeAt: new Date(wait.wakeAt) })),
+    waits: row.waits.map((wait) => ({ ...wait, name: shownName(wait.kind, wait.name), wakeAt: date(wait.wakeAt) })),
     epoch: row.epoch,
     generation: row.generation,
     deploymentId: row.deploymentId ?? undefined,
     blockedDeployments: [...row.blockedDeployments],
-    parentRunId: row.parentRunId ?? undefined,
+    parent: row.parentRunId === null ? undefined : { runId: row.parentRunId, stepKey: row.parentStepKey ?? undefined },
+    children: row.children.map((child) => ({ ...child })),
+    continuedAs: row.continuedAs ?? undefined,
+    continuedFrom: row.continuedFrom ?? undefined,
+    forkedFrom: row.forkedFrom ?? undefined,
+    deadline: date(row.deadlineAt),
+    state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };
+}
+
+/** Whoever has a hook's token can resume the run: not for those who only look. */
+function shownName(kind: WaitDescription['kind'], name: string | null): string | undefined {
+  return (kind === 'hook' ? name?.slice(0, 8) : name) ?? undefined;
 }
 
 /** @internal */

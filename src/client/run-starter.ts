@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Payloads } from '../core/payloads.js';
 import { validate } from '../core/standard-schema.js';
 import type { PreparedStart, RunStarter } from '../engine/ports.js';
-import { checkStart, toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, toNewRun, type StartingClient, type StartOptions } from './start-options.js';
 
 /** The longest id that is accepted. */
 const MAX_ID_LENGTH = 255;
@@ -12,7 +12,7 @@ const MAX_ID_LENGTH = 255;
 export class ClientRunStarter implements RunStarter {
   constructor(
     private readonly payloads: Payloads,
-    private readonly client: { readonly deploymentId: string; readonly module: string | undefined },
+    private readonly client: StartingClient,
   ) {}
 
   check(workflow: unknown, options: StartOptions): PreparedStart {

@@ -76,7 +76,7 @@ export class Sender {
   }
 
   /** Tells a run that a message has come. Whatever keeps it from that, the inbox sweep will. */
-  private async tell(runId: string): Promise<void> {
+  async tell(runId: string): Promise<void> {
     const { database } = this.surroundings;
     try {
       const [bumped] = await bumpRuns(database, [runId]);

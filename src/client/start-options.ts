@@ -25,6 +25,11 @@ export interface StartOptions {
   delay?: Duration;
   /** Do not begin before that moment. */
   startAt?: Date;
+  /**
+   * How long the run may take from when it is first due, or until when. After that its open steps and waits reject with WorkflowTimeoutError, and it ends
+   * `failed`. Default: the `timeout` of its workflow.
+   */
+  timeout?: Duration | Date;
   /** Up to 50 texts to find the run by. */
   tags?: Record<string, string>;
   /**
@@ -35,7 +40,7 @@ export interface StartOptions {
 }
 
 const MAX_TAGS = 50;
-const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'tags', 'manager'];
+const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
 
 /** A start whose arguments but the input have been checked. */
 export interface CheckedStart {
@@ -46,18 +51,24 @@ export interface CheckedStart {
   readonly run: Omit<NewRun, 'input'>;
 }
 
+/** What a start takes from whoever makes it. */
+export interface StartingClient {
+  readonly deploymentId: string;
+  readonly module: string | undefined;
+  /** Of runs whose workflow has no time-out of its own; null for none. */
+  readonly runTimeoutMs: number | null;
+  /** Milliseconds since the epoch, by the database's clock. */
+  now(): number;
+}
+
 /**
  * Checks the arguments of a start. Nothing is written.
  *
  * @throws InvalidInputError, WorkflowNotFoundError
  */
-export function checkStart(
-  target: unknown,
-  given: StartOptions,
-  client: { readonly deploymentId: string; readonly module: string | undefined },
-): CheckedStart {
+export function checkStart(target: unknown, given: StartOptions, client: StartingClient): CheckedStart {
   const options = checkStartOptions(given);
-  const { id, onConflict, queue, priority, delay, startAt, tags } = options;
+  const { id, onConflict, queue, priority, delay, startAt, timeout, tags } = options;
   if (onConflict !== undefined && onConflict !== 'return' && onConflict !== 'reject') {
     throw new InvalidInputError('options.onConflict', "must be 'return' or 'reject'");
   }
@@ -67,6 +78,8 @@ export function checkStart(
   if (delay !== undefined && startAt !== undefined)
     throw new InvalidInputError('options.startAt', 'cannot be given together with options.delay');
   const workflow = workflowOf(target, client.module);
+  const delayMs = delay === undefined ? null : toMilliseconds(delay, 'options.delay');
+  const due = startAt === undefined ? null : toTimestamp(startAt, 'options.startAt');
   const run = {
     id: id === undefined ? newRunId() : checkText(id, 'options.id'),
     name: workflow.name,
@@ -74,12 +87,24 @@ export function checkStart(
     queue: queue === undefined ? workflow.queue : checkText(queue, 'options.queue'),
     priority: priority ?? 0,
     tags: checkTags(tags),
-    delayMs: delay === undefined ? null : toMilliseconds(delay, 'options.delay'),
-    startAt: startAt === undefined ? null : toTimestamp(startAt, 'options.startAt'),
+    delayMs,
+    startAt: due,
+    timeoutMs: timeout === undefined ? standardTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
     nonce: newNonce(),
     deploymentId: client.deploymentId,
   };
   return { options, schema: workflow.input, run };
+}
+
+/** Whoever claims a run that was started by name alone knows the workflow, and what its time-out is. */
+function standardTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
+  return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
+}
+
+/** A moment counts as so long after the run is due. */
+function timeoutFrom(timeout: Duration | Date, dueAt: number): number {
+  if (!(timeout instanceof Date)) return toMilliseconds(timeout, 'options.timeout');
+  return Math.max(0, toTimestamp(timeout, 'options.timeout') - dueAt);
 }
 
 /** @throws InvalidInputError */
@@ -99,7 +124,7 @@ export function toNewRun({ run }: CheckedStart, input: unknown, payloads: Payloa
   return { ...run, input: payloads.encode(input, argument, run.id, 'input') };
 }
 
-type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'input'>;
+type StartedWorkflow = Pick<WorkflowIdentity, 'name' | 'version' | 'queue' | 'timeoutMs' | 'input'>;
 
 function workflowOf(target: unknown, clientModule: string | undefined): StartedWorkflow {
   if (typeof target === 'string') return byName(checkText(target, 'name of the workflow'));
@@ -118,7 +143,7 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
 }
 
 function byName(name: string): StartedWorkflow {
-  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, input: undefined };
+  return { name, version: ANY_VERSION, queue: DEFAULT_QUEUE, timeoutMs: undefined, input: undefined };
 }
 
 function checkTags(tags: Record<string, string> | undefined): Record<string, string> {

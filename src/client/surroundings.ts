@@ -14,6 +14,8 @@ export interface ClientSurroundings {
   readonly deploymentId: string;
   /** The name of the module; undefined for the one without. */
   readonly module: string | undefined;
+  /** Of runs whose workflow has no time-out of its own; null for none. */
+  readonly runTimeoutMs: number | null;
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;

@@ -22,6 +22,11 @@ export interface DispatchKey {
   readonly version: number;
 }
 
+/** A dispatch key, and how long runs may take that are claimed under it and were started by name alone. */
+export interface ClaimKey extends DispatchKey {
+  readonly timeoutMs?: number | null;
+}
+
 /** A run to be created. Payloads are JSON text already; times are milliseconds. */
 export interface NewRun extends DispatchKey {
   readonly id: string;

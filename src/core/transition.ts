@@ -11,6 +11,9 @@ export interface RunEvent {
   readonly data: string | null;
 }
 
+/** Why a child is asked to stop: kept in its history. */
+export const PARENT_CANCELLED = 'its parent gave it up';
+
 /** How a run leaves the hands of its owner. */
 export type RunChange =
   | {

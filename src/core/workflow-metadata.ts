@@ -1,4 +1,5 @@
 import { isPlainObject } from './check-options.js';
+import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
 import { checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
@@ -14,6 +15,11 @@ export interface WorkflowOptions {
   queue?: string;
   /** The retry policy of its steps, where they have none of their own. */
   retry?: RetryOptions;
+  /**
+   * How long a run may take from when it is first due, waits included. When it is over, open steps and waits reject with WorkflowTimeoutError, `catch` and
+   * `finally` may still run steps for 30 seconds, and the run ends `failed`. Default: the module's `defaults.runTimeout`. A start may say otherwise.
+   */
+  timeout?: Duration;
   /** The name of the WorkflowModule whose worker executes it, and whose client starts it. Default: the module without a name. */
   module?: string;
   /**
@@ -29,6 +35,7 @@ export interface WorkflowIdentity {
   readonly version: number;
   readonly queue: string;
   readonly retry: RetryOptions | undefined;
+  readonly timeoutMs: number | undefined;
   readonly module: string | undefined;
   readonly input: StandardSchema | undefined;
 }
@@ -37,7 +44,7 @@ export interface WorkflowIdentity {
 export const DEFAULT_QUEUE = 'default';
 
 /** `scope` is the business of the decorator. */
-const OPTIONS = ['name', 'version', 'queue', 'retry', 'module', 'scope', 'input'];
+const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
@@ -82,7 +89,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   for (const key of Object.keys(options)) {
     if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
   }
-  const { name, version = 1, queue = DEFAULT_QUEUE, retry, module, input = staticInputOf(target) } = options;
+  const { name, version = 1, queue = DEFAULT_QUEUE, retry, timeout, module, input = staticInputOf(target) } = options;
   if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
   }
@@ -94,6 +101,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     version,
     queue: checkText(queue, `${where}: queue`),
     retry,
+    timeoutMs: timeout === undefined ? undefined : toMilliseconds(timeout, `${where}: timeout`),
     module: module === undefined ? undefined : checkText(module, `${where}: module`),
     input,
   };

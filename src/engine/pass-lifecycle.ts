@@ -262,7 +262,7 @@ export abstract class PassLifecycle implements LaneOwner {
     const working = this.lane.isTurning || this.admission.isGating || this.isWorking || this.inbound.isPending;
     if (this.admission.isLive && !working && (this.timers.size > 0 || this.inbound.waits > 0)) {
       this.isIdle = true;
-      const ends = [this.grace?.end, this.run.deadlineAt].map((end) => end ?? Number.POSITIVE_INFINITY);
+      const ends = [this.grace?.end, this.stop ? null : this.run.deadlineAt].map((end) => end ?? Number.POSITIVE_INFINITY);
       this.port.idle(Math.min(this.timers.next(), ...ends));
     } else if (this.isIdle) {
       this.isIdle = false;

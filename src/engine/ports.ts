@@ -44,6 +44,8 @@ interface WorkflowIdentity {
   readonly owns: (target: unknown) => boolean;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
+  /** How long runs may take that are started by the workflow's name alone: of the others it is known when they are started. */
+  readonly runTimeoutMs?: number | null;
 }
 
 /** How the workflow function ended. Payloads are text as it is stored. */

@@ -99,6 +99,8 @@ export interface WorkflowModuleOptions {
     retry?: RetryOptions;
     /** The limit of one attempt of a step. Default 5 minutes. */
     stepTimeout?: Duration;
+    /** How long runs may take whose workflow has no `timeout`. Default: as long as they like. */
+    runTimeout?: Duration;
     /** The largest input or output, in bytes of JSON; errors are cut to about 256 KiB. Default 4 MiB. */
     maxPayloadBytes?: number;
   };
@@ -135,6 +137,7 @@ export interface ModuleSettings {
   readonly transactionManager: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
+  readonly runTimeoutMs: number | null;
   readonly maxPayloadBytes: number;
   readonly codec: PayloadCodec | undefined;
 }

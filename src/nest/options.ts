@@ -56,6 +56,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   const defaults = checkOptions(given.defaults === undefined ? {} : given.defaults, 'defaults', [
     'retry',
     'stepTimeout',
+    'runTimeout',
     'maxPayloadBytes',
   ]);
   checkBoolean(autoMigrate, 'autoMigrate');
@@ -81,6 +82,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
+    runTimeoutMs: defaults.runTimeout === undefined ? null : toMilliseconds(defaults.runTimeout, 'defaults.runTimeout'),
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
   };

@@ -78,7 +78,9 @@ export class WorkflowRuntime implements HostSurroundings {
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
-    this.starts = new ClientRunStarter(this.payloads, { deploymentId, module: name });
+    const { runTimeoutMs } = settings;
+    const now = (): number => this.clock.now();
+    this.starts = new ClientRunStarter(this.payloads, { deploymentId, module: name, runTimeoutMs, now });
     this.client = new WorkflowClient({
       database,
       journal: this.journal,
@@ -86,6 +88,7 @@ export class WorkflowRuntime implements HostSurroundings {
       payloads: this.payloads,
       deploymentId,
       module: name,
+      runTimeoutMs,
       transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
@@ -94,7 +97,7 @@ export class WorkflowRuntime implements HostSurroundings {
         this.hub.noticed([runId]);
         this.direct?.notify({ ended: [runId] });
       },
-      now: () => this.clock.now(),
+      now,
     });
   }
 

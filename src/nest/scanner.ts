@@ -83,7 +83,7 @@ function typeOf(wrapper: Wrapper): Function | undefined {
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
-  const { name, version, queue, retry } = workflowIdentityOf(type);
+  const { name, version, queue, retry, timeoutMs } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
   const runner = (instance ?? type.prototype) as Partial<WorkflowInstance> | null;
@@ -94,6 +94,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     queue,
     retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
+    runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
   };

@@ -82,6 +82,7 @@ export class WorkerHost {
         ended: (run, outcome) => this.ended(run, outcome),
         parked: (wakeAt) => runtime.announce({}, wakeAt),
         due: (keys) => runtime.announce({ due: keys }, undefined),
+        endedUnstarted: (runIds) => this.endedElsewhere(runIds),
         messaged: (runIds) => runtime.tell(runIds),
         log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
       },
@@ -102,6 +103,7 @@ export class WorkerHost {
       tookOver: (runs) => {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
         this.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+        this.worker.sent(runs.flatMap(({ parent }) => parent ?? []));
         this.poller.poke();
       },
       failed: failed('dead workers could not be looked for'),

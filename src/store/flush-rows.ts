@@ -1,5 +1,5 @@
 import type { NewRun, OwnedRun } from '../core/run.js';
-import type { Transition } from '../core/transition.js';
+import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 
 type Row = readonly unknown[];
 
@@ -57,7 +57,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       case 'start': {
         const { run, owned } = transition;
         const { id } = run;
-        rows.starts.push([...startColumns(run), owned]);
+        rows.starts.push([...startColumns(run), owned, run.parentRunId ?? null]);
         // Of two starts of one id the first counts, and so do its tags.
         if (started.has(id)) break;
         started.add(id);
@@ -93,7 +93,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { stepKey, kind, wakeAt, attempts, openedAt, name } = wait;
         waits.set(waitKey(runId, stepKey), [runId, epoch, stepKey, kind, wakeAt, attempts, openedAt, name]);
         if (child) {
-          rows.successors.push(successorOf(child, runId, epoch, 0));
+          rows.successors.push(successorOf(child, runId, epoch, 'child'));
           for (const key of Object.keys(child.tags)) rows.successorTags.push([child.id, key, child.tags[key]]);
         }
         if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
@@ -104,7 +104,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         break;
       case 'cancelChild':
         closeWait(transition);
-        rows.sent.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, PARENT_CANCELLED]);
+        rows.sent.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, CANCEL_REQUEST]);
         break;
       case 'state':
         states.set(waitKey(transition.runId, transition.key), [transition.runId, transition.epoch, transition.key, transition.value]);
@@ -117,7 +117,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const next = ended ? change.continuedAs : undefined;
         if (next) {
           // Its counter says that there may be messages: those that move on with it.
-          rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch, 1));
+          rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch, 'continuation'));
           rows.movedOn.push([runId, epoch, next.id]);
         } else if (ended && change.parent) {
           const kind = change.status === 'completed' ? 'child' : 'child_failed';
@@ -152,16 +152,17 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   return rows;
 }
 
-/** Kept in the child's history as the reason. */
-const PARENT_CANCELLED = JSON.stringify({ reason: 'its parent gave it up' });
+const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
 function startColumns(run: NewRun): unknown[] {
   const { id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs = null } = run;
   return [id, name, version, queue, priority, input, delayMs, startAt, nonce, deploymentId, timeoutMs];
 }
 
-function successorOf(run: NewRun, starterId: string, starterEpoch: number, wakeCount: number): Row {
-  return [...startColumns(run), run.parentRunId ?? null, run.parentStepKey ?? null, wakeCount, starterId, starterEpoch];
+function successorOf(run: NewRun, starterId: string, starterEpoch: number, as: 'child' | 'continuation'): Row {
+  const continues = as === 'continuation';
+  const links = [run.parentRunId ?? null, run.parentStepKey ?? null, continues ? starterId : null];
+  return [...startColumns(run), ...links, continues ? 1 : 0, starterId, starterEpoch];
 }
 
 /** Whoever waits for the run waits for the one that continues it. */

@@ -23,6 +23,8 @@ export interface ExecutionHost {
   started(run: NewRun): void;
   /** Messages for these runs are durable; they have not been told. */
   sent(runIds: readonly string[]): void;
+  /** A request to cancel this run is durable; it has not been told. */
+  cancelSent(runId: string): void;
   startDetached(run: NewRun): Promise<void>;
   createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
   warn(execution: Execution, message: string): void;
@@ -118,7 +120,7 @@ export class Execution implements PassPort {
 
   cancelChild(stepKey: string, childId: string): void {
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.sent([childId]), ignore);
+    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.cancelSent(childId), ignore);
   }
 
   setState(key: string, value: string): void {
@@ -230,7 +232,7 @@ export class Execution implements PassPort {
     if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.host.released(this, undefined);
     const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
-    this.change({ ...failed, output: null, leftovers: 'some' }, failed);
+    this.change({ ...failed, output: null, leftovers: 'some', parent: this.run.parent }, failed);
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */

@@ -1,4 +1,4 @@
-import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
@@ -17,7 +17,7 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 
 /** Fills the free slots: with due runs that it claims, and with runs that are started in this process. */
 export class Intake {
-  private readonly keys: readonly DispatchKey[];
+  private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
   private readonly claimer: Claimer;
   private readonly quarantine: Quarantine;

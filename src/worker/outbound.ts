@@ -1,10 +1,13 @@
-import { NonRetryableError, RunAlreadyExistsError } from '../core/errors/index.js';
+import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import type { NewHook } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
-import { bumpRuns } from '../store/sql/bump-runs.js';
+import { bumpRuns, type BumpedRun } from '../store/sql/bump-runs.js';
 import { createHook } from '../store/sql/hooks.js';
+import { tellAllOfCancel } from '../store/sql/inbox.js';
+import { PARENT_CANCELLED } from '../core/transition.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
 
@@ -12,11 +15,14 @@ import type { WorkerEvents } from './worker-types.js';
 export class Outbound {
   /** Runs for which messages are durable and that have not been told. */
   private untold: Set<string> | undefined;
+  /** Those of them that are asked to stop. */
+  private unasked: Set<string> | undefined;
 
   constructor(
     private readonly database: Database,
     private readonly journal: Journal,
     private readonly session: Session,
+    private readonly payloads: Payloads,
     private readonly events: WorkerEvents,
   ) {}
 
@@ -37,6 +43,19 @@ export class Outbound {
       });
     }
     for (const id of runIds) this.untold.add(id);
+  }
+
+  /** A request to cancel this run is durable: it is told, together with others. */
+  cancelSent(runId: string): void {
+    if (!this.unasked) {
+      this.unasked = new Set();
+      setImmediate(() => {
+        const ids = [...(this.unasked ?? [])];
+        this.unasked = undefined;
+        this.ask(ids).catch((error: unknown) => this.events.log('warn', 'runs could not be asked to stop yet', error));
+      });
+    }
+    this.unasked.add(runId);
   }
 
   startDetached(run: NewRun): Promise<void> {
@@ -62,8 +81,22 @@ export class Outbound {
     return made;
   }
 
+  private async ask(runIds: readonly string[]): Promise<void> {
+    const errors = runIds.map((id) => {
+      const error = new WorkflowCancelledError(id, PARENT_CANCELLED);
+      return [id, this.payloads.encodeError(error, id)] as const;
+    });
+    const asked = [...(await tellAllOfCancel(this.database, new Map(errors)))];
+    const ended = asked.filter(([, { status }]) => status === 'cancelled').map(([id]) => id);
+    if (ended.length > 0) this.events.endedUnstarted(ended);
+    this.announce(asked.flatMap(([id, { status, key }]) => (key ? [{ id, status, ...key }] : [])));
+  }
+
   private async tell(runIds: readonly string[]): Promise<void> {
-    const bumped = await bumpRuns(this.database, runIds);
+    if (runIds.length > 0) this.announce(await bumpRuns(this.database, runIds));
+  }
+
+  private announce(bumped: readonly BumpedRun[]): void {
     const due = bumped.filter(({ status }) => status === 'pending');
     if (due.length > 0) this.events.due(due);
     const running = bumped.filter(({ status }) => status === 'running').map(({ id }) => id);

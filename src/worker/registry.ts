@@ -1,4 +1,4 @@
-import { ANY_VERSION, type DispatchKey } from '../core/run.js';
+import { ANY_VERSION, type ClaimKey } from '../core/run.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
 
 /** The workflows that this process can execute. */
@@ -22,11 +22,12 @@ export class WorkflowRegistry {
   }
 
   /** Everything that a claim may name: each queue with each version of each workflow, and with runs started by name alone. */
-  keys(queues: readonly string[]): DispatchKey[] {
-    const keys: DispatchKey[] = [];
+  keys(queues: readonly string[]): ClaimKey[] {
+    const keys: ClaimKey[] = [];
     for (const queue of queues) {
       for (const [name, versions] of this.definitions) {
-        for (const version of [...versions.keys(), ANY_VERSION]) keys.push({ queue, name, version });
+        for (const [version, { runTimeoutMs = null }] of versions) keys.push({ queue, name, version, timeoutMs: runTimeoutMs });
+        keys.push({ queue, name, version: ANY_VERSION });
       }
     }
     return keys;

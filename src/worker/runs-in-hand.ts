@@ -48,7 +48,7 @@ export class RunsInHand implements ExecutionHost {
     this.deploymentId = options.deploymentId;
     this.slots = new Slots(options.concurrency);
     this.mail = new Mail(database, this.executions);
-    this.outbound = new Outbound(database, journal, session, events);
+    this.outbound = new Outbound(database, journal, session, options.engine.payloads, events);
   }
 
   get size(): number {
@@ -185,6 +185,10 @@ export class RunsInHand implements ExecutionHost {
 
   sent(runIds: readonly string[]): void {
     this.outbound.sent(runIds);
+  }
+
+  cancelSent(runId: string): void {
+    this.outbound.cancelSent(runId);
   }
 
   startDetached(run: NewRun): Promise<void> {

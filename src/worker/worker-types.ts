@@ -19,6 +19,8 @@ export interface WorkerEvents {
   parked(wakeAt: number): void;
   /** Runs have become due that others may take. */
   due(keys: readonly DispatchKey[]): void;
+  /** Runs have ended that nobody has executed. */
+  endedUnstarted(runIds: readonly string[]): void;
   /** Messages have come for runs that some process executes. */
   messaged(runIds: readonly string[]): void;
   log(level: 'warn' | 'error', message: string, error?: unknown): void;

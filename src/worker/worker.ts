@@ -66,6 +66,11 @@ export class Worker {
     return this.intake.reserve(key);
   }
 
+  /** Messages for these runs are durable: tells them. */
+  sent(runIds: readonly string[]): void {
+    this.runs.sent(runIds);
+  }
+
   /** Looks for messages to these runs, where this process has them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
     await this.runs.checkMessages(runIds);

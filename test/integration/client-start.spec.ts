@@ -184,7 +184,12 @@ describe('the client', () => {
       epoch: 1,
       generation: 0,
       blockedDeployments: [],
-      parentRunId: undefined,
+      parent: undefined,
+      children: [],
+      continuedAs: undefined,
+      continuedFrom: undefined,
+      deadline: undefined,
+      state: {},
     });
     const { createdAt, startedAt, finishedAt } = description;
     expect(createdAt.getTime()).toBeGreaterThan(before - 5_000);

@@ -1,14 +1,28 @@
 import { WorkflowEvent } from './workflow-event.entity.js';
+import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
+import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
+import { WorkflowState } from './workflow-state.entity.js';
 import { WorkflowStep } from './workflow-step.entity.js';
 import { WorkflowTag } from './workflow-tag.entity.js';
 import { WorkflowWait } from './workflow-wait.entity.js';
 
-export { WorkflowEvent, WorkflowInboxMessage, WorkflowRun, WorkflowSession, WorkflowStep, WorkflowTag, WorkflowWait };
+export {
+  WorkflowEvent,
+  WorkflowHistoryEntry,
+  WorkflowHook,
+  WorkflowInboxMessage,
+  WorkflowRun,
+  WorkflowSession,
+  WorkflowState,
+  WorkflowStep,
+  WorkflowTag,
+  WorkflowWait,
+};
 
-/** Every table of the module, for `@InjectRepository` and for SQL that TypeORM writes. */
+/** Every table of the module, and the view, for `@InjectRepository` and for SQL that TypeORM writes. */
 export const durableEntities = [
   WorkflowRun,
   WorkflowStep,
@@ -17,4 +31,7 @@ export const durableEntities = [
   WorkflowInboxMessage,
   WorkflowSession,
   WorkflowTag,
+  WorkflowHook,
+  WorkflowState,
+  WorkflowHistoryEntry,
 ] as const;

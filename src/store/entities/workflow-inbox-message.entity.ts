@@ -13,7 +13,7 @@ export class WorkflowInboxMessage {
   createdAt!: Date;
 
   @Column({ type: 'text' })
-  kind!: 'cancel';
+  kind!: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed';
 
   @Column({ type: 'text', nullable: true })
   name!: string | null;

@@ -103,9 +103,26 @@ export class WorkflowRun {
   @Column({ name: 'blocked_deployments', type: 'text', array: true, nullable: true })
   blockedDeployments!: string[] | null;
 
+  /** When it fails if it has not ended. */
+  @Column({ name: 'deadline_at', type: 'timestamptz', nullable: true })
+  deadlineAt!: Date | null;
+
+  /** The run that goes on in its place, by `ctx.continueAsNew`. */
+  @Column({ name: 'continued_as', type: 'text', nullable: true })
+  continuedAs!: string | null;
+
+  /** The run in whose place it goes on. */
+  @Column({ name: 'continued_from', type: 'text', nullable: true })
+  continuedFrom!: string | null;
+
+  @Column({ name: 'forked_from', type: 'text', nullable: true })
+  forkedFrom!: string | null;
+
+  /** The run that started it. */
   @Column({ name: 'parent_run_id', type: 'text', nullable: true })
   parentRunId!: string | null;
 
+  /** The step of that run that waits for this one; null when none does. */
   @Column({ name: 'parent_step_key', type: 'text', nullable: true })
   parentStepKey!: string | null;
 }

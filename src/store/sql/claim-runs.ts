@@ -1,4 +1,4 @@
-import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../../core/run.js';
+import { ANY_VERSION, type ClaimKey, type OwnedRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
@@ -33,7 +33,7 @@ const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, patience)
 function claimText(schema: string, patience: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
-    ? 'unnest($2::text[], $3::text[], $4::int[], $8::smallint[], $9::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
+    ? 'unnest($2::text[], $3::text[], $4::int[], $9::smallint[], $10::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
     : 'unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)';
   return `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 due AS MATERIALIZED (
@@ -93,7 +93,11 @@ function takeDue(schema: string, patience: string): string {
   ready_at = NULL,
   version = CASE WHEN r.version = ${ANY_VERSION}
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
-    ELSE r.version END
+    ELSE r.version END,
+  deadline_at = CASE WHEN r.version = ${ANY_VERSION} AND r.deadline_at IS NULL
+    THEN r.ready_at + (SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
+      WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1) * interval '1 millisecond'
+    ELSE r.deadline_at END
 FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
 RETURNING ${claimedColumns('r')}`;
 }
@@ -147,7 +151,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
 /** The claim's parameters. */
 export interface Claim {
   readonly fence: SessionFence;
-  readonly keys: readonly DispatchKey[];
+  readonly keys: readonly ClaimKey[];
   readonly deploymentId: string;
   readonly limit: number;
 }
@@ -158,7 +162,7 @@ export async function claimRuns(database: Database, claim: Claim): Promise<Claim
 }
 
 /** A dispatch key, and the place in its order where a claim begins. */
-export interface ClaimPlace extends DispatchKey {
+export interface ClaimPlace extends ClaimKey {
   readonly priority: number;
   readonly readyAt: string;
 }
@@ -184,7 +188,7 @@ export async function claimSuspects(database: Database, claim: Claim): Promise<C
 
 function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
   const names = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version)];
-  return [fence.id, ...names, deploymentId, limit, fence.server];
+  return [fence.id, ...names, deploymentId, limit, fence.server, keys.map((key) => key.timeoutMs ?? null)];
 }
 
 const NOTE_ALONE: Statement = {

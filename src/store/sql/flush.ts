@@ -69,11 +69,12 @@ function tagsOf(key: keyof FlushRows, runs: string): Section {
 const SECTIONS: readonly Section[] = [
   {
     key: 'starts',
-    columns: [...START_COLUMNS, ['owned', 'boolean']],
+    columns: [...START_COLUMNS, ['owned', 'boolean'], ['parent_run_id', 'text']],
     // A run that this process keeps is born running; it is not born at all once the session is gone.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch)
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch,
+      parent_run_id)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
@@ -81,7 +82,8 @@ const SECTIONS: readonly Section[] = [
     ${DEADLINE},
     CASE WHEN x.owned THEN now() END,
     CASE WHEN x.owned THEN session.id END,
-    CASE WHEN x.owned THEN 1 ELSE 0 END
+    CASE WHEN x.owned THEN 1 ELSE 0 END,
+    x.parent_run_id
   FROM ${rows} LEFT JOIN session ON true
   ${DUE}
   WHERE NOT x.owned OR session.id IS NOT NULL
@@ -94,6 +96,7 @@ const SECTIONS: readonly Section[] = [
       ...START_COLUMNS,
       ['parent_run_id', 'text'],
       ['parent_step_key', 'text'],
+      ['continued_from', 'text'],
       ['wake_count', 'int'],
       ['run_id', 'text'],
       ['epoch', 'int'],
@@ -101,12 +104,13 @@ const SECTIONS: readonly Section[] = [
     // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, wake_count)
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
+      wake_count)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
-    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.wake_count
+    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   ON CONFLICT (id) DO NOTHING
   RETURNING id`,
@@ -263,7 +267,9 @@ const SECTIONS: readonly Section[] = [
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
-  RETURNING 1`,
+  RETURNING run_id, kind, payload
+), cancels_sent AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,
   },
   {
     key: 'movedOn',

@@ -34,27 +34,37 @@ SELECT status FROM run`,
 export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NULL AND wake_at IS NULL)`;
 
 /**
- * A run that has never been executed has nothing to clean up and is cancelled here; a waiting one becomes due, unless it waits for another deployment; one
- * that is running is told by its counter alone, because only its owner may change it.
+ * A run that has never been executed has nothing to clean up and is cancelled here, and whoever waits for it as a child gets its message; a waiting one becomes
+ * due, unless it waits for another deployment; one that is running is told by its counter alone, because only its owner may change it.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_runs SET
-  wake_count = wake_count + 1,
-  cancel_requested_at = coalesce(cancel_requested_at, now()),
-  status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
-    WHEN status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
-  finished_at = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN now() END,
-  error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN $2::json END,
-  ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
-  wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
-WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')${patience}
-RETURNING status, queue, name, version`,
+  text: (schema, patience) => `WITH asked AS MATERIALIZED (
+  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE
+  ) AS r
+), bumped AS (
+  UPDATE ${schema}.workflow_runs r SET
+    wake_count = wake_count + 1,
+    cancel_requested_at = coalesce(cancel_requested_at, now()),
+    status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
+      WHEN status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
+    finished_at = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN now() END,
+    error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN asked.error END,
+    ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
+    wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
+  FROM asked WHERE r.id = ANY (ARRAY[asked.id])
+  RETURNING r.id, r.status, r.queue, r.name, r.version, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
+), told AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+  SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
+)
+SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${patience}`,
 };
 
 const CLEAR: Statement = {
   name: 'durable_clear_inbox',
-  text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = $1${patience}`,
+  text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[])${patience}`,
 };
 
 const READ: Statement = {
@@ -78,6 +88,8 @@ export interface CancelRequested {
   readonly status: RunStatus;
   /** Where the run is dispatched; absent when it had ended before. */
   readonly key?: DispatchKey;
+  /** The run was cancelled without being executed, and this one has a message that says so; it has not been told. */
+  readonly parent?: string;
 }
 
 /** Leaves a request to cancel in the run's inbox, then tells the run. Returns undefined when there is no such run. */
@@ -112,8 +124,8 @@ export async function cancelInTransaction(
   runId: string,
   cancelledError: string,
 ): Promise<void> {
-  await manager.query(BUMP_CANCEL.text(database.schema, ''), [runId, cancelledError]);
-  await manager.query(CLEAR.text(database.schema, ''), [runId]);
+  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError]]);
+  await manager.query(CLEAR.text(database.schema, ''), [[runId]]);
 }
 
 /** Tells a run, which had that status, that there is a request to cancel in its inbox. */
@@ -134,11 +146,31 @@ export async function announceCancel(
 
 /** Tells a run that a request to cancel waits for it. Returns undefined when it has ended. */
 export async function tellOfCancel(database: Database, runId: string, cancelledError: string): Promise<CancelRequested | undefined> {
-  const [bumped] = await database.query<[RunStatus, string, string, number]>(BUMP_CANCEL, [runId, cancelledError]);
-  if (!bumped) return undefined;
-  const [status, queue, name, version] = bumped;
-  if (status === 'cancelled') await database.query(CLEAR, [runId]);
-  return { status, key: { queue, name, version } };
+  return (await tellAllOfCancel(database, new Map([[runId, cancelledError]]))).get(runId);
+}
+
+/**
+ * Tells runs that requests to cancel wait for them.
+ *
+ * @param cancelledErrors by run: how one ends that has never been executed
+ * @returns those that had not ended
+ */
+export async function tellAllOfCancel(
+  database: Database,
+  cancelledErrors: ReadonlyMap<string, string>,
+): Promise<Map<string, CancelRequested>> {
+  // In the order in which everybody locks runs.
+  const ids = [...cancelledErrors.keys()].sort();
+  const errors = ids.map((id) => cancelledErrors.get(id));
+  const rows = await database.query<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [ids, errors]);
+  const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);
+  if (ended.length > 0) await database.query(CLEAR, [ended]);
+  return new Map(
+    rows.map(([id, status, queue, name, version, parent]) => [
+      id,
+      { status, key: { queue, name, version }, ...(parent === null ? {} : { parent }) },
+    ]),
+  );
 }
 
 const OWNED: Statement = {

@@ -1,4 +1,5 @@
 import type { RunStatus } from '../../core/run.js';
+import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
 /** What those who wait for a run's result need. Payloads are JSON text, null while the run goes on. */
@@ -43,14 +44,26 @@ export interface RunDescriptionRow {
   readonly deploymentId: string | null;
   readonly blockedDeployments: readonly string[];
   readonly parentRunId: string | null;
+  readonly parentStepKey: string | null;
+  readonly children: readonly { readonly runId: string; readonly name: string; readonly status: RunStatus }[];
+  readonly continuedAs: string | null;
+  readonly continuedFrom: string | null;
+  readonly forkedFrom: string | null;
+  readonly deadlineAt: number | null;
+  /** JSON texts. */
+  readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
   readonly waits: readonly {
     readonly stepKey: string;
-    readonly kind: 'sleep' | 'retry' | 'grace';
-    readonly wakeAt: number;
+    readonly kind: OpenWait['kind'];
+    readonly name: string | null;
+    readonly wakeAt: number | null;
     readonly attempts: number;
   }[];
 }
+
+/** More children than that are not shown; a listing of them is what the table is for. */
+const MAX_CHILDREN = 100;
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
@@ -61,9 +74,13 @@ const DESCRIBE: Statement = {
   'createdAt', ${milliseconds('r.created_at')}, 'startedAt', ${milliseconds('r.started_at')}, 'finishedAt', ${milliseconds('r.finished_at')},
   'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
-  'parentRunId', r.parent_run_id,
+  'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
+  'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')},
+  'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', c.status) ORDER BY c.created_at, c.id) FROM (
+    SELECT id, name, status, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
+  'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
-  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts)
+  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts)
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
 )::text, r.input::text, r.output::text, r.error::text
 FROM ${schema}.workflow_runs r WHERE r.id = $1`,

@@ -80,7 +80,7 @@ UPDATE ${schema}.workflow_runs r SET
   finished_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
   ready_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
-RETURNING r.id, r.status`,
+RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`,
 };
 
 const CLEAR_WAITS: Statement = {
@@ -92,6 +92,14 @@ const EXPLAIN_LOSS: Statement = {
   name: 'durable_explain_loss',
   text: (schema) =>
     `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
+};
+
+/** Whoever waits for it as a child hears of its end as of any other. */
+const TELL_PARENT: Statement = {
+  name: 'durable_tell_parent_of_loss',
+  text: (schema) => `INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+SELECT parent_run_id, 'child_failed', parent_step_key, error FROM ${schema}.workflow_runs
+WHERE id = $1 AND status = 'failed' AND parent_run_id IS NOT NULL AND parent_step_key IS NOT NULL`,
 };
 
 /** The first key of the advisory locks by which sessions of a schema show that they live. */
@@ -148,6 +156,8 @@ export async function surveySessions(database: Database): Promise<SessionSurvey>
 export interface LostRun {
   readonly id: string;
   readonly status: 'pending' | 'failed';
+  /** Of a run that is given up: the run that waits for it. It has a message that says so, and has not been told. */
+  readonly parent: string | null;
 }
 
 /**
@@ -162,8 +172,12 @@ export async function takeOver(database: Database, ids: readonly string[], onlyE
     const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, [ids, onlyExpired], client);
     if (gone.length === 0) return [];
     const alone = gone.flatMap(([, runId]) => (runId === null ? [] : [runId]));
-    const rows = await database.query<[string, 'pending' | 'failed']>(TAKE_OVER_RUNS, [gone.map(([id]) => id), alone], client);
-    const lost = rows.map(([id, status]) => ({ id, status }));
+    const rows = await database.query<[string, 'pending' | 'failed', string | null]>(
+      TAKE_OVER_RUNS,
+      [gone.map(([id]) => id), alone],
+      client,
+    );
+    const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
     await explain(database, client, lost);
     return lost;
   });
@@ -174,6 +188,7 @@ async function explain(database: Database, client: ClientBase, lost: readonly Lo
     if (status !== 'failed') continue;
     await database.query(CLEAR_WAITS, [id], client);
     await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
+    await database.query(TELL_PARENT, [id], client);
     await exonerate(database, client, id);
   }
 }

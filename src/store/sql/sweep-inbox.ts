@@ -2,7 +2,9 @@ import { WorkflowCancelledError } from '../../core/errors/index.js';
 import { encodeError } from '../../core/serializer/index.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
+import { bumpRuns } from './bump-runs.js';
 import { IS_BLOCKED, tellOfCancel } from './inbox.js';
+import { forwardSignals } from './send-signal.js';
 
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
@@ -44,12 +46,52 @@ CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AN
 WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
+/**
+ * Runs that wait for a message that is there: told, they would have taken it. A signal that nobody waits for is not looked at: it is kept, and whoever claims
+ * the run reads it. Nor is a run that has been stopped, whose waits are over: it would be told again and again.
+ */
+const TELL_WAITING: Statement = {
+  name: 'durable_sweep_messages',
+  text: (schema, patience) => {
+    const isUnheard = `(status = 'running' OR ${IS_DUE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
+    return `WITH unheard AS MATERIALIZED (
+  SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
+  CROSS JOIN LATERAL (
+    SELECT 1 FROM ${schema}.workflow_waits w WHERE w.run_id = i.run_id
+      AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND w.step_key = i.name)) LIMIT 1
+  ) AS w
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
+  WHERE i.kind <> 'cancel' AND i.${OVERDUE}
+  ORDER BY i.run_id LIMIT 1000
+), locked AS MATERIALIZED (
+  SELECT r.id FROM unheard CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs WHERE id = unheard.id AND ${isUnheard} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+  ) AS r
+)
+UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
+  status = CASE WHEN ${IS_DUE} THEN 'pending' ELSE status END,
+  ready_at = CASE WHEN ${IS_DUE} THEN now() ELSE ready_at END,
+  wake_at = CASE WHEN ${IS_DUE} THEN NULL ELSE wake_at END
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
+RETURNING r.id`;
+  },
+};
+
+/** Runs that were continued as others, and have signals that came too late to go with them. */
+const LEFT_BEHIND: Statement = {
+  name: 'durable_sweep_left_behind',
+  text: (schema) => `SELECT DISTINCT i.run_id FROM ${schema}.workflow_inbox i
+CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
+WHERE i.kind = 'signal' AND i.${OVERDUE} ORDER BY i.run_id LIMIT 1000`,
+};
+
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
   text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
   WHERE i.${OVERDUE}
-    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id) IN ('completed', 'failed', 'cancelled')
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind <> 'signal' OR r.continued_as IS NULL))
+      IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )
 DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`,
@@ -68,15 +110,27 @@ export interface InboxSwept {
  * away what was sent to runs that have ended since.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
-  const told = (await database.query<[string]>(TELL, [])).map(([id]) => id);
+  const told = new Set<string>();
+  for (const statement of [TELL, TELL_WAITING]) {
+    for (const [id] of await database.query<[string]>(statement, [])) told.add(id);
+  }
   const cancelled: string[] = [];
+  const others: string[] = [];
   for (const [runId, payload] of await database.query<[string, string | null]>(UNSTARTED, [])) {
     const { reason } = JSON.parse(payload ?? '{}') as { reason?: string };
     const found = await tellOfCancel(database, runId, encodeError(new WorkflowCancelledError(runId, reason))).catch(laterIfLocked);
-    if (found) (found.status === 'cancelled' ? cancelled : told).push(runId);
+    if (found?.status === 'cancelled') cancelled.push(runId);
+    else if (found) told.add(runId);
+    if (found?.parent !== undefined) others.push(found.parent);
+  }
+  for (const [runId] of await database.query<[string]>(LEFT_BEHIND, [])) {
+    const successor = await forwardSignals(database, runId).catch(laterIfLocked);
+    if (successor !== undefined) others.push(successor);
   }
   await database.query(CLEAR_OBSOLETE, []);
-  return { told, cancelled };
+  // Whoever cannot be told now waits for a message that the next sweep finds.
+  if (others.length > 0) for (const { id } of (await bumpRuns(database, others).catch(laterIfLocked)) ?? []) told.add(id);
+  return { told: [...told], cancelled };
 }
 
 /** What somebody holds at this moment the next sweep finds again. */

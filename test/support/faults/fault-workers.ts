@@ -4,6 +4,8 @@ import { spawnCompiled, type SpawnedProcess } from '../processes.js';
 import { FaultProxy } from './proxy.js';
 
 export interface FaultWorkerOptions {
+  /** What the worker executes: a file of `test/processes`. Default `fault-worker.ts`. */
+  program?: string;
   /** Where the worker connects instead of straight to the database. */
   url?: string;
   worker?: Record<string, unknown>;
@@ -39,8 +41,8 @@ export class FaultScene {
 
   /** Starts a worker process; it is ready when it has printed so. */
   spawn(options: FaultWorkerOptions = {}): SpawnedProcess {
-    const { deploymentId, url = this.database.url, ...rest } = options;
-    const worker = spawnCompiled('test/processes/fault-worker.ts', {
+    const { deploymentId, url = this.database.url, program = 'fault-worker.ts', ...rest } = options;
+    const worker = spawnCompiled(`test/processes/${program}`, {
       env: {
         FAULT_SETTINGS: JSON.stringify({ url, countUrl: this.counts.url, ...rest }),
         ...(deploymentId === undefined ? {} : { DEPLOYMENT_ID: deploymentId }),
