@@ -45,6 +45,9 @@ const definition = {
 };
 
 const ignore = (): void => undefined;
+const refuse = (): never => {
+  throw new Error('no runs are started here');
+};
 
 describe('messages to a run that a worker has claimed', () => {
   let fixture: JournalFixture;
@@ -75,6 +78,8 @@ describe('messages to a run that a worker has claimed', () => {
       replayStallMs: 30_000,
       now: () => clock.now(),
       isSure: () => true,
+      starts: { check: refuse, idFor: refuse },
+      hookUrl: String,
     };
     const options = {
       concurrency: 5,
@@ -85,7 +90,7 @@ describe('messages to a run that a worker has claimed', () => {
       deploymentId: 'test',
       engine,
     };
-    const events = { ended: ignore, parked: ignore, due: ignore, log: ignore };
+    const events = { ended: ignore, parked: ignore, due: ignore, messaged: ignore, endedUnstarted: ignore, log: ignore };
     const worker = new Worker(database, journal, new WorkflowRegistry([definition]), session, options, events);
     closing.push(
       () => worker.stop(),

@@ -98,7 +98,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     const first = await boot();
     await first.client.execute(GreetWorkflow, 'Ada', { id: 'kept' });
     const before = await shape();
-    expect(new Set(before.map(({ relname }) => relname)).size).toBeGreaterThan(durableEntities.length);
+    expect(new Set(before.map(({ relname }) => relname)).size).toBeGreaterThanOrEqual(durableEntities.length);
     expect(await generated(first.dataSource)).toEqual([]);
     await first.dataSource.synchronize();
     expect(first.dataSource.entityMetadatas.map(({ tableName }) => tableName)).toEqual(['invoices']);
