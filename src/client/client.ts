@@ -281,9 +281,9 @@ export class WorkflowClient {
   }
 
   /**
-   * Resumes whichever run waits for the hook.
+   * Resumes whichever run has the hook: it is kept until the run takes it. For a hook with `headers` the payload is the body, and there are no headers.
    *
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError; the first also when the payload does not fit the hook's schema and this process has executed its run
    * @throws HookNotFoundError when no run has that token; RunEndedError when the run has ended
    */
   async resumeHook(token: string, payload?: unknown): Promise<void> {

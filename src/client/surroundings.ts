@@ -1,4 +1,5 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
@@ -14,6 +15,8 @@ export interface ClientSurroundings {
   readonly deploymentId: string;
   /** The name of the module; undefined for the one without. */
   readonly module: string | undefined;
+  /** The schemas of hooks that passes of this process have made. */
+  readonly hookSchemas: HookSchemas;
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
