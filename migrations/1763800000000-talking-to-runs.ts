@@ -32,6 +32,7 @@ CREATE TABLE ${schema}.workflow_hooks (
   closed_at timestamptz,
   headers text[] NOT NULL DEFAULT '{}',
   verify text,
+  idempotency_header text,
   CONSTRAINT workflow_hooks_pkey PRIMARY KEY (token)
 );
 CREATE UNIQUE INDEX workflow_hooks_run_idx ON ${schema}.workflow_hooks (run_id, step_key);

@@ -48,6 +48,8 @@ export {
   getWorkflowRepositoryToken,
   WORKFLOW_OPTIONS,
 } from './nest/tokens.js';
+export { HookVerifier, type HookRequestVerifier, type HookVerification } from './nest/hook-verifiers.js';
+export type { EndpointOptions, HttpOptions } from './nest/http-options.js';
 export { Step, Workflow, type StepMethodOptions, type WorkflowOptions } from './nest/decorators.js';
 export type { WorkflowRequest } from './nest/instance-per-pass.js';
 export type {

@@ -26,6 +26,7 @@ import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { Sender, type SendOptions } from './sender.js';
 import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
+import { tellOfMessage } from './tell.js';
 import { TransactionalStarter } from './transactional-starter.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
@@ -262,7 +263,7 @@ export class WorkflowClient {
 
   private announceCancel(id: string, { status, key, parent }: CancelRequested): void {
     if (!key) return;
-    if (parent !== undefined) void this.#sender.tell(parent);
+    if (parent !== undefined) void tellOfMessage(this.#surroundings, parent);
     if (status === 'pending') this.#surroundings.due([key], undefined);
     else if (status === 'running') this.#surroundings.messaged(id);
     else if (isTerminal(status)) this.#surroundings.endedUnstarted(id);
@@ -282,9 +283,9 @@ export class WorkflowClient {
   }
 
   /**
-   * Resumes whichever run waits for the hook.
+   * Resumes whichever run has the hook: it is kept until the run takes it. For a hook with `headers` the payload is the body, and there are no headers.
    *
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError; the first also when the payload does not fit the hook's schema and this process has executed its run
    * @throws HookNotFoundError when no run has that token; RunEndedError when the run has ended
    */
   async resumeHook(token: string, payload?: unknown): Promise<void> {

@@ -1,4 +1,5 @@
 import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
@@ -16,6 +17,8 @@ export interface ClientSurroundings {
   readonly module: string | undefined;
   /** Of runs whose workflow has no time-out of its own; null for none. */
   readonly runTimeoutMs: number | null;
+  /** The schemas of hooks that passes of this process have made. */
+  readonly hookSchemas: HookSchemas;
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;

@@ -4,7 +4,7 @@ import type { OpenWait, StepRecord } from './step.js';
 
 /** A fact about a run that does not show in its other rows: one row of `workflow_events`. */
 export interface RunEvent {
-  readonly kind: 'attempt_failed' | 'cancel_requested' | 'worker_lost' | 'blocked';
+  readonly kind: 'attempt_failed' | 'cancel_requested' | 'worker_lost' | 'blocked' | 'payload_dropped';
   readonly stepKey: string | null;
   readonly attempt: number | null;
   /** JSON text. */
@@ -64,6 +64,8 @@ export type Transition =
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
   /** Asks a child to stop, and closes the wait for it. */
   | { readonly kind: 'cancelChild'; readonly runId: string; readonly epoch: number; readonly stepKey: string; readonly childId: string }
+  /** A message is gone that nobody took; the event says why. */
+  | { readonly kind: 'drop'; readonly runId: string; readonly epoch: number; readonly messageId: string; readonly event: RunEvent }
   | { readonly kind: 'state'; readonly runId: string; readonly epoch: number; readonly key: string; readonly value: string }
   | { readonly kind: 'change'; readonly runId: string; readonly epoch: number; readonly change: RunChange; readonly historyBytes: number };
 

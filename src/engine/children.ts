@@ -10,9 +10,9 @@ import type { NewRun } from '../core/run.js';
 import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
-import type { Message } from './mailbox.js';
+import type { Message, Settlement } from './message.js';
 import type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './operations.js';
-import type { PassHandle, Settlement } from './pass-handle.js';
+import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
 

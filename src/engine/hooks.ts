@@ -4,8 +4,11 @@ import { checkOptions } from '../core/check-options.js';
 import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
 import { NO_OPTIONS } from './call-step.js';
-import type { Hook, HookOptions } from './operations.js';
+import { inScope } from './current.js';
+import type { Message, Verdict } from './message.js';
+import type { Hook, HookOptions, HookRequest } from './operations.js';
 import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
@@ -16,39 +19,72 @@ interface HookRecord {
   readonly owner?: string;
 }
 
+/** A hook's options, checked. */
+interface HookSettings {
+  readonly token: string | undefined;
+  readonly schema: StandardSchema | undefined;
+  readonly headers: readonly string[];
+  readonly verify: string | null;
+  readonly idempotencyHeader: string | null;
+}
+
 const UNGUESSABLE_BYTES = 32;
 const SHORTEST_TOKEN = 16;
 
 /** Makes a hook; it is durable, and its token known to be unique, when the promise resolves. */
 export async function createHook(pass: PassHandle, options: HookOptions = {}): Promise<Hook<unknown>> {
-  checkOptions(options, 'options', ['token', 'headers', 'verify']);
-  const { token: wanted, headers = [], verify } = options;
-  if (wanted !== undefined && checkText(wanted, 'options.token').length < SHORTEST_TOKEN)
-    throw new InvalidInputError('options.token', `must have at least ${SHORTEST_TOKEN} characters: whoever guesses it resumes the run`);
-  if (!Array.isArray(headers)) throw new InvalidInputError('options.headers', 'must be an array of names');
-  const names = headers.map((header, index) => checkText(header, `options.headers[${index}]`).toLowerCase());
-  if (verify !== undefined) checkText(verify, 'options.verify');
+  const { token: wanted, schema, ...hook } = checkHook(options);
   const { definition } = pass;
   const record = (await pass.call('step', 'hook', undefined, null, (call) => {
     const body = async (): Promise<HookRecord> => {
       const token = wanted ?? randomBytes(UNGUESSABLE_BYTES).toString('base64url');
-      const hook = { stepKey: call.stepKey, token, headers: names, verify: verify ?? null };
-      return pass.effects.createHook(hook);
+      return pass.effects.createHook({ stepKey: call.stepKey, token, ...hook });
     };
     beginStep(pass, call, { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs, body });
   })) as HookRecord;
   if (record.owner !== undefined) throw new HookConflictError(record.token, record.owner);
-  return new PassHook(pass, record.token);
+  if (schema) pass.settings.hookSchemas.note(record.token, schema);
+  return new PassHook(pass, record.token, schema, hook.headers.length > 0 ? 'request' : 'body');
+}
+
+function checkHook(options: HookOptions): HookSettings {
+  const given = checkOptions(options, 'options', ['token', 'schema', 'headers', 'verify', 'idempotencyHeader']);
+  const { token, schema, headers, verify, idempotencyHeader } = given;
+  if (token !== undefined && checkText(token, 'options.token').length < SHORTEST_TOKEN)
+    throw new InvalidInputError('options.token', `must have at least ${SHORTEST_TOKEN} characters: whoever guesses it resumes the run`);
+  if (schema !== undefined && !isStandardSchema(schema))
+    throw new InvalidInputError('options.schema', 'must be a schema of a library that follows https://standardschema.dev');
+  if (headers !== undefined && (!Array.isArray(headers) || headers.length === 0))
+    throw new InvalidInputError('options.headers', 'must be an array of at least one name');
+  return {
+    token,
+    schema,
+    headers: (headers ?? []).map((header, index) => checkHeader(header, `options.headers[${index}]`)),
+    verify: verify === undefined ? null : checkText(verify, 'options.verify'),
+    idempotencyHeader: idempotencyHeader === undefined ? null : checkHeader(idempotencyHeader, 'options.idempotencyHeader'),
+  };
+}
+
+function checkHeader(name: unknown, argument: string): string {
+  const text = checkText(name, argument);
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(text)) throw new InvalidInputError(argument, 'must be the name of a header');
+  return text.toLowerCase();
 }
 
 class PassHook implements Hook<unknown> {
   readonly #pass: PassHandle;
+  readonly #schema: StandardSchema | undefined;
+  readonly #shape: 'body' | 'request';
 
   constructor(
     pass: PassHandle,
     readonly token: string,
+    schema: StandardSchema | undefined,
+    shape: 'body' | 'request',
   ) {
     this.#pass = pass;
+    this.#schema = schema;
+    this.#shape = shape;
   }
 
   get url(): string {
@@ -58,6 +94,7 @@ class PassHook implements Hook<unknown> {
   wait(options: { timeout?: Duration | Date; signal?: AbortSignal } = {}): Promise<never> {
     const pass = this.#pass;
     const { token } = this;
+    const schema = this.#schema;
     checkOptions(options, 'options', ['timeout', 'signal']);
     const spec: WaitSpec = {
       kind: 'hook',
@@ -66,11 +103,34 @@ class PassHook implements Hook<unknown> {
       expired: () => ({ output: 'null', attempts: 1 }),
       channel: `hook:${token}`,
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
+      ...(schema ? { screen: (message: Message) => screen(pass, schema, this.#shape, message) } : {}),
     };
     return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<never>;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator {
     for (;;) yield await this.wait();
+  }
+}
+
+/** Has a payload checked by its hook's schema. A schema that throws fails the wait: that is a mistake of the code, not of the sender. */
+async function screen(pass: PassHandle, schema: StandardSchema, shape: 'body' | 'request', message: Message): Promise<Verdict> {
+  let value: unknown;
+  try {
+    value = pass.settings.payloads.decode(message.payload, 'payload');
+  } catch {
+    // Delivered as it is: what cannot be read in this process blocks the run for it.
+    return { settlement: { output: message.payload, attempts: 1 } };
+  }
+  const fitting = (body: unknown): Promise<unknown> => inScope({ pass, step: undefined }, async () => validate(schema, body, 'payload'));
+  try {
+    const result =
+      shape === 'body'
+        ? await fitting(value)
+        : { ...(value as HookRequest<unknown>), body: await fitting((value as HookRequest<unknown>).body) };
+    return { settlement: { output: pass.encode(result, 'payload'), attempts: 1 } };
+  } catch (error) {
+    if (error instanceof InvalidInputError && error.issues.length > 0) return { refusal: error };
+    return { settlement: { error: pass.encodeError(error), attempts: 1 } };
   }
 }

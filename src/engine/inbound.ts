@@ -1,5 +1,7 @@
 import type { Call } from './call.js';
-import { Mailbox, type Message, type Taker } from './mailbox.js';
+import { Mailbox, type Taker } from './mailbox.js';
+import type { Message } from './message.js';
+import { Screening } from './screening.js';
 import { Withdrawals } from './withdrawals.js';
 
 /** What lets things in. */
@@ -19,6 +21,7 @@ export interface InboundOwner {
 export class Inbound {
   private readonly mailbox = new Mailbox();
   private offers: (() => void)[] = [];
+  private screening: Screening | undefined;
   private withdrawals: Withdrawals | undefined;
 
   constructor(private readonly owner: InboundOwner) {}
@@ -37,6 +40,11 @@ export class Inbound {
     return this.offers.length > 0;
   }
 
+  /** Whether a message is being looked at. */
+  get isScreening(): boolean {
+    return this.screening?.isBusy === true;
+  }
+
   hasMessage(channel: string): boolean {
     return this.mailbox.hasMessage(channel);
   }
@@ -46,8 +54,8 @@ export class Inbound {
   }
 
   /** Gives the call the next message of the channel that no earlier wait takes. */
-  listen(channel: string, call: Call, take: Taker): void {
-    this.mailbox.await(channel, call, take);
+  listen(channel: string, call: Call, taker: Taker): void {
+    this.mailbox.await(channel, call, taker);
     if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
   }
 
@@ -79,9 +87,31 @@ export class Inbound {
   /** A message and a wait for it are both here: they meet when it is their turn. */
   private offerMatch(channel: string): void {
     this.offer(() => {
+      const next = this.mailbox.next(channel);
+      if (!next) return;
+      const { message, taker } = next;
+      const screened = this.screening?.resultOf(message);
+      if (taker.screening && !screened) return this.screen(channel, message, taker.screening);
       const others = this.mailbox.match(channel);
-      if (!others) return;
+      this.screening?.forget(message);
+      taker.take(message, screened);
+      // What came while this one was looked at was offered in vain.
+      if (taker.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+      if (others === 0) return;
       this.owner.warn(`a wait for ${channel} took a message that ${others} later waits are for: was it abandoned in a Promise.race?`);
+    });
+  }
+
+  /** Has a message looked at before it is taken: it is offered again when that is done, unless it was refused. */
+  private screen(channel: string, message: Message, { screen, refused }: NonNullable<Taker['screening']>): void {
+    this.screening ??= new Screening();
+    this.screening.begin(message, screen, (refusal) => {
+      if (refusal) {
+        this.mailbox.drop(channel, message);
+        refused(message, refusal);
+      }
+      if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+      else this.owner.requested();
     });
   }
 }

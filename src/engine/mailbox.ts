@@ -1,22 +1,16 @@
 import type { Call } from './call.js';
+import type { Message, Screen, Settlement } from './message.js';
 
-/** A message from the run's inbox that a wait may take. */
-export interface Message {
-  readonly id: string;
-  /** What it is for: signals by name, hooks by token, child runs by step key. */
-  readonly channel: string;
-  /** JSON text. */
-  readonly payload: string;
-  /** Whether the payload is a result or an error: a child run may have failed. */
-  readonly outcome: 'value' | 'error';
+/** What becomes of the message that a wait is given. */
+export interface Taker {
+  readonly take: (message: Message, screened: Settlement | undefined) => void;
+  /** Where not every message is taken: looks at it first. */
+  readonly screening?: { readonly screen: Screen; readonly refused: (message: Message, refusal: Error) => void };
 }
-
-/** What is done with the message that a wait is given. */
-export type Taker = (message: Message) => void;
 
 interface Waiting {
   readonly call: Call;
-  readonly take: Taker;
+  readonly taker: Taker;
 }
 
 /**
@@ -50,9 +44,9 @@ export class Mailbox {
     return true;
   }
 
-  await(channel: string, call: Call, take: Taker): void {
+  await(channel: string, call: Call, taker: Taker): void {
     this.waits ??= new Map();
-    append(this.waits, channel, { call, take });
+    append(this.waits, channel, { call, taker });
   }
 
   hasMessage(channel: string): boolean {
@@ -64,21 +58,33 @@ export class Mailbox {
     return this.messages?.has(channel) === true && this.waits?.has(channel) === true;
   }
 
+  /** The oldest message of a channel and the oldest wait for it; undefined unless there are both. */
+  next(channel: string): { readonly message: Message; readonly taker: Taker } | undefined {
+    const wait = this.waits?.get(channel)?.[0];
+    const message = this.messages?.get(channel)?.[0];
+    return wait && message && { message, taker: wait.taker };
+  }
+
   /**
-   * Gives the oldest message of a channel to the oldest wait for it.
+   * Removes the two that come next: they have met.
    *
-   * @returns how many other waits for the channel stay open; undefined when nothing matched
+   * @returns how many other waits for the channel stay open
    */
-  match(channel: string): number | undefined {
-    const waits = this.waits?.get(channel);
-    const messages = this.messages?.get(channel);
-    if (!waits || !messages) return undefined;
-    const { take } = waits.shift()!;
-    const message = messages.shift()!;
+  match(channel: string): number {
+    const waits = this.waits!.get(channel)!;
+    waits.shift();
     if (waits.length === 0) this.waits!.delete(channel);
-    if (messages.length === 0) this.messages!.delete(channel);
-    take(message);
+    this.drop(channel, this.messages!.get(channel)![0]!);
     return waits.length;
+  }
+
+  /** Removes a message: it has been taken, or nobody is to take it. */
+  drop(channel: string, message: Message): void {
+    const messages = this.messages?.get(channel);
+    const index = messages?.indexOf(message) ?? -1;
+    if (index < 0) return;
+    messages!.splice(index, 1);
+    if (messages!.length === 0) this.messages!.delete(channel);
   }
 
   /** Forgets the wait of a call that has its result, or was withdrawn. */

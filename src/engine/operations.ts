@@ -1,5 +1,6 @@
 import type { Duration } from '../core/duration.js';
 import type { RetryOptions } from '../core/retry-policy.js';
+import type { StandardSchema } from '../core/standard-schema.js';
 
 /** How a step is identified and tried. */
 export interface StepOptions {
@@ -51,13 +52,20 @@ export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
 export type DetachedOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
 
 /** How a hook is made. */
-export interface HookOptions {
+export interface HookOptions<T = unknown> {
   /** What the caller of the hook must know, from 16 characters; 43 unguessable ones when absent. */
   token?: string;
-  /** Request headers that the workflow wants to see, lower case; values are then `{ body, headers }`. Never the others. */
+  /**
+   * A schema of zod, valibot or another library of https://standardschema.dev for the body. What does not fit is refused where it comes in, if that process
+   * knows the hook, else dropped when the workflow comes to it; the workflow gets what the schema makes of the body.
+   */
+  schema?: StandardSchema<unknown, T>;
+  /** Request headers that the workflow wants to see; values are then `{ body, headers }`, with names in lower case. Never the others. */
   headers?: readonly string[];
   /** The name of a `@HookVerifier` that checks each request before it is accepted. */
   verify?: string;
+  /** The request header with the sender's id of a delivery: one that is sent again is accepted, and given to the workflow once. */
+  idempotencyHeader?: string;
 }
 
 /** What a hook was called with, where the workflow asked for headers. */

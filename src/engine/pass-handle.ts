@@ -3,17 +3,9 @@ import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { Taker } from './mailbox.js';
+import type { Settlement } from './message.js';
 import type { EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
-
-/** What is known of a result when it enters the journal. Payloads are text as it is stored. */
-export interface Settlement {
-  readonly output?: string | null;
-  readonly error?: string | null;
-  readonly attempts: number;
-  /** The message that it took. */
-  readonly takes?: string;
-}
 
 /** A try of a body that can be told to stop. */
 export interface Abortable {
@@ -70,6 +62,8 @@ export interface PassHandle {
   hasMessage(channel: string): boolean;
   /** Gives the call the next message of that channel that no earlier wait takes. */
   listen(channel: string, call: Call, take: Taker): void;
+  /** A message is not what the wait of that step is for: it is gone, and the history says why. */
+  dropMessage(stepKey: string, messageId: string, refusal: Error): void;
   /** A call has its result: it enters the journal, and the lane. */
   settle(call: Call, settlement: Settlement): void;
   decodeError(text: string): Error;

@@ -8,7 +8,7 @@ import { inScope } from './current.js';
 import { Grace } from './grace.js';
 import { Inbound } from './inbound.js';
 import { Lane, type LaneOwner } from './lane.js';
-import type { Message } from './mailbox.js';
+import type { Message } from './message.js';
 import type { PassHandle } from './pass-handle.js';
 import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
 import { Preparation } from './preparation.js';
@@ -259,7 +259,8 @@ export abstract class PassLifecycle implements LaneOwner {
 
   protected updateIdle(): void {
     if (this.isClosed) return;
-    const working = this.lane.isTurning || this.admission.isGating || this.isWorking || this.inbound.isPending;
+    const arriving = this.inbound.isPending || this.inbound.isScreening;
+    const working = this.lane.isTurning || this.admission.isGating || this.isWorking || arriving;
     if (this.admission.isLive && !working && (this.timers.size > 0 || this.inbound.waits > 0)) {
       this.isIdle = true;
       const ends = [this.grace?.end, this.stop ? null : this.run.deadlineAt].map((end) => end ?? Number.POSITIVE_INFINITY);

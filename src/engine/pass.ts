@@ -6,7 +6,8 @@ import { Call } from './call.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import type { Taker } from './mailbox.js';
-import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
+import type { Settlement } from './message.js';
+import type { Abortable, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
 import { Patches } from './patches.js';
 import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
@@ -108,9 +109,16 @@ export class Pass extends PassLifecycle implements PassHandle {
     return this.inbound.hasMessage(channel);
   }
 
-  listen(channel: string, call: Call, take: Taker): void {
-    this.inbound.listen(channel, call, take);
+  listen(channel: string, call: Call, taker: Taker): void {
+    this.inbound.listen(channel, call, taker);
     this.updateIdle();
+  }
+
+  dropMessage(stepKey: string, messageId: string, refusal: Error): void {
+    if (this.isClosed) return;
+    this.port.dropMessage(messageId, { kind: 'payload_dropped', stepKey, attempt: null, data: this.encodeError(refusal) });
+    // What is wrong with it is in the history alone: it came from outside, and logs are no place for it.
+    this.port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
   }
 
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {

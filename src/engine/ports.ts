@@ -1,4 +1,5 @@
 import type { Failure } from '../core/failure.js';
+import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { NewRun } from '../core/run.js';
@@ -72,6 +73,8 @@ export interface PassPort extends PassEffects {
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
   /** The wait of that key is no longer open. */
   closeWait(stepKey: string): void;
+  /** A message is gone from the inbox that nobody took. */
+  dropMessage(messageId: string, event: RunEvent): void;
   /** Something that the developer should hear of. */
   warn(message: string): void;
   /** `leftovers` tells whether waits or messages of the run may still be recorded. */
@@ -101,6 +104,7 @@ export interface NewHook {
   readonly token: string;
   readonly headers: readonly string[];
   readonly verify: string | null;
+  readonly idempotencyHeader: string | null;
 }
 
 /** How runs are made that the workflow starts. */
@@ -135,4 +139,6 @@ export interface EngineSettings {
   readonly starts: RunStarter;
   /** Where a hook is called. */
   readonly hookUrl: (token: string) => string;
+  /** Where those who accept payloads find the schemas of hooks. */
+  readonly hookSchemas: HookSchemas;
 }

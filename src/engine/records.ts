@@ -1,6 +1,6 @@
 import type { StepRecord } from '../core/step.js';
 import type { Call } from './call.js';
-import type { Settlement } from './pass-handle.js';
+import type { Settlement } from './message.js';
 
 /** Where in the order of a run something is recorded. */
 export interface Place {

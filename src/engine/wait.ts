@@ -1,8 +1,8 @@
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import type { WaitKind } from '../core/step.js';
 import type { Call } from './call.js';
-import type { Message } from './mailbox.js';
-import type { PassHandle, Settlement } from './pass-handle.js';
+import type { Message, Screen, Settlement } from './message.js';
+import type { PassHandle } from './pass-handle.js';
 
 /** An operation that ends from outside: when its time comes, or with a message. */
 export interface WaitSpec {
@@ -15,6 +15,8 @@ export interface WaitSpec {
   /** The messages that end it. */
   readonly channel?: string;
   readonly taken?: (message: Message) => Settlement;
+  /** Looks at each message before it is taken; what it refuses is dropped, and the wait goes on. */
+  readonly screen?: Screen;
 }
 
 /** Begins a wait, or takes up the one that is recorded. */
@@ -27,17 +29,18 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
     // What has come already is taken without a trace of waiting.
     const isHere = spec.channel !== undefined && pass.hasMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
-    else if (!isHere) {
-      const { kind, name } = spec;
-      pass.openWait(call, { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt }, null, ignore);
-    }
+    else if (!isHere) open(pass, call, spec, wakeAt);
     listen(pass, call, spec, wakeAt);
   });
 }
 
+function open(pass: PassHandle, call: Call, { kind, name }: WaitSpec, wakeAt: number | null): void {
+  pass.openWait(call, { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt }, null, ignore);
+}
+
 /** Ends the call when its time comes or its message does, whichever enters first. */
 export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: number | null): void {
-  const { channel, taken, expired } = spec;
+  const { channel, taken, expired, screen } = spec;
   if (wakeAt !== null) {
     pass.timers.set(call.stepKey, wakeAt, () =>
       pass.offer(() => {
@@ -47,7 +50,13 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   }
   if (channel !== undefined && taken) {
     call.channel = channel;
-    pass.listen(channel, call, (message) => pass.settle(call, { ...taken(message), takes: message.id }));
+    const take = (message: Message, screened: Settlement | undefined): void =>
+      pass.settle(call, { ...(screened ?? taken(message)), takes: message.id });
+    const refused = (message: Message, refusal: Error): void => {
+      pass.dropMessage(call.stepKey, message.id, refusal);
+      if (!call.settled && !call.waitRecorded && !pass.isClosed) open(pass, call, spec, wakeAt);
+    };
+    pass.listen(channel, call, { take, ...(screen ? { screening: { screen, refused } } : {}) });
   }
 }
 

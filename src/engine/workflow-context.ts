@@ -57,16 +57,17 @@ export abstract class WorkflowContext {
 
   /**
    * Makes a hook: a token with which the outside world resumes this run without knowing its id, by POST or `client.resumeHook`. Durable when the promise
-   * resolves; closed when the run ends.
+   * resolves; closed when the run ends. What comes before it is waited for is kept.
    *
+   * @param options.token from 16 characters; chosen ones are free again when the run that has them has ended
    * @throws HookConflictError when another run has the token
    * @example
    * const hook = await ctx.hook<Payment>();
    * await ctx.step('ask', () => this.payments.ask(order, hook.url));
    * const payment = await hook.wait({ timeout: '1 day' });
    */
-  abstract hook<T = unknown>(options: HookOptions & { headers: readonly string[] }): Promise<Hook<HookRequest<T>>>;
-  abstract hook<T = unknown>(options?: HookOptions): Promise<Hook<T>>;
+  abstract hook<T = unknown>(options: HookOptions<T> & { headers: readonly string[] }): Promise<Hook<HookRequest<T>>>;
+  abstract hook<T = unknown>(options?: HookOptions<T>): Promise<Hook<T>>;
 
   /**
    * Executes branches side by side until one has ended, and withdraws at once whatever the others have open. Each gets an AbortSignal; steps and waits that

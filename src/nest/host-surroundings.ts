@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
+import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
@@ -29,4 +30,5 @@ export interface HostSurroundings {
   readonly starts: RunStarter;
   /** Where a hook is called. */
   hookUrl(token: string): string;
+  readonly hookSchemas: HookSchemas;
 }

@@ -1,11 +1,12 @@
 import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { checkHttp, type HttpOptions } from './http-options.js';
 import type { ModuleStructure, WorkflowModuleAsyncOptions } from './module-definition.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { checkModuleName } from './tokens.js';
 
-const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource'];
+const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
 
 /**
  * The arguments of `forRoot`: the structure, checked, and a copy of the rest; which keys that may have is checked while the application boots.
@@ -19,12 +20,12 @@ export function readOptions(options: WorkflowModuleStructure & WorkflowModuleOpt
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
   // What is no option is left to be named; a copy could not hold `__proto__`.
   const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
-  const { name, isGlobal, dataSource, ...rest } = checkNamedOptions<WorkflowModuleStructure & WorkflowModuleOptions>(
+  const { name, isGlobal, dataSource, http, ...rest } = checkNamedOptions<WorkflowModuleStructure & WorkflowModuleOptions>(
     options,
     'options',
     known,
   );
-  return { structure: checkStructure(name, isGlobal, dataSource), rest };
+  return { structure: checkStructure({ name, isGlobal, dataSource, http }), rest };
 }
 
 /**
@@ -41,14 +42,20 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
     if (given[way] !== undefined && typeof given[way] !== 'function')
       throw new InvalidInputError(way, `must be a ${way === 'useFactory' ? 'function' : 'class'}`);
   }
-  return { ...given, structure: checkStructure(given.name, given.isGlobal, given.dataSource) };
+  return { ...given, structure: checkStructure(given) };
 }
 
-function checkStructure(name: unknown, isGlobal: unknown, dataSource: unknown): ModuleStructure {
+function checkStructure({
+  name,
+  isGlobal,
+  dataSource,
+  http,
+}: { readonly [Key in keyof WorkflowModuleStructure]: unknown }): ModuleStructure {
   if (isGlobal !== undefined && typeof isGlobal !== 'boolean') throw new InvalidInputError('isGlobal', 'must be a boolean');
   return {
     name: name === undefined ? undefined : checkModuleName(name, 'name'),
     isGlobal,
     dataSource: dataSource === undefined ? undefined : checkText(dataSource, 'dataSource'),
+    http: checkHttp(http as HttpOptions | undefined),
   };
 }

@@ -1,11 +1,14 @@
 import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService } from '@nestjs/core';
+import { DiscoveryModule, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
+import { HookReceiver } from './hook-receiver.js';
+import { hooksController } from './hooks-controller.js';
+import type { HttpSettings } from './http-options.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import {
@@ -13,6 +16,7 @@ import {
   getWorkflowClientToken,
   getWorkflowOptionsToken,
   getWorkflowRepositoryToken,
+  HOOK_RECEIVER,
   moduleLabel,
   WORKFLOW_RUNTIME,
 } from './tokens.js';
@@ -31,7 +35,9 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
 }
 
 /** A module's structure, checked. */
-export type ModuleStructure = { readonly [Key in keyof WorkflowModuleStructure]: WorkflowModuleStructure[Key] | undefined };
+export type ModuleStructure = {
+  readonly [Key in Exclude<keyof WorkflowModuleStructure, 'http'>]: WorkflowModuleStructure[Key] | undefined;
+} & { readonly http: HttpSettings };
 
 /**
  * What a module provides and exports under its name. The runtime has the same token in each of them, and none exports it.
@@ -39,7 +45,7 @@ export type ModuleStructure = { readonly [Key in keyof WorkflowModuleStructure]:
  * @param more what the provider of the options needs
  */
 export function defineModule(
-  { name, isGlobal = true, dataSource: dataSourceName }: ModuleStructure,
+  { name, isGlobal = true, dataSource: dataSourceName, http }: ModuleStructure,
   options: Provider,
   more: Provider[] = [],
   imports: NonNullable<ModuleMetadata['imports']> = [],
@@ -55,10 +61,15 @@ export function defineModule(
       if (dataSourceName !== undefined && !dataSource && !settings.connection) {
         throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
       }
-      return WorkflowRuntime.create(name, settings, dataSource);
+      return WorkflowRuntime.create({ name, http }, settings, dataSource);
     },
   };
   const client: Provider = { provide: clientToken, inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  const receiver: Provider = {
+    provide: HOOK_RECEIVER,
+    inject: [WORKFLOW_RUNTIME, DiscoveryService, HttpAdapterHost],
+    useFactory: (made: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) => new HookReceiver(made, discovery, host),
+  };
   // The class means the module without a name.
   const byClass: Provider[] = name === undefined ? [{ provide: WorkflowClient, useExisting: clientToken }] : [];
   const repositories = durableEntities.map((entity) => ({
@@ -68,8 +79,9 @@ export function defineModule(
   }));
   return {
     global: isGlobal,
+    controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
     imports: [DiscoveryModule, ...imports],
-    providers: [options, ...more, runtime, client, ...byClass, ...repositories],
+    providers: [options, ...more, runtime, client, ...byClass, ...repositories, ...(http.hooks ? [receiver] : [])],
     exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
   };
 }

@@ -6,6 +6,7 @@ import type { Duration } from '../core/duration.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../store/database.js';
+import type { HttpOptions } from './http-options.js';
 
 /** What is fixed when the module is defined. */
 export interface WorkflowModuleStructure {
@@ -15,6 +16,8 @@ export interface WorkflowModuleStructure {
   isGlobal?: boolean;
   /** The name of the application's TypeORM DataSource whose settings are used. Default: the default one. */
   dataSource?: string;
+  /** Endpoints for the outside world. Default: none. */
+  http?: HttpOptions;
 }
 
 /** A connection of the module's own, instead of the settings of the application's DataSource. */

@@ -4,9 +4,12 @@ import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
+import { HookDoor } from '../client/hook-door.js';
 import { ResultHub } from '../client/result-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
+import type { ClientSurroundings } from '../client/surroundings.js';
 import { DatabaseClock } from '../core/clock.js';
+import { HookSchemas } from '../core/hook-schemas.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
@@ -23,6 +26,7 @@ import { resolveConnection } from './connection.js';
 import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
 import type { HostSurroundings } from './host-surroundings.js';
+import { hookUrl, type HttpSettings } from './http-options.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -34,6 +38,12 @@ const DISCONNECT_MS = 1_000;
 const WARN_AGAIN_MS = 5_000;
 const START_AGAIN_MS = 1_000;
 
+/** What is fixed when the module is defined, as far as it matters afterwards. */
+interface Structure {
+  readonly name: string | undefined;
+  readonly http: HttpSettings;
+}
+
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {
   readonly logger: Logger;
@@ -43,6 +53,11 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly starts: ClientRunStarter;
+  readonly hookSchemas = new HookSchemas();
+  readonly hookDoor: HookDoor;
+  /** The module's name; undefined for the one without. */
+  readonly name: string | undefined;
+  readonly http: HttpSettings;
   readonly direct: DirectConnection | undefined;
   private host: WorkerHost | undefined;
   private stopped = false;
@@ -50,13 +65,14 @@ export class WorkflowRuntime implements HostSurroundings {
   private readonly warnedAt = new Map<string, number>();
 
   private constructor(
-    /** The module's name; undefined for the one without. */
-    readonly name: string | undefined,
+    { name, http }: Structure,
     readonly settings: ModuleSettings,
     readonly database: Database,
     readonly orm: DataSource,
     private readonly embedded: EmbeddedPostgres | undefined,
   ) {
+    this.name = name;
+    this.http = http;
     this.logger = new Logger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
     this.journal = new Journal(
       database,
@@ -81,7 +97,7 @@ export class WorkflowRuntime implements HostSurroundings {
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();
     this.starts = new ClientRunStarter(this.payloads, { deploymentId, module: name, runTimeoutMs, now });
-    this.client = new WorkflowClient({
+    const surroundings: ClientSurroundings = {
       database,
       journal: this.journal,
       hub: this.hub,
@@ -89,6 +105,7 @@ export class WorkflowRuntime implements HostSurroundings {
       deploymentId,
       module: name,
       runTimeoutMs,
+      hookSchemas: this.hookSchemas,
       transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
       due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
@@ -98,7 +115,9 @@ export class WorkflowRuntime implements HostSurroundings {
         this.direct?.notify({ ended: [runId] });
       },
       now,
-    });
+    };
+    this.client = new WorkflowClient(surroundings);
+    this.hookDoor = new HookDoor(surroundings);
   }
 
   /**
@@ -106,12 +125,12 @@ export class WorkflowRuntime implements HostSurroundings {
    *
    * @throws WorkflowConfigurationError, SchemaMismatchError, and what the database says
    */
-  static async create(name: string | undefined, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
+  static async create(structure: Structure, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const orm = createOrm(connection.settings, settings.schema);
     const { schema, pooler } = settings;
     const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
-    const runtime = new WorkflowRuntime(name, settings, database, orm, connection.embedded);
+    const runtime = new WorkflowRuntime(structure, settings, database, orm, connection.embedded);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
@@ -191,7 +210,7 @@ export class WorkflowRuntime implements HostSurroundings {
   }
 
   hookUrl(token: string): string {
-    return `/workflow/hooks/${token}`;
+    return hookUrl(this.http, token);
   }
 
   /** Whatever fails, the rest is closed all the same. */

@@ -76,6 +76,7 @@ export class WorkerHost {
           isSure: () => this.session.isFresh,
           starts: runtime.starts,
           hookUrl: (token) => runtime.hookUrl(token),
+          hookSchemas: runtime.hookSchemas,
         },
       },
       {

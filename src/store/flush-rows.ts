@@ -106,6 +106,12 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         closeWait(transition);
         rows.sent.push([transition.runId, transition.epoch, transition.childId, 'cancel', null, CANCEL_REQUEST]);
         break;
+      case 'drop': {
+        const { runId, epoch, messageId, event } = transition;
+        rows.taken.push([runId, epoch, messageId]);
+        rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
+        break;
+      }
       case 'state':
         states.set(waitKey(transition.runId, transition.key), [transition.runId, transition.epoch, transition.key, transition.value]);
         break;

@@ -27,6 +27,8 @@ export function sizeOf(transition: Transition): number {
     case 'closeWait':
     case 'cancelChild':
       return FIXED_BYTES;
+    case 'drop':
+      return FIXED_BYTES + (transition.event.data?.length ?? 0);
     case 'state':
       return FIXED_BYTES + transition.value.length;
     case 'change': {

@@ -128,6 +128,12 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'state', runId: id, epoch, key, value }, ignore, ignore);
   }
 
+  dropMessage(messageId: string, event: RunEvent): void {
+    const { id, epoch } = this.run;
+    // One whose event cannot be stored stays, and is refused again.
+    this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, ignore, ignore);
+  }
+
   startDetached(run: NewRun): Promise<void> {
     return this.host.startDetached(run);
   }

@@ -1,5 +1,6 @@
 import type { Duration } from '../../src/core/duration.js';
 import { decode, decodeError, encode } from '../../src/core/serializer/index.js';
+import { HookSchemas } from '../../src/core/hook-schemas.js';
 import { Payloads } from '../../src/core/payloads.js';
 import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
 import type { History } from '../../src/core/step.js';
@@ -59,6 +60,8 @@ export class TestRun {
   /** What the developer was warned of. */
   readonly warnings: string[] = [];
   readonly states = new Map<string, string>();
+  /** Steps that refused a message. */
+  readonly dropped: string[] = [];
   /** Makes a pass when a parked run is due. */
   private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
@@ -139,6 +142,7 @@ export class TestRun {
       isSure: () => true,
       starts: noStarts,
       hookUrl: (token: string) => `/workflow/hooks/${token}`,
+      hookSchemas: new HookSchemas(),
       ...this.options.settings,
     };
     const { id = 'run-1' } = this.options;
@@ -240,6 +244,10 @@ export class TestRun {
       warn: (message) => this.warnings.push(message),
       setState: (key, value) => this.states.set(key, value),
       openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
+      dropMessage: (messageId, event) => {
+        this.stored.inbox.delete(messageId);
+        this.dropped.push(event.stepKey ?? '');
+      },
       cancelChild: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
       startDetached: () => Promise.resolve(),
       createHook: ({ token }) => Promise.resolve({ token }),

@@ -1,4 +1,4 @@
-import type { Message } from '../../src/engine/mailbox.js';
+import type { Message } from '../../src/engine/message.js';
 import type { PassOutcome } from '../../src/engine/ports.js';
 import type { History, OpenWait, StepRecord } from '../../src/core/step.js';
 import type { RunEvent } from '../../src/core/transition.js';

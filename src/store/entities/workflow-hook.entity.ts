@@ -1,8 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** A way for the outside world to resume a run. Whoever knows the token can do so. */
+/** A token with which the outside world resumes a run. Closed when the run has ended. */
 @Entity({ name: 'workflow_hooks', synchronize: false })
 export class WorkflowHook {
+  /** Whoever has it resumes the run: do not show it around. */
   @PrimaryColumn({ type: 'text' })
   token!: string;
 
@@ -18,11 +19,15 @@ export class WorkflowHook {
   @Column({ name: 'closed_at', type: 'timestamptz', nullable: true })
   closedAt!: Date | null;
 
-  /** The request headers that the workflow wants to see. */
+  /** The request headers that the workflow gets. */
   @Column({ type: 'text', array: true })
   headers!: string[];
 
-  /** Who checks requests. */
+  /** The name of the `@HookVerifier` that checks requests. */
   @Column({ type: 'text', nullable: true })
   verify!: string | null;
+
+  /** The request header that names a delivery. */
+  @Column({ name: 'idempotency_header', type: 'text', nullable: true })
+  idempotencyHeader!: string | null;
 }

@@ -2,17 +2,25 @@ import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
 
-const CREATE: Statement = {
-  name: 'durable_create_hook',
-  text: (schema) => `WITH session AS MATERIALIZED (
+/** The session's lock, and the run while it is this session's. */
+function ownRun(schema: string): string {
+  return `session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE
 ), own AS (
   SELECT r.id FROM session CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = $3 AND session_id = session.id AND epoch = $4::int LIMIT 1
   ) AS r
-)
-INSERT INTO ${schema}.workflow_hooks (token, run_id, step_key, headers, verify)
-SELECT $6, own.id, $5, $7::text[], $8 FROM own
+)`;
+}
+
+/** What a run that has ended leaves behind. */
+const HAS_ENDED = `status IN ('completed', 'failed', 'cancelled')`;
+
+const CREATE: Statement = {
+  name: 'durable_create_hook',
+  text: (schema) => `WITH ${ownRun(schema)}
+INSERT INTO ${schema}.workflow_hooks (token, run_id, step_key, headers, verify, idempotency_header)
+SELECT $6, own.id, $5, $7::text[], $8, $9 FROM own
 ON CONFLICT DO NOTHING`,
 };
 
@@ -20,6 +28,17 @@ const FIND: Statement = {
   name: 'durable_find_hook',
   text: (schema) => `SELECT token, run_id FROM ${schema}.workflow_hooks WHERE run_id = $1 AND step_key = $2
 UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LIMIT 1`,
+};
+
+/** A token whose run has ended is free: a run that is continued as another, or is started anew for the same order, has the same one again. */
+const TAKE_OVER: Statement = {
+  name: 'durable_take_over_hook',
+  text: (schema, patience) => `WITH ${ownRun(schema)}
+UPDATE ${schema}.workflow_hooks h
+SET run_id = own.id, step_key = $5, headers = $7::text[], verify = $8, idempotency_header = $9, created_at = now(), closed_at = NULL
+FROM own WHERE h.token = $6
+  AND (h.closed_at IS NOT NULL OR (SELECT ${HAS_ENDED} FROM ${schema}.workflow_runs r WHERE r.id = h.run_id) IS NOT FALSE)${patience}
+RETURNING h.token`,
 };
 
 /** A hook of a run that this process executes. */
@@ -30,6 +49,7 @@ export interface HookToCreate {
   readonly token: string;
   readonly headers: readonly string[];
   readonly verify: string | null;
+  readonly idempotencyHeader: string | null;
 }
 
 /**
@@ -42,59 +62,92 @@ export async function createHook(
   fence: SessionFence,
   hook: HookToCreate,
 ): Promise<{ token: string; owner?: string } | undefined> {
-  const { runId, epoch, stepKey, token, headers, verify } = hook;
-  await database.query(CREATE, [fence.id, fence.server, runId, epoch, stepKey, token, headers, verify]);
+  const { runId, epoch, stepKey, token, headers, verify, idempotencyHeader } = hook;
+  const values = [fence.id, fence.server, runId, epoch, stepKey, token, headers, verify, idempotencyHeader];
+  await database.query(CREATE, values);
   const [found] = await database.query<[string, string]>(FIND, [runId, stepKey, token]);
   if (!found) return undefined;
-  return found[1] === runId ? { token: found[0] } : { token: found[0], owner: found[1] };
+  if (found[1] === runId) return { token: found[0] };
+  const [taken] = await database.query<[string]>(TAKE_OVER, values);
+  return taken ? { token: taken[0] } : { token: found[0], owner: found[1] };
 }
 
+/** The event comes first: under the sender's name for a delivery there is one, and only with it goes the payload into the inbox. */
 const RESUME: Statement = {
   name: 'durable_resume_hook',
   text: (schema) => `WITH hook AS (
-  SELECT h.token, h.run_id, h.closed_at IS NOT NULL OR r.status IN ('completed', 'failed', 'cancelled') AS closed
+  SELECT h.token, h.run_id, h.step_key, h.closed_at IS NOT NULL OR r.${HAS_ENDED} AS closed
   FROM ${schema}.workflow_hooks h JOIN ${schema}.workflow_runs r ON r.id = h.run_id WHERE h.token = $1
-), sent AS (
-  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT run_id, 'hook', token, $2::json FROM hook WHERE NOT closed RETURNING 1
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, name) SELECT run_id, 'hook_resumed', left(token, 8) FROM hook WHERE NOT closed
+  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, name, idempotency_key, data)
+  SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed
+  ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+  RETURNING run_id
+), sent AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+  SELECT hook.run_id, 'hook', hook.token, $2::json FROM hook JOIN noted ON noted.run_id = hook.run_id RETURNING 1
 )
-SELECT run_id, closed FROM hook`,
+SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int FROM hook`,
 };
 
-/** Leaves a payload for whoever waits for the hook. Undefined when no hook has that token. */
+const DELIVERED: Statement = {
+  name: 'durable_hook_delivered',
+  text: (schema) => `SELECT data ->> 'digest' FROM ${schema}.workflow_events
+WHERE run_id = $1 AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3`,
+};
+
+/** The sender's name for a delivery, and what tells its body from another. */
+export interface HookDelivery {
+  readonly id: string;
+  readonly digest: string;
+}
+
+/** What a payload came upon. */
+export interface HookResumed {
+  readonly runId: string;
+  /** `repeated`: that delivery came before; `contradicted`: it did, with another body. */
+  readonly outcome: 'accepted' | 'closed' | 'repeated' | 'contradicted';
+}
+
+/** Leaves a payload for whoever waits for the hook, once for each delivery. Undefined when no hook has that token. */
 export async function resumeHook(
   database: Database,
   token: string,
   payload: string,
-): Promise<{ readonly runId: string; readonly isClosed: boolean } | undefined> {
-  const [row] = await database.query<[string, boolean]>(RESUME, [token, payload]);
-  return row && { runId: row[0], isClosed: row[1] };
+  delivery: HookDelivery | null,
+): Promise<HookResumed | undefined> {
+  const data = delivery && JSON.stringify({ digest: delivery.digest });
+  const [row] = await database.query<[string, string, boolean, number]>(RESUME, [token, payload, delivery?.id ?? null, data]);
+  if (!row) return undefined;
+  const [runId, stepKey, isClosed, sent] = row;
+  if (isClosed) return { runId, outcome: 'closed' };
+  if (sent > 0 || !delivery) return { runId, outcome: 'accepted' };
+  const [before] = await database.query<[string]>(DELIVERED, [runId, stepKey, delivery.id]);
+  return { runId, outcome: before?.[0] === delivery.digest ? 'repeated' : 'contradicted' };
 }
 
 const DESCRIBE: Statement = {
   name: 'durable_describe_hook',
-  text: (
-    schema,
-  ) => `SELECT h.run_id, r.name, r.version, h.headers, h.verify, h.closed_at IS NOT NULL OR r.status IN ('completed', 'failed', 'cancelled')
+  text: (schema) => `SELECT h.run_id, h.headers, h.verify, h.idempotency_header, h.closed_at IS NOT NULL OR r.${HAS_ENDED}
 FROM ${schema}.workflow_hooks h JOIN ${schema}.workflow_runs r ON r.id = h.run_id WHERE h.token = $1`,
 };
 
 /** What must be known of a hook before a request to it is accepted. */
 export interface HookDescription {
+  readonly token: string;
   readonly runId: string;
-  readonly workflow: string;
-  readonly version: number;
   /** The request headers that the workflow wants to see. */
   readonly headers: readonly string[];
   /** Who checks requests. */
   readonly verify: string | null;
+  /** The request header that names a delivery. */
+  readonly idempotencyHeader: string | null;
   readonly isClosed: boolean;
 }
 
 export async function describeHook(database: Database, token: string): Promise<HookDescription | undefined> {
-  const [row] = await database.query<[string, string, number, string[], string | null, boolean]>(DESCRIBE, [token]);
+  const [row] = await database.query<[string, string[], string | null, string | null, boolean]>(DESCRIBE, [token]);
   if (!row) return undefined;
-  const [runId, workflow, version, headers, verify, isClosed] = row;
-  return { runId, workflow, version, headers, verify, isClosed };
+  const [runId, headers, verify, idempotencyHeader, isClosed] = row;
+  return { token, runId, headers, verify, idempotencyHeader, isClosed };
 }

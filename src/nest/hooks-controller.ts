@@ -1,0 +1,22 @@
+import { Controller, HttpCode, Inject, Param, Post, Req, UseGuards, VERSION_NEUTRAL, type Type } from '@nestjs/common';
+
+import type { HookHttpRequest } from './hook-body.js';
+import type { HookReceiver } from './hook-receiver.js';
+import type { HttpSettings } from './http-options.js';
+import { HOOK_RECEIVER } from './tokens.js';
+
+/** The endpoint for the hooks of a module: a class of its own for each, because paths and guards belong to classes. */
+export function hooksController({ path }: HttpSettings, guards: NonNullable<HttpSettings['hooks']>): Type {
+  @Controller({ path: `${path}/hooks`, version: VERSION_NEUTRAL })
+  @UseGuards(...guards)
+  class WorkflowHooksController {
+    constructor(@Inject(HOOK_RECEIVER) private readonly receiver: HookReceiver) {}
+
+    @Post(':token')
+    @HttpCode(202)
+    receive(@Param('token') token: string, @Req() request: HookHttpRequest): Promise<{ status: 'accepted' | 'repeated' }> {
+      return this.receiver.receive(token, request);
+    }
+  }
+  return WorkflowHooksController;
+}

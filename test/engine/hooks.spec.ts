@@ -1,0 +1,149 @@
+import { describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
+
+import { HookSchemas } from '../../src/core/hook-schemas.js';
+import { rest, TestRun } from './harness.js';
+import { delay, until, useVirtualTime } from './virtual-time.js';
+
+const TOKEN = 'a token of the test';
+const CHANNEL = `hook:${TOKEN}`;
+const count = z.coerce.number().int();
+
+/** Takes its time, as a schema that asks somebody does. */
+const slow = z.number().refine(async (value) => {
+  await delay(100);
+  return value > 0;
+});
+
+useVirtualTime();
+
+describe('a payload that does not fit the schema of its hook', () => {
+  it('is dropped with a word in the history, and the wait goes on', async () => {
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: count })).wait());
+    await rest(run);
+    run.send(CHANNEL, 'many');
+    await rest(run);
+    expect(run.dropped).toEqual(['hook.wait']);
+    expect(run.warnings).toEqual([expect.stringContaining('hook.wait')]);
+    expect(run.stored.inbox.size).toBe(0);
+    expect(run.idle.at(-1)).toBe(Infinity);
+    run.send(CHANNEL, '12');
+    expect(await run.end()).toMatchObject({ status: 'completed', output: 12 });
+  });
+
+  it('is dropped also when it came before it is waited for; then the wait shows', async () => {
+    const run = new TestRun(async (ctx) => {
+      const hook = await ctx.hook({ token: TOKEN, schema: count });
+      await ctx.sleep(1_000);
+      return hook.wait();
+    });
+    run.send(CHANNEL, {});
+    await rest(run);
+    await delayed(run, 2_000);
+    expect(run.dropped).toEqual(['hook.wait']);
+    expect(run.stored.history.waits.map(({ stepKey, name }) => [stepKey, name])).toEqual([['hook.wait', TOKEN]]);
+    run.send(CHANNEL, 3);
+    expect(await run.end()).toMatchObject({ output: 3 });
+  });
+
+  it('does not come in the way of those that fit: they are taken in order, as the schema makes them', async () => {
+    const run = new TestRun(async (ctx) => {
+      const got: number[] = [];
+      for await (const value of await ctx.hook({ token: TOKEN, schema: count })) if (got.push(value) === 3) break;
+      return got;
+    });
+    for (const payload of ['1', 'x', '2', 'y', {}, '3', '4']) run.send(CHANNEL, payload);
+    expect(await run.end()).toMatchObject({ output: [1, 2, 3] });
+    expect(run.dropped).toEqual(['hook.wait#2', 'hook.wait#3', 'hook.wait#3']);
+    expect([...run.stored.inbox.values()].map(({ payload }) => payload)).toEqual(['"4"']);
+  });
+});
+
+describe('a payload that is being checked', () => {
+  it('keeps the run from being parked', async () => {
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: slow })).wait(), { parks: true });
+    run.send(CHANNEL, 5);
+    await rest(run);
+    expect(run.isParked).toBe(false);
+    expect(run.idle.at(-1) ?? null).toBeNull();
+    expect(await run.end()).toMatchObject({ output: 5 });
+  });
+
+  it('is left for the next wait when the time of this one is over', async () => {
+    const run = new TestRun(async (ctx) => {
+      const hook = await ctx.hook({ token: TOKEN, schema: slow });
+      return [await hook.wait({ timeout: 50 }), await hook.wait()];
+    });
+    run.send(CHANNEL, 5);
+    expect(await run.end()).toMatchObject({ output: [null, 5] });
+  });
+
+  it('is taken once, whatever transition the process dies after', async () => {
+    for (let at = 1; at <= 8; at++) {
+      const run = new TestRun(
+        async (ctx) => {
+          const hook = await ctx.hook({ token: TOKEN, schema: slow });
+          return [await hook.wait(), await hook.wait()];
+        },
+        { crashes: (written) => written === at },
+      );
+      for (const payload of [-1, 1, -2, 2, 3]) run.send(CHANNEL, payload);
+      expect(await run.end()).toMatchObject({ output: [1, 2] });
+      expect([...run.stored.inbox.values()].map(({ payload }) => payload)).toEqual(['3']);
+    }
+  });
+});
+
+describe('the schema of a hook', () => {
+  it('that throws fails the wait: the payload is not at fault', async () => {
+    const broken = z.any().transform(() => {
+      throw new TypeError('a mistake');
+    });
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: broken })).wait());
+    run.send(CHANNEL, 1);
+    expect(await run.end()).toMatchObject({ status: 'failed', error: { code: 'INVALID_INPUT', cause: { message: 'a mistake' } } });
+    expect(run.dropped).toEqual([]);
+  });
+
+  it('is asked of the body where the workflow wants headers too', async () => {
+    const schema = z.object({ n: count });
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema, headers: ['X-From'] })).wait());
+    run.send(CHANNEL, { body: { n: '7' }, headers: { 'x-from': 'test' } });
+    expect(await run.end()).toMatchObject({ output: { body: { n: 7 }, headers: { 'x-from': 'test' } } });
+  });
+
+  it('is known to those who accept payloads from every pass that has made or met the hook', async () => {
+    const hookSchemas = new HookSchemas();
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: count })).wait(), { settings: { hookSchemas } });
+    await rest(run);
+    expect(hookSchemas.find(TOKEN)).toBe(count);
+    hookSchemas.forget(TOKEN);
+    run.crash();
+    await rest(run);
+    expect(hookSchemas.find(TOKEN)).toBe(count);
+  });
+});
+
+describe('options of a hook', () => {
+  const wrong: [string, object][] = [
+    ['options.token', { token: 'too short' }],
+    ['options.schema', { schema: {} }],
+    ['options.headers', { headers: [] }],
+    ['options.headers[1]', { headers: ['x-one', 'x two'] }],
+    ['options.verify', { verify: '' }],
+    ['options.idempotencyHeader', { idempotencyHeader: 'a:b' }],
+    ['options.secret', { secret: 'x' }],
+  ];
+  it.each(wrong)('are refused where they are wrong: %s', async (argument, options) => {
+    const run = new TestRun(async (ctx) => ctx.hook(options));
+    expect(await run.end()).toMatchObject({ status: 'failed', error: { code: 'INVALID_INPUT', argument } });
+    expect(run.keys).toEqual([]);
+  });
+});
+
+async function delayed(run: TestRun, ms: number): Promise<void> {
+  const end = Date.now() + ms;
+  setTimeout(() => undefined, ms);
+  await until(() => Date.now() >= end);
+  await rest(run);
+}
