@@ -5,7 +5,7 @@ import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Payloads } from '../core/payloads.js';
 import { DEFAULT_RETRY_POLICY } from '../core/retry-policy.js';
-import { HookSchemas } from '../engine/hook-schemas.js';
+import { HookSchemas } from '../core/hook-schemas.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { Database, type Statement } from '../store/database.js';
 import { Journal } from '../store/journal.js';
