@@ -10,8 +10,8 @@ import { CALLER_MARK } from './start-in-transaction.js';
 export interface InboxMessage {
   readonly runId: string;
   readonly id: string;
-  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed';
-  /** A signal's name, a hook's token, the step that waits for a child. */
+  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
+  /** A signal's name, a hook's token, the step that waits for a child or is resolved. */
   readonly name: string | null;
   /** JSON text. */
   readonly payload: string | null;
@@ -35,21 +35,27 @@ export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NU
 
 /**
  * A run that has never been executed has nothing to clean up and is cancelled here; a waiting one becomes due, unless it waits for another deployment; one
- * that is running is told by its counter alone, because only its owner may change it.
+ * that is running is told by its counter alone, because only its owner may change it. A paused one goes on, and a request to pause counts no more: there is
+ * something to clean up.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_runs SET
-  wake_count = wake_count + 1,
-  cancel_requested_at = coalesce(cancel_requested_at, now()),
-  status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
-    WHEN status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
-  finished_at = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN now() END,
-  error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN $2::json END,
-  ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
-  wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
-WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')${patience}
-RETURNING status, queue, name, version`,
+  text: (schema, patience) => `WITH bumped AS (
+  UPDATE ${schema}.workflow_runs SET
+    wake_count = wake_count + 1,
+    cancel_requested_at = coalesce(cancel_requested_at, now()),
+    status = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN 'cancelled'
+      WHEN status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
+    finished_at = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN now() END,
+    error = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN $2::json END,
+    ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
+    wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
+  WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
+  RETURNING id, status, queue, name, version
+), unpaused AS (
+  DELETE FROM ${schema}.workflow_inbox i USING bumped WHERE i.run_id = ANY (ARRAY[bumped.id]) AND i.kind = 'pause'
+)
+SELECT status, queue, name, version FROM bumped WHERE true${patience}`,
 };
 
 const CLEAR: Statement = {
