@@ -9,7 +9,9 @@ ALTER TABLE ${schema}.workflow_runs
   ADD COLUMN deadline_at timestamptz,
   ADD COLUMN continued_as text COLLATE "C",
   ADD COLUMN continued_from text COLLATE "C",
-  ADD COLUMN forked_from text COLLATE "C";
+  ADD COLUMN forked_from text COLLATE "C",
+  -- The run whose history a fork has copied: what was drawn at random must come out the same.
+  ADD COLUMN seed_run_id text COLLATE "C";
 
 -- Nearly always empty: children whose parents wait.
 CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
@@ -54,5 +56,6 @@ DROP TABLE ${schema}.workflow_hooks;
 CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_key;
 ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
-ALTER TABLE ${schema}.workflow_runs DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from;`,
+ALTER TABLE ${schema}.workflow_runs
+  DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from, DROP COLUMN seed_run_id;`,
 );

@@ -15,7 +15,9 @@ export type {
   StepOptions,
   WaitOptions,
 } from './engine/operations.js';
-export { WorkflowHandle, type CancelOptions } from './client/handle.js';
+export type { ActorOptions } from './client/actor.js';
+export type { CancelOptions, FromStepOptions, StepResult } from './client/control.js';
+export { WorkflowHandle } from './client/handle.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';
 export type { StartOptions } from './client/start-options.js';

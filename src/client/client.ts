@@ -1,33 +1,24 @@
-import { checkOptions } from '../core/check-options.js';
-import {
-  ClientInRunError,
-  InvalidInputError,
-  RunAlreadyExistsError,
-  RunNotFoundError,
-  WorkflowCancelledError,
-} from '../core/errors/index.js';
+import { InvalidInputError, RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { isTerminal, type NewRun, type RunStatus } from '../core/run.js';
-import { encode } from '../core/serializer/index.js';
+import type { RunStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import type { Committed } from '../core/transition.js';
-import { scopes } from '../engine/current.js';
-import { cancelInTransaction, requestCancel, sendCancelInTransaction, announceCancel, type CancelRequested } from '../store/sql/inbox.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { countRuns } from '../store/sql/list-runs.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
-import { callerError } from './caller-errors.js';
-import { CallerTransactions, type JoinedTransaction } from './caller-transactions.js';
+import type { ActorOptions } from './actor.js';
+import { CallerTransactions } from './caller-transactions.js';
+import type { CallerTransaction } from './commit-watch.js';
+import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
-import { WorkflowHandle, type CancelOptions } from './handle.js';
+import { WorkflowHandle } from './handle.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
+import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { Sender, type SendOptions } from './sender.js';
 import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
+import { Starter } from './starter.js';
 import type { ClientSurroundings } from './surroundings.js';
-import { tellOfMessage } from './tell.js';
-import { TransactionalStarter } from './transactional-starter.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
 /** How `startMany` starts its runs; an id for each by a function. */
@@ -38,15 +29,17 @@ export type ExecuteOptions = Omit<StartOptions, 'manager'> & { manager?: 'none' 
 
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
 export class WorkflowClient {
-  readonly #starter: TransactionalStarter;
+  readonly #starter: Starter;
+  readonly #control: Control;
   readonly #transactions: CallerTransactions;
   readonly #surroundings: ClientSurroundings;
   readonly #sender: Sender;
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
-    this.#starter = new TransactionalStarter(surroundings.database);
     this.#transactions = new CallerTransactions(surroundings.database, surroundings.transactionManager);
+    this.#starter = new Starter(surroundings, this.#transactions, (...args) => this.#handle(...args));
+    this.#control = new Control(surroundings, this.#transactions);
     this.#surroundings = surroundings;
     this.#sender = new Sender(surroundings, this.#transactions);
   }
@@ -72,10 +65,10 @@ export class WorkflowClient {
     const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
     const run = toNewRun(checked, value, payloads, 'input');
     if (joined) {
-      const [handle] = await this.startIn(joined, [run], [checked.options]);
+      const [handle] = await this.#starter.startIn(joined, [run], [checked.options]);
       return handle as WorkflowHandle<never>;
     }
-    return (await this.startRun(run, checked.options)) as WorkflowHandle<never>;
+    return (await this.#starter.start(run, checked.options)) as WorkflowHandle<never>;
   }
 
   /**
@@ -108,8 +101,8 @@ export class WorkflowClient {
     const schema = checked[0]?.schema;
     const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
     const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
-    if (joined) return (await this.startIn(joined, runs, each)) as WorkflowHandle<never>[];
-    return (await Promise.all(runs.map((run, index) => this.startRun(run, each[index]!)))) as WorkflowHandle<never>[];
+    if (joined) return (await this.#starter.startIn(joined, runs, each)) as WorkflowHandle<never>[];
+    return (await Promise.all(runs.map((run, index) => this.#starter.start(run, each[index]!)))) as WorkflowHandle<never>[];
   }
 
   /**
@@ -137,7 +130,7 @@ export class WorkflowClient {
   get<O = unknown>(runId: string): WorkflowHandle<O>;
   get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
     const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');
-    return new WorkflowHandle<never>(id, false, this, this.#surroundings.hub, undefined);
+    return this.#handle(id, false, undefined) as WorkflowHandle<never>;
   }
 
   /** @throws RunNotFoundError */
@@ -222,51 +215,70 @@ export class WorkflowClient {
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     refuseInRun('cancel');
-    const id = checkText(runId, 'runId');
-    const given = checkOptions(options, 'options', ['actor', 'reason', 'manager']);
-    const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
-    const reason = given.reason === undefined ? undefined : checkText(given.reason, 'options.reason');
-    const payload = encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }) }, 'options');
-    const { database, payloads } = this.#surroundings;
-    const cancelled = payloads.encodeError(new WorkflowCancelledError(id, reason), id);
-    const joined = this.#transactions.find(given.manager);
-    if (joined) return this.cancelIn(joined, id, payload, cancelled);
-    const found = await requestCancel(database, id, payload, cancelled);
-    if (!found) throw new RunNotFoundError(id);
-    this.announceCancel(id, found);
+    await this.#control.cancel(runId, options);
   }
 
-  private async cancelIn(joined: JoinedTransaction, id: string, payload: string, cancelled: string): Promise<void> {
-    const { database } = this.#surroundings;
-    const { manager, transaction, argument } = joined;
-    await this.#transactions.verify(joined);
-    let status: RunStatus | undefined;
-    const isOwn = transaction.holds(id);
-    try {
-      status = await sendCancelInTransaction(database, manager, id, payload);
-      if (isOwn && status && !isTerminal(status)) await cancelInTransaction(database, manager, id, cancelled);
-    } catch (error) {
-      throw callerError(error, [id], argument);
-    }
-    if (status === undefined) throw new RunNotFoundError(id);
-    const seen = status;
-    if (isTerminal(seen)) return;
-    transaction.afterCommit(() => {
-      if (isOwn) return this.#surroundings.endedUnstarted(id);
-      // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
-      void announceCancel(database, id, seen, cancelled).then(
-        (found) => this.announceCancel(id, found),
-        () => undefined,
-      );
-    });
+  /**
+   * Lets a run rest until it is resumed: it begins nothing new. One that is executed lets the bodies under way end, records what they came to, and
+   * leaves. What is sent to it meanwhile is kept; a timer that falls due, or a deadline, counts when the run is resumed. A run that ends with what
+   * was under way has ended; one that is being cancelled, or paused already, stays as it is. Resolves when the request is durable.
+   *
+   * @throws RunNotFoundError, RunEndedError
+   * @example await client.pause(runId, { actor: 'ann', reason: 'the bank is closed' });
+   */
+  async pause(runId: string, options: ActorOptions = {}): Promise<void> {
+    refuseInRun('pause');
+    await this.#control.pause(runId, options);
   }
 
-  private announceCancel(id: string, { status, key, parent }: CancelRequested): void {
-    if (!key) return;
-    if (parent !== undefined) void tellOfMessage(this.#surroundings, parent);
-    if (status === 'pending') this.#surroundings.due([key], undefined);
-    else if (status === 'running') this.#surroundings.messaged(id);
-    else if (isTerminal(status)) this.#surroundings.endedUnstarted(id);
+  /**
+   * Lets a paused run go on where it was, or takes back a request to pause that it has not followed yet. Another stays as it is.
+   *
+   * @throws RunNotFoundError, RunEndedError
+   */
+  async resume(runId: string, options: ActorOptions = {}): Promise<void> {
+    refuseInRun('resume');
+    await this.#control.resume(runId, options);
+  }
+
+  /**
+   * Has a failed run go on: the same run, in its next generation. The step that it failed of is executed anew, with all attempts, and so is what was recorded
+   * after it; a run that failed outside of steps goes on behind its last one. Removed steps stay in the run's events. See docs/operations.md.
+   *
+   * @param options.fromStep the key of a recorded step from which on to execute anew instead
+   * @throws RunNotFoundError, RunNotRetryableError, InvalidInputError
+   * @example await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
+   */
+  async retry(runId: string, options: FromStepOptions = {}): Promise<void> {
+    refuseInRun('retry');
+    await this.#control.retry(runId, options);
+  }
+
+  /**
+   * Starts a new run of the same workflow with the same input, queue and tags, whatever became of the other, which stays as it is.
+   *
+   * @param options.fromStep the key of a recorded step: what was recorded before it counts for the new run as well. Absent: from the beginning
+   * @throws RunNotFoundError, InvalidInputError
+   * @example const again = await client.fork(runId, { fromStep: 'ship' });
+   */
+  async fork(runId: string, options: FromStepOptions = {}): Promise<WorkflowHandle> {
+    refuseInRun('fork');
+    return this.#handle(await this.#control.fork(runId, options), true, undefined);
+  }
+
+  /**
+   * Gives a step its result instead of its body: one that fails and is tried again, one that is being executed (its `abortSignal` is aborted), a wait. One that the run
+   * has not called yet gets it when it is called. A failed run goes on with it, as by `retry`, from that step on.
+   *
+   * @param result `{ output }`, or `{ error }`, which the step then fails with
+   * @throws RunNotFoundError, RunEndedError
+   * @throws InvalidInputError when the step of a run that has not failed has its result, or the failed run has not recorded it
+   * @throws SerializationError, PayloadTooLargeError
+   * @example await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'charged by hand' });
+   */
+  async resolveStep(runId: string, stepKey: string, result: StepResult, options: ActorOptions = {}): Promise<void> {
+    refuseInRun('resolveStep');
+    await this.#control.resolveStep(runId, stepKey, result, options);
   }
 
   /**
@@ -293,65 +305,8 @@ export class WorkflowClient {
     await this.#sender.resumeHook(token, payload);
   }
 
-  private async startRun(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
-    const { journal, hub } = this.#surroundings;
-    if (journal.isFull) await journal.ready();
-    const immediate = run.delayMs === null && run.startAt === null;
-    const slot = immediate ? this.#surroundings.reserve(run) : undefined;
-    let committed: Committed;
-    try {
-      committed = await this.submit(run, slot !== undefined);
-    } catch (error) {
-      slot?.release();
-      // The worker lost its session between the two: the run was not created, and need not be its.
-      if ((error as { code?: unknown }).code === 'FENCED') return this.startRun(run, options);
-      throw error;
-    }
-    if (committed.outcome !== 'done') {
-      slot?.release();
-      if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
-      return new WorkflowHandle(run.id, false, this, hub, undefined);
-    }
-    if (slot) {
-      const { id, name, version, queue, input } = run;
-      const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
-      const fresh = { epoch: 1, startedAt: committed.at, wakeCount: 0, historyBytes: 0, losses: 0, parent: null, deadlineAt };
-      slot.execute({ id, name, version, queue, input, ...fresh });
-    } else {
-      this.announce([run]);
-    }
-    return new WorkflowHandle(run.id, true, this, hub, undefined);
-  }
-
-  private submit(run: NewRun, owned: boolean): Promise<Committed> {
-    return new Promise((resolve, reject) => {
-      this.#surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
-    });
-  }
-
-  private async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
-    await this.#transactions.verify(joined);
-    const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
-    const { created, existing } = await this.#starter.start(joined, runs, ids, (started) => this.announce(started));
-    const seen = new Set<string>();
-    return runs.map((run, index) => {
-      const isNew = created.has(run.id) && !seen.has(run.id);
-      seen.add(run.id);
-      if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
-      return new WorkflowHandle(run.id, isNew, this, this.#surroundings.hub, joined.transaction);
-    });
-  }
-
-  private checkConflict(run: NewRun, existingName: string, options: StartOptions): void {
-    if (options.onConflict === 'reject' || existingName !== run.name) throw new RunAlreadyExistsError(run.id, existingName);
-  }
-
-  /** Tells who may execute these runs that they are, or will be, due. */
-  private announce(runs: readonly NewRun[]): void {
-    const now = this.#surroundings.now();
-    const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
-    const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
-    this.#surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  #handle(runId: string, created: boolean, transaction: CallerTransaction | undefined): WorkflowHandle {
+    return new WorkflowHandle(runId, created, this, this.#surroundings.hub, transaction);
   }
 }
 
@@ -367,10 +322,4 @@ function checkInputs<I>(inputs: readonly I[]): I[] {
     if (error instanceof InvalidInputError) throw error;
     throw new InvalidInputError('inputs', 'cannot be read', { cause: error });
   }
-}
-
-/** What run() does outside a step it does in every pass. */
-function refuseInRun(method: string): void {
-  const scope = scopes.getStore();
-  if (scope && !scope.step && !scope.pass.isClosed) throw new ClientInRunError(method, scope.pass.run.id);
 }

@@ -1,23 +1,14 @@
-import type { EntityManager } from 'typeorm';
-
 import { toMilliseconds, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
+import type { CancelOptions } from './control.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { ResultHub } from './result-hub.js';
 import type { SendOptions } from './sender.js';
-
-/** Who does something to a run, and why: it shows in the run's events. */
-export interface CancelOptions {
-  actor?: string;
-  reason?: string;
-  /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
-  manager?: EntityManager | 'none';
-}
 
 /** What a handle asks for by the run's id. */
 interface RunAccess {

@@ -63,4 +63,8 @@ export interface OwnedRun extends DispatchKey {
   readonly parent: { readonly runId: string; readonly stepKey: string } | null;
   /** When the run fails if it has not ended, milliseconds since the epoch by the database's clock. */
   readonly deadlineAt: number | null;
+  /** How many times it has been retried by an operator. */
+  readonly generation: number;
+  /** The run whose id its random numbers come from: its own, or that of the run whose history was copied. */
+  readonly seedId: string;
 }

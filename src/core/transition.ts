@@ -31,6 +31,8 @@ export type RunChange =
     }
   /** Park: only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
+  /** An operator wants it to rest; only if nothing came for the run since `wakeCount` was read. */
+  | { readonly status: 'paused'; readonly wakeAt: null; readonly wakeCount: number }
   /** Hand back: due at once for whoever claims it. */
   | { readonly status: 'pending' }
   /** The code does not fit the history: wait for another deployment. */

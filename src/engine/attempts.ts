@@ -28,6 +28,11 @@ export class Attempts {
     this.running?.delete(attempt);
   }
 
+  has(stepKey: string): boolean {
+    for (const attempt of this.running ?? []) if (attempt.stepKey === stepKey) return true;
+    return false;
+  }
+
   /** Tells the body of one step to stop. */
   abortStep(stepKey: string, reason: unknown): void {
     for (const attempt of this.running ?? []) {

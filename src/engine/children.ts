@@ -106,7 +106,7 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
 
 function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
   if (call.settled || pass.isClosed) return;
-  const child = { ...run, parentRunId: pass.run.id, parentStepKey: call.stepKey };
+  const child = { ...run, parentRunId: pass.run.id, parentStepKey: returnAddress(pass, call) };
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: 0, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
   attend(pass, call, run.id, wakeAt, options);
@@ -124,10 +124,15 @@ function attend(pass: PassHandle, call: Call, childId: string, wakeAt: number | 
       if (options.onTimeout === 'cancel') cancel();
       return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
     },
-    channel: `child:${call.stepKey}`,
+    channel: `child:${returnAddress(pass, call)}`,
     taken: (message) => endOf(pass, childId, message),
   };
   listen(pass, call, spec, wakeAt);
+}
+
+/** Where a child leaves its end. After a retry children are started anew, under other addresses: the end of one from before must not be taken for theirs. */
+function returnAddress({ run: { generation } }: PassHandle, { stepKey }: Call): string {
+  return generation === 0 ? stepKey : `${stepKey}~${generation}`;
 }
 
 function endOf(pass: PassHandle, childId: string, { outcome, payload }: Message): Settlement {

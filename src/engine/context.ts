@@ -118,7 +118,7 @@ export class PassContext extends WorkflowContext {
   }
 
   private sequence(): SeededRandom {
-    this.#seeded ??= new SeededRandom(this.runId);
+    this.#seeded ??= new SeededRandom(this.#pass.run.seedId);
     return this.#seeded;
   }
 

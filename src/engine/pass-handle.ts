@@ -15,7 +15,7 @@ export interface Abortable {
 
 /** A pass as the operations that a workflow calls see it. */
 export interface PassHandle {
-  readonly run: { readonly id: string };
+  readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
   readonly definition: WorkflowDefinition;
   /** What is executed; there once the pass has begun. */
   readonly code: WorkflowCode | undefined;

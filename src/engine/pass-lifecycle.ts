@@ -26,6 +26,10 @@ export interface PassRun {
   readonly startedAt: number;
   /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
   readonly deadlineAt: number | null;
+  /** How many times it has been retried. */
+  readonly generation: number;
+  /** Where its random numbers come from. */
+  readonly seedId: string;
 }
 
 /** What stops a run before its code is done. */
@@ -62,6 +66,8 @@ export abstract class PassLifecycle implements LaneOwner {
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   protected strayAt: number | undefined;
   private isIdle = false;
+  /** Wants to know when nothing is under way any more. */
+  private rested: (() => void) | undefined;
 
   protected constructor(
     readonly run: PassRun,
@@ -146,6 +152,12 @@ export abstract class PassLifecycle implements LaneOwner {
     if (this.isClosed) return;
     this.admission.resume();
     if (this.inbound.isPending) this.lane.request();
+    this.updateIdle();
+  }
+
+  /** Calls back once, when no body is under way and every result is durable; a later call takes the place of an earlier one. */
+  whenAtRest(rested: () => void): void {
+    this.rested = rested;
     this.updateIdle();
   }
 
@@ -259,6 +271,12 @@ export abstract class PassLifecycle implements LaneOwner {
 
   protected updateIdle(): void {
     if (this.isClosed) return;
+    if (this.rested && !this.isWorking) {
+      const { rested } = this;
+      this.rested = undefined;
+      // Not within whatever the code is at.
+      setImmediate(rested);
+    }
     const arriving = this.inbound.isPending || this.inbound.isScreening;
     const working = this.lane.isTurning || this.admission.isGating || this.isWorking || arriving;
     if (this.admission.isLive && !working && (this.timers.size > 0 || this.inbound.waits > 0)) {

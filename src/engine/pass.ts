@@ -1,4 +1,4 @@
-import { NestedStepError } from '../core/errors/index.js';
+import { NestedStepError, StepFailedError, StepResolvedError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -6,7 +6,7 @@ import { Call } from './call.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import type { Taker } from './mailbox.js';
-import type { Settlement } from './message.js';
+import type { Message, Settlement } from './message.js';
 import type { Abortable, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
 import { Patches } from './patches.js';
@@ -31,6 +31,8 @@ export class Pass extends PassLifecycle implements PassHandle {
   readonly context: PassContext;
   private readonly keys = new StepKeys(this.calls);
   private patches: Patches | undefined;
+  /** Steps for which an operator has sent a result. */
+  private resolved: Set<string> | undefined;
 
   constructor(run: PassRun, definition: WorkflowDefinition, history: History, port: PassPort, settings: EngineSettings) {
     super(run, definition, history, port, settings);
@@ -66,7 +68,8 @@ export class Pass extends PassLifecycle implements PassHandle {
     const record = this.replay.call(call.stepKey);
     if (!record) {
       if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
-      this.admission.begin(() => !call.settled && begin(call));
+      if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
+      else this.admission.begin(() => !call.settled && begin(call));
       this.updateIdle();
       return call.promise;
     }
@@ -79,6 +82,38 @@ export class Pass extends PassLifecycle implements PassHandle {
 
   recordedWait(stepKey: string): OpenWait | undefined {
     return this.replay.openWait(stepKey);
+  }
+
+  /**
+   * An operator has given a step its result. An open one ends with it now, another when it is called; for one that has its result it comes too late, and
+   * goes with the run.
+   */
+  resolve(stepKey: string, message: Message): void {
+    if (this.isClosed) return;
+    this.resolved ??= new Set();
+    this.resolved.add(stepKey);
+    this.receive(message);
+    const call = this.calls.get(stepKey);
+    if (call && !this.replay.isRecorded(stepKey)) this.awaitResolution(call);
+  }
+
+  private awaitResolution(call: Call): void {
+    this.inbound.listen(`resolve:${call.stepKey}`, call, {
+      take: ({ id, outcome, payload }) => {
+        if (call.settled || this.isClosed) return;
+        const { stepKey, kind } = call;
+        const wait = this.replay.openWait(stepKey);
+        if (wait) call.waitRecorded = true;
+        if (call.startedAt === 0) call.startedAt = wait?.openedAt ?? Math.floor(this.settings.now());
+        const attempts = Math.max(call.failures, wait?.attempts ?? 0) + (this.attempts.has(stepKey) ? 1 : 0);
+        this.attempts.abortStep(stepKey, new StepResolvedError(stepKey));
+        if (outcome === 'value') return this.settle(call, { output: payload, attempts, takes: id });
+        const error = this.settings.payloads.showError(payload);
+        const thrown = kind === 'step' ? new StepFailedError(stepKey, attempts, error) : error;
+        this.settle(call, { error: this.encodeError(thrown), attempts, takes: id });
+      },
+    });
+    this.updateIdle();
   }
 
   whenDurable(begin: () => void): void {

@@ -46,6 +46,11 @@ export class Replay {
     return (this.ahead?.size ?? 0) === 0;
   }
 
+  /** Whether the step had its result when the pass began. */
+  isRecorded(stepKey: string): boolean {
+    return this.byKey?.has(stepKey) === true;
+  }
+
   /** The wait that was open when the run was last let go of. */
   openWait(stepKey: string): OpenWait | undefined {
     return this.waits?.get(stepKey);

@@ -7,6 +7,7 @@ import { SessionSweeper } from '../maintenance/session-sweeper.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -112,7 +113,10 @@ export class WorkerHost {
     const inbox = new PeriodicSweep(
       async () => {
         const { told, cancelled } = await sweepInbox(database);
-        if (told.length > 0) this.poller.poke();
+        const controlled = await sweepControl(database);
+        if (told.length > 0 || controlled.length > 0) this.poller.poke();
+        const running = controlled.filter(({ status }) => status === 'running').map(({ id }) => id);
+        if (running.length > 0) runtime.tell(running);
         this.endedElsewhere(cancelled);
       },
       { everyMs: SWEEP_INBOX_EVERY_MS, failed: failed('the inbox could not be swept') },

@@ -131,7 +131,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         }
         if (ended && (change.leftovers === 'some' || next)) {
           for (const [key, wait] of waits) if (wait[0] === runId) waits.delete(key);
-          if (!next) rows.leftovers.push([runId, epoch]);
+          if (!next) rows.leftovers.push([runId, epoch, change.status === 'failed']);
         }
         rows.changes.push([
           runId,

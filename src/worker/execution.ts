@@ -44,6 +44,8 @@ export class Execution implements PassPort {
   private parkTimer: NodeJS.Timeout | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   private leaving = false;
+  /** An operator wants the run to rest: asked for, and whether it waits for bodies under way. */
+  private pausing: 'no' | 'asked' | 'resting' = 'no';
   /** A park is on its way; and what the code came to meanwhile. */
   private parking: { end: (() => void) | undefined } | undefined;
   /** A step that the database would not have is being recorded as failed; the end that came of it does not count. */
@@ -82,6 +84,34 @@ export class Execution implements PassPort {
     if (this.leaving) return;
     this.abandon(reason);
     this.change({ status: 'pending' }, undefined);
+  }
+
+  get isPausing(): boolean {
+    return this.pausing !== 'no';
+  }
+
+  /** Begins nothing new, lets bodies under way end, and leaves once what they came to is durable. Asked again when that failed because a message came. */
+  pause(): void {
+    if (this.leaving || this.pausing === 'resting') return;
+    this.pausing = 'asked';
+    if (this.parking) return;
+    this.pausing = 'resting';
+    this.pass.hold();
+    this.pass.whenAtRest(() => {
+      if (this.leaving || this.pausing !== 'resting') return;
+      this.pausing = 'asked';
+      // Taken back meanwhile, and asked for again.
+      if (this.pass.isWorking) return this.pause();
+      clearTimeout(this.parkTimer);
+      this.parkTimer = undefined;
+      this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount });
+    });
+  }
+
+  /** The request to pause has been taken back. */
+  unpause(): void {
+    this.pausing = 'no';
+    if (!this.leaving && !this.parking) this.pass.resume();
   }
 
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
@@ -190,24 +220,27 @@ export class Execution implements PassPort {
   /** Lets go of a run that only waits, unless it would be taken up again in a moment. */
   private park(): void {
     this.parkTimer = undefined;
-    if (this.leaving) return;
+    if (this.leaving || this.isPausing) return;
     const left = this.nextWake - this.host.settings.now();
     if (left < this.host.parkAfterMs) {
       this.parkTimer = setTimeout(() => this.park(), Math.max(left, 10));
       return;
     }
     this.pass.hold();
+    this.leave({ status: 'waiting', wakeAt: Number.isFinite(this.nextWake) ? this.nextWake : null, wakeCount: this.wakeCount });
+  }
+
+  /** Lets go of the run, unless something has come for it. */
+  private leave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
     this.parking = { end: undefined };
     const { id, epoch } = this.run;
-    const wakeAt = this.nextWake;
-    const change: RunChange = { status: 'waiting', wakeAt: Number.isFinite(wakeAt) ? wakeAt : null, wakeCount: this.wakeCount };
     this.host.submit(
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
       (committed) => {
         if (this.leaving) return;
         if (committed.outcome === 'moved') return this.unpark();
         this.abandon(undefined);
-        if (Number.isFinite(wakeAt)) this.host.parked(wakeAt);
+        if (change.wakeAt !== null) this.host.parked(change.wakeAt);
         this.host.released(this, undefined);
       },
       (error) => this.refused(error, () => this.unpark()),
@@ -219,7 +252,7 @@ export class Execution implements PassPort {
     const end = this.parking?.end;
     this.parking = undefined;
     if (end) return end();
-    this.pass.resume();
+    if (!this.isPausing) this.pass.resume();
     this.host.moved(this);
   }
 
@@ -235,7 +268,7 @@ export class Execution implements PassPort {
   /** An end that the database will not have becomes a failure that it will. */
   private unstorable(error: Error, change: RunChange): void {
     if (this.restarting) return;
-    if (isFenced(error) || change.status === 'waiting' || change.status === 'pending') return this.host.released(this, undefined);
+    if (isFenced(error) || !('output' in change)) return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.host.released(this, undefined);
     const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
     this.change({ ...failed, output: null, leftovers: 'some', parent: this.run.parent }, failed);

@@ -1,5 +1,4 @@
 import type { Database } from '../store/database.js';
-import type { Pass } from '../engine/pass.js';
 import { findMovedRuns, readInbox, type InboxMessage } from '../store/sql/inbox.js';
 import type { Execution } from './execution.js';
 
@@ -32,14 +31,19 @@ export class Mail {
       const execution = this.executions.get(id);
       if (execution) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
     }
+    for (const { id } of runs) {
+      const execution = this.executions.get(id);
+      if (execution?.isPausing && !messages.some(({ runId, kind }) => runId === id && kind === 'pause')) execution.unpause();
+    }
     for (const message of messages) {
-      const pass = this.executions.get(message.runId)?.pass;
-      if (pass) deliverTo(pass, message);
+      const execution = this.executions.get(message.runId);
+      if (execution) deliverTo(execution, message);
     }
   }
 }
 
-function deliverTo(pass: Pass, { id, kind, name, payload }: InboxMessage): void {
+function deliverTo(execution: Execution, { id, kind, name, payload }: InboxMessage): void {
+  const { pass } = execution;
   switch (kind) {
     case 'cancel': {
       const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
@@ -49,6 +53,12 @@ function deliverTo(pass: Pass, { id, kind, name, payload }: InboxMessage): void 
     case 'hook':
     case 'child':
       return pass.receive({ id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
+    case 'pause':
+      return execution.pause();
+    case 'resolve':
+      return pass.resolve(name!, { id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
+    case 'resolve_failed':
+      return pass.resolve(name!, { id, channel: `resolve:${name}`, payload: payload ?? 'null', outcome: 'error' });
     case 'child_failed':
       return pass.receive({ id, channel: `child:${name}`, payload: payload ?? 'null', outcome: 'error' });
   }

@@ -1,5 +1,5 @@
 export { WorkflowError } from './workflow-error.js';
-export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepTimeoutError } from './step-errors.js';
+export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepResolvedError, StepTimeoutError } from './step-errors.js';
 export {
   HookConflictError,
   HookNotFoundError,
@@ -10,6 +10,7 @@ export {
   RunEndedError,
   RunNotCommittedError,
   RunNotFoundError,
+  RunNotRetryableError,
   TransactionConflictError,
   WorkerLostError,
   WorkflowCancelledError,

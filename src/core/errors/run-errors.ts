@@ -1,3 +1,4 @@
+import type { RunStatus } from '../run.js';
 import { WorkflowError } from './workflow-error.js';
 
 /** The run ended `failed`. `cause` is what its code threw, as it was stored. */
@@ -123,6 +124,20 @@ export class NonDeterminismError extends WorkflowError {
     detail: string,
   ) {
     super(`Run "${runId}" does not fit its history at step "${stepKey}": ${detail}`);
+  }
+}
+
+/** The run cannot be retried: only one that has `failed` can. A copy of any other may be made by `fork`. */
+export class RunNotRetryableError extends WorkflowError {
+  static override readonly errorName: string = 'RunNotRetryableError';
+  readonly code = 'RUN_NOT_RETRYABLE';
+
+  constructor(
+    readonly runId: string,
+    /** The run's status. */
+    readonly status: RunStatus,
+  ) {
+    super(`Run "${runId}" is ${status}, and only one that has failed can be retried. client.fork() makes a new run of any`);
   }
 }
 

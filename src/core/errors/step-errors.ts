@@ -65,6 +65,16 @@ export class StepFailedError extends WorkflowError {
   }
 }
 
+/** The reason of the AbortSignal of a body whose step was given its result by `client.resolveStep`. */
+export class StepResolvedError extends WorkflowError {
+  static override readonly errorName: string = 'StepResolvedError';
+  readonly code = 'STEP_RESOLVED';
+
+  constructor(readonly stepKey: string) {
+    super(`Step "${stepKey}" was given its result by an operator`);
+  }
+}
+
 /** One attempt of a step took longer than its `timeout`. Retried like any other error. */
 export class StepTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'StepTimeoutError';

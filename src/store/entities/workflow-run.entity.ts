@@ -118,6 +118,10 @@ export class WorkflowRun {
   @Column({ name: 'forked_from', type: 'text', nullable: true })
   forkedFrom!: string | null;
 
+  /** The run whose history a fork has copied: it draws the same random numbers. */
+  @Column({ name: 'seed_run_id', type: 'text', nullable: true })
+  seedRunId!: string | null;
+
   /** The run that started it. */
   @Column({ name: 'parent_run_id', type: 'text', nullable: true })
   parentRunId!: string | null;

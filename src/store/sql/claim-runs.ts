@@ -117,18 +117,20 @@ function claimedColumns(alias: string): string {
     `${alias}.parent_run_id`,
     `${alias}.parent_step_key`,
     `extract(epoch FROM ${alias}.deadline_at)::float8 * 1000`,
+    `${alias}.generation`,
+    `coalesce(${alias}.seed_run_id, ${alias}.id)`,
   ].join(', ');
 }
 
 type ClaimedRow = [
   ...[id: string, queue: string, name: string, version: number, epoch: number, input: string, startedAt: number],
   ...[wakeCount: number, historyBytes: number, losses: number, priority: number, readyAt: string],
-  ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null],
+  ...[parentRunId: string | null, parentStepKey: string | null, deadlineAt: number | null, generation: number, seedId: string],
 ];
 
 function toClaimedRun(row: ClaimedRow): ClaimedRun {
   const [id, queue, name, version, epoch, input, startedAt, wakeCount, historyBytes, losses, priority, readyAt, ...rest] = row;
-  const [parentRunId, parentStepKey, deadlineAt] = rest;
+  const [parentRunId, parentStepKey, deadlineAt, generation, seedId] = rest;
   return {
     id,
     queue,
@@ -145,6 +147,8 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
     readyAt,
     parent: parentRunId === null || parentStepKey === null ? null : { runId: parentRunId, stepKey: parentStepKey },
     deadlineAt,
+    generation,
+    seedId,
   };
 }
 

@@ -217,11 +217,14 @@ const SECTIONS: readonly Section[] = [
     columns: [
       ['run_id', 'text'],
       ['epoch', 'int'],
+      ['keeps_messages', 'boolean'],
     ],
+    // What was sent to a run that has failed, and it has not taken, is there when it is retried.
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), leftover_messages AS (
-  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)} WHERE i.run_id = ANY (ARRAY[x.run_id]) RETURNING 1`,
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.keeps_messages AND i.kind IN ('signal', 'hook')) RETURNING 1`,
   },
   {
     key: 'events',

@@ -10,8 +10,8 @@ import { CALLER_MARK } from './start-in-transaction.js';
 export interface InboxMessage {
   readonly runId: string;
   readonly id: string;
-  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed';
-  /** A signal's name, a hook's token, the step that waits for a child. */
+  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
+  /** A signal's name, a hook's token, the step that waits for a child or is resolved. */
   readonly name: string | null;
   /** JSON text. */
   readonly payload: string | null;
@@ -35,7 +35,8 @@ export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NU
 
 /**
  * A run that has never been executed has nothing to clean up and is cancelled here, and whoever waits for it as a child gets its message; a waiting one becomes
- * due, unless it waits for another deployment; one that is running is told by its counter alone, because only its owner may change it.
+ * due, unless it waits for another deployment; one that is running is told by its counter alone, because only its owner may change it. A paused one goes on, and
+ * a request to pause counts no more: there is something to clean up.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
@@ -47,17 +48,19 @@ const BUMP_CANCEL: Statement = {
   UPDATE ${schema}.workflow_runs r SET
     wake_count = wake_count + 1,
     cancel_requested_at = coalesce(cancel_requested_at, now()),
-    status = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN 'cancelled'
-      WHEN status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
-    finished_at = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN now() END,
-    error = CASE WHEN status IN ('pending', 'waiting') AND started_at IS NULL THEN asked.error END,
-    ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status = 'waiting' THEN now() ELSE ready_at END,
-    wake_at = CASE WHEN status = 'waiting' THEN NULL ELSE wake_at END
+    status = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN 'cancelled'
+      WHEN status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
+    finished_at = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN now() END,
+    error = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN asked.error END,
+    ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
+    wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
   FROM asked WHERE r.id = ANY (ARRAY[asked.id])
   RETURNING r.id, r.status, r.queue, r.name, r.version, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
 ), told AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
+), unpaused AS (
+  DELETE FROM ${schema}.workflow_inbox i USING bumped WHERE i.run_id = ANY (ARRAY[bumped.id]) AND i.kind = 'pause'
 )
 SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${patience}`,
 };

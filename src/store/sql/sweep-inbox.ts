@@ -9,7 +9,7 @@ import { forwardSignals } from './send-signal.js';
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
-const IS_DUE = `(status = 'waiting' AND NOT ${IS_BLOCKED})`;
+const IS_DUE = `(status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED})`;
 
 /**
  * Runs that have been executed: one that is running is told by its counter, one that waits becomes due. Whoever claims a run reads its inbox, so one that is due
@@ -42,7 +42,7 @@ RETURNING r.id`;
 const UNSTARTED: Statement = {
   name: 'durable_sweep_unstarted',
   text: (schema) => `SELECT DISTINCT ON (i.run_id) i.run_id, i.payload::text FROM ${schema}.workflow_inbox i
-CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND started_at IS NULL AND status IN ('pending', 'waiting') LIMIT 1) AS r
+CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND started_at IS NULL AND status IN ('pending', 'waiting', 'paused') LIMIT 1) AS r
 WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
@@ -90,7 +90,8 @@ const CLEAR_OBSOLETE: Statement = {
   text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
   WHERE i.${OVERDUE}
-    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind <> 'signal' OR r.continued_as IS NULL))
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind <> 'signal' OR r.continued_as IS NULL)
+      AND NOT (r.status = 'failed' AND i.kind IN ('signal', 'hook')))
       IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )

@@ -1,0 +1,180 @@
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError, RunEndedError, RunNotFoundError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
+import { checkText, newNonce, newRunId } from '../core/ids.js';
+import { isTerminal, type RunStatus } from '../core/run.js';
+import type { StepRecord } from '../core/step.js';
+import { bumpRuns, type BumpedRun } from '../store/sql/bump-runs.js';
+import { forkRun } from '../store/sql/fork-run.js';
+import { announceCancel, cancelInTransaction, requestCancel, sendCancelInTransaction, type CancelRequested } from '../store/sql/inbox.js';
+import { requestPause, resumeRun } from '../store/sql/pause-run.js';
+import { readRunStatus } from '../store/sql/read-runs.js';
+import { sendResolution } from '../store/sql/resolve-step.js';
+import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
+import { callerError } from './caller-errors.js';
+import type { CallerTransactions, JoinedTransaction, ManagerOption } from './caller-transactions.js';
+import { readRetryable, recordedStep, retryOnce } from './retry.js';
+import type { ClientSurroundings } from './surroundings.js';
+import { tellOfMessage } from './tell.js';
+
+/** Who asks a run to stop, why, and in which transaction. */
+export interface CancelOptions extends ActorOptions {
+  /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
+  manager?: ManagerOption;
+}
+
+/** From where a run is executed anew. */
+export interface FromStepOptions extends ActorOptions {
+  /** The key of a recorded step: it and all that was recorded after it are executed anew. */
+  fromStep?: string;
+}
+
+/** What a step comes to. */
+export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };
+
+/** Takes control of runs: what operators do to them. */
+export class Control {
+  constructor(
+    private readonly surroundings: ClientSurroundings,
+    private readonly transactions: CallerTransactions,
+  ) {}
+
+  async cancel(runId: string, options: CancelOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const given = checkOptions(options, 'options', [...ACTOR_KEYS, 'manager']);
+    const note = noteOf(given);
+    const { database, payloads } = this.surroundings;
+    const cancelled = payloads.encodeError(new WorkflowCancelledError(id, given.reason), id);
+    const joined = this.transactions.find(given.manager);
+    if (joined) return this.cancelIn(joined, id, note, cancelled);
+    const found = await requestCancel(database, id, note, cancelled);
+    if (!found) throw new RunNotFoundError(id);
+    this.announceCancel(id, found);
+  }
+
+  async pause(runId: string, options: ActorOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const found = await requestPause(this.surroundings.database, id, note);
+    if (!found) throw new RunNotFoundError(id);
+    if (isTerminal(found.status)) throw new RunEndedError(id);
+    if (found.told) this.tell(found.told);
+  }
+
+  async resume(runId: string, options: ActorOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const { database } = this.surroundings;
+    const run = await resumeRun(database, id, noteOf(checkOptions(options, 'options', ACTOR_KEYS)));
+    if (run) return run.wakeAt === null ? this.tell(run) : this.surroundings.due([], run.wakeAt);
+    throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
+  }
+
+  async retry(runId: string, options: FromStepOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
+    const wanted = fromStep === undefined ? undefined : checkText(fromStep, 'options.fromStep');
+    const note = noteOf(who);
+    const { database, payloads } = this.surroundings;
+    const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
+    if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
+    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })], undefined);
+  }
+
+  /** @returns the id of the new run */
+  async fork(runId: string, options: FromStepOptions): Promise<string> {
+    const id = checkText(runId, 'runId');
+    const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
+    const newId = newRunId();
+    const { database, deploymentId } = this.surroundings;
+    const key = await forkRun(database, {
+      runId: id,
+      newId,
+      fromStep: fromStep === undefined ? null : checkText(fromStep, 'options.fromStep'),
+      nonce: newNonce(),
+      deploymentId,
+      note: noteOf(who, { to: newId }),
+      noteOfNew: noteOf(who, { from: id }),
+    });
+    if (key === 'noRun') throw new RunNotFoundError(id);
+    if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
+    this.surroundings.due([key], undefined);
+    return newId;
+  }
+
+  async resolveStep(runId: string, stepKey: string, result: StepResult, options: ActorOptions): Promise<void> {
+    const id = checkText(runId, 'runId');
+    const key = checkText(stepKey, 'stepKey');
+    if (key.startsWith('$')) throw new InvalidInputError('stepKey', 'must not start with "$": that is no step of the workflow');
+    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
+    if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
+    const { database, payloads } = this.surroundings;
+    const isError = 'error' in given;
+    const payload = isError ? payloads.encodeError(given.error, id) : payloads.encode(given.output, 'result.output', id, 'output');
+    const found = await sendResolution(database, { runId: id, stepKey: key, kind: isError ? 'resolve_failed' : 'resolve', payload, note });
+    if (!found) throw new RunNotFoundError(id);
+    if (found.status === 'failed') return this.resolveFailed(id, key, given, note);
+    if (isTerminal(found.status)) throw new RunEndedError(id);
+    if (found.isRecorded) throw new InvalidInputError('stepKey', `names a step that has its result: "${key}"`);
+    await this.bump(id);
+  }
+
+  /** The step that a failed run has recorded gets another result, and the run goes on from there. */
+  private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
+    const { database, payloads } = this.surroundings;
+    const { generation, steps } = await readRetryable(database, payloads, id);
+    const step = recordedStep(steps, key, 'stepKey');
+    if (steps.some(({ kind, seq }) => kind === 'cancel' && seq < step.seq))
+      throw new InvalidInputError('stepKey', `names a step that was recorded when the run was to end: "${key}"; retry it`);
+    const error = step.kind === 'step' ? new StepFailedError(key, step.attempts, result.error) : result.error;
+    const replacement: StepRecord =
+      'error' in result
+        ? { ...step, status: 'failed', output: null, error: payloads.encodeError(error, id) }
+        : { ...step, status: 'completed', output: payloads.encode(result.output, 'result.output', id, 'output'), error: null };
+    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })], undefined);
+  }
+
+  private async cancelIn(joined: JoinedTransaction, id: string, note: string, cancelled: string): Promise<void> {
+    const { database } = this.surroundings;
+    const { manager, transaction, argument } = joined;
+    await this.transactions.verify(joined);
+    let status: RunStatus | undefined;
+    const isOwn = transaction.holds(id);
+    try {
+      status = await sendCancelInTransaction(database, manager, id, note);
+      if (isOwn && status && !isTerminal(status)) await cancelInTransaction(database, manager, id, cancelled);
+    } catch (error) {
+      throw callerError(error, [id], argument);
+    }
+    if (status === undefined) throw new RunNotFoundError(id);
+    const seen = status;
+    if (isTerminal(seen)) return;
+    transaction.afterCommit(() => {
+      if (isOwn) return this.surroundings.endedUnstarted(id);
+      // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
+      void announceCancel(database, id, seen, cancelled).then(
+        (found) => this.announceCancel(id, found),
+        () => undefined,
+      );
+    });
+  }
+
+  private announceCancel(id: string, { status, key, parent }: CancelRequested): void {
+    if (!key) return;
+    if (parent !== undefined) void tellOfMessage(this.surroundings, parent);
+    if (isTerminal(status)) this.surroundings.endedUnstarted(id);
+    else this.tell({ id, status, ...key });
+  }
+
+  private async bump(id: string): Promise<void> {
+    try {
+      for (const run of await bumpRuns(this.surroundings.database, [id])) this.tell(run);
+    } catch {
+      // The message is durable; the sweep tells the run.
+    }
+  }
+
+  private tell(run: BumpedRun): void {
+    if (run.status === 'pending') this.surroundings.due([run], undefined);
+    else if (run.status === 'running') this.surroundings.messaged(run.id);
+  }
+}

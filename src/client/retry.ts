@@ -1,0 +1,45 @@
+import { InvalidInputError, RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
+import { failedStepOf } from '../core/failed-step.js';
+import type { Payloads } from '../core/payloads.js';
+import type { DispatchKey } from '../core/run.js';
+import type { StepRecord } from '../core/step.js';
+import type { Database } from '../store/database.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { readFailedRun, retryRun, type RunRetry } from '../store/sql/retry-run.js';
+
+/** A failed run, and what is recorded of it. */
+export interface RetryableRun {
+  readonly runId: string;
+  readonly generation: number;
+  readonly steps: readonly StepRecord[];
+  /** The step that it failed of; undefined where it failed outside of steps. */
+  readonly failedStep: string | undefined;
+}
+
+/** @throws RunNotFoundError, RunNotRetryableError */
+export async function readRetryable(database: Database, payloads: Payloads, runId: string): Promise<RetryableRun> {
+  const run = await readFailedRun(database, runId);
+  if (!run) throw new RunNotFoundError(runId);
+  const { status, generation, error } = run;
+  if (status !== 'failed') throw new RunNotRetryableError(runId, status);
+  const { steps } = (await loadHistories(database, [runId])).get(runId)!;
+  const failed = steps.flatMap((step) => (step.error === null ? [] : [{ stepKey: step.stepKey, error: payloads.showError(step.error) }]));
+  return { runId, generation, steps, failedStep: error === null ? undefined : failedStepOf(payloads.showError(error), failed) };
+}
+
+/** A step of a run that is recorded. @throws InvalidInputError */
+export function recordedStep(steps: readonly StepRecord[], stepKey: string, argument: string): StepRecord {
+  const found = steps.find((step) => step.stepKey === stepKey);
+  if (!found) throw new InvalidInputError(argument, `names no recorded step of the run: "${stepKey}"`);
+  return found;
+}
+
+/** @throws RunNotRetryableError when somebody else came first */
+export async function retryOnce(database: Database, retry: RunRetry): Promise<DispatchKey> {
+  const key = await retryRun(database, retry);
+  if (key) return key;
+  const now = await readFailedRun(database, retry.runId);
+  if (!now) throw new RunNotFoundError(retry.runId);
+  // Retried, and failed again since: what was decided was decided of another history.
+  throw new RunNotRetryableError(retry.runId, now.status === 'failed' ? 'pending' : now.status);
+}

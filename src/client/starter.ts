@@ -1,0 +1,99 @@
+import { RunAlreadyExistsError } from '../core/errors/index.js';
+import type { NewRun } from '../core/run.js';
+import type { Committed } from '../core/transition.js';
+import type { JoinedTransaction } from './caller-transactions.js';
+import type { CallerTransactions } from './caller-transactions.js';
+import type { CallerTransaction } from './commit-watch.js';
+import type { WorkflowHandle } from './handle.js';
+import type { StartOptions } from './start-options.js';
+import type { ClientSurroundings } from './surroundings.js';
+import { TransactionalStarter } from './transactional-starter.js';
+
+/** Makes the handle of a run. */
+export type HandleMaker = (runId: string, created: boolean, transaction: CallerTransaction | undefined) => WorkflowHandle;
+
+/** Starts runs whose arguments have been checked: through the journal, or in a transaction of the caller. */
+export class Starter {
+  private readonly transactional: TransactionalStarter;
+
+  constructor(
+    private readonly surroundings: ClientSurroundings,
+    private readonly transactions: CallerTransactions,
+    private readonly handles: HandleMaker,
+  ) {
+    this.transactional = new TransactionalStarter(surroundings.database);
+  }
+
+  /** Starts a run, here at once where this process has a slot for it. */
+  async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
+    const { journal } = this.surroundings;
+    if (journal.isFull) await journal.ready();
+    const immediate = run.delayMs === null && run.startAt === null;
+    const slot = immediate ? this.surroundings.reserve(run) : undefined;
+    let committed: Committed;
+    try {
+      committed = await this.submit(run, slot !== undefined);
+    } catch (error) {
+      slot?.release();
+      // The worker lost its session between the two: the run was not created, and need not be its.
+      if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
+      throw error;
+    }
+    if (committed.outcome !== 'done') {
+      slot?.release();
+      if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
+      return this.handles(run.id, false, undefined);
+    }
+    if (slot) {
+      const { id, name, version, queue, input } = run;
+      const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
+      const fresh = {
+        epoch: 1,
+        startedAt: committed.at,
+        wakeCount: 0,
+        historyBytes: 0,
+        losses: 0,
+        parent: null,
+        deadlineAt,
+        generation: 0,
+        seedId: id,
+      };
+      slot.execute({ id, name, version, queue, input, ...fresh });
+    } else {
+      this.announce([run]);
+    }
+    return this.handles(run.id, true, undefined);
+  }
+
+  private submit(run: NewRun, owned: boolean): Promise<Committed> {
+    return new Promise((resolve, reject) => {
+      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
+    });
+  }
+
+  /** Starts runs in a transaction of the caller. */
+  async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
+    await this.transactions.verify(joined);
+    const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
+    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => this.announce(started));
+    const seen = new Set<string>();
+    return runs.map((run, index) => {
+      const isNew = created.has(run.id) && !seen.has(run.id);
+      seen.add(run.id);
+      if (!isNew) this.checkConflict(run, existing.get(run.id) ?? run.name, options[index]!);
+      return this.handles(run.id, isNew, joined.transaction);
+    });
+  }
+
+  private checkConflict(run: NewRun, existingName: string, options: StartOptions): void {
+    if (options.onConflict === 'reject' || existingName !== run.name) throw new RunAlreadyExistsError(run.id, existingName);
+  }
+
+  /** Tells who may execute these runs that they are, or will be, due. */
+  private announce(runs: readonly NewRun[]): void {
+    const now = this.surroundings.now();
+    const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
+    const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
+    this.surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  }
+}

@@ -1,0 +1,70 @@
+import type { DispatchKey } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+/**
+ * Makes a new run of another: its input, tags and options, and its history up to a step. A cancellation or a deadline of the other is not part of it, nor what
+ * came after. With a history goes what the code has seen of the other run's identity: when it was first executed, and the seed of its random numbers.
+ */
+const FORK: Statement = {
+  name: 'durable_fork_run',
+  text: (schema, patience) => `WITH source AS MATERIALIZED (
+  SELECT * FROM ${schema}.workflow_runs WHERE id = $1
+), cut AS MATERIALIZED (
+  SELECT coalesce(min(s.seq), 2147483647) AS seq, bool_or(s.step_key = $3) AS found FROM source CROSS JOIN LATERAL (
+    SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0
+  ) AS s WHERE s.step_key = $3 OR s.kind = 'cancel'
+), copied AS (
+  INSERT INTO ${schema}.workflow_steps
+    (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
+  SELECT $2, s.step_key, 0, s.kind, s.seq, s.status, s.output, s.error, s.attempts, s.called_after, s.called_after_io, s.args_hash, s.started_at, s.finished_at
+  FROM source CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0) AS s, cut
+  WHERE $3::text IS NOT NULL AND cut.found AND s.seq < cut.seq
+  RETURNING 150 + coalesce(length(output::text), 0) + coalesce(length(error::text), 0) AS bytes
+), history AS MATERIALIZED (
+  SELECT count(*) AS steps, coalesce(sum(bytes), 0) AS bytes FROM copied
+), run AS (
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, started_at, epoch, history_bytes, deadline_at, forked_from, seed_run_id)
+  SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
+    CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + (deadline_at - created_at), id,
+    CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END
+  FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE
+  RETURNING id, queue, name, version
+), tags AS (
+  INSERT INTO ${schema}.workflow_tags (run_id, key, value)
+  SELECT run.id, t.key, t.value FROM run CROSS JOIN LATERAL (SELECT key, value FROM ${schema}.workflow_tags WHERE run_id = $1 OFFSET 0) AS t
+), state AS (
+  INSERT INTO ${schema}.workflow_state (run_id, key, value)
+  SELECT run.id, s.key, s.value FROM run, history CROSS JOIN LATERAL (
+    SELECT key, value FROM ${schema}.workflow_state WHERE run_id = $1 OFFSET 0
+  ) AS s WHERE history.steps > 0
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, data)
+  SELECT x.id, 'forked', $3, x.data FROM run CROSS JOIN LATERAL (VALUES ($1, $6::json), (run.id, $7::json)) AS x(id, data)
+)
+SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${patience}`,
+};
+
+/** What is to be forked, and how. */
+export interface RunFork {
+  readonly runId: string;
+  /** Of the new run. */
+  readonly newId: string;
+  /** The first step that is not copied; null copies none. */
+  readonly fromStep: string | null;
+  readonly nonce: string;
+  readonly deploymentId: string;
+  /** Who does it and why, for either run: JSON text. */
+  readonly note: string;
+  readonly noteOfNew: string;
+}
+
+/** Makes the new run. `noRun`, `noStep`: there is no such run, or it has not recorded that step; nothing was written. */
+export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep'> {
+  const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew } = fork;
+  const values = [runId, newId, fromStep, nonce, deploymentId, note, noteOfNew];
+  const [row] = await database.query<[number, string | null, string | null, number | null]>(FORK, values);
+  const [sources, queue, name, version] = row!;
+  if (sources === 0) return 'noRun';
+  return queue === null || name === null || version === null ? 'noStep' : { queue, name, version };
+}

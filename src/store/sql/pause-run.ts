@@ -1,0 +1,107 @@
+import type { RunStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+import { faultOf } from '../database-errors.js';
+import type { BumpedRun } from './bump-runs.js';
+
+/**
+ * The request stays in the inbox for as long as the run is to be paused: whoever claims the run meanwhile, after a crash, finds it. `resume` and `cancel`
+ * take it out.
+ */
+const SEND: Statement = {
+  name: 'durable_send_pause',
+  text: (schema) => `WITH run AS (
+  SELECT id, status, status NOT IN ('paused', 'completed', 'failed', 'cancelled') AND cancel_requested_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = $1 AND i.kind = 'pause') AS is_new
+  FROM ${schema}.workflow_runs WHERE id = $1
+), sent AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload) SELECT id, 'pause', $2::json FROM run WHERE is_new
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'paused', $2::json FROM run WHERE is_new
+)
+SELECT status FROM run`,
+};
+
+/** A run that nobody executes is paused here; the owner of one that is running sees its counter. It keeps its wake time, for when it is resumed. */
+const TELL: Statement = {
+  name: 'durable_pause_runs',
+  text: (schema, patience) => `WITH locked AS MATERIALIZED (
+  SELECT r.id FROM ${schema}.workflow_runs r WHERE r.id = ANY ($1::text[]) AND r.status IN ('pending', 'waiting', 'running') AND r.cancel_requested_at IS NULL
+    AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind = 'pause')
+  ORDER BY r.id FOR NO KEY UPDATE
+)
+UPDATE ${schema}.workflow_runs r SET
+  wake_count = r.wake_count + 1,
+  status = CASE WHEN r.status = 'running' THEN r.status ELSE 'paused' END,
+  ready_at = NULL
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
+RETURNING r.id, r.status, r.queue, r.name, r.version`,
+};
+
+/**
+ * One that has messages or whose time has come is due; one that waits for a time goes on waiting. Others are due as well, to wait again: only their code
+ * knows for what.
+ */
+const RESUME: Statement = {
+  name: 'durable_resume_run',
+  text: (schema, patience) => `WITH run AS MATERIALIZED (
+  SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.wake_at IS NULL OR r.wake_at <= now()
+    OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause') AS due
+  FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE
+), request AS (
+  DELETE FROM ${schema}.workflow_inbox i USING run WHERE i.run_id = ANY (ARRAY[run.id]) AND i.kind = 'pause' RETURNING 1
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR EXISTS (SELECT 1 FROM request)
+)
+UPDATE ${schema}.workflow_runs r SET
+  wake_count = r.wake_count + 1,
+  status = CASE WHEN NOT run.was_paused THEN r.status WHEN run.due THEN 'pending' ELSE 'waiting' END,
+  ready_at = CASE WHEN run.was_paused AND run.due THEN now() ELSE r.ready_at END,
+  wake_at = CASE WHEN run.was_paused AND run.due THEN NULL ELSE r.wake_at END
+FROM run WHERE r.id = ANY (ARRAY[run.id])${patience}
+RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_at)::float8 * 1000`,
+};
+
+type ToldRow = [string, RunStatus, string, string, number];
+
+/** What a request to pause came upon. */
+export interface PauseRequested {
+  /** The run's status before. */
+  readonly status: RunStatus;
+  /** The run as it is now, when it was told. */
+  readonly told: BumpedRun | undefined;
+}
+
+/** Leaves a request to pause in the run's inbox, then tells the run. Undefined when there is no such run. */
+export async function requestPause(database: Database, runId: string, note: string): Promise<PauseRequested | undefined> {
+  const [row] = await database.query<[RunStatus]>(SEND, [runId, note]);
+  if (!row) return undefined;
+  try {
+    const [told] = await tellOfPause(database, [runId]);
+    return { status: row[0], told };
+  } catch (error) {
+    // The request is durable; the sweep tells the run.
+    if (faultOf(error) === 'data') throw error;
+    return { status: row[0], told: undefined };
+  }
+}
+
+/** Tells runs that they are to be paused, as far as they are. */
+export async function tellOfPause(database: Database, runIds: readonly string[]): Promise<BumpedRun[]> {
+  return (await database.query<ToldRow>(TELL, [runIds])).map(toRun);
+}
+
+/** A run that was resumed, as it is now. */
+export interface ResumedRun extends BumpedRun {
+  /** When it becomes due, where it waits. */
+  readonly wakeAt: number | null;
+}
+
+/** Lets a run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. */
+export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
+  const [row] = await database.query<[...ToldRow, number | null]>(RESUME, [runId, note]);
+  return row && { ...toRun([row[0], row[1], row[2], row[3], row[4]]), wakeAt: row[5] };
+}
+
+function toRun([id, status, queue, name, version]: ToldRow): BumpedRun {
+  return { id, status, queue, name, version };
+}

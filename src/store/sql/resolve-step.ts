@@ -1,0 +1,38 @@
+import type { RunStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+
+/** The run tells of its own whether it still wants it: the step may be executed at this moment. */
+const SEND: Statement = {
+  name: 'durable_resolve_step',
+  text: (schema) => `WITH run AS (
+  SELECT r.id, r.status, EXISTS (SELECT 1 FROM ${schema}.workflow_steps s WHERE s.run_id = r.id AND s.step_key = $2) AS recorded
+  FROM ${schema}.workflow_runs r WHERE r.id = $1
+), open AS (
+  SELECT id FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') AND NOT recorded
+), sent AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT id, $3, $2, $4::json FROM open
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, data) SELECT id, 'step_resolved', $2, $5::json FROM open
+)
+SELECT status, recorded FROM run`,
+};
+
+/** A result that an operator gives a step. */
+export interface StepResolution {
+  readonly runId: string;
+  readonly stepKey: string;
+  readonly kind: 'resolve' | 'resolve_failed';
+  /** The output or the error: JSON text. */
+  readonly payload: string;
+  /** Who does it and why: JSON text. */
+  readonly note: string;
+}
+
+/** Leaves the result in the inbox of a run that has not ended and has not recorded the step; the run is told in a statement of its own. */
+export async function sendResolution(
+  database: Database,
+  { runId, stepKey, kind, payload, note }: StepResolution,
+): Promise<{ readonly status: RunStatus; readonly isRecorded: boolean } | undefined> {
+  const [row] = await database.query<[RunStatus, boolean]>(SEND, [runId, stepKey, kind, payload, note]);
+  return row && { status: row[0], isRecorded: row[1] };
+}

@@ -1,0 +1,120 @@
+import type { DispatchKey, RunStatus } from '../../core/run.js';
+import type { StepRecord } from '../../core/step.js';
+import type { Database, Statement } from '../database.js';
+import type { PoolClient } from 'pg';
+
+/**
+ * Makes a failed run due again, in its next generation. Steps from the cut on go into the events; so does the delivery of a deadline, wherever it stands, because
+ * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A time-out of a wait looks
+ * like a message of null, and is not sent again.
+ *
+ * The epoch is raised, so that a flush of whoever had the run before writes nothing. The parent has been told of the failure and has made
+ * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
+ */
+const RETRY: Statement = {
+  name: 'durable_retry_run',
+  text: (schema, patience) => `WITH run AS MATERIALIZED (
+  SELECT id, epoch, generation FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
+), cut AS MATERIALIZED (
+  SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
+    SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
+  ) AS s WHERE s.step_key = $3 OR s.kind = 'cancel'
+), kept AS MATERIALIZED (
+  SELECT coalesce(sum(150 + coalesce(length(s.output::text), 0) + coalesce(length(s.error::text), 0)), 0) AS bytes FROM run CROSS JOIN LATERAL (
+    SELECT seq, output, error FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
+  ) AS s, cut WHERE s.seq < cut.seq
+), removed AS (
+  DELETE FROM ${schema}.workflow_steps s USING run, cut WHERE s.run_id = ANY (ARRAY[run.id]) AND s.seq >= cut.seq RETURNING s.*
+), archived AS (
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  SELECT s.run_id, s.epoch, 'step_archived', s.step_key, s.attempts, json_build_object('generation', run.generation, 'kind', s.kind, 'seq', s.seq,
+    'status', s.status, 'output', s.output, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
+  FROM run, removed s ORDER BY s.seq
+  RETURNING 1
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, data)
+  SELECT id, epoch + 1, $5, $6, $4::json FROM run WHERE (SELECT count(*) FROM archived) >= 0
+), waits AS (
+  DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id])
+), hook AS (
+  SELECT min(h.token) AS token FROM run CROSS JOIN LATERAL (SELECT token FROM ${schema}.workflow_hooks WHERE run_id = run.id OFFSET 0) AS h HAVING count(*) = 1
+), waiting AS (
+  DELETE FROM ${schema}.workflow_inbox i USING run WHERE i.run_id = ANY (ARRAY[run.id]) RETURNING i.*
+), messages AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+  SELECT $1, m.kind, m.name, m.payload FROM (
+    SELECT 0 AS age, seq::bigint AS place, kind, regexp_replace(substr(step_key, length('signal:') + 1), '#[0-9]+$', '') AS name, output AS payload
+    FROM removed WHERE kind = 'signal' AND output::text <> 'null'
+    UNION ALL SELECT 0, seq, kind, hook.token, output FROM removed, hook WHERE kind = 'hook' AND output::text <> 'null'
+    UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ('signal', 'hook')
+  ) AS m ORDER BY m.age, m.place
+)
+UPDATE ${schema}.workflow_runs r SET
+  status = 'pending', ready_at = now(), wake_at = NULL, finished_at = NULL,
+  generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
+  output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
+  losses = 0, losses_alone = 0, blocked_deployments = NULL, parent_step_key = NULL,
+  deadline_at = now() + (r.deadline_at - r.created_at),
+  history_bytes = kept.bytes
+FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
+RETURNING r.queue, r.name, r.version, r.epoch`,
+};
+
+const REPLACE: Statement = {
+  name: 'durable_replace_step',
+  text: (schema) => `INSERT INTO ${schema}.workflow_steps
+  (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timestamp($13::float8 / 1000), now())`,
+};
+
+/** What is to be retried, and how. */
+export interface RunRetry {
+  readonly runId: string;
+  /** As it was when it was decided what to retry: of two operators one comes first. */
+  readonly generation: number;
+  /** The first step that is removed; null removes none. */
+  readonly fromStep: string | null;
+  /** Who does it and why: JSON text. */
+  readonly note: string;
+  /** What that step comes to instead of being executed again. */
+  readonly replacement?: StepRecord;
+}
+
+/**
+ * Retries a failed run, in one transaction. Undefined when it is not failed, or in another generation.
+ *
+ * @param client a transaction to do it in
+ */
+export async function retryRun(database: Database, retry: RunRetry, client?: PoolClient): Promise<DispatchKey | undefined> {
+  const { replacement } = retry;
+  if (replacement && !client) return database.transaction((own) => retryRun(database, retry, own));
+  const event = replacement ? ['step_resolved', replacement.stepKey] : ['retried', retry.fromStep];
+  const values = [retry.runId, retry.generation, retry.fromStep, retry.note, ...event];
+  const [row] = await database.query<[string, string, number, number]>(RETRY, values, client);
+  if (!row) return undefined;
+  const [queue, name, version, epoch] = row;
+  if (replacement) {
+    const { stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt } = replacement;
+    const step = [retry.runId, stepKey, epoch, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt];
+    await database.query(REPLACE, step, client);
+  }
+  return { queue, name, version };
+}
+
+const RETRYABLE: Statement = {
+  name: 'durable_read_failed_run',
+  text: (schema) => `SELECT status, generation, error::text FROM ${schema}.workflow_runs WHERE id = $1`,
+};
+
+/** What decides whether, and from where, a run is retried. */
+export interface FailedRun {
+  readonly status: RunStatus;
+  readonly generation: number;
+  /** JSON text. */
+  readonly error: string | null;
+}
+
+export async function readFailedRun(database: Database, runId: string): Promise<FailedRun | undefined> {
+  const [row] = await database.query<[RunStatus, number, string | null]>(RETRYABLE, [runId]);
+  return row && { status: row[0], generation: row[1], error: row[2] };
+}

@@ -1,0 +1,32 @@
+import type { Database, Statement } from '../database.js';
+import { bumpRuns, type BumpedRun } from './bump-runs.js';
+import { tellOfPause } from './pause-run.js';
+
+/**
+ * Requests to pause or to resolve a step that a run has not followed although it could: the sender told it in a second statement, which may have been lost.
+ * The request of a paused run stays where it is.
+ */
+const UNHEARD: Statement = {
+  name: 'durable_sweep_control',
+  text: (schema) => `SELECT DISTINCT i.run_id, i.kind FROM ${schema}.workflow_inbox i
+CROSS JOIN LATERAL (
+  SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id
+    AND (status = 'running' OR i.kind = 'pause' AND status IN ('pending', 'waiting') OR i.kind <> 'pause' AND status = 'waiting') LIMIT 1
+) AS r
+WHERE i.kind IN ('pause', 'resolve', 'resolve_failed') AND i.created_at BETWEEN now() - interval '1 minute' AND now() - interval '5 seconds'
+ORDER BY i.run_id LIMIT 1000`,
+};
+
+/**
+ * Tells runs of what operators have asked for and they may not have heard. A message of more than a minute has been told several times: a step that is
+ * resolved before it is called keeps its message, and must not wake its run for ever.
+ */
+export async function sweepControl(database: Database): Promise<BumpedRun[]> {
+  const rows = await database.query<[string, string]>(UNHEARD, []);
+  const idsOf = (isPause: boolean): string[] => [...new Set(rows.filter(([, kind]) => (kind === 'pause') === isPause).map(([id]) => id))];
+  const [toPause, toBump] = [idsOf(true), idsOf(false)];
+  return [
+    ...(toPause.length > 0 ? await tellOfPause(database, toPause) : []),
+    ...(toBump.length > 0 ? await bumpRuns(database, toBump) : []),
+  ];
+}
