@@ -105,7 +105,7 @@ class PassHook implements Hook<unknown> {
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
       ...(schema ? { screen: (message: Message) => screen(pass, schema, this.#shape, message) } : {}),
     };
-    return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<never>;
+    return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<never>;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator {

@@ -7,7 +7,7 @@ import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import type { Taker } from './mailbox.js';
 import type { Message, Settlement } from './message.js';
-import type { Abortable, PassHandle } from './pass-handle.js';
+import type { Abortable, CallOptions, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
 import { Patches } from './patches.js';
 import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
@@ -53,7 +53,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     key: string | undefined,
     argsHash: number | null,
     begin: (call: Call) => void,
-    signal?: AbortSignal,
+    { signal, resumed }: CallOptions = {},
   ): Promise<unknown> {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
@@ -67,6 +67,8 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (signal) this.inbound.watch(signal, call);
     const record = this.replay.call(call.stepKey);
     if (!record) {
+      const wait = resumed && this.replay.openWait(call.stepKey);
+      if (wait) resumed(call, wait);
       if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
       if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
       else this.admission.begin(() => !call.settled && begin(call));
@@ -140,8 +142,8 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (!this.isClosed) this.inbound.offer(enter);
   }
 
-  hasMessage(channel: string): boolean {
-    return this.inbound.hasMessage(channel);
+  hasSpareMessage(channel: string): boolean {
+    return this.inbound.hasSpare(channel);
   }
 
   listen(channel: string, call: Call, taker: Taker): void {

@@ -1,0 +1,43 @@
+import { afterAll, beforeAll } from '@jest/globals';
+
+import type { WorkerModuleOptions, WorkflowClient } from '../../src/index.js';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { spawnCompiled, type SpawnedProcess } from '../support/processes.js';
+import { configured } from './configured.js';
+import { WORKFLOWS } from './workflows.js';
+
+/** The module as it is configured, in this process and perhaps in others. */
+export interface Stage {
+  readonly client: WorkflowClient;
+  readonly application: TestApplication;
+  readonly database: TestDatabase;
+  /** Starts a worker with the same workflows in a process of its own; bodies are counted in the table `bodies`. */
+  spawnWorker(worker?: WorkerModuleOptions): Promise<SpawnedProcess>;
+}
+
+/** Starts the configured module for the tests of a file. */
+export function useStage(worker: WorkerModuleOptions | false): () => Stage {
+  let stage: Stage | undefined;
+  const spawned: SpawnedProcess[] = [];
+  beforeAll(async () => {
+    const database = await createTestDatabase();
+    await database.query('CREATE TABLE bodies (run_id text, step_key text, pid int)');
+    const application = await startApplication(database.url, WORKFLOWS, { ...configured(), worker });
+    const spawnWorker = async (options: WorkerModuleOptions = {}): Promise<SpawnedProcess> => {
+      const settings = JSON.stringify({ url: database.url, worker: options });
+      const child = spawnCompiled('test/processes/conformance-worker.ts', { env: { CONFORMANCE_SETTINGS: settings } });
+      spawned.push(child);
+      await child.waitForLine(/^ready$/);
+      return child;
+    };
+    stage = { client: application.client, application, database, spawnWorker };
+  });
+  afterAll(async () => {
+    for (const child of spawned) child.kill();
+    await Promise.all(spawned.map((child) => child.exited));
+    await stage?.application.close();
+    await stage?.database.drop();
+  });
+  return () => stage!;
+}

@@ -1,0 +1,36 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { waitFor } from '../support/wait.js';
+import { useStage } from './harness.js';
+import { approved, Either, rejected } from './workflows.js';
+
+describe('ctx.race', () => {
+  const stage = useStage({ parkAfter: 20 });
+
+  it.each(['running', 'waiting'])('is decided by the first signal, and leaves the other, in a run that is %s', async (status) => {
+    const { client, database } = stage();
+    const handle = await client.start(Either, { timeout: 10_000 });
+    await waitFor(
+      async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length === 3,
+    );
+    if (status === 'waiting') await waitFor(async () => (await handle.status()) === 'waiting');
+    await handle.signal(rejected, { why: 'dear' });
+    await handle.signal(approved, { by: 'ann' });
+    expect(await handle.result()).toEqual({ first: 'rejected', left: { by: 'ann' } });
+  });
+
+  it('is decided by the time when nothing comes, in a run that was parked meanwhile', async () => {
+    expect(await stage().client.execute(Either, { timeout: 150 })).toEqual({ first: 'late', left: null });
+  });
+
+  it('leaves no wait open', async () => {
+    const { client, database } = stage();
+    const handle = await client.start(Either, { timeout: 1 });
+    await waitFor(async () => (await client.steps(handle.runId)).some(({ stepKey }) => stepKey === 'sleep'));
+    const waits = (): Promise<{ step_key: string }[]> =>
+      database.query('SELECT step_key FROM durable.workflow_waits WHERE run_id = $1', [handle.runId]);
+    await waitFor(async () => (await waits()).length <= 1);
+    await handle.result();
+    expect(await waits()).toEqual([]);
+  });
+});

@@ -1,0 +1,66 @@
+// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+import { defineSignal, type WorkflowClient, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const exactly = <A, B>(_same: Equal<A, B>): void => undefined;
+
+interface Approval {
+  by: string;
+}
+
+const approved = defineSignal<Approval>('approved');
+const ping = defineSignal('ping');
+declare const ctx: WorkflowContext;
+declare const client: WorkflowClient;
+declare const handle: WorkflowHandle<number>;
+declare const signal: AbortSignal;
+
+export async function waits(): Promise<void> {
+  // Null only where there is a time-out.
+  const always = await ctx.waitForSignal(approved);
+  exactly<typeof always, Approval>(true);
+  const perhaps = await ctx.waitForSignal(approved, { timeout: '2 days' });
+  exactly<typeof perhaps, Approval | null>(true);
+  const until = await ctx.waitForSignal(approved, { timeout: new Date(), signal });
+  exactly<typeof until, Approval | null>(true);
+  const withdrawn = await ctx.waitForSignal(approved, { signal });
+  exactly<typeof withdrawn, Approval>(true);
+  // One that carries nothing is true.
+  const pinged = await ctx.waitForSignal(ping);
+  exactly<typeof pinged, true>(true);
+  const perhapsPinged = await ctx.waitForSignal(ping, { timeout: 5 });
+  exactly<typeof perhapsPinged, true | null>(true);
+  // @ts-expect-error a name is no signal
+  await ctx.waitForSignal('approved');
+  // @ts-expect-error no such option
+  await ctx.waitForSignal(approved, { timeOut: 5 });
+}
+
+export async function races(): Promise<void> {
+  const result = await ctx.race({
+    approved: () => ctx.waitForSignal(approved),
+    late: () => ctx.sleep('1 day'),
+    count: async () => 1,
+  });
+  if (result.key === 'approved') exactly<typeof result.value, Approval>(true);
+  if (result.key === 'count') exactly<typeof result.value, number>(true);
+  // @ts-expect-error no such branch
+  if (result.key === 'early') return;
+  // @ts-expect-error branches are functions
+  await ctx.race({ approved: ctx.waitForSignal(approved) });
+}
+
+export async function sends(): Promise<void> {
+  await client.signal('run', approved, { by: 'ann' }, { idempotencyKey: 'k' });
+  await client.signal('run', ping);
+  await handle.signal(approved, { by: 'ann' });
+  await handle.signal(ping, undefined, { idempotencyKey: 'k' });
+  // @ts-expect-error the payload is missing
+  await client.signal('run', approved);
+  // @ts-expect-error the payload is another
+  await handle.signal(approved, { of: 'ann' });
+  // @ts-expect-error it carries nothing
+  await handle.signal(ping, { by: 'ann' });
+  // @ts-expect-error no such option
+  await handle.signal(approved, { by: 'ann' }, { key: 'k' });
+}
