@@ -15,6 +15,8 @@ export type {
   StepOptions,
   WaitOptions,
 } from './engine/operations.js';
+export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health.js';
+export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';

@@ -42,7 +42,9 @@ class ExplainingDatabase extends Database {
 }
 
 function literal(value: unknown): string {
-  return pg.escapeLiteral(Array.isArray(value) ? `{${value.map((each) => (each === null ? 'NULL' : JSON.stringify(String(each)))).join(',')}}` : String(value));
+  return pg.escapeLiteral(
+    Array.isArray(value) ? `{${value.map((each) => (each === null ? 'NULL' : JSON.stringify(String(each)))).join(',')}}` : String(value),
+  );
 }
 
 const CLAIMS = {
