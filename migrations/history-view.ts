@@ -2,6 +2,8 @@
  * Everything that happened to a run, from the rows that say it: nothing is stored twice. In the order of `at`, `rank`, `number`; those who look name the run, whose
  * rows are all found by its id.
  *
+ * Hooks are shown by the first characters of their tokens: whoever has one can resume the run.
+ *
  * Steps keep their order (`seq`) also where the clock of one worker is behind that of another: none is shown at an earlier time than the one before it. Their
  * times are whole milliseconds, rounded down; what the server noted is rounded likewise, so that what came first in a millisecond stands first by its rank.
  */
@@ -20,9 +22,12 @@ SELECT e.run_id, date_trunc('milliseconds', e.at), 3, e.id, e.kind, e.step_key, 
 FROM ${schema}.workflow_events e
 UNION ALL
 SELECT s.run_id, max(s.finished_at) OVER (PARTITION BY s.run_id ORDER BY s.seq), 4, s.seq,
-  CASE s.kind WHEN 'cancel' THEN 'stopped' WHEN 'patch' THEN 'patched' ELSE s.kind || '_' || s.status END,
-  s.step_key, NULL, s.attempts, s.epoch, s.started_at, s.output, s.error, NULL
+  CASE WHEN h.token IS NOT NULL THEN 'hook_created' WHEN s.kind = 'cancel' THEN 'stopped' WHEN s.kind = 'patch' THEN 'patched' ELSE s.kind || '_' || s.status END,
+  s.step_key, left(h.token, 8), s.attempts, s.epoch, s.started_at, CASE WHEN h.token IS NULL THEN s.output END, s.error, NULL
 FROM ${schema}.workflow_steps s
+LEFT JOIN LATERAL (
+  SELECT token FROM ${schema}.workflow_hooks WHERE s.kind = 'step' AND s.step_key LIKE 'hook%' AND run_id = s.run_id AND step_key = s.step_key LIMIT 1
+) AS h ON true
 UNION ALL
 SELECT c.parent_run_id, date_trunc('milliseconds', c.created_at), 5, row_number() OVER (PARTITION BY c.parent_run_id ORDER BY c.created_at, c.id), 'child_started', c.parent_step_key, c.id, NULL, NULL, NULL, NULL, NULL,
   json_build_object('workflow', c.name, 'version', c.version)

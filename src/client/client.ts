@@ -12,6 +12,8 @@ import type { CallerTransaction } from './commit-watch.js';
 import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle } from './handle.js';
+import { healthOf, type WorkflowHealth } from './health.js';
+import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
@@ -157,6 +159,31 @@ export class WorkflowClient {
     const { steps } = histories.get(runId)!;
     if (steps.length === 0) await this.status(runId);
     return steps.map((step) => toStepDescription(step, this.#surroundings.payloads));
+  }
+
+  /**
+   * Everything that happened to a run, in order, in pages: its start, what its steps gave and which attempts failed, signals sent and taken, hooks, children, requests to
+   * cancel, lost workers, what it waits for now, and how it ended or was continued.
+   *
+   * @throws InvalidInputError, RunNotFoundError, QueryTimeoutError after 15 seconds
+   * @example
+   * const { entries, cursor } = await client.history(runId, { limit: 50 });
+   * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
+   */
+  async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
+    const { database, payloads } = this.#surroundings;
+    return historyPage(database, payloads, runId, options);
+  }
+
+  /**
+   * How the module is, as this process sees it: whether the database answers, what the worker does, which other processes execute runs, and what is due. Takes a few
+   * look-ups, however many runs there are; never rejects for the database.
+   *
+   * @example
+   * const { database, unserved, oldestDueAt } = await client.health();
+   */
+  async health(): Promise<WorkflowHealth> {
+    return healthOf(this.#surroundings.database, this.#surroundings.worker());
   }
 
   /**

@@ -7,6 +7,7 @@ import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CancelOptions } from './control.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
+import type { HistoryOptions, HistoryPage } from './history.js';
 import type { ResultHub } from './result-hub.js';
 import type { SendOptions } from './sender.js';
 
@@ -16,6 +17,7 @@ interface RunAccess {
   describe(runId: string): Promise<RunDescription>;
   steps(runId: string): Promise<StepDescription[]>;
   cancel(runId: string, options?: CancelOptions): Promise<void>;
+  history(runId: string, options?: HistoryOptions): Promise<HistoryPage>;
   signal<P>(runId: string, signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void>;
 }
 
@@ -82,6 +84,16 @@ export class WorkflowHandle<O = unknown> {
   async steps(): Promise<StepDescription[]> {
     this.refuseUncommitted();
     return this.#client.steps(this.runId);
+  }
+
+  /**
+   * Everything that happened to the run, in order. See `WorkflowClient.history`.
+   *
+   * @throws InvalidInputError, RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   */
+  async history(options?: HistoryOptions): Promise<HistoryPage> {
+    this.refuseUncommitted();
+    return this.#client.history(this.runId, options);
   }
 
   /**

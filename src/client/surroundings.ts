@@ -4,6 +4,7 @@ import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { AmbientManager } from './caller-transactions.js';
+import type { KnownWorker } from './health.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
@@ -28,6 +29,8 @@ export interface ClientSurroundings {
   messaged(runId: string): void;
   /** A run has ended that nobody executes. */
   endedUnstarted(runId: string): void;
+  /** What the worker of this process does. */
+  worker(): KnownWorker;
   /** Milliseconds since the epoch, by the database's clock. */
   now(): number;
 }

@@ -1,3 +1,4 @@
+import type { KnownWorker } from '../client/health.js';
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../core/run.js';
 import { within } from '../core/within.js';
@@ -128,6 +129,13 @@ export class WorkerHost {
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
     this.services = [this.timers, sweeper, inbox, blocked];
+  }
+
+  /** What it does, for those who ask how the module is. */
+  get known(): KnownWorker {
+    const { runs, slots, freeSlots } = this.worker.load;
+    const state = !this.running ? 'stopped' : this.session.fence ? 'running' : 'fenced';
+    return { health: { state, runs, slots, freeSlots }, keys: this.worker.dispatchKeys };
   }
 
   start(): Promise<void> {

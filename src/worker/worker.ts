@@ -50,6 +50,12 @@ export class Worker {
     return this.intake.dispatchKeys;
   }
 
+  /** How much it has in hand, and how much more it could take. */
+  get load(): { readonly runs: number; readonly slots: number; readonly freeSlots: number } {
+    const { size, slots } = this.runs;
+    return { runs: size, slots: slots.size, freeSlots: slots.free };
+  }
+
   async start(): Promise<void> {
     this.journal.useSession(await this.session.open());
     this.state = 'running';

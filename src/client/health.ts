@@ -1,0 +1,100 @@
+import type { DispatchKey } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import { findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
+
+/** What the worker of this process does. */
+export interface WorkerHealth {
+  /** `stopped`: not yet begun, closing, or none in this process. `fenced`: it has lost its session and has no new one yet. */
+  state: 'running' | 'fenced' | 'stopped';
+  /** Runs in its hands, those that only wait and are not parked included. */
+  runs: number;
+  /** How many runs it executes at a time, and how many more it could take. */
+  slots: number;
+  freeSlots: number;
+}
+
+/** A process that executes runs. */
+export interface SessionHealth {
+  id: string;
+  host: string;
+  pid: number;
+  deploymentId: string;
+  startedAt: Date;
+  heartbeatAt: Date;
+  /** Its time is over: others are about to take over its runs. */
+  isExpired: boolean;
+}
+
+/** Runs of one queue, workflow and version that are due. */
+export interface DueHealth extends DispatchKey {
+  /** How many; 1,000 means that or more. */
+  due: number;
+  /** Since when the first of them has been due. */
+  oldestDueAt: Date;
+}
+
+/** How the module is, as this process sees it. */
+export interface WorkflowHealth {
+  /** Whether the database answers. Without it only `worker` is known. */
+  database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
+  worker: WorkerHealth;
+  sessions: SessionHealth[];
+  /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
+  backlog: DueHealth[];
+  /** The part of the backlog that nothing registered in this process can continue: other processes may. Empty without a worker. */
+  unserved: DueHealth[];
+  /** Since when the oldest due run has been due. */
+  oldestDueAt: Date | undefined;
+}
+
+/** What is known of the worker of this process. */
+export interface KnownWorker {
+  readonly health: WorkerHealth;
+  /** Everything that it claims; undefined when there is no worker. */
+  readonly keys: readonly DispatchKey[] | undefined;
+}
+
+/** Whoever asks for health wants an answer before a probe gives up. */
+const ANSWER_MS = 5_000;
+
+/** Asks how the module is. Never rejects for the database. */
+export async function healthOf(database: Database, { health: worker, keys }: KnownWorker): Promise<WorkflowHealth> {
+  const since = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the database did not answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+  });
+  try {
+    const sessions = await Promise.race([listSessions(database), late]);
+    const latencyMs = performance.now() - since;
+    const due = await Promise.race([findDueRuns(database), late]);
+    return {
+      database: { isReachable: true, latencyMs },
+      worker,
+      sessions: sessions.map((each) => ({ ...each, startedAt: new Date(each.startedAt), heartbeatAt: new Date(each.heartbeatAt) })),
+      backlog: due.map(toHealth),
+      unserved: keys ? unservedOf(due, keys).map(toHealth) : [],
+      oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
+    };
+  } catch (error) {
+    const known = error instanceof Error ? error : new Error(String(error));
+    const nothing = { sessions: [], backlog: [], unserved: [], oldestDueAt: undefined };
+    return { database: { isReachable: false, error: known }, worker, ...nothing };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Due runs that a worker with these keys does not claim. */
+export function unservedOf(due: readonly DueRuns[], keys: readonly DispatchKey[]): DueRuns[] {
+  const served = new Set(keys.map(keyText));
+  return due.filter((each) => !served.has(keyText(each)));
+}
+
+function keyText({ queue, name, version }: DispatchKey): string {
+  return `${queue}\n${name}\n${version}`;
+}
+
+function toHealth({ oldestDueAt, ...each }: DueRuns): DueHealth {
+  return { ...each, oldestDueAt: new Date(oldestDueAt) };
+}

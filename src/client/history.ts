@@ -1,0 +1,98 @@
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError, RunNotFoundError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import type { Payloads } from '../core/payloads.js';
+import type { Database } from '../store/database.js';
+import { readHistory, type HistoryPosition, type HistoryRow } from '../store/sql/read-history.js';
+import { readRunStatus } from '../store/sql/read-runs.js';
+
+/** Which part of a run's history. */
+export interface HistoryOptions {
+  /** Where the page before ended. */
+  cursor?: string;
+  /** How many entries at most, from 1 to 1,000. Default 100. */
+  limit?: number;
+}
+
+/** Something that happened to a run. */
+export interface HistoryEntry {
+  at: Date;
+  /** What happened; docs/operations.md lists them all. */
+  kind: string;
+  stepKey: string | undefined;
+  /** A signal's name, the first characters of a hook's token, the id of another run. */
+  name: string | undefined;
+  /** Of a step how many attempts it took; of a failed attempt which it was. */
+  attempt: number | undefined;
+  /** Under which claim of the run it happened. */
+  epoch: number | undefined;
+  /** Of a step: when it began. */
+  startedAt: Date | undefined;
+  /** Of a step that has completed, and of the run. */
+  output: unknown;
+  /** Of a failed attempt, a failed step, a stop, a deployment whose code does not fit, and of the run. */
+  error: Error | undefined;
+  /** What else is known, such as who asked for a cancellation and why. */
+  data: Record<string, unknown> | undefined;
+}
+
+/** A part of a run's history. */
+export interface HistoryPage {
+  entries: HistoryEntry[];
+  /** For the next page; undefined when this is the last one. */
+  cursor: string | undefined;
+}
+
+const MAX_LIMIT = 1_000;
+
+/** @throws InvalidInputError, RunNotFoundError, QueryTimeoutError */
+export async function historyPage(database: Database, payloads: Payloads, runId: string, options: HistoryOptions): Promise<HistoryPage> {
+  const id = checkText(runId, 'runId');
+  const { cursor, limit = 100 } = checkOptions(options, 'options', ['cursor', 'limit']);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+    throw new InvalidInputError('options.limit', `must be a whole number from 1 to ${MAX_LIMIT}`);
+  }
+  const after = cursor === undefined ? undefined : decodePosition(cursor);
+  // One more than asked for tells whether there are more.
+  const found = await readHistory(database, id, after, limit + 1);
+  if (found.length === 0 && (await readRunStatus(database, id)) === undefined) throw new RunNotFoundError(id);
+  const page = found.slice(0, limit);
+  return {
+    entries: page.map(({ row }) => toEntry(row, payloads)),
+    cursor: found.length > limit ? encodePosition(page.at(-1)!.position) : undefined,
+  };
+}
+
+function toEntry(row: HistoryRow, payloads: Payloads): HistoryEntry {
+  const subject = row.stepKey === null ? 'output' : `output of step "${row.stepKey}"`;
+  return {
+    at: new Date(row.at),
+    kind: row.kind,
+    stepKey: row.stepKey ?? undefined,
+    name: row.name ?? undefined,
+    attempt: row.attempt ?? undefined,
+    epoch: row.epoch ?? undefined,
+    startedAt: row.startedAt === null ? undefined : new Date(row.startedAt),
+    output: row.output === null ? undefined : payloads.decode(row.output, subject),
+    error: row.error === null ? undefined : payloads.showError(row.error),
+    data: row.data === null ? undefined : (JSON.parse(row.data) as Record<string, unknown>),
+  };
+}
+
+function encodePosition({ at, rank, number }: HistoryPosition): string {
+  return Buffer.from(JSON.stringify([at, rank, number])).toString('base64url');
+}
+
+function decodePosition(cursor: unknown): HistoryPosition {
+  try {
+    const content = JSON.parse(Buffer.from(String(cursor), 'base64url').toString()) as unknown;
+    if (Array.isArray(content)) {
+      const [at, rank, number] = content as unknown[];
+      if (Number.isSafeInteger(at) && Number.isInteger(rank) && typeof number === 'string' && /^-?\d{1,19}$/.test(number))
+        return { at: at as number, rank: rank as number, number };
+    }
+  } catch {
+    // What comes below.
+  }
+  throw new InvalidInputError('options.cursor', 'is not a cursor that a history gave');
+}

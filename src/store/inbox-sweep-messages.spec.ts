@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture, changeOf, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import type { Transition } from '../core/transition.js';
+import { sweepInbox } from './sql/sweep-inbox.js';
+
+const RUN = 'run';
+const PARKED = { status: 'waiting', wakeAt: null, wakeCount: 0 } as const;
+
+const waitFor = (kind: 'signal' | 'hook' | 'child', stepKey: string, name: string): Transition => ({
+  kind: 'wait',
+  runId: RUN,
+  epoch: 1,
+  wait: { stepKey, kind, name, wakeAt: null, attempts: 0, openedAt: Date.now() },
+  event: null,
+});
+/** What a run may wait for, and the message that ends it. */
+const WAITS = [
+  ['a signal', waitFor('signal', 'signal:go', 'go'), 'signal', 'go'],
+  ['a hook', waitFor('hook', 'hook.wait', 'a-token'), 'hook', 'a-token'],
+  ['a child', waitFor('child', 'invoke:x', 'the-child'), 'child', 'invoke:x'],
+  ['a child that has failed', waitFor('child', 'invoke:x', 'the-child'), 'child_failed', 'invoke:x'],
+] as const;
+
+describe('a message of which the run was not told', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+  });
+  beforeEach(async () => {
+    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_waits, durable.workflow_events');
+    open = await fixture.journal();
+  });
+  afterAll(() => fixture.close());
+
+  const send = (kind: string, name: string, runId = RUN) =>
+    fixture.admin.query(
+      `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, $2, $3, '1', now() - interval '1 minute')`,
+      [runId, kind, name],
+    );
+  const run = async (id = RUN): Promise<Record<string, unknown>> => {
+    const [row] = await fixture.admin.query('SELECT *, xmin::text AS row_version FROM durable.workflow_runs WHERE id = $1', [id]);
+    return row;
+  };
+  const quiet = { told: [], cancelled: [] };
+
+  it.each(WAITS)('makes a run due that waits for %s, once', async (_what, wait, kind, name) => {
+    await open.submit(startOf(RUN, true));
+    await open.submit(wait);
+    await open.submit(changeOf(RUN, PARKED));
+    await send(kind, name);
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    const told = await run();
+    expect(told).toMatchObject({ status: 'pending', wake_count: 1, ready_at: expect.any(Date), cancel_requested_at: null });
+    for (let again = 0; again < 3; again++) expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await run()).toEqual(told);
+  });
+
+  it.each(WAITS)('moves the counter of a running run that waits for %s', async (_what, wait, kind, name) => {
+    await open.submit(startOf(RUN, true));
+    await open.submit(wait);
+    await send(kind, name);
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await run()).toMatchObject({ status: 'running', wake_count: 1, session_id: open.sessionId });
+  });
+
+  it.each([
+    ['of another name', 'signal', 'stop'],
+    ['of another kind', 'hook', 'go'],
+    ['of a child that nobody waits for', 'child', 'signal:go'],
+  ])('%s is kept, and nothing is written', async (_which, kind, name) => {
+    await open.submit(startOf(RUN, true));
+    await open.submit(waitFor('signal', 'signal:go', 'go'));
+    await open.submit(changeOf(RUN, PARKED));
+    await send(kind, name);
+    const before = await run();
+    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await run()).toEqual(before);
+    expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_inbox')).toHaveLength(1);
+  });
+
+  it('leaves alone a run that is blocked, or has been asked to stop', async () => {
+    await open.submit(startOf(RUN, true));
+    await open.submit(waitFor('signal', 'signal:go', 'go'));
+    await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
+    await send('signal', 'go');
+    expect(await sweepInbox(open.database)).toEqual(quiet);
+    await fixture.admin.query('UPDATE durable.workflow_runs SET blocked_deployments = NULL, cancel_requested_at = now()');
+    expect(await sweepInbox(open.database)).toEqual(quiet);
+  });
+
+  it('goes after a run that was continued as another, however often, and that one is told', async () => {
+    for (const id of ['first', 'second']) await open.submit(startOf(id, true));
+    await open.submit(startOf(RUN, true));
+    await open.submit(waitFor('signal', 'signal:go', 'go'));
+    await open.submit(changeOf(RUN, PARKED));
+    for (const id of ['first', 'second']) await open.submit(changeOf(id));
+    await fixture.admin.query(
+      `UPDATE durable.workflow_runs SET continued_as = CASE id WHEN 'first' THEN 'second' ELSE $1 END WHERE id <> $1`,
+      [RUN],
+    );
+    await send('signal', 'go', 'first');
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await run()).toMatchObject({ status: 'pending', wake_count: 1 });
+    expect(await fixture.admin.query('SELECT run_id FROM durable.workflow_inbox')).toEqual([{ run_id: RUN }]);
+    expect(await sweepInbox(open.database)).toEqual(quiet);
+  });
+
+  it('to a child that is cancelled by the sweep leaves its parent the message of its end', async () => {
+    await open.submit(startOf(RUN, true));
+    const child = {
+      ...(startOf('child', false) as Extract<Transition, { kind: 'start' }>).run,
+      parentRunId: RUN,
+      parentStepKey: 'invoke:x',
+    };
+    await open.submit({ ...(waitFor('child', 'invoke:x', 'child') as Extract<Transition, { kind: 'wait' }>), child });
+    await open.submit(changeOf(RUN, PARKED));
+    await fixture.admin.query(
+      `INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) VALUES ('child', 'cancel', '{"reason":"enough"}', now() - interval '1 minute')`,
+    );
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: ['child'] });
+    expect(await run()).toMatchObject({ status: 'pending' });
+    const [message] = await fixture.admin.query('SELECT run_id, kind, name, payload FROM durable.workflow_inbox');
+    expect(message).toMatchObject({ run_id: RUN, kind: 'child_failed', name: 'invoke:x', payload: { name: 'WorkflowCancelledError' } });
+  });
+});

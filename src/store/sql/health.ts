@@ -1,0 +1,81 @@
+import type { DispatchKey } from '../../core/run.js';
+import type { Database } from '../database.js';
+
+/** Due runs of one dispatch key. */
+export interface DueRuns extends DispatchKey {
+  /** Counted up to `DUE_COUNTED`. */
+  readonly due: number;
+  /** Since when the oldest has been due, in milliseconds. */
+  readonly oldestDueAt: number;
+}
+
+/** More due runs of one key are not counted: looking at the health of a process must not cost more than what is wrong with it. */
+export const DUE_COUNTED = 1_000;
+
+/**
+ * From key to key, and within a key from priority to priority, along the index that claims use: a look-up for each, however many runs are due under it. The oldest of
+ * a priority is its first.
+ */
+function dueSql(schema: string): string {
+  const isReady = `r.status = 'pending' AND r.losses < 2`;
+  return `WITH RECURSIVE keys AS (
+  (SELECT r.queue, r.name, r.version FROM ${schema}.workflow_runs r WHERE ${isReady} ORDER BY r.queue, r.name, r.version LIMIT 1)
+  UNION ALL
+  SELECT n.queue, n.name, n.version FROM keys k CROSS JOIN LATERAL (
+    SELECT r.queue, r.name, r.version FROM ${schema}.workflow_runs r WHERE ${isReady} AND (r.queue, r.name, r.version) > (k.queue, k.name, k.version)
+    ORDER BY r.queue, r.name, r.version LIMIT 1) AS n
+)
+SELECT k.queue, k.name, k.version, counted.due, extract(epoch FROM oldest.at)::float8 * 1000 FROM keys k
+CROSS JOIN LATERAL (SELECT count(*)::int AS due FROM (
+  SELECT 1 FROM ${schema}.workflow_runs r WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version LIMIT ${DUE_COUNTED}) AS counted_rows) AS counted
+CROSS JOIN LATERAL (
+  WITH RECURSIVE first AS (
+    (SELECT r.priority, r.ready_at FROM ${schema}.workflow_runs r WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+      ORDER BY r.priority DESC, r.ready_at LIMIT 1)
+    UNION ALL
+    SELECT n.priority, n.ready_at FROM first f CROSS JOIN LATERAL (
+      SELECT r.priority, r.ready_at FROM ${schema}.workflow_runs r WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+        AND r.priority < f.priority ORDER BY r.priority DESC, r.ready_at LIMIT 1) AS n
+  ) SELECT min(ready_at) AS at FROM first
+) AS oldest
+ORDER BY k.queue, k.name, k.version LIMIT 1000`;
+}
+
+/**
+ * The dispatch keys under which runs are due.
+ *
+ * @throws QueryTimeoutError
+ */
+export async function findDueRuns(database: Database): Promise<DueRuns[]> {
+  const rows = await database.read<[string, string, number, number, number]>(dueSql(database.schema), []);
+  return rows.map(([queue, name, version, due, oldestDueAt]) => ({ queue, name, version, due, oldestDueAt }));
+}
+
+/** A process that executes runs, as it is known to others. */
+export interface SessionRow {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly deploymentId: string;
+  readonly startedAt: number;
+  readonly heartbeatAt: number;
+  readonly isExpired: boolean;
+}
+
+/** @throws QueryTimeoutError */
+export async function listSessions(database: Database): Promise<SessionRow[]> {
+  const rows = await database.read<[string, string, number, string, number, number, boolean]>(
+    `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now()
+FROM ${database.schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
+    [],
+  );
+  return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired]) => ({
+    id,
+    host,
+    pid,
+    deploymentId,
+    startedAt,
+    heartbeatAt,
+    isExpired,
+  }));
+}

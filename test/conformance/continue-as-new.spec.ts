@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+const work = defineSignal<number>('work');
+
+/** Takes `batch` signals in each run, and ends after `total`. */
+@Workflow({ name: 'looping' })
+class Looping {
+  async run(input: { batch: number; total: number; seen?: number[] }, ctx: WorkflowContext): Promise<number[]> {
+    const seen = [...(input.seen ?? [])];
+    for (let taken = 0; taken < input.batch; taken++) seen.push(await ctx.waitForSignal(work));
+    if (seen.length >= input.total) return seen;
+    return ctx.continueAsNew(Looping, { ...input, seen });
+  }
+}
+
+@Workflow({ name: 'begins' })
+class Begins {
+  async run(fails: boolean, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('first', () => 'first');
+    return ctx.continueAsNew(Ends, fails);
+  }
+}
+
+@Workflow({ name: 'ends' })
+class Ends {
+  async run(fails: boolean, ctx: WorkflowContext): Promise<string> {
+    await ctx.sleep(50);
+    if (fails) throw new RangeError('at the end');
+    return 'the end';
+  }
+}
+
+@Workflow({ name: 'outer' })
+class Outer {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    return `child: ${await ctx.invoke(Begins, false)}`;
+  }
+}
+
+describe('a run that is continued as new', () => {
+  let app: TestApplication;
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    app = await startApplication(database.url, [Looping, Begins, Ends, Outer], { worker: { parkAfter: 30 } });
+  });
+  afterAll(async () => {
+    await app.close();
+    await database.drop();
+  });
+
+  it('takes along every signal that nobody took, in order; those that are sent to the first run reach the last', async () => {
+    const total = 60;
+    const handle = await app.client.start(Looping, { batch: 3, total });
+    for (let n = 0; n < total; n++) await app.client.signal(handle.runId, work, n);
+    expect((await handle.result({ timeout: '20s' })).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n));
+    const { continuedAs } = await handle.describe();
+    await expect(app.client.describe(continuedAs!)).resolves.toMatchObject({ continuedFrom: handle.runId });
+  });
+
+  it('keeps the order of what waits for it', async () => {
+    const handle = await app.client.start(Looping, { batch: 2, total: 8 }, { delay: 200 });
+    for (let n = 0; n < 8; n++) await handle.signal(work, n);
+    expect(await handle.result()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('gives the result, or the failure, of the run that continues it', async () => {
+    expect(await app.client.execute(Begins, false)).toBe('the end');
+    await expect(app.client.execute(Begins, true)).rejects.toMatchObject({ name: 'WorkflowFailedError', cause: { message: 'at the end' } });
+  });
+
+  it('has an empty history of its own each time', async () => {
+    const handle = await app.client.start(Begins, false);
+    await handle.result();
+    const { continuedAs } = await handle.describe();
+    expect((await handle.steps()).map(({ stepKey }) => stepKey)).toEqual(['first']);
+    expect((await app.client.steps(continuedAs!)).map(({ stepKey }) => stepKey)).toEqual(['sleep']);
+  });
+
+  it('as a child: the parent waits for the run that continues it', async () => {
+    expect(await app.client.execute(Outer)).toBe('child: the end');
+  });
+
+  it('has signals that came too late sent after it by the sweep', async () => {
+    const handle = await app.client.start(Looping, { batch: 1, total: 2 });
+    await handle.signal(work, 1);
+    const successor = await waitFor(async () => (await handle.describe()).continuedAs);
+    await waitFor(async () => (await app.client.status(successor)) === 'waiting');
+    // As a sender leaves it who saw the run before it was continued, and died before it told anybody.
+    await database.query(
+      `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'work', '2', now() - interval '1 minute')`,
+      [handle.runId],
+    );
+    expect(await handle.result({ timeout: '15s' })).toEqual([1, 2]);
+  });
+});

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+
+import {
+  defineSignal,
+  getWorkflowRepositoryToken,
+  InvalidInputError,
+  Workflow,
+  WorkflowHistoryEntry,
+  type HistoryEntry,
+  type WorkflowContext,
+} from '../../src/index.js';
+import type { Repository } from 'typeorm';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+const approved = defineSignal<{ by: string }>('approved');
+
+@Workflow({ name: 'grandchild' })
+class Grandchild {
+  async run(n: number, ctx: WorkflowContext): Promise<number> {
+    return ctx.step('double', () => n * 2);
+  }
+}
+
+@Workflow({ name: 'eventful' })
+class Eventful {
+  async run(_input: void, ctx: WorkflowContext): Promise<never> {
+    let tries = 0;
+    await ctx.step('flaky', { retry: { initialInterval: 1, jitter: false } }, () => {
+      if (++tries < 2) throw new RangeError('not yet');
+      return tries;
+    });
+    if (ctx.patched('a change')) ctx.setState('phase', 'waiting');
+    const { by } = await ctx.waitForSignal(approved);
+    const hook = await ctx.hook<string>({ token: `a-token-${ctx.runId}` });
+    await hook.wait();
+    await ctx.invoke(Grandchild, by.length);
+    await ctx.sleep(10);
+    return ctx.continueAsNew(Waiting);
+  }
+}
+
+@Workflow({ name: 'waiting' })
+class Waiting {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.waitForSignal(approved, { timeout: '1 hour' });
+  }
+}
+
+@Workflow({ name: 'stepping' })
+class Stepping {
+  async run(steps: number, ctx: WorkflowContext): Promise<void> {
+    await Promise.all(Array.from({ length: steps }, (_, index) => ctx.step('each', { key: String(index) }, () => index)));
+  }
+}
+
+describe('the history of a run', () => {
+  let app: TestApplication;
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    app = await startApplication(database.url, [Eventful, Waiting, Stepping, Grandchild], { worker: { parkAfter: 30 } });
+  });
+  afterAll(async () => {
+    await app.close();
+    await database.drop();
+  });
+
+  const isWaiting = (id: string) => waitFor(async () => (await app.client.status(id)) === 'waiting', { message: `${id} to wait` });
+  const kindsOf = (entries: readonly HistoryEntry[]): string[] =>
+    entries.map(({ kind, stepKey }) => [kind, stepKey].filter(Boolean).join(' '));
+  const live = async (): Promise<string> => {
+    const handle = await app.client.start(Eventful);
+    const { runId } = handle;
+    await isWaiting(runId);
+    await handle.signal(approved, { by: 'ann' }, { idempotencyKey: 'once' });
+    await waitFor(async () => (await app.client.describe(runId)).waits.some(({ kind }) => kind === 'hook'));
+    await app.client.resumeHook(`a-token-${runId}`, 'paid');
+    await waitFor(async () => (await app.client.status(runId)) === 'completed');
+    return runId;
+  };
+
+  it('says in order everything that happened', async () => {
+    const runId = await live();
+    const { entries, cursor } = await app.client.history(runId);
+    expect(cursor).toBeUndefined();
+    expect(kindsOf(entries)).toEqual([
+      'run_created',
+      'run_started',
+      'attempt_failed flaky',
+      'step_completed flaky',
+      'patched $patch:a change',
+      'signal_sent',
+      'signal_completed signal:approved',
+      'hook_created hook',
+      'hook_resumed',
+      'hook_completed hook.wait',
+      'child_started invoke:grandchild',
+      'child_completed invoke:grandchild',
+      'sleep_completed sleep',
+      'continued_as_new',
+    ]);
+    const of = (kind: string): HistoryEntry => entries.find((entry) => entry.kind === kind)!;
+    expect(of('run_created').data).toMatchObject({ workflow: 'eventful', version: 1 });
+    expect(of('attempt_failed')).toMatchObject({ attempt: 1, error: { name: 'RangeError', message: 'not yet' } });
+    expect(of('signal_sent').name).toBe('approved');
+    expect(of('signal_completed').output).toEqual({ by: 'ann' });
+    expect(of('hook_resumed').name).toBe('a-token-');
+    expect(of('child_completed').output).toBe(6);
+    const { children, continuedAs, state, waits } = await app.client.describe(runId);
+    expect({ state, waits }).toEqual({ state: { phase: 'waiting' }, waits: [] });
+    expect(of('child_started').name).toBe(children[0]!.runId);
+    expect(of('continued_as_new').name).toBe(continuedAs);
+    const times = entries.map(({ at }) => at.getTime());
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    expect(JSON.stringify(entries)).not.toContain(`a-token-${runId}`);
+  });
+
+  it('goes on with the run that continues it, and says what that waits for', async () => {
+    const { continuedAs } = await app.client.describe(await live());
+    await isWaiting(continuedAs!);
+    const { entries } = await app.client.history(continuedAs!);
+    expect(kindsOf(entries)).toEqual(['run_created', 'run_started', 'wait_open signal:approved']);
+    expect(entries[2]).toMatchObject({ name: 'approved', data: { wait: 'signal', wakeAt: expect.any(Number) } });
+  });
+
+  it('says who asked for a cancellation, and why', async () => {
+    const handle = await app.client.start(Waiting);
+    await isWaiting(handle.runId);
+    await handle.cancel({ actor: 'ann', reason: 'enough' });
+    await handle.result().catch(() => undefined);
+    const { entries } = await handle.history();
+    expect(kindsOf(entries)).toEqual(['run_created', 'run_started', 'cancel_requested', 'stopped $cancel', 'run_cancelled']);
+    expect(entries[2]!.data).toEqual({ actor: 'ann', reason: 'enough' });
+    expect(entries[4]!.error).toMatchObject({ name: 'WorkflowCancelledError', reason: 'enough' });
+  });
+
+  it('is read page by page, each entry once', async () => {
+    const handle = await app.client.start(Stepping, 120);
+    await handle.result();
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    let pages = 0;
+    do {
+      const page = await app.client.history(handle.runId, { limit: 25, ...(cursor === undefined ? {} : { cursor }) });
+      seen.push(...kindsOf(page.entries));
+      cursor = page.cursor;
+      pages++;
+    } while (cursor !== undefined);
+    expect(pages).toBe(5);
+    expect(seen).toHaveLength(123);
+    expect(new Set(seen).size).toBe(123);
+    expect(seen.slice(2, -1)).toEqual((await handle.steps()).map(({ stepKey }) => `step_completed ${stepKey}`));
+  });
+
+  it('is a view, with an entity', async () => {
+    const handle = await app.client.start(Stepping, 2);
+    await handle.result();
+    const repository = app.module.get<Repository<WorkflowHistoryEntry>>(getWorkflowRepositoryToken(WorkflowHistoryEntry));
+    const rows = await repository.find({ where: { runId: handle.runId }, order: { at: 'ASC', rank: 'ASC', number: 'ASC' } });
+    expect(repository.manager.connection).toBeInstanceOf(DataSource);
+    expect(rows.map(({ kind }) => kind)).toEqual(['run_created', 'run_started', 'step_completed', 'step_completed', 'run_completed']);
+  });
+
+  it.each([{ limit: 0 }, { limit: 1_001 }, { limit: 1.5 }, { cursor: 'nonsense' }, { cursor: 'e30' }, { page: 2 }])(
+    'refuses %j',
+    async (options) => {
+      await expect(app.client.history('any', options as object)).rejects.toBeInstanceOf(InvalidInputError);
+    },
+  );
+
+  it('of a run that does not exist is an error', async () => {
+    await expect(app.client.history('nobody')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  });
+});

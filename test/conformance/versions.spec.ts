@@ -1,0 +1,206 @@
+import { describe, expect, it } from '@jest/globals';
+import type { LoggerService } from '@nestjs/common';
+
+import { Workflow, WorkflowClient, WorkflowModule, type WorkflowContext } from '../../src/index.js';
+import { bootApplication, closeApplications, startApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { onScene } from '../support/faults/fault-workers.js';
+import { FaultProxy } from '../support/faults/proxy.js';
+import { waitFor } from '../support/wait.js';
+
+@Workflow({ name: 'order', version: 1 })
+class OrderV1 {
+  async run(ms: number, ctx: WorkflowContext): Promise<string> {
+    await ctx.sleep(ms);
+    return ctx.step('charge', () => 'version 1');
+  }
+}
+
+@Workflow({ name: 'order', version: 2 })
+class OrderV2 {
+  async run(ms: number, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('reserve', () => undefined);
+    await ctx.sleep(ms);
+    return 'version 2';
+  }
+}
+
+@Workflow({ name: 'unrelated' })
+class Unrelated {
+  async run(): Promise<void> {}
+}
+
+const BATCH = 500;
+
+@Workflow({ name: 'long' })
+class Long {
+  async run(steps: number, ctx: WorkflowContext): Promise<number> {
+    let sum = 0;
+    for (let batch = 0; batch < steps; batch += BATCH) {
+      const values = Array.from({ length: BATCH }, (_, index) => ctx.step('add', () => batch + index));
+      for (const value of await Promise.all(values)) sum += value;
+    }
+    await ctx.sleep(200);
+    return sum;
+  }
+}
+
+async function onDatabase(test: (database: TestDatabase) => Promise<void>): Promise<void> {
+  const database = await createTestDatabase();
+  try {
+    await test(database);
+  } finally {
+    await closeApplications();
+    await database.drop();
+  }
+}
+
+describe('versions of a workflow', () => {
+  it('are executed side by side: runs stay on theirs, also when another worker takes them, and starts by name take the highest', () =>
+    onDatabase(async (database) => {
+      const worker = { parkAfter: 20 };
+      const old = await startApplication(database.url, [OrderV1], { worker });
+      const before = await old.client.start(OrderV1, 400);
+      const byNameBefore = await old.client.start('order', 400);
+      await waitFor(async () => (await byNameBefore.status()) === 'waiting' && (await before.status()) === 'waiting');
+      const both = await startApplication(database.url, [OrderV1, OrderV2], { worker });
+      await old.close();
+      const { client } = both;
+      expect(await client.get(before.runId).result()).toBe('version 1');
+      expect(await client.get(byNameBefore.runId).result()).toBe('version 1');
+      const after = await client.start(OrderV2, 1);
+      const byName = await client.start('order', 1);
+      const oldStill = await client.start(OrderV1, 1);
+      expect(await Promise.all([after, byName, oldStill].map((handle) => handle.result()))).toEqual([
+        'version 2',
+        'version 2',
+        'version 1',
+      ]);
+      expect((await byName.describe()).version).toBe(2);
+      expect((await byNameBefore.describe().catch(() => client.describe(byNameBefore.runId))).version).toBe(1);
+    }));
+
+  it('that nothing registered can continue are said at boot and by health(), with since when, and are left as they are', () =>
+    onDatabase(async (database) => {
+      const starter = await startApplication(database.url, [], { worker: false });
+      const stranded = await starter.client.start(OrderV1, 1, { id: 'stranded' });
+      await starter.client.start(OrderV1, 1, { priority: 5 });
+      await starter.client.start('gone', 1, { queue: 'mails' });
+      await starter.client.start(Unrelated, undefined, { delay: '1 hour' });
+      const warnings: string[] = [];
+      const ignore = (): void => undefined;
+      const logger: LoggerService = { log: ignore, error: ignore, warn: (message: string) => warnings.push(message) };
+      const module = await bootApplication(
+        {
+          imports: [WorkflowModule.forRoot({ connection: { url: database.url }, worker: { concurrency: 7 } })],
+          providers: [OrderV2, Unrelated],
+        },
+        logger,
+      );
+      const client = module.get(WorkflowClient);
+      const said = await waitFor(() => warnings.find((warning) => warning.includes('nothing registered')), {
+        message: () => warnings.join(),
+      });
+      expect(said).toContain('2 of "order" version 1 in queue "default"');
+      expect(said).toContain('1 of "gone" in queue "mails"');
+      const { createdAt } = await stranded.describe();
+      const health = await client.health();
+      expect(health.database).toMatchObject({ isReachable: true });
+      expect(health.worker).toEqual({ state: 'running', runs: 0, slots: 7, freeSlots: 7 });
+      expect(health.sessions).toMatchObject([{ pid: process.pid, isExpired: false }]);
+      expect(health.unserved).toEqual([
+        { queue: 'default', name: 'order', version: 1, due: 2, oldestDueAt: createdAt },
+        { queue: 'mails', name: 'gone', version: 0, due: 1, oldestDueAt: expect.any(Date) },
+      ]);
+      expect(health.backlog).toEqual(health.unserved);
+      expect(health.oldestDueAt).toEqual(createdAt);
+      expect(await stranded.status()).toBe('pending');
+      expect(await starter.client.health()).toMatchObject({ worker: { state: 'stopped', slots: 0 }, unserved: [], sessions: [{}] });
+    }));
+
+  it.each(['refuse', 'silence'] as const)('health() says so when the database does not answer (%s)', (fault) =>
+    onDatabase(async (database) => {
+      const proxy = await FaultProxy.start(database.url);
+      try {
+        const app = await startApplication(proxy.url, [Unrelated]);
+        expect(await app.client.health()).toMatchObject({ database: { isReachable: true } });
+        proxy[fault]();
+        const began = performance.now();
+        expect(await app.client.health()).toMatchObject({
+          database: { isReachable: false, error: expect.any(Error) },
+          worker: { slots: 50 },
+          sessions: [],
+          backlog: [],
+        });
+        expect(performance.now() - began).toBeLessThan(10_000);
+        // Connections that went silent are given up only after their time.
+        if (fault === 'silence') return;
+        proxy.restore();
+        await waitFor(async () => (await app.client.health()).database.isReachable);
+      } finally {
+        proxy.restore();
+        await closeApplications();
+        await proxy.stop();
+      }
+    }),
+  );
+});
+
+describe('a change of the code', () => {
+  it(
+    'is taken part in by runs that had not come to it, and by no other, across deployments',
+    onScene(async (scene) => {
+      const program = 'family-worker.ts';
+      const worker = { parkAfter: 20 };
+      const old = await scene.ready({ program, worker, variant: 'old', deploymentId: 'old' });
+      const { client } = scene.application;
+      // One is past the change when it comes, the other before it.
+      await scene.start('patched', undefined, ['past']);
+      await waitFor(async () => (await client.steps('past')).some(({ stepKey }) => stepKey === 'ship'));
+      await scene.start('patched', undefined, ['before']);
+      await waitFor(async () => (await client.status('before')) === 'waiting');
+      const deployed = scene.ready({ program, worker, variant: 'new', deploymentId: 'new' });
+      old.kill('SIGKILL');
+      await Promise.all([old.exited, deployed]);
+      await Promise.all(['past', 'before'].map((id) => client.get(id).result({ timeout: '20s' })));
+      const keys = async (id: string): Promise<string[]> => (await client.steps(id)).map(({ stepKey }) => stepKey);
+      expect(await keys('past')).toEqual(['reserve', 'sleep', 'ship', 'sleep#2', 'bill']);
+      expect(await keys('before')).toEqual(['reserve', 'sleep', '$patch:check stock first', 'check', 'ship', 'sleep#2', 'bill']);
+      // Killed once more, what has taken part goes on taking part.
+      await scene.start('patched', undefined, ['fresh']);
+      await waitFor(async () => (await keys('fresh')).includes('check'));
+      const next = scene.ready({ program, worker, variant: 'new', deploymentId: 'newer' });
+      (await deployed).kill('SIGKILL');
+      await next;
+      expect(await client.get('fresh').result({ timeout: '20s' })).toBe('billed by newer');
+    }),
+    60_000,
+  );
+});
+
+describe('a history of 10,000 steps', () => {
+  const STEPS = 10_000;
+
+  it('is recorded and replayed in bounded time and memory', () =>
+    onDatabase(async (database) => {
+      const first = await startApplication(database.url, [Long], { worker: { parkAfter: 20 } });
+      const began = performance.now();
+      const handle = await first.client.start(Long, STEPS);
+      await waitFor(async () => (await handle.status()) === 'waiting', { timeoutMs: 55_000, message: 'the steps to be recorded' });
+      const recorded = performance.now() - began;
+      const heapBefore = process.memoryUsage().heapUsed;
+      const replayed = performance.now();
+      expect(await handle.result({ timeout: '30s' })).toBe((STEPS * (STEPS - 1)) / 2);
+      const replay = performance.now() - replayed;
+      const heap = (process.memoryUsage().heapUsed - heapBefore) / 2 ** 20;
+      if (process.env['DURABLE_TEST_LOG'])
+        console.log(
+          `${STEPS} steps: recorded in ${Math.round(recorded)} ms, replayed in ${Math.round(replay)} ms, ${Math.round(heap)} MiB more heap`,
+        );
+      expect((await handle.describe()).epoch).toBe(2);
+      expect(replay).toBeLessThan(10_000);
+      expect(heap).toBeLessThan(200);
+      const { entries } = await handle.history({ limit: 1_000 });
+      expect(entries).toHaveLength(1_000);
+    }));
+});
