@@ -140,7 +140,8 @@ describe('children', () => {
     const handle = await ask({ of: 'unserved', options: { id: 'unborn' } }, 'mourns');
     await isWaiting('mourns');
     await handle.cancel();
-    await expect(app.client.get('unborn').result()).rejects.toMatchObject({
+    // Sooner than the sweep would find it.
+    await expect(app.client.get('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
       name: 'WorkflowCancelledError',
       reason: 'its parent gave it up',
     });
