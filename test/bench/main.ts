@@ -5,11 +5,13 @@ import { makeBench, type Bench } from './bench.js';
 import { describeMachine } from './machine.js';
 import { table } from './report.js';
 import { backlog } from './rows/backlog.js';
+import { child } from './rows/child.js';
 import { latency } from './rows/latency.js';
 import { long } from './rows/long.js';
 import { network } from './rows/network.js';
 import { parallel } from './rows/parallel.js';
 import { recovery } from './rows/recovery.js';
+import { signal } from './rows/signal.js';
 import { throughput } from './rows/throughput.js';
 import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
@@ -27,6 +29,8 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   backlog,
   recovery,
   network,
+  signal,
+  child,
 };
 
 /** A row that takes longer hangs. */

@@ -38,6 +38,11 @@ const LINES: readonly (readonly [label: string, path: string, unit: string, goal
   ['  the remaining work by itself', 'recovery.remainingWorkMs', 'ms', ''],
   ['round trips per step', 'network.roundTripsPerStep', '', '1'],
   ['round trips per three-step run', 'network.roundTripsPerRun', '', ''],
+  ['signal, send to resume, p50', 'signal.p50', 'ms', ''],
+  ['  p50 over the floor', 'signal.perFloor', 'x', '4'],
+  ['  of a parked run, p50', 'signal.parked.p50', 'ms', ''],
+  ['child, invoke to result, p50', 'child.p50', 'ms', ''],
+  ['  p50 over the floor', 'child.perFloor', 'x', '4'],
 ];
 
 /** The numbers that there are, for people. */

@@ -1,4 +1,4 @@
-import { Step, Workflow, type WorkflowContext } from 'nestjs-durable';
+import { defineSignal, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
 /** Three steps that do nothing: what remains is the price of durability. */
 @Workflow({ name: 'three-steps' })
@@ -76,4 +76,46 @@ export class Sleeper {
   }
 }
 
-export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper];
+export const poke = defineSignal<{ n: number }>('poke');
+
+/** What hears of each signal that a Listener got, in this process, by run id. */
+export const listeners = new Map<string, (n: number) => void>();
+
+/** Waits for signals until one says that it is the last. */
+@Workflow({ name: 'listener' })
+export class Listener {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    for (;;) {
+      const { n } = await ctx.waitForSignal(poke);
+      listeners.get(ctx.runId)?.(n);
+      if (n < 0) return;
+    }
+  }
+}
+
+/** A child with nothing to do. */
+@Workflow({ name: 'empty-child' })
+export class EmptyChild {
+  async run(n: number): Promise<number> {
+    return n;
+  }
+}
+
+/** How long each child took, in milliseconds from `invoke` to its result, by run id. */
+export const childTimes = new Map<string, number[]>();
+
+/** Children one after another. */
+@Workflow({ name: 'parent' })
+export class Parent {
+  async run(input: { children: number }, ctx: WorkflowContext): Promise<void> {
+    const times: number[] = [];
+    childTimes.set(ctx.runId, times);
+    for (let n = 0; n < input.children; n++) {
+      const began = performance.now();
+      await ctx.invoke(EmptyChild, n);
+      times.push(performance.now() - began);
+    }
+  }
+}
+
+export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper, Listener, EmptyChild, Parent];

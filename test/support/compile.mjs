@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where compiled tests live; below node_modules, so that packages resolve from there. */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
-const folders = ['src', 'migrations', 'test'];
+const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out'];
 
 function* filesBelow(folder) {
   let entries;
