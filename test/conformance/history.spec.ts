@@ -95,7 +95,7 @@ describe('the history of a run', () => {
       'signal_sent',
       'signal_completed signal:approved',
       'hook_created hook',
-      'hook_resumed',
+      'hook_resumed hook',
       'hook_completed hook.wait',
       'child_started invoke:grandchild',
       'child_completed invoke:grandchild',

@@ -1,5 +1,6 @@
 import { TypeOrmModule, getDataSourceToken } from '@nestjs/typeorm';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Starter } from '../../src/client/starter.js';
 import { DataSource, type EntityManager } from 'typeorm';
 
 import {
@@ -144,12 +145,8 @@ describe('a run that was started in a transaction', () => {
   });
 
   it('tells nobody of what a savepoint took back', async () => {
-    const told: string[][] = [];
-    const original = (client as any).announce;
-    (client as any).announce = (runs: { id: string }[]) => {
-      told.push(runs.map(({ id }) => id));
-      original.call(client, runs);
-    };
+    const announce = jest.spyOn(Starter.prototype as any, 'announce');
+    const told = (): string[][] => announce.mock.calls.map(([runs]) => (runs as { id: string }[]).map(({ id }) => id));
     try {
       await dataSource.transaction(async (outer) => {
         await start(outer, 'told');
@@ -159,11 +156,11 @@ describe('a run that was started in a transaction', () => {
             throw new Rollback();
           })
           .catch(() => undefined);
-        expect(told).toEqual([]);
+        expect(told()).toEqual([]);
       });
-      expect(told).toEqual([['told']]);
+      expect(told()).toEqual([['told']]);
     } finally {
-      delete (client as any).announce;
+      announce.mockRestore();
     }
   });
 
