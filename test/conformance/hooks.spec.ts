@@ -10,7 +10,7 @@ import {
   type HookOptions,
   type WorkflowContext,
 } from '../../src/index.js';
-import { startApplication, type TestApplication } from '../support/application.js';
+import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 
@@ -68,7 +68,7 @@ describe('a hook', () => {
     app = await startApplication(database.url, [Hooked, Fussy, Loops, Rival], { worker: { parkAfter: 50 } });
   });
   afterAll(async () => {
-    await app.close();
+    await closeApplications();
     await database.drop();
   });
 
