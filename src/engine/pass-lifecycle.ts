@@ -314,6 +314,8 @@ export abstract class PassLifecycle implements LaneOwner {
     }
     const place = { seq: ++this.seq, calledAfter: this.lane.count, now: Math.floor(this.settings.now()) };
     this.enter(markerOf('cancel', CANCEL_KEY, this.encodeError(error), place), false, takes);
+    // All calls that have been made will reject when it is delivered: none may begin before, where the pass was held.
+    this.admission.clear();
   }
 
   /** There is no code whose `catch` and `finally` could hear of it. */

@@ -44,6 +44,7 @@ export class Execution implements PassPort {
   private parkTimer: NodeJS.Timeout | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   private leaving = false;
+  private unheard = false;
   /** An operator wants the run to rest: asked for, and whether it waits for bodies under way. */
   private pausing: 'no' | 'asked' | 'resting' = 'no';
   /** A park is on its way; and what the code came to meanwhile. */
@@ -84,6 +85,19 @@ export class Execution implements PassPort {
     if (this.leaving) return;
     this.abandon(reason);
     this.change({ status: 'pending' }, undefined);
+  }
+
+  /** Begins nothing before its inbox has been read: a request to stop or to rest may wait there. */
+  listenFirst(): void {
+    this.unheard = true;
+    this.pass.hold();
+  }
+
+  /** Its inbox has been read. */
+  heard(): void {
+    if (!this.unheard) return;
+    this.unheard = false;
+    if (!this.leaving && !this.isPausing) this.pass.resume();
   }
 
   get isPausing(): boolean {

@@ -186,7 +186,10 @@ export class Intake {
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): void {
     if (this.session.fence === fence && this.isOpen) {
-      for (const run of claimed) this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id));
+      for (const run of claimed) {
+        const hears = run.wakeCount > 0 ? 'first' : 'later';
+        this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), hears);
+      }
       return;
     }
     this.runs.freeSlots(claimed.length);

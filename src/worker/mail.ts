@@ -39,6 +39,7 @@ export class Mail {
       const execution = this.executions.get(message.runId);
       if (execution) deliverTo(execution, message);
     }
+    for (const { id } of runs) this.executions.get(id)?.heard();
   }
 }
 

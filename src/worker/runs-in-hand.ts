@@ -70,10 +70,11 @@ export class RunsInHand implements ExecutionHost {
   }
 
   /** The caller has taken a slot for it. */
-  begin(run: OwnedRun, history: History): void {
+  begin(run: OwnedRun, history: History, hears: 'first' | 'later' = 'later'): void {
     const definition = this.registry.find(run.name, run.version)!;
     const execution = new Execution(run, definition, history, this);
     this.executions.set(run.id, execution);
+    if (hears === 'first') execution.listenFirst();
     execution.pass.start();
   }
 
