@@ -82,7 +82,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
         (SELECT array_agg(pg_get_constraintdef(k.oid) ORDER BY k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid) AS constraints
       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
       LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-      WHERE c.relnamespace = $1::regnamespace AND c.relname LIKE 'workflow\\_%' AND c.relkind = 'r' ORDER BY 1, a.attnum`,
+      WHERE c.relnamespace = $1::regnamespace AND c.relname LIKE 'workflow\\_%' AND c.relkind IN ('r', 'v') ORDER BY 1, a.attnum`,
       [ours],
     );
   const columns = async () =>

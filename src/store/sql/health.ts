@@ -1,5 +1,5 @@
 import type { DispatchKey } from '../../core/run.js';
-import type { Database } from '../database.js';
+import type { Database, Statement } from '../database.js';
 
 /** Due runs of one dispatch key. */
 export interface DueRuns extends DispatchKey {
@@ -41,13 +41,11 @@ CROSS JOIN LATERAL (
 ORDER BY k.queue, k.name, k.version LIMIT 1000`;
 }
 
-/**
- * The dispatch keys under which runs are due.
- *
- * @throws QueryTimeoutError
- */
+const DUE: Statement = { name: 'durable_due_runs', text: dueSql };
+
+/** The dispatch keys under which runs are due. */
 export async function findDueRuns(database: Database): Promise<DueRuns[]> {
-  const rows = await database.read<[string, string, number, number, number]>(dueSql(database.schema), []);
+  const rows = await database.query<[string, string, number, number, number]>(DUE, []);
   return rows.map(([queue, name, version, due, oldestDueAt]) => ({ queue, name, version, due, oldestDueAt }));
 }
 
@@ -62,13 +60,17 @@ export interface SessionRow {
   readonly isExpired: boolean;
 }
 
-/** @throws QueryTimeoutError */
+const SESSIONS: Statement = {
+  name: 'durable_list_sessions',
+  text: (
+    schema,
+  ) => `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now()
+FROM ${schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
+};
+
+/** The processes that execute runs, oldest first. */
 export async function listSessions(database: Database): Promise<SessionRow[]> {
-  const rows = await database.read<[string, string, number, string, number, number, boolean]>(
-    `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now()
-FROM ${database.schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
-    [],
-  );
+  const rows = await database.query<[string, string, number, string, number, number, boolean]>(SESSIONS, []);
   return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired]) => ({
     id,
     host,
