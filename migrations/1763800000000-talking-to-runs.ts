@@ -47,10 +47,33 @@ CREATE TABLE ${schema}.workflow_state (
   CONSTRAINT workflow_state_pkey PRIMARY KEY (run_id, key)
 );
 
+-- What is done to many runs at a time, and how far it is.
+CREATE TABLE ${schema}.workflow_operations (
+  token text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  conditions json NOT NULL,
+  signal_name text COLLATE "C",
+  payload json,
+  note json NOT NULL,
+  matched bigint NOT NULL,
+  done bigint NOT NULL DEFAULT 0,
+  skipped bigint NOT NULL DEFAULT 0,
+  rate double precision,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  next_at timestamptz,
+  after_created_at timestamptz,
+  after_id text COLLATE "C",
+  CONSTRAINT workflow_operations_pkey PRIMARY KEY (token)
+);
+CREATE INDEX workflow_operations_unfinished_idx ON ${schema}.workflow_operations (next_at) WHERE started_at IS NOT NULL AND finished_at IS NULL;
+
 ${historyViewSql(schema)}
 `,
   (schema) => `
 DROP VIEW ${schema}.workflow_history;
+DROP TABLE ${schema}.workflow_operations;
 DROP TABLE ${schema}.workflow_state;
 DROP TABLE ${schema}.workflow_hooks;
 CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;

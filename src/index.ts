@@ -1,4 +1,5 @@
-export { WorkflowClient, type ExecuteOptions, type StartManyOptions } from './client/client.js';
+export { WorkflowClient, type ExecuteOptions } from './client/client.js';
+export type { StartManyOptions } from './client/starter.js';
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/sender.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
@@ -16,6 +17,7 @@ export type {
   WaitOptions,
 } from './engine/operations.js';
 export type { ActorOptions } from './client/actor.js';
+export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
 export type { CancelOptions, FromStepOptions, StepResult } from './client/control.js';
 export { WorkflowHandle } from './client/handle.js';
 export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health.js';

@@ -7,6 +7,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { countRuns } from '../store/sql/list-runs.js';
 import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import type { ActorOptions } from './actor.js';
+import { BulkOperations } from './bulk.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { CallerTransaction } from './commit-watch.js';
 import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
@@ -19,12 +20,9 @@ import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { Sender, type SendOptions } from './sender.js';
 import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
-import { Starter } from './starter.js';
+import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientSurroundings } from './surroundings.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
-
-/** How `startMany` starts its runs; an id for each by a function. */
-export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /** How `execute` starts its run: a transaction of the caller cannot be joined, and `'none'` says that one around the call need not be. */
 export type ExecuteOptions = Omit<StartOptions, 'manager'> & { manager?: 'none' };
@@ -36,6 +34,8 @@ export class WorkflowClient {
   readonly #transactions: CallerTransactions;
   readonly #surroundings: ClientSurroundings;
   readonly #sender: Sender;
+  /** Does something to many runs: a dry run counts them, and its token does it. See docs/operations.md. */
+  readonly bulk: BulkOperations;
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
@@ -43,6 +43,7 @@ export class WorkflowClient {
     this.#starter = new Starter(surroundings, this.#transactions, (...args) => this.#handle(...args));
     this.#control = new Control(surroundings, this.#transactions);
     this.#surroundings = surroundings;
+    this.bulk = new BulkOperations(surroundings);
     this.#sender = new Sender(surroundings, this.#transactions);
   }
 
@@ -87,24 +88,7 @@ export class WorkflowClient {
   ): Promise<WorkflowHandle<OutputOf<W>>[]>;
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
     refuseInRun('startMany');
-    const list = checkInputs(inputs);
-    const { payloads } = this.#surroundings;
-    const checked = list.map((input, index) =>
-      checkStart(workflow, typeof options === 'function' ? options(input, index) : options, this.#surroundings),
-    );
-    if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
-      throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
-    }
-    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.#surroundings);
-    const each = checked.map((start) => start.options);
-    const managers = new Set(each.map(({ manager }) => manager));
-    if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
-    const joined = this.#transactions.find([...managers][0]);
-    const schema = checked[0]?.schema;
-    const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
-    const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
-    if (joined) return (await this.#starter.startIn(joined, runs, each)) as WorkflowHandle<never>[];
-    return (await Promise.all(runs.map((run, index) => this.#starter.start(run, each[index]!)))) as WorkflowHandle<never>[];
+    return (await this.#starter.startMany(workflow, inputs, options)) as WorkflowHandle<never>[];
   }
 
   /**
@@ -334,19 +318,5 @@ export class WorkflowClient {
 
   #handle(runId: string, created: boolean, transaction: CallerTransaction | undefined): WorkflowHandle {
     return new WorkflowHandle(runId, created, this, this.#surroundings.hub, transaction);
-  }
-}
-
-/** A copy of them, so that what is checked is what is started. */
-function checkInputs<I>(inputs: readonly I[]): I[] {
-  try {
-    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
-    for (let index = 0; index < inputs.length; index++) {
-      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
-    }
-    return [...(inputs as readonly I[])];
-  } catch (error) {
-    if (error instanceof InvalidInputError) throw error;
-    throw new InvalidInputError('inputs', 'cannot be read', { cause: error });
   }
 }

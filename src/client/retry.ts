@@ -27,6 +27,12 @@ export async function readRetryable(database: Database, payloads: Payloads, runI
   return { runId, generation, steps, failedStep: error === null ? undefined : failedStepOf(payloads.showError(error), failed) };
 }
 
+/** A retry of the step that the run failed of. @throws RunNotFoundError, RunNotRetryableError */
+export async function retryOf(database: Database, payloads: Payloads, runId: string, note: string): Promise<RunRetry> {
+  const { generation, failedStep } = await readRetryable(database, payloads, runId);
+  return { runId, generation, fromStep: failedStep ?? null, note };
+}
+
 /** A step of a run that is recorded. @throws InvalidInputError */
 export function recordedStep(steps: readonly StepRecord[], stepKey: string, argument: string): StepRecord {
   const found = steps.find((step) => step.stepKey === stepKey);

@@ -1,13 +1,16 @@
-import { RunAlreadyExistsError } from '../core/errors/index.js';
+import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
+import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
-import type { JoinedTransaction } from './caller-transactions.js';
-import type { CallerTransactions } from './caller-transactions.js';
+import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { WorkflowHandle } from './handle.js';
-import type { StartOptions } from './start-options.js';
+import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';
+
+/** How `startMany` starts its runs; an id for each by a function. */
+export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /** Makes the handle of a run. */
 export type HandleMaker = (runId: string, created: boolean, transaction: CallerTransaction | undefined) => WorkflowHandle;
@@ -71,6 +74,28 @@ export class Starter {
     });
   }
 
+  /** Checks everything, then starts a run for each input. */
+  async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I>): Promise<WorkflowHandle[]> {
+    const list = checkInputs(inputs);
+    const { payloads } = this.surroundings;
+    const checked = list.map((input, index) =>
+      checkStart(workflow, typeof options === 'function' ? options(input, index) : options, this.surroundings),
+    );
+    if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
+      throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
+    }
+    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.surroundings);
+    const each = checked.map((start) => start.options);
+    const managers = new Set(each.map(({ manager }) => manager));
+    if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
+    const joined = this.transactions.find([...managers][0]);
+    const schema = checked[0]?.schema;
+    const values = schema ? await Promise.all(list.map((input, index) => validate(schema, input, `inputs[${index}]`))) : list;
+    const runs = checked.map((start, index) => toNewRun(start, values[index], payloads, `inputs[${index}]`));
+    if (joined) return await this.startIn(joined, runs, each);
+    return await Promise.all(runs.map((run, index) => this.start(run, each[index]!)));
+  }
+
   /** Starts runs in a transaction of the caller. */
   async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
@@ -95,5 +120,19 @@ export class Starter {
     const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
     const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
     this.surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+  }
+}
+
+/** A copy of them, so that what is checked is what is started. */
+function checkInputs<I>(inputs: readonly I[]): I[] {
+  try {
+    if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
+    for (let index = 0; index < inputs.length; index++) {
+      if (!(index in inputs)) throw new InvalidInputError(`inputs[${index}]`, 'is missing');
+    }
+    return [...(inputs as readonly I[])];
+  } catch (error) {
+    if (error instanceof InvalidInputError) throw error;
+    throw new InvalidInputError('inputs', 'cannot be read', { cause: error });
   }
 }

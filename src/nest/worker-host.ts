@@ -3,6 +3,7 @@ import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
 import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../core/run.js';
 import { within } from '../core/within.js';
 import type { PassOutcome } from '../engine/ports.js';
+import { OperationsService } from '../maintenance/operations-service.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
 import { TimerService } from '../maintenance/timer-service.js';
@@ -128,7 +129,13 @@ export class WorkerHost {
       },
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
-    this.services = [this.timers, sweeper, inbox, blocked];
+    const operations = new OperationsService(database, runtime.payloads, {
+      due: (keys) => runtime.announce({ due: keys }, undefined),
+      messaged: (runIds) => runtime.tell(runIds),
+      ended: (runIds) => this.endedElsewhere(runIds),
+      failed: failed('bulk operations could not go on'),
+    });
+    this.services = [this.timers, sweeper, inbox, blocked, operations];
   }
 
   /** What it does, for those who ask how the module is. */

@@ -1,5 +1,6 @@
 // Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
 import {
+  defineSignal,
   Workflow,
   workflowRef,
   type FailureGroup,
@@ -56,6 +57,8 @@ class UnionWorkflow {
     return 'a';
   }
 }
+
+const approvedBy = defineSignal<{ by: string }>('approved');
 
 class SyncWorkflow {
   run(_order: Order): Receipt {
@@ -217,4 +220,21 @@ export async function listings(client: WorkflowClient): Promise<void> {
   await client.failures({ since: '1h' });
   // @ts-expect-error -- no such grouping
   await client.failures({ since: '1h', groupBy: 'queue' });
+}
+
+// Taking control of runs.
+export async function controls(client: WorkflowClient): Promise<void> {
+  exactly<WorkflowHandle, Awaited<ReturnType<WorkflowClient['fork']>>>(true);
+  await client.resolveStep('id', 'charge', { output: 1 }, { actor: 'ann' });
+  // @ts-expect-error -- an output or an error, not both
+  await client.resolveStep('id', 'charge', { output: 1, error: new Error('x') });
+  // @ts-expect-error -- what is counted is not restricted
+  await client.bulk.cancel({ dryRun: true });
+  // @ts-expect-error -- counted first
+  await client.bulk.cancel({ filter: { name: 'order' } });
+  const { token } = await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: approvedBy, payload: { by: 'ann' } });
+  // @ts-expect-error -- not what the signal carries
+  await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: approvedBy, payload: { by: 1 } });
+  const { done } = await client.bulk.signal({ token, rate: 5 });
+  exactly<number, typeof done>(true);
 }

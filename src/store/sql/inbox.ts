@@ -1,3 +1,4 @@
+import type { ClientBase } from 'pg';
 import type { EntityManager } from 'typeorm';
 
 import type { DispatchKey, RunStatus } from '../../core/run.js';
@@ -102,8 +103,14 @@ export async function requestCancel(
   payload: string,
   cancelledError: string,
 ): Promise<CancelRequested | undefined> {
-  const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload]);
-  return found && announceCancel(database, runId, found[0], cancelledError);
+  const status = await sendCancel(database, runId, payload);
+  return status && announceCancel(database, runId, status, cancelledError);
+}
+
+/** Leaves a request to cancel in the run's inbox. Returns the run's status, undefined when there is no such run. */
+export async function sendCancel(database: Database, runId: string, payload: string, client?: ClientBase): Promise<RunStatus | undefined> {
+  const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload], client);
+  return found?.[0];
 }
 
 /**

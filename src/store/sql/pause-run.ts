@@ -37,6 +37,12 @@ FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
 RETURNING r.id, r.status, r.queue, r.name, r.version`,
 };
 
+const WITHDRAW: Statement = {
+  name: 'durable_withdraw_pause',
+  text: (schema) => `DELETE FROM ${schema}.workflow_inbox i USING ${schema}.workflow_runs r
+WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at IS NOT NULL`,
+};
+
 /**
  * One that has messages or whose time has come is due; one that waits for a time goes on waiting. Others are due as well, to wait again: only their code
  * knows for what.
@@ -77,6 +83,8 @@ export async function requestPause(database: Database, runId: string, note: stri
   if (!row) return undefined;
   try {
     const [told] = await tellOfPause(database, [runId]);
+    // A request to cancel came between the two, and had not seen this one: it would have the run rest instead of cleaning up.
+    if (!told) await database.query(WITHDRAW, [runId]);
     return { status: row[0], told };
   } catch (error) {
     // The request is durable; the sweep tells the run.

@@ -1,3 +1,5 @@
+import type { ClientBase } from 'pg';
+
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './start-in-transaction.js';
@@ -50,8 +52,8 @@ export function signalValues({ runId, name, payload, idempotencyKey }: OutgoingS
 }
 
 /** Leaves a signal in a run's inbox. The run is told in a statement of its own. Undefined when there is no such run. */
-export async function sendSignal(database: Database, signal: OutgoingSignal): Promise<SignalSent | undefined> {
-  const [row] = await database.query<[string, RunStatus, number]>(SEND_SIGNAL, signalValues(signal));
+export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
+  const [row] = await database.query<[string, RunStatus, number]>(SEND_SIGNAL, signalValues(signal), client);
   return row && { runId: row[0], status: row[1], isNew: row[2] === 1 };
 }
 

@@ -1,0 +1,181 @@
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkText, newRunId } from '../core/ids.js';
+import type { RunStatus } from '../core/run.js';
+import { RUN_STATUSES, isTerminal } from '../core/run.js';
+import type { RunConditions } from '../core/run-filter.js';
+import { checkSignal, type SignalDefinition } from '../core/signal.js';
+import { countRuns } from '../store/sql/list-runs.js';
+import { createOperation, readOperation, startOperation, type OperationKind, type OperationSignal } from '../store/sql/operations.js';
+import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
+import { refuseInRun } from './refuse-in-run.js';
+import { checkRunFilter, type RunFilter } from './run-filter.js';
+import type { ClientSurroundings } from './surroundings.js';
+
+/** Which runs are meant: counted first, and nothing is done. */
+export interface BulkDryRun extends ActorOptions {
+  /** Never an empty one. Runs that it could do nothing to do not count. */
+  filter: RunFilter;
+  dryRun: true;
+}
+
+/** The same, with what is sent to them. */
+export type BulkSignalDryRun<P> = BulkDryRun & { signal: SignalDefinition<P> } & (P extends void
+    ? { payload?: undefined }
+    : { payload: P });
+
+/** What has been counted is to be done. */
+export interface BulkStart {
+  /** Of the dry run; good for a day. */
+  token: string;
+  /** The most runs per second. Without one as fast as it goes. */
+  rate?: number;
+}
+
+/** What a dry run has found. */
+export interface BulkPreview {
+  count: number;
+  token: string;
+}
+
+/** How far a bulk operation is. */
+export interface BulkStatus {
+  token: string;
+  kind: 'cancel' | 'retry' | 'signal';
+  state: 'counted' | 'running' | 'completed';
+  /** How many runs the dry run counted. */
+  count: number;
+  /** To how many runs it has been done. */
+  done: number;
+  /** How many were no longer as they had to be when it came to them. */
+  skipped: number;
+  /** The most runs per second. */
+  rate: number | undefined;
+  createdAt: Date;
+  startedAt: Date | undefined;
+  finishedAt: Date | undefined;
+}
+
+const DRY_RUN_KEYS = ['filter', 'dryRun', ...ACTOR_KEYS];
+const MAX_RATE = 1_000_000;
+
+/** What an operation can be done to. */
+const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
+  cancel: RUN_STATUSES.filter((status) => !isTerminal(status)),
+  signal: RUN_STATUSES.filter((status) => !isTerminal(status)),
+  retry: ['failed'],
+};
+
+/**
+ * Does something to many runs: `client.bulk`. First a dry run, which counts them and gives a token; then the token, upon which workers do it, also when this process
+ * is gone. Each run that meets the filter when its turn comes, and was there at the dry run, is come to once.
+ *
+ * @example
+ * const { count, token } = await client.bulk.retry({ filter: { name: 'order', errorCode: 'CARD_DECLINED' }, dryRun: true, actor: 'ann' });
+ * if (count < 1_000) await client.bulk.retry({ token, rate: 20 });
+ */
+export class BulkOperations {
+  readonly #surroundings: ClientSurroundings;
+
+  /** @internal */
+  constructor(surroundings: ClientSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /**
+   * Cancels runs, as `client.cancel` does.
+   *
+   * @throws InvalidInputError, QueryTimeoutError
+   */
+  cancel(options: BulkDryRun): Promise<BulkPreview>;
+  cancel(options: BulkStart): Promise<BulkStatus>;
+  cancel(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
+    return this.#do('cancel', options, []);
+  }
+
+  /**
+   * Retries failed runs, as `client.retry` does: each from the step that it failed of.
+   *
+   * @throws InvalidInputError, QueryTimeoutError
+   */
+  retry(options: BulkDryRun): Promise<BulkPreview>;
+  retry(options: BulkStart): Promise<BulkStatus>;
+  retry(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
+    return this.#do('retry', options, []);
+  }
+
+  /**
+   * Sends runs a signal, each once.
+   *
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError, QueryTimeoutError
+   */
+  signal<P>(options: BulkSignalDryRun<P>): Promise<BulkPreview>;
+  signal(options: BulkStart): Promise<BulkStatus>;
+  signal(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
+    return this.#do('signal', options, ['signal', 'payload']);
+  }
+
+  /** How far an operation is. @throws InvalidInputError when there is none of that token */
+  async status(token: string): Promise<BulkStatus> {
+    return this.#status(checkText(token, 'token'), 'token');
+  }
+
+  async #do(kind: OperationKind, options: object, more: readonly string[]): Promise<BulkPreview | BulkStatus> {
+    refuseInRun(`bulk.${kind}`);
+    const given = checkOptions<Record<string, unknown>>(options as Record<string, unknown>, 'options', [
+      ...DRY_RUN_KEYS,
+      ...more,
+      'token',
+      'rate',
+    ]);
+    if ('token' in given) return this.#start(kind, checkOptions(given, 'options', ['token', 'rate']));
+    if (given['dryRun'] !== true)
+      throw new InvalidInputError('options.dryRun', 'must be true: what it would do is counted first, and the token does it');
+    if ('rate' in given) throw new InvalidInputError('options.rate', 'belongs to the call with the token');
+    const conditions = toConditions(kind, given['filter']);
+    const note = noteOf(given);
+    const token = newRunId();
+    const signal = kind === 'signal' ? this.#signalOf(given, token) : null;
+    const { database } = this.#surroundings;
+    const matched = await countRuns(database, conditions);
+    await createOperation(database, { token, kind, conditions, signal, note, matched });
+    return { count: matched, token };
+  }
+
+  async #start(kind: OperationKind, given: Readonly<Record<string, unknown>>): Promise<BulkStatus> {
+    const token = checkText(given['token'], 'options.token');
+    const { rate } = given;
+    if (rate !== undefined && !(typeof rate === 'number' && rate > 0 && rate <= MAX_RATE))
+      throw new InvalidInputError('options.rate', 'must be a number of runs per second, more than 0 and at most 1,000,000');
+    const found = await this.#status(token, 'options.token');
+    if (found.kind !== kind) throw new InvalidInputError('options.token', `is of a dry run of bulk.${found.kind}`);
+    await startOperation(this.#surroundings.database, token, kind, rate ?? null);
+    return this.#status(token, 'options.token');
+  }
+
+  #signalOf(given: Readonly<Record<string, unknown>>, token: string): OperationSignal {
+    const { name } = checkSignal(given['signal'], 'options.signal');
+    const payload = given['payload'] === undefined ? true : given['payload'];
+    return { name, payload: this.#surroundings.payloads.encode(payload, 'options.payload', token, 'message') };
+  }
+
+  async #status(token: string, argument: string): Promise<BulkStatus> {
+    const row = await readOperation(this.#surroundings.database, token);
+    if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
+    const { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt } = row;
+    const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
+    const state = startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
+    const times = { createdAt: new Date(createdAt), startedAt: date(startedAt), finishedAt: date(finishedAt) };
+    return { token, kind, state, count: matched, done, skipped, rate: rate ?? undefined, ...times };
+  }
+}
+
+/** An empty filter would mean every run there is. */
+function toConditions(kind: OperationKind, filter: unknown): RunConditions {
+  const conditions = checkRunFilter(filter, 'options.filter');
+  if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which must not mean every run');
+  const possible = STATUSES[kind];
+  const status = conditions.status?.filter((wanted) => possible.includes(wanted)) ?? possible;
+  if (status.length === 0) throw new InvalidInputError('options.filter.status', `must be one of ${possible.join(', ')} for bulk.${kind}`);
+  return { ...conditions, status };
+}

@@ -1,0 +1,170 @@
+import { retryOf } from '../client/retry.js';
+import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
+import { isTerminal, type DispatchKey } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import { bumpRuns } from '../store/sql/bump-runs.js';
+import { sendCancel, tellOfCancel } from '../store/sql/inbox.js';
+import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
+import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
+import { sendSignal } from '../store/sql/send-signal.js';
+
+const LOOK_EVERY_MS = 1_000;
+/** The runs of a part are locked, or sent to, in one transaction. */
+const PART = 100;
+
+export interface OperationsOptions {
+  readonly due: (keys: readonly DispatchKey[]) => void;
+  /** Messages have come for runs that are executed. */
+  readonly messaged: (runIds: readonly string[]) => void;
+  /** Runs have ended that nobody executed. */
+  readonly ended: (runIds: readonly string[]) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** What is left to do once a part is committed. */
+type Announcement = () => Promise<void>;
+
+/**
+ * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the next part. After a crash another goes on where the last
+ * part ended.
+ */
+export class OperationsService {
+  private timer: NodeJS.Timeout | undefined;
+  private running = false;
+  private working: Promise<void> | undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly payloads: Payloads,
+    private readonly options: OperationsOptions,
+  ) {}
+
+  start(): void {
+    this.running = true;
+    this.schedule(0);
+  }
+
+  async stop(): Promise<void> {
+    this.running = false;
+    clearTimeout(this.timer);
+    await this.working;
+  }
+
+  private schedule(pauseMs: number): void {
+    this.timer = setTimeout(() => {
+      this.working = this.look().then(
+        (next) => this.again(next),
+        (error: unknown) => {
+          this.options.failed(error);
+          this.again(LOOK_EVERY_MS);
+        },
+      );
+    }, pauseMs);
+  }
+
+  private again(pauseMs: number): void {
+    this.working = undefined;
+    if (this.running) this.schedule(Math.min(Math.max(pauseMs, 1), LOOK_EVERY_MS) * (0.9 + Math.random() * 0.2));
+  }
+
+  /** @returns milliseconds until there may be something to do */
+  private async look(): Promise<number> {
+    let next = LOOK_EVERY_MS;
+    for (const operation of await listUnfinished(this.database)) {
+      if (!this.running) return next;
+      if (operation.dueInMs <= 0) next = Math.min(next, await this.doNext(operation));
+      else next = Math.min(next, operation.dueInMs);
+    }
+    return next;
+  }
+
+  private async doNext(operation: UnfinishedOperation): Promise<number> {
+    const { rate } = operation;
+    const targets = await nextTargets(this.database, operation, rate === null ? PART : Math.max(1, Math.min(PART, Math.floor(rate))));
+    const pauseMs = rate === null ? 0 : (targets.length / rate) * 1_000;
+    // Runs are locked in the order of their ids, here as everywhere.
+    const ids = targets.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1));
+    const prepared = await this.prepare(operation, ids);
+    let announce: Announcement | undefined;
+    const isMine = await doPart(this.database, operation, targets, pauseMs, async (client) => {
+      const { announce: later, ...done } = await prepared(client);
+      announce = later;
+      return done;
+    });
+    // What is not told now, the sweeps will.
+    if (isMine) await announce?.().catch((error: unknown) => this.options.failed(error));
+    return pauseMs;
+  }
+
+  private async prepare(
+    operation: UnfinishedOperation,
+    ids: readonly string[],
+  ): Promise<(client: PartClient) => Promise<PartDone & { announce: Announcement }>> {
+    if (operation.kind === 'cancel') return (client) => this.cancel(operation, ids, client);
+    if (operation.kind === 'signal') return (client) => this.signal(operation, ids, client);
+    const retries: RunRetry[] = [];
+    for (const id of ids) {
+      const retry = await retryOf(this.database, this.payloads, id, operation.note).catch(unlessRetried);
+      if (retry) retries.push(retry);
+    }
+    return (client) => this.retry(ids.length, retries, client);
+  }
+
+  private async cancel(
+    { note }: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const asked: string[] = [];
+    for (const id of ids) {
+      const status = await sendCancel(this.database, id, note, client);
+      if (status && !isTerminal(status)) asked.push(id);
+    }
+    const { reason } = JSON.parse(note) as { reason?: string };
+    const announce = async (): Promise<void> => {
+      for (const id of asked) {
+        const error = this.payloads.encodeError(new WorkflowCancelledError(id, reason), id);
+        const { status, key } = (await tellOfCancel(this.database, id, error)) ?? {};
+        if (status === 'cancelled') this.options.ended([id]);
+        else if (status === 'running') this.options.messaged([id]);
+        else if (status === 'pending' && key) this.options.due([key]);
+      }
+    };
+    return { done: asked.length, skipped: ids.length - asked.length, announce };
+  }
+
+  private async signal(
+    operation: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const { token, signal } = operation;
+    const sent: string[] = [];
+    for (const runId of ids) {
+      // The key shows in the run's events which operation it was.
+      const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}` }, client);
+      if (found?.isNew) sent.push(found.runId);
+    }
+    const announce = async (): Promise<void> => {
+      const told = await bumpRuns(this.database, sent);
+      this.options.due(told.filter(({ status }) => status === 'pending'));
+      this.options.messaged(told.filter(({ status }) => status === 'running').map(({ id }) => id));
+    };
+    return { done: sent.length, skipped: ids.length - sent.length, announce };
+  }
+
+  private async retry(count: number, retries: readonly RunRetry[], client: PartClient): Promise<PartDone & { announce: Announcement }> {
+    const keys: DispatchKey[] = [];
+    for (const retry of retries) {
+      const key = await retryRun(this.database, retry, client);
+      if (key) keys.push(key);
+    }
+    return { done: keys.length, skipped: count - keys.length, announce: async () => this.options.due(keys) };
+  }
+}
+
+/** Somebody else came first, or the run has been deleted. */
+function unlessRetried(error: unknown): undefined {
+  if (!(error instanceof RunNotRetryableError || error instanceof RunNotFoundError)) throw error;
+}

@@ -1,0 +1,197 @@
+import type { PoolClient } from 'pg';
+
+import type { RunConditions } from '../../core/run-filter.js';
+import type { Database, Statement } from '../database.js';
+import { conditionsSql, Parameters } from './run-conditions.js';
+
+/** What is done with many runs. */
+export type OperationKind = 'cancel' | 'retry' | 'signal';
+
+/** A signal for many runs; the payload is JSON text. */
+export interface OperationSignal {
+  readonly name: string;
+  readonly payload: string;
+}
+
+const CREATE: Statement = {
+  name: 'durable_create_operation',
+  text: (schema) => `WITH old AS (
+  DELETE FROM ${schema}.workflow_operations WHERE started_at IS NULL AND created_at < now() - interval '1 day'
+)
+INSERT INTO ${schema}.workflow_operations (token, kind, conditions, signal_name, payload, note, matched) VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
+};
+
+/** Notes what is to be done, and has been counted. Nothing happens before it is started; after a day it is forgotten. */
+export async function createOperation(
+  database: Database,
+  operation: {
+    readonly token: string;
+    readonly kind: OperationKind;
+    readonly conditions: RunConditions;
+    readonly signal: OperationSignal | null;
+    readonly note: string;
+    readonly matched: number;
+  },
+): Promise<void> {
+  const { token, kind, conditions, signal, note, matched } = operation;
+  await database.query(CREATE, [token, kind, JSON.stringify(conditions), signal?.name ?? null, signal?.payload ?? null, note, matched]);
+}
+
+const START: Statement = {
+  name: 'durable_start_operation',
+  text: (schema, patience) => `UPDATE ${schema}.workflow_operations SET started_at = now(), next_at = now(), rate = $3::float8
+WHERE token = $1 AND kind = $2 AND started_at IS NULL${patience}`,
+};
+
+/** Starts an operation that has not been started. */
+export async function startOperation(database: Database, token: string, kind: OperationKind, rate: number | null): Promise<void> {
+  await database.query(START, [token, kind, rate]);
+}
+
+const READ: Statement = {
+  name: 'durable_read_operation',
+  text: (schema) => `SELECT kind, matched::float8, done::float8, skipped::float8, rate, extract(epoch FROM created_at)::float8 * 1000,
+  extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM finished_at)::float8 * 1000
+FROM ${schema}.workflow_operations WHERE token = $1`,
+};
+
+/** How far an operation is. Times are milliseconds. */
+export interface OperationRow {
+  readonly kind: OperationKind;
+  readonly matched: number;
+  readonly done: number;
+  readonly skipped: number;
+  readonly rate: number | null;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+}
+
+export async function readOperation(database: Database, token: string): Promise<OperationRow | undefined> {
+  type Row = [OperationKind, number, number, number, number | null, number, number | null, number | null];
+  const [row] = await database.query<Row>(READ, [token]);
+  if (!row) return undefined;
+  const [kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt] = row;
+  return { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt };
+}
+
+const UNFINISHED: Statement = {
+  name: 'durable_unfinished_operations',
+  text: (
+    schema,
+  ) => `SELECT token, kind, conditions::text, signal_name, payload::text, note::text, rate, created_at::text, after_created_at::text, after_id,
+  extract(epoch FROM next_at - now())::float8 * 1000
+FROM ${schema}.workflow_operations WHERE started_at IS NOT NULL AND finished_at IS NULL ORDER BY next_at LIMIT 20`,
+};
+
+/** An operation that goes on after the run that it came to last. */
+export interface UnfinishedOperation {
+  readonly token: string;
+  readonly kind: OperationKind;
+  readonly conditions: RunConditions;
+  readonly signal: OperationSignal | null;
+  /** Who does it and why: JSON text. */
+  readonly note: string;
+  readonly rate: number | null;
+  /** As PostgreSQL writes it. */
+  readonly createdAt: string;
+  readonly after: { readonly createdAt: string; readonly id: string } | null;
+  /** Milliseconds until it may go on; none left when negative. */
+  readonly dueInMs: number;
+}
+
+export async function listUnfinished(database: Database): Promise<UnfinishedOperation[]> {
+  type Row = [
+    ...[token: string, kind: OperationKind, conditions: string, signal: string | null, payload: string | null, note: string],
+    ...[rate: number | null, createdAt: string, afterAt: string | null, afterId: string | null, dueInMs: number],
+  ];
+  const rows = await database.query<Row>(UNFINISHED, []);
+  return rows.map(([token, kind, conditions, signal, payload, note, rate, createdAt, afterAt, afterId, dueInMs]) => ({
+    token,
+    kind,
+    conditions: JSON.parse(conditions) as RunConditions,
+    signal: signal === null || payload === null ? null : { name: signal, payload },
+    note,
+    rate,
+    createdAt,
+    after: afterAt === null || afterId === null ? null : { createdAt: afterAt, id: afterId },
+    dueInMs,
+  }));
+}
+
+/** A run that an operation comes to. */
+export interface OperationTarget {
+  readonly id: string;
+  readonly createdAt: string;
+}
+
+/**
+ * The next runs that meet the conditions, of those that were there when the operation was counted. Neither half of the order ever changes for a run, so that
+ * none is come to twice.
+ *
+ * @throws QueryTimeoutError
+ */
+export async function nextTargets(database: Database, operation: UnfinishedOperation, limit: number): Promise<OperationTarget[]> {
+  const parameters = new Parameters();
+  const matching = conditionsSql(operation.conditions, parameters, database.schema);
+  const { after } = operation;
+  const later =
+    after === null
+      ? ''
+      : `AND (r.created_at, r.id) > (${parameters.add(after.createdAt, 'text')}::timestamptz, ${parameters.add(after.id, 'text')})`;
+  const text = `SELECT r.id, r.created_at::text FROM ${database.schema}.workflow_runs r
+WHERE ${matching} AND r.created_at <= ${parameters.add(operation.createdAt, 'text')}::timestamptz ${later}
+ORDER BY r.created_at, r.id LIMIT ${parameters.add(limit, 'int')}`;
+  const rows = await database.read<[string, string]>(text, parameters.values);
+  return rows.map(([id, createdAt]) => ({ id, createdAt }));
+}
+
+const LOCK: Statement = {
+  name: 'durable_lock_operation',
+  text: (schema) => `SELECT 1 FROM ${schema}.workflow_operations
+WHERE token = $1 AND finished_at IS NULL AND after_id IS NOT DISTINCT FROM $2::text FOR UPDATE SKIP LOCKED`,
+};
+
+const ADVANCE: Statement = {
+  name: 'durable_advance_operation',
+  text: (schema) => `UPDATE ${schema}.workflow_operations SET
+  done = done + $2::int, skipped = skipped + $3::int,
+  after_created_at = coalesce($4::text::timestamptz, after_created_at), after_id = coalesce($5::text, after_id),
+  next_at = now() + $6::float8 * interval '1 millisecond', finished_at = CASE WHEN $5::text IS NULL THEN now() END
+WHERE token = $1`,
+};
+
+/** The transaction of a part. */
+export type PartClient = PoolClient;
+
+/** How many runs of a part something was done to, and how many were no longer as they had to be. */
+export interface PartDone {
+  readonly done: number;
+  readonly skipped: number;
+}
+
+/**
+ * Does a part of an operation: what is done to its runs, and that it was, commit together, so that no run is come to twice. Without runs the operation is finished.
+ * False when another process has done the part, or is at it.
+ *
+ * @param pauseMs how long until the next part
+ * @param work is done in the transaction
+ */
+export async function doPart(
+  database: Database,
+  operation: UnfinishedOperation,
+  targets: readonly OperationTarget[],
+  pauseMs: number,
+  work: (client: PoolClient) => Promise<PartDone>,
+): Promise<boolean> {
+  return database.transaction(async (client) => {
+    // A run that somebody holds for a moment must not have the whole part done again.
+    await client.query(`SET LOCAL lock_timeout = '5s'`);
+    const locked = await database.query(LOCK, [operation.token, operation.after?.id ?? null], client);
+    if (locked.length === 0) return false;
+    const { done, skipped } = await work(client);
+    const last = targets.at(-1);
+    await database.query(ADVANCE, [operation.token, done, skipped, last?.createdAt ?? null, last?.id ?? null, pauseMs], client);
+    return true;
+  });
+}
