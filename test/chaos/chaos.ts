@@ -7,7 +7,7 @@ import { Driver } from './driver.js';
 import { Faults } from './faults.js';
 import { Fleet } from './fleet.js';
 import { checkLeftovers, checkMemory } from './leftovers.js';
-import { makePlan, type Plan } from './plan.js';
+import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
 /** How long everything may take to end once nothing happens any more. */
 const DRAIN_MS = 120_000;
@@ -86,16 +86,22 @@ async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; f
   const lastMs = Math.max(...plan.runs.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   const weighing: Promise<void>[] = [];
   for (let ms = WEIGH_EVERY_MS; ms < lastMs; ms += WEIGH_EVERY_MS) weighing.push(at(ms, () => fleet.weigh()));
+  const runs = plan.runs.filter(({ isChild }) => !isChild);
+  const signal = async (run: PlannedRun): Promise<void> => {
+    for (const [n, ms] of run.signalsAtMs.entries()) await at(ms, () => driver.signal(run, n));
+  };
   await Promise.all([
-    ...plan.runs.map((run) => at(run.atMs, () => driver.startRun(run))),
-    ...plan.runs.flatMap((run) => (run.cancelAtMs === undefined ? [] : [at(run.cancelAtMs, () => driver.cancel(run))])),
+    ...runs.map((run) => at(run.atMs, () => driver.startRun(run))),
+    ...runs.flatMap((run) => (run.cancelAtMs === undefined ? [] : [at(run.cancelAtMs, () => driver.cancel(run))])),
+    ...runs.map(signal),
     ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))),
     ...weighing,
   ]);
 }
 
 async function drained(database: ChaosDatabase, plan: Plan): Promise<boolean> {
-  const ids = plan.runs.filter(({ start }) => start !== 'rollback').map(({ id }) => id);
+  // Children end before those who wait for them.
+  const ids = plan.runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
   for (const until = Date.now() + DRAIN_MS; Date.now() < until; await sleep(200)) {
     const [row] = await database.query<{ ended: number }>(
       'SELECT count(*)::int AS ended FROM durable.workflow_runs WHERE id = ANY ($1) AND finished_at IS NOT NULL',

@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Module, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { RunNotFoundError, WorkflowClient, WorkflowModule, type StartOptions } from 'nestjs-durable';
+import { RunEndedError, RunNotFoundError, WorkflowClient, WorkflowModule, type StartOptions } from 'nestjs-durable';
 import { DataSource } from 'typeorm';
 
 import type { Fleet } from './fleet.js';
 import type { PlannedRun } from './plan.js';
+import { poke } from './shapes.js';
 
 @Module({})
 class DriverModule {}
@@ -48,6 +49,19 @@ export class Driver {
   async startRun(run: PlannedRun): Promise<void> {
     await this.persist(`start ${run.id}`, () => this.startOnce(run));
     if (run.isAwaited) this.results.push(this.awaitResult(run));
+  }
+
+  /** Sends the n-th signal; sent again after trouble, it counts once. */
+  async signal(run: PlannedRun, n: number): Promise<void> {
+    if (run.start === 'rollback') return;
+    await this.persist(`signal ${n} to ${run.id}`, async () => {
+      try {
+        await this.client.signal(run.id, poke, n, { idempotencyKey: String(n) });
+      } catch (error) {
+        // The answer of an earlier try was lost, and the run had all that it wanted. What it lacks shows in how it ended.
+        if (!(error instanceof RunEndedError)) throw error;
+      }
+    });
   }
 
   async cancel(run: PlannedRun): Promise<void> {

@@ -1,6 +1,6 @@
 import { SeededNumbers } from '../support/faults/seeded-numbers.js';
 import type { ChaosSettings } from './arguments.js';
-import type { Shape, ShapeInput } from './shapes.js';
+import { childOf, type Shape, type ShapeInput } from './shapes.js';
 
 /** Who starts a run, and how. */
 export type StartKind = 'client' | 'worker' | 'twice' | 'commit' | 'rollback';
@@ -17,6 +17,10 @@ export interface PlannedRun {
   readonly delayMs: number;
   readonly atMs: number;
   readonly cancelAtMs: number | undefined;
+  /** When it is sent signals, in order. */
+  readonly signalsAtMs: readonly number[];
+  /** Whether it is the child of a planned run, and started by that. */
+  readonly isChild: boolean;
   /** Whether somebody waits for its result. */
   readonly isAwaited: boolean;
 }
@@ -52,7 +56,18 @@ export interface Plan {
 }
 
 const START_KINDS: Record<StartKind, number> = { client: 35, worker: 30, twice: 15, commit: 13, rollback: 7 };
-const SHAPE_WEIGHTS: Record<Shape, number> = { chain: 26, fan: 20, nap: 16, flaky: 12, doomed: 6, slow: 10, endless: 10 };
+const SHAPE_WEIGHTS: Record<Shape, number> = {
+  chain: 26,
+  fan: 20,
+  nap: 16,
+  flaky: 12,
+  doomed: 6,
+  slow: 10,
+  heard: 10,
+  raced: 10,
+  parent: 6,
+  endless: 10,
+};
 const FAULTS_PER_SECOND = 1.2;
 /** When workers have booted and something is under way. */
 const FIRST_FAULT_MS = 1_000;
@@ -88,11 +103,13 @@ export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan 
     const start = weighted(START_KINDS);
     const atMs = random.below(Math.round(totalMs * 0.9));
     const delayMs = random.below(100) < 8 ? between(200, 4_000) : 0;
+    const size = shape === 'flaky' ? between(1, 3) : between(2, 6);
+    const signals = { heard: size, raced: 1 }[shape as string] ?? 0;
     return {
       id: `${shape}-${start}-${n}`,
       shape,
       input: {
-        size: shape === 'flaky' ? between(1, 3) : between(2, 6),
+        size,
         ms: shape === 'slow' ? between(300, 2_000) : between(0, 60),
         napMs: between(800, 5_000),
       },
@@ -102,9 +119,21 @@ export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan 
       delayMs,
       atMs,
       cancelAtMs: shape === 'endless' ? atMs + between(0, 4_000) : undefined,
+      signalsAtMs: Array.from({ length: signals }, () => atMs + between(0, 5_000)).sort((a, b) => a - b),
+      isChild: false,
       isAwaited: start !== 'rollback' && random.below(100) < 10,
     };
   });
+  const children = planned
+    .filter(({ shape }) => shape === 'parent')
+    .flatMap((parent) =>
+      Array.from({ length: parent.input.size }, (_, n): PlannedRun => ({
+        ...parent,
+        id: childOf(parent.id, n),
+        shape: 'chain',
+        isChild: true,
+      })),
+    );
 
   const faults = Array.from({ length: Math.round(seconds * FAULTS_PER_SECOND) }, (): PlannedFault => {
     const kind = weighted(FAULT_KINDS);
@@ -116,5 +145,5 @@ export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan 
       count: between(1, 40),
     };
   });
-  return { runs: planned, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  return { runs: [...planned, ...children], faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }

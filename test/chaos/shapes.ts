@@ -1,3 +1,8 @@
+import { defineSignal } from 'nestjs-durable';
+
+/** What the driver sends: the numbers from 0, in order, each once. */
+export const poke = defineSignal<number>('poke');
+
 /** What a run of the chaos is given. */
 export interface ShapeInput {
   /** How many links, branches or failures. */
@@ -15,11 +20,16 @@ export interface Expectation {
   readonly steps: readonly string[];
   /** Steps without bodies. */
   readonly waits: readonly string[];
+  /** Steps without bodies that are recorded or not, as races go. */
+  readonly perhaps?: readonly string[];
   /** A cancelled run has recorded some of its steps; others have recorded all. */
   readonly isPartial: boolean;
 }
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => (n === 0 ? name : `${name}#${n + 1}`));
+
+/** The id of a run's child. */
+export const childOf = (parentId: string, n: number): string => `${parentId}/${n}`;
 
 const completed = (steps: readonly string[], waits: readonly string[] = []): Expectation => ({
   status: 'completed',
@@ -37,6 +47,13 @@ export const EXPECTED = {
   flaky: () => completed(['shaky', 'calm']),
   doomed: () => ({ status: 'failed', steps: ['fine', 'doomed', 'undo'], waits: [], isPartial: false }),
   slow: () => completed(['slow', 'slow#2']),
+  heard: ({ size }: ShapeInput) => completed(numbered('heard', size), numbered('signal:poke', size)),
+  raced: () => ({ ...completed(['raced']), perhaps: ['signal:poke', 'sleep', 'signal:poke#2'] }),
+  parent: ({ size }: ShapeInput) =>
+    completed(
+      ['gather'],
+      Array.from({ length: size }, (_, n) => `invoke:chain:${n}`),
+    ),
   endless: () => ({ status: 'cancelled', steps: ['begin', 'cleanup'], waits: ['sleep', '$cancel'], isPartial: true }),
 } satisfies Record<string, (input: ShapeInput) => Expectation>;
 

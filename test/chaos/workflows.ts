@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { currentStep, NonRetryableError, Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 import type pg from 'pg';
 
-import type { ShapeInput } from './shapes.js';
+import { childOf, poke, type ShapeInput } from './shapes.js';
 
 /** A recorded result that a body was given, and the key of the step that it is of. */
 interface Given {
@@ -136,6 +136,43 @@ class Slow {
   }
 }
 
+/** Signals come in order, each once. */
+function inOrder(got: number, expected: number): void {
+  if (got !== expected) throw new NonRetryableError(`signal ${got} instead of ${expected}`);
+}
+
+@Workflow({ name: 'heard' })
+class Heard {
+  async run({ size, ms }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const results: string[] = [];
+    for (let n = 0; n < size; n++) {
+      inOrder(await ctx.waitForSignal(poke), n);
+      results.push(await ctx.step('heard', () => body(ms)));
+    }
+    return results;
+  }
+}
+
+/** A signal that comes too late for the race is there for whoever waits next. */
+@Workflow({ name: 'raced' })
+class Raced {
+  async run({ ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const first = await ctx.race({ poked: () => ctx.waitForSignal(poke), late: () => ctx.sleep(napMs) });
+    inOrder(first.key === 'poked' ? first.value : await ctx.waitForSignal(poke), 0);
+    return [await ctx.step('raced', () => body(ms))];
+  }
+}
+
+@Workflow({ name: 'parent' })
+class Parent {
+  async run(input: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const children = Array.from({ length: input.size }, (_, n) => ctx.invoke(Chain, input, { id: childOf(ctx.runId, n), key: String(n) }));
+    const results = await Promise.all(children);
+    if (results.some((links) => links.length !== input.size)) throw new NonRetryableError('a child has not done its work');
+    return [await ctx.step('gather', () => body(input.ms))];
+  }
+}
+
 /** Ends by being cancelled alone. */
 @Workflow({ name: 'endless' })
 class Endless {
@@ -149,4 +186,4 @@ class Endless {
   }
 }
 
-export const WORKFLOWS = [Chain, Fan, Nap, Flaky, Doomed, Slow, Endless];
+export const WORKFLOWS = [Chain, Fan, Nap, Flaky, Doomed, Slow, Heard, Raced, Parent, Endless];
