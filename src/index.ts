@@ -18,6 +18,8 @@ export type {
 export { WorkflowHandle, type CancelOptions } from './client/handle.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';
+export type { ManagerOption } from './client/caller-transactions.js';
+export type { FailureDimension } from './store/sql/group-failures.js';
 export type { StartOptions } from './client/start-options.js';
 export {
   workflowRef,
@@ -35,8 +37,8 @@ export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { RunStatus } from './core/run.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
-export type { StandardSchema } from './core/standard-schema.js';
-export type { StepKind } from './core/step.js';
+export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
+export type { StepKind, WaitKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
 export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';

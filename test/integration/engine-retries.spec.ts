@@ -148,7 +148,7 @@ describe('a failing step', () => {
       { retry: { initialInterval: '1h', jitter: false } },
     );
     await expect(handle.result()).resolves.toBe('succeeded at 2');
-    expect(tries[1]!.at - tries[0]!.at).toBeGreaterThanOrEqual(50);
+    expect(tries[1]!.at - tries[0]!.at).toBeGreaterThanOrEqual(40);
   });
 
   it('keeps what was thrown even when it is no Error', async () => {

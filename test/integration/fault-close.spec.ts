@@ -78,7 +78,7 @@ describe('app.close()', () => {
       expect(await leftovers()).toEqual(NOTHING);
     }
     // The quickest: what else the machine does shows in the others.
-    expect(Math.min(...took)).toBeLessThan(200);
+    expect(Math.min(...took)).toBeLessThan(1_000);
     if (process.env['DURABLE_TEST_LOG']) console.log(`closed in ${took.map(Math.round).join(', ')} ms`);
   });
 

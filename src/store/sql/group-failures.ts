@@ -4,7 +4,7 @@ import { conditionsSql, Parameters } from './run-conditions.js';
 /** What failures can be grouped by, and the column that says it. */
 const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.failed_step' } as const;
 
-export type FailureDimension = keyof typeof COLUMNS;
+export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
 
 export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
 
