@@ -23,7 +23,8 @@ import { toRunDescription, toStepDescription, type RunDescription, type StepDesc
 import { WorkflowHandle, type CancelOptions } from './handle.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
-import { Sender, type SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
+import { Sender } from './sender.js';
 import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { TransactionalStarter } from './transactional-starter.js';

@@ -9,7 +9,7 @@ import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { ResultHub } from './result-hub.js';
-import type { SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
 
 /** Who does something to a run, and why: it shows in the run's events. */
 export interface CancelOptions {
