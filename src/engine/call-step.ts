@@ -53,3 +53,10 @@ export function attempted<T>(start: () => Promise<T>): Promise<T> {
     return rejected;
   }
 }
+
+/** The same for what is made of several calls: one of them may be given up when nobody awaits the whole. */
+export function heard<T>(start: () => Promise<T>): Promise<T> {
+  const promise = attempted(start);
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -7,6 +7,7 @@ import {
   WorkflowFailedError,
 } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
+import type { OpenWait } from '../core/step.js';
 import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
@@ -40,7 +41,8 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
       (error: unknown) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }),
     );
   };
-  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, options.signal);
+  const resumed = (call: Call, { name }: OpenWait): void => careFor(pass, call, name!, options);
+  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, { signal: options.signal, resumed });
 }
 
 /** Starts a run that goes its own way; resolves when it is durable. */
@@ -112,16 +114,20 @@ function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null
   attend(pass, call, run.id, wakeAt, options);
 }
 
+/** Has the child cancelled when the call is given up. */
+function careFor(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
+  if (onCancel !== 'leave') call.abandoned = () => pass.effects.cancelChild(call.stepKey, childId);
+}
+
 /** Waits for the end of a child that exists. */
 function attend(pass: PassHandle, call: Call, childId: string, wakeAt: number | null, options: InvokeOptions): void {
-  const cancel = (): void => pass.effects.cancelChild(call.stepKey, childId);
-  call.abandoned = options.onCancel === 'leave' ? undefined : cancel;
+  careFor(pass, call, childId, options);
   const spec: WaitSpec = {
     kind: 'child',
     name: childId,
     wakeAt: () => wakeAt,
     expired: () => {
-      if (options.onTimeout === 'cancel') cancel();
+      if (options.onTimeout === 'cancel') pass.effects.cancelChild(call.stepKey, childId);
       return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
     },
     channel: `child:${call.stepKey}`,

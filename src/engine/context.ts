@@ -4,7 +4,7 @@ import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js'
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { attempted, callStep, NO_OPTIONS } from './call-step.js';
+import { attempted, callStep, heard, NO_OPTIONS } from './call-step.js';
 import { scopes } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
@@ -74,11 +74,11 @@ export class PassContext extends WorkflowContext {
   }
 
   hook(options?: HookOptions): Promise<Hook<never>> {
-    return attempted(() => createHook(this.#pass, options)) as Promise<Hook<never>>;
+    return heard(() => createHook(this.#pass, options)) as Promise<Hook<never>>;
   }
 
   race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>> {
-    return attempted(() => race(this.#pass, branches));
+    return heard(() => race(this.#pass, branches));
   }
 
   invoke(workflow: unknown, input?: unknown, options?: InvokeOptions): Promise<never> {
@@ -86,7 +86,7 @@ export class PassContext extends WorkflowContext {
   }
 
   invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<never> {
-    return attempted(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
+    return heard(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
   }
 
   start(workflow: unknown, input?: unknown, options?: DetachedOptions): Promise<{ runId: string }> {
@@ -94,7 +94,7 @@ export class PassContext extends WorkflowContext {
   }
 
   continueAsNew(workflow: unknown, input?: unknown): Promise<never> {
-    return attempted(() => continueAsNew(this.#pass, workflow, input));
+    return heard(() => continueAsNew(this.#pass, workflow, input));
   }
 
   patched(id: string): boolean {
@@ -127,7 +127,7 @@ export class PassContext extends WorkflowContext {
     checkOptions(options, 'options', ['signal']);
     const pass = this.#pass;
     const spec: WaitSpec = { kind: 'sleep', name: null, wakeAt: () => Math.ceil(wakeAt()), expired: () => ({ attempts: 1 }) };
-    return pass.call('sleep', 'sleep', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<void>;
+    return pass.call('sleep', 'sleep', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<void>;
   }
 }
 

@@ -67,7 +67,7 @@ class PassHook implements Hook<unknown> {
       channel: `hook:${token}`,
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
     };
-    return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options.signal) as Promise<never>;
+    return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<never>;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator {

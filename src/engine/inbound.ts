@@ -37,8 +37,9 @@ export class Inbound {
     return this.offers.length > 0;
   }
 
-  hasMessage(channel: string): boolean {
-    return this.mailbox.hasMessage(channel);
+  /** Whether there is a message of the channel that no open wait takes. */
+  hasSpare(channel: string): boolean {
+    return this.mailbox.hasSpare(channel);
   }
 
   receive(message: Message): void {

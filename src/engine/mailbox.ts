@@ -55,8 +55,9 @@ export class Mailbox {
     append(this.waits, channel, { call, take });
   }
 
-  hasMessage(channel: string): boolean {
-    return this.messages?.has(channel) === true;
+  /** Whether there is a message of the channel that no open wait takes. */
+  hasSpare(channel: string): boolean {
+    return (this.messages?.get(channel)?.length ?? 0) > (this.waits?.get(channel)?.length ?? 0);
   }
 
   /** Whether some wait can take a message now. */

@@ -15,6 +15,14 @@ export interface Settlement {
   readonly takes?: string;
 }
 
+/** What some calls need beside what begins them. */
+export interface CallOptions {
+  /** Withdraws the call. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears of the open wait of an earlier pass at once: the call may be given up before it could begin. */
+  readonly resumed?: (call: Call, wait: OpenWait) => void;
+}
+
 /** A try of a body that can be told to stop. */
 export interface Abortable {
   readonly stepKey: string;
@@ -44,7 +52,7 @@ export interface PassHandle {
     key: string | undefined,
     argsHash: number | null,
     begin: (call: Call) => void,
-    signal?: AbortSignal,
+    options?: CallOptions,
   ): Promise<unknown>;
   /** The wait of that step that was open when the run was last let go of. */
   recordedWait(stepKey: string): OpenWait | undefined;
@@ -66,8 +74,8 @@ export interface PassHandle {
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /** Lets something that ends a wait in, when it is its turn: nothing enters while a result is on its way to the code. */
   offer(enter: () => void): void;
-  /** Whether a message of that channel waits to be taken. */
-  hasMessage(channel: string): boolean;
+  /** Whether there is a message of that channel that no open wait takes. */
+  hasSpareMessage(channel: string): boolean;
   /** Gives the call the next message of that channel that no earlier wait takes. */
   listen(channel: string, call: Call, take: Taker): void;
   /** A call has its result: it enters the journal, and the lane. */

@@ -6,7 +6,7 @@ import { Call } from './call.js';
 import { PassContext } from './context.js';
 import { scopes } from './current.js';
 import type { Taker } from './mailbox.js';
-import type { Abortable, PassHandle, Settlement } from './pass-handle.js';
+import type { Abortable, CallOptions, PassHandle, Settlement } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
 import { Patches } from './patches.js';
 import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
@@ -50,7 +50,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     key: string | undefined,
     argsHash: number | null,
     begin: (call: Call) => void,
-    signal?: AbortSignal,
+    { signal, resumed }: CallOptions = {},
   ): Promise<unknown> {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
@@ -64,6 +64,8 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (signal) this.inbound.watch(signal, call);
     const record = this.replay.call(call.stepKey);
     if (!record) {
+      const wait = resumed && this.replay.openWait(call.stepKey);
+      if (wait) resumed(call, wait);
       if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
       this.admission.begin(() => !call.settled && begin(call));
       this.updateIdle();
@@ -104,8 +106,8 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (!this.isClosed) this.inbound.offer(enter);
   }
 
-  hasMessage(channel: string): boolean {
-    return this.inbound.hasMessage(channel);
+  hasSpareMessage(channel: string): boolean {
+    return this.inbound.hasSpare(channel);
   }
 
   listen(channel: string, call: Call, take: Taker): void {

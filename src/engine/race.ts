@@ -16,6 +16,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
     if (typeof branches[key] !== 'function') throw new InvalidInputError(`branches.${key}`, 'must be a function');
   }
   const outer = scopes.getStore();
+  outer?.signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const controllers = new Map(keys.map((key) => [key, new AbortController()]));
     let isOver = false;
@@ -27,8 +28,10 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
     };
     // A race inside a branch that has lost has lost as well.
     outer?.signal?.addEventListener('abort', () => {
+      if (isOver) return;
       isOver = true;
       for (const controller of controllers.values()) controller.abort(outer.signal!.reason);
+      reject(outer.signal!.reason as Error);
     });
     for (const [key, { signal }] of controllers) {
       scopes.run({ pass, step: undefined, signal }, () => {

@@ -16,5 +16,5 @@ export function waitForSignal(pass: PassHandle, definition: unknown, options: Si
     channel: `signal:${name}`,
     taken: ({ payload }) => ({ output: payload, attempts: 1 }),
   };
-  return pass.call('signal', `signal:${name}`, undefined, null, (call) => beginWait(pass, call, spec), options.signal);
+  return pass.call('signal', `signal:${name}`, undefined, null, (call) => beginWait(pass, call, spec), options);
 }

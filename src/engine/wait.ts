@@ -24,8 +24,8 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
-    // What has come already is taken without a trace of waiting.
-    const isHere = spec.channel !== undefined && pass.hasMessage(spec.channel);
+    // What has come already is taken without a trace of waiting. Not what an earlier wait takes: this one's deadline would be computed anew in the next pass.
+    const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
     else if (!isHere) {
       const { kind, name } = spec;

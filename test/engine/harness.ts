@@ -1,10 +1,12 @@
 import type { Duration } from '../../src/core/duration.js';
+import type { SignalDefinition } from '../../src/core/signal.js';
 import { decode, decodeError, encode } from '../../src/core/serializer/index.js';
 import { Payloads } from '../../src/core/payloads.js';
 import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
 import type { History } from '../../src/core/step.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
+import type { SignalOptions } from '../../src/engine/operations.js';
 import { Pass } from '../../src/engine/pass.js';
 import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
 import { label, MemoryJournal, Stored, type Entry } from './memory-journal.js';
@@ -58,7 +60,11 @@ export class TestRun {
   private sent = 0;
   /** What the developer was warned of. */
   readonly warnings: string[] = [];
+  /** The children that were asked to stop, each time. */
+  readonly cancelledChildren: string[] = [];
   readonly states = new Map<string, string>();
+  /** The run is in nobody's hands, until it is due or something comes for it. */
+  isParked = false;
   /** Makes a pass when a parked run is due. */
   private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
@@ -119,14 +125,10 @@ export class TestRun {
     pass.close(reason);
   }
 
-  get isParked(): boolean {
-    return this.waking !== undefined;
-  }
-
   /** A new pass from what is stored. */
   begin(): void {
     clearTimeout(this.waking);
-    this.waking = undefined;
+    this.isParked = false;
     if (this.stored.outcome) return;
     const life = ++this.passes;
     this.restarting = false;
@@ -158,7 +160,8 @@ export class TestRun {
   send(channel: string, payload: unknown): void {
     const message = { id: String(++this.sent), channel, payload: encode(payload, 'payload'), outcome: 'value' } as const;
     this.stored.inbox.set(message.id, message);
-    this.pass.receive(message);
+    if (this.isParked) this.begin();
+    else this.pass.receive(message);
   }
 
   /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
@@ -211,7 +214,12 @@ export class TestRun {
       };
       return keyed(name, (ctx.step as any)(name, ...options, body));
     };
-    const own = { step, sleep: (duration: Duration) => keyed('sleep', ctx.sleep(duration)) };
+    const own = {
+      step,
+      sleep: (duration: Duration) => keyed('sleep', ctx.sleep(duration)),
+      waitForSignal: (signal: SignalDefinition<unknown>, options?: object) =>
+        keyed('signal', ctx.waitForSignal(signal, options as SignalOptions)),
+    };
     return new Proxy(ctx, {
       get: (_, property) => {
         if (property in own) return own[property as keyof typeof own];
@@ -240,7 +248,8 @@ export class TestRun {
       warn: (message) => this.warnings.push(message),
       setState: (key, value) => this.states.set(key, value),
       openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
-      cancelChild: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
+      cancelChild: (stepKey, childId) =>
+        submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
       startDetached: () => Promise.resolve(),
       createHook: ({ token }) => Promise.resolve({ token }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
@@ -269,7 +278,10 @@ export class TestRun {
     const done = (): void => {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
-      this.waking = setTimeout(() => this.begin(), Math.max(0, wakeAt - Date.now()));
+      this.isParked = true;
+      // setTimeout turns longer delays into 1 ms; a run that is taken up early is parked again.
+      const left = Math.min(Math.max(0, wakeAt - Date.now()), 2 ** 30);
+      if (Number.isFinite(wakeAt)) this.waking = setTimeout(() => this.begin(), left);
     };
     this.journal.submit({ ...entryOf({ kind: 'parked' }), done });
   }

@@ -1,10 +1,13 @@
+import { defineSignal } from '../../src/core/signal.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
-import { MAX_ATTEMPTS, type Node } from './programs.js';
+import { MAX_ATTEMPTS, type Node, type SignalName } from './programs.js';
 import { delay } from './virtual-time.js';
 
 /** Virtual milliseconds in one unit of a program. The rest tells apart what would otherwise end in the same moment. */
-const UNIT = 1_000_000;
+export const UNIT = 1_000_000;
+
+const SIGNALS = { x: defineSignal<string>('x'), y: defineSignal<string>('y') };
 
 /** The same for ordinary I/O, which is shorter than what a replay waits for. */
 const IO_UNIT = 200;
@@ -66,6 +69,15 @@ class Interpreter {
       case 'sleep':
         await this.ctx.sleep(span(node.takes, String(node.id)));
         return this.note('slept');
+      case 'signal': {
+        const wanted = SIGNALS[node.name];
+        if (node.takes === 0) return this.got(node.name, await this.ctx.waitForSignal(wanted));
+        return this.got(node.name, await this.ctx.waitForSignal(wanted, { timeout: span(node.takes, String(node.id)) }));
+      }
+      case 'withdrawn':
+        return this.withdrawn(node);
+      case 'first':
+        return this.first(node.branches);
       case 'io':
         return this.world.io(node.id, node.takes);
       case 'observe':
@@ -126,6 +138,29 @@ class Interpreter {
     }
   }
 
+  private async first(branches: readonly Node[]): Promise<unknown> {
+    const { key, value } = await this.ctx.race(
+      Object.fromEntries(branches.map((branch, index) => [String(index), () => this.execute(branch)])),
+    );
+    this.note(`branch ${key} was first`);
+    return value;
+  }
+
+  private async withdrawn({ id, name, takes }: Node & { kind: 'withdrawn' }): Promise<unknown> {
+    const controller = new AbortController();
+    const wait = this.ctx.waitForSignal(SIGNALS[name], { signal: controller.signal }).then(
+      (value) => this.got(name, value),
+      (error: Error) => this.note(error.message),
+    );
+    await this.ctx.sleep(span(takes, String(id)));
+    controller.abort(new Error(`withdrawn ${id}`));
+    return wait;
+  }
+
+  private got(name: SignalName, value: string | null): string {
+    return this.note(value === null ? `no ${name}` : `${name} got ${value};`);
+  }
+
   private async attempt(node: Node & { kind: 'try' }): Promise<unknown> {
     try {
       return await this.execute(node.body);
@@ -144,7 +179,7 @@ class Interpreter {
 }
 
 /** So many units and a bit that differs from name to name. */
-function span(units: number, name: string): number {
+export function span(units: number, name: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
   return units * UNIT + (((hash ^ (hash >>> 15)) >>> 0) % UNIT);

@@ -1,104 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 
 import type { NonDeterminismError } from '../../src/core/errors/index.js';
-import { TestRun, type Ending, type RunOptions } from './harness.js';
-import { World } from './interpreter.js';
-import { programs, some, transformed, type Node, type ProgramSpace } from './programs.js';
-import { jump, rewind, settle, useVirtualTime } from './virtual-time.js';
+import { check, crashingAt, isLoose, LONG, play, replays, sane, type Executed } from './play.js';
+import { transformed, type Node, type ProgramSpace } from './programs.js';
+import { useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
-
-/** How many programs; more with DURABLE_PROPERTY_RUNS. Without it a few seconds each, whichever comes first. */
-const RUNS = Number(process.env.DURABLE_PROPERTY_RUNS ?? 0);
-const BUDGET_MS = RUNS > 0 ? 0 : 3_000;
-const LONG = 24 * 3_600_000;
-
-interface Executed {
-  readonly run: TestRun;
-  readonly world: World;
-  /** What can be compared: no stacks. */
-  readonly summary: unknown;
-  readonly ending: Ending;
-}
-
-interface Plan extends RunOptions {
-  /** So that I/O takes another time in every pass. */
-  ioSeed?: number;
-  cancelAt?: number;
-}
-
-async function play(program: Node, { ioSeed = 0, cancelAt, ...options }: Plan = {}): Promise<Executed> {
-  rewind();
-  let draws = ioSeed;
-  const world = new World((id, takes) => (ioSeed === 0 ? takes : (takes + id + draws++ * 7) % 10));
-  const run = new TestRun(world.workflow(program), {
-    settings: { replayStallMs: 2 ** 40, cancelGraceMs: 2 ** 40 },
-    stepTimeoutMs: 2 ** 31 - 1,
-    ...options,
-  });
-  if (cancelAt !== undefined) setTimeout(() => run.stored.outcome ?? run.cancel('enough'), cancelAt);
-  const ending = await run.end();
-  // Bodies of passes that are gone, and of steps that lost a race, must not disturb the next run.
-  while (jump()) await settle();
-  run.check();
-  return { run, world, ending, summary: summaryOf(run, ending) };
-}
-
-function summaryOf(run: TestRun, ending: Ending): unknown {
-  const error = ending.status === 'completed' ? undefined : ending.error;
-  return {
-    status: ending.status,
-    output: ending.status === 'completed' ? ending.output : undefined,
-    error: error && [error.name, error.message, (error as AggregateError).errors?.map((each: Error) => each.message)],
-    results: run.stored.history.steps.map(({ stepKey, status, attempts, finishedAt }) => `${stepKey} ${status} ${attempts} ${finishedAt}`),
-  };
-}
-
-const EXPECTED = ['Error', 'AggregateError', 'StepFailedError', 'WorkflowCancelledError', 'NonDeterminismError'];
-
-/** What must hold of every run, whatever its program. */
-function sane({ run, world, ending }: Executed): void {
-  if (ending.status !== 'completed') expect(EXPECTED).toContain(ending.error.name);
-  expect(world.swapped).toEqual([]);
-  expect(new Set(run.keys).size).toBe(run.keys.length);
-}
-
-/** What is recorded gives the same end again, and no body of a recorded step is executed for it. */
-async function replays(program: Node, first: Executed, ioSeed: number): Promise<void> {
-  const { history } = first.run.stored;
-  const again = await play(program, { history, ioSeed });
-  if (isLoose(program)) {
-    // With I/O beside it the code may come to more, never to anything else.
-    if (again.ending.status !== 'blocked') expect(again.run.stored.history.steps.slice(0, history.steps.length)).toEqual(history.steps);
-    return;
-  }
-  expect(again.summary).toEqual(first.summary);
-  expect(again.run.effects.filter((key) => first.run.stored.has(key))).toEqual([]);
-}
-
-/** Ordinary I/O beside parallel branches: what a replay then sees may differ. */
-function isLoose(program: Node): boolean {
-  return some(program, ({ kind }) => kind === 'io') && some(program, ({ kind }) => kind === 'together');
-}
-
-function crashingAt(...points: number[]): (count: number) => boolean {
-  return (count) => points.includes(count);
-}
-
-/** Checks programs until the time is up, or as many as were asked for. Each batch has its own seed, which fast-check prints. */
-async function check(space: ProgramSpace, property: (program: Node, numbers: number[]) => Promise<void>): Promise<number> {
-  const until = performance.now() + BUDGET_MS;
-  let played = 0;
-  const numbers = fc.array(fc.nat({ max: 60 }), { minLength: 4, maxLength: 4 });
-  const checked = fc.asyncProperty(programs(space), numbers, async (program, drawn) => {
-    played++;
-    await property(program, drawn);
-  });
-  do await fc.assert(checked, { numRuns: RUNS || 10 });
-  while (performance.now() < until);
-  return played;
-}
 
 describe('any program', () => {
   it.each<[string, ProgramSpace]>([

@@ -11,6 +11,12 @@ export type Node =
       readonly fails: number;
     }
   | { readonly kind: 'sleep'; readonly id: number; readonly takes: number }
+  /** Waits for a signal; for ever when `takes` is 0. */
+  | { readonly kind: 'signal'; readonly id: number; readonly name: SignalName; readonly takes: number }
+  /** Waits for a signal, and is withdrawn after a while. */
+  | { readonly kind: 'withdrawn'; readonly id: number; readonly name: SignalName; readonly takes: number }
+  /** ctx.race. */
+  | { readonly kind: 'first'; readonly branches: readonly Node[] }
   | { readonly kind: 'io'; readonly id: number; readonly takes: number }
   | { readonly kind: 'observe' }
   | { readonly kind: 'throw'; readonly id: number }
@@ -18,6 +24,15 @@ export type Node =
   | { readonly kind: 'loop'; readonly times: number; readonly body: Node }
   | { readonly kind: 'together'; readonly how: 'all' | 'allSettled' | 'race' | 'any'; readonly branches: readonly Node[] }
   | { readonly kind: 'try'; readonly body: Node; readonly caught: Node; readonly after: Node };
+
+/** Which signals there are: few, so that waits compete for them. */
+export type SignalName = 'x' | 'y';
+
+/** A signal that is sent to the run after so many units. */
+export interface Sending {
+  readonly name: SignalName;
+  readonly at: number;
+}
 
 /** How often a step is tried. A step that fails as often fails for good. */
 export const MAX_ATTEMPTS = 3;
@@ -27,10 +42,17 @@ export interface ProgramSpace {
   readonly io: boolean;
   /** Parallel branches. */
   readonly together: boolean;
+  /** Waits for signals, withdrawn waits and `ctx.race`. */
+  readonly signals?: boolean;
+}
+
+/** Signals at any moment of a program's life. */
+export function sendings(): fc.Arbitrary<Sending[]> {
+  return fc.array(fc.record({ name: fc.constantFrom('x', 'y'), at: fc.integer({ min: 0, max: 40 }) }), { maxLength: 8 });
 }
 
 /** Programs of that space. Each step has an id of its own, which is also what it returns. */
-export function programs({ io, together }: ProgramSpace): fc.Arbitrary<Node> {
+export function programs({ io, together, signals = false }: ProgramSpace): fc.Arbitrary<Node> {
   const id = fc.constant(0);
   const takes = fc.integer({ min: 1, max: 9 });
   const step = fc.record({
@@ -48,7 +70,14 @@ export function programs({ io, together }: ProgramSpace): fc.Arbitrary<Node> {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('throw' as const), id }) },
   ];
   if (io) leaves.push({ weight: 3, arbitrary: fc.record({ kind: fc.constant('io' as const), id, takes: fc.integer({ min: 0, max: 9 }) }) });
-  const { program } = fc.letrec<{ program: Node; leaf: Node; seq: Node; loop: Node; together: Node; try: Node }>((tie) => ({
+  if (signals) {
+    const name = fc.constantFrom('x', 'y');
+    leaves.push(
+      { weight: 5, arbitrary: fc.record({ kind: fc.constant('signal' as const), id, name, takes: fc.integer({ min: 0, max: 9 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('withdrawn' as const), id, name, takes }) },
+    );
+  }
+  const { program } = fc.letrec<{ program: Node; leaf: Node; seq: Node; loop: Node; together: Node; first: Node; try: Node }>((tie) => ({
     program: fc.oneof(
       { depthSize: 'small', maxDepth: 4, withCrossShrink: true },
       tie('leaf'),
@@ -56,6 +85,7 @@ export function programs({ io, together }: ProgramSpace): fc.Arbitrary<Node> {
       tie('loop'),
       tie('try'),
       ...(together ? [tie('together'), tie('together')] : []),
+      ...(signals ? [tie('first'), tie('first')] : []),
     ),
     leaf: fc.oneof(...leaves),
     seq: fc.record({ kind: fc.constant('seq' as const), nodes: fc.array(tie('program'), { minLength: 1, maxLength: 4 }) }),
@@ -63,6 +93,10 @@ export function programs({ io, together }: ProgramSpace): fc.Arbitrary<Node> {
     together: fc.record({
       kind: fc.constant('together' as const),
       how: fc.constantFrom('all', 'allSettled', 'race', 'any'),
+      branches: fc.array(tie('program'), { minLength: 1, maxLength: 4 }),
+    }),
+    first: fc.record({
+      kind: fc.constant('first' as const),
       branches: fc.array(tie('program'), { minLength: 1, maxLength: 4 }),
     }),
     try: fc.record({ kind: fc.constant('try' as const), body: tie('program'), caught: tie('program'), after: tie('program') }),
@@ -90,6 +124,7 @@ export function transformed(node: Node, change: (node: Node) => Node): Node {
     case 'loop':
       return { ...changed, body: again(changed.body) };
     case 'together':
+    case 'first':
       return { ...changed, branches: changed.branches.map(again) };
     case 'try':
       return { ...changed, body: again(changed.body), caught: again(changed.caught), after: again(changed.after) };
@@ -104,12 +139,16 @@ export function size(node: Node): number {
     case 'step':
       return 1 + node.fails;
     case 'sleep':
+    case 'signal':
       return 2;
+    case 'withdrawn':
+      return 4;
     case 'seq':
       return sum(node.nodes);
     case 'loop':
       return node.times * size(node.body);
     case 'together':
+    case 'first':
       return sum(node.branches);
     case 'try':
       return sum([node.body, node.caught, node.after]);
@@ -126,6 +165,7 @@ export function some(node: Node, test: (node: Node) => boolean): boolean {
     case 'loop':
       return some(node.body, test);
     case 'together':
+    case 'first':
       return node.branches.some((each) => some(each, test));
     case 'try':
       return [node.body, node.caught, node.after].some((each) => some(each, test));

@@ -72,6 +72,23 @@ describe('a signal', () => {
     }
   });
 
+  it('that an earlier wait takes does not keep the deadline of the next one from being recorded', async () => {
+    const begun = Date.now();
+    const run = new TestRun(
+      async (ctx) => {
+        await ctx.sleep(10);
+        return Promise.all([ctx.waitForSignal(approved), ctx.waitForSignal(approved, { timeout: 1_000_000 })]);
+      },
+      { parks: true },
+    );
+    run.send('signal:approved', 'one');
+    await until(() => run.keys.includes('signal:approved'));
+    setTimeout(() => run.letGo(), 500_000);
+    setTimeout(() => run.begin(), 600_000);
+    expect(await run.end()).toMatchObject({ output: ['one', null] });
+    expect(Date.now() - begun).toBe(1_000_010);
+  });
+
   it('warns when an abandoned wait takes what a later one wanted', async () => {
     const run = new TestRun(async (ctx) => {
       await Promise.race([ctx.waitForSignal(approved), ctx.sleep(10)]);
@@ -182,6 +199,48 @@ describe('ctx.race', () => {
     run.send('signal:approved', 'kept');
     expect(await run.end()).toMatchObject({ output: ['quick', 'kept'] });
     expect(run.warnings).toEqual([]);
+  });
+});
+
+describe('a race that nobody awaits', () => {
+  it('fails in silence', async () => {
+    const unheard: unknown[] = [];
+    const listener = (reason: unknown): void => void unheard.push(reason);
+    process.on('unhandledRejection', listener);
+    try {
+      const run = new TestRun(async (ctx) => {
+        void ctx.race({ a: () => ctx.waitForSignal(approved) });
+        await ctx.sleep('1h');
+      });
+      await rest(run);
+      run.cancel();
+      expect(await run.end()).toMatchObject({ status: 'cancelled' });
+      await rest(run);
+      expect(unheard).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', listener);
+    }
+  });
+});
+
+describe('a branch that has lost', () => {
+  it('hears so from a race that it is in, and cannot begin another', async () => {
+    const heard: unknown[] = [];
+    const code = (error: unknown): unknown => heard.push((error as { code: string }).code);
+    const { ending, run } = await execute(async (ctx) => {
+      const { key } = await ctx.race({
+        loser: async () => {
+          await ctx.race({ a: () => ctx.waitForSignal(approved) }).catch(code);
+          await ctx.race({ b: () => ctx.step('never', () => 1) }).catch(code);
+        },
+        winner: () => ctx.sleep(5),
+      });
+      await ctx.sleep(5);
+      return key;
+    });
+    expect(ending).toMatchObject({ output: 'winner' });
+    expect(heard).toEqual(['RACE_LOST', 'RACE_LOST']);
+    expect(run.keys).toEqual(['sleep', 'sleep#2']);
   });
 });
 

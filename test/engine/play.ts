@@ -1,0 +1,121 @@
+import { expect } from '@jest/globals';
+import fc from 'fast-check';
+
+import { TestRun, type Ending, type RunOptions } from './harness.js';
+import { span, UNIT, World } from './interpreter.js';
+import { programs, some, type Node, type ProgramSpace, type Sending } from './programs.js';
+import { jump, rewind, settle } from './virtual-time.js';
+
+/** How many programs; more with DURABLE_PROPERTY_RUNS. Without it a few seconds each, whichever comes first. */
+const RUNS = Number(process.env.DURABLE_PROPERTY_RUNS ?? 0);
+const BUDGET_MS = RUNS > 0 ? 0 : 3_000;
+export const LONG = 24 * 3_600_000;
+
+export interface Executed {
+  readonly run: TestRun;
+  readonly world: World;
+  /** The signals that were sent to it, by the number that each carries. */
+  readonly sent: readonly Sending[];
+  /** What can be compared: no stacks. */
+  readonly summary: unknown;
+  readonly ending: Ending;
+}
+
+export interface Plan extends RunOptions {
+  /** So that I/O takes another time in every pass. */
+  ioSeed?: number;
+  cancelAt?: number;
+  /** Signals that are sent to the run; after the last of them come more, so that no wait is for ever. */
+  sendings?: readonly Sending[];
+}
+
+export async function play(program: Node, { ioSeed = 0, cancelAt, sendings, ...options }: Plan = {}): Promise<Executed> {
+  rewind();
+  let draws = ioSeed;
+  const world = new World((id, takes) => (ioSeed === 0 ? takes : (takes + id + draws++ * 7) % 10));
+  const run = new TestRun(world.workflow(program), {
+    settings: { replayStallMs: 2 ** 40, cancelGraceMs: 2 ** 40 },
+    stepTimeoutMs: 2 ** 31 - 1,
+    ...options,
+  });
+  if (cancelAt !== undefined) setTimeout(() => run.stored.outcome ?? run.cancel('enough'), cancelAt);
+  const sent: Sending[] = [];
+  if (sendings) sendAll(run, sendings, sent);
+  const ending = await run.end();
+  // Bodies of passes that are gone, and of steps that lost a race, must not disturb the next run.
+  while (jump()) await settle();
+  run.check();
+  return { run, world, ending, sent, summary: summaryOf(run, ending) };
+}
+
+/** Each signal carries its number, and comes in a moment in which nothing else does. */
+function sendAll(run: TestRun, sendings: readonly Sending[], sent: Sending[]): void {
+  const isOver = (): boolean => run.ending !== undefined;
+  const send = (sending: Sending): void => {
+    if (isOver()) return;
+    sent.push(sending);
+    run.send(`signal:${sending.name}`, String(sent.length));
+  };
+  sendings.forEach((sending, index) => setTimeout(() => send(sending), span(sending.at, `send ${index}`)));
+  const more = (at: number): void => {
+    if (isOver()) return;
+    send({ name: at % 2 === 0 ? 'x' : 'y', at });
+    setTimeout(() => more(at + 1), UNIT * 3 + at);
+  };
+  setTimeout(() => more(50), 50 * UNIT);
+}
+
+function summaryOf(run: TestRun, ending: Ending): unknown {
+  const error = ending.status === 'completed' ? undefined : ending.error;
+  return {
+    status: ending.status,
+    output: ending.status === 'completed' ? ending.output : undefined,
+    error: error && [error.name, error.message, (error as AggregateError).errors?.map((each: Error) => each.message)],
+    results: run.stored.history.steps.map(({ stepKey, status, attempts, finishedAt }) => `${stepKey} ${status} ${attempts} ${finishedAt}`),
+  };
+}
+
+const EXPECTED = ['Error', 'AggregateError', 'StepFailedError', 'WorkflowCancelledError', 'NonDeterminismError'];
+
+/** What must hold of every run, whatever its program. */
+export function sane({ run, world, ending }: Executed): void {
+  if (ending.status !== 'completed') expect(EXPECTED).toContain(ending.error.name);
+  expect(world.swapped).toEqual([]);
+  expect(new Set(run.keys).size).toBe(run.keys.length);
+}
+
+/** What is recorded gives the same end again, and no body of a recorded step is executed for it. */
+export async function replays(program: Node, first: Executed, ioSeed: number): Promise<void> {
+  const { history } = first.run.stored;
+  const again = await play(program, { history, ioSeed });
+  if (isLoose(program)) {
+    // With I/O beside it the code may come to more, never to anything else.
+    if (again.ending.status !== 'blocked') expect(again.run.stored.history.steps.slice(0, history.steps.length)).toEqual(history.steps);
+    return;
+  }
+  expect(again.summary).toEqual(first.summary);
+  expect(again.run.effects.filter((key) => first.run.stored.has(key))).toEqual([]);
+}
+
+/** Ordinary I/O beside parallel branches: what a replay then sees may differ. */
+export function isLoose(program: Node): boolean {
+  return some(program, ({ kind }) => kind === 'io') && some(program, ({ kind }) => kind === 'together');
+}
+
+export function crashingAt(...points: number[]): (count: number) => boolean {
+  return (count) => points.includes(count);
+}
+
+/** Checks programs until the time is up, or as many as were asked for. Each batch has its own seed, which fast-check prints. */
+export async function check(space: ProgramSpace, property: (program: Node, numbers: number[]) => Promise<void>): Promise<number> {
+  const until = performance.now() + BUDGET_MS;
+  let played = 0;
+  const numbers = fc.array(fc.nat({ max: 60 }), { minLength: 4, maxLength: 4 });
+  const checked = fc.asyncProperty(programs(space), numbers, async (program, drawn) => {
+    played++;
+    await property(program, drawn);
+  });
+  do await fc.assert(checked, { numRuns: RUNS || 10 });
+  while (performance.now() < until);
+  return played;
+}
