@@ -1,7 +1,7 @@
 export { WorkflowClient, type ExecuteOptions } from './client/client.js';
 export type { StartManyOptions } from './client/starter.js';
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
-export type { SendOptions } from './client/sender.js';
+export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {
   DetachedOptions,
@@ -24,8 +24,8 @@ export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './c
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';
-export type { ManagerOption } from './client/caller-transactions.js';
-export type { FailureDimension } from './store/sql/group-failures.js';
+export type { ManagerOption } from './client/manager-option.js';
+export type { FailureDimension } from './core/failure.js';
 export type { StartOptions } from './client/start-options.js';
 export {
   workflowRef,

@@ -3,14 +3,12 @@ import type { EntityManager } from 'typeorm';
 import { InvalidInputError } from '../core/errors/index.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
+import type { ManagerOption } from './manager-option.js';
 import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
 import { callerError, endedUnder } from './caller-errors.js';
 
 /** Finds the transaction that the code around a call is in, if it is in one. */
 export type AmbientManager = () => EntityManager | undefined;
-
-/** Which transaction a call joins: the given one; `'none'`; when absent the ambient one, if there is one. */
-export type ManagerOption = EntityManager | 'none' | undefined;
 
 /** A transaction of the caller that a call is to join. */
 export interface JoinedTransaction {

@@ -18,7 +18,8 @@ import { historyPage, type HistoryOptions, type HistoryPage } from './history.js
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
-import { Sender, type SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
+import { Sender } from './sender.js';
 import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientSurroundings } from './surroundings.js';

@@ -9,7 +9,7 @@ import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import type { HistoryOptions, HistoryPage } from './history.js';
 import type { ResultHub } from './result-hub.js';
-import type { SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
 
 /** What a handle asks for by the run's id. */
 interface RunAccess {

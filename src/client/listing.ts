@@ -3,7 +3,8 @@ import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js'
 import { InvalidInputError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
 import type { Database } from '../store/database.js';
-import { FAILURE_DIMENSIONS, groupFailures, type FailureDimension } from '../store/sql/group-failures.js';
+import type { FailureDimension } from '../core/failure.js';
+import { FAILURE_DIMENSIONS, groupFailures } from '../store/sql/group-failures.js';
 import { listRuns, type RunSummaryRow } from '../store/sql/list-runs.js';
 import { decodeCursor, encodeCursor } from './list-cursor.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
@@ -75,7 +76,7 @@ export interface FailureGroup {
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 1_000;
 
-/** @throws InvalidInputError, QueryTimeoutError */
+/** @throws InvalidInputError, QueryTimeoutError @internal */
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
   const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
   const conditions = checkRunFilter(filter, 'filter');
@@ -90,7 +91,7 @@ export async function listPage(database: Database, options: ListOptions): Promis
   };
 }
 
-/** @throws InvalidInputError, QueryTimeoutError */
+/** @throws InvalidInputError, QueryTimeoutError @internal */
 export async function failureGroups(database: Database, options: FailuresOptions, now: number): Promise<FailureGroup[]> {
   const { since, groupBy, limit } = checkOptions(options, 'options', ['since', 'groupBy', 'limit']);
   const from = since instanceof Date ? toTimestamp(since, 'options.since') : now - toMilliseconds(since, 'options.since');

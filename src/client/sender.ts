@@ -5,18 +5,11 @@ import { isTerminal, type RunStatus } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
 import { sendSignal, sendSignalInTransactionSql, signalValues, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './caller-errors.js';
-import type { CallerTransactions, JoinedTransaction, ManagerOption } from './caller-transactions.js';
+import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import { HookDoor } from './hook-door.js';
+import type { SendOptions } from './send-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 import { tellOfMessage } from './tell.js';
-
-/** How a signal is sent. */
-export interface SendOptions {
-  /** A signal of that name and key is sent to the run once, however often it is tried. */
-  idempotencyKey?: string;
-  /** Join this transaction: the signal is sent when it commits, and never if it does not. `'none'`: not even an ambient one. */
-  manager?: ManagerOption;
-}
 
 /** Leaves messages for runs, and tells the runs. */
 export class Sender {

@@ -88,3 +88,6 @@ function labelOf(value: unknown): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
   return text.replace(CONTROL, ' ').slice(0, MAX_LABEL_LENGTH).toWellFormed();
 }
+
+/** What failures can be grouped by. */
+export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';

@@ -15,6 +15,14 @@ export interface CallOptions {
   readonly resumed?: (call: Call, wait: OpenWait) => void;
 }
 
+/** What some calls need beside what begins them. */
+export interface CallOptions {
+  /** Withdraws the call. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears of the open wait of an earlier pass at once: the call may be given up before it could begin. */
+  readonly resumed?: (call: Call, wait: OpenWait) => void;
+}
+
 /** A try of a body that can be told to stop. */
 export interface Abortable {
   readonly stepKey: string;

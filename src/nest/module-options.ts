@@ -5,7 +5,7 @@ import type { EntityManager } from 'typeorm';
 import type { Duration } from '../core/duration.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
-import type { Pooler } from '../store/database.js';
+import type { Pooler } from '../core/pooler.js';
 import type { HttpOptions } from './http-options.js';
 
 /** What is fixed when the module is defined. */

@@ -2,6 +2,7 @@ import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
+import type { Pooler } from '../core/pooler.js';
 import { ReadingPool } from './reading-pool.js';
 
 /** How to reach the database, in the words of `pg`. */
@@ -17,8 +18,7 @@ export interface Statement {
   readonly text: (schema: string, patience: string) => string;
 }
 
-/** What stands between us and the server: `transaction` hands each transaction to any of its connections, as PgBouncer does. */
-export type Pooler = 'transaction';
+export type { Pooler } from '../core/pooler.js';
 
 /** How long a statement waits for a lock: a run that somebody holds must not hold up those that are written with it. */
 const LOCK_TIMEOUT = '100ms';

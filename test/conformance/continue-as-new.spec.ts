@@ -7,6 +7,18 @@ import { waitFor } from '../support/wait.js';
 
 const work = defineSignal<number>('work');
 
+const item = defineSignal<string>('item');
+
+/** Takes one signal per run, and continues with what it has. */
+@Workflow({ name: 'collects one by one' })
+class CollectsOneByOne {
+  async run(got: string[], ctx: WorkflowContext): Promise<string[]> {
+    if (got.length === 3) return got;
+    const next = await ctx.waitForSignal(item);
+    return ctx.continueAsNew(CollectsOneByOne, [...got, next]);
+  }
+}
+
 /** Takes `batch` signals in each run, and ends after `total`. */
 @Workflow({ name: 'looping' })
 class Looping {
@@ -47,7 +59,7 @@ describe('a run that is continued as new', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Looping, Begins, Ends, Outer], { worker: { parkAfter: 30 } });
+    app = await startApplication(database.url, [Looping, Begins, Ends, Outer, CollectsOneByOne], { worker: { parkAfter: 30 } });
   });
   afterAll(async () => {
     await app.close();
@@ -61,6 +73,12 @@ describe('a run that is continued as new', () => {
     expect((await handle.result({ timeout: '20s' })).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n));
     const { continuedAs } = await handle.describe();
     await expect(app.client.describe(continuedAs!)).resolves.toMatchObject({ continuedFrom: handle.runId });
+  });
+
+  it('leaves behind what was taken by the very flush that ends it', async () => {
+    const handle = await app.client.start(CollectsOneByOne, []);
+    for (const name of ['a', 'b', 'c']) await handle.signal(item, name);
+    expect(await handle.result({ timeout: '20s' })).toEqual(['a', 'b', 'c']);
   });
 
   it('keeps the order of what waits for it', async () => {

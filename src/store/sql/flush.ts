@@ -294,7 +294,8 @@ const SECTIONS: readonly Section[] = [
       ['epoch', 'int'],
       ['id', 'bigint'],
     ],
-    // A message that an abandoned pass took is not gone: whoever has the run now takes it.
+    // A message that an abandoned pass took is not gone: whoever has the run now takes it. This stays behind movedOn: PostgreSQL executes parts that
+    // nobody asks for from the last to the first, and a message that is gone moves nowhere (journal-continued.spec.ts would tell).
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,

@@ -1,10 +1,9 @@
+import type { FailureDimension } from '../../core/failure.js';
 import type { Database } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
 /** What failures can be grouped by, and the column that says it. */
 const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.failed_step' } as const;
-
-export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
 
 export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
 
