@@ -11,7 +11,12 @@ ALTER TABLE ${schema}.workflow_runs
   ADD COLUMN continued_from text COLLATE "C",
   ADD COLUMN forked_from text COLLATE "C",
   -- The run whose history a fork has copied: what was drawn at random must come out the same.
-  ADD COLUMN seed_run_id text COLLATE "C";
+  ADD COLUMN seed_run_id text COLLATE "C",
+  -- Waits for a deployment whose code fits its history, and for nothing else; that it was refused once does not say so.
+  ADD COLUMN is_blocked boolean NOT NULL DEFAULT false;
+UPDATE ${schema}.workflow_runs SET is_blocked = true WHERE status = 'waiting' AND blocked_deployments IS NOT NULL AND wake_at IS NULL;
+DROP INDEX ${schema}.workflow_runs_blocked_idx;
+CREATE INDEX workflow_runs_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND is_blocked;
 
 -- Nearly always empty: children whose parents wait.
 CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
@@ -79,6 +84,8 @@ DROP TABLE ${schema}.workflow_hooks;
 CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_key;
 ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
+CREATE INDEX workflow_runs_was_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND blocked_deployments IS NOT NULL;
 ALTER TABLE ${schema}.workflow_runs
-  DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from, DROP COLUMN seed_run_id;`,
+  DROP COLUMN is_blocked, DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from, DROP COLUMN seed_run_id;
+ALTER INDEX ${schema}.workflow_runs_was_blocked_idx RENAME TO workflow_runs_blocked_idx;`,
 );

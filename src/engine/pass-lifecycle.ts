@@ -1,20 +1,19 @@
 import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
-import type { History, OpenWait, StepRecord } from '../core/step.js';
+import type { History, StepRecord } from '../core/step.js';
 import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import type { Call } from './call.js';
 import { inScope } from './current.js';
-import { Grace } from './grace.js';
 import { Inbound } from './inbound.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Message } from './message.js';
 import type { PassHandle } from './pass-handle.js';
 import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
 import { Preparation } from './preparation.js';
-import { markerOf } from './records.js';
 import { Replay } from './replay.js';
-import { CANCEL_KEY, TIMEOUT_KEY } from './step-keys.js';
+import { TIMEOUT_KEY } from './step-keys.js';
+import { Stopping, type Stop, type StoppingHost } from './stopping.js';
 import { Timers } from './timers.js';
 import type { WorkflowContext } from './workflow-context.js';
 
@@ -31,9 +30,6 @@ export interface PassRun {
   /** Where its random numbers come from. */
   readonly seedId: string;
 }
-
-/** What stops a run before its code is done. */
-type Stop = WorkflowCancelledError | WorkflowTimeoutError;
 
 /**
  * The life of a pass: how it begins, is held, hears of cancellations and deadlines, and ends; and how results get to its code (lane.ts) and into the journal.
@@ -55,13 +51,9 @@ export abstract class PassLifecycle implements LaneOwner {
   private readonly preparation: Preparation | undefined;
   protected seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
-  /** Undefined until it has been delivered to the code. */
-  private stop: Stop | undefined;
-  /** After which a run that was stopped ends, whatever its code still does; a park may not last longer. */
-  private grace: Grace | undefined;
+  private readonly stopping: Stopping;
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
-  private readonly waits: readonly OpenWait[];
   protected hasWaits: boolean;
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   protected strayAt: number | undefined;
@@ -82,7 +74,7 @@ export abstract class PassLifecycle implements LaneOwner {
     this.seq = history.steps.at(-1)?.seq ?? 0;
     this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
     this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
-    this.waits = history.waits;
+    this.stopping = new Stopping(this.stoppingHost(), this.alarms, history.waits);
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
     this.inbound = new Inbound({
@@ -129,7 +121,8 @@ export abstract class PassLifecycle implements LaneOwner {
   /** Begins with the next turn. */
   start(): void {
     const { deadlineAt } = this.run;
-    if (deadlineAt !== null) this.alarms.set(TIMEOUT_KEY, deadlineAt, () => this.expire());
+    const expire = (): void => this.stopping.request(new WorkflowTimeoutError(this.run.id), null);
+    if (deadlineAt !== null) this.alarms.set(TIMEOUT_KEY, deadlineAt, expire);
     if (this.preparation) this.preparation.begin();
     else this.lane.request();
   }
@@ -144,7 +137,8 @@ export abstract class PassLifecycle implements LaneOwner {
   /** Begins nothing new: bodies under way go on, further calls wait. */
   hold(): void {
     this.admission.hold();
-    if (this.isIdle && this.grace) this.port.openWait(this.grace.toWait(), null, () => undefined);
+    const grace = this.isIdle && this.stopping.toWait();
+    if (grace) this.port.openWait(grace, null, () => undefined);
   }
 
   /** Goes on after `hold`. */
@@ -163,7 +157,7 @@ export abstract class PassLifecycle implements LaneOwner {
 
   /** A request to cancel the run has come. `takes` is its message in the inbox. */
   cancel(takes: string | null, reason: string | undefined): void {
-    this.stopWith(new WorkflowCancelledError(this.run.id, reason), takes);
+    this.stopping.request(new WorkflowCancelledError(this.run.id, reason), takes);
   }
 
   /** A message has come. */
@@ -207,7 +201,7 @@ export abstract class PassLifecycle implements LaneOwner {
   deliver(record: StepRecord): void {
     this.logicalNow = record.finishedAt;
     try {
-      if (record.kind === 'cancel') return this.deliverStop(record);
+      if (record.kind === 'cancel') return this.stopping.deliver(record);
       if (record.kind === 'patch') return;
       const call = this.calls.get(record.stepKey)!;
       if (call.settled) return;
@@ -249,7 +243,8 @@ export abstract class PassLifecycle implements LaneOwner {
     }
     const uncalled = this.replay.uncalled();
     if (uncalled) return this.mismatch(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
-    this.finish(this.stop ? this.stoppedBy(this.stop) : outcome);
+    const { stop } = this.stopping;
+    this.finish(stop ? this.stoppedBy(stop) : outcome);
   }
 
   protected enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
@@ -281,8 +276,8 @@ export abstract class PassLifecycle implements LaneOwner {
     const working = this.lane.isTurning || this.admission.isGating || this.isWorking || arriving;
     if (this.admission.isLive && !working && (this.timers.size > 0 || this.inbound.waits > 0)) {
       this.isIdle = true;
-      const ends = [this.grace?.end, this.stop ? null : this.run.deadlineAt].map((end) => end ?? Number.POSITIVE_INFINITY);
-      this.port.idle(Math.min(this.timers.next(), ...ends));
+      const end = this.stopping.stop ? this.stopping.graceEnd : this.run.deadlineAt;
+      this.port.idle(Math.min(this.timers.next(), end ?? Number.POSITIVE_INFINITY));
     } else if (this.isIdle) {
       this.isIdle = false;
       this.port.busy();
@@ -303,33 +298,28 @@ export abstract class PassLifecycle implements LaneOwner {
     });
   }
 
-  private expire(): void {
-    this.stopWith(new WorkflowTimeoutError(this.run.id), null);
+  private stoppingHost(): StoppingHost {
+    return {
+      runId: this.run.id,
+      graceMs: this.settings.cancelGraceMs,
+      isClosed: () => this.isClosed,
+      isRecorded: () => this.lane.has('cancel'),
+      whenMade: (known) => (this.preparation ? this.preparation.whenKnown(known) : known('made')),
+      nextPlace: () => ({ seq: ++this.seq, calledAfter: this.lane.count, now: Math.floor(this.settings.now()) }),
+      encodeError: (error) => this.encodeError(error),
+      decodeError: (text) => this.decodeError(text),
+      record: (marker, takes) => {
+        this.enter(marker, false, takes);
+        // All calls that have been made will reject when it is delivered: none may begin before, where the pass was held.
+        this.admission.clear();
+      },
+      abandonCalls: (error) => this.abandonCalls(error),
+      isGettingOn: () => this.admission.isLive && this.settings.isSure() && !this.admission.isStuck(this.seq),
+      end: (error) => this.finish(this.stoppedBy(error)),
+    };
   }
 
-  private stopWith(error: Stop, takes: string | null): void {
-    if (this.isClosed || this.stop || this.lane.has('cancel')) return;
-    if (this.preparation && !this.preparation.isDone) {
-      return this.preparation.whenKnown((outcome) => (outcome === 'made' ? this.stopWith(error, takes) : this.stopUnprepared(error)));
-    }
-    const place = { seq: ++this.seq, calledAfter: this.lane.count, now: Math.floor(this.settings.now()) };
-    this.enter(markerOf('cancel', CANCEL_KEY, this.encodeError(error), place), false, takes);
-    // All calls that have been made will reject when it is delivered: none may begin before, where the pass was held.
-    this.admission.clear();
-  }
-
-  /** There is no code whose `catch` and `finally` could hear of it. */
-  private stopUnprepared(error: Stop): void {
-    if (this.isClosed) return;
-    this.stop = error;
-    this.finish(this.stoppedBy(error));
-  }
-
-  private deliverStop(record: StepRecord): void {
-    const stored = this.decodeError(record.error!);
-    const isKnown = stored instanceof WorkflowCancelledError || stored instanceof WorkflowTimeoutError;
-    const error = isKnown ? stored : new WorkflowCancelledError(this.run.id);
-    this.stop = error;
+  private abandonCalls(error: Stop): void {
     this.timers.clearAll();
     this.admission.clear();
     this.inbound.clearWaits();
@@ -339,10 +329,6 @@ export abstract class PassLifecycle implements LaneOwner {
       call.reject(error);
       call.abandoned?.();
     }
-    this.grace = new Grace(record, this.waits, this.settings.cancelGraceMs, this.alarms, {
-      isGettingOn: () => this.admission.isLive && this.settings.isSure() && !this.admission.isStuck(this.seq),
-      over: () => this.finish(this.stoppedBy(error)),
-    });
   }
 
   private stoppedBy(error: Stop): PassOutcome {
@@ -366,8 +352,9 @@ export abstract class PassLifecycle implements LaneOwner {
   private finish(outcome: PassOutcome): void {
     if (this.isClosed) return;
     this.state = 'ended';
-    this.shut(() => this.stop ?? new RunEndedError(this.run.id));
-    this.port.ended(outcome, this.hasWaits || this.stop || this.inbound.hasMessages ? 'some' : 'none');
+    const { stop } = this.stopping;
+    this.shut(() => stop ?? new RunEndedError(this.run.id));
+    this.port.ended(outcome, this.hasWaits || stop || this.inbound.hasMessages ? 'some' : 'none');
   }
 
   private shut(reason: () => unknown): void {

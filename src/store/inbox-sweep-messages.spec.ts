@@ -2,6 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { JournalFixture, changeOf, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import type { Transition } from '../core/transition.js';
+import { unblockRuns } from './sql/blocked-runs.js';
+import { bumpRuns } from './sql/bump-runs.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 
 const RUN = 'run';
@@ -86,8 +88,35 @@ describe('a message of which the run was not told', () => {
     await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
     await send('signal', 'go');
     expect(await sweepInbox(open.database)).toEqual(quiet);
-    await fixture.admin.query('UPDATE durable.workflow_runs SET blocked_deployments = NULL, cancel_requested_at = now()');
+    await fixture.admin.query('UPDATE durable.workflow_runs SET is_blocked = false, cancel_requested_at = now()');
     expect(await sweepInbox(open.database)).toEqual(quiet);
+  });
+
+  it('leaves alone a run that is paused', async () => {
+    await open.submit(startOf(RUN, true));
+    await open.submit(waitFor('signal', 'signal:go', 'go'));
+    await open.submit(changeOf(RUN, PARKED));
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused'`);
+    await send('signal', 'go');
+    expect(await sweepInbox(open.database)).toEqual(quiet);
+  });
+
+  it('wakes a run that another deployment could not go on with, once one that fits has it wait', async () => {
+    await open.submit(startOf(RUN, true));
+    const { name, queue, version } = (startOf(RUN, true) as Extract<Transition, { kind: 'start' }>).run;
+    const keys = [{ name, queue, version }];
+    await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
+    expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'waiting' }]);
+    expect(await unblockRuns(open.database, keys, 'this')).toBe(0);
+    expect(await unblockRuns(open.database, keys, 'other')).toBe(1);
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'running', ready_at = NULL, session_id = $1`, [open.sessionId]);
+    await open.submit(waitFor('signal', 'signal:go', 'go'));
+    await open.submit(changeOf(RUN, { ...PARKED, wakeCount: 1 }));
+    expect(await unblockRuns(open.database, keys, 'a third')).toBe(0);
+    await send('signal', 'go');
+    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'waiting', ready_at = NULL`);
+    expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'pending' }]);
   });
 
   it('goes after a run that was continued as another, however often, and that one is told', async () => {

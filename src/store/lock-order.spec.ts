@@ -189,7 +189,7 @@ describe('locks', () => {
       ['timers', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
       [
         'a deployment that looks for blocked runs',
-        `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}'`,
+        `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}', is_blocked = true`,
         () => unblockRuns(brisk, KEYS, 'test'),
       ],
       ['the inbox sweep', `status = 'waiting', ready_at = NULL, started_at = now()`, () => sweepInbox(brisk)],

@@ -104,12 +104,13 @@ describe('messages to a run that a worker has claimed', () => {
   it('are read before it is parked, however long that takes', async () => {
     await open.submit(startOf('run', true));
     await open.submit(waitOf('run', 'sleep'));
-    await open.submit(changeOf('run', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 }));
-    await requestCancel(open.database, 'run', '{}', '{}');
+    await open.submit(changeOf('run', { status: 'pending' }));
     const run = async (): Promise<{ status: string; epoch: number }> =>
       (await fixture.admin.query(`SELECT status, epoch FROM durable.workflow_runs WHERE id = 'run'`))[0];
     const database = new GatedDatabase({ connectionString: fixture.admin.url }, { poolSize: 3 });
     await start(database);
+    await waitFor(() => database.asked === 1);
+    await requestCancel(open.database, 'run', '{}', '{}');
     // Until the worker has tried to park it and looked once more, or has parked it.
     await waitFor(async () => database.asked > 1 || (await run()).status === 'waiting');
     expect(await run()).toEqual({ status: 'running', epoch: 2 });

@@ -38,7 +38,7 @@ describe('a fork', () => {
 
   it('goes on from a step of another run with that run’s history, and what was drawn at random in it', async () => {
     const source = await app.client.start(Drawn, { n: 7 }, { tags: { customer: '7' }, priority: 3 });
-    const result = (await source.result()) as unknown[];
+    const result = await source.result();
     log = [];
     const fork = await app.client.fork(source.runId, { fromStep: 'second', actor: 'ann', reason: 'look again' });
     expect(fork.runId).not.toBe(source.runId);
@@ -64,7 +64,7 @@ describe('a fork', () => {
 
   it('without a step begins from the beginning', async () => {
     const source = await app.client.start(Drawn, { n: 8 });
-    const result = (await source.result()) as unknown[];
+    const result = await source.result();
     const fork = await app.client.fork(source.runId);
     const forked = (await fork.result()) as unknown[];
     expect(forked[0]).toBe(8);

@@ -15,6 +15,8 @@ describe('ctx.race', () => {
     );
     if (status === 'waiting') await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(rejected, { why: 'dear' });
+    // Of two that are there at once, the one that is named first wins.
+    await waitFor(async () => (await handle.steps()).some(({ stepKey }) => stepKey === 'signal:rejected'));
     await handle.signal(approved, { by: 'ann' });
     expect(await handle.result()).toEqual({ first: 'rejected', left: { by: 'ann' } });
   });

@@ -2,6 +2,7 @@ import { WorkflowEvent } from './workflow-event.entity.js';
 import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
 import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
+import { WorkflowOperation } from './workflow-operation.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
@@ -14,6 +15,7 @@ export {
   WorkflowHistoryEntry,
   WorkflowHook,
   WorkflowInboxMessage,
+  WorkflowOperation,
   WorkflowRun,
   WorkflowSession,
   WorkflowState,
@@ -33,5 +35,6 @@ export const durableEntities = [
   WorkflowTag,
   WorkflowHook,
   WorkflowState,
+  WorkflowOperation,
   WorkflowHistoryEntry,
 ] as const;

@@ -103,6 +103,10 @@ export class WorkflowRun {
   @Column({ name: 'blocked_deployments', type: 'text', array: true, nullable: true })
   blockedDeployments!: string[] | null;
 
+  /** Whether it waits for a deployment whose code fits. */
+  @Column({ name: 'is_blocked', type: 'boolean', default: false })
+  isBlocked!: boolean;
+
   /** When it fails if it has not ended. */
   @Column({ name: 'deadline_at', type: 'timestamptz', nullable: true })
   deadlineAt!: Date | null;

@@ -5,12 +5,12 @@ const UNBLOCK: Statement = {
   name: 'durable_unblock',
   text: (schema) => `WITH fitting AS MATERIALIZED (
   SELECT r.id FROM ${schema}.workflow_runs r
-  WHERE r.status = 'waiting' AND r.blocked_deployments IS NOT NULL AND r.wake_at IS NULL AND NOT ($4::text = ANY (r.blocked_deployments))
+  WHERE r.status = 'waiting' AND r.is_blocked AND NOT ($4::text = ANY (r.blocked_deployments))
     AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
   ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
 ), unblocked AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now() FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING 1
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now(), is_blocked = false FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING 1
 )
 SELECT count(*)::int FROM unblocked`,
 };

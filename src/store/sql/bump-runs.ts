@@ -8,8 +8,10 @@ import type { Database, Statement } from '../database.js';
 const BUMP: Statement = {
   name: 'durable_bump_runs',
   text: (schema) => `WITH locked AS MATERIALIZED (
-  SELECT r.id, r.status = 'waiting' AND r.blocked_deployments IS NULL AS wakes FROM ${schema}.workflow_runs r
-  WHERE r.id = ANY ($1::text[]) AND r.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY r.id FOR NO KEY UPDATE
+  SELECT r.id, r.wakes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+    SELECT id, status = 'waiting' AND NOT is_blocked AS wakes FROM ${schema}.workflow_runs
+    WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE
+  ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,
@@ -31,6 +33,7 @@ export interface BumpedRun {
 
 /** Tells these runs that messages have come. Those that have ended are left out. */
 export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<BumpedRun[]> {
-  const rows = await database.query<[string, RunStatus, string, string, number]>(BUMP, [runIds]);
+  // In the order in which everybody locks runs.
+  const rows = await database.query<[string, RunStatus, string, string, number]>(BUMP, [[...new Set(runIds)].sort()]);
   return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
 }

@@ -32,7 +32,7 @@ SELECT status FROM run`,
 };
 
 /** A run that waits for a deployment whose code fits its history: nobody could take it, and it would stand in the way of every claim. */
-export const IS_BLOCKED = `(status = 'waiting' AND blocked_deployments IS NOT NULL AND wake_at IS NULL)`;
+const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
 
 /**
  * A run that has never been executed has nothing to clean up and is cancelled here, and whoever waits for it as a child gets its message; a waiting one becomes
@@ -50,7 +50,7 @@ const BUMP_CANCEL: Statement = {
     wake_count = wake_count + 1,
     cancel_requested_at = coalesce(cancel_requested_at, now()),
     status = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN 'cancelled'
-      WHEN status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED} THEN 'pending' ELSE status END,
+      WHEN ${IS_BLOCKED} THEN 'waiting' WHEN status IN ('waiting', 'paused') THEN 'pending' ELSE status END,
     finished_at = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN now() END,
     error = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN asked.error END,
     ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
@@ -61,7 +61,9 @@ const BUMP_CANCEL: Statement = {
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
 ), unpaused AS (
-  DELETE FROM ${schema}.workflow_inbox i USING bumped WHERE i.run_id = ANY (ARRAY[bumped.id]) AND i.kind = 'pause'
+  DELETE FROM ${schema}.workflow_inbox i USING (
+    SELECT m.run_id, m.id FROM bumped CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = bumped.id OFFSET 0) AS m WHERE m.kind = 'pause'
+  ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id])
 )
 SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${patience}`,
 };

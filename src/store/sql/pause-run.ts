@@ -25,9 +25,11 @@ SELECT status FROM run`,
 const TELL: Statement = {
   name: 'durable_pause_runs',
   text: (schema, patience) => `WITH locked AS MATERIALIZED (
-  SELECT r.id FROM ${schema}.workflow_runs r WHERE r.id = ANY ($1::text[]) AND r.status IN ('pending', 'waiting', 'running') AND r.cancel_requested_at IS NULL
-    AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind = 'pause')
-  ORDER BY r.id FOR NO KEY UPDATE
+  SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
+      AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'pause')
+    LIMIT 1 FOR NO KEY UPDATE
+  ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,
@@ -50,11 +52,13 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 const RESUME: Statement = {
   name: 'durable_resume_run',
   text: (schema, patience) => `WITH run AS MATERIALIZED (
-  SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.wake_at IS NULL OR r.wake_at <= now()
-    OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause') AS due
+  SELECT r.id, r.status, r.status = 'paused' AS was_paused, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
+    OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
   FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE
 ), request AS (
-  DELETE FROM ${schema}.workflow_inbox i USING run WHERE i.run_id = ANY (ARRAY[run.id]) AND i.kind = 'pause' RETURNING 1
+  DELETE FROM ${schema}.workflow_inbox i USING (
+    SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
+  ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id]) RETURNING 1
 ), noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR EXISTS (SELECT 1 FROM request)
 )
@@ -95,7 +99,7 @@ export async function requestPause(database: Database, runId: string, note: stri
 
 /** Tells runs that they are to be paused, as far as they are. */
 export async function tellOfPause(database: Database, runIds: readonly string[]): Promise<BumpedRun[]> {
-  return (await database.query<ToldRow>(TELL, [runIds])).map(toRun);
+  return (await database.query<ToldRow>(TELL, [[...runIds].sort()])).map(toRun);
 }
 
 /** A run that was resumed, as it is now. */

@@ -53,7 +53,7 @@ UPDATE ${schema}.workflow_runs r SET
   status = 'pending', ready_at = now(), wake_at = NULL, finished_at = NULL,
   generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
   output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
-  losses = 0, losses_alone = 0, blocked_deployments = NULL, parent_step_key = NULL,
+  losses = 0, losses_alone = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
   deadline_at = now() + (r.deadline_at - r.created_at),
   history_bytes = kept.bytes
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}

@@ -3,13 +3,16 @@ import { encodeError } from '../../core/serializer/index.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { bumpRuns } from './bump-runs.js';
-import { IS_BLOCKED, tellOfCancel } from './inbox.js';
+import { tellOfCancel } from './inbox.js';
 import { forwardSignals } from './send-signal.js';
 
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
-const IS_DUE = `(status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED})`;
+const WAITS = `(status = 'waiting' AND NOT is_blocked)`;
+
+/** One that is to be cancelled rests no longer. */
+const IS_CANCELLABLE = `(status IN ('waiting', 'paused') AND NOT is_blocked)`;
 
 /**
  * Runs that have been executed: one that is running is told by its counter, one that waits becomes due. Whoever claims a run reads its inbox, so one that is due
@@ -18,7 +21,7 @@ const IS_DUE = `(status = 'paused' OR status = 'waiting' AND NOT ${IS_BLOCKED})`
 const TELL: Statement = {
   name: 'durable_sweep_inbox',
   text: (schema, patience) => {
-    const isUnheard = `started_at IS NOT NULL AND (status = 'running' OR ${IS_DUE} OR (status IN ('pending', 'waiting') AND cancel_requested_at IS NULL))`;
+    const isUnheard = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
     return `WITH unheard AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
@@ -30,9 +33,9 @@ const TELL: Statement = {
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_requested_at = coalesce(cancel_requested_at, now()),
-  status = CASE WHEN ${IS_DUE} THEN 'pending' ELSE status END,
-  ready_at = CASE WHEN ${IS_DUE} THEN now() ELSE ready_at END,
-  wake_at = CASE WHEN ${IS_DUE} THEN NULL ELSE wake_at END
+  status = CASE WHEN ${IS_CANCELLABLE} THEN 'pending' WHEN status = 'paused' THEN 'waiting' ELSE status END,
+  ready_at = CASE WHEN ${IS_CANCELLABLE} THEN now() ELSE ready_at END,
+  wake_at = CASE WHEN ${IS_CANCELLABLE} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
 RETURNING r.id`;
   },
@@ -53,7 +56,7 @@ WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 const TELL_WAITING: Statement = {
   name: 'durable_sweep_messages',
   text: (schema, patience) => {
-    const isUnheard = `(status = 'running' OR ${IS_DUE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
+    const isUnheard = `(status = 'running' OR ${WAITS}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
     return `WITH unheard AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (
@@ -69,9 +72,9 @@ const TELL_WAITING: Statement = {
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
-  status = CASE WHEN ${IS_DUE} THEN 'pending' ELSE status END,
-  ready_at = CASE WHEN ${IS_DUE} THEN now() ELSE ready_at END,
-  wake_at = CASE WHEN ${IS_DUE} THEN NULL ELSE wake_at END
+  status = CASE WHEN ${WAITS} THEN 'pending' ELSE status END,
+  ready_at = CASE WHEN ${WAITS} THEN now() ELSE ready_at END,
+  wake_at = CASE WHEN ${WAITS} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
 RETURNING r.id`;
   },

@@ -1,0 +1,292 @@
+import type { ArrayType } from '../binary-array.js';
+import type { FlushRows } from '../flush-rows.js';
+
+/** One kind of rows in a flush, and what is done with them. */
+export interface Section {
+  readonly key: keyof FlushRows;
+  /** Names and types of the columns that the rows come in. */
+  readonly columns: readonly (readonly [name: string, type: ArrayType])[];
+  readonly sql: (schema: string, rows: string) => string;
+}
+
+/** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
+const owned = (schema: string): string =>
+  `CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+
+const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
+
+/** What every start has; `flush-rows.ts` makes rows of it. */
+const START_COLUMNS = [
+  ['id', 'text'],
+  ['name', 'text'],
+  ['version', 'int'],
+  ['queue', 'text'],
+  ['priority', 'smallint'],
+  ['input', 'json'],
+  ['delay_ms', 'float8'],
+  ['start_at', 'float8'],
+  ['nonce', 'bigint'],
+  ['deployment_id', 'text'],
+  ['timeout_ms', 'float8'],
+] as const;
+
+/** When a run is due, and until when it may take. */
+const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due`;
+const DEADLINE = `coalesce(due.at, now()) + x.timeout_ms * interval '1 millisecond'`;
+
+/** IS TRUE keeps this a hashed look-up instead of a nested loop over all pairs. */
+function tagsOf(key: keyof FlushRows, runs: string): Section {
+  return {
+    key,
+    columns: [
+      ['run_id', 'text'],
+      ['key', 'text'],
+      ['value', 'text'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_tags (run_id, key, value)
+  SELECT x.run_id, x.key, x.value FROM ${rows} WHERE (x.run_id IN (SELECT id FROM ${runs})) IS TRUE
+  RETURNING 1`,
+  };
+}
+
+/**
+ * The parts of a flush, in the order in which the statement names them. What is asked for (`starts`, `changes`, `successors`, `steps`) is executed in the
+ * order of the counts in `flush.ts`.
+ */
+export const SECTIONS: readonly Section[] = [
+  {
+    key: 'starts',
+    columns: [...START_COLUMNS, ['owned', 'boolean'], ['parent_run_id', 'text']],
+    // A run that this process keeps is born running; it is not born at all once the session is gone.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch,
+      parent_run_id)
+  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+    CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
+    CASE WHEN due.at > now() THEN NULL ELSE now() END,
+    CASE WHEN due.at > now() THEN due.at END,
+    ${DEADLINE},
+    CASE WHEN x.owned THEN now() END,
+    CASE WHEN x.owned THEN session.id END,
+    CASE WHEN x.owned THEN 1 ELSE 0 END,
+    x.parent_run_id
+  FROM ${rows} LEFT JOIN session ON true
+  ${DUE}
+  WHERE NOT x.owned OR session.id IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`,
+  },
+  {
+    key: 'successors',
+    columns: [
+      ...START_COLUMNS,
+      ['parent_run_id', 'text'],
+      ['parent_step_key', 'text'],
+      ['continued_from', 'text'],
+      ['wake_count', 'int'],
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+    ],
+    // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_runs
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
+      wake_count)
+  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+    CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
+    CASE WHEN due.at > now() THEN NULL ELSE now() END,
+    CASE WHEN due.at > now() THEN due.at END,
+    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count
+  FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`,
+  },
+  tagsOf('tags', 'starts'),
+  tagsOf('successorTags', 'successors'),
+  {
+    key: 'changes',
+    columns: [
+      ['id', 'text'],
+      ['epoch', 'int'],
+      ['status', 'text'],
+      ['output', 'json'],
+      ['error', 'json'],
+      ['wake_at', 'float8'],
+      ['wake_count', 'int'],
+      ['blocked_for', 'text'],
+      ['history_bytes', 'float8'],
+      ['error_code', 'text'],
+      ['failed_step', 'text'],
+      ['continued_as', 'text'],
+    ],
+    // The conditions are written so that the primary key is the only way to the rows, whatever the statistics say: = ANY (ARRAY[..]) cannot be
+    // turned around, and IS TRUE hides what would let the planner take all running rows and compare each with each (105 ms for 500).
+    sql: (schema, rows) => `
+  UPDATE ${schema}.workflow_runs r SET
+    status = x.status,
+    output = x.output,
+    error = x.error,
+    error_code = x.error_code,
+    failed_step = x.failed_step,
+    session_id = NULL,
+    wake_at = ${ms('x.wake_at')},
+    ready_at = CASE WHEN x.status = 'pending' THEN now() END,
+    finished_at = CASE WHEN x.status IN ('completed', 'failed', 'cancelled') THEN now() END,
+    blocked_deployments = CASE WHEN x.blocked_for IS NULL THEN r.blocked_deployments ELSE array_append(r.blocked_deployments, x.blocked_for) END,
+    is_blocked = x.blocked_for IS NOT NULL,
+    history_bytes = x.history_bytes::bigint,
+    continued_as = x.continued_as
+  FROM session, ${rows}
+  WHERE r.id = ANY (ARRAY[x.id]) AND (r.session_id = session.id AND r.epoch = x.epoch AND r.status = 'running') IS TRUE
+    AND (x.wake_count IS NULL OR r.wake_count = x.wake_count)
+  RETURNING r.id`,
+  },
+  {
+    key: 'steps',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['step_key', 'text'],
+      ['kind', 'text'],
+      ['seq', 'int'],
+      ['status', 'text'],
+      ['output', 'json'],
+      ['error', 'json'],
+      ['attempts', 'int'],
+      ['called_after', 'int'],
+      ['called_after_io', 'boolean'],
+      ['args_hash', 'int'],
+      ['started_at', 'float8'],
+      ['finished_at', 'float8'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_steps
+    (run_id, epoch, step_key, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
+  SELECT x.run_id, x.epoch, x.step_key, x.kind, x.seq, x.status, x.output, x.error, x.attempts, x.called_after, x.called_after_io, x.args_hash,
+    ${ms('x.started_at')}, ${ms('x.finished_at')}
+  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, step_key) DO NOTHING
+  RETURNING 1`,
+  },
+  {
+    key: 'waits',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['step_key', 'text'],
+      ['kind', 'text'],
+      ['wake_at', 'float8'],
+      ['attempts', 'int'],
+      ['opened_at', 'float8'],
+      ['name', 'text'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at, name)
+  SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}, x.name
+  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts, opened_at = excluded.opened_at
+    WHERE excluded.attempts > w.attempts
+  RETURNING 1`,
+  },
+  {
+    key: 'closedWaits',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['step_key', 'text'],
+    ],
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
+  },
+  {
+    key: 'leftovers',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['keeps_messages', 'boolean'],
+    ],
+    // What was sent to a run that has failed, and it has not taken, is there when it is retried.
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+), leftover_messages AS (
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.keeps_messages AND i.kind IN ('signal', 'hook')) RETURNING 1`,
+  },
+  {
+    key: 'events',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['kind', 'text'],
+      ['step_key', 'text'],
+      ['attempt', 'int'],
+      ['data', 'json'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  SELECT x.run_id, x.epoch, x.kind, x.step_key, x.attempt, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT DO NOTHING
+  RETURNING 1`,
+  },
+  {
+    key: 'states',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['key', 'text'],
+      ['value', 'json'],
+    ],
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_state (run_id, key, value)
+  SELECT x.run_id, x.key, x.value FROM session CROSS JOIN ${rows} ${owned(schema)}
+  ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = now()
+  RETURNING 1`,
+  },
+  {
+    key: 'sent',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['to_run_id', 'text'],
+      ['kind', 'text'],
+      ['name', 'text'],
+      ['payload', 'json'],
+    ],
+    // Who gets it is told by its counter in a statement of its own, once this is committed.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
+  SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
+  RETURNING run_id, kind, payload
+), cancels_sent AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,
+  },
+  {
+    key: 'movedOn',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['to_run_id', 'text'],
+    ],
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+), moved_messages AS (
+  UPDATE ${schema}.workflow_inbox i SET run_id = x.to_run_id FROM session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind = 'signal' RETURNING 1`,
+  },
+  {
+    key: 'taken',
+    columns: [
+      ['run_id', 'text'],
+      ['epoch', 'int'],
+      ['id', 'bigint'],
+    ],
+    // A message that an abandoned pass took is not gone: whoever has the run now takes it. This stays behind movedOn: PostgreSQL executes parts that
+    // nobody asks for from the last to the first, and a message that is gone moves nowhere (journal-continued.spec.ts would tell).
+    sql: (schema, rows) => `
+  DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,
+  },
+];
