@@ -67,6 +67,8 @@ CREATE TABLE ${schema}.workflow_operations (
   created_at timestamptz NOT NULL DEFAULT now(),
   started_at timestamptz,
   finished_at timestamptz,
+  -- Somebody has ended it before it was done.
+  is_stopped boolean NOT NULL DEFAULT false,
   next_at timestamptz,
   after_created_at timestamptz,
   after_id text COLLATE "C",

@@ -5,8 +5,16 @@ import type { RunStatus } from '../core/run.js';
 import { RUN_STATUSES, isTerminal } from '../core/run.js';
 import type { RunConditions } from '../core/run-filter.js';
 import { checkSignal, type SignalDefinition } from '../core/signal.js';
+import { validate } from '../core/standard-schema.js';
 import { countRuns } from '../store/sql/list-runs.js';
-import { createOperation, readOperation, startOperation, type OperationKind, type OperationSignal } from '../store/sql/operations.js';
+import {
+  createOperation,
+  readOperation,
+  startOperation,
+  stopOperation,
+  type OperationKind,
+  type OperationSignal,
+} from '../store/sql/operations.js';
 import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
 import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
@@ -20,9 +28,9 @@ export interface BulkDryRun extends ActorOptions {
 }
 
 /** The same, with what is sent to them. */
-export type BulkSignalDryRun<P> = BulkDryRun & { signal: SignalDefinition<P> } & (P extends void
+export type BulkSignalDryRun<Sent> = BulkDryRun & { signal: SignalDefinition<unknown, Sent> } & (Sent extends void
     ? { payload?: undefined }
-    : { payload: P });
+    : { payload: Sent });
 
 /** What has been counted is to be done. */
 export interface BulkStart {
@@ -42,7 +50,7 @@ export interface BulkPreview {
 export interface BulkStatus {
   token: string;
   kind: 'cancel' | 'retry' | 'signal';
-  state: 'counted' | 'running' | 'completed';
+  state: 'counted' | 'running' | 'completed' | 'stopped';
   /** How many runs the dry run counted. */
   count: number;
   /** To how many runs it has been done. */
@@ -109,7 +117,7 @@ export class BulkOperations {
    *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError, QueryTimeoutError
    */
-  signal<P>(options: BulkSignalDryRun<P>): Promise<BulkPreview>;
+  signal<Sent>(options: BulkSignalDryRun<Sent>): Promise<BulkPreview>;
   signal(options: BulkStart): Promise<BulkStatus>;
   signal(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
     return this.#do('signal', options, ['signal', 'payload']);
@@ -118,6 +126,17 @@ export class BulkOperations {
   /** How far an operation is. @throws InvalidInputError when there is none of that token */
   async status(token: string): Promise<BulkStatus> {
     return this.#status(checkText(token, 'token'), 'token');
+  }
+
+  /**
+   * Ends an operation before it is done: what it has come to stays as it is, and it comes to no further run.
+   *
+   * @throws InvalidInputError when there is none of that token
+   */
+  async stop(token: string): Promise<BulkStatus> {
+    refuseInRun('bulk.stop');
+    await stopOperation(this.#surroundings.database, checkText(token, 'token'));
+    return this.#status(token, 'token');
   }
 
   async #do(kind: OperationKind, options: object, more: readonly string[]): Promise<BulkPreview | BulkStatus> {
@@ -135,7 +154,7 @@ export class BulkOperations {
     const conditions = toConditions(kind, given['filter']);
     const note = noteOf(given);
     const token = newRunId();
-    const signal = kind === 'signal' ? this.#signalOf(given, token) : null;
+    const signal = kind === 'signal' ? await this.#signalOf(given, token) : null;
     const { database } = this.#surroundings;
     const matched = await countRuns(database, conditions);
     await createOperation(database, { token, kind, conditions, signal, note, matched });
@@ -153,18 +172,19 @@ export class BulkOperations {
     return this.#status(token, 'options.token');
   }
 
-  #signalOf(given: Readonly<Record<string, unknown>>, token: string): OperationSignal {
-    const { name } = checkSignal(given['signal'], 'options.signal');
-    const payload = given['payload'] === undefined ? true : given['payload'];
+  async #signalOf(given: Readonly<Record<string, unknown>>, token: string): Promise<OperationSignal> {
+    const { name, schema } = checkSignal(given['signal'], 'options.signal');
+    const value = schema ? await validate(schema, given['payload'], 'options.payload') : given['payload'];
+    const payload = value === undefined ? true : value;
     return { name, payload: this.#surroundings.payloads.encode(payload, 'options.payload', token, 'message') };
   }
 
   async #status(token: string, argument: string): Promise<BulkStatus> {
     const row = await readOperation(this.#surroundings.database, token);
     if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
-    const { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt } = row;
+    const { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped } = row;
     const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
-    const state = startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
+    const state = startedAt === null ? 'counted' : finishedAt === null ? 'running' : isStopped ? 'stopped' : 'completed';
     const times = { createdAt: new Date(createdAt), startedAt: date(startedAt), finishedAt: date(finishedAt) };
     return { token, kind, state, count: matched, done, skipped, rate: rate ?? undefined, ...times };
   }

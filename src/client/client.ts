@@ -300,7 +300,7 @@ export class WorkflowClient {
    * @throws RunNotFoundError, RunEndedError
    * @example await client.signal(runId, approved, { by: 'ann' }, { idempotencyKey: request.id });
    */
-  signal<P>(runId: string, signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void>;
+  signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
   async signal(runId: string, signal: unknown, payload?: unknown, options: SendOptions = {}): Promise<void> {
     refuseInRun('signal');
     await this.#sender.signal(runId, signal, payload, options);

@@ -18,7 +18,7 @@ interface RunAccess {
   steps(runId: string): Promise<StepDescription[]>;
   cancel(runId: string, options?: CancelOptions): Promise<void>;
   history(runId: string, options?: HistoryOptions): Promise<HistoryPage>;
-  signal<P>(runId: string, signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void>;
+  signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
 }
 
 /** One run, seen from outside. */
@@ -115,7 +115,7 @@ export class WorkflowHandle<O = unknown> {
   }
 
   /** Sends the run a signal. See `WorkflowClient.signal`. */
-  signal<P>(signal: SignalDefinition<P>, ...args: SignalArguments<P, SendOptions>): Promise<void> {
+  signal<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void> {
     return this.#client.signal(this.runId, signal, ...args);
   }
 

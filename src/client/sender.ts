@@ -3,6 +3,7 @@ import { RunEndedError, RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal, type RunStatus } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
+import { validate } from '../core/standard-schema.js';
 import { sendSignal, sendSignalInTransactionSql, signalValues, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
@@ -24,16 +25,17 @@ export class Sender {
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError */
   async signal(runId: string, signal: unknown, payload: unknown, options: SendOptions): Promise<void> {
-    const { name } = checkSignal(signal, 'signal');
+    const { name, schema } = checkSignal(signal, 'signal');
     const { idempotencyKey, manager } = checkOptions(options, 'options', ['idempotencyKey', 'manager']);
     const id = checkText(runId, 'runId');
+    const joined = this.transactions.find(manager);
+    const value = schema ? await validate(schema, payload, 'payload') : payload;
     const outgoing = {
       runId: id,
       name,
-      payload: this.surroundings.payloads.encode(payload === undefined ? true : payload, 'payload', id, 'message'),
+      payload: this.surroundings.payloads.encode(value === undefined ? true : value, 'payload', id, 'message'),
       idempotencyKey: idempotencyKey === undefined ? null : checkText(idempotencyKey, 'options.idempotencyKey'),
     };
-    const joined = this.transactions.find(manager);
     if (joined) return this.signalIn(joined, outgoing);
     const sent = check(id, await sendSignal(this.surroundings.database, outgoing));
     if (sent.isNew) await tellOfMessage(this.surroundings, sent.runId);

@@ -1,12 +1,19 @@
 import { InvalidInputError } from './errors/input-errors.js';
+import { checkOptions } from './check-options.js';
 import { checkText } from './ids.js';
+import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 const SIGNAL = Symbol.for('nestjs-durable.signal');
 
-/** A named message to one run, and the type of what it carries. Made by `defineSignal`. */
-export interface SignalDefinition<P> {
+/**
+ * A named message to one run, and the types of what it carries: what a workflow gets, and what is sent, which is another where a schema turns it into that. Made by
+ * `defineSignal`.
+ */
+export interface SignalDefinition<P, Sent = P> {
   readonly name: string;
-  readonly [SIGNAL]: { readonly payload: (payload: P) => P } | true;
+  /** What payloads have to fit. */
+  readonly schema?: StandardSchema | undefined;
+  readonly [SIGNAL]: { readonly payload: (payload: Sent) => P } | true;
 }
 
 /** What a workflow gets of a signal: `true` for one that carries nothing. */
@@ -16,14 +23,20 @@ export type SignalValue<P> = [P] extends [void] ? true : P;
  * Defines a signal: a contract between whoever sends it and the workflow that waits for it.
  *
  * @param name at most 255 characters; signals of one name are the same signal
- * @throws InvalidInputError when the name is not usable
+ * @param options `schema`: what is sent has to fit it, or sending is an InvalidInputError with its `issues`; the workflow gets what the schema makes of it
+ * @throws InvalidInputError when the name or the schema is not usable
  * @example
  * export const approved = defineSignal<Approval>('approved');
  * // in a workflow:  const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
  * // anywhere else:  await client.signal(runId, approved, { by: 'ann' });
  */
-export function defineSignal<P = void>(name: string): SignalDefinition<P> {
-  return Object.freeze({ name: checkText(name, 'name of the signal'), [SIGNAL]: true as const });
+export function defineSignal<P = void>(name: string, options?: { schema?: undefined }): SignalDefinition<P>;
+export function defineSignal<Sent, P>(name: string, options: { schema: StandardSchema<Sent, P> }): SignalDefinition<P, Sent>;
+export function defineSignal(name: string, options: { schema?: StandardSchema | undefined } = {}): SignalDefinition<unknown> {
+  const { schema } = checkOptions(options, 'options', ['schema']);
+  if (schema !== undefined && !isStandardSchema(schema))
+    throw new InvalidInputError('options.schema', 'must be a schema of a library that follows https://standardschema.dev');
+  return Object.freeze({ name: checkText(name, 'name of the signal'), schema, [SIGNAL]: true as const });
 }
 
 /** @throws InvalidInputError when it is none */

@@ -57,7 +57,7 @@ function refusal(argument: string, given: readonly StandardIssue[]): InvalidInpu
   const issues: InputIssue[] = given.map(({ message, path }) => ({ message, path: (path ?? []).map(keyOf) }));
   const shown = issues.slice(0, MAX_SHOWN).map(({ message, path }) => `${pathOf(argument, path)}: ${message.slice(0, MAX_MESSAGE)}`);
   const more = issues.length > MAX_SHOWN ? `; and ${issues.length - MAX_SHOWN} more` : '';
-  return new InvalidInputError(pathOf(argument, issues[0]?.path ?? []), `does not fit the workflow's schema (${shown.join('; ')}${more})`, {
+  return new InvalidInputError(pathOf(argument, issues[0]?.path ?? []), `does not fit the schema (${shown.join('; ')}${more})`, {
     issues,
   });
 }

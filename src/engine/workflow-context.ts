@@ -50,10 +50,10 @@ export abstract class WorkflowContext {
    * @example const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
    */
   abstract waitForSignal<P>(
-    signal: SignalDefinition<P>,
+    signal: SignalDefinition<P, never>,
     options: WaitOptions & { timeout: Duration | Date },
   ): Promise<SignalValue<P> | null>;
-  abstract waitForSignal<P>(signal: SignalDefinition<P>, options?: WaitOptions): Promise<SignalValue<P>>;
+  abstract waitForSignal<P>(signal: SignalDefinition<P, never>, options?: WaitOptions): Promise<SignalValue<P>>;
 
   /**
    * Makes a hook: a token with which the outside world resumes this run without knowing its id, by POST or `client.resumeHook`. Durable when the promise

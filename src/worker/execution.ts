@@ -190,11 +190,12 @@ export class Execution implements PassPort {
     this.host.warn(this, message);
   }
 
-  ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
+  ended(end: PassOutcome, leftovers: 'none' | 'some'): void {
     if (this.parking) {
-      this.parking.end = () => this.ended(outcome, leftovers);
+      this.parking.end = () => this.ended(end, leftovers);
       return;
     }
+    const outcome = this.inPlace(end);
     this.leaving = true;
     clearTimeout(this.parkTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
@@ -205,6 +206,12 @@ export class Execution implements PassPort {
       ...(continuedAs ? { continuedAs } : {}),
     };
     this.change({ status: outcome.status, output, error, leftovers, parent: this.run.parent, ...more }, outcome);
+  }
+
+  /** A run that goes on in this one's place stays in its queue, unless it is of another workflow, which may have one of its own. */
+  private inPlace(outcome: PassOutcome): PassOutcome {
+    if (outcome.status !== 'completed' || outcome.continuedAs?.name !== this.run.name) return outcome;
+    return { ...outcome, continuedAs: { ...outcome.continuedAs, queue: this.run.queue } };
   }
 
   faulted(fault: PassFault): void {

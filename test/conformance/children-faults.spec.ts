@@ -4,7 +4,7 @@ import { onScene } from '../support/faults/fault-workers.js';
 import { killSpawned } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
-const CHILDREN = 200;
+const CHILDREN = process.env['DURABLE_CHAOS'] ? 200 : 80;
 const IN_FLIGHT = 20;
 const program = 'family-worker.ts';
 

@@ -59,7 +59,9 @@ describe('a run that is continued as new', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Looping, Begins, Ends, Outer, CollectsOneByOne], { worker: { parkAfter: 30 } });
+    app = await startApplication(database.url, [Looping, Begins, Ends, Outer, CollectsOneByOne], {
+      worker: { parkAfter: 30, queues: ['default', 'other'] },
+    });
   });
   afterAll(async () => {
     await app.close();
@@ -90,6 +92,15 @@ describe('a run that is continued as new', () => {
   it('gives the result, or the failure, of the run that continues it', async () => {
     expect(await app.client.execute(Begins, false)).toBe('the end');
     await expect(app.client.execute(Begins, true)).rejects.toMatchObject({ name: 'WorkflowFailedError', cause: { message: 'at the end' } });
+  });
+
+  it('keeps its tags, its priority and its queue', async () => {
+    const handle = await app.client.start(CollectsOneByOne, [], { tags: { customer: '7' }, priority: 3, queue: 'other' });
+    await handle.signal(item, 'a');
+    const successor = await waitFor(async () => (await handle.describe()).continuedAs);
+    expect(await app.client.describe(successor)).toMatchObject({ tags: { customer: '7' }, priority: 3, queue: 'other' });
+    for (const name of ['b', 'c']) await handle.signal(item, name);
+    expect(await handle.result({ timeout: '20s' })).toEqual(['a', 'b', 'c']);
   });
 
   it('has an empty history of its own each time', async () => {

@@ -72,11 +72,11 @@ describe('a bulk operation', () => {
   });
 
   it('retries what has failed, each run once, however often the token is used', async () => {
-    const handles = await fail(230, 'retry');
+    const handles = await fail(130, 'retry');
     const { token } = await app.client.bulk.retry({ filter: { tags: { batch: 'retry' } }, dryRun: true, actor: 'ann', reason: 'mended' });
     await app.client.bulk.retry({ token });
     await app.client.bulk.retry({ token });
-    expect(await completed(token)).toMatchObject({ count: 230, done: 230, skipped: 0 });
+    expect(await completed(token)).toMatchObject({ count: 130, done: 130, skipped: 0 });
     // They have failed once more, and are left alone.
     await Promise.all(handles.map((handle) => expect(handle.result()).rejects.toThrow('declined')));
     expect(log.toSorted()).toEqual(handles.map(({ runId }) => runId).toSorted());
@@ -127,6 +127,25 @@ describe('a bulk operation', () => {
     const { startedAt, finishedAt } = await completed(token);
     // The part of a second's runs is followed by a second's pause.
     expect(finishedAt!.getTime() - startedAt!.getTime()).toBeGreaterThanOrEqual(950);
+  });
+
+  it('is stopped, and comes to no further run', async () => {
+    const handles = await park(6, 'stop');
+    const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'stop' } }, dryRun: true });
+    await app.client.bulk.cancel({ token, rate: 2 });
+    await waitFor(async () => (await app.client.bulk.status(token)).done > 0);
+    const stopped = await app.client.bulk.stop(token);
+    expect(stopped).toMatchObject({ state: 'stopped', count: 6 });
+    expect(stopped.done).toBeLessThan(6);
+    const [next] = await database.query(
+      `SELECT count(*)::int AS n FROM durable.workflow_operations WHERE started_at IS NOT NULL AND finished_at IS NULL`,
+    );
+    expect(next.n).toBe(0);
+    await Promise.all(handles.slice(stopped.done).map((handle) => handle.signal(go, { n: 1 })));
+    for (const handle of handles.slice(stopped.done)) await expect(handle.result()).resolves.toEqual({ n: 1 });
+    // What has ended, or was never started, stays as it is.
+    await expect(app.client.bulk.stop(token)).resolves.toMatchObject({ state: 'stopped' });
+    await expect(app.client.bulk.stop('nobody')).rejects.toMatchObject({ argument: 'token' });
   });
 
   it('refuses what could mean more than was meant', async () => {

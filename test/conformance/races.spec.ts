@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { Busy, Collects, Doorbell, Guardian, Mother, number } from './workflows.js';
 
-const REPETITIONS = process.env['DURABLE_CHAOS'] ? 3_000 : 200;
+const REPETITIONS = process.env['DURABLE_CHAOS'] ? 3_000 : 100;
 /** How many of them are under way at a time. */
 const LANES = 20;
 const SEED = Number(process.env['DURABLE_SEED'] ?? 1);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { RunEndedError, RunNotFoundError } from '../../src/index.js';
 import { DataSource } from 'typeorm';
+import { z } from 'zod';
+
+import { defineSignal, RunEndedError, RunNotFoundError } from '../../src/index.js';
 import { waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { approved, Collects, number, ping, Pinged, Waits } from './workflows.js';
@@ -21,6 +23,21 @@ describe('signals', () => {
     await waitFor(async () => (await handle.status()) === 'waiting');
     await client.signal(handle.runId, approved, { by: 'bob' });
     expect(await handle.result()).toEqual([{ by: 'bob' }]);
+  });
+
+  it('have to fit the schema of their definition, and reach the run as it makes them', async () => {
+    const handle = await stage().client.start(Collects, { count: 1 });
+    const checked = defineSignal('number', { schema: z.object({ n: z.coerce.number() }).transform(({ n }) => n) });
+    await expect(handle.signal(checked, { n: 'many' })).rejects.toMatchObject({
+      name: 'InvalidInputError',
+      argument: 'payload.n',
+      issues: [{ path: ['n'] }],
+    });
+    expect(await stage().database.query('SELECT 1 FROM durable.workflow_inbox WHERE run_id = $1', [handle.runId])).toEqual([]);
+    await handle.signal(checked, { n: '7' });
+    expect(await handle.result()).toEqual({ numbers: [7], timedOut: 0 });
+    expect(() => defineSignal('number', { schema: {} as never })).toThrow('options.schema');
+    expect(() => defineSignal('number', { scheme: 1 } as never)).toThrow('scheme');
   });
 
   it('are kept until the run comes to them, in the order in which they were sent', async () => {

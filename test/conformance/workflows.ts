@@ -88,8 +88,8 @@ export class Either {
       rejected: () => ctx.waitForSignal(rejected),
       late: () => ctx.sleep(input.timeout),
     });
-    const left =
-      key === 'approved' ? await ctx.waitForSignal(rejected, { timeout: 100 }) : await ctx.waitForSignal(approved, { timeout: 100 });
+    const options = { timeout: key === 'late' ? 1 : 2_000 };
+    const left = key === 'approved' ? await ctx.waitForSignal(rejected, options) : await ctx.waitForSignal(approved, options);
     return { first: key, left };
   }
 }

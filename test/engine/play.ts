@@ -6,9 +6,9 @@ import { span, UNIT, World } from './interpreter.js';
 import { programs, some, type Node, type ProgramSpace, type Sending } from './programs.js';
 import { jump, rewind, settle } from './virtual-time.js';
 
-/** How many programs; more with DURABLE_PROPERTY_RUNS. Without it a few seconds each, whichever comes first. */
+/** How many programs; more with DURABLE_PROPERTY_RUNS. Without it a second or two each, whichever comes first. */
 const RUNS = Number(process.env.DURABLE_PROPERTY_RUNS ?? 0);
-const BUDGET_MS = RUNS > 0 ? 0 : 3_000;
+const BUDGET_MS = RUNS > 0 ? 0 : 1_500;
 export const LONG = 24 * 3_600_000;
 
 export interface Executed {

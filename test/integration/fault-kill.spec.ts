@@ -6,7 +6,7 @@ import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 /** 20 with DURABLE_CHAOS=1. */
-const KILLS = process.env['DURABLE_CHAOS'] ? 20 : 8;
+const KILLS = process.env['DURABLE_CHAOS'] ? 20 : 5;
 const IN_FLIGHT = 50;
 const STEPS = 4;
 const SUM = 10;

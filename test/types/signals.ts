@@ -1,4 +1,6 @@
 // Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+import { z } from 'zod';
+
 import { defineSignal, type WorkflowClient, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -34,6 +36,21 @@ export async function waits(): Promise<void> {
   await ctx.waitForSignal('approved');
   // @ts-expect-error no such option
   await ctx.waitForSignal(approved, { timeOut: 5 });
+}
+
+export async function schemas(): Promise<void> {
+  const counted = defineSignal('counted', { schema: z.object({ items: z.coerce.number<string>() }) });
+  const got = await ctx.waitForSignal(counted);
+  exactly<typeof got, { items: number }>(true);
+  await client.signal('run', counted, { items: '7' });
+  await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: counted, payload: { items: '7' } });
+  // @ts-expect-error what is sent is what the schema takes
+  await handle.signal(counted, { items: 7 });
+  const maybe = defineSignal('maybe', { schema: z.boolean() });
+  exactly<Awaited<ReturnType<typeof waitMaybe>>, boolean | null>(true);
+  async function waitMaybe() {
+    return ctx.waitForSignal(maybe, { timeout: 1 });
+  }
 }
 
 export async function races(): Promise<void> {

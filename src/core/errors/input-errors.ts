@@ -10,7 +10,7 @@ export interface InputIssue {
 export class InvalidInputError extends WorkflowError {
   static override readonly errorName: string = 'InvalidInputError';
   readonly code = 'INVALID_INPUT';
-  /** What the workflow's schema has against its input; empty where no schema was asked. */
+  /** What a schema has against a value; empty where no schema was asked. */
   readonly issues: readonly InputIssue[];
 
   constructor(

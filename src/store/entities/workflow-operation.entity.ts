@@ -50,6 +50,10 @@ export class WorkflowOperation {
   @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
   finishedAt!: Date | null;
 
+  /** Somebody has ended it before it was done. */
+  @Column({ name: 'is_stopped', type: 'boolean', default: false })
+  isStopped!: boolean;
+
   /** When the next part is due. */
   @Column({ name: 'next_at', type: 'timestamptz', nullable: true })
   nextAt!: Date | null;

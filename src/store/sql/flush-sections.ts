@@ -11,7 +11,7 @@ export interface Section {
 
 /** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
 const owned = (schema: string): string =>
-  `CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+  `CROSS JOIN LATERAL (SELECT r.priority FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
@@ -89,19 +89,24 @@ export const SECTIONS: readonly Section[] = [
       ['run_id', 'text'],
       ['epoch', 'int'],
     ],
-    // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides.
+    // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides. One that goes on in another's place is
+    // found by the same tags, and is as urgent.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
       wake_count)
-  SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
+  SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
     ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   ON CONFLICT (id) DO NOTHING
-  RETURNING id`,
+  RETURNING id, continued_from
+), kept_tags AS (
+  INSERT INTO ${schema}.workflow_tags (run_id, key, value)
+  SELECT s.id, t.key, t.value FROM successors s
+  CROSS JOIN LATERAL (SELECT key, value FROM ${schema}.workflow_tags WHERE run_id = s.continued_from OFFSET 0) AS t`,
   },
   tagsOf('tags', 'starts'),
   tagsOf('successorTags', 'successors'),
@@ -255,10 +260,12 @@ export const SECTIONS: readonly Section[] = [
       ['name', 'text'],
       ['payload', 'json'],
     ],
-    // Who gets it is told by its counter in a statement of its own, once this is committed.
+    // Who gets it is told by its counter in a statement of its own, once this is committed. A run asks none but its own children to stop: an id that it wanted for
+    // a child may turn out to be somebody else's. A child that begins in this very statement does not show yet.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE x.kind <> 'cancel' OR NOT EXISTS (SELECT 1 FROM ${schema}.workflow_runs c WHERE c.id = x.to_run_id AND c.parent_run_id IS DISTINCT FROM x.run_id)
   RETURNING run_id, kind, payload
 ), cancels_sent AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,

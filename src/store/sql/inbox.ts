@@ -43,7 +43,9 @@ const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
   text: (schema, patience) => `WITH asked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE
+    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
+      AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'cancel')
+    LIMIT 1 FOR NO KEY UPDATE
   ) AS r
 ), bumped AS (
   UPDATE ${schema}.workflow_runs r SET

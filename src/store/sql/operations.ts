@@ -48,10 +48,27 @@ export async function startOperation(database: Database, token: string, kind: Op
   await database.query(START, [token, kind, rate]);
 }
 
+/** Longer than a part takes. */
+const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
+
+const STOP: Statement = {
+  name: 'durable_stop_operation',
+  text: (schema) => `UPDATE ${schema}.workflow_operations SET finished_at = now(), is_stopped = true
+WHERE token = $1 AND started_at IS NOT NULL AND finished_at IS NULL`,
+};
+
+/** Ends an operation that has been started; the part that is being done is done to its end. */
+export async function stopOperation(database: Database, token: string): Promise<void> {
+  await database.transaction(async (client) => {
+    await client.query(WAIT_FOR_PART);
+    await database.query(STOP, [token], client);
+  });
+}
+
 const READ: Statement = {
   name: 'durable_read_operation',
   text: (schema) => `SELECT kind, matched::float8, done::float8, skipped::float8, rate, extract(epoch FROM created_at)::float8 * 1000,
-  extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM finished_at)::float8 * 1000
+  extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM finished_at)::float8 * 1000, is_stopped
 FROM ${schema}.workflow_operations WHERE token = $1`,
 };
 
@@ -65,14 +82,15 @@ export interface OperationRow {
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly finishedAt: number | null;
+  readonly isStopped: boolean;
 }
 
 export async function readOperation(database: Database, token: string): Promise<OperationRow | undefined> {
-  type Row = [OperationKind, number, number, number, number | null, number, number | null, number | null];
+  type Row = [OperationKind, number, number, number, number | null, number, number | null, number | null, boolean];
   const [row] = await database.query<Row>(READ, [token]);
   if (!row) return undefined;
-  const [kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt] = row;
-  return { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt };
+  const [kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped] = row;
+  return { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped };
 }
 
 const UNFINISHED: Statement = {
@@ -186,7 +204,7 @@ export async function doPart(
 ): Promise<boolean> {
   return database.transaction(async (client) => {
     // A run that somebody holds for a moment must not have the whole part done again.
-    await client.query(`SET LOCAL lock_timeout = '5s'`);
+    await client.query(WAIT_FOR_PART);
     const locked = await database.query(LOCK, [operation.token, operation.after?.id ?? null], client);
     if (locked.length === 0) return false;
     const { done, skipped } = await work(client);

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture, startOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import type { NewRun } from '../core/run.js';
+import type { Transition } from '../core/transition.js';
+import { tellAllOfCancel } from './sql/inbox.js';
+
+const cancelOf = (childId: string): Transition => ({
+  kind: 'cancelChild',
+  runId: 'parent',
+  epoch: 1,
+  stepKey: `invoke:${childId}`,
+  childId,
+});
+
+describe('a run that asks a child to stop', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  beforeAll(async () => {
+    fixture = await JournalFixture.create();
+    open = await fixture.journal();
+    await open.submit(startOf('parent', true));
+  });
+  afterAll(() => fixture.close());
+
+  const child = (id: string): Transition => {
+    const { run } = startOf(id, false) as { run: NewRun };
+    const wait = waitOf('parent', `invoke:${id}`) as Extract<Transition, { kind: 'wait' }>;
+    return { ...wait, child: { ...run, parentRunId: 'parent', parentStepKey: `invoke:${id}` } };
+  };
+  const tell = async (id: string): Promise<string | undefined> =>
+    (await tellAllOfCancel(open.database, new Map([[id, '{}']]))).get(id)?.status;
+
+  it('reaches its own', async () => {
+    await open.submit(child('own'));
+    await open.submit(cancelOf('own'));
+    expect(await tell('own')).toBe('cancelled');
+  });
+
+  it('reaches one that begins at the same moment', async () => {
+    await Promise.all([open.submit(child('quick')), open.submit(cancelOf('quick'))]);
+    expect(await tell('quick')).toBe('cancelled');
+  });
+
+  it('reaches no run of somebody else that has the id which the child should have had', async () => {
+    await open.submit(startOf('stranger', false));
+    await Promise.all([open.submit(child('stranger')), open.submit(cancelOf('stranger'))]);
+    expect(await tell('stranger')).toBeUndefined();
+    const query = `SELECT status, wake_count, cancel_requested_at FROM durable.workflow_runs WHERE id = 'stranger'`;
+    expect(await fixture.admin.query(query)).toEqual([{ status: 'pending', wake_count: 0, cancel_requested_at: null }]);
+    expect(await fixture.admin.query(`SELECT 1 FROM durable.workflow_inbox WHERE run_id = 'stranger'`)).toEqual([]);
+  });
+});
