@@ -6,7 +6,7 @@ import { swcOptions } from './test/support/swc-options.mjs';
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts', '!<rootDir>/test/packages/**'],
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/', '<rootDir>/test/chaos/'],
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/', '<rootDir>/test/chaos/', '<rootDir>/test/faults/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/packages/'],
   transform: { '^.+\\.(ts|mjs|js)$': ['@swc/jest', swcOptions] },
   // Nest 12 ships ES modules only, which Jest cannot require below Node 24.9.
@@ -19,5 +19,5 @@ export default {
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
   testTimeout: 60_000,
   // Most tests wait for something most of the time: more workers than processors.
-  maxWorkers: 4,
+  maxWorkers: 6,
 };

@@ -43,7 +43,7 @@ export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}
   if (!folder) throw new Error('DURABLE_TEST_COMPILED_DIR is not set: run tests through Jest, whose global setup compiles them');
   const file = join(folder, relativeTsPath.replace(/\.ts$/, '.js'));
 
-  const child = spawn(process.execPath, ['--enable-source-maps', file, ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [file, ...(options.args ?? [])], {
     cwd: options.cwd,
     // Jest's own flags (--experimental-vm-modules, --inspect) are not for the worker.
     env: { ...process.env, NODE_OPTIONS: undefined, ...options.env },

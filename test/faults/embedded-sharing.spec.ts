@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Sandbox, query } from './sandbox.js';
+import { itLong } from '../support/long-form.js';
+import { Sandbox, query } from '../embedded/sandbox.js';
 
 describe('an embedded PostgreSQL', () => {
   let sandbox: Sandbox;
@@ -79,7 +80,7 @@ describe('an embedded PostgreSQL', () => {
     expect(sandbox.supervisors()).toHaveLength(1);
   });
 
-  it('starts again for a process that comes while the last one leaves', async () => {
+  itLong('starts again for a process that comes while the last one leaves', async () => {
     let app = await sandbox.start(sandbox.dataDir);
     for (let round = 0; round < 3; round++) {
       const [next] = await Promise.all([sandbox.start(sandbox.dataDir), app.stop()]);

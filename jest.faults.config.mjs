@@ -1,0 +1,9 @@
+import base from './jest.config.mjs';
+
+// What kills, stops and cuts off processes and servers: it takes its time, and so stands beside `npm test`.
+/** @type {import('jest').Config} */
+export default {
+  ...base,
+  testMatch: ['<rootDir>/test/faults/**/*.spec.ts'],
+  testPathIgnorePatterns: ['/node_modules/'],
+};
