@@ -65,7 +65,7 @@ export class Control {
     const id = checkText(runId, 'runId');
     const { database } = this.surroundings;
     const run = await resumeRun(database, id, noteOf(checkOptions(options, 'options', ACTOR_KEYS)));
-    if (run) return run.wakeAt === null ? this.tell(run) : this.surroundings.due([], run.wakeAt);
+    if (run) return run.wakeAt === null ? this.tell(run) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
 
@@ -77,7 +77,7 @@ export class Control {
     const { database, payloads } = this.surroundings;
     const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
     if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
-    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })], undefined);
+    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })]);
   }
 
   /** @returns the id of the new run */
@@ -97,7 +97,7 @@ export class Control {
     });
     if (key === 'noRun') throw new RunNotFoundError(id);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
-    this.surroundings.due([key], undefined);
+    this.surroundings.due([{ id: newId, ...key }]);
     return newId;
   }
 
@@ -131,7 +131,7 @@ export class Control {
       'error' in result
         ? { ...step, status: 'failed', output: null, error: payloads.encodeError(error, id) }
         : { ...step, status: 'completed', output: payloads.encode(result.output, 'result.output', id, 'output'), error: null };
-    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })], undefined);
+    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })]);
   }
 
   private async cancelIn(joined: JoinedTransaction, id: string, note: string, cancelled: string): Promise<void> {
@@ -175,7 +175,7 @@ export class Control {
   }
 
   private tell(run: BumpedRun): void {
-    if (run.status === 'pending') this.surroundings.due([run], undefined);
+    if (run.status === 'pending') this.surroundings.due([run]);
     else if (run.status === 'running') this.surroundings.messaged(run.id);
   }
 }

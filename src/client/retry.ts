@@ -1,7 +1,7 @@
 import { InvalidInputError, RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
 import { failedStepOf } from '../core/failed-step.js';
 import type { Payloads } from '../core/payloads.js';
-import type { DispatchKey } from '../core/run.js';
+import type { DueRun } from '../core/run.js';
 import type { StepRecord } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import { loadHistories } from '../store/sql/load-histories.js';
@@ -41,9 +41,9 @@ export function recordedStep(steps: readonly StepRecord[], stepKey: string, argu
 }
 
 /** @throws RunNotRetryableError when somebody else came first */
-export async function retryOnce(database: Database, retry: RunRetry): Promise<DispatchKey> {
+export async function retryOnce(database: Database, retry: RunRetry): Promise<DueRun> {
   const key = await retryRun(database, retry);
-  if (key) return key;
+  if (key) return { id: retry.runId, ...key };
   const now = await readFailedRun(database, retry.runId);
   if (!now) throw new RunNotFoundError(retry.runId);
   // Retried, and failed again since: what was decided was decided of another history.

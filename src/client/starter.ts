@@ -1,5 +1,5 @@
 import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.js';
-import type { NewRun } from '../core/run.js';
+import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
@@ -117,9 +117,7 @@ export class Starter {
   /** Tells who may execute these runs that they are, or will be, due. */
   private announce(runs: readonly NewRun[]): void {
     const now = this.surroundings.now();
-    const due = runs.filter((run) => run.delayMs === null && (run.startAt === null || run.startAt <= now));
-    const wakeTimes = runs.filter((run) => !due.includes(run)).map((run) => run.startAt ?? now + run.delayMs!);
-    this.surroundings.due(due, wakeTimes.length === 0 ? undefined : Math.min(...wakeTimes));
+    this.surroundings.due(runs.map((run) => dueRun(run, now)));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { DispatchKey, DueRun, OwnedRun } from '../core/run.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
@@ -23,8 +23,8 @@ export interface ClientSurroundings {
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
-  /** Runs have become due under these keys, or will at `wakeAt`. */
-  due(keys: readonly DispatchKey[], wakeAt: number | undefined): void;
+  /** Runs have become due, or will. */
+  due(runs: readonly DueRun[]): void;
   /** A message has come for a run. */
   messaged(runId: string): void;
   /** A run has ended that nobody executes. */

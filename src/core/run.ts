@@ -22,6 +22,12 @@ export interface DispatchKey {
   readonly version: number;
 }
 
+/** A run that somebody may execute: now, or from `wakeAt` on, milliseconds since the epoch by the database's clock. */
+export interface DueRun extends DispatchKey {
+  readonly id: string;
+  readonly wakeAt?: number;
+}
+
 /** A dispatch key, and how long runs may take that are claimed under it and were started by name alone. */
 export interface ClaimKey extends DispatchKey {
   readonly timeoutMs?: number | null;
@@ -46,6 +52,12 @@ export interface NewRun extends DispatchKey {
   readonly parentStepKey?: string | null;
   /** Fails when it has not ended so many milliseconds after it was first due. */
   readonly timeoutMs?: number | null;
+}
+
+/** When a run that has just been created is due. */
+export function dueRun({ id, queue, name, version, delayMs, startAt }: NewRun, now: number): DueRun {
+  const isDue = delayMs === null && (startAt === null || startAt <= now);
+  return isDue ? { id, queue, name, version } : { id, queue, name, version, wakeAt: startAt ?? now + delayMs! };
 }
 
 /** A run in this process's hands, as the claim (or the start that kept it) found it. */

@@ -1,7 +1,7 @@
 import { retryOf } from '../client/retry.js';
 import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
-import { isTerminal, type DispatchKey } from '../core/run.js';
+import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import { bumpRuns } from '../store/sql/bump-runs.js';
 import { sendCancel, tellOfCancel } from '../store/sql/inbox.js';
@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 1_000;
 const PART = 100;
 
 export interface OperationsOptions {
-  readonly due: (keys: readonly DispatchKey[]) => void;
+  readonly due: (runs: readonly DueRun[]) => void;
   /** Messages have come for runs that are executed. */
   readonly messaged: (runIds: readonly string[]) => void;
   /** Runs have ended that nobody executed. */
@@ -128,7 +128,7 @@ export class OperationsService {
         const { status, key } = (await tellOfCancel(this.database, id, error)) ?? {};
         if (status === 'cancelled') this.options.ended([id]);
         else if (status === 'running') this.options.messaged([id]);
-        else if (status === 'pending' && key) this.options.due([key]);
+        else if (status === 'pending' && key) this.options.due([{ id, ...key }]);
       }
     };
     return { done: asked.length, skipped: ids.length - asked.length, announce };
@@ -155,12 +155,12 @@ export class OperationsService {
   }
 
   private async retry(count: number, retries: readonly RunRetry[], client: PartClient): Promise<PartDone & { announce: Announcement }> {
-    const keys: DispatchKey[] = [];
+    const retried: DueRun[] = [];
     for (const retry of retries) {
       const key = await retryRun(this.database, retry, client);
-      if (key) keys.push(key);
+      if (key) retried.push({ id: retry.runId, ...key });
     }
-    return { done: keys.length, skipped: count - keys.length, announce: async () => this.options.due(keys) };
+    return { done: retried.length, skipped: count - retried.length, announce: async () => this.options.due(retried) };
   }
 }
 

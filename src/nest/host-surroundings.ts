@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
+import type { DueRun } from '../core/run.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
@@ -22,8 +23,10 @@ export interface HostSurroundings {
   readonly direct: DirectConnection | undefined;
   readonly logger: LoggerService;
   warn(message: string, error?: unknown): void;
-  /** Tells this process's worker, and the others, what they may want to know. */
-  announce(notice: Notice, wakeAt: number | undefined): void;
+  /** Tells this process's worker, and the others, of runs that have become due or will. */
+  due(runs: readonly DueRun[]): void;
+  /** Tells the others what they may want to know. */
+  notify(notice: Notice): void;
   /** Tells whoever executes these runs that messages have come for them. */
   tell(runIds: readonly string[]): void;
   /** How workflows start runs. */

@@ -11,7 +11,7 @@ import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientSurroundings } from '../client/surroundings.js';
 import { DatabaseClock } from '../core/clock.js';
 import { HookSchemas } from '../core/hook-schemas.js';
-import { ANY_VERSION } from '../core/run.js';
+import { ANY_VERSION, type DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
@@ -112,7 +112,7 @@ export class WorkflowRuntime implements HostSurroundings {
       hookSchemas: this.hookSchemas,
       transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
-      due: (keys, wakeAt) => this.announce(keys.length === 0 ? {} : { due: keys }, wakeAt),
+      due: (runs) => this.due(runs),
       messaged: (runId) => this.tell([runId]),
       endedUnstarted: (runId) => {
         this.hub.noticed([runId]);
@@ -222,10 +222,21 @@ export class WorkflowRuntime implements HostSurroundings {
     this.logger.warn(error === undefined ? message : `${message}: ${describeError(error)}`);
   }
 
-  announce(notice: Notice, wakeAt: number | undefined): void {
-    if (notice.due && notice.due.length > 0) this.host?.poke();
-    if (wakeAt !== undefined) this.host?.noteWake(wakeAt);
-    this.direct?.notify(wakeAt === undefined ? notice : { ...notice, wakeAt });
+  due(runs: readonly DueRun[]): void {
+    const now: DueRun[] = [];
+    let wakeAt = Number.POSITIVE_INFINITY;
+    for (const run of runs) {
+      if (run.wakeAt === undefined) now.push(run);
+      else wakeAt = Math.min(wakeAt, run.wakeAt);
+    }
+    const isLater = Number.isFinite(wakeAt);
+    if (now.length > 0) this.host?.poke();
+    if (isLater) this.host?.noteWake(wakeAt);
+    this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
+  }
+
+  notify(notice: Notice): void {
+    this.direct?.notify(notice);
   }
 
   tell(runIds: readonly string[]): void {

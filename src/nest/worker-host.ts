@@ -84,8 +84,7 @@ export class WorkerHost {
       },
       {
         ended: (run, outcome) => this.ended(run, outcome),
-        parked: (wakeAt) => runtime.announce({}, wakeAt),
-        due: (keys) => runtime.announce({ due: keys }, undefined),
+        due: (runs) => runtime.due(runs),
         endedUnstarted: (runIds) => this.endedElsewhere(runIds),
         messaged: (runIds) => runtime.tell(runIds),
         log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
@@ -130,7 +129,7 @@ export class WorkerHost {
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
     const operations = new OperationsService(database, runtime.payloads, {
-      due: (keys) => runtime.announce({ due: keys }, undefined),
+      due: (runs) => runtime.due(runs),
       messaged: (runIds) => runtime.tell(runIds),
       ended: (runIds) => this.endedElsewhere(runIds),
       failed: failed('bulk operations could not go on'),
@@ -226,7 +225,7 @@ export class WorkerHost {
   /** Runs have ended without being executed here. */
   private endedElsewhere(runIds: readonly string[]): void {
     if (runIds.length === 0) return;
-    this.runtime.announce({ ended: runIds }, undefined);
+    this.runtime.notify({ ended: runIds });
     this.runtime.hub.noticed(runIds);
   }
 

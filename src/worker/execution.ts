@@ -16,7 +16,7 @@ export interface ExecutionHost {
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
   /** The run has left this process's hands; with an outcome when it has ended. */
   released(execution: Execution, outcome: PassOutcome | undefined): void;
-  parked(wakeAt: number): void;
+  parked(execution: Execution, wakeAt: number): void;
   /** Something came for the run while it was being parked. */
   moved(execution: Execution): void;
   /** A run has been created that somebody may execute. */
@@ -261,7 +261,7 @@ export class Execution implements PassPort {
         if (this.leaving) return;
         if (committed.outcome === 'moved') return this.unpark();
         this.abandon(undefined);
-        if (change.wakeAt !== null) this.host.parked(change.wakeAt);
+        if (change.wakeAt !== null) this.host.parked(this, change.wakeAt);
         this.host.released(this, undefined);
       },
       (error) => this.refused(error, () => this.unpark()),

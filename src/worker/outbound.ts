@@ -1,6 +1,6 @@
 import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
-import type { NewRun, OwnedRun } from '../core/run.js';
+import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
 import type { NewHook } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
@@ -24,11 +24,12 @@ export class Outbound {
     private readonly session: Session,
     private readonly payloads: Payloads,
     private readonly events: WorkerEvents,
+    private readonly now: () => number,
   ) {}
 
   /** A run is durable that somebody may execute. */
   started(run: NewRun): void {
-    if (run.delayMs === null && run.startAt === null) this.events.due([run]);
+    this.events.due([dueRun(run, this.now())]);
   }
 
   /** Messages for these runs are durable: they are told, all of one round of the event loop together. */

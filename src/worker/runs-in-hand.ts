@@ -48,7 +48,7 @@ export class RunsInHand implements ExecutionHost {
     this.deploymentId = options.deploymentId;
     this.slots = new Slots(options.concurrency);
     this.mail = new Mail(database, this.executions);
-    this.outbound = new Outbound(database, journal, session, options.engine.payloads, events);
+    this.outbound = new Outbound(database, journal, session, options.engine.payloads, events, options.engine.now);
   }
 
   get size(): number {
@@ -156,8 +156,8 @@ export class RunsInHand implements ExecutionHost {
     else if (this.closing) this.events.due([execution.run]);
   }
 
-  parked(wakeAt: number): void {
-    this.events.parked(wakeAt);
+  parked({ run: { id, queue, name, version } }: Execution, wakeAt: number): void {
+    this.events.due([{ id, queue, name, version, wakeAt }]);
   }
 
   moved(execution: Execution): void {

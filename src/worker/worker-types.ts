@@ -1,4 +1,4 @@
-import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { DueRun, OwnedRun } from '../core/run.js';
 import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 
 /** What a worker is told by its surroundings. */
@@ -15,10 +15,8 @@ export interface WorkerOptions {
 /** What a worker tells its surroundings. */
 export interface WorkerEvents {
   ended(run: OwnedRun, outcome: PassOutcome): void;
-  /** A run of this process will be due then, milliseconds by the database's clock. */
-  parked(wakeAt: number): void;
-  /** Runs have become due that others may take. */
-  due(keys: readonly DispatchKey[]): void;
+  /** Runs have become due that others may take, or will: those that were parked until then. */
+  due(runs: readonly DueRun[]): void;
   /** Runs have ended that nobody has executed. */
   endedUnstarted(runIds: readonly string[]): void;
   /** Messages have come for runs that some process executes. */
