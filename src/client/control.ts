@@ -49,7 +49,7 @@ export class Control {
     if (joined) return this.cancelIn(joined, id, note, cancelled);
     const found = await requestCancel(database, id, note, cancelled);
     if (!found) throw new RunNotFoundError(id);
-    this.announceCancel(id, found);
+    await this.announceCancel(id, found);
   }
 
   async pause(runId: string, options: ActorOptions): Promise<void> {
@@ -58,7 +58,7 @@ export class Control {
     const found = await requestPause(this.surroundings.database, id, note);
     if (!found) throw new RunNotFoundError(id);
     if (isTerminal(found.status)) throw new RunEndedError(id);
-    if (found.told) this.tell(found.told);
+    if (found.told) await this.tell(found.told);
   }
 
   async resume(runId: string, options: ActorOptions): Promise<void> {
@@ -77,7 +77,7 @@ export class Control {
     const { database, payloads } = this.surroundings;
     const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
     if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
-    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })]);
+    await this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })]);
   }
 
   /** @returns the id of the new run */
@@ -97,7 +97,7 @@ export class Control {
     });
     if (key === 'noRun') throw new RunNotFoundError(id);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
-    this.surroundings.due([{ id: newId, ...key }]);
+    await this.surroundings.due([{ id: newId, ...key }]);
     return newId;
   }
 
@@ -131,7 +131,7 @@ export class Control {
       'error' in result
         ? { ...step, status: 'failed', output: null, error: payloads.encodeError(error, id) }
         : { ...step, status: 'completed', output: payloads.encode(result.output, 'result.output', id, 'output'), error: null };
-    this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })]);
+    await this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })]);
   }
 
   private async cancelIn(joined: JoinedTransaction, id: string, note: string, cancelled: string): Promise<void> {
@@ -159,23 +159,23 @@ export class Control {
     });
   }
 
-  private announceCancel(id: string, { status, key, parent }: CancelRequested): void {
+  private async announceCancel(id: string, { status, key, parent }: CancelRequested): Promise<void> {
     if (!key) return;
-    if (parent !== undefined) void tellOfMessage(this.surroundings, parent);
+    if (parent !== undefined) await tellOfMessage(this.surroundings, parent);
     if (isTerminal(status)) this.surroundings.endedUnstarted(id);
-    else this.tell({ id, status, ...key });
+    else await this.tell({ id, status, ...key });
   }
 
   private async bump(id: string): Promise<void> {
     try {
-      for (const run of await bumpRuns(this.surroundings.database, [id])) this.tell(run);
+      for (const run of await bumpRuns(this.surroundings.database, [id])) await this.tell(run);
     } catch {
       // The message is durable; the sweep tells the run.
     }
   }
 
-  private tell(run: BumpedRun): void {
-    if (run.status === 'pending') this.surroundings.due([run]);
+  private async tell(run: BumpedRun): Promise<void> {
+    if (run.status === 'pending') await this.surroundings.due([run]);
     else if (run.status === 'running') this.surroundings.messaged(run.id);
   }
 }

@@ -63,7 +63,7 @@ export class Starter {
       };
       slot.execute({ id, name, version, queue, input, ...fresh });
     } else {
-      this.announce([run]);
+      await this.announce([run]);
     }
     return this.handles(run.id, true, undefined);
   }
@@ -100,7 +100,7 @@ export class Starter {
   async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
     const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
-    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => this.announce(started));
+    const { created, existing } = await this.transactional.start(joined, runs, ids, (started) => void this.announce(started));
     const seen = new Set<string>();
     return runs.map((run, index) => {
       const isNew = created.has(run.id) && !seen.has(run.id);
@@ -115,9 +115,9 @@ export class Starter {
   }
 
   /** Tells who may execute these runs that they are, or will be, due. */
-  private announce(runs: readonly NewRun[]): void {
+  private announce(runs: readonly NewRun[]): Promise<void> {
     const now = this.surroundings.now();
-    this.surroundings.due(runs.map((run) => dueRun(run, now)));
+    return this.surroundings.due(runs.map((run) => dueRun(run, now)));
   }
 }
 

@@ -23,8 +23,8 @@ export interface ClientSurroundings {
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
-  /** Runs have become due, or will. */
-  due(runs: readonly DueRun[]): void;
+  /** Runs have become due, or will. Resolves when whoever has to be told over a network has been, or could not be; never rejects. */
+  due(runs: readonly DueRun[]): Promise<void>;
   /** A message has come for a run. */
   messaged(runId: string): void;
   /** A run has ended that nobody executes. */

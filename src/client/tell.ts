@@ -11,7 +11,7 @@ export async function tellOfMessage(surroundings: ClientSurroundings, runId: str
       const successor = await forwardSignals(database, runId);
       return successor === undefined ? undefined : await tellOfMessage(surroundings, successor);
     }
-    if (bumped.status === 'pending') surroundings.due([bumped]);
+    if (bumped.status === 'pending') await surroundings.due([bumped]);
     else if (bumped.status === 'running') surroundings.messaged(runId);
   } catch {
     // The message is durable.

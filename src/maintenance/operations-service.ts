@@ -51,6 +51,19 @@ export class OperationsService {
     await this.working;
   }
 
+  /** Does what is due, part by part, for about so long at most. */
+  async advance(forMs: number): Promise<void> {
+    const until = performance.now() + forMs;
+    this.running = true;
+    try {
+      while ((await this.look()) <= 0 && performance.now() < until);
+    } catch (error) {
+      this.options.failed(error);
+    } finally {
+      this.running = false;
+    }
+  }
+
   private schedule(pauseMs: number): void {
     this.timer = setTimeout(() => {
       this.working = this.look().then(

@@ -24,7 +24,7 @@ export interface HostSurroundings {
   readonly logger: LoggerService;
   warn(message: string, error?: unknown): void;
   /** Tells this process's worker, and the others, of runs that have become due or will. */
-  due(runs: readonly DueRun[]): void;
+  due(runs: readonly DueRun[]): Promise<void>;
   /** Tells the others what they may want to know. */
   notify(notice: Notice): void;
   /** Tells whoever executes these runs that messages have come for them. */

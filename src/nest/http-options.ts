@@ -13,6 +13,8 @@ export interface HttpOptions {
   path?: string;
   /** `POST {path}/hooks/:token`: resumes the run that has the hook. Default: closed. */
   hooks?: EndpointOptions;
+  /** `POST {path}/qstash` and `POST {path}/qstash/sweep`, for QStash alone: signed. Default: open with `transport: 'qstash'` and `'both'`; `false` where only others execute runs. */
+  qstash?: boolean;
   /** Where the outside world finds this application, as `https://shop.example`, with the global prefix if there is one: `hook.url` begins with it. */
   publicUrl?: string;
 }
@@ -23,18 +25,21 @@ export interface HttpSettings {
   readonly path: string;
   /** The guards of the endpoint for hooks; undefined while it is closed. */
   readonly hooks: readonly (Type<CanActivate> | CanActivate)[] | undefined;
+  /** Whether QStash's endpoint is open where the transport needs it. */
+  readonly qstash: boolean;
   /** Without a slash at its end; empty when it is not known. */
   readonly publicUrl: string;
 }
 
-const DEFAULT_PATH = 'workflow';
+export const DEFAULT_PATH = 'workflow';
 
 /** @throws InvalidInputError */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
-  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'publicUrl']);
+  const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'qstash', 'publicUrl']);
   return {
     path: given.path === undefined ? DEFAULT_PATH : checkPath(given.path),
     hooks: checkEndpoint(given.hooks, 'http.hooks'),
+    qstash: checkSwitch(given.qstash, 'http.qstash'),
     publicUrl: given.publicUrl === undefined ? '' : checkPublicUrl(given.publicUrl),
   };
 }
@@ -53,6 +58,11 @@ function checkPath(value: unknown): string {
     );
   }
   return path;
+}
+
+function checkSwitch(value: unknown, argument: string): boolean {
+  if (value !== undefined && typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be a boolean');
+  return value ?? true;
 }
 
 function checkEndpoint(value: unknown, argument: string): HttpSettings['hooks'] {

@@ -57,7 +57,7 @@ export function defineModule(
     inject: [optionsToken, DiscoveryService, { token: getDataSourceToken(dataSourceName), optional: true }],
     useFactory: (given: WorkflowModuleOptions, discovery: DiscoveryService, dataSource?: DataSource) => {
       checkNames(discovery);
-      const settings = toSettings(given, process.env);
+      const settings = toSettings(given, process.env, http);
       if (dataSourceName !== undefined && !dataSource && !settings.connection) {
         throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
       }

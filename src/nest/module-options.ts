@@ -6,7 +6,9 @@ import type { Duration } from '../core/duration.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
+import type { QStashSettings } from '../transports/qstash/settings.js';
 import type { HttpOptions } from './http-options.js';
+import type { QStashOptions } from './qstash-options.js';
 
 /** What is fixed when the module is defined. */
 export interface WorkflowModuleStructure {
@@ -76,6 +78,13 @@ export interface WorkflowModuleOptions {
    */
   worker?: false | WorkerModuleOptions;
   /**
+   * How processes learn that runs are due: `'poll'`: workers look, and tell each other; `'qstash'`: Upstash QStash calls this application, nothing polls, and nothing runs between
+   * requests; `'both'`. Default `'poll'`.
+   */
+  transport?: 'poll' | 'qstash' | 'both';
+  /** For `transport: 'qstash'` and `'both'`. */
+  qstash?: QStashOptions;
+  /**
    * What the connection goes through: `'transaction'` for PgBouncer in transaction mode and poolers like it. Then nothing is used that outlives a
    * transaction: no startup options, no named statements, no LISTEN. Default: nothing, a connection to the server itself.
    */
@@ -134,6 +143,9 @@ export interface ModuleSettings {
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
+  readonly transport: 'poll' | 'qstash' | 'both';
+  /** Where the transport is not `poll`. */
+  readonly qstash: QStashSettings | undefined;
   readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
   readonly enhancers: readonly StepEnhancer[];

@@ -9,6 +9,8 @@ import { checkText } from '../core/ids.js';
 import type { Pooler } from '../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
+import { DEFAULT_PATH } from './http-options.js';
+import { toQStashSettings } from './qstash-options.js';
 import type {
   ConnectionOptions,
   ModuleSettings,
@@ -26,6 +28,8 @@ const KNOWN_OPTIONS = [
   'autoMigrate',
   'deploymentId',
   'worker',
+  'transport',
+  'qstash',
   'pooler',
   'listen',
   'enhancers',
@@ -45,12 +49,20 @@ const KNOWN_WORKER_OPTIONS = [
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
+/** What of the module's structure its options have to know. */
+interface EndpointsOf {
+  readonly path: string;
+  readonly qstash: boolean;
+}
+const STANDARD: EndpointsOf = { path: DEFAULT_PATH, qstash: true };
+
 /**
  * Checks the module's options.
  *
+ * @param http where the module's endpoints are, and whether that of QStash may be opened
  * @throws InvalidInputError naming the option that is not what it must be
  */
-export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): ModuleSettings {
+export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv, http: EndpointsOf = STANDARD): ModuleSettings {
   const given = checkNamedOptions(options, 'options', KNOWN_OPTIONS);
   const { schema, autoMigrate, deploymentId, worker, pooler, transactionManager } = given;
   const defaults = checkOptions(given.defaults === undefined ? {} : given.defaults, 'defaults', [
@@ -68,16 +80,21 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1_024 || maxPayloadBytes > MAX_PAYLOAD_BYTES) {
     throw new InvalidInputError('defaults.maxPayloadBytes', `must be a whole number from 1,024 to ${MAX_PAYLOAD_BYTES}`);
   }
+  const start = workerStart(worker, environment);
+  const transport = checkTransport(given.transport, given.qstash);
+  const isReceiver = start !== 'never' && http.qstash;
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
   return {
     connection: checkConnection(given.connection),
     schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
     autoMigrate: autoMigrate ?? true,
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
-    workerStart: workerStart(worker, environment),
-    worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker),
+    workerStart: start,
+    worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker, transport),
+    transport,
+    qstash: transport === 'poll' ? undefined : toQStashSettings(given.qstash, environment, http.path, isReceiver),
     pooler,
-    listen: checkListen(given.listen, pooler),
+    listen: transport === 'qstash' && given.listen === undefined ? false : checkListen(given.listen, pooler),
     enhancers: checkEnhancers(given.enhancers),
     transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
@@ -104,7 +121,7 @@ function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJ
   return worker === undefined ? 'listening' : 'boot';
 }
 
-function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
+function toWorkerSettings(worker: WorkerModuleOptions, transport: ModuleSettings['transport']): WorkerSettings {
   if ((worker as unknown) === true)
     throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
   const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
@@ -132,10 +149,21 @@ function toWorkerSettings(worker: WorkerModuleOptions): WorkerSettings {
     pollIntervalMs,
     maxPollIntervalMs: Math.max(pollIntervalMs, time('maxPollInterval', 1_000, 1)),
     sessionTtlMs: time('sessionTtl', 30_000, 2_000),
-    parkAfterMs: time('parkAfter', 1_000, 0),
+    parkAfterMs: time('parkAfter', transport === 'qstash' ? PUSHED_PARK_AFTER_MS : 1_000, 0),
     shutdownTimeoutMs: time('shutdownTimeout', 20_000, 0),
     localDispatch: localDispatch ?? true,
   };
+}
+
+/** A request that only waits is paid for. */
+const PUSHED_PARK_AFTER_MS = 100;
+
+function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['transport'] {
+  if (transport !== undefined && transport !== 'poll' && transport !== 'qstash' && transport !== 'both')
+    throw new InvalidInputError('transport', "must be 'poll', 'qstash' or 'both'");
+  if (qstash !== undefined && (transport === undefined || transport === 'poll'))
+    throw new InvalidInputError('qstash', "is for transport 'qstash' and 'both'");
+  return transport ?? 'poll';
 }
 
 /** What setTimeout can count. */

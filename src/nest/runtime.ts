@@ -30,6 +30,8 @@ import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
+import { PushHost } from './push-host.js';
+import { QStashTransport } from './qstash-transport.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -64,6 +66,8 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly http: HttpSettings;
   readonly direct: DirectConnection | undefined;
   private host: WorkerHost | undefined;
+  /** Where runs are executed when QStash says so. */
+  push: PushHost | undefined;
   private stopped = false;
   private closing: Promise<void> | undefined;
   private readonly warnedAt = new Map<string, number>();
@@ -74,6 +78,7 @@ export class WorkflowRuntime implements HostSurroundings {
     readonly database: Database,
     readonly orm: DataSource,
     private readonly embedded: EmbeddedPostgres | undefined,
+    readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
     this.http = http;
@@ -82,8 +87,8 @@ export class WorkflowRuntime implements HostSurroundings {
       database,
       this.clock,
       {
-        fenced: (sessionId) => void this.host?.fenced(sessionId),
-        moved: async () => this.host?.moved(),
+        fenced: (sessionId) => void Promise.all([this.host?.fenced(sessionId), this.push?.fenced(sessionId)]),
+        moved: async () => void (await Promise.all([this.host?.moved(), this.push?.moved()])),
         trouble: (error) => this.warn('the database does not take writes; trying again', error),
       },
       DEFAULT_JOURNAL_LIMITS,
@@ -118,7 +123,7 @@ export class WorkflowRuntime implements HostSurroundings {
         this.hub.noticed([runId]);
         this.direct?.notify({ ended: [runId] });
       },
-      worker: () => this.host?.known ?? { health: NO_WORKER, keys: undefined },
+      worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
     };
     this.client = new WorkflowClient(surroundings);
@@ -135,7 +140,9 @@ export class WorkflowRuntime implements HostSurroundings {
     const orm = createOrm(connection.settings, settings.schema);
     const { schema, pooler } = settings;
     const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
-    const runtime = new WorkflowRuntime(structure, settings, database, orm, connection.embedded);
+    const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+    const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
+    const runtime: WorkflowRuntime = new WorkflowRuntime(structure, settings, database, orm, connection.embedded, qstash);
     try {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
@@ -165,10 +172,16 @@ export class WorkflowRuntime implements HostSurroundings {
         workflows.map(({ source }) => source),
         entryOf(process.argv[1]),
       );
-    this.host ??= new WorkerHost(this, workflows, deploymentId);
-    await this.host.start();
+    if (this.qstash && this.settings.qstash) {
+      this.push ??= new PushHost(this, workflows, deploymentId, this.qstash.publisher, this.settings.qstash);
+      this.qstash.keepSchedule();
+    }
+    if (this.settings.transport !== 'qstash') {
+      this.host ??= new WorkerHost(this, workflows, deploymentId);
+      await this.host.start();
+    }
     const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
-    void this.warnOfUnserved();
+    if (this.host) void this.warnOfUnserved();
     this.logger.log(`executing ${names}; deployment ${deploymentId}, up to ${this.settings.worker.concurrency} runs at a time`);
   }
 
@@ -205,7 +218,7 @@ export class WorkflowRuntime implements HostSurroundings {
   /** Stops executing runs: lets step bodies finish, hands the rest back. The client goes on. */
   async stopWorker(): Promise<void> {
     this.stopped = true;
-    await this.host?.stop();
+    await Promise.all([this.host?.stop(), this.push?.stop()]);
   }
 
   /** Writes what is left to write and closes every connection. */
@@ -222,7 +235,7 @@ export class WorkflowRuntime implements HostSurroundings {
     this.logger.warn(error === undefined ? message : `${message}: ${describeError(error)}`);
   }
 
-  due(runs: readonly DueRun[]): void {
+  async due(runs: readonly DueRun[]): Promise<void> {
     const now: DueRun[] = [];
     let wakeAt = Number.POSITIVE_INFINITY;
     for (const run of runs) {
@@ -233,6 +246,7 @@ export class WorkflowRuntime implements HostSurroundings {
     if (now.length > 0) this.host?.poke();
     if (isLater) this.host?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
+    await this.qstash?.due(runs);
   }
 
   notify(notice: Notice): void {
@@ -253,6 +267,7 @@ export class WorkflowRuntime implements HostSurroundings {
     const failed = (error: unknown): void => this.warn('while closing', error);
     await this.stopWorker().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
+    await this.qstash?.close().catch(failed);
     this.journal.close();
     this.hub.close(new ClosedError());
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];

@@ -1,8 +1,6 @@
 import type { KnownWorker } from '../client/health.js';
-import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
-import { ANY_VERSION, type DispatchKey, type OwnedRun } from '../core/run.js';
+import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import { within } from '../core/within.js';
-import type { PassOutcome } from '../engine/ports.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
@@ -13,20 +11,18 @@ import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
-import { Session } from '../worker/session.js';
-import { Worker } from '../worker/worker.js';
+import type { Session } from '../worker/session.js';
+import type { Worker } from '../worker/worker.js';
 import type { Reservation } from '../worker/worker-types.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
+import { endedElsewhere, workerEvents } from './worker-events.js';
+import { makeWorker } from './worker-parts.js';
 
 /** How long services may take to end what they are at. */
 const SERVICES_STOP_MS = 1_000;
 const SWEEP_INBOX_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
-/** How long a cancelled run's `catch` and `finally` may go on. */
-const CANCEL_GRACE_MS = 30_000;
-/** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
-const REPLAY_STALL_MS = 30_000;
 
 /** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
 export class WorkerHost {
@@ -45,51 +41,13 @@ export class WorkerHost {
     workflows: readonly FoundWorkflow[],
     deploymentId: string,
   ) {
-    const { settings, database, clock, direct } = runtime;
+    const { settings, database, clock } = runtime;
     const { worker } = settings;
-    const definitions = workflows.map(({ definition }) => definition);
-    const queues = worker.queues ?? [...new Set([DEFAULT_QUEUE, ...definitions.map(({ queue }) => queue)])];
     const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
-
-    this.registry = new WorkflowRegistry(definitions);
-    this.session = new Session(database, clock, direct, {
-      ttlMs: worker.sessionTtlMs,
-      deploymentId,
-      lost: (id) => void this.fenced(id),
-      moved: () => void this.moved().catch(failed('what the new server has could not be asked for')),
-      failed: failed('the session could not be renewed'),
-    });
-    this.worker = new Worker(
-      database,
-      runtime.journal,
-      this.registry,
-      this.session,
-      {
-        concurrency: worker.concurrency,
-        queues,
-        parkAfterMs: worker.parkAfterMs,
-        shutdownTimeoutMs: worker.shutdownTimeoutMs,
-        localDispatch: worker.localDispatch,
-        deploymentId,
-        engine: {
-          payloads: runtime.payloads,
-          cancelGraceMs: CANCEL_GRACE_MS,
-          replayStallMs: REPLAY_STALL_MS,
-          now: () => clock.now(),
-          isSure: () => this.session.isFresh,
-          starts: runtime.starts,
-          hookUrl: (token) => runtime.hookUrl(token),
-          hookSchemas: runtime.hookSchemas,
-        },
-      },
-      {
-        ended: (run, outcome) => this.ended(run, outcome),
-        due: (runs) => runtime.due(runs),
-        endedUnstarted: (runIds) => this.endedElsewhere(runIds),
-        messaged: (runIds) => runtime.tell(runIds),
-        log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
-      },
-    );
+    this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
+    const parts = makeWorker(runtime, this.registry, deploymentId, 'due', workerEvents(runtime));
+    this.session = parts.session;
+    this.worker = parts.worker;
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
@@ -105,7 +63,10 @@ export class WorkerHost {
       sessionTtlMs: worker.sessionTtlMs,
       tookOver: (runs) => {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
-        this.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+        endedElsewhere(
+          runtime,
+          runs.filter(({ status }) => status === 'failed').map(({ id }) => id),
+        );
         this.worker.sent(runs.flatMap(({ parent }) => parent ?? []));
         this.poller.poke();
       },
@@ -118,7 +79,7 @@ export class WorkerHost {
         if (told.length > 0 || controlled.length > 0) this.poller.poke();
         const running = controlled.filter(({ status }) => status === 'running').map(({ id }) => id);
         if (running.length > 0) runtime.tell(running);
-        this.endedElsewhere(cancelled);
+        endedElsewhere(runtime, cancelled);
       },
       { everyMs: SWEEP_INBOX_EVERY_MS, failed: failed('the inbox could not be swept') },
     );
@@ -129,9 +90,9 @@ export class WorkerHost {
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
     const operations = new OperationsService(database, runtime.payloads, {
-      due: (runs) => runtime.due(runs),
+      due: (runs) => void runtime.due(runs),
       messaged: (runIds) => runtime.tell(runIds),
-      ended: (runIds) => this.endedElsewhere(runIds),
+      ended: (runIds) => endedElsewhere(runtime, runIds),
       failed: failed('bulk operations could not go on'),
     });
     this.services = [this.timers, sweeper, inbox, blocked, operations];
@@ -220,20 +181,5 @@ export class WorkerHost {
     void this.session.lock();
     this.timers.refresh();
     this.poller.poke();
-  }
-
-  /** Runs have ended without being executed here. */
-  private endedElsewhere(runIds: readonly string[]): void {
-    if (runIds.length === 0) return;
-    this.runtime.notify({ ended: runIds });
-    this.runtime.hub.noticed(runIds);
-  }
-
-  private ended(run: OwnedRun, outcome: PassOutcome): void {
-    const output = outcome.status === 'completed' ? outcome.output : null;
-    const error = outcome.status === 'completed' ? null : outcome.error;
-    const continuedAs = outcome.status === 'completed' ? (outcome.continuedAs?.id ?? null) : null;
-    this.runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
-    this.runtime.direct?.notify({ ended: [run.id] });
   }
 }

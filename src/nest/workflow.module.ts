@@ -5,6 +5,7 @@ import {
   Module,
   type BeforeApplicationShutdown,
   type DynamicModule,
+  type NestModule,
   type FactoryProvider,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
@@ -21,6 +22,7 @@ import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
+import { openEndpoint } from './qstash-endpoint.js';
 import { StepEnhancers } from './step-enhancers.js';
 import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
@@ -35,7 +37,7 @@ const HOOKS_CHECK_MS = 5_000;
  * export class AppModule {}
  */
 @Module({})
-export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
@@ -77,6 +79,13 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
   }
 
+  /** Before the application's own routes are made, which might take every address. */
+  configure(): void {
+    const { runtime, httpHost } = this;
+    const isReceiver = runtime.qstash !== undefined && runtime.http.qstash && runtime.settings.workerStart !== 'never';
+    if (isReceiver && httpHost.httpAdapter) openEndpoint(httpHost.httpAdapter, runtime);
+  }
+
   async onModuleInit(): Promise<void> {
     await this.runtime.listen();
   }
@@ -97,7 +106,7 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);
-    } else if (runtime.settings.workerStart === 'boot') {
+    } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.startWorker(workflows);
       this.expectShutdownHooks();
     } else {
@@ -138,10 +147,10 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
   }
 
   private whyNoWorker(workflows: number): string | undefined {
-    const { workerStart } = this.runtime.settings;
+    const { workerStart, transport } = this.runtime.settings;
     if (workerStart === 'never') return 'its worker is off';
     if (workflows === 0) return 'no class with @Workflow of this module is among the providers';
-    if (workerStart === 'listening' && !this.httpHost.httpAdapter)
+    if (workerStart === 'listening' && !this.httpHost.httpAdapter && transport !== 'qstash')
       return 'it does not listen for HTTP requests; say `worker: {}` to execute runs all the same';
     return undefined;
   }

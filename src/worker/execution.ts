@@ -14,6 +14,8 @@ export interface ExecutionHost {
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void;
   /** The run needs a slot, or no longer does. */
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
+  /** The run is due for whoever takes it. */
+  handedBack(execution: Execution): void;
   /** The run has left this process's hands; with an outcome when it has ended. */
   released(execution: Execution, outcome: PassOutcome | undefined): void;
   parked(execution: Execution, wakeAt: number): void;
@@ -49,6 +51,10 @@ export class Execution implements PassPort {
   private pausing: 'no' | 'asked' | 'resting' = 'no';
   /** A park is on its way; and what the code came to meanwhile. */
   private parking: { end: (() => void) | undefined } | undefined;
+  /** What was recorded when it came here. */
+  private readonly firstSeq: number;
+  /** It is to go on elsewhere, as soon as it has got on here. */
+  private handingOver: { readonly reason: unknown } | undefined;
   /** A step that the database would not have is being recorded as failed; the end that came of it does not count. */
   private restarting = false;
 
@@ -61,6 +67,7 @@ export class Execution implements PassPort {
     this.wakeCount = run.wakeCount;
     this.bytes = run.historyBytes;
     this.pass = new Pass(run, definition, history, this, host.settings);
+    this.firstSeq = history.steps.at(-1)?.seq ?? 0;
   }
 
   /** Its results up to this one are durable. */
@@ -85,6 +92,17 @@ export class Execution implements PassPort {
     if (this.leaving) return;
     this.abandon(reason);
     this.change({ status: 'pending' }, undefined);
+  }
+
+  /** The same once something of it has been recorded here, so that it gets on however often this is done, and no body is under way. */
+  handOver(reason: unknown): void {
+    if (this.leaving || this.parking || this.isPausing) return;
+    this.handingOver = { reason };
+    if (this.durableSeq === this.firstSeq) return;
+    this.pass.hold();
+    this.pass.whenAtRest(() => {
+      if (!this.isPausing && !this.parking) this.handBack(reason);
+    });
   }
 
   /** Begins nothing before its inbox has been read: a request to stop or to rest may wait there. */
@@ -131,7 +149,11 @@ export class Execution implements PassPort {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
     this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, durable, (error) => {
+    const recorded = (): void => {
+      durable();
+      if (this.handingOver) this.handOver(this.handingOver.reason);
+    };
+    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, recorded, (error) => {
       this.refused(error, (dataError) => {
         this.restarting = true;
         refused(dataError);
@@ -281,7 +303,7 @@ export class Execution implements PassPort {
     const { id, epoch } = this.run;
     this.host.submit(
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
-      () => this.host.released(this, outcome),
+      () => (change.status === 'pending' ? this.host.handedBack(this) : this.host.released(this, outcome)),
       (error) => this.unstorable(error, change),
     );
   }

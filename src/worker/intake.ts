@@ -2,7 +2,7 @@ import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
-import type { ClaimedRun } from '../store/sql/claim-runs.js';
+import { claimNamed, noteAlone, SUSPECT_LOSSES, type ClaimedRun } from '../store/sql/claim-runs.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
 import { historyBatches } from './history-batches.js';
@@ -14,6 +14,9 @@ import type { RunsInHand } from './runs-in-hand.js';
 import type { Session } from './session.js';
 import type { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
+
+/** More than any run is lost. */
+const ANY_LOSSES = 1_000_000;
 
 /** Fills the free slots: with due runs that it claims, and with runs that are started in this process. */
 export class Intake {
@@ -77,7 +80,7 @@ export class Intake {
 
   /** Something may be due: look, if there is room. */
   wake(): void {
-    if (!this.isOpen) return;
+    if (!this.isOpen || this.options.takes === 'named') return;
     if (this.claiming) this.claimAgain = true;
     else if (this.slots.free > 0 || this.quarantine.isActive) void this.claim();
   }
@@ -114,6 +117,20 @@ export class Intake {
       },
       release,
     };
+  }
+
+  /** Takes this run, if it is due. Undefined when it is not, or this process cannot have it. */
+  async takeNamed(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
+    const { fence } = this.session;
+    if (!fence || !this.isOpen) return undefined;
+    const mostLosses = company === 'alone' ? ANY_LOSSES : SUSPECT_LOSSES - 1;
+    const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId };
+    const run = await claimNamed(this.database, claim, runId, mostLosses);
+    if (!run) return undefined;
+    // Only now: a death before counts against nobody.
+    if (run.losses >= SUSPECT_LOSSES) await noteAlone(this.database, fence.id, run.id);
+    await this.take([run], fence);
+    return run;
   }
 
   private async claim(): Promise<void> {

@@ -89,6 +89,7 @@ describe('messages to a run that a worker has claimed', () => {
       parkAfterMs: 1,
       shutdownTimeoutMs: 10,
       localDispatch: false,
+      takes: 'due' as const,
       deploymentId: 'test',
       engine,
     };

@@ -17,6 +17,11 @@ export class WorkflowRegistry {
     return this.definitions.size === 0;
   }
 
+  /** Those that the workflows are started in. */
+  get queues(): string[] {
+    return [...this.definitions.values()].flatMap((versions) => [...versions.values()].map(({ queue }) => queue));
+  }
+
   find(name: string, version: number): WorkflowDefinition | undefined {
     return this.definitions.get(name)?.get(version);
   }

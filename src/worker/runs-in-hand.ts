@@ -32,7 +32,8 @@ export class RunsInHand implements ExecutionHost {
   private readonly executions = new Map<string, Execution>();
   private readonly mail: Mail;
   private readonly outbound: Outbound;
-  private closing = false;
+  /** Who wants to know when a run has left. */
+  private readonly departures = new Map<string, (() => void)[]>();
 
   constructor(
     private readonly database: Database,
@@ -86,6 +87,21 @@ export class RunsInHand implements ExecutionHost {
     }
   }
 
+  /** Resolves when this process no longer has the run: it has ended, waits, or goes on elsewhere. At once when it has not. */
+  gone(runId: string): Promise<void> {
+    if (!this.executions.has(runId)) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.departures.set(runId, [...(this.departures.get(runId) ?? []), resolve]);
+    });
+  }
+
+  /** Lets go of a run, so that it goes on elsewhere: once something of it has been recorded here and no body is under way, or at once. */
+  handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
+    const execution = this.executions.get(runId);
+    if (when === 'now') execution?.handBack(reason);
+    else execution?.handOver(reason);
+  }
+
   /** Looks for messages to these runs, where this process has them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
     if (this.session.id) await this.mail.check(this.session.id, runIds);
@@ -103,7 +119,6 @@ export class RunsInHand implements ExecutionHost {
 
   /** Lets bodies under way end, until `deadline` of performance.now(), and begins nothing new. */
   async bodiesFinished(deadline: number): Promise<void> {
-    this.closing = true;
     for (const execution of this.executions.values()) execution.pass.hold();
     while (performance.now() < deadline && [...this.executions.values()].some((execution) => execution.pass.isWorking)) await sleep(5);
   }
@@ -121,7 +136,7 @@ export class RunsInHand implements ExecutionHost {
   }
 
   clear(): void {
-    this.executions.clear();
+    for (const id of this.executions.keys()) this.departed(id);
   }
 
   freeSlots(count: number): void {
@@ -153,7 +168,12 @@ export class RunsInHand implements ExecutionHost {
   released(execution: Execution, outcome: PassOutcome | undefined): void {
     this.forget(execution);
     if (outcome) this.ended(execution.run, outcome);
-    else if (this.closing) this.events.due([execution.run]);
+  }
+
+  handedBack(execution: Execution): void {
+    const { id, queue, name, version } = execution.run;
+    this.events.due([{ id, queue, name, version }]);
+    this.forget(execution);
   }
 
   parked({ run: { id, queue, name, version } }: Execution, wakeAt: number): void {
@@ -218,8 +238,17 @@ export class RunsInHand implements ExecutionHost {
   }
 
   private forget(execution: Execution): void {
-    if (this.executions.get(execution.run.id) === execution) this.executions.delete(execution.run.id);
+    const { id } = execution.run;
+    if (this.executions.get(id) === execution) {
+      this.departed(id);
+    }
     this.slotWanted(execution, 'no');
     if (this.executions.size === 0) this.watcher.emptied();
+  }
+
+  private departed(id: string): void {
+    this.executions.delete(id);
+    for (const left of this.departures.get(id) ?? []) left();
+    this.departures.delete(id);
   }
 }

@@ -8,6 +8,8 @@ export interface WorkerOptions {
   readonly parkAfterMs: number;
   readonly shutdownTimeoutMs: number;
   readonly localDispatch: boolean;
+  /** Which runs it takes: all that are due, or those that it is told of by name. */
+  readonly takes: 'due' | 'named';
   readonly deploymentId: string;
   readonly engine: EngineSettings;
 }

@@ -6,6 +6,7 @@ import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { listOwnedRuns } from '../store/sql/inbox.js';
+import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { closeSession } from '../store/sql/sessions.js';
 import { compareHoldings, type Holding } from './holdings.js';
 import { Intake } from './intake.js';
@@ -65,6 +66,26 @@ export class Worker {
   /** Something may be due: look, if there is room. */
   wake(): void {
     this.intake.wake();
+  }
+
+  /**
+   * Takes a run of which a transport has told, and executes it as far as that goes.
+   *
+   * @param company one that was lost with a worker again and again is taken only when it is executed alone
+   * @returns undefined when it is not due, or nothing for this process
+   */
+  takeNamed(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
+    return this.intake.takeNamed(runId, company);
+  }
+
+  /** Resolves when this process does not have the run, or no longer. */
+  gone(runId: string): Promise<void> {
+    return this.runs.gone(runId);
+  }
+
+  /** Lets go of a run, for others to go on with: `soon` once something of it has been recorded here and no body is under way. */
+  handOver(runId: string, when: 'soon' | 'now'): void {
+    this.runs.handOver(runId, when, new ClosedError());
   }
 
   /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */

@@ -3,6 +3,7 @@ import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
 import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowOperation } from './workflow-operation.entity.js';
+import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
 import { WorkflowState } from './workflow-state.entity.js';
@@ -16,6 +17,7 @@ export {
   WorkflowHook,
   WorkflowInboxMessage,
   WorkflowOperation,
+  WorkflowOutboxEntry,
   WorkflowRun,
   WorkflowSession,
   WorkflowState,
@@ -36,5 +38,6 @@ export const durableEntities = [
   WorkflowHook,
   WorkflowState,
   WorkflowOperation,
+  WorkflowOutboxEntry,
   WorkflowHistoryEntry,
 ] as const;

@@ -84,8 +84,28 @@ function lockedSession(schema: string): string {
   return `SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $7::text FOR KEY SHARE`;
 }
 
-function takeDue(schema: string, patience: string): string {
-  return `UPDATE ${schema}.workflow_runs r SET
+/**
+ * Takes one run that is due, of which a transport has told: also one whose time has come and that no timer has woken, and one that was lost with
+ * workers again and again.
+ */
+const CLAIM_NAMED: Statement = {
+  name: 'durable_claim_named',
+  text: (schema, patience) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+due AS MATERIALIZED (
+  SELECT r.id, r.priority, coalesce(r.ready_at, r.wake_at) AS ready_at FROM session CROSS JOIN LATERAL (
+    SELECT r.id, r.priority, r.ready_at, r.wake_at FROM ${schema}.workflow_runs r
+    WHERE r.id = $9 AND r.losses <= $10::int AND (r.status = 'pending' OR r.status = 'waiting' AND r.wake_at <= now())
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+      AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
+        WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+    LIMIT $6::int FOR NO KEY UPDATE SKIP LOCKED
+  ) AS r
+)
+${takeDue(schema, patience, 'wake_at = NULL,')}`,
+};
+
+function takeDue(schema: string, patience: string, more = ''): string {
+  return `UPDATE ${schema}.workflow_runs r SET ${more}
   status = 'running',
   session_id = $1::bigint,
   epoch = r.epoch + 1,
@@ -95,7 +115,7 @@ function takeDue(schema: string, patience: string): string {
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
     ELSE r.version END,
   deadline_at = CASE WHEN r.version = ${ANY_VERSION} AND r.deadline_at IS NULL
-    THEN r.ready_at + (SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
+    THEN coalesce(r.ready_at, r.wake_at) + (SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
       WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1) * interval '1 millisecond'
     ELSE r.deadline_at END
 FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
@@ -188,6 +208,21 @@ export async function claimRunsFrom(database: Database, claim: Claim, places: re
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
+}
+
+/**
+ * Claims this run, if it is due.
+ *
+ * @param mostLosses one that was lost with a worker more often is left
+ */
+export async function claimNamed(
+  database: Database,
+  claim: Omit<Claim, 'limit'>,
+  runId: string,
+  mostLosses: number,
+): Promise<ClaimedRun | undefined> {
+  const [row] = await database.query<ClaimedRow>(CLAIM_NAMED, [...valuesOf({ ...claim, limit: 1 }), runId, mostLosses]);
+  return row && toClaimedRun(row);
 }
 
 function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {

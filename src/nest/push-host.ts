@@ -1,0 +1,108 @@
+import type { KnownWorker } from '../client/health.js';
+import { OperationsService } from '../maintenance/operations-service.js';
+import { bumpRuns } from '../store/sql/bump-runs.js';
+import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { surveySessions, takeOver } from '../store/sql/sessions.js';
+import { sweepControl } from '../store/sql/sweep-control.js';
+import { sweepInbox } from '../store/sql/sweep-inbox.js';
+import { forgetWakeUps, resendWakeUps, wakeListed } from '../store/sql/wake-ups.js';
+import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
+import type { Publisher } from '../transports/qstash/publisher.js';
+import type { QStashSettings } from '../transports/qstash/settings.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import type { HostSurroundings } from './host-surroundings.js';
+import type { FoundWorkflow } from './scanner.js';
+import { endedElsewhere, workerEvents } from './worker-events.js';
+import { makeWorker } from './worker-parts.js';
+
+/** How many runs one sweep tells of; the next one goes on. */
+const SWEEP_LIMIT = 1_000;
+/** How long a sweep goes on with bulk operations. */
+const OPERATIONS_MS = 10_000;
+
+/** What executes runs in a process that is called when something is due: deliveries, and the sweep that stands in for timers and for what was lost. */
+export class PushHost {
+  private readonly registry: WorkflowRegistry;
+  private readonly deliveries: Deliveries;
+  private readonly operations: OperationsService;
+
+  constructor(
+    private readonly runtime: HostSurroundings,
+    workflows: readonly FoundWorkflow[],
+    private readonly deploymentId: string,
+    private readonly publisher: Publisher,
+    settings: QStashSettings,
+  ) {
+    const { database } = runtime;
+    this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
+    const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
+    this.deliveries = new Deliveries(database, make, publisher, settings);
+    this.operations = new OperationsService(database, runtime.payloads, {
+      due: (runs) => void runtime.due(runs),
+      messaged: (runIds) => runtime.tell(runIds),
+      ended: (runIds) => endedElsewhere(runtime, runIds),
+      failed: (error) => runtime.warn('bulk operations could not go on', error),
+    });
+  }
+
+  get known(): KnownWorker {
+    const load = this.deliveries.current?.load;
+    const health = { state: 'running', runs: load?.runs ?? 0, slots: load?.slots ?? 0, freeSlots: load?.freeSlots ?? 0 } as const;
+    return { health, keys: this.registry.keys(this.queues) };
+  }
+
+  deliver(runId: string): Promise<DeliveryOutcome> {
+    return this.deliveries.deliver(runId);
+  }
+
+  /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws what the database says */
+  async sweep(): Promise<void> {
+    const { runtime, publisher, deploymentId } = this;
+    const { database } = runtime;
+    await this.takeOverDead();
+    await publisher.send(await wakeListed(database, SWEEP_LIMIT));
+    const { told, cancelled } = await sweepInbox(database);
+    const controlled = await sweepControl(database);
+    endedElsewhere(runtime, cancelled);
+    const keys = this.registry.keys(this.queues);
+    await unblockRuns(database, keys, deploymentId);
+    await this.operations.advance(OPERATIONS_MS);
+    await publisher.note([...told, ...controlled.map(({ id }) => id)].map((id) => ({ id })));
+    await publisher.send(await resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
+    await forgetWakeUps(database);
+  }
+
+  async stop(): Promise<void> {
+    await this.deliveries.close();
+  }
+
+  async fenced(sessionId: string): Promise<void> {
+    await this.deliveries.current?.fenced(sessionId);
+  }
+
+  async moved(): Promise<void> {
+    await this.deliveries.current?.serverMoved();
+  }
+
+  private get queues(): readonly string[] {
+    return this.runtime.settings.worker.queues ?? [...new Set(['default', ...this.registry.queues])];
+  }
+
+  private async takeOverDead(): Promise<void> {
+    const { runtime, publisher } = this;
+    const { expired } = await surveySessions(runtime.database);
+    if (expired.length === 0) return;
+    const runs = await takeOver(runtime.database, expired, true);
+    if (runs.length === 0) return;
+    runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
+    endedElsewhere(
+      runtime,
+      runs.filter(({ status }) => status === 'failed').map(({ id }) => id),
+    );
+    const parents = await bumpRuns(
+      runtime.database,
+      runs.flatMap(({ parent }) => parent ?? []),
+    );
+    await publisher.note([...runs, ...parents]);
+  }
+}

@@ -1,0 +1,42 @@
+import type { DueRun } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import { QStashApi } from '../transports/qstash/api.js';
+import { Publisher } from '../transports/qstash/publisher.js';
+import type { QStashSettings } from '../transports/qstash/settings.js';
+
+/** This process's way to QStash. */
+export class QStashTransport {
+  readonly publisher: Publisher;
+
+  private constructor(
+    readonly api: QStashApi,
+    readonly settings: QStashSettings,
+    database: Database,
+    private readonly warn: (message: string, error?: unknown) => void,
+  ) {
+    this.publisher = new Publisher(database, api, settings, warn);
+  }
+
+  /** @throws WorkflowConfigurationError when the SDK is not installed */
+  static async create(
+    settings: QStashSettings,
+    database: Database,
+    warn: (message: string, error?: unknown) => void,
+  ): Promise<QStashTransport> {
+    return new QStashTransport(await QStashApi.create(settings), settings, database, warn);
+  }
+
+  due(runs: readonly DueRun[]): Promise<void> {
+    return this.publisher.note(runs);
+  }
+
+  /** Has QStash call the sweep. Does not keep an application from booting. */
+  keepSchedule(): void {
+    const kept = this.api.keepSchedule().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
+    this.settings.waitUntil?.(kept);
+  }
+
+  close(): Promise<void> {
+    return this.publisher.close();
+  }
+}

@@ -1,0 +1,65 @@
+import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
+import type { WorkerEvents } from '../worker/worker-types.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import { Session } from '../worker/session.js';
+import { Worker } from '../worker/worker.js';
+import type { HostSurroundings } from './host-surroundings.js';
+
+/** How long a cancelled run's `catch` and `finally` may go on. */
+const CANCEL_GRACE_MS = 30_000;
+/** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+const REPLAY_STALL_MS = 30_000;
+
+/** A worker and its session. */
+export interface WorkerParts {
+  readonly worker: Worker;
+  readonly session: Session;
+}
+
+/** Puts a worker together, out of what the process shares. */
+export function makeWorker(
+  runtime: HostSurroundings,
+  registry: WorkflowRegistry,
+  deploymentId: string,
+  takes: 'due' | 'named',
+  events: WorkerEvents,
+): WorkerParts {
+  const { settings, database, clock } = runtime;
+  const options = settings.worker;
+  const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+  const session = new Session(database, clock, runtime.direct, {
+    ttlMs: options.sessionTtlMs,
+    deploymentId,
+    lost: (id) => void worker.fenced(id),
+    moved: () => void worker.serverMoved().catch(failed('what the new server has could not be asked for')),
+    failed: failed('the session could not be renewed'),
+  });
+  const queues = options.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
+  const worker: Worker = new Worker(
+    database,
+    runtime.journal,
+    registry,
+    session,
+    {
+      concurrency: options.concurrency,
+      queues,
+      parkAfterMs: options.parkAfterMs,
+      shutdownTimeoutMs: options.shutdownTimeoutMs,
+      localDispatch: options.localDispatch && takes === 'due',
+      takes,
+      deploymentId,
+      engine: {
+        payloads: runtime.payloads,
+        cancelGraceMs: CANCEL_GRACE_MS,
+        replayStallMs: REPLAY_STALL_MS,
+        now: () => clock.now(),
+        isSure: () => session.isFresh,
+        starts: runtime.starts,
+        hookUrl: (token) => runtime.hookUrl(token),
+        hookSchemas: runtime.hookSchemas,
+      },
+    },
+    events,
+  );
+  return { worker, session };
+}

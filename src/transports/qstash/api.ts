@@ -1,0 +1,136 @@
+import type { Client, Receiver } from '@upstash/qstash';
+
+import { WorkflowConfigurationError } from '../../core/errors/index.js';
+import { within } from '../../core/within.js';
+import type { WakeUp } from '../../store/sql/wake-ups.js';
+import { encodeMessage } from './message.js';
+import type { QStashSettings } from './settings.js';
+
+/** The SDK has none of its own. */
+const CALL_TIMEOUT_MS = 10_000;
+const CLOCK_TOLERANCE_SECONDS = 5;
+/** Of the API, for one call. */
+export const BATCH = 100;
+
+/** What became of a message: why it was not taken, else undefined. */
+export type Refusal = { readonly reason: string } | undefined;
+
+/** A wake-up that QStash has given up on. */
+export interface DeadLetter {
+  readonly dlqId: string;
+  readonly messageId: string;
+  readonly body: string;
+  readonly responseStatus: number | undefined;
+  readonly createdAt: Date;
+}
+
+type Sdk = typeof import('@upstash/qstash');
+
+async function loadSdk(): Promise<Sdk> {
+  try {
+    return await import('@upstash/qstash');
+  } catch (cause) {
+    throw new WorkflowConfigurationError(`transport 'qstash' needs the package @upstash/qstash 2: npm install @upstash/qstash`, { cause });
+  }
+}
+
+/** QStash by its own SDK, with a time-out on every call. `devMode: false` everywhere: else QSTASH_DEV in the environment replaces even keys that were given. */
+export class QStashApi {
+  private constructor(
+    private readonly client: Client,
+    private readonly receiver: Receiver | undefined,
+    private readonly settings: QStashSettings,
+  ) {}
+
+  /** @throws WorkflowConfigurationError when the SDK is not installed */
+  static async create(settings: QStashSettings): Promise<QStashApi> {
+    const { Client, Receiver } = await loadSdk();
+    const { token, apiUrl, keys } = settings;
+    const client = new Client({ token, devMode: false, ...(apiUrl === undefined ? {} : { baseUrl: apiUrl }) });
+    const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
+    return new QStashApi(client, receiver, settings);
+  }
+
+  /** Publishes wake-ups, at most `BATCH` of them; says of each whether it was refused. @throws what the SDK throws, or when it takes too long */
+  async publish(wakeUps: readonly WakeUp[]): Promise<Refusal[]> {
+    const answers = await this.call(this.client.batch(wakeUps.map((wakeUp) => this.toRequest(wakeUp))));
+    return wakeUps.map((_, index) => {
+      const answer = answers[index] as { messageId?: string; error?: string } | undefined;
+      return answer?.messageId === undefined ? { reason: answer?.error ?? 'no answer' } : undefined;
+    });
+  }
+
+  /** Whether a request comes from QStash: signed with either key, for this URL, over this very body. */
+  async isGenuine(signature: string, body: string, url: string): Promise<boolean> {
+    if (!this.receiver) return false;
+    try {
+      return await this.receiver.verify({ signature, body, url, clockTolerance: CLOCK_TOLERANCE_SECONDS });
+    } catch {
+      return false;
+    }
+  }
+
+  /** Has the sweep called, as it is configured now. An id of our own makes it one schedule, however many processes do this. */
+  async keepSchedule(): Promise<void> {
+    const { sweepCron, sweepUrl, namespace, label } = this.settings;
+    if (sweepCron === undefined) return;
+    const schedule = {
+      scheduleId: `${namespace}-sweep`,
+      destination: sweepUrl,
+      cron: sweepCron,
+      retries: 0,
+      ...(label === undefined ? {} : { label }),
+    };
+    await this.call(this.client.schedules.create(schedule));
+  }
+
+  /** Wake-ups that QStash has given up on, a page of them. */
+  async deadLetters(cursor: string | undefined): Promise<{ letters: DeadLetter[]; cursor: string | undefined }> {
+    const filter = { url: this.settings.deliveryUrl };
+    const page = await this.call(this.client.dlq.listMessages({ ...(cursor === undefined ? {} : { cursor }), filter }));
+    const letters = page.messages.map(({ dlqId, messageId, body, responseStatus, createdAt }) => ({
+      dlqId,
+      messageId,
+      body: body ?? '',
+      responseStatus,
+      createdAt: new Date(createdAt),
+    }));
+    return { letters, cursor: page.cursor };
+  }
+
+  async deleteDeadLetter(dlqId: string): Promise<void> {
+    await this.call(this.client.dlq.delete(dlqId));
+  }
+
+  private toRequest({ runId, queue, seq, dueInMs }: WakeUp): Parameters<Client['batch']>[0][number] {
+    const { deliveryUrl, namespace, flow, label } = this.settings;
+    const { parallelism, rate, periodSeconds } = flow[queue] ?? {};
+    const isLimited = parallelism !== undefined || rate !== undefined;
+    const flowControl = {
+      key: `${namespace}.${encodeURIComponent(queue)}`,
+      ...(parallelism === undefined ? {} : { parallelism }),
+      ...(rate === undefined ? {} : { rate }),
+      ...(periodSeconds === undefined ? {} : { period: periodSeconds }),
+    };
+    return {
+      url: deliveryUrl,
+      body: encodeMessage({ run: runId, queue, seq }),
+      headers: { 'content-type': 'application/json' },
+      deduplicationId: deduplicationId(namespace, runId, seq),
+      // A second more rather than one less: what comes too early has to be sent again.
+      ...(dueInMs > 0 ? { notBefore: Math.ceil((Date.now() + dueInMs) / 1_000) } : {}),
+      ...(isLimited ? { flowControl: flowControl as { key: string; parallelism: number } } : {}),
+      ...(label === undefined ? {} : { label }),
+    };
+  }
+
+  private async call<T>(work: Promise<T>): Promise<T> {
+    if ((await within(CALL_TIMEOUT_MS, work)) === 'late') throw new Error(`QStash did not answer within ${CALL_TIMEOUT_MS} ms`);
+    return work;
+  }
+}
+
+/** The id of a run is the user's, and may be anything; those of QStash may not have a colon. */
+function deduplicationId(namespace: string, runId: string, seq: string): string {
+  return `${namespace}.${encodeURIComponent(runId)}.${seq}`;
+}

@@ -1,0 +1,115 @@
+import type { Database } from '../../store/database.js';
+import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
+import { readWakeUps } from '../../store/sql/wake-ups.js';
+import type { Worker } from '../../worker/worker.js';
+import type { Publisher } from './publisher.js';
+import type { QStashSettings } from './settings.js';
+
+/** What is left for the answer when a run has to be let go of. */
+const LAST_MOMENT_MS = 2_000;
+
+/**
+ * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
+ * `busy`: not now; the same message must come again.
+ */
+export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'busy';
+
+/**
+ * Executes runs that QStash tells of, each as far as it goes within its time. Between deliveries there is nothing: no session, no timer, no query. So a platform
+ * may freeze the process then, and nobody has to find out that it did.
+ */
+export class Deliveries {
+  private worker: Worker | undefined;
+  private active = 0;
+  /** A run that may kill its process is under way; nothing else may be. */
+  private isAlone = false;
+  private isClosed = false;
+  /** Sessions begin and end one after the other. */
+  private changing: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly database: Database,
+    private readonly makeWorker: () => Worker,
+    private readonly publisher: Publisher,
+    private readonly settings: QStashSettings,
+  ) {}
+
+  /** The one that works now. */
+  get current(): Worker | undefined {
+    return this.worker;
+  }
+
+  /** @throws what the database says */
+  async deliver(runId: string): Promise<DeliveryOutcome> {
+    if (this.isClosed || this.isAlone) return 'busy';
+    this.active++;
+    try {
+      const worker = await this.open();
+      const outcome = await this.execute(worker, runId);
+      await this.publisher.flush();
+      return outcome;
+    } finally {
+      this.active--;
+      await this.rest();
+    }
+  }
+
+  /** Lets what is under way end, hands the rest over, and takes nothing more. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.changing.catch(() => undefined);
+    await this.worker?.stop();
+  }
+
+  private async execute(worker: Worker, runId: string): Promise<DeliveryOutcome> {
+    const run = await worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
+    if (!run) return this.explain(runId);
+    if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
+    const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
+    const timers = [
+      setTimeout(() => worker.handOver(runId, 'soon'), timeBudgetMs),
+      setTimeout(() => worker.handOver(runId, 'now'), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
+    ];
+    try {
+      await worker.gone(runId);
+    } finally {
+      timers.forEach(clearTimeout);
+      if (run.losses >= SUSPECT_LOSSES) this.isAlone = false;
+    }
+    return 'executed';
+  }
+
+  private async explain(runId: string): Promise<DeliveryOutcome> {
+    const [wakeUp] = await readWakeUps(this.database, [runId]);
+    if (!wakeUp) return 'nothing';
+    if (wakeUp.dueInMs > 0) {
+      await this.publisher.note([{ id: runId }]);
+      return 'early';
+    }
+    return wakeUp.losses >= SUSPECT_LOSSES && this.active > 1 ? 'busy' : 'nothing';
+  }
+
+  private open(): Promise<Worker> {
+    return this.afterwards(async () => {
+      if (this.worker) return this.worker;
+      const worker = this.makeWorker();
+      await worker.start();
+      return (this.worker = worker);
+    });
+  }
+
+  private rest(): Promise<void> {
+    return this.afterwards(async () => {
+      if (this.active > 0 || !this.worker || this.isClosed) return;
+      const { worker } = this;
+      this.worker = undefined;
+      await worker.stop();
+    });
+  }
+
+  private afterwards<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.changing.then(work, work);
+    this.changing = done.catch(() => undefined);
+    return done;
+  }
+}
