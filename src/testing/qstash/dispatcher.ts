@@ -73,6 +73,8 @@ export class Dispatcher {
     this.parts.tick(now);
     for (let flight = this.nextDeadline(); flight && flight.deadline <= now; flight = this.nextDeadline()) {
       this.deadlines.pop();
+      // What follows from it is decided in a moment: the clock is to wait for that.
+      flight.stalled = false;
       flight.abort.abort(TIMED_OUT);
     }
     for (let task = this.nextFuture(); task && task.dueAt <= now; task = this.nextFuture()) {

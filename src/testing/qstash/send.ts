@@ -25,8 +25,8 @@ export interface Answer {
 /** One HTTP request on a connection of its own. Never rejects: no answer is an answer too. */
 export function send({ url, method, headers, body, signal }: Shipment): Promise<Answer> {
   return new Promise((resolve) => {
-    const fail = (error: unknown): void =>
-      resolve({ status: undefined, headers: {}, body: Buffer.alloc(0), error: error instanceof Error ? error.message : String(error) });
+    const fail = ({ message }: { readonly message: string }): void =>
+      resolve({ status: undefined, headers: {}, body: Buffer.alloc(0), error: message });
     try {
       const request = url.startsWith('https:') ? requestHttps : requestHttp;
       const outgoing = request(url, { method, headers: { ...headers, 'content-length': String(body.byteLength) }, agent: false, signal });
@@ -41,7 +41,7 @@ export function send({ url, method, headers, body, signal }: Shipment): Promise<
         response.on('error', fail);
         // An answer that breaks off is none.
         response.on('close', () => {
-          if (!response.complete) fail('the connection was closed before the answer was complete');
+          if (!response.complete) fail({ message: 'the connection was closed before the answer was complete' });
         });
         response.on('end', () => {
           if (!response.complete) return;
@@ -57,7 +57,7 @@ export function send({ url, method, headers, body, signal }: Shipment): Promise<
       outgoing.end(body);
     } catch (error) {
       // A header that cannot be sent.
-      fail(error);
+      fail(error as Error);
     }
   });
 }
