@@ -37,6 +37,33 @@ it('times out on the real clock', async () => {
   expect(qstash.deliveries).toMatchObject([{ outcome: 'failed', error: 'timed out' }]);
 });
 
+it('delivers in another order on the real clock', async () => {
+  bench = await openBench({ clock: 'real', faults: { reorder: 0.5 } });
+  const { client, endpoint, qstash } = bench;
+  const sent = Array.from({ length: 20 }, (_, n) => String(n));
+  for (const body of sent) await client.publish({ url: endpoint.url, body });
+  while (endpoint.received.length < sent.length) await new Promise((resolve) => setTimeout(resolve, 10));
+  await qstash.settled();
+  expect(endpoint.bodies).not.toEqual(sent);
+  expect(endpoint.bodies.toSorted()).toEqual(sent.toSorted());
+});
+
+it('forgets what is being delivered when cleared, and lets the same key through', async () => {
+  bench = await openBench({ clock: 'real' });
+  const { client, endpoint, qstash } = bench;
+  endpoint.behave = () => new Promise(() => undefined);
+  const publish = () => client.publish({ url: endpoint.url, flowControl: { key: 'k', parallelism: 1 } });
+  await publish();
+  while (endpoint.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  qstash.clear();
+  await qstash.settled();
+  endpoint.behave = () => 200;
+  await publish();
+  await qstash.settled();
+  expect(qstash.deliveries).toMatchObject([{ outcome: 'delivered' }]);
+  expect(qstash.stats()).toMatchObject({ published: 1, delivered: 1, failed: 0 });
+});
+
 it('closes in the middle of everything, twice, and is gone', async () => {
   bench = await openBench({ clock: 'real' });
   const { client, endpoint, qstash } = bench;
