@@ -1,0 +1,18 @@
+/** A request that the emulator refuses, with the status that QStash gives it. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+  }
+}
+
+export function badRequest(message: string): ApiError {
+  return new ApiError(400, message);
+}
+
+export function notFound(what: string): ApiError {
+  return new ApiError(404, `${what} not found`);
+}

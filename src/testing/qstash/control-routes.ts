@@ -1,0 +1,125 @@
+import { badRequest } from './api-error.js';
+import type { Office } from './office.js';
+import type { QueueSettings } from './queues.js';
+import { type ApiRequest, type ApiResponse, type Route, route } from './router.js';
+import { spanOfHeader } from './span.js';
+
+const DONE: ApiResponse = { status: 200 };
+
+/** Queues, flow control, signing keys. */
+export function controlRoutes(office: Office): Route[] {
+  return [...queueRoutes(office), ...flowRoutes(office), ...keyRoutes(office)];
+}
+
+function queueRoutes(office: Office): Route[] {
+  const { queues, store, clock, driver } = office;
+  const update = (name: string, settings: QueueSettings): ApiResponse => {
+    queues.upsert(name, settings, clock.now());
+    driver.changed();
+    return DONE;
+  };
+  return [
+    ...route('GET', '/v2/queues', () => ({ status: 200, body: queues.list(store.pending()) })),
+    ...route('POST', '/v2/queues', ({ body }) => {
+      const { queueName, ...settings } = parseQueue(body);
+      return update(queueName, settings);
+    }),
+    ...route('GET', '/v2/queues/:', ({ params }) => ({ status: 200, body: queues.view(params[0]!, store.pending()) })),
+    ...route('DELETE', '/v2/queues/:', ({ params }) => {
+      queues.delete(params[0]!);
+      office.cancel(store.pending().filter(({ queue }) => queue === params[0]));
+      driver.changed();
+      return DONE;
+    }),
+    ...route('POST', '/v2/queues/:/pause', ({ params }) => update(params[0]!, { paused: true })),
+    ...route('POST', '/v2/queues/:/resume', ({ params }) => update(params[0]!, { paused: false })),
+  ];
+}
+
+function parseQueue(body: Buffer): QueueSettings & { queueName: string } {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body.toString());
+  } catch {
+    throw badRequest('the queue is not JSON');
+  }
+  const { queueName, parallelism, paused } = (parsed ?? {}) as Record<string, unknown>;
+  if (typeof queueName !== 'string' || queueName === '') throw badRequest('queueName is missing');
+  if (parallelism !== undefined && !(Number.isInteger(parallelism) && (parallelism as number) > 0)) throw badRequest('invalid parallelism');
+  return { queueName, parallelism: parallelism as number | undefined, paused: paused === undefined ? undefined : paused === true };
+}
+
+function flowRoutes({ flows, quota, dispatcher, clock, driver }: Office): Route[] {
+  const view = (key: string): object => flows.view(key, dispatcher.waitingFor(key));
+  const changing =
+    (change: (key: string, query: URLSearchParams) => void) =>
+    ({ params, query }: ApiRequest): ApiResponse => {
+      change(params[0]!, query);
+      driver.changed();
+      return DONE;
+    };
+  return [
+    ...route('GET', '/v2/flowControl', () => ({ status: 200, body: { flowControls: flows.keys().map(view) } })),
+    ...route('GET', '/v2/flowControl/:', ({ params }) => ({ status: 200, body: view(params[0]!) })),
+    ...route('GET', '/v2/globalParallelism', () => ({
+      status: 200,
+      body: { parallelismMax: quota.parallelism, parallelismCount: dispatcher.active },
+    })),
+    ...route(
+      'POST',
+      '/v2/flowControl/:/pause',
+      changing((key) => flows.setPaused(key, 'paused')),
+    ),
+    ...route(
+      'POST',
+      '/v2/flowControl/:/resume',
+      changing((key) => flows.setPaused(key, 'running')),
+    ),
+    ...route(
+      'POST',
+      '/v2/flowControl/:/pin',
+      changing((key, query) =>
+        flows.pin(key, { parallelism: count(query, 'parallelism'), rate: count(query, 'rate'), period: period(query) }),
+      ),
+    ),
+    ...route(
+      'POST',
+      '/v2/flowControl/:/unpin',
+      changing((key, query) =>
+        flows.unpin(
+          key,
+          (['parallelism', 'rate'] as const).filter((name) => query.get(name) === 'true'),
+        ),
+      ),
+    ),
+    ...route(
+      'POST',
+      '/v2/flowControl/:/resetRate',
+      changing((key) => flows.resetRate(key, clock.now())),
+    ),
+  ];
+}
+
+function count(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text !== null && !/^[1-9]\d*$/.test(text)) throw badRequest(`invalid ${name}: ${text}`);
+  return text === null ? undefined : Number(text);
+}
+
+/** Seconds, or a span. */
+function period(query: URLSearchParams): number | undefined {
+  const text = query.get('period');
+  if (text === null) return undefined;
+  return /^\d+$/.test(text) ? Number(text) * 1_000 : spanOfHeader('period', text);
+}
+
+function keyRoutes({ keys }: Office): Route[] {
+  const view = (): ApiResponse => ({ status: 200, body: { current: keys.current, next: keys.next } });
+  return [
+    ...route('GET', '/v2/keys', view),
+    ...route('POST', '/v2/keys/rotate', () => {
+      keys.rotate();
+      return view();
+    }),
+  ];
+}

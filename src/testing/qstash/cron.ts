@@ -1,0 +1,144 @@
+import { badRequest } from './api-error.js';
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+/** Offsets from UTC change at quarters of an hour only. */
+const QUARTER = 15 * MINUTE;
+/** From one 29 February to the next it is never longer. */
+const HORIZON = 9 * 366 * DAY;
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+
+interface Field {
+  readonly from: number;
+  readonly to: number;
+  readonly names: readonly string[];
+}
+
+const FIELDS = {
+  minute: { from: 0, to: 59, names: [] },
+  hour: { from: 0, to: 23, names: [] },
+  day: { from: 1, to: 31, names: [] },
+  month: { from: 1, to: 12, names: MONTHS },
+  weekday: { from: 0, to: 7, names: WEEKDAYS },
+} as const satisfies Record<string, Field>;
+
+/** A schedule of five fields, such as `0 9 * * 1-5`, in UTC or in the zone of a leading `CRON_TZ=`. */
+export class Cron {
+  private readonly minutes: ReadonlySet<number>;
+  private readonly hours: ReadonlySet<number>;
+  private readonly days: ReadonlySet<number>;
+  private readonly months: ReadonlySet<number>;
+  private readonly weekdays: ReadonlySet<number>;
+  private readonly dayMatters: boolean;
+  private readonly weekdayMatters: boolean;
+  private readonly zone: Zone;
+
+  /** @throws ApiError when it is none */
+  constructor(readonly text: string) {
+    const [, zone, rest] = /^(?:(?:CRON_)?TZ=(\S+)\s+)?(.*)$/.exec(text.trim())!;
+    const fields = rest!.trim().split(/\s+/);
+    if (fields.length !== 5) throw this.refusal();
+    const [minute, hour, day, month, weekday] = fields as [string, string, string, string, string];
+    this.zone = new Zone(zone ?? 'UTC');
+    this.minutes = this.parse(minute, FIELDS.minute);
+    this.hours = this.parse(hour, FIELDS.hour);
+    this.days = this.parse(day, FIELDS.day);
+    this.months = this.parse(month, FIELDS.month);
+    this.weekdays = new Set([...this.parse(weekday, FIELDS.weekday)].map((number) => number % 7));
+    this.dayMatters = !day.startsWith('*');
+    this.weekdayMatters = !weekday.startsWith('*');
+  }
+
+  /** The next time after that one; undefined when there is none, as for 31 February. */
+  next(after: number): number | undefined {
+    let time = (Math.floor(after / MINUTE) + 1) * MINUTE;
+    for (const end = after + HORIZON; time < end;) {
+      const local = new Date(time + this.zone.offsetAt(time));
+      if (!this.matchesDay(local)) time = this.nextMidnight(time, local);
+      else if (!this.hours.has(local.getUTCHours())) time += (60 - local.getUTCMinutes()) * MINUTE;
+      else if (!this.minutes.has(local.getUTCMinutes())) time += MINUTE;
+      else return time;
+    }
+    return undefined;
+  }
+
+  /** A day of the month and a day of the week, where both are given: either will do. */
+  private matchesDay(local: Date): boolean {
+    if (!this.months.has(local.getUTCMonth() + 1)) return false;
+    const [day, weekday] = [this.days.has(local.getUTCDate()), this.weekdays.has(local.getUTCDay())];
+    return this.dayMatters && this.weekdayMatters ? day || weekday : day && weekday;
+  }
+
+  private nextMidnight(time: number, local: Date): number {
+    const midnight = time + DAY - (local.getTime() % DAY);
+    const shift = this.zone.offsetAt(midnight) - this.zone.offsetAt(time);
+    // Forward when the clocks went back, so that the day is really over; earlier when they went forward, so that its first hour is seen.
+    return Math.max(midnight - shift, time + MINUTE);
+  }
+
+  private parse(text: string, field: Field): ReadonlySet<number> {
+    const numbers = new Set<number>();
+    for (const part of text.toLowerCase().split(',')) {
+      const match = /^(\*|\w+)(?:-(\w+))?(?:\/(\d+))?$/.exec(part);
+      if (!match) throw this.refusal();
+      const [, first, last, step] = match;
+      if (first === '*' && last !== undefined) throw this.refusal();
+      const from = first === '*' ? field.from : this.number(first!, field);
+      const single = first !== '*' && step === undefined ? from : field.to;
+      const to = last === undefined ? single : this.number(last, field);
+      const by = Number(step ?? 1);
+      if (from > to || by < 1) throw this.refusal();
+      for (let number = from; number <= to; number += by) numbers.add(number);
+    }
+    return numbers;
+  }
+
+  private number(text: string, { from, to, names }: Field): number {
+    const named = names.indexOf(text);
+    const number = named >= 0 ? named + from : Number(text);
+    if (!Number.isInteger(number) || number < from || number > to) throw this.refusal();
+    return number;
+  }
+
+  private refusal(): Error {
+    return badRequest(`invalid cron expression: ${this.text}`);
+  }
+}
+
+/** A time zone's offset from UTC. */
+class Zone {
+  private readonly format: Intl.DateTimeFormat | undefined;
+  private readonly known = new Map<number, number>();
+
+  /** @throws ApiError */
+  constructor(name: string) {
+    if (name === 'UTC') return;
+    try {
+      const [numeric, options] = ['numeric', { timeZone: name, hourCycle: 'h23' }] as const;
+      this.format = new Intl.DateTimeFormat('en-US', {
+        ...options,
+        year: numeric,
+        month: numeric,
+        day: numeric,
+        hour: numeric,
+        minute: numeric,
+      });
+    } catch {
+      throw badRequest(`invalid time zone: ${name}`);
+    }
+  }
+
+  offsetAt(time: number): number {
+    if (!this.format) return 0;
+    const slot = Math.floor(time / QUARTER) * QUARTER;
+    let offset = this.known.get(slot);
+    if (offset === undefined) {
+      const parts = Object.fromEntries(this.format.formatToParts(slot).map(({ type, value }) => [type, Number(value)]));
+      offset = Date.UTC(parts['year']!, parts['month']! - 1, parts['day'], parts['hour'], parts['minute']) - slot;
+      if (this.known.size > 1_000) this.known.clear();
+      this.known.set(slot, offset);
+    }
+    return offset;
+  }
+}

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { notFound } from './api-error.js';
+import { factsOf, matches, numberOf, pageOf } from './filters.js';
+import { bodyFields, type Message, messageView } from './message.js';
+import type { Answer } from './send.js';
+
+export interface DeadLetter {
+  readonly dlqId: string;
+  readonly message: Message;
+  /** To the last attempt. */
+  readonly answer: Answer;
+  readonly time: number;
+}
+
+/** What could not be delivered. */
+export class DeadLetters {
+  private readonly byId = new Map<string, DeadLetter>();
+
+  add(message: Message, answer: Answer, time: number): DeadLetter {
+    const letter = { dlqId: `${time}-${randomUUID()}`, message, answer, time };
+    this.byId.set(letter.dlqId, letter);
+    return letter;
+  }
+
+  /** @throws ApiError */
+  view(dlqId: string): object {
+    return viewOf(this.get(dlqId));
+  }
+
+  /** @throws ApiError */
+  list(query: URLSearchParams): object {
+    const { items, cursor } = pageOf(this.matching(query), query);
+    return { cursor, messages: items.map(viewOf) };
+  }
+
+  /** @throws ApiError */
+  take(dlqId: string): DeadLetter {
+    const letter = this.get(dlqId);
+    this.byId.delete(dlqId);
+    return letter;
+  }
+
+  /** Takes as many as the query's `count` out; the cursor tells that there are more. @throws ApiError */
+  takeMatching(query: URLSearchParams): { readonly letters: readonly DeadLetter[]; readonly cursor: string | undefined } {
+    const found = this.matching(query);
+    const letters = found.slice(0, numberOf(query, 'count', 100));
+    for (const { dlqId } of letters) this.byId.delete(dlqId);
+    return { letters, cursor: found[letters.length]?.dlqId };
+  }
+
+  clear(): void {
+    this.byId.clear();
+  }
+
+  private matching(query: URLSearchParams): DeadLetter[] {
+    return [...this.byId.values()].filter(({ dlqId, message, answer, time }) =>
+      matches(query, { ...factsOf(message), dlqId, responseStatus: answer.status?.toString() }, time),
+    );
+  }
+
+  private get(dlqId: string): DeadLetter {
+    const letter = this.byId.get(dlqId);
+    if (!letter) throw notFound(`dead letter ${dlqId}`);
+    return letter;
+  }
+}
+
+function viewOf({ dlqId, message, answer }: DeadLetter): object {
+  const { status, headers, body, error } = answer;
+  const shown = error === undefined ? body : Buffer.from(error);
+  return { ...messageView(message), dlqId, responseStatus: status, responseHeader: headers, ...bodyFields(shown, 'responseBody') };
+}

@@ -1,0 +1,136 @@
+import { notFound } from './api-error.js';
+import type { FlowSettings } from './publication.js';
+
+interface Flow {
+  readonly key: string;
+  parallelism: number | undefined;
+  rate: number | undefined;
+  period: number;
+  paused: boolean;
+  pinnedParallelism: boolean;
+  pinnedRate: boolean;
+  /** Deliveries under way. */
+  active: number;
+  periodStart: number;
+  /** Deliveries begun since then. */
+  begun: number;
+}
+
+export interface FlowPin {
+  readonly parallelism: number | undefined;
+  readonly rate: number | undefined;
+  readonly period: number | undefined;
+}
+
+/** Holds deliveries of the same key back; never rejects them. The settings are those of the message that came last. */
+export class FlowControl {
+  private readonly byKey = new Map<string, Flow>();
+
+  configure(settings: FlowSettings): void {
+    const flow = this.ensure(settings.key);
+    if (!flow.pinnedParallelism) flow.parallelism = settings.parallelism;
+    if (!flow.pinnedRate) [flow.rate, flow.period] = [settings.rate, settings.period];
+  }
+
+  admits(key: string | undefined, now: number): boolean {
+    const flow = this.of(key);
+    if (!flow) return true;
+    if (flow.paused || flow.active >= (flow.parallelism ?? Number.POSITIVE_INFINITY)) return false;
+    return now >= flow.periodStart + flow.period || flow.begun < (flow.rate ?? Number.POSITIVE_INFINITY);
+  }
+
+  begin(key: string | undefined, now: number): void {
+    const flow = this.of(key);
+    if (!flow) return;
+    if (now >= flow.periodStart + flow.period) [flow.periodStart, flow.begun] = [now, 0];
+    flow.begun += 1;
+    flow.active += 1;
+  }
+
+  end(key: string | undefined): void {
+    const flow = this.of(key);
+    if (flow && flow.active > 0) flow.active -= 1;
+  }
+
+  /** When a key that is held back by its rate alone admits again. */
+  opensAt(key: string | undefined, now: number): number | undefined {
+    const flow = this.of(key);
+    if (!flow || flow.rate === undefined || flow.paused || flow.begun < flow.rate) return undefined;
+    const end = flow.periodStart + flow.period;
+    return end > now ? end : undefined;
+  }
+
+  setPaused(key: string, state: 'paused' | 'running'): void {
+    this.ensure(key).paused = state === 'paused';
+  }
+
+  pin(key: string, { parallelism, rate, period }: FlowPin): void {
+    const flow = this.ensure(key);
+    if (parallelism !== undefined) [flow.parallelism, flow.pinnedParallelism] = [parallelism, true];
+    if (rate === undefined && period === undefined) return;
+    flow.pinnedRate = true;
+    flow.rate = rate ?? flow.rate;
+    flow.period = period ?? flow.period;
+  }
+
+  unpin(key: string, what: readonly ('parallelism' | 'rate')[]): void {
+    const flow = this.ensure(key);
+    if (what.includes('parallelism')) flow.pinnedParallelism = false;
+    if (what.includes('rate')) flow.pinnedRate = false;
+  }
+
+  resetRate(key: string, now: number): void {
+    const flow = this.ensure(key);
+    [flow.periodStart, flow.begun] = [now, 0];
+  }
+
+  clear(): void {
+    this.byKey.clear();
+  }
+
+  /** @throws ApiError */
+  view(key: string, waiting: number): object {
+    const flow = this.of(key);
+    if (!flow) throw notFound(`flow control key ${key}`);
+    return {
+      flowControlKey: key,
+      waitListSize: waiting,
+      parallelismMax: flow.parallelism ?? 0,
+      parallelismCount: flow.active,
+      rateMax: flow.rate ?? 0,
+      rateCount: flow.begun,
+      ratePeriod: flow.period / 1_000,
+      ratePeriodStart: Math.floor(flow.periodStart / 1_000),
+      isPaused: flow.paused,
+      isPinnedParallelism: flow.pinnedParallelism,
+      isPinnedRate: flow.pinnedRate,
+    };
+  }
+
+  keys(): string[] {
+    return [...this.byKey.keys()];
+  }
+
+  private of(key: string | undefined): Flow | undefined {
+    return key === undefined ? undefined : this.byKey.get(key);
+  }
+
+  private ensure(key: string): Flow {
+    const known = this.byKey.get(key);
+    if (known) return known;
+    const flow: Flow = {
+      key,
+      parallelism: undefined,
+      rate: undefined,
+      period: 1_000,
+      paused: false,
+      pinnedParallelism: false,
+      pinnedRate: false,
+      active: 0,
+      periodStart: 0,
+      begun: 0,
+    };
+    this.byKey.set(key, flow);
+    return flow;
+  }
+}

@@ -1,0 +1,47 @@
+import { notFound } from './api-error.js';
+import { isOver, type Message } from './message.js';
+
+/** For how long a deduplication id is remembered. */
+const REMEMBERED = 10 * 60_000;
+
+/** The messages, and the deduplication ids of the last ten minutes. */
+export class MessageStore {
+  private readonly byId = new Map<string, Message>();
+  private readonly ids = new Map<string, { readonly messageId: string; readonly until: number }>();
+
+  add(message: Message, now: number): void {
+    const { messageId, deduplicationId } = message;
+    this.byId.set(messageId, message);
+    if (deduplicationId !== undefined) this.ids.set(deduplicationId, { messageId, until: now + REMEMBERED });
+  }
+
+  /** The message that was published with that deduplication id. */
+  idOf(deduplicationId: string | undefined, now: number): string | undefined {
+    for (const [id, { until }] of this.ids) {
+      if (until > now) break;
+      this.ids.delete(id);
+    }
+    return deduplicationId === undefined ? undefined : this.ids.get(deduplicationId)?.messageId;
+  }
+
+  all(): Message[] {
+    return [...this.byId.values()];
+  }
+
+  /** Those that are still to be delivered. */
+  pending(): Message[] {
+    return this.all().filter((message) => !isOver(message));
+  }
+
+  /** QStash forgets a message once it is over. @throws ApiError */
+  get(messageId: string): Message {
+    const message = this.byId.get(messageId);
+    if (!message || isOver(message)) throw notFound(`message ${messageId}`);
+    return message;
+  }
+
+  clear(): void {
+    this.byId.clear();
+    this.ids.clear();
+  }
+}

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { badRequest } from './api-error.js';
+import { parseExpression } from './expression.js';
+import { spanOfHeader } from './span.js';
+
+export type Headers = Readonly<Record<string, string>>;
+
+/** What a flow-control key is to keep to. */
+export interface FlowSettings {
+  readonly key: string;
+  readonly parallelism: number | undefined;
+  readonly rate: number | undefined;
+  /** Milliseconds. */
+  readonly period: number;
+}
+
+/** Where the answer, or the failure, is to be told. */
+export interface CallbackTarget {
+  readonly url: string;
+  readonly headers: Headers;
+}
+
+/** What a request asks to be delivered. */
+export interface Publication {
+  readonly url: string;
+  readonly method: string;
+  /** What the destination gets, with the content type. */
+  readonly headers: Headers;
+  readonly body: Buffer;
+  readonly retries: number;
+  readonly retryDelay: string | undefined;
+  readonly timeout: number;
+  readonly delay: number;
+  /** Milliseconds since the epoch; wins over `delay`. */
+  readonly notBefore: number | undefined;
+  readonly deduplicationId: string | undefined;
+  readonly queue: string | undefined;
+  readonly flow: FlowSettings | undefined;
+  readonly callback: CallbackTarget | undefined;
+  readonly failureCallback: CallbackTarget | undefined;
+  readonly labels: readonly string[];
+  readonly scheduleId: string | undefined;
+}
+
+export interface PublicationInput {
+  readonly url: string;
+  /** Those of the request, in lower case. */
+  readonly headers: Headers;
+  readonly body: Buffer;
+  readonly queue?: string | undefined;
+  readonly scheduleId?: string | undefined;
+}
+
+const DEFAULT_RETRIES = 3;
+const DEFAULT_TIMEOUT = 15 * 60_000;
+const FORWARD = 'upstash-forward-';
+
+/** @throws ApiError */
+export function parsePublication({ url, headers, body, queue, scheduleId }: PublicationInput): Publication {
+  checkDestination(url);
+  const method = (headers['upstash-method'] ?? 'POST').toUpperCase();
+  if (!/^(?:GET|POST|PUT|PATCH|DELETE)$/.test(method)) throw badRequest(`invalid Upstash-Method: ${method}`);
+  const span = (name: string): number | undefined => (headers[name] === undefined ? undefined : spanOfHeader(name, headers[name]));
+  if (headers['upstash-retry-delay'] !== undefined) parseExpression(headers['upstash-retry-delay']);
+  const forwarded = forwardedHeaders(headers);
+  const notBefore = countOf(headers, 'upstash-not-before');
+  return {
+    url,
+    method,
+    headers: forwarded,
+    body,
+    retries: countOf(headers, 'upstash-retries') ?? DEFAULT_RETRIES,
+    retryDelay: headers['upstash-retry-delay'],
+    timeout: span('upstash-timeout') ?? DEFAULT_TIMEOUT,
+    delay: span('upstash-delay') ?? 0,
+    notBefore: notBefore === undefined ? undefined : notBefore * 1_000,
+    deduplicationId: deduplicationIdOf({ url, method, headers, body, forwarded }),
+    queue: queue ?? headers['upstash-queue-name'],
+    flow: flowOf(headers),
+    callback: callbackOf(headers, 'upstash-callback'),
+    failureCallback: callbackOf(headers, 'upstash-failure-callback'),
+    labels: headers['upstash-label']?.split(',').filter(Boolean) ?? [],
+    scheduleId,
+  };
+}
+
+/** @throws ApiError */
+function checkDestination(url: string): void {
+  if (!/^https?:\/\/./.test(url) || !URL.canParse(url)) {
+    throw badRequest(`invalid destination url: ${url} has no valid scheme, add http:// or https:// in front of it`);
+  }
+}
+
+function forwardedHeaders(headers: Headers): Headers {
+  const forwarded: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(FORWARD)) forwarded[name.slice(FORWARD.length)] = value;
+  }
+  if (headers['content-type'] !== undefined) forwarded['content-type'] = headers['content-type'];
+  return forwarded;
+}
+
+function countOf(headers: Headers, name: string): number | undefined {
+  const text = headers[name]?.trim();
+  if (text === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(text)) throw badRequest(`${name} is not a whole number: ${text}`);
+  return Number(text);
+}
+
+interface Content {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: Buffer;
+  readonly forwarded: Headers;
+}
+
+function deduplicationIdOf({ url, method, headers, body, forwarded }: Content): string | undefined {
+  const given = headers['upstash-deduplication-id'];
+  if (given !== undefined || headers['upstash-content-based-deduplication'] !== 'true') return given;
+  const sorted = Object.entries(forwarded).sort(([a], [b]) => (a < b ? -1 : 1));
+  const content = JSON.stringify([url, method, sorted]);
+  return `content:${createHash('sha256').update(content).update(body).digest('hex')}`;
+}
+
+function flowOf(headers: Headers): FlowSettings | undefined {
+  const key = headers['upstash-flow-control-key'];
+  if (key === undefined) return undefined;
+  const settings = new Map<string, string>();
+  for (const part of (headers['upstash-flow-control-value'] ?? '').split(',')) {
+    const [name, value] = part.split('=').map((text) => text.trim());
+    if (name && value) settings.set(name, value);
+  }
+  const count = (name: string): number | undefined => {
+    const text = settings.get(name);
+    if (text !== undefined && !/^[1-9]\d*$/.test(text)) throw badRequest(`invalid flow control value: ${name}=${text}`);
+    return text === undefined ? undefined : Number(text);
+  };
+  const [parallelism, rate] = [count('parallelism'), count('rate')];
+  if (parallelism === undefined && rate === undefined) throw badRequest('flow control needs a parallelism or a rate');
+  return { key, parallelism, rate, period: spanOfHeader('period', settings.get('period') ?? '1s') };
+}
+
+/** `Upstash-Callback-Retries: 1` is the `Upstash-Retries` of the callback itself. */
+function callbackOf(headers: Headers, name: string): CallbackTarget | undefined {
+  const url = headers[name];
+  if (url === undefined) return undefined;
+  const own: Record<string, string> = { 'content-type': 'application/json' };
+  for (const [header, value] of Object.entries(headers)) {
+    if (header.startsWith(`${name}-`)) own[`upstash-${header.slice(name.length + 1)}`] = value;
+  }
+  // What is wrong with it is said now: later there is nobody to hear it.
+  parsePublication({ url, headers: own, body: Buffer.alloc(0) });
+  return { url, headers: own };
+}

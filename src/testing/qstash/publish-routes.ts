@@ -1,0 +1,97 @@
+import { ApiError, badRequest } from './api-error.js';
+import { dueAtOf, type Receipt } from './intake.js';
+import type { Office } from './office.js';
+import { type Headers, parsePublication, type PublicationInput } from './publication.js';
+import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
+
+/** What a member of a batch may look like. */
+interface BatchMember {
+  readonly destination?: unknown;
+  readonly headers?: unknown;
+  readonly body?: unknown;
+  readonly queue?: unknown;
+}
+
+export function publishRoutes(office: Office): Route[] {
+  const publish = (request: ApiRequest, url: string, queue?: string): ApiResponse => {
+    const receipts = (): Receipt[] => [publishOne(office, { url, queue, headers: request.headers, body: request.body }, request.callerIp)];
+    const [receipt] = exposed(office, 1, receipts);
+    return { status: receipt!.deduplicated ? 202 : 201, body: receipt };
+  };
+  return [
+    ...routeToDestination('POST', '/v2/publish', (request) => publish(request, destinationOf(request.params[0]!))),
+    ...routeToDestination('POST', '/v2/enqueue/:', (request) => publish(request, destinationOf(request.params[1]!), request.params[0])),
+    ...route('POST', '/v2/batch', ({ body, callerIp }) => {
+      const members = parseBatch(body);
+      const receipts = (): object[] => members.map((member) => publishMember(office, member, callerIp));
+      return { status: 200, body: exposed(office, members.length, receipts) };
+    }),
+  ];
+}
+
+/** Some clients encode the destination. */
+function destinationOf(text: string): string {
+  if (!/^https?%3A/i.test(text)) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Publishes under the faults and limits of a whole request. */
+function exposed<T>(office: Office, count: number, publish: () => T[]): T[] {
+  const { dice, ledger, quota, clock, driver } = office;
+  if (dice.happens('failPublish')) {
+    ledger.count('rejected');
+    throw new ApiError(500, 'internal server error');
+  }
+  quota.messages(count, clock.now());
+  const results = publish();
+  driver.changed();
+  if (dice.happens('dropPublishAnswer')) throw new ApiError(500, 'internal server error');
+  return results;
+}
+
+function publishOne({ quota, clock, intake }: Office, input: PublicationInput, callerIp: string): Receipt {
+  const publication = parsePublication(input);
+  const now = clock.now();
+  quota.check({ body: publication.body, delay: dueAtOf(publication, now) - now });
+  return intake.accept(publication, callerIp);
+}
+
+function publishMember(office: Office, member: BatchMember, callerIp: string): object {
+  if (office.dice.happens('failMember')) {
+    office.ledger.count('rejected');
+    return { error: 'internal server error' };
+  }
+  try {
+    return publishOne(office, inputOf(member), callerIp);
+  } catch (error) {
+    if (error instanceof ApiError) return { error: error.message };
+    throw error;
+  }
+}
+
+function parseBatch(body: Buffer): BatchMember[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body.toString());
+  } catch {
+    throw badRequest('the batch is not JSON');
+  }
+  if (!Array.isArray(parsed)) throw badRequest('the batch is not an array');
+  return parsed.map((member: unknown) => (typeof member === 'object' && member !== null ? member : {}));
+}
+
+function inputOf({ destination, headers, body, queue }: BatchMember): PublicationInput {
+  if (typeof destination !== 'string') throw badRequest('the destination is missing');
+  const named: Record<string, string> = {};
+  for (const [name, value] of Object.entries((headers ?? {}) as Headers)) named[name.toLowerCase()] = String(value);
+  return {
+    url: destination,
+    headers: named,
+    body: Buffer.from(typeof body === 'string' ? body : body === undefined || body === null ? '' : JSON.stringify(body)),
+    queue: typeof queue === 'string' ? queue : undefined,
+  };
+}

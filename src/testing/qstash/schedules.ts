@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { notFound } from './api-error.js';
+import { Cron } from './cron.js';
+import { publicationView } from './message.js';
+import type { Publication } from './publication.js';
+
+interface Schedule {
+  readonly scheduleId: string;
+  readonly cron: Cron;
+  readonly publication: Publication;
+  readonly createdAt: number;
+  paused: boolean;
+  nextAt: number | undefined;
+  lastAt: number | undefined;
+}
+
+/** Publishes messages again and again. */
+export class Schedules {
+  private readonly byId = new Map<string, Schedule>();
+
+  constructor(private readonly publish: (publication: Publication) => void) {}
+
+  /** A known id replaces what was there. @throws ApiError */
+  upsert(scheduleId: string | undefined, cronText: string, publication: Publication, now: number): string {
+    const id = scheduleId ?? `scd_${randomUUID()}`;
+    const cron = new Cron(cronText);
+    const createdAt = this.byId.get(id)?.createdAt ?? now;
+    this.byId.set(id, {
+      scheduleId: id,
+      cron,
+      // An id that was used once would swallow all but the first message.
+      publication: { ...publication, scheduleId: id, deduplicationId: undefined, notBefore: undefined },
+      createdAt,
+      paused: false,
+      nextAt: cron.next(now),
+      lastAt: undefined,
+    });
+    return id;
+  }
+
+  /** Publishes what is due: once, however much was missed. */
+  tick(now: number): void {
+    for (const schedule of this.byId.values()) {
+      if (schedule.paused || schedule.nextAt === undefined || schedule.nextAt > now) continue;
+      schedule.lastAt = schedule.nextAt;
+      schedule.nextAt = schedule.cron.next(now);
+      this.publish(schedule.publication);
+    }
+  }
+
+  nextTick(): number | undefined {
+    let first: number | undefined;
+    for (const { paused, nextAt } of this.byId.values()) {
+      if (!paused && nextAt !== undefined && (first === undefined || nextAt < first)) first = nextAt;
+    }
+    return first;
+  }
+
+  /** @throws ApiError */
+  setPaused(scheduleId: string, state: 'paused' | 'running', now: number): void {
+    const schedule = this.get(scheduleId);
+    schedule.paused = state === 'paused';
+    schedule.nextAt = schedule.cron.next(now);
+  }
+
+  /** @throws ApiError */
+  delete(scheduleId: string): void {
+    this.get(scheduleId);
+    this.byId.delete(scheduleId);
+  }
+
+  /** @throws ApiError */
+  view(scheduleId: string): object {
+    return viewOf(this.get(scheduleId));
+  }
+
+  list(): object[] {
+    return [...this.byId.values()].map(viewOf);
+  }
+
+  clear(): void {
+    this.byId.clear();
+  }
+
+  private get(scheduleId: string): Schedule {
+    const schedule = this.byId.get(scheduleId);
+    if (!schedule) throw notFound(`schedule ${scheduleId}`);
+    return schedule;
+  }
+}
+
+function viewOf({ scheduleId, cron, publication, createdAt, paused, nextAt, lastAt }: Schedule): object {
+  return {
+    scheduleId,
+    cron: cron.text,
+    createdAt,
+    destination: publication.url,
+    ...publicationView(publication),
+    retries: publication.retries,
+    delay: publication.delay === 0 ? undefined : publication.delay / 1_000,
+    isPaused: paused,
+    nextScheduleTime: nextAt,
+    lastScheduleTime: lastAt,
+  };
+}

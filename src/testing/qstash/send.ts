@@ -1,0 +1,63 @@
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Headers } from './publication.js';
+
+/** A longer answer is cut off here. */
+const MAX_ANSWER = 1_048_576;
+
+export interface Shipment {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: Buffer;
+  readonly signal: AbortSignal;
+}
+
+export interface Answer {
+  /** Undefined when there came none. */
+  readonly status: number | undefined;
+  readonly headers: Readonly<Record<string, string[]>>;
+  readonly body: Buffer;
+  /** Why there came none. */
+  readonly error: string | undefined;
+}
+
+/** One HTTP request on a connection of its own. Never rejects: no answer is an answer too. */
+export function send({ url, method, headers, body, signal }: Shipment): Promise<Answer> {
+  return new Promise((resolve) => {
+    const fail = ({ message }: { readonly message: string }): void =>
+      resolve({ status: undefined, headers: {}, body: Buffer.alloc(0), error: message });
+    try {
+      const request = url.startsWith('https:') ? requestHttps : requestHttp;
+      const outgoing = request(url, { method, headers: { ...headers, 'content-length': String(body.byteLength) }, agent: false, signal });
+      outgoing.on('error', fail);
+      outgoing.on('response', (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on('data', (chunk: Buffer) => {
+          if (size < MAX_ANSWER) chunks.push(chunk.subarray(0, MAX_ANSWER - size));
+          size += chunk.byteLength;
+        });
+        response.on('error', fail);
+        // An answer that breaks off is none.
+        response.on('close', () => {
+          if (!response.complete) fail({ message: 'the connection was closed before the answer was complete' });
+        });
+        response.on('end', () => {
+          if (!response.complete) return;
+          const { statusCode, headersDistinct } = response;
+          resolve({
+            status: statusCode,
+            headers: headersDistinct as Record<string, string[]>,
+            body: Buffer.concat(chunks),
+            error: undefined,
+          });
+        });
+      });
+      outgoing.end(body);
+    } catch (error) {
+      // A header that cannot be sent.
+      fail(error as Error);
+    }
+  });
+}

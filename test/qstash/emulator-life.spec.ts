@@ -1,0 +1,107 @@
+import { afterEach, expect, it, jest } from '@jest/globals';
+import { Client } from '@upstash/qstash';
+
+import { QStashEmulator, type QStashEmulatorOptions } from '../../src/testing/index.js';
+import { type Bench, openBench } from './emulator-bench.js';
+
+let bench: Bench | undefined;
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await bench?.close();
+  bench = undefined;
+});
+
+it('delivers by itself on the real clock', async () => {
+  bench = await openBench({ clock: 'real' });
+  const { client, endpoint, qstash } = bench;
+  endpoint.behave = ({ body, headers }) => (body === '"again"' && headers['upstash-retried'] === '0' ? 500 : 200);
+  await client.publishJSON({ url: endpoint.url, body: 'now' });
+  await client.publishJSON({ url: endpoint.url, body: 'later', delay: 1 });
+  await client.publishJSON({ url: endpoint.url, body: 'again', retryDelay: '50' });
+  await qstash.settled();
+  expect(endpoint.bodies.slice(0, 2).toSorted()).toEqual(['"again"', '"now"']);
+  while (endpoint.received.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+  await qstash.settled();
+  expect(endpoint.bodies.slice(2)).toEqual(['"again"', '"later"']);
+  expect(qstash.stats()).toMatchObject({ published: 3, delivered: 3, failed: 1 });
+  await expect(qstash.advance('1s')).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+});
+
+it('times out on the real clock', async () => {
+  bench = await openBench({ clock: 'real' });
+  const { client, endpoint, qstash } = bench;
+  endpoint.behave = () => new Promise(() => undefined);
+  await client.publish({ url: endpoint.url, timeout: '100ms' as '1s', retries: 0 });
+  await qstash.settled();
+  expect(qstash.deliveries).toMatchObject([{ outcome: 'failed', error: 'timed out' }]);
+});
+
+it('delivers in another order on the real clock', async () => {
+  bench = await openBench({ clock: 'real', faults: { reorder: 0.5 } });
+  const { client, endpoint, qstash } = bench;
+  const sent = Array.from({ length: 20 }, (_, n) => String(n));
+  for (const body of sent) await client.publish({ url: endpoint.url, body });
+  while (endpoint.received.length < sent.length) await new Promise((resolve) => setTimeout(resolve, 10));
+  await qstash.settled();
+  expect(endpoint.bodies).not.toEqual(sent);
+  expect(endpoint.bodies.toSorted()).toEqual(sent.toSorted());
+});
+
+it('forgets what is being delivered when cleared, and lets the same key through', async () => {
+  bench = await openBench({ clock: 'real' });
+  const { client, endpoint, qstash } = bench;
+  endpoint.behave = () => new Promise(() => undefined);
+  const publish = () => client.publish({ url: endpoint.url, flowControl: { key: 'k', parallelism: 1 } });
+  await publish();
+  while (endpoint.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  qstash.clear();
+  await qstash.settled();
+  endpoint.behave = () => 200;
+  await publish();
+  await qstash.settled();
+  expect(qstash.deliveries).toMatchObject([{ outcome: 'delivered' }]);
+  expect(qstash.stats()).toMatchObject({ published: 1, delivered: 1, failed: 0 });
+});
+
+it('closes in the middle of everything, twice, and is gone', async () => {
+  bench = await openBench({ clock: 'real' });
+  const { client, endpoint, qstash } = bench;
+  endpoint.behave = () => new Promise(() => undefined);
+  await client.publish({ url: endpoint.url });
+  await client.publish({ url: endpoint.url, delay: '1h' });
+  await client.schedules.create({ destination: endpoint.url, cron: '* * * * *' });
+  while (endpoint.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  const settled = qstash.settled();
+  await qstash.close();
+  await qstash.close();
+  await settled;
+  jest.spyOn(console, 'error').mockImplementation(() => undefined);
+  await expect(client.publish({ url: endpoint.url })).rejects.toThrow('fetch failed');
+});
+
+it('is found by a client that only knows its environment', async () => {
+  bench = await openBench({ token: 'my-token', currentSigningKey: 'one', nextSigningKey: 'two' });
+  const env = bench.qstash.env();
+  expect(env).toEqual({
+    QSTASH_URL: bench.qstash.url,
+    QSTASH_TOKEN: 'my-token',
+    QSTASH_CURRENT_SIGNING_KEY: 'one',
+    QSTASH_NEXT_SIGNING_KEY: 'two',
+  });
+  const before = { ...process.env };
+  Object.assign(process.env, env);
+  try {
+    await new Client({ devMode: false }).publish({ url: bench.endpoint.url });
+  } finally {
+    process.env = before;
+  }
+  expect(bench.qstash.messages).toHaveLength(1);
+});
+
+it.each([{ port: -1 }, { clock: 'fast' }, { prt: 1 }, { token: '' }, { limits: { parallelism: 0 } }, { patience: 'long' }] as unknown[])(
+  'refuses the options %j',
+  async (options) => {
+    await expect(QStashEmulator.start(options as QStashEmulatorOptions)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+  },
+);
