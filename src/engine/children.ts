@@ -102,7 +102,11 @@ export async function invokeMany(
 export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
   const outer = scopes.getStore();
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
-  pass.continueAs(await pass.settings.starts.check(workflow, {}).withInput(input));
+  // A branch that has lost must not end the run that goes on.
+  outer?.signal?.throwIfAborted();
+  const next = await pass.settings.starts.check(workflow, {}).withInput(input);
+  outer?.signal?.throwIfAborted();
+  pass.continueAs(next);
   return new Promise<never>(() => undefined);
 }
 

@@ -14,7 +14,7 @@ import type { PoolClient } from 'pg';
 const RETRY: Statement = {
   name: 'durable_retry_run',
   text: (schema, patience) => `WITH run AS MATERIALIZED (
-  SELECT id, epoch, generation FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
+  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
@@ -31,9 +31,12 @@ const RETRY: Statement = {
     'status', s.status, 'output', s.output, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
   FROM run, removed s ORDER BY s.seq
   RETURNING 1
+), failure AS (
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, attempt, data, at)
+  SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, data)
-  SELECT id, epoch + 1, $5, $6, $4::json FROM run WHERE (SELECT count(*) FROM archived) >= 0
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) >= 0
 ), waits AS (
   DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id])
 ), hook AS (
@@ -54,7 +57,7 @@ UPDATE ${schema}.workflow_runs r SET
   generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
   output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
   losses = 0, losses_alone = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
-  deadline_at = now() + (r.deadline_at - r.created_at),
+  deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
 RETURNING r.queue, r.name, r.version, r.epoch`,
