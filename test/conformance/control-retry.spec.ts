@@ -108,7 +108,15 @@ describe('a retry', () => {
         step_key: 'd',
         data: expect.objectContaining({ generation: 0, status: 'failed', error: expect.objectContaining({ name: 'StepFailedError' }) }),
       },
+      { kind: 'run_failed', step_key: null, data: expect.objectContaining({ name: 'StepFailedError' }) },
       { kind: 'retried', step_key: 'd', data: { actor: 'ann', reason: 'mended' } },
+    ]);
+    const { entries } = await app.client.history(id);
+    const ends = entries.filter(({ kind }) => ['run_failed', 'retried', 'run_completed'].includes(kind));
+    expect(ends.map(({ kind, attempt, error }) => [kind, attempt, error instanceof Error])).toEqual([
+      ['run_failed', 0, true],
+      ['retried', 1, false],
+      ['run_completed', undefined, false],
     ]);
   });
 
@@ -126,6 +134,24 @@ describe('a retry', () => {
     expect(log).toEqual(['c', 'd']);
     const steps = await app.client.steps(id);
     expect(steps.map(({ stepKey, seq }) => `${seq} ${stepKey}`)).toEqual(['1 a', '2 b', '3 signal:go', '4 c', '5 signal:go#2', '6 d']);
+  });
+
+  it('has its whole time-out anew, and no more, however long after the start and however often', async () => {
+    broken = new Set(['leaf']);
+    const handle = await app.client.start(Leaf, undefined, { timeout: '1h' });
+    await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+    for (let again = 0; again < 2; again++) {
+      await database.query(`UPDATE durable.workflow_runs SET created_at = created_at - interval '1 day' WHERE id = $1`, [handle.runId]);
+      await app.client.retry(handle.runId);
+      await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+      const { deadline } = await handle.describe();
+      const left = deadline!.getTime() - Date.now();
+      expect(left).toBeLessThanOrEqual(3_600_000 + 5_000);
+      expect(left).toBeGreaterThan(3_600_000 - 60_000);
+    }
+    const fork = await app.client.fork(handle.runId);
+    expect((await fork.describe()).deadline!.getTime() - Date.now()).toBeLessThanOrEqual(3_600_000 + 5_000);
+    await expect(fork.result()).rejects.toBeInstanceOf(WorkflowFailedError);
   });
 
   it('may fail again, and be repeated', async () => {

@@ -33,10 +33,10 @@ const RETRY: Statement = {
   RETURNING 1
 ), failure AS (
   INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, attempt, data, at)
-  SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run
+  SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run RETURNING 1
 ), noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
-  SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) >= 0
+  SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) + (SELECT count(*) FROM failure) >= 0
 ), waits AS (
   DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id])
 ), hook AS (
