@@ -83,7 +83,7 @@ describe('on connections without settings of ours, while another transaction hol
       );
     expect(await codeOf(heartbeat(open.database, open.sessionId, 600_000, false))).toBe('55P03');
     expect(await codeOf(claimRuns(open.database, claim))).toBe('55P03');
-    expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ status: 'pending' });
+    expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ id: 'held', status: 'pending' });
   });
 });
 

@@ -57,12 +57,27 @@ class Stem {
   }
 }
 
+@Workflow({ name: 'lasting' })
+class Lasting {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.waitForSignal(go);
+  }
+}
+
+@Workflow({ name: 'pair' })
+class Pair {
+  async run(id: string, ctx: WorkflowContext): Promise<number> {
+    const [got] = await Promise.all([ctx.invoke(Lasting, undefined, { id }), ctx.step('part', once, body('part'))]);
+    return got;
+  }
+}
+
 describe('a retry', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Line, Leaf, Stem], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Line, Leaf, Stem, Lasting, Pair], { worker: { parkAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -153,6 +168,30 @@ describe('a retry', () => {
     expect((await fork.describe()).deadline!.getTime() - Date.now()).toBeLessThanOrEqual(3_600_000 + 5_000);
     await expect(fork.result()).rejects.toBeInstanceOf(WorkflowFailedError);
   });
+
+  it.each(['before', 'after'])(
+    'goes on waiting for a child that was under way, which ends %s it, instead of starting another',
+    async (when) => {
+      broken = new Set(['part']);
+      const child = `child that ends ${when}`;
+      const handle = await app.client.start(Pair, child);
+      await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+      expect((await handle.describe()).waits).toEqual([]);
+      broken = new Set();
+      const finish = async (): Promise<void> => {
+        await app.client.signal(child, go, 7);
+        await app.client.get(child).result();
+      };
+      if (when === 'before') await finish();
+      await app.client.retry(handle.runId);
+      if (when === 'after') {
+        await waitFor(async () => (await handle.status()) === 'waiting');
+        await finish();
+      }
+      expect(await handle.result()).toBe(7);
+      expect((await handle.describe()).children).toHaveLength(1);
+    },
+  );
 
   it('may fail again, and be repeated', async () => {
     const id = await failLine('c');

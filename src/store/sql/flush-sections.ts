@@ -1,4 +1,4 @@
-import { MOVES_ON } from './send-signal.js';
+import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import type { ArrayType } from '../binary-array.js';
 import type { FlushRows } from '../flush-rows.js';
 
@@ -213,14 +213,15 @@ export const SECTIONS: readonly Section[] = [
     columns: [
       ['run_id', 'text'],
       ['epoch', 'int'],
-      ['keeps_messages', 'boolean'],
+      ['is_failed', 'boolean'],
     ],
-    // What was sent to a run that has failed, and it has not taken, is there when it is retried.
+    // What was sent to a run that has failed, and it has not taken, is there when it is retried; so are its children that go on.
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE w.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND w.kind = 'child') RETURNING 1
 ), leftover_messages AS (
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
-  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.keeps_messages AND i.kind IN ('signal', 'hook')) RETURNING 1`,
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND i.kind IN ${KEPT_BY_FAILED}) RETURNING 1`,
   },
   {
     key: 'events',

@@ -1,12 +1,15 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
+import { KEPT_BY_FAILED } from './send-signal.js';
 import type { PoolClient } from 'pg';
 
 /**
  * Makes a failed run due again, in its next generation. Steps from the cut on go into the events; so does the delivery of a deadline, wherever it stands, because
  * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A time-out of a wait looks
  * like a message of null, and is not sent again.
+ *
+ * Children that are under way are waited for again where the run comes to them.
  *
  * The epoch is raised, so that a flush of whoever had the run before writes nothing. The parent has been told of the failure and has made
  * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
@@ -38,7 +41,7 @@ const RETRY: Statement = {
   INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
   SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) + (SELECT count(*) FROM failure) >= 0
 ), waits AS (
-  DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id])
+  DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id]) AND w.kind <> 'child'
 ), hook AS (
   SELECT min(h.token) AS token FROM run CROSS JOIN LATERAL (SELECT token FROM ${schema}.workflow_hooks WHERE run_id = run.id OFFSET 0) AS h HAVING count(*) = 1
 ), waiting AS (
@@ -49,7 +52,7 @@ const RETRY: Statement = {
     SELECT 0 AS age, seq::bigint AS place, kind, regexp_replace(substr(step_key, length('signal:') + 1), '#[0-9]+$', '') AS name, output AS payload
     FROM removed WHERE kind = 'signal' AND output::text <> 'null'
     UNION ALL SELECT 0, seq, kind, hook.token, output FROM removed, hook WHERE kind = 'hook' AND output::text <> 'null'
-    UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ('signal', 'hook')
+    UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ${KEPT_BY_FAILED}
   ) AS m ORDER BY m.age, m.place
 )
 UPDATE ${schema}.workflow_runs r SET

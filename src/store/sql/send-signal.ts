@@ -7,6 +7,9 @@ import { CALLER_MARK } from './start-in-transaction.js';
 /** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
 
+/** What a run that has failed keeps, for when it is retried. */
+export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
+
 /** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE chain AS (

@@ -4,7 +4,7 @@ import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { bumpRuns } from './bump-runs.js';
 import { tellOfCancel } from './inbox.js';
-import { forwardMessages, MOVES_ON } from './send-signal.js';
+import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
@@ -94,7 +94,7 @@ const CLEAR_OBSOLETE: Statement = {
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
   WHERE i.${OVERDUE}
     AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind NOT IN ${MOVES_ON} OR r.continued_as IS NULL)
-      AND NOT (r.status = 'failed' AND i.kind IN ('signal', 'hook')))
+      AND NOT (r.status = 'failed' AND i.kind IN ${KEPT_BY_FAILED}))
       IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )
