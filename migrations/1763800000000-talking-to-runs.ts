@@ -9,6 +9,10 @@ ALTER TABLE ${schema}.workflow_runs
   ADD COLUMN deadline_at timestamptz,
   ADD COLUMN continued_as text COLLATE "C",
   ADD COLUMN continued_from text COLLATE "C",
+  -- Of a run that goes on in another's place: when the first of them was created.
+  ADD COLUMN chain_created_at timestamptz,
+  -- What the run was given, not when it is over: a retry begins it anew.
+  ADD COLUMN timeout_ms double precision,
   ADD COLUMN forked_from text COLLATE "C",
   -- The run whose history a fork has copied: what was drawn at random must come out the same.
   ADD COLUMN seed_run_id text COLLATE "C",
@@ -88,6 +92,6 @@ ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_
 ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
 CREATE INDEX workflow_runs_was_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND blocked_deployments IS NOT NULL;
 ALTER TABLE ${schema}.workflow_runs
-  DROP COLUMN is_blocked, DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN forked_from, DROP COLUMN seed_run_id;
+  DROP COLUMN is_blocked, DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN chain_created_at, DROP COLUMN timeout_ms, DROP COLUMN forked_from, DROP COLUMN seed_run_id;
 ALTER INDEX ${schema}.workflow_runs_was_blocked_idx RENAME TO workflow_runs_blocked_idx;`,
 );

@@ -4,6 +4,8 @@
  *
  * Hooks are shown by the first characters of their tokens: whoever has one can resume the run.
  *
+ * The end of a run comes after its steps, whose times are those of its worker.
+ *
  * Steps keep their order (`seq`) also where the clock of one worker is behind that of another: none is shown at an earlier time than the one before it. Their
  * times are whole milliseconds, rounded down; what the server noted is rounded likewise, so that what came first in a millisecond stands first by its rank.
  */
@@ -18,7 +20,7 @@ UNION ALL
 SELECT r.id, date_trunc('milliseconds', r.started_at), 1, 0, 'run_started', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ${schema}.workflow_runs r WHERE r.started_at IS NOT NULL
 UNION ALL
 SELECT e.run_id, date_trunc('milliseconds', e.at), 3, e.id, e.kind, e.step_key, e.name, e.attempt, e.epoch, NULL, NULL,
-  CASE WHEN e.kind IN ('attempt_failed', 'blocked') THEN e.data END, CASE WHEN e.kind NOT IN ('attempt_failed', 'blocked') THEN e.data END
+  CASE WHEN e.kind IN ('attempt_failed', 'blocked', 'run_failed') THEN e.data END, CASE WHEN e.kind NOT IN ('attempt_failed', 'blocked', 'run_failed') THEN e.data END
 FROM ${schema}.workflow_events e
 UNION ALL
 SELECT s.run_id, max(s.finished_at) OVER (PARTITION BY s.run_id ORDER BY s.seq), 4, s.seq,
@@ -37,6 +39,6 @@ SELECT w.run_id, w.opened_at, 6, hashtextextended(w.step_key, 0), 'wait_open', w
   NULL, json_build_object('wait', w.kind, 'wakeAt', extract(epoch FROM w.wake_at)::float8 * 1000)
 FROM ${schema}.workflow_waits w
 UNION ALL
-SELECT r.id, date_trunc('milliseconds', r.finished_at), 9, 0, CASE WHEN r.continued_as IS NULL THEN 'run_' || r.status ELSE 'continued_as_new' END, NULL, r.continued_as, NULL, r.epoch, NULL,
+SELECT r.id, greatest(date_trunc('milliseconds', r.finished_at), (SELECT max(s.finished_at) FROM ${schema}.workflow_steps s WHERE s.run_id = r.id)), 9, 0, CASE WHEN r.continued_as IS NULL THEN 'run_' || r.status ELSE 'continued_as_new' END, NULL, r.continued_as, NULL, r.epoch, NULL,
   r.output, r.error, NULL
 FROM ${schema}.workflow_runs r WHERE r.finished_at IS NOT NULL;`;

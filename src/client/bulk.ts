@@ -129,7 +129,7 @@ export class BulkOperations {
   }
 
   /**
-   * Ends an operation before it is done: what it has come to stays as it is, and it comes to no further run.
+   * Ends an operation before it is done: what it has come to stays as it is, and it comes to no further run. One that has only been counted cannot be started any more.
    *
    * @throws InvalidInputError when there is none of that token
    */
@@ -184,7 +184,7 @@ export class BulkOperations {
     if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
     const { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped } = row;
     const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
-    const state = startedAt === null ? 'counted' : finishedAt === null ? 'running' : isStopped ? 'stopped' : 'completed';
+    const state = isStopped ? 'stopped' : startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
     const times = { createdAt: new Date(createdAt), startedAt: date(startedAt), finishedAt: date(finishedAt) };
     return { token, kind, state, count: matched, done, skipped, rate: rate ?? undefined, ...times };
   }

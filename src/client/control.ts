@@ -1,11 +1,18 @@
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, RunEndedError, RunNotFoundError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
-import { isTerminal, type RunStatus } from '../core/run.js';
+import { isTerminal } from '../core/run.js';
 import type { StepRecord } from '../core/step.js';
 import { bumpRuns, type BumpedRun } from '../store/sql/bump-runs.js';
 import { forkRun } from '../store/sql/fork-run.js';
-import { announceCancel, cancelInTransaction, requestCancel, sendCancelInTransaction, type CancelRequested } from '../store/sql/inbox.js';
+import {
+  announceCancel,
+  cancelInTransaction,
+  requestCancel,
+  sendCancelInTransaction,
+  type CancelRequested,
+  type CancelSent,
+} from '../store/sql/inbox.js';
 import { requestPause, resumeRun } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
@@ -49,7 +56,7 @@ export class Control {
     if (joined) return this.cancelIn(joined, id, note, cancelled);
     const found = await requestCancel(database, id, note, cancelled);
     if (!found) throw new RunNotFoundError(id);
-    await this.announceCancel(id, found);
+    await this.announceCancel(found);
   }
 
   async pause(runId: string, options: ActorOptions): Promise<void> {
@@ -138,28 +145,28 @@ export class Control {
     const { database } = this.surroundings;
     const { manager, transaction, argument } = joined;
     await this.transactions.verify(joined);
-    let status: RunStatus | undefined;
+    let sent: CancelSent | undefined;
     const isOwn = transaction.holds(id);
     try {
-      status = await sendCancelInTransaction(database, manager, id, note);
-      if (isOwn && status && !isTerminal(status)) await cancelInTransaction(database, manager, id, cancelled);
+      sent = await sendCancelInTransaction(database, manager, id, note);
+      if (isOwn && sent && !isTerminal(sent.status)) await cancelInTransaction(database, manager, id, cancelled);
     } catch (error) {
       throw callerError(error, [id], argument);
     }
-    if (status === undefined) throw new RunNotFoundError(id);
-    const seen = status;
-    if (isTerminal(seen)) return;
+    if (sent === undefined) throw new RunNotFoundError(id);
+    const seen = sent;
+    if (isTerminal(seen.status)) return;
     transaction.afterCommit(() => {
       if (isOwn) return this.surroundings.endedUnstarted(id);
       // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
-      void announceCancel(database, id, seen, cancelled).then(
-        (found) => this.announceCancel(id, found),
+      void announceCancel(database, seen, cancelled).then(
+        (found) => this.announceCancel(found),
         () => undefined,
       );
     });
   }
 
-  private async announceCancel(id: string, { status, key, parent }: CancelRequested): Promise<void> {
+  private async announceCancel({ id, status, key, parent }: CancelRequested): Promise<void> {
     if (!key) return;
     if (parent !== undefined) await tellOfMessage(this.surroundings, parent);
     if (isTerminal(status)) this.surroundings.endedUnstarted(id);

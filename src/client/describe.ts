@@ -1,5 +1,5 @@
 import type { Payloads } from '../core/payloads.js';
-import type { RunStatus } from '../core/run.js';
+import { isTerminal, type RunStatus } from '../core/run.js';
 import type { StepKind, StepRecord } from '../core/step.js';
 import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 
@@ -101,7 +101,12 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     wakeAt: date(row.wakeAt),
     cancelRequestedAt: date(row.cancelRequestedAt),
     tags: { ...row.tags },
-    waits: row.waits.map((wait) => ({ ...wait, name: shownName(wait.kind, wait.name), wakeAt: date(wait.wakeAt) })),
+    // One that has failed keeps its children, for when it is retried; it waits for nothing.
+    waits: (isTerminal(row.status) ? [] : row.waits).map((wait) => ({
+      ...wait,
+      name: shownName(wait.kind, wait.name),
+      wakeAt: date(wait.wakeAt),
+    })),
     epoch: row.epoch,
     generation: row.generation,
     deploymentId: row.deploymentId ?? undefined,

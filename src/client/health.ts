@@ -1,6 +1,6 @@
 import type { DispatchKey } from '../core/run.js';
 import type { Database } from '../store/database.js';
-import { findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
+import { findDueRuns, findWaitingKinds, listSessions, type DueRuns } from '../store/sql/health.js';
 
 /** What the worker of this process does. */
 export interface WorkerHealth {
@@ -43,6 +43,8 @@ export interface WorkflowHealth {
   backlog: DueHealth[];
   /** The part of the backlog that nothing registered in this process can continue: other processes may. Empty without a worker. */
   unserved: DueHealth[];
+  /** What waits for a time, a message or a child, and nothing registered in this process could continue then; of very many runs some are looked at. */
+  unservedWaiting: DispatchKey[];
   /** Since when the oldest due run has been due. */
   oldestDueAt: Date | undefined;
 }
@@ -68,27 +70,29 @@ export async function healthOf(database: Database, { health: worker, keys }: Kno
     const sessions = await Promise.race([listSessions(database), late]);
     const latencyMs = performance.now() - since;
     const due = await Promise.race([findDueRuns(database), late]);
+    const waiting = keys ? await Promise.race([findWaitingKinds(database), late]) : [];
     return {
       database: { isReachable: true, latencyMs },
       worker,
       sessions: sessions.map((each) => ({ ...each, startedAt: new Date(each.startedAt), heartbeatAt: new Date(each.heartbeatAt) })),
       backlog: due.map(toHealth),
       unserved: keys ? unservedOf(due, keys).map(toHealth) : [],
+      unservedWaiting: keys ? unservedOf(waiting, keys) : [],
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
-    const nothing = { sessions: [], backlog: [], unserved: [], oldestDueAt: undefined };
+    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], oldestDueAt: undefined };
     return { database: { isReachable: false, error: known }, worker, ...nothing };
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Due runs that a worker with these keys does not claim. */
-export function unservedOf(due: readonly DueRuns[], keys: readonly DispatchKey[]): DueRuns[] {
+/** What a worker with these keys does not claim. */
+export function unservedOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
   const served = new Set(keys.map(keyText));
-  return due.filter((each) => !served.has(keyText(each)));
+  return kinds.filter((each) => !served.has(keyText(each)));
 }
 
 function keyText({ queue, name, version }: DispatchKey): string {

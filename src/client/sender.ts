@@ -35,6 +35,7 @@ export class Sender {
       name,
       payload: this.surroundings.payloads.encode(value === undefined ? true : value, 'payload', id, 'message'),
       idempotencyKey: idempotencyKey === undefined ? null : checkText(idempotencyKey, 'options.idempotencyKey'),
+      note: null,
     };
     if (joined) return this.signalIn(joined, outgoing);
     const sent = check(id, await sendSignal(this.surroundings.database, outgoing));

@@ -1,5 +1,5 @@
 import { bumpRuns } from '../store/sql/bump-runs.js';
-import { forwardSignals } from '../store/sql/send-signal.js';
+import { forwardMessages } from '../store/sql/send-signal.js';
 import type { ClientSurroundings } from './surroundings.js';
 
 /** Tells a run that a message has come. Whatever keeps it from that, the inbox sweep will. */
@@ -8,7 +8,7 @@ export async function tellOfMessage(surroundings: ClientSurroundings, runId: str
   try {
     const [bumped] = await bumpRuns(database, [runId]);
     if (!bumped) {
-      const successor = await forwardSignals(database, runId);
+      const successor = await forwardMessages(database, runId);
       return successor === undefined ? undefined : await tellOfMessage(surroundings, successor);
     }
     if (bumped.status === 'pending') await surroundings.due([bumped]);

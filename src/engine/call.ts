@@ -1,5 +1,6 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { StepKind } from '../core/step.js';
+import { noteRejection } from './rejections.js';
 
 /** How a step's body is to be tried. */
 export interface StepSpec {
@@ -51,6 +52,7 @@ export class Call {
     this.settled = true;
     // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
     this.promise.catch(ignore);
+    noteRejection(error);
     this.refuse(error);
   }
 }

@@ -33,7 +33,7 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
     if (recorded) {
       call.waitRecorded = true;
-      return pass.whenDurable(() => !call.settled && attend(pass, call, recorded.name!, recorded.wakeAt, options));
+      return pass.whenDurable(() => !call.settled && attend(pass, call, recorded, options));
     }
     const wakeAt = deadline();
     start.withInput(input).then(
@@ -102,16 +102,22 @@ export async function invokeMany(
 export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
   const outer = scopes.getStore();
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
-  pass.continueAs(await pass.settings.starts.check(workflow, {}).withInput(input));
+  // A branch that has lost must not end the run that goes on.
+  outer?.signal?.throwIfAborted();
+  const next = await pass.settings.starts.check(workflow, {}).withInput(input);
+  outer?.signal?.throwIfAborted();
+  pass.continueAs(next);
   return new Promise<never>(() => undefined);
 }
 
 function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
   if (call.settled || pass.isClosed) return;
-  const child = { ...run, parentRunId: pass.run.id, parentStepKey: returnAddress(pass, call) };
-  const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: 0, openedAt: call.startedAt } as const;
+  const { generation } = pass.run;
+  const child = { ...run, parentRunId: pass.run.id, parentStepKey: returnAddress(call.stepKey, generation) };
+  // The count of attempts of a wait for a child is the generation that started it.
+  const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
-  attend(pass, call, run.id, wakeAt, options);
+  attend(pass, call, wait, options);
 }
 
 /** Has the child cancelled when the call is given up. */
@@ -120,7 +126,8 @@ function careFor(pass: PassHandle, call: Call, childId: string, { onCancel }: In
 }
 
 /** Waits for the end of a child that exists. */
-function attend(pass: PassHandle, call: Call, childId: string, wakeAt: number | null, options: InvokeOptions): void {
+function attend(pass: PassHandle, call: Call, { name, wakeAt, attempts }: OpenWait, options: InvokeOptions): void {
+  const childId = name!;
   careFor(pass, call, childId, options);
   const spec: WaitSpec = {
     kind: 'child',
@@ -130,14 +137,14 @@ function attend(pass: PassHandle, call: Call, childId: string, wakeAt: number | 
       if (options.onTimeout === 'cancel') pass.effects.cancelChild(call.stepKey, childId);
       return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
     },
-    channel: `child:${returnAddress(pass, call)}`,
+    channel: `child:${returnAddress(call.stepKey, attempts)}`,
     taken: (message) => endOf(pass, childId, message),
   };
   listen(pass, call, spec, wakeAt);
 }
 
-/** Where a child leaves its end. After a retry children are started anew, under other addresses: the end of one from before must not be taken for theirs. */
-function returnAddress({ run: { generation } }: PassHandle, { stepKey }: Call): string {
+/** Where a child leaves its end. Children that are started after a retry have other addresses: the end of one from before must not be taken for theirs. */
+function returnAddress(stepKey: string, generation: number): string {
   return generation === 0 ? stepKey : `${stepKey}~${generation}`;
 }
 

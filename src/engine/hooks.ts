@@ -5,7 +5,7 @@ import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
-import { NO_OPTIONS } from './call-step.js';
+import { heard, NO_OPTIONS } from './call-step.js';
 import { inScope } from './current.js';
 import type { Message, Verdict } from './message.js';
 import type { Hook, HookOptions, HookRequest } from './operations.js';
@@ -108,8 +108,11 @@ class PassHook implements Hook<unknown> {
     return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<never>;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator {
-    for (;;) yield await this.wait();
+  [Symbol.asyncIterator](): AsyncIterator<never> {
+    return {
+      next: () => heard(async () => ({ value: await this.wait(), done: false as const })),
+      return: async () => ({ value: undefined, done: true as const }),
+    };
   }
 }
 

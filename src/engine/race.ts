@@ -3,6 +3,7 @@ import { InvalidInputError, RaceLostError } from '../core/errors/index.js';
 import { scopes } from './current.js';
 import type { RaceBranches, RaceResult } from './operations.js';
 import type { PassHandle } from './pass-handle.js';
+import { noteRejection } from './rejections.js';
 
 /**
  * Executes the branches side by side until one has ended. Whatever the others have open is withdrawn in the same turn of the pass, before any further
@@ -31,6 +32,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       if (isOver) return;
       isOver = true;
       for (const controller of controllers.values()) controller.abort(outer.signal!.reason);
+      noteRejection(outer.signal!.reason);
       reject(outer.signal!.reason as Error);
     });
     for (const [key, { signal }] of controllers) {

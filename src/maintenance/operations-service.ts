@@ -131,8 +131,8 @@ export class OperationsService {
   ): Promise<PartDone & { announce: Announcement }> {
     const asked: string[] = [];
     for (const id of ids) {
-      const status = await sendCancel(this.database, id, note, client);
-      if (status && !isTerminal(status)) asked.push(id);
+      const sent = await sendCancel(this.database, id, note, client);
+      if (sent && !isTerminal(sent.status)) asked.push(sent.id);
     }
     const { reason } = JSON.parse(note) as { reason?: string };
     const announce = async (): Promise<void> => {
@@ -152,11 +152,11 @@ export class OperationsService {
     ids: readonly string[],
     client: PartClient,
   ): Promise<PartDone & { announce: Announcement }> {
-    const { token, signal } = operation;
+    const { token, signal, note } = operation;
     const sent: string[] = [];
     for (const runId of ids) {
       // The key shows in the run's events which operation it was.
-      const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}` }, client);
+      const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}`, note }, client);
       if (found?.isNew) sent.push(found.runId);
     }
     const announce = async (): Promise<void> => {

@@ -5,13 +5,12 @@ import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
 import { HookDoor } from '../client/hook-door.js';
-import { unservedOf } from '../client/health.js';
 import { ResultHub } from '../client/result-hub.js';
 import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientSurroundings } from '../client/surroundings.js';
 import { DatabaseClock } from '../core/clock.js';
 import { HookSchemas } from '../core/hook-schemas.js';
-import { ANY_VERSION, type DueRun } from '../core/run.js';
+import type { DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
@@ -22,7 +21,6 @@ import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
-import { DUE_COUNTED, findDueRuns } from '../store/sql/health.js';
 
 import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { resolveConnection } from './connection.js';
@@ -32,6 +30,7 @@ import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
 import { PushHost } from './push-host.js';
 import { QStashTransport } from './qstash-transport.js';
+import { describeUnserved } from './unserved.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -185,19 +184,9 @@ export class WorkflowRuntime implements HostSurroundings {
     this.logger.log(`executing ${names}; deployment ${deploymentId}, up to ${this.settings.worker.concurrency} runs at a time`);
   }
 
-  /** Runs that wait for a class that is no longer among the providers, most likely; they may also be another process's business. */
   private async warnOfUnserved(): Promise<void> {
     try {
-      const unserved = unservedOf(await findDueRuns(this.database), this.host?.known.keys ?? []);
-      if (unserved.length === 0) return;
-      const shown = unserved.slice(0, 10).map(({ queue, name, version, due }) => {
-        const label = version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
-        return `${due}${due < DUE_COUNTED ? '' : ' or more'} of ${label} in queue "${queue}"`;
-      });
-      const more = unserved.length > shown.length ? ` and ${unserved.length - shown.length} more kinds` : '';
-      this.warn(
-        `runs are due that nothing registered in this process can continue: ${shown.join(', ')}${more}; client.health() lists them`,
-      );
+      for (const line of await describeUnserved(this.database, this.host?.known.keys ?? [])) this.warn(line);
     } catch (error) {
       if (!this.closing) this.warn('due runs could not be looked at', error);
     }

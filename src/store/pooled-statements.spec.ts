@@ -83,7 +83,7 @@ describe('on connections without settings of ours, while another transaction hol
       );
     expect(await codeOf(heartbeat(open.database, open.sessionId, 600_000, false))).toBe('55P03');
     expect(await codeOf(claimRuns(open.database, claim))).toBe('55P03');
-    expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ status: 'pending' });
+    expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ id: 'held', status: 'pending' });
   });
 });
 
@@ -162,8 +162,8 @@ describe('on connections without settings of ours no statement reads a large tab
       await requestPause(database, 'asleep-2', '{}');
       await resumeRun(database, 'asleep-2', '{}');
       await sendResolution(database, { runId: 'asleep-3', stepKey: 's', kind: 'resolve', payload: '1', note: '{}' });
-      await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: 'once' });
-      await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: null });
+      await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: 'once', note: null });
+      await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: null, note: null });
       await retryRun(database, { runId: 'broken-1', generation: 0, fromStep: null, note: '{}' });
       await forkRun(database, {
         runId: 'mine-1',

@@ -71,7 +71,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ['a request to cancel', async () => expect(await requestCancel(open.database, status, '{}', '{}')).toEqual({ status })],
+    ['a request to cancel', async () => expect(await requestCancel(open.database, status, '{}', '{}')).toEqual({ id: status, status })],
     ['its end once more', async () => expect(await open.submit(owned(changeOf(status, endOf(status))))).toMatchObject({ outcome: 'done' })],
     ...others.map((other): [string, () => Promise<unknown>] => [
       `its end as ${other}`,

@@ -7,6 +7,7 @@ import type { Journal } from '../store/journal.js';
 import { bumpRuns, type BumpedRun } from '../store/sql/bump-runs.js';
 import { createHook } from '../store/sql/hooks.js';
 import { tellAllOfCancel } from '../store/sql/inbox.js';
+import { forwardMessages } from '../store/sql/send-signal.js';
 import { PARENT_CANCELLED } from '../core/transition.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
@@ -87,7 +88,13 @@ export class Outbound {
       const error = new WorkflowCancelledError(id, PARENT_CANCELLED);
       return [id, this.payloads.encodeError(error, id)] as const;
     });
-    const asked = [...(await tellAllOfCancel(this.database, new Map(errors)))];
+    const told = await tellAllOfCancel(this.database, new Map(errors));
+    // One that was continued as another has the request there.
+    for (const id of runIds) {
+      const successor = told.has(id) ? undefined : await forwardMessages(this.database, id);
+      if (successor !== undefined) await this.ask([successor]);
+    }
+    const asked = [...told];
     const ended = asked.filter(([, { status }]) => status === 'cancelled').map(([id]) => id);
     if (ended.length > 0) this.events.endedUnstarted(ended);
     this.announce(asked.flatMap(([id, { status, key }]) => (key ? [{ id, status, ...key }] : [])));

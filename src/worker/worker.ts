@@ -14,6 +14,7 @@ import type { WorkflowRegistry } from './registry.js';
 import { RunsInHand } from './runs-in-hand.js';
 import type { Session } from './session.js';
 import { Strays } from './strays.js';
+import { hearRejections } from './unheard-rejections.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** How long the last writes of a closing process may take. */
@@ -31,6 +32,7 @@ export class Worker {
   private readonly intake: Intake;
   private readonly strays = new Strays();
   private comparing: Promise<void> | undefined;
+  private deafen: (() => void) | undefined;
 
   constructor(
     private readonly database: Database,
@@ -60,6 +62,7 @@ export class Worker {
   async start(): Promise<void> {
     this.journal.useSession(await this.session.open());
     this.state = 'running';
+    this.deafen = hearRejections((message, error) => this.events.log('warn', message, error));
     this.intake.open();
   }
 
@@ -188,6 +191,7 @@ export class Worker {
     await this.journal.drain(LAST_WRITES_MS);
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
+    this.deafen?.();
     this.journal.useSession(null);
     this.runs.clear();
   }

@@ -54,14 +54,69 @@ class Outer {
   }
 }
 
+/** Takes hook payloads, one in each run, under one token. */
+@Workflow({ name: 'hooked loop' })
+class HookedLoop {
+  async run(input: { token: string; seen: unknown[] }, ctx: WorkflowContext): Promise<unknown[]> {
+    if (input.seen.length === 3) return input.seen;
+    const hook = await ctx.hook<number>({ token: input.token });
+    const got = await hook.wait({ timeout: '20s' });
+    return ctx.continueAsNew(HookedLoop, { ...input, seen: [...input.seen, got] });
+  }
+}
+
+/** Goes on and on. */
+@Workflow({ name: 'endless' })
+class Endless {
+  async run(n: number, ctx: WorkflowContext): Promise<never> {
+    await ctx.sleep(5);
+    return ctx.continueAsNew(Endless, n + 1);
+  }
+}
+
+@Workflow({ name: 'parent of endless' })
+class ParentOfEndless {
+  async run(id: string, ctx: WorkflowContext): Promise<string> {
+    await ctx.invoke(Endless, 0, { id });
+    return 'never';
+  }
+}
+
+@Workflow({ name: 'losing branch' })
+class LosingBranch {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    await ctx.race({
+      loser: async () => {
+        await ctx.sleep('1h').catch(() => undefined);
+        return ctx.continueAsNew(Begins, false);
+      },
+      winner: () => ctx.sleep(10),
+    });
+    return ctx.step('after', () => 'after the race');
+  }
+}
+
+/** A chain's last run. */
+async function lastOf(app: TestApplication, runId: string): Promise<string> {
+  for (let id = runId; ;) {
+    const { continuedAs } = await app.client.describe(id);
+    if (continuedAs === undefined) return id;
+    id = continuedAs;
+  }
+}
+
 describe('a run that is continued as new', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Looping, Begins, Ends, Outer, CollectsOneByOne], {
-      worker: { parkAfter: 30, queues: ['default', 'other'] },
-    });
+    app = await startApplication(
+      database.url,
+      [Looping, Begins, Ends, Outer, CollectsOneByOne, HookedLoop, Endless, ParentOfEndless, LosingBranch],
+      {
+        worker: { parkAfter: 30, queues: ['default', 'other'] },
+      },
+    );
   });
   afterAll(async () => {
     await app.close();
@@ -92,6 +147,62 @@ describe('a run that is continued as new', () => {
   it('gives the result, or the failure, of the run that continues it', async () => {
     expect(await app.client.execute(Begins, false)).toBe('the end');
     await expect(app.client.execute(Begins, true)).rejects.toMatchObject({ name: 'WorkflowFailedError', cause: { message: 'at the end' } });
+  });
+
+  it('is cancelled by the id of the first', async () => {
+    const handle = await app.client.start(Endless, 0);
+    await waitFor(async () => (await handle.describe()).continuedAs);
+    await handle.cancel({ reason: 'enough' });
+    await expect(handle.result({ timeout: '10s' })).rejects.toThrow('enough');
+  });
+
+  it('is cancelled with its parent', async () => {
+    const handle = await app.client.start(ParentOfEndless, 'endless child');
+    await waitFor(async () => (await app.client.describe('endless child')).continuedAs);
+    await handle.cancel();
+    await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+    await waitFor(async () => (await app.client.status(await lastOf(app, 'endless child'))) === 'cancelled');
+  });
+
+  it('is cancelled by a bulk operation that counted an earlier one', async () => {
+    const tags = { loop: 'endless' };
+    const handles = await app.client.startMany(Endless, [1, 2, 3], { tags });
+    const { token } = await app.client.bulk.cancel({ filter: { tags }, dryRun: true });
+    await waitFor(async () => (await Promise.all(handles.map((each) => each.describe()))).every((each) => each.continuedAs));
+    await app.client.bulk.cancel({ token });
+    for (const handle of handles) await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+  });
+
+  it('rests when it was paused before', async () => {
+    const handle = await app.client.start(Endless, 0);
+    await waitFor(async () => {
+      await app.client.pause(await lastOf(app, handle.runId)).catch(() => undefined);
+      return (await app.client.status(await lastOf(app, handle.runId))) === 'paused';
+    });
+    await handle.cancel();
+    await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
+  });
+
+  it('takes a signal under one key once, also after it was continued', async () => {
+    const handle = await app.client.start(CollectsOneByOne, []);
+    await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
+    await waitFor(async () => (await handle.describe()).continuedAs);
+    await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
+    for (const name of ['b', 'c']) await handle.signal(item, name);
+    expect(await handle.result({ timeout: '20s' })).toEqual(['pay', 'b', 'c']);
+  });
+
+  it('takes along what came for its hook', async () => {
+    const token = 'the token of a loop';
+    const handle = await app.client.start(HookedLoop, { token, seen: [] });
+    await waitFor(async () => (await handle.steps()).length === 1);
+    for (const n of [1, 2, 3]) await app.client.resumeHook(token, n);
+    expect(await handle.result({ timeout: '20s' })).toEqual([1, 2, 3]);
+    await expect(app.client.resumeHook(token, 4)).rejects.toMatchObject({ name: 'RunEndedError' });
+  });
+
+  it('is not brought about by a branch that has lost', async () => {
+    await expect(app.client.execute(LosingBranch)).resolves.toBe('after the race');
   });
 
   it('keeps its tags, its priority and its queue', async () => {

@@ -57,12 +57,27 @@ class Stem {
   }
 }
 
+@Workflow({ name: 'lasting' })
+class Lasting {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.waitForSignal(go);
+  }
+}
+
+@Workflow({ name: 'pair' })
+class Pair {
+  async run(id: string, ctx: WorkflowContext): Promise<number> {
+    const [got] = await Promise.all([ctx.invoke(Lasting, undefined, { id }), ctx.step('part', once, body('part'))]);
+    return got;
+  }
+}
+
 describe('a retry', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Line, Leaf, Stem], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Line, Leaf, Stem, Lasting, Pair], { worker: { parkAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -108,7 +123,15 @@ describe('a retry', () => {
         step_key: 'd',
         data: expect.objectContaining({ generation: 0, status: 'failed', error: expect.objectContaining({ name: 'StepFailedError' }) }),
       },
+      { kind: 'run_failed', step_key: null, data: expect.objectContaining({ name: 'StepFailedError' }) },
       { kind: 'retried', step_key: 'd', data: { actor: 'ann', reason: 'mended' } },
+    ]);
+    const { entries } = await app.client.history(id);
+    const ends = entries.filter(({ kind }) => ['run_failed', 'retried', 'run_completed'].includes(kind));
+    expect(ends.map(({ kind, attempt, error }) => [kind, attempt, error instanceof Error])).toEqual([
+      ['run_failed', 0, true],
+      ['retried', 1, false],
+      ['run_completed', undefined, false],
     ]);
   });
 
@@ -127,6 +150,48 @@ describe('a retry', () => {
     const steps = await app.client.steps(id);
     expect(steps.map(({ stepKey, seq }) => `${seq} ${stepKey}`)).toEqual(['1 a', '2 b', '3 signal:go', '4 c', '5 signal:go#2', '6 d']);
   });
+
+  it('has its whole time-out anew, and no more, however long after the start and however often', async () => {
+    broken = new Set(['leaf']);
+    const handle = await app.client.start(Leaf, undefined, { timeout: '1h' });
+    await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+    for (let again = 0; again < 2; again++) {
+      await database.query(`UPDATE durable.workflow_runs SET created_at = created_at - interval '1 day' WHERE id = $1`, [handle.runId]);
+      await app.client.retry(handle.runId);
+      await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+      const { deadline } = await handle.describe();
+      const left = deadline!.getTime() - Date.now();
+      expect(left).toBeLessThanOrEqual(3_600_000 + 5_000);
+      expect(left).toBeGreaterThan(3_600_000 - 60_000);
+    }
+    const fork = await app.client.fork(handle.runId);
+    expect((await fork.describe()).deadline!.getTime() - Date.now()).toBeLessThanOrEqual(3_600_000 + 5_000);
+    await expect(fork.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+  });
+
+  it.each(['before', 'after'])(
+    'goes on waiting for a child that was under way, which ends %s it, instead of starting another',
+    async (when) => {
+      broken = new Set(['part']);
+      const child = `child that ends ${when}`;
+      const handle = await app.client.start(Pair, child);
+      await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+      expect((await handle.describe()).waits).toEqual([]);
+      broken = new Set();
+      const finish = async (): Promise<void> => {
+        await app.client.signal(child, go, 7);
+        await app.client.get(child).result();
+      };
+      if (when === 'before') await finish();
+      await app.client.retry(handle.runId);
+      if (when === 'after') {
+        await waitFor(async () => (await handle.status()) === 'waiting');
+        await finish();
+      }
+      expect(await handle.result()).toBe(7);
+      expect((await handle.describe()).children).toHaveLength(1);
+    },
+  );
 
   it('may fail again, and be repeated', async () => {
     const id = await failLine('c');

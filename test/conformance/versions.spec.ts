@@ -118,6 +118,23 @@ describe('versions of a workflow', () => {
       expect(await starter.client.health()).toMatchObject({ worker: { state: 'stopped', slots: 0 }, unserved: [], sessions: [{}] });
     }));
 
+  it('that wait, and that nothing registered could continue, are said at boot and by health() as well', () =>
+    onDatabase(async (database) => {
+      const old = await startApplication(database.url, [OrderV1], { worker: { parkAfter: 1 } });
+      const waiting = await old.client.start(OrderV1, 3_600_000);
+      await waitFor(async () => (await waiting.status()) === 'waiting');
+      await old.close();
+      const warnings: string[] = [];
+      const ignore = (): void => undefined;
+      const logger: LoggerService = { log: ignore, error: ignore, warn: (message: string) => warnings.push(message) };
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const module = await bootApplication({ imports, providers: [OrderV2] }, logger);
+      const said = await waitFor(() => warnings.find((warning) => warning.includes('could continue')), { message: () => warnings.join() });
+      expect(said).toContain('"order" version 1 in queue "default"');
+      const health = await module.get(WorkflowClient).health();
+      expect(health).toMatchObject({ unserved: [], unservedWaiting: [{ queue: 'default', name: 'order', version: 1 }] });
+    }));
+
   it.each(['refuse', 'silence'] as const)('health() says so when the database does not answer (%s)', (fault) =>
     onDatabase(async (database) => {
       const proxy = await FaultProxy.start(database.url);

@@ -111,6 +111,14 @@ export class WorkflowRun {
   @Column({ name: 'deadline_at', type: 'timestamptz', nullable: true })
   deadlineAt!: Date | null;
 
+  /** How long it may take from when it is first due, in milliseconds; a retry has that time again. */
+  @Column({ name: 'timeout_ms', type: 'double precision', nullable: true })
+  timeoutMs!: number | null;
+
+  /** Of one that goes on in another's place: when the first of them was created. */
+  @Column({ name: 'chain_created_at', type: 'timestamptz', nullable: true })
+  chainCreatedAt!: Date | null;
+
   /** The run that goes on in its place, by `ctx.continueAsNew`. */
   @Column({ name: 'continued_as', type: 'text', nullable: true })
   continuedAs!: string | null;

@@ -105,6 +105,8 @@ ${takeDue(schema, patience, 'wake_at = NULL,')}`,
 };
 
 function takeDue(schema: string, patience: string, more = ''): string {
+  const standardTimeout = `(SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
+      WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1)`;
   return `UPDATE ${schema}.workflow_runs r SET ${more}
   status = 'running',
   session_id = $1::bigint,
@@ -114,9 +116,9 @@ function takeDue(schema: string, patience: string, more = ''): string {
   version = CASE WHEN r.version = ${ANY_VERSION}
     THEN (SELECT max(k.version) FROM unnest($3::text[], $4::int[]) AS k(name, version) WHERE k.name = r.name)
     ELSE r.version END,
+  timeout_ms = CASE WHEN r.version = ${ANY_VERSION} AND r.timeout_ms IS NULL THEN ${standardTimeout} ELSE r.timeout_ms END,
   deadline_at = CASE WHEN r.version = ${ANY_VERSION} AND r.deadline_at IS NULL
-    THEN coalesce(r.ready_at, r.wake_at) + (SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
-      WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1) * interval '1 millisecond'
+    THEN coalesce(r.ready_at, r.wake_at) + ${standardTimeout} * interval '1 millisecond'
     ELSE r.deadline_at END
 FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
 RETURNING ${claimedColumns('r')}`;

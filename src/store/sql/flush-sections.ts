@@ -1,3 +1,4 @@
+import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import type { ArrayType } from '../binary-array.js';
 import type { FlushRows } from '../flush-rows.js';
 
@@ -11,7 +12,7 @@ export interface Section {
 
 /** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
 const owned = (schema: string): string =>
-  `CROSS JOIN LATERAL (SELECT r.priority FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+  `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
@@ -62,7 +63,7 @@ export const SECTIONS: readonly Section[] = [
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch,
-      parent_run_id)
+      parent_run_id, timeout_ms)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN x.owned THEN 'running' WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
@@ -71,7 +72,7 @@ export const SECTIONS: readonly Section[] = [
     CASE WHEN x.owned THEN now() END,
     CASE WHEN x.owned THEN session.id END,
     CASE WHEN x.owned THEN 1 ELSE 0 END,
-    x.parent_run_id
+    x.parent_run_id, x.timeout_ms
   FROM ${rows} LEFT JOIN session ON true
   ${DUE}
   WHERE NOT x.owned OR session.id IS NOT NULL
@@ -94,12 +95,13 @@ export const SECTIONS: readonly Section[] = [
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
-      wake_count)
+      wake_count, chain_created_at, timeout_ms)
   SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
-    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count
+    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count,
+    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END, x.timeout_ms
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   ON CONFLICT (id) DO NOTHING
   RETURNING id, continued_from
@@ -211,14 +213,15 @@ export const SECTIONS: readonly Section[] = [
     columns: [
       ['run_id', 'text'],
       ['epoch', 'int'],
-      ['keeps_messages', 'boolean'],
+      ['is_failed', 'boolean'],
     ],
-    // What was sent to a run that has failed, and it has not taken, is there when it is retried.
+    // What was sent to a run that has failed, and it has not taken, is there when it is retried; so are its children that go on.
     sql: (schema, rows) => `
-  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
+  DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE w.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND w.kind = 'child') RETURNING 1
 ), leftover_messages AS (
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
-  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.keeps_messages AND i.kind IN ('signal', 'hook')) RETURNING 1`,
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND i.kind IN ${KEPT_BY_FAILED}) RETURNING 1`,
   },
   {
     key: 'events',
@@ -281,7 +284,7 @@ export const SECTIONS: readonly Section[] = [
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), moved_messages AS (
   UPDATE ${schema}.workflow_inbox i SET run_id = x.to_run_id FROM session CROSS JOIN ${rows} ${owned(schema)}
-  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind = 'signal' RETURNING 1`,
+  WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind IN ${MOVES_ON} RETURNING 1`,
   },
   {
     key: 'taken',

@@ -24,9 +24,9 @@ const FORK: Statement = {
   SELECT count(*) AS steps, coalesce(sum(bytes), 0) AS bytes FROM copied
 ), run AS (
   INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, started_at, epoch, history_bytes, deadline_at, forked_from, seed_run_id)
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id)
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
-    CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + (deadline_at - created_at), id,
+    CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
     CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END
   FROM source, cut, history WHERE ($3::text IS NULL OR cut.found) IS TRUE
   RETURNING id, queue, name, version

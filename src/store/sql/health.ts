@@ -49,6 +49,25 @@ export async function findDueRuns(database: Database): Promise<DueRuns[]> {
   return rows.map(([queue, name, version, due, oldestDueAt]) => ({ queue, name, version, due, oldestDueAt }));
 }
 
+/** Of waiting runs the first and the last are looked at, so many of each. */
+const LOOKED_AT = 1_000;
+
+const WAITING: Statement = {
+  name: 'durable_waiting_kinds',
+  text: (schema) => `SELECT DISTINCT r.queue, r.name, r.version FROM (
+  (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id LIMIT ${LOOKED_AT})
+  UNION (SELECT DISTINCT run_id FROM ${schema}.workflow_waits ORDER BY run_id DESC LIMIT ${LOOKED_AT})
+) AS w CROSS JOIN LATERAL (
+  SELECT queue, name, version FROM ${schema}.workflow_runs WHERE id = w.run_id AND status IN ('waiting', 'paused') LIMIT 1
+) AS r ORDER BY 1, 2, 3`,
+};
+
+/** The dispatch keys of runs that wait for something, as far as a look at some of them tells. */
+export async function findWaitingKinds(database: Database): Promise<DispatchKey[]> {
+  const rows = await database.query<[string, string, number]>(WAITING, []);
+  return rows.map(([queue, name, version]) => ({ queue, name, version }));
+}
+
 /** A process that executes runs, as it is known to others. */
 export interface SessionRow {
   readonly id: string;

@@ -16,6 +16,24 @@ function ownRun(schema: string): string {
 /** What a run that has ended leaves behind. */
 const HAS_ENDED = `status IN ('completed', 'failed', 'cancelled')`;
 
+/** The run that has the hook's payloads: the one that made it, or the one that goes on in its place. */
+function lastOf(schema: string, runId: string): string {
+  return `(
+  WITH RECURSIVE chain AS (
+    SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = ${runId}
+    UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
+  ) SELECT id, ${HAS_ENDED} AS has_ended FROM chain WHERE continued_as IS NULL
+)`;
+}
+
+/** That run and those before it, as far back as deliveries are remembered: common table expressions over `hook`. */
+function pastSql(schema: string, run: string): string {
+  return `past AS (
+  SELECT r.id, r.continued_from, 1 AS depth FROM ${schema}.workflow_runs r WHERE r.id = ${run}
+  UNION ALL SELECT r.id, r.continued_from, past.depth + 1 FROM past JOIN ${schema}.workflow_runs r ON r.id = past.continued_from WHERE past.depth < 1000
+)`;
+}
+
 const CREATE: Statement = {
   name: 'durable_create_hook',
   text: (schema) => `WITH ${ownRun(schema)}
@@ -37,7 +55,7 @@ const TAKE_OVER: Statement = {
 UPDATE ${schema}.workflow_hooks h
 SET run_id = own.id, step_key = $5, headers = $7::text[], verify = $8, idempotency_header = $9, created_at = now(), closed_at = NULL
 FROM own WHERE h.token = $6
-  AND (h.closed_at IS NOT NULL OR (SELECT ${HAS_ENDED} FROM ${schema}.workflow_runs r WHERE r.id = h.run_id) IS NOT FALSE)${patience}
+  AND (h.closed_at IS NOT NULL OR (SELECT last.has_ended OR last.id = own.id FROM ${lastOf(schema, 'h.run_id')} AS last) IS NOT FALSE)${patience}
 RETURNING h.token`,
 };
 
@@ -75,12 +93,16 @@ export async function createHook(
 /** The event comes first: under the sender's name for a delivery there is one, and only with it goes the payload into the inbox. */
 const RESUME: Statement = {
   name: 'durable_resume_hook',
-  text: (schema) => `WITH hook AS (
-  SELECT h.token, h.run_id, h.step_key, h.closed_at IS NOT NULL OR r.${HAS_ENDED} AS closed
-  FROM ${schema}.workflow_hooks h JOIN ${schema}.workflow_runs r ON r.id = h.run_id WHERE h.token = $1
-), noted AS (
+  text: (schema) => `WITH RECURSIVE hook AS MATERIALIZED (
+  SELECT h.token, last.id AS run_id, h.step_key, h.closed_at IS NOT NULL OR last.has_ended AS closed
+  FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1
+), ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, name, idempotency_key, data)
-  SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed
+  SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed AND NOT EXISTS (
+    SELECT 1 FROM past CROSS JOIN LATERAL (
+      SELECT 1 FROM ${schema}.workflow_events e
+      WHERE e.run_id = past.id AND e.kind = 'hook_resumed' AND e.name = hook.step_key AND e.idempotency_key = $3 LIMIT 1
+    ) AS e WHERE past.depth > 1)
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
@@ -92,8 +114,10 @@ SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int FROM hook`,
 
 const DELIVERED: Statement = {
   name: 'durable_hook_delivered',
-  text: (schema) => `SELECT data ->> 'digest' FROM ${schema}.workflow_events
-WHERE run_id = $1 AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3`,
+  text: (schema) => `WITH RECURSIVE ${pastSql(schema, '$1')}
+SELECT e.data ->> 'digest' FROM past CROSS JOIN LATERAL (
+  SELECT data FROM ${schema}.workflow_events WHERE run_id = past.id AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3 LIMIT 1
+) AS e LIMIT 1`,
 };
 
 /** The sender's name for a delivery, and what tells its body from another. */
@@ -128,8 +152,8 @@ export async function resumeHook(
 
 const DESCRIBE: Statement = {
   name: 'durable_describe_hook',
-  text: (schema) => `SELECT h.run_id, h.headers, h.verify, h.idempotency_header, h.closed_at IS NOT NULL OR r.${HAS_ENDED}
-FROM ${schema}.workflow_hooks h JOIN ${schema}.workflow_runs r ON r.id = h.run_id WHERE h.token = $1`,
+  text: (schema) => `SELECT last.id, h.headers, h.verify, h.idempotency_header, h.closed_at IS NOT NULL OR last.has_ended
+FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1`,
 };
 
 /** What must be known of a hook before a request to it is accepted. */

@@ -1,10 +1,11 @@
 import type { ClientBase } from 'pg';
 import type { EntityManager } from 'typeorm';
 
-import type { DispatchKey, RunStatus } from '../../core/run.js';
+import { isTerminal, type DispatchKey, type RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
+import { forwardMessages } from './send-signal.js';
 import { CALLER_MARK } from './start-in-transaction.js';
 
 /** A message to a run that has not been taken. */
@@ -18,17 +19,21 @@ export interface InboxMessage {
   readonly payload: string | null;
 }
 
+/** A run that was continued as another is stopped as that one. */
 const SEND_CANCEL: Statement = {
   name: 'durable_send_cancel',
-  text: (schema) => `WITH run AS (
-  SELECT id, status FROM ${schema}.workflow_runs WHERE id = $1
+  text: (schema) => `WITH RECURSIVE chain AS (
+  SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = $1
+  UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
+), run AS (
+  SELECT id, status FROM chain WHERE continued_as IS NULL
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload)
-  SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') RETURNING 1
+  SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') RETURNING run_id
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT $1, 'cancel_requested', $2::json FROM sent
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', $2::json FROM sent
 )
-SELECT status FROM run`,
+SELECT id, status FROM run`,
 };
 
 /** A run that waits for a deployment whose code fits its history: nobody could take it, and it would stand in the way of every claim. */
@@ -90,8 +95,15 @@ CROSS JOIN LATERAL (SELECT id, wake_count FROM ${schema}.workflow_runs WHERE id 
 WHERE r.wake_count <> x.wake_count`,
 };
 
+/** The run that a request to cancel has come to: the one that was named, or the one that goes on in its place. */
+export interface CancelSent {
+  readonly id: string;
+  readonly status: RunStatus;
+}
+
 /** What a request to cancel came upon. */
 export interface CancelRequested {
+  readonly id: string;
   /** The run's status now. */
   readonly status: RunStatus;
   /** Where the run is dispatched; absent when it had ended before. */
@@ -107,28 +119,28 @@ export async function requestCancel(
   payload: string,
   cancelledError: string,
 ): Promise<CancelRequested | undefined> {
-  const status = await sendCancel(database, runId, payload);
-  return status && announceCancel(database, runId, status, cancelledError);
+  const sent = await sendCancel(database, runId, payload);
+  return sent && announceCancel(database, sent, cancelledError);
 }
 
-/** Leaves a request to cancel in the run's inbox. Returns the run's status, undefined when there is no such run. */
-export async function sendCancel(database: Database, runId: string, payload: string, client?: ClientBase): Promise<RunStatus | undefined> {
-  const [found] = await database.query<[RunStatus]>(SEND_CANCEL, [runId, payload], client);
-  return found?.[0];
+/** Leaves a request to cancel in the run's inbox. Undefined when there is no such run. */
+export async function sendCancel(database: Database, runId: string, payload: string, client?: ClientBase): Promise<CancelSent | undefined> {
+  const [found] = await database.query<[string, RunStatus]>(SEND_CANCEL, [runId, payload], client);
+  return found && { id: found[0], status: found[1] };
 }
 
 /**
- * Leaves a request to cancel in the run's inbox, in a transaction of the caller; `announceCancel` is for after its commit. Returns the run's status as
- * the transaction sees it, undefined when it sees none.
+ * Leaves a request to cancel in the run's inbox, in a transaction of the caller; `announceCancel` is for after its commit. Returns the run as the
+ * transaction sees it, undefined when it sees none.
  */
 export async function sendCancelInTransaction(
   database: Database,
   manager: EntityManager,
   runId: string,
   payload: string,
-): Promise<RunStatus | undefined> {
-  const [found] = await manager.query<{ status: RunStatus }[]>(`${CALLER_MARK} ${SEND_CANCEL.text(database.schema, '')}`, [runId, payload]);
-  return found?.status;
+): Promise<CancelSent | undefined> {
+  const [found] = await manager.query<CancelSent[]>(`${CALLER_MARK} ${SEND_CANCEL.text(database.schema, '')}`, [runId, payload]);
+  return found;
 }
 
 /** Cancels a run that was created in the same transaction of the caller, which nobody else sees: nobody executes it in between. */
@@ -142,19 +154,17 @@ export async function cancelInTransaction(
   await manager.query(CLEAR.text(database.schema, ''), [[runId]]);
 }
 
-/** Tells a run, which had that status, that there is a request to cancel in its inbox. */
-export async function announceCancel(
-  database: Database,
-  runId: string,
-  status: RunStatus,
-  cancelledError: string,
-): Promise<CancelRequested> {
+/** Tells a run, which had that status, that there is a request to cancel in its inbox; the one that goes on in its place where it was continued meanwhile. */
+export async function announceCancel(database: Database, { id, status }: CancelSent, cancelledError: string): Promise<CancelRequested> {
   try {
-    return (await tellOfCancel(database, runId, cancelledError)) ?? { status };
+    const told = await tellOfCancel(database, id, cancelledError);
+    if (told || isTerminal(status)) return told ?? { id, status };
+    const successor = await forwardMessages(database, id);
+    return (successor === undefined ? undefined : await tellOfCancel(database, successor, cancelledError)) ?? { id, status };
   } catch (error) {
     // The request is durable; whatever kept the run from being told of it, the inbox sweep will.
     if (faultOf(error) === 'data') throw error;
-    return { status };
+    return { id, status };
   }
 }
 
@@ -182,7 +192,7 @@ export async function tellAllOfCancel(
   return new Map(
     rows.map(([id, status, queue, name, version, parent]) => [
       id,
-      { status, key: { queue, name, version }, ...(parent === null ? {} : { parent }) },
+      { id, status, key: { queue, name, version }, ...(parent === null ? {} : { parent }) },
     ]),
   );
 }

@@ -40,7 +40,7 @@ export async function createOperation(
 const START: Statement = {
   name: 'durable_start_operation',
   text: (schema, patience) => `UPDATE ${schema}.workflow_operations SET started_at = now(), next_at = now(), rate = $3::float8
-WHERE token = $1 AND kind = $2 AND started_at IS NULL${patience}`,
+WHERE token = $1 AND kind = $2 AND started_at IS NULL AND finished_at IS NULL${patience}`,
 };
 
 /** Starts an operation that has not been started. */
@@ -54,10 +54,10 @@ const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 const STOP: Statement = {
   name: 'durable_stop_operation',
   text: (schema) => `UPDATE ${schema}.workflow_operations SET finished_at = now(), is_stopped = true
-WHERE token = $1 AND started_at IS NOT NULL AND finished_at IS NULL`,
+WHERE token = $1 AND finished_at IS NULL`,
 };
 
-/** Ends an operation that has been started; the part that is being done is done to its end. */
+/** Ends an operation, also one that has only been counted; the part that is being done is done to its end. */
 export async function stopOperation(database: Database, token: string): Promise<void> {
   await database.transaction(async (client) => {
     await client.query(WAIT_FOR_PART);
@@ -153,12 +153,14 @@ export async function nextTargets(database: Database, operation: UnfinishedOpera
   const parameters = new Parameters();
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
+  // What goes on in the place of a run that was counted is to stop as well; a signal reaches it under the first run's key.
+  const beganAt = operation.kind === 'cancel' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
   const later =
     after === null
       ? ''
       : `AND (r.created_at, r.id) > (${parameters.add(after.createdAt, 'text')}::timestamptz, ${parameters.add(after.id, 'text')})`;
   const text = `SELECT r.id, r.created_at::text FROM ${database.schema}.workflow_runs r
-WHERE ${matching} AND r.created_at <= ${parameters.add(operation.createdAt, 'text')}::timestamptz ${later}
+WHERE ${matching} AND ${beganAt} <= ${parameters.add(operation.createdAt, 'text')}::timestamptz ${later}
 ORDER BY r.created_at, r.id LIMIT ${parameters.add(limit, 'int')}`;
   const rows = await database.read<[string, string]>(text, parameters.values);
   return rows.map(([id, createdAt]) => ({ id, createdAt }));

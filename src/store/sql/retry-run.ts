@@ -1,6 +1,7 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
+import { KEPT_BY_FAILED } from './send-signal.js';
 import type { PoolClient } from 'pg';
 
 /**
@@ -8,13 +9,15 @@ import type { PoolClient } from 'pg';
  * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A time-out of a wait looks
  * like a message of null, and is not sent again.
  *
+ * Children that are under way are waited for again where the run comes to them.
+ *
  * The epoch is raised, so that a flush of whoever had the run before writes nothing. The parent has been told of the failure and has made
  * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
  */
 const RETRY: Statement = {
   name: 'durable_retry_run',
   text: (schema, patience) => `WITH run AS MATERIALIZED (
-  SELECT id, epoch, generation FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
+  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
@@ -31,11 +34,14 @@ const RETRY: Statement = {
     'status', s.status, 'output', s.output, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
   FROM run, removed s ORDER BY s.seq
   RETURNING 1
+), failure AS (
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, attempt, data, at)
+  SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run RETURNING 1
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, data)
-  SELECT id, epoch + 1, $5, $6, $4::json FROM run WHERE (SELECT count(*) FROM archived) >= 0
+  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) + (SELECT count(*) FROM failure) >= 0
 ), waits AS (
-  DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id])
+  DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id]) AND w.kind <> 'child'
 ), hook AS (
   SELECT min(h.token) AS token FROM run CROSS JOIN LATERAL (SELECT token FROM ${schema}.workflow_hooks WHERE run_id = run.id OFFSET 0) AS h HAVING count(*) = 1
 ), waiting AS (
@@ -46,7 +52,7 @@ const RETRY: Statement = {
     SELECT 0 AS age, seq::bigint AS place, kind, regexp_replace(substr(step_key, length('signal:') + 1), '#[0-9]+$', '') AS name, output AS payload
     FROM removed WHERE kind = 'signal' AND output::text <> 'null'
     UNION ALL SELECT 0, seq, kind, hook.token, output FROM removed, hook WHERE kind = 'hook' AND output::text <> 'null'
-    UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ('signal', 'hook')
+    UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ${KEPT_BY_FAILED}
   ) AS m ORDER BY m.age, m.place
 )
 UPDATE ${schema}.workflow_runs r SET
@@ -54,7 +60,7 @@ UPDATE ${schema}.workflow_runs r SET
   generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
   output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
   losses = 0, losses_alone = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
-  deadline_at = now() + (r.deadline_at - r.created_at),
+  deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
 RETURNING r.queue, r.name, r.version, r.epoch`,

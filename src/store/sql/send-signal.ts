@@ -4,6 +4,12 @@ import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './start-in-transaction.js';
 
+/** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
+export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
+
+/** What a run that has failed keeps, for when it is retried. */
+export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
+
 /** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE chain AS (
@@ -12,8 +18,11 @@ function sendSignalSql(schema: string): string {
 ), run AS (
   SELECT id, status FROM chain WHERE continued_as IS NULL
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, name, idempotency_key)
-  SELECT id, 'signal_sent', $2, $4 FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled')
+  INSERT INTO ${schema}.workflow_events (run_id, kind, name, idempotency_key, data)
+  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled')
+    AND NOT EXISTS (SELECT 1 FROM chain CROSS JOIN LATERAL (
+      SELECT 1 FROM ${schema}.workflow_events e WHERE e.run_id = chain.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
+    ) AS e WHERE $4::text IS NOT NULL AND chain.continued_as IS NOT NULL)
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
@@ -35,6 +44,8 @@ export interface OutgoingSignal {
   readonly name: string;
   readonly payload: string;
   readonly idempotencyKey: string | null;
+  /** Who sends it and why: JSON text; null where nobody says. */
+  readonly note: string | null;
 }
 
 /** What a signal came upon. */
@@ -47,8 +58,8 @@ export interface SignalSent {
   readonly isNew: boolean;
 }
 
-export function signalValues({ runId, name, payload, idempotencyKey }: OutgoingSignal): unknown[] {
-  return [runId, name, payload, idempotencyKey];
+export function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal): unknown[] {
+  return [runId, name, payload, idempotencyKey, note];
 }
 
 /** Leaves a signal in a run's inbox. The run is told in a statement of its own. Undefined when there is no such run. */
@@ -58,20 +69,20 @@ export async function sendSignal(database: Database, signal: OutgoingSignal, cli
 }
 
 const FORWARD: Statement = {
-  name: 'durable_forward_signals',
+  name: 'durable_forward_messages',
   text: (schema) => `WITH RECURSIVE chain AS (
   SELECT id, continued_as FROM ${schema}.workflow_runs WHERE id = $1
   UNION ALL SELECT r.id, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
 ), successor AS (
   SELECT id FROM chain WHERE continued_as IS NULL AND id <> $1
 ), moved AS (
-  UPDATE ${schema}.workflow_inbox i SET run_id = successor.id FROM successor WHERE i.run_id = $1 AND i.kind = 'signal' RETURNING i.run_id
+  UPDATE ${schema}.workflow_inbox i SET run_id = successor.id FROM successor WHERE i.run_id = $1 AND i.kind IN ${MOVES_ON} RETURNING i.run_id
 )
 SELECT DISTINCT run_id FROM moved`,
 };
 
-/** Signals that a run was sent while it was being continued as another go after it. Returns the run that has them now. */
-export async function forwardSignals(database: Database, runId: string): Promise<string | undefined> {
+/** What a run was sent while it was being continued as another goes after it. Returns the run that has it now. */
+export async function forwardMessages(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.query<[string]>(FORWARD, [runId]);
   return row?.[0];
 }

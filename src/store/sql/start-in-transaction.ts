@@ -19,12 +19,13 @@ const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable
 /** Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. */
 function insertSql(schema: string): string {
   return `${CALLER_MARK} WITH started AS (
-  INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at)
+  INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
+    timeout_ms)
   SELECT x.id, x.name, x.version, x.queue, x.priority, x.input, x.nonce, x.deployment_id, clock_timestamp(),
     CASE WHEN due.at > clock_timestamp() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
     CASE WHEN due.at > clock_timestamp() THEN due.at END,
-    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond'
+    coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms
   FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[])
     AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due

@@ -4,7 +4,7 @@ import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { bumpRuns } from './bump-runs.js';
 import { tellOfCancel } from './inbox.js';
-import { forwardSignals } from './send-signal.js';
+import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
@@ -80,12 +80,12 @@ RETURNING r.id`;
   },
 };
 
-/** Runs that were continued as others, and have signals that came too late to go with them. */
+/** Runs that were continued as others, and have messages that came too late to go with them. */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
   text: (schema) => `SELECT DISTINCT i.run_id FROM ${schema}.workflow_inbox i
 CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
-WHERE i.kind = 'signal' AND i.${OVERDUE} ORDER BY i.run_id LIMIT 1000`,
+WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} ORDER BY i.run_id LIMIT 1000`,
 };
 
 const CLEAR_OBSOLETE: Statement = {
@@ -93,8 +93,8 @@ const CLEAR_OBSOLETE: Statement = {
   text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
   WHERE i.${OVERDUE}
-    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind <> 'signal' OR r.continued_as IS NULL)
-      AND NOT (r.status = 'failed' AND i.kind IN ('signal', 'hook')))
+    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind NOT IN ${MOVES_ON} OR r.continued_as IS NULL)
+      AND NOT (r.status = 'failed' AND i.kind IN ${KEPT_BY_FAILED}))
       IN ('completed', 'failed', 'cancelled')
   ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
 )
@@ -128,7 +128,7 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
     if (found?.parent !== undefined) others.push(found.parent);
   }
   for (const [runId] of await database.query<[string]>(LEFT_BEHIND, [])) {
-    const successor = await forwardSignals(database, runId).catch(laterIfLocked);
+    const successor = await forwardMessages(database, runId).catch(laterIfLocked);
     if (successor !== undefined) others.push(successor);
   }
   await database.query(CLEAR_OBSOLETE, []);
