@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 
 import { InvalidInputError } from '../core/errors/index.js';
+import { isPromise } from '../core/promises.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
 import type { ManagerOption } from './manager-option.js';
@@ -82,9 +83,8 @@ export class CallerTransactions {
     }
     if (manager === undefined || manager === null) return undefined;
     if (!isManager(manager)) {
-      // Nobody else would hear of its rejection.
-      if (manager instanceof Promise) manager.catch(() => undefined);
-      throw new InvalidInputError(AMBIENT, 'must return an EntityManager or undefined, and at once');
+      const what = isPromise(manager) ? ', not a promise' : '';
+      throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined, and at once${what}`);
     }
     // Outside a transaction the libraries give the DataSource's own manager.
     const transaction = openTransactionOf(manager);

@@ -4,6 +4,7 @@ import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { isPromise } from '../core/promises.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
@@ -103,6 +104,12 @@ function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: 
   return options;
 }
 
+function keyOf<Key extends unknown[]>(key: (...args: Key) => string, args: Key, argument: string): string {
+  const text = key(...args);
+  if (isPromise(text)) throw new InvalidInputError(argument, 'must be given at once: its function returned a promise');
+  return checkText(text, argument);
+}
+
 function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {
   const { name, key, retry, timeout } = options;
   const step = function (this: object, ...args: [...Key, ...never[]]): Promise<unknown> {
@@ -116,7 +123,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
     return attempted(() => {
       const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
       const stepOptions = {
-        ...(key === undefined ? {} : { key: checkText(key(...(args as unknown as Key)), `key of step "${stepName}"`) }),
+        ...(key === undefined ? {} : { key: keyOf(key, args as unknown as Key, `key of step "${stepName}"`) }),
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
       };
