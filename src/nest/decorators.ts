@@ -6,6 +6,7 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 import { checkText } from '../core/ids.js';
 import { isPromise } from '../core/promises.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
+import type { StandardSchema } from '../core/standard-schema.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -18,6 +19,19 @@ export interface WorkflowOptions extends EngineWorkflowOptions {
   /** `Scope.REQUEST`: an instance for each pass, with its own request-scoped dependencies. Default: one instance for all runs. */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
+
+/** `unknown` when `run` takes what the schema gives, and the schema what `start` takes, which is the same as `run`. */
+type SchemaFits<C, Input, Output> = unknown extends Output
+  ? unknown
+  : C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
+    ? A extends []
+      ? unknown
+      : [Output] extends [A[0]]
+        ? [A[0]] extends [Input]
+          ? unknown
+          : 'the schema takes another type than run: as static readonly input of the class it types start'
+        : 'run does not take what the schema gives'
+    : unknown;
 
 const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 
@@ -33,6 +47,10 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
  *   async run(order: Order, ctx: WorkflowContext): Promise<Receipt> { ... }
  * }
  */
+export function Workflow<Input, Output>(
+  options: WorkflowOptions & { input: StandardSchema<Input, Output> },
+): <C extends Function>(target: C & SchemaFits<C, Input, Output>) => void;
+export function Workflow(options: WorkflowOptions): ClassDecorator;
 export function Workflow(options: WorkflowOptions): ClassDecorator {
   return (target) => {
     const { module, scope } = setWorkflowMetadata(target, options);
