@@ -72,13 +72,12 @@ export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptio
 
 type StepMethod<Key extends unknown[]> = (...args: [...Key, ...never[]]) => Promise<unknown>;
 
-// oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
-type Accepts<Key extends unknown[]> = (...args: [...Key, ...any[]]) => Promise<unknown>;
-
-/** `unknown` when the method has all the arguments that its key wants. */
-type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> =
-  // oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
-  Parameters<M> extends [...Key, ...any[]] ? unknown : 'the key takes arguments that the method does not have';
+/** `unknown` when the key can be called with the method's arguments: it may want fewer of them, and less of each. */
+type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = ((...args: Key) => string) extends (
+  ...args: Parameters<M>
+) => string
+  ? unknown
+  : 'the key takes arguments that the method does not have';
 
 /**
  * Makes a method of any injectable a step: called from a workflow's `run`, it is executed once and its result recorded; when the run continues
@@ -92,7 +91,7 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> =
  * }
  */
 export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key> = {}) {
-  return <M extends Accepts<Key>>(
+  return <M extends (...args: never[]) => Promise<unknown>>(
     target: object,
     property: string | symbol,
     descriptor: TypedPropertyDescriptor<M> & KeyFits<M, Key>,
