@@ -96,7 +96,14 @@ export class CallerTransaction {
 
   private end(how: 'committed' | 'rolledBack'): void {
     this.state = 'ended';
-    if (how === 'committed') for (const { callback } of this.effects) callback();
+    if (how === 'rolledBack') return;
+    for (const { callback } of this.effects) {
+      try {
+        callback();
+      } catch {
+        // TypeORM would tell the caller that its COMMIT has failed. Whatever was to be told is found by polling.
+      }
+    }
   }
 }
 

@@ -134,6 +134,19 @@ describe('statements that a caller sends by hand in its transaction', () => {
     for (const handle of handles) await finishes(handle);
   });
 
+  it('commit also when telling of the runs fails', async () => {
+    const announce = jest.spyOn(Starter.prototype as any, 'announce').mockImplementation(() => {
+      throw new Error('nobody can be told');
+    });
+    try {
+      const handle = await dataSource.transaction((manager) => start(manager, 'untold'));
+      expect(announce).toHaveBeenCalledTimes(1);
+      await expect(handle.status()).resolves.toBe('pending');
+    } finally {
+      announce.mockRestore();
+    }
+  });
+
   it('may use the same query runner for one transaction after the other', async () => {
     const runner = dataSource.createQueryRunner();
     try {
