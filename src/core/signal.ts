@@ -1,6 +1,7 @@
 import { InvalidInputError } from './errors/input-errors.js';
 import { checkOptions } from './check-options.js';
 import { checkText } from './ids.js';
+import type { IsNothing } from './is-nothing.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 const SIGNAL = Symbol.for('nestjs-durable.signal');
@@ -17,7 +18,7 @@ export interface SignalDefinition<P, Sent = P> {
 }
 
 /** What a workflow gets of a signal: `true` for one that carries nothing. */
-export type SignalValue<P> = [P] extends [void] ? true : P;
+export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 
 /**
  * Defines a signal: a contract between whoever sends it and the workflow that waits for it.
@@ -48,4 +49,5 @@ export function checkSignal(value: unknown, argument: string): SignalDefinition<
 }
 
 /** The arguments after the signal: one that carries nothing needs no payload. */
-export type SignalArguments<P, Options> = [P] extends [void] ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];
+export type SignalArguments<P, Options> =
+  IsNothing<P> extends true ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];

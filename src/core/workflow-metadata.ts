@@ -24,7 +24,8 @@ export interface WorkflowOptions {
   module?: string;
   /**
    * A schema of zod, valibot or another library of https://standardschema.dev. A start of the class checks its input with it, and what the schema makes of the
-   * input is stored and given to `run`. As `static readonly input = schema` of the class it also types the input of `start`.
+   * input is stored and given to `run`. Its type must accept what `run` takes, because that is what `start` takes; where it does not, let it be `static readonly input
+   * = schema` of the class (or of one that it extends), which also types the input of `start`.
    */
   input?: StandardSchema;
 }
@@ -115,9 +116,9 @@ function read<Options extends WorkflowOptions>(options: Options, where: string):
   }
 }
 
-/** A static property of that name that is no schema is the class's own business. */
+/** Inherited like any static property. One of that name that is no schema is the class's own business. */
 function staticInputOf(target: Function): StandardSchema | undefined {
-  const input = Object.hasOwn(target, 'input') ? (target as { input?: unknown }).input : undefined;
+  const { input } = target as { input?: unknown };
   return isStandardSchema(input) ? input : undefined;
 }
 
