@@ -1,6 +1,6 @@
 import { InvalidInputError } from './errors/input-errors.js';
 import { checkOptions } from './check-options.js';
-import { checkText } from './ids.js';
+import { checkName } from './ids.js';
 import type { IsNothing } from './is-nothing.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
@@ -23,7 +23,7 @@ export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 /**
  * Defines a signal: a contract between whoever sends it and the workflow that waits for it.
  *
- * @param name at most 255 characters; signals of one name are the same signal
+ * @param name at most 240 characters; signals of one name are the same signal
  * @param options `schema`: what is sent has to fit it, or sending is an InvalidInputError with its `issues`; the workflow gets what the schema makes of it
  * @throws InvalidInputError when the name or the schema is not usable
  * @example
@@ -37,7 +37,7 @@ export function defineSignal(name: string, options: { schema?: StandardSchema | 
   const { schema } = checkOptions(options, 'options', ['schema']);
   if (schema !== undefined && !isStandardSchema(schema))
     throw new InvalidInputError('options.schema', 'must be a schema of a library that follows https://standardschema.dev');
-  return Object.freeze({ name: checkText(name, 'name of the signal'), schema, [SIGNAL]: true as const });
+  return Object.freeze({ name: checkName(name, 'name of the signal'), schema, [SIGNAL]: true as const });
 }
 
 /** @throws InvalidInputError when it is none */

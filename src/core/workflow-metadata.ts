@@ -1,7 +1,7 @@
 import { isPlainObject } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
-import { checkText } from './ids.js';
+import { checkName, checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
@@ -98,7 +98,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
   }
   return {
-    name: checkText(name, `${where}: name`),
+    name: checkName(name, `${where}: name`),
     version,
     queue: checkText(queue, `${where}: queue`),
     retry,

@@ -1,4 +1,4 @@
-import { checkText } from './ids.js';
+import { checkName } from './ids.js';
 import type { IsNothing } from './is-nothing.js';
 import type { StandardSchema } from './standard-schema.js';
 
@@ -52,7 +52,7 @@ export interface WorkflowRef<I, O> {
  * const handle = await client.start(order, { number: 7 });
  */
 export function workflowRef<I = unknown, O = unknown>(name: string): WorkflowRef<I, O> {
-  return { name: checkText(name, 'name of the workflow'), [REF]: true };
+  return { name: checkName(name, 'name of the workflow'), [REF]: true };
 }
 
 export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, unknown> {
