@@ -11,11 +11,12 @@ import {
   type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef } from '@nestjs/core';
+import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkSteps } from './decorated-steps.js';
+import { EnhancerReach } from './enhancer-reach.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
 import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
@@ -47,6 +48,7 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     @Inject(HttpAdapterHost) private readonly httpHost: HttpAdapterHost,
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
     @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
   ) {}
 
   /**
@@ -112,18 +114,20 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
   private scan(): FoundWorkflow[] {
     const { runtime, discovery, moduleRef } = this;
     const { name, settings } = runtime;
-    const enhancers = settings.enhancers.length === 0 ? undefined : new StepEnhancers(this.contexts, settings.enhancers, undefined);
+    const reach = settings.enhancers.length === 0 ? undefined : new EnhancerReach(this.contexts, this.modules, settings.enhancers);
+    const enhancers = reach && new StepEnhancers(this.contexts, reach, undefined);
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+    reach?.check(discovery, workflows);
     const orphans = checkSteps(discovery);
     // One of several modules speaks for the application.
-    const modules = discovery
+    const runtimes = discovery
       .getProviders()
       .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
-    if (modules[0] !== runtime) return workflows;
+    if (runtimes[0] !== runtime) return workflows;
     for (const stray of findStrays(
       discovery,
-      modules.map((module) => module.name),
+      runtimes.map((module) => module.name),
     ))
       warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported here: this process does not execute it`);
     // Test modules seldom have all providers, and load more classes than they use.
