@@ -8,13 +8,13 @@ import {
   type FactoryProvider,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
-  type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
 import { InvalidInputError } from '../core/errors/index.js';
+import { atEndOfBoot } from './boot-end.js';
 import { checkSteps } from './decorated-steps.js';
 import { EnhancerReach } from './enhancer-reach.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
@@ -36,7 +36,7 @@ const HOOKS_CHECK_MS = 5_000;
  * export class AppModule {}
  */
 @Module({})
-export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
@@ -79,23 +79,35 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
   }
 
-  async onModuleInit(): Promise<void> {
-    await this.runtime.listen();
-  }
-
-  /** An application that does not boot is not always closed: nothing of ours may keep its process alive, or connect again and again. */
+  /**
+   * Nest tells nobody when a boot fails, and what is open then stays open. So whatever keeps the process alive, or executes runs, begins when all of
+   * the application has booted; until then there are idle pools, which let go of the process.
+   */
   async onApplicationBootstrap(): Promise<void> {
-    try {
-      await this.boot();
-    } catch (error) {
-      await this.runtime.close();
-      throw error;
-    }
+    const { modules, runtime } = this;
+    const closeAll = async (): Promise<void> => {
+      await Promise.all(this.runtimes().map((each) => each.close()));
+    };
+    const orClose = async (boot: () => Promise<void>): Promise<void> => {
+      try {
+        await boot();
+      } catch (error) {
+        await closeAll();
+        throw error;
+      }
+    };
+    await orClose(async () => {
+      const workflows = this.scan();
+      const begin = async (): Promise<void> => {
+        await runtime.listen();
+        await this.start(workflows);
+      };
+      await atEndOfBoot(modules, this, () => orClose(begin), closeAll);
+    });
   }
 
-  private async boot(): Promise<void> {
+  private async start(workflows: FoundWorkflow[]): Promise<void> {
     const { runtime } = this;
-    const workflows = this.scan();
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);
@@ -111,6 +123,13 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     }
   }
 
+  /** Those of all modules of the application. */
+  private runtimes(): WorkflowRuntime[] {
+    return this.discovery
+      .getProviders()
+      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
+  }
+
   private scan(): FoundWorkflow[] {
     const { runtime, discovery, moduleRef } = this;
     const { name, settings } = runtime;
@@ -121,9 +140,7 @@ export class WorkflowModule implements OnModuleInit, OnApplicationBootstrap, Bef
     reach?.check(discovery, workflows);
     const orphans = checkSteps(discovery);
     // One of several modules speaks for the application.
-    const runtimes = discovery
-      .getProviders()
-      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
+    const runtimes = this.runtimes();
     if (runtimes[0] !== runtime) return workflows;
     for (const stray of findStrays(
       discovery,
