@@ -28,6 +28,9 @@ import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens
 /** How long after the worker's start shutdown hooks must have been enabled. */
 const HOOKS_CHECK_MS = 5_000;
 
+/** How long after the boot an application must have begun to listen. */
+const LISTEN_CHECK_MS = 5_000;
+
 /**
  * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
  *
@@ -39,6 +42,7 @@ const HOOKS_CHECK_MS = 5_000;
 export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
+  private listenCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
   /** @internal */
@@ -116,7 +120,9 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
       this.expectShutdownHooks();
     } else {
       // Not before: a step may call this very application.
+      this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
+        clearTimeout(this.listenCheck);
         void runtime.startWorkerWhenPossible(workflows);
         this.expectShutdownHooks();
       });
@@ -158,6 +164,16 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
   }
 
+  /** `app.init()` with a server of one's own, or with what asks the application without one: Nest tells us of neither. */
+  private expectToListen(): void {
+    const warn = (): void =>
+      this.runtime.warn(
+        `nothing is executed yet: the application has booted ${LISTEN_CHECK_MS / 1_000} s ago and has not listened for HTTP requests (app.listen()). ` +
+          'Say `worker: {}` to execute runs all the same, as with a server of your own, or `worker: false` to only start them',
+      );
+    this.listenCheck = setTimeout(warn, LISTEN_CHECK_MS).unref();
+  }
+
   private whyNoWorker(workflows: number): string | undefined {
     const { workerStart } = this.runtime.settings;
     if (workerStart === 'never') return 'its worker is off';
@@ -170,6 +186,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
+    clearTimeout(this.listenCheck);
     if (signal) this.exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }

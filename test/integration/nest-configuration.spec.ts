@@ -259,6 +259,21 @@ describe('configuring the module', () => {
     }
   });
 
+  it('warns when an application that could listen does not, and names the ways out', async () => {
+    const lines = told();
+    const warnings = () => lines.filter((line) => line.includes('nothing is executed yet'));
+    const boot = async (worker?: {}): Promise<NestExpressApplication> => {
+      const options = { connection: { url: database.url }, ...(worker ? { worker } : {}) };
+      return closeLater(await NestFactory.create<NestExpressApplication>(appModule(WorkflowModule.forRoot(options))));
+    };
+    await (await boot({})).init();
+    await (await boot()).listen(0);
+    const own = await boot();
+    await own.init();
+    await waitFor(() => warnings().length > 0);
+    expect(warnings()).toEqual([expect.stringMatching(/app\.listen\(\).*`worker: \{\}`.*`worker: false`/)]);
+  });
+
   it('warns when shutdown hooks are off', async () => {
     const environment = process.env['NODE_ENV'];
     const lines = told();
