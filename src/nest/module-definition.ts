@@ -11,6 +11,7 @@ import { hooksController } from './hooks-controller.js';
 import type { HttpSettings } from './http-options.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
+import { ScopeCheck } from './scope-check.js';
 import {
   modulesAmong,
   getWorkflowClientToken,
@@ -81,7 +82,7 @@ export function defineModule(
     global: isGlobal,
     controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
     imports: [DiscoveryModule, ...imports],
-    providers: [options, ...more, runtime, client, ...byClass, ...repositories, ...(http.hooks ? [receiver] : [])],
+    providers: [ScopeCheck, options, ...more, runtime, client, ...byClass, ...repositories, ...(http.hooks ? [receiver] : [])],
     exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
   };
 }
