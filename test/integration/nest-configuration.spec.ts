@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import {
   getWorkflowClientToken,
   getWorkflowOptionsToken,
+  InjectWorkflowClient,
   Step,
   Workflow,
   WORKFLOW_OPTIONS,
@@ -163,6 +164,26 @@ describe('configuring the module', () => {
     await expect(handle.status()).resolves.toBe('pending');
     await handle.cancel();
   };
+
+  it('injects the client that a test overrides, by its class and by its token', async () => {
+    @Injectable()
+    class Shop {
+      constructor(
+        readonly byClass: WorkflowClient,
+        @InjectWorkflowClient() readonly byToken: WorkflowClient,
+      ) {}
+    }
+    const fake = { start: async () => ({ runId: 'pretended' }) };
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url } })];
+    const tested = Test.createTestingModule({ imports, providers: [Shop] })
+      .overrideProvider(WorkflowClient)
+      .useValue(fake);
+    const module = closeLater(await tested.compile());
+    module.useLogger(false);
+    const shop = (await module.init()).get(Shop);
+    expect(shop.byClass).toBe(fake);
+    expect(shop.byToken).toBe(fake);
+  });
 
   describe('a workflow that a test replaces is what the test gives', () => {
     class FakePay {
