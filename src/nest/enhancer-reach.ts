@@ -68,7 +68,7 @@ export class EnhancerReach {
       if (!missing) continue;
       return (
         `@${decorator}(${missing.name}) on step ${type.name}.${method.name} would be skipped: Nest makes those of classes that are listed as such, ` +
-        `and ${type.name} comes from a factory, a value, an override or \`new\`. List ${type.name} itself among the providers beside it, ` +
+        `and ${type.name} comes from a factory, a value, an override, another token or \`new\`. List ${type.name} itself among the providers beside it, ` +
         `or give an instance: @${decorator}(new ${missing.name}())`
       );
     }
