@@ -28,8 +28,8 @@ import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens
 /** How long after the worker's start shutdown hooks must have been enabled. */
 const HOOKS_CHECK_MS = 5_000;
 
-/** How long after the boot an application must have begun to listen. */
-const LISTEN_CHECK_MS = 5_000;
+/** How long the worker may be waited for before that is told: for the end of the boot, and after it for the application to listen. */
+const IDLE_CHECK_MS = 5_000;
 
 /**
  * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
@@ -42,7 +42,7 @@ const LISTEN_CHECK_MS = 5_000;
 export class WorkflowModule implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
-  private listenCheck: NodeJS.Timeout | undefined;
+  private idleCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
   /** @internal */
@@ -102,7 +102,9 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     };
     await orClose(async () => {
       const workflows = this.scan();
+      this.expectBoot(workflows.length);
       const begin = async (): Promise<void> => {
+        clearTimeout(this.idleCheck);
         await runtime.listen();
         await this.start(workflows);
       };
@@ -122,7 +124,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
       // Not before: a step may call this very application.
       this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
-        clearTimeout(this.listenCheck);
+        clearTimeout(this.idleCheck);
         void runtime.startWorkerWhenPossible(workflows);
         this.expectShutdownHooks();
       });
@@ -164,14 +166,25 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
   }
 
+  /** A hook may wait for the result of a run, which waits for the worker, which waits for the hook. */
+  private expectBoot(workflows: number): void {
+    if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
+    this.warnWhenIdle(
+      'the application has not booted yet: the worker begins after the last onApplicationBootstrap. If one of them waits for the result of a run, it waits in vain',
+    );
+  }
+
   /** `app.init()` with a server of one's own, or with what asks the application without one: Nest tells us of neither. */
   private expectToListen(): void {
-    const warn = (): void =>
-      this.runtime.warn(
-        `nothing is executed yet: the application has booted ${LISTEN_CHECK_MS / 1_000} s ago and has not listened for HTTP requests (app.listen()). ` +
-          'Say `worker: {}` to execute runs all the same, as with a server of your own, or `worker: false` to only start them',
-      );
-    this.listenCheck = setTimeout(warn, LISTEN_CHECK_MS).unref();
+    this.warnWhenIdle(
+      'the application has booted, and has not listened for HTTP requests (app.listen()). ' +
+        'Say `worker: {}` to execute runs all the same, as with a server of your own, or `worker: false` to only start them',
+    );
+  }
+
+  private warnWhenIdle(why: string): void {
+    clearTimeout(this.idleCheck);
+    this.idleCheck = setTimeout(() => this.runtime.warn(`nothing is executed yet: ${why}`), IDLE_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {
@@ -186,7 +199,7 @@ export class WorkflowModule implements OnApplicationBootstrap, BeforeApplication
   async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
-    clearTimeout(this.listenCheck);
+    clearTimeout(this.idleCheck);
     if (signal) this.exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }

@@ -66,6 +66,28 @@ describe('the end of the boot', () => {
     expect(await sessions()).toHaveLength(1);
   });
 
+  it('is not reached by a hook that waits for a run, and the process says so', async () => {
+    const warnings: string[] = [];
+    const logger = { log: () => undefined, error: () => undefined, warn: (message: string) => warnings.push(message) };
+    class Waiting implements OnApplicationBootstrap {
+      constructor(private readonly client: WorkflowClient) {}
+
+      async onApplicationBootstrap(): Promise<void> {
+        const handle = await this.client.start(EchoWorkflow, 'a');
+        await waitFor(() => warnings.length > 0);
+        await handle.cancel();
+      }
+    }
+    const waiting = { provide: Waiting, inject: [WorkflowClient], useFactory: (client: WorkflowClient) => new Waiting(client) };
+    const module = closeLater(
+      await Test.createTestingModule({ imports: [workflowModule()], providers: [EchoWorkflow, waiting] })
+        .setLogger(logger)
+        .compile(),
+    );
+    await module.init();
+    expect(warnings).toEqual([expect.stringContaining('If one of them waits for the result of a run, it waits in vain')]);
+  });
+
   it('leaves the hook of the root module as it was', async () => {
     @Module({ imports: [workflowModule()], providers: [EchoWorkflow] })
     class RootModule {
