@@ -14,6 +14,11 @@ export function callerError(error: unknown, runIds: readonly string[], argument:
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== 'string') return error;
   if (code === '25006') return new InvalidInputError(argument, 'has a read-only transaction', { cause: error });
+  if (code === '42501') {
+    return new InvalidInputError(argument, `belongs to a role without rights on the tables of the workflows (${messageOf(error)})`, {
+      cause: error,
+    });
+  }
   if (code === '25P02') {
     return new InvalidInputError(argument, 'has a transaction in which a statement has failed: it can only be rolled back', {
       cause: error,
@@ -21,6 +26,10 @@ export function callerError(error: unknown, runIds: readonly string[], argument:
   }
   const why = CONFLICTS[code];
   return why === undefined ? error : new TransactionConflictError(runIds, code, why, { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : typeof error;
 }
 
 /** Whoever does not await a call ends the transaction under it. */

@@ -1,6 +1,7 @@
-import type { EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 
 import { InvalidInputError } from '../core/errors/index.js';
+import { isPromise } from '../core/promises.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
 import type { ManagerOption } from './manager-option.js';
@@ -40,7 +41,7 @@ export class CallerTransactions {
     if (manager === 'none') return undefined;
     if (manager === undefined) return this.findAmbient();
     if (!isManager(manager)) throw new InvalidInputError(EXPLICIT, "must be an EntityManager, or 'none'");
-    const transaction = openTransactionOf(manager);
+    const transaction = transactionOf(manager, EXPLICIT);
     if (!transaction) {
       throw new InvalidInputError(EXPLICIT, 'has no open transaction: pass the manager that dataSource.transaction() gives');
     }
@@ -53,9 +54,8 @@ export class CallerTransactions {
    * @throws InvalidInputError
    */
   async verify({ manager, transaction, argument }: JoinedTransaction): Promise<void> {
-    const dataSource = manager.connection;
+    const { dataSource, isPostgres } = readDataSource(manager, argument);
     if (!this.known.has(dataSource)) {
-      const isPostgres = (dataSource.options.type as string) === 'postgres';
       if (!isPostgres || !(await this.isOurs(manager, argument))) {
         throw new InvalidInputError(argument, 'belongs to another database than the workflows');
       }
@@ -68,7 +68,7 @@ export class CallerTransactions {
     try {
       return await isSameDatabase(this.database, manager);
     } catch (error) {
-      throw callerError(error, [], argument);
+      throw error instanceof TypeError ? notAManager(argument, error) : callerError(error, [], argument);
     }
   }
 
@@ -82,16 +82,42 @@ export class CallerTransactions {
     }
     if (manager === undefined || manager === null) return undefined;
     if (!isManager(manager)) {
-      // Nobody else would hear of its rejection.
-      if (manager instanceof Promise) manager.catch(() => undefined);
-      throw new InvalidInputError(AMBIENT, 'must return an EntityManager or undefined, and at once');
+      const what = isPromise(manager) ? ', not a promise' : '';
+      throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined, and at once${what}`);
     }
     // Outside a transaction the libraries give the DataSource's own manager.
-    const transaction = openTransactionOf(manager);
+    const transaction = transactionOf(manager, AMBIENT);
     return transaction && { manager, transaction, argument: AMBIENT };
   }
 }
 
 function isManager(value: unknown): value is EntityManager {
-  return typeof value === 'object' && value !== null && typeof (value as { query?: unknown }).query === 'function';
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return typeof (value as { query?: unknown }).query === 'function';
+  } catch {
+    return false;
+  }
+}
+
+function transactionOf(manager: EntityManager, argument: string): CallerTransaction | undefined {
+  try {
+    return openTransactionOf(manager);
+  } catch (error) {
+    throw notAManager(argument, error);
+  }
+}
+
+function readDataSource(manager: EntityManager, argument: string): { dataSource: DataSource; isPostgres: boolean } {
+  try {
+    const dataSource = manager.connection;
+    return { dataSource, isPostgres: (dataSource.options.type as string) === 'postgres' };
+  } catch (error) {
+    throw notAManager(argument, error);
+  }
+}
+
+/** It has a method of the right name, and nothing behind it. */
+function notAManager(argument: string, cause: unknown): InvalidInputError {
+  return new InvalidInputError(argument, 'is not an EntityManager of TypeORM', { cause });
 }

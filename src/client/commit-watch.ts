@@ -1,8 +1,9 @@
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
 import { CALLER_MARK } from '../store/sql/start-in-transaction.js';
+import { transactionControls, type TransactionControl } from './transaction-control.js';
 
-/** What depends on a savepoint, counted from where the transaction was first seen: one that is rolled back takes it along. */
+/** What depends on savepoints, by how many there were when it was done: when one of them is rolled back it never happened. */
 interface Nested {
   depth: number;
 }
@@ -10,25 +11,32 @@ interface Nested {
 /** One transaction of a caller, from the first time that it is used by a client. */
 export class CallerTransaction {
   private state: 'open' | 'ended' = 'open';
-  private depth = 0;
-  private ending = false;
+  /** Savepoints made since it was first seen. One of another name is older than all that is known of here. */
+  private readonly savepoints: string[] = [];
+  /** Statements on their way that take back what was done, or end it. */
+  private ending = 0;
   private effects: (Nested & { readonly callback: () => void })[] = [];
   private readonly created = new Map<string, Nested>();
 
   constructor(private readonly queryRunner: QueryRunner) {}
 
   get isOpen(): boolean {
-    return this.isAlive && !this.ending;
+    return this.isAlive && this.ending === 0;
   }
 
   /** @internal Open, though its end may be on its way. */
   get isAlive(): boolean {
-    return this.state === 'open' && this.queryRunner.isTransactionActive && !this.queryRunner.isReleased;
+    return !this.hasEnded && this.queryRunner.isTransactionActive && !this.queryRunner.isReleased;
+  }
+
+  /** @internal TypeORM does not know of ends that were sent by hand. */
+  get hasEnded(): boolean {
+    return this.state === 'ended';
   }
 
   /** These runs were created in it: nobody else sees them before it commits. */
   creates(runIds: Iterable<string>): void {
-    for (const id of runIds) this.created.set(id, { depth: this.depth });
+    for (const id of runIds) this.created.set(id, { depth: this.savepoints.length });
   }
 
   /** Whether it is open and the run was created in it. */
@@ -36,9 +44,9 @@ export class CallerTransaction {
     return this.isAlive && this.created.has(runId);
   }
 
-  /** Calls back after the commit; never when it, or the savepoint that it is in now, is rolled back. */
+  /** Calls back after the commit; never when it, or a savepoint that it is in now, is rolled back. */
   afterCommit(callback: () => void): void {
-    this.effects.push({ depth: this.depth, callback });
+    this.effects.push({ depth: this.savepoints.length, callback });
   }
 
   /**
@@ -46,33 +54,61 @@ export class CallerTransaction {
    * a call that was not awaited must fail instead of leaving a run behind that the caller took back.
    */
   sends(statement: string): void {
-    if (/^(COMMIT|ROLLBACK|RELEASE)/.test(statement)) this.ending = true;
-    else if (this.ending && statement.startsWith(CALLER_MARK)) throw new TransactionEndedError();
+    if (!statement.startsWith(CALLER_MARK)) this.ending += endings(transactionControls(statement));
+    else if (this.ending > 0 || this.hasEnded) throw new TransactionEndedError();
   }
 
-  /** @internal A savepoint was made. */
-  descend(): void {
-    this.depth++;
+  /** @internal A statement was answered. */
+  answered(statement: string, success: boolean, command: unknown): void {
+    if (statement.startsWith(CALLER_MARK)) return;
+    const controls = transactionControls(statement);
+    // TypeORM's events do not come in pairs when another subscriber throws between them.
+    this.ending = Math.max(0, this.ending - endings(controls));
+    for (const control of controls) this.apply(control, success, command);
   }
 
-  /** @internal The innermost savepoint has ended: what was done in it now belongs to what is around it, or never happened. */
-  ascend(how: 'committed' | 'rolledBack'): void {
-    this.depth--;
-    this.ending = false;
-    const isInner = ({ depth }: Nested): boolean => depth > this.depth;
-    if (how === 'rolledBack') {
-      this.effects = this.effects.filter((effect) => !isInner(effect));
-      for (const [id, run] of this.created) if (isInner(run)) this.created.delete(id);
-    } else {
-      for (const each of [...this.effects, ...this.created.values()]) if (isInner(each)) each.depth = this.depth;
+  private apply(control: TransactionControl, success: boolean, command: unknown): void {
+    if (control.kind === 'begin' || this.hasEnded) return;
+    if ('chain' in control) {
+      // PostgreSQL answers COMMIT with ROLLBACK where a statement has failed before.
+      const isCommitted = success && control.kind === 'commit' && command !== 'ROLLBACK';
+      return this.end(isCommitted ? 'committed' : 'rolledBack');
+    }
+    if (!success) return;
+    if (control.kind === 'savepoint') return void this.savepoints.push(control.name);
+    const index = this.savepoints.lastIndexOf(control.name);
+    if (control.kind === 'rollbackTo') this.rollBackTo(index);
+    else if (index !== -1) this.release(index);
+  }
+
+  /** The savepoint stays, and may be rolled back to again. What was done since never happened. */
+  private rollBackTo(index: number): void {
+    this.savepoints.length = index + 1;
+    this.effects = this.effects.filter(({ depth }) => depth <= index);
+    for (const [id, { depth }] of this.created) if (depth > index) this.created.delete(id);
+  }
+
+  /** What was done in it now belongs to what is around it. */
+  private release(index: number): void {
+    this.savepoints.length = index;
+    for (const each of [...this.effects, ...this.created.values()]) each.depth = Math.min(each.depth, index);
+  }
+
+  private end(how: 'committed' | 'rolledBack'): void {
+    this.state = 'ended';
+    if (how === 'rolledBack') return;
+    for (const { callback } of this.effects) {
+      try {
+        callback();
+      } catch {
+        // TypeORM would tell the caller that its COMMIT has failed. Whatever was to be told is found by polling.
+      }
     }
   }
+}
 
-  /** @internal */
-  end(how: 'committed' | 'rolledBack'): void {
-    this.state = 'ended';
-    if (how === 'committed') for (const { callback } of this.effects) callback();
-  }
+function endings(controls: readonly TransactionControl[]): number {
+  return controls.filter(({ kind }) => kind !== 'begin' && kind !== 'savepoint').length;
 }
 
 /** The caller ended its transaction under the call. */
@@ -82,10 +118,19 @@ const open = new WeakMap<QueryRunner, CallerTransaction>();
 
 const watcher: EntitySubscriberInterface = {
   beforeQuery: ({ queryRunner, query }) => open.get(queryRunner)?.sends(query),
-  afterTransactionStart: ({ queryRunner }) => open.get(queryRunner)?.descend(),
-  afterTransactionCommit: ({ queryRunner }) => over(queryRunner, 'committed'),
-  afterTransactionRollback: ({ queryRunner }) => over(queryRunner, 'rolledBack'),
+  afterQuery: ({ queryRunner, query, success, rawResults }) => {
+    const transaction = open.get(queryRunner);
+    if (!transaction) return;
+    transaction.answered(query, success, (rawResults as { command?: unknown } | undefined)?.command);
+    if (transaction.hasEnded && success && beginsAnew(query)) open.delete(queryRunner);
+  },
 };
+
+/** Whether the connection is in a transaction after it that is another than before. */
+function beginsAnew(statement: string): boolean {
+  const last = transactionControls(statement).at(-1);
+  return last !== undefined && (last.kind === 'begin' || ('chain' in last && last.chain));
+}
 
 /**
  * The transaction that a manager is in, watched to its end: so that the runs started in it are told of at once, and handles know. Only a short cut: runs
@@ -98,17 +143,9 @@ export function openTransactionOf(manager: EntityManager): CallerTransaction | u
   const { subscribers } = queryRunner.connection as unknown as { subscribers: EntitySubscriberInterface[] };
   if (!subscribers.includes(watcher)) subscribers.push(watcher);
   let transaction = open.get(queryRunner);
-  if (!transaction?.isAlive) {
+  if (!transaction) {
     transaction = new CallerTransaction(queryRunner);
     open.set(queryRunner, transaction);
   }
   return transaction.isOpen ? transaction : undefined;
-}
-
-function over(queryRunner: QueryRunner, how: 'committed' | 'rolledBack'): void {
-  const transaction = open.get(queryRunner);
-  // The end of an inner transaction is that of a savepoint.
-  if (queryRunner.isTransactionActive) return transaction?.ascend(how);
-  open.delete(queryRunner);
-  transaction?.end(how);
 }

@@ -1,4 +1,6 @@
-import { toMilliseconds, type Duration } from '../core/duration.js';
+import { types } from 'node:util';
+
+import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
 import type { RunStatus } from '../core/run.js';
@@ -48,16 +50,16 @@ export class WorkflowHandle<O = unknown> {
   /**
    * What the workflow returned, as soon as it has.
    *
-   * @param options.timeout how long to wait at most; for ever when absent
+   * @param options.timeout how long to wait at most, or until when; for ever when absent
    * @throws WorkflowFailedError with what the workflow threw as its cause
    * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
    * @throws PayloadUnreadableError when this process cannot read what it returned
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @example const receipt = await handle.result({ timeout: '5m' });
    */
-  async result(options: { timeout?: Duration } = {}): Promise<O> {
+  async result(options: { timeout?: Duration | Date } = {}): Promise<O> {
     const { timeout } = checkOptions(options, 'options', ['timeout']);
-    const timeoutMs = timeout === undefined ? undefined : toMilliseconds(timeout, 'options.timeout');
+    const timeoutMs = timeout === undefined ? undefined : millisecondsOf(timeout);
     this.refuseUncommitted();
     const ask = this.#fresh ? 'later' : 'now';
     this.#fresh = false;
@@ -126,4 +128,9 @@ export class WorkflowHandle<O = unknown> {
     if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);
     throw error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.runId);
   }
+}
+
+function millisecondsOf(timeout: Duration | Date): number {
+  if (!types.isDate(timeout)) return toMilliseconds(timeout, 'options.timeout');
+  return Math.max(0, toTimestamp(timeout, 'options.timeout') - Date.now());
 }

@@ -1,4 +1,5 @@
 import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.js';
+import { isPromise } from '../core/promises.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
@@ -79,7 +80,7 @@ export class Starter {
     const list = checkInputs(inputs);
     const { payloads } = this.surroundings;
     const checked = list.map((input, index) =>
-      checkStart(workflow, typeof options === 'function' ? options(input, index) : options, this.surroundings),
+      checkStart(workflow, typeof options === 'function' ? optionsOf(options, input, index) : options, this.surroundings),
     );
     if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
       throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
@@ -119,6 +120,13 @@ export class Starter {
     const now = this.surroundings.now();
     return this.surroundings.due(runs.map((run) => dueRun(run, now)));
   }
+}
+
+function optionsOf<I>(options: (input: I, index: number) => StartOptions, input: I, index: number): StartOptions {
+  const given = options(input, index);
+  if (isPromise(given))
+    throw new InvalidInputError('options', 'must give the options of each run at once: the function returned a promise');
+  return given;
 }
 
 /** A copy of them, so that what is checked is what is started. */

@@ -50,3 +50,19 @@ export function checkText(value: unknown, argument: string): string {
   if (!value.isWellFormed()) throw new InvalidInputError(argument, 'must be well-formed Unicode');
   return value;
 }
+
+/** Steps are called after workflows and signals, with a word before and a number behind. */
+const MAX_NAME_LENGTH = 240;
+
+/**
+ * Checks a name of which step keys are made: `invoke:<workflow>`, `signal:<name>#2`.
+ *
+ * @throws InvalidInputError also when it ends like a step that was called again
+ */
+export function checkName(value: unknown, argument: string): string {
+  const name = checkText(value, argument);
+  if (name.length > MAX_NAME_LENGTH)
+    throw new InvalidInputError(argument, `must have at most ${MAX_NAME_LENGTH} characters, not ${name.length}`);
+  if (/#\d+$/.test(name)) throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${name}"`);
+  return name;
+}

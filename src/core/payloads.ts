@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 
 import { PayloadTooLargeError, PayloadUnreadableError, SerializationError } from './errors/index.js';
+import { isPromise } from './promises.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './serializer/index.js';
 
 /** What a codec is told of a payload. */
@@ -108,9 +109,13 @@ export class Payloads {
     if (!this.codec) throw new PayloadUnreadableError(subject, 'a payload codec encoded it, and this process has none');
     try {
       const bytes = this.codec.decode(Buffer.from(stored.slice(HEAD.length, -TAIL.length), 'base64'));
-      if (!isBytes(bytes)) throw new TypeError('decode returned no Uint8Array');
+      if (!isBytes(bytes)) {
+        if (!isPromise(bytes)) throw new TypeError('decode returned no Uint8Array');
+        throw new PayloadUnreadableError(subject, 'decode of the payload codec returned a promise; it must be synchronous');
+      }
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
     } catch (cause) {
+      if (cause instanceof PayloadUnreadableError) throw cause;
       // Its message is left out: what a codec says may quote what it failed on, and this ends up in logs.
       throw new PayloadUnreadableError(subject, 'the payload codec failed on it', { cause });
     }
@@ -125,7 +130,10 @@ function seal(codec: PayloadCodec, text: string, subject: string, info: PayloadI
     throw new SerializationError(subject, 'the payload codec failed on it', { cause });
   }
   if (bytes === undefined) return text;
-  if (!isBytes(bytes)) throw new SerializationError(subject, 'the payload codec returned no Uint8Array; it must be synchronous');
+  if (!isBytes(bytes)) {
+    const what = isPromise(bytes) ? 'a promise; it must be synchronous' : 'no Uint8Array';
+    throw new SerializationError(subject, `encode of the payload codec returned ${what}`);
+  }
   return HEAD + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') + TAIL;
 }
 

@@ -1,6 +1,7 @@
 import { InvalidInputError } from './errors/input-errors.js';
 import { checkOptions } from './check-options.js';
-import { checkText } from './ids.js';
+import { checkName } from './ids.js';
+import type { IsNothing } from './is-nothing.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 const SIGNAL = Symbol.for('nestjs-durable.signal');
@@ -17,12 +18,12 @@ export interface SignalDefinition<P, Sent = P> {
 }
 
 /** What a workflow gets of a signal: `true` for one that carries nothing. */
-export type SignalValue<P> = [P] extends [void] ? true : P;
+export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 
 /**
  * Defines a signal: a contract between whoever sends it and the workflow that waits for it.
  *
- * @param name at most 255 characters; signals of one name are the same signal
+ * @param name at most 240 characters; signals of one name are the same signal
  * @param options `schema`: what is sent has to fit it, or sending is an InvalidInputError with its `issues`; the workflow gets what the schema makes of it
  * @throws InvalidInputError when the name or the schema is not usable
  * @example
@@ -36,7 +37,7 @@ export function defineSignal(name: string, options: { schema?: StandardSchema | 
   const { schema } = checkOptions(options, 'options', ['schema']);
   if (schema !== undefined && !isStandardSchema(schema))
     throw new InvalidInputError('options.schema', 'must be a schema of a library that follows https://standardschema.dev');
-  return Object.freeze({ name: checkText(name, 'name of the signal'), schema, [SIGNAL]: true as const });
+  return Object.freeze({ name: checkName(name, 'name of the signal'), schema, [SIGNAL]: true as const });
 }
 
 /** @throws InvalidInputError when it is none */
@@ -48,4 +49,5 @@ export function checkSignal(value: unknown, argument: string): SignalDefinition<
 }
 
 /** The arguments after the signal: one that carries nothing needs no payload. */
-export type SignalArguments<P, Options> = [P] extends [void] ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];
+export type SignalArguments<P, Options> =
+  IsNothing<P> extends true ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];

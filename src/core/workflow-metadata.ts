@@ -1,7 +1,7 @@
 import { isPlainObject } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
-import { checkText } from './ids.js';
+import { checkName, checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
@@ -24,7 +24,8 @@ export interface WorkflowOptions {
   module?: string;
   /**
    * A schema of zod, valibot or another library of https://standardschema.dev. A start of the class checks its input with it, and what the schema makes of the
-   * input is stored and given to `run`. As `static readonly input = schema` of the class it also types the input of `start`.
+   * input is stored and given to `run`. Its type must accept what `run` takes, because that is what `start` takes; where it does not, let it be `static readonly input
+   * = schema` of the class (or of one that it extends), which also types the input of `start`.
    */
   input?: StandardSchema;
 }
@@ -97,7 +98,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
   }
   return {
-    name: checkText(name, `${where}: name`),
+    name: checkName(name, `${where}: name`),
     version,
     queue: checkText(queue, `${where}: queue`),
     retry,
@@ -115,9 +116,9 @@ function read<Options extends WorkflowOptions>(options: Options, where: string):
   }
 }
 
-/** A static property of that name that is no schema is the class's own business. */
+/** Inherited like any static property. One of that name that is no schema is the class's own business. */
 function staticInputOf(target: Function): StandardSchema | undefined {
-  const input = Object.hasOwn(target, 'input') ? (target as { input?: unknown }).input : undefined;
+  const { input } = target as { input?: unknown };
   return isStandardSchema(input) ? input : undefined;
 }
 

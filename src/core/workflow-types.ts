@@ -1,4 +1,5 @@
-import { checkText } from './ids.js';
+import { checkName } from './ids.js';
+import type { IsNothing } from './is-nothing.js';
 import type { StandardSchema } from './standard-schema.js';
 
 /** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
@@ -51,7 +52,7 @@ export interface WorkflowRef<I, O> {
  * const handle = await client.start(order, { number: 7 });
  */
 export function workflowRef<I = unknown, O = unknown>(name: string): WorkflowRef<I, O> {
-  return { name: checkText(name, 'name of the workflow'), [REF]: true };
+  return { name: checkName(name, 'name of the workflow'), [REF]: true };
 }
 
 export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, unknown> {
@@ -59,11 +60,12 @@ export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, u
 }
 
 /** The arguments after the workflow: an input of `void` or `undefined` may be left out. */
-export type StartArguments<I, Options> = [I] extends [void]
-  ? [input?: undefined, options?: Options]
-  : undefined extends I
-    ? [input?: I, options?: Options]
-    : [input: I, options?: Options];
+export type StartArguments<I, Options> =
+  IsNothing<I> extends true
+    ? [input?: undefined, options?: Options]
+    : undefined extends I
+      ? [input?: I, options?: Options]
+      : [input: I, options?: Options];
 
 /** The input alone; of `void` or `undefined` it may be left out. */
-export type InputArguments<I> = [I] extends [void] ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];
+export type InputArguments<I> = IsNothing<I> extends true ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];

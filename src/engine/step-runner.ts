@@ -1,5 +1,6 @@
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
-import { NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
+import { InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
+import { isPromise } from '../core/promises.js';
 import { backoffMs } from '../core/retry-policy.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
@@ -52,7 +53,7 @@ function succeed(pass: PassHandle, call: Call, value: unknown): void {
 function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): void {
   const attempts = call.failures + 1;
   const pause = attempts >= spec.retry.maxAttempts ? undefined : retryPause(error, spec, attempts, pass.settings.now());
-  if (pause === undefined) return giveUp(pass, call, error, attempts);
+  if (typeof pause !== 'number') return giveUp(pass, call, pause ?? error, attempts);
   call.failures = attempts;
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;
@@ -76,11 +77,13 @@ function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number):
   pass.settle(call, { error: pass.encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
 }
 
-/** Milliseconds until the next attempt; undefined when there is to be none. */
-function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | undefined {
+/** Milliseconds until the next attempt; undefined, or the error to give up with, when there is to be none. */
+function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | InvalidInputError | undefined {
   if (error instanceof NonRetryableError) return undefined;
   try {
-    if (spec.retry.retryIf && !spec.retry.retryIf(error)) return undefined;
+    const again: unknown = spec.retry.retryIf ? spec.retry.retryIf(error) : true;
+    if (isPromise(again)) return new InvalidInputError('retry.retryIf', 'must answer at once, and returned a promise', { cause: error });
+    if (!again) return undefined;
     if (error instanceof RetryableError && error.retryAfter !== undefined) {
       const { retryAfter } = error;
       return retryAfter instanceof Date

@@ -43,6 +43,16 @@ export function checkSteps(discovery: DiscoveryService): string[] {
   return missing;
 }
 
+/** The methods with `@Step` of an object and of what it inherits from: decorated ones have the metadata of the method. */
+export function* stepsOf(instance: object): Iterable<{ name: string; method: Function }> {
+  for (const prototype of chainOf(instance)) {
+    for (const name of methodsOf.get(prototype) ?? []) {
+      const method: unknown = Object.getOwnPropertyDescriptor(prototype, name)?.value;
+      if (typeof method === 'function') yield { name, method };
+    }
+  }
+}
+
 function firstStepOf(start: object): string | undefined {
   for (const prototype of chainOf(start)) {
     const [method] = methodsOf.get(prototype) ?? [];

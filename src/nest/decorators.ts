@@ -4,7 +4,9 @@ import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { isPromise } from '../core/promises.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
+import type { StandardSchema } from '../core/standard-schema.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -17,6 +19,19 @@ export interface WorkflowOptions extends EngineWorkflowOptions {
   /** `Scope.REQUEST`: an instance for each pass, with its own request-scoped dependencies. Default: one instance for all runs. */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
+
+/** `unknown` when `run` takes what the schema gives, and the schema what `start` takes, which is the same as `run`. */
+type SchemaFits<C, Input, Output> = unknown extends Output
+  ? unknown
+  : C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
+    ? A extends []
+      ? unknown
+      : [Output] extends [A[0]]
+        ? [A[0]] extends [Input]
+          ? unknown
+          : 'the schema takes another type than run: as static readonly input of the class it types start'
+        : 'run does not take what the schema gives'
+    : unknown;
 
 const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 
@@ -32,6 +47,10 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
  *   async run(order: Order, ctx: WorkflowContext): Promise<Receipt> { ... }
  * }
  */
+export function Workflow<Input, Output>(
+  options: WorkflowOptions & { input: StandardSchema<Input, Output> },
+): <C extends Function>(target: C & SchemaFits<C, Input, Output>) => void;
+export function Workflow(options: WorkflowOptions): ClassDecorator;
 export function Workflow(options: WorkflowOptions): ClassDecorator {
   return (target) => {
     const { module, scope } = setWorkflowMetadata(target, options);
@@ -53,13 +72,12 @@ export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptio
 
 type StepMethod<Key extends unknown[]> = (...args: [...Key, ...never[]]) => Promise<unknown>;
 
-// oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
-type Accepts<Key extends unknown[]> = (...args: [...Key, ...any[]]) => Promise<unknown>;
-
-/** `unknown` when the method has all the arguments that its key wants. */
-type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> =
-  // oxlint-disable-next-line typescript/no-explicit-any -- what follows the key's own arguments may be of any type
-  Parameters<M> extends [...Key, ...any[]] ? unknown : 'the key takes arguments that the method does not have';
+/** `unknown` when the key can be called with the method's arguments: it may want fewer of them, and less of each. */
+type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = ((...args: Key) => string) extends (
+  ...args: Parameters<M>
+) => string
+  ? unknown
+  : 'the key takes arguments that the method does not have';
 
 /**
  * Makes a method of any injectable a step: called from a workflow's `run`, it is executed once and its result recorded; when the run continues
@@ -73,7 +91,7 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> =
  * }
  */
 export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key> = {}) {
-  return <M extends Accepts<Key>>(
+  return <M extends (...args: never[]) => Promise<unknown>>(
     target: object,
     property: string | symbol,
     descriptor: TypedPropertyDescriptor<M> & KeyFits<M, Key>,
@@ -103,6 +121,12 @@ function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: 
   return options;
 }
 
+function keyOf<Key extends unknown[]>(key: (...args: Key) => string, args: Key, argument: string): string {
+  const text = key(...args);
+  if (isPromise(text)) throw new InvalidInputError(argument, 'must be given at once: its function returned a promise');
+  return checkText(text, argument);
+}
+
 function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string, options: StepMethodOptions<Key>): StepMethod<Key> {
   const { name, key, retry, timeout } = options;
   const step = function (this: object, ...args: [...Key, ...never[]]): Promise<unknown> {
@@ -116,7 +140,7 @@ function stepOf<Key extends unknown[]>(original: StepMethod<Key>, method: string
     return attempted(() => {
       const stepName = name ?? (pass.definition.owns(this) ? method : `${this.constructor.name}.${method}`);
       const stepOptions = {
-        ...(key === undefined ? {} : { key: checkText(key(...(args as unknown as Key)), `key of step "${stepName}"`) }),
+        ...(key === undefined ? {} : { key: keyOf(key, args as unknown as Key, `key of step "${stepName}"`) }),
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
       };

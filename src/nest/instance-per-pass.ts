@@ -46,6 +46,9 @@ export class InstancePerPass implements CodeMaker {
     const contextId = ContextIdFactory.create();
     const request: WorkflowRequest = { runId, workflow: name, version, input };
     this.moduleRef.registerRequestByContextId(request, contextId);
+    // Nest does so for controllers alone; without it a guard would be called whose constructor never was.
+    for (const token of this.enhancers?.madePerPass ?? [])
+      await this.moduleRef.resolve(token as Type<unknown>, contextId, { strict: false });
     const instance = await this.moduleRef.resolve<WorkflowInstance>(this.token as Type<WorkflowInstance>, contextId, { strict: false });
     if (typeof instance?.run !== 'function')
       throw new WorkflowConfigurationError(`what is provided as ${type.name} has no method run(input, ctx)`);

@@ -11,6 +11,7 @@ import { hooksController } from './hooks-controller.js';
 import type { HttpSettings } from './http-options.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
+import { ScopeCheck } from './scope-check.js';
 import {
   modulesAmong,
   getWorkflowClientToken,
@@ -64,14 +65,20 @@ export function defineModule(
       return WorkflowRuntime.create({ name, http }, settings, dataSource);
     },
   };
-  const client: Provider = { provide: clientToken, inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  const client = { inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  // The class means the module without a name; whoever overrides it in a test means what is injected by the token too.
+  const clients: Provider[] =
+    name === undefined
+      ? [
+          { provide: WorkflowClient, ...client },
+          { provide: clientToken, useExisting: WorkflowClient },
+        ]
+      : [{ provide: clientToken, ...client }];
   const receiver: Provider = {
     provide: HOOK_RECEIVER,
     inject: [WORKFLOW_RUNTIME, DiscoveryService, HttpAdapterHost],
     useFactory: (made: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) => new HookReceiver(made, discovery, host),
   };
-  // The class means the module without a name.
-  const byClass: Provider[] = name === undefined ? [{ provide: WorkflowClient, useExisting: clientToken }] : [];
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),
     inject: [WORKFLOW_RUNTIME],
@@ -81,7 +88,7 @@ export function defineModule(
     global: isGlobal,
     controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
     imports: [DiscoveryModule, ...imports],
-    providers: [options, ...more, runtime, client, ...byClass, ...repositories, ...(http.hooks ? [receiver] : [])],
+    providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(http.hooks ? [receiver] : [])],
     exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
   };
 }

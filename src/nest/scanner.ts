@@ -36,7 +36,8 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     if (!hasWorkflowMetadata(type) || workflowIdentityOf(type).module !== module.name) continue;
-    if (wrapper.isAlias) continue;
+    // The same under another name; under the workflow's own it stands for it.
+    if (wrapper.isAlias && wrapper.token !== type) continue;
     if (wrapper.isTransient)
       throw new WorkflowConfigurationError(
         `${type.name} is transient: all runs of a workflow share one instance; with Scope.REQUEST each pass has its own`,
@@ -72,12 +73,12 @@ export function findStrays(
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
+  // Whatever instance stands for it: tests replace a workflow by something else.
+  if (typeof wrapper.token === 'function' && hasWorkflowMetadata(wrapper.token)) return wrapper.token;
   if (typeof wrapper.metatype === 'function' && hasWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
   // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
-  if (typeof instance === 'object' && instance !== null) return instance.constructor;
-  // A factory that is called for each pass has made nothing yet.
-  return typeof wrapper.token === 'function' && !wrapper.isDependencyTreeStatic() ? wrapper.token : undefined;
+  return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
@@ -86,8 +87,11 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
   const { name, version, queue, retry, timeoutMs } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
-  const runner = (instance ?? type.prototype) as Partial<WorkflowInstance> | null;
-  if (typeof runner?.run !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method run(input, ctx)`);
+  const runner = (isPerPass ? type.prototype : instance) as Partial<WorkflowInstance> | null | undefined;
+  if (typeof runner?.run !== 'function') {
+    const what = isPerPass || runner instanceof type ? 'the class' : 'what is provided as it';
+    throw new WorkflowConfigurationError(`${where}: ${what} has no method run(input, ctx)`);
+  }
   const identity = {
     name,
     version,
@@ -98,7 +102,9 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
   };
-  const source = Function.prototype.toString.call(type);
+  const source = [...new Set([type, wrapper.metatype])]
+    .map((code) => (typeof code === 'function' ? Function.prototype.toString.call(code) : ''))
+    .join('\n');
   if (!instance) {
     const warn = (message: string, error: unknown): void => module.warn(message, error);
     const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, warn);

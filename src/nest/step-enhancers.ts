@@ -1,10 +1,10 @@
-import { ForbiddenException, UnauthorizedException } from '@nestjs/common';
+import { ForbiddenException, UnauthorizedException, type InjectionToken } from '@nestjs/common';
 import type { ContextId, ExternalContextCreator } from '@nestjs/core';
 
 import { NonRetryableError } from '../core/errors/index.js';
 import { currentStep } from '../engine/current.js';
 import type { StepSurroundings } from '../engine/ports.js';
-import type { StepEnhancer } from './options.js';
+import type { EnhancerReach } from './enhancer-reach.js';
 
 /** What `ExecutionContext.getType()` says in guards and interceptors around a step. */
 const WORKFLOW_CONTEXT_TYPE = 'workflow';
@@ -19,18 +19,23 @@ export class StepEnhancers implements StepSurroundings {
 
   constructor(
     private readonly creator: ExternalContextCreator,
-    private readonly kinds: readonly StepEnhancer[],
+    private readonly reach: EnhancerReach,
     /** Of the pass, where it has request-scoped enhancers of its own. */
     private readonly contextId: ContextId | undefined,
   ) {}
 
   /** The same for one pass. */
   inContext(contextId: ContextId): StepEnhancers {
-    return new StepEnhancers(this.creator, this.kinds, contextId);
+    return new StepEnhancers(this.creator, this.reach, contextId);
+  }
+
+  /** Global ones that are made for each pass: they must have been made in its context before a step is executed. */
+  get madePerPass(): readonly InjectionToken[] {
+    return this.reach.globalsPerPass.map(({ token }) => token);
   }
 
   /**
-   * @throws NonRetryableError when a guard refuses: it would refuse again
+   * @throws NonRetryableError when a guard refuses: it would refuse again; or when Nest would leave one out
    */
   async execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown> {
     const step = currentStep();
@@ -52,9 +57,11 @@ export class StepEnhancers implements StepSurroundings {
     this.enhanced.set(target, methods);
     let enhanced = methods.get(method);
     if (!enhanced) {
+      const unreached = this.reach.unreachedBy(target, method);
+      if (unreached) throw new NonRetryableError(unreached);
       const callback = method as (...args: unknown[]) => unknown;
-      const kinds = { guards: this.kinds.includes('guards'), interceptors: this.kinds.includes('interceptors'), filters: false };
-      const { creator, contextId } = this;
+      const { creator, contextId, reach } = this;
+      const kinds = { guards: reach.kinds.includes('guards'), interceptors: reach.kinds.includes('interceptors'), filters: false };
       enhanced = creator.create(target, callback, name, undefined, undefined, contextId, undefined, kinds, WORKFLOW_CONTEXT_TYPE);
       methods.set(method, enhanced);
     }

@@ -9,14 +9,15 @@ import {
   type FactoryProvider,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
-  type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef } from '@nestjs/core';
+import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
 import { InvalidInputError } from '../core/errors/index.js';
+import { atEndOfBoot } from './boot-end.js';
 import { checkSteps } from './decorated-steps.js';
+import { EnhancerReach } from './enhancer-reach.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
 import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
@@ -29,6 +30,9 @@ import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens
 /** How long after the worker's start shutdown hooks must have been enabled. */
 const HOOKS_CHECK_MS = 5_000;
 
+/** How long the worker may be waited for before that is told: for the end of the boot, and after it for the application to listen. */
+const IDLE_CHECK_MS = 5_000;
+
 /**
  * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
  *
@@ -37,9 +41,10 @@ const HOOKS_CHECK_MS = 5_000;
  * export class AppModule {}
  */
 @Module({})
-export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class WorkflowModule implements NestModule, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
+  private idleCheck: NodeJS.Timeout | undefined;
   private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
 
   /** @internal */
@@ -49,6 +54,7 @@ export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBo
     @Inject(HttpAdapterHost) private readonly httpHost: HttpAdapterHost,
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
     @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
   ) {}
 
   /**
@@ -86,23 +92,37 @@ export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBo
     if (isReceiver && httpHost.httpAdapter) openEndpoint(httpHost.httpAdapter, runtime);
   }
 
-  async onModuleInit(): Promise<void> {
-    await this.runtime.listen();
-  }
-
-  /** An application that does not boot is not always closed: nothing of ours may keep its process alive, or connect again and again. */
+  /**
+   * Nest tells nobody when a boot fails, and what is open then stays open. So whatever keeps the process alive, or executes runs, begins when all of
+   * the application has booted; until then there are idle pools, which let go of the process.
+   */
   async onApplicationBootstrap(): Promise<void> {
-    try {
-      await this.boot();
-    } catch (error) {
-      await this.runtime.close();
-      throw error;
-    }
+    const { modules, runtime } = this;
+    const closeAll = async (): Promise<void> => {
+      await Promise.all(this.runtimes().map((each) => each.close()));
+    };
+    const orClose = async (boot: () => Promise<void>): Promise<void> => {
+      try {
+        await boot();
+      } catch (error) {
+        await closeAll();
+        throw error;
+      }
+    };
+    await orClose(async () => {
+      const workflows = this.scan();
+      this.expectBoot(workflows.length);
+      const begin = async (): Promise<void> => {
+        clearTimeout(this.idleCheck);
+        await runtime.listen();
+        await this.start(workflows);
+      };
+      await atEndOfBoot(modules, this, () => orClose(begin), closeAll);
+    });
   }
 
-  private async boot(): Promise<void> {
+  private async start(workflows: FoundWorkflow[]): Promise<void> {
     const { runtime } = this;
-    const workflows = this.scan();
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
       runtime.logger.log(`this process starts runs and executes none: ${reason}`);
@@ -111,28 +131,37 @@ export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBo
       this.expectShutdownHooks();
     } else {
       // Not before: a step may call this very application.
+      this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
+        clearTimeout(this.idleCheck);
         void runtime.startWorkerWhenPossible(workflows);
         this.expectShutdownHooks();
       });
     }
   }
 
+  /** Those of all modules of the application. */
+  private runtimes(): WorkflowRuntime[] {
+    return this.discovery
+      .getProviders()
+      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
+  }
+
   private scan(): FoundWorkflow[] {
     const { runtime, discovery, moduleRef } = this;
     const { name, settings } = runtime;
-    const enhancers = settings.enhancers.length === 0 ? undefined : new StepEnhancers(this.contexts, settings.enhancers, undefined);
+    const reach = settings.enhancers.length === 0 ? undefined : new EnhancerReach(this.contexts, this.modules, settings.enhancers);
+    const enhancers = reach && new StepEnhancers(this.contexts, reach, undefined);
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+    reach?.check(discovery, workflows);
     const orphans = checkSteps(discovery);
     // One of several modules speaks for the application.
-    const modules = discovery
-      .getProviders()
-      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
-    if (modules[0] !== runtime) return workflows;
+    const runtimes = this.runtimes();
+    if (runtimes[0] !== runtime) return workflows;
     for (const stray of findStrays(
       discovery,
-      modules.map((module) => module.name),
+      runtimes.map((module) => module.name),
     ))
       warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported here: this process does not execute it`);
     // Test modules seldom have all providers, and load more classes than they use.
@@ -144,6 +173,27 @@ export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBo
   /** Later: an application context is given to its maker, who enables them, only after the worker has begun. */
   private expectShutdownHooks(): void {
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
+  }
+
+  /** A hook may wait for the result of a run, which waits for the worker, which waits for the hook. */
+  private expectBoot(workflows: number): void {
+    if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
+    this.warnWhenIdle(
+      'the application has not booted yet: the worker begins after the last onApplicationBootstrap. If one of them waits for the result of a run, it waits in vain',
+    );
+  }
+
+  /** `app.init()` with a server of one's own, or with what asks the application without one: Nest tells us of neither. */
+  private expectToListen(): void {
+    this.warnWhenIdle(
+      'the application has booted, and has not listened for HTTP requests (app.listen()). ' +
+        'Say `worker: {}` to execute runs all the same, as with a server of your own, or `worker: false` to only start them',
+    );
+  }
+
+  private warnWhenIdle(why: string): void {
+    clearTimeout(this.idleCheck);
+    this.idleCheck = setTimeout(() => this.runtime.warn(`nothing is executed yet: ${why}`), IDLE_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {
@@ -158,6 +208,7 @@ export class WorkflowModule implements NestModule, OnModuleInit, OnApplicationBo
   async beforeApplicationShutdown(signal?: string): Promise<void> {
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
+    clearTimeout(this.idleCheck);
     if (signal) this.exitOnSecond(signal as NodeJS.Signals);
     await this.runtime.stopWorker();
   }

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 
-import { defineSignal, RunEndedError, RunNotFoundError } from '../../src/index.js';
+import { defineSignal, RunEndedError, RunNotFoundError, workflowRef } from '../../src/index.js';
 import { waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { approved, Collects, number, ping, Pinged, Waits } from './workflows.js';
@@ -38,6 +38,11 @@ describe('signals', () => {
     expect(await handle.result()).toEqual({ numbers: [7], timedOut: 0 });
     expect(() => defineSignal('number', { schema: {} as never })).toThrow('options.schema');
     expect(() => defineSignal('number', { scheme: 1 } as never)).toThrow('scheme');
+  });
+
+  it.each(['line#7', 'x'.repeat(241)])('of a name that no step could be called after are refused: %s', (name) => {
+    expect(() => defineSignal(name)).toThrow('name of the signal');
+    expect(() => workflowRef(name)).toThrow('name of the workflow');
   });
 
   it('are kept until the run comes to them, in the order in which they were sent', async () => {

@@ -206,6 +206,14 @@ describe('the client', () => {
       expect(error).toBeInstanceOf(ResultTimeoutError);
       expect(error).toMatchObject({ runId: handle.runId, timeoutMs: Number.parseInt(String(timeout), 10) });
     }
+    const past = await handle.result({ timeout: new Date(0) }).catch((thrown: unknown) => thrown);
+    expect(past).toMatchObject({ code: 'RESULT_TIMEOUT', timeoutMs: 0 });
+    const soon = new Date(Date.now() + 50);
+    const late = await handle.result({ timeout: soon }).catch((thrown: unknown) => thrown);
+    expect(late).toBeInstanceOf(ResultTimeoutError);
+    expect((late as ResultTimeoutError).timeoutMs).toBeLessThanOrEqual(50);
+    const invalid = handle.result({ timeout: new Date(Number.NaN) });
+    await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });
     const waiting = handle.result({ timeout: '20s' });
     await handle.cancel();
     await expect(waiting).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });

@@ -31,6 +31,9 @@ class ZodWorkflow {
   }
 }
 
+@Workflow({ name: 'zod', version: 2 })
+class NextZodWorkflow extends ZodWorkflow {}
+
 const taken = new Set(['taken']);
 const valibotUser = v.objectAsync({
   name: v.pipeAsync(
@@ -76,7 +79,7 @@ class StaticInputWorkflow {
 describe('the input schema of a workflow', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
-  const workflows = [ZodWorkflow, ValibotWorkflow, OptionWorkflow, ThrowingWorkflow, StaticInputWorkflow];
+  const workflows = [ZodWorkflow, NextZodWorkflow, ValibotWorkflow, OptionWorkflow, ThrowingWorkflow, StaticInputWorkflow];
   beforeAll(async () => {
     database = await createTestDatabase();
     ({ client } = await startApplication(database.url, workflows));
@@ -151,6 +154,11 @@ describe('the input schema of a workflow', () => {
   it('may be an option of @Workflow', async () => {
     await expect(client.execute(OptionWorkflow, '  x ')).resolves.toBe('x');
     await expect(client.start(OptionWorkflow, '   ')).rejects.toMatchObject({ argument: 'input' });
+  });
+
+  it('is inherited as a static property: the next version checks its input too', async () => {
+    await expect(client.execute(NextZodWorkflow, { id: 'x', amount: '7' })).resolves.toMatchObject({ amount: 7 });
+    await expect(client.start(NextZodWorkflow, { id: '' } as never)).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'input.id' });
   });
 
   it('is not asked by starts that know only the name', async () => {

@@ -57,6 +57,17 @@ describe('an application does not boot', () => {
   const boot = (providers: Provider[]) =>
     bootApplication({ imports: [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })], providers });
 
+  it('with options from something request-scoped', async () => {
+    const config = { provide: 'CONFIG', useFactory: () => ({ url: database.url }), scope: Scope.REQUEST };
+    @Module({ providers: [config], exports: [config] })
+    class ConfigurationModule {}
+    const useFactory = (connection: { url: string }) => ({ connection });
+    const module = WorkflowModule.forRootAsync({ name: 'billing', imports: [ConfigurationModule], inject: ['CONFIG'], useFactory });
+    const booting = bootApplication({ imports: [module] });
+    await expect(booting).rejects.toThrow(/WorkflowModule "billing" depends on a request-scoped provider/);
+    await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
+  });
+
   it('with two classes of one name and version', async () => {
     const error = await boot([GreetWorkflow, ImpostorWorkflow]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);

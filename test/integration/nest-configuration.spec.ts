@@ -3,17 +3,19 @@ import { ConfigModule, ConfigService } from '@nestjs/config';
 import { NestFactory } from '@nestjs/core';
 import { MessagePattern, Transport, type MicroserviceOptions } from '@nestjs/microservices';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
+import { Test, type OverrideBy, type TestingModuleBuilder } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import {
   getWorkflowClientToken,
   getWorkflowOptionsToken,
+  InjectWorkflowClient,
   Step,
   Workflow,
   WORKFLOW_OPTIONS,
   WorkflowClient,
   WorkflowModule,
+  type WorkflowContext,
 } from '../../src/index.js';
 import { bootApplication, closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -163,6 +165,77 @@ describe('configuring the module', () => {
     await handle.cancel();
   };
 
+  it('injects the client that a test overrides, by its class and by its token', async () => {
+    @Injectable()
+    class Shop {
+      constructor(
+        readonly byClass: WorkflowClient,
+        @InjectWorkflowClient() readonly byToken: WorkflowClient,
+      ) {}
+    }
+    const fake = { start: async () => ({ runId: 'pretended' }) };
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url } })];
+    const tested = Test.createTestingModule({ imports, providers: [Shop] })
+      .overrideProvider(WorkflowClient)
+      .useValue(fake);
+    const module = closeLater(await tested.compile());
+    module.useLogger(false);
+    const shop = (await module.init()).get(Shop);
+    expect(shop.byClass).toBe(fake);
+    expect(shop.byToken).toBe(fake);
+  });
+
+  describe('a workflow that a test replaces is what the test gives', () => {
+    class FakePay {
+      async run(): Promise<string> {
+        return 'pretended';
+      }
+    }
+    class ExtendingPay extends PayWorkflow {
+      override async run(): Promise<string> {
+        return 'pretended';
+      }
+    }
+    @Workflow({ name: 'parent-of-pay' })
+    class ParentWorkflow {
+      async run(_: void, ctx: WorkflowContext): Promise<string> {
+        return `child ${await ctx.invoke(PayWorkflow)}`;
+      }
+    }
+    type Replace = (by: OverrideBy) => TestingModuleBuilder;
+    const build = async (replace: Replace) => {
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const tested = Test.createTestingModule({ imports, providers: [PaymentService, PayWorkflow, ParentWorkflow] });
+      const module = closeLater(await replace(tested.overrideProvider(PayWorkflow)).compile());
+      module.useLogger(false);
+      return module.init();
+    };
+
+    it.each<[string, Replace]>([
+      ['a value', (by) => by.useValue({ run: async () => 'pretended' })],
+      ['a factory', (by) => by.useFactory({ factory: () => new FakePay() })],
+      ['a class', (by) => by.useClass(FakePay)],
+      ['a class that extends it', (by) => by.useClass(ExtendingPay)],
+    ])('%s', async (_, replace) => {
+      const client = (await build(replace)).get(WorkflowClient);
+      await expect(client.execute(PayWorkflow)).resolves.toBe('pretended');
+      await expect(client.execute(ParentWorkflow)).resolves.toBe('child pretended');
+    });
+
+    it('and does not boot when that has no run', async () => {
+      await expect(build((by) => by.useValue({ walk: async () => 'on foot' }))).rejects.toThrow(
+        '@Workflow() on PayWorkflow: what is provided as it has no method run(input, ctx)',
+      );
+      await expect(build((by) => by.useValue(undefined))).rejects.toThrow(/PayWorkflow: what is provided as it has no method run/);
+    });
+
+    it('and an alias of its class stands for it', async () => {
+      const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
+      const module = await bootApplication({ imports, providers: [FakePay, { provide: PayWorkflow, useExisting: FakePay }] });
+      await expect(module.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('pretended');
+    });
+  });
+
   it('executes nothing in a microservice that did not ask for it, and runs in one that did', async () => {
     const modules = [{}, { worker: {} }].map((options) =>
       appModule(WorkflowModule.forRoot({ connection: { url: database.url }, ...options })),
@@ -205,6 +278,21 @@ describe('configuring the module', () => {
     } finally {
       process.env['NODE_ENV'] = environment;
     }
+  });
+
+  it('warns when an application that could listen does not, and names the ways out', async () => {
+    const lines = told();
+    const warnings = () => lines.filter((line) => line.includes('nothing is executed yet'));
+    const boot = async (worker?: {}): Promise<NestExpressApplication> => {
+      const options = { connection: { url: database.url }, ...(worker ? { worker } : {}) };
+      return closeLater(await NestFactory.create<NestExpressApplication>(appModule(WorkflowModule.forRoot(options))));
+    };
+    await (await boot({})).init();
+    await (await boot()).listen(0);
+    const own = await boot();
+    await own.init();
+    await waitFor(() => warnings().length > 0);
+    expect(warnings()).toEqual([expect.stringMatching(/app\.listen\(\).*`worker: \{\}`.*`worker: false`/)]);
   });
 
   it('warns when shutdown hooks are off', async () => {

@@ -2,6 +2,7 @@ import {
   Controller,
   ForbiddenException,
   Get,
+  Inject,
   Injectable,
   Module,
   Scope,
@@ -12,9 +13,11 @@ import {
   type CanActivate,
   type ExecutionContext,
   type NestInterceptor,
+  type Provider,
 } from '@nestjs/common';
-import { APP_GUARD, APP_INTERCEPTOR, NestFactory, Reflector } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR, NestFactory, Reflector, REQUEST } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { Test } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { map, type Observable } from 'rxjs';
 
@@ -25,9 +28,11 @@ import {
   StepFailedError,
   Workflow,
   WorkflowClient,
+  WorkflowConfigurationError,
   WorkflowModule,
   type WorkflowContext,
   type WorkflowModuleOptions,
+  type WorkflowRequest,
 } from '../../src/index.js';
 import { closeApplications, closeLater, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -149,6 +154,71 @@ const providers = [
   { provide: APP_GUARD, useClass: HttpGuard },
 ];
 
+@Injectable()
+class NoGuard implements CanActivate {
+  canActivate(): boolean {
+    return false;
+  }
+}
+
+@Injectable()
+class GuardedTill {
+  @Step({ retry: { maxAttempts: 1 } })
+  @UseGuards(NoGuard)
+  async pay(): Promise<string> {
+    return 'paid';
+  }
+}
+
+@Injectable()
+class Till {
+  @Step()
+  async pay(): Promise<string> {
+    return 'paid';
+  }
+}
+
+@Workflow({ name: 'at-the-till' })
+class TillWorkflow {
+  constructor(@Inject('TILL') private readonly till: Till) {}
+
+  async run(): Promise<string> {
+    return this.till.pay();
+  }
+}
+
+@Workflow({ name: 'by-hand' })
+class ByHandWorkflow {
+  async run(): Promise<string> {
+    return new GuardedTill().pay();
+  }
+}
+
+@Injectable({ scope: Scope.REQUEST })
+class RequestNoGuard implements CanActivate {
+  constructor(@Inject(REQUEST) private readonly request: WorkflowRequest) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    log.push(`${this.request.workflow} ${context.getHandler().name}`);
+    return false;
+  }
+}
+
+@Workflow({ name: 'plain' })
+class PlainWorkflow {
+  async run(): Promise<string> {
+    return this.pay();
+  }
+
+  @Step()
+  async pay(): Promise<string> {
+    return 'paid';
+  }
+}
+
+@Workflow({ name: 'scoped', scope: Scope.REQUEST })
+class ScopedWorkflow extends PlainWorkflow {}
+
 describe('guards and interceptors around steps', () => {
   let database: TestDatabase;
   beforeAll(async () => {
@@ -228,6 +298,63 @@ describe('guards and interceptors around steps', () => {
     expect(await (await fetch(await app.getUrl())).text()).toBe('from http');
     expect(log).toEqual(['body', 'global guard of http']);
     await expect(app.get(WorkflowClient).execute(PayWorkflow, 5)).resolves.toBe('charged 5! refunded 5! inline');
+  });
+
+  it.each<[string, Provider]>([
+    ['a factory', { provide: 'TILL', useFactory: () => new GuardedTill() }],
+    ['a value', { provide: 'TILL', useValue: new GuardedTill() }],
+  ])('are never left out in silence: a step of what %s gives does not boot', async (_, till) => {
+    const booting = startApplication(database.url, [TillWorkflow, NoGuard, till], { enhancers: ['guards'] });
+    await expect(booting).rejects.toThrow(/@UseGuards\(NoGuard\) on step GuardedTill\.pay would be skipped.*List GuardedTill/);
+    await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
+  });
+
+  it('are never left out in silence: nor where an override brings them in', async () => {
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, enhancers: ['guards'], worker: {} })];
+    const tested = Test.createTestingModule({ imports, providers: [TillWorkflow, Till, { provide: 'TILL', useExisting: Till }, NoGuard] });
+    const module = closeLater(await tested.overrideProvider(Till).useClass(GuardedTill).compile());
+    module.useLogger(false);
+    await expect(module.init()).rejects.toThrow(/@UseGuards\(NoGuard\) on step GuardedTill\.pay/);
+  });
+
+  it('are never left out in silence: an instance made by hand fails', async () => {
+    const { client } = await startApplication(database.url, [ByHandWorkflow], { enhancers: ['guards'] });
+    const cause = await client.execute(ByHandWorkflow).catch((error: unknown) => (error as Error).cause);
+    expect(cause).toMatchObject({ attempts: 1, message: expect.stringContaining('GuardedTill.pay would be skipped') });
+  });
+
+  it.each<[string, Provider[]]>([
+    ['a factory, of a class that is listed too', [{ provide: 'TILL', useFactory: () => new GuardedTill() }, GuardedTill]],
+    ['another token', [{ provide: 'TILL', useClass: GuardedTill }]],
+    ['an alias', [GuardedTill, { provide: 'TILL', useExisting: GuardedTill }]],
+  ])('are applied to what comes from %s', async (_, till) => {
+    const { client } = await startApplication(database.url, [TillWorkflow, ...till], { enhancers: ['guards'] });
+    const cause = await client.execute(TillWorkflow).catch((error: unknown) => (error as Error).cause);
+    expect(StepFailedError.is(cause, NonRetryableError)).toBe(true);
+  });
+
+  it('do not boot where a global one is request-scoped and the workflow is a singleton', async () => {
+    const guard = { provide: APP_GUARD, useClass: RequestNoGuard, scope: Scope.REQUEST };
+    const booting = startApplication(database.url, [PlainWorkflow, guard], { enhancers: ['guards'] });
+    await expect(booting).rejects.toThrow(/APP_GUARD RequestNoGuard is request-scoped, and would be skipped.*"plain"/);
+    // Guards are not asked for.
+    await closeApplications();
+    const { client } = await startApplication(database.url, [PlainWorkflow, guard], { enhancers: ['interceptors'] });
+    await expect(client.execute(PlainWorkflow)).resolves.toBe('paid');
+  });
+
+  it('do not boot where a global one is transient', async () => {
+    const providers = [ScopedWorkflow, { provide: APP_GUARD, useClass: NoGuard, scope: Scope.TRANSIENT }];
+    const booting = startApplication(database.url, providers, { enhancers: ['guards'] });
+    await expect(booting).rejects.toThrow(/APP_GUARD.* cannot be applied to steps/);
+  });
+
+  it('may be global and request-scoped where the workflow is: they are made for the pass', async () => {
+    const guard = { provide: APP_GUARD, useClass: RequestNoGuard, scope: Scope.REQUEST };
+    const { client } = await startApplication(database.url, [ScopedWorkflow, guard], { enhancers: ['guards'] });
+    const cause = await client.execute(ScopedWorkflow).catch((error: unknown) => (error as Error).cause);
+    expect(StepFailedError.is(cause, NonRetryableError)).toBe(true);
+    expect(log).toEqual(['scoped pay']);
   });
 
   it.each<[unknown]>([['guards'], [['filters']], [{}]])('cannot be %j', async (enhancers) => {

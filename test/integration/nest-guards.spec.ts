@@ -5,6 +5,7 @@ import {
   ClosedError,
   currentStep,
   SharedStateError,
+  Step,
   Workflow,
   WorkflowClient,
   WorkflowFailedError,
@@ -12,6 +13,7 @@ import {
 } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'child' })
 class ChildWorkflow {
@@ -40,6 +42,28 @@ class CountingWorkflow {
     return this.count;
   }
 }
+
+@Workflow({ name: 'sharing' })
+class SharingWorkflow {
+  private n = 0;
+  private connection: { of: string } | undefined;
+
+  async run(how: 'innocent' | 'changes' | 'adds' | 'caches', ctx: WorkflowContext): Promise<string> {
+    if (how === 'changes') this.n++;
+    else if (how === 'adds') (this as unknown as Record<string, unknown>)['late'] = ctx.runId;
+    else if (how === 'caches') return this.connect(ctx.runId);
+    else await ctx.step('wait', () => new Promise<void>((resolve) => (release = resolve)));
+    return how;
+  }
+
+  @Step()
+  async connect(runId: string): Promise<string> {
+    this.connection ??= { of: runId };
+    return 'connected';
+  }
+}
+
+let release: (() => void) | undefined;
 
 async function causeOf(failing: Promise<unknown>): Promise<unknown> {
   try {
@@ -72,6 +96,30 @@ describe('what would go wrong at the first replay', () => {
     const cause = await causeOf(client.execute(CountingWorkflow));
     expect(cause).toBeInstanceOf(SharedStateError);
     expect((cause as Error).message).toContain('this.count');
+  });
+
+  it('is not blamed on a run that goes on meanwhile', async () => {
+    const { client } = await startApplication(database.url, [SharingWorkflow]);
+    release = undefined;
+    const innocent = await client.start(SharingWorkflow, 'innocent');
+    await waitFor(() => release !== undefined);
+    const cause = await causeOf(client.execute(SharingWorkflow, 'changes'));
+    expect(cause).toBeInstanceOf(SharedStateError);
+    expect((cause as Error).message).toContain('this.n');
+    release!();
+    await expect(innocent.result()).resolves.toBe('innocent');
+  });
+
+  it('is no error in the body of a step: it may keep what it has made', async () => {
+    const { client } = await startApplication(database.url, [SharingWorkflow]);
+    await expect(client.execute(SharingWorkflow, 'caches')).resolves.toBe('connected');
+    await expect(client.execute(SharingWorkflow, 'caches')).resolves.toBe('connected');
+  });
+
+  it('is an error of a field that came up later, from the second time on', async () => {
+    const { client } = await startApplication(database.url, [SharingWorkflow]);
+    await client.execute(SharingWorkflow, 'adds');
+    expect(await causeOf(client.execute(SharingWorkflow, 'adds'))).toBeInstanceOf(SharedStateError);
   });
 
   it('a client of a closed application says so, whatever it is asked', async () => {

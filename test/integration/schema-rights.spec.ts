@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { migrationSql, Workflow, WorkflowModule, WorkflowRun, type WorkflowContext } from '../../src/index.js';
+import { InvalidInputError, migrationSql, Workflow, WorkflowModule, WorkflowRun, type WorkflowContext } from '../../src/index.js';
 import { getRepositoryToken } from '@nestjs/typeorm';
-import type { Repository } from 'typeorm';
+import { DataSource, type Repository } from 'typeorm';
 import { bootApplication, closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
@@ -73,6 +73,22 @@ describe('a role with few rights', () => {
     await works('migrated', false);
     await closeApplications();
     await works('migrated', true);
+  });
+
+  it('starts runs in its transactions with rights to read and insert, and is told so when it has none', async () => {
+    const { client } = await startApplication(database.url, [GreetWorkflow], { schema: 'started' });
+    const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
+    const start = () => dataSource.transaction((manager) => client.start(GreetWorkflow, 'Ada', { manager, tags: { a: 'b' } }));
+    try {
+      const error = await start().catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(InvalidInputError);
+      expect(error).toMatchObject({ argument: 'options.manager', message: expect.stringMatching(/rights.*permission denied/) });
+      await database.query(`GRANT USAGE ON SCHEMA started TO ${role}; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA started TO ${role}`);
+      const handle = await start();
+      await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello Ada');
+    } finally {
+      await dataSource.destroy();
+    }
   });
 
   it('is not told that the schema is missing where it may only not look', async () => {

@@ -40,6 +40,10 @@ const badTexts: [string, unknown][] = [
   ['a text of 10,000 characters', 'é'.repeat(10_000)],
 ];
 
+const throws = (): never => {
+  throw new Error('hostile');
+};
+
 const badDurations: [string, unknown][] = [
   ['a negative number', -1],
   ['NaN', Number.NaN],
@@ -95,6 +99,14 @@ const badOptions: [argument: string, what: string, options: unknown][] = [
     .map(([what, key]) => ['options.tags', `the key ${what}`, { tags: { [key as string]: 'x' } }] as [string, string, unknown]),
   ['options.manager', 'a text', { manager: 'manager' }],
   ['options.manager', 'null', { manager: null }],
+  ['options.manager', 'a proxy that throws', { manager: new Proxy({}, { get: throws }) }],
+  ['options.manager', 'a transaction of nothing', { manager: { query: throws, queryRunner: { isTransactionActive: true } } }],
+  ['options.manager', 'a query runner that throws', { manager: { query: throws, queryRunner: new Proxy({}, { get: throws }) } }],
+  [
+    'options.manager',
+    'a DataSource of nothing',
+    { manager: { query: throws, queryRunner: { isTransactionActive: true, connection: { subscribers: [] } } } },
+  ],
 ];
 
 describe('what the client refuses', () => {

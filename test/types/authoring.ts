@@ -52,6 +52,29 @@ export class Steps {
   @Step({ key: (order: Order) => String(order.id) })
   async keyedByItsFirst(_order: Order, _amount: number): Promise<void> {}
 
+  @Step({ key: ({ id }: { id: number }) => String(id) })
+  async keyedByLessOfIt(_order: Order & { cents: number }): Promise<void> {}
+
+  @Step({ key: (ids: readonly string[]) => ids.join() })
+  async keyedByReadOnly(_ids: string[]): Promise<void> {}
+
+  @Step({ key: (_order: unknown, id: string | number) => String(id) })
+  async keyedByWhatIsWider(_order: Order, _id: 'a' | 'b'): Promise<void> {}
+
+  @Step({ key: (order?: Order) => String(order?.id) })
+  async keyedByWhatMayBeAbsent(_order?: Order): Promise<void> {}
+
+  // @ts-expect-error -- the order may be absent, and the key wants one
+  @Step({ key: (order: Order) => String(order.id) })
+  async keyOfWhatMayBeAbsent(_order?: Order): Promise<void> {}
+
+  @Step({ key: (...ids: string[]) => ids.join() })
+  async keyedByAll(..._ids: string[]): Promise<void> {}
+
+  // @ts-expect-error -- the numbers are no texts
+  @Step({ key: (...ids: string[]) => ids.join() })
+  async keyOfOtherRest(..._ids: number[]): Promise<void> {}
+
   @Step({ key: () => 'one' })
   async keyedByNothing(_order: Order): Promise<void> {}
 

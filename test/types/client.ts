@@ -58,6 +58,15 @@ class UnionWorkflow {
   }
 }
 
+@Workflow({ name: 'anything' })
+class AnyWorkflow {
+  async run(input: any, ctx: WorkflowContext): Promise<any> {
+    await ctx.invoke(AnyWorkflow, { a: 1 });
+    await ctx.start(AnyWorkflow, 1);
+    return ctx.continueAsNew(AnyWorkflow, input);
+  }
+}
+
 const approvedBy = defineSignal<{ by: string }>('approved');
 
 class SyncWorkflow {
@@ -131,6 +140,20 @@ export async function inputs(client: WorkflowClient): Promise<void> {
   await client.start(OptionalWorkflow, { force: true });
   // @ts-expect-error -- force is a boolean
   await client.start(OptionalWorkflow, { force: 1 });
+}
+
+export async function anything(client: WorkflowClient): Promise<void> {
+  await client.start(AnyWorkflow, { a: 1 }, { id: 'x' });
+  await client.start(AnyWorkflow);
+  await client.execute(AnyWorkflow, 'x');
+  await client.startMany(AnyWorkflow, [{ a: 1 }, 2]);
+  await client.start(workflowRef<any, any>('anything'), { a: 1 });
+}
+
+export async function moments(handle: WorkflowHandle): Promise<void> {
+  await handle.result({ timeout: new Date() });
+  // @ts-expect-error -- neither a duration nor a Date
+  await handle.result({ timeout: true });
 }
 
 export async function classes(client: WorkflowClient): Promise<void> {

@@ -1,8 +1,10 @@
 // Checked by the compiler alone (npm run lint:types), with isolatedModules and emitDecoratorMetadata: types of this package in decorated signatures, imported as an
 // application imports them. A class that were exported as a type, or turned into an interface, would not compile here (TS1272).
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable, Scope } from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
 
 import { InjectWorkflowClient, Step, Workflow, WorkflowClient, WorkflowContext, WorkflowHandle, type Duration } from '../../src/index.js';
+import type { WorkflowRequest } from '../../src/index.js';
 
 @Injectable()
 export class Starter {
@@ -34,4 +36,10 @@ export class DecoratedWorkflow {
   // A context in the signature of a decorated method: its metadata refers to the class.
   @Step()
   async pause(_ctx: WorkflowContext, _duration?: Duration): Promise<void> {}
+}
+
+// As in docs/nestjs.md.
+@Injectable({ scope: Scope.REQUEST })
+export class Tenant {
+  constructor(@Inject(REQUEST) readonly request: WorkflowRequest) {}
 }

@@ -10,6 +10,7 @@ import {
   type PayloadCodec,
   type StandardSchema,
   type WorkflowClient,
+  type WorkflowContext,
   type WorkflowHandle,
 } from '../../src/index.js';
 
@@ -54,11 +55,43 @@ class NoSchemaWorkflow {
   async run(_input: number): Promise<void> {}
 }
 
-// The option checks and does not type: the decorator cannot.
-@Workflow({ name: 'option', input: order })
+// The option checks and does not type, because a decorator cannot: `start` takes what `run` does.
+@Workflow({ name: 'option', input: user })
 class OptionWorkflow {
+  async run(_user: { name: string; role: string }): Promise<void> {}
+}
+
+@Workflow({ name: 'coerced', input: z.object({ amount: z.coerce.number() }) })
+export class CoercedOptionWorkflow {
+  async run(_order: { amount: number }, _ctx: WorkflowContext): Promise<void> {}
+}
+
+@Workflow({ name: 'ignored', input: user })
+export class IgnoringOptionWorkflow {
+  async run(): Promise<void> {}
+}
+
+// @ts-expect-error -- what start would take, a number, is no text: the schema would refuse it
+@Workflow({ name: 'other option', input: order })
+export class OtherOptionWorkflow {
   async run(_order: { id: string; amount: number }): Promise<void> {}
 }
+
+// @ts-expect-error -- run does not take what the schema gives
+@Workflow({ name: 'mismatched option', input: user })
+export class MismatchedOptionWorkflow {
+  async run(_order: { id: string }): Promise<void> {}
+}
+
+// @ts-expect-error -- a misspelt option
+@Workflow({ name: 'misspelt', input: user, verison: 2 })
+export class MisspeltOptionWorkflow {
+  async run(_user: { name: string; role: string }): Promise<void> {}
+}
+
+// A static schema is inherited, as its check is.
+@Workflow({ name: 'zod', version: 2 })
+class NextZodWorkflow extends ZodWorkflow {}
 
 export async function starts(client: WorkflowClient): Promise<void> {
   exactly<InputOf<typeof ZodWorkflow>, { id: string; amount: string }>(true);
@@ -84,7 +117,9 @@ export async function starts(client: WorkflowClient): Promise<void> {
   await client.start(NoSchemaWorkflow, 5);
   // @ts-expect-error -- a number
   await client.start(NoSchemaWorkflow, 'something else');
-  await client.start(OptionWorkflow, { id: 'x', amount: 5 });
+  await client.start(OptionWorkflow, { name: 'x', role: 'y' });
+  exactly<InputOf<typeof NextZodWorkflow>, { id: string; amount: string }>(true);
+  await client.start(NextZodWorkflow, { id: 'x', amount: '5' });
 }
 
 export const schemas: StandardSchema[] = [order, user, z.string(), v.string()];

@@ -38,6 +38,14 @@ export async function waits(): Promise<void> {
   await ctx.waitForSignal(approved, { timeOut: 5 });
 }
 
+export async function anything(): Promise<void> {
+  const any = defineSignal<any>('any');
+  const got = await ctx.waitForSignal(any);
+  exactly<typeof got, any>(true);
+  await client.signal('run', any, { a: 1 }, { idempotencyKey: 'k' });
+  await handle.signal(any, 'text');
+}
+
 export async function schemas(): Promise<void> {
   const counted = defineSignal('counted', { schema: z.object({ items: z.coerce.number<string>() }) });
   const got = await ctx.waitForSignal(counted);

@@ -1,6 +1,5 @@
-import { types } from 'node:util';
-
 import { PayloadUnreadableError } from '../errors/index.js';
+import { isPromise } from '../promises.js';
 import { reviveError } from './error-record.js';
 import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
@@ -101,8 +100,11 @@ export class Decoder {
       // Without the message of what was thrown, which may quote the data: this ends up in logs.
       throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} threw`, { cause });
     }
-    if (types.isPromise(value))
-      throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} returned a promise`);
+    if (isPromise(value))
+      throw new PayloadUnreadableError(
+        'a stored value',
+        `deserialize of its type ${JSON.stringify(name)} returned a promise; it must be synchronous`,
+      );
     return value;
   }
 }

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 
 import { SerializationError } from '../errors/index.js';
+import { isPromise } from '../promises.js';
 import { copyProperties } from './copy.js';
 import type { ErrorBudget } from './error-budget.js';
 import { errorRecord, isError, nonErrorRecord } from './error-record.js';
@@ -224,6 +225,8 @@ export class Encoder implements RecordWriter {
 
   private typed(value: object, type: RegisteredType, depth: number): JsonObject {
     const data: unknown = type.serialize(value);
+    if (isPromise(data))
+      throw this.failure(() => '.serialize()', depth + 1, `type "${type.name}" must be serialized synchronously, not by a promise`);
     if (data === value) throw this.failure(undefined, depth, `serialize of type "${type.name}" returned the instance itself`);
     return { [TAG]: 'type', name: type.name, value: this.value(data, () => '.serialize()', depth + 1) };
   }
@@ -232,6 +235,7 @@ export class Encoder implements RecordWriter {
   private fromToJSON(value: object, toJSON: Function, segment: Segment, depth: number): Json {
     const result: unknown = toJSON.call(value, typeof segment === 'function' ? '' : String(segment));
     if (result === value) return this.members(this.copy(value, depth), depth);
+    if (isPromise(result)) throw this.failure(() => '.toJSON()', depth + 1, 'it is a promise, and must be given synchronously');
     return this.value(result, () => '.toJSON()', depth + 1);
   }
 

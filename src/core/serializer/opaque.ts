@@ -8,7 +8,7 @@ const OPAQUE: ReadonlySet<string> = new Set(
   [
     'Map Set WeakMap WeakSet WeakRef FinalizationRegistry Promise SharedArrayBuffer Generator AsyncGenerator',
     'Iterator AsyncIterator ReadableStream WritableStream TransformStream Blob File FormData Headers Request Response',
-    'URLSearchParams AbortController AbortSignal EventTarget MessagePort CryptoKey WebSocket',
+    'URLSearchParams AbortController AbortSignal EventTarget MessagePort CryptoKey KeyObject WebSocket',
   ]
     .join(' ')
     .split(' ')
@@ -17,5 +17,8 @@ const OPAQUE: ReadonlySet<string> = new Set(
 
 /** @param kind what `Object.prototype.toString` says of the value */
 export function isOpaque(value: object, kind: string): boolean {
-  return kind !== '[object Object]' ? OPAQUE.has(kind) || kind.endsWith(' Iterator]') || types.isPromise(value) : false;
+  if (kind === '[object Object]') return false;
+  return OPAQUE.has(kind) || NAMESPACE.test(kind) || kind.endsWith(' Iterator]') || types.isPromise(value) || value instanceof Event;
 }
+
+const NAMESPACE = /^\[object (?:Intl|WebAssembly)\./;

@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+
 import { describe, expect, it } from '@jest/globals';
 
 import { PayloadUnreadableError, SerializationError } from '../errors/index.js';
@@ -11,6 +13,12 @@ function refusal(value: unknown, path = 'input'): SerializationError {
     throw error;
   }
   throw new Error('nothing was refused');
+}
+
+/** Our types do not know it. */
+function emptyWebAssembly(): object {
+  const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: new (limits: { initial: number }) => object } };
+  return new WebAssembly.Memory({ initial: 1 });
 }
 
 function nest(levels: number, wrap: (inner: unknown) => unknown): unknown {
@@ -33,6 +41,12 @@ describe('what is not data is refused with its path', () => {
     ['a generator', { g: (function* () {})() }, 'input.g'],
     ['an iterator', { g: new Map().entries() }, 'input.g'],
     ['URLSearchParams', { q: new URLSearchParams('a=b') }, 'input.q'],
+    ['a number format', { f: new Intl.NumberFormat('de') }, 'input.f'],
+    ['a locale', { l: new Intl.Locale('de') }, 'input.l'],
+    ['a key', { k: createSecretKey(Buffer.from('abc')) }, 'input.k'],
+    ['an event', { e: new Event('x') }, 'input.e'],
+    ['a custom event', { e: new CustomEvent('x', { detail: 1 }) }, 'input.e'],
+    ['memory of WebAssembly', { m: emptyWebAssembly() }, 'input.m'],
     ['a SharedArrayBuffer', { b: new SharedArrayBuffer(1) }, 'input.b'],
     ['a proxy of a Map', { p: new Proxy(new Map(), {}) }, 'input.p'],
     ['a value of a Map', { m: new Map([['k', [f]]]) }, 'input.m.get("k")[0]'],

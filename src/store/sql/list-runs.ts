@@ -31,7 +31,10 @@ export interface ListPosition {
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
-/** The page first, by the index of `created_at` where that is best; only then the tags of its runs. */
+/**
+ * The page first, by the index of `created_at` where that is best; only then the tags of its runs. The position is no float: with `extra_float_digits = 0` its text would have one digit too
+ * few, and the next page begin before it.
+ */
 function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
   const parameters = new Parameters();
   const matching = conditionsSql(conditions, parameters, schema);
@@ -39,7 +42,7 @@ function listSql(conditions: RunConditions, after: ListPosition | undefined, lim
     after === undefined
       ? ''
       : `AND (r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
-  const text = `SELECT (extract(epoch FROM p.created_at) * 1000000)::float8, json_build_object(
+  const text = `SELECT (extract(epoch FROM p.created_at) * 1000000)::bigint::text, json_build_object(
   'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', p.status,
   'createdAt', ${milliseconds('p.created_at')}, 'startedAt', ${milliseconds('p.started_at')}, 'finishedAt', ${milliseconds('p.finished_at')},
   'wakeAt', ${milliseconds('p.wake_at')}, 'cancelRequestedAt', ${milliseconds('p.cancel_requested_at')},
@@ -66,10 +69,10 @@ export async function listRuns(
   limit: number,
 ): Promise<{ row: RunSummaryRow; position: ListPosition }[]> {
   const [text, { values }] = listSql(conditions, after, limit, database.schema);
-  const rows = await database.read<[number, string]>(text, values);
-  return rows.map(([createdAtMicros, fields]) => {
+  const rows = await database.read<[string, string]>(text, values);
+  return rows.map(([micros, fields]) => {
     const row = JSON.parse(fields) as RunSummaryRow;
-    return { row, position: { createdAtMicros, id: row.id } };
+    return { row, position: { createdAtMicros: Number(micros), id: row.id } };
   });
 }
 
