@@ -41,7 +41,7 @@ export type { Duration } from './core/duration.js';
 export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
-export type { RunStatus } from './core/run.js';
+export type { DispatchKey, RunStatus } from './core/run.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { StepKind, WaitKind } from './core/step.js';
