@@ -42,6 +42,7 @@ export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
 export type { DispatchKey, RunStatus } from './core/run.js';
+export type { QStashOptions, QueueFlowOptions } from './nest/qstash-options.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
 export type { StepKind, WaitKind } from './core/step.js';

@@ -32,6 +32,8 @@ export class PushHost {
     private readonly deploymentId: string,
     private readonly publisher: Publisher,
     settings: QStashSettings,
+    /** The worker that this process has all the time, where it has one: two would not share its journal. */
+    private readonly resident: { poke(): void } | undefined,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
@@ -51,8 +53,10 @@ export class PushHost {
     return { health, keys: this.registry.keys(this.queues) };
   }
 
-  deliver(runId: string): Promise<DeliveryOutcome> {
-    return this.deliveries.deliver(runId);
+  async deliver(runId: string): Promise<DeliveryOutcome> {
+    if (!this.resident) return this.deliveries.deliver(runId);
+    this.resident.poke();
+    return 'told';
   }
 
   /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws what the database says */

@@ -171,13 +171,13 @@ export class WorkflowRuntime implements HostSurroundings {
         workflows.map(({ source }) => source),
         entryOf(process.argv[1]),
       );
-    if (this.qstash && this.settings.qstash) {
-      this.push ??= new PushHost(this, workflows, deploymentId, this.qstash.publisher, this.settings.qstash);
-      this.qstash.keepSchedule();
-    }
     if (this.settings.transport !== 'qstash') {
       this.host ??= new WorkerHost(this, workflows, deploymentId);
       await this.host.start();
+    }
+    if (this.qstash && this.settings.qstash) {
+      this.push ??= new PushHost(this, workflows, deploymentId, this.qstash.publisher, this.settings.qstash, this.host);
+      this.qstash.keepSchedule();
     }
     const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
     if (this.host) void this.warnOfUnserved();

@@ -3,7 +3,7 @@ import type { WorkflowModuleOptions } from '../../src/index.js';
 type Configured = Omit<WorkflowModuleOptions, 'connection' | 'worker'>;
 
 /** The modules that must all behave alike: how a worker learns that a run is due. */
-const MODULES: Readonly<Record<string, Configured>> = { poll: {} };
+const MODULES: Readonly<Record<string, Configured>> = { poll: {}, qstash: { transport: 'qstash' }, both: { transport: 'both' } };
 
 /** What is configured by DURABLE_CONFORMANCE, in this process and in those that it starts. */
 export function configured(): Configured {

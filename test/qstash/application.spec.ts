@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
+import { currentStep, defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
@@ -44,12 +46,27 @@ class Parent {
   }
 }
 
+let executed: string[] = [];
+
+@Workflow({ name: 'long' })
+class Long {
+  async run(steps: number, ctx: WorkflowContext): Promise<number> {
+    for (let n = 0; n < steps; n++) {
+      await ctx.step('work', async () => {
+        executed.push(currentStep().stepKey);
+        await sleep(30);
+      });
+    }
+    return steps;
+  }
+}
+
 describe('an application that QStash drives', () => {
   let database: TestDatabase;
   let pushed: PushedApplication;
   beforeAll(async () => {
     database = await createTestDatabase();
-    pushed = await startPushed(database.url, [EightSteps, Waits, Child, Parent]);
+    pushed = await startPushed(database.url, [EightSteps, Waits, Child, Parent, Long]);
   });
   afterEach(() => pushed.qstash.clear());
   afterAll(async () => {
@@ -77,5 +94,57 @@ describe('an application that QStash drives', () => {
 
   it('executes children', async () => {
     expect(await (await pushed.client.start(Parent, 5)).result({ timeout: '20s' })).toEqual([0, 2, 4, 6, 8]);
+  });
+
+  it('executes many at a time under one session, and says goodbye', async () => {
+    const handles = await pushed.client.startMany(
+      Child,
+      Array.from({ length: 40 }, (_, n) => n),
+    );
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '20s' })))).toEqual(handles.map((_, n) => n * 2));
+    await waitFor(async () => (await sessions()).length === 0);
+  });
+
+  it('hands a run over when its time is up, having got on however little time there was, and executes nothing twice', async () => {
+    const brief = await startPushed(database.url, [Long], { options: { qstash: { timeBudget: 0, namespace: 'brief' } } });
+    executed = [];
+    const handle = await brief.client.start(Long, 5);
+    expect(await handle.result({ timeout: '20s' })).toBe(5);
+    expect(executed).toEqual(['work', 'work#2', 'work#3', 'work#4', 'work#5']);
+    expect(brief.qstash.stats().published).toBeGreaterThan(2);
+    await brief.close();
+  });
+
+  it('hands runs over when it is closed in the middle, and another goes on', async () => {
+    const other = await startPushed(database.url, [Long]);
+    executed = [];
+    const handle = await other.client.start(Long, 20);
+    await waitFor(() => executed.length > 3);
+    await other.app.close();
+    expect(await handle.status().catch(() => 'closed')).toBe('closed');
+    const ours = pushed.client.get(Long, handle.runId);
+    await waitFor(async () => (await ours.status()) === 'pending');
+    // Its message went to an address where nobody is any more.
+    await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
+    await pushed.sweep();
+    expect(await ours.result({ timeout: '20s' })).toBe(20);
+    expect(new Set(executed).size).toBe(executed.length);
+    await other.qstash.close();
+  });
+
+  it('asks the database nothing while nothing happens', async () => {
+    await waitFor(async () => (await sessions()).length === 0);
+    const ours = `SELECT max(query_start)::text AS last FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'nestjs-durable%'`;
+    const [before] = await database.query(ours);
+    await sleep(2_500);
+    const [after] = await database.query(ours);
+    expect([before.last, null]).toContain(after.last);
+  });
+
+  it('tells QStash beside workers that poll, with transport both', async () => {
+    const both = await startPushed(database.url, [EightSteps], { options: { transport: 'both', qstash: { namespace: 'both' } } });
+    expect(await (await both.client.start(EightSteps, 1)).result({ timeout: '20s' })).toBe(36);
+    expect(both.qstash.stats().published).toBeGreaterThan(0);
+    await both.close();
   });
 });

@@ -55,7 +55,7 @@ describe('the endpoint of QStash', () => {
       body,
       headers: { 'content-type': 'application/json', 'upstash-signature': signature, ...headers },
     });
-    return { status: response.status, body: (await response.json()) as unknown, headers: response.headers };
+    return { status: response.status, body: await response.json(), headers: response.headers };
   };
   const message = (run: string): string => JSON.stringify({ v: 1, run, queue: 'default', seq: '0.0' });
   const rows = () => database.query('SELECT id, status, epoch FROM durable.workflow_runs ORDER BY id');

@@ -20,6 +20,7 @@ export async function startApplication(
   providers: Provider[],
   options: Omit<WorkflowModuleOptions, 'connection'> = {},
 ): Promise<TestApplication> {
+  if (process.env['DURABLE_CONFORMANCE'] === 'qstash' && options.worker !== false) return startSwept(url, providers, options);
   const imports = [
     WorkflowModule.forRoot({ worker: {}, ...options, connection: { url: await reach(url) }, ...poolerOptions(url, options.listen) }),
   ];
@@ -29,6 +30,19 @@ export async function startApplication(
     await module.close();
   };
   return { client: module.get(WorkflowClient), module, close };
+}
+
+/** The same, driven by QStash, with a sweep every second. */
+async function startSwept(url: string, providers: Provider[], options: Omit<WorkflowModuleOptions, 'connection'>): Promise<TestApplication> {
+  // Not before: the emulator is no part of other tests.
+  const { startPushed } = await import('./pushed-application.js');
+  const pushed = await startPushed(url, providers, { options });
+  const sweeping = setInterval(() => void pushed.sweep().catch(() => undefined), 1_000);
+  const close = async (): Promise<void> => {
+    clearInterval(sweeping);
+    await pushed.close();
+  };
+  return { client: pushed.client, module: pushed.module, close };
 }
 
 /** Boots an application of any shape; `closeApplications` closes it, also when its boot fails. */

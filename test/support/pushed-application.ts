@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 import type { NestApplicationOptions, Provider, INestApplication } from '@nestjs/common';
-import { Test } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
@@ -11,6 +11,7 @@ import { closeLater } from './application.js';
 /** An application that QStash drives over HTTP. */
 export interface PushedApplication {
   readonly app: INestApplication;
+  readonly module: TestingModule;
   readonly client: WorkflowClient;
   readonly qstash: QStashEmulator;
   readonly targetUrl: string;
@@ -70,5 +71,5 @@ export async function startPushed(url: string, providers: Provider[], settings: 
     });
     if (!response.ok) throw new Error(`the sweep was not taken: ${response.status}`);
   };
-  return { app, client: app.get(WorkflowClient), qstash, targetUrl, sweep, close: () => closing.close() };
+  return { app, module, client: app.get(WorkflowClient), qstash, targetUrl, sweep, close: () => closing.close() };
 }

@@ -10,9 +10,9 @@ const LAST_MOMENT_MS = 2_000;
 
 /**
  * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
- * `busy`: not now; the same message must come again.
+ * `told`: the worker of this process, which looks for itself, has been told. `busy`: not now; the same message must come again.
  */
-export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'busy';
+export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy';
 
 /**
  * Executes runs that QStash tells of, each as far as it goes within its time. Between deliveries there is nothing: no session, no timer, no query. So a platform
