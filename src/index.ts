@@ -20,7 +20,7 @@ export type { ActorOptions } from './client/actor.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
 export type { CancelOptions, FromStepOptions, StepResult } from './client/control.js';
 export { WorkflowHandle } from './client/handle.js';
-export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health.js';
+export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';

@@ -39,7 +39,7 @@ export interface FromStepOptions extends ActorOptions {
 /** What a step comes to. */
 export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };
 
-/** Takes control of runs: what operators do to them. */
+/** Takes control of runs: what operators do to them. @internal */
 export class Control {
   constructor(
     private readonly surroundings: ClientSurroundings,

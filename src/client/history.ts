@@ -45,7 +45,7 @@ export interface HistoryPage {
 
 const MAX_LIMIT = 1_000;
 
-/** @throws InvalidInputError, RunNotFoundError, QueryTimeoutError */
+/** @throws InvalidInputError, RunNotFoundError, QueryTimeoutError @internal */
 export async function historyPage(database: Database, payloads: Payloads, runId: string, options: HistoryOptions): Promise<HistoryPage> {
   const id = checkText(runId, 'runId');
   const { cursor, limit = 100 } = checkOptions(options, 'options', ['cursor', 'limit']);

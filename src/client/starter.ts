@@ -13,10 +13,10 @@ import { TransactionalStarter } from './transactional-starter.js';
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
-/** Makes the handle of a run. */
+/** Makes the handle of a run. @internal */
 export type HandleMaker = (runId: string, created: boolean, transaction: CallerTransaction | undefined) => WorkflowHandle;
 
-/** Starts runs whose arguments have been checked: through the journal, or in a transaction of the caller. */
+/** Starts runs whose arguments have been checked: through the journal, or in a transaction of the caller. @internal */
 export class Starter {
   private readonly transactional: TransactionalStarter;
 

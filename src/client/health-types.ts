@@ -1,0 +1,48 @@
+import type { DispatchKey } from '../core/run.js';
+
+/** What the worker of this process does. */
+export interface WorkerHealth {
+  /** `stopped`: not yet begun, closing, or none in this process. `fenced`: it has lost its session and has no new one yet. */
+  state: 'running' | 'fenced' | 'stopped';
+  /** Runs in its hands, those that only wait and are not parked included. */
+  runs: number;
+  /** How many runs it executes at a time, and how many more it could take. */
+  slots: number;
+  freeSlots: number;
+}
+
+/** A process that executes runs. */
+export interface SessionHealth {
+  id: string;
+  host: string;
+  pid: number;
+  deploymentId: string;
+  startedAt: Date;
+  heartbeatAt: Date;
+  /** Its time is over: others are about to take over its runs. */
+  isExpired: boolean;
+}
+
+/** Runs of one queue, workflow and version that are due. */
+export interface DueHealth extends DispatchKey {
+  /** How many; 1,000 means that or more. */
+  due: number;
+  /** Since when the first of them has been due. */
+  oldestDueAt: Date;
+}
+
+/** How the module is, as this process sees it. */
+export interface WorkflowHealth {
+  /** Whether the database answers. Without it only `worker` is known. */
+  database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
+  worker: WorkerHealth;
+  sessions: SessionHealth[];
+  /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
+  backlog: DueHealth[];
+  /** The part of the backlog that nothing registered in this process can continue: other processes may. Empty without a worker. */
+  unserved: DueHealth[];
+  /** What waits for a time, a message or a child, and nothing registered in this process could continue then; of very many runs some are looked at. */
+  unservedWaiting: DispatchKey[];
+  /** Since when the oldest due run has been due. */
+  oldestDueAt: Date | undefined;
+}
