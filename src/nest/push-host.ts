@@ -38,7 +38,7 @@ export class PushHost {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
-    this.deliveries = new Deliveries(database, make, publisher, settings);
+    this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
     this.operations = new OperationsService(database, runtime.payloads, {
       due: (runs) => void runtime.due(runs),
       messaged: (runIds) => runtime.tell(runIds),
@@ -57,6 +57,12 @@ export class PushHost {
     if (!this.resident) return this.deliveries.deliver(runId);
     this.resident.poke();
     return 'told';
+  }
+
+  /** Messages have come for these runs, which may be executed here. */
+  messaged(runIds: readonly string[]): void {
+    const looked = this.deliveries.current?.checkMessages(runIds);
+    looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
   }
 
   /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws what the database says */

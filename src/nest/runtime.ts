@@ -244,6 +244,7 @@ export class WorkflowRuntime implements HostSurroundings {
 
   tell(runIds: readonly string[]): void {
     this.host?.messaged(runIds);
+    this.push?.messaged(runIds);
     this.direct?.notify({ messages: [...runIds] });
   }
 

@@ -145,7 +145,7 @@ describe('versions of a workflow', () => {
         const began = performance.now();
         expect(await app.client.health()).toMatchObject({
           database: { isReachable: false, error: expect.any(Error) },
-          worker: { slots: 50 },
+          worker: { slots: process.env['DURABLE_CONFORMANCE'] === 'qstash' ? 0 : 50 },
           sessions: [],
           backlog: [],
         });

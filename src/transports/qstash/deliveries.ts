@@ -5,6 +5,8 @@ import type { Worker } from '../../worker/worker.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
+/** So often a delivery looks for messages that nobody in this process knows of: there are no notices without a connection that listens. */
+const LOOK_EVERY_MS = 1_000;
 /** What is left for the answer when a run has to be let go of. */
 const LAST_MOMENT_MS = 2_000;
 
@@ -24,6 +26,7 @@ export class Deliveries {
   /** A run that may kill its process is under way; nothing else may be. */
   private isAlone = false;
   private isClosed = false;
+  private looking: NodeJS.Timeout | undefined;
   /** Sessions begin and end one after the other. */
   private changing: Promise<unknown> = Promise.resolve();
 
@@ -32,6 +35,7 @@ export class Deliveries {
     private readonly makeWorker: () => Worker,
     private readonly publisher: Publisher,
     private readonly settings: QStashSettings,
+    private readonly warn: (message: string, error?: unknown) => void,
   ) {}
 
   /** The one that works now. */
@@ -58,6 +62,7 @@ export class Deliveries {
   async close(): Promise<void> {
     this.isClosed = true;
     await this.changing.catch(() => undefined);
+    clearInterval(this.looking);
     await this.worker?.stop();
   }
 
@@ -94,6 +99,8 @@ export class Deliveries {
       if (this.worker) return this.worker;
       const worker = this.makeWorker();
       await worker.start();
+      const failed = (error: unknown): void => this.warn('messages could not be looked for', error);
+      this.looking = setInterval(() => void worker.reconcile().catch(failed), LOOK_EVERY_MS);
       return (this.worker = worker);
     });
   }
@@ -103,6 +110,7 @@ export class Deliveries {
       if (this.active > 0 || !this.worker || this.isClosed) return;
       const { worker } = this;
       this.worker = undefined;
+      clearInterval(this.looking);
       await worker.stop();
     });
   }
