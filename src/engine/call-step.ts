@@ -7,6 +7,7 @@ import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
 import type { StepOptions } from './operations.js';
+import { noteRejection } from './rejections.js';
 
 /** A step without any options, which is most of them, costs no checks. */
 export const NO_OPTIONS: StepOptions = Object.freeze({});
@@ -47,6 +48,7 @@ export function attempted<T>(start: () => Promise<T>): Promise<T> {
   try {
     return start();
   } catch (error) {
+    noteRejection(error);
     const rejected = Promise.reject(error);
     // Whoever awaits the call hears of it; a call that nobody awaits must not end the process.
     rejected.catch(() => undefined);

@@ -29,7 +29,7 @@ describe('a run that asks a child to stop', () => {
     return { ...wait, child: { ...run, parentRunId: 'parent', parentStepKey: `invoke:${id}` } };
   };
   const tell = async (id: string): Promise<string | undefined> =>
-    (await tellAllOfCancel(open.database, new Map([[id, '{}']]))).get(id)?.status;
+    (await tellAllOfCancel(open.database, new Map([[id, '{}']]), new Map([[id, 'parent']]))).get(id)?.status;
 
   it('reaches its own', async () => {
     await open.submit(child('own'));

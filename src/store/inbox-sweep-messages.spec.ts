@@ -9,11 +9,11 @@ import { sweepInbox } from './sql/sweep-inbox.js';
 const RUN = 'run';
 const PARKED = { status: 'waiting', wakeAt: null, wakeCount: 0 } as const;
 
-const waitFor = (kind: 'signal' | 'hook' | 'child', stepKey: string, name: string): Transition => ({
+const waitFor = (kind: 'signal' | 'hook' | 'child', stepKey: string, name: string, attempts = 0): Transition => ({
   kind: 'wait',
   runId: RUN,
   epoch: 1,
-  wait: { stepKey, kind, name, wakeAt: null, attempts: 0, openedAt: Date.now() },
+  wait: { stepKey, kind, name, wakeAt: null, attempts, openedAt: Date.now() },
   event: null,
 });
 /** What a run may wait for, and the message that ends it. */
@@ -21,6 +21,7 @@ const WAITS = [
   ['a signal', waitFor('signal', 'signal:go', 'go'), 'signal', 'go'],
   ['a hook', waitFor('hook', 'hook.wait', 'a-token'), 'hook', 'a-token'],
   ['a child', waitFor('child', 'invoke:x', 'the-child'), 'child', 'invoke:x'],
+  ['a child that was started after a retry', waitFor('child', 'invoke:x', 'the-child', 2), 'child', 'invoke:x~2'],
   ['a child that has failed', waitFor('child', 'invoke:x', 'the-child'), 'child_failed', 'invoke:x'],
 ] as const;
 

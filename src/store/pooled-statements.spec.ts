@@ -6,13 +6,14 @@ import { bumpRuns } from './sql/bump-runs.js';
 import { claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
 import { forkRun } from './sql/fork-run.js';
 import { findLockedRuns } from './sql/free-runs.js';
+import { describeHook, resumeHook } from './sql/hooks.js';
 import { findMovedRuns, listOwnedRuns, readInbox, requestCancel } from './sql/inbox.js';
 import { loadHistories } from './sql/load-histories.js';
 import { requestPause, resumeRun } from './sql/pause-run.js';
 import { readRunEnds } from './sql/read-runs.js';
 import { sendResolution } from './sql/resolve-step.js';
 import { retryRun } from './sql/retry-run.js';
-import { sendSignal } from './sql/send-signal.js';
+import { forwardMessages, sendSignal } from './sql/send-signal.js';
 import { heartbeat } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
@@ -107,6 +108,7 @@ FROM (VALUES ('done', 'completed', 20000), ('broken', 'failed', 100), ('due', 'p
 INSERT INTO durable.workflow_steps (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status, output)
 SELECT 'mine-' || n, 's#' || i, now(), now(), i, 1, 1, 0, false, 'step', 'completed', '1' FROM generate_series(1, 5000) AS n, generate_series(1, 5) AS i;
 INSERT INTO durable.workflow_waits (run_id, step_key, kind, wake_at, opened_at) SELECT 'mine-' || n, 'sleep', 'sleep', now(), now() FROM generate_series(1, 5000) AS n;
+INSERT INTO durable.workflow_hooks (token, run_id, step_key) VALUES ('token', 'mine-1', 'hook');
 INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) SELECT 'mine-' || n, 'cancel', '{}', now() - interval '1 min' FROM generate_series(1, 5000) AS n`;
 const LARGE = new Set(['runs', 'steps', 'waits', 'inbox'].map((table) => `workflow_${table}`));
 const TABLES = ['runs', 'steps', 'waits', 'inbox', 'events', 'tags'].map((table) => `durable.workflow_${table}`);
@@ -165,6 +167,10 @@ describe('on connections without settings of ours no statement reads a large tab
       await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: 'once', note: null });
       await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: null, note: null });
       await retryRun(database, { runId: 'broken-1', generation: 0, fromStep: null, note: '{}' });
+      await describeHook(database, 'token');
+      await resumeHook(database, 'token', '1', null);
+      await resumeHook(database, 'token', '1', { id: 'd1', digest: 'x' });
+      await forwardMessages(database, 'mine-2');
       await forkRun(database, {
         runId: 'mine-1',
         newId: 'fork',

@@ -26,7 +26,7 @@ export interface ExecutionHost {
   /** Messages for these runs are durable; they have not been told. */
   sent(runIds: readonly string[]): void;
   /** A request to cancel this run is durable; it has not been told. */
-  cancelSent(runId: string): void;
+  cancelSent(runId: string, parentId: string): void;
   startDetached(run: NewRun): Promise<void>;
   createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
   warn(execution: Execution, message: string): void;
@@ -186,7 +186,7 @@ export class Execution implements PassPort {
 
   cancelChild(stepKey: string, childId: string): void {
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.cancelSent(childId), ignore);
+    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.cancelSent(childId, id), ignore);
   }
 
   setState(key: string, value: string): void {

@@ -17,7 +17,7 @@ export class Outbound {
   /** Runs for which messages are durable and that have not been told. */
   private untold: Set<string> | undefined;
   /** Those of them that are asked to stop. */
-  private unasked: Set<string> | undefined;
+  private unasked: Map<string, string> | undefined;
 
   constructor(
     private readonly database: Database,
@@ -47,17 +47,17 @@ export class Outbound {
     for (const id of runIds) this.untold.add(id);
   }
 
-  /** A request to cancel this run is durable: it is told, together with others. */
-  cancelSent(runId: string): void {
+  /** A request of `parentId` to cancel this run is durable: it is told, together with others. */
+  cancelSent(runId: string, parentId: string): void {
     if (!this.unasked) {
-      this.unasked = new Set();
+      this.unasked = new Map();
       setImmediate(() => {
-        const ids = [...(this.unasked ?? [])];
+        const parents = this.unasked ?? new Map<string, string>();
         this.unasked = undefined;
-        this.ask(ids).catch((error: unknown) => this.events.log('warn', 'runs could not be asked to stop yet', error));
+        this.ask(parents).catch((error: unknown) => this.events.log('warn', 'runs could not be asked to stop yet', error));
       });
     }
-    this.unasked.add(runId);
+    this.unasked.set(runId, parentId);
   }
 
   startDetached(run: NewRun): Promise<void> {
@@ -83,16 +83,17 @@ export class Outbound {
     return made;
   }
 
-  private async ask(runIds: readonly string[]): Promise<void> {
-    const errors = runIds.map((id) => {
+  /** @param parents of each run that is to stop, who asks it to */
+  private async ask(parents: ReadonlyMap<string, string>): Promise<void> {
+    const errors = [...parents.keys()].map((id) => {
       const error = new WorkflowCancelledError(id, PARENT_CANCELLED);
       return [id, this.payloads.encodeError(error, id)] as const;
     });
-    const told = await tellAllOfCancel(this.database, new Map(errors));
+    const told = await tellAllOfCancel(this.database, new Map(errors), parents);
     // One that was continued as another has the request there.
-    for (const id of runIds) {
+    for (const [id, parent] of parents) {
       const successor = told.has(id) ? undefined : await forwardMessages(this.database, id);
-      if (successor !== undefined) await this.ask([successor]);
+      if (successor !== undefined) await this.ask(new Map([[successor, parent]]));
     }
     const asked = [...told];
     const ended = asked.filter(([, { status }]) => status === 'cancelled').map(([id]) => id);

@@ -208,8 +208,8 @@ export class RunsInHand implements ExecutionHost {
     this.outbound.sent(runIds);
   }
 
-  cancelSent(runId: string): void {
-    this.outbound.cancelSent(runId);
+  cancelSent(runId: string, parentId: string): void {
+    this.outbound.cancelSent(runId, parentId);
   }
 
   startDetached(run: NewRun): Promise<void> {

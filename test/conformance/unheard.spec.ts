@@ -18,10 +18,10 @@ describe('a promise that a workflow awaits too late', () => {
   };
 
   it('does not end the process when the run is cancelled, or its branch loses', async () => {
-    expect(await run()).toEqual({ code: 0, lines: ['cancelled', 'cancelled', 'winner', 'listeners: 0'] });
+    expect(await run()).toEqual({ code: 0, lines: ['cancelled', 'cancelled', 'winner', 'winner', 'listeners: 0'] });
   });
 
   it('of somebody else ends it as ever', async () => {
-    expect(await run('foreign')).toEqual({ code: 1, lines: ['cancelled', 'cancelled', 'winner'] });
+    expect(await run('foreign')).toEqual({ code: 1, lines: ['cancelled', 'cancelled', 'winner', 'winner'] });
   });
 });

@@ -38,6 +38,25 @@ class LateInRace {
   }
 }
 
+/** Calls something in a branch that has lost, and that nobody awaits. */
+@Workflow({ name: 'called late' })
+class CalledLate {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    const { key } = await ctx.race({
+      loser: async () => {
+        void (async () => {
+          await new Promise((resolve) => setTimeout(resolve, 60));
+          await ctx.step('too late', () => undefined);
+        })();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      },
+      winner: () => ctx.sleep(10),
+    });
+    await ctx.sleep(150);
+    return key;
+  }
+}
+
 @Workflow({ name: 'late hook' })
 class LateHook {
   async run(_input: void, ctx: WorkflowContext): Promise<unknown> {
@@ -50,7 +69,7 @@ class LateHook {
 
 @Module({
   imports: [WorkflowModule.forRoot({ connection: { url: process.env['DATABASE_URL']! }, worker: {} })],
-  providers: [Late, LateInRace, LateHook],
+  providers: [Late, LateInRace, LateHook, CalledLate],
 })
 class UnheardModule {}
 
@@ -65,6 +84,7 @@ async function main(): Promise<void> {
     console.log(await handle.status());
   }
   console.log(await client.execute(LateInRace));
+  console.log(await client.execute(CalledLate));
   if (process.argv[2] === 'foreign') {
     void Promise.reject(new Error('of somebody else'));
     await new Promise((resolve) => setTimeout(resolve, 5_000));

@@ -1,6 +1,6 @@
-import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import type { ArrayType } from '../binary-array.js';
 import type { FlushRows } from '../flush-rows.js';
+import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
 /** One kind of rows in a flush, and what is done with them. */
 export interface Section {
@@ -15,6 +15,12 @@ const owned = (schema: string): string =>
   `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
+
+/** By whose right the rows of a run are written. */
+const OWNER = [
+  ['run_id', 'text'],
+  ['epoch', 'int'],
+] as const;
 
 /** What every start has; `flush-rows.ts` makes rows of it. */
 const START_COLUMNS = [
@@ -87,8 +93,7 @@ export const SECTIONS: readonly Section[] = [
       ['parent_step_key', 'text'],
       ['continued_from', 'text'],
       ['wake_count', 'int'],
-      ['run_id', 'text'],
-      ['epoch', 'int'],
+      ...OWNER,
     ],
     // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides. One that goes on in another's place is
     // found by the same tags, and is as urgent.
@@ -153,8 +158,7 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'steps',
     columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
+      ...OWNER,
       ['step_key', 'text'],
       ['kind', 'text'],
       ['seq', 'int'],
@@ -180,8 +184,7 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'waits',
     columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
+      ...OWNER,
       ['step_key', 'text'],
       ['kind', 'text'],
       ['wake_at', 'float8'],
@@ -199,22 +202,14 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'closedWaits',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['step_key', 'text'],
-    ],
+    columns: [...OWNER, ['step_key', 'text']],
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE w.run_id = ANY (ARRAY[x.run_id]) AND w.step_key = ANY (ARRAY[x.step_key]) RETURNING 1`,
   },
   {
     key: 'leftovers',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['is_failed', 'boolean'],
-    ],
+    columns: [...OWNER, ['is_failed', 'boolean']],
     // What was sent to a run that has failed, and it has not taken, is there when it is retried; so are its children that go on.
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
@@ -225,14 +220,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'events',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['kind', 'text'],
-      ['step_key', 'text'],
-      ['attempt', 'int'],
-      ['data', 'json'],
-    ],
+    columns: [...OWNER, ['kind', 'text'], ['step_key', 'text'], ['attempt', 'int'], ['data', 'json']],
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
   SELECT x.run_id, x.epoch, x.kind, x.step_key, x.attempt, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -241,12 +229,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'states',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['key', 'text'],
-      ['value', 'json'],
-    ],
+    columns: [...OWNER, ['key', 'text'], ['value', 'json']],
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_state (run_id, key, value)
   SELECT x.run_id, x.key, x.value FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -255,14 +238,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'sent',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['to_run_id', 'text'],
-      ['kind', 'text'],
-      ['name', 'text'],
-      ['payload', 'json'],
-    ],
+    columns: [...OWNER, ['to_run_id', 'text'], ['kind', 'text'], ['name', 'text'], ['payload', 'json']],
     // Who gets it is told by its counter in a statement of its own, once this is committed. A run asks none but its own children to stop: an id that it wanted for
     // a child may turn out to be somebody else's. A child that begins in this very statement does not show yet.
     sql: (schema, rows) => `
@@ -275,11 +251,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'movedOn',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['to_run_id', 'text'],
-    ],
+    columns: [...OWNER, ['to_run_id', 'text']],
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)} WHERE w.run_id = ANY (ARRAY[x.run_id]) RETURNING 1
 ), moved_messages AS (
@@ -288,11 +260,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'taken',
-    columns: [
-      ['run_id', 'text'],
-      ['epoch', 'int'],
-      ['id', 'bigint'],
-    ],
+    columns: [...OWNER, ['id', 'bigint']],
     // A message that an abandoned pass took is not gone: whoever has the run now takes it. This stays behind movedOn: PostgreSQL executes parts that
     // nobody asks for from the last to the first, and a message that is gone moves nowhere (journal-continued.spec.ts would tell).
     sql: (schema, rows) => `

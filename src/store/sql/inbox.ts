@@ -47,9 +47,9 @@ const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
   text: (schema, patience) => `WITH asked AS MATERIALIZED (
-  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
+  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
-      AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'cancel')
+      AND (x.parent IS NULL OR parent_run_id = x.parent)
     LIMIT 1 FOR NO KEY UPDATE
   ) AS r
 ), bumped AS (
@@ -150,7 +150,7 @@ export async function cancelInTransaction(
   runId: string,
   cancelledError: string,
 ): Promise<void> {
-  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError]]);
+  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError], [null]]);
   await manager.query(CLEAR.text(database.schema, ''), [[runId]]);
 }
 
@@ -177,16 +177,22 @@ export async function tellOfCancel(database: Database, runId: string, cancelledE
  * Tells runs that requests to cancel wait for them.
  *
  * @param cancelledErrors by run: how one ends that has never been executed
+ * @param parents by run: who asks; a run of somebody else that has the id is left alone
  * @returns those that had not ended
  */
 export async function tellAllOfCancel(
   database: Database,
   cancelledErrors: ReadonlyMap<string, string>,
+  parents: ReadonlyMap<string, string> = new Map(),
 ): Promise<Map<string, CancelRequested>> {
   // In the order in which everybody locks runs.
   const ids = [...cancelledErrors.keys()].sort();
   const errors = ids.map((id) => cancelledErrors.get(id));
-  const rows = await database.query<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [ids, errors]);
+  const rows = await database.query<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [
+    ids,
+    errors,
+    ids.map((id) => parents.get(id) ?? null),
+  ]);
   const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);
   if (ended.length > 0) await database.query(CLEAR, [ended]);
   return new Map(

@@ -85,7 +85,8 @@ RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS
 
 const CLEAR_WAITS: Statement = {
   name: 'durable_clear_waits',
-  text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1`,
+  // Its children go on, and are there when it is retried.
+  text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1 AND kind <> 'child'`,
 };
 
 const EXPLAIN_LOSS: Statement = {

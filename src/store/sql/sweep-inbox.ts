@@ -49,6 +49,9 @@ CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AN
 WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
+/** Where the child of a wait leaves its end: with the generation that started it, after a retry. */
+const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
+
 /**
  * Runs that wait for a message that is there: told, they would have taken it. A signal that nobody waits for is not looked at: it is kept, and whoever claims
  * the run reads it. Nor is a run that has been stopped, whose waits are over: it would be told again and again.
@@ -61,7 +64,7 @@ const TELL_WAITING: Statement = {
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (
     SELECT 1 FROM ${schema}.workflow_waits w WHERE w.run_id = i.run_id
-      AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND w.step_key = i.name)) LIMIT 1
+      AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
   ) AS w
   CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
   WHERE i.kind <> 'cancel' AND i.${OVERDUE}
