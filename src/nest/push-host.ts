@@ -1,4 +1,5 @@
 import type { KnownWorker } from '../client/health.js';
+import { ClosedError } from '../core/errors/index.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { bumpRuns } from '../store/sql/bump-runs.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
@@ -25,6 +26,9 @@ export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
   private readonly operations: OperationsService;
+  private giveUp: (reason: ClosedError) => void = () => undefined;
+  /** Rejects once this has been stopped. */
+  private readonly stopped = new Promise<never>((_, reject) => (this.giveUp = reject));
 
   constructor(
     private readonly runtime: HostSurroundings,
@@ -36,6 +40,7 @@ export class PushHost {
     private readonly resident: { poke(): void } | undefined,
   ) {
     const { database } = runtime;
+    this.stopped.catch(() => undefined);
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
@@ -53,8 +58,9 @@ export class PushHost {
     return { health, keys: this.registry.keys(this.queues) };
   }
 
+  /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
   async deliver(runId: string): Promise<DeliveryOutcome> {
-    if (!this.resident) return this.deliveries.deliver(runId);
+    if (!this.resident) return Promise.race([this.deliveries.deliver(runId), this.stopped]);
     this.resident.poke();
     return 'told';
   }
@@ -65,8 +71,12 @@ export class PushHost {
     looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
   }
 
-  /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws what the database says */
-  async sweep(): Promise<void> {
+  /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
+  sweep(): Promise<void> {
+    return Promise.race([this.sweepAll(), this.stopped]);
+  }
+
+  private async sweepAll(): Promise<void> {
     const { runtime, publisher, deploymentId } = this;
     const { database } = runtime;
     await this.takeOverDead();
@@ -77,13 +87,17 @@ export class PushHost {
     const keys = this.registry.keys(this.queues);
     await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
-    await publisher.note([...told, ...controlled.map(({ id }) => id)].map((id) => ({ id })));
+    const heard = [...told, ...controlled.map(({ id }) => id)];
+    runtime.tell(heard);
+    await publisher.note(heard.map((id) => ({ id })));
     await publisher.send(await resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await forgetWakeUps(database);
   }
 
   async stop(): Promise<void> {
     await this.deliveries.close();
+    // A server closes only when all requests have been answered.
+    this.giveUp(new ClosedError());
   }
 
   async fenced(sessionId: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 
 import type { WorkerModuleOptions, WorkflowClient } from '../../src/index.js';
-import { startApplication, type TestApplication } from '../support/application.js';
+import { closeApplications, isPushed, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { spawnCompiled, type SpawnedProcess } from '../support/processes.js';
 import { configured } from './configured.js';
@@ -25,10 +25,12 @@ export function useStage(worker: WorkerModuleOptions | false): () => Stage {
     await database.query('CREATE TABLE bodies (run_id text, step_key text, pid int)');
     const application = await startApplication(database.url, WORKFLOWS, { ...configured(), worker });
     const spawnWorker = async (options: WorkerModuleOptions = {}): Promise<SpawnedProcess> => {
-      const settings = JSON.stringify({ url: database.url, worker: options });
+      const front = isPushed() ? await (await import('../support/push-stage.js')).frontOf(database.url) : undefined;
+      const settings = JSON.stringify({ url: database.url, worker: options, qstash: front?.options });
       const child = spawnCompiled('test/processes/conformance-worker.ts', { env: { CONFORMANCE_SETTINGS: settings } });
       spawned.push(child);
-      await child.waitForLine(/^ready$/);
+      const [, backend] = /^ready (.*)$/.exec(await child.waitForLine(/^ready /)) ?? [];
+      if (backend) front?.add(backend);
       return child;
     };
     stage = { client: application.client, application, database, spawnWorker };
@@ -36,7 +38,7 @@ export function useStage(worker: WorkerModuleOptions | false): () => Stage {
   afterAll(async () => {
     for (const child of spawned) child.kill();
     await Promise.all(spawned.map((child) => child.exited));
-    await stage?.application.close();
+    await closeApplications();
     await stage?.database.drop();
   });
   return () => stage!;

@@ -2,21 +2,30 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 
-import { WorkflowModule, type WorkerModuleOptions } from '../../src/index.js';
+import { WorkflowModule, type QStashOptions, type WorkerModuleOptions } from '../../src/index.js';
 import { configured } from '../conformance/configured.js';
 import { countIn, WORKFLOWS } from '../conformance/workflows.js';
 
-const { url, worker } = JSON.parse(process.env['CONFORMANCE_SETTINGS']!) as { url: string; worker: WorkerModuleOptions };
+const { url, worker, qstash } = JSON.parse(process.env['CONFORMANCE_SETTINGS']!) as {
+  url: string;
+  worker: WorkerModuleOptions;
+  qstash?: QStashOptions;
+};
 const pool = new pg.Pool({ connectionString: url, max: 4 });
 pool.on('error', () => undefined);
 countIn(pool);
 
-@Module({ imports: [WorkflowModule.forRoot({ ...configured(), connection: { url }, worker })], providers: WORKFLOWS })
+@Module({
+  imports: [WorkflowModule.forRoot({ ...configured(), ...(qstash ? { qstash } : {}), connection: { url }, worker })],
+  providers: WORKFLOWS,
+})
 class ConformanceModule {}
 
 async function main(): Promise<void> {
-  await NestFactory.createApplicationContext(ConformanceModule, { logger: ['error'], abortOnError: false });
-  process.stdout.write('ready\n');
+  const app = await NestFactory.create(ConformanceModule, { logger: ['error'], abortOnError: false, rawBody: true });
+  if (qstash) await app.listen(0, '127.0.0.1');
+  else await app.init();
+  process.stdout.write(`ready ${qstash ? await app.getUrl() : ''}\n`);
 }
 
 main().catch((error: unknown) => {

@@ -11,6 +11,11 @@ export interface TestApplication {
   close(): Promise<void>;
 }
 
+/** Whether applications are driven by QStash in this run of the tests. */
+export function isPushed(): boolean {
+  return ['qstash', 'both'].includes(process.env['DURABLE_CONFORMANCE'] ?? 'poll');
+}
+
 const closeable = new Set<{ close(): Promise<unknown> }>();
 const booting = new Set<Promise<unknown>>();
 
@@ -20,7 +25,8 @@ export async function startApplication(
   providers: Provider[],
   options: Omit<WorkflowModuleOptions, 'connection'> = {},
 ): Promise<TestApplication> {
-  if (process.env['DURABLE_CONFORMANCE'] === 'qstash' && options.worker !== false) return startSwept(url, providers, options);
+  // Not before: the emulator is no part of other tests.
+  if (isPushed()) return (await import('./push-stage.js')).startOnStage(url, providers, options);
   const imports = [
     WorkflowModule.forRoot({ worker: {}, ...options, connection: { url: await reach(url) }, ...poolerOptions(url, options.listen) }),
   ];
@@ -30,19 +36,6 @@ export async function startApplication(
     await module.close();
   };
   return { client: module.get(WorkflowClient), module, close };
-}
-
-/** The same, driven by QStash, with a sweep every second. */
-async function startSwept(url: string, providers: Provider[], options: Omit<WorkflowModuleOptions, 'connection'>): Promise<TestApplication> {
-  // Not before: the emulator is no part of other tests.
-  const { startPushed } = await import('./pushed-application.js');
-  const pushed = await startPushed(url, providers, { options });
-  const sweeping = setInterval(() => void pushed.sweep().catch(() => undefined), 1_000);
-  const close = async (): Promise<void> => {
-    clearInterval(sweeping);
-    await pushed.close();
-  };
-  return { client: pushed.client, module: pushed.module, close };
 }
 
 /** Boots an application of any shape; `closeApplications` closes it, also when its boot fails. */
@@ -65,6 +58,7 @@ export async function closeApplications(): Promise<void> {
   const applications = [...closeable];
   closeable.clear();
   await Promise.all(applications.map((application) => application.close()));
+  if (isPushed()) await (await import('./push-stage.js')).closeStages();
 }
 
 /** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */

@@ -15,6 +15,8 @@ export interface PushedApplication {
   readonly client: WorkflowClient;
   readonly qstash: QStashEmulator;
   readonly targetUrl: string;
+  /** Where it listens. */
+  readonly ownUrl: string;
   /** Has QStash call the sweep, as its schedule would. */
   sweep(): Promise<void>;
   close(): Promise<void>;
@@ -26,6 +28,8 @@ export interface PushedSettings {
   readonly nest?: NestApplicationOptions;
   /** Where several applications share one. */
   readonly qstash?: QStashEmulator;
+  /** The address that QStash delivers to, where that is not the application's own. */
+  readonly targetUrl?: string;
   readonly configure?: (app: INestApplication) => void;
 }
 
@@ -42,7 +46,8 @@ export async function startPushed(url: string, providers: Provider[], settings: 
   const { options = {}, nest, configure } = settings;
   const qstash = settings.qstash ?? (await QStashEmulator.start());
   const port = await freePort();
-  const targetUrl = `http://127.0.0.1:${port}`;
+  const ownUrl = `http://127.0.0.1:${port}`;
+  const targetUrl = settings.targetUrl ?? ownUrl;
   const { url: apiUrl, token, currentSigningKey, nextSigningKey } = qstash;
   const module = await Test.createTestingModule({
     imports: [
@@ -71,5 +76,5 @@ export async function startPushed(url: string, providers: Provider[], settings: 
     });
     if (!response.ok) throw new Error(`the sweep was not taken: ${response.status}`);
   };
-  return { app, module, client: app.get(WorkflowClient), qstash, targetUrl, sweep, close: () => closing.close() };
+  return { app, module, client: app.get(WorkflowClient), qstash, targetUrl, ownUrl, sweep, close: () => closing.close() };
 }

@@ -1,3 +1,4 @@
+import { within } from '../../core/within.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
 import { readWakeUps } from '../../store/sql/wake-ups.js';
@@ -9,6 +10,8 @@ import type { QStashSettings } from './settings.js';
 const LOOK_EVERY_MS = 1_000;
 /** What is left for the answer when a run has to be let go of. */
 const LAST_MOMENT_MS = 2_000;
+/** How long closing waits for a session that is being opened by a database that does not answer. */
+const SESSION_LIMIT_MS = 3_000;
 
 /**
  * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
@@ -61,7 +64,10 @@ export class Deliveries {
   /** Lets what is under way end, hands the rest over, and takes nothing more. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await this.changing.catch(() => undefined);
+    await within(
+      SESSION_LIMIT_MS,
+      this.changing.catch(() => undefined),
+    );
     clearInterval(this.looking);
     await this.worker?.stop();
   }
