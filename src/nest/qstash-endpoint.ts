@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 
+import { ClosedError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import { decodeMessage } from '../transports/qstash/message.js';
@@ -52,7 +53,7 @@ export function openEndpoint(adapter: Adapter, module: EndpointSurroundings): vo
 async function answer(module: EndpointSurroundings, request: HookHttpRequest, kind: 'delivery' | 'sweep'): Promise<Answer> {
   const { qstash, push } = module;
   try {
-    if (!qstash || !push) return LATER;
+    if (!qstash || !push) return ELSEWHERE;
     const { raw } = await readBody(request, MAX_BODY_BYTES);
     if (!raw) {
       module.warn('deliveries of QStash cannot be verified, and are answered with 500: NestFactory.create(AppModule, { rawBody: true })');
@@ -66,6 +67,7 @@ async function answer(module: EndpointSurroundings, request: HookHttpRequest, ki
       return { status: 401, body: { status: 'not signed' } };
     return kind === 'delivery' ? await deliver(push, body) : await sweep(push);
   } catch (error) {
+    if (error instanceof ClosedError) return ELSEWHERE;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
     module.warn(`a ${kind} of QStash could not be taken; it comes again`, error);
     return LATER;
@@ -77,6 +79,7 @@ async function deliver(push: PushHost, body: string): Promise<Answer> {
   // No later attempt would be understood either.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
   const outcome: DeliveryOutcome = await push.deliver(message.run);
+  if (outcome === 'closed') return ELSEWHERE;
   return outcome === 'busy' ? LATER : { status: 200, body: { status: outcome } };
 }
 
@@ -86,3 +89,5 @@ async function sweep(push: PushHost): Promise<Answer> {
 }
 
 const LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
+/** While the application boots or closes. On a connection that is kept, the same process would be asked again and again, and its server could not close. */
+const ELSEWHERE: Answer = { ...LATER, headers: { ...LATER.headers, Connection: 'close' } };

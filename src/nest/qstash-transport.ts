@@ -7,6 +7,7 @@ import type { QStashSettings } from '../transports/qstash/settings.js';
 /** This process's way to QStash. */
 export class QStashTransport {
   readonly publisher: Publisher;
+  private kept: Promise<void> = Promise.resolve();
 
   private constructor(
     readonly api: QStashApi,
@@ -32,11 +33,11 @@ export class QStashTransport {
 
   /** Has QStash call the sweep. Does not keep an application from booting. */
   keepSchedule(): void {
-    const kept = this.api.keepSchedule().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
-    this.settings.waitUntil?.(kept);
+    this.kept = this.api.keepSchedule().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
+    this.settings.waitUntil?.(this.kept);
   }
 
-  close(): Promise<void> {
-    return this.publisher.close();
+  async close(): Promise<void> {
+    await Promise.all([this.publisher.close(), this.kept]);
   }
 }

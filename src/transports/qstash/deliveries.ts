@@ -15,9 +15,9 @@ const SESSION_LIMIT_MS = 3_000;
 
 /**
  * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
- * `told`: the worker of this process, which looks for itself, has been told. `busy`: not now; the same message must come again.
+ * `told`: the worker of this process, which looks for itself, has been told. `busy`: not now; the same message must come again. `closed`: not here any more.
  */
-export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy';
+export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy' | 'closed';
 
 /**
  * Executes runs that QStash tells of, each as far as it goes within its time. Between deliveries there is nothing: no session, no timer, no query. So a platform
@@ -48,7 +48,8 @@ export class Deliveries {
 
   /** @throws what the database says */
   async deliver(runId: string): Promise<DeliveryOutcome> {
-    if (this.isClosed || this.isAlone) return 'busy';
+    if (this.isClosed) return 'closed';
+    if (this.isAlone) return 'busy';
     this.active++;
     try {
       const worker = await this.open();

@@ -1,0 +1,74 @@
+import { Agent, request } from 'node:http';
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Workflow } from '../../src/index.js';
+import { closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { FaultProxy } from '../support/faults/proxy.js';
+import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { waitFor } from '../support/wait.js';
+
+@Workflow({ name: 'nothing much' })
+class NothingMuch {
+  async run(): Promise<void> {}
+}
+
+/** What an address answers to a signed message, over a connection that is kept. */
+function post(agent: Agent, { qstash, targetUrl }: PushedApplication, path: string, body: string): Promise<number> {
+  const url = `${targetUrl}${path}`;
+  const headers = { 'content-type': 'application/json', 'upstash-signature': qstash.sign({ url, body }) };
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', agent, headers }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode!));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+describe('an application that QStash drives', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+  const message = JSON.stringify({ v: 1, run: 'nobody', queue: 'default', seq: '0.0' });
+
+  it('closes although it is called again and again on a connection that is kept', async () => {
+    const pushed = await startPushed(database.url, [NothingMuch]);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const statuses: number[] = [];
+    let isOver = false;
+    const calling = (async () => {
+      while (!isOver) statuses.push(await post(agent, pushed, '/workflow/qstash', message));
+    })().catch(() => undefined);
+    await waitFor(() => statuses.length > 3);
+    await pushed.close();
+    isOver = true;
+    await calling;
+    agent.destroy();
+    expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
+  });
+
+  it('closes, and answers, although a sweep and a delivery wait for a database that has fallen silent', async () => {
+    const proxy = await FaultProxy.start(database.url);
+    const pushed = await startPushed(proxy.url, [NothingMuch], { options: { worker: { shutdownTimeout: 100 } } });
+    const agent = new Agent({ keepAlive: true });
+    try {
+      await pushed.client.execute(NothingMuch);
+      proxy.silence();
+      const answers = [post(agent, pushed, '/workflow/qstash', message), post(agent, pushed, '/workflow/qstash/sweep', '')];
+      await waitFor(() => Object.values(agent.sockets).flat().length === 2);
+      await Promise.all([expect(Promise.all(answers)).resolves.toEqual([503, 503]), pushed.close()]);
+    } finally {
+      agent.destroy();
+      proxy.restore();
+      await proxy.stop();
+    }
+  });
+});
