@@ -6,7 +6,7 @@ import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
 import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
-import { forgetWakeUps, resendWakeUps, wakeListed } from '../store/sql/wake-ups.js';
+import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/wake-ups.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import type { Publisher } from '../transports/qstash/publisher.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
@@ -16,8 +16,9 @@ import type { FoundWorkflow } from './scanner.js';
 import { endedElsewhere, workerEvents } from './worker-events.js';
 import { makeWorker } from './worker-parts.js';
 
-/** How many runs one sweep tells of; the next one goes on. */
+/** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
 const SWEEP_LIMIT = 1_000;
+const SWEEP_FOR_MS = 20_000;
 /** How long a sweep goes on with bulk operations. */
 const OPERATIONS_MS = 10_000;
 
@@ -80,7 +81,8 @@ export class PushHost {
     const { runtime, publisher, deploymentId } = this;
     const { database } = runtime;
     await this.takeOverDead();
-    await publisher.send(await wakeListed(database, SWEEP_LIMIT));
+    const until = performance.now() + SWEEP_FOR_MS;
+    await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
     const { told, cancelled } = await sweepInbox(database);
     const controlled = await sweepControl(database);
     endedElsewhere(runtime, cancelled);
@@ -90,8 +92,16 @@ export class PushHost {
     const heard = [...told, ...controlled.map(({ id }) => id)];
     runtime.tell(heard);
     await publisher.note(heard.map((id) => ({ id })));
-    await publisher.send(await resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
+    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await forgetWakeUps(database);
+  }
+
+  private async tellAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
+    for (;;) {
+      const found = await find();
+      await this.publisher.send(found);
+      if (found.length < SWEEP_LIMIT || this.publisher.isPausing || performance.now() > until) return;
+    }
   }
 
   async stop(): Promise<void> {

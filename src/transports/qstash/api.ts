@@ -7,7 +7,7 @@ import { encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
 
 /** The SDK has none of its own. */
-const CALL_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 5_000;
 const CLOCK_TOLERANCE_SECONDS = 5;
 /** Of the API, for one call. */
 export const BATCH = 100;
@@ -126,7 +126,8 @@ export class QStashApi {
   }
 
   private async call<T>(work: Promise<T>): Promise<T> {
-    if ((await within(CALL_TIMEOUT_MS, work)) === 'late') throw new Error(`QStash did not answer within ${CALL_TIMEOUT_MS} ms`);
+    if ((await within(CALL_TIMEOUT_MS, work)) === 'late')
+      throw new DOMException(`QStash did not answer within ${CALL_TIMEOUT_MS} ms`, 'TimeoutError');
     return work;
   }
 }

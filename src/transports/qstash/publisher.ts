@@ -1,13 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/wake-ups.js';
-import type { DueRun } from '../../core/run.js';
 import { BATCH, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 
+/** A connection that was cut is tried again at once: whoever has started a run waits for it. */
+const AT_ONCE_MS = [100, 300, 900];
 const LEAST_PAUSE_MS = 5_000;
+/** Unless QStash says when a limit is over. */
 const LONGEST_PAUSE_MS = 300_000;
+const DAY_MS = 86_400_000;
 /** Beyond that it is the sweep's business. */
-const MOST_PENDING = 10_000;
+const MOST_PENDING = 100_000;
 /** Within that, one more is as good as due. */
 const SOON_MS = 500;
 
@@ -16,8 +22,8 @@ const SOON_MS = 500;
  * ends, or QStash does not answer, is found by the sweep. No transaction is open while HTTP is spoken.
  */
 export class Publisher {
-  /** Runs that are due, or will be, and of which QStash has not been told. */
-  private readonly pending = new Set<string>();
+  /** Runs that are due, or will be, and of which QStash has not been told; with the wake-up where a sweep has read it. */
+  private readonly pending = new Map<string, WakeUp | undefined>();
   private sending: Promise<void> | undefined;
   private pauseMs = 0;
   private retry: NodeJS.Timeout | undefined;
@@ -30,21 +36,26 @@ export class Publisher {
     private readonly warn: (message: string, error?: unknown) => void,
   ) {}
 
-  /** These runs have become due, or will. Resolves when QStash has been told, or could not be. */
-  note(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
-    for (const { id } of runs) if (this.pending.size < MOST_PENDING) this.pending.add(id);
-    // While QStash is away, callers need not wait for it.
-    if (this.retry || this.isClosed) return Promise.resolve();
-    return this.flush();
+  /** Whether QStash is left alone for a while, because it does not answer or has had enough. */
+  get isPausing(): boolean {
+    return this.retry !== undefined;
   }
 
-  /** Publishes what is known already: what a sweep has found. */
-  async send(wakeUps: readonly WakeUp[]): Promise<void> {
-    for (let from = 0; from < wakeUps.length; from += BATCH) await this.publish(wakeUps.slice(from, from + BATCH));
+  /** These runs have become due, or will. Resolves when QStash has been told, or could not be. */
+  note(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
+    for (const { id } of runs) if (!this.pending.has(id)) this.add(id, undefined);
+    return this.flushUnlessPausing();
+  }
+
+  /** The same for what a sweep has found, and knows already. */
+  send(wakeUps: readonly WakeUp[]): Promise<void> {
+    for (const wakeUp of wakeUps) this.add(wakeUp.runId, wakeUp);
+    return this.flushUnlessPausing();
   }
 
   /** What is noted and can be sent is sent. */
   flush(): Promise<void> {
+    if (this.pending.size === 0 && !this.sending) return Promise.resolve();
     this.sending ??= this.drain();
     this.settings.waitUntil?.(this.sending);
     return this.sending;
@@ -54,27 +65,44 @@ export class Publisher {
   async close(): Promise<void> {
     clearTimeout(this.retry);
     this.retry = undefined;
-    if (this.pending.size > 0) await this.flush();
+    await this.flush();
     this.isClosed = true;
+  }
+
+  private add(runId: string, wakeUp: WakeUp | undefined): void {
+    if (this.pending.size < MOST_PENDING) this.pending.set(runId, wakeUp);
+  }
+
+  /** While QStash is away, nobody need wait for it. */
+  private flushUnlessPausing(): Promise<void> {
+    return this.isPausing || this.isClosed ? Promise.resolve() : this.flush();
   }
 
   private async drain(): Promise<void> {
     // What is noted in the same turn travels together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pending.size > 0) {
-      const ids = [...this.pending].slice(0, BATCH);
-      for (const id of ids) this.pending.delete(id);
+      const batch = [...this.pending].slice(0, BATCH);
+      for (const [id] of batch) this.pending.delete(id);
       try {
-        await this.publish((await readWakeUps(this.database, ids)).filter((wakeUp) => this.isWithinReach(wakeUp)));
+        await this.publish(await this.read(batch));
         this.pauseMs = 0;
       } catch (error) {
-        for (const id of ids) this.pending.add(id);
+        // One that has been noted again meanwhile is newer.
+        for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
         this.later(error);
         break;
       }
     }
     // In the same moment as there is nothing left: what is noted from now on begins anew.
     this.sending = undefined;
+  }
+
+  private async read(batch: readonly (readonly [string, WakeUp | undefined])[]): Promise<WakeUp[]> {
+    const known = batch.flatMap(([, wakeUp]) => wakeUp ?? []);
+    const unknown = batch.filter(([, wakeUp]) => !wakeUp).map(([id]) => id);
+    const read = unknown.length > 0 ? await readWakeUps(this.database, unknown) : [];
+    return [...known, ...read.filter((wakeUp) => this.isWithinReach(wakeUp))];
   }
 
   private isWithinReach({ dueInMs }: WakeUp): boolean {
@@ -87,26 +115,49 @@ export class Publisher {
       const dueInMs = wakeUp.dueInMs <= SOON_MS ? 0 : Math.min(wakeUp.dueInMs, this.settings.maxDelayMs);
       return { ...wakeUp, dueInMs };
     });
-    for (const [index, refusal] of (await this.api.publish(near)).entries()) {
+    const refusals = await this.insist(near);
+    for (const [index, refusal] of refusals.entries()) {
       if (refusal)
         this.warn(`QStash refused the wake-up of run "${near[index]!.runId}"; the sweep sends it again`, new Error(refusal.reason));
     }
   }
 
+  /** A message that was taken although no answer came has the same deduplication id when it is sent again. */
+  private async insist(wakeUps: readonly WakeUp[]): Promise<Awaited<ReturnType<QStashApi['publish']>>> {
+    for (const pause of AT_ONCE_MS) {
+      try {
+        return await this.api.publish(wakeUps);
+      } catch (error) {
+        if (!isFleeting(error)) throw error;
+        await sleep(pause);
+      }
+    }
+    return this.api.publish(wakeUps);
+  }
+
   private later(error: unknown): void {
     this.warn('QStash could not be told of due runs; trying again', error);
     if (this.isClosed) return;
-    this.pauseMs = Math.min(Math.max(LEAST_PAUSE_MS, this.pauseMs * 2, untilReset(error)), LONGEST_PAUSE_MS);
+    this.pauseMs = Math.min(Math.max(LEAST_PAUSE_MS, this.pauseMs * 2), LONGEST_PAUSE_MS);
+    const pause = Math.max(this.pauseMs, untilReset(error));
     this.retry = setTimeout(() => {
       this.retry = undefined;
       void this.flush();
-    }, this.pauseMs).unref();
+    }, pause).unref();
   }
 }
 
-/** Milliseconds until a limit of QStash's is over, as far as its error says so. */
+/** Whether it may be over in a moment: QStash did not refuse, nor keep us waiting. */
+function isFleeting(error: unknown): boolean {
+  const { status, name } = error as { status?: unknown; name?: unknown };
+  return name !== 'TimeoutError' && (typeof status !== 'number' || status >= 500);
+}
+
+/** Milliseconds until a limit of QStash's is over, at most a day, as far as its error says so. */
 function untilReset(error: unknown): number {
-  const { reset } = error as { reset?: unknown };
-  const seconds = Number(reset);
-  return Number.isFinite(seconds) && seconds > 0 ? Math.max(0, seconds * 1_000 - Date.now()) : 0;
+  const reset = Number((error as { reset?: unknown }).reset);
+  if (!Number.isFinite(reset)) return 0;
+  // Documented as a Unix time; whether of seconds or of milliseconds, its size tells.
+  const resetAt = reset < 100_000_000_000 ? reset * 1_000 : reset;
+  return Math.min(Math.max(0, resetAt - Date.now()), DAY_MS);
 }

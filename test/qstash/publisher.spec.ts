@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Workflow, type WorkflowContext } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
+import { closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { waitFor } from '../support/wait.js';
+
+@Workflow({ name: 'brief' })
+class Brief {
+  async run(n: number, ctx: WorkflowContext): Promise<number> {
+    return ctx.step('double', () => n * 2);
+  }
+}
+
+/** Messages that were published for runs: not the schedule's. */
+function wakeUps({ qstash }: PushedApplication): unknown[] {
+  return qstash.messages.filter(({ url }) => !url.endsWith('/sweep'));
+}
+
+describe('what is published to QStash', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+
+  it('is a message per run, of many at a time, for a thousand runs that are started together', async () => {
+    const pushed = await startPushed(database.url, [Brief]);
+    const inputs = Array.from({ length: 1_000 }, (_, n) => n);
+    const handles = await pushed.client.startMany(Brief, inputs);
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '25s' })))).toEqual(inputs.map((n) => n * 2));
+    expect(wakeUps(pushed)).toHaveLength(1_000);
+    await pushed.close();
+  });
+
+  it('is nothing while a limit lasts, and everything when it is over, and no start waits for that', async () => {
+    const qstash = await QStashEmulator.start({ limits: { requestsPerSecond: 1 } });
+    const pushed = await startPushed(database.url, [Brief], { qstash });
+    await waitFor(async () => {
+      await pushed.client.start(Brief, 0);
+      return (await pushed.client.count({ status: 'pending' })) > 0;
+    });
+    const began = performance.now();
+    const handles = await pushed.client.startMany(Brief, [1, 2, 3]);
+    expect(performance.now() - began).toBeLessThan(1_000);
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '20s' })))).toEqual([2, 4, 6]);
+    await waitFor(async () => (await pushed.client.count({ status: 'pending' })) === 0);
+    await pushed.close();
+    await qstash.close();
+  });
+
+  it('leaves a QStash alone whose daily limit is reached, whatever a sweep finds', async () => {
+    const qstash = await QStashEmulator.start({ limits: { messagesPerDay: 1 } });
+    const pushed = await startPushed(database.url, [Brief], { qstash, options: { qstash: { sweep: false } } });
+    await pushed.client.execute(Brief, 1);
+    const handle = await pushed.client.start(Brief, 2);
+    qstash.setLimits({});
+    await database.query(`UPDATE durable.workflow_runs SET ready_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
+    const before = wakeUps(pushed).length;
+    await pushed.sweep();
+    await waitFor(() => qstash.deliveries.some(({ url, outcome }) => url.endsWith('/sweep') && outcome === 'delivered'));
+    await pushed.client.start(Brief, 3);
+    expect(wakeUps(pushed)).toHaveLength(before);
+    // The next process knows of no limit, and finds what has not been told.
+    await pushed.close();
+    expect(wakeUps(pushed)).toHaveLength(before + 2);
+    const next = await startPushed(database.url, [Brief], { qstash, options: { qstash: { sweep: false } } });
+    await database.query(`UPDATE durable.workflow_runs SET ready_at = now() - interval '2 minutes' WHERE status = 'pending'`);
+    await database.query(`UPDATE durable.workflow_outbox SET next_at = now()`);
+    await next.sweep();
+    await waitFor(async () => (await next.client.count({ status: 'pending' })) === 0);
+    await next.close();
+    await qstash.close();
+  });
+
+  it('comes when QStash is there again, without a sweep', async () => {
+    const first = await QStashEmulator.start();
+    const { port } = new URL(first.url);
+    const { token, currentSigningKey, nextSigningKey } = first;
+    const pushed = await startPushed(database.url, [Brief], { qstash: first, options: { qstash: { sweep: false } } });
+    await first.close();
+    const began = performance.now();
+    const handle = await pushed.client.start(Brief, 4);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    const second = await QStashEmulator.start({ port: Number(port), token, currentSigningKey, nextSigningKey });
+    await expect(handle.result({ timeout: '20s' })).resolves.toBe(8);
+    await pushed.close();
+    await second.close();
+  });
+});
