@@ -46,7 +46,7 @@ export class QStashApi {
   static async create(settings: QStashSettings): Promise<QStashApi> {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
-    const client = new Client({ token, devMode: false, ...(apiUrl === undefined ? {} : { baseUrl: apiUrl }) });
+    const client = new Client({ token, devMode: false, baseUrl: apiUrl });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
   }
