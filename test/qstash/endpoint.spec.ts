@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { VersioningType, type CanActivate, type ExecutionContext, type PipeTransform } from '@nestjs/common';
 
 import { defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
@@ -15,15 +14,6 @@ class Counted {
   async run(_input: void, ctx: WorkflowContext): Promise<number> {
     await ctx.waitForSignal(go);
     return ctx.step('count', () => ++bodies);
-  }
-}
-
-class Refuses implements CanActivate, PipeTransform {
-  canActivate(_context: ExecutionContext): boolean {
-    return false;
-  }
-  transform(): never {
-    throw new Error('refused');
   }
 }
 
@@ -87,31 +77,6 @@ describe('the endpoint of QStash', () => {
     const answer = await call(pushed, { body, headers: { 'content-type': body.startsWith('no') ? 'text/plain' : 'application/json' } });
     expect(answer.status).toBe(489);
     expect(answer.headers.get('upstash-nonretryable-error')).toBe('true');
-  });
-
-  it('refuses a body that is too large', async () => {
-    expect(await call(pushed, { body: JSON.stringify({ run: 'x'.repeat(20_000) }) })).toMatchObject({ status: 413 });
-  });
-
-  it('answers 500 where the application keeps no raw bodies, and says why', async () => {
-    const other = await startPushed(database.url, [Counted], { nest: { rawBody: false } });
-    expect(await call(other, { body: message('x') })).toMatchObject({ status: 500, body: { status: 'no raw body' } });
-  });
-
-  it('is untouched by what the application wraps around its own routes', async () => {
-    const refuses = new Refuses();
-    const other = await startPushed(database.url, [Counted], {
-      configure: (app) =>
-        app
-          .setGlobalPrefix('api')
-          .useGlobalGuards(refuses)
-          .useGlobalPipes(refuses)
-          .enableVersioning({ type: VersioningType.URI, defaultVersion: '1' }),
-    });
-    const handle = await other.client.start(Counted);
-    await waitFor(async () => (await handle.status()) === 'waiting');
-    await handle.signal(go);
-    await expect(handle.result({ timeout: '10s' })).resolves.toBeGreaterThan(0);
   });
 
   it('sweeps when it is told to', async () => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-import type { NestApplicationOptions, Provider, INestApplication, LoggerService } from '@nestjs/common';
+import type { NestApplicationOptions, Provider, INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 
@@ -27,6 +27,8 @@ export interface PushedSettings {
   readonly nest?: NestApplicationOptions;
   /** Where several applications share one. */
   readonly qstash?: QStashEmulator;
+  /** Of the application, before ours. */
+  readonly imports?: NonNullable<ModuleMetadata['imports']>;
   readonly configure?: (app: INestApplication) => void;
   /** Default: Express. */
   readonly adapter?: AbstractHttpAdapter;
@@ -46,13 +48,14 @@ async function freePort(): Promise<number> {
 
 /** Boots an application that listens, with `transport: 'qstash'`, against a QStash of its own. */
 export async function startPushed(url: string, providers: Provider[], settings: PushedSettings = {}): Promise<PushedApplication> {
-  const { options = {}, nest, configure, adapter, logger } = settings;
+  const { options = {}, nest, configure, adapter, logger, imports = [] } = settings;
   const qstash = settings.qstash ?? (await QStashEmulator.start());
   const port = settings.port ?? (await freePort());
   const targetUrl = `http://127.0.0.1:${port}`;
   const { url: apiUrl, token, currentSigningKey, nextSigningKey } = qstash;
   const builder = Test.createTestingModule({
     imports: [
+      ...imports,
       WorkflowModule.forRoot({
         transport: 'qstash',
         ...options,
