@@ -17,6 +17,7 @@ import { keepsRawBodies } from './raw-bodies.js';
 const MAX_BODY_BYTES = 16 << 10;
 const RETRY_AFTER_SECONDS = 10;
 const SWEEP_LIMIT_MS = 50_000;
+const LAST_WORD_MS = 1_000;
 const NO_RAW_BODIES = 'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true })';
 const ANSWERED_500 = 'deliveries of QStash cannot be verified, and are answered with 500';
 
@@ -96,7 +97,9 @@ async function answer(module: EndpointSurroundings, request: HookHttpRequest, ki
     // Other bytes would come out of the text than went into it.
     if (!isUtf8(raw) || !(await isSigned({ qstash, signature, body, url }, module.warn.bind(module))))
       return { status: 401, body: { status: 'not signed' } };
-    return kind === 'delivery' ? await deliver(push, body) : await sweep(push);
+    // Before the platform ends the request: a database that says nothing would keep it longer.
+    const limitMs = qstash.settings.deliveryTimeoutMs - LAST_WORD_MS;
+    return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_LIMIT_MS, limitMs));
   } catch (error) {
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
     module.warn(`a ${kind} of QStash could not be taken; it comes again`, error);
@@ -104,16 +107,18 @@ async function answer(module: EndpointSurroundings, request: HookHttpRequest, ki
   }
 }
 
-async function deliver(push: PushHost, body: string): Promise<Answer> {
+async function deliver(push: PushHost, body: string, limitMs: number): Promise<Answer> {
   const message = decodeMessage(body);
   // No later attempt would be understood either.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
-  const outcome: DeliveryOutcome = await push.deliver(message.run);
+  const delivered = push.deliver(message.run);
+  if ((await within(limitMs, delivered)) === 'late') return LATER;
+  const outcome: DeliveryOutcome = await delivered;
   return outcome === 'busy' ? LATER : { status: 200, body: { status: outcome } };
 }
 
-async function sweep(push: PushHost): Promise<Answer> {
-  const swept = await within(SWEEP_LIMIT_MS, push.sweep());
+async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
+  const swept = await within(limitMs, push.sweep());
   return { status: 200, body: { status: swept === 'done' ? 'swept' : 'going on' } };
 }
 

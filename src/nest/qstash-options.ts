@@ -60,6 +60,8 @@ const KNOWN = [
   'waitUntil',
 ];
 const DAY_MS = 86_400_000;
+/** What it takes to hand a run over and to answer. */
+const HANDOVER_MS = 2_000;
 const API_URL = 'https://qstash.upstash.io';
 
 type TextOption = 'token' | 'url' | 'targetUrl' | 'currentSigningKey' | 'nextSigningKey';
@@ -117,7 +119,7 @@ export function toQStashSettings(
     sweepUrl: `${base}/${path}/qstash/sweep`,
     keys,
     namespace: given.namespace === undefined ? 'durable' : checkName(given.namespace, 'qstash.namespace'),
-    timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs),
+    timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
     deliveryTimeoutMs,
     maxDelayMs: time('maxDelay', 3_600_000, 1_000),
     sweepCron: toCron(given.sweep),

@@ -28,7 +28,11 @@ type Case = [argument: string, value: unknown];
 const cases = (argument: string, values: readonly unknown[]): Case[] => values.map((value) => [argument, value]);
 const shown = ([argument, value]: Case): [string, string, unknown] => [
   argument,
-  typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value === 'object' ? JSON.stringify(value) : String(value),
+  typeof value === 'string'
+    ? JSON.stringify(value.slice(0, 40))
+    : typeof value === 'object'
+      ? JSON.stringify(value)
+      : String(value as number | symbol),
   value,
 ];
 
@@ -181,6 +185,12 @@ describe('what is accepted', () => {
 
   it.each(['* * * * *', '*/5 0-6 1,15 JAN-MAR MON', 'CRON_TZ=Europe/Paris 0 9 * * 1-5', ' 0  9 * * * '])('a schedule %j', (cron) => {
     expect(settingsOf({ sweep: { cron } }).sweepCron).toBe(cron.trim());
+  });
+
+  it('a time budget that is longer than a request may take, as one that leaves time for the answer', () => {
+    expect(settingsOf({ deliveryTimeout: '10s' })).toMatchObject({ deliveryTimeoutMs: 10_000, timeBudgetMs: 8_000 });
+    expect(settingsOf({ deliveryTimeout: 3_000, timeBudget: 0 })).toMatchObject({ timeBudgetMs: 0 });
+    expect(settingsOf({})).toMatchObject({ deliveryTimeoutMs: 60_000, timeBudgetMs: 20_000 });
   });
 
   it('flow control by queue, whatever queues are called', () => {
