@@ -66,8 +66,8 @@ function expectNoSecret(text: string): void {
 describe('an application in production', () => {
   it.each<[string, Parameters<typeof boot>]>([
     ['without signing keys', [{}, { qstash: NO_KEYS }]],
-    ['with the current key alone', [{}, { qstash: { nextSigningKey: undefined } as object }]],
-    ['with the next key alone', [{}, { qstash: { currentSigningKey: undefined } as object }]],
+    ['with the current key alone', [{}, { qstash: { nextSigningKey: undefined } }]],
+    ['with the next key alone', [{}, { qstash: { currentSigningKey: undefined } }]],
     ['with empty keys in its environment', [{ QSTASH_CURRENT_SIGNING_KEY: '', QSTASH_NEXT_SIGNING_KEY: '' }, { qstash: NO_KEYS }]],
     ['without signing keys, with transport both', [{}, { transport: 'both', qstash: NO_KEYS }]],
     ['with QSTASH_DEV, though it has keys', [{ QSTASH_DEV: 'true' }, {}]],

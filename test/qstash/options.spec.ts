@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { describe, expect, it } from '@jest/globals';
 
 import { InvalidInputError, WorkflowConfigurationError, WorkflowModule } from '../../src/index.js';
@@ -26,15 +28,7 @@ function refusal(work: () => unknown): Error & { argument?: string } {
 
 type Case = [argument: string, value: unknown];
 const cases = (argument: string, values: readonly unknown[]): Case[] => values.map((value) => [argument, value]);
-const shown = ([argument, value]: Case): [string, string, unknown] => [
-  argument,
-  typeof value === 'string'
-    ? JSON.stringify(value.slice(0, 40))
-    : typeof value === 'object'
-      ? JSON.stringify(value)
-      : String(value as number | symbol),
-  value,
-];
+const shown = ([argument, value]: Case): [string, string, unknown] => [argument, inspect(value).slice(0, 60), value];
 
 const NOT_TEXT = [null, 7, true, {}, [], Symbol('x')];
 const BAD_SECRETS = [...NOT_TEXT, '', ' ', SECRET, `${SECRET}\r\nX: y`, 'key\n', 'schlüssel', 'a\0b'];
