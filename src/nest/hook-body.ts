@@ -28,23 +28,38 @@ export interface HookBody {
  * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
  */
 export async function readBody(request: HookHttpRequest, maxBytes: number): Promise<HookBody> {
-  const { body, rawBody } = request;
-  if (rawBody && rawBody.length > maxBytes) throw new PayloadTooLargeException();
-  if (body !== undefined && body !== null) {
-    if (Buffer.isBuffer(body)) return fromBytes(body, request.headers, maxBytes);
-    // A parser of texts: what is not UTF-8 does not come out as it went in, and fails its signature.
-    return { raw: rawBody ?? (typeof body === 'string' ? Buffer.from(body) : undefined), value: plain(body) };
-  }
-  if (rawBody) return fromBytes(rawBody, request.headers, maxBytes);
-  const stream = request.raw ?? (request as unknown as IncomingMessage);
-  const bytes = await readStream(stream, maxBytes);
-  if (bytes.length > 0 && (request.headers['content-encoding'] ?? 'identity') !== 'identity') throw new UnsupportedMediaTypeException();
-  return fromBytes(bytes, request.headers, maxBytes);
+  const { body, headers } = request;
+  if (body !== undefined && body !== null && !Buffer.isBuffer(body)) return { raw: keptBytes(request, maxBytes), value: plain(body) };
+  const raw = await readRawBody(request, maxBytes);
+  return { raw, value: raw === undefined || raw.length === 0 ? null : parse(raw, headers['content-type'] ?? '') };
 }
 
-function fromBytes(raw: Buffer, headers: IncomingHttpHeaders, maxBytes: number): HookBody {
-  if (raw.length > maxBytes) throw new PayloadTooLargeException();
-  return { raw, value: raw.length === 0 ? null : parse(raw, headers['content-type'] ?? '') };
+/**
+ * Reads the bytes of a body alone, whatever they are said to mean.
+ *
+ * @returns undefined when somebody has read the body and kept nothing of it
+ * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
+ */
+export async function readRawBody(request: HookHttpRequest, maxBytes: number): Promise<Buffer | undefined> {
+  const kept = keptBytes(request, maxBytes);
+  if (kept) return kept;
+  const stream = request.raw ?? (request as unknown as IncomingMessage);
+  const { headers } = request;
+  const isAnnounced = Number(headers['content-length'] ?? 0) > 0;
+  // What a parser has made says nothing: some make an empty object of a body that they did not read. The stream knows.
+  if (stream.readableDidRead || stream.readableEnded)
+    return isAnnounced || headers['transfer-encoding'] !== undefined ? undefined : Buffer.alloc(0);
+  const bytes = await readStream(stream, maxBytes);
+  if (bytes.length > 0 && (headers['content-encoding'] ?? 'identity') !== 'identity') throw new UnsupportedMediaTypeException();
+  return isAnnounced && bytes.length === 0 ? undefined : bytes;
+}
+
+/** What a parser has kept. Of a parser of texts: what is not UTF-8 does not come out as it went in, and fails its signature. */
+function keptBytes({ body, rawBody }: HookHttpRequest, maxBytes: number): Buffer | undefined {
+  const text = typeof body === 'string' ? Buffer.from(body) : undefined;
+  const kept = rawBody ?? (Buffer.isBuffer(body) ? body : text);
+  if (kept && kept.length > maxBytes) throw new PayloadTooLargeException();
+  return kept;
 }
 
 function parse(raw: Buffer, contentType: string): unknown {
@@ -94,7 +109,7 @@ function plain(body: unknown): unknown {
 /** What is too long is read to its end and thrown away: a connection that is cut does not bring the answer to the sender. */
 function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    if (stream.readableEnded) return resolve(Buffer.alloc(0));
+    if (stream.destroyed) return reject(new BadRequestException('the body did not come to its end'));
     const chunks: Buffer[] = [];
     let size = 0;
     const done = (settle: () => void): void => {

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check-options.js';
+import { checkOptions, isPlainObject } from '../core/check-options.js';
 import { toMilliseconds, type Duration } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
@@ -60,6 +60,18 @@ const KNOWN = [
   'waitUntil',
 ];
 const DAY_MS = 86_400_000;
+/** What it takes to hand a run over and to answer. */
+const HANDOVER_MS = 2_000;
+const API_URL = 'https://qstash.upstash.io';
+
+type TextOption = 'token' | 'url' | 'targetUrl' | 'currentSigningKey' | 'nextSigningKey';
+const VARIABLES: Readonly<Record<TextOption, string>> = {
+  token: 'QSTASH_TOKEN',
+  url: 'QSTASH_URL',
+  targetUrl: 'QSTASH_TARGET_URL',
+  currentSigningKey: 'QSTASH_CURRENT_SIGNING_KEY',
+  nextSigningKey: 'QSTASH_NEXT_SIGNING_KEY',
+};
 
 /**
  * @param path what the module's endpoints begin with
@@ -73,20 +85,24 @@ export function toQStashSettings(
   isReceiver: boolean,
 ): QStashSettings {
   const given = checkOptions(options === undefined ? {} : options, 'qstash', KNOWN);
-  const text = (option: 'token' | 'currentSigningKey' | 'nextSigningKey', variable: string): string | undefined => {
-    const value = given[option] ?? (environment[variable] || undefined);
-    return value === undefined ? undefined : checkSecret(value, `qstash.${option}`);
+  /** A variable that is empty counts as one that is not set; an option that is given does not. */
+  const text = (option: TextOption, check: (value: unknown, argument: string) => string): string | undefined => {
+    const value: unknown = given[option];
+    if (value !== undefined) return check(value, `qstash.${option}`);
+    const variable = VARIABLES[option];
+    return environment[variable] ? check(environment[variable], `qstash.${option} (${variable})`) : undefined;
   };
-  const token = text('token', 'QSTASH_TOKEN');
-  if (token === undefined) throw new InvalidInputError('qstash.token', 'is missing: give it, or set QSTASH_TOKEN');
-  const current = text('currentSigningKey', 'QSTASH_CURRENT_SIGNING_KEY');
-  const next = text('nextSigningKey', 'QSTASH_NEXT_SIGNING_KEY');
+  const needed = (option: TextOption, check: (value: unknown, argument: string) => string): string => {
+    const value = text(option, check);
+    if (value === undefined) throw new InvalidInputError(`qstash.${option}`, `is missing: give it, or set ${VARIABLES[option]}`);
+    return value;
+  };
+  const token = needed('token', checkSecret);
+  const current = text('currentSigningKey', checkSecret);
+  const next = text('nextSigningKey', checkSecret);
   const keys = current !== undefined && next !== undefined ? { current, next } : undefined;
   checkBootSecurity(environment, keys !== undefined, isReceiver);
-  const target = given.targetUrl ?? (environment['QSTASH_TARGET_URL'] || undefined);
-  if (target === undefined) throw new InvalidInputError('qstash.targetUrl', 'is missing: give it, or set QSTASH_TARGET_URL');
-  const base = checkUrl(target, 'qstash.targetUrl');
-  const api = given.url ?? (environment['QSTASH_URL'] || undefined);
+  const base = needed('targetUrl', (value, argument) => checkTarget(value, argument, path));
   const time = (option: 'timeBudget' | 'deliveryTimeout' | 'maxDelay', standard: number, least: number): number => {
     const value = given[option];
     const ms = value === undefined ? standard : toMilliseconds(value, `qstash.${option}`);
@@ -98,17 +114,17 @@ export function toQStashSettings(
   if (waitUntil !== undefined && typeof waitUntil !== 'function') throw new InvalidInputError('qstash.waitUntil', 'must be a function');
   return {
     token,
-    apiUrl: api === undefined ? undefined : checkUrl(api, 'qstash.url'),
+    apiUrl: text('url', checkUrl) ?? API_URL,
     deliveryUrl: `${base}/${path}/qstash`,
     sweepUrl: `${base}/${path}/qstash/sweep`,
     keys,
     namespace: given.namespace === undefined ? 'durable' : checkName(given.namespace, 'qstash.namespace'),
-    timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs),
+    timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
     deliveryTimeoutMs,
     maxDelayMs: time('maxDelay', 3_600_000, 1_000),
     sweepCron: toCron(given.sweep),
     flow: toFlow(given.flowControl),
-    label: given.label === undefined ? undefined : checkText(given.label, 'qstash.label'),
+    label: given.label === undefined ? undefined : checkLabel(given.label),
     waitUntil,
   };
 }
@@ -116,7 +132,8 @@ export function toQStashSettings(
 /** A process that would take anybody's word, or sign with keys that everybody knows, does not start. */
 function checkBootSecurity(environment: NodeJS.ProcessEnv, hasKeys: boolean, isReceiver: boolean): void {
   if (environment['NODE_ENV'] !== 'production') return;
-  if (environment['QSTASH_DEV'])
+  // So the SDK says that it is off.
+  if (!['', '0', 'false', undefined].includes(environment['QSTASH_DEV']))
     throw new WorkflowConfigurationError('QSTASH_DEV is set in production: QStash’s SDK would use keys that everybody knows');
   if (isReceiver && !hasKeys)
     throw new WorkflowConfigurationError(
@@ -127,23 +144,36 @@ function checkBootSecurity(environment: NodeJS.ProcessEnv, hasKeys: boolean, isR
 function toCron(sweep: QStashOptions['sweep']): string | undefined {
   if (sweep === false) return undefined;
   if (sweep === undefined) return '* * * * *';
-  return checkText(checkOptions(sweep, 'qstash.sweep', ['cron']).cron, 'qstash.sweep.cron');
+  const cron = checkText(checkOptions(sweep, 'qstash.sweep', ['cron']).cron, 'qstash.sweep.cron').trim();
+  // Of its meaning QStash is the judge; without a sweep, sleeps would not end.
+  if (!/^(?:CRON_TZ=[\w/+-]+ +)?[\w*,/?#-]+(?: +[\w*,/?#-]+){4}$/.test(cron))
+    throw new InvalidInputError('qstash.sweep.cron', "must be five fields, as '*/5 * * * *', after a 'CRON_TZ=Europe/Paris ' if need be");
+  return cron;
 }
 
-function toFlow(flow: QStashOptions['flowControl']): Record<string, QueueFlow> {
+function toFlow(flow: unknown): Record<string, QueueFlow> {
   if (flow === undefined) return {};
-  if (typeof flow !== 'object' || flow === null) throw new InvalidInputError('qstash.flowControl', 'must be an object with queues');
+  if (!isPlainObject(flow)) throw new InvalidInputError('qstash.flowControl', 'must be an object with queues');
   const queues = Object.entries(flow).map(([queue, options]) => {
-    const argument = `qstash.flowControl.${queue}`;
-    const { parallelism, rate, period } = checkOptions(options, argument, ['parallelism', 'rate', 'period']);
-    for (const [name, value] of Object.entries({ parallelism, rate })) {
-      if (value !== undefined && !(Number.isInteger(value) && value > 0))
-        throw new InvalidInputError(`${argument}.${name}`, 'must be a whole number of at least 1');
-    }
-    const periodSeconds = period === undefined ? undefined : Math.max(1, Math.round(toMilliseconds(period, `${argument}.period`) / 1_000));
-    return [queue, { parallelism, rate, periodSeconds }] as const;
+    const argument = `qstash.flowControl.${checkText(queue, 'qstash.flowControl: the name of a queue')}`;
+    return [queue, toQueueFlow(options as QueueFlowOptions, argument)] as const;
   });
   return Object.assign(Object.create(null) as Record<string, QueueFlow>, Object.fromEntries(queues));
+}
+
+function toQueueFlow(options: QueueFlowOptions, argument: string): QueueFlow {
+  const { parallelism, rate, period } = checkOptions(options, argument, ['parallelism', 'rate', 'period']);
+  for (const [name, value] of Object.entries({ parallelism, rate })) {
+    if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
+      throw new InvalidInputError(`${argument}.${name}`, 'must be a whole number of at least 1');
+  }
+  if (parallelism === undefined && rate === undefined) throw new InvalidInputError(argument, 'must have a parallelism or a rate');
+  if (period === undefined) return { parallelism, rate };
+  if (rate === undefined) throw new InvalidInputError(`${argument}.period`, 'is for a rate');
+  const periodSeconds = toMilliseconds(period, `${argument}.period`) / 1_000;
+  if (!Number.isInteger(periodSeconds) || periodSeconds < 1)
+    throw new InvalidInputError(`${argument}.period`, 'must be whole seconds, one or more');
+  return { parallelism, rate, periodSeconds };
 }
 
 /** Never shown in the error. */
@@ -153,15 +183,29 @@ function checkSecret(value: unknown, argument: string): string {
   return value;
 }
 
+/** Without a dot: that comes behind it in ids of messages. */
 function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);
-  if (!/^[\w.-]{1,60}$/.test(name)) throw new InvalidInputError(argument, "must be up to 60 letters, digits, '.', '_' and '-'");
+  if (!/^[\w-]{1,60}$/.test(name)) throw new InvalidInputError(argument, "must be up to 60 letters, digits, '_' and '-'");
   return name;
+}
+
+/** It travels as a header. */
+function checkLabel(value: unknown): string {
+  const label = checkText(value, 'qstash.label');
+  if (/[^\x21-\x7e]/.test(label)) throw new InvalidInputError('qstash.label', 'must be ASCII without spaces');
+  return label;
+}
+
+function checkTarget(value: unknown, argument: string, path: string): string {
+  const base = checkUrl(value, argument);
+  if (!`${base}/`.includes(`/${path}/qstash/`)) return base;
+  throw new InvalidInputError(argument, `must not have the endpoint's own path: /${path}/qstash is put behind it`);
 }
 
 function checkUrl(value: unknown, argument: string): string {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
   const isUsable = url && ['http:', 'https:'].includes(url.protocol) && url.search + url.hash + url.username + url.password === '';
   if (!isUsable) throw new InvalidInputError(argument, 'must be a URL such as https://shop.example, without a query or credentials');
-  return url.href.replace(/\/+$/, '');
+  return (url.origin + url.pathname).replace(/\/+$/, '');
 }

@@ -1,7 +1,8 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-import type { NestApplicationOptions, Provider, INestApplication } from '@nestjs/common';
+import type { NestApplicationOptions, Provider, INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
@@ -30,7 +31,15 @@ export interface PushedSettings {
   readonly qstash?: QStashEmulator;
   /** The address that QStash delivers to, where that is not the application's own. */
   readonly targetUrl?: string;
+  /** Of the application, before ours. */
+  readonly imports?: NonNullable<ModuleMetadata['imports']>;
   readonly configure?: (app: INestApplication) => void;
+  /** Default: Express. */
+  readonly adapter?: AbstractHttpAdapter;
+  /** From the first line of the boot on. */
+  readonly logger?: LoggerService;
+  /** Where the one before had it, whose messages are still under way. */
+  readonly port?: number;
 }
 
 async function freePort(): Promise<number> {
@@ -43,14 +52,15 @@ async function freePort(): Promise<number> {
 
 /** Boots an application that listens, with `transport: 'qstash'`, against a QStash of its own. */
 export async function startPushed(url: string, providers: Provider[], settings: PushedSettings = {}): Promise<PushedApplication> {
-  const { options = {}, nest, configure } = settings;
+  const { options = {}, nest, configure, adapter, logger, imports = [] } = settings;
   const qstash = settings.qstash ?? (await QStashEmulator.start());
-  const port = await freePort();
+  const port = settings.port ?? (await freePort());
   const ownUrl = `http://127.0.0.1:${port}`;
   const targetUrl = settings.targetUrl ?? ownUrl;
   const { url: apiUrl, token, currentSigningKey, nextSigningKey } = qstash;
-  const module = await Test.createTestingModule({
+  const builder = Test.createTestingModule({
     imports: [
+      ...imports,
       WorkflowModule.forRoot({
         transport: 'qstash',
         ...options,
@@ -59,9 +69,11 @@ export async function startPushed(url: string, providers: Provider[], settings: 
       }),
     ],
     providers,
-  }).compile();
-  const app = module.createNestApplication({ rawBody: true, ...nest });
-  app.useLogger(process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false);
+  });
+  const module = await (logger ? builder.setLogger(logger) : builder).compile();
+  const appOptions = { rawBody: true, ...nest };
+  const app = adapter ? module.createNestApplication(adapter, appOptions) : module.createNestApplication(appOptions);
+  app.useLogger(logger ?? (process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false));
   configure?.(app);
   await app.listen(port, '127.0.0.1');
   const close = async (): Promise<void> => {
@@ -70,7 +82,7 @@ export async function startPushed(url: string, providers: Provider[], settings: 
   };
   const closing = closeLater({ close });
   const sweep = async (): Promise<void> => {
-    const response = await fetch(`${apiUrl}/v2/publish/${targetUrl}/workflow/qstash/sweep`, {
+    const response = await fetch(`${apiUrl}/v2/publish/${options.qstash?.targetUrl ?? targetUrl}/workflow/qstash/sweep`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}` },
     });

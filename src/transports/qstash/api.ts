@@ -47,7 +47,7 @@ export class QStashApi {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
     // Its own attempts are not waited for, and would be told of on the console: whoever calls tries again.
-    const client = new Client({ token, devMode: false, retry: false, ...(apiUrl === undefined ? {} : { baseUrl: apiUrl }) });
+    const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
   }

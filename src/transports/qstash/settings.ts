@@ -10,8 +10,8 @@ export interface QueueFlow {
 /** The options of QStash, checked. */
 export interface QStashSettings {
   readonly token: string;
-  /** Of the API; undefined for the vendor's own. */
-  readonly apiUrl: string | undefined;
+  /** Of the API. Always said: what is not given to the SDK, it takes from variables of its own. */
+  readonly apiUrl: string;
   /** Where wake-ups are delivered to: the very text that is published, and that signatures name. */
   readonly deliveryUrl: string;
   readonly sweepUrl: string;

@@ -1,0 +1,144 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Workflow, WorkflowConfigurationError, type WorkflowContext } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
+import { closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startPushed, type PushedSettings } from '../support/pushed-application.js';
+import { waitFor } from '../support/wait.js';
+import { Lines, send, wakeUp } from './requests.js';
+
+@Workflow({ name: 'short' })
+class Short {
+  async run(fails: boolean, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('maybe', { retry: { maxAttempts: 1 } }, () => {
+      if (fails) throw new Error('so it goes');
+    });
+    return 'done';
+  }
+}
+
+const VARIABLES = [
+  'NODE_ENV',
+  'QSTASH_DEV',
+  'QSTASH_TOKEN',
+  'QSTASH_URL',
+  'QSTASH_TARGET_URL',
+  'QSTASH_CURRENT_SIGNING_KEY',
+  'QSTASH_NEXT_SIGNING_KEY',
+  'QSTASH_REGION',
+  'EU_CENTRAL_1_QSTASH_URL',
+  'EU_CENTRAL_1_QSTASH_TOKEN',
+] as const;
+const NO_KEYS = { currentSigningKey: undefined, nextSigningKey: undefined } as object;
+
+let database: TestDatabase;
+let qstash: QStashEmulator;
+const before = VARIABLES.map((variable) => [variable, process.env[variable]] as const);
+beforeAll(async () => {
+  database = await createTestDatabase();
+  qstash = await QStashEmulator.start();
+});
+afterEach(async () => {
+  for (const [variable, value] of before) {
+    if (value === undefined) delete process.env[variable];
+    else process.env[variable] = value;
+  }
+  await closeApplications();
+  qstash.clear();
+});
+afterAll(async () => {
+  await qstash.close();
+  await database.drop();
+});
+
+async function boot(environment: Partial<Record<(typeof VARIABLES)[number], string>>, options: PushedSettings['options'] = {}) {
+  Object.assign(process.env, environment);
+  const logger = new Lines();
+  const pushed = await startPushed(database.url, [Short], { qstash, options, logger });
+  return { pushed, logger };
+}
+
+function expectNoSecret(text: string): void {
+  for (const secret of [qstash.token, qstash.currentSigningKey, qstash.nextSigningKey]) expect(text).not.toContain(secret);
+}
+
+describe('an application in production', () => {
+  it.each<[string, Parameters<typeof boot>]>([
+    ['without signing keys', [{}, { qstash: NO_KEYS }]],
+    ['with the current key alone', [{}, { qstash: { nextSigningKey: undefined } }]],
+    ['with the next key alone', [{}, { qstash: { currentSigningKey: undefined } }]],
+    ['with empty keys in its environment', [{ QSTASH_CURRENT_SIGNING_KEY: '', QSTASH_NEXT_SIGNING_KEY: '' }, { qstash: NO_KEYS }]],
+    ['without signing keys, with transport both', [{}, { transport: 'both', qstash: NO_KEYS }]],
+    ['with QSTASH_DEV, though it has keys', [{ QSTASH_DEV: 'true' }, {}]],
+    ['with QSTASH_DEV, though it only starts runs', [{ QSTASH_DEV: '1' }, { worker: false }]],
+  ])('does not start %s', async (_, [environment, options]) => {
+    const error = await boot({ NODE_ENV: 'production', ...environment }, options).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(WorkflowConfigurationError);
+    expect((error as Error).message).toMatch(/QSTASH_(DEV|CURRENT_SIGNING_KEY)/);
+    expectNoSecret(`${(error as Error).stack}`);
+  });
+
+  it('starts without keys where it only starts runs, and has no endpoint then', async () => {
+    const { pushed } = await boot({ NODE_ENV: 'production' }, { worker: false, qstash: NO_KEYS });
+    const { runId } = await pushed.client.start(Short, false);
+    expect(qstash.messages.map(({ body }) => JSON.stringify(body))).toEqual([expect.stringContaining(runId)]);
+    expect((await send(pushed, { body: wakeUp(runId) })).status).toBe(404);
+  });
+
+  it('starts with keys of its environment, and works', async () => {
+    const { currentSigningKey, nextSigningKey } = qstash;
+    const { pushed } = await boot(
+      { NODE_ENV: 'production', QSTASH_CURRENT_SIGNING_KEY: currentSigningKey, QSTASH_NEXT_SIGNING_KEY: nextSigningKey },
+      { qstash: NO_KEYS },
+    );
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+  });
+});
+
+describe('an application', () => {
+  it('elsewhere than in production starts without keys, says so, and believes nobody', async () => {
+    const { pushed, logger } = await boot({ NODE_ENV: 'development' }, { qstash: NO_KEYS });
+    await waitFor(() => logger.has('QSTASH_CURRENT_SIGNING_KEY'));
+    expect((await send(pushed, { body: wakeUp('nobody') })).status).toBe(401);
+    const development = 'sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r';
+    const body = wakeUp('nobody');
+    const signature = qstash.sign({ url: `${pushed.targetUrl}/workflow/qstash`, body, signingKey: development });
+    expect((await send(pushed, { body, signature })).status).toBe(401);
+  });
+
+  it.each([
+    ['QSTASH_DEV', { NODE_ENV: 'development', QSTASH_DEV: 'true' }],
+    ['a region', { QSTASH_REGION: 'EU_CENTRAL_1', EU_CENTRAL_1_QSTASH_URL: 'http://127.0.0.1:1', EU_CENTRAL_1_QSTASH_TOKEN: 'other' }],
+    ['an empty address', { QSTASH_URL: '' }],
+  ])('with %s in its environment uses what it was given', async (_, environment) => {
+    const { pushed } = await boot(environment);
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+  });
+
+  it('shows its token and its keys nowhere: not in its log, its errors, or its health, whatever goes wrong', async () => {
+    const { pushed, logger } = await boot({}, {});
+    await (await pushed.client.start(Short, false)).result({ timeout: '10s' });
+    const failure = await (await pushed.client.start(Short, true)).result({ timeout: '10s' }).catch((error: unknown) => error);
+    expectNoSecret(String((failure as Error).stack));
+    await send(pushed, { body: 'x', signature: qstash.sign({ url: 'https://elsewhere.example', body: 'x' }) });
+    await send(pushed, { body: 'x', signature: 'a.b.c' });
+    qstash.setFaults({ failPublish: 1 });
+    await pushed.client.start(Short, false);
+    await waitFor(() => logger.has('QStash could not be told'));
+    qstash.setFaults({});
+    const health = await pushed.client.health();
+    expectNoSecret(JSON.stringify(health));
+    expectNoSecret(logger.lines.join('\n'));
+    const { logger: refused } = await boot({}, { qstash: { token: 'qstash_of_nobody', namespace: 'refused' } });
+    await waitFor(() => refused.has('the schedule of the sweep could not be created'));
+    expect(refused.has('qstash_of_nobody')).toBe(false);
+  });
+
+  it('tells what QStash has against its schedule, and boots', async () => {
+    const { pushed, logger } = await boot({}, { qstash: { sweep: { cron: '99 * * * *' } } });
+    await waitFor(() => logger.has('invalid cron expression: 99 * * * *'));
+    expect(logger.has('the schedule of the sweep could not be created')).toBe(true);
+    expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
+  });
+});

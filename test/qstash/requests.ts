@@ -1,0 +1,121 @@
+import { createHash, createHmac } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+import type { LoggerService } from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+
+import type { TestDatabase } from '../support/database.js';
+import type { PushedApplication } from '../support/pushed-application.js';
+
+/** What the endpoint answered. */
+export interface Answer {
+  readonly status: number;
+  readonly body: { readonly status?: string };
+  readonly headers: Headers;
+}
+
+export interface SentRequest {
+  /** Default: that of deliveries. */
+  readonly path?: string;
+  readonly body?: string | Buffer;
+  /** Undefined for none; QStash's own unless told. */
+  readonly signature?: string | undefined;
+  readonly headers?: Record<string, string>;
+}
+
+export const DELIVERY = '/workflow/qstash';
+export const SWEEP = '/workflow/qstash/sweep';
+
+/** A request to an application's endpoint, signed as QStash signs unless told. */
+export async function send(to: PushedApplication, request: SentRequest = {}): Promise<Answer> {
+  const { path = DELIVERY, body = '', headers = { 'content-type': 'application/json' } } = request;
+  const url = `${to.targetUrl}${path}`;
+  const signature = 'signature' in request ? request.signature : to.qstash.sign({ url, body });
+  const response = await fetch(url, {
+    method: 'POST',
+    body: typeof body === 'string' ? Buffer.from(body) : body,
+    headers: { ...headers, ...(signature === undefined ? {} : { 'upstash-signature': signature }) },
+  });
+  return { status: response.status, body: (await response.json()) as Answer['body'], headers: response.headers };
+}
+
+/** A wake-up, as the publisher writes it. */
+export function wakeUp(run: string): string {
+  return JSON.stringify({ v: 1, run, queue: 'default', seq: '0.0' });
+}
+
+export interface Forgery {
+  readonly header?: Record<string, unknown>;
+  /** Over what QStash says of a delivery; undefined leaves one out. */
+  readonly claims?: Record<string, unknown>;
+  readonly key?: string;
+}
+
+/** A token of a body for an address, with whatever a forger may think of. */
+export function forge(to: PushedApplication, body: string, { header, claims, key = to.qstash.currentSigningKey }: Forgery): string {
+  const iat = Math.floor(Date.now() / 1_000);
+  const hash = createHash('sha256').update(body).digest('base64url');
+  const said = { iss: 'Upstash', sub: `${to.targetUrl}${DELIVERY}`, exp: iat + 300, nbf: iat, iat, jti: 'jwt_x', body: hash, ...claims };
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${encode({ alg: 'HS256', typ: 'JWT', ...header })}.${encode(said)}`;
+  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
+}
+
+/** Every row of every table of the module, for comparing. */
+export async function contentsOf(database: TestDatabase): Promise<Record<string, unknown>> {
+  const tables = await database.query<{ name: string }>(`SELECT relname AS name FROM pg_class
+    WHERE relnamespace = 'durable'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1`);
+  if (tables.length < 10) throw new Error('those are not all tables');
+  const entries = tables.map(async ({ name }) => {
+    const [row] = await database.query<{ rows: unknown }>(`SELECT json_agg(t ORDER BY t::text) AS rows FROM durable."${name}" t`);
+    return [name, row?.rows] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** Keeps what an application logs. */
+export class Lines implements LoggerService {
+  readonly lines: string[] = [];
+  log = (line: unknown): void => void this.lines.push(String(line));
+  warn = this.log;
+  error = this.log;
+  debug = this.log;
+  verbose = this.log;
+
+  has(text: string): boolean {
+    return this.lines.some((line) => line.includes(text));
+  }
+}
+
+const FASTIFY = '@nestjs/platform-fastify';
+
+/** This repository's own dependencies do not have Fastify. */
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(join(process.cwd(), 'package.json')).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface Platform {
+  readonly name: 'express' | 'fastify';
+  readonly isInstalled: boolean;
+  /** Undefined for Nest's own choice. */
+  adapter(): Promise<AbstractHttpAdapter | undefined>;
+}
+
+/** The HTTP servers that Nest knows. */
+export const platforms: readonly Platform[] = [
+  { name: 'express', isInstalled: true, adapter: async () => undefined },
+  {
+    name: 'fastify',
+    isInstalled: isInstalled(FASTIFY),
+    adapter: async () => {
+      const { FastifyAdapter } = (await import(FASTIFY)) as { FastifyAdapter: new () => AbstractHttpAdapter };
+      return new FastifyAdapter();
+    },
+  },
+];

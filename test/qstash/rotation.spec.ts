@@ -1,0 +1,97 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Workflow, type WorkflowContext } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
+import { closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { waitFor } from '../support/wait.js';
+import { send, wakeUp } from './requests.js';
+
+let bodies = 0;
+
+@Workflow({ name: 'sleeper' })
+class Sleeper {
+  async run(ms: number, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('count', () => ++bodies);
+    if (ms > 0) await ctx.sleep(ms);
+    await ctx.step('count', () => ++bodies);
+    return 'done';
+  }
+}
+
+describe('while the signing keys are rolled', () => {
+  let database: TestDatabase;
+  let qstash: QStashEmulator;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(async () => {
+    await closeApplications();
+    await qstash.close();
+  });
+  afterAll(() => database.drop());
+
+  const start = (settings: Partial<Parameters<typeof startPushed>[2]> = {}): Promise<PushedApplication> =>
+    startPushed(database.url, [Sleeper], { qstash, ...settings });
+  const signedWith = (to: PushedApplication, signingKey: string) => {
+    const body = wakeUp('nobody');
+    return send(to, { body, signature: qstash.sign({ url: `${to.targetUrl}/workflow/qstash`, body, signingKey }) });
+  };
+
+  it('applications with the old pair and with the new one take what is signed with the keys that they know', async () => {
+    qstash = await QStashEmulator.start();
+    const first = qstash.currentSigningKey;
+    const old = await start();
+    qstash.rotateSigningKeys();
+    const second = qstash.currentSigningKey;
+    const renewed = await start();
+    const answers = async (key: string): Promise<number[]> => [
+      (await signedWith(old, key)).status,
+      (await signedWith(renewed, key)).status,
+    ];
+    // What was signed before is for one that knows it; QStash signs each attempt anew.
+    expect(await answers(first)).toEqual([200, 401]);
+    expect(await answers(second)).toEqual([200, 200]);
+    expect(await answers(qstash.nextSigningKey)).toEqual([401, 200]);
+  });
+
+  it('runs go on: messages that wait are signed when they are delivered, and either application executes what it is told of', async () => {
+    qstash = await QStashEmulator.start();
+    bodies = 0;
+    const old = await start();
+    const handles = await old.client.startMany(
+      Sleeper,
+      Array.from({ length: 10 }, () => 1_200),
+    );
+    await waitFor(async () => (await old.client.count({ status: 'waiting' })) === 10);
+    qstash.rotateSigningKeys();
+    const renewed = await start();
+    const more = await renewed.client.startMany(
+      Sleeper,
+      Array.from({ length: 10 }, () => 100),
+    );
+    const results = await Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: '20s' })));
+    expect(results).toEqual(results.map(() => 'done'));
+    expect(bodies).toBe(40);
+    await waitFor(() => qstash.deliveries.every(({ status }) => status !== undefined));
+    expect(qstash.deliveries.map(({ status }) => status)).toEqual(qstash.deliveries.map(() => 200));
+  });
+
+  it('a message that an application with keys too old has refused is taken by the one that follows it, at QStash’s next attempt', async () => {
+    qstash = await QStashEmulator.start({ clock: 'manual' });
+    bodies = 0;
+    const outdated = await start();
+    qstash.rotateSigningKeys();
+    qstash.rotateSigningKeys();
+    const { runId } = await outdated.client.start(Sleeper, 0);
+    await qstash.settled();
+    expect(qstash.deliveries.at(-1)).toMatchObject({ status: 401 });
+    expect(bodies).toBe(0);
+    await outdated.close();
+    const renewed = await start({ port: Number(new URL(outdated.targetUrl).port) });
+    await qstash.advance('13s');
+    expect(await renewed.client.get(Sleeper, runId).result({ timeout: '10s' })).toBe('done');
+    expect(bodies).toBe(2);
+  });
+});
