@@ -3,8 +3,8 @@ import { Client } from '@upstash/qstash';
 
 import { QStashEmulator } from '../../src/testing/index.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { freePort } from '../support/free-port.js';
 import { killSpawned, spawnCompiled } from '../support/processes.js';
-import { freePort } from '../support/pushed-application.js';
 
 describe('the samples end by themselves and show', () => {
   let database: TestDatabase;

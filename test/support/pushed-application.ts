@@ -1,12 +1,10 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
-
 import type { NestApplicationOptions, Provider, INestApplication } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
 import { closeLater } from './closing.js';
+import { freePort } from './free-port.js';
 
 /** An application that QStash drives over HTTP. */
 export interface PushedApplication {
@@ -27,14 +25,6 @@ export interface PushedSettings {
   /** Where several applications share one. */
   readonly qstash?: QStashEmulator;
   readonly configure?: (app: INestApplication) => void;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Boots an application that listens, with `transport: 'qstash'`, against a QStash of its own. */
