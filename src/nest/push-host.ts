@@ -7,6 +7,7 @@ import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { forgetWakeUps, resendWakeUps, wakeListed } from '../store/sql/wake-ups.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
+import type { WakeUpMessage } from '../transports/qstash/message.js';
 import type { Publisher } from '../transports/qstash/publisher.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -53,8 +54,8 @@ export class PushHost {
     return { health, keys: this.registry.keys(this.queues) };
   }
 
-  async deliver(runId: string): Promise<DeliveryOutcome> {
-    if (!this.resident) return this.deliveries.deliver(runId);
+  async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
+    if (!this.resident) return this.deliveries.deliver(message);
     this.resident.poke();
     return 'told';
   }

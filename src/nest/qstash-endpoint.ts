@@ -76,7 +76,7 @@ async function deliver(push: PushHost, body: string): Promise<Answer> {
   const message = decodeMessage(body);
   // No later attempt would be understood either.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
-  const outcome: DeliveryOutcome = await push.deliver(message.run);
+  const outcome: DeliveryOutcome = await push.deliver(message);
   return outcome === 'busy' ? LATER : { status: 200, body: { status: outcome } };
 }
 

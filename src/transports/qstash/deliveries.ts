@@ -1,7 +1,8 @@
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
-import { readWakeUps } from '../../store/sql/wake-ups.js';
+import { isSameWait, readWakeUps } from '../../store/sql/wake-ups.js';
 import type { Worker } from '../../worker/worker.js';
+import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
@@ -44,12 +45,12 @@ export class Deliveries {
   }
 
   /** @throws what the database says */
-  async deliver(runId: string): Promise<DeliveryOutcome> {
+  async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (this.isClosed || this.isAlone) return 'busy';
     this.active++;
     try {
       const worker = await this.open();
-      const outcome = await this.execute(worker, runId);
+      const outcome = await this.execute(worker, message);
       await this.publisher.flush();
       return outcome;
     } finally {
@@ -66,9 +67,10 @@ export class Deliveries {
     await this.worker?.stop();
   }
 
-  private async execute(worker: Worker, runId: string): Promise<DeliveryOutcome> {
+  private async execute(worker: Worker, message: WakeUpMessage): Promise<DeliveryOutcome> {
+    const { run: runId } = message;
     const run = await worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
-    if (!run) return this.explain(runId);
+    if (!run) return this.explain(message);
     if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const timers = [
@@ -84,10 +86,12 @@ export class Deliveries {
     return 'executed';
   }
 
-  private async explain(runId: string): Promise<DeliveryOutcome> {
+  private async explain({ run: runId, seq }: WakeUpMessage): Promise<DeliveryOutcome> {
     const [wakeUp] = await readWakeUps(this.database, [runId]);
     if (!wakeUp) return 'nothing';
     if (wakeUp.dueInMs > 0) {
+      // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
+      if (!isSameWait(seq, wakeUp.seq)) return 'nothing';
       await this.publisher.note([{ id: runId }]);
       return 'early';
     }
