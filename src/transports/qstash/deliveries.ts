@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Database } from '../../store/database.js';
-import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
+import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
 import { isSameWait, readWakeUps } from '../../store/sql/wake-ups.js';
 import type { Worker } from '../../worker/worker.js';
 import type { WakeUpMessage } from './message.js';
@@ -8,6 +10,8 @@ import type { QStashSettings } from './settings.js';
 
 /** So often a delivery looks for messages that nobody in this process knows of: there are no notices without a connection that listens. */
 const LOOK_EVERY_MS = 1_000;
+/** So much too early a delivery waits, because messages of runs that are nearly due are sent at once, and QStash's delays count in seconds. */
+const MOMENT_MS = 1_000;
 /** What is left for the answer when a run has to be let go of. */
 const LAST_MOMENT_MS = 2_000;
 
@@ -69,7 +73,7 @@ export class Deliveries {
 
   private async execute(worker: Worker, message: WakeUpMessage): Promise<DeliveryOutcome> {
     const { run: runId } = message;
-    const run = await worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
+    const run = (await this.take(worker, runId)) ?? (await this.takeInMoment(worker, runId));
     if (!run) return this.explain(message);
     if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
@@ -86,9 +90,23 @@ export class Deliveries {
     return 'executed';
   }
 
+  private take(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
+    return worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
+  }
+
+  /** Told of again within the second, the run would be forgotten: QStash swallows the message as one that it has seen. */
+  private async takeInMoment(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
+    const [wakeUp] = await readWakeUps(this.database, [runId]);
+    if (!wakeUp || wakeUp.dueInMs <= 0 || wakeUp.dueInMs > MOMENT_MS) return undefined;
+    await sleep(Math.ceil(wakeUp.dueInMs) + 1);
+    return this.take(worker, runId);
+  }
+
   private async explain({ run: runId, seq }: WakeUpMessage): Promise<DeliveryOutcome> {
     const [wakeUp] = await readWakeUps(this.database, [runId]);
     if (!wakeUp) return 'nothing';
+    // The worker takes nothing any more.
+    if (this.isClosed) return 'busy';
     if (wakeUp.dueInMs > 0) {
       // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
       if (!isSameWait(seq, wakeUp.seq)) return 'nothing';
