@@ -10,6 +10,9 @@ interface OpenRun {
   readonly due: boolean;
 }
 
+/** A run of which nobody tells, although no fault took its message, would be waited for in vain. */
+const LIMIT_MS = 60_000;
+
 const OPEN = `SELECT id, status, coalesce(wake_at <= now(), true) AS due FROM durable.workflow_runs WHERE finished_at IS NULL`;
 
 /**
@@ -17,9 +20,11 @@ const OPEN = `SELECT id, status, coalesce(wake_at <= now(), true) AS due FROM du
  * wake-ups were lost. What is merely on its way would have arrived within the minute; if it were told of again, the message would be one that nobody has to pay for.
  */
 export async function untilEnded(pushed: PushedApplication, client: pg.Client): Promise<void> {
+  const deadline = performance.now() + LIMIT_MS;
   for (;;) {
     const { rows } = await client.query<OpenRun>(OPEN);
     if (rows.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`${rows.length} runs do not end, the first is ${JSON.stringify(rows[0])}`);
     const lost = runsWithoutMessage(pushed);
     if (rows.every(({ id, status, due }) => lost.has(id) && due && (status === 'pending' || status === 'waiting'))) {
       await letMinutePass(client);
