@@ -17,10 +17,10 @@ const FAULTS: QStashFaults = { seed: 1, failPublish: 0.05, lose: 0.05, duplicate
  */
 export async function qstash(bench: Bench) {
   const { server, quick, say } = bench;
-  const runs = quick ? 60 : 250;
+  const runs = quick ? 60 : 180;
   const quiet = await drive(server, {}, async (pushed, url) => {
     await runLatency(pushed.client, 20);
-    const p50 = median(await runLatency(pushed.client, quick ? 40 : 150));
+    const p50 = median(await runLatency(pushed.client, quick ? 40 : 80));
     pushed.qstash.clear();
     return { ...(await perRun(pushed, url, runs)), p50 };
   });
