@@ -8,6 +8,7 @@ import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/wake-ups.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
+import type { WakeUpMessage } from '../transports/qstash/message.js';
 import type { Publisher } from '../transports/qstash/publisher.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -60,8 +61,8 @@ export class PushHost {
   }
 
   /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
-  async deliver(runId: string): Promise<DeliveryOutcome> {
-    if (!this.resident) return Promise.race([this.deliveries.deliver(runId), this.stopped]);
+  async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
+    if (!this.resident) return Promise.race([this.deliveries.deliver(message), this.stopped]);
     this.resident.poke();
     return 'told';
   }

@@ -112,7 +112,7 @@ async function deliver(push: PushHost, body: string, limitMs: number): Promise<A
   const message = decodeMessage(body);
   // No later attempt would be understood either.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
-  const delivered = push.deliver(message.run);
+  const delivered = push.deliver(message);
   if ((await within(limitMs, delivered)) === 'late') return LATER;
   const outcome: DeliveryOutcome = await delivered;
   if (outcome === 'closed') return ELSEWHERE;

@@ -1,6 +1,18 @@
 import { parseArgs } from 'node:util';
 
-export const ROWS = ['throughput', 'latency', 'long', 'parallel', 'timer', 'backlog', 'recovery', 'network', 'signal', 'child'] as const;
+export const ROWS = [
+  'throughput',
+  'latency',
+  'long',
+  'parallel',
+  'timer',
+  'backlog',
+  'recovery',
+  'network',
+  'signal',
+  'child',
+  'qstash',
+] as const;
 export type RowName = (typeof ROWS)[number];
 
 export interface BenchArguments {

@@ -10,6 +10,7 @@ import { latency } from './rows/latency.js';
 import { long } from './rows/long.js';
 import { network } from './rows/network.js';
 import { parallel } from './rows/parallel.js';
+import { qstash } from './rows/qstash.js';
 import { recovery } from './rows/recovery.js';
 import { signal } from './rows/signal.js';
 import { throughput } from './rows/throughput.js';
@@ -31,6 +32,7 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   network,
   signal,
   child,
+  qstash,
 };
 
 /** A row that takes longer hangs. */

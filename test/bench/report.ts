@@ -43,6 +43,10 @@ const LINES: readonly (readonly [label: string, path: string, unit: string, goal
   ['  of a parked run, p50', 'signal.parked.p50', 'ms', ''],
   ['child, invoke to result, p50', 'child.p50', 'ms', ''],
   ['  p50 over the floor', 'child.perFloor', 'x', '4'],
+  ['QStash messages, 8 steps and a sleep', 'qstash.messagesPerRun', '/run', '2'],
+  ['  with faults', 'qstash.withFaults.messagesPerRun', '/run', '2.5'],
+  ['  with faults, attempts repeated', 'qstash.withFaults.repeatsPerRun', '/run', ''],
+  ['  a 3-step run, start to result, p50', 'qstash.p50', 'ms', ''],
 ];
 
 /** The numbers that there are, for people. */

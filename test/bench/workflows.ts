@@ -76,6 +76,24 @@ export class Sleeper {
   }
 }
 
+/** Eight steps and a sleep in the middle. */
+@Workflow({ name: 'eight-steps' })
+export class EightSteps {
+  async run(input: { n: number; ms: number }, ctx: WorkflowContext): Promise<number> {
+    let sum = input.n;
+    for (let step = 1; step <= 8; step++) {
+      if (step === 5) await ctx.sleep(input.ms);
+      sum = await this.add(sum);
+    }
+    return sum;
+  }
+
+  @Step()
+  async add(n: number): Promise<number> {
+    return n + 1;
+  }
+}
+
 export const poke = defineSignal<{ n: number }>('poke');
 
 /** What hears of each signal that a Listener got, in this process, by run id. */
@@ -118,4 +136,4 @@ export class Parent {
   }
 }
 
-export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper, Listener, EmptyChild, Parent];
+export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper, EightSteps, Listener, EmptyChild, Parent];

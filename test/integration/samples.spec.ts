@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client } from '@upstash/qstash';
 
+import { QStashEmulator } from '../../src/testing/index.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { freePort } from '../support/free-port.js';
 import { killSpawned, spawnCompiled } from '../support/processes.js';
 
 describe('the samples end by themselves and show', () => {
@@ -14,8 +17,8 @@ describe('the samples end by themselves and show', () => {
   });
 
   /** What a sample prints; it must end with exit code 0. */
-  async function play(main: string): Promise<string> {
-    const sample = spawnCompiled(main, { env: { DATABASE_URL: database.url } });
+  async function play(main: string, env: Record<string, string | undefined> = {}): Promise<string> {
+    const sample = spawnCompiled(main, { env: { ...env, DATABASE_URL: database.url } });
     const { code } = await sample.exited;
     expect({ code, errors: sample.stderrLines }).toEqual({ code: 0, errors: [] });
     return sample.stdoutLines.join('\n');
@@ -37,5 +40,28 @@ describe('the samples end by themselves and show', () => {
       `SELECT status, count(*)::int FROM durable_fan_out.workflow_runs WHERE parent_run_id IS NOT NULL GROUP BY 1`,
     );
     expect(runs).toEqual([{ status: 'completed', count: 200 }]);
+  });
+
+  it('runs driven by the QStash emulator in two messages each', async () => {
+    const printed = await play('sample/05-qstash/main.ts', { QSTASH_TOKEN: undefined });
+    expect(printed).toContain('driven by the emulator, for want of QSTASH_TOKEN');
+    expect(printed).toContain('10 messages for 5 runs of 8 steps with a sleep: 2 per run');
+    expect(printed).toContain('eve logged in 3 times');
+  });
+
+  it('runs driven by the QStash of the environment', async () => {
+    const qstash = await QStashEmulator.start();
+    try {
+      const port = await freePort();
+      const env = { ...qstash.env(), PORT: String(port), QSTASH_TARGET_URL: `http://127.0.0.1:${port}` };
+      const printed = await play('sample/05-qstash/main.ts', env);
+      expect(printed).toContain(`driven by QStash, which has to reach port ${port} of this machine as http://127.0.0.1:${port}`);
+      expect(printed).toContain('10 messages for 5 runs of 8 steps with a sleep: 2 per run');
+      expect(qstash.stats()).toMatchObject({ published: 10, delivered: 10 });
+      const { schedules } = new Client({ baseUrl: qstash.url, token: qstash.token, devMode: false });
+      expect(await schedules.list()).toEqual([]);
+    } finally {
+      await qstash.close();
+    }
   });
 });

@@ -85,6 +85,17 @@ describe('an application that QStash drives', () => {
     await waitFor(async () => (await sessions()).length === 0);
   });
 
+  it('ends a sleep in time of which little is left when it is told of', async () => {
+    const handles = await pushed.client.startMany(
+      EightSteps,
+      Array.from({ length: 8 }, () => 450),
+    );
+    expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).toEqual(handles.map(() => 36));
+    const { published, deduplicated } = pushed.qstash.stats();
+    expect(published).toBeLessThanOrEqual(16);
+    expect(deduplicated).toBe(0);
+  });
+
   it('goes on with a signal', async () => {
     const handle = await pushed.client.start(Waits);
     await waitFor(async () => (await handle.status()) === 'waiting');

@@ -17,6 +17,13 @@ class Counted {
   }
 }
 
+@Workflow({ name: 'sleeps' })
+class Sleeps {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.sleep('30m');
+  }
+}
+
 interface Request {
   readonly path?: string;
   readonly body?: string;
@@ -30,7 +37,7 @@ describe('the endpoint of QStash', () => {
   let pushed: PushedApplication;
   beforeAll(async () => {
     database = await createTestDatabase();
-    pushed = await startPushed(database.url, [Counted]);
+    pushed = await startPushed(database.url, [Counted, Sleeps]);
   });
   afterAll(async () => {
     await closeApplications();
@@ -64,6 +71,23 @@ describe('the endpoint of QStash', () => {
     for (const body of [message(handle.runId), message(handle.runId), message('nobody')])
       expect(await call(pushed, { body })).toMatchObject({ status: 200, body: { status: 'nothing' } });
     expect(bodies).toBe(count);
+  });
+
+  it('has no message for a copy of the one that began a run, while the run sleeps, and another for the end of the sleep when that comes early', async () => {
+    const { runId } = await pushed.client.start(Sleeps);
+    const ours = () => pushed.qstash.messages.filter(({ body }) => body.includes(runId));
+    await waitFor(() => ours().length === 2);
+    const [begin, end] = ours();
+    for (let times = 0; times < 3; times++)
+      expect(await call(pushed, { body: begin!.body })).toMatchObject({ status: 200, body: { status: 'nothing' } });
+    expect(ours()).toHaveLength(2);
+    // QStash swallows the same id, which counts in seconds.
+    const secondOf = (): number => Math.floor(Date.now() / 1_000);
+    const published = secondOf();
+    await waitFor(() => secondOf() > published + 1);
+    expect(await call(pushed, { body: end!.body })).toMatchObject({ status: 200, body: { status: 'early' } });
+    expect(ours()).toHaveLength(3);
+    await pushed.client.cancel(runId);
   });
 
   it.each([

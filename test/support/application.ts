@@ -2,7 +2,10 @@ import type { LoggerService, ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+import { closeable, closeLater } from './closing.js';
 import { poolerOptions, reach } from './pooler.js';
+
+export { closeLater } from './closing.js';
 
 /** A Nest application context with a worker, on a database of a test. */
 export interface TestApplication {
@@ -16,7 +19,6 @@ export function isPushed(): boolean {
   return ['qstash', 'both'].includes(process.env['DURABLE_CONFORMANCE'] ?? 'poll');
 }
 
-const closeable = new Set<{ close(): Promise<unknown> }>();
 const booting = new Set<Promise<unknown>>();
 
 /** Boots an application with these workflows. Its worker is quick to notice things, because tests wait for them. */
@@ -59,10 +61,4 @@ export async function closeApplications(): Promise<void> {
   closeable.clear();
   await Promise.all(applications.map((application) => application.close()));
   if (isPushed()) await (await import('./push-stage.js')).closeStages();
-}
-
-/** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */
-export function closeLater<T extends { close(): Promise<unknown> }>(application: T): T {
-  closeable.add(application);
-  return application;
 }

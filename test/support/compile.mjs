@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where compiled tests live; below node_modules, so that packages resolve from there. */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
-const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out'];
+const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out', 'sample/05-qstash'];
 
 function* filesBelow(folder) {
   let entries;
@@ -51,7 +51,7 @@ async function compileFile(source, target) {
  * are left alone.
  */
 export async function compileTests() {
-  const manifest = { type: 'commonjs', name: 'nestjs-durable', exports: { '.': './src/index.js' } };
+  const manifest = { type: 'commonjs', name: 'nestjs-durable', exports: { '.': './src/index.js', './testing': './src/testing/index.js' } };
   writeWhole(join(compiledDir, 'package.json'), JSON.stringify(manifest));
 
   const settings = Math.max(...['compile.mjs', 'swc-options.mjs'].map((name) => modifiedAt(join(root, 'test/support', name))));

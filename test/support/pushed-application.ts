@@ -1,13 +1,11 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
-
 import type { NestApplicationOptions, Provider, INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
-import { closeLater } from './application.js';
+import { closeLater } from './closing.js';
+import { freePort } from './free-port.js';
 
 /** An application that QStash drives over HTTP. */
 export interface PushedApplication {
@@ -40,14 +38,6 @@ export interface PushedSettings {
   readonly logger?: LoggerService;
   /** Where the one before had it, whose messages are still under way. */
   readonly port?: number;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Boots an application that listens, with `transport: 'qstash'`, against a QStash of its own. */

@@ -27,6 +27,11 @@ FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
 ) AS r`,
 };
 
+/** Whether two of a sleeping run's are for the end of the same sleep: they differ in the second in which they were read. */
+export function isSameWait(one: string, other: string): boolean {
+  return one.split('t')[0] === other.split('t')[0];
+}
+
 /** Which of these runs want to be executed, now or at a time. */
 export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<WakeUp[]> {
   return (await database.query<Row>(READ, [runIds])).map(toWakeUp);

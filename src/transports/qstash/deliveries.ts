@@ -1,13 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { within } from '../../core/within.js';
 import type { Database } from '../../store/database.js';
-import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
-import { readWakeUps } from '../../store/sql/wake-ups.js';
+import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
+import { isSameWait, readWakeUps } from '../../store/sql/wake-ups.js';
 import type { Worker } from '../../worker/worker.js';
+import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
 /** So often a delivery looks for messages that nobody in this process knows of: there are no notices without a connection that listens. */
 const LOOK_EVERY_MS = 1_000;
+/** So much too early a delivery waits, because messages of runs that are nearly due are sent at once, and QStash's delays count in seconds. */
+const MOMENT_MS = 1_000;
 /** What is left for the answer when a run has to be let go of. */
 const LAST_MOMENT_MS = 2_000;
 /** How long closing waits for a session that is being opened by a database that does not answer. */
@@ -47,13 +52,13 @@ export class Deliveries {
   }
 
   /** @throws what the database says */
-  async deliver(runId: string): Promise<DeliveryOutcome> {
+  async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (this.isClosed) return 'closed';
     if (this.isAlone) return 'busy';
     this.active++;
     try {
       const worker = await this.open();
-      const outcome = await this.execute(worker, runId);
+      const outcome = await this.execute(worker, message);
       await this.publisher.flush();
       return outcome;
     } finally {
@@ -73,9 +78,10 @@ export class Deliveries {
     await this.worker?.stop();
   }
 
-  private async execute(worker: Worker, runId: string): Promise<DeliveryOutcome> {
-    const run = await worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
-    if (!run) return this.explain(runId);
+  private async execute(worker: Worker, message: WakeUpMessage): Promise<DeliveryOutcome> {
+    const { run: runId } = message;
+    const run = (await this.take(worker, runId)) ?? (await this.takeInMoment(worker, runId));
+    if (!run) return this.explain(message);
     if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const timers = [
@@ -91,10 +97,26 @@ export class Deliveries {
     return 'executed';
   }
 
-  private async explain(runId: string): Promise<DeliveryOutcome> {
+  private take(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
+    return worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
+  }
+
+  /** Told of again within the second, the run would be forgotten: QStash swallows the message as one that it has seen. */
+  private async takeInMoment(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
+    const [wakeUp] = await readWakeUps(this.database, [runId]);
+    if (!wakeUp || wakeUp.dueInMs <= 0 || wakeUp.dueInMs > MOMENT_MS) return undefined;
+    await sleep(Math.ceil(wakeUp.dueInMs) + 1);
+    return this.take(worker, runId);
+  }
+
+  private async explain({ run: runId, seq }: WakeUpMessage): Promise<DeliveryOutcome> {
     const [wakeUp] = await readWakeUps(this.database, [runId]);
     if (!wakeUp) return 'nothing';
+    // The worker takes nothing any more.
+    if (this.isClosed) return 'busy';
     if (wakeUp.dueInMs > 0) {
+      // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
+      if (!isSameWait(seq, wakeUp.seq)) return 'nothing';
       await this.publisher.note([{ id: runId }]);
       return 'early';
     }

@@ -1,0 +1,85 @@
+// npm run sample:qstash: QStash drives a workflow in an application without a worker. See README.md.
+import 'reflect-metadata';
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Module, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { WorkflowClient, WorkflowModule, type WorkflowHandle } from 'nestjs-durable';
+
+import { DeliveryCounter } from './deliveries.js';
+import { OnboardingWorkflow, Systems } from './onboarding.workflow.js';
+import { chooseQStash, type ChosenQStash } from './which-qstash.js';
+
+const STEPS = 8;
+/** One to begin, one when the sleep is over. */
+const MESSAGES_PER_RUN = 2;
+const PATIENCE = '5m';
+const CUSTOMERS = ['ann', 'bob', 'cleo', 'dan', 'eve'].map((name) => ({ name, mail: `${name}@example.com` }));
+
+@Module({})
+class AppModule {
+  static for(qstash: ChosenQStash): DynamicModule {
+    const url = process.env['DATABASE_URL'];
+    const workflows = WorkflowModule.forRoot({
+      transport: 'qstash',
+      qstash: qstash.options,
+      connection: url ? { url } : { embedded: true },
+      schema: 'durable_qstash',
+    });
+    return { module: AppModule, imports: [workflows], providers: [OnboardingWorkflow, Systems] };
+  }
+}
+
+async function main(): Promise<void> {
+  const qstash = await chooseQStash();
+  console.log(`driven by ${qstash.description}`);
+  // The signatures are over the raw body.
+  const app = await NestFactory.create(AppModule.for(qstash), { rawBody: true, logger: ['warn', 'error'], abortOnError: false });
+  try {
+    const deliveries = new DeliveryCounter();
+    app.use(deliveries.middleware);
+    await app.listen(qstash.port);
+    await play(app.get(WorkflowClient));
+    const runs = CUSTOMERS.length;
+    const messages = qstash.messages() ?? deliveries.delivered;
+    const { executions } = app.get(Systems);
+    console.log(`${messages} messages for ${runs} runs of ${STEPS} steps with a sleep: ${messages / runs} per run`);
+    console.log(`  ${deliveries.attempts} requests came, ${executions.size} steps were executed`);
+    const once = executions.size === runs * STEPS && [...executions.values()].every((times) => times === 1);
+    if (!once || messages > runs * MESSAGES_PER_RUN)
+      throw new Error(`more than ${MESSAGES_PER_RUN} messages per run, or a step not executed once`);
+  } finally {
+    await app.close();
+    await qstash.close();
+  }
+}
+
+async function play(client: WorkflowClient): Promise<void> {
+  const began = performance.now();
+  const handles = await client.startMany(OnboardingWorkflow, CUSTOMERS);
+  console.log(`started ${handles.length} runs; QStash has been told of each`);
+  const over = new AbortController();
+  const telling = tellOfSleep(handles, over.signal);
+  const results = await Promise.all(handles.map((handle) => handle.result({ timeout: PATIENCE }))).finally(() => over.abort());
+  await telling;
+  for (const result of results) console.log(`  ${result}`);
+  console.log(`all have ended after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+}
+
+/** While runs sleep they are rows in the database: a platform may freeze the application, or end it. */
+async function tellOfSleep(handles: readonly WorkflowHandle[], over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    const states = await Promise.all(handles.map((handle) => handle.status()));
+    if (states.every((status) => status === 'waiting')) {
+      console.log('  all sleep, and nothing is executed');
+      return;
+    }
+    await sleep(50);
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error('The sample failed:', error);
+  process.exit(1);
+});
