@@ -2,7 +2,10 @@ import type { LoggerService, ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+import { closeable, closeLater } from './closing.js';
 import { poolerOptions, reach } from './pooler.js';
+
+export { closeLater } from './closing.js';
 
 /** A Nest application context with a worker, on a database of a test. */
 export interface TestApplication {
@@ -11,7 +14,6 @@ export interface TestApplication {
   close(): Promise<void>;
 }
 
-const closeable = new Set<{ close(): Promise<unknown> }>();
 const booting = new Set<Promise<unknown>>();
 
 /** Boots an application with these workflows. Its worker is quick to notice things, because tests wait for them. */
@@ -33,7 +35,11 @@ export async function startApplication(
 }
 
 /** The same, driven by QStash, with a sweep every second. */
-async function startSwept(url: string, providers: Provider[], options: Omit<WorkflowModuleOptions, 'connection'>): Promise<TestApplication> {
+async function startSwept(
+  url: string,
+  providers: Provider[],
+  options: Omit<WorkflowModuleOptions, 'connection'>,
+): Promise<TestApplication> {
   // Not before: the emulator is no part of other tests.
   const { startPushed } = await import('./pushed-application.js');
   const pushed = await startPushed(url, providers, { options });
@@ -65,10 +71,4 @@ export async function closeApplications(): Promise<void> {
   const applications = [...closeable];
   closeable.clear();
   await Promise.all(applications.map((application) => application.close()));
-}
-
-/** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */
-export function closeLater<T extends { close(): Promise<unknown> }>(application: T): T {
-  closeable.add(application);
-  return application;
 }

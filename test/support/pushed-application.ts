@@ -6,7 +6,7 @@ import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
-import { closeLater } from './application.js';
+import { closeLater } from './closing.js';
 
 /** An application that QStash drives over HTTP. */
 export interface PushedApplication {
