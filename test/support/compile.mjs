@@ -51,7 +51,7 @@ async function compileFile(source, target) {
  * are left alone.
  */
 export async function compileTests() {
-  const manifest = { type: 'commonjs', name: 'nestjs-durable', exports: { '.': './src/index.js' } };
+  const manifest = { type: 'commonjs', name: 'nestjs-durable', exports: { '.': './src/index.js', './testing': './src/testing/index.js' } };
   writeWhole(join(compiledDir, 'package.json'), JSON.stringify(manifest));
 
   const settings = Math.max(...['compile.mjs', 'swc-options.mjs'].map((name) => modifiedAt(join(root, 'test/support', name))));
