@@ -2,6 +2,7 @@ import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES } from '../../store/sql/claim-runs.js';
 import { readWakeUps } from '../../store/sql/wake-ups.js';
 import type { Worker } from '../../worker/worker.js';
+import { Company, type Leave } from './company.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
@@ -9,6 +10,8 @@ import type { QStashSettings } from './settings.js';
 const LOOK_EVERY_MS = 1_000;
 /** What is left for the answer when a run has to be let go of. */
 const LAST_MOMENT_MS = 2_000;
+/** So long a run that may kill its process waits until it is alone, and others until it is done. */
+const PATIENCE_MS = 5_000;
 
 /**
  * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
@@ -23,8 +26,7 @@ export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy'
 export class Deliveries {
   private worker: Worker | undefined;
   private active = 0;
-  /** A run that may kill its process is under way; nothing else may be. */
-  private isAlone = false;
+  private readonly company = new Company(PATIENCE_MS);
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
   /** Sessions begin and end one after the other. */
@@ -45,11 +47,13 @@ export class Deliveries {
 
   /** @throws what the database says */
   async deliver(runId: string): Promise<DeliveryOutcome> {
-    if (this.isClosed || this.isAlone) return 'busy';
+    const leave = await this.company.join();
+    if (!leave) return 'busy';
     this.active++;
     try {
-      const worker = await this.open();
-      const outcome = await this.execute(worker, runId);
+      const met = await this.inCompany(leave, () => this.execute(runId, 'with others'));
+      // It has left before it waits for all to leave.
+      const outcome = met === 'suspect' ? await this.deliverAlone(runId) : met;
       await this.publisher.flush();
       return outcome;
     } finally {
@@ -61,15 +65,34 @@ export class Deliveries {
   /** Lets what is under way end, hands the rest over, and takes nothing more. */
   async close(): Promise<void> {
     this.isClosed = true;
+    this.company.close();
     await this.changing.catch(() => undefined);
     clearInterval(this.looking);
     await this.worker?.stop();
   }
 
-  private async execute(worker: Worker, runId: string): Promise<DeliveryOutcome> {
-    const run = await worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
-    if (!run) return this.explain(runId);
-    if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
+  /** A run that was lost with a process again and again. */
+  private async deliverAlone(runId: string): Promise<DeliveryOutcome> {
+    const leave = await this.company.alone();
+    if (!leave) return 'busy';
+    const outcome = await this.inCompany(leave, () => this.execute(runId, 'alone'));
+    return outcome === 'suspect' ? 'nothing' : outcome;
+  }
+
+  private async inCompany<T>(leave: Leave, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
+  private async execute(runId: string, company: 'alone' | 'with others'): Promise<DeliveryOutcome | 'suspect'> {
+    if (this.isClosed) return 'busy';
+    const worker = await this.open();
+    const run = await worker.takeNamed(runId, company);
+    // Another process must hear of it.
+    if (!run) return this.isClosed ? 'busy' : this.explain(runId);
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const timers = [
       setTimeout(() => worker.handOver(runId, 'soon'), timeBudgetMs),
@@ -79,19 +102,18 @@ export class Deliveries {
       await worker.gone(runId);
     } finally {
       timers.forEach(clearTimeout);
-      if (run.losses >= SUSPECT_LOSSES) this.isAlone = false;
     }
     return 'executed';
   }
 
-  private async explain(runId: string): Promise<DeliveryOutcome> {
+  private async explain(runId: string): Promise<DeliveryOutcome | 'suspect'> {
     const [wakeUp] = await readWakeUps(this.database, [runId]);
     if (!wakeUp) return 'nothing';
     if (wakeUp.dueInMs > 0) {
       await this.publisher.note([{ id: runId }]);
       return 'early';
     }
-    return wakeUp.losses >= SUSPECT_LOSSES && this.active > 1 ? 'busy' : 'nothing';
+    return wakeUp.losses >= SUSPECT_LOSSES ? 'suspect' : 'nothing';
   }
 
   private open(): Promise<Worker> {
