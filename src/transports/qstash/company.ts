@@ -1,6 +1,6 @@
 interface Waiting {
-  enter(): void;
-  giveUp(): void;
+  readonly enter: () => void;
+  readonly giveUp: () => void;
 }
 
 /** Has to be called when it is over, once. */
