@@ -1,6 +1,11 @@
 import { createServer, request as requestFrom, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+import { waitFor } from '../../support/wait.js';
+
+/** As long as a platform takes to start a process for a request that finds none. */
+const START_MS = 20_000;
+
 /** One address for many processes, as a load balancer has it: each request goes to one that lives, under that one's own name. */
 export class FrontDoor {
   private turn = 0;
@@ -15,7 +20,7 @@ export class FrontDoor {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const door = new FrontDoor(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => door.pass(request, response, ports()));
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => void door.pass(request, response, ports));
     return door;
   }
 
@@ -25,8 +30,11 @@ export class FrontDoor {
     await closed;
   }
 
-  private pass(request: IncomingMessage, response: ServerResponse, ports: readonly number[]): void {
-    const port = ports[this.turn++ % ports.length];
+  private async pass(request: IncomingMessage, response: ServerResponse, ports: () => readonly number[]): Promise<void> {
+    const isWanted = (): boolean => ports().length > 0 || response.destroyed;
+    await waitFor(isWanted, { timeoutMs: START_MS }).catch(() => undefined);
+    const living = ports();
+    const port = living[this.turn++ % living.length];
     if (port === undefined) return void response.writeHead(502).end();
     const headers = { ...request.headers, host: `127.0.0.1:${port}` };
     const passed = requestFrom({ host: '127.0.0.1', port, path: request.url, method: request.method, headers, agent: false });
