@@ -38,9 +38,15 @@ export class Publisher {
     return this.flush();
   }
 
-  /** Publishes what is known already: what a sweep has found. */
+  /** Publishes what is known already: what a sweep has found. What QStash does not take is found by a later one, and keeps this one from nothing else. */
   async send(wakeUps: readonly WakeUp[]): Promise<void> {
-    for (let from = 0; from < wakeUps.length; from += BATCH) await this.publish(wakeUps.slice(from, from + BATCH));
+    for (let from = 0; from < wakeUps.length; from += BATCH) {
+      try {
+        await this.publish(wakeUps.slice(from, from + BATCH));
+      } catch (error) {
+        this.warn('QStash could not be told of runs that a sweep has found; another one tells it again', error);
+      }
+    }
   }
 
   /** What is noted and can be sent is sent. */
