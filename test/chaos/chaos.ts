@@ -110,10 +110,10 @@ export async function drive(planned: readonly PlannedRun[], driver: Driver, at: 
 }
 
 /** Waits until all runs have ended; false when they take too long. */
-export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[]): Promise<boolean> {
+export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs = DRAIN_MS): Promise<boolean> {
   // Children end before those who wait for them.
   const ids = runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
-  for (const until = Date.now() + DRAIN_MS; Date.now() < until; await sleep(200)) {
+  for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(200)) {
     const [row] = await database.query<{ ended: number }>(
       'SELECT count(*)::int AS ended FROM durable.workflow_runs WHERE id = ANY ($1) AND finished_at IS NOT NULL',
       [ids],

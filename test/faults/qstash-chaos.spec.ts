@@ -16,7 +16,7 @@ afterAll(() => database.drop());
 it('with a QStash that loses, doubles and reorders messages, and processes that crash, all runs end as they should', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 11);
   const file = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/qstash/application.js');
-  const report = await runQStashChaos({ transport: 'qstash', seed, runs: 60, workers: 2, seconds: 4 }, database, file);
+  const report = await runQStashChaos({ transport: 'qstash', seed, runs: 40, workers: 2, seconds: 3 }, database, file);
   if (failedChecks(report).length > 0) throw new Error(describeReport(report));
   expect(failedChecks(report)).toEqual([]);
   if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));
