@@ -81,6 +81,12 @@ export class Worker {
     return this.intake.takeNamed(runId, company);
   }
 
+  /** Whether it is one that this worker can execute. */
+  serves(run: DispatchKey & { readonly blockedDeployments: readonly string[] }): boolean {
+    const isKnown = ({ queue, name, version }: DispatchKey): boolean => run.queue === queue && run.name === name && run.version === version;
+    return this.dispatchKeys.some(isKnown) && !run.blockedDeployments.includes(this.options.deploymentId);
+  }
+
   /** Resolves when this process does not have the run, or no longer. */
   gone(runId: string): Promise<void> {
     return this.runs.gone(runId);

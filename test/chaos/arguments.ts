@@ -3,22 +3,36 @@ import { parseArgs } from 'node:util';
 
 /** How much chaos, and which. */
 export interface ChaosSettings {
+  /** Who tells workers of due runs; each has faults of its own. */
+  readonly transport: 'poll' | 'qstash';
   /** The same seed plans the same runs and the same faults at the same times. */
   readonly seed: number;
   readonly runs: number;
   readonly workers: number;
-  /** For how long faults happen. */
+  /** For how long runs are started, and among workers faults happen. */
   readonly seconds: number;
 }
 
-const FULL = { runs: 2_000, workers: 10, seconds: 80 };
+const FULL = {
+  poll: { runs: 2_000, workers: 10, seconds: 80 },
+  qstash: { runs: 400, workers: 3, seconds: 30 },
+};
 
 /** @throws Error saying what cannot be understood */
 export function readArguments(args: readonly string[]): ChaosSettings {
   const { values } = parseArgs({
     args: [...args],
-    options: { seed: { type: 'string' }, runs: { type: 'string' }, workers: { type: 'string' }, seconds: { type: 'string' } },
+    options: {
+      transport: { type: 'string' },
+      seed: { type: 'string' },
+      runs: { type: 'string' },
+      workers: { type: 'string' },
+      seconds: { type: 'string' },
+    },
   });
+  const { transport = 'poll' } = values;
+  if (transport !== 'poll' && transport !== 'qstash') throw new Error(`--transport ${transport}: must be poll or qstash`);
+  const full = FULL[transport];
   const number = (name: keyof typeof values, standard: number, least: number): number => {
     const text = values[name];
     const value = text === undefined ? standard : Number(text);
@@ -26,9 +40,10 @@ export function readArguments(args: readonly string[]): ChaosSettings {
     return value;
   };
   return {
+    transport,
     seed: number('seed', randomInt(1, 1_000_000), 0),
-    runs: number('runs', FULL.runs, 1),
-    workers: number('workers', FULL.workers, 2),
-    seconds: number('seconds', FULL.seconds, 1),
+    runs: number('runs', full.runs, 1),
+    workers: number('workers', full.workers, 2),
+    seconds: number('seconds', full.seconds, 1),
   };
 }

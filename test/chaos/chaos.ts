@@ -23,7 +23,7 @@ export interface ChaosReport {
 }
 
 /** The tables of the test. */
-const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp())`;
+export const TABLES = `CREATE TABLE bodies (run_id text, step_key text, attempt int, pid int, nonce text, given_by text, given text, at timestamptz DEFAULT clock_timestamp())`;
 
 /** Plans, does, and looks at what has come of it. Leaves no process behind. */
 export async function runChaos(settings: ChaosSettings, database: ChaosDatabase, workerFile: string): Promise<ChaosReport> {
@@ -38,7 +38,7 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
     const beganAt = performance.now();
     await happen(plan, { driver, faults, fleet });
     const faultsOverAt = performance.now();
-    const isDrained = await drained(database, plan);
+    const isDrained = await drained(database, plan.runs);
     const drainedAt = performance.now();
     await fleet.allUp();
     const leftovers = await settled(database, fleet);
@@ -78,15 +78,27 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
 
 /** All that is planned, each thing at its time. Resolves when the last fault is over, and all is started. */
 async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; faults: Faults; fleet: Fleet }): Promise<void> {
-  const began = performance.now();
-  const at = async (ms: number, work: () => Promise<unknown>): Promise<void> => {
-    await sleep(Math.max(0, ms - (performance.now() - began)));
-    await work();
-  };
+  const at = fromNowOn();
   const lastMs = Math.max(...plan.runs.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   const weighing: Promise<void>[] = [];
   for (let ms = WEIGH_EVERY_MS; ms < lastMs; ms += WEIGH_EVERY_MS) weighing.push(at(ms, () => fleet.weigh()));
-  const runs = plan.runs.filter(({ isChild }) => !isChild);
+  await Promise.all([drive(plan.runs, driver, at), ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))), ...weighing]);
+}
+
+/** Does things at their time, counted from now. */
+type At = (ms: number, work: () => Promise<unknown>) => Promise<void>;
+
+export function fromNowOn(): At {
+  const began = performance.now();
+  return async (ms, work) => {
+    await sleep(Math.max(0, ms - (performance.now() - began)));
+    await work();
+  };
+}
+
+/** Starts, signals and cancels runs as planned. */
+export async function drive(planned: readonly PlannedRun[], driver: Driver, at: At): Promise<void> {
+  const runs = planned.filter(({ isChild }) => !isChild);
   const signal = async (run: PlannedRun): Promise<void> => {
     for (const [n, ms] of run.signalsAtMs.entries()) await at(ms, () => driver.signal(run, n));
   };
@@ -94,15 +106,14 @@ async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; f
     ...runs.map((run) => at(run.atMs, () => driver.startRun(run))),
     ...runs.flatMap((run) => (run.cancelAtMs === undefined ? [] : [at(run.cancelAtMs, () => driver.cancel(run))])),
     ...runs.map(signal),
-    ...plan.faults.map((fault) => at(fault.atMs, () => faults.happen(fault))),
-    ...weighing,
   ]);
 }
 
-async function drained(database: ChaosDatabase, plan: Plan): Promise<boolean> {
+/** Waits until all runs have ended; false when they take too long. */
+export async function drained(database: ChaosDatabase, runs: readonly PlannedRun[], patienceMs = DRAIN_MS): Promise<boolean> {
   // Children end before those who wait for them.
-  const ids = plan.runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
-  for (const until = Date.now() + DRAIN_MS; Date.now() < until; await sleep(200)) {
+  const ids = runs.filter(({ start, isChild }) => start !== 'rollback' && !isChild).map(({ id }) => id);
+  for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(200)) {
     const [row] = await database.query<{ ended: number }>(
       'SELECT count(*)::int AS ended FROM durable.workflow_runs WHERE id = ANY ($1) AND finished_at IS NOT NULL',
       [ids],
@@ -120,7 +131,7 @@ async function settled(database: ChaosDatabase, fleet: Fleet): Promise<Check[]> 
   }
 }
 
-async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<string> {
+export async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<string> {
   const runs = [...outcome.runs.values()];
   const [{ lost } = { lost: 0 }] = await database.query<{ lost: number }>(
     `SELECT count(*)::int AS lost FROM durable.workflow_events WHERE kind = 'worker_lost'`,
@@ -129,4 +140,4 @@ async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<stri
   return `${runs.reduce((sum, { epoch }) => sum + epoch, 0)} claims, at most ${Math.max(...runs.map(({ epoch }) => epoch))} of one run; ${lost} losses; ${bodies} bodies, ${outcome.repeated} repeated; ${runs.filter(isGivenUp).length} runs given up`;
 }
 
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;

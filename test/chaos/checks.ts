@@ -187,7 +187,7 @@ function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoc
   return surplus <= most ? undefined : `${surplus} bodies too many in ${epoch} claims; ${repeated.join('; ')}`;
 }
 
-function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+export function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {
     const group = groups.get(keyOf(item));

@@ -3,12 +3,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Module, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { RunEndedError, RunNotFoundError, WorkflowClient, WorkflowModule, type StartOptions } from 'nestjs-durable';
+import {
+  RunEndedError,
+  RunNotFoundError,
+  WorkflowClient,
+  WorkflowModule,
+  type StartOptions,
+  type WorkflowModuleOptions,
+} from 'nestjs-durable';
 import { DataSource } from 'typeorm';
 
-import type { Fleet } from './fleet.js';
 import type { PlannedRun } from './plan.js';
 import { poke } from './shapes.js';
+import type { StartRequest } from './worker-messages.js';
+
+/** Processes that can be asked to start runs. */
+export interface Starters {
+  readonly size: number;
+  /** The one of that place, or another; undefined when none is up. */
+  pick(index: number): { startRun(request: Omit<StartRequest, 'kind'>): Promise<boolean> } | undefined;
+}
 
 @Module({})
 class DriverModule {}
@@ -32,17 +46,18 @@ export class Driver {
   private constructor(
     private readonly app: INestApplicationContext,
     private readonly dataSource: DataSource,
-    private readonly fleet: () => Fleet,
+    private readonly starters: () => Starters,
   ) {
     this.client = app.get(WorkflowClient);
   }
 
-  static async start(url: string, fleet: () => Fleet): Promise<Driver> {
-    const module = { module: DriverModule, imports: [WorkflowModule.forRoot({ connection: { url }, worker: false })] };
+  /** @param options of its module, which executes nothing */
+  static async start(url: string, starters: () => Starters, options: Omit<WorkflowModuleOptions, 'worker'> = {}): Promise<Driver> {
+    const module = { module: DriverModule, imports: [WorkflowModule.forRoot({ ...options, connection: { url }, worker: false })] };
     const app = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
     const dataSource = new DataSource({ type: 'postgres', url, applicationName: 'chaos', poolSize: 20 });
     await dataSource.initialize();
-    return new Driver(app, dataSource, fleet);
+    return new Driver(app, dataSource, starters);
   }
 
   /** Resolves when the run has been started, for certain. */
@@ -80,7 +95,7 @@ export class Driver {
     const options: StartOptions = { id, tags: { shape }, ...(delayMs === 0 ? {} : { delay: delayMs }) };
     const here = (): Promise<unknown> => this.client.start(shape, input, options);
     const there = (index: number): Promise<boolean> => {
-      const worker = this.fleet().pick(index);
+      const worker = this.starters().pick(index);
       return worker ? worker.startRun({ id, name: shape, input, delayMs }) : Promise.resolve(false);
     };
     switch (run.start) {
@@ -92,7 +107,7 @@ export class Driver {
         if (!(await there(run.worker))) await here();
         break;
       case 'twice':
-        await Promise.all([here(), there(run.worker), there((run.worker + 1) % this.fleet().workers.length)]);
+        await Promise.all([here(), there(run.worker), there((run.worker + 1) % this.starters().size)]);
         break;
       case 'commit':
       case 'rollback':

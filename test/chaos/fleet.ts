@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 
 import { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
+import { FleetLog } from './fleet-log.js';
 import {
   SETTINGS_VARIABLE,
   type ChaosWorkerSettings,
@@ -16,15 +17,6 @@ const BOOT_MS = 60_000;
 const END_MS = 20_000;
 const ANSWER_MS = 5_000;
 const MEMORY_MS = 2_000;
-
-/** What went on in the processes of the fleet. */
-export interface FleetLog {
-  /** What must not happen. */
-  readonly problems: string[];
-  /** How often each warning was given, without its numbers. */
-  readonly notes: Map<string, number>;
-  boots: number;
-}
 
 /** One place in the fleet: a worker process, and the next one when that is gone. */
 export class ChaosWorker {
@@ -127,7 +119,8 @@ export class ChaosWorker {
     });
     // A message to a process that has just died.
     child.on('error', () => undefined);
-    for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on('line', (line) => this.note(line));
+    for (const stream of [child.stdout!, child.stderr!])
+      createInterface({ input: stream }).on('line', (line) => this.log.note(`worker ${this.index}`, line));
     this.exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         const isBoot = this.state === 'booting';
@@ -160,23 +153,11 @@ export class ChaosWorker {
       this.listeners.add(listener);
     });
   }
-
-  private note(line: string): void {
-    if (/^WARN |^BOOT /.test(line)) {
-      const kind = line
-        .replaceAll(/"[^"]*"/g, '"…"')
-        .replaceAll(/\d+/g, 'N')
-        .slice(0, 140);
-      this.log.notes.set(kind, (this.log.notes.get(kind) ?? 0) + 1);
-    } else if (line.trim() !== '') {
-      this.log.problems.push(`worker ${this.index} printed: ${line}`);
-    }
-  }
 }
 
 /** Worker processes, some of them behind proxies. */
 export class Fleet {
-  readonly log: FleetLog = { problems: [], notes: new Map(), boots: 0 };
+  readonly log = new FleetLog();
   readonly workers: ChaosWorker[] = [];
 
   private constructor() {}
@@ -191,6 +172,10 @@ export class Fleet {
     }
     await Promise.all(fleet.workers.map((worker) => worker.start()));
     return fleet;
+  }
+
+  get size(): number {
+    return this.workers.length;
   }
 
   /** The worker of that place, or the next one that is up and will do. */

@@ -6,7 +6,7 @@ import type { ChaosWorker } from './fleet.js';
 const GROWTH_BYTES = 12 << 20;
 
 /** Rows that must be gone when everything has ended; each statement returns texts that name them. */
-const LEFTOVERS: Record<string, string> = {
+export const LEFTOVERS: Record<string, string> = {
   'no run is left that is due, running or waiting': `SELECT id || ' is ' || status || ', epoch ' || epoch || ', losses ' || losses || coalesce(', session ' || session_id, '')
       || coalesce(', wakes ' || wake_at, '') || coalesce(', blocked for ' || blocked_deployments::text, '') AS text
     FROM durable.workflow_runs WHERE finished_at IS NULL`,
@@ -23,11 +23,7 @@ const LEFTOVERS: Record<string, string> = {
 
 /** What is left in the tables. */
 export async function checkLeftovers(database: ChaosDatabase, workers: readonly ChaosWorker[]): Promise<Check[]> {
-  const checks: Check[] = [];
-  for (const [name, sql] of Object.entries(LEFTOVERS)) {
-    const rows = await database.query<{ text: string }>(`${sql} LIMIT 20`);
-    checks.push({ name, problems: rows.map(({ text }) => text) });
-  }
+  const checks = await checkRows(database, LEFTOVERS);
   const alive = workers.flatMap(({ pid, state }) => (state === 'down' ? [] : [pid!]));
   const sessions = await database.query<{ pid: number; lives: boolean }>(
     'SELECT pid, expires_at > now() AS lives FROM durable.workflow_sessions',
@@ -38,6 +34,16 @@ export async function checkLeftovers(database: ChaosDatabase, workers: readonly 
     if (count !== 1) problems.push(`process ${pid} has ${count} sessions`);
   }
   checks.push({ name: 'every living worker has one session, and nobody else', problems });
+  return checks;
+}
+
+/** Looks for rows that must not be there; each statement returns texts that name them. */
+export async function checkRows(database: ChaosDatabase, unwanted: Readonly<Record<string, string>>): Promise<Check[]> {
+  const checks: Check[] = [];
+  for (const [name, sql] of Object.entries(unwanted)) {
+    const rows = await database.query<{ text: string }>(`${sql} LIMIT 20`);
+    checks.push({ name, problems: rows.map(({ text }) => text) });
+  }
   return checks;
 }
 

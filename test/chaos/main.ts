@@ -3,21 +3,27 @@ import { fileURLToPath } from 'node:url';
 import { readArguments } from './arguments.js';
 import { runChaos } from './chaos.js';
 import { openDatabase } from './database.js';
+import { runQStashChaos } from './qstash/chaos.js';
 import { describeReport, failedChecks } from './report.js';
 
 const settings = readArguments(process.argv.slice(2));
+const { transport, seed, runs, workers, seconds } = settings;
 console.log(
-  `seed ${settings.seed}: ${settings.runs} runs, ${settings.workers} workers, ${settings.seconds} s of faults (npm run test:chaos -- --seed ${settings.seed})`,
+  `seed ${seed}: ${runs} runs, ${workers} workers, ${seconds} s of faults (npm run test:chaos -- --transport ${transport} --seed ${seed})`,
 );
 const database = await openDatabase();
 const interrupted = (): void => void database.drop().finally(() => process.exit(1));
 process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
 try {
-  const report = await runChaos(settings, database, fileURLToPath(new URL('./worker.js', import.meta.url)));
+  const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+  const report =
+    transport === 'qstash'
+      ? await runQStashChaos(settings, database, fileOf('./qstash/application.js'))
+      : await runChaos(settings, database, fileOf('./worker.js'));
   console.log(describeReport(report));
   const failed = failedChecks(report);
   if (failed.length > 0) {
-    console.error(`FAILED with seed ${settings.seed}: ${failed.join('; ')}`);
+    console.error(`FAILED with seed ${seed}: ${failed.join('; ')}`);
     process.exitCode = 1;
   }
 } finally {

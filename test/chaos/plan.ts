@@ -56,7 +56,8 @@ export interface Plan {
 }
 
 const START_KINDS: Record<StartKind, number> = { client: 35, worker: 30, twice: 15, commit: 13, rollback: 7 };
-const SHAPE_WEIGHTS: Record<Shape, number> = {
+/** The shapes that chaos among workers has. */
+const SHAPE_WEIGHTS = {
   chain: 26,
   fan: 20,
   nap: 16,
@@ -67,7 +68,7 @@ const SHAPE_WEIGHTS: Record<Shape, number> = {
   raced: 10,
   parent: 6,
   endless: 10,
-};
+} satisfies Partial<Record<Shape, number>>;
 const FAULTS_PER_SECOND = 1.2;
 /** When workers have booted and something is under way. */
 const FIRST_FAULT_MS = 1_000;
@@ -90,17 +91,31 @@ const DURATION: Record<FaultKind, readonly [number, number]> = {
 /** Everything that is going to happen, from the seed alone. */
 export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan {
   const random = new SeededNumbers(seed);
-  const between = (from: number, to: number): number => from + random.below(to - from + 1);
-  const weighted = <K extends string>(weights: Record<K, number>): K => {
-    const entries = Object.entries(weights) as [K, number][];
-    let left = random.below(entries.reduce((sum, [, weight]) => sum + weight, 0));
-    return entries.find(([, weight]) => (left -= weight) < 0)![0];
-  };
   const totalMs = seconds * 1_000;
+  const planned = planRuns(random, { runs, workers, totalMs }, SHAPE_WEIGHTS);
+  const faults = Array.from({ length: Math.round(seconds * FAULTS_PER_SECOND) }, (): PlannedFault => {
+    const kind = random.oneOf(FAULT_KINDS);
+    return {
+      kind,
+      atMs: random.between(FIRST_FAULT_MS, totalMs),
+      worker: random.below(workers),
+      durationMs: random.between(...DURATION[kind]),
+      count: random.between(1, 40),
+    };
+  });
+  return { runs: planned, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}
 
+/** Runs of these shapes, and their children, who starts them and when, and what they are sent. */
+export function planRuns<S extends Shape>(
+  random: SeededNumbers,
+  { runs, workers, totalMs }: { readonly runs: number; readonly workers: number; readonly totalMs: number },
+  weights: Readonly<Record<S, number>>,
+): PlannedRun[] {
+  const between = (from: number, to: number): number => random.between(from, to);
   const planned = Array.from({ length: runs }, (_, n): PlannedRun => {
-    const shape = weighted(SHAPE_WEIGHTS);
-    const start = weighted(START_KINDS);
+    const shape: Shape = random.oneOf(weights);
+    const start = random.oneOf(START_KINDS);
     const atMs = random.below(Math.round(totalMs * 0.9));
     const delayMs = random.below(100) < 8 ? between(200, 4_000) : 0;
     const size = shape === 'flaky' ? between(1, 3) : between(2, 6);
@@ -134,16 +149,5 @@ export function makePlan({ seed, runs, workers, seconds }: ChaosSettings): Plan 
         isChild: true,
       })),
     );
-
-  const faults = Array.from({ length: Math.round(seconds * FAULTS_PER_SECOND) }, (): PlannedFault => {
-    const kind = weighted(FAULT_KINDS);
-    return {
-      kind,
-      atMs: between(FIRST_FAULT_MS, totalMs),
-      worker: random.below(workers),
-      durationMs: between(...DURATION[kind]),
-      count: between(1, 40),
-    };
-  });
-  return { runs: [...planned, ...children], faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  return [...planned, ...children];
 }

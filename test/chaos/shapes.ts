@@ -43,6 +43,7 @@ export const EXPECTED = {
   chain: ({ size }: ShapeInput) => completed(numbered('link', size)),
   fan: ({ size }: ShapeInput) =>
     completed(['prepare', ...Array.from({ length: size }, (_, n) => [`leaf:${n}`, `twig:${n}`]).flat(), 'gather']),
+  eight: () => completed(numbered('work', 8), ['sleep']),
   nap: () => completed(['before', 'between', 'after'], ['sleep', 'sleep#2']),
   flaky: () => completed(['shaky', 'calm']),
   doomed: () => ({ status: 'failed', steps: ['fine', 'doomed', 'undo'], waits: [], isPartial: false }),

@@ -12,11 +12,20 @@ interface Given {
   readonly value: string;
 }
 
+/** May end the process, around what a body does. */
+export type Mishap = (moment: 'before' | 'after') => Promise<void>;
+
 let counter: pg.Pool;
+let mishap: Mishap = () => Promise.resolve();
 
 /** Where bodies are counted, by a connection that nobody cuts. */
 export function countIn(pool: pg.Pool): void {
   counter = pool;
+}
+
+/** What bodies are in danger of. */
+export function sufferFrom(danger: Mishap): void {
+  mishap = danger;
 }
 
 /**
@@ -26,6 +35,7 @@ export function countIn(pool: pg.Pool): void {
 async function body(ms: number, given?: Given): Promise<string> {
   const { runId, stepKey, attempt } = currentStep();
   const nonce = randomUUID();
+  await mishap('before');
   await counter.query('INSERT INTO bodies (run_id, step_key, attempt, pid, nonce, given_by, given) VALUES ($1, $2, $3, $4, $5, $6, $7)', [
     runId,
     stepKey,
@@ -36,6 +46,7 @@ async function body(ms: number, given?: Given): Promise<string> {
     given?.value ?? null,
   ]);
   if (ms > 0) await sleep(ms);
+  await mishap('after');
   return nonce;
 }
 
@@ -74,6 +85,18 @@ class Fan {
     const last = branches.at(-1)!.at(-1)!;
     const gathered = await ctx.step('gather', () => body(0, { by: `twig:${size - 1}`, value: last }));
     return [prepared, ...branches.flat(), gathered];
+  }
+}
+
+@Workflow({ name: 'eight' })
+class Eight {
+  async run({ ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {
+    const results: string[] = [];
+    for (let n = 1; n <= 8; n++) {
+      if (n === 5) await ctx.sleep(napMs);
+      results.push(await ctx.step('work', () => body(ms)));
+    }
+    return results;
   }
 }
 
@@ -186,4 +209,4 @@ class Endless {
   }
 }
 
-export const WORKFLOWS = [Chain, Fan, Nap, Flaky, Doomed, Slow, Heard, Raced, Parent, Endless];
+export const WORKFLOWS = [Chain, Fan, Eight, Nap, Flaky, Doomed, Slow, Heard, Raced, Parent, Endless];

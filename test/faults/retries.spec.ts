@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { expect, it } from '@jest/globals';
 
-import { ChaosWorker, type FleetLog } from '../chaos/fleet.js';
+import { FleetLog } from '../chaos/fleet-log.js';
+import { ChaosWorker } from '../chaos/fleet.js';
 import { onScene } from '../support/faults/fault-workers.js';
 import { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
@@ -11,7 +12,7 @@ it(
   'an attempt does not begin before the failure of the one before is durable: a crash repeats one, not all of them',
   onScene(async (scene) => {
     await scene.database.query('ALTER TABLE bodies ADD attempt int, ADD nonce text, ADD given_by text, ADD given text');
-    const log: FleetLog = { problems: [], notes: new Map(), boots: 0 };
+    const log = new FleetLog();
     const file = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
     const proxy = await FaultProxy.start(scene.database.url);
     const worker = new ChaosWorker(0, false, proxy, file, { url: proxy.url, countUrl: scene.database.url }, log);

@@ -16,7 +16,7 @@ afterAll(() => database.drop());
 it('survives chaos: three workers, eighty runs, eight seconds of faults', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 259);
   const workerFile = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
-  const report = await runChaos({ seed, runs: 80, workers: 3, seconds: 8 }, database, workerFile);
+  const report = await runChaos({ transport: 'poll', seed, runs: 80, workers: 3, seconds: 8 }, database, workerFile);
   if (failedChecks(report).length > 0) throw new Error(describeReport(report));
   expect(failedChecks(report)).toEqual([]);
   if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));

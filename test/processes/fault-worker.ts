@@ -1,11 +1,20 @@
 import { randomUUID } from 'node:crypto';
+import type { AddressInfo, Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Module, type LoggerService } from '@nestjs/common';
+import { Module, type INestApplicationContext, type LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 
-import { currentStep, Step, Workflow, WorkflowModule, type WorkerModuleOptions, type WorkflowContext } from '../../src/index.js';
+import {
+  currentStep,
+  Step,
+  Workflow,
+  WorkflowModule,
+  type QStashOptions,
+  type WorkerModuleOptions,
+  type WorkflowContext,
+} from '../../src/index.js';
 
 /** What the test tells this process. */
 interface FaultWorkerSettings {
@@ -17,6 +26,8 @@ interface FaultWorkerSettings {
   listen?: boolean | { url: string };
   pooler?: 'transaction';
   hooks?: boolean;
+  /** Driven by QStash, over HTTP. */
+  qstash?: QStashOptions;
   /** How the code of the workflow `versioned` looks in this deployment. */
   variant?: 'old' | 'new' | 'fits both';
 }
@@ -136,6 +147,7 @@ const logger: LoggerService = {
     WorkflowModule.forRoot({
       connection: { url: settings.url },
       worker: settings.worker ?? {},
+      ...(settings.qstash === undefined ? {} : { transport: 'qstash', qstash: settings.qstash }),
       ...(settings.listen === undefined ? {} : { listen: settings.listen }),
       ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),
     }),
@@ -146,10 +158,18 @@ class FaultModule {}
 
 process.on('unhandledRejection', (error) => say(`UNHANDLED ${String(error)}`));
 
+async function listen(): Promise<INestApplicationContext> {
+  const app = await NestFactory.create(FaultModule, { rawBody: true, logger, abortOnError: false });
+  const server = (await app.listen(0, '127.0.0.1')) as Server;
+  process.once('SIGTERM', () => say('told to end'));
+  say(`listening ${(server.address() as AddressInfo).port}`);
+  return app;
+}
+
 async function main(): Promise<void> {
   say('booting');
-  const app = await NestFactory.createApplicationContext(FaultModule, { logger, abortOnError: false });
-  if (settings.hooks) app.enableShutdownHooks();
+  const app = await (settings.qstash ? listen() : NestFactory.createApplicationContext(FaultModule, { logger, abortOnError: false }));
+  if (settings.hooks) app.enableShutdownHooks([], settings.qstash ? { useProcessExit: true } : {});
   process.stdin.on('data', (data) => {
     if (!data.toString().includes('close')) return;
     app.close().then(

@@ -108,4 +108,22 @@ describe('the endpoint of QStash', () => {
     await other.sweep();
     await waitFor(() => other.qstash.deliveries.some(({ url, status }) => url.endsWith('/sweep') && status === 200));
   });
+
+  it('does the rest of a sweep when QStash takes nothing', async () => {
+    const [asleep, waits] = [await pushed.client.start(Counted, undefined, { delay: '2h' }), await pushed.client.start(Counted)];
+    await waitFor(async () => (await waits.status()) === 'waiting');
+    await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '10 seconds' WHERE id = $1`, [asleep.runId]);
+    // Whoever sent it died before it could tell the run.
+    const unheard = `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'go', 'null', now() - interval '1 minute')`;
+    await database.query(unheard, [waits.runId]);
+    pushed.qstash.setFaults({ failPublish: 1 });
+    const answer = await call(pushed, { path: '/workflow/qstash/sweep' });
+    pushed.qstash.setFaults({});
+    expect(answer).toMatchObject({ status: 200, body: { status: 'swept' } });
+    expect([await asleep.status(), await waits.status()]).toEqual(['pending', 'pending']);
+    await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
+    await pushed.sweep();
+    await waits.result({ timeout: '20s' });
+    await asleep.cancel();
+  });
 });

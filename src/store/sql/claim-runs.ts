@@ -86,7 +86,7 @@ function lockedSession(schema: string): string {
 
 /**
  * Takes one run that is due, of which a transport has told: also one whose time has come and that no timer has woken, and one that was lost with
- * workers again and again.
+ * workers again and again. It waits for whoever has the row locked, as far as locks are waited for: nobody tells of this run a second time.
  */
 const CLAIM_NAMED: Statement = {
   name: 'durable_claim_named',
@@ -98,7 +98,7 @@ due AS MATERIALIZED (
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
       AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
         WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
-    LIMIT $6::int FOR NO KEY UPDATE SKIP LOCKED
+    LIMIT $6::int FOR NO KEY UPDATE
   ) AS r
 )
 ${takeDue(schema, patience, 'wake_at = NULL,')}`,

@@ -15,14 +15,21 @@ export interface WakeUp {
 
 type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number];
 
+/** A wake-up, and what decides who can execute the run. */
+export interface ListedRun extends WakeUp, DispatchKey {
+  readonly blockedDeployments: readonly string[];
+}
+
+type ListedRow = [...Row, name: string, version: number, blockedDeployments: string[]];
+
 const READ: Statement = {
   name: 'durable_read_wake_ups',
   text: (
     schema,
   ) => `SELECT r.id, r.queue, r.epoch || '.' || r.wake_count || CASE WHEN r.status = 'waiting' THEN 't' || floor(extract(epoch FROM now())) ELSE '' END,
-  coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.losses
+  coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.losses, r.name, r.version, coalesce(r.blocked_deployments, '{}')
 FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-  SELECT id, queue, epoch, wake_count, status, wake_at, losses FROM ${schema}.workflow_runs
+  SELECT id, queue, epoch, wake_count, status, wake_at, losses, name, version, blocked_deployments FROM ${schema}.workflow_runs
   WHERE id = x.id AND (status = 'pending' OR status = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
 ) AS r`,
 };
@@ -33,8 +40,11 @@ export function isSameWait(one: string, other: string): boolean {
 }
 
 /** Which of these runs want to be executed, now or at a time. */
-export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<WakeUp[]> {
-  return (await database.query<Row>(READ, [runIds])).map(toWakeUp);
+export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<ListedRun[]> {
+  const rows = await database.query<ListedRow>(READ, [runIds]);
+  return rows.map(([runId, queue, seq, dueInMs, losses, name, version, blockedDeployments]) => {
+    return { runId, queue, seq, dueInMs, losses, name, version, blockedDeployments };
+  });
 }
 
 /** A run that nobody has taken is told of again after so long, then after twice that, and so on. */
@@ -88,11 +98,14 @@ export async function forgetWakeUps(database: Database): Promise<void> {
   await database.query(FORGET, []);
 }
 
+/** Within that, the message of a shorter sleep is on its way, and another one would be for nothing. */
+const ON_THE_WAY = `interval '5 seconds'`;
+
 const WAKE: Statement = {
   name: 'durable_wake_listed',
   text: (schema) => `WITH due AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs
-  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now()
+  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${ON_THE_WAY}
   ORDER BY wake_at LIMIT $1::int FOR NO KEY UPDATE SKIP LOCKED
 ), woken AS (
   UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])

@@ -79,6 +79,9 @@ export class QStashApi {
       scheduleId: `${namespace}-sweep`,
       destination: sweepUrl,
       cron: sweepCron,
+      // Some frameworks refuse JSON that is empty.
+      body: '{}',
+      headers: { 'content-type': 'application/json' },
       retries: 0,
       ...(label === undefined ? {} : { label }),
     };

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '../../core/within.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
-import { isSameWait, readWakeUps } from '../../store/sql/wake-ups.js';
+import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/wake-ups.js';
 import type { Worker } from '../../worker/worker.js';
+import { Company, type Leave } from './company.js';
 import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
@@ -17,12 +18,19 @@ const MOMENT_MS = 1_000;
 const LAST_MOMENT_MS = 2_000;
 /** How long closing waits for a session that is being opened by a database that does not answer. */
 const SESSION_LIMIT_MS = 3_000;
+/** So long a run that may kill its process waits until it is alone, and others until it is done. */
+const PATIENCE_MS = 5_000;
 
 /**
  * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
  * `told`: the worker of this process, which looks for itself, has been told. `busy`: not now; the same message must come again. `closed`: not here any more.
  */
 export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy' | 'closed';
+
+/** `suspect`: the run was lost with a process again and again, and may only be executed alone. */
+type Verdict = DeliveryOutcome | 'suspect';
+
+type With = 'alone' | 'with others';
 
 /**
  * Executes runs that QStash tells of, each as far as it goes within its time. Between deliveries there is nothing: no session, no timer, no query. So a platform
@@ -31,8 +39,7 @@ export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy'
 export class Deliveries {
   private worker: Worker | undefined;
   private active = 0;
-  /** A run that may kill its process is under way; nothing else may be. */
-  private isAlone = false;
+  private readonly company = new Company(PATIENCE_MS);
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
   /** Sessions begin and end one after the other. */
@@ -54,13 +61,13 @@ export class Deliveries {
   /** @throws what the database says */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (this.isClosed) return 'closed';
-    if (this.isAlone) return 'busy';
     this.active++;
     try {
-      const worker = await this.open();
-      const outcome = await this.execute(worker, message);
+      const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others'));
+      // It has left before it waits for all to leave.
+      const outcome = met === 'suspect' ? await this.inCompany(this.company.alone(), () => this.execute(message, 'alone')) : met;
       await this.publisher.flush();
-      return outcome;
+      return outcome === 'suspect' ? 'busy' : outcome;
     } finally {
       this.active--;
       await this.rest();
@@ -70,6 +77,7 @@ export class Deliveries {
   /** Lets what is under way end, hands the rest over, and takes nothing more. */
   async close(): Promise<void> {
     this.isClosed = true;
+    this.company.close();
     await within(
       SESSION_LIMIT_MS,
       this.changing.catch(() => undefined),
@@ -78,49 +86,61 @@ export class Deliveries {
     await this.worker?.stop();
   }
 
-  private async execute(worker: Worker, message: WakeUpMessage): Promise<DeliveryOutcome> {
-    const { run: runId } = message;
-    const run = (await this.take(worker, runId)) ?? (await this.takeInMoment(worker, runId));
-    if (!run) return this.explain(message);
-    if (run.losses >= SUSPECT_LOSSES) this.isAlone = true;
+  private async inCompany(entering: Promise<Leave | undefined>, work: () => Promise<Verdict>): Promise<Verdict> {
+    const leave = await entering;
+    if (!leave) return this.isClosed ? 'closed' : 'busy';
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
+  private async execute(message: WakeUpMessage, company: With): Promise<Verdict> {
+    if (this.isClosed) return 'closed';
+    const worker = await this.open();
+    const taken = await this.take(worker, message, company);
+    if (typeof taken === 'string') return taken;
+    const { id } = taken;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const timers = [
-      setTimeout(() => worker.handOver(runId, 'soon'), timeBudgetMs),
-      setTimeout(() => worker.handOver(runId, 'now'), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
+      setTimeout(() => worker.handOver(id, 'soon'), timeBudgetMs),
+      setTimeout(() => worker.handOver(id, 'now'), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
     ];
     try {
-      await worker.gone(runId);
+      await worker.gone(id);
     } finally {
       timers.forEach(clearTimeout);
-      if (run.losses >= SUSPECT_LOSSES) this.isAlone = false;
     }
     return 'executed';
   }
 
-  private take(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
-    return worker.takeNamed(runId, this.active === 1 ? 'alone' : 'with others');
-  }
-
-  /** Told of again within the second, the run would be forgotten: QStash swallows the message as one that it has seen. */
-  private async takeInMoment(worker: Worker, runId: string): Promise<ClaimedRun | undefined> {
-    const [wakeUp] = await readWakeUps(this.database, [runId]);
-    if (!wakeUp || wakeUp.dueInMs <= 0 || wakeUp.dueInMs > MOMENT_MS) return undefined;
-    await sleep(Math.ceil(wakeUp.dueInMs) + 1);
-    return this.take(worker, runId);
-  }
-
-  private async explain({ run: runId, seq }: WakeUpMessage): Promise<DeliveryOutcome> {
-    const [wakeUp] = await readWakeUps(this.database, [runId]);
-    if (!wakeUp) return 'nothing';
-    // The worker takes nothing any more.
-    if (this.isClosed) return 'busy';
-    if (wakeUp.dueInMs > 0) {
-      // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
-      if (!isSameWait(seq, wakeUp.seq)) return 'nothing';
-      await this.publisher.note([{ id: runId }]);
+  /** The run, or why this delivery has nothing to do with it. */
+  private async take(worker: Worker, message: WakeUpMessage, company: With): Promise<ClaimedRun | Verdict> {
+    const run = await worker.takeNamed(message.run, company);
+    if (run) return run;
+    const [listed] = await readWakeUps(this.database, [message.run]);
+    const verdict = listed ? this.judge(worker, message, listed) : 'nothing';
+    if (!listed || verdict !== 'early') return verdict;
+    if (listed.dueInMs > MOMENT_MS) {
+      await this.publisher.note([{ id: message.run }]);
       return 'early';
     }
-    return wakeUp.losses >= SUSPECT_LOSSES && this.active > 1 ? 'busy' : 'nothing';
+    // Told of again within the second, the run would be forgotten: QStash swallows the message as one that it has seen.
+    await sleep(Math.ceil(listed.dueInMs) + 1);
+    return this.take(worker, message, company);
+  }
+
+  /** Why a run could not be taken that is due, or will be. */
+  private judge(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
+    // Another process must hear of it.
+    if (this.isClosed) return 'closed';
+    // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
+    if (listed.dueInMs > 0) return isSameWait(seq, listed.seq) ? 'early' : 'nothing';
+    if (!worker.serves(listed)) return 'nothing';
+    if (listed.losses >= SUSPECT_LOSSES) return 'suspect';
+    // It became due in this moment, or this worker has lost its session and does not know yet, as after a platform has frozen it.
+    return 'busy';
   }
 
   private open(): Promise<Worker> {

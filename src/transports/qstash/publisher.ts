@@ -44,17 +44,21 @@ export class Publisher {
   /** These runs have become due, or will. Resolves when QStash has been told, or could not be. */
   note(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
     for (const { id } of runs) if (!this.pending.has(id)) this.add(id, undefined);
-    return this.flushUnlessPausing();
+    return this.flush();
   }
 
   /** The same for what a sweep has found, and knows already. */
   send(wakeUps: readonly WakeUp[]): Promise<void> {
     for (const wakeUp of wakeUps) this.add(wakeUp.runId, wakeUp);
-    return this.flushUnlessPausing();
+    return this.flush();
   }
 
-  /** What is noted and can be sent is sent. */
+  /** What is noted is sent. While QStash is away, nobody need wait for it. */
   flush(): Promise<void> {
+    return this.isPausing || this.isClosed ? Promise.resolve() : this.sendPending();
+  }
+
+  private sendPending(): Promise<void> {
     if (this.pending.size === 0 && !this.sending) return Promise.resolve();
     this.sending ??= this.drain();
     this.settings.waitUntil?.(this.sending);
@@ -65,17 +69,12 @@ export class Publisher {
   async close(): Promise<void> {
     clearTimeout(this.retry);
     this.retry = undefined;
-    await this.flush();
+    await this.sendPending();
     this.isClosed = true;
   }
 
   private add(runId: string, wakeUp: WakeUp | undefined): void {
     if (this.pending.size < MOST_PENDING) this.pending.set(runId, wakeUp);
-  }
-
-  /** While QStash is away, nobody need wait for it. */
-  private flushUnlessPausing(): Promise<void> {
-    return this.isPausing || this.isClosed ? Promise.resolve() : this.flush();
   }
 
   private async drain(): Promise<void> {
@@ -142,7 +141,7 @@ export class Publisher {
     const pause = Math.max(this.pauseMs, untilReset(error));
     this.retry = setTimeout(() => {
       this.retry = undefined;
-      void this.flush();
+      void this.sendPending();
     }, pause).unref();
   }
 }

@@ -1,3 +1,4 @@
+import type { QStashOptions } from '../../../src/index.js';
 import { startApplication, type TestApplication } from '../application.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
 import { spawnCompiled, type SpawnedProcess } from '../processes.js';
@@ -14,6 +15,8 @@ export interface FaultWorkerOptions {
   hooks?: boolean;
   variant?: 'old' | 'new' | 'fits both';
   deploymentId?: string;
+  /** Driven by QStash, with these options; it prints where it listens. */
+  qstash?: QStashOptions;
 }
 
 /** A database of a test, a client in this process, and workers in others. */

@@ -1,0 +1,22 @@
+/** What went on in the processes of a fleet. */
+export class FleetLog {
+  /** What must not happen. */
+  readonly problems: string[] = [];
+  /** How often each warning was given, without its numbers. */
+  readonly notes = new Map<string, number>();
+  boots = 0;
+
+  /** A line that a process has printed. */
+  note(who: string, line: string): void {
+    // QStash's SDK prints what was refused before it throws.
+    if (/^WARN |^BOOT |^\[Upstash QStash\] /.test(line)) {
+      const kind = line
+        .replaceAll(/"[^"]*"/g, '"…"')
+        .replaceAll(/\d+/g, 'N')
+        .slice(0, 140);
+      this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
+    } else if (line.trim() !== '') {
+      this.problems.push(`${who} printed: ${line}`);
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import 'reflect-metadata';
+import { Module, type LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { WorkflowClient, WorkflowModule } from 'nestjs-durable';
+import pg from 'pg';
+
+import type { WorkerMessage, WorkerRequest } from '../worker-messages.js';
+import { countIn, sufferFrom, WORKFLOWS } from '../workflows.js';
+import { crashBySeed } from './crashes.js';
+import { APPLICATION_VARIABLE, SESSION_TTL_MS, type ApplicationSettings, type Listening } from './settings.js';
+
+const settings = JSON.parse(process.env[APPLICATION_VARIABLE]!) as ApplicationSettings;
+const { qstash, targetUrl } = settings;
+
+const say = (line: string): void => void process.stdout.write(`${line.replaceAll('\n', ' |')}\n`);
+const tell = (message: WorkerMessage | Listening): void => void process.send?.(message, undefined, undefined, () => undefined);
+
+process.on('disconnect', () => process.exit(1));
+process.on('unhandledRejection', (error) => say(`UNHANDLED ${error instanceof Error ? error.stack : String(error)}`));
+process.on('uncaughtException', (error) => {
+  say(`UNCAUGHT ${error.stack}`);
+  process.exit(1);
+});
+process.on('warning', (warning) => say(`WARNING ${warning.stack}`));
+
+const logger: LoggerService = {
+  log: () => undefined,
+  warn: (message: string) => say(`WARN ${message}`),
+  error: (message: string, ...rest: unknown[]) => say(`ERROR ${message} ${rest.map(String).join(' ')}`),
+};
+
+@Module({
+  imports: [
+    WorkflowModule.forRoot({
+      transport: 'qstash',
+      connection: { url: settings.url },
+      deploymentId: 'chaos',
+      qstash: {
+        url: qstash.QSTASH_URL,
+        token: qstash.QSTASH_TOKEN,
+        currentSigningKey: qstash.QSTASH_CURRENT_SIGNING_KEY,
+        nextSigningKey: qstash.QSTASH_NEXT_SIGNING_KEY,
+        targetUrl,
+        timeBudget: '1s',
+      },
+      worker: { sessionTtl: SESSION_TTL_MS, shutdownTimeout: '2s' },
+    }),
+  ],
+  providers: WORKFLOWS,
+})
+class ChaosModule {}
+
+async function main(): Promise<void> {
+  const pool = new pg.Pool({ connectionString: settings.url, application_name: 'chaos-count', max: 4, allowExitOnIdle: true });
+  pool.on('error', () => undefined);
+  countIn(pool);
+  sufferFrom(crashBySeed(settings.seed, pool));
+  const app = await NestFactory.create(ChaosModule, { rawBody: true, logger, abortOnError: false });
+  app.enableShutdownHooks([], { useProcessExit: true });
+  const client = app.get(WorkflowClient);
+  process.on('message', (request: WorkerRequest) => {
+    if (request.kind !== 'start') return;
+    const { id, name, input, delayMs } = request;
+    client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
+      () => tell({ kind: 'started', id }),
+      (error: unknown) => tell({ kind: 'refused', id, error: String(error) }),
+    );
+  });
+  const server = await app.listen(0, '127.0.0.1');
+  tell({ kind: 'listening', port: (server.address() as { port: number }).port });
+}
+
+main().catch((error: unknown) => {
+  say(`BOOT ${String(error)}`);
+  process.exit(1);
+});

@@ -1,0 +1,36 @@
+import { grouped, isGivenUp, type Check, type Outcome } from '../checks.js';
+import { LEFTOVERS } from '../leftovers.js';
+import type { ApplicationLog } from './application-fleet.js';
+
+/** Rows that must be gone when everything has ended. */
+export const QSTASH_LEFTOVERS: Readonly<Record<string, string>> = {
+  ...LEFTOVERS,
+  'no run is owned': `SELECT id || ' by ' || session_id AS text FROM durable.workflow_runs WHERE session_id IS NOT NULL`,
+  'no session is left between deliveries': `SELECT 'of process ' || pid || ', expires ' || expires_at AS text FROM durable.workflow_sessions`,
+};
+
+/** What is left of wake-ups that were sent again, once that is long ago. */
+export const OUTBOX: Readonly<Record<string, string>> = {
+  'no entry of the outbox is left': `SELECT run_id || ' ' || seq AS text FROM durable.workflow_outbox`,
+};
+
+/** What holds with QStash beyond what holds with workers that are cut off and frozen. */
+export function checkDeliveries(outcome: Outcome, log: ApplicationLog): Check[] {
+  return [
+    { name: 'no run was given up', problems: [...outcome.runs.values()].filter(isGivenUp).map(({ id }) => id) },
+    { name: 'bodies are executed once, but for those whose process died or lost its session', problems: [...repeated(outcome, log)] },
+  ];
+}
+
+function* repeated(outcome: Outcome, log: ApplicationLog): Generator<string> {
+  for (const [runId, bodies] of outcome.bodies) {
+    const attempts = grouped(bodies, ({ step_key, attempt }) => `${step_key}, attempt ${attempt}`);
+    for (const [attempt, executions] of attempts) {
+      const held = executions.filter(({ pid }) => !log.fenced.has(pid));
+      const inLiving = held.filter(({ pid }) => !log.crashed.has(pid));
+      // Of two in one process one is too many: a process dies once.
+      const isTwiceInOne = new Set(held.map(({ pid }) => pid)).size < held.length;
+      if (inLiving.length > 1 || isTwiceInOne) yield `${runId} ${attempt}: in ${executions.map(({ pid }) => pid).join(', ')}`;
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { SeededNumbers } from '../../support/faults/seeded-numbers.js';
+import type { ChaosSettings } from '../arguments.js';
+import { planRuns, type PlannedRun } from '../plan.js';
+import type { Shape } from '../shapes.js';
+
+const WEIGHTS = {
+  eight: 40,
+  chain: 6,
+  fan: 8,
+  nap: 6,
+  flaky: 10,
+  doomed: 5,
+  slow: 3,
+  heard: 10,
+  raced: 6,
+  parent: 6,
+  endless: 5,
+} satisfies Partial<Record<Shape, number>>;
+
+/** The runs, from the seed alone. What goes wrong is decided by QStash's dice and by the steps themselves. */
+export function planPushed({ seed, runs, workers, seconds }: ChaosSettings): PlannedRun[] {
+  return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, WEIGHTS);
+}

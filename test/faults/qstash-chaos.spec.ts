@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+
+import { runQStashChaos } from '../chaos/qstash/chaos.js';
+import { describeReport, failedChecks } from '../chaos/report.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+// The long form: npm run test:chaos -- --transport qstash.
+it('with a QStash that loses, doubles and reorders messages, and processes that crash, all runs end as they should', async () => {
+  const seed = Number(process.env['FAULT_SEED'] ?? 11);
+  const file = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/qstash/application.js');
+  const report = await runQStashChaos({ transport: 'qstash', seed, runs: 40, workers: 2, seconds: 3 }, database, file);
+  if (failedChecks(report).length > 0) throw new Error(describeReport(report));
+  expect(failedChecks(report)).toEqual([]);
+  if (process.env['DURABLE_TEST_LOG']) console.log(describeReport(report));
+}, 120_000);

@@ -1,0 +1,108 @@
+import { describe, expect, it } from '@jest/globals';
+
+import type { WorkflowClient } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
+import { FrontDoor } from '../chaos/qstash/front-door.js';
+import { startApplication } from '../support/application.js';
+import { onScene, type FaultScene, type FaultWorkerOptions } from '../support/faults/fault-workers.js';
+import type { SpawnedProcess } from '../support/processes.js';
+import { waitFor } from '../support/wait.js';
+
+interface Stage {
+  readonly scene: FaultScene;
+  readonly client: WorkflowClient;
+  readonly qstash: QStashEmulator;
+  /** An application process that QStash reaches. */
+  enter(worker?: FaultWorkerOptions['worker']): Promise<SpawnedProcess>;
+  /** SIGTERM; whatever balances the load sends it nothing more. */
+  terminate(application: SpawnedProcess): void;
+}
+
+/** A test with application processes behind one address, a QStash that calls it, and a client that executes nothing. Nobody calls the sweep. */
+function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
+  return onScene(async (scene) => {
+    const ports = new Map<SpawnedProcess, number>();
+    const door = await FrontDoor.open(() => [...ports.values()]);
+    const qstash = await QStashEmulator.start();
+    const { url, token, currentSigningKey, nextSigningKey } = qstash;
+    const options = { url, token, currentSigningKey, nextSigningKey, targetUrl: door.url, sweep: false } as const;
+    const { client } = await startApplication(scene.database.url, [], { worker: false, transport: 'qstash', qstash: options });
+    const enter = async (worker: FaultWorkerOptions['worker'] = {}): Promise<SpawnedProcess> => {
+      const application = await scene.ready({ hooks: true, worker, qstash: options });
+      ports.set(application, Number(/\d+/.exec(await application.waitForLine(/^listening /))![0]));
+      return application;
+    };
+    const terminate = (application: SpawnedProcess): void => {
+      ports.delete(application);
+      application.kill('SIGTERM');
+    };
+    try {
+      await test({ scene, client, qstash, enter, terminate });
+    } finally {
+      await door.close();
+      await qstash.close();
+    }
+  });
+}
+
+const lossesOf = async (scene: FaultScene, id: string): Promise<number> => {
+  const [row] = await scene.database.query<{ losses: number }>('SELECT losses FROM durable.workflow_runs WHERE id = $1', [id]);
+  return row!.losses;
+};
+
+describe('an application that QStash drives, told to end by SIGTERM in the middle of a delivery,', () => {
+  it.concurrent(
+    'lets the body end, records its step and hands the run over: another process goes on, and no body is executed twice',
+    onStage(async ({ scene, client, qstash, enter, terminate }) => {
+      const first = await enter({ shutdownTimeout: '20s' });
+      await client.start('diary', { pages: 3 }, { id: 'story' });
+      await first.waitForLine(/^body story\/1$/);
+      await scene.open(['story/1']);
+      await first.waitForLine(/^body story\/2$/);
+      const second = await enter();
+      terminate(first);
+      await first.waitForLine(/^told to end$/);
+      expect(await scene.statuses('story')).toEqual({ running: 1 });
+      await scene.open(['story/2']);
+      expect(await first.exited).toEqual({ code: 0, signal: null });
+      await second.waitForLine(/^body story\/3$/);
+      await scene.open(['story/3']);
+      const pages = await client.get<string[]>('story').result({ timeout: '20s' });
+      expect(pages.map((page) => page[0])).toEqual(['1', '2', '3']);
+      const [one, two] = [first.child.pid, second.child.pid];
+      expect([await scene.pidsOf('story', 'page-1'), await scene.pidsOf('story', 'page-2')]).toEqual([[one], [one]]);
+      expect(await scene.pidsOf('story', 'page-3')).toEqual([two]);
+      expect(await lossesOf(scene, 'story')).toBe(0);
+      expect(first.stdoutLines.filter((line) => /^(aborted|WARN|ERROR|UNHANDLED)/.test(line))).toEqual([]);
+      await waitFor(() => qstash.deliveries.every(({ status }) => status === 200), { message: 'answers to both deliveries' });
+      expect(qstash.deliveries).toHaveLength(2);
+      await waitFor(async () => (await scene.sessions()).length === 0);
+    }),
+  );
+
+  for (const [what, deaf] of Object.entries({ 'stops a body that': false, 'does not wait for a deaf body that': true })) {
+    it.concurrent(
+      `${what} takes longer than shutdownTimeout, and another process executes it at once`,
+      onStage(async ({ scene, client, enter, terminate }) => {
+        const first = await enter({ shutdownTimeout: '700ms' });
+        await client.start('gated', { deaf }, { id: 'long' });
+        await first.waitForLine(/^body long$/);
+        const second = await enter();
+        const since = performance.now();
+        terminate(first);
+        await first.waitForLine(/^aborted long: ClosedError$/);
+        expect(await first.exited).toEqual({ code: 0, signal: null });
+        expect(performance.now() - since).toBeGreaterThan(650);
+        expect(performance.now() - since).toBeLessThan(5_000);
+        await second.waitForLine(/^body long$/);
+        await scene.open(['long']);
+        expect(await client.get('long').result({ timeout: '20s' })).toBe('opened, then over');
+        expect(await scene.pidsOf('long', 'gate')).toEqual([first.child.pid, second.child.pid]);
+        expect(await scene.pidsOf('long', 'after')).toEqual([second.child.pid]);
+        expect(await lossesOf(scene, 'long')).toBe(0);
+        expect(await scene.database.query('SELECT kind FROM durable.workflow_events')).toEqual([]);
+        expect(first.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
+      }),
+    );
+  }
+});

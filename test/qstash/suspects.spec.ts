@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+
+import { currentStep, Workflow, type WorkflowContext } from '../../src/index.js';
+import { closeApplications } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startPushed } from '../support/pushed-application.js';
+import { waitFor } from '../support/wait.js';
+
+const RUNS = 12;
+let underWay = 0;
+const company = new Map<string, number>();
+
+@Workflow({ name: 'suspicious' })
+class Suspicious {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('work', async () => {
+      underWay++;
+      company.set(currentStep().runId, underWay);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      underWay--;
+    });
+  }
+}
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(async () => {
+  await closeApplications();
+  await database.drop();
+});
+
+it('runs that were lost with their processes twice are executed one at a time, also when all are told of in the same moment', async () => {
+  const { client, sweep, qstash } = await startPushed(database.url, [Suspicious]);
+  await client.startMany(
+    Suspicious,
+    Array.from({ length: RUNS }, () => undefined),
+    { delay: '2h' },
+  );
+  await database.query(
+    `UPDATE durable.workflow_runs SET status = 'pending', losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes'`,
+  );
+  await sweep();
+  await waitFor(async () => (await client.count({ status: 'completed' })) === RUNS);
+  expect([...company.values()]).toEqual(Array.from({ length: RUNS }, () => 1));
+  expect(qstash.deliveries.filter(({ status }) => status !== 200)).toEqual([]);
+});
