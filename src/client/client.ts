@@ -11,6 +11,7 @@ import { BulkOperations } from './bulk.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { CallerTransaction } from './commit-watch.js';
 import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
+import { DeadLetters } from './dead-letters.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { WorkflowHandle } from './handle.js';
 import type { WorkflowHealth } from './health-types.js';
@@ -38,6 +39,8 @@ export class WorkflowClient {
   readonly #sender: Sender;
   /** Does something to many runs: a dry run counts them, and its token does it. See docs/operations.md. */
   readonly bulk: BulkOperations;
+  /** Messages that QStash has given up on. See docs/qstash.md. */
+  readonly deadLetters: DeadLetters;
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
@@ -46,6 +49,7 @@ export class WorkflowClient {
     this.#control = new Control(surroundings, this.#transactions);
     this.#surroundings = surroundings;
     this.bulk = new BulkOperations(surroundings);
+    this.deadLetters = new DeadLetters(surroundings.database, surroundings.deadLetters);
     this.#sender = new Sender(surroundings, this.#transactions);
   }
 

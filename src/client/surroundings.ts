@@ -4,6 +4,7 @@ import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { AmbientManager } from './caller-transactions.js';
+import type { DeadLetterOffice } from './dead-letters.js';
 import type { KnownWorker } from './health.js';
 import type { ResultHub } from './result-hub.js';
 
@@ -29,6 +30,8 @@ export interface ClientSurroundings {
   messaged(runId: string): void;
   /** A run has ended that nobody executes. */
   endedUnstarted(runId: string): void;
+  /** Where messages are that a transport has given up on. */
+  readonly deadLetters: DeadLetterOffice | undefined;
   /** What the worker of this process does. */
   worker(): KnownWorker;
   /** Milliseconds since the epoch, by the database's clock. */

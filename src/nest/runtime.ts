@@ -122,6 +122,7 @@ export class WorkflowRuntime implements HostSurroundings {
         this.hub.noticed([runId]);
         this.direct?.notify({ ended: [runId] });
       },
+      deadLetters: qstash?.api,
       worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
     };

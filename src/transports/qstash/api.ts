@@ -3,7 +3,7 @@ import type { Client, Receiver } from '@upstash/qstash';
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { within } from '../../core/within.js';
 import type { WakeUp } from '../../store/sql/wake-ups.js';
-import { encodeMessage } from './message.js';
+import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
 
 /** The SDK has none of its own. */
@@ -15,12 +15,12 @@ export const BATCH = 100;
 /** What became of a message: why it was not taken, else undefined. */
 export type Refusal = { readonly reason: string } | undefined;
 
-/** A wake-up that QStash has given up on. */
-export interface DeadLetter {
-  readonly dlqId: string;
-  readonly messageId: string;
-  readonly body: string;
-  readonly responseStatus: number | undefined;
+interface DeadLetter {
+  readonly id: string;
+  /** Null when the body is not of this version. */
+  readonly runId: string | null;
+  readonly queue: string | null;
+  readonly responseStatus: number | null;
   readonly createdAt: Date;
 }
 
@@ -89,21 +89,24 @@ export class QStashApi {
   }
 
   /** Wake-ups that QStash has given up on, a page of them. */
-  async deadLetters(cursor: string | undefined): Promise<{ letters: DeadLetter[]; cursor: string | undefined }> {
+  async deadLetters(cursor: string | undefined, limit: number): Promise<{ deadLetters: DeadLetter[]; cursor: string | undefined }> {
     const filter = { url: this.settings.deliveryUrl };
-    const page = await this.call(this.client.dlq.listMessages({ ...(cursor === undefined ? {} : { cursor }), filter }));
-    const letters = page.messages.map(({ dlqId, messageId, body, responseStatus, createdAt }) => ({
-      dlqId,
-      messageId,
-      body: body ?? '',
-      responseStatus,
-      createdAt: new Date(createdAt),
-    }));
-    return { letters, cursor: page.cursor };
+    const page = await this.call(this.client.dlq.listMessages({ ...(cursor === undefined ? {} : { cursor }), count: limit, filter }));
+    const deadLetters = page.messages.map(({ dlqId, body, responseStatus, createdAt }) => {
+      const message = decodeMessage(body ?? '');
+      const { run, queue } = message === 'unknown' ? { run: null, queue: null } : message;
+      return { id: dlqId, runId: run, queue, responseStatus: responseStatus ?? null, createdAt: new Date(createdAt) };
+    });
+    return { deadLetters, cursor: page.cursor || undefined };
   }
 
-  async deleteDeadLetter(dlqId: string): Promise<void> {
-    await this.call(this.client.dlq.delete(dlqId));
+  /** Has QStash deliver them again. */
+  async redriveDeadLetters(ids: readonly string[]): Promise<void> {
+    await this.call(this.client.dlq.retry([...ids]));
+  }
+
+  async deleteDeadLetters(ids: readonly string[]): Promise<void> {
+    await this.call(this.client.dlq.delete([...ids]));
   }
 
   private toRequest({ runId, queue, seq, dueInMs }: WakeUp): Parameters<Client['batch']>[0][number] {
