@@ -44,5 +44,6 @@ it('runs that were lost with their processes twice are executed one at a time, a
   await sweep();
   await waitFor(async () => (await client.count({ status: 'completed' })) === RUNS);
   expect([...company.values()]).toEqual(Array.from({ length: RUNS }, () => 1));
+  await qstash.settled();
   expect(qstash.deliveries.filter(({ status }) => status !== 200)).toEqual([]);
 });
