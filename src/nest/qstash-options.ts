@@ -32,7 +32,7 @@ export interface QStashOptions {
   timeBudget?: Duration;
   /** How long the platform lets a request take. Default `'60s'`. */
   deliveryTimeout?: Duration;
-  /** Sleeps up to that are messages that QStash delays; longer ones are found by the sweep. Default `'1h'`. */
+  /** Sleeps up to that are messages that QStash delays (7 days at most on its free plan, a year on others); longer ones are found by the sweep. Default `'1h'`. */
   maxDelay?: Duration;
   /** The schedule of the sweep, as cron; `false` for none: somebody else calls it, or a worker runs somewhere. Default every minute. */
   sweep?: false | { cron: string };
@@ -60,6 +60,8 @@ const KNOWN = [
   'waitUntil',
 ];
 const DAY_MS = 86_400_000;
+/** Of QStash's largest plan. */
+const MOST_DELAY_MS = 365 * DAY_MS;
 /** What it takes to hand a run over and to answer. */
 const HANDOVER_MS = 2_000;
 const API_URL = 'https://qstash.upstash.io';
@@ -103,10 +105,11 @@ export function toQStashSettings(
   const keys = current !== undefined && next !== undefined ? { current, next } : undefined;
   checkBootSecurity(environment, keys !== undefined, isReceiver);
   const base = needed('targetUrl', (value, argument) => checkTarget(value, argument, path));
-  const time = (option: 'timeBudget' | 'deliveryTimeout' | 'maxDelay', standard: number, least: number): number => {
+  const time = (option: 'timeBudget' | 'deliveryTimeout' | 'maxDelay', standard: number, least: number, most = DAY_MS): number => {
     const value = given[option];
     const ms = value === undefined ? standard : toMilliseconds(value, `qstash.${option}`);
-    if (ms < least || ms > DAY_MS) throw new InvalidInputError(`qstash.${option}`, `must be from ${least} ms to a day, not ${ms} ms`);
+    if (ms < least || ms > most)
+      throw new InvalidInputError(`qstash.${option}`, `must be from ${least} ms to ${most / DAY_MS} days, not ${ms} ms`);
     return ms;
   };
   const deliveryTimeoutMs = time('deliveryTimeout', 60_000, 3_000);
@@ -121,7 +124,7 @@ export function toQStashSettings(
     namespace: given.namespace === undefined ? 'durable' : checkName(given.namespace, 'qstash.namespace'),
     timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
     deliveryTimeoutMs,
-    maxDelayMs: time('maxDelay', 3_600_000, 1_000),
+    maxDelayMs: time('maxDelay', 3_600_000, 1_000, MOST_DELAY_MS),
     sweepCron: toCron(given.sweep),
     flow: toFlow(given.flowControl),
     label: given.label === undefined ? undefined : checkLabel(given.label),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import { currentStep, defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
@@ -9,6 +9,7 @@ import { startPushed, type PushedApplication } from '../support/pushed-applicati
 import { waitFor } from '../support/wait.js';
 
 const go = defineSignal<number>('go');
+const IDLE_MS = process.env['DURABLE_CHAOS'] ? 65_000 : 2_500;
 
 @Workflow({ name: 'eight steps' })
 class EightSteps {
@@ -60,6 +61,8 @@ class Long {
     return steps;
   }
 }
+
+jest.setTimeout(IDLE_MS + 60_000);
 
 describe('an application that QStash drives', () => {
   let database: TestDatabase;
@@ -143,13 +146,19 @@ describe('an application that QStash drives', () => {
     await other.qstash.close();
   });
 
-  it('asks the database nothing while nothing happens', async () => {
-    await waitFor(async () => (await sessions()).length === 0);
+  it('asks the database nothing while nothing happens and nobody sweeps', async () => {
+    const idle = await createTestDatabase();
+    const { client, close } = await startPushed(idle.url, [EightSteps], { options: { qstash: { sweep: false } } });
+    await client.execute(EightSteps, 1_000);
+    await waitFor(async () => (await idle.query('SELECT 1 FROM durable.workflow_sessions')).length === 0);
     const ours = `SELECT max(query_start)::text AS last FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'nestjs-durable%'`;
-    const [before] = await database.query(ours);
-    await sleep(2_500);
-    const [after] = await database.query(ours);
+    const [before] = await idle.query(ours);
+    expect(before.last).not.toBeNull();
+    await sleep(IDLE_MS);
+    const [after] = await idle.query(ours);
     expect([before.last, null]).toContain(after.last);
+    await close();
+    await idle.drop();
   });
 
   it('tells QStash beside workers that poll, with transport both', async () => {

@@ -34,7 +34,7 @@ const NOT_TEXT = [null, 7, true, {}, [], Symbol('x')];
 const BAD_SECRETS = [...NOT_TEXT, '', ' ', SECRET, `${SECRET}\r\nX: y`, 'key\n', 'schlüssel', 'a\0b'];
 const BAD_URLS = [...NOT_TEXT, '', 'shop.example', '/path', 'ftp://shop.example', 'javascript:alert(1)', 'https://', 'https://a b'];
 const MORE_BAD_URLS = [`https://user:${SECRET}@shop.example`, `https://shop.example?token=${SECRET}`, 'https://shop.example/#x'];
-const BAD_TIMES = [null, -1, Number.NaN, Infinity, 'soon', '', '2 days', {}, [], 10n];
+const BAD_TIMES = [null, -1, Number.NaN, Infinity, 'soon', '', '2 years', {}, [], 10n];
 const BAD_CRONS = [
   ...NOT_TEXT,
   '',
