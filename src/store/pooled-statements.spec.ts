@@ -3,7 +3,7 @@ import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, submit, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { bumpRuns } from './sql/bump-runs.js';
-import { claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
+import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
 import { forkRun } from './sql/fork-run.js';
 import { findLockedRuns } from './sql/free-runs.js';
 import { describeHook, resumeHook } from './sql/hooks.js';
@@ -18,6 +18,7 @@ import { heartbeat } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
 import { identifyRuns, identifySteps } from './sql/verify.js';
+import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/wake-ups.js';
 
 /** Longer than a statement waits for a lock, and much shorter than a query that is never answered is waited for. */
 const SOON_MS = 3_000;
@@ -157,6 +158,11 @@ describe('on connections without settings of ours no statement reads a large tab
       await claimRuns(database, claim);
       await claimRunsFrom(database, claim, [{ ...claim.keys[0]!, priority: 0, readyAt: '2020-01-01' }]);
       await claimSuspects(database, claim);
+      await claimNamed(database, claim, 'due-4000', 0);
+      await readWakeUps(database, [...ids('due', 500), ...ids('asleep', 500)]);
+      await resendWakeUps(database, claim.keys, 'd', 100);
+      await wakeListed(database, 100);
+      await forgetWakeUps(database);
       await wakeDueRuns(database, 10);
       await nextWakeTime(database);
       await requestCancel(database, 'asleep-1', '{}', '{}');

@@ -1,5 +1,6 @@
 import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { SUSPECT_LOSSES } from './claim-runs.js';
 
 /** That a run wants to be executed, as it is told to a transport that pushes. */
 export interface WakeUp {
@@ -57,14 +58,24 @@ const LONGEST_GRACE = `interval '1 hour'`;
  */
 const RESEND: Statement = {
   name: 'durable_resend_wake_ups',
-  text: (schema) => `WITH overdue AS MATERIALIZED (
-  SELECT r.id, r.queue, r.seq FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
-    SELECT r.id, r.queue, r.epoch || '.' || r.wake_count AS seq FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.queue = k.queue AND r.name = k.name AND r.version = k.version AND r.ready_at < now() - ${GRACE}
-      AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
-      AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = r.epoch || '.' || r.wake_count AND o.next_at > now())
-    ORDER BY r.ready_at LIMIT $5::int
-  ) AS r LIMIT $5::int
+  text: (schema) => {
+    const seq = `r.epoch || '.' || r.wake_count`;
+    // A subquery by itself, and not NOT EXISTS: that would be a join, for which all runs may be read first.
+    const lastNote = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
+    const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
+      AND coalesce(${lastNote}, '-infinity') <= now()`;
+    return `WITH overdue AS MATERIALIZED (
+  (SELECT r.id, r.queue, r.seq FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
+    SELECT r.id, r.queue, ${seq} AS seq FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version AND ${isOverdue}
+    ORDER BY r.priority DESC, r.ready_at LIMIT $5::int
+  ) AS r LIMIT $5::int)
+  UNION ALL
+  (SELECT r.id, r.queue, ${seq} FROM ${schema}.workflow_runs r
+  WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES} AND ${isOverdue}
+    AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
+      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+  ORDER BY r.losses DESC, r.id LIMIT $5::int)
 ), noted AS (
   INSERT INTO ${schema}.workflow_outbox AS o (run_id, seq, attempts, next_at)
   SELECT id, seq, 1, now() + 2 * ${GRACE} FROM overdue ORDER BY id
@@ -74,7 +85,8 @@ const RESEND: Statement = {
     WHERE o.next_at <= now() OR o.seq <> excluded.seq
   RETURNING run_id, seq, attempts
 )
-SELECT noted.run_id, overdue.queue, noted.seq || 'r' || noted.attempts, 0::float8, 0 FROM noted JOIN overdue ON overdue.id = noted.run_id`,
+SELECT noted.run_id, overdue.queue, noted.seq || 'r' || noted.attempts, 0::float8, 0 FROM noted JOIN overdue ON overdue.id = noted.run_id`;
+  },
 };
 
 /** Notes again runs of these keys that are overdue, at most `limit` of them. */
