@@ -1,9 +1,10 @@
 import 'reflect-metadata';
-import { Module, type LoggerService } from '@nestjs/common';
+import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { WorkflowClient, WorkflowModule } from 'nestjs-durable';
 import pg from 'pg';
 
+import { logger, reportTroubles, say, tell } from '../process-log.js';
 import type { WorkerMessage, WorkerRequest } from '../worker-messages.js';
 import { countIn, sufferFrom, WORKFLOWS } from '../workflows.js';
 import { crashBySeed } from './crashes.js';
@@ -12,22 +13,7 @@ import { APPLICATION_VARIABLE, SESSION_TTL_MS, type ApplicationSettings, type Li
 const settings = JSON.parse(process.env[APPLICATION_VARIABLE]!) as ApplicationSettings;
 const { qstash, targetUrl } = settings;
 
-const say = (line: string): void => void process.stdout.write(`${line.replaceAll('\n', ' |')}\n`);
-const tell = (message: WorkerMessage | Listening): void => void process.send?.(message, undefined, undefined, () => undefined);
-
-process.on('disconnect', () => process.exit(1));
-process.on('unhandledRejection', (error) => say(`UNHANDLED ${error instanceof Error ? error.stack : String(error)}`));
-process.on('uncaughtException', (error) => {
-  say(`UNCAUGHT ${error.stack}`);
-  process.exit(1);
-});
-process.on('warning', (warning) => say(`WARNING ${warning.stack}`));
-
-const logger: LoggerService = {
-  log: () => undefined,
-  warn: (message: string) => say(`WARN ${message}`),
-  error: (message: string, ...rest: unknown[]) => say(`ERROR ${message} ${rest.map(String).join(' ')}`),
-};
+reportTroubles();
 
 @Module({
   imports: [
@@ -62,12 +48,12 @@ async function main(): Promise<void> {
     if (request.kind !== 'start') return;
     const { id, name, input, delayMs } = request;
     client.start(name, input, { id, ...(delayMs === 0 ? {} : { delay: delayMs }) }).then(
-      () => tell({ kind: 'started', id }),
-      (error: unknown) => tell({ kind: 'refused', id, error: String(error) }),
+      () => tell<WorkerMessage | Listening>({ kind: 'started', id }),
+      (error: unknown) => tell<WorkerMessage | Listening>({ kind: 'refused', id, error: String(error) }),
     );
   });
   const server = await app.listen(0, '127.0.0.1');
-  tell({ kind: 'listening', port: (server.address() as { port: number }).port });
+  tell<WorkerMessage | Listening>({ kind: 'listening', port: (server.address() as { port: number }).port });
 }
 
 main().catch((error: unknown) => {
