@@ -79,6 +79,22 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
+  it('is told of in a line when QStash refuses it, however many runs it is', async () => {
+    const qstash = await QStashEmulator.start();
+    const logger = new Lines();
+    const pushed = await startPushed(database.url, [Brief], { qstash, logger, options: { qstash: { sweep: false } } });
+    qstash.setFaults({ failMember: 1 });
+    const handles = await pushed.client.startMany(Brief, [1, 2, 3]);
+    const more = await pushed.client.startMany(Brief, [4, 5]);
+    const told = logger.lines.filter((line) => line.includes('QStash refused'));
+    expect(told).toEqual([
+      `QStash refused wake-ups; the sweep sends them again: 3 of 3, as that of run "${handles[0]!.runId}": internal server error`,
+    ]);
+    await Promise.all([...handles, ...more].map((handle) => handle.cancel()));
+    await pushed.close();
+    await qstash.close();
+  });
+
   it('comes when QStash is there again, without a sweep', async () => {
     const first = await QStashEmulator.start();
     const { port } = new URL(first.url);
