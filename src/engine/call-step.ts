@@ -29,11 +29,13 @@ function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
   return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout']);
 }
 
-function toSpec({ retry, stepTimeoutMs }: WorkflowDefinition, name: string, options: StepOptions, body: () => unknown): StepSpec {
+function toSpec(definition: WorkflowDefinition, name: string, options: StepOptions, body: () => unknown): StepSpec {
+  const { retry, stepTimeoutMs, longestStepMs = Number.POSITIVE_INFINITY } = definition;
   if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body };
+  const timeoutMs = options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`);
   return {
     retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
-    timeoutMs: options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`),
+    timeoutMs: Math.min(timeoutMs, longestStepMs),
     body,
   };
 }

@@ -45,6 +45,8 @@ interface WorkflowIdentity {
   readonly owns: (target: unknown) => boolean;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
+  /** The most that a step's own time-out may be: beyond that its body would be cut off, and executed again for ever. */
+  readonly longestStepMs?: number | undefined;
   /** How long runs may take that are started by the workflow's name alone: of the others it is known when they are started. */
   readonly runTimeoutMs?: number | null;
 }

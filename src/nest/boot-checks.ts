@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import type { Database, Pooler } from '../store/database.js';
 import { hasOwnSettings } from '../store/sql/probes.js';
@@ -43,8 +45,10 @@ function hintFor(cause: unknown, pooler: Pooler | undefined): string {
 
 /** What to say of it in a line. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
+  // Jest has an Error of its own, and Node's are none there.
+  if (!types.isNativeError(error) && !(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
   // Node's connection errors to a name with several addresses carry their message inside.
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(describeError).join('; ');
-  return error.message;
+  if ('errors' in error && Array.isArray(error.errors) && error.message === '') return error.errors.map(describeError).join('; ');
+  // Of `fetch`, which says itself no more than that it failed.
+  return error.message === 'fetch failed' && error.cause !== undefined ? `${error.message}: ${describeError(error.cause)}` : error.message;
 }

@@ -109,7 +109,7 @@ export interface WorkflowModuleOptions {
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
-    /** The limit of one attempt of a step. Default 5 minutes. */
+    /** The limit of one attempt of a step. Default 5 minutes; with `transport: 'qstash'` at most what a request leaves: `qstash.deliveryTimeout` less 3 s. */
     stepTimeout?: Duration;
     /** How long runs may take whose workflow has no `timeout`. Default: as long as they like. */
     runTimeout?: Duration;
@@ -152,6 +152,8 @@ export interface ModuleSettings {
   readonly transactionManager: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
+  /** What a request of QStash leaves for one attempt of a step; undefined where runs are not executed in requests. */
+  readonly longestStepMs: number | undefined;
   readonly runTimeoutMs: number | null;
   readonly maxPayloadBytes: number;
   readonly codec: PayloadCodec | undefined;

@@ -84,6 +84,9 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   const transport = checkTransport(given.transport, given.qstash);
   const isReceiver = start !== 'never' && http.qstash;
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
+  const qstash = transport === 'poll' ? undefined : toQStashSettings(given.qstash, environment, http.path, isReceiver);
+  const longestStepMs = transport === 'qstash' ? qstash?.longestStepMs : undefined;
+  const stepTimeoutMs = defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout');
   return {
     connection: checkConnection(given.connection),
     schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
@@ -92,13 +95,14 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     workerStart: start,
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker, transport),
     transport,
-    qstash: transport === 'poll' ? undefined : toQStashSettings(given.qstash, environment, http.path, isReceiver),
+    qstash,
     pooler,
     listen: transport === 'qstash' && given.listen === undefined ? false : checkListen(given.listen, pooler),
     enhancers: checkEnhancers(given.enhancers),
     transactionManager,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
-    stepTimeoutMs: defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout'),
+    stepTimeoutMs: Math.min(stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
+    longestStepMs,
     runTimeoutMs: defaults.runTimeout === undefined ? null : toMilliseconds(defaults.runTimeout, 'defaults.runTimeout'),
     maxPayloadBytes,
     codec: checkCodec(given.payloads),

@@ -18,7 +18,8 @@ const MAX_BODY_BYTES = 16 << 10;
 const RETRY_AFTER_SECONDS = 10;
 const SWEEP_LIMIT_MS = 50_000;
 const LAST_WORD_MS = 1_000;
-const NO_RAW_BODIES = 'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true })';
+const NO_RAW_BODIES =
+  'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true }), and app.useBodyParser() for limits of your own instead of app.use(json())';
 const ANSWERED_500 = 'deliveries of QStash cannot be verified, and are answered with 500';
 
 /** What the endpoint needs of its module. */

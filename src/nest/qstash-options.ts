@@ -124,12 +124,18 @@ export function toQStashSettings(
     namespace: given.namespace === undefined ? 'durable' : checkName(given.namespace, 'qstash.namespace'),
     timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
     deliveryTimeoutMs,
+    longestStepMs: longestStep(deliveryTimeoutMs - HANDOVER_MS),
     maxDelayMs: time('maxDelay', 3_600_000, 1_000, MOST_DELAY_MS),
     sweepCron: toCron(given.sweep),
     flow: toFlow(given.flowControl),
     label: given.label === undefined ? undefined : checkLabel(given.label),
     waitUntil,
   };
+}
+
+/** Its time-out has to be heard of before the run is let go of: a second before, or less where there is little time. */
+function longestStep(untilLetGoMs: number): number {
+  return untilLetGoMs - Math.min(1_000, untilLetGoMs / 4);
 }
 
 /** A process that would take anybody's word, or sign with keys that everybody knows, does not start. */

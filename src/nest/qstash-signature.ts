@@ -20,10 +20,17 @@ export async function isSigned(
   if (subject === undefined) return false;
   // Said only where QStash has signed it: else the log would hold whatever anybody sends.
   const isElsewhere = subject !== url && (await api.isGenuine(signature, body, subject));
-  const why = isElsewhere
-    ? `signed for ${JSON.stringify(subject.slice(0, 300))}, and taken for ${url}: QSTASH_TARGET_URL (qstash.targetUrl) must be what QStash calls`
-    : 'signed with other keys than qstash.currentSigningKey and nextSigningKey, or more than five minutes ago, or over another body';
-  warn('a request was answered with 401', new Error(`${new URL(url).pathname}: ${why}`));
+  const { pathname } = new URL(url);
+  // Two messages: each is told only once in a while, and whoever sends nonsense all the time must not keep the other from being told.
+  if (isElsewhere) {
+    const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, and taken for ${url}`;
+    const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be what QStash calls';
+    warn('a request of QStash was answered with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
+  } else {
+    const why =
+      'signed with other keys than qstash.currentSigningKey and nextSigningKey, or more than five minutes ago, or over another body';
+    warn('a request was answered with 401', new Error(`${pathname}: ${why}`));
+  }
   return false;
 }
 

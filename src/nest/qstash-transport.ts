@@ -4,6 +4,8 @@ import { QStashApi } from '../transports/qstash/api.js';
 import { Publisher } from '../transports/qstash/publisher.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 
+type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
+
 /** This process's way to QStash. */
 export class QStashTransport {
   readonly publisher: Publisher;
@@ -24,7 +26,8 @@ export class QStashTransport {
     database: Database,
     warn: (message: string, error?: unknown) => void,
   ): Promise<QStashTransport> {
-    return new QStashTransport(await QStashApi.create(settings), settings, database, warn);
+    const waitUntil = settings.waitUntil && quietly(settings.waitUntil, warn);
+    return new QStashTransport(await QStashApi.create(settings), { ...settings, waitUntil }, database, warn);
   }
 
   due(runs: readonly DueRun[]): Promise<void> {
@@ -40,4 +43,15 @@ export class QStashTransport {
   async close(): Promise<void> {
     await Promise.all([this.publisher.close(), this.kept]);
   }
+}
+
+/** Platforms refuse to wait where no request is under way, by throwing. What is under way goes on all the same. */
+function quietly(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
+  return (promise) => {
+    try {
+      waitUntil(promise);
+    } catch (error) {
+      warn('qstash.waitUntil failed; QStash is told all the same, unless the process is frozen before', error);
+    }
+  };
 }

@@ -98,6 +98,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     queue,
     retry: toRetryPolicy(retry, settings.retry, `${where}: retry`),
     stepTimeoutMs: settings.stepTimeoutMs,
+    longestStepMs: settings.longestStepMs,
     runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),

@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { currentStep, defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
+import { currentStep, defineSignal, Workflow, WorkflowFailedError, type WorkflowContext } from '../../src/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { waitFor } from '../support/wait.js';
+import { Lines } from './requests.js';
 
 const go = defineSignal<number>('go');
 const IDLE_MS = process.env['DURABLE_CHAOS'] ? 65_000 : 2_500;
@@ -126,6 +127,51 @@ describe('an application that QStash drives', () => {
     expect(await handle.result({ timeout: '20s' })).toBe(5);
     expect(executed).toEqual(['work', 'work#2', 'work#3', 'work#4', 'work#5']);
     expect(brief.qstash.stats().published).toBeGreaterThan(2);
+    await brief.close();
+  });
+
+  it.each([
+    ['the standard time-out of steps', {}],
+    ['a time-out of its own that is longer than a request may take', { timeout: '10m' }],
+  ])('fails a step that takes longer than a request may, with %s, and does not execute it for ever', async (_, options) => {
+    let bodies = 0;
+    @Workflow({ name: 'endless', retry: { maxAttempts: 2, initialInterval: 300, jitter: false } })
+    class Endless {
+      async run(_input: void, ctx: WorkflowContext): Promise<void> {
+        await ctx.step('endless', options, async () => {
+          bodies++;
+          await sleep(60_000, undefined, { signal: currentStep().abortSignal });
+        });
+      }
+    }
+    const short = await startPushed(database.url, [Endless], {
+      options: { qstash: { deliveryTimeout: '3s', timeBudget: 100, namespace: 'short' } },
+    });
+    const failure = await (await short.client.start(Endless)).result({ timeout: '20s' }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(WorkflowFailedError);
+    expect(String((failure as Error).cause)).toContain('750 ms');
+    expect(bodies).toBe(2);
+    await short.close();
+  });
+
+  it('tells when a run is let go of in the middle of a step', async () => {
+    let begun = 0;
+    @Workflow({ name: 'late' })
+    class Late {
+      async run(_input: void, ctx: WorkflowContext): Promise<string> {
+        await ctx.step('quick', () => sleep(600));
+        await ctx.step('slow', async () => {
+          if (begun++ > 0) return;
+          await sleep(700);
+        });
+        return 'done';
+      }
+    }
+    const logger = new Lines();
+    const brief = await startPushed(database.url, [Late], { logger, options: { qstash: { deliveryTimeout: '3s', namespace: 'late' } } });
+    const handle = await brief.client.start(Late);
+    expect(await handle.result({ timeout: '20s' })).toBe('done');
+    expect(logger.lines.join('\n')).toContain(`let go of in the middle of a step: "${handle.runId}"`);
     await brief.close();
   });
 

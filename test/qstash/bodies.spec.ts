@@ -1,7 +1,10 @@
+import { createRequire } from 'node:module';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import type { NestApplicationOptions } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { Workflow } from '../../src/index.js';
@@ -185,6 +188,18 @@ describe('on Express, where that can be known,', () => {
     const silent = new Lines();
     await startPushed(database.url, [Short], { logger: silent });
     expect(silent.has('rawBody')).toBe(false);
+  });
+
+  it('the log says what a parser given to app.use() does to rawBody: true, and what to do instead', async () => {
+    const ours = createRequire(join(process.cwd(), 'package.json'));
+    const { json } = createRequire(ours.resolve('@nestjs/platform-express'))('express') as { json(options: object): () => void };
+    const logger = new Lines();
+    await startPushed(database.url, [Short], { logger, configure: (app) => app.use(json({ limit: '1mb' })) });
+    await waitFor(() => logger.has('app.useBodyParser() for limits of your own instead of app.use(json())'));
+    const pushed = await startPushed(database.url, [Short], {
+      configure: (app) => (app as NestExpressApplication).useBodyParser('json', { limit: '1mb' }),
+    });
+    expect(await (await pushed.client.start(Short)).result({ timeout: '10s' })).toBe('done');
   });
 
   it('a middleware that leaves an empty object for a body that it did not read does no harm', async () => {

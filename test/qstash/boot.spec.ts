@@ -141,4 +141,11 @@ describe('an application', () => {
     expect(logger.has('the schedule of the sweep could not be created')).toBe(true);
     expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
   });
+
+  it('tells why QStash cannot be reached, and boots', async () => {
+    const { pushed, logger } = await boot({}, { qstash: { url: 'http://nowhere.invalid' } });
+    await waitFor(() => logger.has('the schedule of the sweep could not be created: fetch failed: getaddrinfo'));
+    await pushed.client.start(Short, false);
+    expect(logger.has('QStash could not be told of due runs; trying again: fetch failed: getaddrinfo')).toBe(true);
+  });
 });

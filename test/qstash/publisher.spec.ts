@@ -6,6 +6,7 @@ import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { waitFor } from '../support/wait.js';
+import { Lines } from './requests.js';
 
 @Workflow({ name: 'brief' })
 class Brief {
@@ -78,6 +79,22 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
+  it('is told of in a line when QStash refuses it, however many runs it is', async () => {
+    const qstash = await QStashEmulator.start();
+    const logger = new Lines();
+    const pushed = await startPushed(database.url, [Brief], { qstash, logger, options: { qstash: { sweep: false } } });
+    qstash.setFaults({ failMember: 1 });
+    const handles = await pushed.client.startMany(Brief, [1, 2, 3]);
+    const more = await pushed.client.startMany(Brief, [4, 5]);
+    const told = logger.lines.filter((line) => line.includes('QStash refused'));
+    expect(told).toEqual([
+      `QStash refused wake-ups; the sweep sends them again: 3 of 3, as that of run "${handles[0]!.runId}": internal server error`,
+    ]);
+    await Promise.all([...handles, ...more].map((handle) => handle.cancel()));
+    await pushed.close();
+    await qstash.close();
+  });
+
   it('comes when QStash is there again, without a sweep', async () => {
     const first = await QStashEmulator.start();
     const { port } = new URL(first.url);
@@ -91,5 +108,29 @@ describe('what is published to QStash', () => {
     await expect(handle.result({ timeout: '20s' })).resolves.toBe(8);
     await pushed.close();
     await second.close();
+  });
+
+  it('keeps the process going by waitUntil until QStash has been told, and does without where the platform refuses that', async () => {
+    const kept: Promise<unknown>[] = [];
+    let isRefused = false;
+    const waitUntil = (promise: Promise<unknown>): void => {
+      if (isRefused) throw new Error('no request is under way');
+      kept.push(promise);
+    };
+    const logger = new Lines();
+    const pushed = await startPushed(database.url, [Brief], { logger, options: { qstash: { waitUntil } } });
+    await Promise.all(kept.splice(0));
+    const handle = await pushed.client.start(Brief, 5);
+    expect(kept.length).toBeGreaterThan(0);
+    await Promise.all(kept);
+    expect(wakeUps(pushed)).toHaveLength(1);
+    expect(await handle.result({ timeout: '10s' })).toBe(10);
+    isRefused = true;
+    expect(await (await pushed.client.start(Brief, 6)).result({ timeout: '10s' })).toBe(12);
+    expect(logger.has('qstash.waitUntil failed')).toBe(true);
+    await pushed.close();
+    const other = await startPushed(database.url, [Brief], { options: { qstash: { waitUntil } } });
+    expect(await (await other.client.start(Brief, 7)).result({ timeout: '10s' })).toBe(14);
+    await other.close();
   });
 });

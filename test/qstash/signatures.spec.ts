@@ -120,16 +120,14 @@ describe('the log', () => {
   const told = (text: string) => waitFor(() => logger.has(text), { message: () => logger.lines.join('\n') });
 
   it('says for which address QStash has signed, so that a wrong target URL is found, and shows no address that QStash has not signed', async () => {
-    // The same trouble is told every five seconds only.
     const fresh = new Lines();
     const other = await startPushed(database.url, [Counted], { logger: fresh });
     const sign = (url: string, signingKey: string) => other.qstash.sign({ url, body, signingKey });
     await send(other, { body, signature: sign('https://evil.example', 'sig_wrong') });
     expect(fresh.lines.join('\n')).not.toContain('evil.example');
-    const again = new Lines();
-    const third = await startPushed(database.url, [Counted], { logger: again });
-    await send(third, { body, signature: third.qstash.sign({ url: 'https://shop.example/workflow/qstash', body }) });
-    expect(again.lines.join('\n')).toMatch(/401.*"https:\/\/shop.example\/workflow\/qstash".*QSTASH_TARGET_URL/);
+    // Though somebody has just sent nonsense: the same trouble is told every five seconds only.
+    await send(other, { body, signature: sign('https://shop.example/workflow/qstash', other.qstash.currentSigningKey) });
+    expect(fresh.lines.join('\n')).toMatch(/401.*"https:\/\/shop.example\/workflow\/qstash".*QSTASH_TARGET_URL/);
   });
 
   it('says that keys are wrong', () => told('signed with other keys than qstash.currentSigningKey'));

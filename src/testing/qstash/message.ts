@@ -1,4 +1,4 @@
-import type { Headers, Publication } from './publication.js';
+import type { Publication } from './publication.js';
 
 /** What became of a message so far. */
 export type QStashMessageState = 'pending' | 'delivering' | 'retrying' | 'delivered' | 'dead' | 'cancelled' | 'lost';
@@ -22,7 +22,7 @@ export interface QStashMessageRecord {
   readonly url: string;
   readonly method: string;
   /** What is forwarded to the destination. */
-  readonly headers: Headers;
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly state: QStashMessageState;
   readonly attempts: number;
@@ -44,7 +44,7 @@ export interface QStashDeliveryRecord {
   readonly url: string;
   readonly method: string;
   /** What was sent, the signature among it. */
-  readonly headers: Headers;
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   /** As in `Upstash-Retried`: 0 is the first. */
   readonly attempt: number;

@@ -105,7 +105,7 @@ export class Deliveries {
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const timers = [
       setTimeout(() => worker.handOver(id, 'soon'), timeBudgetMs),
-      setTimeout(() => worker.handOver(id, 'now'), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
+      setTimeout(() => this.letGo(worker, id), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
     ];
     try {
       await worker.gone(id);
@@ -113,6 +113,12 @@ export class Deliveries {
       timers.forEach(clearTimeout);
     }
     return 'executed';
+  }
+
+  private letGo(worker: Worker, runId: string): void {
+    const why = `${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout) are over; what was under way is executed again`;
+    this.warn('a run was let go of in the middle of a step', new Error(`"${runId}": ${why}`));
+    worker.handOver(runId, 'now');
   }
 
   /** The run, or why this delivery has nothing to do with it. */

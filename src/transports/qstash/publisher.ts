@@ -115,10 +115,12 @@ export class Publisher {
       return { ...wakeUp, dueInMs };
     });
     const refusals = await this.insist(near);
-    for (const [index, refusal] of refusals.entries()) {
-      if (refusal)
-        this.warn(`QStash refused the wake-up of run "${near[index]!.runId}"; the sweep sends it again`, new Error(refusal.reason));
-    }
+    const refused = refusals.flatMap((refusal, index) => (refusal ? { runId: near[index]!.runId, reason: refusal.reason } : []));
+    const [one] = refused;
+    if (!one) return;
+    // Not a line for each: it may be all of them, again and again.
+    const which = `${refused.length} of ${near.length}, as that of run "${one.runId}": ${one.reason}`;
+    this.warn('QStash refused wake-ups; the sweep sends them again', new Error(which));
   }
 
   /** A message that was taken although no answer came has the same deduplication id when it is sent again. */

@@ -22,6 +22,8 @@ export interface QStashSettings {
   readonly timeBudgetMs: number;
   /** After how long the platform ends a request. */
   readonly deliveryTimeoutMs: number;
+  /** How long a step may take that is begun at once: what is let go of in the middle is executed again, and again. */
+  readonly longestStepMs: number;
   /** Longer sleeps are left to the sweep, or reached in hops. */
   readonly maxDelayMs: number;
   /** Of the sweep; undefined without one. */
