@@ -26,7 +26,8 @@ export interface DeadLetterPage {
 /** Where dead letters are. */
 export interface DeadLetterOffice {
   deadLetters(cursor: string | undefined, limit: number): Promise<DeadLetterPage>;
-  redriveDeadLetters(ids: readonly string[]): Promise<void>;
+  /** How many of them there were. */
+  redriveDeadLetters(ids: readonly string[]): Promise<number>;
   deleteDeadLetters(ids: readonly string[]): Promise<void>;
 }
 
@@ -69,8 +70,9 @@ export class DeadLetters {
     if (ids === undefined) return this.#redriveAll(office);
     if (!Array.isArray(ids)) throw new InvalidInputError('ids', 'must be an array');
     const checked = [...new Set(ids.map((id, index) => checkText(id, `ids[${index}]`)))];
-    for (let from = 0; from < checked.length; from += PAGE) await office.redriveDeadLetters(checked.slice(from, from + PAGE));
-    return { redriven: checked.length, deleted: 0 };
+    let redriven = 0;
+    for (let from = 0; from < checked.length; from += PAGE) redriven += await office.redriveDeadLetters(checked.slice(from, from + PAGE));
+    return { redriven, deleted: 0 };
   }
 
   async #redriveAll(office: DeadLetterOffice): Promise<{ redriven: number; deleted: number }> {
@@ -85,10 +87,9 @@ export class DeadLetters {
       const isWanted = ({ runId }: DeadLetter): boolean => runId !== null && wanting.has(runId);
       const wanted = page.filter(isWanted).map(({ id }) => id);
       const obsolete = page.filter((letter) => !isWanted(letter)).map(({ id }) => id);
-      if (wanted.length > 0) await office.redriveDeadLetters(wanted);
+      if (wanted.length > 0) done.redriven += await office.redriveDeadLetters(wanted);
       if (obsolete.length > 0) await office.deleteDeadLetters(obsolete);
       for (const { id } of page) seen.add(id);
-      done.redriven += wanted.length;
       done.deleted += obsolete.length;
     }
   }

@@ -28,6 +28,8 @@ export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
   private readonly operations: OperationsService;
+  private sweeping: Promise<void> | undefined;
+  private next: Promise<void> | undefined;
   private giveUp: (reason: ClosedError) => void = () => undefined;
   /** Rejects once this has been stopped. */
   private readonly stopped = new Promise<never>((_, reject) => (this.giveUp = reject));
@@ -75,7 +77,22 @@ export class PushHost {
 
   /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
   sweep(): Promise<void> {
-    return Promise.race([this.sweepAll(), this.stopped]);
+    return Promise.race([this.inTurn(), this.stopped]);
+  }
+
+  /** One after the other: what is asked for while one is under way, the next one does, for all that asked. */
+  private inTurn(): Promise<void> {
+    if (this.sweeping) {
+      this.next ??= this.sweeping
+        .catch(() => undefined)
+        .then(() => {
+          this.next = undefined;
+          return this.inTurn();
+        });
+      return this.next;
+    }
+    this.sweeping = this.sweepAll().finally(() => (this.sweeping = undefined));
+    return this.sweeping;
   }
 
   private async sweepAll(): Promise<void> {

@@ -36,8 +36,17 @@ export class QStashTransport {
 
   /** Has QStash call the sweep. Does not keep an application from booting. */
   keepSchedule(): void {
-    this.kept = this.api.keepSchedule().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
+    this.kept = this.keep().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
     this.settings.waitUntil?.(this.kept);
+  }
+
+  private async keep(): Promise<void> {
+    const before = await this.api.keepSchedule();
+    if (before === undefined) return;
+    const { namespace, sweepUrl } = this.settings;
+    this.warn(
+      `QStash's schedule "${namespace}-sweep" called ${before} until now, and calls ${sweepUrl} from now on. Another application or stage that shares this QStash needs a qstash.namespace of its own`,
+    );
   }
 
   async close(): Promise<void> {

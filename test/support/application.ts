@@ -2,17 +2,12 @@ import type { LoggerService, ModuleMetadata, Provider } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
+import type { TestApplication } from './test-application.js';
 import { closeable, closeLater } from './closing.js';
 import { poolerOptions, reach } from './pooler.js';
 
 export { closeLater } from './closing.js';
-
-/** A Nest application context with a worker, on a database of a test. */
-export interface TestApplication {
-  readonly client: WorkflowClient;
-  readonly module: TestingModule;
-  close(): Promise<void>;
-}
+export type { TestApplication } from './test-application.js';
 
 /** Whether applications are driven by QStash in this run of the tests. */
 export function isPushed(): boolean {

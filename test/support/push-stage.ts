@@ -3,7 +3,7 @@ import pg from 'pg';
 
 import { within } from '../../src/core/within.js';
 import type { WorkflowModuleOptions } from '../../src/index.js';
-import type { TestApplication } from './application.js';
+import type { TestApplication } from './test-application.js';
 import { PushFront } from './push-front.js';
 import { startPushed } from './pushed-application.js';
 

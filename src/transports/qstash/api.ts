@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import type { Client, Receiver } from '@upstash/qstash';
 
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
@@ -36,17 +38,23 @@ async function loadSdk(): Promise<Sdk> {
 
 /** QStash by its own SDK, with a time-out on every call. `devMode: false` everywhere: else QSTASH_DEV in the environment replaces even keys that were given. */
 export class QStashApi {
+  /** Of deduplication ids. */
+  private readonly prefix: string;
+
   private constructor(
     private readonly client: Client,
     private readonly receiver: Receiver | undefined,
     private readonly settings: QStashSettings,
-  ) {}
+  ) {
+    // With the address: two stages that share a QStash, and have runs of the same ids, must not swallow each other's messages.
+    this.prefix = `${settings.namespace}.${digestOf(settings.deliveryUrl, 8)}`;
+  }
 
   /** @throws WorkflowConfigurationError when the SDK is not installed */
   static async create(settings: QStashSettings): Promise<QStashApi> {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
-    // Its own attempts are not waited for, and would be told of on the console: whoever calls tries again.
+    // Nobody waits for its own attempts: whoever calls tries again.
     const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
@@ -71,12 +79,19 @@ export class QStashApi {
     }
   }
 
-  /** Has the sweep called, as it is configured now. An id of our own makes it one schedule, however many processes do this. */
-  async keepSchedule(): Promise<void> {
+  /**
+   * Has the sweep called, as it is configured now. An id of our own makes it one schedule, however many processes do this.
+   *
+   * @returns the address that it called until now, where that is another
+   */
+  async keepSchedule(): Promise<string | undefined> {
     const { sweepCron, sweepUrl, namespace, label } = this.settings;
-    if (sweepCron === undefined) return;
+    if (sweepCron === undefined) return undefined;
+    const scheduleId = `${namespace}-sweep`;
+    // Not get(): the SDK tells the console of each 404.
+    const before = (await this.call(this.client.schedules.list())).find((schedule) => schedule.scheduleId === scheduleId);
     const schedule = {
-      scheduleId: `${namespace}-sweep`,
+      scheduleId,
       destination: sweepUrl,
       cron: sweepCron,
       // Some frameworks refuse JSON that is empty.
@@ -86,6 +101,7 @@ export class QStashApi {
       ...(label === undefined ? {} : { label }),
     };
     await this.call(this.client.schedules.create(schedule));
+    return before && before.destination !== sweepUrl ? before.destination : undefined;
   }
 
   /** Wake-ups that QStash has given up on, a page of them. */
@@ -101,8 +117,8 @@ export class QStashApi {
   }
 
   /** Has QStash deliver them again. */
-  async redriveDeadLetters(ids: readonly string[]): Promise<void> {
-    await this.call(this.client.dlq.retry([...ids]));
+  async redriveDeadLetters(ids: readonly string[]): Promise<number> {
+    return (await this.call(this.client.dlq.retry([...ids]))).responses.length;
   }
 
   async deleteDeadLetters(ids: readonly string[]): Promise<void> {
@@ -114,7 +130,7 @@ export class QStashApi {
     const { parallelism, rate, periodSeconds } = flow[queue] ?? {};
     const isLimited = parallelism !== undefined || rate !== undefined;
     const flowControl = {
-      key: `${namespace}.${encodeURIComponent(queue)}`,
+      key: `${namespace}.${plainName(queue)}`,
       ...(parallelism === undefined ? {} : { parallelism }),
       ...(rate === undefined ? {} : { rate }),
       ...(periodSeconds === undefined ? {} : { period: periodSeconds }),
@@ -123,7 +139,7 @@ export class QStashApi {
       url: deliveryUrl,
       body: encodeMessage({ run: runId, queue, seq }),
       headers: { 'content-type': 'application/json' },
-      deduplicationId: deduplicationId(namespace, runId, seq),
+      deduplicationId: `${this.prefix}.${encodeURIComponent(runId)}.${seq}`,
       // A second more rather than one less: what comes too early has to be sent again.
       ...(dueInMs > 0 ? { notBefore: Math.ceil((Date.now() + dueInMs) / 1_000) } : {}),
       ...(isLimited ? { flowControl: flowControl as { key: string; parallelism: number } } : {}),
@@ -138,7 +154,11 @@ export class QStashApi {
   }
 }
 
-/** The id of a run is the user's, and may be anything; those of QStash may not have a colon. */
-function deduplicationId(namespace: string, runId: string, seq: string): string {
-  return `${namespace}.${encodeURIComponent(runId)}.${seq}`;
+/** Keys of QStash's flow control have letters, digits, hyphens, underscores and periods; a queue may be called anything. */
+function plainName(queue: string): string {
+  return /^[\w.-]{1,100}$/.test(queue) ? queue : digestOf(queue, 24);
+}
+
+function digestOf(text: string, length: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, length);
 }
