@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { currentStep, defineSignal, Workflow, type WorkflowContext } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { slowApi } from '../support/slow-api.js';
 import { waitFor } from '../support/wait.js';
 
 const go = defineSignal<number>('go');
@@ -43,6 +45,23 @@ class Parent {
       Array.from({ length: n }, (_, index) => index),
       { maxInFlight: 3 },
     );
+  }
+}
+
+@Workflow({ name: 'slow child' })
+class SlowChild {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.step('work', async () => {
+      await sleep(500);
+      return 1;
+    });
+  }
+}
+
+@Workflow({ name: 'slow parent' })
+class SlowParent {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.invoke(SlowChild);
   }
 }
 
@@ -105,6 +124,20 @@ describe('an application that QStash drives', () => {
 
   it('executes children', async () => {
     expect(await (await pushed.client.start(Parent, 5)).result({ timeout: '20s' })).toEqual([0, 2, 4, 6, 8]);
+  });
+
+  it('has told of the parent when it answers the delivery of a child that has ended', async () => {
+    const qstash = await QStashEmulator.start();
+    const options = { qstash: { url: await slowApi(qstash.url, 200), namespace: 'slow' } };
+    const slow = await startPushed(database.url, [SlowParent, SlowChild], { qstash, options });
+    const handle = await slow.client.start(SlowParent);
+    expect(await handle.result({ timeout: '20s' })).toBe(1);
+    await qstash.settled();
+    const [, toldOfParent] = qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`));
+    const child = qstash.deliveries.find(({ body }) => body !== '' && !body.includes(`"${handle.runId}"`));
+    expect(toldOfParent!.createdAt.getTime()).toBeLessThanOrEqual(child!.endedAt!.getTime());
+    await slow.close();
+    await qstash.close();
   });
 
   it('executes many at a time under one session, and says goodbye', async () => {
