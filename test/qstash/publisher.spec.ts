@@ -60,6 +60,17 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
+  it('comes after a sleep by the clock of QStash, however wrong that of the application is', async () => {
+    const qstash = await QStashEmulator.start({ clock: 'manual', startAt: new Date(Date.now() + 60_000) });
+    const pushed = await startPushed(database.url, [Brief], { qstash });
+    const { runId } = await pushed.client.start(Brief, 1, { delay: '30s' });
+    const message = qstash.messages.find(({ body }) => body.includes(`"${runId}"`))!;
+    expect(message.notBefore.getTime() - message.createdAt.getTime()).toBe(30_000);
+    await pushed.client.cancel(runId);
+    await pushed.close();
+    await qstash.close();
+  });
+
   it('is nothing while a limit lasts, and everything when it is over, and no start waits for that', async () => {
     const qstash = await QStashEmulator.start({ limits: { requestsPerSecond: 1 } });
     const pushed = await startPushed(database.url, [Brief], { qstash });
