@@ -83,17 +83,18 @@ export class PushHost {
     const { database } = runtime;
     await this.takeOverDead();
     const until = performance.now() + SWEEP_FOR_MS;
+    const keys = this.registry.keys(this.queues);
+    // First: what is woken now has been due since its time came, and would be told of twice.
+    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
     const { told, cancelled } = await sweepInbox(database);
     const controlled = await sweepControl(database);
     endedElsewhere(runtime, cancelled);
-    const keys = this.registry.keys(this.queues);
     await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
     const heard = [...told, ...controlled.map(({ id }) => id)];
     runtime.tell(heard);
     await publisher.note(heard.map((id) => ({ id })));
-    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await forgetWakeUps(database);
   }
 

@@ -140,6 +140,15 @@ describe('an application that QStash drives', () => {
     await qstash.close();
   });
 
+  it('is told once of a sleep that a sweep finds minutes after its end', async () => {
+    const handle = await pushed.client.start(Child, 3, { delay: '2h' });
+    await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
+    await pushed.sweep();
+    expect(await handle.result({ timeout: '20s' })).toBe(6);
+    await pushed.qstash.settled();
+    expect(pushed.qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`))).toHaveLength(1);
+  });
+
   it('executes many at a time under one session, and says goodbye', async () => {
     const handles = await pushed.client.startMany(
       Child,
