@@ -1,5 +1,6 @@
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
+import { Stop } from '../core/stop.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { bumpRuns } from '../store/sql/bump-runs.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
@@ -28,9 +29,7 @@ export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
   private readonly operations: OperationsService;
-  private giveUp: (reason: ClosedError) => void = () => undefined;
-  /** Rejects once this has been stopped. */
-  private readonly stopped = new Promise<never>((_, reject) => (this.giveUp = reject));
+  private readonly stopping = new Stop();
 
   constructor(
     private readonly runtime: HostSurroundings,
@@ -42,7 +41,6 @@ export class PushHost {
     private readonly resident: { poke(): void } | undefined,
   ) {
     const { database } = runtime;
-    this.stopped.catch(() => undefined);
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
@@ -62,7 +60,7 @@ export class PushHost {
 
   /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
-    if (!this.resident) return Promise.race([this.deliveries.deliver(message), this.stopped]);
+    if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
     this.resident.poke();
     return 'told';
   }
@@ -75,7 +73,7 @@ export class PushHost {
 
   /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
   sweep(): Promise<void> {
-    return Promise.race([this.sweepAll(), this.stopped]);
+    return this.stopping.until(this.sweepAll());
   }
 
   private async sweepAll(): Promise<void> {
@@ -109,7 +107,7 @@ export class PushHost {
   async stop(): Promise<void> {
     await this.deliveries.close();
     // A server closes only when all requests have been answered.
-    this.giveUp(new ClosedError());
+    this.stopping.give(new ClosedError());
   }
 
   async fenced(sessionId: string): Promise<void> {
