@@ -88,11 +88,11 @@ export class PushHost {
     const { told, cancelled } = await sweepInbox(database);
     const controlled = await sweepControl(database);
     endedElsewhere(runtime, cancelled);
-    await unblockRuns(database, keys, deploymentId);
+    const unblocked = await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
     const heard = [...told, ...controlled.map(({ id }) => id)];
     runtime.tell(heard);
-    await publisher.note(heard.map((id) => ({ id })));
+    await publisher.note([...heard, ...unblocked].map((id) => ({ id })));
     await forgetWakeUps(database);
   }
 

@@ -149,6 +149,14 @@ describe('an application that QStash drives', () => {
     expect(pushed.qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`))).toHaveLength(1);
   });
 
+  it('is told of a run that waited for another deployment by the first sweep of that one', async () => {
+    const handle = await pushed.client.start(Child, 4, { delay: '2h' });
+    const blocked = `status = 'waiting', is_blocked = true, blocked_deployments = '{former}', wake_at = NULL, started_at = now()`;
+    await database.query(`UPDATE durable.workflow_runs SET ${blocked} WHERE id = $1`, [handle.runId]);
+    await pushed.sweep();
+    expect(await handle.result({ timeout: '20s' })).toBe(8);
+  });
+
   it('executes many at a time under one session, and says goodbye', async () => {
     const handles = await pushed.client.startMany(
       Child,
