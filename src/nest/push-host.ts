@@ -105,6 +105,7 @@ export class PushHost {
   }
 
   async stop(): Promise<void> {
+    void this.operations.stop();
     await this.deliveries.close();
     // A server closes only when all requests have been answered.
     this.stopping.give(new ClosedError());

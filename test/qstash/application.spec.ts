@@ -157,6 +157,16 @@ describe('an application that QStash drives', () => {
     expect(await handle.result({ timeout: '20s' })).toBe(8);
   });
 
+  it('goes on with a bulk operation at its rate for as long as a sweep may take', async () => {
+    const inputs = Array.from({ length: 30 }, (_, n) => n);
+    await pushed.client.startMany(Child, inputs, { delay: '2h', tags: { bulk: 'yes' } });
+    const { token } = await pushed.client.bulk.cancel({ filter: { tags: { bulk: 'yes' } }, dryRun: true });
+    await pushed.client.bulk.cancel({ token, rate: 20 });
+    await pushed.sweep();
+    await waitFor(async () => (await pushed.client.bulk.status(token)).state === 'completed');
+    expect(await pushed.client.count({ status: 'cancelled' })).toBe(30);
+  });
+
   it('executes many at a time under one session, and says goodbye', async () => {
     const handles = await pushed.client.startMany(
       Child,
