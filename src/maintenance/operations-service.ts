@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { retryOf } from '../client/retry.js';
 import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
@@ -56,7 +58,12 @@ export class OperationsService {
     const until = performance.now() + forMs;
     this.running = true;
     try {
-      while ((await this.look()) <= 0 && performance.now() < until);
+      let next = await this.look();
+      while (this.running && performance.now() + next < until) {
+        // What has a rate goes on within the time, instead of a part each time that somebody asks.
+        await sleep(next, undefined, { ref: false });
+        next = await this.look();
+      }
     } catch (error) {
       this.options.failed(error);
     } finally {
@@ -81,9 +88,9 @@ export class OperationsService {
     if (this.running) this.schedule(Math.min(Math.max(pauseMs, 1), LOOK_EVERY_MS) * (0.9 + Math.random() * 0.2));
   }
 
-  /** @returns milliseconds until there may be something to do */
+  /** @returns milliseconds until there is something to do; infinity when nothing is known of */
   private async look(): Promise<number> {
-    let next = LOOK_EVERY_MS;
+    let next = Number.POSITIVE_INFINITY;
     for (const operation of await listUnfinished(this.database)) {
       if (!this.running) return next;
       if (operation.dueInMs <= 0) next = Math.min(next, await this.doNext(operation));

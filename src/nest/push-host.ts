@@ -1,5 +1,6 @@
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
+import { Stop } from '../core/stop.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { bumpRuns } from '../store/sql/bump-runs.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
@@ -30,9 +31,7 @@ export class PushHost {
   private readonly operations: OperationsService;
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
-  private giveUp: (reason: ClosedError) => void = () => undefined;
-  /** Rejects once this has been stopped. */
-  private readonly stopped = new Promise<never>((_, reject) => (this.giveUp = reject));
+  private readonly stopping = new Stop();
 
   constructor(
     private readonly runtime: HostSurroundings,
@@ -44,7 +43,6 @@ export class PushHost {
     private readonly resident: { poke(): void } | undefined,
   ) {
     const { database } = runtime;
-    this.stopped.catch(() => undefined);
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
@@ -64,7 +62,7 @@ export class PushHost {
 
   /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
-    if (!this.resident) return Promise.race([this.deliveries.deliver(message), this.stopped]);
+    if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
     this.resident.poke();
     return 'told';
   }
@@ -77,7 +75,7 @@ export class PushHost {
 
   /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
   sweep(): Promise<void> {
-    return Promise.race([this.inTurn(), this.stopped]);
+    return this.stopping.until(this.inTurn());
   }
 
   /** One after the other: what is asked for while one is under way, the next one does, for all that asked. */
@@ -100,17 +98,18 @@ export class PushHost {
     const { database } = runtime;
     await this.takeOverDead();
     const until = performance.now() + SWEEP_FOR_MS;
+    const keys = this.registry.keys(this.queues);
+    // First: what is woken now has been due since its time came, and would be told of twice.
+    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
     const { told, cancelled } = await sweepInbox(database);
     const controlled = await sweepControl(database);
     endedElsewhere(runtime, cancelled);
-    const keys = this.registry.keys(this.queues);
-    await unblockRuns(database, keys, deploymentId);
+    const unblocked = await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
     const heard = [...told, ...controlled.map(({ id }) => id)];
     runtime.tell(heard);
-    await publisher.note(heard.map((id) => ({ id })));
-    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
+    await publisher.note([...heard, ...unblocked].map((id) => ({ id })));
     await forgetWakeUps(database);
   }
 
@@ -123,9 +122,10 @@ export class PushHost {
   }
 
   async stop(): Promise<void> {
+    void this.operations.stop();
     await this.deliveries.close();
     // A server closes only when all requests have been answered.
-    this.giveUp(new ClosedError());
+    this.stopping.give(new ClosedError());
   }
 
   async fenced(sessionId: string): Promise<void> {

@@ -85,7 +85,7 @@ export class WorkerHost {
     );
     const blocked = new PeriodicSweep(
       async () => {
-        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)) > 0) this.poller.poke();
+        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.poke();
       },
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );

@@ -1,3 +1,4 @@
+import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
@@ -46,7 +47,7 @@ export class Intake {
     this.slots = runs.slots;
     this.claimer = new Claimer(database);
     this.quarantine = new Quarantine(database, {
-      execute: (claimed, fence) => this.take(claimed, fence),
+      execute: async (claimed, fence) => void (await this.take(claimed, fence)),
       handBack: (claimed) => runs.handBackUnstarted(claimed),
       wake: () => this.wake(),
     });
@@ -119,7 +120,11 @@ export class Intake {
     };
   }
 
-  /** Takes this run, if it is due. Undefined when it is not, or this process cannot have it. */
+  /**
+   * Takes this run, if it is due. Undefined when it is not, or this process cannot have it.
+   *
+   * @throws ClosedError, and whatever keeps a run from beginning that has been taken: it is handed back, and must be told of again
+   */
   async takeNamed(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
     const { fence } = this.session;
     if (!fence || !this.isOpen) return undefined;
@@ -129,7 +134,8 @@ export class Intake {
     if (!run) return undefined;
     // Only now: a death before counts against nobody.
     if (run.losses >= SUSPECT_LOSSES) await noteAlone(this.database, fence.id, run.id);
-    await this.take([run], fence);
+    const failure = await this.take([run], fence);
+    if (failure) throw failure;
     return run;
   }
 
@@ -175,9 +181,10 @@ export class Intake {
     }
   }
 
-  private async take(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<void> {
+  /** @returns why some have been handed back, if some have */
+  private async take(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
     this.slots.take(claimed.length);
-    this.begin(
+    let failure = this.begin(
       claimed.filter((run) => !run.hasHistory),
       fence,
       () => EMPTY_HISTORY,
@@ -189,8 +196,9 @@ export class Intake {
       const ids = batch.map((run) => run.id);
       try {
         const histories = await loadHistories(this.database, ids);
-        this.begin(batch, fence, (id) => histories.get(id)!);
+        failure = this.begin(batch, fence, (id) => histories.get(id)!) ?? failure;
       } catch (error) {
+        failure = new Error('histories could not be loaded', { cause: error });
         this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
         this.runs.freeSlots(batch.length);
         this.runs.handBackUnstarted(batch);
@@ -198,19 +206,22 @@ export class Intake {
     }
     for (const run of known) this.taking.delete(run.id);
     await this.runs.deliver(claimed.filter(mayHaveMail));
+    return failure;
   }
 
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
-  private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): void {
+  private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): Error | undefined {
     if (this.session.fence === fence && this.isOpen) {
       for (const run of claimed) {
         const hears = run.wakeCount > 0 ? 'first' : 'later';
         this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), hears);
       }
-      return;
+      return undefined;
     }
+    if (claimed.length === 0) return undefined;
     this.runs.freeSlots(claimed.length);
     if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
+    return this.isOpen ? new FencedError('the session was lost before the run began') : new ClosedError();
   }
 }
 

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
@@ -18,6 +20,8 @@ export class Outbound {
   private untold: Set<string> | undefined;
   /** Those of them that are asked to stop. */
   private unasked: Map<string, string> | undefined;
+  /** What is being told. */
+  private readonly telling = new Set<Promise<void>>();
 
   constructor(
     private readonly database: Database,
@@ -37,11 +41,10 @@ export class Outbound {
   sent(runIds: readonly string[]): void {
     if (!this.untold) {
       this.untold = new Set();
-      setImmediate(() => {
+      this.soon('runs could not be told of their messages yet', () => {
         const ids = [...(this.untold ?? [])];
         this.untold = undefined;
-        // What is not told now, the inbox sweep will.
-        this.tell(ids).catch((error: unknown) => this.events.log('warn', 'runs could not be told of their messages yet', error));
+        return this.tell(ids);
       });
     }
     for (const id of runIds) this.untold.add(id);
@@ -51,13 +54,18 @@ export class Outbound {
   cancelSent(runId: string, parentId: string): void {
     if (!this.unasked) {
       this.unasked = new Map();
-      setImmediate(() => {
+      this.soon('runs could not be asked to stop yet', () => {
         const parents = this.unasked ?? new Map<string, string>();
         this.unasked = undefined;
-        this.ask(parents).catch((error: unknown) => this.events.log('warn', 'runs could not be asked to stop yet', error));
+        return this.ask(parents);
       });
     }
     this.unasked.set(runId, parentId);
+  }
+
+  /** Resolves when all that has been sent by now has been told, or could not be. */
+  async told(): Promise<void> {
+    await Promise.all(this.telling);
   }
 
   startDetached(run: NewRun): Promise<void> {
@@ -81,6 +89,15 @@ export class Outbound {
     const made = fence && (await createHook(this.database, fence, { runId: run.id, epoch: run.epoch, ...hook }));
     if (!made) throw new Error('this worker no longer has the run');
     return made;
+  }
+
+  /** In the next round of the event loop. What is not told, the inbox sweep will. */
+  private soon(failure: string, tell: () => Promise<void>): void {
+    const telling = setImmediate()
+      .then(tell)
+      .catch((error: unknown) => this.events.log('warn', failure, error))
+      .finally(() => this.telling.delete(telling));
+    this.telling.add(telling);
   }
 
   /** @param parents of each run that is to stop, who asks it to */

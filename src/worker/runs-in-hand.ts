@@ -95,6 +95,11 @@ export class RunsInHand implements ExecutionHost {
     });
   }
 
+  /** Resolves when those have been told to whom runs in hand have sent something. */
+  told(): Promise<void> {
+    return this.outbound.told();
+  }
+
   /** Lets go of a run, so that it goes on elsewhere: once something of it has been recorded here and no body is under way, or at once. */
   handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
     const execution = this.executions.get(runId);

@@ -92,6 +92,11 @@ export class Worker {
     return this.runs.gone(runId);
   }
 
+  /** Resolves when those have been told to whom runs executed here have sent something: a child's end to its parent, for one. */
+  told(): Promise<void> {
+    return this.runs.told();
+  }
+
   /** Lets go of a run, for others to go on with: `soon` once something of it has been recorded here and no body is under way. */
   handOver(runId: string, when: 'soon' | 'now'): void {
     this.runs.handOver(runId, when, new ClosedError());
@@ -195,6 +200,7 @@ export class Worker {
     this.runs.handBackAll(new ClosedError());
     this.runs.handBackUnstarted(this.intake.reset());
     await this.journal.drain(LAST_WRITES_MS);
+    await within(GOODBYE_MS, this.runs.told());
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
     this.deafen?.();

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import { currentStep, defineSignal, Workflow, WorkflowFailedError, type WorkflowContext } from '../../src/index.js';
+import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { slowApi } from '../support/slow-api.js';
 import { waitFor } from '../support/wait.js';
 import { Lines } from './requests.js';
 
@@ -45,6 +47,23 @@ class Parent {
       Array.from({ length: n }, (_, index) => index),
       { maxInFlight: 3 },
     );
+  }
+}
+
+@Workflow({ name: 'slow child' })
+class SlowChild {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.step('work', async () => {
+      await sleep(500);
+      return 1;
+    });
+  }
+}
+
+@Workflow({ name: 'slow parent' })
+class SlowParent {
+  async run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.invoke(SlowChild);
   }
 }
 
@@ -109,6 +128,47 @@ describe('an application that QStash drives', () => {
 
   it('executes children', async () => {
     expect(await (await pushed.client.start(Parent, 5)).result({ timeout: '20s' })).toEqual([0, 2, 4, 6, 8]);
+  });
+
+  it('has told of the parent when it answers the delivery of a child that has ended', async () => {
+    const qstash = await QStashEmulator.start();
+    const options = { qstash: { url: await slowApi(qstash.url, 200), namespace: 'slow' } };
+    const slow = await startPushed(database.url, [SlowParent, SlowChild], { qstash, options });
+    const handle = await slow.client.start(SlowParent);
+    expect(await handle.result({ timeout: '20s' })).toBe(1);
+    await qstash.settled();
+    const [, toldOfParent] = qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`));
+    const child = qstash.deliveries.find(({ body }) => body !== '' && !body.includes(`"${handle.runId}"`));
+    expect(toldOfParent!.createdAt.getTime()).toBeLessThanOrEqual(child!.endedAt!.getTime());
+    await slow.close();
+    await qstash.close();
+  });
+
+  it('is told once of a sleep that a sweep finds minutes after its end', async () => {
+    const handle = await pushed.client.start(Child, 3, { delay: '2h' });
+    await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
+    await pushed.sweep();
+    expect(await handle.result({ timeout: '20s' })).toBe(6);
+    await pushed.qstash.settled();
+    expect(pushed.qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`))).toHaveLength(1);
+  });
+
+  it('is told of a run that waited for another deployment by the first sweep of that one', async () => {
+    const handle = await pushed.client.start(Child, 4, { delay: '2h' });
+    const blocked = `status = 'waiting', is_blocked = true, blocked_deployments = '{former}', wake_at = NULL, started_at = now()`;
+    await database.query(`UPDATE durable.workflow_runs SET ${blocked} WHERE id = $1`, [handle.runId]);
+    await pushed.sweep();
+    expect(await handle.result({ timeout: '20s' })).toBe(8);
+  });
+
+  it('goes on with a bulk operation at its rate for as long as a sweep may take', async () => {
+    const inputs = Array.from({ length: 30 }, (_, n) => n);
+    await pushed.client.startMany(Child, inputs, { delay: '2h', tags: { bulk: 'yes' } });
+    const { token } = await pushed.client.bulk.cancel({ filter: { tags: { bulk: 'yes' } }, dryRun: true });
+    await pushed.client.bulk.cancel({ token, rate: 20 });
+    await pushed.sweep();
+    await waitFor(async () => (await pushed.client.bulk.status(token)).state === 'completed');
+    expect(await pushed.client.count({ status: 'cancelled' })).toBe(30);
   });
 
   it('executes many at a time under one session, and says goodbye', async () => {

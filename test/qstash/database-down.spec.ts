@@ -60,6 +60,21 @@ describe('while the database is down', () => {
     expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
   };
 
+  it('a run that has been taken, and whose history cannot be read, is told of again', async () => {
+    const runId = await untold();
+    await database.query('UPDATE durable.workflow_runs SET epoch = 1 WHERE id = $1', [runId]);
+    const migration = new pg.Client({ connectionString: database.url });
+    await migration.connect();
+    await migration.query('BEGIN');
+    await migration.query('LOCK TABLE durable.workflow_steps');
+    expectLater(await send(pushed, { body: wakeUp(runId) }));
+    await migration.query('COMMIT');
+    await migration.end();
+    expect(await send(pushed, { body: wakeUp(runId) })).toMatchObject({ status: 200, body: { status: 'executed' } });
+    expect(await pushed.client.get(Gated, runId).result({ timeout: '10s' })).toBe('done');
+    await waitFor(isRested);
+  });
+
   it('deliveries and sweeps are answered with 503 and Retry-After, forgeries with 401 as ever; the run is executed when it is back', async () => {
     const runId = await untold();
     proxy.refuse();

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { Workflow, type WorkflowContext } from '../../src/index.js';
@@ -5,6 +7,7 @@ import { QStashEmulator } from '../../src/testing/index.js';
 import { closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
+import { slowApi } from '../support/slow-api.js';
 import { waitFor } from '../support/wait.js';
 import { Lines } from './requests.js';
 
@@ -37,6 +40,36 @@ describe('what is published to QStash', () => {
     expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '25s' })))).toEqual(inputs.map((n) => n * 2));
     expect(wakeUps(pushed)).toHaveLength(1_000);
     await pushed.close();
+  });
+
+  it('is waited for by whoever started the run, and not by those who start others meanwhile without end', async () => {
+    const qstash = await QStashEmulator.start();
+    const pushed = await startPushed(database.url, [Brief], { qstash, options: { qstash: { url: await slowApi(qstash.url, 50) } } });
+    const others: Promise<unknown>[] = [];
+    const done: string[] = [];
+    const first = pushed.client.start(Brief, 0).then(({ runId }) => done.push(runId));
+    while (done.length === 0 && others.length < 100) {
+      others.push(pushed.client.start(Brief, 1));
+      await sleep(10);
+    }
+    expect(others.length).toBeLessThan(100);
+    expect(qstash.messages.map(({ body }) => body).join()).toContain(`"${done[0]}"`);
+    await Promise.all([first, ...others]);
+    await waitFor(async () => (await pushed.client.count({ status: 'pending' })) === 0);
+    await qstash.settled();
+    await pushed.close();
+    await qstash.close();
+  });
+
+  it('comes after a sleep by the clock of QStash, however wrong that of the application is', async () => {
+    const qstash = await QStashEmulator.start({ clock: 'manual', startAt: new Date(Date.now() + 60_000) });
+    const pushed = await startPushed(database.url, [Brief], { qstash });
+    const { runId } = await pushed.client.start(Brief, 1, { delay: '30s' });
+    const message = qstash.messages.find(({ body }) => body.includes(`"${runId}"`))!;
+    expect(message.notBefore.getTime() - message.createdAt.getTime()).toBe(30_000);
+    await pushed.client.cancel(runId);
+    await pushed.close();
+    await qstash.close();
   });
 
   it('is nothing while a limit lasts, and everything when it is over, and no start waits for that', async () => {

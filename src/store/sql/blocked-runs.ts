@@ -10,17 +10,16 @@ const UNBLOCK: Statement = {
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
   ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
 ), unblocked AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now(), is_blocked = false FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING 1
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now(), is_blocked = false FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING r.id
 )
-SELECT count(*)::int FROM unblocked`,
+SELECT id FROM unblocked`,
 };
 
 /**
  * Makes runs due that wait because other deployments' code did not fit their history: this one's may. Those that this deployment has tried itself
- * stay where they are. Returns how many.
+ * stay where they are. Returns which.
  */
-export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<number> {
+export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<string[]> {
   const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId];
-  const [row] = await database.query<[number]>(UNBLOCK, values);
-  return row![0];
+  return (await database.query<[string]>(UNBLOCK, values)).map(([id]) => id);
 }

@@ -140,8 +140,8 @@ export class QStashApi {
       body: encodeMessage({ run: runId, queue, seq }),
       headers: { 'content-type': 'application/json' },
       deduplicationId: `${this.prefix}.${encodeURIComponent(runId)}.${seq}`,
-      // A second more rather than one less: what comes too early has to be sent again.
-      ...(dueInMs > 0 ? { notBefore: Math.ceil((Date.now() + dueInMs) / 1_000) } : {}),
+      // By QStash's clock, not by ours, which may be wrong. A second more rather than one less: what comes too early has to be sent again.
+      ...(dueInMs > 0 ? { delay: Math.ceil(dueInMs / 1_000) } : {}),
       ...(isLimited ? { flowControl: flowControl as { key: string; parallelism: number } } : {}),
       ...(label === undefined ? {} : { label }),
     };

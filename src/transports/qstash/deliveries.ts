@@ -109,6 +109,8 @@ export class Deliveries {
     ];
     try {
       await worker.gone(id);
+      // Before the answer: a platform may freeze the process with it, and what has not been told then is left to the sweep.
+      await worker.told();
     } finally {
       timers.forEach(clearTimeout);
     }

@@ -25,6 +25,10 @@ export class Publisher {
   /** Runs that are due, or will be, and of which QStash has not been told; with the wake-up where a sweep has read it. */
   private readonly pending = new Map<string, WakeUp | undefined>();
   private sending: Promise<void> | undefined;
+  /** How many are on their way now. */
+  private underWay = 0;
+  /** Who waits until so many more have been sent. */
+  private waiting: { left: number; readonly done: () => void }[] = [];
   private pauseMs = 0;
   private retry: NodeJS.Timeout | undefined;
   private isClosed = false;
@@ -53,13 +57,15 @@ export class Publisher {
     return this.flush();
   }
 
-  /** What is noted is sent. While QStash is away, nobody need wait for it. */
+  /** What is noted by now is sent. What others note meanwhile is not waited for: there may be no end to it. While QStash is away, nobody need wait for it. */
   flush(): Promise<void> {
-    return this.isPausing || this.isClosed ? Promise.resolve() : this.sendPending();
+    if (this.isPausing || this.isClosed || !this.sendPending()) return Promise.resolve();
+    return new Promise((done) => this.waiting.push({ left: this.underWay + this.pending.size, done }));
   }
 
-  private sendPending(): Promise<void> {
-    if (this.pending.size === 0 && !this.sending) return Promise.resolve();
+  /** Until nothing is pending. Undefined when nothing is. */
+  private sendPending(): Promise<void> | undefined {
+    if (this.pending.size === 0 && !this.sending) return undefined;
     this.sending ??= this.drain();
     this.settings.waitUntil?.(this.sending);
     return this.sending;
@@ -83,9 +89,11 @@ export class Publisher {
     while (this.pending.size > 0) {
       const batch = [...this.pending].slice(0, BATCH);
       for (const [id] of batch) this.pending.delete(id);
+      this.underWay = batch.length;
       try {
         await this.publish(await this.read(batch));
         this.pauseMs = 0;
+        this.sent(batch.length);
       } catch (error) {
         // One that has been noted again meanwhile is newer.
         for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
@@ -95,6 +103,16 @@ export class Publisher {
     }
     // In the same moment as there is nothing left: what is noted from now on begins anew.
     this.sending = undefined;
+    this.sent(Number.POSITIVE_INFINITY);
+  }
+
+  /** Batches go in the order of noting. */
+  private sent(count: number): void {
+    this.underWay = 0;
+    for (const each of this.waiting) each.left -= count;
+    const done = this.waiting.filter(({ left }) => left <= 0);
+    this.waiting = this.waiting.filter(({ left }) => left > 0);
+    for (const each of done) each.done();
   }
 
   private async read(batch: readonly (readonly [string, WakeUp | undefined])[]): Promise<WakeUp[]> {
