@@ -25,6 +25,8 @@ export interface HostSurroundings {
   warn(message: string, error?: unknown): void;
   /** Tells this process's worker, and the others, of runs that have become due or will. */
   due(runs: readonly DueRun[]): Promise<void>;
+  /** Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands. */
+  returned(runIds: readonly string[]): void;
   /** Tells the others what they may want to know. */
   notify(notice: Notice): void;
   /** Tells whoever executes these runs that messages have come for them. */

@@ -32,6 +32,7 @@ export class PushHost {
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
   private readonly stopping = new Stop();
+  private isStopping = false;
 
   constructor(
     private readonly runtime: HostSurroundings,
@@ -63,6 +64,7 @@ export class PushHost {
   /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
+    if (this.isStopping) return 'closed';
     this.resident.poke();
     return 'told';
   }
@@ -122,6 +124,7 @@ export class PushHost {
   }
 
   async stop(): Promise<void> {
+    this.isStopping = true;
     void this.operations.stop();
     await this.deliveries.close();
     // A server closes only when all requests have been answered.

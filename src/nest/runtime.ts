@@ -239,6 +239,10 @@ export class WorkflowRuntime implements HostSurroundings {
     await this.qstash?.due(runs);
   }
 
+  returned(runIds: readonly string[]): void {
+    void this.qstash?.publisher.note(runIds.map((id) => ({ id })));
+  }
+
   notify(notice: Notice): void {
     this.direct?.notify(notice);
   }

@@ -12,6 +12,7 @@ export function workerEvents(runtime: HostSurroundings): WorkerEvents {
       runtime.notify({ ended: [run.id] });
     },
     due: (runs) => void runtime.due(runs),
+    returned: (runIds) => runtime.returned(runIds),
     endedUnstarted: (runIds) => endedElsewhere(runtime, runIds),
     messaged: (runIds) => runtime.tell(runIds),
     log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),

@@ -96,8 +96,9 @@ export class Execution implements PassPort {
 
   /** The same once something of it has been recorded here, so that it gets on however often this is done, and no body is under way. */
   handOver(reason: unknown): void {
-    if (this.leaving || this.parking || this.isPausing) return;
+    if (this.leaving) return;
     this.handingOver = { reason };
+    if (this.parking || this.isPausing) return;
     if (this.durableSeq === this.firstSeq) return;
     this.pass.hold();
     this.pass.whenAtRest(() => {
@@ -115,7 +116,7 @@ export class Execution implements PassPort {
   heard(): void {
     if (!this.unheard) return;
     this.unheard = false;
-    if (!this.leaving && !this.isPausing) this.pass.resume();
+    if (!this.leaving && !this.isPausing) this.goOn();
   }
 
   get isPausing(): boolean {
@@ -143,7 +144,12 @@ export class Execution implements PassPort {
   /** The request to pause has been taken back. */
   unpause(): void {
     this.pausing = 'no';
-    if (!this.leaving && !this.parking) this.pass.resume();
+    if (!this.leaving && !this.parking) this.goOn();
+  }
+
+  private goOn(): void {
+    this.pass.resume();
+    if (this.handingOver) this.handOver(this.handingOver.reason);
   }
 
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
@@ -295,7 +301,7 @@ export class Execution implements PassPort {
     const end = this.parking?.end;
     this.parking = undefined;
     if (end) return end();
-    if (!this.isPausing) this.pass.resume();
+    if (!this.isPausing) this.goOn();
     this.host.moved(this);
   }
 

@@ -31,7 +31,9 @@ export class Intake {
   /** The last claim took all that it asked for: there is more. */
   private backlog = false;
   /** When the claim began that is under way, of performance.now(); infinity when none is. */
-  claimingSince = Number.POSITIVE_INFINITY;
+  private unnamedSince = Number.POSITIVE_INFINITY;
+  /** Claims of one run each that are under way. */
+  private readonly named = new Set<{ readonly since: number }>();
   /** Runs that have been claimed and whose histories are on their way. */
   private readonly taking = new Map<string, ClaimedRun>();
 
@@ -55,6 +57,11 @@ export class Intake {
 
   get dispatchKeys(): readonly DispatchKey[] {
     return this.keys;
+  }
+
+  /** When the oldest claim that is under way began, of performance.now(); infinity when none is. */
+  get claimingSince(): number {
+    return Math.min(this.unnamedSince, ...[...this.named].map(({ since }) => since));
   }
 
   open(): void {
@@ -130,7 +137,9 @@ export class Intake {
     if (!fence || !this.isOpen) return undefined;
     const mostLosses = company === 'alone' ? ANY_LOSSES : SUSPECT_LOSSES - 1;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId };
-    const run = await claimNamed(this.database, claim, runId, mostLosses);
+    const underWay = { since: performance.now() };
+    this.named.add(underWay);
+    const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.named.delete(underWay));
     if (!run) return undefined;
     // Only now: a death before counts against nobody.
     if (run.losses >= SUSPECT_LOSSES) await noteAlone(this.database, fence.id, run.id);
@@ -144,7 +153,7 @@ export class Intake {
     try {
       do {
         this.claimAgain = false;
-        this.claimingSince = performance.now();
+        this.unnamedSince = performance.now();
         await this.claimOnce();
       } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.free > 0);
     } catch (error) {
@@ -152,7 +161,7 @@ export class Intake {
       this.events.log('warn', 'due runs could not be claimed', error);
     } finally {
       this.claiming = false;
-      this.claimingSince = Number.POSITIVE_INFINITY;
+      this.unnamedSince = Number.POSITIVE_INFINITY;
     }
   }
 

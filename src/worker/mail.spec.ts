@@ -93,7 +93,7 @@ describe('messages to a run that a worker has claimed', () => {
       deploymentId: 'test',
       engine,
     };
-    const events = { ended: ignore, parked: ignore, due: ignore, messaged: ignore, endedUnstarted: ignore, log: ignore };
+    const events = { ended: ignore, parked: ignore, due: ignore, messaged: ignore, returned: ignore, endedUnstarted: ignore, log: ignore };
     const worker = new Worker(database, journal, new WorkflowRegistry([definition]), session, options, events);
     closing.push(
       () => worker.stop(),

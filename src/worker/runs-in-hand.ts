@@ -79,11 +79,17 @@ export class RunsInHand implements ExecutionHost {
     execution.pass.start();
   }
 
-  /** Makes runs due for whoever claims them, that are this session's and have not begun. */
-  handBackUnstarted(runs: readonly Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>[]): void {
+  /**
+   * Makes runs due for whoever claims them, that are this session's and have not begun.
+   *
+   * @param teller who tells those of it that do not poll: the caller, where a transport will name the run once more, or this
+   */
+  handBackUnstarted(runs: readonly Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>[], teller: 'caller' | 'this' = 'caller'): void {
     for (const { id, epoch, historyBytes } of runs) {
-      const ignore = (): void => undefined;
-      this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, ignore, ignore);
+      const returned = ({ outcome }: Committed): void => {
+        if (outcome === 'done' && teller === 'this') this.events.returned([id]);
+      };
+      this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, returned, () => undefined);
     }
   }
 
@@ -238,7 +244,7 @@ export class RunsInHand implements ExecutionHost {
 
   private giveBack(execution: Execution, error: unknown): void {
     this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error);
-    this.handBackUnstarted([execution.run]);
+    this.handBackUnstarted([execution.run], 'this');
     this.forget(execution);
   }
 

@@ -139,7 +139,7 @@ export class Session {
     if (!id) return;
     for (let tries = 1; ; tries++) {
       try {
-        return await closeSession(this.database, id);
+        return void (await closeSession(this.database, id));
       } catch (error) {
         // Others will notice that it has expired.
         if (tries === GOODBYE_TRIES) return this.options.failed(error);

@@ -19,6 +19,8 @@ export interface WorkerEvents {
   ended(run: OwnedRun, outcome: PassOutcome): void;
   /** Runs have become due that others may take, or will: those that were parked until then. */
   due(runs: readonly DueRun[]): void;
+  /** Runs are due again that could not be executed here. Whoever polls finds them. */
+  returned(runIds: readonly string[]): void;
   /** Runs have ended that nobody has executed. */
   endedUnstarted(runIds: readonly string[]): void;
   /** Messages have come for runs that some process executes. */

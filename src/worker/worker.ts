@@ -133,7 +133,7 @@ export class Worker {
     const given = this.strays.lost(missing, this.intake.claimingSince);
     if (given.length > 0)
       this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
-    this.runs.handBackUnstarted(given);
+    this.runs.handBackUnstarted(given, 'this');
     await this.runs.deliverNews(rows);
   }
 
@@ -168,7 +168,7 @@ export class Worker {
     const what = `the database has failed over and lost commits: ${lacking} of ${this.runs.size} runs in hand lack something`;
     this.events.log('warn', `${what}; all are executed anew from what is recorded`);
     const reason = new FencedError('a fail-over of the database has lost what was recorded');
-    void this.startOver(reason, () => closeSession(this.database, fence.id));
+    void this.startOver(reason, async () => this.events.returned(await closeSession(this.database, fence.id)));
   }
 
   /** Stops everything quietly and goes on under a new session, once `before` is done. */

@@ -40,7 +40,7 @@ const HAND_BACK: Statement = {
   text: (schema) => `WITH mine AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint ORDER BY id FOR NO KEY UPDATE
 )
-UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id])`,
+UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id]) RETURNING r.id`,
 };
 
 /** A session's row may be held by a flush under way: longer than a flush's own patience. */
@@ -131,12 +131,12 @@ export async function heartbeat(database: Database, id: string, ttlMs: number, h
   return row && { now: row[0], server: row[1] };
 }
 
-/** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. */
-export async function closeSession(database: Database, id: string): Promise<void> {
-  await database.transaction(async (client) => {
+/** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. Returns the ids of those runs. */
+export async function closeSession(database: Database, id: string): Promise<string[]> {
+  return database.transaction(async (client) => {
     await client.query(PATIENT);
     await database.query(CLOSE, [id], client);
-    await database.query(HAND_BACK, [id], client);
+    return (await database.query<[string]>(HAND_BACK, [id], client)).map(([runId]) => runId);
   });
 }
 

@@ -47,7 +47,8 @@ export class Publisher {
 
   /** These runs have become due, or will. Resolves when QStash has been told, or could not be. */
   note(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
-    for (const { id } of runs) if (!this.pending.has(id)) this.add(id, undefined);
+    // In place of what a sweep has read before: something has happened since.
+    for (const { id } of runs) this.add(id, undefined);
     return this.flush();
   }
 
@@ -75,8 +76,8 @@ export class Publisher {
   async close(): Promise<void> {
     clearTimeout(this.retry);
     this.retry = undefined;
-    await this.sendPending();
     this.isClosed = true;
+    await this.sendPending();
   }
 
   private add(runId: string, wakeUp: WakeUp | undefined): void {
