@@ -18,6 +18,8 @@ const MOMENT_MS = 1_000;
 const LAST_MOMENT_MS = 2_000;
 /** How long closing waits for a session that is being opened by a database that does not answer. */
 const SESSION_LIMIT_MS = 3_000;
+/** How long closing waits for the last answers: QStash may have to be told of runs that are handed over. */
+const ANSWERS_LIMIT_MS = 3_000;
 /** So long a run that may kill its process waits until it is alone, and others until it is done. */
 const PATIENCE_MS = 5_000;
 
@@ -39,6 +41,8 @@ type With = 'alone' | 'with others';
 export class Deliveries {
   private worker: Worker | undefined;
   private active = 0;
+  /** Of deliveries that are under way. */
+  private readonly outcomes = new Set<Promise<unknown>>();
   private readonly company = new Company(PATIENCE_MS);
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
@@ -61,6 +65,16 @@ export class Deliveries {
   /** @throws what the database says */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (this.isClosed) return 'closed';
+    const outcome = this.handle(message);
+    this.outcomes.add(outcome);
+    try {
+      return await outcome;
+    } finally {
+      this.outcomes.delete(outcome);
+    }
+  }
+
+  private async handle(message: WakeUpMessage): Promise<DeliveryOutcome> {
     this.active++;
     try {
       const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others'));
@@ -84,6 +98,8 @@ export class Deliveries {
     );
     clearInterval(this.looking);
     await this.worker?.stop();
+    // Those that have nothing left to do but to answer should answer with what they have done.
+    await within(ANSWERS_LIMIT_MS, Promise.allSettled(this.outcomes));
   }
 
   private async inCompany(entering: Promise<Leave | undefined>, work: () => Promise<Verdict>): Promise<Verdict> {
