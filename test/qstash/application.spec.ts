@@ -25,6 +25,18 @@ class EightSteps {
   }
 }
 
+let open: (() => void) | undefined;
+
+@Workflow({ name: 'doors' })
+class Doors {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('first', () => 1);
+    await ctx.step('second', () => new Promise<void>((resolve) => (open = resolve)));
+    await ctx.step('third', () => 3);
+    return 'through';
+  }
+}
+
 @Workflow({ name: 'waits' })
 class Waits {
   async run(_input: void, ctx: WorkflowContext): Promise<number> {
@@ -233,6 +245,21 @@ describe('an application that QStash drives', () => {
     expect(await handle.result({ timeout: '20s' })).toBe('done');
     expect(logger.lines.join('\n')).toContain(`let go of in the middle of a step: "${handle.runId}"`);
     await brief.close();
+  });
+
+  it('hands a run over whose time was up while it was asked to pause, once that has been taken back', async () => {
+    const budget = { timeBudget: '300ms', namespace: 'paused', sweep: false } as const;
+    const { client, qstash, close } = await startPushed(database.url, [Doors], { options: { qstash: budget } });
+    const handle = await client.start(Doors);
+    await waitFor(() => open !== undefined);
+    await client.pause(handle.runId);
+    // Longer than the budget.
+    await sleep(600);
+    await client.resume(handle.runId);
+    open!();
+    expect(await handle.result({ timeout: '20s' })).toBe('through');
+    expect(qstash.messages).toHaveLength(2);
+    await close();
   });
 
   it('hands runs over when it is closed in the middle, and another goes on', async () => {

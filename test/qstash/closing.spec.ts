@@ -9,6 +9,9 @@ import { FaultProxy } from '../support/faults/proxy.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { waitFor } from '../support/wait.js';
 
+/** So many that some are answered at any moment. */
+const CALLERS = 8;
+
 @Workflow({ name: 'nothing much' })
 class NothingMuch {
   async run(): Promise<void> {}
@@ -39,22 +42,25 @@ describe('an application that QStash drives', () => {
   });
   const message = JSON.stringify({ v: 1, run: 'nobody', queue: 'default', seq: '0.0' });
 
-  it('closes although it is called again and again on a connection that is kept', async () => {
-    const pushed = await startPushed(database.url, [NothingMuch]);
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const statuses: number[] = [];
-    // Until there is nobody who takes the connection.
-    const callOn = async (): Promise<void> => {
-      statuses.push(await post(agent, pushed, '/workflow/qstash', message));
-      await callOn();
-    };
-    const calling = callOn().catch((error: Error) => error);
-    await waitFor(() => statuses.length > 3);
-    await pushed.close();
-    expect(await calling).toHaveProperty('code');
-    agent.destroy();
-    expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
-  });
+  it.each(['qstash', 'both'] as const)(
+    'closes although it is called again and again on a connection that is kept, with transport %s',
+    async (transport) => {
+      const pushed = await startPushed(database.url, [NothingMuch], { options: { transport, worker: {} } });
+      const agent = new Agent({ keepAlive: true, maxSockets: CALLERS });
+      const statuses: number[] = [];
+      // Until there is nobody who takes the connection.
+      const callOn = async (): Promise<void> => {
+        statuses.push(await post(agent, pushed, '/workflow/qstash', message));
+        await callOn();
+      };
+      const calling = Promise.all(Array.from({ length: CALLERS }, () => callOn().catch((error: Error) => error)));
+      await waitFor(() => statuses.length > 3 * CALLERS);
+      await pushed.close();
+      for (const end of await calling) expect(end).toHaveProperty('code');
+      agent.destroy();
+      expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
+    },
+  );
 
   it('closes, and answers, although a sweep and a delivery wait for a database that has fallen silent', async () => {
     const proxy = await FaultProxy.start(database.url);
