@@ -22,6 +22,18 @@ class Suspicious {
   }
 }
 
+@Workflow({ name: 'lengthy' })
+class Lengthy {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('work', async () => {
+      underWay++;
+      // Longer than others wait.
+      await new Promise((resolve) => setTimeout(resolve, 6_000));
+      underWay--;
+    });
+  }
+}
+
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -44,6 +56,24 @@ it('runs that were lost with their processes twice are executed one at a time, a
   await sweep();
   await waitFor(async () => (await client.count({ status: 'completed' })) === RUNS);
   expect([...company.values()]).toEqual(Array.from({ length: RUNS }, () => 1));
+  await qstash.settled();
+  expect(qstash.deliveries.filter(({ status }) => status !== 200)).toEqual([]);
+});
+
+it('one waits until those are done that are executed, and is not sent away', async () => {
+  const { client, sweep, qstash } = await startPushed(database.url, [Suspicious, Lengthy], {
+    options: { qstash: { namespace: 'lengthy' } },
+  });
+  await client.start(Lengthy);
+  await waitFor(() => underWay === 1);
+  const { runId } = await client.start(Suspicious, undefined, { delay: '2h' });
+  await database.query(
+    `UPDATE durable.workflow_runs SET status = 'pending', losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes' WHERE id = $1`,
+    [runId],
+  );
+  await sweep();
+  await waitFor(async () => (await client.status(runId)) === 'completed', { timeoutMs: 20_000 });
+  expect(company.get(runId)).toBe(1);
   await qstash.settled();
   expect(qstash.deliveries.filter(({ status }) => status !== 200)).toEqual([]);
 });

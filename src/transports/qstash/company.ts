@@ -16,16 +16,23 @@ export class Company {
   private readonly joining: Waiting[] = [];
   private readonly lonely: Waiting[] = [];
 
-  constructor(private readonly patienceMs: number) {}
+  /**
+   * @param joinMs how long those wait that are executed with others
+   * @param aloneMs how long one waits that is executed alone: longer than the others go on, or it would never be
+   */
+  constructor(
+    private readonly joinMs: number,
+    private readonly aloneMs: number,
+  ) {}
 
   /** To be executed with others. Undefined when something is executed alone, or waits for that, all the time. */
   join(): Promise<Leave | undefined> {
-    return this.wait(this.joining, () => this.members--);
+    return this.wait(this.joining, this.joinMs, () => this.members--);
   }
 
   /** To be executed alone, when everybody has left. Undefined when that takes too long. */
   alone(): Promise<Leave | undefined> {
-    return this.wait(this.lonely, () => (this.isTaken = false));
+    return this.wait(this.lonely, this.aloneMs, () => (this.isTaken = false));
   }
 
   /** Nobody waits any more. */
@@ -33,7 +40,7 @@ export class Company {
     for (const waiting of [...this.joining, ...this.lonely]) waiting.giveUp();
   }
 
-  private wait(line: Waiting[], left: () => void): Promise<Leave | undefined> {
+  private wait(line: Waiting[], patienceMs: number, left: () => void): Promise<Leave | undefined> {
     return new Promise((resolve) => {
       const leave = (): void => {
         left();
@@ -51,7 +58,7 @@ export class Company {
           this.admit();
         },
       };
-      const timer = setTimeout(waiting.giveUp, this.patienceMs);
+      const timer = setTimeout(waiting.giveUp, patienceMs);
       line.push(waiting);
       this.admit();
     });

@@ -20,7 +20,7 @@ const LAST_MOMENT_MS = 2_000;
 const SESSION_LIMIT_MS = 3_000;
 /** How long closing waits for the last answers: QStash may have to be told of runs that are handed over. */
 const ANSWERS_LIMIT_MS = 3_000;
-/** So long a run that may kill its process waits until it is alone, and others until it is done. */
+/** So long others wait until a run is done that may kill its process. It waits itself until their time is over, and so much more. */
 const PATIENCE_MS = 5_000;
 
 /**
@@ -43,7 +43,7 @@ export class Deliveries {
   private active = 0;
   /** Of deliveries that are under way. */
   private readonly outcomes = new Set<Promise<unknown>>();
-  private readonly company = new Company(PATIENCE_MS);
+  private readonly company: Company;
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
   /** Sessions begin and end one after the other. */
@@ -55,7 +55,9 @@ export class Deliveries {
     private readonly publisher: Publisher,
     private readonly settings: QStashSettings,
     private readonly warn: (message: string, error?: unknown) => void,
-  ) {}
+  ) {
+    this.company = new Company(PATIENCE_MS, Math.min(settings.timeBudgetMs + PATIENCE_MS, settings.deliveryTimeoutMs / 2));
+  }
 
   /** The one that works now. */
   get current(): Worker | undefined {
@@ -76,10 +78,11 @@ export class Deliveries {
 
   private async handle(message: WakeUpMessage): Promise<DeliveryOutcome> {
     this.active++;
+    const since = performance.now();
     try {
-      const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others'));
+      const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others', since));
       // It has left before it waits for all to leave.
-      const outcome = met === 'suspect' ? await this.inCompany(this.company.alone(), () => this.execute(message, 'alone')) : met;
+      const outcome = met === 'suspect' ? await this.inCompany(this.company.alone(), () => this.execute(message, 'alone', since)) : met;
       await this.publisher.flush();
       return outcome === 'suspect' ? 'busy' : outcome;
     } finally {
@@ -112,16 +115,18 @@ export class Deliveries {
     }
   }
 
-  private async execute(message: WakeUpMessage, company: With): Promise<Verdict> {
+  /** @param since when the request came, of performance.now(): the platform counts from there */
+  private async execute(message: WakeUpMessage, company: With, since: number): Promise<Verdict> {
     if (this.isClosed) return 'closed';
     const worker = await this.open();
     const taken = await this.take(worker, message, company);
     if (typeof taken === 'string') return taken;
     const { id } = taken;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
+    const leftMs = Math.max(0, deliveryTimeoutMs - LAST_MOMENT_MS - (performance.now() - since));
     const timers = [
-      setTimeout(() => worker.handOver(id, 'soon'), timeBudgetMs),
-      setTimeout(() => this.letGo(worker, id), Math.max(timeBudgetMs, deliveryTimeoutMs - LAST_MOMENT_MS)),
+      setTimeout(() => worker.handOver(id, 'soon'), Math.min(timeBudgetMs, leftMs)),
+      setTimeout(() => this.letGo(worker, id), leftMs),
     ];
     try {
       await worker.gone(id);
