@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 
 import { type Bench, openBench } from './emulator-bench.js';
+import { waitFor } from '../support/wait.js';
 
 let bench: Bench;
 let start: Date;
@@ -91,11 +92,13 @@ it('holds back by rate and period', async () => {
 
 it('takes the flow-control settings of the last message, unless they are pinned', async () => {
   const { client, endpoint, qstash } = bench;
-  endpoint.behave = soon;
+  // The first is still under way when the last comes, however slow the machine.
+  endpoint.behave = async () => (await waitFor(() => endpoint.received.length >= 4), 200);
   const publish = (parallelism: number) => client.publishJSON({ url: endpoint.url, body: {}, flowControl: { key: 'k', parallelism } });
   for (const parallelism of [5, 1, 1, 4]) await publish(parallelism);
   await qstash.settled();
   expect(endpoint.mostAtOnce).toBe(4);
+  endpoint.behave = soon;
   await client.flowControl.pin('k', { parallelism: 1 });
   endpoint.mostAtOnce = 0;
   for (let n = 0; n < 3; n += 1) await publish(3);

@@ -68,12 +68,13 @@ export async function startPushed(url: string, providers: Provider[], settings: 
   const app = adapter ? module.createNestApplication(adapter, appOptions) : module.createNestApplication(appOptions);
   app.useLogger(logger ?? (process.env['DURABLE_TEST_LOG'] ? ['log', 'warn', 'error'] : false));
   configure?.(app);
-  await app.listen(port, '127.0.0.1');
   const close = async (): Promise<void> => {
     await app.close();
     if (!settings.qstash) await qstash.close();
   };
+  // Before it listens: one that cannot must not be left open.
   const closing = closeLater({ close });
+  await app.listen(port, '127.0.0.1');
   const sweep = async (): Promise<void> => {
     const response = await fetch(`${apiUrl}/v2/publish/${options.qstash?.targetUrl ?? targetUrl}/workflow/qstash/sweep`, {
       method: 'POST',
