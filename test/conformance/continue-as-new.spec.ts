@@ -139,7 +139,7 @@ describe('a run that is continued as new', () => {
   });
 
   it('keeps the order of what waits for it', async () => {
-    const handle = await app.client.start(Looping, { batch: 2, total: 8 }, { delay: 1_500 });
+    const handle = await app.client.start(Looping, { batch: 2, total: 8 }, { delay: 30 });
     for (let n = 0; n < 8; n++) await handle.signal(work, n);
     expect(await handle.result()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
