@@ -1,3 +1,4 @@
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /**
  * The database's clock, read in this process: what the server said last plus what a monotonic clock has counted since. The
  * clocks of the machines do not matter, and a step of the local wall clock does no harm.

@@ -1,3 +1,5 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+
 /** Waits for work, but no longer than so many milliseconds; tells whether it was done. What it rejects with, rejects this. */
 export async function within(ms: number, work: Promise<unknown>): Promise<'done' | 'late'> {
   let timer: NodeJS.Timeout | undefined;

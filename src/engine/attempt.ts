@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from 'node:timers';
 import { StepTimeoutError } from '../core/errors/index.js';
 import { inScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';

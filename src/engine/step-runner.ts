@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers';
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
 import { InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
 import { isPromise } from '../core/promises.js';

@@ -1,3 +1,5 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_MS = 2 ** 30;
 

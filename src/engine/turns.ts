@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers';
+
 /** A lane that delivers results to one pass, one per turn. */
 export interface TurnTaker {
   /** Delivers one result; the code that it lets go on runs in microtasks right after. */

@@ -1,3 +1,5 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+
 export interface PeriodicSweepOptions {
   readonly everyMs: number;
   readonly failed: (error: unknown) => void;

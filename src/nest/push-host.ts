@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Stop } from '../core/stop.js';

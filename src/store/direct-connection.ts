@@ -1,3 +1,4 @@
+import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
 import { randomUUID } from 'node:crypto';
 
 import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { Database } from '../store/database.js';
 import { claimRuns, claimRunsFrom, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { ClaimKey, DispatchKey, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';

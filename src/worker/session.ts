@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /** After so long without a free slot it is said who holds them. */
 const STUCK_MS = 30_000;
 

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /** A run that the database says is ours. */
 interface Owned {
   readonly id: string;

@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from 'node:timers';
 import { ManualClock, type RealClock } from './clock.js';
 import type { Dispatcher } from './dispatcher.js';
 

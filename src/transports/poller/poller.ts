@@ -1,3 +1,6 @@
+import { performance } from 'node:perf_hooks';
+import { clearTimeout, setTimeout } from 'node:timers';
+
 /** What a poller drives. */
 export interface Pollable {
   /** Look for due runs, if there is room. */

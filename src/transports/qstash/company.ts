@@ -1,3 +1,5 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+
 interface Waiting {
   readonly enter: () => void;
   readonly giveUp: () => void;
