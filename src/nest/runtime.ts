@@ -278,6 +278,7 @@ export class WorkflowRuntime implements HostSurroundings {
         this.host?.noticed(notice);
       },
       lost: () => this.host?.directLost(),
+      failed: (error) => this.warn('a notification could not be handled', error),
       connected: () => {
         this.hub.refresh();
         this.host?.directConnected();

@@ -35,7 +35,13 @@ describe('a direct connection', () => {
   const made = (on: Database): DirectConnection => {
     happened = [];
     const note = (what: string) => () => void happened.push(what);
-    return new DirectConnection(on, { noticed: note('noticed'), lost: note('lost'), connected: note('connected'), deaf: note('deaf') });
+    return new DirectConnection(on, {
+      noticed: note('noticed'),
+      lost: note('lost'),
+      connected: note('connected'),
+      deaf: note('deaf'),
+      failed: note('failed'),
+    });
   };
 
   it('that is stopped while it is being made is gone', async () => {

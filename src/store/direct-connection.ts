@@ -29,6 +29,8 @@ export interface DirectConnectionEvents {
   connected(): void;
   /** It was made, but what the pool notifies is not heard on it. It is tried again now and then. */
   deaf(): void;
+  /** One of the other handlers threw: the connection goes on. */
+  failed(error: unknown): void;
 }
 
 /**
@@ -115,7 +117,7 @@ export class DirectConnection {
     client.on('end', gone);
     client.on('notification', (message: Notification) => {
       const notice = message.payload === undefined || message.channel !== channel ? undefined : parseNotice(message.payload, this.self);
-      if (notice) this.events.noticed(notice);
+      if (notice) this.emit((events) => events.noticed(notice));
     });
     try {
       await client.connect();
@@ -134,12 +136,12 @@ export class DirectConnection {
     if (this.state !== 'open') return hangUp(client);
     if (!this.hears) {
       void client.end().catch(() => undefined);
-      this.events.deaf();
+      this.emit((events) => events.deaf());
       return this.reconnect(DEAF_RETRY_MS);
     }
     this.client = client;
     this.turn = Promise.resolve();
-    this.events.connected();
+    this.emit((events) => events.connected());
   }
 
   /**
@@ -165,7 +167,7 @@ export class DirectConnection {
     this.client = undefined;
     void client.end().catch(() => undefined);
     if (this.state !== 'open') return;
-    this.events.lost();
+    this.emit((events) => events.lost());
     this.reconnect(0);
   }
 
@@ -173,6 +175,15 @@ export class DirectConnection {
     if (this.state !== 'open') return;
     clearTimeout(this.reconnecting);
     this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnect()), delay);
+  }
+
+  /** Calls a handler. It runs inside a handler of the socket, where an error that is thrown would end the process. */
+  private emit(call: (events: DirectConnectionEvents) => void): void {
+    try {
+      call(this.events);
+    } catch (error) {
+      this.events.failed(error);
+    }
   }
 
   /** One query at a time. A connection that does not answer is gone, whatever its socket says. */

@@ -17,14 +17,6 @@ export interface Notice {
 /** PostgreSQL's limit is 8,000 bytes. */
 const MAX_PAYLOAD_BYTES = 7_000;
 
-interface Wire {
-  readonly s: string;
-  readonly d?: [string, string, number][];
-  readonly e?: string[];
-  readonly m?: string[];
-  readonly w?: number;
-}
-
 /** The channel of a schema; names of channels are limited to 63 bytes. */
 export function channelOf(schemaName: string): string {
   return `durable_${createHash('sha256').update(schemaName).digest('hex').slice(0, 24)}`;
@@ -79,20 +71,51 @@ export class NoticeBatch {
   }
 }
 
-/** Reads a payload; undefined for what this process sent itself, or for what is none of ours. */
+/** The longest id or name that a notice may carry, in characters: `checkText` accepts no longer one. */
+const MAX_TEXT_LENGTH = 255;
+
+/**
+ * Reads a payload. Any role of the database may send one, and another version of this package may write another form, so every field is
+ * checked and a payload with a field that does not fit is ignored whole.
+ *
+ * @returns undefined for a payload that this process sent itself, or that does not have the form of a notice
+ */
 export function parseNotice(payload: string, self: string): Notice | undefined {
+  let wire: unknown;
   try {
-    const wire = JSON.parse(payload) as Wire;
-    if (typeof wire !== 'object' || wire === null || wire.s === self) return undefined;
-    return {
-      due: (wire.d ?? []).map(([queue, name, version]) => ({ queue, name, version })),
-      ended: wire.e ?? [],
-      messages: wire.m ?? [],
-      ...(wire.w === undefined ? {} : { wakeAt: wire.w }),
-    };
+    wire = JSON.parse(payload);
   } catch {
     return undefined;
   }
+  if (typeof wire !== 'object' || wire === null) return undefined;
+  const { s, d = [], e = [], m = [], w } = wire as Readonly<Record<string, unknown>>;
+  if (typeof s !== 'string' || s === self) return undefined;
+  if (!isListOf(d, isKey) || !isListOf(e, isText) || !isListOf(m, isText)) return undefined;
+  if (w !== undefined && !isTime(w)) return undefined;
+  return {
+    due: d.map(([queue, name, version]) => ({ queue, name, version })),
+    ended: e,
+    messages: m,
+    ...(w === undefined ? {} : { wakeAt: w }),
+  };
+}
+
+/** PostgreSQL bounds a payload to 8,000 bytes, and with it the length of every list. */
+function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
+  return Array.isArray(value) && value.every(isItem);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT_LENGTH;
+}
+
+function isKey(value: unknown): value is [queue: string, name: string, version: number] {
+  return Array.isArray(value) && value.length === 3 && isText(value[0]) && isText(value[1]) && Number.isInteger(value[2]);
+}
+
+/** Dates cover no more than 8.64e15 milliseconds on either side of the epoch. */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Math.abs(value) <= 8.64e15;
 }
 
 function jsonBytes(text: string): number {
