@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
 import type { Pooler } from '../core/pooler.js';
+import { faultOf } from './database-errors.js';
 import { ReadingPool } from './reading-pool.js';
 
 /** How to reach the database, in the words of `pg`. */
@@ -35,6 +38,23 @@ const PATIENCE = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', tru
  * `jit` would otherwise compile each plan, because a forbidden scan counts as expensive. Behind a pooler the shape of the statements must do.
  */
 const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `-c ${setting}=off`).join(' ');
+
+/** Settings that our statements depend on, whatever the role or the database says. */
+const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=read\\ committed'].map((setting) => `-c ${setting}`);
+
+/**
+ * A takeover deletes a session and then looks for its runs with a newer snapshot. Under REPEATABLE
+ * READ, which a role or a database may default to, the second statement keeps the old snapshot: it
+ * misses the runs of a flush that committed in between, and those runs stay `running` for ever.
+ */
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+
+/**
+ * Tries of a statement that conflicts with another transaction. Behind a pooler the role's isolation
+ * level applies to single statements: they lose no rows, but fail with 40001 and must be repeated.
+ */
+const CONFLICT_TRIES = 5;
+const CONFLICT_PAUSE_MS = 10;
 
 const ignore = (): void => undefined;
 
@@ -77,7 +97,10 @@ export class Database {
     this.reading = new ReadingPool(settings, options.pooler);
   }
 
-  /** Executes a hot statement; rows come as arrays, without the cost of building objects. */
+  /**
+   * Executes a hot statement; rows come as arrays, without the cost of building objects. Outside a
+   * transaction, a statement that conflicts with another one is repeated.
+   */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
     const text = this.textOf(statement);
@@ -85,8 +108,14 @@ export class Database {
     const query = this.pooler
       ? { text, values, rowMode: 'array' as const }
       : { name: statement.name, text, values, rowMode: 'array' as const };
-    const result = await client.query<Row>(query);
-    return result.rows;
+    for (let tries = 1; ; tries++) {
+      try {
+        return (await client.query<Row>(query)).rows;
+      } catch (error) {
+        if (client !== this.pool || tries === CONFLICT_TRIES || faultOf(error) !== 'conflict') throw error;
+        await sleep(Math.random() * CONFLICT_PAUSE_MS * tries);
+      }
+    }
   }
 
   /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
@@ -102,7 +131,7 @@ export class Database {
     client.on('error', ignore);
     let broken: Error | undefined;
     try {
-      await client.query('BEGIN');
+      await client.query(BEGIN);
       const value = await work(client);
       await client.query('COMMIT');
       return value;
@@ -137,9 +166,7 @@ export class Database {
   private startupOptions(): ConnectionSettings {
     if (this.pooler) return {};
     return {
-      options: [this.settings.options, PLANNER, `-c lock_timeout=${LOCK_TIMEOUT}`, '-c client_min_messages=warning']
-        .filter(Boolean)
-        .join(' '),
+      options: [this.settings.options, PLANNER, `-c lock_timeout=${LOCK_TIMEOUT}`, ...SESSION].filter(Boolean).join(' '),
     };
   }
 
