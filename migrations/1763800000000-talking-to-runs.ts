@@ -11,6 +11,9 @@ ALTER TABLE ${schema}.workflow_runs
   ADD COLUMN continued_from text COLLATE "C",
   -- Of a run that goes on in another's place: when the first of them was created.
   ADD COLUMN chain_created_at timestamptz,
+  -- Of a run that goes on in another's place: the start_nonce of the first of them. Not the first
+  -- run's id, which a new run may be given once the first one is deleted.
+  ADD COLUMN chain_nonce bigint,
   -- What the run was given, not when it is over: a retry begins it anew.
   ADD COLUMN timeout_ms double precision,
   ADD COLUMN forked_from text COLLATE "C",
@@ -24,6 +27,8 @@ CREATE INDEX workflow_runs_blocked_idx ON ${schema}.workflow_runs (id) WHERE sta
 
 -- Nearly always empty: children whose parents wait.
 CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
+-- Holds one run of each chain, its current one: finding it costs the same however long the chain is.
+CREATE INDEX workflow_runs_chain_idx ON ${schema}.workflow_runs (chain_nonce) WHERE chain_nonce IS NOT NULL AND continued_as IS NULL;
 
 -- What is waited for: a signal's name, a hook's token, a child's run id.
 ALTER TABLE ${schema}.workflow_waits ADD COLUMN name text COLLATE "C";
@@ -92,6 +97,6 @@ ALTER TABLE ${schema}.workflow_events DROP COLUMN name, DROP COLUMN idempotency_
 ALTER TABLE ${schema}.workflow_waits DROP COLUMN name;
 CREATE INDEX workflow_runs_was_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND blocked_deployments IS NOT NULL;
 ALTER TABLE ${schema}.workflow_runs
-  DROP COLUMN is_blocked, DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN chain_created_at, DROP COLUMN timeout_ms, DROP COLUMN forked_from, DROP COLUMN seed_run_id;
+  DROP COLUMN is_blocked, DROP COLUMN deadline_at, DROP COLUMN continued_as, DROP COLUMN continued_from, DROP COLUMN chain_created_at, DROP COLUMN chain_nonce, DROP COLUMN timeout_ms, DROP COLUMN forked_from, DROP COLUMN seed_run_id;
 ALTER INDEX ${schema}.workflow_runs_was_blocked_idx RENAME TO workflow_runs_blocked_idx;`,
 );

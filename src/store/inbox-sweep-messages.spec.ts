@@ -127,7 +127,8 @@ describe('a message of which the run was not told', () => {
     await open.submit(changeOf(RUN, PARKED));
     for (const id of ['first', 'second']) await open.submit(changeOf(id));
     await fixture.admin.query(
-      `UPDATE durable.workflow_runs SET continued_as = CASE id WHEN 'first' THEN 'second' ELSE $1 END WHERE id <> $1`,
+      `UPDATE durable.workflow_runs SET continued_as = CASE id WHEN 'first' THEN 'second' WHEN 'second' THEN $1 END,
+         chain_nonce = (SELECT start_nonce FROM durable.workflow_runs WHERE id = 'first')`,
       [RUN],
     );
     await send('signal', 'go', 'first');

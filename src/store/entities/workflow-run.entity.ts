@@ -119,6 +119,10 @@ export class WorkflowRun {
   @Column({ name: 'chain_created_at', type: 'timestamptz', nullable: true })
   chainCreatedAt!: Date | null;
 
+  /** The `start_nonce` of the first run of its chain; null for that one. */
+  @Column({ name: 'chain_nonce', type: 'bigint', nullable: true })
+  chainNonce!: string | null;
+
   /** The run that goes on in its place, by `ctx.continueAsNew`. */
   @Column({ name: 'continued_as', type: 'text', nullable: true })
   continuedAs!: string | null;

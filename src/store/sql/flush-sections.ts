@@ -12,7 +12,7 @@ export interface Section {
 
 /** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
 const owned = (schema: string): string =>
-  `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+  `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
@@ -100,13 +100,14 @@ export const SECTIONS: readonly Section[] = [
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
-      wake_count, chain_created_at, timeout_ms)
+      wake_count, chain_created_at, chain_nonce, timeout_ms)
   SELECT x.id, x.name, x.version, x.queue, CASE WHEN x.continued_from IS NULL THEN x.priority ELSE own.priority END, x.input, x.nonce, x.deployment_id, now(),
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
     ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count,
-    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END, x.timeout_ms
+    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END,
+    CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
   ON CONFLICT (id) DO NOTHING
   RETURNING id, continued_from

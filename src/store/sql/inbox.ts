@@ -4,6 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { isTerminal, type DispatchKey, type RunStatus } from '../../core/run.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
+import { currentRunSql } from './chains.js';
 import { SERVER } from './server-identity.js';
 import { forwardMessages } from './send-signal.js';
 import { CALLER_MARK } from './start-in-transaction.js';
@@ -22,11 +23,8 @@ export interface InboxMessage {
 /** A run that was continued as another is stopped as that one. */
 const SEND_CANCEL: Statement = {
   name: 'durable_send_cancel',
-  text: (schema) => `WITH RECURSIVE chain AS (
-  SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = $1
-  UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
-), run AS (
-  SELECT id, status FROM chain WHERE continued_as IS NULL
+  text: (schema) => `WITH run AS MATERIALIZED (
+  SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload)
   SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') RETURNING run_id

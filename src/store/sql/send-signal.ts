@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './start-in-transaction.js';
 
 /** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
@@ -70,11 +71,8 @@ export async function sendSignal(database: Database, signal: OutgoingSignal, cli
 
 const FORWARD: Statement = {
   name: 'durable_forward_messages',
-  text: (schema) => `WITH RECURSIVE chain AS (
-  SELECT id, continued_as FROM ${schema}.workflow_runs WHERE id = $1
-  UNION ALL SELECT r.id, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
-), successor AS (
-  SELECT id FROM chain WHERE continued_as IS NULL AND id <> $1
+  text: (schema) => `WITH successor AS MATERIALIZED (
+  SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current WHERE id <> $1
 ), moved AS (
   UPDATE ${schema}.workflow_inbox i SET run_id = successor.id FROM successor WHERE i.run_id = $1 AND i.kind IN ${MOVES_ON} RETURNING i.run_id
 )
