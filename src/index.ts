@@ -60,7 +60,9 @@ export {
 } from './nest/tokens.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerification } from './nest/hook-verifiers.js';
 export type { EndpointOptions, HttpOptions } from './nest/http-options.js';
-export { Step, Workflow, type StepMethodOptions, type WorkflowOptions } from './nest/decorators.js';
+export { Step, Workflow, type WorkflowOptions } from './nest/decorators.js';
+export type { StepMethodOptions } from './nest/step-declarations.js';
+export { StepsOf } from './nest/steps-of.js';
 export type { WorkflowRequest } from './nest/instance-per-pass.js';
 export type {
   ConnectionOptions,

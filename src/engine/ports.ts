@@ -43,6 +43,12 @@ interface WorkflowIdentity {
   readonly queue: string;
   /** Steps of the workflow's own class have the method's name alone as their key. */
   readonly owns: (target: unknown) => boolean;
+  /**
+   * Claims the name of a step for its owner: a class, or a declaration.
+   *
+   * @throws WorkflowConfigurationError when the workflow has called another owner's step by this name
+   */
+  readonly claimName?: (name: string, owner: object) => void;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /** The most that a step's own time-out may be: beyond that its body would be cut off, and executed again for ever. */

@@ -8,6 +8,7 @@ import type { WorkflowDefinition } from '../engine/ports.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
 import type { ModuleSettings } from './options.js';
 import { guardSharedState } from './shared-state.js';
+import { nameRecord } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
 /** A workflow that was found among the providers. */
@@ -102,6 +103,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
+    claimName: nameRecord(name),
   };
   const source = [...new Set([type, wrapper.metatype])]
     .map((code) => (typeof code === 'function' ? Function.prototype.toString.call(code) : ''))

@@ -26,6 +26,7 @@ import { WorkflowRuntime } from './runtime.js';
 import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
 import { openEndpoint } from './qstash-endpoint.js';
 import { StepEnhancers } from './step-enhancers.js';
+import { prepareSteps } from './step-names.js';
 import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
 /** How long after the worker's start shutdown hooks must have been enabled. */
@@ -154,12 +155,14 @@ export class WorkflowModule implements NestModule, OnApplicationBootstrap, Befor
     const reach = settings.enhancers.length === 0 ? undefined : new EnhancerReach(this.contexts, this.modules, settings.enhancers);
     const enhancers = reach && new StepEnhancers(this.contexts, reach, undefined);
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+    const runtimes = this.runtimes();
+    // One of several modules speaks for the application.
+    const isFirst = runtimes[0] === runtime;
+    prepareSteps(discovery, isFirst ? warn : () => undefined);
     const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
     reach?.check(discovery, workflows);
     const orphans = checkSteps(discovery);
-    // One of several modules speaks for the application.
-    const runtimes = this.runtimes();
-    if (runtimes[0] !== runtime) return workflows;
+    if (!isFirst) return workflows;
     for (const stray of findStrays(
       discovery,
       runtimes.map((module) => module.name),

@@ -1,0 +1,86 @@
+import { InvalidInputError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import { isPromise } from '../core/promises.js';
+import { attempted, callStep } from '../engine/call-step.js';
+import { scopes } from '../engine/current.js';
+import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
+import { stepsNameOf } from './steps-of.js';
+
+/** A step of a prototype, with its options. */
+class DeclaredStep implements StepDeclaration {
+  readonly name: string | undefined;
+  readonly step: StepFunction;
+
+  constructor(
+    readonly place: object,
+    readonly method: string,
+    original: StepFunction,
+    readonly options: StepMethodOptions<unknown[]>,
+  ) {
+    this.name = options.name;
+    this.step = this.wrap(original);
+  }
+
+  wrap(body: StepFunction, standsFor?: Function): StepFunction {
+    const step = stepOf(body as (...args: unknown[]) => unknown, this, standsFor);
+    copyMetadata(body, step);
+    markStep(step);
+    return step as StepFunction;
+  }
+}
+
+/**
+ * Declares a step of a prototype.
+ *
+ * @returns the function that takes the method's place
+ */
+export function makeStep(place: object, method: string, original: StepFunction, options: StepMethodOptions<unknown[]>): StepFunction {
+  const declared = new DeclaredStep(place, method, original, options);
+  declareStep(place, declared);
+  return declared.step;
+}
+
+/** Copies what decorators have noted on one function to another that takes its place. */
+export function copyMetadata(from: Function, to: Function): void {
+  for (const key of Reflect.getMetadataKeys(from) as unknown[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
+  }
+}
+
+function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredStep, standsFor: Function | undefined): Function {
+  const { place, method, options } = declared;
+  const { name, key, retry, timeout } = options;
+  const step = function (this: object, ...args: unknown[]): unknown {
+    const scope = scopes.getStore();
+    if (!scope) return original.apply(this, args);
+    const { pass } = scope;
+    if (scope.step) {
+      pass.code?.surroundings?.began(scope.step);
+      return original.apply(this, args);
+    }
+    return attempted(() => {
+      const { definition } = pass;
+      const type = definition.owns(this) ? undefined : (standsFor ?? classOf(this) ?? place.constructor);
+      const stepName = name ?? (type === undefined ? method : `${stepsNameOf(type)}.${method}`);
+      definition.claimName?.(stepName, name === undefined ? (type ?? definition) : declared);
+      const stepOptions = {
+        ...(key === undefined ? {} : { key: keyOf(key, args, `key of step "${stepName}"`) }),
+        ...(retry === undefined ? {} : { retry }),
+        ...(timeout === undefined ? {} : { timeout }),
+      };
+      return callStep(pass, stepName, stepOptions, args, () => {
+        const surroundings = pass.code?.surroundings;
+        // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
+        return surroundings ? surroundings.execute(this, step, method, args) : original.apply(this, args);
+      });
+    });
+  };
+  Object.defineProperty(step, 'name', { value: original.name });
+  return step;
+}
+
+function keyOf(key: (...args: unknown[]) => string, args: unknown[], argument: string): string {
+  const text = key(...args);
+  if (isPromise(text)) throw new InvalidInputError(argument, 'must be given at once: its function returned a promise');
+  return checkText(text, argument);
+}

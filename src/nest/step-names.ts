@@ -1,0 +1,123 @@
+import type { DiscoveryService } from '@nestjs/core';
+
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { hasWorkflowMetadata } from '../core/workflow-metadata.js';
+import { classOf, declarationsOf } from './step-declarations.js';
+import { adoptOverrides, adoptStandIn, fieldsInPlaceOfSteps } from './step-overrides.js';
+import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+const HOW_TO_NAME = `Give each class a name that stays: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
+
+/**
+ * Makes the steps of everything that is provided ready to be called: overrides become steps, and no two classes share a step's name.
+ * Results are recorded under that name, so two classes of one name could get each other's.
+ *
+ * @param warn called with what may go wrong with the next build
+ * @throws WorkflowConfigurationError
+ */
+export function prepareSteps(discovery: DiscoveryService, warn: (message: string) => void): void {
+  const owners = new Map<string, { readonly owner: object; readonly label: string }>();
+  const renamed = new Set<string>();
+  const fields: string[] = [];
+  for (const wrapper of discovery.getProviders()) {
+    const { target, type } = calledOf(wrapper);
+    if (!target) continue;
+    adoptOverrides(target);
+    adoptAs(wrapper.token, target);
+    if (type && (wrapper.isTransient || !wrapper.isDependencyTreeStatic())) fields.push(...fieldsInPlaceOfSteps(type, target));
+    // A run calls the steps of its own workflow by the method's name alone.
+    if (!type || wrapper.isAlias || isWorkflow(type) || hasWorkflowMetadata(wrapper.token)) continue;
+    for (const [method, declaration] of declarationsOf(target)) {
+      const derived = `${stepsNameOf(type)}.${method}`;
+      if (declaration.name === undefined && looksRenamed(type)) renamed.add(checkRenamed(type, derived));
+      const name = declaration.name ?? derived;
+      const label = `${namingClassOf(type).name}.${method}`;
+      const owner = declaration.name === undefined ? type : declaration;
+      const other = owners.get(name);
+      if (!other) owners.set(name, { owner, label });
+      else if (other.owner !== owner) {
+        throw new WorkflowConfigurationError(
+          `${other.label} and ${label} of another class would both be recorded as step "${name}": their results could change places. ${HOW_TO_NAME}`,
+        );
+      }
+    }
+  }
+  if (fields.length > 0) {
+    warn(
+      `${fields.join(', ')}: a field that takes the place of a step is executed again in each pass, because its class is not a singleton. ` +
+        'Make it a method',
+    );
+  }
+  if (renamed.size === 0 || process.env['NODE_ENV'] === 'test') return;
+  warn(
+    `the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may give other names, and runs ` +
+      `under way could not continue. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
+  );
+}
+
+/**
+ * Makes a workflow's record of who calls steps by which name. It finds what the boot cannot know: two classes of one name whose
+ * instances are made by hand.
+ */
+export function nameRecord(workflow: string): (name: string, owner: object) => void {
+  const owners = new Map<string, object>();
+  return (name, owner) => {
+    const known = owners.get(name);
+    if (known === owner) return;
+    if (known === undefined) return void owners.set(name, owner);
+    // A class that a function makes anew for each call.
+    if (typeof known === 'function' && typeof owner === 'function' && known.toString() === owner.toString()) return;
+    throw new WorkflowConfigurationError(
+      `two classes have a step "${name}" in workflow "${workflow}": their recorded results could change places. ${HOW_TO_NAME}`,
+    );
+  };
+}
+
+/** Finds what workflows call: the instance, or what instances that are made later inherit from. */
+function calledOf({ instance, metatype, inject, isNotMetatype }: Wrapper): { target?: object; type?: Function | undefined } {
+  if (typeof instance === 'object' && instance !== null) return { target: instance as object, type: classOf(instance) };
+  const isClass = typeof metatype === 'function' && !inject && !isNotMetatype && typeof metatype.prototype === 'object';
+  return isClass ? { target: metatype.prototype as object, type: metatype } : {};
+}
+
+function adoptAs(token: unknown, target: object): void {
+  const prototype: unknown = typeof token === 'function' ? token.prototype : undefined;
+  if (typeof prototype !== 'object' || prototype === null || prototype === target || prototype.isPrototypeOf(target)) return;
+  adoptStandIn(target, token as Function);
+}
+
+function isWorkflow(type: Function): boolean {
+  for (let each: unknown = type; typeof each === 'function'; each = Object.getPrototypeOf(each)) if (hasWorkflowMetadata(each)) return true;
+  return false;
+}
+
+/** Tells names that bundlers make: `n`, `aB`, `Notifier$1`; of a minified class also three letters that are no word. */
+function looksRenamed(type: Function): boolean {
+  const named = namingClassOf(type);
+  if (hasStepsName(named)) return false;
+  const { name } = named;
+  return name.length <= 2 || /\$\d+$/.test(name) || (name.length === 3 && isMinified(named) && !/^[A-Z]([a-z]{2}|[A-Z]{2})$/.test(name));
+}
+
+/**
+ * @returns the step, for a warning
+ * @throws WorkflowConfigurationError when the build is certain to have renamed the class
+ */
+function checkRenamed(type: Function, step: string): string {
+  if (!isMinified(namingClassOf(type))) return step;
+  throw new WorkflowConfigurationError(
+    `step "${step}" carries the name that a minifier has given to its class: the next build may give that name to another class, whose steps ` +
+      `would get the results recorded for this one. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
+  );
+}
+
+/** Tells whether a minifier has written the class (`class n{charge(){`) and has not kept its name beside the new one. */
+function isMinified(type: Function): boolean {
+  const source = Function.prototype.toString.call(type);
+  const brace = source.indexOf('{');
+  if (!source.startsWith('class') || brace < 0 || /\s/.test(source.slice(brace - 1, brace + 2).replace('{', ''))) return false;
+  const identifier = /^class\s+(?!extends\b)([\w$]+)/.exec(source)?.[1];
+  return identifier === undefined || identifier === type.name;
+}

@@ -1,0 +1,118 @@
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+import { chainOf, declarationsOf, declaredAt, declareStep, isStep, markStep, type StepDeclaration } from './step-declarations.js';
+import { copyMetadata } from './step-method.js';
+
+/** Kinds of functions that cannot be steps. */
+export const GENERATORS: ReadonlySet<string> = new Set(['GeneratorFunction', 'AsyncGeneratorFunction']);
+
+type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+/**
+ * Makes the overrides of steps steps as well, with the options of the method that they override. Without that an override would be a
+ * plain method, executed again in each pass.
+ *
+ * @param start an instance, or the prototype of a class
+ * @throws WorkflowConfigurationError naming an override that cannot be a step
+ */
+export function adoptOverrides(start: object): void {
+  const inherited = new Map<string, StepDeclaration>();
+  for (const place of [...chainOf(start)].reverse()) {
+    const own = declaredAt(place);
+    for (const [method, declaration] of own) inherited.set(method, declaration);
+    for (const [method, declaration] of inherited) {
+      if (adopt(place, method, declaration) && Object.hasOwn(place, 'constructor')) declareStep(place, declaration);
+    }
+  }
+}
+
+/**
+ * Looks for fields that take the place of steps, in the text of classes whose instances are made later. Such a field exists on each
+ * instance alone, where nothing can make it a step.
+ *
+ * @returns the fields, such as `Stripe.charge`
+ */
+export function fieldsInPlaceOfSteps(type: Function, prototype: object): string[] {
+  const found: string[] = [];
+  for (const [method, { place }] of declarationsOf(prototype)) {
+    for (let each = type; each !== place.constructor && each !== Function.prototype; each = Object.getPrototypeOf(each) as Function) {
+      const field = new RegExp(`(?:\\bthis\\.|[;{}]\\s*)${method.replaceAll('$', '\\$')}\\s*=(?![=>])`);
+      if (field.test(Function.prototype.toString.call(each))) found.push(`${each.name}.${method}`);
+    }
+  }
+  return found;
+}
+
+/**
+ * Makes the methods of an object steps that is provided as a class with steps without inheriting from it: a fake, or another
+ * implementation. Whoever calls them sees the class.
+ *
+ * @param instance what is provided
+ * @param type the class that it is provided as
+ * @throws WorkflowConfigurationError naming a method that cannot be a step
+ */
+export function adoptStandIn(instance: object, type: Function): void {
+  for (const [method, declaration] of declarationsOf((type.prototype as object | undefined) ?? null)) {
+    for (const place of chainOf(instance)) {
+      const descriptor = Object.getOwnPropertyDescriptor(place, method);
+      if (!descriptor) continue;
+      const isLiteral = place === instance && Object.getPrototypeOf(instance) === Object.prototype;
+      if (!isStep(descriptor.value)) replace(instance, method, descriptor, declaration, isLiteral ? type : undefined);
+      break;
+    }
+  }
+}
+
+/**
+ * Puts the step above whatever decorators above `@Step()` have made of the method. They would otherwise surround the call of the step
+ * instead of its body: their promise would not settle while the run is suspended, and a transaction would stay open.
+ */
+export function putStepOnTop(place: object, declaration: StepDeclaration): void {
+  try {
+    adopt(place, declaration.method, declaration);
+  } catch {
+    // The boot refuses the class, if it is provided.
+  }
+}
+
+/** @returns whether the place has a property of this name that is a step now and was none before */
+function adopt(place: object, method: string, declaration: StepDeclaration): boolean {
+  const descriptor = Object.getOwnPropertyDescriptor(place, method);
+  if (!descriptor || isStep(descriptor.value)) return false;
+  // A decorator above @Step() may bind the method to each instance in this way: the step is inside.
+  if (descriptor.get && place === declaration.place) return false;
+  return replace(place, method, descriptor, declaration, undefined);
+}
+
+function replace(
+  place: object,
+  method: string,
+  descriptor: PropertyDescriptor,
+  declaration: StepDeclaration,
+  standsFor: Function | undefined,
+): boolean {
+  const refuse = (why: string): never => {
+    const [owner, base] = [place, declaration.place].map((each) => each.constructor.name);
+    throw new WorkflowConfigurationError(
+      `${owner}.${method} takes the place of step ${base}.${method} and cannot be a step: ${why}. Make it an async method with @Step()`,
+    );
+  };
+  if (descriptor.get) return refuse('it is a getter');
+  const body: unknown = descriptor.value;
+  if (typeof body !== 'function') return false;
+  if (GENERATORS.has(body.constructor.name)) return refuse('it is a generator');
+  const isReplaceable = Object.hasOwn(place, method) ? descriptor.configurable || descriptor.writable : Object.isExtensible(place);
+  if (!isReplaceable) return refuse('the object is frozen');
+  const step = declaration.wrap(body as never, standsFor) as AnyFunction;
+  // A proxy, because the function may be a mock: whoever holds it goes on asking it what it was called with.
+  const proxy = new Proxy(body as AnyFunction, { apply: (_, self, args) => Reflect.apply(step, self, args) });
+  // What is noted on the method below the decorator that has replaced it counts as well.
+  const noted = place === declaration.place ? [declaration.step, body] : [body];
+  for (const from of noted) for (const to of [step, proxy]) copyMetadata(from, to);
+  markStep(proxy);
+  if (descriptor.configurable || !Object.hasOwn(place, method)) {
+    Object.defineProperty(place, method, { ...descriptor, configurable: true, writable: true, value: proxy });
+  } else {
+    (place as Record<string, unknown>)[method] = proxy;
+  }
+  return true;
+}
