@@ -1,8 +1,20 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { canEnter, isRoot } from './server-user.js';
+import { distrust } from './trust.js';
 import type { ServerUser } from './supervisor-types.js';
 
 const PREFIX = 'nestjs-durable-postgres-';
@@ -40,14 +52,28 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
     });
 }
 
-/** The directory that the user wants to keep: made if need be, and refused if something else is in it. */
+/**
+ * Prepares the directory that the user wants to keep: makes it if need be, and refuses one that holds something else, or that another user of
+ * the machine could have laid out. The lock file in it names the supervisor, which names the server: whoever writes it chooses the database.
+ */
 export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
   const wanted = resolve(dataDir);
   const fail = (why: string, cause?: unknown): never => {
     throw new WorkflowConfigurationError(`The embedded PostgreSQL cannot use ${wanted}: ${why}`, { cause });
   };
   try {
-    if (mkdirSync(wanted, { recursive: true }) !== undefined) chmodSync(wanted, privateMode());
+    const isEmpty = (): boolean => readdirSync(wanted).length === 0;
+    if (!existsSync(wanted)) {
+      const above = distrust(dirname(wanted));
+      if (above !== undefined) return fail(`in ${dirname(wanted)}, ${above}`);
+      mkdirSync(wanted, { recursive: true, mode: 0o755 });
+      chmodSync(wanted, privateMode());
+    } else if (isEmpty() && isOurs(wanted)) {
+      // Laid out by hand, with whatever mode the shell gave it.
+      chmodSync(wanted, privateMode());
+    }
+    const why = distrust(wanted);
+    if (why !== undefined) return fail(why);
     const directory = realpathSync(wanted);
     const entries = readdirSync(directory).filter((entry) => !entry.startsWith('.'));
     const ours = entries.some((entry) => entry === 'cluster' || entry.startsWith('supervisor.'));
@@ -55,9 +81,14 @@ export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): 
     if (!canEnter(user, directory)) {
       return fail(`PostgreSQL does not run as root, and the user ${user!.uid} that it runs as may not enter that directory`);
     }
+    accessSync(directory, constants.W_OK);
     return directory;
   } catch (error) {
     if (error instanceof WorkflowConfigurationError) throw error;
     return fail((error as Error).message, error);
   }
+}
+
+function isOurs(directory: string): boolean {
+  return process.getuid === undefined || statSync(directory).uid === process.getuid();
 }

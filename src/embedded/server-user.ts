@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { ServerUser } from './supervisor-types.js';
@@ -24,15 +24,13 @@ export function isRoot(): boolean {
 }
 
 /**
- * PostgreSQL refuses to run as root. Then it runs as whoever owns the data already, else as an unprivileged user that the
+ * PostgreSQL refuses to run as root. Then it runs as whoever owns the data of this directory already, else as an unprivileged user that the
  * system has; no user is created. Null: as ourselves.
  */
 export async function serverUser(directory?: string): Promise<ServerUser | null> {
   if (!isRoot()) return null;
-  for (const path of directory === undefined ? [] : [resolve(directory, 'cluster'), directory]) {
-    const owner = existsSync(path) ? statSync(path) : undefined;
-    if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  }
+  const owner = directory === undefined ? undefined : lstatSync(resolve(directory, 'cluster'), { throwIfNoEntry: false });
+  if (owner?.isDirectory() && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   for (const name of CANDIDATES) {
     const user = await lookUp(name);
     if (user) return user;

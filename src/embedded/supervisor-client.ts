@@ -1,4 +1,5 @@
 import { clearTimeout, setTimeout } from 'node:timers';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -7,6 +8,8 @@ import type { LockContent, SupervisorMessage } from './supervisor-types.js';
 
 /** How long a supervisor may take to say its first word, before the process with its number is taken for another one. */
 const FIRST_WORD = 3000;
+/** How many bytes a stranger may send; a supervisor's `hello` has fewer than 200. */
+const LONGEST_HELLO = 1000;
 
 export interface Lock {
   readonly number: number;
@@ -20,7 +23,7 @@ export type Answer =
   | { readonly kind: 'failed'; readonly message: string }
   /** It has ended, or is about to: look again. */
   | { readonly kind: 'gone' }
-  /** It hung up without a word, as no supervisor does that knows its token: its port may be somebody else's by now. */
+  /** It did not prove that it knows the lock's token: the port may be somebody else's by now. */
   | { readonly kind: 'stranger' }
   /** Nobody is there, and nobody will come. */
   | { readonly kind: 'dead' };
@@ -66,20 +69,40 @@ export function askSupervisor(lock: LockContent): Promise<Answer> {
       clearTimeout(timer);
       resolve(end);
     });
-    socket.once('connect', () => socket.write(`${lock.token}\n`));
+    const nonce = randomBytes(24).toString('hex');
+    let isProven = false;
+    socket.once('connect', () => socket.write(`${nonce}\n`));
     lines.on('error', () => undefined);
+    socket.on('data', () => {
+      if (!isProven && socket.bytesRead > LONGEST_HELLO) socket.destroy();
+    });
     lines.on('line', (line) => {
       clearTimeout(timer);
       const message = parseMessage(line);
-      if (message === undefined) {
-        socket.destroy();
+      if (!isProven) {
+        const nonces = message?.state === 'hello' ? `${nonce} ${message.nonce}` : undefined;
+        if (message?.state !== 'hello' || nonces === undefined || !isSame(message.proof, proof(lock, 'supervisor', nonces))) {
+          socket.destroy();
+          return;
+        }
+        isProven = true;
+        end = { kind: 'gone' };
+        socket.write(`${proof(lock, 'application', nonces)}\n`);
         return;
       }
-      end = { kind: 'gone' };
-      if (message.state === 'failed') end = { kind: 'failed', message: message.message };
-      else if (message.state === 'ready') resolve({ kind: 'held', url: message.url, socket });
+      if (message?.state === 'failed') end = { kind: 'failed', message: message.message };
+      else if (message?.state === 'ready') resolve({ kind: 'held', url: message.url, socket });
     });
   });
+}
+
+function proof({ token, port }: LockContent, role: 'supervisor' | 'application', nonces: string): string {
+  return createHmac('sha256', token).update(`${role} ${port} ${nonces}`).digest('hex');
+}
+
+function isSame(given: unknown, expected: string): boolean {
+  const bytes = Buffer.from(String(given));
+  return bytes.length === expected.length && timingSafeEqual(bytes, Buffer.from(expected));
 }
 
 function parseMessage(line: string): SupervisorMessage | undefined {

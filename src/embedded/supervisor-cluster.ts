@@ -35,8 +35,13 @@ export function clusterOf(context: SupervisorContext): Cluster {
     /** Writes what only the server's user may read; never through a link that somebody else has put there. */
     writePrivate(file: string, text: string): void {
       fs.rmSync(file, { force: true });
-      fs.writeFileSync(file, text, { flag: 'wx', mode: 0o600 });
-      if (settings.user) fs.chownSync(file, settings.user.uid, settings.user.gid);
+      const written = fs.openSync(file, 'wx', 0o600);
+      try {
+        fs.writeSync(written, text);
+        if (settings.user) fs.fchownSync(written, settings.user.uid, settings.user.gid);
+      } finally {
+        fs.closeSync(written);
+      }
     },
 
     saveSecret(): void {
@@ -65,7 +70,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       secret.password = crypto.randomBytes(24).toString('hex');
       self.saveSecret();
       fs.mkdirSync(draft, { mode: 0o700 });
-      if (settings.user) fs.chownSync(draft, settings.user.uid, settings.user.gid);
+      if (settings.user) fs.lchownSync(draft, settings.user.uid, settings.user.gid);
       self.writePrivate(passwordFile, `${secret.password}\n`);
       try {
         const result = await self.run('initdb', [
@@ -235,10 +240,20 @@ export function clusterOf(context: SupervisorContext): Cluster {
           clearInterval(self.watch);
           self.onCrash();
         } else if (looks++ % 150 === 0 && (fs.statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) {
-          // Appended to by the server: it goes on at the new end.
-          fs.truncateSync(logFile);
+          self.emptyLog();
         }
       }, 200);
+    },
+
+    /** The server appends to its log, and goes on at the new end. */
+    emptyLog(): void {
+      // On Windows the last one is undefined, which adds nothing.
+      const log = fs.openSync(logFile, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW);
+      try {
+        fs.ftruncateSync(log);
+      } finally {
+        fs.closeSync(log);
+      }
     },
 
     abort(): void {

@@ -18,8 +18,11 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
   const GRACE = 1000;
   const token = crypto.randomBytes(24).toString('hex');
   const holders = new Set<Socket>();
+  /** Who has been told our proof, and the proof that has to come from there. */
+  const greeted = new WeakMap<Socket, string>();
 
   const self = {
+    port: 0,
     closing: false,
     crashes: 0,
     started: undefined as Promise<string> | undefined,
@@ -32,8 +35,8 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       const server = net.createServer((socket) => self.accept(socket));
       server.listen(0, '127.0.0.1', () => {
         const address = server.address();
-        const port = typeof address === 'object' && address !== null ? address.port : 0;
-        if (!self.takeLock(port)) process.exit(LOST_THE_LOCK);
+        self.port = typeof address === 'object' && address !== null ? address.port : 0;
+        if (!self.takeLock(self.port)) process.exit(LOST_THE_LOCK);
         self.wait(LONGEST_START);
         process.stdin.on('error', () => undefined);
         process.stdin.on('close', () => {
@@ -66,7 +69,7 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       const own = self.lockFile(settings.lock);
       try {
         fs.writeFileSync(own, JSON.stringify(content), { flag: 'wx', mode: 0o600 });
-        if (settings.user) fs.chownSync(own, settings.user.uid, settings.user.gid);
+        if (settings.user) fs.lchownSync(own, settings.user.uid, settings.user.gid);
       } catch {
         return false;
       }
@@ -101,14 +104,29 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       });
     },
 
+    proof(role: string, nonces: string): string {
+      return crypto.createHmac('sha256', token).update(`${role} ${self.port} ${nonces}`).digest('hex');
+    },
+
+    /** Proves that it knows the token; what comes next must be the other side's proof. */
+    greet(socket: Socket, theirs: string): void {
+      const ours = crypto.randomBytes(24).toString('hex');
+      const nonces = `${theirs} ${ours}`;
+      greeted.set(socket, self.proof('application', nonces));
+      self.tell(socket, { state: 'hello', nonce: ours, proof: self.proof('supervisor', nonces) });
+    },
+
     hear(socket: Socket, line: string): void {
+      const expected = greeted.get(socket);
       if (holders.has(socket)) {
         if (line !== 'bye') return;
         holders.delete(socket);
         // The last one's connection ends with this process: then nothing is left.
         if (holders.size > 0) socket.end();
         else void self.close();
-      } else if (line !== token) {
+      } else if (expected === undefined) {
+        self.greet(socket, line);
+      } else if (line.length !== expected.length || !crypto.timingSafeEqual(Buffer.from(line), Buffer.from(expected))) {
         socket.destroy();
       } else if (self.closing) {
         self.tell(socket, { state: 'closing' });

@@ -28,10 +28,21 @@ const context = { ${context.join(', ')}, process, settings };
 (${String(supervise)})(context, (${String(clusterOf)})(context));`;
 }
 
-/** What steers Node, Jest or libpq in the application is not for the supervisor and its server. */
+/** What programs need to run at all, on Linux, macOS and Windows. */
+const NEEDED = new Set(
+  [
+    ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH'],
+    ['SYSTEMROOT', 'SYSTEMDRIVE', 'WINDIR', 'COMSPEC', 'PATHEXT', 'TEMP', 'TMP', 'USERPROFILE', 'APPDATA', 'LOCALAPPDATA', 'PROGRAMDATA'],
+  ].flat(),
+);
+
+/**
+ * The environment of the supervisor and its server. The application's secrets stay behind: the server may run as another user, who can read the
+ * environment of its processes. So does what steers Node, Jest or libpq.
+ */
 function environment(): NodeJS.ProcessEnv {
-  const foreign = /^(NODE_|PG|LC_|LANG$|LANGUAGE$|npm_)/;
-  const entries = Object.entries(process.env).filter(([name]) => !foreign.test(name));
+  // Names have no case on Windows.
+  const entries = Object.entries(process.env).filter(([name]) => NEEDED.has(process.platform === 'win32' ? name.toUpperCase() : name));
   return { ...Object.fromEntries(entries), LC_ALL: 'C' };
 }
 

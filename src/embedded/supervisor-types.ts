@@ -49,15 +49,20 @@ export interface Cluster {
   onCrash: () => void;
 }
 
-/** What a supervisor's lock file says: where it listens, and the proof that the asker may read the file. */
+/** A supervisor's lock file: where it listens, and the secret that it shares with whoever may read the file. */
 export interface LockContent {
   readonly port: number;
   readonly token: string;
   readonly pid: number;
 }
 
-/** What a supervisor says to an application, one JSON per line. The application says its token, and in the end `bye`. */
+/**
+ * The messages of a supervisor to an application, one JSON per line. The application sends a nonce, the supervisor answers `hello` with its
+ * proof, the application sends its own proof, and in the end `bye`. A proof is the HMAC of role, port and both nonces under the lock's token,
+ * which never leaves either process: a stranger at that port learns nothing, and cannot pass a proof on from another port.
+ */
 export type SupervisorMessage =
+  | { readonly state: 'hello'; readonly nonce: string; readonly proof: string }
   | { readonly state: 'starting' }
   | { readonly state: 'ready'; readonly url: string }
   | { readonly state: 'failed'; readonly message: string }

@@ -24,12 +24,12 @@ export class Sandbox {
     execFileSync('mkdir', ['-m', '755', this.temporary]);
   }
 
-  spawn(dataDir = '', mode = ''): SpawnedProcess {
-    return spawnCompiled('test/embedded/processes/app.ts', { args: [dataDir, mode], env: { TMPDIR: this.temporary } });
+  spawn(dataDir = '', mode = '', env: Record<string, string> = {}): SpawnedProcess {
+    return spawnCompiled('test/embedded/processes/app.ts', { args: [dataDir, mode], env: { TMPDIR: this.temporary, ...env } });
   }
 
-  async start(dataDir?: string, mode?: string): Promise<App> {
-    const process = this.spawn(dataDir, mode);
+  async start(dataDir?: string, mode?: string, env?: Record<string, string>): Promise<App> {
+    const process = this.spawn(dataDir, mode, env);
     const line = await process.waitForLine(/^(ready|failed) /);
     if (!line.startsWith('ready ')) throw new Error(line);
     const stop = async (): Promise<void> => {

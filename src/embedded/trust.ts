@@ -1,0 +1,67 @@
+import { lstatSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import { dirname, parse, resolve, sep } from 'node:path';
+
+const GROUP_WRITE = 0o020;
+const OTHERS_WRITE = 0o002;
+const STICKY = 0o1000;
+const MOST_LINKS = 40;
+
+/**
+ * Says why another user of the machine could put files of their own into a directory; undefined when nobody can. Reads owners and modes of
+ * the directory, of every directory above it, and of every symbolic link on the way. Does not read access lists.
+ */
+export function distrust(directory: string): string | undefined {
+  const self = process.getuid?.();
+  if (self === undefined) return undefined;
+  // In a user namespace root itself may show under another number: whoever owns "/" rules the machine.
+  const own = new Set([self, 0, lstatSync(parse(resolve(directory)).root).uid]);
+  // The binaries of the server come from the working directory, so its owner is trusted already: a project mounted into a container, say.
+  const ancestors = new Set([...own, statSync(process.cwd()).uid]);
+
+  const last = resolve(directory);
+  for (const { path, stats, isLast } of wayTo(last)) {
+    const what = path === last ? 'it' : path;
+    if (!(isLast ? own : ancestors).has(stats.uid)) return `${what} belongs to another user (uid ${stats.uid}), who could put files there`;
+    if (stats.isDirectory() && isWritableByOthers(stats) && (isLast || (stats.mode & STICKY) === 0)) {
+      return `other users can write to ${what === 'it' ? 'it' : what}. Take that away with: chmod go-w ${path}`;
+    }
+  }
+  return undefined;
+}
+
+/** A group with the number of the owner is that user's own group, as Debian and Fedora make them (with umask 002). */
+function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
+  return (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && uid !== gid);
+}
+
+interface Station {
+  readonly path: string;
+  readonly stats: Stats;
+  /** The directory itself, with nothing after it. */
+  readonly isLast: boolean;
+}
+
+/** Lists every directory and every symbolic link that the system passes on the way to a directory; what does not exist is left out. */
+function wayTo(directory: string): Station[] {
+  const { root } = parse(directory);
+  const stations: Station[] = [{ path: root, stats: lstatSync(root), isLast: directory === root }];
+  let rest = directory.slice(root.length).split(sep);
+  let path = root;
+  let links = 0;
+  while (rest.length > 0) {
+    const next = resolve(path, rest.shift()!);
+    const stats = lstatSync(next, { throwIfNoEntry: false });
+    if (!stats) break;
+    if (stats.isSymbolicLink()) {
+      if (++links > MOST_LINKS) throw new Error(`too many symbolic links on the way to ${directory}`);
+      stations.push({ path: next, stats, isLast: false });
+      const target = resolve(dirname(next), readlinkSync(next));
+      rest = [...target.slice(root.length).split(sep), ...rest];
+      path = root;
+    } else {
+      stations.push({ path: next, stats, isLast: rest.every((part) => part === '') });
+      path = next;
+    }
+  }
+  return stations;
+}
