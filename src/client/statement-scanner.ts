@@ -1,0 +1,171 @@
+/** The first tokens of one statement of a text: all that tells what the statement is. */
+export interface StatementHead {
+  readonly tokens: readonly Token[];
+  /** More tokens follow than were kept. */
+  readonly isCut: boolean;
+}
+
+export type Token =
+  | { readonly kind: 'word'; readonly text: string }
+  /** A quoted identifier, without its quotes. */
+  | { readonly kind: 'name'; readonly text: string }
+  | { readonly kind: 'literal' | 'other' };
+
+/** `ROLLBACK TRANSACTION TO SAVEPOINT a` and `CREATE OR REPLACE FUNCTION` fit; so does `COMMIT WORK AND NO CHAIN`. */
+const LONGEST_HEAD = 6;
+
+/**
+ * Whatever may open a literal, divide statements or be taken for either. A word takes its dollars along, so that `a$b$` opens no text. `U&` only says
+ * how the literal behind it is escaped; backslashes do not move its end.
+ */
+const TOKEN = /[uU]&(?=['"])|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|--|\/\*|\$(?:[a-zA-Z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|\S/g;
+const COMMENT_EDGE = /\/\*|\*\//g;
+const LINE_END = /[\n\r]/g;
+const NOT_SPACE = /[^ \t\n\r\f\v]/g;
+const ESCAPED_TEXT = /['\\]/g;
+
+const find = (pattern: RegExp, text: string, from: number): RegExpExecArray | null => {
+  pattern.lastIndex = from;
+  return pattern.exec(text);
+};
+
+/**
+ * Splits a text into its statements as the server does, and gives the head of each. Reads no further than the last semicolon, and each character
+ * at most twice. Takes `standard_conforming_strings` to be on, PostgreSQL's default.
+ */
+export function statementHeads(text: string): StatementHead[] {
+  return new Scanner(text).scan();
+}
+
+class Scanner {
+  private readonly heads: StatementHead[] = [];
+  private tokens: Token[] = [];
+  private count = 0;
+  /** The semicolons of `CREATE RULE ... DO (...; ...)` end no statement. */
+  private parentheses = 0;
+  /** Nor do those of `CREATE FUNCTION ... BEGIN ATOMIC ...; END`. */
+  private blocks = 0;
+  private position = 0;
+
+  constructor(private readonly text: string) {}
+
+  scan(): StatementHead[] {
+    const lastSemicolon = this.text.lastIndexOf(';');
+    while (this.position <= lastSemicolon || this.count < LONGEST_HEAD) {
+      const match = find(TOKEN, this.text, this.position);
+      if (!match) break;
+      this.position = match.index + match[0].length;
+      this.take(match[0]);
+    }
+    this.endStatement();
+    return this.heads;
+  }
+
+  private take(token: string): void {
+    const first = token.charAt(0);
+    if (token === '--') this.position = find(LINE_END, this.text, this.position)?.index ?? this.text.length;
+    else if (token === '/*') this.skipComment();
+    else if (token === "'") this.literal(() => this.skipTo("'", "'"));
+    else if (token === '"') this.quotedName();
+    else if (first === '$' && token.length > 1) this.literal(() => this.skipTo(token));
+    else if (/[eE]/.test(first) && token.length === 1 && this.text.charAt(this.position) === "'")
+      this.literal(() => this.skipEscapedText());
+    else if (token === ';' && this.parentheses === 0 && this.blocks === 0) this.endStatement();
+    else if (/[\w\u0080-\uffff]/.test(first) && !/\d/.test(first)) this.word(token);
+    else this.mark(token);
+  }
+
+  private keep(token: Token): void {
+    this.count++;
+    if (this.tokens.length < LONGEST_HEAD) this.tokens.push(token);
+  }
+
+  private literal(skip: () => void): void {
+    this.keep({ kind: 'literal' });
+    skip();
+  }
+
+  private quotedName(): void {
+    const start = this.position;
+    this.skipTo('"', '"');
+    this.keep({ kind: 'name', text: this.text.slice(start, this.position - 1).replaceAll('""', '"') });
+  }
+
+  private word(text: string): void {
+    // `u&` comes here as well, and is no token of its own.
+    if (text.endsWith('&')) return;
+    this.keep({ kind: 'word', text });
+    if (this.parentheses > 0 || !this.isRoutine()) return;
+    const keyword = text.length > 5 ? '' : text.toUpperCase();
+    if (keyword === 'BEGIN' || (keyword === 'CASE' && this.blocks > 0)) this.blocks++;
+    else if (keyword === 'END' && this.blocks > 0) this.blocks--;
+  }
+
+  private mark(token: string): void {
+    this.keep({ kind: 'other' });
+    if (token === '(') this.parentheses++;
+    else if (token === ')' && this.parentheses > 0) this.parentheses--;
+  }
+
+  private isRoutine(): boolean {
+    const [create, ...rest] = this.tokens;
+    const isWord = (token: Token | undefined, ...texts: string[]): boolean =>
+      token?.kind === 'word' && texts.includes(token.text.toUpperCase());
+    if (!isWord(create, 'CREATE')) return false;
+    return isWord(rest[isWord(rest[0], 'OR') ? 2 : 0], 'FUNCTION', 'PROCEDURE');
+  }
+
+  private endStatement(): void {
+    if (this.count > 0) this.heads.push({ tokens: this.tokens, isCut: this.count > this.tokens.length });
+    this.tokens = [];
+    this.count = 0;
+    this.parentheses = 0;
+    this.blocks = 0;
+  }
+
+  /** Goes behind what closes a literal; what is never closed goes on to the end, and the server refuses it. */
+  private skipTo(end: string, doubled?: string): void {
+    for (;;) {
+      const found = this.text.indexOf(end, this.position);
+      this.position = found === -1 ? this.text.length : found + end.length;
+      if (found === -1 || doubled === undefined || this.text.charAt(this.position) !== doubled) return;
+      this.position += 1;
+    }
+  }
+
+  private skipComment(): void {
+    for (let depth = 1; depth > 0;) {
+      const edge = find(COMMENT_EDGE, this.text, this.position);
+      this.position = edge ? edge.index + 2 : this.text.length;
+      if (!edge) return;
+      depth += edge[0] === '/*' ? 1 : -1;
+    }
+  }
+
+  /** A text with backslashes, at its opening quote. After a line break another quote continues it, backslashes and all. */
+  private skipEscapedText(): void {
+    this.position += 1;
+    for (;;) {
+      const found = find(ESCAPED_TEXT, this.text, this.position);
+      this.position = found ? found.index + 1 : this.text.length;
+      if (!found) return;
+      if (found[0] === '\\' || this.text.charAt(this.position) === "'") this.position += 1;
+      else if (!this.continues()) return;
+    }
+  }
+
+  private continues(): boolean {
+    let hasLineBreak = false;
+    for (let from = this.position; ;) {
+      const next = find(NOT_SPACE, this.text, from)?.index ?? this.text.length;
+      hasLineBreak ||= /[\n\r]/.test(this.text.slice(from, next));
+      if (this.text.startsWith('--', next)) {
+        from = find(LINE_END, this.text, next)?.index ?? this.text.length;
+        continue;
+      }
+      if (!hasLineBreak || this.text.charAt(next) !== "'") return false;
+      this.position = next + 1;
+      return true;
+    }
+  }
+}
