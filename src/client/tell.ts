@@ -16,7 +16,7 @@ export async function tellOfMessage(surroundings: ClientSurroundings, runId: str
       return await tell(surroundings, runId);
     } catch (error) {
       // The message is durable.
-      if (!['locked', 'conflict'].includes(faultOf(error))) return;
+      if (!['locked', 'cancelled', 'conflict'].includes(faultOf(error))) return;
     }
   }
 }

@@ -1,38 +1,68 @@
-/** What to do about an error of the database. */
+/** Kinds of errors that a query rejects with, by what is to be done about them. */
 export type DatabaseFault =
   /** The connection or the server is gone, or refuses for now: whether the statement took effect is unknown; repeat it. */
   | 'connection'
   /** Two transactions met: nothing took effect; repeat at once. */
   | 'conflict'
-  /** Somebody holds a lock on a row: do without that row for now. */
+  /** Somebody holds a lock, on a row or on a table: nothing took effect. */
   | 'locked'
+  /** The server cancelled the statement, mostly for a statement_timeout: it waited for a lock, or takes too long. */
+  | 'cancelled'
   /** The database was reached and will not do it: no right, no table, wrong password. An administrator must act. */
   | 'refused'
   /** Something in the statement cannot be stored, now or ever. */
   | 'data';
 
 const CONFLICTS = new Set(['40001', '40P01']);
-/** What this process found while it wrote the values down for the wire. */
+/** Errors of this process while it wrote the values down for the wire. */
 const UNWRITABLE = new Set(['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_TYPE']);
-/** A lock that was not had in time, also where a role's statement_timeout is shorter than our lock_timeout. */
-const LOCKED = new Set(['55P03', '57014']);
-/** Classes of errors that the data themselves cause: data exceptions, violated constraints, too much of something; and casts. */
-const DATA = /^(2[123]|54|42804|42846|428C9|42P18)/;
+/**
+ * Classes of errors that the data themselves cause: data exceptions, violated constraints, too much
+ * of something, casts; and errors that triggers and functions of the application raise.
+ */
+const DATA = /^(09|2[123]|38|39|44|54|P0|42804|42846|428C9|42P18)/;
 
 /** Classes of errors of access, and of a schema that is not there. */
 const REFUSED = /^(28|3D|3F|42|0A|2F)/;
+
+/** Errors of connections that never came to be: nothing was sent. */
+const UNCONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'EACCES']);
+/** Errors that may come after the commit: a lost connection, a shutdown, a failure of the server or its disk. */
+const AFTER_COMMIT = /^(08|57P01|57P02|58|XX)/;
 
 /**
  * Sorts an error that a query rejected with. What is not known to come from the data is taken for the database's own trouble (a fail-over, a
  * rotated password, a full disk), which ends: a run must not fail for it.
  */
 export function faultOf(error: unknown): DatabaseFault {
-  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
-  if (typeof code !== 'string') return 'connection';
+  const code = codeOf(error);
+  if (code === undefined) return 'connection';
   if (CONFLICTS.has(code)) return 'conflict';
-  if (LOCKED.has(code)) return 'locked';
+  if (code === '55P03') return 'locked';
+  if (code === '57014') return 'cancelled';
   if (UNWRITABLE.has(code)) return 'data';
   if (code.length !== 5) return 'connection';
   if (DATA.test(code)) return 'data';
   return REFUSED.test(code) ? 'refused' : 'connection';
+}
+
+/** Tells whether a statement that failed so may have taken effect all the same. */
+export function mayHaveTakenEffect(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code === undefined) return true;
+  if (UNCONNECTED.has(code) || UNWRITABLE.has(code)) return false;
+  return code.length !== 5 || AFTER_COMMIT.test(code);
+}
+
+/**
+ * Tells whether a lock was waited for while the statement was at some row. PostgreSQL says then what
+ * it was at; a lock on a whole table is asked for before.
+ */
+export function wasAtARow(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && typeof (error as { where?: unknown }).where === 'string';
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' ? code : undefined;
 }

@@ -48,3 +48,11 @@ export function takeBatch(
   }
   return { taken, rest: left.concat(queue.slice(index)) };
 }
+
+/** Splits entries into those that `isWanted` accepts and the rest, both in their order. */
+export function partition(entries: readonly JournalEntry[], isWanted: (entry: JournalEntry) => boolean): [JournalEntry[], JournalEntry[]] {
+  const wanted: JournalEntry[] = [];
+  const rest: JournalEntry[] = [];
+  for (const entry of entries) (isWanted(entry) ? wanted : rest).push(entry);
+  return [wanted, rest];
+}

@@ -10,6 +10,8 @@ export interface JournalEntry {
   readonly since: number;
   readonly done: (committed: Committed) => void;
   readonly failed: (error: Error) => void;
+  /** It was sent and no answer came: the database may have it. */
+  mayBeWritten?: boolean;
 }
 
 /** What a transition takes beside its payload. */
@@ -35,5 +37,16 @@ export function sizeOf(transition: Transition): number {
       const { change } = transition;
       return FIXED_BYTES + ('output' in change ? (change.output?.length ?? 0) + (change.error?.length ?? 0) : 0);
     }
+  }
+}
+
+/** Calls back with what became of the transition. */
+export function tell(entry: JournalEntry, outcome: Committed | Error): void {
+  try {
+    if (outcome instanceof Error) entry.failed(outcome);
+    else entry.done(outcome);
+  } catch (error) {
+    // What is written is written: the others are told all the same, and nothing is written again.
+    process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
   }
 }

@@ -3,13 +3,16 @@ import { setImmediate } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { DatabaseClock } from '../core/clock.js';
-import { ClosedError, DatabaseUnavailableError, FencedError } from '../core/errors/index.js';
+import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { Committed, Transition } from '../core/transition.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
-import { DEFAULT_JOURNAL_LIMITS, takeBatch, type JournalLimits } from './journal-batch.js';
-import { sizeOf, type JournalEntry } from './journal-entry.js';
+import { RunsAside, suspectsOf } from './journal-aside.js';
+import { DEFAULT_JOURNAL_LIMITS, partition, takeBatch, type JournalLimits } from './journal-batch.js';
+import { sizeOf, tell, type JournalEntry } from './journal-entry.js';
+import { isOverdueStart, noteDoubt, startGivenUp } from './journal-starts.js';
+import type { JournalEvents } from './journal-events.js';
 import type { SessionFence } from './session-fence.js';
 import { outcomesOf } from './settle-entries.js';
 import { flush } from './sql/flush.js';
@@ -21,19 +24,6 @@ const SECOND_LANE_FROM = 100;
 
 /** How often runs that somebody else has locked are looked at again. */
 const ASIDE_PAUSE_MS = 50;
-
-/** What a journal tells its surroundings. */
-export interface JournalEvents {
-  /** The session is gone: nothing of its runs has been written. */
-  fenced(sessionId: string): void;
-  /**
-   * Another server answers than the one that the session was last seen on, and nothing of its runs has been written. Resolves when `useSession` has
-   * been called with what holds there.
-   */
-  moved(): Promise<void>;
-  /** The database cannot be reached, or refuses; it is tried again. */
-  trouble(error: unknown): void;
-}
 
 /**
  * The one gate through which transitions become durable. When no flush is under way one starts at once; what arrives meanwhile leaves together
@@ -48,8 +38,7 @@ export class Journal {
   private readonly inFlight = new Set<string>();
   private scheduled = false;
   private closed = false;
-  /** Runs whose rows somebody else has locked: they wait beside the others until they are free. */
-  private readonly aside = new Map<string, JournalEntry[]>();
+  private readonly aside = new RunsAside();
   private watchingAside = false;
   private waiters: (() => void)[] = [];
 
@@ -64,16 +53,9 @@ export class Journal {
   useSession(fence: SessionFence | null): void {
     this.fence = fence;
     const isStale = (entry: JournalEntry): boolean => this.isStale(entry);
-    const stale = this.queue.filter(isStale);
-    this.queue = this.queue.filter((entry) => !isStale(entry));
-    for (const [runId, entries] of this.aside) {
-      stale.push(...entries.filter(isStale));
-      this.aside.set(
-        runId,
-        entries.filter((entry) => !isStale(entry)),
-      );
-    }
-    this.refuse(stale, new FencedError('the session has ended'));
+    const [stale, rest] = partition(this.queue, isStale);
+    this.queue = rest;
+    this.refuse([...stale, ...this.aside.remove(isStale)], new FencedError('the session has ended'));
   }
 
   /** Hands in a transition. Exactly one of the two is called, later. */
@@ -112,9 +94,9 @@ export class Journal {
   /** Refuses everything that has not been written, now and later. */
   close(): void {
     this.closed = true;
-    const left = [...this.queue, ...[...this.aside.values()].flat()];
+    const left = [...this.queue, ...this.aside.remove(() => true)];
     this.queue = [];
-    this.aside.clear();
+    this.aside.forgetEmpty();
     this.refuse(left, new ClosedError());
     this.progressed();
   }
@@ -131,7 +113,7 @@ export class Journal {
   }
 
   private async flushNext(): Promise<void> {
-    const { taken: entries, rest } = takeBatch(this.queue, this.limits, this.inFlight, this.aside);
+    const { taken: entries, rest } = takeBatch(this.queue, this.limits, this.inFlight, this.aside.entries);
     this.queue = rest;
     if (entries.length === 0) return this.progressed();
     const runIds = new Set(entries.map((entry) => entry.transition.runId));
@@ -161,14 +143,16 @@ export class Journal {
         const fault = faultOf(error);
         if (fault === 'data') return this.divide(entries, error as Error);
         if (this.closed) return this.refuse(entries, new ClosedError());
-        if (fault === 'locked') entries = await this.setLockedAside(entries);
-        if (fault === 'connection' || fault === 'refused') {
-          this.events.trouble(error);
-          const patienceMs = fault === 'refused' ? 0 : this.limits.startPatienceMs;
-          entries = this.giveUpStarts(entries, patienceMs, error);
-          this.queue = this.giveUpStarts(this.queue, patienceMs, error);
-          await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
+        if (fault === 'locked' || fault === 'cancelled') {
+          const left = await this.setAside(entries, error);
+          // One of them is at fault, and the others must not wait for it.
+          if (left === 'unclear') return this.halve(entries);
+          if (left.length < entries.length) {
+            entries = left;
+            continue;
+          }
         }
+        if (fault !== 'conflict') entries = await this.outage(entries, error, tries);
         continue;
       }
       entries.forEach((entry, index) => this.settle(entry, outcomes[index]!));
@@ -199,59 +183,68 @@ export class Journal {
   }
 
   private withoutStale(entries: readonly JournalEntry[]): readonly JournalEntry[] {
-    this.refuse(
-      entries.filter((entry) => this.isStale(entry)),
-      new FencedError('the session has ended'),
-    );
-    return entries.filter((entry) => !this.isStale(entry));
+    const [stale, rest] = partition(entries, (entry) => this.isStale(entry));
+    this.refuse(stale, new FencedError('the session has ended'));
+    return rest;
   }
 
-  /** Starts do not wait for ever: their callers would rather know. What a run has done waits as long as it takes. */
-  private giveUpStarts(entries: readonly JournalEntry[], patienceMs: number, cause: unknown): JournalEntry[] {
-    const latest = performance.now() - patienceMs;
-    const isLate = ({ transition, since }: JournalEntry): boolean => transition.kind === 'start' && since <= latest;
-    this.refuse(
-      entries.filter(isLate),
-      new DatabaseUnavailableError(`the run could not be written: ${cause instanceof Error ? cause.message : 'no answer'}`, { cause }),
-    );
-    return entries.filter((entry) => !isLate(entry));
+  /**
+   * Pauses before these are tried again, longer each time. Gives up starts, whose callers would
+   * rather know; what a run has done waits as long as it takes.
+   */
+  private async outage(entries: readonly JournalEntry[], error: unknown, tries: number): Promise<readonly JournalEntry[]> {
+    noteDoubt(entries, error);
+    this.events.trouble(error);
+    const isLate = isOverdueStart(performance.now() - (faultOf(error) === 'refused' ? 0 : this.limits.startPatienceMs));
+    const [late, left] = partition(entries, isLate);
+    const [lateInQueue, queue] = partition(this.queue, isLate);
+    this.queue = queue;
+    for (const entry of [...late, ...lateInQueue]) this.settle(entry, startGivenUp(entry, error));
+    if (left.length > 0) await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
+    return left;
   }
 
   /** One run whose data cannot be stored must not fail the others: halves, until the one is found. */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
+    const { runId } = entries[0]!.transition;
+    if (entries.some((entry) => entry.transition.runId !== runId)) return this.halve(entries);
+    this.refuse([...entries, ...this.takeRest(runId)], error);
+  }
+
+  private async halve(entries: readonly JournalEntry[]): Promise<void> {
     const runs = [...new Set(entries.map((entry) => entry.transition.runId))];
-    if (runs.length === 1) return this.refuse([...entries, ...this.takeRest(runs[0]!)], error);
-    const first = new Set(runs.slice(0, runs.length >> 1));
-    await this.write(entries.filter((entry) => first.has(entry.transition.runId)));
-    await this.write(entries.filter((entry) => !first.has(entry.transition.runId)));
+    const firstRuns = new Set(runs.slice(0, runs.length >> 1));
+    const [first, second] = partition(entries, (entry) => firstRuns.has(entry.transition.runId));
+    await this.write(first);
+    await this.write(second);
   }
 
   /** What an owned run has handed in after something that cannot be stored comes of that: an end would hide that a result is missing. */
   private takeRest(runId: string): JournalEntry[] {
     const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
-    const isOther = (entry: JournalEntry): boolean => !isRest(entry);
-    const aside = this.aside.get(runId) ?? [];
-    const rest = [...aside, ...this.queue].filter(isRest);
-    this.queue = this.queue.filter(isOther);
-    if (this.aside.has(runId)) this.aside.set(runId, aside.filter(isOther));
-    return rest;
+    const [rest, queue] = partition(this.queue, isRest);
+    this.queue = queue;
+    return [...this.aside.remove(isRest), ...rest];
   }
 
-  /** Somebody holds a lock on a row: its run waits aside, the rest goes on at once. */
-  private async setLockedAside(entries: readonly JournalEntry[]): Promise<readonly JournalEntry[]> {
-    const locked = await this.lockedAmong([...new Set(entries.map((entry) => entry.transition.runId))]);
-    if (locked.size === 0) {
-      // Not a row that is there: an id that an open transaction is about to create. Only a start can meet it.
-      for (const { transition } of entries) if (transition.kind === 'start') locked.add(transition.runId);
-    }
-    const ours = this.withoutStale(entries);
-    for (const runId of locked) {
-      const mine = ours.filter((entry) => entry.transition.runId === runId);
-      // What is there already came later.
-      this.aside.set(runId, [...mine, ...(this.aside.get(runId) ?? [])]);
+  /**
+   * Puts runs aside that the database does not take. Returns the rest: all of them where the trouble
+   * is not with single runs, and `unclear` where one of several is at fault.
+   */
+  private async setAside(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
+    const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];
+    const locked = await this.lockedAmong(runIds);
+    const wanted = locked.size > 0 ? locked : suspectsOf(entries, runIds, error);
+    if (wanted === 'none') return entries;
+    if (wanted === 'unclear') return 'unclear';
+    const [mine, others] = partition(this.withoutStale(entries), ({ transition }) => wanted.has(transition.runId));
+    this.aside.put(mine, error);
+    if (locked.size === 0 && runIds.length === 1) {
+      this.aside.backOff(runIds[0]!);
+      this.events.trouble(error);
     }
     if (!this.watchingAside) void this.watchAside();
-    return ours.filter((entry) => !locked.has(entry.transition.runId));
+    return others;
   }
 
   private async lockedAmong(runIds: readonly string[]): Promise<Set<string>> {
@@ -267,30 +260,27 @@ export class Journal {
     this.watchingAside = true;
     while (this.aside.size > 0) {
       await sleep(ASIDE_PAUSE_MS);
-      const waiting = [...this.aside.keys()];
-      const locked = await this.lockedAmong(waiting);
-      for (const runId of waiting) {
-        if (locked.has(runId)) continue;
-        const entries = this.aside.get(runId) ?? [];
-        const change = entries.findIndex((entry) => entry.transition.kind === 'change');
-        this.aside.set(runId, change < 0 ? [] : entries.splice(change + 1));
-        await this.write(entries);
-        if (this.aside.get(runId)?.length === 0) this.aside.delete(runId);
-      }
+      this.giveUpAside();
+      const waiting = this.aside.due();
+      const locked = waiting.length === 0 ? new Set() : await this.lockedAmong(waiting);
+      for (const runId of waiting) if (!locked.has(runId)) await this.write(this.aside.take(runId));
+      this.aside.forgetEmpty();
     }
     this.watchingAside = false;
     this.progressed();
   }
 
+  private giveUpAside(): void {
+    const late = this.aside.remove(isOverdueStart(performance.now() - this.limits.startPatienceMs));
+    for (const entry of late) this.settle(entry, startGivenUp(entry, this.aside.causeOf(entry.transition.runId)));
+    for (const runId of this.aside.longLocked()) {
+      this.events.trouble(new Error(`run "${runId}" cannot be written: another transaction has locked its row`));
+    }
+  }
+
   private settle(entry: JournalEntry, outcome: Committed | Error): void {
     this.queuedBytes -= entry.bytes;
-    try {
-      if (outcome instanceof Error) entry.failed(outcome);
-      else entry.done(outcome);
-    } catch (error) {
-      // What is written is written: the others are told all the same, and nothing is written again.
-      process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
-    }
+    tell(entry, outcome);
   }
 
   private refuse(entries: readonly JournalEntry[], error: Error): void {

@@ -33,10 +33,33 @@ export class ClosedError extends WorkflowError {
   }
 }
 
-/** The database could not be reached for so long that a write was given up. It may be tried again. */
+/**
+ * The database could not be reached, or did not take a write, and the call was given up. `cause` is
+ * the driver's error. A start is given up after 30 s.
+ *
+ * @example
+ * try {
+ *   await client.start(OrderWorkflow, order, { id: `order-${order.id}` });
+ * } catch (error) {
+ *   // The id makes a second start safe, also where the first one was written after all.
+ *   if (error instanceof DatabaseUnavailableError) await queue.retryLater(order);
+ *   else throw error;
+ * }
+ */
 export class DatabaseUnavailableError extends WorkflowError {
   static override readonly errorName: string = 'DatabaseUnavailableError';
   readonly code = 'DATABASE_UNAVAILABLE';
+
+  /**
+   * True where the write was sent and no answer came: it may have taken effect, or may take effect
+   * yet. False where nothing was written.
+   */
+  readonly mayHaveTakenEffect: boolean;
+
+  constructor(message: string, options: { cause?: unknown; mayHaveTakenEffect?: boolean } = {}) {
+    super(message, options);
+    this.mayHaveTakenEffect = options.mayHaveTakenEffect ?? false;
+  }
 }
 
 /** A listing, a count or a report took too long and was given up. Ask for less: a narrower filter, a shorter time. */

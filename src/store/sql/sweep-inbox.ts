@@ -142,5 +142,5 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
 
 /** What somebody holds at this moment the next sweep finds again. */
 function laterIfLocked(error: unknown): undefined {
-  if (faultOf(error) !== 'locked') throw error;
+  if (!['locked', 'cancelled'].includes(faultOf(error))) throw error;
 }

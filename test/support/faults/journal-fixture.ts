@@ -30,6 +30,8 @@ export interface OpenJournal {
   readonly fence: SessionFence;
   /** The sessions that the journal has reported as gone. */
   readonly fenced: string[];
+  /** The errors that the journal has reported as trouble with the database. */
+  readonly troubles: unknown[];
   submit(transition: Transition): Promise<Committed>;
 }
 
@@ -49,14 +51,15 @@ export class JournalFixture {
     const settings = { connectionString: options.url ?? this.admin.url, ...options.settings };
     const database = new Database(settings, { poolSize: options.poolSize ?? 5, pooler: options.pooler });
     const fenced: string[] = [];
+    const troubles: unknown[] = [];
     const limits = { ...DEFAULT_JOURNAL_LIMITS, ...options.limits };
     const moved = options.moved ?? (() => Promise.reject(new Error('nobody compares')));
-    const events = { fenced: (id: string) => void fenced.push(id), moved, trouble: () => undefined };
+    const events = { fenced: (id: string) => void fenced.push(id), moved, trouble: (error: unknown) => void troubles.push(error) };
     const journal = new Journal(database, new DatabaseClock(), events, limits);
     this.open.push({ journal, database });
     const fence = await newSession(database, 600_000);
     journal.useSession(fence);
-    return { journal, database, sessionId: fence.id, fence, fenced, submit: (transition) => submit(journal, transition) };
+    return { journal, database, sessionId: fence.id, fence, fenced, troubles, submit: (transition) => submit(journal, transition) };
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,27 @@
+import { DatabaseUnavailableError } from '../core/errors/index.js';
+import { mayHaveTakenEffect } from './database-errors.js';
+import type { JournalEntry } from './journal-entry.js';
+
+/** Notes which of these the database may have although no answer came. */
+export function noteDoubt(entries: readonly JournalEntry[], error: unknown): void {
+  if (!mayHaveTakenEffect(error)) return;
+  for (const entry of entries) entry.mayBeWritten = true;
+}
+
+/** Accepts starts that were handed in before `latest`, of performance.now(). */
+export function isOverdueStart(latest: number): (entry: JournalEntry) => boolean {
+  return ({ transition, since }) => transition.kind === 'start' && since <= latest;
+}
+
+/** The error of a start that is given up. */
+export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEntry, cause: unknown): DatabaseUnavailableError {
+  const why = cause instanceof Error ? cause.message : 'no answer';
+  if (!mayBeWritten) {
+    return new DatabaseUnavailableError(`run "${runId}" could not be started, and nothing was written: ${why}`, { cause });
+  }
+  return new DatabaseUnavailableError(
+    `run "${runId}" may have been started or not: the database did not answer (${why}). Start it again with options.id "${runId}": ` +
+      'a second start with the same id never makes a second run',
+    { cause, mayHaveTakenEffect: true },
+  );
+}
