@@ -63,7 +63,7 @@ const space = fc.oneof(
 );
 const name = fc.constantFrom('a', 'B', '"c; COMMIT"', '"d ""e"""', 'ä$b$');
 const statement = fc.oneof(
-  fc.tuple(space, literal, space).map(([before, text, after]) => `${before}SELECT${before}${text} AS "x;${'""'}"${after}`),
+  fc.tuple(space, literal, space).map(([before, text, after]) => `${before}SELECT${before}${text} AS "x;"""${after}`),
   fc.tuple(space, name).map(([between, savepoint]) => `SAVEPOINT${between}${savepoint}; RELEASE${between}SAVEPOINT ${savepoint}`),
   fc.tuple(space, name).map(([between, savepoint]) => `savepoint ${savepoint}; ROLLBACK${between}WORK TO ${savepoint}`),
   fc
