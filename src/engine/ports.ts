@@ -144,6 +144,8 @@ export interface EngineSettings {
    * begins before it knows.
    */
   readonly isSure: () => boolean;
+  /** Whether this process is closing. A body that fails meanwhile may have lost what it uses: its attempt does not count, and it is executed again elsewhere. */
+  readonly isClosing: () => boolean;
   readonly starts: RunStarter;
   /** Where a hook is called. */
   readonly hookUrl: (token: string) => string;

@@ -31,6 +31,8 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       pass.attemptEnded(current);
     },
     failed: (error) => {
+      // Left as it is: the run is about to be handed back.
+      if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
       try {
         fail(pass, call, spec, error);
       } catch {

@@ -1,5 +1,7 @@
 import type { ModulesContainer } from '@nestjs/core';
 
+import { FirstToStopModule } from './first-to-stop.js';
+
 interface Hooked {
   onApplicationBootstrap?: () => unknown;
 }
@@ -40,6 +42,8 @@ export async function atEndOfBoot(
 function lastCalled(modules: ModulesContainer): Hooked | undefined {
   let last: { readonly distance: number; readonly instance: Hooked } | undefined;
   for (const module of modules.values()) {
+    // FirstToStop's comes after the root, and is not reached when the root's own hook fails.
+    if (module.metatype === FirstToStopModule) continue;
     const host = module.getProviderByKey(module.metatype);
     if (!host?.isDependencyTreeStatic() || typeof host.instance !== 'object' || host.instance === null) continue;
     if (!last || module.distance <= last.distance) last = { distance: module.distance, instance: host.instance as Hooked };

@@ -6,6 +6,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
+import { FirstToStopModule } from './first-to-stop.js';
 import { HookReceiver } from './hook-receiver.js';
 import { hooksController } from './hooks-controller.js';
 import type { HttpSettings } from './http-options.js';
@@ -87,7 +88,7 @@ export function defineModule(
   return {
     global: isGlobal,
     controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
-    imports: [DiscoveryModule, ...imports],
+    imports: [DiscoveryModule, FirstToStopModule, ...imports],
     providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(http.hooks ? [receiver] : [])],
     exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
   };

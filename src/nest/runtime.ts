@@ -166,7 +166,7 @@ export class WorkflowRuntime implements HostSurroundings {
 
   /** Executes runs of these workflows from now on. */
   async startWorker(workflows: readonly FoundWorkflow[]): Promise<void> {
-    if (this.closing) return;
+    if (this.closing || this.stopped) return;
     const deploymentId =
       this.settings.deploymentId ??
       deriveDeploymentId(

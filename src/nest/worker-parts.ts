@@ -54,6 +54,7 @@ export function makeWorker(
         replayStallMs: REPLAY_STALL_MS,
         now: () => clock.now(),
         isSure: () => session.isFresh,
+        isClosing: () => worker.isClosing,
         starts: runtime.starts,
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,

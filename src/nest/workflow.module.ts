@@ -1,5 +1,4 @@
 import { clearTimeout, setTimeout } from 'node:timers';
-import { constants } from 'node:os';
 
 import {
   Inject,
@@ -10,6 +9,7 @@ import {
   type FactoryProvider,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
+  type OnModuleDestroy,
   type Provider,
 } from '@nestjs/common';
 import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
@@ -19,12 +19,14 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { atEndOfBoot } from './boot-end.js';
 import { checkSteps } from './decorated-steps.js';
 import { EnhancerReach } from './enhancer-reach.js';
+import { FirstToStop } from './first-to-stop.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
 import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
 import { openEndpoint } from './qstash-endpoint.js';
+import { exitBy, shutdownBegan, watchSignals } from './shutdown-signals.js';
 import { StepEnhancers } from './step-enhancers.js';
 import { prepareSteps } from './step-names.js';
 import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
@@ -43,11 +45,13 @@ const IDLE_CHECK_MS = 5_000;
  * export class AppModule {}
  */
 @Module({})
-export class WorkflowModule implements NestModule, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class WorkflowModule
+  implements NestModule, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+{
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
   private idleCheck: NodeJS.Timeout | undefined;
-  private secondSignal: { readonly signal: NodeJS.Signals; readonly exit: () => never } | undefined;
+  private unwatchSignals: (() => void) | undefined;
 
   /** @internal */
   constructor(
@@ -57,7 +61,10 @@ export class WorkflowModule implements NestModule, OnApplicationBootstrap, Befor
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
     @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
-  ) {}
+    @Inject(FirstToStop) firstToStop: FirstToStop,
+  ) {
+    firstToStop.add(() => this.stop());
+  }
 
   /**
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
@@ -176,6 +183,7 @@ export class WorkflowModule implements NestModule, OnApplicationBootstrap, Befor
 
   /** Later: an application context is given to its maker, who enables them, only after the worker has begun. */
   private expectShutdownHooks(): void {
+    this.exitOnSecondSignal();
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
   }
 
@@ -209,25 +217,36 @@ export class WorkflowModule implements NestModule, OnApplicationBootstrap, Befor
     return undefined;
   }
 
-  async beforeApplicationShutdown(signal?: string): Promise<void> {
-    this.listening?.unsubscribe();
-    clearTimeout(this.hooksCheck);
-    clearTimeout(this.idleCheck);
-    if (signal) this.exitOnSecond(signal as NodeJS.Signals);
-    await this.runtime.stopWorker();
+  /** Nothing is left to do in an application whose shutdown begins with FirstToStop. */
+  onModuleDestroy(): Promise<void> {
+    return this.stop();
+  }
+
+  beforeApplicationShutdown(): Promise<void> {
+    return this.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.runtime.close();
     // Nest ends the process by sending itself the signal once more.
-    if (this.secondSignal) process.removeListener(this.secondSignal.signal, this.secondSignal.exit);
+    this.unwatchSignals?.();
+  }
+
+  /** Claims nothing from the first moment on, and resolves when no body is under way any more. Nest 11 may call hooks of two shutdowns at a time. */
+  private stop(): Promise<void> {
+    this.listening?.unsubscribe();
+    clearTimeout(this.hooksCheck);
+    clearTimeout(this.idleCheck);
+    shutdownBegan();
+    return this.runtime.stopWorker();
   }
 
   /** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
-  private exitOnSecond(signal: NodeJS.Signals): void {
-    const exit = (): never => process.exit(128 + (constants.signals[signal] ?? 0));
-    this.secondSignal = { signal, exit };
-    process.once(signal, exit);
+  private exitOnSecondSignal(): void {
+    this.unwatchSignals ??= watchSignals((signal) => {
+      this.runtime.logger.warn(`${signal} again: exiting at once, and cutting off step bodies under way`);
+      exitBy(signal);
+    });
   }
 
   private checkShutdownHooks(): void {

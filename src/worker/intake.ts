@@ -27,7 +27,7 @@ export class Intake {
   private readonly claimer: Claimer;
   private readonly quarantine: Quarantine;
   private isOpen = false;
-  private claiming = false;
+  private claiming: Promise<void> | undefined;
   private claimAgain = false;
   /** The last claim took all that it asked for: there is more. */
   private backlog = false;
@@ -75,6 +75,11 @@ export class Intake {
     this.isOpen = false;
   }
 
+  /** Resolves when no claim of due runs is under way. */
+  async claimed(): Promise<void> {
+    await this.claiming;
+  }
+
   /** Forgets what it knew of what is due; returns the runs that have been claimed and not begun. */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
@@ -91,7 +96,7 @@ export class Intake {
   wake(): void {
     if (!this.isOpen || this.options.takes === 'named') return;
     if (this.claiming) this.claimAgain = true;
-    else if (this.slots.free > 0 || this.quarantine.isActive) void this.claim();
+    else if (this.slots.free > 0 || this.quarantine.isActive) this.claiming = this.claim();
   }
 
   slotFreed(): void {
@@ -150,7 +155,6 @@ export class Intake {
   }
 
   private async claim(): Promise<void> {
-    this.claiming = true;
     try {
       do {
         this.claimAgain = false;
@@ -159,9 +163,9 @@ export class Intake {
       } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.free > 0);
     } catch (error) {
       this.backlog = false;
-      this.events.log('warn', 'due runs could not be claimed', error);
+      if (this.isOpen) this.events.log('warn', 'due runs could not be claimed', error);
     } finally {
-      this.claiming = false;
+      this.claiming = undefined;
       this.unnamedSince = Number.POSITIVE_INFINITY;
     }
   }

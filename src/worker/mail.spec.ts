@@ -79,6 +79,7 @@ describe('messages to a run that a worker has claimed', () => {
       replayStallMs: 30_000,
       now: () => clock.now(),
       isSure: () => true,
+      isClosing: () => false,
       starts: { check: refuse, idFor: refuse },
       hookUrl: String,
       hookSchemas: new HookSchemas(),

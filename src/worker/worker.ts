@@ -20,6 +20,8 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 
 /** How long the last writes of a closing process may take. */
 const LAST_WRITES_MS = 3_000;
+/** How long the answer to the last claim may take. */
+const LAST_CLAIM_MS = 1_000;
 /** How long the goodbye may take; without one, others notice. */
 const GOODBYE_MS = 2_000;
 
@@ -34,6 +36,7 @@ export class Worker {
   private readonly strays = new Strays();
   private comparing: Promise<void> | undefined;
   private deafen: (() => void) | undefined;
+  private ending: Promise<void> | undefined;
 
   constructor(
     private readonly database: Database,
@@ -190,15 +193,26 @@ export class Worker {
     }
   }
 
-  /** Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and says goodbye. */
-  async stop(): Promise<void> {
+  /** Whether it is closing, or closed. */
+  get isClosing(): boolean {
+    return this.ending !== undefined;
+  }
+
+  /** Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and says goodbye. All who ask wait for the same end. */
+  stop(): Promise<void> {
+    this.ending ??= this.end();
+    return this.ending;
+  }
+
+  private async end(): Promise<void> {
     // A worker that could not be started may have left a session all the same.
     if (this.state === 'stopped') return void (await within(GOODBYE_MS, this.session.close()));
-    if (this.state === 'stopping') return;
     this.state = 'stopping';
     this.intake.shut();
     await this.runs.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);
     this.runs.handBackAll(new ClosedError());
+    // A claim whose answer is on its way has runs to hand back.
+    await within(LAST_CLAIM_MS, this.intake.claimed());
     this.runs.handBackUnstarted(this.intake.reset());
     await this.journal.drain(LAST_WRITES_MS);
     await within(GOODBYE_MS, this.runs.told());

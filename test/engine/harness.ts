@@ -142,6 +142,7 @@ export class TestRun {
       replayStallMs: 30_000,
       now: () => Date.now(),
       isSure: () => true,
+      isClosing: () => false,
       starts: noStarts,
       hookUrl: (token: string) => `/workflow/hooks/${token}`,
       hookSchemas: new HookSchemas(),

@@ -1,0 +1,79 @@
+import { constants } from 'node:os';
+import { performance } from 'node:perf_hooks';
+
+/** Signals that end a process. */
+const SIGNALS: readonly string[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR2', 'SIGBREAK'];
+/** Signals within this time count as one: npm and process managers pass on what the whole process group receives as well. */
+const ONE_SIGNAL_MS = 1_000;
+
+type Watcher = (signal: NodeJS.Signals) => void;
+
+const watchers = new Set<Watcher>();
+const observed = new Set<string>();
+let lastAt = Number.NEGATIVE_INFINITY;
+/** When the first signal of the shutdown under way arrived, of performance.now(). */
+let firstAt: number | undefined;
+let isClosing = false;
+
+/**
+ * Watches for signals, without changing what they do: only where somebody else listens, because Node does not end a process whose signal has a listener.
+ *
+ * @param second is called, once, for a signal that arrives during the shutdown, and later than a second after the first
+ * @returns stops watching
+ */
+export function watchSignals(second: Watcher): () => void {
+  if (watchers.size === 0) {
+    process.on('newListener', joined);
+    process.on('removeListener', left);
+    for (const signal of SIGNALS) if (process.listenerCount(signal) > 0) observe(signal);
+  }
+  watchers.add(second);
+  return () => {
+    if (!watchers.delete(second) || watchers.size > 0) return;
+    process.off('newListener', joined);
+    process.off('removeListener', left);
+    for (const signal of observed) ignore(signal);
+    isClosing = false;
+    firstAt = undefined;
+  };
+}
+
+/** Notes that the shutdown has begun: most often by a signal that arrived a moment ago. */
+export function shutdownBegan(): void {
+  if (isClosing) return;
+  isClosing = true;
+  firstAt = performance.now() - lastAt < ONE_SIGNAL_MS ? lastAt : undefined;
+}
+
+/** Ends the process as the signal would have. */
+export function exitBy(signal: NodeJS.Signals): never {
+  process.exit(128 + (constants.signals[signal] ?? 0));
+}
+
+function joined(event: string | symbol): void {
+  if (typeof event === 'string' && SIGNALS.includes(event)) observe(event);
+}
+
+/** Once nobody else listens, the signal is to end the process again. */
+function left(event: string | symbol): void {
+  if (typeof event === 'string' && observed.has(event) && process.listenerCount(event) === 1) ignore(event);
+}
+
+function observe(signal: string): void {
+  if (observed.has(signal)) return;
+  observed.add(signal);
+  process.on(signal, arrived);
+}
+
+function ignore(signal: string): void {
+  observed.delete(signal);
+  process.off(signal, arrived);
+}
+
+function arrived(signal: NodeJS.Signals): void {
+  const now = performance.now();
+  lastAt = now;
+  if (!isClosing) return;
+  firstAt ??= now;
+  if (now - firstAt >= ONE_SIGNAL_MS) for (const watcher of watchers) watcher(signal);
+}
