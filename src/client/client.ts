@@ -61,6 +61,7 @@ export class WorkflowClient {
    *   schema has against the input is in the `issues` of the first
    * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
    * @throws TransactionConflictError when another transaction came between and the caller's must be repeated
+   * @throws LeftoversError when rows of a deleted run of the same id cannot be removed
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */

@@ -91,6 +91,7 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
     startAt: due,
     timeoutMs: timeout === undefined ? standardTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
     nonce: newNonce(),
+    ...(id === undefined ? {} : { hasGivenId: true as const }),
     deploymentId: client.deploymentId,
   };
   return { options, schema: workflow.input, run };

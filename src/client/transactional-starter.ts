@@ -1,6 +1,9 @@
-import { TransactionConflictError } from '../core/errors/index.js';
+import type { EntityManager } from 'typeorm';
+
+import { LeftoversError, TransactionConflictError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
+import { clearLeftovers, clearLeftoversIn, findLeftoversIn } from '../store/sql/leftovers.js';
 import { readRunNames } from '../store/sql/read-runs.js';
 import { findInTransaction, startInTransaction } from '../store/sql/start-in-transaction.js';
 import { callerError, endedUnder } from './caller-errors.js';
@@ -59,14 +62,17 @@ export class TransactionalStarter {
     existing: Map<string, string>,
   ): Promise<void> {
     let missing = runs;
+    let isFixed = false;
     let mode: 'always' | 'unlessSnapshot' = ids === 'given' ? 'unlessSnapshot' : 'always';
     for (let round = 0; missing.length > 0; round++) {
       if (round === MAX_ROUNDS) {
         const lost = missing.map(({ id }) => id);
+        const kept = await findLeftoversIn(this.database, manager, lost);
+        if (kept !== undefined) throw new LeftoversError(kept);
         throw new TransactionConflictError(lost, '40001', 'their ids are taken by runs that this transaction cannot see');
       }
       if (!transaction.isOpen) throw endedUnder(argument);
-      const { started, withheld } = await startInTransaction(this.database, manager, missing, mode);
+      const { started, withheld } = await startInTransaction(this.database, manager, missing, ids, mode);
       for (const id of started) created.add(id);
       missing = missing.filter(({ id }) => !created.has(id));
       if (missing.length === 0) return;
@@ -75,7 +81,23 @@ export class TransactionalStarter {
       const found = withheld ? await readRunNames(this.database, left) : await findInTransaction(this.database, manager, left);
       for (const [id, name] of found) existing.set(id, name);
       missing = missing.filter(({ id }) => !existing.has(id));
+      isFixed ||= withheld;
+      if (missing.length > 0 && !withheld) await this.makeWay(manager, missing, isFixed ? 'caller' : 'both');
       mode = 'always';
     }
   }
+
+  /**
+   * Removes what earlier runs of these ids have left. On our own connection first, so that the
+   * caller's transaction locks as little as possible; then in the caller's transaction, which may
+   * have deleted the runs itself. A fixed snapshot would see the deletion of rows by us as a conflict.
+   */
+  private async makeWay(manager: EntityManager, runs: readonly NewRun[], on: 'caller' | 'both'): Promise<void> {
+    const ids = runs.map(({ id }) => id);
+    // Rows that the caller's transaction has locked are left to its own statement.
+    if (on === 'both') await clearLeftovers(this.database, ids).catch(ignore);
+    await clearLeftoversIn(this.database, manager, ids);
+  }
 }
+
+function ignore(): void {}

@@ -45,6 +45,8 @@ export interface NewRun extends DispatchKey {
   readonly startAt: number | null;
   /** Tells this start from another with the same id when a commit's answer was lost. */
   readonly nonce: string;
+  /** The id was not made for this run alone: an earlier run may have had it, and may have left rows behind. */
+  readonly hasGivenId?: true;
   readonly deploymentId: string | null;
   /** The run that started it. */
   readonly parentRunId?: string;

@@ -75,6 +75,6 @@ export type Transition =
 export type Committed =
   | { readonly outcome: 'done'; readonly at: number }
   /** `start`: a run of that id was there before. */
-  | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus }
+  | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus; readonly parentRunId: string | null }
   /** `change` to waiting: something came for the run; it has not been parked. */
   | { readonly outcome: 'moved'; readonly wakeCount: number };

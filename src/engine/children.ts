@@ -59,10 +59,14 @@ export function startDetached(
     const spec = { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs };
     const body = async (): Promise<{ runId: string }> => {
       const run = await start.withInput(input);
-      // The same id in every attempt: a start whose answer was lost is not made twice.
-      const id = options.id ?? settings.starts.idFor(pass.run.id, call.stepKey);
-      await pass.effects.startDetached({ ...run, id, parentRunId: pass.run.id, parentStepKey: null });
-      return { runId: id };
+      // The same ids in every attempt: a start whose answer was lost is not made twice.
+      for (let life = 1; ; life++) {
+        const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
+        const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
+        const outcome = await pass.effects.startDetached(child);
+        // A made-up id that is taken belongs to a child of an earlier run of this run's id.
+        if (outcome === 'started' || options.id !== undefined) return { runId: id };
+      }
     };
     beginStep(pass, call, { ...spec, body });
   };

@@ -96,8 +96,12 @@ export interface PassPort extends PassEffects {
 
 /** What a pass sets off outside its own run. */
 export interface PassEffects {
-  /** Starts a run that nobody waits for; resolves when it is durable, also when it was there before. */
-  startDetached(run: NewRun): Promise<void>;
+  /**
+   * Starts a run that nobody waits for; resolves when it is durable.
+   *
+   * @returns `'taken'` when the id belongs to a run that this parent did not start
+   */
+  startDetached(run: NewRun): Promise<'started' | 'taken'>;
   /** Asks a child run to stop, and closes the wait for it, together. */
   cancelChild(stepKey: string, childId: string): void;
   /** @returns the token, and who has it when that is another run */

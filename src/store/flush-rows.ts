@@ -6,6 +6,8 @@ type Row = readonly unknown[];
 /** The rows of one flush, in the columns that `sql/flush.ts` names. */
 export interface FlushRows {
   readonly starts: Row[];
+  /** The starts of a flush in which any run has an id that an earlier run may have had. */
+  readonly checkedStarts: Row[];
   readonly tags: Row[];
   readonly changes: Row[];
   readonly steps: Row[];
@@ -16,6 +18,8 @@ export interface FlushRows {
   readonly taken: Row[];
   /** Runs that runs start: only while their starter is this session's. */
   readonly successors: Row[];
+  /** The successors of a flush in which any of them has an id that an earlier run may have had. */
+  readonly checkedSuccessors: Row[];
   readonly successorTags: Row[];
   readonly states: Row[];
   /** What the ends of child runs leave with their parents, and cancelled parents with their children. */
@@ -31,6 +35,7 @@ export interface FlushRows {
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   const rows: FlushRows = {
     starts: [],
+    checkedStarts: [],
     tags: [],
     changes: [],
     steps: [],
@@ -40,6 +45,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
     events: [],
     taken: [],
     successors: [],
+    checkedSuccessors: [],
     successorTags: [],
     states: [],
     sent: [],
@@ -48,6 +54,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   const waits = new Map<string, Row>();
   const states = new Map<string, Row>();
   const started = new Set<string>();
+  const given = { starts: false, successors: false };
   const closeWait = ({ runId, epoch, stepKey }: { readonly runId: string; readonly epoch: number; readonly stepKey: string }): void => {
     waits.delete(waitKey(runId, stepKey));
     rows.closedWaits.push([runId, epoch, stepKey]);
@@ -58,6 +65,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { run, owned } = transition;
         const { id } = run;
         rows.starts.push([...startColumns(run), owned, run.parentRunId ?? null]);
+        if (run.hasGivenId) given.starts = true;
         // Of two starts of one id the first counts, and so do its tags.
         if (started.has(id)) break;
         started.add(id);
@@ -94,6 +102,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         waits.set(waitKey(runId, stepKey), [runId, epoch, stepKey, kind, wakeAt, attempts, openedAt, name]);
         if (child) {
           rows.successors.push(successorOf(child, runId, epoch, 'child'));
+          if (child.hasGivenId) given.successors = true;
           for (const key of Object.keys(child.tags)) rows.successorTags.push([child.id, key, child.tags[key]]);
         }
         if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
@@ -155,7 +164,13 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   rows.states.push(...states.values());
   rows.changes.sort(byFirstColumn);
   rows.starts.sort(byFirstColumn);
+  if (given.starts) moveAll(rows.starts, rows.checkedStarts);
+  if (given.successors) moveAll(rows.successors, rows.checkedSuccessors);
   return rows;
+}
+
+function moveAll(from: Row[], to: Row[]): void {
+  to.push(...from.splice(0));
 }
 
 const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });

@@ -14,6 +14,14 @@ export interface JournalLimits {
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
 
 /**
+ * Whether an entry starts a child under an id that may have been used before. Such an entry may have
+ * to be written twice, and its parent's next transitions, a park above all, must come after it.
+ */
+function startsGivenId({ transition }: JournalEntry): boolean {
+  return transition.kind === 'wait' && transition.child?.hasGivenId === true;
+}
+
+/**
  * The oldest entries of the queue, as many as fit into one flush, and what stays. Those of runs in flight stay, so that a run's transitions become
  * durable in their order; those of runs that wait aside join them there.
  */
@@ -25,7 +33,9 @@ export function takeBatch(
 ): { taken: JournalEntry[]; rest: JournalEntry[] } {
   const taken: JournalEntry[] = [];
   const left: JournalEntry[] = [];
-  const changed = new Set<string>();
+  // Runs of which the batch takes nothing more, and runs of which it takes only such children.
+  const closed = new Set<string>();
+  const starting = new Set<string>();
   let bytes = 0;
   let index = 0;
   for (; index < queue.length && taken.length < limits.members; index++) {
@@ -37,12 +47,14 @@ export function takeBatch(
       continue;
     }
     // PostgreSQL applies one change of a row per statement and drops the others without a word.
-    if (inFlight.has(runId) || changed.has(runId)) {
+    if (inFlight.has(runId) || closed.has(runId) || (starting.has(runId) && !startsGivenId(entry))) {
+      closed.add(runId);
       left.push(entry);
       continue;
     }
     if (bytes > 0 && bytes + entry.bytes > limits.flushBytes) break;
-    if (kind === 'change') changed.add(runId);
+    if (kind === 'change') closed.add(runId);
+    else if (kind === 'wait' && startsGivenId(entry)) starting.add(runId);
     bytes += entry.bytes;
     taken.push(entry);
   }

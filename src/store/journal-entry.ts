@@ -14,6 +14,11 @@ export interface JournalEntry {
   mayBeWritten?: boolean;
 }
 
+/** The run that an entry starts; the entry's own run when it starts none. */
+export function startedRun({ transition }: JournalEntry): string {
+  return transition.kind === 'wait' ? (transition.child?.id ?? transition.runId) : transition.runId;
+}
+
 /** What a transition takes beside its payload. */
 const FIXED_BYTES = 200;
 

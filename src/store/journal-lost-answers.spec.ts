@@ -78,6 +78,6 @@ describe('when the connection is cut after the commit and before the answer', ()
     const cut = proxy.cutAfterCommit('durable_flush_');
     const again = open.submit(startOf('twice', false, { name: 'other' }));
     await cut;
-    await expect(again).resolves.toEqual({ outcome: 'exists', name: 'order', status: 'pending' });
+    await expect(again).resolves.toEqual({ outcome: 'exists', name: 'order', status: 'pending', parentRunId: null });
   });
 });

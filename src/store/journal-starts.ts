@@ -1,6 +1,6 @@
-import { DatabaseUnavailableError } from '../core/errors/index.js';
+import { DatabaseUnavailableError, LeftoversError } from '../core/errors/index.js';
 import { mayHaveTakenEffect } from './database-errors.js';
-import type { JournalEntry } from './journal-entry.js';
+import { startedRun, type JournalEntry } from './journal-entry.js';
 
 /** Notes which of these the database may have although no answer came. */
 export function noteDoubt(entries: readonly JournalEntry[], error: unknown): void {
@@ -24,4 +24,12 @@ export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEnt
       'a second start with the same id never makes a second run',
     { cause, mayHaveTakenEffect: true },
   );
+}
+
+/** How often rows of a deleted run are removed before its id is given up: a trigger may keep them. */
+export const MAX_CLEARINGS = 5;
+
+/** The error of a start whose id has rows left of a deleted run. */
+export function leftoversOf(entry: JournalEntry): LeftoversError {
+  return new LeftoversError(startedRun(entry));
 }

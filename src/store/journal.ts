@@ -10,12 +10,13 @@ import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
 import { RunsAside, suspectsOf } from './journal-aside.js';
 import { DEFAULT_JOURNAL_LIMITS, partition, takeBatch, type JournalLimits } from './journal-batch.js';
-import { sizeOf, tell, type JournalEntry } from './journal-entry.js';
-import { isOverdueStart, noteDoubt, startGivenUp } from './journal-starts.js';
+import { sizeOf, startedRun, tell, type JournalEntry } from './journal-entry.js';
+import { isOverdueStart, leftoversOf, MAX_CLEARINGS, noteDoubt, startGivenUp } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
 import type { SessionFence } from './session-fence.js';
-import { outcomesOf } from './settle-entries.js';
+import { outcomesOf, WITHHELD, type Outcome } from './settle-entries.js';
 import { flush } from './sql/flush.js';
+import { clearLeftovers } from './sql/leftovers.js';
 import { findLockedRuns } from './sql/free-runs.js';
 
 /** With one flush at a time this process idles while the server works, and the other way round. */
@@ -91,6 +92,12 @@ export class Journal {
     }
   }
 
+  /** Refuses what was handed in for a run that was deleted since, and resolves when no flush carries anything of that run. */
+  async discard(runId: string): Promise<void> {
+    this.refuse(this.takeRest(runId), new FencedError(`run "${runId}" has been deleted`));
+    while (this.inFlight.has(runId) && !this.closed) await this.progress();
+  }
+
   /** Refuses everything that has not been written, now and later. */
   close(): void {
     this.closed = true;
@@ -130,9 +137,11 @@ export class Journal {
   /** Writes entries of one session until each is settled or put aside. Never rejects. */
   private async write(wanted: readonly JournalEntry[]): Promise<void> {
     let entries = wanted;
+    let clearings = 0;
     for (let tries = 0; entries.length > 0; tries++) {
-      let outcomes: (Committed | Error)[];
+      let outcomes: Outcome[];
       try {
+        if (clearings > 0) await clearLeftovers(this.database, entries.map(startedRun));
         const written = await this.writeOnce(entries);
         if (written === 'moved') {
           entries = this.withoutStale(entries);
@@ -155,13 +164,15 @@ export class Journal {
         if (fault !== 'conflict') entries = await this.outage(entries, error, tries);
         continue;
       }
-      entries.forEach((entry, index) => this.settle(entry, outcomes[index]!));
-      return;
+      const withheld = entries.filter((_, index) => outcomes[index] === WITHHELD);
+      entries.forEach((entry, index) => outcomes[index] !== WITHHELD && this.settle(entry, outcomes[index]!));
+      if (clearings++ === MAX_CLEARINGS) return withheld.forEach((entry) => this.settle(entry, leftoversOf(entry)));
+      entries = withheld;
     }
   }
 
   /** `moved`: another server answered; what is the session's is to be written once more if it is still the session's. */
-  private async writeOnce(entries: readonly JournalEntry[]): Promise<(Committed | Error)[] | 'moved'> {
+  private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const current = this.fence?.id === sessionId ? this.fence : null;
     // Of a session that is no longer ours nothing is written; whether it had been written before shows all the same.

@@ -7,6 +7,11 @@ import type { JournalEntry } from './journal-entry.js';
 import type { FlushResult } from './sql/flush.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/verify.js';
 
+/** Nothing of the entry was written, because rows of an earlier run have the id of the run that it starts. */
+export const WITHHELD = 'withheld';
+
+export type Outcome = Committed | Error | typeof WITHHELD;
+
 /**
  * What became of each entry. Usually the numbers of rows say that all is well. Otherwise some were there before: put there by
  * somebody else, or by this very flush when its commit's answer was lost; every transition has an identity that tells which.
@@ -16,13 +21,13 @@ export async function outcomesOf(
   entries: readonly JournalEntry[],
   rows: FlushRows,
   result: FlushResult,
-): Promise<(Committed | Error)[]> {
+): Promise<Outcome[]> {
   const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
   if (
-    result.starts === rows.starts.length &&
+    result.starts === rows.starts.length + rows.checkedStarts.length &&
     result.steps === rows.steps.length &&
     result.changes === rows.changes.length &&
-    result.successors === rows.successors.length
+    result.successors === rows.successors.length + rows.checkedSuccessors.length
   ) {
     // Waits do not show in the numbers; a dead session does.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
@@ -45,7 +50,7 @@ export async function outcomesOf(
     const run = runs.get(runId);
     switch (transition.kind) {
       case 'start':
-        return startOutcome(run, transition.run.nonce, done);
+        return startOutcome(run, transition.run.nonce, done, !transition.owned || result.sessionAlive);
       case 'step': {
         const { step, epoch } = transition;
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
@@ -62,17 +67,19 @@ export async function outcomesOf(
         return done;
       case 'wait':
         if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
-        return transition.child ? startOutcome(runs.get(transition.child.id), transition.child.nonce, done) : done;
+        if (!transition.child) return done;
+        return startOutcome(runs.get(transition.child.id), transition.child.nonce, done, run.sessionId === sessionId);
       default:
         return result.sessionAlive ? done : lost(runId);
     }
   });
 }
 
-function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed): Committed | Error {
-  if (!run) return new FencedError('the session is gone');
+/** @param mayStart whether the flush could start runs at all */
+function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
+  if (!run) return mayStart ? WITHHELD : new FencedError('the session is gone');
   if (run.nonce === nonce) return done;
-  return { outcome: 'exists', name: run.name, status: run.status };
+  return { outcome: 'exists', name: run.name, status: run.status, parentRunId: run.parentRunId };
 }
 
 function lost(runId: string): FencedError {

@@ -94,7 +94,8 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     ['a claim of runs that were lost', () => claimSuspects(open.database, { ...CLAIM, fence: open.fence })],
     [
       'a start of its id',
-      async () => expect(await open.submit(startOf(status, false))).toEqual({ outcome: 'exists', name: 'order', status }),
+      async () =>
+        expect(await open.submit(startOf(status, false))).toEqual({ outcome: 'exists', name: 'order', status, parentRunId: null }),
     ],
     ['a start of its id that is kept', async () => expect(await open.submit(startOf(status, true))).toMatchObject({ outcome: 'exists' })],
     ['a start of its id in a transaction', () => startedInTransaction()],
@@ -132,7 +133,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   async function startedInTransaction(): Promise<void> {
     const { run } = startOf(status, false) as { run: NewRun };
     const dataSource = await new DataSource({ type: 'postgres', url: fixture.admin.url }).initialize();
-    const started = await dataSource.transaction((manager) => startInTransaction(open.database, manager, [run], 'always'));
+    const started = await dataSource.transaction((manager) => startInTransaction(open.database, manager, [run], 'given', 'always'));
     await dataSource.destroy();
     expect(started).toMatchObject({ started: [] });
   }

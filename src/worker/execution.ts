@@ -28,7 +28,7 @@ export interface ExecutionHost {
   sent(runIds: readonly string[]): void;
   /** A request to cancel this run is durable; it has not been told. */
   cancelSent(runId: string, parentId: string): void;
-  startDetached(run: NewRun): Promise<void>;
+  startDetached(run: NewRun): Promise<'started' | 'taken'>;
   createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
   warn(execution: Execution, message: string): void;
   /** The run must be executed anew from what is stored. */
@@ -207,7 +207,7 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, ignore, ignore);
   }
 
-  startDetached(run: NewRun): Promise<void> {
+  startDetached(run: NewRun): Promise<'started' | 'taken'> {
     return this.host.startDetached(run);
   }
 

@@ -5,6 +5,7 @@ import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { claimNamed, noteAlone, SUSPECT_LOSSES, type ClaimedRun } from '../store/sql/claim-runs.js';
+import { resetRun } from '../store/sql/reset-run.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
 import { historyBatches } from './history-batches.js';
@@ -227,6 +228,10 @@ export class Intake {
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): Error | undefined {
     if (this.session.fence === fence && this.isOpen) {
       for (const run of claimed) {
+        if (this.runs.hasFormer(run)) {
+          void this.putBack(run, fence);
+          continue;
+        }
         const hears = run.wakeCount > 0 ? 'first' : 'later';
         this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), hears);
       }
@@ -236,6 +241,18 @@ export class Intake {
     this.runs.freeSlots(claimed.length);
     if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
     return this.isOpen ? new FencedError('the session was lost before the run began') : new ClosedError();
+  }
+
+  /** A deleted run of the same id is still executed here, and its last writes may have met this one: both start over. */
+  private async putBack(run: ClaimedRun, fence: SessionFence): Promise<void> {
+    this.runs.freeSlots(1);
+    try {
+      await this.runs.dropFormer(run.id);
+      if (await resetRun(this.database, fence, run)) this.events.due([run]);
+    } catch (error) {
+      // The comparison with what the session owns finds the run, and hands it back.
+      this.events.log('warn', `run "${run.id}" could not be handed back yet`, error);
+    }
   }
 }
 

@@ -68,7 +68,7 @@ export class Outbound {
     await Promise.all(this.telling);
   }
 
-  startDetached(run: NewRun): Promise<void> {
+  startDetached(run: NewRun): Promise<'started' | 'taken'> {
     return new Promise((resolve, reject) => {
       this.journal.submit(
         { kind: 'start', runId: run.id, run, owned: false },
@@ -76,8 +76,9 @@ export class Outbound {
           if (committed.outcome === 'exists' && committed.name !== run.name) {
             return reject(new NonRetryableError(`the id is taken`, { cause: new RunAlreadyExistsError(run.id, committed.name) }));
           }
+          if (committed.outcome === 'exists' && committed.parentRunId !== run.parentRunId) return resolve('taken');
           this.started(run);
-          resolve();
+          resolve('started');
         },
         reject,
       );

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { FencedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import type { History } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
@@ -71,8 +72,28 @@ export class RunsInHand implements ExecutionHost {
     }));
   }
 
+  /** Whether this process still executes a run of that id which was deleted since. A claim, or a start, would else have another epoch. */
+  hasFormer({ id, epoch }: Pick<OwnedRun, 'id' | 'epoch'>): boolean {
+    const former = this.executions.get(id);
+    return former !== undefined && former.run.epoch >= epoch;
+  }
+
+  /** Stops a run that was deleted. Resolves when nothing that it did can be written any more. */
+  async dropFormer(runId: string): Promise<void> {
+    const former = this.executions.get(runId);
+    const discarded = this.journal.discard(runId);
+    if (former) {
+      this.events.log('warn', `run "${runId}" was deleted while it was executed here, and a new run has its id`);
+      former.abandon(new FencedError(`run "${runId}" has been deleted`));
+      this.forget(former);
+    }
+    await discarded;
+  }
+
   /** The caller has taken a slot for it. */
   begin(run: OwnedRun, history: History, hears: 'first' | 'later' = 'later'): void {
+    // The flush that started the new run carried all that was on its way for the former one.
+    if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const execution = new Execution(run, definition, history, this);
     this.executions.set(run.id, execution);
@@ -224,7 +245,7 @@ export class RunsInHand implements ExecutionHost {
     this.outbound.cancelSent(runId, parentId);
   }
 
-  startDetached(run: NewRun): Promise<void> {
+  startDetached(run: NewRun): Promise<'started' | 'taken'> {
     return this.outbound.startDetached(run);
   }
 

@@ -259,7 +259,7 @@ export class TestRun {
       },
       cancelChild: (stepKey, childId) =>
         submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
-      startDetached: () => Promise.resolve(),
+      startDetached: () => Promise.resolve('started'),
       createHook: ({ token }) => Promise.resolve({ token }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {

@@ -30,6 +30,7 @@ export {
 export {
   ClosedError,
   DatabaseUnavailableError,
+  LeftoversError,
   QueryTimeoutError,
   SchemaMismatchError,
   WorkflowConfigurationError,

@@ -62,6 +62,19 @@ export class DatabaseUnavailableError extends WorkflowError {
   }
 }
 
+/**
+ * A run was not started: rows of a deleted run of the same id are in the database, and cannot be
+ * removed. A trigger or a policy keeps them. See "Deleting runs" in docs/operations.md.
+ */
+export class LeftoversError extends WorkflowError {
+  static override readonly errorName: string = 'LeftoversError';
+  readonly code = 'LEFTOVERS';
+
+  constructor(readonly runId: string) {
+    super(`Run "${runId}" was not started: rows of a deleted run of that id are still there, and something keeps them from being deleted`);
+  }
+}
+
 /** A listing, a count or a report took too long and was given up. Ask for less: a narrower filter, a shorter time. */
 export class QueryTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'QueryTimeoutError';

@@ -1,18 +1,21 @@
 import type { ArrayType } from '../binary-array.js';
 import type { FlushRows } from '../flush-rows.js';
+import { nothingLeftSql } from './leftovers.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
 /** One kind of rows in a flush, and what is done with them. */
 export interface Section {
   readonly key: keyof FlushRows;
+  /** The section that it stands in for: its part of the statement has that section's name. */
+  readonly as?: keyof FlushRows;
   /** Names and types of the columns that the rows come in. */
   readonly columns: readonly (readonly [name: string, type: ArrayType])[];
-  readonly sql: (schema: string, rows: string) => string;
+  readonly sql: (schema: string, rows: string, has: (key: keyof FlushRows) => boolean) => string;
 }
 
 /** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
 const owned = (schema: string): string =>
-  `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
+  `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
@@ -57,16 +60,25 @@ function tagsOf(key: keyof FlushRows, runs: string): Section {
   };
 }
 
-/**
- * The parts of a flush, in the order in which the statement names them. What is asked for (`starts`, `changes`, `successors`, `steps`) is executed in the
- * order of the counts in `flush.ts`.
- */
-export const SECTIONS: readonly Section[] = [
-  {
-    key: 'starts',
-    columns: [...START_COLUMNS, ['owned', 'boolean'], ['parent_run_id', 'text']],
-    // A run that this process keeps is born running; it is not born at all once the session is gone.
-    sql: (schema, rows) => `
+/** A wait for a child that was not started would never end. */
+const childIsThere = (schema: string): string => `
+  WHERE x.kind <> 'child' OR (SELECT true FROM successors WHERE id = x.name LIMIT 1) OR (SELECT true FROM ${schema}.workflow_runs WHERE id = x.name LIMIT 1)`;
+
+/** Whoever waits for a run waits for the one that continues it, unless the run has become nobody's child since it was claimed. */
+const inherited = (column: string): string =>
+  `CASE WHEN x.continued_from IS NULL OR own.parent_run_id = x.parent_run_id THEN x.${column} END`;
+
+/** Whether an earlier run may have had one of the ids: a run whose id has rows left of it is not inserted, and the journal removes them. */
+type Ids = 'generated' | 'given';
+
+const onlyIfNothingLeft = (schema: string, ids: Ids): string => (ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : '');
+
+/** Runs that somebody starts. One that this process keeps is born running; it is not born at all once the session is gone. */
+const starts = (ids: Ids): Section => ({
+  key: ids === 'given' ? 'checkedStarts' : 'starts',
+  as: 'starts',
+  columns: [...START_COLUMNS, ['owned', 'boolean'], ['parent_run_id', 'text']],
+  sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, started_at, session_id, epoch,
       parent_run_id, timeout_ms)
@@ -81,23 +93,27 @@ export const SECTIONS: readonly Section[] = [
     x.parent_run_id, x.timeout_ms
   FROM ${rows} LEFT JOIN session ON true
   ${DUE}
-  WHERE NOT x.owned OR session.id IS NOT NULL
+  WHERE (NOT x.owned OR session.id IS NOT NULL)${onlyIfNothingLeft(schema, ids)}
   ON CONFLICT (id) DO NOTHING
   RETURNING id`,
-  },
-  {
-    key: 'successors',
-    columns: [
-      ...START_COLUMNS,
-      ['parent_run_id', 'text'],
-      ['parent_step_key', 'text'],
-      ['continued_from', 'text'],
-      ['wake_count', 'int'],
-      ...OWNER,
-    ],
-    // A run that is started by a run is not born once its starter is somebody else's: whoever has it now decides. One that goes on in another's place is
-    // found by the same tags, and is as urgent.
-    sql: (schema, rows) => `
+});
+
+/**
+ * Runs that runs start. One is not born once its starter is somebody else's: whoever has it now decides. One that goes on in another's place is
+ * found by the same tags, is as urgent, and is waited for by the same parent.
+ */
+const successors = (ids: Ids): Section => ({
+  key: ids === 'given' ? 'checkedSuccessors' : 'successors',
+  as: 'successors',
+  columns: [
+    ...START_COLUMNS,
+    ['parent_run_id', 'text'],
+    ['parent_step_key', 'text'],
+    ['continued_from', 'text'],
+    ['wake_count', 'int'],
+    ...OWNER,
+  ],
+  sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_runs
     (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at, parent_run_id, parent_step_key, continued_from,
       wake_count, chain_created_at, chain_nonce, timeout_ms)
@@ -105,17 +121,28 @@ export const SECTIONS: readonly Section[] = [
     CASE WHEN due.at > now() THEN 'waiting' ELSE 'pending' END,
     CASE WHEN due.at > now() THEN NULL ELSE now() END,
     CASE WHEN due.at > now() THEN due.at END,
-    ${DEADLINE}, x.parent_run_id, x.parent_step_key, x.continued_from, x.wake_count,
+    ${DEADLINE}, ${inherited('parent_run_id')}, ${inherited('parent_step_key')}, x.continued_from, x.wake_count,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_created_at, own.created_at) END,
     CASE WHEN x.continued_from IS NOT NULL THEN coalesce(own.chain_nonce, own.start_nonce) END, x.timeout_ms
   FROM session CROSS JOIN ${rows} ${owned(schema)} ${DUE}
+  WHERE true${onlyIfNothingLeft(schema, ids)}
   ON CONFLICT (id) DO NOTHING
   RETURNING id, continued_from
 ), kept_tags AS (
   INSERT INTO ${schema}.workflow_tags (run_id, key, value)
   SELECT s.id, t.key, t.value FROM successors s
   CROSS JOIN LATERAL (SELECT key, value FROM ${schema}.workflow_tags WHERE run_id = s.continued_from OFFSET 0) AS t`,
-  },
+});
+
+/**
+ * The parts of a flush, in the order in which the statement names them. What is asked for (`starts`, `changes`, `successors`, `steps`) is executed in the
+ * order of the counts in `flush.ts`.
+ */
+export const SECTIONS: readonly Section[] = [
+  starts('generated'),
+  starts('given'),
+  successors('generated'),
+  successors('given'),
   tagsOf('tags', 'starts'),
   tagsOf('successorTags', 'successors'),
   {
@@ -193,10 +220,10 @@ export const SECTIONS: readonly Section[] = [
       ['opened_at', 'float8'],
       ['name', 'text'],
     ],
-    sql: (schema, rows) => `
+    sql: (schema, rows, has) => `
   INSERT INTO ${schema}.workflow_waits AS w (run_id, step_key, kind, wake_at, attempts, opened_at, name)
   SELECT x.run_id, x.step_key, x.kind, ${ms('x.wake_at')}, x.attempts, ${ms('x.opened_at')}, x.name
-  FROM session CROSS JOIN ${rows} ${owned(schema)}
+  FROM session CROSS JOIN ${rows} ${owned(schema)}${has('checkedSuccessors') ? childIsThere(schema) : ''}
   ON CONFLICT (run_id, step_key) DO UPDATE SET kind = excluded.kind, wake_at = excluded.wake_at, attempts = excluded.attempts, opened_at = excluded.opened_at
     WHERE excluded.attempts > w.attempts
   RETURNING 1`,
@@ -241,11 +268,13 @@ export const SECTIONS: readonly Section[] = [
     key: 'sent',
     columns: [...OWNER, ['to_run_id', 'text'], ['kind', 'text'], ['name', 'text'], ['payload', 'json']],
     // Who gets it is told by its counter in a statement of its own, once this is committed. A run asks none but its own children to stop: an id that it wanted for
-    // a child may turn out to be somebody else's. A child that begins in this very statement does not show yet.
+    // a child may turn out to be somebody else's; nor does it report to a run that is no longer its parent. A child that begins in this very statement does not show yet.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
-  WHERE x.kind <> 'cancel' OR NOT EXISTS (SELECT 1 FROM ${schema}.workflow_runs c WHERE c.id = x.to_run_id AND c.parent_run_id IS DISTINCT FROM x.run_id)
+  WHERE CASE WHEN x.kind = 'cancel'
+    THEN NOT EXISTS (SELECT 1 FROM ${schema}.workflow_runs c WHERE c.id = x.to_run_id AND c.parent_run_id IS DISTINCT FROM x.run_id)
+    ELSE own.parent_run_id = x.to_run_id END
   RETURNING run_id, kind, payload
 ), cancels_sent AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,

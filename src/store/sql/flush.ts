@@ -32,10 +32,10 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
           shape === 'many'
             ? `unnest(${types.map((type) => `$${++parameter}::${type}[]`).join(', ')}) AS x(${names.join(', ')})`
             : `(SELECT ${types.map((type, column) => `$${++parameter}::${type} AS ${names[column]}`).join(', ')}) AS x`;
-        return `${sqlName(section.key)} AS (${section.sql(schema, rows)}\n)`;
+        return `${sqlName(section.as ?? section.key)} AS (${section.sql(schema, rows, (key) => present.some((each) => each.key === key))}\n)`;
       });
       const count = (key: keyof FlushRows): string =>
-        present.some((section) => section.key === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
+        present.some((section) => (section.as ?? section.key) === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.join(',\n')}
 SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('successors')}, ${count('steps')},

@@ -7,7 +7,7 @@ import type { Database, Statement } from '../database.js';
 import { currentRunSql } from './chains.js';
 import { SERVER } from './server-identity.js';
 import { forwardMessages } from './send-signal.js';
-import { CALLER_MARK } from './start-in-transaction.js';
+import { CALLER_MARK } from './caller-mark.js';
 
 /** A message to a run that has not been taken. */
 export interface InboxMessage {

@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql } from './chains.js';
-import { CALLER_MARK } from './start-in-transaction.js';
+import { CALLER_MARK } from './caller-mark.js';
 
 /** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;

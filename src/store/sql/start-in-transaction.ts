@@ -2,6 +2,8 @@ import type { EntityManager } from 'typeorm';
 
 import type { NewRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { CALLER_MARK } from './caller-mark.js';
+import { nothingLeftSql } from './leftovers.js';
 
 /**
  * Which database a connection talks to: the server's start tells two servers apart that have a database of the same name. As a number: how a
@@ -9,15 +11,16 @@ import type { Database, Statement } from '../database.js';
  */
 const IDENTITY = 'SELECT current_database() AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
 
-/** Begins each statement that writes in a caller's transaction. */
-export const CALLER_MARK = '/* nestjs-durable */';
-
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
-/** Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. */
-function insertSql(schema: string): string {
+/**
+ * Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes.
+ *
+ * @param ids whether an earlier run may have had one of the ids: a run whose id has rows left of it is not inserted
+ */
+function insertSql(schema: string, ids: 'given' | 'generated'): string {
   return `${CALLER_MARK} WITH started AS (
   INSERT INTO ${schema}.workflow_runs (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, wake_at, deadline_at,
     timeout_ms)
@@ -29,7 +32,7 @@ function insertSql(schema: string): string {
   FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[])
     AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
-  WHERE $14::boolean OR NOT ${FIXED_SNAPSHOT}
+  WHERE ($14::boolean OR NOT ${FIXED_SNAPSHOT})${ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : ''}
   ON CONFLICT (id) DO NOTHING
   RETURNING id
 ), tagged AS (
@@ -56,11 +59,12 @@ export async function startInTransaction(
   database: Database,
   manager: EntityManager,
   runs: readonly NewRun[],
+  ids: 'given' | 'generated',
   mode: 'always' | 'unlessSnapshot',
 ): Promise<{ started: readonly string[]; withheld: boolean }> {
   const column = <K extends keyof NewRun>(key: K): NewRun[K][] => runs.map((run) => run[key]);
   const tags = runs.flatMap((run) => Object.entries(run.tags).map(([key, value]) => [run.id, key, value] as const));
-  const [outcome] = await manager.query<{ started: string[]; withheld: boolean }[]>(insertSql(database.schema), [
+  const [outcome] = await manager.query<{ started: string[]; withheld: boolean }[]>(insertSql(database.schema, ids), [
     column('id'),
     column('name'),
     column('version'),

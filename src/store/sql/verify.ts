@@ -4,7 +4,7 @@ import type { Database, Statement } from '../database.js';
 const RUNS: Statement = {
   name: 'durable_verify_runs',
   text: (schema) =>
-    `SELECT r.id, r.name, r.status, r.start_nonce::text, r.session_id::text, r.epoch, r.wake_count FROM unnest($1::text[]) AS x(id)
+    `SELECT r.id, r.name, r.status, r.start_nonce::text, r.session_id::text, r.epoch, r.wake_count, r.parent_run_id FROM unnest($1::text[]) AS x(id)
 CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
 };
 
@@ -23,6 +23,7 @@ export interface RunIdentity {
   readonly sessionId: string | null;
   readonly epoch: number;
   readonly wakeCount: number;
+  readonly parentRunId: string | null;
 }
 
 export interface StepIdentity {
@@ -33,9 +34,12 @@ export interface StepIdentity {
 }
 
 export async function identifyRuns(database: Database, ids: readonly string[]): Promise<Map<string, RunIdentity>> {
-  const rows = await database.query<[string, string, RunStatus, string, string | null, number, number]>(RUNS, [ids]);
+  const rows = await database.query<[string, string, RunStatus, string, string | null, number, number, string | null]>(RUNS, [ids]);
   return new Map(
-    rows.map(([id, name, status, nonce, sessionId, epoch, wakeCount]) => [id, { id, name, status, nonce, sessionId, epoch, wakeCount }]),
+    rows.map(([id, name, status, nonce, sessionId, epoch, wakeCount, parentRunId]) => [
+      id,
+      { id, name, status, nonce, sessionId, epoch, wakeCount, parentRunId },
+    ]),
   );
 }
 

@@ -1,0 +1,2 @@
+/** Begins each statement that writes in a caller's transaction. */
+export const CALLER_MARK = '/* nestjs-durable */';
