@@ -83,16 +83,35 @@ function encodePosition({ at, rank, number }: HistoryPosition): string {
   return Buffer.from(JSON.stringify([at, rank, number])).toString('base64url');
 }
 
+const MAX_CURSOR_LENGTH = 200;
+/** The last moment that a Date can hold; PostgreSQL's timestamps reach further. */
+const LAST_MOMENT = 8.64e15;
+const MAX_RANK = 2 ** 31 - 1;
+const MAX_NUMBER = 2n ** 63n - 1n;
+
 function decodePosition(cursor: unknown): HistoryPosition {
-  try {
-    const content = JSON.parse(Buffer.from(String(cursor), 'base64url').toString()) as unknown;
-    if (Array.isArray(content)) {
-      const [at, rank, number] = content as unknown[];
-      if (Number.isSafeInteger(at) && Number.isInteger(rank) && typeof number === 'string' && /^-?\d{1,19}$/.test(number))
-        return { at: at as number, rank: rank as number, number };
-    }
-  } catch {
-    // What comes below.
+  const content = typeof cursor === 'string' && cursor.length <= MAX_CURSOR_LENGTH ? contentOf(cursor) : undefined;
+  if (Array.isArray(content)) {
+    const [at, rank, number] = content as unknown[];
+    if (isWithin(at, LAST_MOMENT) && isWithin(rank, MAX_RANK) && isNumberText(number)) return { at, rank, number };
   }
   throw new InvalidInputError('options.cursor', 'is not a cursor that a history gave');
+}
+
+function contentOf(cursor: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(cursor, 'base64url').toString());
+  } catch {
+    return undefined;
+  }
+}
+
+function isWithin(value: unknown, most: number): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
+}
+
+function isNumberText(value: unknown): value is string {
+  if (typeof value !== 'string' || !/^-?\d{1,19}$/.test(value)) return false;
+  const number = BigInt(value);
+  return number >= -MAX_NUMBER && number <= MAX_NUMBER;
 }

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { monotonicFactory } from 'ulid';
 
 import { InvalidInputError } from './errors/input-errors.js';
+import { hasUnsafeCharacters } from './log-text.js';
 
 const nextUlid = monotonicFactory();
 
@@ -31,14 +32,11 @@ export function newSessionId(): string {
 /** The longest id, name, queue, key or tag that is accepted, in characters; index rows must stay far below 2,700 bytes. */
 const MAX_TEXT_LENGTH = 255;
 
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f]/;
-
 /**
  * Checks a short text that ends up in a column of its own: ids, names, queues, tags.
  *
  * @param argument how the caller names it, for the error
- * @throws InvalidInputError when it is not text, empty, too long, or has control characters or lone surrogates
+ * @throws InvalidInputError when it is not text, empty, too long, or has lone surrogates or what a log would not show as text
  */
 export function checkText(value: unknown, argument: string): string {
   if (typeof value !== 'string') throw new InvalidInputError(argument, `must be a string, not ${value === null ? 'null' : typeof value}`);
@@ -46,7 +44,12 @@ export function checkText(value: unknown, argument: string): string {
   if (value.length > MAX_TEXT_LENGTH) {
     throw new InvalidInputError(argument, `must have at most ${MAX_TEXT_LENGTH} characters, not ${value.length}`);
   }
-  if (CONTROL.test(value)) throw new InvalidInputError(argument, 'must not contain control characters');
+  if (hasUnsafeCharacters(value)) {
+    throw new InvalidInputError(
+      argument,
+      'must not contain control characters, line separators or characters that turn the direction of text',
+    );
+  }
   if (!value.isWellFormed()) throw new InvalidInputError(argument, 'must be well-formed Unicode');
   return value;
 }

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Logger } from '@nestjs/common';
+import type { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowClient } from '../client/client.js';
@@ -29,6 +29,7 @@ import { deriveDeploymentId, type ModuleSettings } from './options.js';
 import { entryOf } from './entry.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
+import { ModuleLogger } from './module-logger.js';
 import { PushHost } from './push-host.js';
 import { QStashTransport } from './qstash-transport.js';
 import { describeUnserved } from './unserved.js';
@@ -82,7 +83,7 @@ export class WorkflowRuntime implements HostSurroundings {
   ) {
     this.name = name;
     this.http = http;
-    this.logger = new Logger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
+    this.logger = new ModuleLogger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
     this.journal = new Journal(
       database,
       this.clock,

@@ -2,11 +2,26 @@ import { inspect } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { InvalidInputError, type WorkflowClient } from '../../src/index.js';
+import { InvalidInputError, RunNotFoundError, type WorkflowClient } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
-const badTexts: unknown[] = [7, null, true, {}, Symbol('x'), 1n, '', 'a\u0000b', 'a\nb', 'a\ud800', 'x'.repeat(256)];
+const badTexts: unknown[] = [
+  7,
+  null,
+  true,
+  {},
+  Symbol('x'),
+  1n,
+  '',
+  'a\u0000b',
+  'a\nb',
+  'a\u0085b',
+  'a\u2029b',
+  'a\u202eb',
+  'a\ud800',
+  'x'.repeat(256),
+];
 const texts = ['name', 'queue', 'errorCode', 'failedStep'];
 const dates = ['createdAfter', 'createdBefore', 'finishedAfter', 'finishedBefore'];
 const keys = [...texts, ...dates, 'version', 'status', 'tags'];
@@ -61,6 +76,21 @@ const badPages: [argument: string, options: unknown][] = [
   ['filter.cursor', { cursor: cursorOf([1, 1, "'; DROP TABLE durable.workflow_runs; --", 'x']) }],
 ];
 
+const badCursors: unknown[] = ['', 'nonsense', null, 7, {}, 'x'.repeat(10_000), cursorOf({}), cursorOf([1])];
+const longAgo = Date.parse('2020-01-01');
+const badHistories: [argument: string, options: unknown][] = [
+  ...[
+    ...badCursors,
+    cursorOf([longAgo, 0]),
+    ...[2 ** 31, -1, 1.5, '0', null, 1e300].map((rank) => cursorOf([longAgo, rank, '0'])),
+    ...['9223372036854775808', '-9223372036854775808', '9999999999999999999', '1.5', '', 1, null].map((number) =>
+      cursorOf([longAgo, 0, number]),
+    ),
+    ...[-1, -8.64e15, 8.64e15 + 1, Number.MAX_SAFE_INTEGER, 1e300, 1.5, null, '1'].map((at) => cursorOf([at, 0, '0'])),
+  ].map((cursor) => ['options.cursor', { cursor }] as [string, unknown]),
+  ...[0, -1, 1.5, 1_001, Number.NaN, '5', null].map((limit) => ['options.limit', { limit }] as [string, unknown]),
+];
+
 const badFailures: [argument: string, options: unknown][] = [
   ...[undefined, null, 'x', 7, []].map((options) => ['options', options] as [string, unknown]),
   ['options.sicne', { sicne: '1h', groupBy: 'workflow' }],
@@ -106,6 +136,19 @@ describe('what a listing refuses', () => {
   it.each(named(badPages))('list: %s of %s', async (argument, _, options) => {
     expect(await refusal(() => client.list(options as never))).toBe(argument);
     expect(await refusal(() => client.count(options as never))).toBe(argument);
+  });
+
+  it.each(named(badHistories))('history: %s of %s', async (argument, _, options) => {
+    expect(await refusal(() => client.history('nobody', options as never))).toBe(argument);
+  });
+
+  it('but no place in a history that is merely at the edge', async () => {
+    for (const content of [
+      [8.64e15, 2 ** 31 - 1, '9223372036854775807'],
+      [0, 0, '-9223372036854775807'],
+    ]) {
+      await expect(client.history('nobody', { cursor: cursorOf(content) })).rejects.toBeInstanceOf(RunNotFoundError);
+    }
   });
 
   it.each(named(badFailures))('failures: %s of %s', async (argument, _, options) => {

@@ -1,0 +1,35 @@
+/** The longest line of a log; what comes from a database or a request may be of any length. */
+const LONGEST = 8_000;
+
+/**
+ * Characters that divide a line, move the cursor of a terminal, or make text show in another order than it has: controls (C0, DEL, C1), the line and
+ * paragraph separators, and the bidirectional embeddings, overrides and isolates.
+ */
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+const EVERY_UNSAFE = new RegExp(UNSAFE.source, 'g');
+/** Halves of surrogate pairs without their other half. */
+const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+const SHORT: Record<string, string> = { '\n': String.raw`\n`, '\r': String.raw`\r`, '\t': String.raw`\t` };
+const escape = (character: string): string => SHORT[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** Whether a text has characters that a log or a terminal would take for more than text. */
+export function hasUnsafeCharacters(text: string): boolean {
+  return UNSAFE.test(text);
+}
+
+/**
+ * Makes one line of any text: escapes as JavaScript writes them take the place of what would break the line or forge another, and a long text is cut.
+ *
+ * @example logText('line\nbreak') // 'line\\nbreak'
+ */
+export function logText(text: string): string {
+  const line = text.length > LONGEST ? `${text.slice(0, LONGEST)}... (${text.length} characters)` : text;
+  return line.replaceAll(EVERY_UNSAFE, escape).replaceAll(LONE, escape);
+}
+
+/** The same for a stack trace, which keeps its lines. */
+export function logStack(error: Error): string {
+  return (error.stack ?? `${error.name}: ${error.message}`).slice(0, LONGEST).split('\n').map(logText).join('\n');
+}
