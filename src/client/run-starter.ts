@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { Payloads } from '../core/payloads.js';
+import { Arguments } from '../core/serializer/arguments.js';
 import { validate } from '../core/standard-schema.js';
 import type { PreparedStart, RunStarter } from '../engine/ports.js';
 import { checkStart, toNewRun, type StartingClient, type StartOptions } from './start-options.js';
@@ -18,10 +19,15 @@ export class ClientRunStarter implements RunStarter {
   check(workflow: unknown, options: StartOptions): PreparedStart {
     const checked = checkStart(workflow, options, this.client);
     const withInput: PreparedStart['withInput'] = async (input) => {
-      const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
+      // A schema may take its time, and hand on what the workflow changes meanwhile.
+      const value = checked.schema ? await validate(checked.schema, this.copyOf(input), 'input') : input;
       return toNewRun(checked, value, this.payloads, 'input');
     };
     return { name: checked.run.name, withInput };
+  }
+
+  private copyOf(input: unknown): unknown {
+    return Arguments.of([input], this.payloads.maxBytes).fresh()[0];
   }
 
   idFor(runId: string, stepKey: string): string {

@@ -45,7 +45,7 @@ export class Payloads {
    * @throws SerializationError, PayloadTooLargeError
    */
   encode(value: unknown, subject: string, runId: string, kind: 'input' | 'output' | 'message'): string {
-    const text = encode(value, subject);
+    const text = encode(value, subject, this.maxBytes);
     const bytes = text.length * 3 > this.maxBytes ? Buffer.byteLength(text) : 0;
     if (bytes > this.maxBytes) throw new PayloadTooLargeError(subject, bytes, this.maxBytes);
     return this.codec ? seal(this.codec, text, subject, { runId, kind }) : text;

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 import { StepTimeoutError } from '../core/errors/index.js';
+import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';
 
@@ -40,13 +41,14 @@ export class Attempt implements CurrentStep {
   }
 
   /** Executes the body; the listener hears of its end once, and never when the attempt is aborted first. */
-  run(body: () => unknown, timeoutMs: number | null, listener: AttemptListener): void {
+  run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptListener): void {
     this.listener = listener;
     if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS), this, timeoutMs);
     // An async function around the body would make two more promises, of which there is one a step already.
     let result: unknown;
     try {
-      result = inScope({ pass: this.pass, step: this }, body);
+      const scope = { pass: this.pass, step: this };
+      result = given ? inScope(scope, body, given) : inScope(scope, body as () => unknown);
     } catch (error) {
       result = Promise.reject(error);
     }

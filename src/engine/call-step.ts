@@ -1,8 +1,8 @@
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
-import { fingerprint } from './fingerprint.js';
-import type { StepSpec } from './call.js';
+import { Arguments } from '../core/serializer/arguments.js';
+import type { StepBody, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
@@ -12,31 +12,43 @@ import { noteRejection } from './rejections.js';
 /** A step without any options, which is most of them, costs no checks. */
 export const NO_OPTIONS: StepOptions = Object.freeze({});
 
-/** Calls a step of the pass: what `ctx.step` and methods with `@Step` have in common. */
+/**
+ * Calls a step of the pass: what `ctx.step` and methods with `@Step` have in common.
+ *
+ * @param args what the body is called with; absent for a function that takes nothing
+ */
 export function callStep(
   pass: PassHandle,
   name: string,
   options: StepOptions,
   args: readonly unknown[] | undefined,
-  body: () => unknown,
+  body: StepBody,
 ): Promise<unknown> {
   const checked = options === NO_OPTIONS ? options : checkStepOptions(name, options);
-  const spec = toSpec(pass.definition, name, checked, body);
-  return pass.call('step', name, checked.key, args === undefined ? null : fingerprint(args), (call) => beginStep(pass, call, spec));
+  const given = args === undefined ? undefined : Arguments.of(args, pass.settings.payloads.maxBytes);
+  const spec = toSpec(pass.definition, name, checked, body, given);
+  return pass.call('step', name, checked.key, given === undefined ? null : given.fingerprint, (call) => beginStep(pass, call, spec));
 }
 
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {
   return checkOptions(options, `options of step "${shown(name)}"`, ['key', 'retry', 'timeout']);
 }
 
-function toSpec(definition: WorkflowDefinition, name: string, options: StepOptions, body: () => unknown): StepSpec {
+function toSpec(
+  definition: WorkflowDefinition,
+  name: string,
+  options: StepOptions,
+  body: StepBody,
+  given: Arguments | undefined,
+): StepSpec {
   const { retry, stepTimeoutMs, longestStepMs = Number.POSITIVE_INFINITY } = definition;
-  if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body };
+  if (options === NO_OPTIONS) return { retry, timeoutMs: stepTimeoutMs, body, given };
   const timeoutMs = options.timeout === undefined ? stepTimeoutMs : toMilliseconds(options.timeout, `timeout of step "${shown(name)}"`);
   return {
     retry: toRetryPolicy(options.retry, retry, `retry of step "${shown(name)}"`),
     timeoutMs: Math.min(timeoutMs, longestStepMs),
     body,
+    given,
   };
 }
 

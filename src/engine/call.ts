@@ -1,13 +1,19 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
+import type { Arguments } from '../core/serializer/arguments.js';
 import type { StepKind } from '../core/step.js';
 import { noteRejection } from './rejections.js';
+
+/** The body of a step. It gets the arguments of one attempt. */
+export type StepBody = (given: readonly unknown[]) => unknown;
 
 /** How a step's body is to be tried. */
 export interface StepSpec {
   readonly retry: RetryPolicy;
   /** Limit of one attempt in milliseconds; null for none. */
   readonly timeoutMs: number | null;
-  readonly body: () => unknown;
+  readonly body: StepBody;
+  /** Absent where the body takes nothing. */
+  readonly given?: Arguments | undefined;
 }
 
 const ignore = (): void => undefined;

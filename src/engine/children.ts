@@ -6,6 +6,7 @@ import {
   WorkflowCancelledError,
   WorkflowFailedError,
 } from '../core/errors/index.js';
+import { Arguments } from '../core/serializer/arguments.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait } from '../core/step.js';
 import type { Call } from './call.js';
@@ -28,6 +29,7 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
   checkChoice(options.onCancel, 'options.onCancel', ['cancel', 'leave']);
   const start = pass.settings.starts.check(workflow, pick(options, START_OPTIONS));
   const deadline = deadlineOf(pass, options.timeout, 'options.timeout');
+  let given = input;
   const begin = (call: Call): void => {
     const recorded = pass.recordedWait(call.stepKey);
     call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
@@ -36,13 +38,16 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
       return pass.whenDurable(() => !call.settled && attend(pass, call, recorded, options));
     }
     const wakeAt = deadline();
-    start.withInput(input).then(
+    start.withInput(given).then(
       (run) => pass.whenDurable(() => launch(pass, call, run, wakeAt, options)),
       (error: unknown) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }),
     );
   };
   const resumed = (call: Call, { name }: OpenWait): void => careFor(pass, call, name!, options);
-  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, { signal: options.signal, resumed });
+  const deferred = (): void => {
+    [given] = Arguments.of([input], pass.settings.payloads.maxBytes).fresh();
+  };
+  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, { signal: options.signal, resumed, deferred });
 }
 
 /** Starts a run that goes its own way; resolves when it is durable. */
@@ -55,10 +60,11 @@ export function startDetached(
   checkOptions(options, 'options', DETACHED_OPTIONS);
   const { settings, definition } = pass;
   const start = settings.starts.check(workflow, pick(options, START_OPTIONS));
+  const given = Arguments.of([input], settings.payloads.maxBytes);
   const begin = (call: Call): void => {
     const spec = { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs };
-    const body = async (): Promise<{ runId: string }> => {
-      const run = await start.withInput(input);
+    const body = async ([value]: readonly unknown[]): Promise<{ runId: string }> => {
+      const run = await start.withInput(value);
       // The same ids in every attempt: a start whose answer was lost is not made twice.
       for (let life = 1; ; life++) {
         const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
@@ -68,7 +74,7 @@ export function startDetached(
         if (outcome === 'started' || options.id !== undefined) return { runId: id };
       }
     };
-    beginStep(pass, call, { ...spec, body });
+    beginStep(pass, call, { ...spec, body, given });
   };
   return pass.call('start', `start:${start.name}`, options.key, null, begin) as Promise<{ runId: string }>;
 }
@@ -84,21 +90,23 @@ export async function invokeMany(
   if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
   if (!Number.isInteger(maxInFlight) || maxInFlight < 1)
     throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
-  const results: unknown[] = Array.from({ length: inputs.length });
+  // As they are now: many of them are started later.
+  const given = Arguments.of([...(inputs as unknown[])], pass.settings.payloads.maxBytes).fresh();
+  const results: unknown[] = Array.from({ length: given.length });
   let next = 0;
   const work = async (): Promise<void> => {
-    while (next < inputs.length) {
+    while (next < given.length) {
       const index = next++;
       try {
-        results[index] = await invoke(pass, workflow, inputs[index], { ...each, key: String(index) });
+        results[index] = await invoke(pass, workflow, given[index], { ...each, key: String(index) });
       } catch (error) {
         // Those that have been started go on; no more are.
-        next = inputs.length;
+        next = given.length;
         throw error;
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(maxInFlight, inputs.length) }, work));
+  await Promise.all(Array.from({ length: Math.min(maxInFlight, given.length) }, work));
   return results;
 }
 

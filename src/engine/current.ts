@@ -34,14 +34,16 @@ const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<
 export const scopes = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
 const outside = AsyncLocalStorage.snapshot();
-const runInScope = <T>(scope: Scope, code: () => T): T => scopes.run(scope, code);
+const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => scopes.run(scope, code, given);
 
 /**
  * Executes code of the application for a pass, in no other context. Runs begin, and steps are tried, in whatever context a flush ended or a claim was
  * asked for: most often that of a request which started another run, with its user, its trace and its open transaction.
  */
-export function inScope<T>(scope: Scope, code: () => T): T {
-  return outside(runInScope<T>, scope, code);
+export function inScope<T>(scope: Scope, code: () => T): T;
+export function inScope<A, T>(scope: Scope, code: (given: A) => T, given: A): T;
+export function inScope<A, T>(scope: Scope, code: (given: A | undefined) => T, given?: A): T {
+  return outside(runInScope<A | undefined, T>, scope, code, given);
 }
 
 /** `currentStep()` was called where no step's body is being executed. */

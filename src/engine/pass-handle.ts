@@ -13,14 +13,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Hears of the open wait of an earlier pass at once: the call may be given up before it could begin. */
   readonly resumed?: (call: Call, wait: OpenWait) => void;
-}
-
-/** What some calls need beside what begins them. */
-export interface CallOptions {
-  /** Withdraws the call. */
-  readonly signal?: AbortSignal | undefined;
-  /** Hears of the open wait of an earlier pass at once: the call may be given up before it could begin. */
-  readonly resumed?: (call: Call, wait: OpenWait) => void;
+  /** Called at once when the call has to be begun and cannot begin yet: the time to copy what the caller may change meanwhile. */
+  readonly deferred?: () => void;
 }
 
 /** A try of a body that can be told to stop. */
@@ -68,6 +62,8 @@ export interface PassHandle {
   continueAs(run: NewRun): void;
   /** Shows a value to those who look at the run. */
   setState(key: string, value: unknown): void;
+  /** Tells the developer something. */
+  warn(message: string): void;
   attemptBegan(attempt: Abortable): void;
   attemptEnded(attempt: Abortable): void;
   /** Makes an open wait durable. */

@@ -14,9 +14,7 @@ import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from '
 import { markerOf, recordOf } from './records.js';
 import { differs } from './replay.js';
 import { precedingKey, StepKeys } from './step-keys.js';
-
-/** Steps that a process has warned of: once is enough. */
-const warnedOf = new Set<string>();
+import { warnOnce } from './warn-once.js';
 
 export type { PassRun } from './pass-lifecycle.js';
 
@@ -53,7 +51,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     key: string | undefined,
     argsHash: number | null,
     begin: (call: Call) => void,
-    { signal, resumed }: CallOptions = {},
+    { signal, resumed, deferred }: CallOptions = {},
   ): Promise<unknown> {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
@@ -71,7 +69,10 @@ export class Pass extends PassLifecycle implements PassHandle {
       if (wait) resumed(call, wait);
       if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
       if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
-      else this.admission.begin(() => !call.settled && begin(call));
+      else {
+        if (!this.admission.isOpen) deferred?.();
+        this.admission.begin(() => !call.settled && begin(call));
+      }
       this.updateIdle();
       return call.promise;
     }
@@ -120,6 +121,10 @@ export class Pass extends PassLifecycle implements PassHandle {
 
   whenDurable(begin: () => void): void {
     this.admission.whenDurable(begin);
+  }
+
+  warn(message: string): void {
+    this.port.warn(message);
   }
 
   attemptBegan(attempt: Abortable): void {
@@ -213,11 +218,12 @@ export class Pass extends PassLifecycle implements PassHandle {
   private warnOfRivals({ stepKey, name }: Call): void {
     const rival = precedingKey(stepKey);
     if (rival === undefined || this.calls.get(rival)?.settled !== false) return;
-    if (process.env['NODE_ENV'] === 'production' || warnedOf.has(`${this.definition.name}\n${name}`)) return;
-    warnedOf.add(`${this.definition.name}\n${name}`);
-    this.port.warn(
-      `"${name}" is called several times at once by branches that also do ordinary I/O: they may come in another order in the next pass. Give each call a key`,
-    );
+    if (!this.settings.isDevelopment) return;
+    warnOnce(`${this.definition.name}\n${name}`, () => {
+      this.warn(
+        `"${name}" is called several times at once by branches that also do ordinary I/O: they may come in another order in the next pass. Give each call a key`,
+      );
+    });
   }
 
   private forget(call: Call): void {

@@ -138,6 +138,8 @@ export interface PreparedStart {
 /** What the engine takes from its surroundings. */
 export interface EngineSettings {
   readonly payloads: Payloads;
+  /** Whether mistakes of the application's code are looked for, and cost the time that it takes. */
+  readonly isDevelopment: boolean;
   readonly cancelGraceMs: number;
   /** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
   readonly replayStallMs: number;

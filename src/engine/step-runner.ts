@@ -1,8 +1,9 @@
 import { setTimeout } from 'node:timers';
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
-import { InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
+import { ArgumentChangedError, InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
 import { isPromise } from '../core/promises.js';
 import { backoffMs } from '../core/retry-policy.js';
+import { findChange } from './argument-changes.js';
 import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
@@ -23,18 +24,26 @@ export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
 function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
   if (pass.isClosed || call.settled) return;
   if (!pass.settings.isSure()) return void setTimeout(() => pass.whenDurable(() => attempt(pass, call, spec)), UNSURE_PAUSE_MS);
+  let given: readonly unknown[] | undefined;
+  try {
+    given = spec.given?.fresh();
+  } catch (error) {
+    return giveUp(pass, call, error, call.failures + 1);
+  }
   const current = new Attempt(pass, pass.run.id, call.stepKey, call.failures + 1);
   pass.attemptBegan(current);
-  current.run(spec.body, spec.timeoutMs, {
+  current.run(spec.body, given, spec.timeoutMs, {
     succeeded: (value) => {
-      succeed(pass, call, value);
+      const changed = given && findChange(pass, call, spec, given);
+      if (changed) giveUp(pass, call, changed, call.failures + 1);
+      else succeed(pass, call, value);
       pass.attemptEnded(current);
     },
     failed: (error) => {
       // Left as it is: the run is about to be handed back.
       if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
       try {
-        fail(pass, call, spec, error);
+        fail(pass, call, spec, (given && findChange(pass, call, spec, given, error)) ?? error);
       } catch {
         giveUp(pass, call, new Error('what the step threw cannot be read'), call.failures + 1);
       }
@@ -82,7 +91,7 @@ function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number):
 
 /** Milliseconds until the next attempt; undefined, or the error to give up with, when there is to be none. */
 function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | InvalidInputError | undefined {
-  if (error instanceof NonRetryableError) return undefined;
+  if (error instanceof NonRetryableError || error instanceof ArgumentChangedError) return undefined;
   try {
     const again: unknown = spec.retry.retryIf ? spec.retry.retryIf(error) : true;
     if (isPromise(again)) return new InvalidInputError('retry.retryIf', 'must answer at once, and returned a promise', { cause: error });

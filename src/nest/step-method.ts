@@ -68,10 +68,10 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(retry === undefined ? {} : { retry }),
         ...(timeout === undefined ? {} : { timeout }),
       };
-      return callStep(pass, stepName, stepOptions, args, () => {
+      return callStep(pass, stepName, stepOptions, args, (given) => {
         const surroundings = pass.code?.surroundings;
         // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
-        return surroundings ? surroundings.execute(this, step, method, args) : original.apply(this, args);
+        return surroundings ? surroundings.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });
     });
   };

@@ -50,6 +50,7 @@ export function makeWorker(
       deploymentId,
       engine: {
         payloads: runtime.payloads,
+        isDevelopment: process.env['NODE_ENV'] !== 'production',
         cancelGraceMs: CANCEL_GRACE_MS,
         replayStallMs: REPLAY_STALL_MS,
         now: () => clock.now(),

@@ -75,6 +75,7 @@ describe('messages to a run that a worker has claimed', () => {
     });
     const engine = {
       payloads: new Payloads(1_000, undefined),
+      isDevelopment: true,
       cancelGraceMs: 30_000,
       replayStallMs: 30_000,
       now: () => clock.now(),

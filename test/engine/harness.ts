@@ -138,6 +138,7 @@ export class TestRun {
     this.fault = undefined;
     const settings = {
       payloads: new Payloads(1_000_000, undefined),
+      isDevelopment: true,
       cancelGraceMs: 30_000,
       replayStallMs: 30_000,
       now: () => Date.now(),

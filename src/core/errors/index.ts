@@ -1,5 +1,13 @@
 export { WorkflowError } from './workflow-error.js';
-export { NestedStepError, NonRetryableError, RetryableError, StepFailedError, StepResolvedError, StepTimeoutError } from './step-errors.js';
+export {
+  ArgumentChangedError,
+  NestedStepError,
+  NonRetryableError,
+  RetryableError,
+  StepFailedError,
+  StepResolvedError,
+  StepTimeoutError,
+} from './step-errors.js';
 export {
   HookConflictError,
   HookNotFoundError,

@@ -75,10 +75,13 @@ export class PayloadTooLargeError extends WorkflowError {
   constructor(
     /** What it was: `input`, or the step's key. */
     readonly subject: string,
+    /** How many it has. Of a value that is far too large, how many it has at least: it is not encoded to its end. */
     readonly bytes: number,
     readonly maxBytes: number,
+    count: 'exact' | 'least' = 'exact',
   ) {
-    super(`${subject} has ${bytes} bytes and may have ${maxBytes}. Store it elsewhere and pass a reference`);
+    const has = count === 'exact' ? `${bytes}` : `at least ${bytes}`;
+    super(`${subject} has ${has} bytes and may have ${maxBytes}. Store it elsewhere and pass a reference`);
   }
 }
 

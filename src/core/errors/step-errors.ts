@@ -29,6 +29,39 @@ export class RetryableError extends WorkflowError {
 }
 
 /**
+ * In development: an argument of a step that cannot be copied was changed while the step was executed. Replays do not execute the body, so `run` would
+ * go on without the change.
+ */
+export class ArgumentChangedError extends WorkflowError {
+  static override readonly errorName: string = 'ArgumentChangedError';
+  readonly code = 'ARGUMENT_CHANGED';
+
+  constructor(
+    readonly stepKey: string,
+    /** The place of the argument, from 0. */
+    readonly argument: number,
+    /** The name of the argument's class. */
+    readonly className: string | undefined,
+    cause?: unknown,
+  ) {
+    super(
+      `${describeChange(stepKey, argument, className)}. A replay does not execute the body and run() would go on without the change: ` +
+        'return what the step makes, and give the libraries that it calls a copy',
+      { cause },
+    );
+  }
+
+  /** The change alone, without what to do. */
+  get what(): string {
+    return describeChange(this.stepKey, this.argument, this.className);
+  }
+}
+
+function describeChange(stepKey: string, argument: number, className: string | undefined): string {
+  return `Argument ${argument + 1}${className === undefined ? '' : ` (${className})`} of step "${stepKey}" was changed while the step was executed`;
+}
+
+/**
  * A step failed for good: its attempts are used up, or it said so itself. `cause` has the original's name, message,
  * stack and own cause. Catch it in `run` to go on without the step.
  *

@@ -49,7 +49,11 @@ export class Decoder {
 
   private members(json: Json[]): unknown[] {
     const result: unknown[] = json;
-    for (let index = 0; index < json.length; index++) result[index] = this.value(json[index]!);
+    for (let index = 0; index < json.length; index++) {
+      const element = json[index]!;
+      if (isHole(element)) Reflect.deleteProperty(result, index);
+      else result[index] = this.value(element);
+    }
     return result;
   }
 
@@ -107,6 +111,10 @@ export class Decoder {
       );
     return value;
   }
+}
+
+function isHole(json: Json): boolean {
+  return typeof json === 'object' && json !== null && !Array.isArray(json) && json[TAG] === 'hole';
 }
 
 function unescapeKeys(object: Record<string, unknown>): Record<string, unknown> {

@@ -46,6 +46,11 @@ export class ErrorBudget {
     return list.slice(0, MAX_ERRORS);
   }
 
+  /** The most characters that one more own property of an error may take. */
+  get roomForProperty(): number {
+    return Math.max(0, Math.min(MAX_PROPERTY, this.left));
+  }
+
   /** Whether an own property of an error may be kept. Errors inside it have been counted already; counting them twice is safe. */
   keeps(property: Json): boolean {
     const size = JSON.stringify(property).length;

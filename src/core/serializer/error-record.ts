@@ -19,11 +19,14 @@ export interface RecordWriter {
   attemptAll(entries: readonly (readonly [string, unknown])[]): JsonObject;
   /** Absent where nothing is bounded: in an error that is part of a payload. */
   readonly budget: ErrorBudget | undefined;
+  readonly stacks: 'kept' | 'left out';
 }
 
 export function isError(value: unknown): value is Error {
   // instanceof alone misses errors of another realm (Jest has one per test file), isNativeError alone those made the old way.
-  return types.isNativeError(value) || value instanceof Error;
+  if (types.isNativeError(value) || value instanceof Error) return true;
+  // A DOMException of another realm is neither.
+  return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object DOMException]';
 }
 
 /**
@@ -35,7 +38,7 @@ export function isError(value: unknown): value is Error {
 export function errorRecord(error: object, writer: RecordWriter): JsonObject {
   const { budget } = writer;
   const message = textOf(read(error, 'message')) ?? '';
-  const stack = textOf(read(error, 'stack'));
+  const stack = writer.stacks === 'kept' ? textOf(read(error, 'stack')) : undefined;
   const record: JsonObject = { name: bounded(nameOf(error), budget), message: bounded(message, budget) };
   if (stack !== undefined) record.stack = budget ? budget.stack(stack, message) : stack;
   const lineage = read(error, LINEAGE);

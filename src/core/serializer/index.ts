@@ -14,26 +14,18 @@ import { SerializationError } from '../errors/index.js';
  * when they have one.
  *
  * @param path the name of the value for errors: `input`, or `output of step "charge"`
+ * @param maxBytes what is far larger is refused before its text is built; the text may still be somewhat larger
  * @throws SerializationError for functions, symbols, cycles, promises and the like, and more than 1,000 levels
+ * @throws PayloadTooLargeError
  */
-export function encode(value: unknown, path: string): string {
-  const json =
-    typeof value === 'string' || value === null || typeof value === 'boolean' ? value : new Encoder(path, undefined).payload(value);
+export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_INFINITY): string {
+  const json = value === null || typeof value === 'boolean' ? value : new Encoder(path, undefined, maxBytes).payload(value);
   try {
     return escapeText(JSON.stringify(json));
   } catch (cause) {
     // The text would be longer than a string can be.
     throw new SerializationError(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
-}
-
-/**
- * The same as if no class were registered: a fingerprint of arguments must not change when a class that they hold is registered later.
- *
- * @throws SerializationError
- */
-export function encodeUntyped(value: unknown, path: string): string {
-  return escapeText(JSON.stringify(new Encoder(path, undefined, 'none').payload(value)));
 }
 
 /** The value that `encode` was given. Text without rich values costs no more than JSON.parse. */

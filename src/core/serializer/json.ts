@@ -14,6 +14,9 @@ export const TAG = '$durable';
 /** One for all: `undefined` is frequent, and nobody changes the tree after it was built. */
 export const UNDEFINED: JsonObject = Object.freeze({ [TAG]: 'undefined' });
 
+/** Stands where a sparse array has no element, so that the others keep their places for SQL too. */
+export const HOLE: JsonObject = Object.freeze({ [TAG]: 'hole' });
+
 /** Wraps an object that owns the tag key itself, so that data never reads as a tag. */
 export function escapeTag(object: JsonObject): JsonObject {
   return { [TAG]: 'object', value: object };

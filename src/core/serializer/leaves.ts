@@ -21,6 +21,12 @@ export function encodeLeaf(value: object, kind: string): JsonObject | undefined 
   return undefined;
 }
 
+/** How many characters the text of a leaf's content takes at least; 0 where it is short, or the object is none. */
+export function textLengthOf(value: object): number {
+  if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) return 0;
+  return Math.ceil(value.byteLength / 3) * 4;
+}
+
 /** @returns undefined when the tag is no leaf's; no leaf comes back as undefined */
 export function decodeLeaf(tag: string, node: JsonObject, text: (json: Json | undefined) => string): unknown {
   switch (tag) {

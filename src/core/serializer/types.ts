@@ -84,6 +84,11 @@ export function typeOfInstance(prototype: unknown): RegisteredType | undefined {
   return undefined;
 }
 
+/** The registration of a class itself, not of one that it extends. */
+export function typeOfPrototype(prototype: unknown): RegisteredType | undefined {
+  return registry.byPrototype.size === 0 ? undefined : registry.byPrototype.get(prototype as object);
+}
+
 /** The class that is registered under a stored name. */
 export function typeNamed(name: string): RegisteredType | undefined {
   return registry.byName.get(name);

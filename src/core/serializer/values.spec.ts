@@ -78,10 +78,16 @@ describe('rich values come back as they went in', () => {
     expect((roundTrip(sticky) as RegExp).lastIndex).toBe(3);
   });
 
-  it('turns array holes into undefined', () => {
-    const holes: unknown[] = [1];
-    holes[2] = 3;
-    expect(roundTrip(holes)).toStrictEqual([1, undefined, 3]);
+  it('keeps the holes of sparse arrays', () => {
+    const holes: unknown[] = [1, undefined];
+    holes[4] = 3;
+    holes.length = 6;
+    const copy = roundTrip({ holes, shared: [holes] }) as { holes: unknown[]; shared: [unknown[]] };
+    expect(Object.keys(copy.holes)).toEqual(['0', '1', '4']);
+    expect(copy.holes).toStrictEqual(holes);
+    expect(copy.holes).toHaveLength(6);
+    expect(copy.shared[0]).toBe(copy.holes);
+    expect(roundTrip([{ $durable: 'hole' }])).toStrictEqual([{ $durable: 'hole' }]);
   });
 
   it('takes the primitive out of its box', () => {
