@@ -51,14 +51,14 @@ export class Sender {
   private async signalIn(joined: JoinedTransaction, outgoing: OutgoingSignal): Promise<void> {
     const { manager, transaction, argument } = joined;
     await this.transactions.verify(joined);
-    let rows: { id: string; status: RunStatus; sent: number }[];
+    let rows: { id: string; status: RunStatus; sent: string }[];
     try {
       rows = await manager.query(sendSignalInTransactionSql(this.surroundings.database.schema), signalValues(outgoing));
     } catch (error) {
       throw callerError(error, [outgoing.runId], argument);
     }
     const [row] = rows;
-    const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === 1 });
+    const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === '1' });
     if (sent.isNew) transaction.afterCommit(() => void tellOfMessage(this.surroundings, sent.runId));
   }
 }

@@ -139,8 +139,8 @@ export class WorkflowRuntime implements HostSurroundings {
    */
   static async create(structure: Structure, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
-    const orm = createOrm(connection.settings, settings.schema);
     const { schema, pooler } = settings;
+    const orm = createOrm(connection.settings, schema, pooler);
     const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));

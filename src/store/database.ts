@@ -5,11 +5,14 @@ import pg from 'pg';
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
 import type { Pooler } from '../core/pooler.js';
+import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
 import { faultOf } from './database-errors.js';
+import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { ReadingPool } from './reading-pool.js';
+import { Refusals } from './refusals.js';
+import { FORMATS, withSettings } from './startup-options.js';
 
-/** How to reach the database, in the words of `pg`. */
-export type ConnectionSettings = pg.ClientConfig;
+export type { ConnectionSettings } from './connection-settings.js';
 
 /** A statement whose text depends on nothing but the schema and the kind of connection; named, so that each connection of our own plans it once. */
 export interface Statement {
@@ -37,10 +40,10 @@ const PATIENCE = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', tru
  * plan made for an empty table scans the whole of a full one for ever. So on our own connections everything goes through an index.
  * `jit` would otherwise compile each plan, because a forbidden scan counts as expensive. Behind a pooler the shape of the statements must do.
  */
-const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `-c ${setting}=off`).join(' ');
+const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `${setting}=off`);
 
 /** Settings that our statements depend on, whatever the role or the database says. */
-const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=read\\ committed'].map((setting) => `-c ${setting}`);
+const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=read\\ committed'];
 
 /**
  * A takeover deletes a session and then looks for its runs with a newer snapshot. Under REPEATABLE
@@ -65,7 +68,7 @@ export class Database {
   readonly schema: string;
   readonly schemaName: string;
   private readonly texts = new Map<string, string>();
-  private readonly settings: ConnectionSettings;
+  private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;
   private readonly clients = new Set<pg.PoolClient>();
   private readonly reading: ReadingPool;
@@ -77,24 +80,26 @@ export class Database {
     this.schema = quoteIdentifier(this.schemaName);
     this.settings = {
       application_name: 'nestjs-durable',
-      connectionTimeoutMillis: 10_000,
+      ...resolveSettings(settings),
       // A server that vanished without a word would be waited for until TCP gives up, a quarter of an hour.
       query_timeout: 15_000,
-      keepAlive: true,
-      ...settings,
+      refusals: new Refusals(),
     };
-    this.pool = new pg.Pool({
+    const own: OwnClientSettings & pg.PoolConfig = {
+      connectionTimeoutMillis: 10_000,
       ...this.settings,
       ...this.startupOptions(),
+      Client: OwnClient,
       max: options.poolSize,
       idleTimeoutMillis: 30_000,
       allowExitOnIdle: true,
-    });
+    };
+    this.pool = new pg.Pool(own);
     // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
-    this.reading = new ReadingPool(settings, options.pooler);
+    this.reading = new ReadingPool(this.settings, options.pooler);
   }
 
   /**
@@ -150,8 +155,8 @@ export class Database {
 
   /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
   directClient(url?: string): pg.Client {
-    const settings = { ...this.settings, query_timeout: 5_000 };
-    return new pg.Client(url === undefined ? settings : { ...settings, connectionString: url });
+    const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
+    return new OwnClient({ ...settings, query_timeout: 5_000 });
   }
 
   /** Ends every connection, also those that wait for an answer: whoever closes has waited long enough. */
@@ -165,9 +170,8 @@ export class Database {
   /** A pooler refuses settings at the start of a connection, or ignores them. */
   private startupOptions(): ConnectionSettings {
     if (this.pooler) return {};
-    return {
-      options: [this.settings.options, PLANNER, `-c lock_timeout=${LOCK_TIMEOUT}`, ...SESSION].filter(Boolean).join(' '),
-    };
+    const own = [...PLANNER, ...SESSION, ...FORMATS, `lock_timeout=${LOCK_TIMEOUT}`];
+    return { options: withSettings(this.settings.options, own) };
   }
 
   private textOf(statement: Statement): string {

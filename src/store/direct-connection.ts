@@ -7,6 +7,7 @@ import { within } from '../core/within.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
+import { hangUp } from './own-client.js';
 import { notifyByPool } from './sql/probes.js';
 import { sessionLockClass } from './sql/sessions.js';
 
@@ -214,9 +215,4 @@ export class DirectConnection {
       void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
-}
-
-/** Ends a connection at once, whatever it is at: what waits for it is told. */
-function hangUp(client: Client): void {
-  client.connection.stream.destroy();
 }

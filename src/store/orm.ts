@@ -4,56 +4,37 @@ import pg from 'pg';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 
 import { durableMigrations, MIGRATIONS_TABLE, quoteIdentifier } from '../../migrations/index.js';
-import { SchemaMismatchError, WorkflowConfigurationError } from '../core/errors/index.js';
-import type { ConnectionSettings } from './database.js';
+import { SchemaMismatchError } from '../core/errors/index.js';
+import type { Pooler } from '../core/pooler.js';
+import { resolveSettings, type ConnectionSettings } from './connection-settings.js';
 import { durableEntities } from './entities/index.js';
+import { OwnClient } from './own-client.js';
+import { FORMATS, withSettings } from './startup-options.js';
 
 /** A DataSource of the module's own: its entities, in its schema, on two connections that close when idle. */
-export function createOrm(settings: ConnectionSettings, schema: string): DataSource {
-  const { connectionString, host, port, user, password, database, ssl, ...extra } = settings;
+export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler): DataSource {
+  const resolved = resolveSettings(settings);
   const options = {
     type: 'postgres',
-    driver: pg,
+    // Without `native`, so that TypeORM does not take pg-native where the application has it installed.
+    driver: { Pool: pg.Pool },
     name: `nestjs-durable:${schema}`,
     schema,
     entities: [...durableEntities],
     synchronize: false,
     installExtensions: false,
-    ...(connectionString === undefined ? {} : { url: connectionString }),
-    ...(host === undefined ? {} : { host }),
-    ...(port === undefined ? {} : { port }),
-    ...(user === undefined ? {} : { username: user }),
-    ...(password === undefined ? {} : { password }),
-    ...(database === undefined ? {} : { database }),
-    ...(ssl === undefined ? {} : { ssl }),
-    extra: { ...extra, max: 2, allowExitOnIdle: true },
+    ...(resolved.database === undefined ? {} : { database: resolved.database }),
+    extra: {
+      application_name: 'nestjs-durable',
+      ...resolved,
+      // Entities have dates, whatever DateStyle the role has.
+      ...(pooler ? {} : { options: withSettings(resolved.options, FORMATS) }),
+      Client: OwnClient,
+      max: 2,
+      allowExitOnIdle: true,
+    },
   };
   return new DataSource(options as DataSourceOptions);
-}
-
-/** The settings that a DataSource of the application connects with. */
-export function settingsOf(dataSource: DataSource): ConnectionSettings {
-  const { options } = dataSource;
-  if (options.type !== 'postgres') {
-    throw new WorkflowConfigurationError(
-      `the application's DataSource is of type "${options.type}"; workflows need one of type "postgres", or a "connection" of their own`,
-    );
-  }
-  const { replication, extra, applicationName, connectTimeoutMS } = options;
-  const { url, host, port, username, password, database, ssl } = replication?.master ?? options;
-  const { max: _max, ...rest } = (extra ?? {}) as Record<string, unknown>;
-  return {
-    ...rest,
-    ...(url === undefined ? {} : { connectionString: url }),
-    ...(host === undefined ? {} : { host }),
-    ...(port === undefined ? {} : { port }),
-    ...(username === undefined ? {} : { user: username }),
-    ...(password === undefined ? {} : { password }),
-    ...(database === undefined ? {} : { database }),
-    ...(ssl === undefined ? {} : { ssl: ssl as Exclude<ConnectionSettings['ssl'], undefined> }),
-    ...(applicationName === undefined ? {} : { application_name: applicationName }),
-    ...(connectTimeoutMS === undefined ? {} : { connectionTimeoutMillis: connectTimeoutMS }),
-  };
 }
 
 /**
@@ -71,6 +52,8 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
     await runner.startTransaction('READ COMMITTED');
     // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
+    // A role's limit for the statements of an application is none for building an index, nor for waiting until another process has migrated.
+    await runner.query('SET LOCAL statement_timeout = 0');
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
     for (const Migration of durableMigrations) if (stillMissing.includes(Migration.migrationName)) await new Migration().up(runner);

@@ -1,6 +1,9 @@
 import pg from 'pg';
 
 import { QueryTimeoutError } from '../core/errors/index.js';
+import { resolveSettings } from './connection-settings.js';
+import { OwnClient, type OwnClientSettings } from './own-client.js';
+import { FORMATS, withSettings } from './startup-options.js';
 
 /** More of them would not be faster for those who look, and take more of the server from those who work. */
 const CONNECTIONS = 2;
@@ -23,7 +26,7 @@ export class ReadingPool {
   private readonly preamble: string | undefined;
 
   constructor(
-    settings: pg.ClientConfig,
+    given: OwnClientSettings,
     pooler: 'transaction' | undefined,
     private readonly timeoutMs = QUERY_TIMEOUT_MS,
   ) {
@@ -35,11 +38,14 @@ export class ReadingPool {
       'client_min_messages=warning',
     ];
     if (pooler) this.preamble = ['BEGIN READ ONLY', ...session.map((setting) => `SET LOCAL ${setting}`)].join('; ');
-    this.pool = new pg.Pool({
+    const settings = resolveSettings(given);
+    const options = pooler ? undefined : withSettings(settings.options, [...session, ...FORMATS, 'default_transaction_read_only=on']);
+    const own: OwnClientSettings & pg.PoolConfig = {
       application_name: 'nestjs-durable',
-      keepAlive: true,
       ...settings,
-      ...(pooler ? {} : { options: startupOptions(settings.options, [...session, 'default_transaction_read_only=on']) }),
+      ...(options === undefined ? {} : { options }),
+      ...(given.refusals === undefined ? {} : { refusals: given.refusals }),
+      Client: OwnClient,
       // Whoever finds both connections busy gets a turn.
       connectionTimeoutMillis: timeoutMs + 5_000,
       // A server that vanished cannot say that the time is over.
@@ -47,7 +53,8 @@ export class ReadingPool {
       max: CONNECTIONS,
       idleTimeoutMillis: 10_000,
       allowExitOnIdle: true,
-    });
+    };
+    this.pool = new pg.Pool(own);
     // As in database.ts: an idle connection that dies must not end the process.
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
@@ -95,8 +102,4 @@ export class ReadingPool {
 async function ask<Row extends unknown[]>(client: pg.Pool | pg.PoolClient, text: string, values: readonly unknown[]): Promise<Row[]> {
   const result = await client.query<Row>({ text, values: [...values], rowMode: 'array' });
   return result.rows;
-}
-
-function startupOptions(given: string | undefined, session: readonly string[]): string {
-  return [given, ...session.map((setting) => `-c ${setting}`)].filter(Boolean).join(' ');
 }

@@ -29,7 +29,7 @@ function sendSignalSql(schema: string): string {
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT run_id, 'signal', $2, $3::json FROM noted RETURNING 1
 )
-SELECT id, status, (SELECT count(*) FROM sent)::int AS sent FROM run`;
+SELECT id, status, (SELECT count(*) FROM sent)::text AS sent FROM run`;
 }
 
 const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
@@ -65,8 +65,8 @@ export function signalValues({ runId, name, payload, idempotencyKey, note }: Out
 
 /** Leaves a signal in a run's inbox. The run is told in a statement of its own. Undefined when there is no such run. */
 export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
-  const [row] = await database.query<[string, RunStatus, number]>(SEND_SIGNAL, signalValues(signal), client);
-  return row && { runId: row[0], status: row[1], isNew: row[2] === 1 };
+  const [row] = await database.query<[string, RunStatus, string]>(SEND_SIGNAL, signalValues(signal), client);
+  return row && { runId: row[0], status: row[1], isNew: row[2] === '1' };
 }
 
 const FORWARD: Statement = {

@@ -9,14 +9,15 @@ import { nothingLeftSql } from './leftovers.js';
  * Which database a connection talks to: the server's start tells two servers apart that have a database of the same name. As a number: how a
  * time is written depends on settings of the connection.
  */
-const IDENTITY = 'SELECT current_database() AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
+const IDENTITY = 'SELECT current_database()::text AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
 
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
 /**
- * Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes.
+ * Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. Like every statement in a caller's
+ * transaction it returns text alone: it runs on the application's connection, whose parsers may give anything for numbers, booleans and arrays.
  *
  * @param ids whether an earlier run may have had one of the ids: a run whose id has rows left of it is not inserted
  */
@@ -39,7 +40,8 @@ function insertSql(schema: string, ids: 'given' | 'generated'): string {
   INSERT INTO ${schema}.workflow_tags (run_id, key, value)
   SELECT x.run_id, x.key, x.value FROM unnest($11::text[], $12::text[], $13::text[]) AS x(run_id, key, value) WHERE x.run_id IN (SELECT id FROM started)
 )
-SELECT ARRAY(SELECT id FROM started) AS started, NOT $14::boolean AND ${FIXED_SNAPSHOT} AS withheld`;
+SELECT (SELECT coalesce(json_agg(id), '[]') FROM started)::text AS started,
+  CASE WHEN NOT $14::boolean AND ${FIXED_SNAPSHOT} THEN 'all' ELSE 'none' END AS withheld`;
 }
 
 /** Whether the manager's connection and ours lead to the same database. */
@@ -64,7 +66,7 @@ export async function startInTransaction(
 ): Promise<{ started: readonly string[]; withheld: boolean }> {
   const column = <K extends keyof NewRun>(key: K): NewRun[K][] => runs.map((run) => run[key]);
   const tags = runs.flatMap((run) => Object.entries(run.tags).map(([key, value]) => [run.id, key, value] as const));
-  const [outcome] = await manager.query<{ started: string[]; withheld: boolean }[]>(insertSql(database.schema, ids), [
+  const [outcome] = await manager.query<{ started: string; withheld: string }[]>(insertSql(database.schema, ids), [
     column('id'),
     column('name'),
     column('version'),
@@ -81,7 +83,7 @@ export async function startInTransaction(
     mode === 'always',
     runs.map((run) => run.timeoutMs ?? null),
   ]);
-  return outcome!;
+  return { started: JSON.parse(outcome!.started) as string[], withheld: outcome!.withheld === 'all' };
 }
 
 /** The names of the workflows of runs, as the caller's transaction sees them. */

@@ -1,0 +1,152 @@
+import pg from 'pg';
+import type { DataSource } from 'typeorm';
+
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
+
+/** How to reach the database, in the words of `pg`. */
+export type ConnectionSettings = pg.ClientConfig;
+
+type Ssl = NonNullable<pg.ClientConfig['ssl']>;
+
+/** Settings of pg that pg reads from a URL and from the environment, and resolves itself. */
+const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslnegotiation', 'options', 'application_name'] as const;
+
+/**
+ * Settings of pg that describe a connection and do not come from a URL. Settings for statements and pools of the application are not among them: its
+ * time-outs, type parsers, `binary` and `pipeline` do not fit the module's statements.
+ */
+const PASSED_ON = [
+  'stream',
+  'keepAlive',
+  'keepAliveInitialDelayMillis',
+  'connectionTimeoutMillis',
+  'enableChannelBinding',
+  'scramMaxIterations',
+  'maxLifetimeSeconds',
+] as const;
+
+/** Parameters of a URL that say how the connection is encrypted. */
+const TLS_PARAMETERS = ['ssl', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert', 'sslnegotiation'];
+
+/**
+ * Resolves settings once, by pg's own rules: a URL wins over everything beside it, and PG* variables fill in what is missing. The result has no URL, so that
+ * settings of the module's own can be added without the URL replacing them. Resolving twice changes nothing.
+ *
+ * @throws what pg throws for a URL that it cannot read, and WorkflowConfigurationError for several hosts
+ */
+export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
+  const known = parametersOf(given);
+  const settings: Record<string, unknown> = {};
+  for (const key of RESOLVED) if (known[key] !== undefined && known[key] !== null) settings[key] = known[key];
+  for (const key of PASSED_ON) {
+    const value = (given as Record<string, unknown>)[key];
+    if (value !== undefined) settings[key] = value;
+  }
+  const { host } = settings as ConnectionSettings;
+  if (host?.includes(',') && !host.startsWith('/')) {
+    throw new WorkflowConfigurationError(
+      `the database's address names several hosts (${host}); pg connects to one: name that, or a proxy in front of them`,
+    );
+  }
+  return settings;
+}
+
+/**
+ * Settings of a URL and of the option `ssl` beside it. The option wins over what the URL says of TLS.
+ *
+ * @throws InvalidInputError when one of them asks for what the other excludes, and what pg throws for a URL that it cannot read
+ */
+export function settingsOfUrl(url: string, ssl?: Ssl): ConnectionSettings {
+  const settings = resolveSettings({ connectionString: url });
+  if (ssl === undefined) return settings;
+  const { sslnegotiation, ...rest } = settings;
+  return {
+    ...rest,
+    ssl: speaksOfTls(url) ? combineTls(settings.ssl ?? false, ssl, url) : ssl,
+    ...(ssl !== false && sslnegotiation !== undefined ? { sslnegotiation } : {}),
+  };
+}
+
+/**
+ * Settings of a second address of the same database, past a pooler for example. What its URL leaves out is taken from the first: user, password (also a
+ * function), database, TLS.
+ */
+export function settingsPast(settings: ConnectionSettings, url: string): ConnectionSettings {
+  const own = resolveSettings({ connectionString: url });
+  const { username, password } = new URL(url.replace('@/', '@localhost/'), 'postgres://localhost');
+  const inherited: ConnectionSettings = {};
+  if (username === '' && !hasParameter(url, ['user']) && settings.user !== undefined) inherited.user = settings.user;
+  if (password === '' && !hasParameter(url, ['password']) && settings.password !== undefined) inherited.password = settings.password;
+  if (!speaksOfTls(url) && settings.ssl !== undefined) inherited.ssl = settings.ssl;
+  const {
+    host: _host,
+    port: _port,
+    user: _user,
+    password: _password,
+    ssl: _ssl,
+    sslnegotiation: _negotiation,
+    options: _options,
+    ...rest
+  } = settings;
+  return { ...rest, ...own, ...inherited };
+}
+
+/**
+ * Settings that the pool of an application's DataSource connects with, put together as TypeORM does: `extra` wins over what stands beside it.
+ *
+ * @throws WorkflowConfigurationError when the DataSource is not of type postgres
+ */
+export function settingsOfDataSource({ options }: DataSource): ConnectionSettings {
+  if (options.type !== 'postgres') {
+    throw new WorkflowConfigurationError(
+      `the application's DataSource is of type "${options.type}"; workflows need one of type "postgres", or a "connection" of their own`,
+    );
+  }
+  const { url, host, port, username, password, database, ssl, applicationName } = options.replication?.master ?? options;
+  return resolveSettings({
+    connectionString: url,
+    host,
+    port,
+    user: username,
+    password,
+    database,
+    ssl,
+    connectionTimeoutMillis: options.connectTimeoutMS,
+    application_name: options.applicationName ?? applicationName,
+    ...(options.extra as pg.ClientConfig | undefined),
+  } as pg.ClientConfig);
+}
+
+/** Reads the settings as pg does, without a connection: a client that has not connected has no socket. */
+function parametersOf(given: pg.ClientConfig): Record<string, unknown> {
+  const client = new pg.Client({ ...given, stream: undefined });
+  return (client as unknown as { connectionParameters: Record<string, unknown> }).connectionParameters;
+}
+
+function hasParameter(url: string, names: readonly string[]): boolean {
+  const query = new URLSearchParams(url.split('?').slice(1).join('?'));
+  return names.some((name) => query.has(name));
+}
+
+function speaksOfTls(url: string): boolean {
+  return hasParameter(url, TLS_PARAMETERS);
+}
+
+function combineTls(inUrl: Ssl, option: Ssl, url: string): Ssl {
+  const contradiction = (what: string): InvalidInputError =>
+    new InvalidInputError('connection.ssl', `contradicts the URL beside it: ${what}. Leave one of them out`);
+  if (option === false) {
+    if (inUrl === false) return false;
+    throw contradiction('the option turns TLS off, and the URL asks for it');
+  }
+  if (inUrl === false) throw contradiction('the option asks for TLS, and the URL turns it off');
+  const fromUrl = typeof inUrl === 'object' ? inUrl : {};
+  if (option === true) return fromUrl.rejectUnauthorized === false ? true : inUrl;
+  if (option.rejectUnauthorized === false && /[?&]sslmode=verify-(ca|full)/i.test(url)) {
+    throw contradiction('the option accepts any certificate, and the URL asks to verify it');
+  }
+  // pg hides the private key from being listed.
+  const { rejectUnauthorized: _rejectUnauthorized, ...files } = fromUrl;
+  const key = option.key ?? fromUrl.key;
+  return { ...files, ...option, ...(key === undefined ? {} : { key }) };
+}

@@ -1,0 +1,78 @@
+import { setImmediate } from 'node:timers';
+
+import pg from 'pg';
+
+import type { ConnectionSettings } from './connection-settings.js';
+import type { Refusals } from './refusals.js';
+import { OWN_TYPES } from './type-parsers.js';
+
+/** How long a connection may take to be made. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Settings of the process (`pg.defaults`) that pg applies to every client which does not set them itself. */
+const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
+
+/** Settings of a client of the module's own. */
+export interface OwnClientSettings extends ConnectionSettings {
+  /** What attempts of the same module have met. */
+  refusals?: Refusals;
+}
+
+/** What @types/pg leaves out of a client. */
+interface Internals {
+  binary: boolean;
+  pipeline: boolean;
+  connectionParameters: Record<string, unknown>;
+  connection?: { stream: { destroy(): void } };
+}
+
+type Callback = (error: Error | null | undefined, client?: pg.Client) => void;
+
+/**
+ * The client of every connection that the module opens. It reads values with parsers of its own, whatever the application has set for the process,
+ * and leaves no socket behind when a connection cannot be made: pg keeps it open when a password function rejects.
+ */
+export class OwnClient extends pg.Client {
+  private readonly refusals: Refusals | undefined;
+
+  constructor(settings: OwnClientSettings = {}) {
+    const { password } = settings;
+    // A pool hides the password from being listed.
+    super({
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      ...settings,
+      ...(password === undefined ? {} : { password }),
+      types: OWN_TYPES,
+    });
+    this.refusals = settings.refusals;
+    const internals = this as unknown as Internals;
+    internals.binary = false;
+    internals.pipeline = false;
+    for (const name of FOREIGN_TIMEOUTS) internals.connectionParameters[name] = undefined;
+    internals.connectionParameters['query_timeout'] = settings.query_timeout;
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(callback: Callback): void;
+  override connect(callback?: Callback): Promise<pg.Client> | void {
+    if (callback) return this.connectThen(callback);
+    return new Promise((resolve, reject) => this.connectThen((error) => (error ? reject(error) : resolve(this))));
+  }
+
+  private connectThen(callback: Callback): void {
+    const refused = this.refusals?.current();
+    if (refused) return process.nextTick(callback, refused);
+    super.connect((error: Error | null) => {
+      this.refusals?.note(error ?? undefined);
+      // Not at once: pg may still be at work on what the server said.
+      if (error) setImmediate(() => hangUp(this));
+      callback(error, this);
+    });
+  }
+}
+
+/** Ends a connection at once, whatever its state is; whoever waits for it gets an error. */
+export function hangUp(client: pg.Client): void {
+  (client as unknown as Internals).connection?.stream.destroy();
+}

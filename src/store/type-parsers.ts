@@ -1,0 +1,57 @@
+import type pg from 'pg';
+
+type Parser = (text: string) => unknown;
+
+const asNumber: Parser = Number;
+const asText: Parser = (text) => text;
+const asBoolean: Parser = (text) => text === 't' || text === 'true';
+const asJson: Parser = (text) => JSON.parse(text) as unknown;
+
+/** Parsers of the types that the module reads, by the type's oid. Every other type stays text. */
+const PARSERS = new Map<number, Parser>([
+  [16, asBoolean],
+  // int2, int4, oid, float4, float8; int8 and numeric stay text, because a number cannot hold all of them.
+  ...[21, 23, 26, 700, 701].map((oid): [number, Parser] => [oid, asNumber]),
+  // json, jsonb
+  ...[114, 3802].map((oid): [number, Parser] => [oid, asJson]),
+  // timestamp, timestamptz
+  ...[1114, 1184].map((oid): [number, Parser] => [oid, parseTimestamp]),
+  [1000, arrayOf(asBoolean)],
+  // int2[], int4[], oid[], float4[], float8[]
+  ...[1005, 1007, 1028, 1021, 1022].map((oid): [number, Parser] => [oid, arrayOf(asNumber)]),
+  // name[], text[], varchar[], int8[], numeric[]
+  ...[1003, 1009, 1015, 1016, 1231].map((oid): [number, Parser] => [oid, arrayOf(asText)]),
+]);
+
+/**
+ * Parsers of the module's own connections. The application may replace those of the process (`pg.types.setTypeParser`), for `Decimal` or `BigInt` columns
+ * for example; what the module reads must not change with them.
+ */
+export const OWN_TYPES: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number): Parser => PARSERS.get(oid) ?? asText,
+};
+
+const TIMESTAMP = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:([+-]\d\d)(?::?(\d\d))?(?::?\d\d)?)?$/;
+
+/** Reads a time in the style ISO. Gives null for other styles, as pg does. */
+function parseTimestamp(text: string): Date | number | null {
+  if (text === 'infinity') return Infinity;
+  if (text === '-infinity') return -Infinity;
+  const [, day, time, hours, minutes = '00'] = TIMESTAMP.exec(text) ?? [];
+  if (day === undefined) return null;
+  const year = day.indexOf('-') > 4 ? `+${day.padStart(12, '0')}` : day;
+  return new Date(`${year}T${time}${hours === undefined ? '' : `${hours}:${minutes}`}`);
+}
+
+/** Reads an array of one dimension. */
+function arrayOf(parse: Parser): Parser {
+  return (text) => {
+    const items: unknown[] = [];
+    // Each match is one element: quoted, with backslashes before quotes and backslashes, or bare.
+    for (const [, quoted, bare] of text.slice(1, -1).matchAll(/"((?:[^"\\]|\\.)*)"|([^,]+)/gs)) {
+      if (quoted !== undefined) items.push(parse(quoted.replaceAll(/\\(.)/gs, '$1')));
+      else items.push(bare === 'NULL' ? null : parse(bare!));
+    }
+    return items;
+  };
+}
