@@ -3,7 +3,8 @@ import type { DataSource } from 'typeorm';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../embedded/index.js';
 import type { ConnectionSettings } from '../store/database.js';
-import { settingsOf } from '../store/orm.js';
+import { settingsOfDataSource } from '../store/connection-settings.js';
+import { readDatabaseUrl } from './database-url.js';
 import type { ModuleSettings } from './options.js';
 
 /** The module's own pool: two connections for the journal and claims, the rest for everything else. */
@@ -19,6 +20,7 @@ export interface ResolvedConnection {
  * Where the tables are: what `connection` says, else the application's DataSource, else `DATABASE_URL`.
  *
  * @throws WorkflowConfigurationError when there is none of them
+ * @throws InvalidInputError when `DATABASE_URL` is no URL of a PostgreSQL database
  */
 export async function resolveConnection(
   settings: ModuleSettings,
@@ -32,11 +34,11 @@ export async function resolveConnection(
   }
   if (connection) {
     const { url, ssl, poolSize = DEFAULT_POOL_SIZE } = connection;
-    return { settings: { connectionString: url, ...(ssl === undefined ? {} : { ssl: ssl }) }, poolSize, embedded: undefined };
+    return { settings: readDatabaseUrl(url, 'connection.url', ssl), poolSize, embedded: undefined };
   }
-  if (dataSource) return { settings: settingsOf(dataSource), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
+  if (dataSource) return { settings: settingsOfDataSource(dataSource), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
   const url = environment['DATABASE_URL'];
-  if (url) return { settings: { connectionString: url }, poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
+  if (url) return { settings: readDatabaseUrl(url, 'DATABASE_URL'), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
   throw new WorkflowConfigurationError(
     'WorkflowModule has no database: import TypeOrmModule.forRoot(), set DATABASE_URL, or pass { connection: { url } } or { connection: { embedded: true } }',
   );

@@ -9,6 +9,7 @@ import { checkText } from '../core/ids.js';
 import type { Pooler } from '../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
+import { readDatabaseUrl } from './database-url.js';
 import { DEFAULT_PATH } from './http-options.js';
 import { toQStashSettings } from './qstash-options.js';
 import type {
@@ -178,10 +179,10 @@ function checkConnection(connection: ConnectionOptions | undefined): ConnectionO
   const given = checkOptions<Partial<Record<string, unknown>>>(connection, 'connection', ['url', 'ssl', 'poolSize', 'embedded']);
   if (given['embedded'] !== undefined) return { embedded: checkEmbedded(checkOptions(given, 'connection', ['embedded'])['embedded']) };
   const { url, ssl, poolSize } = given as { url: string; ssl?: boolean | TlsOptions; poolSize?: number };
-  checkUrl(url, 'connection.url');
   if (ssl !== undefined && typeof ssl !== 'boolean' && (typeof ssl !== 'object' || ssl === null || Array.isArray(ssl))) {
     throw new InvalidInputError('connection.ssl', 'must be a boolean or an object as node:tls has it');
   }
+  readDatabaseUrl(url, 'connection.url', ssl);
   if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
     throw new InvalidInputError('connection.poolSize', 'must be a whole number from 3 to 1,000');
   }
@@ -208,7 +209,7 @@ function checkListen(listen: WorkflowModuleOptions['listen'], pooler: Pooler | u
   }
   if (listen === undefined || typeof listen === 'boolean') return listen ?? pooler === undefined;
   const { url } = checkOptions(listen, 'listen', ['url']);
-  checkUrl(url, 'listen.url');
+  readDatabaseUrl(url, 'listen.url');
   return { url };
 }
 
@@ -235,12 +236,6 @@ function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec |
     throw new InvalidInputError('payloads.codec', 'cannot be read', { cause });
   }
   throw new InvalidInputError('payloads.codec', 'must be an object with the methods encode and decode');
-}
-
-function checkUrl(url: unknown, argument: string): void {
-  // Never shown in the error: it has the password.
-  const isUrl = typeof url === 'string' && /^postgres(ql)?:\/\//.test(url) && !url.includes('\0') && URL.canParse(url);
-  if (!isUrl) throw new InvalidInputError(argument, 'must be a URL such as postgresql://user:password@host:5432/database');
 }
 
 function checkEnhancers(enhancers: unknown): readonly StepEnhancer[] {
