@@ -3,38 +3,11 @@ import { RunAlreadyExistsError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
-import type { Committed, RunChange, RunEvent, Transition } from '../core/transition.js';
+import type { RunChange, RunEvent } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
-import type { EngineSettings, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
-
-/** What an execution needs of its worker. */
-export interface ExecutionHost {
-  readonly settings: EngineSettings;
-  readonly parkAfterMs: number;
-  readonly deploymentId: string;
-  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void;
-  /** The run needs a slot, or no longer does. */
-  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
-  /** The run is due for whoever takes it. */
-  handedBack(execution: Execution): void;
-  /** The run has left this process's hands; with an outcome when it has ended. */
-  released(execution: Execution, outcome: PassOutcome | undefined): void;
-  parked(execution: Execution, wakeAt: number): void;
-  /** Something came for the run while it was being parked. */
-  moved(execution: Execution): void;
-  /** A run has been created that somebody may execute. */
-  started(run: NewRun): void;
-  /** Messages for these runs are durable; they have not been told. */
-  sent(runIds: readonly string[]): void;
-  /** A request to cancel this run is durable; it has not been told. */
-  cancelSent(runId: string, parentId: string): void;
-  startDetached(run: NewRun): Promise<'started' | 'taken'>;
-  createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
-  warn(execution: Execution, message: string): void;
-  /** The run must be executed anew from what is stored. */
-  restart(execution: Execution): void;
-  blocked(execution: Execution, error: Error): void;
-}
+import type { NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
+import type { ExecutionHost } from './execution-host.js';
+import { isRefusal, StepRecords, toAscii } from './step-records.js';
 
 const ignore = (): void => undefined;
 
@@ -56,8 +29,7 @@ export class Execution implements PassPort {
   private readonly firstSeq: number;
   /** It is to go on elsewhere, as soon as it has got on here. */
   private handingOver: { readonly reason: unknown } | undefined;
-  /** A step that the database would not have is being recorded as failed; the end that came of it does not count. */
-  private restarting = false;
+  private readonly records: StepRecords;
 
   constructor(
     readonly run: OwnedRun,
@@ -69,6 +41,13 @@ export class Execution implements PassPort {
     this.bytes = run.historyBytes;
     this.pass = new Pass(run, definition, history, this, host.settings);
     this.firstSeq = history.steps.at(-1)?.seq ?? 0;
+    this.records = new StepRecords(run.id, host, {
+      waits: (message) => {
+        host.warn(this, message);
+        host.slotWanted(this, 'no');
+      },
+      givenUp: (error) => this.block(error),
+    });
   }
 
   /** Its results up to this one are durable. */
@@ -85,6 +64,7 @@ export class Execution implements PassPort {
   abandon(reason: unknown): void {
     this.leaving = true;
     clearTimeout(this.parkTimer);
+    this.records.close();
     this.pass.close(reason);
   }
 
@@ -160,12 +140,8 @@ export class Execution implements PassPort {
       durable();
       if (this.handingOver) this.handOver(this.handingOver.reason);
     };
-    this.host.submit({ kind: 'step', runId: id, epoch, step, closesWait, takes }, recorded, (error) => {
-      this.refused(error, (dataError) => {
-        this.restarting = true;
-        refused(dataError);
-      });
-    });
+    const transition = { kind: 'step', runId: id, epoch, step, closesWait, takes } as const;
+    this.records.submit(transition, recorded, refused, (error) => this.fenced(error));
   }
 
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
@@ -248,10 +224,14 @@ export class Execution implements PassPort {
       this.abandon(undefined);
       return this.host.restart(this);
     }
-    if (this.leaving) return;
+    if (!this.leaving) this.block(fault.error);
+  }
+
+  /** Lets go of the run until another deployment takes it up. */
+  private block(error: Error): void {
     this.abandon(undefined);
-    this.host.blocked(this, fault.error);
-    this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(fault.error) }, undefined);
+    this.host.blocked(this, error);
+    this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(error) }, undefined);
   }
 
   idle(wakeAt: number): void {
@@ -317,16 +297,26 @@ export class Execution implements PassPort {
 
   /** An end that the database will not have becomes a failure that it will. */
   private unstorable(error: Error, change: RunChange): void {
-    if (this.restarting) return;
-    if (isFenced(error) || !('output' in change)) return this.host.released(this, undefined);
-    if (change.error === UNSTORABLE) return this.host.released(this, undefined);
+    if (this.records.isReplacing && 'output' in change) return;
+    if (!isRefusal(error)) return this.host.released(this, undefined);
+    if ('blockedFor' in change) {
+      const reason = toAscii(change.reason);
+      return reason === change.reason ? this.host.released(this, undefined) : this.change({ ...change, reason }, undefined);
+    }
+    if (!('output' in change)) return this.host.released(this, undefined);
+    if (change.error === UNSTORABLE) return this.block(error);
     const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
     this.change({ ...failed, output: null, leftovers: 'some', parent: this.run.parent }, failed);
   }
 
   /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */
   private refused(error: Error, next: (error: Error) => void): void {
-    if (!isFenced(error)) return next(error);
+    if (isRefusal(error)) next(error);
+    else this.fenced(error);
+  }
+
+  /** The run is no longer ours. */
+  private fenced(error: Error): void {
     if (this.leaving) return;
     this.abandon(error);
     this.host.released(this, undefined);
@@ -337,8 +327,3 @@ const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the re
 
 /** What a step takes beside its payload. */
 const STEP_BYTES = 150;
-
-function isFenced(error: Error): boolean {
-  const { code } = error as { code?: unknown };
-  return code === 'FENCED' || code === 'CLOSED';
-}

@@ -9,7 +9,8 @@ import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { loadHistories } from '../store/sql/load-histories.js';
-import { Execution, type ExecutionHost } from './execution.js';
+import { Execution } from './execution.js';
+import type { ExecutionHost } from './execution-host.js';
 import type { Holding } from './holdings.js';
 import { Mail } from './mail.js';
 import { Outbound } from './outbound.js';
@@ -230,7 +231,7 @@ export class RunsInHand implements ExecutionHost {
   }
 
   blocked(execution: Execution, error: Error): void {
-    this.events.log('warn', `run "${execution.run.id}" waits for a deployment whose code fits its history`, error);
+    this.events.log('warn', `run "${execution.run.id}" is blocked and waits for another deployment`, error);
   }
 
   started(run: NewRun): void {

@@ -19,6 +19,7 @@ export {
   RunNotCommittedError,
   RunNotFoundError,
   RunNotRetryableError,
+  StepNotRecordedError,
   TransactionConflictError,
   WorkerLostError,
   WorkflowCancelledError,

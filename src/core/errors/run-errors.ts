@@ -127,6 +127,24 @@ export class NonDeterminismError extends WorkflowError {
   }
 }
 
+/**
+ * The database refuses to record a step, both its result and its failure: a trigger or a constraint of
+ * the application raises an error, or the step's name has characters that the database's encoding
+ * lacks. The run is blocked with this reason. `cause` is the database's error.
+ */
+export class StepNotRecordedError extends WorkflowError {
+  static override readonly errorName: string = 'StepNotRecordedError';
+  readonly code = 'STEP_NOT_RECORDED';
+
+  constructor(
+    readonly runId: string,
+    readonly stepKey: string,
+    options: { cause: Error },
+  ) {
+    super(`The database refuses to record step "${stepKey}": ${options.cause.message}`, options);
+  }
+}
+
 /** The run cannot be retried: only one that has `failed` can. A copy of any other may be made by `fork`. */
 export class RunNotRetryableError extends WorkflowError {
   static override readonly errorName: string = 'RunNotRetryableError';

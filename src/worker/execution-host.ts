@@ -1,0 +1,33 @@
+import type { NewRun, OwnedRun } from '../core/run.js';
+import type { Committed, Transition } from '../core/transition.js';
+import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
+import type { Execution } from './execution.js';
+
+/** What an execution needs of its worker. */
+export interface ExecutionHost {
+  readonly settings: EngineSettings;
+  readonly parkAfterMs: number;
+  readonly deploymentId: string;
+  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void;
+  /** The run needs a slot, or no longer does. */
+  slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
+  /** The run is due for whoever takes it. */
+  handedBack(execution: Execution): void;
+  /** The run has left this process's hands; with an outcome when it has ended. */
+  released(execution: Execution, outcome: PassOutcome | undefined): void;
+  parked(execution: Execution, wakeAt: number): void;
+  /** Something came for the run while it was being parked. */
+  moved(execution: Execution): void;
+  /** A run has been created that somebody may execute. */
+  started(run: NewRun): void;
+  /** Messages for these runs are durable; they have not been told. */
+  sent(runIds: readonly string[]): void;
+  /** A request to cancel this run is durable; it has not been told. */
+  cancelSent(runId: string, parentId: string): void;
+  startDetached(run: NewRun): Promise<'started' | 'taken'>;
+  createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
+  warn(execution: Execution, message: string): void;
+  /** The run must be executed anew from what is stored. */
+  restart(execution: Execution): void;
+  blocked(execution: Execution, error: Error): void;
+}

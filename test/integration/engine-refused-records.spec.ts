@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { Workflow, type WorkflowContext } from '../../src/index.js';
+import { closeApplications, startApplication } from '../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { waitFor } from '../support/wait.js';
+
+const bodies: string[] = [];
+
+@Workflow({ name: 'named' })
+class NamedWorkflow {
+  async run(input: string, ctx: WorkflowContext): Promise<string> {
+    const name = input.startsWith('U+') ? String.fromCodePoint(Number.parseInt(input.slice(2), 16)) : input;
+    try {
+      return await ctx.step(name, () => {
+        bodies.push(name);
+        return 'done';
+      });
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+}
+
+/** An audit trigger of the application that will not have this step, neither its result nor its failure. */
+const REFUSE = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not in my table'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'cursed') EXECUTE FUNCTION refuse()`;
+
+/** As docs/operations.md says it. */
+const UNBLOCK = `UPDATE durable.workflow_runs SET status = 'pending', ready_at = now(), is_blocked = false, blocked_deployments = NULL
+WHERE id = $1 AND status = 'waiting' AND is_blocked`;
+
+describe('a step that the database refuses to record', () => {
+  let database: TestDatabase;
+  beforeEach(() => void bodies.splice(0));
+  afterEach(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+
+  const runOf = async (id: string): Promise<{ status: string; is_blocked: boolean }> => {
+    const [row] = await database.query('SELECT status, is_blocked FROM durable.workflow_runs WHERE id = $1', [id]);
+    return row;
+  };
+  const isBlocked = (id: string): Promise<unknown> =>
+    waitFor(async () => (await runOf(id)).is_blocked, { timeoutMs: 20_000, message: `run "${id}" to be blocked` });
+  const reasonOf = async (id: string): Promise<{ code: string; message: string }> => {
+    const [row] = await database.query(`SELECT data::text FROM durable.workflow_events WHERE run_id = $1 AND kind = 'blocked'`, [id]);
+    return JSON.parse(row.data);
+  };
+
+  it('is executed once, tried again with pauses, and blocks its run with the reason; neighbours go on meanwhile', async () => {
+    database = await createTestDatabase();
+    const { client } = await startApplication(database.url, [NamedWorkflow], { worker: { concurrency: 1 } });
+    await database.query(REFUSE);
+    await client.start(NamedWorkflow, 'cursed', { id: 'refused' });
+    await waitFor(() => bodies.includes('cursed'));
+    for (let index = 0; index < 5; index++) expect(await client.execute(NamedWorkflow, `other-${index}`)).toBe('done');
+    expect(await runOf('refused')).toEqual({ status: 'running', is_blocked: false });
+
+    await isBlocked('refused');
+    expect(await runOf('refused')).toEqual({ status: 'waiting', is_blocked: true });
+    expect(bodies.filter((name) => name === 'cursed')).toHaveLength(1);
+    expect(await reasonOf('refused')).toMatchObject({
+      code: 'STEP_NOT_RECORDED',
+      message: 'The database refuses to record step "cursed": not in my table',
+    });
+
+    await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
+    await database.query(UNBLOCK, ['refused']);
+    expect(await client.get(NamedWorkflow, 'refused').result({ timeout: '10s' })).toBe('done');
+  });
+
+  it('fails, and the run goes on, when the database takes the failure after all', async () => {
+    database = await createTestDatabase();
+    const { client } = await startApplication(database.url, [NamedWorkflow]);
+    await database.query(REFUSE);
+    const handle = await client.start(NamedWorkflow, 'cursed', { id: 'refused-for-a-while' });
+    await waitFor(() => bodies.includes('cursed'));
+    await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
+    expect(await handle.result({ timeout: '10s' })).toBe('Step "cursed" failed after 1 attempt: not in my table');
+    expect(bodies).toEqual(['cursed']);
+  });
+
+  it('because the encoding of the database lacks a character of its name blocks its run', async () => {
+    database = await createTestDatabase('LATIN1');
+    const { client } = await startApplication(database.url, [NamedWorkflow]);
+    await client.start(NamedWorkflow, 'U+6F22', { id: 'unnameable' });
+    expect(await client.execute(NamedWorkflow, 'café')).toBe('done');
+    await isBlocked('unnameable');
+    expect(bodies.filter((name) => name === '\u6f22')).toHaveLength(1);
+    expect(await reasonOf('unnameable')).toMatchObject({ code: 'STEP_NOT_RECORDED', message: expect.stringContaining('\u6f22') });
+  });
+});
