@@ -38,13 +38,15 @@ export interface WorkflowIdentity {
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
   readonly module: string | undefined;
+  /** The scope that the decorator gives, which the module knows how to read. */
+  readonly scope: number | undefined;
   readonly input: StandardSchema | undefined;
 }
 
 /** The queue of everything that names none. */
 export const DEFAULT_QUEUE = 'default';
 
-/** `scope` is the business of the decorator. */
+/** The decorator checks `scope`. */
 const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
@@ -97,7 +99,9 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
   if (input !== undefined && !isStandardSchema(input)) {
     throw new WorkflowConfigurationError(`${where}: input must be a schema of a library that follows https://standardschema.dev`);
   }
+  const { scope } = options as { scope?: number };
   return {
+    scope,
     name: checkName(name, `${where}: name`),
     version,
     queue: checkText(queue, `${where}: queue`),

@@ -10,6 +10,7 @@ import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } fr
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
 import { makeStep } from './step-method.js';
 import { GENERATORS, putStepOnTop } from './step-overrides.js';
+import { injectableOptionsOf } from './injectable-options.js';
 import { checkModuleName } from './tokens.js';
 
 /** What `@Workflow` says of a class. */
@@ -56,8 +57,16 @@ export function Workflow(options: WorkflowOptions): ClassDecorator {
     if (scope === undefined) return;
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
-    Injectable({ scope })(target);
+    giveScope(target, scope);
+    // A plain @Injectable() above comes later, and would take the scope away.
+    void Promise.resolve().then(() => giveScope(target, scope));
   };
+}
+
+/** Leaves a scope alone that `@Injectable` gives: the boot refuses two that differ. */
+function giveScope(target: Function, scope: Scope): void {
+  const given = injectableOptionsOf(target);
+  if (given?.scope === undefined) Injectable({ ...given, scope })(target);
 }
 
 /** `unknown` when the key can be called with the method's arguments: it may want fewer of them, and less of each. */

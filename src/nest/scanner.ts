@@ -1,3 +1,4 @@
+import { Scope } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
@@ -5,6 +6,7 @@ import { toRetryPolicy } from '../core/retry-policy.js';
 import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { WorkflowDefinition } from '../engine/ports.js';
+import { injectableOptionsOf } from './injectable-options.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
 import type { ModuleSettings } from './options.js';
 import { guardSharedState } from './shared-state.js';
@@ -82,12 +84,35 @@ function typeOf(wrapper: Wrapper): Function | undefined {
   return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
+/**
+ * A run must not share fields with others where the workflow asks for an instance of its own.
+ *
+ * @throws WorkflowConfigurationError
+ */
+function checkScope(type: Function, isPerPass: boolean, instance: unknown, where: string): void {
+  const { scope } = workflowIdentityOf(type);
+  const given = injectableOptionsOf(type)?.scope;
+  if (scope === undefined) return;
+  if (given !== undefined && given !== scope) {
+    throw new WorkflowConfigurationError(
+      `${where}: its scope is Scope.${Scope[scope]}, and that of @Injectable() Scope.${Scope[given]}: leave one of them out`,
+    );
+  }
+  // Whatever else stands for the workflow, such as a fake, has the scope that it was provided with.
+  if (scope !== Scope.REQUEST || isPerPass || !(instance instanceof type)) return;
+  throw new WorkflowConfigurationError(
+    `${where}: it asks for Scope.REQUEST, and is provided as one instance for all runs. List the class itself among the providers, ` +
+      'say scope: Scope.REQUEST beside useFactory, or @Injectable({ scope: Scope.REQUEST }) on the class of useClass',
+  );
+}
+
 function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): FoundWorkflow {
   const { settings, enhancers } = module;
   const where = `@Workflow() on ${type.name}`;
   const { name, version, queue, retry, timeoutMs } = workflowIdentityOf(type);
   const isPerPass = !wrapper.isDependencyTreeStatic();
   const instance = isPerPass ? undefined : (wrapper.instance as WorkflowInstance);
+  checkScope(type, isPerPass, instance, where);
   const runner = (isPerPass ? type.prototype : instance) as Partial<WorkflowInstance> | null | undefined;
   if (typeof runner?.run !== 'function') {
     const what = isPerPass || runner instanceof type ? 'the class' : 'what is provided as it';

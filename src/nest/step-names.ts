@@ -8,6 +8,9 @@ import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
+/** A name that `mixin()` of Nest makes up. */
+const MIXIN = /^[\da-f]{21}$/;
+
 const HOW_TO_NAME = `Give each class a name that stays: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
 
 /**
@@ -98,7 +101,12 @@ function looksRenamed(type: Function): boolean {
   const named = namingClassOf(type);
   if (hasStepsName(named)) return false;
   const { name } = named;
-  return name.length <= 2 || /\$\d+$/.test(name) || (name.length === 3 && isMinified(named) && !/^[A-Z]([a-z]{2}|[A-Z]{2})$/.test(name));
+  return (
+    name.length <= 2 ||
+    MIXIN.test(name) ||
+    /\$\d+$/.test(name) ||
+    (name.length === 3 && isMinified(named) && !/^[A-Z]([a-z]{2}|[A-Z]{2})$/.test(name))
+  );
 }
 
 /**
@@ -106,7 +114,13 @@ function looksRenamed(type: Function): boolean {
  * @throws WorkflowConfigurationError when the build is certain to have renamed the class
  */
 function checkRenamed(type: Function, step: string): string {
-  if (!isMinified(namingClassOf(type))) return step;
+  const named = namingClassOf(type);
+  if (MIXIN.test(named.name)) {
+    throw new WorkflowConfigurationError(
+      `step "${step}" carries the name that mixin() of Nest gives to its class, another one in each process. ${HOW_TO_NAME}`,
+    );
+  }
+  if (!isMinified(named)) return step;
   throw new WorkflowConfigurationError(
     `step "${step}" carries the name that a minifier has given to its class: the next build may give that name to another class, whose steps ` +
       `would get the results recorded for this one. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Module, Scope, type LoggerService, type Provider } from '@nestjs/common';
+import { Inject, Injectable, mixin, Module, Scope, type LoggerService, type Provider } from '@nestjs/common';
 import { minifySync } from '@swc/core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
@@ -208,6 +208,13 @@ describe('the name of an injectable’s steps', () => {
     await expect(boot([Mail!])).rejects.toThrow(/minifier.*keepNames.*@StepsOf/);
     StepsOf('mail')(Mail!);
     await boot([Mail!]);
+  });
+
+  it('is refused where mixin() of Nest makes one up, and taken from @StepsOf', async () => {
+    const Mixed = mixin(class extends Email {});
+    await expect(boot([Mixed])).rejects.toThrow(/mixin\(\).*@StepsOf/);
+    StepsOf('mixed')(Mixed);
+    await boot([Mixed]);
   });
 
   it('is taken from a minified class that has kept it', async () => {
