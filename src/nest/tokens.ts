@@ -14,6 +14,9 @@ export const WORKFLOW_OPTIONS = 'nestjs-durable:options';
 /** Each module has its own, and none exports it. */
 export const WORKFLOW_RUNTIME = 'nestjs-durable:runtime';
 
+/** Marks the module class whose life-cycle hooks begin and stop the worker. */
+export const BEGINS_WORKER = Symbol.for('nestjs-durable.begins-worker');
+
 /** Each module with an endpoint for hooks has its own, and none exports it. */
 export const HOOK_RECEIVER = 'nestjs-durable:hook-receiver';
 

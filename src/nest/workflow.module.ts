@@ -3,6 +3,7 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import {
   Inject,
   Module,
+  Optional,
   type BeforeApplicationShutdown,
   type DynamicModule,
   type NestModule,
@@ -12,10 +13,10 @@ import {
   type OnModuleDestroy,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { DiscoveryModule, DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
-import { InvalidInputError } from '../core/errors/index.js';
+import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { atEndOfBoot } from './boot-end.js';
 import { checkSteps } from './decorated-steps.js';
 import { EnhancerReach } from './enhancer-reach.js';
@@ -29,13 +30,17 @@ import { openEndpoint } from './qstash-endpoint.js';
 import { exitBy, shutdownBegan, watchSignals } from './shutdown-signals.js';
 import { StepEnhancers } from './step-enhancers.js';
 import { prepareSteps } from './step-names.js';
-import { getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
+import { BEGINS_WORKER, getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
 /** How long after the worker's start shutdown hooks must have been enabled. */
 const HOOKS_CHECK_MS = 5_000;
 
 /** How long the worker may be waited for before that is told: for the end of the boot, and after it for the application to listen. */
 const IDLE_CHECK_MS = 5_000;
+
+const WITHOUT_OPTIONS =
+  'WorkflowModule was imported without its options: import WorkflowModule.forRoot({ ... }) or forRootAsync({ ... }) once, in the root module. ' +
+  'It is global, so other modules need not import it';
 
 /**
  * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
@@ -44,10 +49,14 @@ const IDLE_CHECK_MS = 5_000;
  * @Module({ imports: [TypeOrmModule.forRoot({ ... }), WorkflowModule.forRoot({})], providers: [OrderWorkflow] })
  * export class AppModule {}
  */
-@Module({})
+@Module({ imports: [DiscoveryModule] })
 export class WorkflowModule
   implements NestModule, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
+  /** Tells this class and those that extend it from a module into which `forRoot()` was spread. */
+  static readonly [BEGINS_WORKER] = true;
+
+  private readonly runtime: WorkflowRuntime;
   private listening: Subscription | undefined;
   private hooksCheck: NodeJS.Timeout | undefined;
   private idleCheck: NodeJS.Timeout | undefined;
@@ -55,14 +64,16 @@ export class WorkflowModule
 
   /** @internal */
   constructor(
-    @Inject(WORKFLOW_RUNTIME) private readonly runtime: WorkflowRuntime,
+    @Optional() @Inject(WORKFLOW_RUNTIME) runtime: WorkflowRuntime | undefined,
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
     @Inject(HttpAdapterHost) private readonly httpHost: HttpAdapterHost,
     @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
     @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
-    @Inject(FirstToStop) firstToStop: FirstToStop,
+    @Optional() @Inject(FirstToStop) firstToStop: FirstToStop | undefined,
   ) {
+    if (!runtime || !firstToStop) throw new WorkflowConfigurationError(WITHOUT_OPTIONS);
+    this.runtime = runtime;
     firstToStop.add(() => this.stop());
   }
 
