@@ -90,7 +90,7 @@ function typeOf(wrapper: Wrapper): Function | undefined {
  * @throws WorkflowConfigurationError
  */
 function checkScope(type: Function, isPerPass: boolean, instance: unknown, where: string): void {
-  const { scope } = workflowIdentityOf(type);
+  const scope = workflowIdentityOf(type).scope as Scope | undefined;
   const given = injectableOptionsOf(type)?.scope;
   if (scope === undefined) return;
   if (given !== undefined && given !== scope) {

@@ -25,8 +25,7 @@ function report(...decorators: ((type: ReportClass) => void)[]): ReportClass {
   return Report;
 }
 
-const workflow = (options: Partial<WorkflowOptions> = {}) =>
-  Workflow({ name: 'report', scope: Scope.REQUEST, ...options }) as ClassDecorator;
+const workflow = (options: Partial<WorkflowOptions> = {}) => Workflow({ name: 'report', scope: Scope.REQUEST, ...options });
 const injectable = (options?: InjectableOptions) => Injectable(options);
 
 describe('a workflow that asks for request scope', () => {
@@ -51,8 +50,8 @@ describe('a workflow that asks for request scope', () => {
     ['above @Injectable({ durable })', [workflow(), injectable({ durable: true })]],
     ['below @Injectable({ durable })', [injectable({ durable: true }), workflow()]],
     ['below the same of @Injectable', [injectable({ scope: Scope.REQUEST }), workflow()]],
-    ['by @Injectable alone, above', [injectable({ scope: Scope.REQUEST }), workflow({ scope: undefined } as never)]],
-    ['by @Injectable alone, below', [workflow({ scope: undefined } as never), injectable({ scope: Scope.REQUEST })]],
+    ['by @Injectable alone, above', [injectable({ scope: Scope.REQUEST }), workflow({ scope: undefined })]],
+    ['by @Injectable alone, below', [workflow({ scope: undefined }), injectable({ scope: Scope.REQUEST })]],
   ])('%s has an instance for each run', async (_, decorators) => {
     const Report = report(...decorators);
     const client = await boot(Report);
