@@ -10,6 +10,7 @@ import { FirstToStopModule } from './first-to-stop.js';
 import { HookReceiver } from './hook-receiver.js';
 import { hooksController } from './hooks-controller.js';
 import type { HttpSettings } from './http-options.js';
+import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import { ScopeCheck } from './scope-check.js';
@@ -63,16 +64,18 @@ export function defineModule(
       if (dataSourceName !== undefined && !dataSource && !settings.connection) {
         throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
       }
+      if (!dataSource && !settings.connection) refuseDataSourceOfOtherCopy(discovery);
       return WorkflowRuntime.create({ name, http }, settings, dataSource);
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
   // The class means the module without a name; whoever overrides it in a test means what is injected by the token too.
+  const clientClasses = name === undefined ? [WorkflowClient, ...clientsOfOtherCopies()] : [];
   const clients: Provider[] =
     name === undefined
       ? [
           { provide: WorkflowClient, ...client },
-          { provide: clientToken, useExisting: WorkflowClient },
+          ...[clientToken, ...clientClasses.slice(1)].map((provide) => ({ provide, useExisting: WorkflowClient })),
         ]
       : [{ provide: clientToken, ...client }];
   const receiver: Provider = {
@@ -90,7 +93,7 @@ export function defineModule(
     controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
     providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(http.hooks ? [receiver] : [])],
-    exports: [clientToken, ...(name === undefined ? [WorkflowClient] : []), ...repositories.map(({ provide }) => provide)],
+    exports: [clientToken, ...clientClasses, ...repositories.map(({ provide }) => provide)],
   };
 }
 

@@ -1,5 +1,6 @@
-import { Module } from '@nestjs/common';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Inject, Injectable, Module } from '@nestjs/common';
+import { jest, afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
 
 import { Workflow, WorkflowClient, WorkflowConfigurationError, WorkflowModule } from '../../src/index.js';
 import { bootApplication, closeApplications } from '../support/application.js';
@@ -38,5 +39,38 @@ describe('WorkflowModule', () => {
       await expect(booting).rejects.toThrow(/WorkflowModule\.forRoot/);
       await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
     }
+  });
+
+  it('does not take DATABASE_URL where the DataSource is of another copy of typeorm', async () => {
+    process.env['DATABASE_URL'] = database.url;
+    try {
+      // What the other copy of @nestjs/typeorm provides, under its own class.
+      class DataSourceOfOtherCopy extends DataSource {}
+      for (const name of Object.getOwnPropertyNames(DataSource.prototype)) {
+        const descriptor = Object.getOwnPropertyDescriptor(DataSource.prototype, name)!;
+        if (name !== 'constructor') Object.defineProperty(DataSourceOfOtherCopy.prototype, name, descriptor);
+      }
+      const other = { provide: DataSourceOfOtherCopy, useFactory: () => new DataSourceOfOtherCopy({ type: 'postgres' }) };
+      const booting = bootApplication({ imports: [WorkflowModule.forRoot({ worker: {} })], providers: [other] });
+      await expect(booting).rejects.toThrow(/another copy.*npm ls typeorm.*connection: \{ url \}/);
+      await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
+      const named = WorkflowModule.forRoot({ worker: {}, connection: { url: database.url } });
+      await bootApplication({ imports: [named], providers: [other] });
+    } finally {
+      delete process.env['DATABASE_URL'];
+    }
+  });
+
+  it('injects its client by the class of another copy of the package', async () => {
+    jest.resetModules();
+    const copy = await import('../../src/index.js');
+    expect(copy.WorkflowClient).not.toBe(WorkflowClient);
+    @Injectable()
+    class LibraryService {
+      constructor(@Inject(copy.WorkflowClient) readonly client: WorkflowClient) {}
+    }
+    const imports = [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url } })];
+    const module = await bootApplication({ imports, providers: [LibraryService] });
+    expect(module.get(LibraryService).client).toBe(module.get(WorkflowClient));
   });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import 'reflect-metadata';
 
-import { Module } from '@nestjs/common';
+import { Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import * as esm from 'nestjs-durable';
 
@@ -41,16 +41,26 @@ function decorated(prototype, method) {
   };
 }
 
+// A service of the CommonJS library that asks for the client by its class.
+class LibraryService {
+  constructor(client) {
+    this.client = client;
+  }
+}
+Injectable()(LibraryService);
+Inject(cjs.WorkflowClient)(LibraryService, undefined, 0);
+
 class AppModule {}
 Module({
   imports: [esm.WorkflowModule.forRoot({ connection: { embedded: true }, worker: {} })],
-  providers: [GreetWorkflow],
+  providers: [GreetWorkflow, LibraryService],
 })(AppModule);
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
 try {
   const client = app.get(cjs.getWorkflowClientToken());
   assert.equal(client, app.get(esm.WorkflowClient), 'the token of one copy finds the client of the other');
+  assert.equal(client, app.get(LibraryService).client, 'so does its class');
 
   const output = await client.execute(GreetWorkflow, 'Ada', { id: 'greet-1' });
   assert.equal(output, 'hello Ada of greet-1');
