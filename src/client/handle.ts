@@ -59,7 +59,7 @@ export class WorkflowHandle<O = unknown> {
    */
   async result(options: { timeout?: Duration | Date } = {}): Promise<O> {
     const { timeout } = checkOptions(options, 'options', ['timeout']);
-    const timeoutMs = timeout === undefined ? undefined : millisecondsOf(timeout);
+    const timeoutMs = timeout === undefined ? undefined : millisecondsOf(timeout, this.#hub.now());
     this.refuseUncommitted();
     const ask = this.#fresh ? 'later' : 'now';
     this.#fresh = false;
@@ -130,7 +130,7 @@ export class WorkflowHandle<O = unknown> {
   }
 }
 
-function millisecondsOf(timeout: Duration | Date): number {
+function millisecondsOf(timeout: Duration | Date, now: number): number {
   if (!types.isDate(timeout)) return toMilliseconds(timeout, 'options.timeout');
-  return Math.max(0, toTimestamp(timeout, 'options.timeout') - Date.now());
+  return Math.max(0, toTimestamp(timeout, 'options.timeout') - now);
 }

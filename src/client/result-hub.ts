@@ -20,6 +20,8 @@ export interface ResultHubOptions {
   /** Whether other processes' notices are heard just now: then there is no hurry to ask. */
   readonly hearsNotices: () => boolean;
   readonly failed: (error: unknown) => void;
+  /** Milliseconds since the epoch, by the database's clock. */
+  readonly now: () => number;
 }
 
 const QUERY_IDS = 1_000;
@@ -42,6 +44,11 @@ export class ResultHub {
     private readonly options: ResultHubOptions,
   ) {
     this.pause = options.pollIntervalMs;
+  }
+
+  /** Milliseconds since the epoch, by the database's clock. */
+  now(): number {
+    return this.options.now();
   }
 
   get payloads(): Payloads {

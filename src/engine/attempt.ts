@@ -4,6 +4,15 @@ import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';
 import type { PassHandle } from './pass-handle.js';
 
+let begun: Attempt | undefined;
+
+/** The body that began last since this was asked before, whatever became of it. */
+export function lastBegunBody(): CurrentStep | undefined {
+  const last = begun;
+  begun = undefined;
+  return last;
+}
+
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -43,6 +52,7 @@ export class Attempt implements CurrentStep {
   /** Executes the body; the listener hears of its end once, and never when the attempt is aborted first. */
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptListener): void {
     this.listener = listener;
+    noteBegun(this);
     if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS), this, timeoutMs);
     // An async function around the body would make two more promises, of which there is one a step already.
     let result: unknown;
@@ -81,6 +91,10 @@ export class Attempt implements CurrentStep {
     clearTimeout(this.timer);
     return listener;
   }
+}
+
+function noteBegun(attempt: Attempt): void {
+  begun = attempt;
 }
 
 /** One function for all timers: a closure for each step's would be the largest part of the attempt. */

@@ -19,6 +19,10 @@ export class Attempts {
     return this.controller.signal;
   }
 
+  get all(): Iterable<Abortable> {
+    return this.running ?? [];
+  }
+
   add(attempt: Abortable): void {
     this.running ??= new Set();
     this.running.add(attempt);

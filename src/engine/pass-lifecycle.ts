@@ -9,7 +9,7 @@ import { inScope } from './current.js';
 import { Inbound } from './inbound.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Message } from './message.js';
-import type { PassHandle } from './pass-handle.js';
+import type { Abortable, PassHandle } from './pass-handle.js';
 import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
 import { Preparation } from './preparation.js';
 import { Replay } from './replay.js';
@@ -107,6 +107,11 @@ export abstract class PassLifecycle implements LaneOwner {
   /** Bodies are being executed, or their results are on their way to the database. */
   get isWorking(): boolean {
     return !this.isClosed && (this.attempts.count > 0 || this.admission.durable < this.seq);
+  }
+
+  /** The attempts under way. */
+  get bodies(): Iterable<Abortable> {
+    return this.attempts.all;
   }
 
   /** Results up to this one are durable. */

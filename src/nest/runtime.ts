@@ -22,6 +22,7 @@ import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
+import { readClock } from '../store/sql/probes.js';
 
 import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { resolveConnection } from './connection.js';
@@ -101,6 +102,7 @@ export class WorkflowRuntime implements HostSurroundings {
       maxPollIntervalMs: 1_000,
       hearsNotices: () => this.direct?.isConnected ?? false,
       failed: (error) => this.warn('results could not be asked for', error),
+      now: () => this.clock.now(),
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
     const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
@@ -149,6 +151,8 @@ export class WorkflowRuntime implements HostSurroundings {
       await orm.initialize();
       const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
       await checkPool(database, settings);
+      const askedAt = performance.now();
+      runtime.clock.sync(await readClock(database), askedAt);
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {

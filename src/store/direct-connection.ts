@@ -13,6 +13,10 @@ import { sessionLockClass } from './sql/sessions.js';
 
 /** Notices are collected for so long. */
 const COALESCE_MS = 3;
+/**
+ * The server looks whether the other end is still there, or it would hold the lock of a host that has vanished for hours. It cannot on every platform.
+ */
+const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
 /** A connection whose other end has vanished without a word is deaf, and is found by asking. */
 const PING_MS = 10_000;
@@ -125,7 +129,10 @@ export class DirectConnection {
       this.hears ||= await this.hearsThePool(client);
       // A NOTIFY is a commit of its own, with nothing in it that must survive: it need not wait for the disk. Not to be said to a pooler, which would
       // hand the setting on to others.
-      if (this.hears) await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
+      if (this.hears) {
+        await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
+        await client.query(KEEP_ALIVE).catch(() => undefined);
+      }
     } catch {
       client.removeListener('end', gone);
       void client.end().catch(() => undefined);

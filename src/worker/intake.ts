@@ -53,6 +53,7 @@ export class Intake {
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.take(claimed, fence)),
       handBack: (claimed) => runs.handBackUnstarted(claimed),
+      outlive: (ms) => session.outlive(ms),
       wake: () => this.wake(),
     });
   }
@@ -64,6 +65,11 @@ export class Intake {
   /** When the oldest claim that is under way began, of performance.now(); infinity when none is. */
   get claimingSince(): number {
     return Math.min(this.unnamedSince, ...[...this.named].map(({ since }) => since));
+  }
+
+  /** The run that is executed here with no other beside it. */
+  get aloneRunId(): string | null {
+    return this.quarantine.aloneRunId;
   }
 
   open(): void {

@@ -15,6 +15,8 @@ export interface QuarantineHost {
   /** Executes the runs now. */
   execute(runs: readonly ClaimedRun[], fence: SessionFence): Promise<void>;
   handBack(runs: readonly ClaimedRun[]): void;
+  /** The session shall last at least so many milliseconds, also while the event loop is blocked. */
+  outlive(ms: number): Promise<void>;
   /** The quarantine may be over, or its turn may have come: look. */
   wake(): void;
 }
@@ -30,6 +32,8 @@ export class Quarantine {
   private nextLook = 0;
   private deadline = 0;
   private timer: NodeJS.Timeout | undefined;
+  /** The run that is executed with no other beside it. */
+  aloneRunId: string | null = null;
 
   constructor(
     private readonly database: Database,
@@ -65,10 +69,11 @@ export class Quarantine {
     const isLate = performance.now() >= this.deadline;
     if (this.state === 'held' && inHand === 0) {
       const runs = this.heldRuns;
-      await noteAlone(this.database, fence.id, runs.length === 1 ? runs[0]!.id : null);
+      this.aloneRunId = runs.length === 1 ? runs[0]!.id : null;
+      await noteAlone(this.database, fence.id, this.aloneRunId);
       this.heldRuns = [];
       this.state = 'executing';
-      this.limit(runs);
+      await this.host.outlive(this.limit(runs));
       await this.host.execute(runs, fence);
     } else if (this.state === 'held' && isLate) {
       this.host.handBack(this.end());
@@ -84,15 +89,18 @@ export class Quarantine {
     clearTimeout(this.timer);
     const runs = this.heldRuns;
     this.heldRuns = [];
+    this.aloneRunId = null;
     this.state = 'none';
     return runs;
   }
 
-  private limit(runs: readonly ClaimedRun[]): void {
+  /** @returns how long it may take, in milliseconds */
+  private limit(runs: readonly ClaimedRun[]): number {
     const losses = Math.max(...runs.map((run) => run.losses));
     const ms = Math.min(FIRST_LIMIT_MS * 2 ** Math.max(0, losses - 2), LONGEST_LIMIT_MS);
     this.deadline = performance.now() + ms;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.host.wake(), ms + 1);
+    return ms;
   }
 }

@@ -12,6 +12,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution } from './execution.js';
 import type { ExecutionHost } from './execution-host.js';
 import type { Holding } from './holdings.js';
+import type { Body } from './loop-watch.js';
 import { Mail } from './mail.js';
 import { Outbound } from './outbound.js';
 import type { WorkflowRegistry } from './registry.js';
@@ -89,6 +90,11 @@ export class RunsInHand implements ExecutionHost {
       this.forget(former);
     }
     await discarded;
+  }
+
+  /** The bodies of steps under way. */
+  *bodies(): Iterable<Body> {
+    for (const { run, pass } of this.executions.values()) for (const { stepKey } of pass.bodies) yield { runId: run.id, stepKey };
   }
 
   /** The caller has taken a slot for it. */

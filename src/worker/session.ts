@@ -46,6 +46,8 @@ export class Session {
   private beatAgain = false;
   /** When the row was last made or renewed, of performance.now(): the moment at which that was asked for. */
   private renewedAt = Number.NEGATIVE_INFINITY;
+  /** Until when the row must not expire although nobody renews it, of performance.now(). */
+  private outlivesUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly database: Database,
@@ -85,7 +87,9 @@ export class Session {
     if (this.direct) await within(LOCK_PATIENCE_MS, this.hold(id));
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
-    const fence = await openSession(this.database, { id, host: hostname(), pid: process.pid, deploymentId, ttlMs, holdsLock });
+    const { now, server } = await openSession(this.database, { id, host: hostname(), pid: process.pid, deploymentId, ttlMs, holdsLock });
+    this.clock.sync(now, askedAt);
+    const fence = { id, server };
     this.doubtful = undefined;
     this.current = fence;
     this.renewedAt = askedAt;
@@ -94,6 +98,16 @@ export class Session {
     if (!this.holdsLock) void this.lock();
     if (this.holdsLock !== holdsLock) void this.beat();
     return fence;
+  }
+
+  /**
+   * Has the row expire so much later where no lock shows that this process lives: what is executed now has been lost before, and may block the event loop for longer
+   * than the time to live.
+   */
+  async outlive(ms: number): Promise<void> {
+    if (this.holdsLock) return;
+    this.outlivesUntil = performance.now() + ms;
+    await this.beat();
   }
 
   /** What it owns has been found on this server. */
@@ -170,7 +184,8 @@ export class Session {
         if (!id) return;
         const sentAt = performance.now();
         let answer: Heartbeat | undefined;
-        const asked = heartbeat(this.database, id, this.options.ttlMs, this.holdsLock).then((beat) => (answer = beat));
+        const ttlMs = this.options.ttlMs + (this.holdsLock ? 0 : Math.max(0, this.outlivesUntil - sentAt));
+        const asked = heartbeat(this.database, id, ttlMs, this.holdsLock).then((beat) => (answer = beat));
         // An answer that never comes must not keep us from asking again on another connection.
         if ((await within(this.options.ttlMs / 3, asked)) === 'late') throw new Error('no answer');
         if (answer) {

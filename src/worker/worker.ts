@@ -8,10 +8,11 @@ import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import { listOwnedRuns } from '../store/sql/inbox.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
-import { closeSession } from '../store/sql/sessions.js';
+import { closeSession, takeBackLoss } from '../store/sql/sessions.js';
 import { compareHoldings, type Holding } from './holdings.js';
 import { Intake } from './intake.js';
 import type { WorkflowRegistry } from './registry.js';
+import { LoopWatch } from './loop-watch.js';
 import { RunsInHand } from './runs-in-hand.js';
 import type { Session } from './session.js';
 import { Strays } from './strays.js';
@@ -20,6 +21,8 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 
 /** How long the last writes of a closing process may take. */
 const LAST_WRITES_MS = 3_000;
+/** From when on a block of the event loop is reported. */
+const LEAST_BLOCK_MS = 1_000;
 /** How long the answer to the last claim may take. */
 const LAST_CLAIM_MS = 1_000;
 /** How long the goodbye may take; without one, others notice. */
@@ -37,6 +40,7 @@ export class Worker {
   private comparing: Promise<void> | undefined;
   private deafen: (() => void) | undefined;
   private ending: Promise<void> | undefined;
+  private readonly loopWatch: LoopWatch;
 
   constructor(
     private readonly database: Database,
@@ -50,6 +54,11 @@ export class Worker {
       slotFreed: () => this.intake.slotFreed(),
       emptied: () => this.intake.emptied(),
     });
+    this.loopWatch = new LoopWatch(
+      LEAST_BLOCK_MS,
+      () => this.runs.bodies(),
+      (message) => events.log('warn', message),
+    );
     this.intake = new Intake(database, registry, session, this.runs, options, events);
   }
 
@@ -67,6 +76,7 @@ export class Worker {
     this.journal.useSession(await this.session.open());
     this.state = 'running';
     this.deafen = hearRejections((message, error) => this.events.log('warn', message, error));
+    this.loopWatch.start();
     this.intake.open();
   }
 
@@ -145,7 +155,12 @@ export class Worker {
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
     this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`);
-    await this.startOver(new FencedError('this worker lost its session'), () => Promise.resolve());
+    // It lives: that death must not count against the run that was executed alone.
+    const alone = this.intake.aloneRunId;
+    const takeBack = async (): Promise<void> => {
+      if (alone !== null) await takeBackLoss(this.database, alone);
+    };
+    await this.startOver(new FencedError('this worker lost its session'), takeBack);
   }
 
   /**
@@ -219,6 +234,7 @@ export class Worker {
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
     this.deafen?.();
+    this.loopWatch.stop();
     this.journal.useSession(null);
     this.runs.clear();
   }

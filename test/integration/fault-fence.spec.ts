@@ -53,6 +53,7 @@ describe('a worker that does not answer for longer than its session', () => {
       await Promise.all(ids.map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
       const heir = await scene.ready({ listen, worker: SESSION });
       zombie.kill('SIGSTOP');
+      if (listen) await scene.neglect(zombie);
       await takenOver(ids, heir);
       const before = await Promise.all(ids.map((id) => scene.fingerprint(id)));
       zombie.kill('SIGCONT');
@@ -80,6 +81,7 @@ describe('a worker that does not answer for longer than its session', () => {
       await zombie.waitForLine(/^body deaf$/);
       const heir = await scene.ready({ worker: SESSION });
       zombie.kill('SIGSTOP');
+      await scene.neglect(zombie);
       await takenOver(['deaf'], heir);
       // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as it has the run.
       heir.kill('SIGSTOP');
@@ -100,10 +102,10 @@ describe('a worker that does not answer for longer than its session', () => {
   );
 
   it.concurrent(
-    'because a body blocks its event loop writes nothing afterwards either',
+    'because a body blocks its event loop, with no direct connection, writes nothing afterwards either',
     onScene(async (scene) => {
       const ids = ['blocker', 'blocked-1', 'blocked-2'];
-      const zombie = await scene.ready({ worker: SESSION });
+      const zombie = await scene.ready({ listen: false, worker: SESSION });
       await scene.start('gated', {}, ids.slice(1));
       await Promise.all(ids.slice(1).map((id) => zombie.waitForLine(new RegExp(`^body ${id}$`))));
       await scene.start('gated', { blockMs: 5_000 }, ['blocker']);

@@ -8,6 +8,7 @@ import pg from 'pg';
 
 import {
   currentStep,
+  defineSignal,
   Step,
   Workflow,
   WorkflowModule,
@@ -15,6 +16,7 @@ import {
   type WorkerModuleOptions,
   type WorkflowContext,
 } from '../../src/index.js';
+import { skewClock } from '../support/skewed-clock.js';
 
 /** What the test tells this process. */
 interface FaultWorkerSettings {
@@ -30,9 +32,12 @@ interface FaultWorkerSettings {
   qstash?: QStashOptions;
   /** How the code of the workflow `versioned` looks in this deployment. */
   variant?: 'old' | 'new' | 'fits both';
+  /** How far this machine's clock is ahead of the database's. */
+  skewMs?: number;
 }
 
 const settings = JSON.parse(process.env['FAULT_SETTINGS']!) as FaultWorkerSettings;
+if (settings.skewMs) skewClock(settings.skewMs);
 const counter = new pg.Pool({ connectionString: settings.countUrl, max: 4 });
 counter.on('error', () => undefined);
 
@@ -102,6 +107,31 @@ class GatedWorkflow {
   }
 }
 
+/** Takes about four times `ms`: a sleep, the pause of a retry, a wait that times out, and a sleep until. */
+@Workflow({ name: 'waiting' })
+class WaitingWorkflow {
+  async run({ ms }: { ms: number }, ctx: WorkflowContext): Promise<string> {
+    await ctx.sleep(ms);
+    await ctx.step('again', { retry: { initialInterval: ms, jitter: false } }, () => {
+      if (currentStep().attempt === 1) throw new Error('not yet');
+    });
+    const signal = await ctx.waitForSignal(defineSignal('never'), { timeout: ms });
+    await ctx.sleepUntil(new Date(ctx.now().getTime() + ms));
+    return `signal ${String(signal)}`;
+  }
+}
+
+/** A body that computes, and lets nothing else happen meanwhile. */
+@Workflow({ name: 'busy' })
+class BusyWorkflow {
+  async run({ ms }: { ms: number }, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('compute', async () => {
+      await count();
+      for (const until = performance.now() + ms; performance.now() < until;);
+    });
+  }
+}
+
 /** Each body waits for a gate of its own, and no two executions of one return the same. */
 @Workflow({ name: 'diary' })
 class DiaryWorkflow {
@@ -152,7 +182,7 @@ const logger: LoggerService = {
       ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),
     }),
   ],
-  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, DiaryWorkflow, VersionedWorkflow],
+  providers: [AdderWorkflow, PoisonWorkflow, GatedWorkflow, BusyWorkflow, WaitingWorkflow, DiaryWorkflow, VersionedWorkflow],
 })
 class FaultModule {}
 

@@ -7,6 +7,14 @@ export async function notifyByPool(database: Database, channel: string, payload:
   await database.query(NOTIFY, [channel, payload]);
 }
 
+const CLOCK: Statement = { name: 'durable_probe_clock', text: () => 'SELECT extract(epoch FROM now())::float8 * 1000' };
+
+/** Reads the server's clock, in milliseconds since the epoch. */
+export async function readClock(database: Database): Promise<number> {
+  const [row] = await database.query<[number]>(CLOCK, []);
+  return row![0];
+}
+
 const SETTING: Statement = {
   name: 'durable_probe_setting',
   text: () => `SELECT current_setting('enable_mergejoin'), current_setting('lock_timeout')`,

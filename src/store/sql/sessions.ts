@@ -5,7 +5,6 @@ import type { ClientBase } from 'pg';
 import { WorkerLostError } from '../../core/errors/index.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
-import type { SessionFence } from '../session-fence.js';
 import { exonerate } from './exonerate.js';
 import { SERVER } from './server-identity.js';
 
@@ -18,7 +17,8 @@ const OPEN: Statement = {
     schema,
   ) => `INSERT INTO ${schema}.workflow_sessions AS s (id, kind, host, pid, deployment_id, expires_at, holds_lock) OVERRIDING SYSTEM VALUE
 VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6)
-ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, holds_lock = excluded.holds_lock RETURNING ${SERVER}`,
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, holds_lock = excluded.holds_lock
+RETURNING ${SERVER}, extract(epoch FROM now())::float8 * 1000`,
 };
 
 const HEARTBEAT: Statement = {
@@ -46,14 +46,20 @@ UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, read
 /** A session's row may be held by a flush under way: longer than a flush's own patience. */
 const PATIENT = `SET LOCAL lock_timeout = '5s'`;
 
+/** A session whose lock is held lives, although nobody renews it: a body blocks its event loop. So many times to live without renewal are too many. */
+const MOST_TTLS = 10;
+
 /** Sessions that have expired, or say that they hold a lock that nobody holds; and how many there are. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_sessions',
-  text: (schema) => `SELECT count(*)::int, array_agg(s.id::text) FILTER (WHERE s.expires_at < now()),
-  array_agg(s.id::text) FILTER (WHERE s.holds_lock AND s.expires_at >= now() AND NOT EXISTS (
+  text: (schema) => `SELECT count(*)::int,
+  array_agg(s.id::text) FILTER (WHERE s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at))),
+  array_agg(s.id::text) FILTER (WHERE s.holds_lock AND s.expires_at >= now() AND NOT l.held)
+FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (
+  SELECT s.holds_lock AND EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2))
-FROM ${schema}.workflow_sessions s`,
+      AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2) AS held
+) l`,
 };
 
 const TAKE_OVER_SESSIONS: Statement = {
@@ -81,6 +87,12 @@ UPDATE ${schema}.workflow_runs r SET
   ready_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
 RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`,
+};
+
+const TAKE_BACK_LOSS: Statement = {
+  name: 'durable_take_back_loss',
+  text: (schema, patience) =>
+    `UPDATE ${schema}.workflow_runs SET losses_alone = losses_alone - 1 WHERE id = $1 AND losses_alone > 0 AND finished_at IS NULL${patience}`,
 };
 
 const CLEAR_WAITS: Statement = {
@@ -112,13 +124,14 @@ export function sessionLockClass(database: Database): number {
 export async function openSession(
   database: Database,
   session: { id: string; host: string; pid: number; deploymentId: string; ttlMs: number; holdsLock: boolean },
-): Promise<SessionFence> {
+): Promise<Heartbeat> {
   const { id, host, pid, deploymentId, ttlMs, holdsLock } = session;
-  const [row] = await database.query<[string]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock]);
-  return { id, server: row![0] };
+  const [row] = await database.query<[string, number]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock]);
+  const [server, now] = row!;
+  return { now, server };
 }
 
-/** What answers a heartbeat. */
+/** The server's answer to an opening and to a heartbeat. */
 export interface Heartbeat {
   /** The server's time in milliseconds. */
   readonly now: number;
@@ -182,6 +195,11 @@ export async function takeOver(database: Database, ids: readonly string[], onlyE
     await explain(database, client, lost);
     return lost;
   });
+}
+
+/** The worker lives that executed this run with no other beside it when its session was taken over: that takeover does not count towards failing the run. */
+export async function takeBackLoss(database: Database, runId: string): Promise<void> {
+  await database.query(TAKE_BACK_LOSS, [runId]);
 }
 
 async function explain(database: Database, client: ClientBase, lost: readonly LostRun[]): Promise<void> {

@@ -15,6 +15,8 @@ export interface FaultWorkerOptions {
   hooks?: boolean;
   variant?: 'old' | 'new' | 'fits both';
   deploymentId?: string;
+  /** How far the worker's own clock is ahead of the database's, in milliseconds. */
+  skewMs?: number;
   /** Driven by QStash, with these options; it prints where it listens. */
   qstash?: QStashOptions;
 }
@@ -105,6 +107,14 @@ export class FaultScene {
   async sessions(): Promise<number[]> {
     const rows = await this.database.query<{ pid: number }>('SELECT pid FROM durable.workflow_sessions ORDER BY id');
     return rows.map(({ pid }) => pid);
+  }
+
+  /** Makes the session of a worker that is stopped look as if it had not been renewed for a minute: its lock counts for no longer than ten times to live. */
+  async neglect(worker: SpawnedProcess): Promise<void> {
+    await this.database.query(
+      `UPDATE durable.workflow_sessions SET heartbeat_at = now() - interval '1 minute', expires_at = now() - interval '58 seconds' WHERE pid = $1`,
+      [worker.child.pid],
+    );
   }
 
   async close(): Promise<void> {

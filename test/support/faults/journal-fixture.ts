@@ -72,8 +72,10 @@ export class JournalFixture {
 }
 
 /** A session of nobody's. */
-export function newSession(database: Database, ttlMs = 60_000): Promise<SessionFence> {
-  return openSession(database, { id: newSessionId(), host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: false });
+export async function newSession(database: Database, ttlMs = 60_000): Promise<SessionFence> {
+  const id = newSessionId();
+  const { server } = await openSession(database, { id, host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: false });
+  return { id, server };
 }
 
 /** Hands in a transition; settles as the journal says. */

@@ -1,0 +1,59 @@
+import { performance } from 'node:perf_hooks';
+import { clearInterval, setInterval } from 'node:timers';
+
+import { lastBegunBody } from '../engine/attempt.js';
+
+const TICK_MS = 500;
+const WARN_AGAIN_MS = 10_000;
+/** A line names so many steps. */
+const MOST_NAMED = 5;
+
+/** A body under way. */
+export interface Body {
+  readonly runId: string;
+  readonly stepKey: string;
+}
+
+/**
+ * Notices when the event loop was blocked, and names the bodies that may have done it. While it is blocked this process renews nothing, claims nothing and answers
+ * nobody, and without a direct connection others take it for dead.
+ */
+export class LoopWatch {
+  private timer: NodeJS.Timeout | undefined;
+  private tickedAt = 0;
+  private warnedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    /** From how long on a block is reported, in milliseconds. */
+    private readonly leastMs: number,
+    private readonly bodies: () => Iterable<Body>,
+    private readonly warn: (message: string) => void,
+  ) {}
+
+  start(): void {
+    this.tickedAt = performance.now();
+    this.timer = setInterval(() => this.tick(), TICK_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private tick(): void {
+    const now = performance.now();
+    const blockedMs = now - this.tickedAt - TICK_MS;
+    this.tickedAt = now;
+    // The body that began last has often ended by now: one that blocks and returns ends before any timer fires.
+    const begun = lastBegunBody();
+    if (blockedMs < this.leastMs || now - this.warnedAt < WARN_AGAIN_MS) return;
+    this.warnedAt = now;
+    const named = new Set([...(begun ? [begun] : []), ...this.bodies()].map(({ runId, stepKey }) => `step "${stepKey}" of run "${runId}"`));
+    const [first, ...others] = named;
+    const who = first ?? 'code outside of steps';
+    const more = others.length === 0 ? '' : `, or by one of ${others.length} others: ${others.slice(0, MOST_NAMED).join(', ')}`;
+    this.warn(
+      `the event loop was blocked for ${(blockedMs / 1_000).toFixed(1)} s, most likely by ${who}${more}. ` +
+        'Do long computations in a worker thread, or let go of the loop now and then',
+    );
+  }
+}
