@@ -2,27 +2,20 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, RunEndedError, RunNotFoundError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
 import { isTerminal } from '../core/run.js';
+import { announce } from '../core/run-notices.js';
 import type { StepRecord } from '../core/step.js';
-import { bumpRuns, type BumpedRun } from '../store/sql/bump-runs.js';
+import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../store/sql/cancel-run.js';
 import { forkRun } from '../store/sql/fork-run.js';
-import {
-  announceCancel,
-  cancelInTransaction,
-  requestCancel,
-  sendCancelInTransaction,
-  type CancelRequested,
-  type CancelSent,
-} from '../store/sql/inbox.js';
-import { requestPause, resumeRun } from '../store/sql/pause-run.js';
+import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
+import { whileLocked } from '../store/while-locked.js';
 import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import type { ManagerOption } from './manager-option.js';
 import { readRetryable, recordedStep, retryOnce } from './retry.js';
 import type { ClientSurroundings } from './surroundings.js';
-import { tellOfMessage } from './tell.js';
 
 /** Who asks a run to stop, why, and in which transaction. */
 export interface CancelOptions extends ActorOptions {
@@ -50,29 +43,30 @@ export class Control {
     const id = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', [...ACTOR_KEYS, 'manager']);
     const note = noteOf(given);
-    const { database, payloads } = this.surroundings;
+    const { database, payloads, notifier } = this.surroundings;
     const cancelled = payloads.encodeError(new WorkflowCancelledError(id, given.reason), id);
     const joined = this.transactions.find(given.manager);
     if (joined) return this.cancelIn(joined, id, note, cancelled);
-    const found = await requestCancel(database, id, note, cancelled);
-    if (!found) throw new RunNotFoundError(id);
-    await this.announceCancel(found);
+    const sent = await sendCancel(database, id, note);
+    if (!sent) throw new RunNotFoundError(id);
+    if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
   }
 
   async pause(runId: string, options: ActorOptions): Promise<void> {
     const id = checkText(runId, 'runId');
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
-    const found = await requestPause(this.surroundings.database, id, note);
-    if (!found) throw new RunNotFoundError(id);
-    if (isTerminal(found.status)) throw new RunEndedError(id);
-    if (found.told) await this.tell(found.told);
+    const status = await sendPause(this.surroundings.database, id, note);
+    if (!status) throw new RunNotFoundError(id);
+    if (isTerminal(status)) throw new RunEndedError(id);
+    await this.surroundings.notifier.notifyOfPause(id);
   }
 
   async resume(runId: string, options: ActorOptions): Promise<void> {
     const id = checkText(runId, 'runId');
     const { database } = this.surroundings;
-    const run = await resumeRun(database, id, noteOf(checkOptions(options, 'options', ACTOR_KEYS)));
-    if (run) return run.wakeAt === null ? this.tell(run) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
+    const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    const run = await whileLocked(() => resumeRun(database, id, note));
+    if (run) return run.wakeAt === null ? announce(this.surroundings, [run]) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
 
@@ -123,7 +117,7 @@ export class Control {
     if (found.status === 'failed') return this.resolveFailed(id, key, given, note);
     if (isTerminal(found.status)) throw new RunEndedError(id);
     if (found.isRecorded) throw new InvalidInputError('stepKey', `names a step that has its result: "${key}"`);
-    await this.bump(id);
+    await this.surroundings.notifier.notify([id]);
   }
 
   /** The step that a failed run has recorded gets another result, and the run goes on from there. */
@@ -157,32 +151,8 @@ export class Control {
     const seen = sent;
     if (isTerminal(seen.status)) return;
     transaction.afterCommit(() => {
-      if (isOwn) return this.surroundings.endedUnstarted(id);
-      // Nobody waits for it: whatever goes wrong, the inbox sweep finds the request.
-      void announceCancel(database, seen, cancelled).then(
-        (found) => this.announceCancel(found),
-        () => undefined,
-      );
+      if (isOwn) return this.surroundings.endedElsewhere([id]);
+      void this.surroundings.notifier.notifyOfCancel([{ runId: seen.id, error: cancelled, parentId: null }]);
     });
-  }
-
-  private async announceCancel({ id, status, key, parent }: CancelRequested): Promise<void> {
-    if (!key) return;
-    if (parent !== undefined) await tellOfMessage(this.surroundings, parent);
-    if (isTerminal(status)) this.surroundings.endedUnstarted(id);
-    else await this.tell({ id, status, ...key });
-  }
-
-  private async bump(id: string): Promise<void> {
-    try {
-      for (const run of await bumpRuns(this.surroundings.database, [id])) await this.tell(run);
-    } catch {
-      // The message is durable; the sweep tells the run.
-    }
-  }
-
-  private async tell(run: BumpedRun): Promise<void> {
-    if (run.status === 'pending') await this.surroundings.due([run]);
-    else if (run.status === 'running') this.surroundings.messaged(run.id);
   }
 }

@@ -6,7 +6,6 @@ import { encode } from '../core/serializer/index.js';
 import { validate } from '../core/standard-schema.js';
 import { describeHook, resumeHook, type HookDescription, type HookResumed } from '../store/sql/hooks.js';
 import type { ClientSurroundings } from './surroundings.js';
-import { tellOfMessage } from './tell.js';
 
 /** What comes for a hook. */
 export interface HookPayload {
@@ -52,7 +51,7 @@ export class HookDoor {
     const resumed = await resumeHook(database, hook.token, payload, delivery);
     if (!resumed) throw new HookNotFoundError();
     if (resumed.outcome === 'closed') throw new RunEndedError(resumed.runId);
-    if (resumed.outcome === 'accepted') await tellOfMessage(this.surroundings, resumed.runId);
+    if (resumed.outcome === 'accepted') await this.surroundings.notifier.notify([resumed.runId]);
     return resumed.outcome;
   }
 }

@@ -10,9 +10,8 @@ import type { CallerTransactions, JoinedTransaction } from './caller-transaction
 import { HookDoor } from './hook-door.js';
 import type { SendOptions } from './send-options.js';
 import type { ClientSurroundings } from './surroundings.js';
-import { tellOfMessage } from './tell.js';
 
-/** Leaves messages for runs, and tells the runs. */
+/** Leaves messages for runs, and notifies the runs. */
 export class Sender {
   private readonly door: HookDoor;
 
@@ -39,7 +38,7 @@ export class Sender {
     };
     if (joined) return this.signalIn(joined, outgoing);
     const sent = check(id, await sendSignal(this.surroundings.database, outgoing));
-    if (sent.isNew) await tellOfMessage(this.surroundings, sent.runId);
+    if (sent.isNew) await this.surroundings.notifier.notify([sent.runId]);
   }
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError */
@@ -59,7 +58,7 @@ export class Sender {
     }
     const [row] = rows;
     const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === '1' });
-    if (sent.isNew) transaction.afterCommit(() => void tellOfMessage(this.surroundings, sent.runId));
+    if (sent.isNew) transaction.afterCommit(() => void this.surroundings.notifier.notify([sent.runId]));
   }
 }
 

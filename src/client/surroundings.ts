@@ -1,15 +1,17 @@
-import type { DispatchKey, DueRun, OwnedRun } from '../core/run.js';
+import type { DispatchKey, OwnedRun } from '../core/run.js';
+import type { RunNotices } from '../core/run-notices.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
 import type { AmbientManager } from './caller-transactions.js';
 import type { DeadLetterOffice } from './dead-letters.js';
 import type { KnownWorker } from './health.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
-export interface ClientSurroundings {
+export interface ClientSurroundings extends RunNotices {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
@@ -24,12 +26,8 @@ export interface ClientSurroundings {
   readonly transactionManager: AmbientManager | undefined;
   /** A slot of this process's worker for a run that is about to be created, if it has one. */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
-  /** Runs have become due, or will. Resolves when whoever has to be told over a network has been, or could not be; never rejects. */
-  due(runs: readonly DueRun[]): Promise<void>;
-  /** A message has come for a run. */
-  messaged(runId: string): void;
-  /** A run has ended that nobody executes. */
-  endedUnstarted(runId: string): void;
+  /** Notifies runs of what has come for them. */
+  readonly notifier: RunNotifier;
   /** Where messages are that a transport has given up on. */
   readonly deadLetters: DeadLetterOffice | undefined;
   /** What the worker of this process does. */

@@ -7,8 +7,8 @@ import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
-import { bumpRuns } from '../store/sql/bump-runs.js';
-import { sendCancel, tellOfCancel } from '../store/sql/inbox.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import { sendCancel } from '../store/sql/cancel-run.js';
 import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
@@ -18,11 +18,8 @@ const LOOK_EVERY_MS = 1_000;
 const PART = 100;
 
 export interface OperationsOptions {
+  /** Runs have become due. */
   readonly due: (runs: readonly DueRun[]) => void;
-  /** Messages have come for runs that are executed. */
-  readonly messaged: (runIds: readonly string[]) => void;
-  /** Runs have ended that nobody executed. */
-  readonly ended: (runIds: readonly string[]) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -41,6 +38,7 @@ export class OperationsService {
   constructor(
     private readonly database: Database,
     private readonly payloads: Payloads,
+    private readonly notifier: RunNotifier,
     private readonly options: OperationsOptions,
   ) {}
 
@@ -144,15 +142,10 @@ export class OperationsService {
       if (sent && !isTerminal(sent.status)) asked.push(sent.id);
     }
     const { reason } = JSON.parse(note) as { reason?: string };
-    const announce = async (): Promise<void> => {
-      for (const id of asked) {
-        const error = this.payloads.encodeError(new WorkflowCancelledError(id, reason), id);
-        const { status, key } = (await tellOfCancel(this.database, id, error)) ?? {};
-        if (status === 'cancelled') this.options.ended([id]);
-        else if (status === 'running') this.options.messaged([id]);
-        else if (status === 'pending' && key) this.options.due([{ id, ...key }]);
-      }
-    };
+    const announce = (): Promise<void> =>
+      this.notifier.notifyOfCancel(
+        asked.map((id) => ({ runId: id, error: this.payloads.encodeError(new WorkflowCancelledError(id, reason), id), parentId: null })),
+      );
     return { done: asked.length, skipped: ids.length - asked.length, announce };
   }
 
@@ -168,11 +161,7 @@ export class OperationsService {
       const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}`, note }, client);
       if (found?.isNew) sent.push(found.runId);
     }
-    const announce = async (): Promise<void> => {
-      const told = await bumpRuns(this.database, sent);
-      this.options.due(told.filter(({ status }) => status === 'pending'));
-      this.options.messaged(told.filter(({ status }) => status === 'running').map(({ id }) => id));
-    };
+    const announce = (): Promise<void> => this.notifier.notify(sent);
     return { done: sent.length, skipped: ids.length - sent.length, announce };
   }
 

@@ -2,35 +2,33 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
-import type { DueRun } from '../core/run.js';
+import type { RunNotices } from '../core/run-notices.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
 import type { ModuleSettings } from './options.js';
 
 /** What the worker of a process shares with its client. */
-export interface HostSurroundings {
+export interface HostSurroundings extends RunNotices {
   readonly settings: ModuleSettings;
   readonly payloads: Payloads;
   readonly database: Database;
   readonly clock: DatabaseClock;
   readonly journal: Journal;
+  readonly notifier: RunNotifier;
   readonly hub: ResultHub;
   readonly direct: DirectConnection | undefined;
   readonly logger: LoggerService;
   warn(message: string, error?: unknown): void;
-  /** Tells this process's worker, and the others, of runs that have become due or will. */
-  due(runs: readonly DueRun[]): Promise<void>;
   /** Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands. */
   returned(runIds: readonly string[]): void;
   /** Tells the others what they may want to know. */
   notify(notice: Notice): void;
-  /** Tells whoever executes these runs that messages have come for them. */
-  tell(runIds: readonly string[]): void;
   /** How workflows start runs. */
   readonly starts: RunStarter;
   /** Where a hook is called. */

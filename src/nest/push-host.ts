@@ -2,12 +2,10 @@ import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Stop } from '../core/stop.js';
+import { sweepMessages } from '../maintenance/message-sweep.js';
 import { OperationsService } from '../maintenance/operations-service.js';
-import { bumpRuns } from '../store/sql/bump-runs.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
-import { sweepControl } from '../store/sql/sweep-control.js';
-import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/wake-ups.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import type { WakeUpMessage } from '../transports/qstash/message.js';
@@ -16,7 +14,7 @@ import type { QStashSettings } from '../transports/qstash/settings.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
-import { endedElsewhere, workerEvents } from './worker-events.js';
+import { workerEvents } from './worker-events.js';
 import { makeWorker } from './worker-parts.js';
 
 /** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
@@ -48,10 +46,8 @@ export class PushHost {
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => makeWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
-    this.operations = new OperationsService(database, runtime.payloads, {
+    this.operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
-      messaged: (runIds) => runtime.tell(runIds),
-      ended: (runIds) => endedElsewhere(runtime, runIds),
       failed: (error) => runtime.warn('bulk operations could not go on', error),
     });
   }
@@ -105,14 +101,10 @@ export class PushHost {
     // First: what is woken now has been due since its time came, and would be told of twice.
     await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
-    const { told, cancelled } = await sweepInbox(database);
-    const controlled = await sweepControl(database);
-    endedElsewhere(runtime, cancelled);
+    await sweepMessages(database, runtime.notifier, runtime);
     const unblocked = await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
-    const heard = [...told, ...controlled.map(({ id }) => id)];
-    runtime.tell(heard);
-    await publisher.note([...heard, ...unblocked].map((id) => ({ id })));
+    await publisher.note(unblocked.map((id) => ({ id })));
     await forgetWakeUps(database);
   }
 
@@ -151,14 +143,8 @@ export class PushHost {
     const runs = await takeOver(runtime.database, expired, true);
     if (runs.length === 0) return;
     runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
-    endedElsewhere(
-      runtime,
-      runs.filter(({ status }) => status === 'failed').map(({ id }) => id),
-    );
-    const parents = await bumpRuns(
-      runtime.database,
-      runs.flatMap(({ parent }) => parent ?? []),
-    );
-    await publisher.note([...runs, ...parents]);
+    runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+    await runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
+    await publisher.note(runs);
   }
 }

@@ -20,6 +20,7 @@ import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
 import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
+import { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
 import { readClock } from '../store/sql/probes.js';
@@ -59,6 +60,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly client: WorkflowClient;
   readonly payloads: Payloads;
   readonly journal: Journal;
+  readonly notifier: RunNotifier;
   readonly hub: ResultHub;
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
@@ -95,6 +97,7 @@ export class WorkflowRuntime implements HostSurroundings {
       },
       DEFAULT_JOURNAL_LIMITS,
     );
+    this.notifier = new RunNotifier(database, this, (error) => this.warn('runs could not be notified of messages yet', error));
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
       payloads: this.payloads,
@@ -120,12 +123,10 @@ export class WorkflowRuntime implements HostSurroundings {
       hookSchemas: this.hookSchemas,
       transactionManager: settings.transactionManager,
       reserve: (key) => this.host?.reserve(key),
+      notifier: this.notifier,
       due: (runs) => this.due(runs),
-      messaged: (runId) => this.tell([runId]),
-      endedUnstarted: (runId) => {
-        this.hub.noticed([runId]);
-        this.direct?.notify({ ended: [runId] });
-      },
+      messaged: (runIds) => this.messaged(runIds),
+      endedElsewhere: (runIds) => this.endedElsewhere(runIds),
       deadLetters: qstash?.api,
       worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
@@ -253,10 +254,16 @@ export class WorkflowRuntime implements HostSurroundings {
     this.direct?.notify(notice);
   }
 
-  tell(runIds: readonly string[]): void {
+  messaged(runIds: readonly string[]): void {
     this.host?.messaged(runIds);
     this.push?.messaged(runIds);
-    this.direct?.notify({ messages: [...runIds] });
+    this.direct?.notify({ messages: runIds });
+  }
+
+  endedElsewhere(runIds: readonly string[]): void {
+    if (runIds.length === 0) return;
+    this.hub.noticed(runIds);
+    this.direct?.notify({ ended: runIds });
   }
 
   hookUrl(token: string): string {
@@ -269,6 +276,7 @@ export class WorkflowRuntime implements HostSurroundings {
     await this.stopWorker().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);
+    this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];

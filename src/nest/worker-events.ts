@@ -11,17 +11,10 @@ export function workerEvents(runtime: HostSurroundings): WorkerEvents {
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
       runtime.notify({ ended: [run.id] });
     },
-    due: (runs) => void runtime.due(runs),
+    due: (runs) => runtime.due(runs),
     returned: (runIds) => runtime.returned(runIds),
-    endedUnstarted: (runIds) => endedElsewhere(runtime, runIds),
-    messaged: (runIds) => runtime.tell(runIds),
+    endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
+    messaged: (runIds) => runtime.messaged(runIds),
     log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
   };
-}
-
-/** Runs have ended without being executed here. */
-export function endedElsewhere(runtime: HostSurroundings, runIds: readonly string[]): void {
-  if (runIds.length === 0) return;
-  runtime.notify({ ended: runIds });
-  runtime.hub.noticed(runIds);
 }

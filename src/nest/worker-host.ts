@@ -1,14 +1,13 @@
 import type { KnownWorker } from '../client/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import { within } from '../core/within.js';
+import { sweepMessages } from '../maintenance/message-sweep.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
-import { sweepControl } from '../store/sql/sweep-control.js';
-import { sweepInbox } from '../store/sql/sweep-inbox.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { Session } from '../worker/session.js';
@@ -16,7 +15,7 @@ import type { Worker } from '../worker/worker.js';
 import type { Reservation } from '../worker/worker-types.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
-import { endedElsewhere, workerEvents } from './worker-events.js';
+import { workerEvents } from './worker-events.js';
 import { makeWorker } from './worker-parts.js';
 
 /** How long services may take to end what they are at. */
@@ -63,36 +62,24 @@ export class WorkerHost {
       sessionTtlMs: worker.sessionTtlMs,
       tookOver: (runs) => {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
-        endedElsewhere(
-          runtime,
-          runs.filter(({ status }) => status === 'failed').map(({ id }) => id),
-        );
-        this.worker.sent(runs.flatMap(({ parent }) => parent ?? []));
+        runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+        void runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
         this.poller.poke();
       },
       failed: failed('dead workers could not be looked for'),
     });
-    const inbox = new PeriodicSweep(
-      async () => {
-        const { told, cancelled } = await sweepInbox(database);
-        const controlled = await sweepControl(database);
-        if (told.length > 0 || controlled.length > 0) this.poller.poke();
-        const running = controlled.filter(({ status }) => status === 'running').map(({ id }) => id);
-        if (running.length > 0) runtime.tell(running);
-        endedElsewhere(runtime, cancelled);
-      },
-      { everyMs: SWEEP_INBOX_EVERY_MS, failed: failed('the inbox could not be swept') },
-    );
+    const inbox = new PeriodicSweep(() => sweepMessages(database, runtime.notifier, runtime), {
+      everyMs: SWEEP_INBOX_EVERY_MS,
+      failed: failed('the inbox could not be swept'),
+    });
     const blocked = new PeriodicSweep(
       async () => {
         if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.poke();
       },
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
-    const operations = new OperationsService(database, runtime.payloads, {
+    const operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
-      messaged: (runIds) => runtime.tell(runIds),
-      ended: (runIds) => endedElsewhere(runtime, runIds),
       failed: failed('bulk operations could not go on'),
     });
     this.services = [this.timers, sweeper, inbox, blocked, operations];

@@ -38,6 +38,7 @@ export function makeWorker(
   const worker: Worker = new Worker(
     database,
     runtime.journal,
+    runtime.notifier,
     registry,
     session,
     {

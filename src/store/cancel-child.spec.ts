@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { JournalFixture, startOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import type { NewRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
-import { tellAllOfCancel } from './sql/inbox.js';
+import { notifyOfCancel } from './sql/cancel-run.js';
 
 const cancelOf = (childId: string): Transition => ({
   kind: 'cancelChild',
@@ -29,7 +29,7 @@ describe('a run that asks a child to stop', () => {
     return { ...wait, child: { ...run, parentRunId: 'parent', parentStepKey: `invoke:${id}` } };
   };
   const tell = async (id: string): Promise<string | undefined> =>
-    (await tellAllOfCancel(open.database, new Map([[id, '{}']]), new Map([[id, 'parent']]))).get(id)?.status;
+    (await notifyOfCancel(open.database, [{ runId: id, error: '{}', parentId: 'parent' }]))[0]?.status;
 
   it('reaches its own', async () => {
     await open.submit(child('own'));

@@ -4,6 +4,7 @@ import pg from 'pg';
 
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
+import { Limiter, type Turn } from '../core/limiter.js';
 import type { Pooler } from '../core/pooler.js';
 import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
 import { faultOf } from './database-errors.js';
@@ -59,6 +60,12 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
+/** More than one only while a connection does not answer. */
+const MAX_VITAL = 3;
+
+/** How many connections of the pool messages to runs take at a time. */
+const MAX_DELIVERING = 2;
+
 const ignore = (): void => undefined;
 
 /** The module's own small pool. The application's pool is never used for the module's work, so that neither starves the other. */
@@ -72,6 +79,9 @@ export class Database {
   private readonly pooler: Pooler | undefined;
   private readonly clients = new Set<pg.PoolClient>();
   private readonly reading: ReadingPool;
+  private readonly deliveries: Limiter;
+  /** For what must not wait: one connection as a rule. */
+  private readonly vital: pg.Pool;
   private closed = false;
 
   constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number; pooler?: Pooler | undefined }) {
@@ -85,21 +95,10 @@ export class Database {
       query_timeout: 15_000,
       refusals: new Refusals(),
     };
-    const own: OwnClientSettings & pg.PoolConfig = {
-      connectionTimeoutMillis: 10_000,
-      ...this.settings,
-      ...this.startupOptions(),
-      Client: OwnClient,
-      max: options.poolSize,
-      idleTimeoutMillis: 30_000,
-      allowExitOnIdle: true,
-    };
-    this.pool = new pg.Pool(own);
-    // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
-    this.pool.on('error', ignore);
-    this.pool.on('connect', (client) => this.clients.add(client));
-    this.pool.on('remove', (client) => this.clients.delete(client));
+    this.pool = this.makePool(options.poolSize);
+    this.vital = this.makePool(MAX_VITAL);
     this.reading = new ReadingPool(this.settings, options.pooler);
+    this.deliveries = new Limiter(Math.max(1, Math.min(MAX_DELIVERING, options.poolSize - 1)));
   }
 
   /**
@@ -121,6 +120,16 @@ export class Database {
         await sleep(Math.random() * CONFLICT_PAUSE_MS * tries);
       }
     }
+  }
+
+  /**
+   * Executes a statement that delivers something to runs, or finds out where to. No more than two of them use connections of the pool at a time: however
+   * many messages come, claims, flushes and heartbeats find a connection.
+   *
+   * @param turn `first`: before those that wait for a connection already
+   */
+  async deliver<Row extends unknown[]>(statement: Statement, values: unknown[], turn: Turn = 'last'): Promise<Row[]> {
+    return this.deliveries.run(() => this.query<Row>(statement, values), turn);
   }
 
   /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
@@ -153,6 +162,32 @@ export class Database {
     }
   }
 
+  /**
+   * Executes a statement that must not wait behind other work, on a connection of its own. It is made when it is first needed, and closed when idle. Where
+   * the server has no more connections, the pool does it.
+   */
+  async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
+    if (this.closed) throw new ClosedError();
+    const client = await this.vital.connect().catch(() => undefined);
+    if (!client) return this.query<Row>(statement, values);
+    client.on('error', ignore);
+    let broken: Error | undefined;
+    try {
+      return await this.query<Row>(statement, values, client);
+    } catch (error) {
+      broken = error as Error;
+      throw error;
+    } finally {
+      client.removeListener('error', ignore);
+      client.release(broken);
+    }
+  }
+
+  /** The text of a statement for a connection that has none of the pool's settings: it waits for no lock longer than the pool does. */
+  patientText(statement: Statement): string {
+    return statement.text(this.schema, PATIENCE);
+  }
+
   /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
   directClient(url?: string): pg.Client {
     const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
@@ -163,8 +198,27 @@ export class Database {
   async close(): Promise<void> {
     this.closed = true;
     const ended = this.pool.end();
+    const vitalEnded = this.vital.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
-    await Promise.all([ended, this.reading.close()]);
+    await Promise.all([ended, vitalEnded, this.reading.close()]);
+  }
+
+  private makePool(max: number): pg.Pool {
+    const own: OwnClientSettings & pg.PoolConfig = {
+      connectionTimeoutMillis: 10_000,
+      ...this.settings,
+      ...this.startupOptions(),
+      Client: OwnClient,
+      max,
+      idleTimeoutMillis: 30_000,
+      allowExitOnIdle: true,
+    };
+    const pool = new pg.Pool(own);
+    // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
+    pool.on('error', ignore);
+    pool.on('connect', (client) => this.clients.add(client));
+    pool.on('remove', (client) => this.clients.delete(client));
+    return pool;
   }
 
   /** A pooler refuses settings at the start of a connection, or ignores them. */

@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { JournalFixture, changeOf, startOf, stepOf, submit, newSession } from '../../test/support/faults/journal-fixture.js';
+import { requestCancel, sweepAndNotify } from '../../test/support/faults/requests.js';
 import { SeededNumbers } from '../../test/support/faults/seeded-numbers.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Database } from './database.js';
 import { Journal } from './journal.js';
 import { claimRuns } from './sql/claim-runs.js';
-import { requestCancel } from './sql/inbox.js';
 import { closeSession, takeOver } from './sql/sessions.js';
-import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
 
 const FOR_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 2_500;
@@ -79,7 +78,7 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       loop('takeover', () => takeOver(database, [...sessions].slice(0, 1 + random.below(3)), false)),
       loop('takeover', () => takeOver(database, [...sessions].reverse(), false)),
       loop('timers', () => wakeDueRuns(database, 100)),
-      loop('inbox', () => sweepInbox(database)),
+      loop('inbox', () => sweepAndNotify(database)),
       loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),
       loop('age', () => fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`)),
       // Lost runs are claimed by a statement of their own; here they go on like the others.

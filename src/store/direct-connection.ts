@@ -5,7 +5,7 @@ import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
 import { within } from '../core/within.js';
 import { faultOf } from './database-errors.js';
-import type { Database } from './database.js';
+import type { Database, Statement } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
 import { hangUp } from './own-client.js';
 import { notifyByPool } from './sql/probes.js';
@@ -93,6 +93,17 @@ export class DirectConnection {
     const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
     const result = await this.ask<{ held: boolean }>(client, 'SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
     return result?.rows[0]?.held === true && this.client === client;
+  }
+
+  /**
+   * Executes a statement on this connection, where nothing that takes long is ever under way.
+   *
+   * @returns undefined when there is no connection, or the statement failed on it
+   */
+  async execute<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[] | undefined> {
+    const client = this.client;
+    const text = this.database.patientText(statement);
+    return client && this.inTurn(client, async () => (await client.query<Row>({ text, values, rowMode: 'array' })).rows);
   }
 
   /** Sends what is waiting and ends the connection, also one that is being made: when this resolves, nothing is left of it. */
@@ -196,10 +207,14 @@ export class DirectConnection {
 
   /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
   private ask<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
+    return this.inTurn(client, () => client.query<Row>(text, values));
+  }
+
+  private inTurn<T>(client: Client, work: () => Promise<T>): Promise<T | undefined> {
     const asked = this.turn.then(async () => {
       if (this.client !== client && this.client !== undefined) return undefined;
       try {
-        return await client.query<Row>(text, values);
+        return await work();
       } catch (error) {
         if (faultOf(error) === 'connection') this.gone(client);
         return undefined;

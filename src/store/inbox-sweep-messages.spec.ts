@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { JournalFixture, changeOf, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { sweepAndNotify } from '../../test/support/faults/requests.js';
 import type { Transition } from '../core/transition.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { bumpRuns } from './sql/bump-runs.js';
-import { sweepInbox } from './sql/sweep-inbox.js';
 
 const RUN = 'run';
 const PARKED = { status: 'waiting', wakeAt: null, wakeCount: 0 } as const;
@@ -53,10 +53,10 @@ describe('a message of which the run was not told', () => {
     await open.submit(wait);
     await open.submit(changeOf(RUN, PARKED));
     await send(kind, name);
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     const told = await run();
     expect(told).toMatchObject({ status: 'pending', wake_count: 1, ready_at: expect.any(Date), cancel_requested_at: null });
-    for (let again = 0; again < 3; again++) expect(await sweepInbox(open.database)).toEqual(quiet);
+    for (let again = 0; again < 3; again++) expect(await sweepAndNotify(open.database)).toEqual(quiet);
     expect(await run()).toEqual(told);
   });
 
@@ -64,7 +64,7 @@ describe('a message of which the run was not told', () => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await send(kind, name);
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'running', wake_count: 1, session_id: open.sessionId });
   });
 
@@ -78,7 +78,7 @@ describe('a message of which the run was not told', () => {
     await open.submit(changeOf(RUN, PARKED));
     await send(kind, name);
     const before = await run();
-    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await sweepAndNotify(open.database)).toEqual(quiet);
     expect(await run()).toEqual(before);
     expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_inbox')).toHaveLength(1);
   });
@@ -88,9 +88,9 @@ describe('a message of which the run was not told', () => {
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
     await send('signal', 'go');
-    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await sweepAndNotify(open.database)).toEqual(quiet);
     await fixture.admin.query('UPDATE durable.workflow_runs SET is_blocked = false, cancel_requested_at = now()');
-    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
   it('leaves alone a run that is paused', async () => {
@@ -99,7 +99,7 @@ describe('a message of which the run was not told', () => {
     await open.submit(changeOf(RUN, PARKED));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused'`);
     await send('signal', 'go');
-    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
   it('wakes a run that another deployment could not go on with, once one that fits has it wait', async () => {
@@ -115,7 +115,7 @@ describe('a message of which the run was not told', () => {
     await open.submit(changeOf(RUN, { ...PARKED, wakeCount: 1 }));
     expect(await unblockRuns(open.database, keys, 'a third')).toHaveLength(0);
     await send('signal', 'go');
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'waiting', ready_at = NULL`);
     expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'pending' }]);
   });
@@ -132,10 +132,10 @@ describe('a message of which the run was not told', () => {
       [RUN],
     );
     await send('signal', 'go', 'first');
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_count: 1 });
     expect(await fixture.admin.query('SELECT run_id FROM durable.workflow_inbox')).toEqual([{ run_id: RUN }]);
-    expect(await sweepInbox(open.database)).toEqual(quiet);
+    expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
   it('to a child that is cancelled by the sweep leaves its parent the message of its end', async () => {
@@ -150,7 +150,7 @@ describe('a message of which the run was not told', () => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) VALUES ('child', 'cancel', '{"reason":"enough"}', now() - interval '1 minute')`,
     );
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: ['child'] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: ['child'] });
     expect(await run()).toMatchObject({ status: 'pending' });
     const [message] = await fixture.admin.query('SELECT run_id, kind, name, payload FROM durable.workflow_inbox');
     expect(message).toMatchObject({ run_id: RUN, kind: 'child_failed', name: 'invoke:x', payload: { name: 'WorkflowCancelledError' } });

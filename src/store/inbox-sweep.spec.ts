@@ -2,11 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { requestCancel, sweepAndNotify } from '../../test/support/faults/requests.js';
 import { waitFor } from '../../test/support/wait.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns } from './sql/claim-runs.js';
-import { readInbox, requestCancel } from './sql/inbox.js';
-import { sweepInbox } from './sql/sweep-inbox.js';
+import { readInbox } from './sql/inbox.js';
 
 const RUN = 'run';
 const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
@@ -61,7 +61,7 @@ describe('a request to cancel of which the run was not told', () => {
     await bring('running');
     await cancelUnheard();
     expect(await run()).toMatchObject({ wake_count: 0 });
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({
       status: 'running',
       wake_count: 1,
@@ -74,14 +74,14 @@ describe('a request to cancel of which the run was not told', () => {
   it('makes one due that waits', async () => {
     await bring('parked');
     await cancelUnheard();
-    expect(await sweepInbox(open.database)).toEqual({ told: [RUN], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });
   });
 
   it.each(['due', 'delayed'] as const)('ends one that nobody has executed and that is %s: it is not executed first', async (state) => {
     await bring(state);
     await cancelUnheard();
-    expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [RUN] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [RUN] });
     const error = expect.objectContaining({ name: 'WorkflowCancelledError', message: expect.stringContaining('enough') });
     expect(await run()).toMatchObject({ status: 'cancelled', error, started_at: null, finished_at: expect.any(Date), ready_at: null });
     expect(await messages()).toEqual([]);
@@ -91,10 +91,10 @@ describe('a request to cancel of which the run was not told', () => {
     await bring(state);
     const { status } = await run();
     await cancelUnheard();
-    await sweepInbox(open.database);
+    await sweepAndNotify(open.database);
     const noted = await run();
     expect(noted).toMatchObject({ status, cancel_requested_at: expect.any(Date) });
-    for (let again = 0; again < 3; again++) expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [] });
+    for (let again = 0; again < 3; again++) expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
     expect(await run()).toEqual(noted);
     expect(await messages()).toHaveLength(1);
   });
@@ -116,7 +116,7 @@ describe('a request to cancel of which the run was not told', () => {
     await cancelUnheard();
     await open.submit(changeOf(RUN));
     const ended = await run();
-    expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
     expect(await run()).toEqual(ended);
     expect(await messages()).toEqual([]);
   });
@@ -127,7 +127,7 @@ describe('a request to cancel of which the run was not told', () => {
     await open.submit(changeOf(RUN));
     await holder.query('BEGIN');
     await holder.query('SELECT 1 FROM durable.workflow_inbox FOR UPDATE');
-    await sweepInbox(open.database);
+    await sweepAndNotify(open.database);
     await holder.query('ROLLBACK');
     expect(await messages()).toHaveLength(1);
   });
@@ -142,7 +142,7 @@ describe('a request to cancel of which the run was not told', () => {
     await cancelUnheard('a-gated');
     await cancelUnheard('b-ending');
     await holder.query('SELECT pg_advisory_lock(4712)');
-    const sweeping = sweepInbox(open.database);
+    const sweeping = sweepAndNotify(open.database);
     const stopped = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
     await waitFor(async () => (await fixture.admin.query(stopped)).length > 0, { message: 'the sweep to be stopped' });
     await open.submit(changeOf('b-ending'));

@@ -2,14 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, submit, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
-import { bumpRuns } from './sql/bump-runs.js';
+import { requestCancel } from '../../test/support/faults/requests.js';
+import { bumpRuns, findMissed } from './sql/bump-runs.js';
 import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
 import { forkRun } from './sql/fork-run.js';
 import { findLockedRuns } from './sql/free-runs.js';
 import { describeHook, resumeHook } from './sql/hooks.js';
-import { findMovedRuns, listOwnedRuns, readInbox, requestCancel } from './sql/inbox.js';
+import { findMovedRuns, listOwnedRuns, readInbox } from './sql/inbox.js';
 import { loadHistories } from './sql/load-histories.js';
-import { requestPause, resumeRun } from './sql/pause-run.js';
+import { findUnpaused, notifyOfPause, resumeRun, sendPause } from './sql/pause-run.js';
 import { readRunEnds } from './sql/read-runs.js';
 import { sendResolution } from './sql/resolve-step.js';
 import { retryRun } from './sql/retry-run.js';
@@ -167,7 +168,10 @@ describe('on connections without settings of ours no statement reads a large tab
       await nextWakeTime(database);
       await requestCancel(database, 'asleep-1', '{}', '{}');
       await bumpRuns(database, mine);
-      await requestPause(database, 'asleep-2', '{}');
+      await findMissed(database, mine);
+      await sendPause(database, 'asleep-2', '{}');
+      await notifyOfPause(database, ['asleep-2']);
+      await findUnpaused(database, mine.slice(0, 2));
       await resumeRun(database, 'asleep-2', '{}');
       await sendResolution(database, { runId: 'asleep-3', stepKey: 's', kind: 'resolve', payload: '1', note: '{}' });
       await sendSignal(database, { runId: 'asleep-4', name: 'go', payload: '1', idempotencyKey: 'once', note: null });

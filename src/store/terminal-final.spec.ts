@@ -2,14 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 
 import { JournalFixture, changeOf, startOf, stepOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { requestCancel, sweepAndNotify } from '../../test/support/faults/requests.js';
 import type { NewRun, TerminalStatus } from '../core/run.js';
 import type { RunChange, Transition } from '../core/transition.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
-import { requestCancel } from './sql/inbox.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 import { startInTransaction } from './sql/start-in-transaction.js';
-import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
 
 const ENDS: readonly TerminalStatus[] = ['completed', 'failed', 'cancelled'];
@@ -111,7 +110,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, created_at) VALUES ('${status}', 'cancel', now() - interval '1 hour')`,
     );
-    expect(await sweepInbox(open.database)).toEqual({ told: [], cancelled: [] });
+    expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
     expect(await everything()).toEqual(ended);
   });
 

@@ -254,7 +254,7 @@ export class Intake {
     this.runs.freeSlots(1);
     try {
       await this.runs.dropFormer(run.id);
-      if (await resetRun(this.database, fence, run)) this.events.due([run]);
+      if (await resetRun(this.database, fence, run)) void this.events.due([run]);
     } catch (error) {
       // The comparison with what the session owns finds the run, and hands it back.
       this.events.log('warn', `run "${run.id}" could not be handed back yet`, error);

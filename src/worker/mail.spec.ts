@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { changeOf, JournalFixture, startOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { quietNotifier, requestCancel } from '../../test/support/faults/requests.js';
 import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Payloads } from '../core/payloads.js';
@@ -9,7 +10,6 @@ import { HookSchemas } from '../core/hook-schemas.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import { Database, type Statement } from '../store/database.js';
 import { Journal } from '../store/journal.js';
-import { requestCancel } from '../store/sql/inbox.js';
 import { WorkflowRegistry } from './registry.js';
 import { Session } from './session.js';
 import { Worker } from './worker.js';
@@ -95,8 +95,16 @@ describe('messages to a run that a worker has claimed', () => {
       deploymentId: 'test',
       engine,
     };
-    const events = { ended: ignore, parked: ignore, due: ignore, messaged: ignore, returned: ignore, endedUnstarted: ignore, log: ignore };
-    const worker = new Worker(database, journal, new WorkflowRegistry([definition]), session, options, events);
+    const events = {
+      ended: ignore,
+      parked: ignore,
+      due: () => Promise.resolve(),
+      messaged: ignore,
+      returned: ignore,
+      endedElsewhere: ignore,
+      log: ignore,
+    };
+    const worker = new Worker(database, journal, quietNotifier(database), new WorkflowRegistry([definition]), session, options, events);
     closing.push(
       () => worker.stop(),
       () => database.close(),

@@ -8,6 +8,7 @@ import type { Committed, Transition } from '../core/transition.js';
 import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution } from './execution.js';
 import type { ExecutionHost } from './execution-host.js';
@@ -42,6 +43,7 @@ export class RunsInHand implements ExecutionHost {
   constructor(
     private readonly database: Database,
     private readonly journal: Journal,
+    notifier: RunNotifier,
     private readonly registry: WorkflowRegistry,
     private readonly session: Session,
     options: WorkerOptions,
@@ -53,7 +55,7 @@ export class RunsInHand implements ExecutionHost {
     this.deploymentId = options.deploymentId;
     this.slots = new Slots(options.concurrency);
     this.mail = new Mail(database, this.executions);
-    this.outbound = new Outbound(database, journal, session, options.engine.payloads, events, options.engine.now);
+    this.outbound = new Outbound(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
   }
 
   get size(): number {
@@ -212,12 +214,12 @@ export class RunsInHand implements ExecutionHost {
 
   handedBack(execution: Execution): void {
     const { id, queue, name, version } = execution.run;
-    this.events.due([{ id, queue, name, version }]);
+    void this.events.due([{ id, queue, name, version }]);
     this.forget(execution);
   }
 
   parked({ run: { id, queue, name, version } }: Execution, wakeAt: number): void {
-    this.events.due([{ id, queue, name, version, wakeAt }]);
+    void this.events.due([{ id, queue, name, version, wakeAt }]);
   }
 
   moved(execution: Execution): void {

@@ -2,8 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
 import { FaultProxy } from '../../test/support/faults/proxy.js';
+import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Database } from '../store/database.js';
+import { DirectConnection } from '../store/direct-connection.js';
 import { Session } from './session.js';
 
 describe('a session', () => {
@@ -66,5 +68,30 @@ describe('a session', () => {
     await session.close();
     await expect(session.open()).rejects.toMatchObject({ code: 'CLOSED' });
     expect(await rows()).toEqual([]);
+  });
+
+  it.each(['with', 'without'])('%s a direct connection is renewed while other work has every connection of the pool', async (direct) => {
+    const ignore = (): void => undefined;
+    const events = { noticed: ignore, lost: ignore, connected: ignore, deaf: ignore, failed: ignore };
+    const listening = direct === 'with' ? new DirectConnection(database, events) : undefined;
+    await listening?.start();
+    const beating = new Session(database, new DatabaseClock(), listening, {
+      ttlMs: 300,
+      deploymentId: 'test',
+      lost: ignore,
+      moved: ignore,
+      failed: ignore,
+    });
+    const { id } = await beating.open();
+    const busy = [await database.pool.connect(), await database.pool.connect()];
+    const renewedAt = async (): Promise<number> => {
+      const [row] = await fixture.admin.query('SELECT heartbeat_at FROM durable.workflow_sessions WHERE id = $1::bigint', [id]);
+      return Number(row.heartbeat_at);
+    };
+    const before = await renewedAt();
+    await waitFor(async () => (await renewedAt()) > before + 300);
+    for (const client of busy) client.release();
+    await beating.close();
+    await listening?.stop();
   });
 });

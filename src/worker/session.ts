@@ -42,6 +42,8 @@ export class Session {
   /** The session whose lock is asked for: it is, before the session is made. */
   private lockId: string | undefined;
   private holdsLock = false;
+  /** The direct connection did not answer a heartbeat: the next one takes another, until the direct one has been made anew. */
+  private isDirectMute = false;
   private beating = false;
   private beatAgain = false;
   /** When the row was last made or renewed, of performance.now(): the moment at which that was asked for. */
@@ -120,6 +122,7 @@ export class Session {
   /** The direct connection is there again. */
   async lock(): Promise<void> {
     const { id } = this;
+    this.isDirectMute = false;
     if (!id || !this.direct) return;
     await this.hold(id);
     if (this.holdsLock) await this.beat();
@@ -184,10 +187,14 @@ export class Session {
         if (!id) return;
         const sentAt = performance.now();
         let answer: Heartbeat | undefined;
+        const direct = this.isDirectMute ? undefined : this.direct;
         const ttlMs = this.options.ttlMs + (this.holdsLock ? 0 : Math.max(0, this.outlivesUntil - sentAt));
-        const asked = heartbeat(this.database, id, ttlMs, this.holdsLock).then((beat) => (answer = beat));
+        const asked = heartbeat(this.database, id, ttlMs, this.holdsLock, direct).then((beat) => (answer = beat));
         // An answer that never comes must not keep us from asking again on another connection.
-        if ((await within(this.options.ttlMs / 3, asked)) === 'late') throw new Error('no answer');
+        if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
+          this.isDirectMute = true;
+          throw new Error('no answer');
+        }
         if (answer) {
           this.clock.sync(answer.now, sentAt);
           this.renewedAt = sentAt;

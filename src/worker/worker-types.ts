@@ -1,4 +1,5 @@
-import type { DueRun, OwnedRun } from '../core/run.js';
+import type { OwnedRun } from '../core/run.js';
+import type { RunNotices } from '../core/run-notices.js';
 import type { EngineSettings, PassOutcome } from '../engine/ports.js';
 
 /** What a worker is told by its surroundings. */
@@ -15,16 +16,10 @@ export interface WorkerOptions {
 }
 
 /** What a worker tells its surroundings. */
-export interface WorkerEvents {
+export interface WorkerEvents extends RunNotices {
   ended(run: OwnedRun, outcome: PassOutcome): void;
-  /** Runs have become due that others may take, or will: those that were parked until then. */
-  due(runs: readonly DueRun[]): void;
   /** Runs are due again that could not be executed here. Whoever polls finds them. */
   returned(runIds: readonly string[]): void;
-  /** Runs have ended that nobody has executed. */
-  endedUnstarted(runIds: readonly string[]): void;
-  /** Messages have come for runs that some process executes. */
-  messaged(runIds: readonly string[]): void;
   log(level: 'warn' | 'error', message: string, error?: unknown): void;
 }
 

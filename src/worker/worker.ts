@@ -6,6 +6,7 @@ import type { DispatchKey } from '../core/run.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
 import { listOwnedRuns } from '../store/sql/inbox.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { closeSession, takeBackLoss } from '../store/sql/sessions.js';
@@ -45,12 +46,13 @@ export class Worker {
   constructor(
     private readonly database: Database,
     private readonly journal: Journal,
+    notifier: RunNotifier,
     registry: WorkflowRegistry,
     private readonly session: Session,
     private readonly options: WorkerOptions,
     private readonly events: WorkerEvents,
   ) {
-    this.runs = new RunsInHand(database, journal, registry, session, options, events, {
+    this.runs = new RunsInHand(database, journal, notifier, registry, session, options, events, {
       slotFreed: () => this.intake.slotFreed(),
       emptied: () => this.intake.emptied(),
     });

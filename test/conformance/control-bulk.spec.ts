@@ -6,6 +6,7 @@ import { OperationsService } from '../../src/maintenance/operations-service.js';
 import { Database } from '../../src/store/database.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { quietNotifier } from '../support/faults/requests.js';
 import { waitFor } from '../support/wait.js';
 
 const go = defineSignal<{ n: number }>('go');
@@ -184,7 +185,7 @@ describe('a bulk operation whose worker dies', () => {
     }) as typeof dying.query;
     const none = (): void => undefined;
     const serve = (through: Database): OperationsService =>
-      new OperationsService(through, new Payloads(1_000_000, undefined), { due: none, messaged: none, ended: none, failed: none });
+      new OperationsService(through, new Payloads(1_000_000, undefined), quietNotifier(through), { due: none, failed: none });
     const [first, second] = [serve(dying), serve(new Database({ connectionString: database.url }, { poolSize: 2 }))];
     first.start();
     await waitFor(() => parts === 2);

@@ -1,16 +1,17 @@
+import type { NotifiedRun } from '../../core/run-notices.js';
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
 /**
- * Tells runs that messages have come for them: the counter moves for all, and one that waits becomes due. The owner of a running one looks when it sees the
- * counter; one that waits for another deployment hears of it there.
+ * Raises the wake counter of runs, and makes waiting ones due. The owner of a running run reads its inbox when it sees the counter; a run that is
+ * blocked reads its inbox in the deployment that continues it.
  */
 const BUMP: Statement = {
   name: 'durable_bump_runs',
   text: (schema) => `WITH locked AS MATERIALIZED (
   SELECT r.id, r.wakes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
     SELECT id, status = 'waiting' AND NOT is_blocked AS wakes FROM ${schema}.workflow_runs
-    WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE
+    WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET
@@ -22,18 +23,33 @@ FROM locked WHERE r.id = ANY (ARRAY[locked.id])
 RETURNING r.id, r.status, r.queue, r.name, r.version`,
 };
 
-/** A run that was told of a message, as it is now. */
-export interface BumpedRun {
-  readonly id: string;
-  readonly status: RunStatus;
-  readonly queue: string;
-  readonly name: string;
-  readonly version: number;
+/**
+ * Notifies runs that messages have come for them. Never waits for a lock: runs whose rows somebody holds are left out, as are those that have
+ * ended.
+ */
+export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
+  // In the order in which everybody locks runs.
+  const rows = await database.deliver<[string, RunStatus, string, string, number]>(BUMP, [[...new Set(runIds)].sort()], 'first');
+  return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
 }
 
-/** Tells these runs that messages have come. Those that have ended are left out. */
-export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<BumpedRun[]> {
-  // In the order in which everybody locks runs.
-  const rows = await database.query<[string, RunStatus, string, string, number]>(BUMP, [[...new Set(runIds)].sort()]);
-  return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
+const MISSED: Statement = {
+  name: 'durable_missed_runs',
+  text: (schema) => `SELECT r.id, r.status, r.continued_as IS NOT NULL, r.parent_run_id FROM unnest((SELECT $1::text[])) AS x(id)
+CROSS JOIN LATERAL (SELECT id, status, continued_as, parent_run_id FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
+};
+
+/** A run that a notification has not reached. */
+export interface MissedRun {
+  readonly id: string;
+  readonly status: RunStatus;
+  /** Another run goes on in its place, and has its messages. */
+  readonly isContinued: boolean;
+  readonly parentId: string | null;
+}
+
+/** Looks up runs that a notification has not reached: ended ones, and those whose rows were locked. */
+export async function findMissed(database: Database, runIds: readonly string[]): Promise<MissedRun[]> {
+  const rows = await database.deliver<[string, RunStatus, boolean, string | null]>(MISSED, [runIds], 'first');
+  return rows.map(([id, status, isContinued, parentId]) => ({ id, status, isContinued, parentId }));
 }

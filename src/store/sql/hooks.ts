@@ -141,12 +141,12 @@ export async function resumeHook(
   delivery: HookDelivery | null,
 ): Promise<HookResumed | undefined> {
   const data = delivery && JSON.stringify({ digest: delivery.digest });
-  const [row] = await database.query<[string, string, boolean, number]>(RESUME, [token, payload, delivery?.id ?? null, data]);
+  const [row] = await database.deliver<[string, string, boolean, number]>(RESUME, [token, payload, delivery?.id ?? null, data]);
   if (!row) return undefined;
   const [runId, stepKey, isClosed, sent] = row;
   if (isClosed) return { runId, outcome: 'closed' };
   if (sent > 0 || !delivery) return { runId, outcome: 'accepted' };
-  const [before] = await database.query<[string]>(DELIVERED, [runId, stepKey, delivery.id]);
+  const [before] = await database.deliver<[string]>(DELIVERED, [runId, stepKey, delivery.id]);
   return { runId, outcome: before?.[0] === delivery.digest ? 'repeated' : 'contradicted' };
 }
 
@@ -170,7 +170,7 @@ export interface HookDescription {
 }
 
 export async function describeHook(database: Database, token: string): Promise<HookDescription | undefined> {
-  const [row] = await database.query<[string, string[], string | null, string | null, boolean]>(DESCRIBE, [token]);
+  const [row] = await database.deliver<[string, string[], string | null, string | null, boolean]>(DESCRIBE, [token]);
   if (!row) return undefined;
   const [runId, headers, verify, idempotencyHeader, isClosed] = row;
   return { token, runId, headers, verify, idempotencyHeader, isClosed };

@@ -1,7 +1,6 @@
 import type { RunStatus } from '../../core/run.js';
+import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
-import { faultOf } from '../database-errors.js';
-import type { BumpedRun } from './bump-runs.js';
 
 /**
  * The request stays in the inbox for as long as the run is to be paused: whoever claims the run meanwhile, after a crash, finds it. `resume` and `cancel`
@@ -28,7 +27,7 @@ const TELL: Statement = {
   SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
       AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'pause')
-    LIMIT 1 FOR NO KEY UPDATE
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET
@@ -54,7 +53,7 @@ const RESUME: Statement = {
   text: (schema, patience) => `WITH run AS MATERIALIZED (
   SELECT r.id, r.status, r.status = 'paused' AS was_paused, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
     OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
-  FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE
+  FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE NOWAIT
 ), request AS (
   DELETE FROM ${schema}.workflow_inbox i USING (
     SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
@@ -73,47 +72,54 @@ RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_
 
 type ToldRow = [string, RunStatus, string, string, number];
 
-/** What a request to pause came upon. */
-export interface PauseRequested {
-  /** The run's status before. */
-  readonly status: RunStatus;
-  /** The run as it is now, when it was told. */
-  readonly told: BumpedRun | undefined;
+/**
+ * Leaves a request to pause in the run's inbox; the run is notified in a statement of its own.
+ *
+ * @returns the run's status; undefined when there is no such run
+ */
+export async function sendPause(database: Database, runId: string, note: string): Promise<RunStatus | undefined> {
+  const [row] = await database.deliver<[RunStatus]>(SEND, [runId, note]);
+  return row?.[0];
 }
 
-/** Leaves a request to pause in the run's inbox, then tells the run. Undefined when there is no such run. */
-export async function requestPause(database: Database, runId: string, note: string): Promise<PauseRequested | undefined> {
-  const [row] = await database.query<[RunStatus]>(SEND, [runId, note]);
-  if (!row) return undefined;
-  try {
-    const [told] = await tellOfPause(database, [runId]);
-    // A request to cancel came between the two, and had not seen this one: it would have the run rest instead of cleaning up.
-    if (!told) await database.query(WITHDRAW, [runId]);
-    return { status: row[0], told };
-  } catch (error) {
-    // The request is durable; the sweep tells the run.
-    if (faultOf(error) === 'data') throw error;
-    return { status: row[0], told: undefined };
-  }
+/**
+ * Notifies runs of requests to pause; runs that nobody executes rest at once. Never waits for a lock: runs whose rows somebody holds are left out,
+ * as are those that are not to be paused any more.
+ */
+export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
+  return (await database.deliver<ToldRow>(TELL, [[...runIds].sort()], 'first')).map(toRun);
 }
 
-/** Tells runs that they are to be paused, as far as they are. */
-export async function tellOfPause(database: Database, runIds: readonly string[]): Promise<BumpedRun[]> {
-  return (await database.query<ToldRow>(TELL, [[...runIds].sort()])).map(toRun);
+const UNPAUSED: Statement = {
+  name: 'durable_unpaused_runs',
+  text: (schema) => `SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+  SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
+    AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'pause') LIMIT 1
+) AS r`,
+};
+
+/** Of runs that a notification has not reached, those that are still to be paused: their rows were locked. Withdraws requests that came after one to cancel. */
+export async function findUnpaused(database: Database, runIds: readonly string[]): Promise<string[]> {
+  // A run that is to be cancelled cleans up and must not rest; the request to pause had not seen the one to cancel.
+  for (const id of runIds) await database.deliver(WITHDRAW, [id], 'first');
+  return (await database.deliver<[string]>(UNPAUSED, [runIds], 'first')).map(([id]) => id);
 }
 
 /** A run that was resumed, as it is now. */
-export interface ResumedRun extends BumpedRun {
+export interface ResumedRun extends NotifiedRun {
   /** When it becomes due, where it waits. */
   readonly wakeAt: number | null;
 }
 
-/** Lets a run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. */
+/**
+ * Lets a run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. Fails at once
+ * when somebody holds the run's row.
+ */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
-  const [row] = await database.query<[...ToldRow, number | null]>(RESUME, [runId, note]);
+  const [row] = await database.deliver<[...ToldRow, number | null]>(RESUME, [runId, note]);
   return row && { ...toRun([row[0], row[1], row[2], row[3], row[4]]), wakeAt: row[5] };
 }
 
-function toRun([id, status, queue, name, version]: ToldRow): BumpedRun {
+function toRun([id, status, queue, name, version]: ToldRow): NotifiedRun {
   return { id, status, queue, name, version };
 }

@@ -33,6 +33,6 @@ export async function sendResolution(
   database: Database,
   { runId, stepKey, kind, payload, note }: StepResolution,
 ): Promise<{ readonly status: RunStatus; readonly isRecorded: boolean } | undefined> {
-  const [row] = await database.query<[RunStatus, boolean]>(SEND, [runId, stepKey, kind, payload, note]);
+  const [row] = await database.deliver<[RunStatus, boolean]>(SEND, [runId, stepKey, kind, payload, note]);
   return row && { status: row[0], isRecorded: row[1] };
 }

@@ -14,10 +14,8 @@ import type { PoolClient } from 'pg';
  * The epoch is raised, so that a flush of whoever had the run before writes nothing. The parent has been told of the failure and has made
  * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
  */
-const RETRY: Statement = {
-  name: 'durable_retry_run',
-  text: (schema, patience) => `WITH run AS MATERIALIZED (
-  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE
+const retryText = (schema: string, patience: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
+  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE${from === 'a call' ? ' NOWAIT' : ''}
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
@@ -63,7 +61,15 @@ UPDATE ${schema}.workflow_runs r SET
   deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
-RETURNING r.queue, r.name, r.version, r.epoch`,
+RETURNING r.queue, r.name, r.version, r.epoch`;
+
+/** Fails at once when somebody holds the run's row: the caller waits without a connection. */
+const RETRY: Statement = { name: 'durable_retry_run', text: (schema, patience) => retryText(schema, patience, 'a call') };
+
+/** Waits for the run's row, as a part of a transaction that has done other runs already. */
+const RETRY_ONE_OF_MANY: Statement = {
+  name: 'durable_retry_one',
+  text: (schema, patience) => retryText(schema, patience, 'a transaction'),
 };
 
 const REPLACE: Statement = {
@@ -92,11 +98,15 @@ export interface RunRetry {
  * @param client a transaction to do it in
  */
 export async function retryRun(database: Database, retry: RunRetry, client?: PoolClient): Promise<DispatchKey | undefined> {
+  if (retry.replacement && !client) return database.transaction((own) => retryIn(database, retry, RETRY, own));
+  return retryIn(database, retry, client ? RETRY_ONE_OF_MANY : RETRY, client);
+}
+
+async function retryIn(database: Database, retry: RunRetry, statement: Statement, client?: PoolClient): Promise<DispatchKey | undefined> {
   const { replacement } = retry;
-  if (replacement && !client) return database.transaction((own) => retryRun(database, retry, own));
   const event = replacement ? ['step_resolved', replacement.stepKey] : ['retried', retry.fromStep];
   const values = [retry.runId, retry.generation, retry.fromStep, retry.note, ...event];
-  const [row] = await database.query<[string, string, number, number]>(RETRY, values, client);
+  const [row] = await database.query<[string, string, number, number]>(statement, values, client);
   if (!row) return undefined;
   const [queue, name, version, epoch] = row;
   if (replacement) {

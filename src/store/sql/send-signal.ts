@@ -63,9 +63,12 @@ export function signalValues({ runId, name, payload, idempotencyKey, note }: Out
   return [runId, name, payload, idempotencyKey, note];
 }
 
-/** Leaves a signal in a run's inbox. The run is told in a statement of its own. Undefined when there is no such run. */
+/** Leaves a signal in a run's inbox. The run is notified in a statement of its own. Undefined when there is no such run. */
 export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
-  const [row] = await database.query<[string, RunStatus, string]>(SEND_SIGNAL, signalValues(signal), client);
+  const values = signalValues(signal);
+  const [row] = client
+    ? await database.query<[string, RunStatus, string]>(SEND_SIGNAL, values, client)
+    : await database.deliver<[string, RunStatus, string]>(SEND_SIGNAL, values);
   return row && { runId: row[0], status: row[1], isNew: row[2] === '1' };
 }
 
@@ -81,6 +84,6 @@ SELECT DISTINCT run_id FROM moved`,
 
 /** What a run was sent while it was being continued as another goes after it. Returns the run that has it now. */
 export async function forwardMessages(database: Database, runId: string): Promise<string | undefined> {
-  const [row] = await database.query<[string]>(FORWARD, [runId]);
+  const [row] = await database.deliver<[string]>(FORWARD, [runId], 'first');
   return row?.[0];
 }

@@ -138,9 +138,28 @@ export interface Heartbeat {
   readonly server: string;
 }
 
-/** Renews a session. Returns undefined when the session is gone. */
-export async function heartbeat(database: Database, id: string, ttlMs: number, holdsLock: boolean): Promise<Heartbeat | undefined> {
-  const [row] = await database.query<[number, string]>(HEARTBEAT, [id, ttlMs, holdsLock]);
+/** A connection on which nothing that takes long is under way. */
+interface QuickConnection {
+  /** Undefined where the statement was not executed. */
+  execute<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[] | undefined>;
+}
+
+/**
+ * Renews a session, on a connection that other work does not hold.
+ *
+ * @param direct the direct connection, where it is to be tried first
+ * @returns undefined when the session is gone
+ */
+export async function heartbeat(
+  database: Database,
+  id: string,
+  ttlMs: number,
+  holdsLock: boolean,
+  direct?: QuickConnection,
+): Promise<Heartbeat | undefined> {
+  const values = [id, ttlMs, holdsLock];
+  const [row] =
+    (await direct?.execute<[number, string]>(HEARTBEAT, values)) ?? (await database.reserved<[number, string]>(HEARTBEAT, values));
   return row && { now: row[0], server: row[1] };
 }
 

@@ -1,6 +1,7 @@
+import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
-import { bumpRuns, type BumpedRun } from './bump-runs.js';
-import { tellOfPause } from './pause-run.js';
+import { bumpRuns } from './bump-runs.js';
+import { notifyOfPause } from './pause-run.js';
 
 /**
  * Requests to pause or to resolve a step that a run has not followed although it could: the sender told it in a second statement, which may have been lost.
@@ -21,12 +22,12 @@ ORDER BY i.run_id LIMIT 1000`,
  * Tells runs of what operators have asked for and they may not have heard. A message of more than a minute has been told several times: a step that is
  * resolved before it is called keeps its message, and must not wake its run for ever.
  */
-export async function sweepControl(database: Database): Promise<BumpedRun[]> {
+export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
   const rows = await database.query<[string, string]>(UNHEARD, []);
   const idsOf = (isPause: boolean): string[] => [...new Set(rows.filter(([, kind]) => (kind === 'pause') === isPause).map(([id]) => id))];
   const [toPause, toBump] = [idsOf(true), idsOf(false)];
   return [
-    ...(toPause.length > 0 ? await tellOfPause(database, toPause) : []),
+    ...(toPause.length > 0 ? await notifyOfPause(database, toPause) : []),
     ...(toBump.length > 0 ? await bumpRuns(database, toBump) : []),
   ];
 }

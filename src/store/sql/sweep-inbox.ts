@@ -1,9 +1,10 @@
 import { WorkflowCancelledError } from '../../core/errors/index.js';
+import type { RunStatus } from '../../core/run.js';
+import type { NotifiedRun } from '../../core/run-notices.js';
 import { encodeError } from '../../core/serializer/index.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
-import { bumpRuns } from './bump-runs.js';
-import { tellOfCancel } from './inbox.js';
+import { notifyOfCancel } from './cancel-run.js';
 import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
 /** By then the sender has told the run, if it ever does. */
@@ -37,7 +38,7 @@ UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_request
   ready_at = CASE WHEN ${IS_CANCELLABLE} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${IS_CANCELLABLE} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
-RETURNING r.id`;
+RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
 
@@ -79,7 +80,7 @@ UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
   ready_at = CASE WHEN ${WAITS} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${WAITS} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
-RETURNING r.id`;
+RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
 
@@ -104,43 +105,40 @@ const CLEAR_OBSOLETE: Statement = {
 DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`,
 };
 
-/** What a sweep has done. */
+/** What a sweep has found. */
 export interface InboxSwept {
-  /** Runs that have something to hear. */
-  readonly told: readonly string[];
-  /** Runs that it has cancelled. */
-  readonly cancelled: readonly string[];
+  /** Runs that have been notified, or cancelled without having been executed. */
+  readonly notified: readonly NotifiedRun[];
+  /** Runs that have messages because of that, and have not been notified. */
+  readonly others: readonly string[];
 }
 
 /**
- * Sender and run are told of a message in two statements; when the second was lost (a crash, a cut connection), this finds the message. Also clears
- * away what was sent to runs that have ended since.
+ * Notifies runs of messages that are overdue: sender and run are told of a message in two statements, and the second may have been lost (a crash, a
+ * cut connection). Also clears away what was sent to runs that have ended since.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
-  const told = new Set<string>();
+  const notified = new Map<string, NotifiedRun>();
   for (const statement of [TELL, TELL_WAITING]) {
-    for (const [id] of await database.query<[string]>(statement, [])) told.add(id);
+    const rows = await database.query<[string, RunStatus, string, string, number]>(statement, []);
+    for (const [id, status, queue, name, version] of rows) notified.set(id, { id, status, queue, name, version });
   }
-  const cancelled: string[] = [];
-  const others: string[] = [];
-  for (const [runId, payload] of await database.query<[string, string | null]>(UNSTARTED, [])) {
+  const requests = (await database.query<[string, string | null]>(UNSTARTED, [])).map(([runId, payload]) => {
     const { reason } = JSON.parse(payload ?? '{}') as { reason?: string };
-    const found = await tellOfCancel(database, runId, encodeError(new WorkflowCancelledError(runId, reason))).catch(laterIfLocked);
-    if (found?.status === 'cancelled') cancelled.push(runId);
-    else if (found) told.add(runId);
-    if (found?.parent !== undefined) others.push(found.parent);
-  }
+    return { runId, error: encodeError(new WorkflowCancelledError(runId, reason)), parentId: null };
+  });
+  const cancelled = requests.length > 0 ? await notifyOfCancel(database, requests) : [];
+  for (const run of cancelled) notified.set(run.id, run);
+  const others = cancelled.flatMap(({ parentId }) => parentId ?? []);
   for (const [runId] of await database.query<[string]>(LEFT_BEHIND, [])) {
     const successor = await forwardMessages(database, runId).catch(laterIfLocked);
     if (successor !== undefined) others.push(successor);
   }
   await database.query(CLEAR_OBSOLETE, []);
-  // Whoever cannot be told now waits for a message that the next sweep finds.
-  if (others.length > 0) for (const { id } of (await bumpRuns(database, others).catch(laterIfLocked)) ?? []) told.add(id);
-  return { told: [...told], cancelled };
+  return { notified: [...notified.values()], others };
 }
 
-/** What somebody holds at this moment the next sweep finds again. */
+/** The next sweep finds again what somebody holds at this moment. */
 function laterIfLocked(error: unknown): undefined {
   if (!['locked', 'cancelled'].includes(faultOf(error))) throw error;
 }

@@ -1,0 +1,224 @@
+import { performance } from 'node:perf_hooks';
+import { clearTimeout, setTimeout } from 'node:timers';
+
+import { isTerminal } from '../core/run.js';
+import { announce, type NotifiedRun, type RunNotices } from '../core/run-notices.js';
+import { within } from '../core/within.js';
+import { faultOf } from './database-errors.js';
+import type { Database } from './database.js';
+import { bumpRuns, findMissed, type MissedRun } from './sql/bump-runs.js';
+import { notifyOfCancel, type CancelRequest } from './sql/cancel-run.js';
+import { findUnpaused, notifyOfPause } from './sql/pause-run.js';
+import { forwardMessages } from './sql/send-signal.js';
+import { pauseAfter } from './while-locked.js';
+
+/** Runs that are notified by one statement. */
+const BATCH = 100;
+/** Beyond that the sweeps do it. */
+const MAX_PENDING = 10_000;
+/** How long a caller waits for a run whose row somebody holds; the notifier goes on. */
+const CALLER_PATIENCE_MS = 1_000;
+/** How long the notifier tries; after that the sweeps do it. */
+const GIVE_UP_AFTER_MS = 60_000;
+
+type Kind = 'message' | 'cancel' | 'pause';
+
+/** A run that is to be notified. */
+interface Pending {
+  readonly kind: Kind;
+  readonly runId: string;
+  /** Of a request to cancel. */
+  readonly request: CancelRequest | undefined;
+  readonly done: Promise<void>;
+  readonly settle: (next?: Promise<void>) => void;
+  /** When it was first tried, of performance.now(). */
+  triedSince: number | undefined;
+  /** When it may be tried, of performance.now(). */
+  dueAt: number;
+}
+
+/** What became of a batch: runs that were reached, and runs whose rows were locked. All others have ended or want no notification any more. */
+interface Reached {
+  readonly notified: readonly NotifiedRun[];
+  readonly locked: ReadonlySet<string>;
+  /** By run: notifies the run that goes on in its place, or that waits for its end. */
+  readonly follow: ReadonlyMap<string, () => Promise<void>>;
+}
+
+/**
+ * Notifies runs that something came for them: raises their wake counters in the database, then announces what that made of them. Whoever makes a
+ * message durable for a run asks this to notify the run.
+ *
+ * At most one statement of it is under way, and it never waits for a lock: a run whose row somebody holds is tried again after a pause without a
+ * connection, and however many messages come for the run meanwhile, it is notified once. Messages of runs that were continued as others are
+ * forwarded. What is lost here, by a crash or because a row is held too long, the sweeps find.
+ */
+export class RunNotifier {
+  private readonly pending = new Map<string, Pending>();
+  private working = false;
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly notices: RunNotices,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /** Notifies runs of messages that are durable. Never rejects; resolves also when a run's row has been held for a second, and goes on trying. */
+  async notify(runIds: readonly string[]): Promise<void> {
+    await this.settled(runIds.map((runId) => this.add('message', runId, undefined)));
+  }
+
+  /** Notifies runs of requests to cancel, which are durable. Runs that have never been executed end at once. Resolves as `notify` does. */
+  async notifyOfCancel(requests: readonly CancelRequest[]): Promise<void> {
+    await this.settled(requests.map((request) => this.add('cancel', request.runId, request)));
+  }
+
+  /** Notifies a run of a request to pause, which is durable. Resolves as `notify` does. */
+  async notifyOfPause(runId: string): Promise<void> {
+    await this.settled([this.add('pause', runId, undefined)]);
+  }
+
+  /** Stops trying: what has not been notified is left to the sweeps of others. */
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    for (const { settle } of this.pending.values()) settle();
+    this.pending.clear();
+  }
+
+  private async settled(all: readonly Promise<void>[]): Promise<void> {
+    if (all.length > 0) await within(CALLER_PATIENCE_MS, Promise.all(all));
+  }
+
+  private add(kind: Kind, runId: string, request: CancelRequest | undefined): Promise<void> {
+    const key = `${kind} ${runId}`;
+    const known = this.pending.get(key);
+    if (known) return known.done;
+    if (this.closed || this.pending.size >= MAX_PENDING) return Promise.resolve();
+    let settle!: (next?: Promise<void>) => void;
+    const done = new Promise<void>((resolve) => (settle = resolve));
+    this.pending.set(key, { kind, runId, request, done, settle, triedSince: undefined, dueAt: 0 });
+    void this.work();
+    return done;
+  }
+
+  private async work(): Promise<void> {
+    if (this.working) return;
+    this.working = true;
+    clearTimeout(this.timer);
+    // What is asked for in the same turn goes into one statement.
+    await Promise.resolve();
+    for (let batch = this.take(); batch.length > 0; batch = this.take()) await this.notifyBatch(batch);
+    this.working = false;
+    if (this.pending.size === 0) return;
+    const dueAt = Math.min(...[...this.pending.values()].map((each) => each.dueAt));
+    this.timer = setTimeout(() => void this.work(), Math.max(1, dueAt - performance.now())).unref();
+  }
+
+  /** Takes runs of one kind that may be tried now: what comes for them from now on is notified anew. */
+  private take(): Pending[] {
+    const batch: Pending[] = [];
+    const now = performance.now();
+    for (const [key, each] of this.pending) {
+      if (each.dueAt > now || (batch[0] && batch[0].kind !== each.kind)) continue;
+      this.pending.delete(key);
+      if (batch.push(each) === BATCH) break;
+    }
+    return batch;
+  }
+
+  private async notifyBatch(batch: readonly Pending[]): Promise<void> {
+    try {
+      const { notified, locked, follow } = await this.reach(batch[0]!.kind, batch);
+      const announced = announce(this.notices, notified).catch(this.failed);
+      for (const each of batch) {
+        if (locked.has(each.runId)) this.again(each);
+        else each.settle(follow.get(each.runId)?.() ?? announced);
+      }
+    } catch (error) {
+      if (isLocked(error)) return batch.forEach((each) => this.again(each));
+      // Messages are durable. Nobody waits for a database that is away or refuses; the sweeps notify the runs.
+      if (!this.closed) this.failed(error);
+      for (const each of batch) each.settle();
+    }
+  }
+
+  /** A locked run is tried again; whoever waits for it, and for what has come for it meanwhile, waits for the same try. */
+  private again(each: Pending): void {
+    const now = performance.now();
+    each.triedSince ??= now;
+    const elapsed = now - each.triedSince;
+    if (this.closed || elapsed > GIVE_UP_AFTER_MS) return each.settle();
+    each.dueAt = now + pauseAfter(elapsed);
+    const key = `${each.kind} ${each.runId}`;
+    const newer = this.pending.get(key);
+    if (!newer) return void this.pending.set(key, each);
+    newer.triedSince = each.triedSince;
+    newer.dueAt = each.dueAt;
+    each.settle(newer.done);
+  }
+
+  private async reach(kind: Kind, batch: readonly Pending[]): Promise<Reached> {
+    const ids = batch.map(({ runId }) => runId);
+    if (kind === 'pause') return this.reachPaused(ids);
+    if (kind === 'cancel') return this.reachCancelled(batch.flatMap(({ request }) => request ?? []));
+    const notified = await bumpRuns(this.database, ids);
+    const missed = await this.findMissed(ids, notified);
+    const reached = await this.reachMissed(missed, (runId) => this.add('message', runId, undefined));
+    return { notified, ...reached };
+  }
+
+  private async reachPaused(ids: readonly string[]): Promise<Reached> {
+    const notified = await notifyOfPause(this.database, ids);
+    const missed = without(ids, notified);
+    const locked = missed.length > 0 ? await findUnpaused(this.database, missed) : [];
+    return { notified, locked: new Set(locked), follow: new Map() };
+  }
+
+  private async reachCancelled(requests: readonly CancelRequest[]): Promise<Reached> {
+    const byRun = new Map(requests.map((request) => [request.runId, request]));
+    const notified = await notifyOfCancel(this.database, requests);
+    const missed = await this.findMissed([...byRun.keys()], notified);
+    const meant = missed.filter(({ id, parentId }) => [null, parentId].includes(byRun.get(id)!.parentId));
+    const { locked, follow } = await this.reachMissed(meant, (runId, id) => this.add('cancel', runId, { ...byRun.get(id)!, runId }));
+    for (const { id, parentId } of notified) if (parentId !== null) follow.set(id, () => this.add('message', parentId, undefined));
+    return { notified, locked, follow };
+  }
+
+  private async findMissed(ids: readonly string[], notified: readonly NotifiedRun[]): Promise<MissedRun[]> {
+    const missed = without(ids, notified);
+    return missed.length > 0 ? findMissed(this.database, missed) : [];
+  }
+
+  /** @param notify notifies the run that goes on in the place of another */
+  private async reachMissed(
+    missed: readonly MissedRun[],
+    notify: (successor: string, runId: string) => Promise<void>,
+  ): Promise<{ locked: Set<string>; follow: Map<string, () => Promise<void>> }> {
+    const locked = new Set<string>();
+    const follow = new Map<string, () => Promise<void>>();
+    for (const { id, status, isContinued } of missed) {
+      if (!isTerminal(status)) locked.add(id);
+      if (!isContinued) continue;
+      try {
+        const successor = await forwardMessages(this.database, id);
+        if (successor !== undefined) follow.set(id, () => notify(successor, id));
+      } catch (error) {
+        if (!isLocked(error)) throw error;
+        locked.add(id);
+      }
+    }
+    return { locked, follow };
+  }
+}
+
+function isLocked(error: unknown): boolean {
+  return ['locked', 'conflict', 'cancelled'].includes(faultOf(error));
+}
+
+function without(ids: readonly string[], notified: readonly NotifiedRun[]): string[] {
+  const reached = new Set(notified.map(({ id }) => id));
+  return ids.filter((id) => !reached.has(id));
+}
