@@ -2,6 +2,7 @@ import type { NewRun, OwnedRun } from '../core/run.js';
 import type { Committed, Transition } from '../core/transition.js';
 import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Execution } from './execution.js';
+import type { KnownHistory } from './history-cache.js';
 
 /** What an execution needs of its worker. */
 export interface ExecutionHost {
@@ -16,6 +17,8 @@ export interface ExecutionHost {
   /** The run has left this process's hands; with an outcome when it has ended. */
   released(execution: Execution, outcome: PassOutcome | undefined): void;
   parked(execution: Execution, wakeAt: number): void;
+  /** The run has been parked, and this is its history. */
+  remember(history: KnownHistory): void;
   /** Something came for the run while it was being parked. */
   moved(execution: Execution): void;
   /** A run has been created that somebody may execute. */

@@ -7,6 +7,7 @@ import type { RunChange, RunEvent } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
 import type { NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionHost } from './execution-host.js';
+import type { KnownHistory } from './history-cache.js';
 import { isRefusal, StepRecords, toAscii } from './step-records.js';
 
 const ignore = (): void => undefined;
@@ -36,6 +37,8 @@ export class Execution implements PassPort {
     definition: WorkflowDefinition,
     history: History,
     private readonly host: ExecutionHost,
+    /** Kept up to date, where it is followed. */
+    readonly known: KnownHistory | undefined,
   ) {
     this.wakeCount = run.wakeCount;
     this.bytes = run.historyBytes;
@@ -137,6 +140,7 @@ export class Execution implements PassPort {
     this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
     const recorded = (): void => {
+      this.known?.recorded(step, closesWait);
       durable();
       if (this.handingOver) this.handOver(this.handingOver.reason);
     };
@@ -147,7 +151,11 @@ export class Execution implements PassPort {
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     const { id, epoch } = this.run;
     // One whose event cannot be stored goes on without: only its count of attempts is lost in a crash.
-    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, durable, (error) => this.refused(error, durable));
+    const opened = (): void => {
+      this.known?.opened(wait);
+      durable();
+    };
+    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, durable));
   }
 
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
@@ -155,6 +163,7 @@ export class Execution implements PassPort {
     this.host.submit(
       { kind: 'wait', runId: id, epoch, wait, event: null, child },
       ({ outcome, ...existing }) => {
+        this.known?.opened(wait);
         if (outcome === 'exists') refused(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
         else this.host.started(child);
       },
@@ -164,12 +173,16 @@ export class Execution implements PassPort {
 
   closeWait(stepKey: string): void {
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, ignore, ignore);
+    this.host.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, () => this.known?.closed(stepKey), ignore);
   }
 
   cancelChild(stepKey: string, childId: string): void {
     const { id, epoch } = this.run;
-    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, () => this.host.cancelSent(childId, id), ignore);
+    const sent = (): void => {
+      this.known?.closed(stepKey);
+      this.host.cancelSent(childId, id);
+    };
+    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, sent, ignore);
   }
 
   setState(key: string, value: string): void {
@@ -271,6 +284,7 @@ export class Execution implements PassPort {
         if (committed.outcome === 'moved') return this.unpark();
         this.abandon(undefined);
         if (change.wakeAt !== null) this.host.parked(this, change.wakeAt);
+        if (this.known) this.host.remember(this.known);
         this.host.released(this, undefined);
       },
       (error) => this.refused(error, () => this.unpark()),

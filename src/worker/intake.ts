@@ -9,6 +9,7 @@ import { resetRun } from '../store/sql/reset-run.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
 import { historyBatches } from './history-batches.js';
+import type { KnownPart } from './history-cache.js';
 import type { Holding } from './holdings.js';
 import { UNREAD } from './mail.js';
 import { Quarantine } from './quarantine.js';
@@ -213,10 +214,12 @@ export class Intake {
     // A fresh run's counter tells whether something came before it began.
     const known = claimed.filter((run) => run.hasHistory);
     for (const run of known) this.taking.set(run.id, run);
-    for (const batch of historyBatches(known)) {
-      const ids = batch.map((run) => run.id);
+    const parts = this.runs.histories.takeAll(known);
+    const [complete, lacking] = splitByNeed(known, parts);
+    failure = this.begin(complete, fence, (id) => parts.get(id)!.history) ?? failure;
+    for (const batch of historyBatches(lacking)) {
       try {
-        const histories = await loadHistories(this.database, ids);
+        const histories = await this.load(batch, parts);
         failure = this.begin(batch, fence, (id) => histories.get(id)!) ?? failure;
       } catch (error) {
         failure = new Error('histories could not be loaded', { cause: error });
@@ -228,6 +231,18 @@ export class Intake {
     for (const run of known) this.taking.delete(run.id);
     await this.runs.deliver(claimed.filter(mayHaveMail));
     return failure;
+  }
+
+  /** Loads what is not known of these runs. */
+  private async load(runs: readonly ClaimedRun[], parts: ReadonlyMap<string, KnownPart>): Promise<Map<string, History>> {
+    const after = new Map([...parts].map(([id, { loadAfter = 0 }]) => [id, loadAfter]));
+    const ids = runs.map(({ id }) => id);
+    const histories = await loadHistories(this.database, ids, after);
+    for (const [id, { steps, waits }] of histories) {
+      const part = parts.get(id);
+      if (part) histories.set(id, { steps: [...part.history.steps, ...steps], waits });
+    }
+    return histories;
   }
 
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
@@ -260,6 +275,17 @@ export class Intake {
       this.events.log('warn', `run "${run.id}" could not be handed back yet`, error);
     }
   }
+}
+
+/** Splits runs into those of which everything is known, and those of which something has to be loaded. */
+function splitByNeed(runs: readonly ClaimedRun[], parts: ReadonlyMap<string, KnownPart>): [ClaimedRun[], ClaimedRun[]] {
+  const complete: ClaimedRun[] = [];
+  const lacking: ClaimedRun[] = [];
+  for (const run of runs) {
+    const part = parts.get(run.id);
+    (part && part.loadAfter === undefined ? complete : lacking).push(run);
+  }
+  return [complete, lacking];
 }
 
 /** Something may have been sent to the run before it was claimed. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { FencedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
-import type { History } from '../core/step.js';
+import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
 import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
@@ -12,6 +12,7 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution } from './execution.js';
 import type { ExecutionHost } from './execution-host.js';
+import { HistoryCache, type KnownHistory } from './history-cache.js';
 import type { Holding } from './holdings.js';
 import type { Body } from './loop-watch.js';
 import { Mail } from './mail.js';
@@ -34,6 +35,7 @@ export class RunsInHand implements ExecutionHost {
   readonly parkAfterMs: number;
   readonly deploymentId: string;
   readonly slots: Slots;
+  readonly histories = new HistoryCache();
   private readonly executions = new Map<string, Execution>();
   private readonly mail: Mail;
   private readonly outbound: Outbound;
@@ -104,7 +106,10 @@ export class RunsInHand implements ExecutionHost {
     // The flush that started the new run carried all that was on its way for the former one.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
-    const execution = new Execution(run, definition, history, this);
+    const former = this.executions.get(run.id);
+    if (former?.known) this.histories.drop(former.known);
+    const known = history === EMPTY_HISTORY ? undefined : this.histories.follow(run, history);
+    const execution = new Execution(run, definition, history, this, known);
     this.executions.set(run.id, execution);
     if (hears === 'first') execution.listenFirst();
     execution.pass.start();
@@ -222,6 +227,10 @@ export class RunsInHand implements ExecutionHost {
     void this.events.due([{ id, queue, name, version, wakeAt }]);
   }
 
+  remember(history: KnownHistory): void {
+    this.histories.rest(history);
+  }
+
   moved(execution: Execution): void {
     void this.checkMessages([execution.run.id]).catch((error: unknown) => this.events.log('warn', 'messages could not be read', error));
   }
@@ -281,6 +290,7 @@ export class RunsInHand implements ExecutionHost {
 
   private forget(execution: Execution): void {
     const { id } = execution.run;
+    if (execution.known) this.histories.drop(execution.known);
     if (this.executions.get(id) === execution) {
       this.departed(id);
     }

@@ -183,6 +183,7 @@ export class Worker {
     if (this.session.fence !== fence) return;
     if (!hasSession) return void this.fenced(fence.id);
     if (lacking === 0) {
+      this.runs.histories.clear();
       this.journal.useSession(this.session.moveTo(server));
       return this.wake();
     }
@@ -194,6 +195,7 @@ export class Worker {
 
   /** Stops everything quietly and goes on under a new session, once `before` is done. */
   private async startOver(reason: FencedError, before: () => Promise<void>): Promise<void> {
+    this.runs.histories.clear();
     this.session.drop();
     this.journal.useSession(null);
     this.intake.reset();

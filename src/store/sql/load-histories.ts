@@ -8,8 +8,8 @@ const STEPS: Statement = {
     schema,
   ) => `SELECT s.run_id, s.step_key, s.kind, s.seq, s.status, s.output::text, s.error::text, s.attempts, s.called_after, s.called_after_io, s.args_hash,
   extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000
-FROM unnest((SELECT $1::text[])) AS x(id)
-CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = x.id OFFSET 0) AS s ORDER BY s.run_id, s.seq`,
+FROM unnest((SELECT $1::text[]), (SELECT $2::int[])) AS x(id, after)
+CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = x.id AND seq > x.after OFFSET 0) AS s ORDER BY s.run_id, s.seq`,
 };
 
 const WAITS: Statement = {
@@ -37,9 +37,18 @@ type StepRow = [
 ];
 type WaitRow = [string, string, OpenWait['kind'], number | null, number, number, string | null];
 
-/** What is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry. */
-export async function loadHistories(database: Database, runIds: readonly string[]): Promise<Map<string, History>> {
-  const [steps, waits] = await Promise.all([database.query<StepRow>(STEPS, [runIds]), database.query<WaitRow>(WAITS, [runIds])]);
+/**
+ * Loads what is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry.
+ *
+ * @param after by run: the last step that is not loaded
+ */
+export async function loadHistories(
+  database: Database,
+  runIds: readonly string[],
+  after: ReadonlyMap<string, number> = new Map(),
+): Promise<Map<string, History>> {
+  const from = runIds.map((id) => after.get(id) ?? 0);
+  const [steps, waits] = await Promise.all([database.query<StepRow>(STEPS, [runIds, from]), database.query<WaitRow>(WAITS, [runIds])]);
   const histories = new Map<string, { steps: StepRecord[]; waits: OpenWait[] }>(runIds.map((id) => [id, { steps: [], waits: [] }]));
   for (const row of steps) histories.get(row[0])!.steps.push(toStepRecord(row));
   for (const [runId, stepKey, kind, wakeAt, attempts, openedAt, name] of waits) {
