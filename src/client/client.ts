@@ -1,3 +1,5 @@
+import { checkOptions } from '../core/check-options.js';
+import type { Duration } from '../core/duration.js';
 import { InvalidInputError, RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { RunStatus } from '../core/run.js';
@@ -13,7 +15,7 @@ import type { CallerTransaction } from './commit-watch.js';
 import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
 import { DeadLetters } from './dead-letters.js';
 import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
-import { WorkflowHandle } from './handle.js';
+import { resultDeadline, WorkflowHandle } from './handle.js';
 import type { WorkflowHealth } from './health-types.js';
 import { healthOf } from './health.js';
 import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
@@ -22,13 +24,23 @@ import { refuseInRun } from './refuse-in-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import type { SendOptions } from './send-options.js';
 import { Sender } from './sender.js';
-import { checkStart, checkStartOptions, toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientSurroundings } from './surroundings.js';
 import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
-/** How `execute` starts its run: a transaction of the caller cannot be joined, and `'none'` says that one around the call need not be. */
-export type ExecuteOptions = Omit<StartOptions, 'manager'> & { manager?: 'none' };
+/** How `execute` starts its run, and how long it waits. */
+export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
+  /** Joins no transaction around the call: `execute` would wait for itself in one. */
+  manager?: 'none';
+  /**
+   * How long the call waits for the result at most, or until when; for ever when absent. The run
+   * goes on after that. `timeout` is another thing: how long the run itself may take.
+   */
+  resultTimeout?: Duration | Date;
+};
+
+const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
 
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
 export class WorkflowClient {
@@ -101,12 +113,19 @@ export class WorkflowClient {
   /**
    * Starts a run and waits for its result: `start` and `result` in one.
    *
+   * @param options.resultTimeout how long to wait at most. Say it wherever somebody waits for the answer: a run that no process executes never ends
+   * @throws ResultTimeoutError with the run's id when that time is over; the run goes on
    * @throws InvalidInputError in a transaction of the caller, where it would wait for itself; with `manager: 'none'` it does not join that
+   * @throws what `start` and `WorkflowHandle.result` throw
+   * @example const receipt = await client.execute(OrderWorkflow, order, { resultTimeout: '10s' });
    */
   execute(workflow: string, input?: unknown, options?: ExecuteOptions): Promise<unknown>;
   execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: ExecuteOptions = {}): Promise<unknown> {
-    const checked = checkStartOptions(options);
+    const { resultTimeout, ...start } = checkOptions(options, 'options', EXECUTE_OPTIONS);
+    const checked = checkStartOptions(start);
+    const timeout =
+      resultTimeout === undefined ? undefined : resultDeadline(resultTimeout, 'options.resultTimeout', this.#surroundings.hub.now());
     if (checked.manager !== undefined && checked.manager !== 'none')
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
     if (this.#transactions.find(checked.manager))
@@ -115,7 +134,7 @@ export class WorkflowClient {
         "finds an open transaction, in which execute would wait for itself: start, or say manager: 'none'",
       );
     const handle = await this.start(workflow as string, input, checked);
-    return handle.result();
+    return handle.result(timeout === undefined ? {} : { timeout });
   }
 
   /** A handle to a run that exists. Asks nothing of the database. */
@@ -123,7 +142,7 @@ export class WorkflowClient {
   get<O = unknown>(runId: string): WorkflowHandle<O>;
   get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
     const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');
-    return this.#handle(id, false, undefined) as WorkflowHandle<never>;
+    return this.#handle(id, false) as WorkflowHandle<never>;
   }
 
   /** @throws RunNotFoundError */
@@ -281,7 +300,7 @@ export class WorkflowClient {
    */
   async fork(runId: string, options: FromStepOptions = {}): Promise<WorkflowHandle> {
     refuseInRun('fork');
-    return this.#handle(await this.#control.fork(runId, options), true, undefined);
+    return this.#handle(await this.#control.fork(runId, options), true);
   }
 
   /**
@@ -323,7 +342,7 @@ export class WorkflowClient {
     await this.#sender.resumeHook(token, payload);
   }
 
-  #handle(runId: string, created: boolean, transaction: CallerTransaction | undefined): WorkflowHandle {
-    return new WorkflowHandle(runId, created, this, this.#surroundings.hub, transaction);
+  #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdIn?: number): WorkflowHandle {
+    return new WorkflowHandle(runId, created, this, this.#surroundings.hub, transaction, createdIn);
   }
 }

@@ -29,8 +29,8 @@ export class WorkflowHandle<O = unknown> {
   readonly #client: RunAccess;
   readonly #hub: ResultHub;
   readonly #transaction: CallerTransaction | undefined;
-  /** Not yet asked for: a run that has just been created here cannot have ended before. */
-  #fresh: boolean;
+  /** The round of the event loop in which the run was created here; undefined when somebody else may have. */
+  readonly #createdIn: number | undefined;
 
   /** @internal */
   constructor(
@@ -40,11 +40,12 @@ export class WorkflowHandle<O = unknown> {
     client: RunAccess,
     hub: ResultHub,
     transaction: CallerTransaction | undefined,
+    createdIn?: number,
   ) {
     this.#client = client;
     this.#hub = hub;
     this.#transaction = transaction;
-    this.#fresh = created && transaction === undefined;
+    this.#createdIn = createdIn;
   }
 
   /**
@@ -59,10 +60,9 @@ export class WorkflowHandle<O = unknown> {
    */
   async result(options: { timeout?: Duration | Date } = {}): Promise<O> {
     const { timeout } = checkOptions(options, 'options', ['timeout']);
-    const timeoutMs = timeout === undefined ? undefined : millisecondsOf(timeout, this.#hub.now());
+    const timeoutMs = timeout === undefined ? undefined : resultDeadline(timeout, 'options.timeout', this.#hub.now());
     this.refuseUncommitted();
-    const ask = this.#fresh ? 'later' : 'now';
-    this.#fresh = false;
+    const ask = this.#createdIn === this.#hub.round ? 'later' : 'now';
     return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask));
   }
 
@@ -130,7 +130,8 @@ export class WorkflowHandle<O = unknown> {
   }
 }
 
-function millisecondsOf(timeout: Duration | Date, now: number): number {
-  if (!types.isDate(timeout)) return toMilliseconds(timeout, 'options.timeout');
-  return Math.max(0, toTimestamp(timeout, 'options.timeout') - now);
+/** How many milliseconds are left of a time to wait. @throws InvalidInputError @internal */
+export function resultDeadline(timeout: Duration | Date, argument: string, now: number): number {
+  if (!types.isDate(timeout)) return toMilliseconds(timeout, argument);
+  return Math.max(0, toTimestamp(timeout, argument) - now);
 }

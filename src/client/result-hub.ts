@@ -1,4 +1,5 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
+import { outside } from '../core/outside.js';
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
@@ -25,6 +26,8 @@ export interface ResultHubOptions {
 }
 
 const QUERY_IDS = 1_000;
+/** Look-ups at a time. What is asked for meanwhile goes together in the next one. */
+const MAX_ASKS = 2;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -34,6 +37,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export class ResultHub {
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly unasked = new Set<string>();
+  private asks = 0;
+  private roundEnd: NodeJS.Immediate | undefined;
+  private rounds = 0;
   private timer: NodeJS.Timeout | undefined;
   private asking: NodeJS.Immediate | undefined;
   private pause: number;
@@ -56,9 +62,21 @@ export class ResultHub {
   }
 
   /**
+   * The current round of the event loop, as a number. A run that was created in this round has not
+   * ended: its end takes at least one answer of the database.
+   */
+  get round(): number {
+    this.roundEnd ??= outside(setImmediate, () => {
+      this.roundEnd = undefined;
+      this.rounds++;
+    });
+    return this.rounds;
+  }
+
+  /**
    * Resolves when the run has ended.
    *
-   * @param ask whether the run may have ended already: not when it has just been created
+   * @param ask whether the run may have ended already: not when it has just been created. All who ask in the same moment share a look-up
    * @throws RunNotFoundError, ResultTimeoutError
    */
   wait(runId: string, timeoutMs: number | undefined, ask: 'now' | 'later'): Promise<RunEnd> {
@@ -68,7 +86,7 @@ export class ResultHub {
         this.remove(waiter);
         reject(new ResultTimeoutError(runId, timeoutMs!));
       };
-      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
+      const timer = timeoutMs === undefined ? undefined : outside(setTimeout, expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
       const waiter: Waiter = { runId, resolve, reject, timer };
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);
@@ -116,21 +134,29 @@ export class ResultHub {
     for (const runId of this.waiters.keys()) this.fail(runId, error);
     clearTimeout(this.timer);
     clearImmediate(this.asking);
+    clearImmediate(this.roundEnd);
   }
 
   private askFor(runIds: readonly string[]): void {
     for (const id of runIds) this.unasked.add(id);
-    this.asking ??= setImmediate(() => {
-      this.asking = undefined;
-      const ids = [...this.unasked];
-      this.unasked.clear();
-      void this.ask(ids);
-    });
+    if (this.asks < MAX_ASKS) this.asking ??= outside(setImmediate, () => void this.askUnasked());
+  }
+
+  private async askUnasked(): Promise<void> {
+    this.asking = undefined;
+    if (this.closedWith) return;
+    const ids = [...this.unasked];
+    this.unasked.clear();
+    this.asks++;
+    await this.ask(ids);
+    this.asks--;
+    if (this.unasked.size > 0) this.askFor([]);
   }
 
   private schedule(): void {
     const { pollIntervalMs, maxPollIntervalMs, hearsNotices } = this.options;
-    this.timer ??= setTimeout(
+    this.timer ??= outside(
+      setTimeout,
       () => {
         this.timer = undefined;
         this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);

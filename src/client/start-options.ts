@@ -40,7 +40,8 @@ export interface StartOptions {
 }
 
 const MAX_TAGS = 50;
-const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
+/** The keys of `StartOptions`. */
+export const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
 
 /** A start whose arguments but the input have been checked. */
 export interface CheckedStart {

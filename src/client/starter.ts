@@ -13,8 +13,18 @@ import { TransactionalStarter } from './transactional-starter.js';
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
-/** Makes the handle of a run. @internal */
-export type HandleMaker = (runId: string, created: boolean, transaction: CallerTransaction | undefined) => WorkflowHandle;
+/**
+ * Makes the handle of a run.
+ *
+ * @param createdIn the round of the event loop in which it became known that this call has created the run
+ * @internal
+ */
+export type HandleMaker = (
+  runId: string,
+  created: boolean,
+  transaction: CallerTransaction | undefined,
+  createdIn?: number,
+) => WorkflowHandle;
 
 /** Starts runs whose arguments have been checked: through the journal, or in a transaction of the caller. @internal */
 export class Starter {
@@ -48,6 +58,7 @@ export class Starter {
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
       return this.handles(run.id, false, undefined);
     }
+    const handle = this.handles(run.id, true, undefined, this.surroundings.hub.round);
     if (slot) {
       const { id, name, version, queue, input } = run;
       const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
@@ -66,7 +77,7 @@ export class Starter {
     } else {
       await this.announce([run]);
     }
-    return this.handles(run.id, true, undefined);
+    return handle;
   }
 
   private submit(run: NewRun, owned: boolean): Promise<Committed> {

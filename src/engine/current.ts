@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+import { outside } from '../core/outside.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { PassHandle } from './pass-handle.js';
 
@@ -33,7 +34,6 @@ const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
 export const scopes = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
-const outside = AsyncLocalStorage.snapshot();
 const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => scopes.run(scope, code, given);
 
 /**

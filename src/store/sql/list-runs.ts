@@ -88,5 +88,6 @@ export async function countRuns(database: Database, conditions: RunConditions): 
     `SELECT count(*)::float8 FROM ${database.schema}.workflow_runs r WHERE ${matching}`,
     parameters.values,
   );
-  return row![0];
+  // Whatever a type parser of the application makes of a float8.
+  return Number(row![0]);
 }
