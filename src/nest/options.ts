@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
 import { checkNamedOptions, checkOptions } from '../core/check-options.js';
@@ -108,13 +107,6 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
   };
-}
-
-/** A text that changes when the code of the workflows or of the application's entry file does. */
-export function deriveDeploymentId(sources: readonly string[], entry: string): string {
-  const hash = createHash('sha256');
-  for (const source of [...sources].sort()) hash.update(source).update('\0');
-  return hash.update(entry).digest('hex').slice(0, 16);
 }
 
 function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJS.ProcessEnv): ModuleSettings['workerStart'] {

@@ -15,7 +15,7 @@ import { WorkflowRegistry } from '../worker/registry.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import type { FoundWorkflow } from './scanner.js';
 import { workerEvents } from './worker-events.js';
-import { makeWorker } from './worker-parts.js';
+import { makeWorker, queuesOf } from './worker-parts.js';
 
 /** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
 const SWEEP_LIMIT = 1_000;
@@ -133,7 +133,7 @@ export class PushHost {
   }
 
   private get queues(): readonly string[] {
-    return this.runtime.settings.worker.queues ?? [...new Set(['default', ...this.registry.queues])];
+    return queuesOf(this.runtime.settings, this.registry);
   }
 
   private async takeOverDead(): Promise<void> {

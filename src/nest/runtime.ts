@@ -26,9 +26,10 @@ import { createOrm, prepareSchema } from '../store/orm.js';
 import { readClock } from '../store/sql/probes.js';
 
 import { checkPool, describeError, unprepared } from './boot-checks.js';
+import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
 import { resolveConnection } from './connection.js';
-import { deriveDeploymentId, type ModuleSettings } from './options.js';
-import { entryOf } from './entry.js';
+import { Deployment } from './deployment.js';
+import type { ModuleSettings } from './options.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
 import { ModuleLogger } from './module-logger.js';
@@ -69,6 +70,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly name: string | undefined;
   readonly http: HttpSettings;
   readonly direct: DirectConnection | undefined;
+  private readonly deployment: Deployment;
   private host: WorkerHost | undefined;
   /** Where runs are executed when QStash says so. */
   push: PushHost | undefined;
@@ -108,16 +110,25 @@ export class WorkflowRuntime implements HostSurroundings {
       now: () => this.clock.now(),
     });
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
-    const deploymentId = settings.deploymentId ?? deriveDeploymentId([], entryOf(process.argv[1]));
+    const deployment = (this.deployment = new Deployment(settings.deploymentId));
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();
-    this.starts = new ClientRunStarter(this.payloads, { deploymentId, module: name, runTimeoutMs, now });
+    this.starts = new ClientRunStarter(this.payloads, {
+      get deploymentId() {
+        return deployment.id;
+      },
+      module: name,
+      runTimeoutMs,
+      now,
+    });
     const surroundings: ClientSurroundings = {
       database,
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,
-      deploymentId,
+      get deploymentId() {
+        return deployment.id;
+      },
       module: name,
       runTimeoutMs,
       hookSchemas: this.hookSchemas,
@@ -173,12 +184,8 @@ export class WorkflowRuntime implements HostSurroundings {
   /** Executes runs of these workflows from now on. */
   async startWorker(workflows: readonly FoundWorkflow[]): Promise<void> {
     if (this.closing || this.stopped) return;
-    const deploymentId =
-      this.settings.deploymentId ??
-      deriveDeploymentId(
-        workflows.map(({ source }) => source),
-        entryOf(process.argv[1]),
-      );
+    this.deployment.foundWorkflows(workflows.map(({ source }) => source));
+    const deploymentId = this.deployment.id;
     if (this.settings.transport !== 'qstash') {
       this.host ??= new WorkerHost(this, workflows, deploymentId);
       await this.host.start();
@@ -187,9 +194,9 @@ export class WorkflowRuntime implements HostSurroundings {
       this.push ??= new PushHost(this, workflows, deploymentId, this.qstash.publisher, this.settings.qstash, this.host);
       this.qstash.keepSchedule();
     }
-    const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
+    if (!this.deployment.isKnown && process.env['NODE_ENV'] !== 'test') this.warn(UNKNOWN_BUILD);
     if (this.host) void this.warnOfUnserved();
-    this.logger.log(`executing ${names}; deployment ${deploymentId}, up to ${this.settings.worker.concurrency} runs at a time`);
+    this.logger.log(executingLine(workflows, deploymentId, this.settings));
   }
 
   private async warnOfUnserved(): Promise<void> {

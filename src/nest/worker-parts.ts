@@ -4,6 +4,7 @@ import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
 import { Worker } from '../worker/worker.js';
 import type { HostSurroundings } from './host-surroundings.js';
+import type { ModuleSettings } from './options.js';
 
 /** How long a cancelled run's `catch` and `finally` may go on. */
 const CANCEL_GRACE_MS = 30_000;
@@ -14,6 +15,11 @@ const REPLAY_STALL_MS = 30_000;
 export interface WorkerParts {
   readonly worker: Worker;
   readonly session: Session;
+}
+
+/** The queues that a worker serves: those that the options name, else the default one and those of its workflows. */
+export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues: readonly string[] }): readonly string[] {
+  return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
 }
 
 /** Puts a worker together, out of what the process shares. */
@@ -34,7 +40,7 @@ export function makeWorker(
     moved: () => void worker.serverMoved().catch(failed('what the new server has could not be asked for')),
     failed: failed('the session could not be renewed'),
   });
-  const queues = options.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
+  const queues = queuesOf(settings, registry);
   const worker: Worker = new Worker(
     database,
     runtime.journal,

@@ -18,6 +18,7 @@ import type { Subscription } from 'rxjs';
 
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { atEndOfBoot } from './boot-end.js';
+import { startingOnlyLine } from './boot-lines.js';
 import { checkSteps } from './decorated-steps.js';
 import { EnhancerReach } from './enhancer-reach.js';
 import { FirstToStop } from './first-to-stop.js';
@@ -145,7 +146,8 @@ export class WorkflowModule
     const { runtime } = this;
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
-      runtime.logger.log(`this process starts runs and executes none: ${reason}`);
+      if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
+      else runtime.warn(startingOnlyLine(reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
       await runtime.startWorker(workflows);
       this.expectShutdownHooks();

@@ -248,7 +248,8 @@ export class RunsInHand implements ExecutionHost {
   }
 
   blocked(execution: Execution, error: Error): void {
-    this.events.log('warn', `run "${execution.run.id}" is blocked and waits for another deployment`, error);
+    const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
+    this.events.log('warn', `run "${execution.run.id}" is blocked and waits for another deployment (${here})`, error);
   }
 
   started(run: NewRun): void {

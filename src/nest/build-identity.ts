@@ -1,0 +1,128 @@
+import { createHash, type Hash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
+
+/** What Node appends to a path that names no file: `node dist/main`. */
+const SUFFIXES = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '.tsx', '/index.js', '/index.cjs', '/index.mjs', '/index.ts'];
+const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.tsx']);
+/** Bounds keep the boot fast. Files beyond them count with their size and time, or not at all. */
+const MOST_FILES = 5_000;
+const MOST_FOLDERS = 1_000;
+const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
+
+/** What a process says of itself. */
+export interface ProcessSurroundings {
+  readonly argv: readonly string[];
+  readonly execPath: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+}
+
+const identities = new Map<string, string>();
+
+/**
+ * Tells one build of the application from another: a digest of the code files beside the entry file, and of package.json. Replicas of one image agree, a restart
+ * changes nothing, and a changed helper makes another build.
+ *
+ * @returns undefined where the process does not tell which file is the application's: under a test runner, for one
+ */
+export function buildIdentity(surroundings: ProcessSurroundings): string | undefined {
+  const entry = findEntry(surroundings);
+  if (entry === undefined) return undefined;
+  let identity = identities.get(entry);
+  if (identity === undefined) {
+    identity = digestBuild(entry);
+    identities.set(entry, identity);
+  }
+  return identity;
+}
+
+/** The application's first file. PM2 starts a file of its own, and names the application's in the environment. */
+function findEntry({ argv, execPath, env, cwd }: ProcessSurroundings): string | undefined {
+  for (const named of [env['pm_exec_path'], argv[1]]) {
+    const file = named === undefined || named === '' ? undefined : resolveFile(resolve(cwd, named));
+    // A tool that runs the application, such as Jest.
+    if (file !== undefined && !file.split(sep).includes('node_modules')) return file;
+  }
+  // An executable that has the application in it.
+  return /^(node|bun|deno)/i.test(basename(execPath)) ? undefined : resolveFile(execPath);
+}
+
+function resolveFile(path: string): string | undefined {
+  for (const suffix of SUFFIXES) {
+    try {
+      if (statSync(path + suffix).isFile()) return realpathSync(path + suffix);
+    } catch {
+      // The next form may be there.
+    }
+  }
+  return undefined;
+}
+
+function digestBuild(entry: string): string {
+  const hash = createHash('sha256');
+  if (!CODE.has(extname(entry))) {
+    noteFile(hash, entry, '', 0);
+    return hash.digest('hex');
+  }
+  const { home, root } = homeOf(entry);
+  if (home !== undefined) noteFile(hash, join(home, 'package.json'), 'package.json', MOST_CONTENT_BYTES);
+  let left = MOST_CONTENT_BYTES;
+  for (const file of codeFiles(root)) left -= noteFile(hash, file, relative(root, file), left);
+  return hash.digest('hex');
+}
+
+/** Where the package of the entry file begins, and the folder in it that has the code: `dist` of `dist/src/main.js`, because helpers may lie beside `src`. */
+function homeOf(entry: string): { home: string | undefined; root: string } {
+  for (let folder = dirname(entry); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) {
+      const [first = '', ...rest] = relative(folder, entry).split(sep);
+      return { home: folder, root: rest.length === 0 ? folder : join(folder, first) };
+    }
+    if (dirname(folder) === folder) return { home: undefined, root: dirname(entry) };
+  }
+}
+
+/** Code files in a folder and those below it, in an order that does not depend on the file system. */
+function codeFiles(root: string): string[] {
+  const files: string[] = [];
+  const folders = [root];
+  for (let index = 0; index < folders.length && index < MOST_FOLDERS && files.length < MOST_FILES; index++) {
+    const folder = folders[index]!;
+    for (const entry of entriesOf(folder)) {
+      if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
+      if (entry.isDirectory()) folders.push(join(folder, entry.name));
+      else if (CODE.has(extname(entry.name)) && !/\.d\.[cm]?ts$/.test(entry.name)) files.push(join(folder, entry.name));
+    }
+  }
+  return files.slice(0, MOST_FILES);
+}
+
+function entriesOf(folder: string): ReturnType<typeof readSorted> {
+  try {
+    return readSorted(folder);
+  } catch {
+    return [];
+  }
+}
+
+function readSorted(folder: string) {
+  return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** @returns how much of its content was read, in bytes */
+function noteFile(hash: Hash, file: string, name: string, mostBytes: number): number {
+  hash.update(name).update('\0');
+  try {
+    const { size, mtimeMs } = statSync(file);
+    hash.update(String(size)).update('\0');
+    if (size <= mostBytes) {
+      hash.update(readFileSync(file));
+      return size;
+    }
+    hash.update(String(Math.floor(mtimeMs)));
+  } catch {
+    // A file that cannot be read cannot be executed either.
+  }
+  return 0;
+}
