@@ -193,7 +193,7 @@ export class WorkflowClient {
    * const { database, unserved, oldestDueAt } = await client.health();
    */
   async health(): Promise<WorkflowHealth> {
-    return healthOf(this.#surroundings.database, this.#surroundings.worker());
+    return healthOf(this.#surroundings.database, this.#surroundings.worker(), this.#surroundings.direct());
   }
 
   /**

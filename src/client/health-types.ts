@@ -33,9 +33,11 @@ export interface DueHealth extends DispatchKey {
 
 /** How the module is, as this process sees it. */
 export interface WorkflowHealth {
-  /** Whether the database answers. Without it only `worker` is known. */
+  /** Whether the database answers. Without it only `worker` and `directConnection` are known. */
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
   worker: WorkerHealth;
+  /** Undefined where `listen` is false. Without the connection, polling does its work and the death of this process is noticed only after `sessionTtl`. */
+  directConnection: { isConnected: true } | { isConnected: false; error: Error | undefined } | undefined;
   sessions: SessionHealth[];
   /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
   backlog: DueHealth[];

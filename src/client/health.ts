@@ -12,11 +12,24 @@ export interface KnownWorker {
   readonly keys: readonly DispatchKey[] | undefined;
 }
 
+/** What is known of the direct connection of this process. */
+export interface KnownDirectConnection {
+  readonly isConnected: boolean;
+  /** Why it cannot be made. */
+  readonly error: Error | undefined;
+}
+
 /** Whoever asks for health wants an answer before a probe gives up. */
 const ANSWER_MS = 5_000;
 
 /** Asks how the module is. Never rejects for the database. */
-export async function healthOf(database: Database, { health: worker, keys }: KnownWorker): Promise<WorkflowHealth> {
+export async function healthOf(
+  database: Database,
+  { health: worker, keys }: KnownWorker,
+  direct: KnownDirectConnection | undefined,
+): Promise<WorkflowHealth> {
+  const directConnection =
+    direct && (direct.isConnected ? { isConnected: true as const } : { isConnected: false as const, error: direct.error });
   const since = performance.now();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -30,6 +43,7 @@ export async function healthOf(database: Database, { health: worker, keys }: Kno
     return {
       database: { isReachable: true, latencyMs },
       worker,
+      directConnection,
       sessions: sessions.map((each) => ({ ...each, startedAt: new Date(each.startedAt), heartbeatAt: new Date(each.heartbeatAt) })),
       backlog: due.map(toHealth),
       unserved: keys ? unservedOf(due, keys).map(toHealth) : [],
@@ -39,7 +53,7 @@ export async function healthOf(database: Database, { health: worker, keys }: Kno
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
     const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], oldestDueAt: undefined };
-    return { database: { isReachable: false, error: known }, worker, ...nothing };
+    return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
   } finally {
     clearTimeout(timer);
   }

@@ -7,7 +7,7 @@ import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import type { AmbientManager } from './caller-transactions.js';
 import type { DeadLetterOffice } from './dead-letters.js';
-import type { KnownWorker } from './health.js';
+import type { KnownDirectConnection, KnownWorker } from './health.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
@@ -30,6 +30,8 @@ export interface ClientSurroundings extends RunNotices {
   readonly notifier: RunNotifier;
   /** Where messages are that a transport has given up on. */
   readonly deadLetters: DeadLetterOffice | undefined;
+  /** The direct connection; undefined where the module has none. */
+  direct(): KnownDirectConnection | undefined;
   /** What the worker of this process does. */
   worker(): KnownWorker;
   /** Milliseconds since the epoch, by the database's clock. */

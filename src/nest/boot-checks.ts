@@ -15,27 +15,26 @@ const USE_POOLER = `set pooler: 'transaction', or connect to the server itself`;
  */
 export async function checkPool(database: Database, settings: ModuleSettings): Promise<void> {
   if (settings.pooler) return;
-  try {
-    if (await hasOwnSettings(database)) return;
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
-  await database.close();
+  if (await hasOwnSettings(database)) return;
   throw new WorkflowConfigurationError(`WorkflowModule connects through a pooler that ignores settings (PgBouncer?): ${USE_POOLER}`);
 }
 
 /** Whose trouble it is, and what may help. */
-export function unprepared({ schema, pooler }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
+export function unprepared({ schema, pooler, autoMigrate }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
   return new WorkflowConfigurationError(
-    `WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hintFor(cause, pooler)}`,
+    `WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hintFor(cause, pooler, autoMigrate)}`,
     { cause },
   );
 }
 
-function hintFor(cause: unknown, pooler: Pooler | undefined): string {
+function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolean): string {
   if ((cause as { code?: unknown } | undefined)?.code === '42501') {
-    return '. Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false';
+    const create =
+      'Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false';
+    return autoMigrate ? `. ${create}` : '. Grant the role what it needs to use the schema and its tables';
+  }
+  if ((cause as { code?: unknown } | undefined)?.code === '25006') {
+    return '. The server is a standby, or the role may only read: name the primary, or a role that may write';
   }
   // What PgBouncer says to settings at the start of a connection.
   if (!/unsupported startup parameter/.test(describeError(cause))) return '';

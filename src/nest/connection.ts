@@ -4,6 +4,7 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../embedded/index.js';
 import type { ConnectionSettings } from '../store/database.js';
 import { settingsOfDataSource } from '../store/connection-settings.js';
+import { BOOT_PATIENCE_MS } from './boot-retry.js';
 import { readDatabaseUrl } from './database-url.js';
 import type { ModuleSettings } from './options.js';
 
@@ -14,6 +15,8 @@ export interface ResolvedConnection {
   readonly settings: ConnectionSettings;
   readonly poolSize: number;
   readonly embedded: EmbeddedPostgres | undefined;
+  /** How long the boot waits for a database that is away. */
+  readonly patienceMs: number;
 }
 
 /**
@@ -28,18 +31,27 @@ export async function resolveConnection(
   environment: NodeJS.ProcessEnv,
 ): Promise<ResolvedConnection> {
   const { connection } = settings;
+  const usual = { poolSize: DEFAULT_POOL_SIZE, embedded: undefined, patienceMs: BOOT_PATIENCE_MS };
   if (connection && 'embedded' in connection) {
     const embedded = await startEmbeddedPostgres(connection.embedded === true ? {} : connection.embedded);
-    return { settings: { connectionString: embedded.url }, poolSize: DEFAULT_POOL_SIZE, embedded };
+    return { ...usual, settings: { connectionString: embedded.url }, embedded };
   }
   if (connection) {
     const { url, ssl, poolSize = DEFAULT_POOL_SIZE } = connection;
-    return { settings: readDatabaseUrl(url, 'connection.url', ssl), poolSize, embedded: undefined };
+    return { ...usual, settings: readDatabaseUrl(url, 'connection.url', ssl), poolSize };
   }
-  if (dataSource) return { settings: settingsOfDataSource(dataSource), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
+  if (dataSource) return { ...usual, settings: settingsOfDataSource(dataSource), patienceMs: patienceOf(dataSource) };
   const url = environment['DATABASE_URL'];
-  if (url) return { settings: readDatabaseUrl(url, 'DATABASE_URL'), poolSize: DEFAULT_POOL_SIZE, embedded: undefined };
+  if (url) return { ...usual, settings: readDatabaseUrl(url, 'DATABASE_URL') };
   throw new WorkflowConfigurationError(
     'WorkflowModule has no database: import TypeOrmModule.forRoot(), set DATABASE_URL, or pass { connection: { url } } or { connection: { embedded: true } }',
   );
+}
+
+/** As long as TypeOrmModule waits for its own connection, whose options the DataSource keeps. */
+function patienceOf({ options }: DataSource): number {
+  const { retryAttempts, retryDelay } = options as { retryAttempts?: unknown; retryDelay?: unknown };
+  const attempts = typeof retryAttempts === 'number' ? retryAttempts : 10;
+  const delay = typeof retryDelay === 'number' ? retryDelay : 3_000;
+  return Math.max(0, attempts * delay);
 }

@@ -25,10 +25,12 @@ import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
 import { readClock } from '../store/sql/probes.js';
 
+import { whileAway } from './boot-retry.js';
 import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
 import { resolveConnection } from './connection.js';
 import { Deployment } from './deployment.js';
+import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './options.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
@@ -109,7 +111,8 @@ export class WorkflowRuntime implements HostSurroundings {
       failed: (error) => this.warn('results could not be asked for', error),
       now: () => this.clock.now(),
     });
-    this.direct = settings.listen === false ? undefined : new DirectConnection(database, this.directEvents(), directUrl(settings));
+    const events = directEvents(this, () => this.host);
+    this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
     const deployment = (this.deployment = new Deployment(settings.deploymentId));
     const { runTimeoutMs } = settings;
     const now = (): number => this.clock.now();
@@ -139,6 +142,7 @@ export class WorkflowRuntime implements HostSurroundings {
       messaged: (runIds) => this.messaged(runIds),
       endedElsewhere: (runIds) => this.endedElsewhere(runIds),
       deadLetters: qstash?.api,
+      direct: () => this.direct,
       worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
     };
@@ -147,9 +151,9 @@ export class WorkflowRuntime implements HostSurroundings {
   }
 
   /**
-   * Connects and brings the schema up to date.
+   * Connects and brings the schema up to date. Waits a while for a database that is away.
    *
-   * @throws WorkflowConfigurationError, SchemaMismatchError, and what the database says
+   * @throws WorkflowConfigurationError, SchemaMismatchError, DatabaseUnavailableError
    */
   static async create(structure: Structure, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
@@ -159,12 +163,16 @@ export class WorkflowRuntime implements HostSurroundings {
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
     const runtime: WorkflowRuntime = new WorkflowRuntime(structure, settings, database, orm, connection.embedded, qstash);
-    try {
-      await orm.initialize();
-      const applied = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
+    const prepare = async (): Promise<string[]> => {
+      if (!orm.isInitialized) await orm.initialize();
+      const migrated = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
       await checkPool(database, settings);
       const askedAt = performance.now();
       runtime.clock.sync(await readClock(database), askedAt);
+      return migrated;
+    };
+    try {
+      const applied = await whileAway(prepare, connection.patienceMs, (message) => runtime.logger.warn(message));
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {
@@ -289,26 +297,6 @@ export class WorkflowRuntime implements HostSurroundings {
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.embedded?.stop().catch(failed);
-  }
-
-  private directEvents(): ConstructorParameters<typeof DirectConnection>[1] {
-    return {
-      noticed: (notice) => {
-        if (notice.ended) this.hub.noticed(notice.ended);
-        this.host?.noticed(notice);
-      },
-      lost: () => this.host?.directLost(),
-      failed: (error) => this.warn('a notification could not be handled', error),
-      connected: () => {
-        this.hub.refresh();
-        this.host?.directConnected();
-      },
-      deaf: () =>
-        this.warn(
-          `notifications do not arrive on the connection of "listen": ${typeof this.settings.listen === 'object' ? 'its url' : 'it'} leads through a pooler, or to another database. ` +
-            `Name the server's own address: listen: { url }. Until then polling does its work`,
-        ),
-    };
   }
 }
 

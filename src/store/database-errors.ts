@@ -66,3 +66,27 @@ function codeOf(error: unknown): string | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
+
+/** Codes of Node for an address without a server behind it, for now. ENOENT: the socket of a server that has not started. */
+const NO_ANSWER = /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_|ENOENT|PASSWORD_UNAVAILABLE)/;
+
+/** Codes of a server that starts, stops or is full, of a broken connection, and of transactions that met. */
+const NOT_NOW = /^(57P0[123]|08|53|40)/;
+
+/** A pooler's answers to a client that it will never let in; their code is that of a broken connection. */
+const NEVER = /unsupported startup parameter|no such (database|user)|authentication failed|auth failed/i;
+
+/**
+ * Whether an error of a boot is likely to go away by itself: the server restarts, fails over or is full. Not so a wrong password, a missing database, a
+ * missing right or a certificate that does not fit.
+ */
+export function isAway(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const text = typeof message === 'string' ? message : '';
+  // pg's own errors have no code.
+  if (typeof code !== 'string') return /terminated|timeout/i.test(text);
+  return code.length === 5 && /^[0-9A-Z]{5}$/.test(code) && !NO_ANSWER.test(code)
+    ? NOT_NOW.test(code) && !NEVER.test(text)
+    : NO_ANSWER.test(code);
+}

@@ -40,6 +40,7 @@ describe('a direct connection', () => {
       lost: note('lost'),
       connected: note('connected'),
       deaf: note('deaf'),
+      unreachable: note('unreachable'),
       failed: note('failed'),
     });
   };

@@ -1,4 +1,5 @@
 import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
+import { performance } from 'node:perf_hooks';
 import { randomUUID } from 'node:crypto';
 
 import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
@@ -18,6 +19,10 @@ const COALESCE_MS = 3;
  */
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
+const LONGEST_RECONNECT_MS = 2_000;
+/** Attempts that fail before anybody is told: a server that restarts is back sooner. */
+const QUIET_ATTEMPTS = 3;
+const TELL_AGAIN_MS = 60_000;
 /** A connection whose other end has vanished without a word is deaf, and is found by asking. */
 const PING_MS = 10_000;
 const LAST_WORDS_MS = 500;
@@ -34,6 +39,8 @@ export interface DirectConnectionEvents {
   connected(): void;
   /** It was made, but what the pool notifies is not heard on it. It is tried again now and then. */
   deaf(): void;
+  /** It cannot be made. Told after a few attempts, and then once a minute. */
+  unreachable(error: unknown): void;
   /** One of the other handlers threw: the connection goes on. */
   failed(error: unknown): void;
 }
@@ -54,6 +61,10 @@ export class DirectConnection {
   private state: 'new' | 'open' | 'stopped' = 'new';
   /** A connection takes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
+  /** Attempts that have failed in a row, the error of the last, and when somebody was told. */
+  private failures = 0;
+  private failure: Error | undefined;
+  private toldAt = Number.NEGATIVE_INFINITY;
   /** Whether a notification has been heard on a connection of this kind. */
   private hears = false;
 
@@ -66,6 +77,11 @@ export class DirectConnection {
 
   get isConnected(): boolean {
     return this.client !== undefined;
+  }
+
+  /** Why the connection cannot be made; undefined while it is there, and before the first attempt has failed. */
+  get error(): Error | undefined {
+    return this.client === undefined ? this.failure : undefined;
   }
 
   /** Resolves after the first attempt, whether it succeeded or not. Once stopped, it stays so. */
@@ -144,21 +160,25 @@ export class DirectConnection {
         await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
         await client.query(KEEP_ALIVE).catch(() => undefined);
       }
-    } catch {
+    } catch (error) {
       client.removeListener('end', gone);
       void client.end().catch(() => undefined);
-      this.reconnect();
-      return;
+      this.noteFailure(error);
+      return this.reconnectLater();
     } finally {
       this.attempt = undefined;
     }
     if (this.state !== 'open') return hangUp(client);
     if (!this.hears) {
       void client.end().catch(() => undefined);
+      this.failure = new Error('notifications do not arrive on it');
       this.emit((events) => events.deaf());
       return this.reconnect(DEAF_RETRY_MS);
     }
     this.client = client;
+    this.failures = 0;
+    this.failure = undefined;
+    this.toldAt = Number.NEGATIVE_INFINITY;
     this.turn = Promise.resolve();
     this.emit((events) => events.connected());
   }
@@ -193,7 +213,22 @@ export class DirectConnection {
   private reconnect(delay = RECONNECT_MS): void {
     if (this.state !== 'open') return;
     clearTimeout(this.reconnecting);
-    this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnect()), delay);
+    this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnectLater()), delay);
+  }
+
+  /** Leaves a server alone that refuses again and again. */
+  private reconnectLater(): void {
+    this.reconnect(Math.min(RECONNECT_MS * 2 ** Math.min(this.failures, 10), LONGEST_RECONNECT_MS));
+  }
+
+  private noteFailure(error: unknown): void {
+    if (this.state !== 'open') return;
+    this.failures++;
+    this.failure = error as Error;
+    const isRefused = faultOf(error) === 'refused';
+    if ((!isRefused && this.failures < QUIET_ATTEMPTS) || performance.now() - this.toldAt < TELL_AGAIN_MS) return;
+    this.toldAt = performance.now();
+    this.emit((events) => events.unreachable(error));
   }
 
   /** Calls a handler. It runs inside a handler of the socket, where an error that is thrown would end the process. */

@@ -36,13 +36,13 @@ export class OwnClient extends pg.Client {
   private readonly refusals: Refusals | undefined;
 
   constructor(settings: OwnClientSettings = {}) {
-    const { password } = settings;
     // A pool hides the password from being listed.
+    const { password } = settings;
     super({
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       ...settings,
-      ...(password === undefined ? {} : { password }),
+      ...(password === undefined ? {} : { password: typeof password === 'function' ? named(password) : password }),
       types: OWN_TYPES,
     });
     this.refusals = settings.refusals;
@@ -75,4 +75,18 @@ export class OwnClient extends pg.Client {
 /** Ends a connection at once, whatever its state is; whoever waits for it gets an error. */
 export function hangUp(client: pg.Client): void {
   (client as unknown as Internals).connection?.stream.destroy();
+}
+
+/** Says where an error of a password function comes from: it reaches logs far from the function. */
+function named(given: () => string | Promise<string>): () => Promise<string> {
+  return async () => {
+    try {
+      return await given();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw Object.assign(new Error(`the password function of the connection failed: ${reason}`, { cause }), {
+        code: 'PASSWORD_UNAVAILABLE',
+      });
+    }
+  };
 }
