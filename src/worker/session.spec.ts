@@ -72,7 +72,7 @@ describe('a session', () => {
 
   it.each(['with', 'without'])('%s a direct connection is renewed while other work has every connection of the pool', async (direct) => {
     const ignore = (): void => undefined;
-    const events = { noticed: ignore, lost: ignore, connected: ignore, deaf: ignore, failed: ignore };
+    const events = { noticed: ignore, lost: ignore, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
     const listening = direct === 'with' ? new DirectConnection(database, events) : undefined;
     await listening?.start();
     const beating = new Session(database, new DatabaseClock(), listening, {
