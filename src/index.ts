@@ -33,12 +33,13 @@ export {
   type InputArguments,
   type InputOf,
   type OutputOf,
+  type Startable,
   type StartArguments,
   type WorkflowClass,
   type WorkflowRef,
   type WorkflowTarget,
 } from './core/workflow-types.js';
-export type { Duration } from './core/duration.js';
+export { parseDuration, type ConfiguredDuration, type Duration } from './core/duration.js';
 export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';

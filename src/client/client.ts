@@ -27,7 +27,7 @@ import { Sender } from './sender.js';
 import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientSurroundings } from './surroundings.js';
-import type { InputOf, OutputOf, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
+import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
 /** How `execute` starts its run, and how long it waits. */
 export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
@@ -77,8 +77,7 @@ export class WorkflowClient {
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
-  start(workflow: string, input?: unknown, options?: StartOptions): Promise<WorkflowHandle>;
-  start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
+  start<W extends Startable>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
     refuseInRun('start');
     const { payloads } = this.#surroundings;
@@ -99,12 +98,12 @@ export class WorkflowClient {
    * @returns the handles, in the order of the inputs
    * @example await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
    */
-  startMany<I>(workflow: string, inputs: readonly I[], options?: StartManyOptions<I>): Promise<WorkflowHandle[]>;
   startMany<W extends WorkflowTarget>(
     workflow: W,
     inputs: readonly InputOf<W>[],
     options?: StartManyOptions<InputOf<W>>,
   ): Promise<WorkflowHandle<OutputOf<W>>[]>;
+  startMany<I>(workflow: string, inputs: readonly I[], options?: StartManyOptions<I>): Promise<WorkflowHandle[]>;
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
     refuseInRun('startMany');
     return (await this.#starter.startMany(workflow, inputs, options)) as WorkflowHandle<never>[];
@@ -119,8 +118,7 @@ export class WorkflowClient {
    * @throws what `start` and `WorkflowHandle.result` throw
    * @example const receipt = await client.execute(OrderWorkflow, order, { resultTimeout: '10s' });
    */
-  execute(workflow: string, input?: unknown, options?: ExecuteOptions): Promise<unknown>;
-  execute<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
+  execute<W extends Startable>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: ExecuteOptions = {}): Promise<unknown> {
     const { resultTimeout, ...start } = checkOptions(options, 'options', EXECUTE_OPTIONS);
     const checked = checkStartOptions(start);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { MAX_DURATION_MS, toMilliseconds, toTimestamp } from './duration.js';
-import type { Duration } from './duration.js';
+import { MAX_DURATION_MS, parseDuration, toMilliseconds, toTimestamp } from './duration.js';
+import type { ConfiguredDuration, Duration } from './duration.js';
 import { InvalidInputError } from './errors/index.js';
 
 const SECOND = 1_000;
@@ -10,7 +10,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 describe('toMilliseconds', () => {
-  it.each<[Duration, number]>([
+  it.each<[ConfiguredDuration, number]>([
     [0, 0],
     [-0, 0],
     [1, 1],
@@ -83,5 +83,14 @@ describe('toTimestamp', () => {
 
   it.each<[unknown]>([[new Date(Number.NaN)], [new Date(8.64e15)], ['2026-01-01'], [5], [undefined], [null]])('refuses %p', (date) => {
     expect(() => toTimestamp(date as Date, 'until')).toThrow(InvalidInputError);
+  });
+});
+
+describe('parseDuration', () => {
+  it('takes text of a configuration, and names it when it is none', () => {
+    expect(parseDuration(' 2 days '.trim())).toBe(2 * DAY);
+    expect(parseDuration('1500')).toBe(1500);
+    expect(() => parseDuration('3 dayz', 'REMINDER_AFTER')).toThrow(/^REMINDER_AFTER must be a duration/);
+    expect(() => parseDuration(undefined as never, 'REMINDER_AFTER')).toThrow(InvalidInputError);
   });
 });

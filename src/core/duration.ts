@@ -2,15 +2,40 @@ import ms from 'ms';
 
 import { InvalidInputError } from './errors/input-errors.js';
 
+type Unit =
+  | 'ms' | 'msec' | 'msecs' | 'millisecond' | 'milliseconds'
+  | 's' | 'sec' | 'secs' | 'second' | 'seconds'
+  | 'm' | 'min' | 'mins' | 'minute' | 'minutes'
+  | 'h' | 'hr' | 'hrs' | 'hour' | 'hours'
+  | 'd' | 'day' | 'days'
+  | 'w' | 'week' | 'weeks'
+  | 'y' | 'yr' | 'yrs' | 'year' | 'years';
+
 /**
- * A span of time: milliseconds, or text such as `'250ms'`, `'30s'`, `'5 minutes'`, `'2 days'`.
- *
- * The text is parsed by `ms`; `m` means minutes, and months are not a unit.
+ * A span of time: milliseconds, or text such as `'250ms'`, `'30s'`, `'5 minutes'`, `'2 days'`. `m` means minutes, and months are
+ * not a unit. For text that is known only when the process runs there is `parseDuration`.
  */
-export type Duration = number | string;
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** The longest span that is accepted: a hundred years. Longer ones are mistakes, and PostgreSQL's timestamps end. */
 export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
+
+/** A duration of the module's options, which often comes from the environment; the boot checks the text. */
+export type ConfiguredDuration = Duration | (string & {});
+
+/**
+ * Parses a duration that comes from a configuration or an environment variable.
+ *
+ * @param text such as `'30s'`, `'2 days'`, or a number of milliseconds
+ * @param name how the error calls it; default `duration`
+ * @returns milliseconds
+ * @throws InvalidInputError when it is not a duration, negative, or longer than a hundred years
+ * @example
+ * const pause = parseDuration(config.getOrThrow('REMINDER_AFTER'), 'REMINDER_AFTER');
+ */
+export function parseDuration(text: string, name = 'duration'): number {
+  return toMilliseconds(text, name);
+}
 
 /**
  * Milliseconds of a duration.
@@ -18,7 +43,7 @@ export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
  * @param argument how the caller names it, for the error
  * @throws InvalidInputError when it is not a duration, negative, not finite, or longer than a hundred years
  */
-export function toMilliseconds(duration: Duration, argument: string): number {
+export function toMilliseconds(duration: ConfiguredDuration, argument: string): number {
   const value = typeof duration === 'string' ? parse(duration) : duration;
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw new InvalidInputError(argument, `must be a duration such as '30s', '2 days' or milliseconds, not ${show(duration)}`);

@@ -8,15 +8,19 @@ export interface WorkflowClass {
   new (...args: never[]): { run: (...args: never[]) => Promise<unknown> };
 }
 
-/** What a client can start: a class or a ref. */
+/** A workflow whose types are known: a class or a ref. */
 export type WorkflowTarget = WorkflowClass | WorkflowRef<never, unknown>;
+
+/** What a client can start: a class, a ref, or a name, of which no types are known. */
+export type Startable = WorkflowTarget | string;
 
 /**
  * The input of a workflow: what its static `input` schema takes, else what its `run` takes, `void` when that is nothing. `never` when `run` does not take what
- * the schema gives.
+ * the schema gives, `unknown` for a name.
  */
-export type InputOf<W extends WorkflowTarget> =
-  W extends WorkflowRef<infer I, unknown>
+export type InputOf<W extends Startable> = W extends string
+  ? unknown
+  : W extends WorkflowRef<infer I, unknown>
     ? I
     : W extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
       ? W extends { readonly input: StandardSchema<infer I, infer P> }
@@ -29,8 +33,9 @@ export type InputOf<W extends WorkflowTarget> =
       : never;
 
 /** What a workflow returns. */
-export type OutputOf<W extends WorkflowTarget> =
-  W extends WorkflowRef<never, infer O>
+export type OutputOf<W extends Startable> = W extends string
+  ? unknown
+  : W extends WorkflowRef<never, infer O>
     ? O
     : W extends new (...args: never[]) => { run: (...args: never[]) => Promise<infer O> }
       ? O

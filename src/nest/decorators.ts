@@ -6,6 +6,7 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 import { checkText } from '../core/ids.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
+import type { WorkflowClass } from '../core/workflow-types.js';
 import { setWorkflowMetadata, type WorkflowOptions as EngineWorkflowOptions } from '../core/workflow-metadata.js';
 import { declaredAt, type StepMethodOptions } from './step-declarations.js';
 import { makeStep } from './step-method.js';
@@ -48,9 +49,9 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
  */
 export function Workflow<Input, Output>(
   options: WorkflowOptions & { input: StandardSchema<Input, Output> },
-): <C extends Function>(target: C & SchemaFits<C, Input, Output>) => void;
-export function Workflow(options: WorkflowOptions): ClassDecorator;
-export function Workflow(options: WorkflowOptions): ClassDecorator {
+): <C extends WorkflowClass>(target: C & SchemaFits<C, Input, Output>) => void;
+export function Workflow(options: WorkflowOptions): <C extends WorkflowClass>(target: C) => void;
+export function Workflow(options: WorkflowOptions): (target: Function) => void {
   return (target) => {
     const { module, scope } = setWorkflowMetadata(target, options);
     if (module !== undefined) checkModuleName(module, `@Workflow() on ${target.name}: module`);

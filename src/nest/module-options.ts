@@ -2,7 +2,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
 import type { EntityManager } from 'typeorm';
 
-import type { Duration } from '../core/duration.js';
+import type { ConfiguredDuration } from '../core/duration.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
@@ -47,15 +47,15 @@ export interface WorkerModuleOptions {
   /** How many runs are executed at a time; runs that only wait do not count. Default 50. */
   concurrency?: number;
   /** The shortest pause between two looks for due runs, in milliseconds or as a duration. Default 100 ms. */
-  pollInterval?: Duration;
+  pollInterval?: ConfiguredDuration;
   /** The longest such pause, reached while nothing happens. Default 1 s. */
-  maxPollInterval?: Duration;
+  maxPollInterval?: ConfiguredDuration;
   /** After how long without a sign of life others take this process's runs over, where no direct connection tells sooner. Default `'30s'`, at least 2 s. */
-  sessionTtl?: Duration;
+  sessionTtl?: ConfiguredDuration;
   /** A run is let go of when nothing of it has been active for so long. Default `'1s'`. */
-  parkAfter?: Duration;
+  parkAfter?: ConfiguredDuration;
   /** How long step bodies may go on when the application closes. Default `'20s'`. */
-  shutdownTimeout?: Duration;
+  shutdownTimeout?: ConfiguredDuration;
   /** Whether this process executes the runs that it starts itself without asking the database for them. Default true. */
   localDispatch?: boolean;
 }
@@ -110,9 +110,9 @@ export interface WorkflowModuleOptions {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
     /** The limit of one attempt of a step. Default 5 minutes; with `transport: 'qstash'` at most what a request leaves: `qstash.deliveryTimeout` less 3 s. */
-    stepTimeout?: Duration;
+    stepTimeout?: ConfiguredDuration;
     /** How long runs may take whose workflow has no `timeout`. Default: as long as they like. */
-    runTimeout?: Duration;
+    runTimeout?: ConfiguredDuration;
     /** The largest input or output, in bytes of JSON; errors are cut to about 256 KiB. Default 4 MiB. */
     maxPayloadBytes?: number;
   };

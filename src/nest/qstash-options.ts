@@ -1,5 +1,5 @@
 import { checkOptions, isPlainObject } from '../core/check-options.js';
-import { toMilliseconds, type Duration } from '../core/duration.js';
+import { toMilliseconds, type ConfiguredDuration } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { QStashSettings, QueueFlow } from '../transports/qstash/settings.js';
@@ -11,7 +11,7 @@ export interface QueueFlowOptions {
   /** How many per `period`. */
   rate?: number;
   /** In milliseconds or as a duration, whole seconds. Default `'1s'`. */
-  period?: Duration;
+  period?: ConfiguredDuration;
 }
 
 /** How runs are driven by Upstash QStash. What is not given is taken from the environment. */
@@ -29,11 +29,11 @@ export interface QStashOptions {
   /** Tells applications that share a QStash apart. Default `'durable'`. */
   namespace?: string;
   /** After how long a delivery hands its run over to the next one, once it has recorded a step. Default `'20s'`. */
-  timeBudget?: Duration;
+  timeBudget?: ConfiguredDuration;
   /** How long the platform lets a request take. Default `'60s'`. */
-  deliveryTimeout?: Duration;
+  deliveryTimeout?: ConfiguredDuration;
   /** Sleeps up to that are messages that QStash delays (7 days at most on its free plan, a year on others); longer ones are found by the sweep. Default `'1h'`. */
-  maxDelay?: Duration;
+  maxDelay?: ConfiguredDuration;
   /** The schedule of the sweep, as cron; `false` for none: somebody else calls it, or a worker runs somewhere. Default every minute. */
   sweep?: false | { cron: string };
   /** By queue. */

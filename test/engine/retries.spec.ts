@@ -107,7 +107,7 @@ describe('a step that fails', () => {
   });
 
   it('with a retryAfter that is no time keeps its own error', async () => {
-    const { ending } = await execute(flaky(9, {}, () => new RetryableError('limited', { retryAfter: 'soon' })).workflow);
+    const { ending } = await execute(flaky(9, {}, () => new RetryableError('limited', { retryAfter: 'soon' as never })).workflow);
     expect(ending).toMatchObject({ error: { cause: { message: 'limited' } } });
   });
 

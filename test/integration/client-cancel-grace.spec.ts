@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { Workflow, WorkflowCancelledError, type WorkflowContext } from '../../src/index.js';
+import { Workflow, WorkflowCancelledError, type Duration, type WorkflowContext } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -10,7 +10,7 @@ let release: (() => void) | undefined;
 
 @Workflow({ name: 'tidy' })
 class TidyWorkflow {
-  async run(before: string, ctx: WorkflowContext): Promise<void> {
+  async run(before: Duration | '', ctx: WorkflowContext): Promise<void> {
     try {
       await ctx.sleep('1 day');
     } finally {
@@ -36,7 +36,7 @@ describe('a cancelled run that cleans up', () => {
   afterAll(() => database.drop());
 
   const boot = () => startApplication(database.url, [TidyWorkflow], { worker: { parkAfter: 10, shutdownTimeout: 10 } });
-  const cancelled = async (before: string) => {
+  const cancelled = async (before: Duration | '') => {
     const application = await boot();
     const handle = await application.client.start(TidyWorkflow, before);
     await waitFor(async () => (await handle.status()) === 'waiting');

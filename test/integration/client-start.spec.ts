@@ -201,7 +201,7 @@ describe('the client', () => {
   it('waits for a result no longer than asked, and can wait again', async () => {
     const client = await boot();
     const handle = await client.start(OtherWorkflow);
-    for (const timeout of [0, 30, '30ms']) {
+    for (const timeout of [0, 30, '30ms'] as const) {
       const error = await handle.result({ timeout }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(ResultTimeoutError);
       expect(error).toMatchObject({ runId: handle.runId, timeoutMs: Number.parseInt(String(timeout), 10) });

@@ -165,7 +165,7 @@ describe('a failed run', () => {
   });
 
   it('fails when its code makes a step with arguments that are none', async () => {
-    const { handle } = await start((ctx) => ctx.sleep('a while'));
+    const { handle } = await start((ctx) => ctx.sleep('a while' as never));
     expect((await failureOf(handle)).cause).toBeInstanceOf(InvalidInputError);
   });
 

@@ -10,6 +10,7 @@ import {
   WorkflowFailedError,
   type StepOptions,
   type WorkflowContext,
+  type Duration,
 } from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -138,7 +139,7 @@ describe('a failing step', () => {
     expect(tries).toHaveLength(1);
   });
 
-  it.each<[string, () => number | string | Date]>([
+  it.each<[string, () => Duration | Date]>([
     ['milliseconds', () => 400],
     ['a duration', () => '400ms'],
     ['a Date', () => new Date(Date.now() + 400)],

@@ -18,7 +18,7 @@ class EchoWorkflow {
   }
 }
 
-@Workflow({ name: 'no-run', module: 'second' })
+@(Workflow({ name: 'no-run', module: 'second' }) as ClassDecorator)
 class NoRunWorkflow {}
 
 let seen: unknown[][] = [];

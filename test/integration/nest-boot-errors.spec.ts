@@ -23,7 +23,7 @@ class GreetWorkflowV2 {
   async run(): Promise<void> {}
 }
 
-@Workflow({ name: 'idle' })
+@(Workflow({ name: 'idle' }) as ClassDecorator)
 class NoRunWorkflow {}
 
 @Workflow({ name: 'transient' })

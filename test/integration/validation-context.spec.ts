@@ -145,7 +145,7 @@ describe('what a workflow may not ask for', () => {
   });
 
   it('fails the run, and nothing else, where it is not caught', async () => {
-    code = (ctx) => ctx.sleep('soon');
+    code = (ctx) => ctx.sleep('soon' as never);
     const failing = await client.start(ScriptedWorkflow);
     const error = await failing.result().catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);

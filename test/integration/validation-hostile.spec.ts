@@ -235,7 +235,7 @@ describe('options that are hostile', () => {
     ['a module called default', { name: 'x', module: 'default' }, 'module'],
     ['a scope that is a text', { name: 'x', scope: 'request' }, 'scope must be'],
   ])('@Workflow with %s is refused where the class is', (_, options, said) => {
-    expect(() => Workflow(options as never)(class Target {})).toThrow(said);
+    expect(() => Workflow(options as never)(class Target {} as never)).toThrow(said);
   });
 
   it.each<[string, unknown]>([

@@ -204,7 +204,7 @@ describe('an application that QStash drives', () => {
 
   it.each([
     ['the standard time-out of steps', {}],
-    ['a time-out of its own that is longer than a request may take', { timeout: '10m' }],
+    ['a time-out of its own that is longer than a request may take', { timeout: '10m' } as const],
   ])('fails a step that takes longer than a request may, with %s, and does not execute it for ever', async (_, options) => {
     let bodies = 0;
     @Workflow({ name: 'endless', retry: { maxAttempts: 2, initialInterval: 300, jitter: false } })

@@ -65,7 +65,7 @@ let runs = 0;
  */
 export async function exercise(module: TestingModule, dataSource: DataSource | undefined): Promise<Record<string, unknown>> {
   const client = module.get(WorkflowClient);
-  const timeout = { timeout: '30s' };
+  const timeout = { timeout: '30s' } as const;
   const answers: Record<string, unknown> = {};
   const tag = `x${process.pid}-${++runs}`;
 
