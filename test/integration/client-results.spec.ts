@@ -3,7 +3,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
-import { InvalidInputError, ResultTimeoutError, Workflow, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
+import {
+  InvalidInputError,
+  ResultTimeoutError,
+  Workflow,
+  type Duration,
+  type WorkflowContext,
+  type WorkflowHandle,
+} from '../../src/index.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -59,7 +66,7 @@ describe('execute', () => {
 
   it.each([
     ['milliseconds', (): number => 50],
-    ['a duration', (): string => '50ms'],
+    ['a duration', (): Duration => '50ms'],
     ['a moment', (): Date => new Date(Date.now() + 50)],
   ] as const)('waits for no longer than resultTimeout, given as %s, and the run goes on', async (_, resultTimeout) => {
     const { client } = await startApplication(database.url, [Quick], { worker: false });
