@@ -32,5 +32,5 @@ export interface ExecutionHost {
   warn(execution: Execution, message: string): void;
   /** The run must be executed anew from what is stored. */
   restart(execution: Execution): void;
-  blocked(execution: Execution, error: Error): void;
+  blocked(runId: string, error: Error): void;
 }

@@ -53,6 +53,11 @@ export class Execution implements PassPort {
     });
   }
 
+  /** About how many bytes of it are recorded, and on their way to be. */
+  get historyBytes(): number {
+    return this.bytes;
+  }
+
   /** Its results up to this one are durable. */
   get durableSeq(): number {
     return this.pass.durableSeq;
@@ -243,7 +248,7 @@ export class Execution implements PassPort {
   /** Lets go of the run until another deployment takes it up. */
   private block(error: Error): void {
     this.abandon(undefined);
-    this.host.blocked(this, error);
+    this.host.blocked(this.run.id, error);
     this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(error) }, undefined);
   }
 

@@ -6,10 +6,8 @@ import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { claimNamed, noteAlone, SUSPECT_LOSSES, type ClaimedRun } from '../store/sql/claim-runs.js';
 import { resetRun } from '../store/sql/reset-run.js';
-import { loadHistories } from '../store/sql/load-histories.js';
 import { Claimer } from './claimer.js';
-import { historyBatches } from './history-batches.js';
-import type { KnownPart } from './history-cache.js';
+import { HistoryLoader } from './history-loader.js';
 import type { Holding } from './holdings.js';
 import { UNREAD } from './mail.js';
 import { Quarantine } from './quarantine.js';
@@ -27,6 +25,7 @@ export class Intake {
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
   private readonly claimer: Claimer;
+  private readonly loader: HistoryLoader;
   private readonly quarantine: Quarantine;
   private isOpen = false;
   private claiming: Promise<void> | undefined;
@@ -51,9 +50,20 @@ export class Intake {
     this.keys = registry.keys(options.queues);
     this.slots = runs.slots;
     this.claimer = new Claimer(database);
+    this.loader = new HistoryLoader(database, runs, {
+      block: (run, error) => {
+        runs.freeSlots(1);
+        runs.blocked(run.id, error);
+        runs.unstarted.block(run, error);
+      },
+      postpone: (run) => {
+        runs.freeSlots(1);
+        runs.unstarted.postpone(run);
+      },
+    });
     this.quarantine = new Quarantine(database, {
       execute: async (claimed, fence) => void (await this.take(claimed, fence)),
-      handBack: (claimed) => runs.handBackUnstarted(claimed),
+      handBack: (claimed) => runs.unstarted.handBack(claimed),
       outlive: (ms) => session.outlive(ms),
       wake: () => this.wake(),
     });
@@ -135,7 +145,7 @@ export class Intake {
           return this.runs.begin(run, EMPTY_HISTORY);
         }
         release();
-        if (this.session.id === fence.id) this.runs.handBackUnstarted([run]);
+        if (this.session.id === fence.id) this.runs.unstarted.handBack([run]);
       },
       release,
     };
@@ -214,35 +224,19 @@ export class Intake {
     // A fresh run's counter tells whether something came before it began.
     const known = claimed.filter((run) => run.hasHistory);
     for (const run of known) this.taking.set(run.id, run);
-    const parts = this.runs.histories.takeAll(known);
-    const [complete, lacking] = splitByNeed(known, parts);
-    failure = this.begin(complete, fence, (id) => parts.get(id)!.history) ?? failure;
-    for (const batch of historyBatches(lacking)) {
-      try {
-        const histories = await this.load(batch, parts);
-        failure = this.begin(batch, fence, (id) => histories.get(id)!) ?? failure;
-      } catch (error) {
-        failure = new Error('histories could not be loaded', { cause: error });
-        this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
-        this.runs.freeSlots(batch.length);
-        this.runs.handBackUnstarted(batch);
+    for await (const { runs, histories, error } of this.loader.load(known)) {
+      if (error === undefined) {
+        failure = this.begin(runs, fence, (id) => histories.get(id)!) ?? failure;
+        continue;
       }
+      failure = new Error('histories could not be loaded', { cause: error });
+      this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
+      this.runs.freeSlots(runs.length);
+      this.runs.unstarted.handBack(runs);
     }
     for (const run of known) this.taking.delete(run.id);
     await this.runs.deliver(claimed.filter(mayHaveMail));
     return failure;
-  }
-
-  /** Loads what is not known of these runs. */
-  private async load(runs: readonly ClaimedRun[], parts: ReadonlyMap<string, KnownPart>): Promise<Map<string, History>> {
-    const after = new Map([...parts].map(([id, { loadAfter = 0 }]) => [id, loadAfter]));
-    const ids = runs.map(({ id }) => id);
-    const histories = await loadHistories(this.database, ids, after);
-    for (const [id, { steps, waits }] of histories) {
-      const part = parts.get(id);
-      if (part) histories.set(id, { steps: [...part.history.steps, ...steps], waits });
-    }
-    return histories;
   }
 
   /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
@@ -260,7 +254,7 @@ export class Intake {
     }
     if (claimed.length === 0) return undefined;
     this.runs.freeSlots(claimed.length);
-    if (this.session.id === fence.id) this.runs.handBackUnstarted(claimed);
+    if (this.session.id === fence.id) this.runs.unstarted.handBack(claimed);
     return this.isOpen ? new FencedError('the session was lost before the run began') : new ClosedError();
   }
 
@@ -275,17 +269,6 @@ export class Intake {
       this.events.log('warn', `run "${run.id}" could not be handed back yet`, error);
     }
   }
-}
-
-/** Splits runs into those of which everything is known, and those of which something has to be loaded. */
-function splitByNeed(runs: readonly ClaimedRun[], parts: ReadonlyMap<string, KnownPart>): [ClaimedRun[], ClaimedRun[]] {
-  const complete: ClaimedRun[] = [];
-  const lacking: ClaimedRun[] = [];
-  for (const run of runs) {
-    const part = parts.get(run.id);
-    (part && part.loadAfter === undefined ? complete : lacking).push(run);
-  }
-  return [complete, lacking];
 }
 
 /** Something may have been sent to the run before it was claimed. */

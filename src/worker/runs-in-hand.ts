@@ -20,6 +20,7 @@ import { Outbound } from './outbound.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
 import { Slots } from './slots.js';
+import { UnstartedRuns } from './unstarted-runs.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** Whoever fills the slots. */
@@ -36,6 +37,7 @@ export class RunsInHand implements ExecutionHost {
   readonly deploymentId: string;
   readonly slots: Slots;
   readonly histories = new HistoryCache();
+  readonly unstarted: UnstartedRuns;
   private readonly executions = new Map<string, Execution>();
   private readonly mail: Mail;
   private readonly outbound: Outbound;
@@ -56,6 +58,7 @@ export class RunsInHand implements ExecutionHost {
     this.parkAfterMs = options.parkAfterMs;
     this.deploymentId = options.deploymentId;
     this.slots = new Slots(options.concurrency);
+    this.unstarted = new UnstartedRuns(journal, events, options);
     this.mail = new Mail(database, this.executions);
     this.outbound = new Outbound(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
   }
@@ -66,6 +69,11 @@ export class RunsInHand implements ExecutionHost {
 
   has(runId: string): boolean {
     return this.executions.has(runId);
+  }
+
+  /** About how many bytes the histories of its runs have. */
+  get historyBytes(): number {
+    return [...this.executions.values()].reduce((sum, { historyBytes }) => sum + historyBytes, 0);
   }
 
   /** What the database must have of what is in hand. */
@@ -113,20 +121,6 @@ export class RunsInHand implements ExecutionHost {
     this.executions.set(run.id, execution);
     if (hears === 'first') execution.listenFirst();
     execution.pass.start();
-  }
-
-  /**
-   * Makes runs due for whoever claims them, that are this session's and have not begun.
-   *
-   * @param teller who tells those of it that do not poll: the caller, where a transport will name the run once more, or this
-   */
-  handBackUnstarted(runs: readonly Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>[], teller: 'caller' | 'this' = 'caller'): void {
-    for (const { id, epoch, historyBytes } of runs) {
-      const returned = ({ outcome }: Committed): void => {
-        if (outcome === 'done' && teller === 'this') this.events.returned([id]);
-      };
-      this.submit({ kind: 'change', runId: id, epoch, change: { status: 'pending' }, historyBytes }, returned, () => undefined);
-    }
   }
 
   /** Resolves when this process no longer has the run: it has ended, waits, or goes on elsewhere. At once when it has not. */
@@ -247,9 +241,9 @@ export class RunsInHand implements ExecutionHost {
     );
   }
 
-  blocked(execution: Execution, error: Error): void {
+  blocked(runId: string, error: Error): void {
     const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
-    this.events.log('warn', `run "${execution.run.id}" is blocked and waits for another deployment (${here})`, error);
+    this.events.log('warn', `run "${runId}" is blocked and waits for another deployment (${here})`, error);
   }
 
   started(run: NewRun): void {
@@ -285,7 +279,7 @@ export class RunsInHand implements ExecutionHost {
 
   private giveBack(execution: Execution, error: unknown): void {
     this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error);
-    this.handBackUnstarted([execution.run], 'this');
+    this.unstarted.handBack([execution.run], 'this');
     this.forget(execution);
   }
 

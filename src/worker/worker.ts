@@ -149,7 +149,7 @@ export class Worker {
     const given = this.strays.lost(missing, this.intake.claimingSince);
     if (given.length > 0)
       this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
-    this.runs.handBackUnstarted(given, 'this');
+    this.runs.unstarted.handBack(given, 'this');
     await this.runs.deliverNews(rows);
   }
 
@@ -232,7 +232,7 @@ export class Worker {
     this.runs.handBackAll(new ClosedError());
     // A claim whose answer is on its way has runs to hand back.
     await within(LAST_CLAIM_MS, this.intake.claimed());
-    this.runs.handBackUnstarted(this.intake.reset());
+    this.runs.unstarted.handBack(this.intake.reset());
     await this.journal.drain(LAST_WRITES_MS);
     await within(GOODBYE_MS, this.runs.told());
     await within(GOODBYE_MS, this.session.close());

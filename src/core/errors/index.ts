@@ -9,6 +9,7 @@ export {
   StepTimeoutError,
 } from './step-errors.js';
 export {
+  HistoryTooLargeError,
   HookConflictError,
   HookNotFoundError,
   NonDeterminismError,

@@ -145,6 +145,32 @@ export class StepNotRecordedError extends WorkflowError {
   }
 }
 
+/**
+ * The history of a run is too large for this process: loading it would take the process down. The
+ * run is blocked with this reason, and other runs go on.
+ */
+export class HistoryTooLargeError extends WorkflowError {
+  static override readonly errorName: string = 'HistoryTooLargeError';
+  readonly code = 'HISTORY_TOO_LARGE';
+
+  constructor(
+    readonly runId: string,
+    /** Bytes of results that the run has recorded. */
+    readonly bytes: number,
+    /** Bytes of history that this process can load: a quarter of its heap limit. */
+    readonly limit: number,
+  ) {
+    super(
+      `The history of run "${runId}" has ${mebibytes(bytes)}, and this process can load ${mebibytes(limit)} (a quarter of its heap limit). ` +
+        'Start Node with a larger --max-old-space-size, store large results elsewhere, or continue long runs as new',
+    );
+  }
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
+}
+
 /** The run cannot be retried: only one that has `failed` can. A copy of any other may be made by `fork`. */
 export class RunNotRetryableError extends WorkflowError {
   static override readonly errorName: string = 'RunNotRetryableError';

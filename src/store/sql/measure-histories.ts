@@ -1,0 +1,15 @@
+import type { Database, Statement } from '../database.js';
+
+/** As `history_bytes` counts: payloads, and what a step takes beside them. */
+const MEASURE: Statement = {
+  name: 'durable_measure_histories',
+  text: (schema) => `SELECT x.id, s.bytes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+  SELECT coalesce(sum(150 + coalesce(octet_length(output::text), 0) + coalesce(octet_length(error::text), 0)), 0)::float8 AS bytes
+  FROM ${schema}.workflow_steps WHERE run_id = x.id OFFSET 0
+) AS s`,
+};
+
+/** Measures histories of runs whose owners died and could not say how large they had become. */
+export async function measureHistories(database: Database, runIds: readonly string[]): Promise<Map<string, number>> {
+  return new Map(await database.query<[string, number]>(MEASURE, [runIds]));
+}

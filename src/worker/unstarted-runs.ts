@@ -1,0 +1,53 @@
+import type { OwnedRun } from '../core/run.js';
+import { encodeError } from '../core/serializer/index.js';
+import type { Committed, RunChange } from '../core/transition.js';
+import type { Journal } from '../store/journal.js';
+import type { WorkerEvents, WorkerOptions } from './worker-types.js';
+
+/** How long a run waits for which there is no room. */
+const POSTPONE_MS = 1_000;
+
+const ignore = (): void => undefined;
+
+type UnstartedRun = Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>;
+
+/** Lets go of runs that are this session's and have not begun. */
+export class UnstartedRuns {
+  constructor(
+    private readonly journal: Journal,
+    private readonly events: WorkerEvents,
+    private readonly options: Pick<WorkerOptions, 'deploymentId' | 'engine'>,
+  ) {}
+
+  /**
+   * Makes runs due for whoever claims them.
+   *
+   * @param teller who tells those of it that do not poll: the caller, where a transport will name the run once more, or this
+   */
+  handBack(runs: readonly UnstartedRun[], teller: 'caller' | 'this' = 'caller'): void {
+    for (const run of runs) {
+      this.change(run, { status: 'pending' }, ({ outcome }) => {
+        if (outcome === 'done' && teller === 'this') this.events.returned([run.id]);
+      });
+    }
+  }
+
+  /** Blocks a run that this deployment cannot continue. */
+  block(run: UnstartedRun, error: Error): void {
+    this.change(run, { status: 'waiting', blockedFor: this.options.deploymentId, reason: encodeError(error) }, ignore);
+  }
+
+  /** Has a run wait for a moment. */
+  postpone(run: OwnedRun): void {
+    const { id, queue, name, version, wakeCount } = run;
+    const wakeAt = Math.ceil(this.options.engine.now()) + POSTPONE_MS;
+    this.change(run, { status: 'waiting', wakeAt, wakeCount }, ({ outcome }) => {
+      if (outcome === 'done') void this.events.due([{ id, queue, name, version, wakeAt }]);
+      else this.handBack([run], 'this');
+    });
+  }
+
+  private change({ id, epoch, historyBytes }: UnstartedRun, change: RunChange, done: (committed: Committed) => void): void {
+    this.journal.submit({ kind: 'change', runId: id, epoch, change, historyBytes }, done, ignore);
+  }
+}
