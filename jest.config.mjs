@@ -6,7 +6,13 @@ import { swcOptions } from './test/support/swc-options.mjs';
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts', '!<rootDir>/test/packages/**'],
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/', '<rootDir>/test/chaos/', '<rootDir>/test/faults/'],
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '<rootDir>/test/bench/',
+    '<rootDir>/test/chaos/',
+    '<rootDir>/test/faults/',
+    '<rootDir>/test/matrix/',
+  ],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/packages/'],
   transform: { '^.+\\.(ts|mjs|js)$': ['@swc/jest', swcOptions] },
   // Nest 12 ships ES modules only, which Jest cannot require below Node 24.9.

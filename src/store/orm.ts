@@ -10,6 +10,7 @@ import { resolveSettings, type ConnectionSettings } from './connection-settings.
 import { durableEntities } from './entities/index.js';
 import { OwnClient } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
+import { checkServer } from './server-check.js';
 
 /** A DataSource of the module's own: its entities, in its schema, on two connections that close when idle. */
 export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler): DataSource {
@@ -41,9 +42,10 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
  * Brings the schema up to date, or with `autoMigrate` off finds out whether it is. One SELECT tells whether there is anything to do; only then are
  * locks taken, one process at a time. Returns the migrations that this call has run.
  *
- * @throws SchemaMismatchError when migrations are missing and may not be run
+ * @throws SchemaMismatchError when migrations are missing and may not be run; WorkflowConfigurationError when the server is none that the module works on
  */
 export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<string[]> {
+  await checkServer(orm);
   const missing = await missingMigrations(orm, schema);
   if (missing.length === 0) return [];
   if (autoMigrate === 'check') throw new SchemaMismatchError(schema, missing);
@@ -52,8 +54,8 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
     await runner.startTransaction('READ COMMITTED');
     // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
-    // A role's limit for the statements of an application is none for building an index, nor for waiting until another process has migrated.
-    await runner.query('SET LOCAL statement_timeout = 0');
+    // The role's time-outs are made for the application's queries, not for building indexes or waiting for another process's migration.
+    await runner.query(NO_TIMEOUTS);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
     for (const Migration of durableMigrations) if (stillMissing.includes(Migration.migrationName)) await new Migration().up(runner);
@@ -70,6 +72,10 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
 /** Not to_regclass(): it may answer from a cache that is older than the lock that was waited for, and ten processes would migrate twice. */
 const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relname = $2) AS there`;
+
+/** Those that this version of the server has. */
+const NO_TIMEOUTS = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
+  WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
 
 type Query = (sql: string, parameters?: unknown[]) => Promise<unknown>;
 

@@ -1,0 +1,90 @@
+// Runs the package on the major versions of PostgreSQL and under settings that roles and databases may have, and prints what held as tables.
+//   npm run test:matrix                    everything: about half an hour
+//   npm run test:matrix -- --quick         the oldest and the newest version, a dozen settings: what CI runs
+//   npm run test:matrix -- --majors 14,16 --suites store,settings
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { install, startServer, VERSIONS } from './matrix-servers.mjs';
+
+/** What each column of the table runs; the last one has a configuration of its own. */
+const SUITES = {
+  migrations: ['test/integration/schema-'],
+  store: ['src/store/'],
+  client: ['test/integration/client-', 'test/integration/listing', 'test/integration/transactions-'],
+  engine: ['test/integration/engine-'],
+  conformance: ['test/conformance/'],
+  settings: [],
+};
+const TOO_OLD = 12;
+
+const isQuick = process.argv.includes('--quick');
+const listOf = (flag, usual) => (process.argv.includes(flag) ? process.argv[process.argv.indexOf(flag) + 1].split(',') : usual);
+const everyMajor = Object.keys(VERSIONS).map(Number);
+const majors = listOf('--majors', isQuick ? [TOO_OLD, 13, 18] : everyMajor).map(Number);
+const suites = listOf('--suites', isQuick ? ['settings'] : Object.keys(SUITES));
+for (const major of majors)
+  if (!(major in VERSIONS)) throw new Error(`there is no PostgreSQL ${major} here, only ${everyMajor.join(', ')}`);
+for (const suite of suites) if (!(suite in SUITES)) throw new Error(`there is no suite ${suite}, only ${Object.keys(SUITES).join(', ')}`);
+
+const scratch = mkdtempSync(join(tmpdir(), 'nestjs-durable-matrix-'));
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+const outcomes = new Map();
+let failures = 0;
+
+/** Runs Jest, and gives how many tests passed and failed. */
+function jest(url, suite) {
+  const results = join(scratch, 'results.json');
+  const report = join(scratch, 'report.jsonl');
+  rmSync(results, { force: true });
+  writeFileSync(report, '');
+  const which = suite === 'settings' ? ['--config', 'jest.matrix.config.mjs'] : SUITES[suite];
+  const { status } = spawnSync('npx', ['jest', ...which, '--json', `--outputFile=${results}`, '--silent', '-w', '2'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, DATABASE_URL: url, DURABLE_MATRIX: isQuick ? 'quick' : 'all', DURABLE_MATRIX_REPORT: report },
+  });
+  if (status !== 0) failures++;
+  const { numPassedTests: passed, numFailedTests: failed, testResults } = JSON.parse(readFileSync(results, 'utf8'));
+  for (const { message } of testResults) if (message) console.log(message);
+  const lines = readFileSync(report, 'utf8').split('\n').filter(Boolean);
+  return { status, passed, failed, settings: lines.map((line) => JSON.parse(line)) };
+}
+
+install(majors);
+const rows = [];
+for (const major of majors) {
+  const server = await startServer(major);
+  const cells = [];
+  try {
+    for (const suite of major === TOO_OLD ? ['settings'] : suites) {
+      const { status, passed, failed, settings } = jest(server.url, suite);
+      const counted = suite === 'settings' ? settings.length : passed;
+      cells.push(major === TOO_OLD ? 'refused at boot' : status === 0 ? `${counted} passed` : `${failed} of ${passed + failed} FAILED`);
+      for (const [name, outcome] of settings) outcomes.set(name, { ...outcomes.get(name), [major]: outcome });
+      console.log(`PostgreSQL ${VERSIONS[major]}: ${suite}: ${cells.at(-1)}`);
+    }
+  } finally {
+    await server.stop();
+  }
+  rows.push([VERSIONS[major].replace(/\.0-.*|-.*/, ''), ...cells]);
+}
+
+const table = (head, body) =>
+  [head, head.map(() => '---'), ...body].map((cells) => `| ${head.map((_, index) => cells[index] ?? '').join(' | ')} |`).join('\n');
+console.log(`\n${table(['PostgreSQL', ...suites], rows)}\n`);
+if (outcomes.size > 0) {
+  const tried = majors.filter((major) => major !== TOO_OLD);
+  const show = (outcome) => (outcome === 'not there' ? '-' : (outcome ?? 'FAILED'));
+  console.log(
+    table(
+      ['setting', ...tried],
+      [...outcomes].map(([name, by]) => [`\`${name}\``, ...tried.map((major) => show(by[major]))]),
+    ),
+  );
+}
+console.log(
+  `\nNode ${process.versions.node}, ${process.platform}-${process.arch}; ${failures === 0 ? 'everything held' : `${failures} FAILED`}`,
+);
+process.exitCode = failures === 0 ? 0 : 1;

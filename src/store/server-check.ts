@@ -1,0 +1,40 @@
+import type { DataSource } from 'typeorm';
+
+import { WorkflowConfigurationError } from '../core/errors/index.js';
+
+/** The oldest major version of PostgreSQL that the schema and the statements work on. */
+const OLDEST_MAJOR = 13;
+
+/** SQL_ASCII stores the bytes of any text, and gives them back as they were. */
+const ENCODINGS = ['UTF8', 'SQL_ASCII'];
+
+const SERVER = `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
+  current_database() AS database, pg_catalog.pg_encoding_to_char(d.encoding) AS encoding
+FROM pg_catalog.pg_database d WHERE d.datname = current_database()`;
+
+interface Server {
+  readonly version: string;
+  readonly major: number | string;
+  readonly database: string;
+  readonly encoding: string;
+}
+
+/**
+ * Makes sure that the server is one that the module works on, and that its database can hold every text. In one of LATIN1, say, the name of a step
+ * or an error's message could be refused after the step's body has been executed.
+ *
+ * @throws WorkflowConfigurationError that names what the server has and what is needed
+ */
+export async function checkServer(orm: DataSource): Promise<void> {
+  const [server] = (await orm.query(SERVER)) as Server[];
+  if (!server) return;
+  if (Number(server.major) < OLDEST_MAJOR) {
+    throw new WorkflowConfigurationError(`WorkflowModule needs PostgreSQL ${OLDEST_MAJOR} or later; this server is ${server.version}`);
+  }
+  if (!ENCODINGS.includes(server.encoding)) {
+    throw new WorkflowConfigurationError(
+      `WorkflowModule needs a database whose encoding is UTF8; "${server.database}" has ${server.encoding}, which cannot hold every text. ` +
+        `Name another database in "connection" (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0)`,
+    );
+  }
+}
