@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { DispatchKey } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { DueHealth, WorkerHealth, WorkflowHealth } from './health-types.js';

@@ -1,4 +1,4 @@
-import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
 import { outside } from '../core/outside.js';
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';

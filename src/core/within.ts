@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from './timers.js';
 
 /** Waits for work, but no longer than so many milliseconds; tells whether it was done. What it rejects with, rejects this. */
 export async function within(ms: number, work: Promise<unknown>): Promise<'done' | 'late'> {

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { StepTimeoutError } from '../core/errors/index.js';
 import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';

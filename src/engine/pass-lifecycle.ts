@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers';
+import { setImmediate } from '../core/timers.js';
 import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
 import type { History, StepRecord } from '../core/step.js';

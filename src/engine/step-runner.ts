@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers';
+import { setTimeout } from '../core/timers.js';
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
 import { ArgumentChangedError, InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
 import { isPromise } from '../core/promises.js';

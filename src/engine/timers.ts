@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_MS = 2 ** 30;

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers';
+import { setImmediate } from '../core/timers.js';
 
 /** A lane that delivers results to one pass, one per turn. */
 export interface TurnTaker {

@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { clearTimeout, setTimeout } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { retryOf } from '../client/retry.js';
 import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 
 export interface PeriodicSweepOptions {
   readonly everyMs: number;

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import type { Database } from '../store/database.js';
 import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';

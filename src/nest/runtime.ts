@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 
+import { sleep } from '../core/timers.js';
 import { WorkflowClient } from '../client/client.js';
 import { HookDoor } from '../client/hook-door.js';
 import { ResultHub } from '../client/result-hub.js';

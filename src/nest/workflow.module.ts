@@ -1,5 +1,3 @@
-import { clearTimeout, setTimeout } from 'node:timers';
-
 import {
   Inject,
   Module,
@@ -16,6 +14,7 @@ import {
 import { DiscoveryModule, DiscoveryService, ExternalContextCreator, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Subscription } from 'rxjs';
 
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { atEndOfBoot } from './boot-end.js';
 import { startingOnlyLine } from './boot-lines.js';

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import pg from 'pg';
 
+import { sleep } from '../core/timers.js';
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';

@@ -1,9 +1,9 @@
-import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
 import { performance } from 'node:perf_hooks';
 import { randomUUID } from 'node:crypto';
 
 import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
+import { clearInterval, clearTimeout, setInterval, setTimeout } from '../core/timers.js';
 import { within } from '../core/within.js';
 import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';

@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { setImmediate } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { setImmediate, sleep } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { Committed, Transition } from '../core/transition.js';

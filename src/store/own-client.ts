@@ -1,7 +1,6 @@
-import { setImmediate } from 'node:timers';
-
 import pg from 'pg';
 
+import { setImmediate } from '../core/timers.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import type { Refusals } from './refusals.js';
 import { OWN_TYPES } from './type-parsers.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { clearTimeout, setTimeout } from 'node:timers';
 
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { isTerminal } from '../core/run.js';
 import { announce, type NotifiedRun, type RunNotices } from '../core/run-notices.js';
 import { within } from '../core/within.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 
 const SHORTEST_PAUSE_MS = 3;

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { RunAlreadyExistsError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { encodeError } from '../core/serializer/index.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { clearInterval, setInterval } from 'node:timers';
 
+import { clearInterval, setInterval } from '../core/timers.js';
 import { lastBegunBody } from '../engine/attempt.js';
 
 const TICK_MS = 500;

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { claimSuspects, noteAlone, type Claim, type ClaimedRun } from '../store/sql/claim-runs.js';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { sleep } from '../core/timers.js';
 import { FencedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';

@@ -1,8 +1,7 @@
 import { performance } from 'node:perf_hooks';
-import { clearTimeout, setTimeout } from 'node:timers';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError } from '../core/errors/index.js';
 import { newSessionId } from '../core/ids.js';

@@ -1,5 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
-
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { StepNotRecordedError } from '../core/errors/index.js';
 import type { Committed, Transition } from '../core/transition.js';
 import type { ExecutionHost } from './execution-host.js';

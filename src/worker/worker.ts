@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { sleep } from '../core/timers.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { DispatchKey } from '../core/run.js';
 import { within } from '../core/within.js';

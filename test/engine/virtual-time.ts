@@ -1,18 +1,13 @@
-import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers';
 import { afterAll, afterEach, beforeAll, jest } from '@jest/globals';
+
+import { replaceTimers } from '../../src/core/timers.js';
 
 const EPOCH = Date.UTC(2030, 0, 1);
 
 const nextRound = globalThis.setImmediate;
 const realTimers = { setTimeout: timers.setTimeout, clearTimeout: timers.clearTimeout, setImmediate: timers.setImmediate };
 let pending = 0;
-
-/** Replaces functions of node:timers, which is where the engine gets its timers from. */
-function replaceTimers(functions: Partial<typeof realTimers>): void {
-  Object.assign(timers, functions);
-  syncBuiltinESMExports();
-}
 
 /** Counts what is scheduled for the next round of the event loop, so that `settle` knows when nothing is left to do. */
 function countingSetImmediate(callback: (...args: unknown[]) => void, ...args: unknown[]): NodeJS.Immediate {

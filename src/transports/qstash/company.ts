@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from 'node:timers';
+import { clearTimeout, setTimeout } from '../../core/timers.js';
 
 interface Waiting {
   readonly enter: () => void;

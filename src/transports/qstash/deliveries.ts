@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../../core/timers.js';
 import { within } from '../../core/within.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';

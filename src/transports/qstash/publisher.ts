@@ -1,6 +1,4 @@
-import { clearTimeout, setImmediate, setTimeout } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/wake-ups.js';
