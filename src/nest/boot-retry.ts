@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { sleep } from '../core/timers.js';
 import { DatabaseUnavailableError } from '../core/errors/index.js';
 import { isAway } from '../store/database-errors.js';
 import { describeError } from './boot-checks.js';
