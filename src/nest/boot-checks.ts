@@ -31,7 +31,9 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
   if ((cause as { code?: unknown } | undefined)?.code === '42501') {
     const create =
       'Grant the role what it needs to create the schema, or run the SQL of migrationSql() yourself and set autoMigrate: false';
-    return autoMigrate ? `. ${create}` : '. Grant the role what it needs to use the schema and its tables';
+    return autoMigrate
+      ? `. ${create}`
+      : '. Grant the role USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables: docs/operations.md has the SQL';
   }
   if ((cause as { code?: unknown } | undefined)?.code === '25006') {
     return '. The server is a standby, or the role may only read: name the primary, or a role that may write';
