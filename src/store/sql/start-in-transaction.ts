@@ -4,12 +4,10 @@ import type { NewRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { nothingLeftSql } from './leftovers.js';
+import { SERVER } from './server-identity.js';
 
-/**
- * Which database a connection talks to: the server's start tells two servers apart that have a database of the same name. As a number: how a
- * time is written depends on settings of the connection.
- */
-const IDENTITY = 'SELECT current_database()::text AS database, extract(epoch FROM pg_postmaster_start_time())::text AS started';
+/** The database that a connection talks to: the server's start tells two servers apart that have a database of the same name. */
+const IDENTITY = `SELECT current_database()::text AS database, ${SERVER} AS started`;
 
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
