@@ -8,6 +8,12 @@ export type ConnectionSettings = pg.ClientConfig;
 
 type Ssl = NonNullable<pg.ClientConfig['ssl']>;
 
+/**
+ * How long a connection may take to be made, unless the application allows more. A pool counts the time until one is free as well, so that a shorter limit of
+ * the application would fail statements of a busy module.
+ */
+const CONNECT_TIMEOUT_MS = 10_000;
+
 /** Settings of pg that pg reads from a URL and from the environment, and resolves itself. */
 const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslnegotiation', 'options', 'application_name'] as const;
 
@@ -19,7 +25,6 @@ const PASSED_ON = [
   'stream',
   'keepAlive',
   'keepAliveInitialDelayMillis',
-  'connectionTimeoutMillis',
   'enableChannelBinding',
   'scramMaxIterations',
   'maxLifetimeSeconds',
@@ -42,6 +47,7 @@ export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
     const value = (given as Record<string, unknown>)[key];
     if (value !== undefined) settings[key] = value;
   }
+  settings['connectionTimeoutMillis'] = Math.max(CONNECT_TIMEOUT_MS, given.connectionTimeoutMillis ?? 0);
   const { host } = settings as ConnectionSettings;
   if (host?.includes(',') && !host.startsWith('/')) {
     throw new WorkflowConfigurationError(

@@ -204,7 +204,6 @@ export class Database {
 
   private makePool(max: number): pg.Pool {
     const own: OwnClientSettings & pg.PoolConfig = {
-      connectionTimeoutMillis: 10_000,
       ...this.settings,
       ...this.startupOptions(),
       Client: OwnClient,

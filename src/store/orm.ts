@@ -14,7 +14,7 @@ import { checkServer } from './server-check.js';
 
 /** A DataSource of the module's own: its entities, in its schema, on two connections that close when idle. */
 export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler): DataSource {
-  const resolved = resolveSettings(settings);
+  const { connectionTimeoutMillis, ...resolved } = resolveSettings(settings);
   const options = {
     type: 'postgres',
     // Without `native`, so that TypeORM does not take pg-native where the application has it installed.
@@ -30,6 +30,7 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
       ...resolved,
       // Entities have dates, whatever DateStyle the role has.
       ...(pooler ? {} : { options: withSettings(resolved.options, FORMATS) }),
+      connectTimeoutMillis: connectionTimeoutMillis,
       Client: OwnClient,
       max: 2,
       allowExitOnIdle: true,

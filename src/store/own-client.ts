@@ -5,9 +5,6 @@ import type { ConnectionSettings } from './connection-settings.js';
 import type { Refusals } from './refusals.js';
 import { OWN_TYPES } from './type-parsers.js';
 
-/** How long a connection may take to be made. */
-const CONNECT_TIMEOUT_MS = 10_000;
-
 /** Settings of the process (`pg.defaults`) that pg applies to every client which does not set them itself. */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
@@ -15,6 +12,8 @@ const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transact
 export interface OwnClientSettings extends ConnectionSettings {
   /** What attempts of the same module have met. */
   refusals?: Refusals;
+  /** How long the connection may take to be made, where the pool sets no limit to waiting for one. */
+  connectTimeoutMillis?: number | undefined;
 }
 
 /** What @types/pg leaves out of a client. */
@@ -38,9 +37,9 @@ export class OwnClient extends pg.Client {
     // A pool hides the password from being listed.
     const { password } = settings;
     super({
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       ...settings,
+      ...(settings.connectTimeoutMillis === undefined ? {} : { connectionTimeoutMillis: settings.connectTimeoutMillis }),
       ...(password === undefined ? {} : { password: typeof password === 'function' ? named(password) : password }),
       types: OWN_TYPES,
     });

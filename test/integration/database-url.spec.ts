@@ -108,6 +108,7 @@ describe('TLS of a URL', () => {
       password: token,
       database: 'shop',
       ssl: { ca: 'mine' },
+      connectionTimeoutMillis: 10_000,
     });
     expect(settingsPast(pool, 'postgres://other:pw@direct/shop?sslmode=disable')).toMatchObject({
       user: 'other',
