@@ -59,6 +59,7 @@ export {
   getWorkflowRepositoryToken,
   WORKFLOW_OPTIONS,
 } from './nest/tokens.js';
+export { WorkflowExceptionFilter } from './nest/exception-filter.js';
 export { HookVerifier, type HookRequestVerifier, type HookVerification } from './nest/hook-verifiers.js';
 export type { EndpointOptions, HttpOptions } from './nest/http-options.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators.js';

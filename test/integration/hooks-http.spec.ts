@@ -1,7 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 
 import {
   Injectable,
@@ -11,7 +9,6 @@ import {
   type LoggerService,
   type NestApplicationOptions,
 } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 
@@ -29,6 +26,7 @@ import {
 } from '../../src/index.js';
 import { bootApplication, closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createHttpApplication, httpPlatforms, type HttpPlatform } from '../support/http-platforms.js';
 import { waitFor } from '../support/wait.js';
 
 const SECRET = 'whsec_of_the_test';
@@ -105,31 +103,13 @@ interface Site {
   readonly logged: readonly string[];
 }
 
-const FASTIFY = '@nestjs/platform-fastify';
-
-/** This repository's own dependencies do not have it. */
-function isInstalled(name: string): boolean {
-  try {
-    createRequire(join(process.cwd(), 'package.json')).resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function createApplication(platform: string, root: object, options: NestApplicationOptions): Promise<INestApplication> {
-  if (platform === 'express') return NestFactory.create(root as never, options);
-  const { FastifyAdapter } = (await import(FASTIFY)) as { FastifyAdapter: new () => never };
-  return NestFactory.create(root as never, new FastifyAdapter(), options);
-}
-
 const VERIFIERS = [GitHubVerifier, StripeVerifier, BrokenVerifier];
 
 async function serve(
   databaseUrl: string,
   http: Parameters<typeof WorkflowModule.forRoot>[0] & object,
   options: NestApplicationOptions = { rawBody: true },
-  platform = 'express',
+  platform: HttpPlatform = 'express',
   prefix?: Parameters<INestApplication['setGlobalPrefix']>,
 ): Promise<Site> {
   const logger = new Lines();
@@ -141,7 +121,7 @@ async function serve(
   });
   class Root {}
   const root = { module: Root, imports: [module], providers: [Hooked, Fussy, ...VERIFIERS] };
-  const app = await createApplication(platform, root, { ...options, logger, abortOnError: false });
+  const app = await createHttpApplication(platform, root, { ...options, logger, abortOnError: false });
   closeLater(app);
   if (prefix) app.setGlobalPrefix(...prefix);
   await app.listen(0, '127.0.0.1');
@@ -168,11 +148,7 @@ async function tokenOf(runId: string): Promise<string> {
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-const platforms: [string, (name: string, tests: () => void) => void][] = [
-  ['express', describe],
-  ['fastify', isInstalled(FASTIFY) ? describe : describe.skip],
-];
-for (const [platform, describePlatform] of platforms)
+for (const [platform, describePlatform] of httpPlatforms)
   describePlatform(`POST {path}/hooks/:token on ${platform}`, () => {
     let site: Site;
     beforeAll(async () => {
