@@ -21,7 +21,7 @@ export interface LaneOwner {
 }
 
 /** How long a missing call is waited for when the code has made another in its place. */
-const ASTRAY_MS = 5_000;
+const ASTRAY_MS = 2_000;
 
 const STALL = '$stall';
 

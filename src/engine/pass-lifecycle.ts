@@ -1,7 +1,7 @@
 import { setImmediate } from '../core/timers.js';
 import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
-import type { History, StepRecord } from '../core/step.js';
+import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import { Admission } from './admission.js';
 import { Attempts } from './attempts.js';
 import type { Call } from './call.js';
@@ -9,8 +9,9 @@ import { inScope } from './current.js';
 import { Inbound } from './inbound.js';
 import { Lane, type LaneOwner } from './lane.js';
 import type { Message } from './message.js';
+import { warnOfOpenSteps } from './open-steps.js';
 import type { Abortable, PassHandle } from './pass-handle.js';
-import type { CodeMaker, EngineSettings, PassOutcome, PassPort, WorkflowCode, WorkflowDefinition } from './ports.js';
+import type { CodeMaker, EngineSettings, PassOutcome, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
 import { Preparation } from './preparation.js';
 import { Replay } from './replay.js';
 import { TIMEOUT_KEY } from './step-keys.js';
@@ -18,19 +19,7 @@ import { Stopping, type Stop, type StoppingHost } from './stopping.js';
 import { Timers } from './timers.js';
 import type { WorkflowContext } from './workflow-context.js';
 
-/** The run that a pass executes. */
-export interface PassRun {
-  readonly id: string;
-  /** As it is stored. */
-  readonly input: string;
-  readonly startedAt: number;
-  /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
-  readonly deadlineAt: number | null;
-  /** How many times it has been retried. */
-  readonly generation: number;
-  /** Where its random numbers come from. */
-  readonly seedId: string;
-}
+export type { PassRun } from './ports.js';
 
 /**
  * The life of a pass: how it begins, is held, hears of cancellations and deadlines, and ends; and how results get to its code (lane.ts) and into the journal.
@@ -56,8 +45,14 @@ export abstract class PassLifecycle implements LaneOwner {
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
   protected hasWaits: boolean;
+  /** Those that were open when the pass began. */
+  private readonly waits: readonly OpenWait[];
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   protected strayAt: number | undefined;
+  /** What the code has got, to be compared with a replay; absent where that is not done. */
+  private readonly got: StepRecord[] | undefined;
+  /** Whether the code ended at once after what it got; undefined until it has ended. */
+  protected endedInTurn: boolean | undefined;
   private isIdle = false;
   /** Wants to know when nothing is under way any more. */
   private rested: (() => void) | undefined;
@@ -76,8 +71,10 @@ export abstract class PassLifecycle implements LaneOwner {
     this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
     this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
     this.stopping = new Stopping(this.stoppingHost(), this.alarms, history.waits);
+    this.waits = history.waits;
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
+    if (settings.verifyReplay) this.got = [];
     this.inbound = new Inbound({
       isOpen: () => this.admission.isOpen,
       requested: () => {
@@ -206,6 +203,7 @@ export abstract class PassLifecycle implements LaneOwner {
 
   deliver(record: StepRecord): void {
     this.logicalNow = record.finishedAt;
+    this.got?.push(record);
     try {
       if (record.kind === 'cancel') return this.stopping.deliver(record);
       if (record.kind === 'patch') return;
@@ -243,6 +241,7 @@ export abstract class PassLifecycle implements LaneOwner {
 
   protected returned(outcome: PassOutcome): void {
     if (this.isClosed) return;
+    this.endedInTurn ??= this.lane.isInTurn;
     if (!this.lane.isEmpty && !this.admission.isLive) {
       this.early = outcome;
       return;
@@ -250,7 +249,27 @@ export abstract class PassLifecycle implements LaneOwner {
     const uncalled = this.replay.uncalled();
     if (uncalled) return this.mismatch(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
     const { stop } = this.stopping;
-    this.finish(stop ? this.stoppedBy(stop) : outcome);
+    if (stop) return this.finish(this.stoppedBy(stop));
+    if (this.settings.isDevelopment) warnOfOpenSteps(this.definition, this.calls.values(), (message) => this.port.warn(message));
+    if (!this.isVerifiable) return this.finish(outcome);
+    this.endCode();
+    this.verify(outcome).then(
+      (error) => this.state === 'ended' && this.handOverEnd(error ? this.failed(error) : outcome),
+      () => this.state === 'ended' && this.handOverEnd(outcome),
+    );
+  }
+
+  /** Whether a replay must do the same: all that the code did followed from what it got, and nothing from ordinary I/O. */
+  private get isVerifiable(): boolean {
+    if (!this.got || this.endedInTurn !== true) return false;
+    const followed = ({ kind, calledAfterIo }: { kind: StepKind; calledAfterIo: boolean }): boolean =>
+      kind === 'patch' || (kind !== 'cancel' && !calledAfterIo);
+    return this.got.every(followed) && [...this.calls.values()].every(followed);
+  }
+
+  private async verify(outcome: PassOutcome): Promise<Error | undefined> {
+    const { run, definition, calls, waits } = this;
+    return this.settings.verifyReplay?.({ run, definition, history: { steps: this.got!, waits }, calls, outcome }, this.settings);
   }
 
   protected enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
@@ -357,9 +376,19 @@ export abstract class PassLifecycle implements LaneOwner {
 
   private finish(outcome: PassOutcome): void {
     if (this.isClosed) return;
+    this.endCode();
+    this.handOverEnd(outcome);
+  }
+
+  /** Nothing more comes of the code. */
+  private endCode(): void {
     this.state = 'ended';
     const { stop } = this.stopping;
     this.shut(() => stop ?? new RunEndedError(this.run.id));
+  }
+
+  private handOverEnd(outcome: PassOutcome): void {
+    const { stop } = this.stopping;
     this.port.ended(outcome, this.hasWaits || stop || this.inbound.hasMessages ? 'some' : 'none');
   }
 

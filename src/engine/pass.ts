@@ -64,6 +64,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (outer?.signal) this.inbound.watch(outer.signal, call);
     if (signal) this.inbound.watch(signal, call);
     const record = this.replay.call(call.stepKey);
+    this.made(call, record);
     if (!record) {
       const wait = resumed && this.replay.openWait(call.stepKey);
       if (wait) resumed(call, wait);
@@ -81,6 +82,11 @@ export class Pass extends PassLifecycle implements PassHandle {
     // The lane may have waited for this very call.
     else if (!this.lane.isInTurn) this.lane.request();
     return call.promise;
+  }
+
+  /** A call has been made. For those who watch a pass. */
+  protected made(_call: Call, _record: StepRecord | undefined): void {
+    // Nobody watches most passes.
   }
 
   recordedWait(stepKey: string): OpenWait | undefined {

@@ -3,8 +3,9 @@ import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { NewRun } from '../core/run.js';
-import type { OpenWait, StepRecord } from '../core/step.js';
+import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
+import type { Call } from './call.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /** The code of a workflow, ready to be executed. */
@@ -55,6 +56,20 @@ interface WorkflowIdentity {
   readonly longestStepMs?: number | undefined;
   /** How long runs may take that are started by the workflow's name alone: of the others it is known when they are started. */
   readonly runTimeoutMs?: number | null;
+}
+
+/** The run that a pass executes. */
+export interface PassRun {
+  readonly id: string;
+  /** As it is stored. */
+  readonly input: string;
+  readonly startedAt: number;
+  /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
+  readonly deadlineAt: number | null;
+  /** How many times it has been retried. */
+  readonly generation: number;
+  /** Where its random numbers come from. */
+  readonly seedId: string;
 }
 
 /** How the workflow function ended. Payloads are text as it is stored. */
@@ -157,4 +172,21 @@ export interface EngineSettings {
   readonly hookUrl: (token: string) => string;
   /** Where those who accept payloads find the schemas of hooks. */
   readonly hookSchemas: HookSchemas;
+  /** Replays a run whose code has ended, before its end is recorded. Absent where that is not done. */
+  readonly verifyReplay?: ReplayVerifier | undefined;
 }
+
+/** What a replay is compared with. */
+export interface Recording {
+  readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
+  /** The results that the code got, and the waits that were open when its last pass began. */
+  readonly history: History;
+  /** All calls that the code made, by step key: also those that have no result. Absent where only the history is known. */
+  readonly calls?: ReadonlyMap<string, Call> | undefined;
+  /** Absent where the run has not ended. */
+  readonly outcome?: PassOutcome | undefined;
+}
+
+/** Replays a run. @returns an error that names the first difference; undefined when there is none, or none can be proved */
+export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;

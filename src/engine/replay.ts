@@ -78,7 +78,7 @@ function isMarker({ kind }: StepRecord): boolean {
 }
 
 /** What tells a call of today's code from the one that was recorded; undefined when nothing does. */
-export function differs(record: StepRecord, call: Call): string | undefined {
+export function differs(record: Pick<StepRecord, 'kind' | 'argsHash' | 'calledAfter' | 'calledAfterIo'>, call: Call): string | undefined {
   if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
   if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)
     return 'it was recorded with other arguments';

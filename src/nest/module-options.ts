@@ -58,6 +58,16 @@ export interface WorkerModuleOptions {
   shutdownTimeout?: ConfiguredDuration;
   /** Whether this process executes the runs that it starts itself without asking the database for them. Default true. */
   localDispatch?: boolean;
+  /**
+   * When the code of a run is executed once more at its end, from what is recorded, to see whether it does the same: no step's body is executed for it. A run that
+   * differs fails with ReplayDifferenceError. Default `'auto'`: unless NODE_ENV is `production`.
+   */
+  verifyReplay?: 'auto' | 'always' | 'never';
+  /**
+   * What becomes of a run whose history the code does not fit: `'block'` has it wait for a deployment that fits, `'fail'` has it fail with NonDeterminismError. Default
+   * `'auto'`: `'fail'` where NODE_ENV is `test`, else `'block'`.
+   */
+  onMismatch?: 'auto' | 'block' | 'fail';
 }
 
 /** What of Nest's may be wrapped around the bodies of methods with `@Step`. */
@@ -132,6 +142,8 @@ export interface WorkerSettings {
   readonly parkAfterMs: number;
   readonly shutdownTimeoutMs: number;
   readonly localDispatch: boolean;
+  readonly verifyReplay: 'auto' | 'always' | 'never';
+  readonly onMismatch: 'auto' | 'block' | 'fail';
 }
 
 /** Options with every value known. */

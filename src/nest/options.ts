@@ -46,6 +46,8 @@ const KNOWN_WORKER_OPTIONS = [
   'parkAfter',
   'shutdownTimeout',
   'localDispatch',
+  'verifyReplay',
+  'onMismatch',
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
@@ -122,14 +124,19 @@ function toWorkerSettings(worker: WorkerModuleOptions, transport: ModuleSettings
   if ((worker as unknown) === true)
     throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
   const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
-  const { concurrency = 50, localDispatch } = given;
+  const { concurrency = 50, localDispatch, verifyReplay = 'auto', onMismatch = 'auto' } = given;
   const queues = checkQueues(given.queues);
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
     throw new InvalidInputError('worker.concurrency', 'must be a whole number from 1 to 10,000');
   }
   checkBoolean(localDispatch, 'worker.localDispatch');
+  if (!['auto', 'always', 'never'].includes(verifyReplay)) {
+    throw new InvalidInputError('worker.verifyReplay', "must be 'auto', 'always' or 'never'");
+  }
+  if (!['auto', 'block', 'fail'].includes(onMismatch))
+    throw new InvalidInputError('worker.onMismatch', "must be 'auto', 'block' or 'fail'");
   const time = (
-    option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch'>,
+    option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch' | 'verifyReplay' | 'onMismatch'>,
     standard: number,
     least: number,
   ): number => {
@@ -149,6 +156,8 @@ function toWorkerSettings(worker: WorkerModuleOptions, transport: ModuleSettings
     parkAfterMs: time('parkAfter', transport === 'qstash' ? PUSHED_PARK_AFTER_MS : 1_000, 0),
     shutdownTimeoutMs: time('shutdownTimeout', 20_000, 0),
     localDispatch: localDispatch ?? true,
+    verifyReplay,
+    onMismatch,
   };
 }
 

@@ -1,4 +1,5 @@
 import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
+import { verifyReplay } from '../engine/verify-replay.js';
 import type { WorkerEvents } from '../worker/worker-types.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
@@ -32,6 +33,9 @@ export function makeWorker(
 ): WorkerParts {
   const { settings, database, clock } = runtime;
   const options = settings.worker;
+  const environment = process.env['NODE_ENV'];
+  const isDevelopment = environment !== 'production';
+  const verify = options.verifyReplay === 'always' || (options.verifyReplay === 'auto' && isDevelopment);
   const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
   const session = new Session(database, clock, runtime.direct, {
     ttlMs: options.sessionTtlMs,
@@ -55,9 +59,11 @@ export function makeWorker(
       localDispatch: options.localDispatch && takes === 'due',
       takes,
       deploymentId,
+      onMismatch: options.onMismatch === 'auto' ? (environment === 'test' ? 'fail' : 'block') : options.onMismatch,
       engine: {
         payloads: runtime.payloads,
-        isDevelopment: process.env['NODE_ENV'] !== 'production',
+        isDevelopment,
+        verifyReplay: verify ? verifyReplay : undefined,
         cancelGraceMs: CANCEL_GRACE_MS,
         replayStallMs: REPLAY_STALL_MS,
         now: () => clock.now(),

@@ -9,6 +9,8 @@ export interface ExecutionHost {
   readonly settings: EngineSettings;
   readonly parkAfterMs: number;
   readonly deploymentId: string;
+  /** What becomes of a run whose history the code does not fit. */
+  readonly onMismatch: 'block' | 'fail';
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void;
   /** The run needs a slot, or no longer does. */
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { RunAlreadyExistsError } from '../core/errors/index.js';
+import { failureOf } from '../core/failure.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
@@ -242,7 +243,9 @@ export class Execution implements PassPort {
       this.abandon(undefined);
       return this.host.restart(this);
     }
-    if (!this.leaving) this.block(fault.error);
+    if (this.leaving) return;
+    if (this.host.onMismatch === 'fail') this.failFor(fault.error);
+    else this.block(fault.error);
   }
 
   /** Lets go of the run until another deployment takes it up. */
@@ -250,6 +253,14 @@ export class Execution implements PassPort {
     this.abandon(undefined);
     this.host.blocked(this.run.id, error);
     this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(error) }, undefined);
+  }
+
+  /** A test learns more from a run that fails than from one that waits for another deployment. */
+  private failFor(mismatch: Error): void {
+    this.abandon(undefined);
+    const { stored: error, plain } = this.host.settings.payloads.encodeFailure(mismatch, this.run.id);
+    const outcome = { status: 'failed', error, failure: failureOf(plain, () => undefined) } as const;
+    this.change({ ...outcome, output: null, leftovers: 'some', parent: this.run.parent }, outcome);
   }
 
   idle(wakeAt: number): void {

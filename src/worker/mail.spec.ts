@@ -91,6 +91,7 @@ describe('messages to a run that a worker has claimed', () => {
       parkAfterMs: 1,
       shutdownTimeoutMs: 10,
       localDispatch: false,
+      onMismatch: 'block' as const,
       takes: 'due' as const,
       deploymentId: 'test',
       engine,

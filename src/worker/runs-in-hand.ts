@@ -35,6 +35,7 @@ export class RunsInHand implements ExecutionHost {
   readonly settings: EngineSettings;
   readonly parkAfterMs: number;
   readonly deploymentId: string;
+  readonly onMismatch: 'block' | 'fail';
   readonly slots: Slots;
   readonly histories = new HistoryCache();
   readonly unstarted: UnstartedRuns;
@@ -57,6 +58,7 @@ export class RunsInHand implements ExecutionHost {
     this.settings = options.engine;
     this.parkAfterMs = options.parkAfterMs;
     this.deploymentId = options.deploymentId;
+    this.onMismatch = options.onMismatch;
     this.slots = new Slots(options.concurrency);
     this.unstarted = new UnstartedRuns(journal, events, options);
     this.mail = new Mail(database, this.executions);
@@ -243,7 +245,7 @@ export class RunsInHand implements ExecutionHost {
 
   blocked(runId: string, error: Error): void {
     const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
-    this.events.log('warn', `run "${runId}" is blocked and waits for another deployment (${here})`, error);
+    this.events.log('error', `run "${runId}" is blocked and waits for another deployment (${here})`, error);
   }
 
   started(run: NewRun): void {

@@ -12,6 +12,8 @@ export interface WorkerOptions {
   /** Which runs it takes: all that are due, or those that it is told of by name. */
   readonly takes: 'due' | 'named';
   readonly deploymentId: string;
+  /** What becomes of a run whose history the code does not fit. */
+  readonly onMismatch: 'block' | 'fail';
   readonly engine: EngineSettings;
 }
 

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { WorkflowModule, type QStashOptions, type WorkerModuleOptions } from '../../src/index.js';
 import { configured } from '../conformance/configured.js';
 import { countIn, WORKFLOWS } from '../conformance/workflows.js';
+import { onePass } from '../support/one-pass.js';
 
 const { url, worker, qstash } = JSON.parse(process.env['CONFORMANCE_SETTINGS']!) as {
   url: string;
@@ -16,7 +17,7 @@ pool.on('error', () => undefined);
 countIn(pool);
 
 @Module({
-  imports: [WorkflowModule.forRoot({ ...configured(), ...(qstash ? { qstash } : {}), connection: { url }, worker })],
+  imports: [WorkflowModule.forRoot({ ...configured(), ...(qstash ? { qstash } : {}), connection: { url }, worker: onePass(worker) })],
   providers: WORKFLOWS,
 })
 class ConformanceModule {}

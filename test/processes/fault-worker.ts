@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Module, type INestApplicationContext, type LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
+import { onePass } from '../support/one-pass.js';
 
 import {
   currentStep,
@@ -176,7 +177,7 @@ const logger: LoggerService = {
   imports: [
     WorkflowModule.forRoot({
       connection: { url: settings.url },
-      worker: settings.worker ?? {},
+      worker: onePass(settings.worker),
       ...(settings.qstash === undefined ? {} : { transport: 'qstash', qstash: settings.qstash }),
       ...(settings.listen === undefined ? {} : { listen: settings.listen }),
       ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),

@@ -4,6 +4,7 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import { WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../src/index.js';
 import type { TestApplication } from './test-application.js';
 import { closeable, closeLater } from './closing.js';
+import { onePass } from './one-pass.js';
 import { poolerOptions, reach } from './pooler.js';
 
 export { closeLater } from './closing.js';
@@ -25,7 +26,12 @@ export async function startApplication(
   // Not before: the emulator is no part of other tests.
   if (isPushed()) return (await import('./push-stage.js')).startOnStage(url, providers, options);
   const imports = [
-    WorkflowModule.forRoot({ worker: {}, ...options, connection: { url: await reach(url) }, ...poolerOptions(url, options.listen) }),
+    WorkflowModule.forRoot({
+      ...options,
+      worker: onePass(options.worker),
+      connection: { url: await reach(url) },
+      ...poolerOptions(url, options.listen),
+    }),
   ];
   const module = await bootApplication({ imports, providers });
   const close = async (): Promise<void> => {

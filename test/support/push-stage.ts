@@ -4,6 +4,7 @@ import pg from 'pg';
 import { within } from '../../src/core/within.js';
 import type { WorkflowModuleOptions } from '../../src/index.js';
 import type { TestApplication } from './test-application.js';
+import { onePass } from './one-pass.js';
 import { PushFront } from './push-front.js';
 import { startPushed } from './pushed-application.js';
 
@@ -49,7 +50,7 @@ export async function startOnStage(
   const front = await frontOf(url);
   const transport = process.env['DURABLE_CONFORMANCE'] === 'both' ? 'both' : 'qstash';
   const pushed = await startPushed(url, providers, {
-    options: { worker: {}, transport, ...options, qstash: { ...front.options, ...options.qstash } },
+    options: { transport, ...options, worker: onePass(options.worker), qstash: { ...front.options, ...options.qstash } },
     qstash: front.qstash,
     targetUrl: front.url,
   });

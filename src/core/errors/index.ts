@@ -14,6 +14,7 @@ export {
   HookNotFoundError,
   NonDeterminismError,
   RaceLostError,
+  ReplayDifferenceError,
   ResultTimeoutError,
   RunAlreadyExistsError,
   RunEndedError,

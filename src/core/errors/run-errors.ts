@@ -109,8 +109,12 @@ export class RunAlreadyExistsError extends WorkflowError {
   }
 }
 
+/** What usually makes a run differ from its replay. */
+const CAUSES =
+  'a variable of run() that the function of a step writes, Date.now(), Math.random(), fields of `this`, or ordinary I/O. Use what steps return, ctx.now() and ctx.random()';
+
 /**
- * Today's code does not fit the run's history: it was changed under a run in flight, or `run` is not deterministic.
+ * The code of a workflow does not fit the history of a run: it was changed while the run was in flight, or `run` is not deterministic.
  * The run waits for a deployment whose code fits.
  */
 export class NonDeterminismError extends WorkflowError {
@@ -121,9 +125,29 @@ export class NonDeterminismError extends WorkflowError {
     readonly runId: string,
     /** The step at which code and history part. */
     readonly stepKey: string,
+    /** How they differ. */
+    readonly detail: string,
+  ) {
+    super(
+      `Run "${runId}" does not fit its history at step "${stepKey}": ${detail}. Either its workflow was changed, and then the run goes on with a deployment ` +
+        `that fits; or run() is not deterministic: ${CAUSES}. See docs/upgrading.md`,
+    );
+  }
+}
+
+/** In development and tests: a replay of a run, made when its code had ended, did not do the same. The run fails, where a crash would have blocked it or given it another result. */
+export class ReplayDifferenceError extends WorkflowError {
+  static override readonly errorName: string = 'ReplayDifferenceError';
+  readonly code = 'REPLAY_DIFFERENCE';
+
+  constructor(
+    readonly runId: string,
+    /** The first step that differs; null when it is the end of the run. */
+    readonly stepKey: string | null,
     detail: string,
   ) {
-    super(`Run "${runId}" does not fit its history at step "${stepKey}": ${detail}`);
+    const place = stepKey === null ? 'at its end' : `at step "${stepKey}"`;
+    super(`A replay of run "${runId}" is not the same ${place}: ${detail}. Common causes: ${CAUSES}. See docs/testing.md`);
   }
 }
 

@@ -1,0 +1,21 @@
+import type { Call } from './call.js';
+import { warnOnce } from './warn-once.js';
+
+/** Warns of steps that were under way when `run` ended: their results are dropped, and what follows them in the code is never done. */
+export function warnOfOpenSteps(definition: { readonly name: string }, calls: Iterable<Call>, warn: (message: string) => void): void {
+  let open: string[] | undefined;
+  for (const { settled, kind, stepKey } of calls) {
+    // A wait that nobody awaits any more has lost a Promise.race, and does no harm.
+    if (!settled && (kind === 'step' || kind === 'start' || kind === 'child')) (open ??= []).push(stepKey);
+  }
+  if (!open) return;
+  const [first] = open;
+  const shown = open.slice(0, 3).map((key) => `"${key}"`);
+  const more = open.length > shown.length ? ` and ${open.length - shown.length} more` : '';
+  warnOnce(`open\n${definition.name}\n${first}`, () =>
+    warn(
+      `run() ended while ${open.length === 1 ? 'step' : 'steps'} ${shown.join(', ')}${more} had no result: it is not recorded, and code that waits for ` +
+        'it never goes on. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
+    ),
+  );
+}
