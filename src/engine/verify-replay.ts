@@ -1,10 +1,10 @@
-import { clearTimeout, setTimeout } from 'node:timers';
-
 import { RunEndedError, ReplayDifferenceError, type NonDeterminismError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
+import { clearTimeout, setTimeout } from '../core/timers.js';
 import { Arguments } from '../core/serializer/arguments.js';
 import type { StepRecord } from '../core/step.js';
 import type { Call } from './call.js';
+import { IoWatch } from './io-watch.js';
 import { Pass } from './pass.js';
 import type { EngineSettings, PassOutcome, PassPort, Recording } from './ports.js';
 import { differs } from './replay.js';
@@ -33,6 +33,7 @@ export async function verifyReplay(recording: Recording, settings: EngineSetting
 /** A pass that gets recorded results alone. */
 class ReplayedPass extends Pass {
   private patience: NodeJS.Timeout | undefined;
+  private readonly watch = new IoWatch();
 
   constructor(
     private readonly recording: Recording,
@@ -40,14 +41,18 @@ class ReplayedPass extends Pass {
     private readonly decided: (verdict: Verdict) => void,
   ) {
     const { run, definition, history } = recording;
-    const decide = (verdict: Verdict): void => this.decide(verdict);
     const port = silentPort(
-      (verdict) => decide(this.isFollowing ? verdict : 'unknown'),
-      (outcome) => decide(this.compare(outcome)),
+      (verdict) => this.decide(verdict),
+      (outcome) => this.decide(this.compare(outcome)),
     );
     const own = { ...settings, verifyReplay: undefined, isDevelopment: false, replayStallMs: PATIENCE_MS };
     super({ ...run, deadlineAt: null }, definition, history, port, own);
     this.hold();
+  }
+
+  override start(): void {
+    this.watch.begin(this);
+    super.start();
   }
 
   protected override made(call: Call, record: StepRecord | undefined): void {
@@ -62,29 +67,18 @@ class ReplayedPass extends Pass {
     if (detail) this.decide({ stepKey: call.stepKey, detail });
   }
 
-  override missed(step: StepRecord): void {
-    const { stepKey } = step;
-    if (this.endedInTurn) return this.decide({ stepKey, detail: 'run() ends without calling it, and called it before' });
-    const isAstray = !this.recording.calls && this.wentAstray(step.calledAfter);
-    this.decide(isAstray ? { stepKey, detail: 'run() calls another step in its place' } : 'unknown');
+  override missed({ stepKey }: StepRecord): void {
+    this.decide({ stepKey, detail: 'run() does not call it, and called it before' });
   }
 
   override delivered(): void {
     super.delivered();
-    if (!this.isClosed && !this.lane.isTurning) this.patience ??= setTimeout(() => this.decide('unknown'), PATIENCE_MS);
-  }
-
-  /** Whether the code has ended at once after what it got, and not out of ordinary I/O. */
-  private get isFollowing(): boolean {
-    return this.endedInTurn !== false;
+    if (this.isClosed || this.lane.isTurning) return;
+    const isStill = { stepKey: null, detail: 'run() waits for something that no recorded result brings about' };
+    this.patience ??= setTimeout(() => this.decide(isStill), this.watch.sawIo ? PATIENCE_MS : 0);
   }
 
   private compare(outcome: PassOutcome): Verdict {
-    const verdict = this.compareAll(outcome);
-    return verdict === 'same' || this.isFollowing ? verdict : 'unknown';
-  }
-
-  private compareAll(outcome: PassOutcome): Verdict {
     const { outcome: before, calls } = this.recording;
     for (const [stepKey] of calls ?? []) {
       if (!this.calls.has(stepKey)) return { stepKey, detail: 'run() does not call it, and called it before' };
@@ -94,10 +88,13 @@ class ReplayedPass extends Pass {
     return detail === undefined ? 'same' : { stepKey: null, detail };
   }
 
+  /** Ordinary I/O that takes another time may be why the code does something else, or nothing: then the difference says nothing. */
   private decide(verdict: Verdict): void {
+    const isProof = this.endedInTurn !== false && this.watch.isReliable && !this.watch.sawIo;
     clearTimeout(this.patience);
+    this.watch.end(this);
     this.close(new RunEndedError(this.run.id));
-    this.decided(verdict);
+    this.decided(verdict === 'same' || isProof ? verdict : 'unknown');
   }
 }
 

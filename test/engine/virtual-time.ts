@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import timers from 'node:timers';
 import { afterAll, afterEach, beforeAll, jest } from '@jest/globals';
 
@@ -74,7 +75,10 @@ export async function until(condition: () => boolean, what: string | (() => stri
   }
 }
 
-/** Resolves after so many virtual milliseconds. */
-export function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Resolves after so many virtual milliseconds. Makes an async resource as a real timer does, so that it shows as ordinary I/O. */
+export function delay(ms: number): Promise<void>;
+export function delay<T>(ms: number, value: T): Promise<T>;
+export function delay(ms: number, value?: unknown): Promise<unknown> {
+  void new AsyncResource('VirtualTimer');
+  return new Promise((resolve) => setTimeout(() => resolve(value), ms));
 }

@@ -19,7 +19,7 @@ class ClockWorkflow {
   async run(_: void, ctx: WorkflowContext): Promise<number> {
     const now = this.next();
     await this.note(now);
-    await ctx.sleep(20);
+    await ctx.sleep(500);
     return 1;
   }
   /** A clock of which no two readings are the same; not a field that the guard of shared state watches. */

@@ -1,0 +1,44 @@
+import { createHook, type AsyncHook } from 'node:async_hooks';
+
+import { scopes } from './current.js';
+
+/** What code makes that waits for nothing outside of itself. */
+const OWN = new Set(['PROMISE', 'TickObject', 'Microtask']);
+
+const watches = new Map<object, IoWatch>();
+let hook: AsyncHook | undefined;
+
+/** Notices whether the code of a pass begins ordinary I/O: timers, requests, queries. Costs every promise of the process something while it is on. */
+export class IoWatch {
+  private readonly resources: object[] = [];
+
+  /** Bun and Deno accept hooks and never call them. */
+  readonly isReliable = !('bun' in process.versions) && !('deno' in process.versions);
+
+  begin(pass: object): void {
+    if (!this.isReliable) return;
+    hook ??= createHook({
+      init: (_, type, __, resource) => {
+        if (OWN.has(type)) return;
+        const scope = scopes.getStore();
+        if (scope && !scope.step) watches.get(scope.pass)?.resources.push(resource);
+      },
+    });
+    if (watches.size === 0) hook.enable();
+    watches.set(pass, this);
+  }
+
+  end(pass: object): void {
+    if (watches.delete(pass) && watches.size === 0) hook?.disable();
+  }
+
+  /** Whether there was any, other than lines written to the console. */
+  get sawIo(): boolean {
+    return this.resources.some((resource) => !isOfConsole((resource as { handle?: unknown }).handle));
+  }
+}
+
+function isOfConsole(handle: unknown): boolean {
+  if (handle === undefined) return false;
+  return [process.stdout, process.stderr].some((stream) => (stream as { _handle?: unknown })._handle === handle);
+}
