@@ -93,11 +93,18 @@ describe('on connections without settings of ours, while another transaction hol
 interface PlanNode {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
+  readonly 'Parent Relationship'?: string;
+  /** Of a plan that was executed. */
+  readonly 'Actual Loops'?: number;
   readonly Plans?: readonly PlanNode[];
 }
 
-/** The tables that a plan reads from end to end. */
+/**
+ * The tables that a plan reads from end to end. PostgreSQL 13 shows two plans of some subqueries, and chooses one when it executes: the other
+ * one does not count.
+ */
 function scannedBy(node: PlanNode): string[] {
+  if (node['Parent Relationship'] === 'SubPlan' && node['Actual Loops'] === 0) return [];
   const own = node['Node Type'].endsWith('Seq Scan') && node['Relation Name'] ? [node['Relation Name']] : [];
   return [...own, ...(node.Plans ?? []).flatMap(scannedBy)];
 }
@@ -130,10 +137,24 @@ describe('on connections without settings of ours no statement reads a large tab
       const scanned = new Set<string>();
       let explained = 0;
       const query = database.pool.query.bind(database.pool) as (config: pg.QueryConfig) => Promise<pg.QueryResult>;
+      const [server] = await fixture.admin.query<{ choosesLate: boolean }>(
+        `SELECT current_setting('server_version_num')::int < 140000 AS "choosesLate"`,
+      );
+      const explain = async (text: string, values: unknown[]): Promise<pg.QueryResult> => {
+        if (!server?.choosesLate) return query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values });
+        const client = await database.pool.connect();
+        try {
+          await client.query('BEGIN');
+          return await client.query({ text: `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${text}`, values });
+        } finally {
+          await client.query('ROLLBACK');
+          client.release();
+        }
+      };
       // Each statement is explained, with its values, and then executed.
       jest.spyOn(database.pool, 'query').mockImplementation((async (config: pg.QueryConfig) => {
         const { text, values = [] } = config;
-        const { rows } = await query({ text: `EXPLAIN (FORMAT JSON) ${text}`, values });
+        const { rows } = await explain(text, values);
         explained++;
         for (const table of scannedBy(rows[0]['QUERY PLAN'][0].Plan)) if (LARGE.has(table)) scanned.add(`${table}: ${text}`);
         return query(config);
