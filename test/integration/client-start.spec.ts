@@ -211,7 +211,8 @@ describe('the client', () => {
     const soon = new Date(Date.now() + 50);
     const late = await handle.result({ timeout: soon }).catch((thrown: unknown) => thrown);
     expect(late).toBeInstanceOf(ResultTimeoutError);
-    expect((late as ResultTimeoutError).timeoutMs).toBeLessThanOrEqual(50);
+    // The Date is read by the clock of the database, which may differ from the clock of this process.
+    expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000);
     const invalid = handle.result({ timeout: new Date(Number.NaN) });
     await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });
     const waiting = handle.result({ timeout: '20s' });
