@@ -83,6 +83,12 @@ export interface WorkflowModuleOptions {
   /** Tells deployments apart: a run that today's code does not fit waits for another. Default: the environment's `DEPLOYMENT_ID`, else derived from the code. */
   deploymentId?: string;
   /**
+   * Names the environment whose runs this process executes, such as `'production'`. The database
+   * remembers it, and processes of another environment execute nothing there. Default: the
+   * environment's `DURABLE_ENVIRONMENT`; without one, a copy is told by where the database is.
+   */
+  environment?: string;
+  /**
    * Execute runs in this process. `false`: only start them. Absent: when the application listens for HTTP requests, and not in scripts or REPLs.
    * The environment's `DURABLE_WORKER=off` wins.
    */
@@ -152,6 +158,7 @@ export interface ModuleSettings {
   readonly schema: string;
   readonly autoMigrate: boolean;
   readonly deploymentId: string | undefined;
+  readonly environment: string | undefined;
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;

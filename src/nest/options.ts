@@ -27,6 +27,7 @@ const KNOWN_OPTIONS = [
   'schema',
   'autoMigrate',
   'deploymentId',
+  'environment',
   'worker',
   'transport',
   'qstash',
@@ -86,6 +87,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   const transport = checkTransport(given.transport, given.qstash);
   const isReceiver = start !== 'never' && http.qstash;
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
+  const home = given.environment ?? (environment['DURABLE_ENVIRONMENT'] || undefined);
   const qstash = transport === 'poll' ? undefined : toQStashSettings(given.qstash, environment, http.path, isReceiver);
   const longestStepMs = transport === 'qstash' ? qstash?.longestStepMs : undefined;
   const stepTimeoutMs = defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout');
@@ -94,6 +96,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
     autoMigrate: autoMigrate ?? true,
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
+    environment: home === undefined ? undefined : checkText(home, 'environment'),
     workerStart: start,
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker, transport),
     transport,

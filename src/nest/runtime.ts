@@ -32,6 +32,7 @@ import { resolveConnection } from './connection.js';
 import { Deployment } from './deployment.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './options.js';
+import { findForeignHome, foreignHomeLine, whenHome } from './home-check.js';
 import type { HostSurroundings } from './host-surroundings.js';
 import { hookUrl, type HttpSettings } from './http-options.js';
 import { ModuleLogger } from './module-logger.js';
@@ -192,6 +193,9 @@ export class WorkflowRuntime implements HostSurroundings {
   /** Executes runs of these workflows from now on. */
   async startWorker(workflows: readonly FoundWorkflow[]): Promise<void> {
     if (this.closing || this.stopped) return;
+    const look = (): Promise<string | undefined> => findForeignHome(this.database, this.settings.environment);
+    const foreign = await look();
+    if (foreign !== undefined) return void this.startWorkerAtHome(workflows, foreign, look);
     this.deployment.foundWorkflows(workflows.map(({ source }) => source));
     const deploymentId = this.deployment.id;
     if (this.settings.transport !== 'qstash') {
@@ -205,6 +209,16 @@ export class WorkflowRuntime implements HostSurroundings {
     if (!this.deployment.isKnown && process.env['NODE_ENV'] !== 'test') this.warn(UNKNOWN_BUILD);
     if (this.host) void this.warnOfUnserved();
     this.logger.log(executingLine(workflows, deploymentId, this.settings));
+  }
+
+  private async startWorkerAtHome(
+    workflows: readonly FoundWorkflow[],
+    foreign: string,
+    look: () => Promise<string | undefined>,
+  ): Promise<void> {
+    const isStopped = (): boolean => this.stopped || this.closing !== undefined;
+    const report = (reason: string): void => this.logger.error(foreignHomeLine(reason, this.database.schema));
+    if (await whenHome(look, foreign, isStopped, report)) await this.startWorkerWhenPossible(workflows);
   }
 
   private async warnOfUnserved(): Promise<void> {

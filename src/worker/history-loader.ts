@@ -20,7 +20,7 @@ const SMALL_BYTES = 1 << 20;
 const HEAP_SHARE = 4;
 
 /** Bytes of histories that this process can have in hand. */
-export function historyLimit(): number {
+function historyLimit(): number {
   return Math.floor(v8.getHeapStatistics().heap_size_limit / HEAP_SHARE);
 }
 

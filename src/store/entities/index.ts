@@ -1,5 +1,6 @@
 import { WorkflowEvent } from './workflow-event.entity.js';
 import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
+import { WorkflowHome } from './workflow-home.entity.js';
 import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
 import { WorkflowOperation } from './workflow-operation.entity.js';
@@ -14,6 +15,7 @@ import { WorkflowWait } from './workflow-wait.entity.js';
 export {
   WorkflowEvent,
   WorkflowHistoryEntry,
+  WorkflowHome,
   WorkflowHook,
   WorkflowInboxMessage,
   WorkflowOperation,
@@ -39,5 +41,6 @@ export const durableEntities = [
   WorkflowState,
   WorkflowOperation,
   WorkflowOutboxEntry,
+  WorkflowHome,
   WorkflowHistoryEntry,
 ] as const;

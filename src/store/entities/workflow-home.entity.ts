@@ -1,0 +1,23 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** The database that the runs belong to: one row, by which a copy of the database is told from the original. */
+@Entity({ name: 'workflow_home', synchronize: false })
+export class WorkflowHome {
+  /** Always 1. */
+  @PrimaryColumn({ type: 'smallint' })
+  id!: number;
+
+  /** PostgreSQL's identifier of the cluster; null where the role may not read it. */
+  @Column({ name: 'system_identifier', type: 'text', nullable: true })
+  systemIdentifier!: string | null;
+
+  @Column({ name: 'database_oid', type: 'text' })
+  databaseOid!: string;
+
+  /** The `environment` of the processes that execute the runs. */
+  @Column({ type: 'text', nullable: true })
+  environment!: string | null;
+
+  @Column({ name: 'recorded_at', type: 'timestamptz' })
+  recordedAt!: Date;
+}

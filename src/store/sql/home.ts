@@ -1,0 +1,71 @@
+import type { Database, Statement } from '../database.js';
+import { faultOf } from '../database-errors.js';
+
+const CLUSTER: Statement = {
+  name: 'durable_read_cluster',
+  text: () => 'SELECT system_identifier::text FROM pg_catalog.pg_control_system()',
+};
+
+const READ: Statement = {
+  name: 'durable_read_home',
+  text: (schema) => `SELECT d.oid::text, h.system_identifier, h.database_oid, h.environment
+FROM pg_catalog.pg_database d LEFT JOIN ${schema}.workflow_home h ON h.id = 1 WHERE d.datname = current_database()`,
+};
+
+const WRITE: Statement = {
+  name: 'durable_write_home',
+  text: (schema) => `INSERT INTO ${schema}.workflow_home AS h (id, system_identifier, database_oid, environment) VALUES (1, $1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
+  environment = excluded.environment, recorded_at = now()
+WHERE h.database_oid = $4`,
+};
+
+const UNFINISHED: Statement = {
+  name: 'durable_has_unfinished_runs',
+  text: (schema) => `SELECT true FROM ${schema}.workflow_runs WHERE status IN ('pending', 'running', 'waiting', 'paused') LIMIT 1`,
+};
+
+/** Where a database is, and in which environment its runs are executed. */
+export interface Home {
+  /** Null where the role may not read it. */
+  readonly systemIdentifier: string | null;
+  readonly databaseOid: string;
+}
+
+/** The home that is recorded in a database. */
+export interface RecordedHome extends Home {
+  readonly environment: string | null;
+}
+
+/** Reads where the database is, and which home is recorded in it. */
+export async function readHome(database: Database): Promise<{ readonly here: Home; readonly recorded: RecordedHome | undefined }> {
+  const [row] = await database.query<[string, string | null, string | null, string | null]>(READ, []);
+  const [databaseOid, system, oid, environment] = row!;
+  const here = { systemIdentifier: await readCluster(database), databaseOid };
+  return { here, recorded: oid === null ? undefined : { systemIdentifier: system, databaseOid: oid, environment } };
+}
+
+/** Records the home, unless somebody else has recorded another one meanwhile. */
+export async function recordHome(
+  database: Database,
+  { systemIdentifier, databaseOid }: Home,
+  environment: string | null,
+  before: RecordedHome | undefined,
+): Promise<void> {
+  await database.query(WRITE, [systemIdentifier, databaseOid, environment, before?.databaseOid ?? null]);
+}
+
+export async function hasUnfinishedRuns(database: Database): Promise<boolean> {
+  return (await database.query<[boolean]>(UNFINISHED, [])).length > 0;
+}
+
+async function readCluster(database: Database): Promise<string | null> {
+  try {
+    const [row] = await database.query<[string]>(CLUSTER, []);
+    return row![0];
+  } catch (error) {
+    // Some providers take the right to call the function away.
+    if (faultOf(error) === 'refused') return null;
+    throw error;
+  }
+}
