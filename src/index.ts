@@ -18,7 +18,8 @@ export type {
 } from './engine/operations.js';
 export type { ActorOptions } from './client/actor.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
-export type { CancelOptions, FromStepOptions, StepResult } from './client/control.js';
+export type { CancelOptions, ForkOptions, FromStepOptions, StepResult } from './client/control.js';
+export type { FollowOptions } from './client/follow.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
 export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';
@@ -43,7 +44,7 @@ export { parseDuration, type ConfiguredDuration, type Duration } from './core/du
 export * from './core/errors/index.js';
 export type { PayloadCodec, PayloadInfo } from './core/payloads.js';
 export type { RetryOptions } from './core/retry-policy.js';
-export type { DispatchKey, RunStatus } from './core/run.js';
+export type { DispatchKey, RunStatus, ShownStatus } from './core/run.js';
 export type { QStashOptions, QueueFlowOptions } from './nest/qstash-options.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';

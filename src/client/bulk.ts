@@ -1,7 +1,7 @@
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText, newRunId } from '../core/ids.js';
-import type { RunStatus } from '../core/run.js';
+import type { RunStatus, ShownStatus } from '../core/run.js';
 import { RUN_STATUSES, isTerminal } from '../core/run.js';
 import type { RunConditions } from '../core/run-filter.js';
 import { checkSignal, type SignalDefinition } from '../core/signal.js';
@@ -192,10 +192,10 @@ export class BulkOperations {
 
 /** An empty filter would mean every run there is. */
 function toConditions(kind: OperationKind, filter: unknown): RunConditions {
-  const conditions = checkRunFilter(filter, 'options.filter');
+  const conditions = checkRunFilter(filter, 'options.filter', 'refused');
   if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which must not mean every run');
   const possible = STATUSES[kind];
-  const status = conditions.status?.filter((wanted) => possible.includes(wanted)) ?? possible;
+  const status = conditions.status?.filter((wanted) => (possible as readonly ShownStatus[]).includes(wanted)) ?? possible;
   if (status.length === 0) throw new InvalidInputError('options.filter.status', `must be one of ${possible.join(', ')} for bulk.${kind}`);
   return { ...conditions, status };
 }

@@ -1,27 +1,18 @@
 import { checkOptions } from '../core/check-options.js';
 import type { Duration } from '../core/duration.js';
-import { InvalidInputError, RunNotFoundError } from '../core/errors/index.js';
+import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import type { RunStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import { loadHistories } from '../store/sql/load-histories.js';
-import { countRuns } from '../store/sql/list-runs.js';
-import { describeRun, readRunStatus } from '../store/sql/read-runs.js';
 import type { ActorOptions } from './actor.js';
 import { BulkOperations } from './bulk.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { CallerTransaction } from './commit-watch.js';
-import { Control, type CancelOptions, type FromStepOptions, type StepResult } from './control.js';
+import { Control, type CancelOptions, type ForkOptions, type FromStepOptions, type StepResult } from './control.js';
 import { DeadLetters } from './dead-letters.js';
-import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
 import { resultDeadline, WorkflowHandle } from './handle.js';
-import type { WorkflowHealth } from './health-types.js';
-import { healthOf } from './health.js';
-import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
-import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { refuseInRun } from './refuse-in-run.js';
-import { checkRunFilter, type RunFilter } from './run-filter.js';
+import { RunQuestions } from './run-questions.js';
 import type { SendOptions } from './send-options.js';
 import { Sender } from './sender.js';
 import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
@@ -43,7 +34,7 @@ export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
 const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
 
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
-export class WorkflowClient {
+export class WorkflowClient extends RunQuestions {
   readonly #starter: Starter;
   readonly #control: Control;
   readonly #transactions: CallerTransactions;
@@ -56,6 +47,7 @@ export class WorkflowClient {
 
   /** @internal */
   constructor(surroundings: ClientSurroundings) {
+    super(surroundings);
     this.#transactions = new CallerTransactions(surroundings.database, surroundings.transactionManager);
     this.#starter = new Starter(surroundings, this.#transactions, (...args) => this.#handle(...args));
     this.#control = new Control(surroundings, this.#transactions);
@@ -143,104 +135,6 @@ export class WorkflowClient {
     return this.#handle(id, false) as WorkflowHandle<never>;
   }
 
-  /** @throws RunNotFoundError */
-  async status(runId: string): Promise<RunStatus> {
-    const status = await readRunStatus(this.#surroundings.database, checkText(runId, 'runId'));
-    if (status === undefined) throw new RunNotFoundError(runId);
-    return status;
-  }
-
-  /** @throws RunNotFoundError */
-  async describe(runId: string): Promise<RunDescription> {
-    const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'));
-    if (!row) throw new RunNotFoundError(runId);
-    return toRunDescription(row, this.#surroundings.payloads);
-  }
-
-  /**
-   * The recorded steps of a run, in the order in which their results came. A step that is being executed is not among them.
-   *
-   * @throws RunNotFoundError
-   */
-  async steps(runId: string): Promise<StepDescription[]> {
-    const histories = await loadHistories(this.#surroundings.database, [checkText(runId, 'runId')]);
-    const { steps } = histories.get(runId)!;
-    if (steps.length === 0) await this.status(runId);
-    return steps.map((step) => toStepDescription(step, this.#surroundings.payloads));
-  }
-
-  /**
-   * Everything that happened to a run, in order, in pages: its start, what its steps gave and which attempts failed, signals sent and taken, hooks, children, requests to
-   * cancel, lost workers, what it waits for now, and how it ended or was continued.
-   *
-   * @throws InvalidInputError, RunNotFoundError, QueryTimeoutError after 15 seconds
-   * @example
-   * const { entries, cursor } = await client.history(runId, { limit: 50 });
-   * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
-   */
-  async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
-    const { database, payloads } = this.#surroundings;
-    return historyPage(database, payloads, runId, options);
-  }
-
-  /**
-   * How the module is, as this process sees it: whether the database answers, what the worker does, which other processes execute runs, and what is due. Takes a few
-   * look-ups, however many runs there are; never rejects for the database.
-   *
-   * @example
-   * const { database, unserved, oldestDueAt } = await client.health();
-   */
-  async health(): Promise<WorkflowHealth> {
-    return healthOf(this.#surroundings.database, this.#surroundings.worker(), this.#surroundings.direct());
-  }
-
-  /**
-   * A page of the runs that meet a filter, newest first; all runs without one.
-   *
-   * A listing read page by page shows every run once that was there when the first page was read and met the filter all along, and none twice,
-   * however many start, end or are deleted meanwhile. A run that comes to meet the filter, or ceases to, may be shown or not.
-   *
-   * @throws InvalidInputError when something of the filter is not usable, or the cursor belongs to another filter
-   * @throws QueryTimeoutError after 15 seconds
-   * @example
-   * let cursor: string | undefined;
-   * do {
-   *   const page = await client.list({ name: 'order', status: 'failed', tags: { customer: '7' }, cursor });
-   *   for (const run of page.runs) console.log(run.runId, run.failedStep, run.errorCode);
-   *   cursor = page.cursor;
-   * } while (cursor);
-   */
-  async list(filter: ListOptions = {}): Promise<RunPage> {
-    return listPage(this.#surroundings.database, filter);
-  }
-
-  /**
-   * How many runs meet a filter, exactly: PostgreSQL looks at each of them, so a count of millions takes seconds.
-   *
-   * @throws InvalidInputError
-   * @throws QueryTimeoutError after 15 seconds
-   * @example const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
-   */
-  async count(filter: RunFilter = {}): Promise<number> {
-    return countRuns(this.#surroundings.database, checkRunFilter(filter, 'filter'));
-  }
-
-  /**
-   * What has gone wrong lately: the runs that have failed since, grouped by workflow, error code or failed step, or several of them. The most frequent
-   * group comes first.
-   *
-   * @param options.since how long ago (`'1h'`, milliseconds), or a Date
-   * @throws InvalidInputError
-   * @throws QueryTimeoutError after 15 seconds
-   * @example
-   * for (const group of await client.failures({ since: '1 day', groupBy: ['workflow', 'errorCode'] })) {
-   *   console.log(group.count, group.workflow, group.errorCode, group.exampleRunId);
-   * }
-   */
-  async failures(options: FailuresOptions): Promise<FailureGroup[]> {
-    return failureGroups(this.#surroundings.database, options, this.#surroundings.now());
-  }
-
   /**
    * Asks a run to stop. Its open steps and waits reject with WorkflowCancelledError, `catch` and `finally` may still run steps for 30 seconds,
    * and it ends `cancelled` even if its code swallows the error. A run that has never been executed is cancelled at once; one that has ended
@@ -293,10 +187,11 @@ export class WorkflowClient {
    * Starts a new run of the same workflow with the same input, queue and tags, whatever became of the other, which stays as it is.
    *
    * @param options.fromStep the key of a recorded step: what was recorded before it counts for the new run as well. Absent: from the beginning
+   * @param options.follow `false`: of the run of this very id, also where another one goes on in its place
    * @throws RunNotFoundError, InvalidInputError
    * @example const again = await client.fork(runId, { fromStep: 'ship' });
    */
-  async fork(runId: string, options: FromStepOptions = {}): Promise<WorkflowHandle> {
+  async fork(runId: string, options: ForkOptions = {}): Promise<WorkflowHandle> {
     refuseInRun('fork');
     return this.#handle(await this.#control.fork(runId, options), true);
   }

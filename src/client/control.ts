@@ -13,6 +13,7 @@ import { whileLocked } from '../store/while-locked.js';
 import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
+import { checkFollowing, currentRunId, onCurrentRun, type FollowOptions } from './follow.js';
 import type { ManagerOption } from './manager-option.js';
 import { readRetryable, recordedStep, retryOnce } from './retry.js';
 import type { ClientSurroundings } from './surroundings.js';
@@ -28,6 +29,9 @@ export interface FromStepOptions extends ActorOptions {
   /** The key of a recorded step: it and all that was recorded after it are executed anew. */
   fromStep?: string;
 }
+
+/** Of which run, and from where, a new one is made. */
+export interface ForkOptions extends FromStepOptions, FollowOptions {}
 
 /** What a step comes to. */
 export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };
@@ -53,8 +57,11 @@ export class Control {
   }
 
   async pause(runId: string, options: ActorOptions): Promise<void> {
-    const id = checkText(runId, 'runId');
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.pauseRun(id, note));
+  }
+
+  private async pauseRun(id: string, note: string): Promise<void> {
     const status = await sendPause(this.surroundings.database, id, note);
     if (!status) throw new RunNotFoundError(id);
     if (isTerminal(status)) throw new RunEndedError(id);
@@ -62,31 +69,36 @@ export class Control {
   }
 
   async resume(runId: string, options: ActorOptions): Promise<void> {
-    const id = checkText(runId, 'runId');
-    const { database } = this.surroundings;
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
+    await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.resumeRun(id, note));
+  }
+
+  private async resumeRun(id: string, note: string): Promise<void> {
+    const { database } = this.surroundings;
     const run = await whileLocked(() => resumeRun(database, id, note));
     if (run) return run.wakeAt === null ? announce(this.surroundings, [run]) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
 
   async retry(runId: string, options: FromStepOptions): Promise<void> {
-    const id = checkText(runId, 'runId');
+    const named = checkText(runId, 'runId');
     const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
     const wanted = fromStep === undefined ? undefined : checkText(fromStep, 'options.fromStep');
     const note = noteOf(who);
     const { database, payloads } = this.surroundings;
+    const id = await currentRunId(database, named, {});
     const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
     if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
     await this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })]);
   }
 
   /** @returns the id of the new run */
-  async fork(runId: string, options: FromStepOptions): Promise<string> {
-    const id = checkText(runId, 'runId');
-    const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
+  async fork(runId: string, options: ForkOptions): Promise<string> {
+    const named = checkText(runId, 'runId');
+    const { fromStep, follow, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep', 'follow']);
     const newId = newRunId();
     const { database, deploymentId } = this.surroundings;
+    const id = await currentRunId(database, named, { follow: checkFollowing(follow) });
     const key = await forkRun(database, {
       runId: id,
       newId,
@@ -103,12 +115,16 @@ export class Control {
   }
 
   async resolveStep(runId: string, stepKey: string, result: StepResult, options: ActorOptions): Promise<void> {
-    const id = checkText(runId, 'runId');
+    const named = checkText(runId, 'runId');
     const key = checkText(stepKey, 'stepKey');
     if (key.startsWith('$')) throw new InvalidInputError('stepKey', 'must not start with "$": that is no step of the workflow');
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
     const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
     if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
+    await onCurrentRun(this.surroundings.database, named, (id) => this.resolveStepOf(id, key, given, note));
+  }
+
+  private async resolveStepOf(id: string, key: string, given: { output?: unknown; error?: unknown }, note: string): Promise<void> {
     const { database, payloads } = this.surroundings;
     const isError = 'error' in given;
     const payload = isError ? payloads.encodeError(given.error, id) : payloads.encode(given.output, 'result.output', id, 'output');

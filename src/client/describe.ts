@@ -1,5 +1,5 @@
 import type { Payloads } from '../core/payloads.js';
-import { isTerminal, type RunStatus } from '../core/run.js';
+import { isTerminal, type ShownStatus } from '../core/run.js';
 import type { StepKind, StepRecord } from '../core/step.js';
 import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 
@@ -21,7 +21,7 @@ export interface ChildDescription {
   runId: string;
   /** The name of its workflow. */
   name: string;
-  status: RunStatus;
+  status: ShownStatus;
 }
 
 /** Everything that is known of a run but its steps. */
@@ -32,7 +32,8 @@ export interface RunDescription<O = unknown> {
   version: number;
   queue: string;
   priority: number;
-  status: RunStatus;
+  /** `continued` only where `{ follow: false }` asks for a run that was continued as another. */
+  status: ShownStatus;
   input: unknown;
   /** Of a completed run. */
   output: O | undefined;
@@ -102,7 +103,7 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     cancelRequestedAt: date(row.cancelRequestedAt),
     tags: { ...row.tags },
     // One that has failed keeps its children, for when it is retried; it waits for nothing.
-    waits: (isTerminal(row.status) ? [] : row.waits).map((wait) => ({
+    waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map((wait) => ({
       ...wait,
       name: shownName(wait.kind, wait.name),
       wakeAt: date(wait.wakeAt),

@@ -3,21 +3,22 @@ import { types } from 'node:util';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
 import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
-import type { RunStatus } from '../core/run.js';
+import type { RunStatus, ShownStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CancelOptions } from './control.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
+import { checkFollowing, type FollowOptions } from './follow.js';
 import type { HistoryOptions, HistoryPage } from './history.js';
 import type { ResultHub } from './result-hub.js';
 import type { SendOptions } from './send-options.js';
 
 /** What a handle asks for by the run's id. */
 interface RunAccess {
-  status(runId: string): Promise<RunStatus>;
-  describe(runId: string): Promise<RunDescription>;
-  steps(runId: string): Promise<StepDescription[]>;
+  status(runId: string, options?: FollowOptions): Promise<ShownStatus>;
+  describe(runId: string, options?: FollowOptions): Promise<RunDescription>;
+  steps(runId: string, options?: FollowOptions): Promise<StepDescription[]>;
   cancel(runId: string, options?: CancelOptions): Promise<void>;
   history(runId: string, options?: HistoryOptions): Promise<HistoryPage>;
   signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
@@ -52,30 +53,42 @@ export class WorkflowHandle<O = unknown> {
    * What the workflow returned, as soon as it has.
    *
    * @param options.timeout how long to wait at most, or until when; for ever when absent
+   * @param options.follow `false`: wait for the run of this id alone; `undefined` is the result of one that was continued as another
    * @throws WorkflowFailedError with what the workflow threw as its cause
    * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
    * @throws PayloadUnreadableError when this process cannot read what it returned
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @example const receipt = await handle.result({ timeout: '5m' });
    */
-  async result(options: { timeout?: Duration | Date } = {}): Promise<O> {
-    const { timeout } = checkOptions(options, 'options', ['timeout']);
+  async result(options: { timeout?: Duration | Date } & FollowOptions = {}): Promise<O> {
+    const { timeout, follow } = checkOptions(options, 'options', ['timeout', 'follow']);
+    const following = checkFollowing(follow) ? 'chain' : 'none';
     const timeoutMs = timeout === undefined ? undefined : resultDeadline(timeout, 'options.timeout', this.#hub.now());
     this.refuseUncommitted();
     const ask = this.#createdIn === this.#hub.round ? 'later' : 'now';
-    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask));
+    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask, following));
   }
 
-  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
-  async status(): Promise<RunStatus> {
+  /**
+   * The status of the run; of one that was continued, that of the run that goes on in its place. See `WorkflowClient.status`.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   */
+  status(options?: { follow?: true }): Promise<RunStatus>;
+  status(options: FollowOptions): Promise<ShownStatus>;
+  async status(options?: FollowOptions): Promise<ShownStatus> {
     this.refuseUncommitted();
-    return this.#client.status(this.runId);
+    return this.#client.status(this.runId, options);
   }
 
-  /** @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open */
-  async describe(): Promise<RunDescription<O>> {
+  /**
+   * Everything that is known of the run, or of the run that goes on in its place. See `WorkflowClient.describe`.
+   *
+   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   */
+  async describe(options?: FollowOptions): Promise<RunDescription<O>> {
     this.refuseUncommitted();
-    return (await this.#client.describe(this.runId)) as RunDescription<O>;
+    return (await this.#client.describe(this.runId, options)) as RunDescription<O>;
   }
 
   /**
@@ -83,9 +96,9 @@ export class WorkflowHandle<O = unknown> {
    *
    * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
    */
-  async steps(): Promise<StepDescription[]> {
+  async steps(options?: FollowOptions): Promise<StepDescription[]> {
     this.refuseUncommitted();
-    return this.#client.steps(this.runId);
+    return this.#client.steps(this.runId, options);
   }
 
   /**
@@ -123,6 +136,7 @@ export class WorkflowHandle<O = unknown> {
 
   private outcome(end: RunEnd): O {
     const { payloads } = this.#hub;
+    if (end.continuedAs !== null) return undefined as O;
     if (end.status === 'completed') return payloads.decode(end.output ?? 'null', 'output') as O;
     const error = payloads.showError(end.error ?? '{}');
     if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);

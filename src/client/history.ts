@@ -4,10 +4,12 @@ import { checkText } from '../core/ids.js';
 import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import { readHistory, type HistoryPosition, type HistoryRow } from '../store/sql/read-history.js';
+import { areOneChain } from '../store/sql/chains.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
+import { checkFollowing, currentRunId, type FollowOptions } from './follow.js';
 
 /** Which part of a run's history. */
-export interface HistoryOptions {
+export interface HistoryOptions extends FollowOptions {
   /** Where the page before ended. */
   cursor?: string;
   /** How many entries at most, from 1 to 1,000. Default 100. */
@@ -47,19 +49,25 @@ const MAX_LIMIT = 1_000;
 
 /** @throws InvalidInputError, RunNotFoundError, QueryTimeoutError @internal */
 export async function historyPage(database: Database, payloads: Payloads, runId: string, options: HistoryOptions): Promise<HistoryPage> {
-  const id = checkText(runId, 'runId');
-  const { cursor, limit = 100 } = checkOptions(options, 'options', ['cursor', 'limit']);
+  const { cursor, limit = 100, follow } = checkOptions(options, 'options', ['cursor', 'limit', 'follow']);
+  const named = checkText(runId, 'runId');
+  const following = { follow: checkFollowing(follow) };
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
     throw new InvalidInputError('options.limit', `must be a whole number from 1 to ${MAX_LIMIT}`);
   }
-  const after = cursor === undefined ? undefined : decodePosition(cursor);
+  const place = cursor === undefined ? undefined : decodePosition(cursor);
+  // A run that is continued between two pages must not have the second one read from another history.
+  const id = place?.runId ?? (await currentRunId(database, named, following));
+  if (place && id !== named && !(following.follow && (await areOneChain(database, named, id)))) {
+    throw new InvalidInputError('options.cursor', 'is of the history of another run');
+  }
   // One more than asked for tells whether there are more.
-  const found = await readHistory(database, id, after, limit + 1);
+  const found = await readHistory(database, id, place, limit + 1);
   if (found.length === 0 && (await readRunStatus(database, id)) === undefined) throw new RunNotFoundError(id);
   const page = found.slice(0, limit);
   return {
     entries: page.map(({ row }) => toEntry(row, payloads)),
-    cursor: found.length > limit ? encodePosition(page.at(-1)!.position) : undefined,
+    cursor: found.length > limit ? encodePosition(id, page.at(-1)!.position) : undefined,
   };
 }
 
@@ -79,23 +87,33 @@ function toEntry(row: HistoryRow, payloads: Payloads): HistoryEntry {
   };
 }
 
-function encodePosition({ at, rank, number }: HistoryPosition): string {
-  return Buffer.from(JSON.stringify([at, rank, number])).toString('base64url');
+function encodePosition(runId: string, { at, rank, number }: HistoryPosition): string {
+  return Buffer.from(JSON.stringify([at, rank, number, runId])).toString('base64url');
 }
 
-const MAX_CURSOR_LENGTH = 200;
+/** An id has up to 255 characters, of four bytes each, and is escaped twice. */
+const MAX_CURSOR_LENGTH = 4_096;
 /** The last moment that a Date can hold; PostgreSQL's timestamps reach further. */
 const LAST_MOMENT = 8.64e15;
 const MAX_RANK = 2 ** 31 - 1;
 const MAX_NUMBER = 2n ** 63n - 1n;
 
-function decodePosition(cursor: unknown): HistoryPosition {
+function decodePosition(cursor: unknown): HistoryPosition & { readonly runId: string } {
   const content = typeof cursor === 'string' && cursor.length <= MAX_CURSOR_LENGTH ? contentOf(cursor) : undefined;
   if (Array.isArray(content)) {
-    const [at, rank, number] = content as unknown[];
-    if (isWithin(at, LAST_MOMENT) && isWithin(rank, MAX_RANK) && isNumberText(number)) return { at, rank, number };
+    const [at, rank, number, runId] = content as unknown[];
+    const isRun = typeof runId === 'string' && isText(runId);
+    if (isWithin(at, LAST_MOMENT) && isWithin(rank, MAX_RANK) && isNumberText(number) && isRun) return { at, rank, number, runId };
   }
   throw new InvalidInputError('options.cursor', 'is not a cursor that a history gave');
+}
+
+function isText(value: string): boolean {
+  try {
+    return checkText(value, 'options.cursor') === value;
+  } catch {
+    return false;
+  }
 }
 
 function contentOf(cursor: string): unknown {

@@ -1,7 +1,7 @@
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
-import type { RunStatus } from '../core/run.js';
+import type { ShownStatus } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { FailureDimension } from '../core/failure.js';
 import { FAILURE_DIMENSIONS, groupFailures } from '../store/sql/group-failures.js';
@@ -25,7 +25,10 @@ export interface RunSummary {
   version: number;
   queue: string;
   priority: number;
-  status: RunStatus;
+  /** `continued` where another run goes on in its place. */
+  status: ShownStatus;
+  /** Whether it waits for a deployment whose code fits its history; `describe` says which ones do not. */
+  blocked: boolean;
   tags: Record<string, string>;
   createdAt: Date;
   startedAt: Date | undefined;
@@ -38,6 +41,8 @@ export interface RunSummary {
   /** Of a run that failed by a step: the step's name. */
   failedStep: string | undefined;
   parentRunId: string | undefined;
+  /** The run that goes on in its place. */
+  continuedAs: string | undefined;
 }
 
 /** A part of a listing. */
@@ -79,7 +84,7 @@ const MAX_LIMIT = 1_000;
 /** @throws InvalidInputError, QueryTimeoutError @internal */
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
   const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
-  const conditions = checkRunFilter(filter, 'filter');
+  const conditions = checkRunFilter(filter, 'filter', 'left out');
   const most = checkLimit(limit, 'filter.limit');
   const position = cursor === undefined ? undefined : decodeCursor(cursor, conditions, 'filter.cursor');
   // One more than is shown tells whether there is another page.
@@ -132,6 +137,7 @@ function toSummary(row: RunSummaryRow): RunSummary {
     queue: row.queue,
     priority: row.priority,
     status: row.status,
+    blocked: row.isBlocked,
     tags: { ...row.tags },
     createdAt: new Date(row.createdAt),
     startedAt: date(row.startedAt),
@@ -141,5 +147,6 @@ function toSummary(row: RunSummaryRow): RunSummary {
     errorCode: row.errorCode ?? undefined,
     failedStep: row.failedStep ?? undefined,
     parentRunId: row.parentRunId ?? undefined,
+    continuedAs: row.continuedAs ?? undefined,
   };
 }

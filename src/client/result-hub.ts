@@ -8,6 +8,7 @@ import { readRunEnds, type RunEnd } from '../store/sql/read-runs.js';
 
 interface Waiter {
   runId: string;
+  readonly follow: 'chain' | 'none';
   readonly resolve: (end: RunEnd) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout | undefined;
@@ -77,9 +78,10 @@ export class ResultHub {
    * Resolves when the run has ended.
    *
    * @param ask whether the run may have ended already: not when it has just been created. All who ask in the same moment share a look-up
+   * @param follow whether to wait for the run that goes on in its place where it is continued
    * @throws RunNotFoundError, ResultTimeoutError
    */
-  wait(runId: string, timeoutMs: number | undefined, ask: 'now' | 'later'): Promise<RunEnd> {
+  wait(runId: string, timeoutMs: number | undefined, ask: 'now' | 'later', follow: 'chain' | 'none' = 'chain'): Promise<RunEnd> {
     if (this.closedWith) return Promise.reject(this.closedWith);
     return new Promise((resolve, reject) => {
       const expire = (): void => {
@@ -87,7 +89,7 @@ export class ResultHub {
         reject(new ResultTimeoutError(runId, timeoutMs!));
       };
       const timer = timeoutMs === undefined ? undefined : outside(setTimeout, expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
-      const waiter: Waiter = { runId, resolve, reject, timer };
+      const waiter: Waiter = { runId, follow, resolve, reject, timer };
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);
       else this.waiters.set(runId, new Set([waiter]));
@@ -102,11 +104,16 @@ export class ResultHub {
     if (!waiters) return;
     this.waiters.delete(runId);
     this.unasked.delete(runId);
-    if (end.continuedAs !== null) return this.follow(waiters, end.continuedAs);
+    const following = new Set<Waiter>();
     for (const waiter of waiters) {
+      if (end.continuedAs !== null && waiter.follow === 'chain') {
+        following.add(waiter);
+        continue;
+      }
       clearTimeout(waiter.timer);
       waiter.resolve(end);
     }
+    if (end.continuedAs !== null && following.size > 0) this.follow(following, end.continuedAs);
     this.settle();
   }
 
@@ -175,7 +182,8 @@ export class ResultHub {
         for (const id of some) {
           const end = ends.get(id);
           if (!end) this.fail(id, new RunNotFoundError(id));
-          else if (isTerminal(end.status)) this.ended(id, end);
+          else if (end.runId !== id) this.ended(id, { status: 'completed', output: null, error: null, continuedAs: end.runId });
+          else if (isTerminal(end.status)) this.ended(id, { ...end, continuedAs: null });
         }
       } catch (error) {
         this.options.failed(error);

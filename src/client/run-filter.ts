@@ -2,34 +2,39 @@ import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { toTimestamp } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { RUN_STATUSES, type RunStatus } from '../core/run.js';
+import { SHOWN_STATUSES, type ShownStatus } from '../core/run.js';
 import type { RunConditions } from '../core/run-filter.js';
 
 /** Which runs. What is absent does not restrict; a run must meet everything that is there, and of a list any member. */
 export interface RunFilter {
   /** Of the workflow. */
-  name?: string | readonly string[];
+  name?: string | readonly string[] | undefined;
   /** Of the workflow; 0 are runs started by name alone that nobody has claimed yet. */
-  version?: number | readonly number[];
-  status?: RunStatus | readonly RunStatus[];
-  queue?: string | readonly string[];
+  version?: number | readonly number[] | undefined;
+  /** `continued`: ended by `ctx.continueAsNew`; `completed` are the others. */
+  status?: ShownStatus | readonly ShownStatus[] | undefined;
+  queue?: string | readonly string[] | undefined;
+  /** Whether a run waits for a deployment whose code fits its history. */
+  blocked?: boolean | undefined;
+  /** The run that started it; `null` for runs that no run started. */
+  parentRunId?: string | null | undefined;
   /** All of them must match. */
-  tags?: Readonly<Record<string, string>>;
+  tags?: Readonly<Record<string, string>> | undefined;
   /**
    * Failed runs by the `code` of the error that the application threw, or by its name where it has none. What wraps it does not count:
    * StepFailedError, WorkflowFailedError, NonRetryableError, RetryableError.
    */
-  errorCode?: string | readonly string[];
+  errorCode?: string | readonly string[] | undefined;
   /** Failed runs by the name of the step that they failed by: `charge`, whichever call of it failed. */
-  failedStep?: string | readonly string[];
+  failedStep?: string | readonly string[] | undefined;
   /** Created then or later. */
-  createdAfter?: Date;
+  createdAfter?: Date | undefined;
   /** Created before. */
-  createdBefore?: Date;
+  createdBefore?: Date | undefined;
   /** Ended then or later. */
-  finishedAfter?: Date;
+  finishedAfter?: Date | undefined;
   /** Ended before. */
-  finishedBefore?: Date;
+  finishedBefore?: Date | undefined;
 }
 
 /** A list is for a handful of names; thousands of them are another question. */
@@ -38,12 +43,13 @@ const MAX_VERSION = 2_147_483_647;
 
 type Check<T> = (value: unknown, argument: string) => T;
 
-const CHECKS: { readonly [K in keyof RunConditions]-?: Check<NonNullable<RunConditions[K]>> } = {
+const CHECKS: { readonly [K in Exclude<keyof RunConditions, 'tags'>]-?: Check<Exclude<RunConditions[K], undefined>> } = {
   name: oneOrMore(checkText),
   version: oneOrMore(checkVersion),
   status: oneOrMore(checkStatus),
   queue: oneOrMore(checkText),
-  tags: checkTags,
+  blocked: checkBoolean,
+  parentRunId: (value, argument) => (value === null ? null : checkText(value, argument)),
   errorCode: oneOrMore(checkText),
   failedStep: oneOrMore(checkText),
   createdAfter: checkDate,
@@ -53,27 +59,34 @@ const CHECKS: { readonly [K in keyof RunConditions]-?: Check<NonNullable<RunCond
 };
 
 /** The keys of a filter. */
-export const FILTER_KEYS = Object.keys(CHECKS) as (keyof RunFilter)[];
+export const FILTER_KEYS = [...Object.keys(CHECKS), 'tags'] as (keyof RunFilter)[];
+
+/** What an `undefined` in a filter means. */
+export type Undefined = 'left out' | 'refused';
 
 /**
- * Checks a filter. An `undefined` in it is refused, because what was meant to be a name would mean every run.
+ * Checks a filter.
  *
  * @param argument how the caller names it, for the error
+ * @param ofUndefined `'refused'` where something is done to the runs: what was meant to be a name would mean every run
  * @throws InvalidInputError naming the part
  */
-export function checkRunFilter(filter: unknown, argument: string): RunConditions {
+export function checkRunFilter(filter: unknown, argument: string, ofUndefined: Undefined): RunConditions {
   const given = checkOptions(filter as Readonly<Record<string, unknown>>, argument, FILTER_KEYS);
-  const conditions: RunConditions = Object.fromEntries(
-    FILTER_KEYS.filter((key) => Object.hasOwn(given, key)).map((key) => [key, checked(key, given[key], `${argument}.${key}`)]),
-  );
+  const conditions = Object.fromEntries(
+    FILTER_KEYS.filter((key) => Object.hasOwn(given, key))
+      .map((key) => [key, checked(key, given[key], `${argument}.${key}`, ofUndefined)] as const)
+      .filter(([, value]) => value !== undefined),
+  ) as RunConditions;
   checkRange(conditions.createdAfter, conditions.createdBefore, `${argument}.createdBefore`, 'createdAfter');
   checkRange(conditions.finishedAfter, conditions.finishedBefore, `${argument}.finishedBefore`, 'finishedAfter');
   return conditions;
 }
 
-function checked(key: keyof RunConditions, value: unknown, argument: string): unknown {
+function checked(key: keyof RunConditions, value: unknown, argument: string, ofUndefined: Undefined): unknown {
+  if (value === undefined && ofUndefined === 'left out') return undefined;
   if (value === undefined) throw new InvalidInputError(argument, 'is undefined, which must not mean every run: leave it out');
-  return CHECKS[key](value, argument);
+  return key === 'tags' ? checkTags(value, argument, ofUndefined) : CHECKS[key](value, argument);
 }
 
 /** Sorted and without doubles: the order in which a caller lists them means nothing, and a cursor must not depend on it. */
@@ -95,32 +108,43 @@ function checkVersion(value: unknown, argument: string): number {
   return (value as number) + 0;
 }
 
-function checkStatus(value: unknown, argument: string): RunStatus {
-  if (!RUN_STATUSES.includes(value as RunStatus)) throw new InvalidInputError(argument, `must be one of ${RUN_STATUSES.join(', ')}`);
-  return value as RunStatus;
+function checkStatus(value: unknown, argument: string): ShownStatus {
+  if (!SHOWN_STATUSES.includes(value as ShownStatus)) throw new InvalidInputError(argument, `must be one of ${SHOWN_STATUSES.join(', ')}`);
+  return value as ShownStatus;
 }
 
-function checkTags(value: unknown, argument: string): Record<string, string> {
+function checkBoolean(value: unknown, argument: string): boolean {
+  if (typeof value !== 'boolean') throw new InvalidInputError(argument, 'must be true or false');
+  return value;
+}
+
+/** @returns undefined when all of them are left out */
+function checkTags(value: unknown, argument: string, ofUndefined: Undefined): Record<string, string> | undefined {
   if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object of texts');
   const keys = keysOf(value, argument).sort();
   if (keys.length === 0) throw new InvalidInputError(argument, 'has no tags, which every run would meet: leave it out');
   if (keys.length > MAX_MEMBERS) throw new InvalidInputError(argument, `must have at most ${MAX_MEMBERS} tags, not ${keys.length}`);
-  const pairs = keys.map((key) => {
+  const pairs = keys.flatMap((key) => {
     checkText(key, `a key of ${argument}`);
-    return [key, checkTag(value, key, `${argument}[${JSON.stringify(key)}]`)];
+    const name = `${argument}[${JSON.stringify(key)}]`;
+    const tag = readTag(value, key, name);
+    return tag === undefined && ofUndefined === 'left out' ? [] : [[key, checkText(tag, name)] as const];
   });
-  return Object.fromEntries(pairs) as Record<string, string>;
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
-/** The text of a tag; reading it may fail where it is a getter. @throws InvalidInputError */
+/** The text of a tag. @throws InvalidInputError */
 export function checkTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): string {
-  let value: unknown;
+  return checkText(readTag(tags, key, argument), argument);
+}
+
+/** A getter may throw. */
+function readTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): unknown {
   try {
-    value = tags[key];
+    return tags[key];
   } catch (cause) {
     throw new InvalidInputError(argument, 'cannot be read', { cause });
   }
-  return checkText(value, argument);
 }
 
 function checkDate(value: unknown, argument: string): number {

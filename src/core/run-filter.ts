@@ -1,4 +1,4 @@
-import type { RunStatus } from './run.js';
+import type { ShownStatus } from './run.js';
 
 /**
  * Which runs, as checked: what is absent does not restrict, and of what is there every condition holds. A run meets a list with any of its members, and
@@ -7,8 +7,12 @@ import type { RunStatus } from './run.js';
 export interface RunConditions {
   readonly name?: readonly string[];
   readonly version?: readonly number[];
-  readonly status?: readonly RunStatus[];
+  readonly status?: readonly ShownStatus[];
   readonly queue?: readonly string[];
+  /** Whether the run waits for a deployment whose code fits its history. */
+  readonly blocked?: boolean;
+  /** The run that started it; null for runs that no run started. */
+  readonly parentRunId?: string | null;
   readonly tags?: Readonly<Record<string, string>>;
   readonly errorCode?: readonly string[];
   readonly failedStep?: readonly string[];

@@ -3,6 +3,11 @@ export type RunStatus = 'pending' | 'running' | 'waiting' | 'paused' | 'complete
 
 export const RUN_STATUSES: readonly RunStatus[] = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled'];
 
+/** A run's status as people see it: `continued` ended by `ctx.continueAsNew`, and another run goes on in its place. */
+export type ShownStatus = RunStatus | 'continued';
+
+export const SHOWN_STATUSES: readonly ShownStatus[] = [...RUN_STATUSES, 'continued'];
+
 /** The statuses that a run never leaves (only `retry` leaves `failed`). */
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
 

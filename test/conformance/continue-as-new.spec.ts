@@ -99,7 +99,7 @@ class LosingBranch {
 /** A chain's last run. */
 async function lastOf(app: TestApplication, runId: string): Promise<string> {
   for (let id = runId; ;) {
-    const { continuedAs } = await app.client.describe(id);
+    const { continuedAs } = await app.client.describe(id, { follow: false });
     if (continuedAs === undefined) return id;
     id = continuedAs;
   }
@@ -128,8 +128,8 @@ describe('a run that is continued as new', () => {
     const handle = await app.client.start(Looping, { batch: 3, total });
     for (let n = 0; n < total; n++) await app.client.signal(handle.runId, work, n);
     expect((await handle.result({ timeout: '20s' })).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n));
-    const { continuedAs } = await handle.describe();
-    await expect(app.client.describe(continuedAs!)).resolves.toMatchObject({ continuedFrom: handle.runId });
+    const { continuedAs } = await handle.describe({ follow: false });
+    await expect(app.client.describe(continuedAs!, { follow: false })).resolves.toMatchObject({ continuedFrom: handle.runId });
   });
 
   it('leaves behind what was taken by the very flush that ends it', async () => {
@@ -151,14 +151,14 @@ describe('a run that is continued as new', () => {
 
   it('is cancelled by the id of the first', async () => {
     const handle = await app.client.start(Endless, 0);
-    await waitFor(async () => (await handle.describe()).continuedAs);
+    await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await handle.cancel({ reason: 'enough' });
     await expect(handle.result({ timeout: '10s' })).rejects.toThrow('enough');
   });
 
   it('is cancelled with its parent', async () => {
     const handle = await app.client.start(ParentOfEndless, 'endless child');
-    await waitFor(async () => (await app.client.describe('endless child')).continuedAs);
+    await waitFor(async () => (await app.client.describe('endless child', { follow: false })).continuedAs);
     await handle.cancel();
     await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
     await waitFor(async () => (await app.client.status(await lastOf(app, 'endless child'))) === 'cancelled');
@@ -168,7 +168,9 @@ describe('a run that is continued as new', () => {
     const tags = { loop: 'endless' };
     const handles = await app.client.startMany(Endless, [1, 2, 3], { tags });
     const { token } = await app.client.bulk.cancel({ filter: { tags }, dryRun: true });
-    await waitFor(async () => (await Promise.all(handles.map((each) => each.describe()))).every((each) => each.continuedAs));
+    await waitFor(async () =>
+      (await Promise.all(handles.map((each) => each.describe({ follow: false })))).every((each) => each.continuedAs),
+    );
     await app.client.bulk.cancel({ token });
     for (const handle of handles) await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
   });
@@ -186,7 +188,7 @@ describe('a run that is continued as new', () => {
   it('takes a signal under one key once, also after it was continued', async () => {
     const handle = await app.client.start(CollectsOneByOne, []);
     await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
-    await waitFor(async () => (await handle.describe()).continuedAs);
+    await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
     for (const name of ['b', 'c']) await handle.signal(item, name);
     expect(await handle.result({ timeout: '20s' })).toEqual(['pay', 'b', 'c']);
@@ -208,7 +210,7 @@ describe('a run that is continued as new', () => {
   it('keeps its tags, its priority and its queue', async () => {
     const handle = await app.client.start(CollectsOneByOne, [], { tags: { customer: '7' }, priority: 3, queue: 'other' });
     await handle.signal(item, 'a');
-    const successor = await waitFor(async () => (await handle.describe()).continuedAs);
+    const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     expect(await app.client.describe(successor)).toMatchObject({ tags: { customer: '7' }, priority: 3, queue: 'other' });
     for (const name of ['b', 'c']) await handle.signal(item, name);
     expect(await handle.result({ timeout: '20s' })).toEqual(['a', 'b', 'c']);
@@ -217,8 +219,8 @@ describe('a run that is continued as new', () => {
   it('has an empty history of its own each time', async () => {
     const handle = await app.client.start(Begins, false);
     await handle.result();
-    const { continuedAs } = await handle.describe();
-    expect((await handle.steps()).map(({ stepKey }) => stepKey)).toEqual(['first']);
+    const { continuedAs } = await handle.describe({ follow: false });
+    expect((await handle.steps({ follow: false })).map(({ stepKey }) => stepKey)).toEqual(['first']);
     expect((await app.client.steps(continuedAs!)).map(({ stepKey }) => stepKey)).toEqual(['sleep']);
   });
 
@@ -229,7 +231,7 @@ describe('a run that is continued as new', () => {
   it('has signals that came too late sent after it by the sweep', async () => {
     const handle = await app.client.start(Looping, { batch: 1, total: 2 });
     await handle.signal(work, 1);
-    const successor = await waitFor(async () => (await handle.describe()).continuedAs);
+    const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await waitFor(async () => (await app.client.status(successor)) === 'waiting');
     // As a sender leaves it who saw the run before it was continued, and died before it told anybody.
     await database.query(

@@ -78,13 +78,13 @@ describe('the history of a run', () => {
     await handle.signal(approved, { by: 'ann' }, { idempotencyKey: 'once' });
     await waitFor(async () => (await app.client.describe(runId)).waits.some(({ kind }) => kind === 'hook'));
     await app.client.resumeHook(`a-token-${runId}`, 'paid');
-    await waitFor(async () => (await app.client.status(runId)) === 'completed');
+    await waitFor(async () => (await app.client.status(runId, { follow: false })) === 'continued');
     return runId;
   };
 
   it('says in order everything that happened', async () => {
     const runId = await live();
-    const { entries, cursor } = await app.client.history(runId);
+    const { entries, cursor } = await app.client.history(runId, { follow: false });
     expect(cursor).toBeUndefined();
     expect(kindsOf(entries)).toEqual([
       'run_created',
@@ -109,7 +109,7 @@ describe('the history of a run', () => {
     expect(of('signal_completed').output).toEqual({ by: 'ann' });
     expect(of('hook_resumed').name).toBe('hook');
     expect(of('child_completed').output).toBe(6);
-    const { children, continuedAs, state, waits } = await app.client.describe(runId);
+    const { children, continuedAs, state, waits } = await app.client.describe(runId, { follow: false });
     expect({ state, waits }).toEqual({ state: { phase: 'waiting' }, waits: [] });
     expect(of('child_started').name).toBe(children[0]!.runId);
     expect(of('continued_as_new').name).toBe(continuedAs);
@@ -119,7 +119,7 @@ describe('the history of a run', () => {
   });
 
   it('goes on with the run that continues it, and says what that waits for', async () => {
-    const { continuedAs } = await app.client.describe(await live());
+    const { continuedAs } = await app.client.describe(await live(), { follow: false });
     await isWaiting(continuedAs!);
     const { entries } = await app.client.history(continuedAs!);
     expect(kindsOf(entries)).toEqual(['run_created', 'run_started', 'wait_open signal:approved']);

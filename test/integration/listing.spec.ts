@@ -103,6 +103,8 @@ describe('runs that were executed', () => {
     expect(runs).toEqual([
       {
         runId: 'sleeps',
+        blocked: false,
+        continuedAs: undefined,
         name: 'order',
         version: 3,
         queue: 'orders',

@@ -31,7 +31,6 @@ const badFilters: [argument: string, filter: unknown][] = [
   ...[null, 'name', 7, [], () => undefined, new Date(), new Map([['name', 'x']])].map((filter) => ['filter', filter] as [string, unknown]),
   ['filter.naem', { naem: 'x' }],
   ['filter.__proto__', JSON.parse('{"__proto__": {"name": "x"}}')],
-  ...keys.map((key) => [`filter.${key}`, { [key]: undefined }] as [string, unknown]),
   ...keys.map((key) => [`filter.${key}`, { status: 'failed', name: 'x', [key]: null }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}`, { [key]: [] }] as [string, unknown]),
   ...[...texts, 'version', 'status'].map((key) => [`filter.${key}[0]`, { [key]: [undefined] }] as [string, unknown]),
@@ -43,7 +42,9 @@ const badFilters: [argument: string, filter: unknown][] = [
   ...['done', '', 'FAILED', 1, true, {}].map((status) => ['filter.status', { status }] as [string, unknown]),
   ['filter.status[1]', { status: ['failed', 'done'] }],
   ...[{}, [], 'a', 7, new Map([['a', 'b']])].map((tags) => ['filter.tags', { tags }] as [string, unknown]),
-  ['filter.tags["a"]', { tags: { a: undefined } }],
+  ['filter.tags["a"]', { tags: { a: null } }],
+  ...[1, 'true', null].map((blocked) => ['filter.blocked', { blocked }] as [string, unknown]),
+  ...[1, '', ['a']].map((parentRunId) => ['filter.parentRunId', { parentRunId }] as [string, unknown]),
   ...badTexts.map((value) => ['filter.tags["a"]', { tags: { a: value } }] as [string, unknown]),
   ['a key of filter.tags', { tags: { '': 'x' } }],
   ['filter.tags', { tags: Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`t${index}`, 'x'])) }],
@@ -144,8 +145,8 @@ describe('what a listing refuses', () => {
 
   it('but no place in a history that is merely at the edge', async () => {
     for (const content of [
-      [8.64e15, 2 ** 31 - 1, '9223372036854775807'],
-      [0, 0, '-9223372036854775807'],
+      [8.64e15, 2 ** 31 - 1, '9223372036854775807', 'nobody'],
+      [0, 0, '-9223372036854775807', 'nobody'],
     ]) {
       await expect(client.history('nobody', { cursor: cursorOf(content) })).rejects.toBeInstanceOf(RunNotFoundError);
     }
@@ -153,6 +154,20 @@ describe('what a listing refuses', () => {
 
   it.each(named(badFailures))('failures: %s of %s', async (argument, _, options) => {
     expect(await refusal(() => client.failures(options as never))).toBe(argument);
+  });
+
+  it.each([...keys, 'blocked', 'parentRunId'])('but no %s that is undefined, which restricts nothing', async (key) => {
+    await expect(client.list({ [key]: undefined })).resolves.toEqual({ runs: [], cursor: undefined });
+    await expect(client.count({ [key]: undefined })).resolves.toBe(0);
+    const dryRun = { filter: { version: 1, [key]: undefined }, dryRun: true } as const;
+    expect(await refusal(() => client.bulk.cancel(dryRun))).toBe(`options.filter.${key}`);
+  });
+
+  it('but no tag that is undefined, unless something is to be done to the runs', async () => {
+    const tags = { a: undefined } as unknown as Record<string, string>;
+    await expect(client.list({ tags })).resolves.toEqual({ runs: [], cursor: undefined });
+    await expect(client.count({ tags: { ...tags, b: 'x' } })).resolves.toBe(0);
+    expect(await refusal(() => client.bulk.cancel({ filter: { tags }, dryRun: true }))).toBe('options.filter.tags["a"]');
   });
 
   it('but no cursor and no limit, which mean the first page of the usual size', async () => {

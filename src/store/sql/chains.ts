@@ -1,3 +1,5 @@
+import type { Database, Statement } from '../database.js';
+
 /**
  * A subquery that gives `columns` of the run that goes on in the place of run `runId`: the run
  * itself, or the last run of its chain. It has no row when there is no such run. Two look-ups by
@@ -15,4 +17,32 @@ export function currentRunSql(schema: string, runId: string, columns: string): s
       WHERE named.continued_as IS NOT NULL AND chain_nonce = named.chain AND chain_nonce IS NOT NULL AND continued_as IS NULL LIMIT 1)
   ) AS last
 )`;
+}
+
+const CURRENT: Statement = {
+  name: 'durable_current_run',
+  text: (schema) => `SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current`,
+};
+
+/** The run that goes on in the place of this one; undefined when there is none. */
+export async function readCurrentRun(database: Database, runId: string): Promise<string | undefined> {
+  const [row] = await database.query<[string]>(CURRENT, [runId]);
+  return row?.[0];
+}
+
+/** A run's status for people: the column says `completed` of a run that was continued as another. */
+export function shownStatusSql(run: string): string {
+  return `CASE WHEN ${run}.continued_as IS NULL THEN ${run}.status ELSE 'continued' END`;
+}
+
+const SAME_CHAIN: Statement = {
+  name: 'durable_same_chain',
+  text: (schema) => `SELECT count(*)::int FROM ${schema}.workflow_runs a JOIN ${schema}.workflow_runs b
+  ON coalesce(a.chain_nonce, a.start_nonce) = coalesce(b.chain_nonce, b.start_nonce) WHERE a.id = $1 AND b.id = $2`,
+};
+
+/** Whether two runs are links of the same chain. */
+export async function areOneChain(database: Database, first: string, second: string): Promise<boolean> {
+  const [row] = await database.query<[number]>(SAME_CHAIN, [first, second]);
+  return row![0] === 1;
 }

@@ -1,6 +1,7 @@
-import type { RunStatus } from '../../core/run.js';
+import type { ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 import type { Database } from '../database.js';
+import { shownStatusSql } from './chains.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
 /** What a listing says of a run. Times are milliseconds. */
@@ -10,7 +11,7 @@ export interface RunSummaryRow {
   readonly version: number;
   readonly queue: string;
   readonly priority: number;
-  readonly status: RunStatus;
+  readonly status: ShownStatus;
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly finishedAt: number | null;
@@ -19,6 +20,8 @@ export interface RunSummaryRow {
   readonly errorCode: string | null;
   readonly failedStep: string | null;
   readonly parentRunId: string | null;
+  readonly isBlocked: boolean;
+  readonly continuedAs: string | null;
   readonly tags: Readonly<Record<string, string>>;
 }
 
@@ -43,15 +46,16 @@ function listSql(conditions: RunConditions, after: ListPosition | undefined, lim
       ? ''
       : `AND (r.created_at, r.id) < (timestamptz '1970-01-01 00:00:00+00' + ${parameters.add(after.createdAtMicros, 'float8')} * interval '1 microsecond', ${parameters.add(after.id, 'text')})`;
   const text = `SELECT (extract(epoch FROM p.created_at) * 1000000)::bigint::text, json_build_object(
-  'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', p.status,
+  'id', p.id, 'name', p.name, 'version', p.version, 'queue', p.queue, 'priority', p.priority, 'status', ${shownStatusSql('p')},
   'createdAt', ${milliseconds('p.created_at')}, 'startedAt', ${milliseconds('p.started_at')}, 'finishedAt', ${milliseconds('p.finished_at')},
   'wakeAt', ${milliseconds('p.wake_at')}, 'cancelRequestedAt', ${milliseconds('p.cancel_requested_at')},
-  'errorCode', p.error_code, 'failedStep', p.failed_step, 'parentRunId', p.parent_run_id,
+  'errorCode', p.error_code, 'failedStep', p.failed_step, 'parentRunId', p.parent_run_id, 'continuedAs', p.continued_as,
+  'isBlocked', p.is_blocked AND p.status IN ('waiting', 'paused'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = p.id), '{}')
 )::text
 FROM (
   SELECT r.id, r.name, r.version, r.queue, r.priority, r.status, r.created_at, r.started_at, r.finished_at, r.wake_at, r.cancel_requested_at, r.error_code,
-    r.failed_step, r.parent_run_id
+    r.failed_step, r.parent_run_id, r.continued_as, r.is_blocked
   FROM ${schema}.workflow_runs r WHERE ${matching} ${older} ORDER BY r.created_at DESC, r.id DESC LIMIT ${parameters.add(limit, 'int')}
 ) AS p ORDER BY p.created_at DESC, p.id DESC`;
   return [text, parameters];

@@ -1,6 +1,7 @@
-import type { RunStatus } from '../../core/run.js';
+import type { RunStatus, ShownStatus } from '../../core/run.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
+import { currentRunSql, shownStatusSql } from './chains.js';
 
 /** What those who wait for a run's result need. Payloads are JSON text, null while the run goes on. */
 export interface RunEnd {
@@ -13,14 +14,19 @@ export interface RunEnd {
 
 const ENDS: Statement = {
   name: 'durable_run_ends',
-  text: (schema) => `SELECT r.id, r.status, r.output::text, r.error::text, r.continued_as FROM unnest($1::text[]) AS x(id)
-CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
+  text: (schema) => `SELECT x.id, r.id, r.status, r.output::text, r.error::text FROM unnest($1::text[]) AS x(id)
+CROSS JOIN LATERAL ${currentRunSql(schema, 'x.id', 'id, status, output, error')} AS r`,
 };
 
-/** The ends, or statuses, of these runs; runs that do not exist have no entry. */
-export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, RunEnd>> {
-  const rows = await database.query<[string, RunStatus, string | null, string | null, string | null]>(ENDS, [ids]);
-  return new Map(rows.map(([id, status, output, error, continuedAs]) => [id, { status, output, error, continuedAs }]));
+/** The end, or the status, of the run that goes on in the place of another. */
+export interface CurrentRunEnd extends Omit<RunEnd, 'continuedAs'> {
+  readonly runId: string;
+}
+
+/** By run, the ends or statuses of the runs that go on in their places: most often their own. Runs that do not exist have no entry. */
+export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, CurrentRunEnd>> {
+  const rows = await database.query<[string, string, RunStatus, string | null, string | null]>(ENDS, [ids]);
+  return new Map(rows.map(([id, runId, status, output, error]) => [id, { runId, status, output, error }]));
 }
 
 /** A run as the database has it. Payloads are JSON text, times milliseconds. */
@@ -30,7 +36,7 @@ export interface RunDescriptionRow {
   readonly version: number;
   readonly queue: string;
   readonly priority: number;
-  readonly status: RunStatus;
+  readonly status: ShownStatus;
   readonly input: string;
   readonly output: string | null;
   readonly error: string | null;
@@ -45,7 +51,7 @@ export interface RunDescriptionRow {
   readonly blockedDeployments: readonly string[];
   readonly parentRunId: string | null;
   readonly parentStepKey: string | null;
-  readonly children: readonly { readonly runId: string; readonly name: string; readonly status: RunStatus }[];
+  readonly children: readonly { readonly runId: string; readonly name: string; readonly status: ShownStatus }[];
   readonly continuedAs: string | null;
   readonly continuedFrom: string | null;
   readonly forkedFrom: string | null;
@@ -67,27 +73,33 @@ const MAX_CHILDREN = 100;
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
-const DESCRIBE: Statement = {
-  name: 'durable_describe_run',
-  text: (schema) => `SELECT json_build_object(
-  'id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'status', r.status,
+const describeSql = (schema: string, id: string): string => `SELECT json_build_object(
+  'id', r.id, 'name', r.name, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'status', ${shownStatusSql('r')},
   'createdAt', ${milliseconds('r.created_at')}, 'startedAt', ${milliseconds('r.started_at')}, 'finishedAt', ${milliseconds('r.finished_at')},
   'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
   'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')},
-  'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', c.status) ORDER BY c.created_at, c.id) FROM (
-    SELECT id, name, status, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
+  'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
+    SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
   'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
   'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts)
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
 )::text, r.input::text, r.output::text, r.error::text
-FROM ${schema}.workflow_runs r WHERE r.id = $1`,
+FROM ${schema}.workflow_runs r WHERE r.id = ${id}`;
+
+const DESCRIBE: Statement = { name: 'durable_describe_run', text: (schema) => describeSql(schema, '$1') };
+
+const DESCRIBE_CURRENT: Statement = {
+  name: 'durable_describe_current_run',
+  text: (schema) => describeSql(schema, `(SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current)`),
 };
 
-export async function describeRun(database: Database, id: string): Promise<RunDescriptionRow | undefined> {
-  const [row] = await database.query<[string, string, string | null, string | null]>(DESCRIBE, [id]);
+/** Everything that is known of the current run of a chain, or of the run of that very id. */
+export async function describeRun(database: Database, id: string, of: 'current' | 'own'): Promise<RunDescriptionRow | undefined> {
+  const statement = of === 'own' ? DESCRIBE : DESCRIBE_CURRENT;
+  const [row] = await database.query<[string, string, string | null, string | null]>(statement, [id]);
   if (!row) return undefined;
   const [fields, input, output, error] = row;
   return { ...(JSON.parse(fields) as Omit<RunDescriptionRow, 'input' | 'output' | 'error'>), input, output, error };
@@ -97,6 +109,22 @@ const STATUS: Statement = {
   name: 'durable_run_status',
   text: (schema) => `SELECT status FROM ${schema}.workflow_runs WHERE id = $1`,
 };
+
+const CURRENT_STATUS: Statement = {
+  name: 'durable_current_run_status',
+  text: (schema) => `SELECT status FROM ${currentRunSql(schema, '$1', 'status')} AS current`,
+};
+
+const SHOWN_STATUS: Statement = {
+  name: 'durable_shown_run_status',
+  text: (schema) => `SELECT ${shownStatusSql('r')} FROM ${schema}.workflow_runs r WHERE r.id = $1`,
+};
+
+/** The status of the current run of a chain, or of the run of that very id. */
+export async function readShownStatus(database: Database, id: string, of: 'current' | 'own'): Promise<ShownStatus | undefined> {
+  const [row] = await database.query<[ShownStatus]>(of === 'own' ? SHOWN_STATUS : CURRENT_STATUS, [id]);
+  return row?.[0];
+}
 
 export async function readRunStatus(database: Database, id: string): Promise<RunStatus | undefined> {
   const [row] = await database.query<[RunStatus]>(STATUS, [id]);

@@ -1,3 +1,4 @@
+import type { ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 
 /** The values of a statement whose text is put together from parts. */
@@ -15,14 +16,21 @@ export class Parameters {
   }
 }
 
-type Condition<K extends keyof RunConditions> = (value: NonNullable<RunConditions[K]>, parameters: Parameters, schema: string) => string;
+type Condition<K extends keyof RunConditions> = (
+  value: Exclude<RunConditions[K], undefined>,
+  parameters: Parameters,
+  schema: string,
+) => string;
 
 /** Of runs with the alias `r`. A failure's labels are asked of failed runs alone: that is also what its index holds. */
 const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   name: (names, parameters) => `r.name = ANY (${parameters.add(names, 'text[]')})`,
   version: (versions, parameters) => `r.version = ANY (${parameters.add(versions, 'int[]')})`,
-  status: (statuses, parameters) => `r.status = ANY (${parameters.add(statuses, 'text[]')})`,
+  status: statusSql,
   queue: (queues, parameters) => `r.queue = ANY (${parameters.add(queues, 'text[]')})`,
+  // Runs that have ended may have kept the flag.
+  blocked: (blocked) => `${blocked ? '' : 'NOT '}(r.is_blocked AND r.status IN ('waiting', 'paused'))`,
+  parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
   tags: (tags, parameters, schema) =>
     Object.keys(tags)
       .map((key) => {
@@ -37,6 +45,15 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   finishedAfter: (ms, parameters) => `r.finished_at >= ${parameters.addTime(ms)}`,
   finishedBefore: (ms, parameters) => `r.finished_at < ${parameters.addTime(ms)}`,
 };
+
+/** The column says `completed` of a run that was continued as another, and people see `continued`. */
+function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): string {
+  const others = statuses.filter((status) => status !== 'continued');
+  const stored = `r.status = ANY (${parameters.add(others, 'text[]')})`;
+  if (!statuses.includes('continued')) return others.includes('completed') ? `(${stored} AND r.continued_as IS NULL)` : stored;
+  if (others.includes('completed')) return stored;
+  return `(${stored} OR (r.status = 'completed' AND r.continued_as IS NOT NULL))`;
+}
 
 const KEYS = Object.keys(CONDITIONS) as (keyof RunConditions)[];
 
@@ -59,5 +76,5 @@ function conditionSql<K extends keyof RunConditions>(
 ): string | undefined {
   const value = conditions[key];
   const toSql = CONDITIONS[key] as Condition<K>;
-  return value === undefined ? undefined : toSql(value, parameters, schema);
+  return value === undefined ? undefined : toSql(value as Exclude<RunConditions[K], undefined>, parameters, schema);
 }

@@ -1,0 +1,145 @@
+import { RunNotFoundError } from '../core/errors/index.js';
+import { checkText } from '../core/ids.js';
+import type { RunStatus, ShownStatus } from '../core/run.js';
+import { countRuns } from '../store/sql/list-runs.js';
+import { loadHistories } from '../store/sql/load-histories.js';
+import { describeRun, readShownStatus } from '../store/sql/read-runs.js';
+import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
+import { checkFollow, currentRunId, type FollowOptions } from './follow.js';
+import type { WorkflowHealth } from './health-types.js';
+import { healthOf } from './health.js';
+import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
+import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
+import { checkRunFilter, type RunFilter } from './run-filter.js';
+import type { ClientSurroundings } from './surroundings.js';
+
+/** What can be asked about runs. Nothing of it changes anything. */
+export class RunQuestions {
+  readonly #surroundings: ClientSurroundings;
+
+  /** @internal */
+  constructor(surroundings: ClientSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /**
+   * The status of a run. An id whose run was continued as another (`ctx.continueAsNew`) leads to the
+   * run that goes on in its place, here and in every other call that takes an id.
+   *
+   * @param options.follow `false`: the run of this very id, which is `continued` where another one goes on in its place
+   * @throws InvalidInputError, RunNotFoundError
+   * @example
+   * await client.status('subscription-7');                     // 'waiting': the current run
+   * await client.status('subscription-7', { follow: false });  // 'continued'
+   */
+  status(runId: string, options?: { follow?: true }): Promise<RunStatus>;
+  status(runId: string, options: FollowOptions): Promise<ShownStatus>;
+  async status(runId: string, options: FollowOptions = {}): Promise<ShownStatus> {
+    const { follow } = checkFollow(options);
+    const status = await readShownStatus(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
+    if (status === undefined) throw new RunNotFoundError(runId);
+    return status;
+  }
+
+  /**
+   * Everything that is known of a run but its steps; of a run that was continued as another, of the
+   * one that goes on in its place: `runId` says which.
+   *
+   * @param options.follow `false`: the run of this very id
+   * @throws InvalidInputError, RunNotFoundError
+   * @example const { status, waits, blockedDeployments } = await client.describe('order-7');
+   */
+  async describe(runId: string, options: FollowOptions = {}): Promise<RunDescription> {
+    const { follow } = checkFollow(options);
+    const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
+    if (!row) throw new RunNotFoundError(runId);
+    return toRunDescription(row, this.#surroundings.payloads);
+  }
+
+  /**
+   * The recorded steps of a run, in the order in which their results came. A step that is being executed is not among them.
+   *
+   * @param options.follow `false`: the run of this very id, also where another one goes on in its place
+   * @throws InvalidInputError, RunNotFoundError
+   */
+  async steps(runId: string, options: FollowOptions = {}): Promise<StepDescription[]> {
+    const { database, payloads } = this.#surroundings;
+    const following = checkFollow(options);
+    const id = await currentRunId(database, checkText(runId, 'runId'), following);
+    const { steps } = (await loadHistories(database, [id])).get(id)!;
+    if (steps.length === 0) await this.status(id);
+    return steps.map((step) => toStepDescription(step, payloads));
+  }
+
+  /**
+   * Everything that happened to a run, in order, in pages: its start, what its steps gave and which attempts failed, signals sent and taken, hooks, children, requests to
+   * cancel, lost workers, what it waits for now, and how it ended or was continued.
+   *
+   * @throws InvalidInputError, RunNotFoundError, QueryTimeoutError after 15 seconds
+   * @example
+   * const { entries, cursor } = await client.history(runId, { limit: 50 });
+   * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
+   */
+  async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
+    const { database, payloads } = this.#surroundings;
+    return historyPage(database, payloads, runId, options);
+  }
+
+  /**
+   * How the module is, as this process sees it: whether the database answers, what the worker does, which other processes execute runs, and what is due. Takes a few
+   * look-ups, however many runs there are; never rejects for the database.
+   *
+   * @example
+   * const { database, unserved, oldestDueAt } = await client.health();
+   */
+  async health(): Promise<WorkflowHealth> {
+    return healthOf(this.#surroundings.database, this.#surroundings.worker(), this.#surroundings.direct());
+  }
+
+  /**
+   * A page of the runs that meet a filter, newest first; all runs without one.
+   *
+   * A listing read page by page shows every run once that was there when the first page was read and met the filter all along, and none twice,
+   * however many start, end or are deleted meanwhile. A run that comes to meet the filter, or ceases to, may be shown or not.
+   *
+   * @throws InvalidInputError when something of the filter is not usable, or the cursor belongs to another filter
+   * @throws QueryTimeoutError after 15 seconds
+   * @example
+   * let cursor: string | undefined;
+   * do {
+   *   const page = await client.list({ name: 'order', status: 'failed', tags: { customer: '7' }, cursor });
+   *   for (const run of page.runs) console.log(run.runId, run.failedStep, run.errorCode);
+   *   cursor = page.cursor;
+   * } while (cursor);
+   */
+  async list(filter: ListOptions = {}): Promise<RunPage> {
+    return listPage(this.#surroundings.database, filter);
+  }
+
+  /**
+   * How many runs meet a filter, exactly: PostgreSQL looks at each of them, so a count of millions takes seconds.
+   *
+   * @throws InvalidInputError
+   * @throws QueryTimeoutError after 15 seconds
+   * @example const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
+   */
+  async count(filter: RunFilter = {}): Promise<number> {
+    return countRuns(this.#surroundings.database, checkRunFilter(filter, 'filter', 'left out'));
+  }
+
+  /**
+   * What has gone wrong lately: the runs that have failed since, grouped by workflow, error code or failed step, or several of them. The most frequent
+   * group comes first.
+   *
+   * @param options.since how long ago (`'1h'`, milliseconds), or a Date
+   * @throws InvalidInputError
+   * @throws QueryTimeoutError after 15 seconds
+   * @example
+   * for (const group of await client.failures({ since: '1 day', groupBy: ['workflow', 'errorCode'] })) {
+   *   console.log(group.count, group.workflow, group.errorCode, group.exampleRunId);
+   * }
+   */
+  async failures(options: FailuresOptions): Promise<FailureGroup[]> {
+    return failureGroups(this.#surroundings.database, options, this.#surroundings.now());
+  }
+}
