@@ -106,8 +106,17 @@ CREATE TABLE ${schema}.workflow_inbox (
   name text COLLATE "C",
   idempotency_key text COLLATE "C",
   payload json,
+  -- Bytes of the payload as text: a read stops before it has too many.
+  size integer NOT NULL GENERATED ALWAYS AS (coalesce(octet_length(payload::text), 0)) STORED,
+  -- Of one message in eight: how many messages and bytes the run has been sent up to this one, about.
+  place bigint,
+  total bigint,
   CONSTRAINT workflow_inbox_pkey PRIMARY KEY (run_id, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- Nearly always empty: what must be read however many signals and payloads for hooks wait.
+CREATE INDEX workflow_inbox_other_idx ON ${schema}.workflow_inbox (run_id, kind, id) WHERE kind NOT IN ('signal', 'hook');
+CREATE INDEX workflow_inbox_place_idx ON ${schema}.workflow_inbox (run_id, id) WHERE place IS NOT NULL;
 
 CREATE UNIQUE INDEX workflow_inbox_idempotency_idx ON ${schema}.workflow_inbox (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

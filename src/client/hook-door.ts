@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 
-import { HookNotFoundError, InvalidInputError, RunEndedError } from '../core/errors/index.js';
+import { HookNotFoundError, InboxFullError, InvalidInputError, RunEndedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { encode } from '../core/serializer/index.js';
 import { validate } from '../core/standard-schema.js';
@@ -39,8 +39,12 @@ export class HookDoor {
    * @returns `repeated` when the delivery was accepted before, `contradicted` when it was and had another body
    * @throws InvalidInputError with issues when it does not fit the hook's schema; SerializationError, PayloadTooLargeError
    * @throws HookNotFoundError, RunEndedError when the hook has been closed since it was found
+   * @throws InboxFullError when too much waits for the run already
    */
-  async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<HookResumed['outcome']> {
+  async accept(
+    hook: HookDescription,
+    { body, headers, deliveryId }: HookPayload,
+  ): Promise<Exclude<HookResumed['outcome'], 'closed' | 'full'>> {
     const { database, payloads, hookSchemas } = this.surroundings;
     const schema = hookSchemas.find(hook.token);
     // What the schema makes of it is left to the run, which does it once: here it is only asked.
@@ -50,6 +54,7 @@ export class HookDoor {
     const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: digestOf(hook.token, body) };
     const resumed = await resumeHook(database, hook.token, payload, delivery);
     if (!resumed) throw new HookNotFoundError();
+    if (resumed.outcome === 'full') throw new InboxFullError(resumed.runId);
     if (resumed.outcome === 'closed') throw new RunEndedError(resumed.runId);
     if (resumed.outcome === 'accepted') await this.surroundings.notifier.notify([resumed.runId]);
     return resumed.outcome;

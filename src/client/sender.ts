@@ -1,10 +1,10 @@
 import { checkOptions } from '../core/check-options.js';
-import { RunEndedError, RunNotFoundError } from '../core/errors/index.js';
+import { InboxFullError, RunEndedError, RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { isTerminal, type RunStatus } from '../core/run.js';
+import { isTerminal } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import { sendSignal, sendSignalInTransactionSql, signalValues, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
+import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import { HookDoor } from './hook-door.js';
@@ -22,7 +22,7 @@ export class Sender {
     this.door = new HookDoor(surroundings);
   }
 
-  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError */
+  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError, InboxFullError */
   async signal(runId: string, signal: unknown, payload: unknown, options: SendOptions): Promise<void> {
     const { name, schema } = checkSignal(signal, 'signal');
     const { idempotencyKey, manager } = checkOptions(options, 'options', ['idempotencyKey', 'manager']);
@@ -41,7 +41,7 @@ export class Sender {
     if (sent.isNew) await this.surroundings.notifier.notify([sent.runId]);
   }
 
-  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError */
+  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError, InboxFullError */
   async resumeHook(token: string, payload: unknown): Promise<void> {
     const hook = await this.door.find(checkText(token, 'token'));
     await this.door.accept(hook, { body: payload === undefined ? null : payload, headers: {}, deliveryId: undefined });
@@ -50,14 +50,13 @@ export class Sender {
   private async signalIn(joined: JoinedTransaction, outgoing: OutgoingSignal): Promise<void> {
     const { manager, transaction, argument } = joined;
     await this.transactions.verify(joined);
-    let rows: { id: string; status: RunStatus; sent: string }[];
+    let found: SignalSent | undefined;
     try {
-      rows = await manager.query(sendSignalInTransactionSql(this.surroundings.database.schema), signalValues(outgoing));
+      found = await sendSignalInTransaction(this.surroundings.database, manager, outgoing);
     } catch (error) {
       throw callerError(error, [outgoing.runId], argument);
     }
-    const [row] = rows;
-    const sent = check(outgoing.runId, row && { runId: row.id, status: row.status, isNew: row.sent === '1' });
+    const sent = check(outgoing.runId, found);
     if (sent.isNew) transaction.afterCommit(() => void this.surroundings.notifier.notify([sent.runId]));
   }
 }
@@ -65,5 +64,6 @@ export class Sender {
 function check(runId: string, sent: SignalSent | undefined): SignalSent {
   if (!sent) throw new RunNotFoundError(runId);
   if (isTerminal(sent.status)) throw new RunEndedError(runId);
+  if (sent.isFull) throw new InboxFullError(sent.runId);
   return sent;
 }

@@ -12,6 +12,8 @@ export interface InboundOwner {
   requested(): void;
   withdraw(call: Call, reason: unknown): void;
   warn(message: string): void;
+  /** A wait is open for which no message is here. */
+  missing(): void;
 }
 
 /**
@@ -50,6 +52,20 @@ export class Inbound {
     return this.mailbox.hasSpare(channel);
   }
 
+  /** Signals and payloads for hooks that nobody has taken. */
+  get load(): { readonly count: number; readonly length: number } {
+    return this.mailbox.load;
+  }
+
+  /** Channels that waits are open for and no message is here. */
+  missing(): Iterable<string> {
+    return this.mailbox.missing();
+  }
+
+  forgetHeard(id: string): void {
+    this.mailbox.forgetHeard(id);
+  }
+
   receive(message: Message): void {
     if (this.mailbox.put(message) && this.mailbox.hasMatch(message.channel)) this.offerMatch(message.channel);
   }
@@ -58,6 +74,7 @@ export class Inbound {
   listen(channel: string, call: Call, taker: Taker): void {
     this.mailbox.await(channel, call, taker);
     if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+    else this.owner.missing();
   }
 
   offer(enter: () => void): void {

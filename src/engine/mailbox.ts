@@ -34,6 +34,19 @@ export class Mailbox {
     return (this.messages?.size ?? 0) > 0;
   }
 
+  /** How many signals and payloads for hooks nobody has taken, and how long they are together, in characters. */
+  readonly load = { count: 0, length: 0 };
+
+  /** Channels that waits are open for and no message is here. */
+  *missing(): Iterable<string> {
+    for (const channel of this.waits?.keys() ?? []) if (!this.messages?.has(channel)) yield channel;
+  }
+
+  /** A message is gone from the inbox: it is not read again. */
+  forgetHeard(id: string): void {
+    this.heard?.delete(id);
+  }
+
   /** @returns whether the message is new */
   put(message: Message): boolean {
     this.heard ??= new Set();
@@ -41,6 +54,7 @@ export class Mailbox {
     this.heard.add(message.id);
     this.messages ??= new Map();
     append(this.messages, message.channel, message);
+    this.weigh(message, 1);
     return true;
   }
 
@@ -85,7 +99,14 @@ export class Mailbox {
     const index = messages?.indexOf(message) ?? -1;
     if (index < 0) return;
     messages!.splice(index, 1);
+    this.weigh(message, -1);
     if (messages!.length === 0) this.messages!.delete(channel);
+  }
+
+  private weigh({ channel, payload }: Message, by: 1 | -1): void {
+    if (!channel.startsWith('signal:') && !channel.startsWith('hook:')) return;
+    this.load.count += by;
+    this.load.length += by * payload.length;
   }
 
   /** Forgets the wait of a call that has its result, or was withdrawn. */

@@ -83,6 +83,7 @@ export abstract class PassLifecycle implements LaneOwner {
       },
       withdraw: (call, reason) => this.withdraw(call, reason),
       warn: (message) => port.warn(message),
+      missing: () => port.missing?.(),
     });
     if ('maker' in definition) this.preparation = this.prepared(definition.maker);
     else this.code = definition;
@@ -161,6 +162,16 @@ export abstract class PassLifecycle implements LaneOwner {
   /** A request to cancel the run has come. `takes` is its message in the inbox. */
   cancel(takes: string | null, reason: string | undefined): void {
     this.stopping.request(new WorkflowCancelledError(this.run.id, reason), takes);
+  }
+
+  /** Messages that nobody has taken, as far as their number is bounded, and what is waited for in vain. */
+  get mail(): Pick<Inbound, 'load' | 'missing'> {
+    return this.inbound;
+  }
+
+  /** A message that was taken is gone from the inbox: it is not read again. */
+  forgetMessage(id: string): void {
+    this.inbound.forgetHeard(id);
   }
 
   /** A message has come. */

@@ -107,6 +107,8 @@ export interface PassPort extends PassEffects {
   idle(wakeAt: number): void;
   /** Something is active again. */
   busy(): void;
+  /** A wait is open for which no message has been received: where some were held back, this one may be among them. */
+  missing?(): void;
 }
 
 /** What a pass sets off outside its own run. */

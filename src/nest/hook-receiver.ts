@@ -5,6 +5,7 @@ import {
   ConflictException,
   GoneException,
   HttpException,
+  HttpStatus,
   InternalServerErrorException,
   NotFoundException,
   PayloadTooLargeException,
@@ -18,6 +19,7 @@ import type { DiscoveryService, HttpAdapterHost } from '@nestjs/core';
 import { isMisfit, type HookDoor } from '../client/hook-door.js';
 import {
   HookNotFoundError,
+  InboxFullError,
   InvalidInputError,
   PayloadTooLargeError,
   RunEndedError,
@@ -31,6 +33,14 @@ import { keepsRawBodies } from './raw-bodies.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
 const RAW_BODY = 'NestFactory.create(AppModule, { rawBody: true })';
+
+/** When a sender may try again whose payload a full inbox has refused, in seconds. */
+const RETRY_AFTER_S = '10';
+
+/** What answers a request, in Express and in Fastify. */
+export interface HookHttpResponse {
+  header(name: string, value: string): unknown;
+}
 
 /** What a receiver needs of its module. */
 export interface HookReceiverSurroundings {
@@ -60,7 +70,7 @@ export class HookReceiver implements OnModuleInit {
   }
 
   /** @throws HttpException */
-  async receive(token: string, request: HookHttpRequest): Promise<{ status: 'accepted' | 'repeated' }> {
+  async receive(token: string, request: HookHttpRequest, response: HookHttpResponse): Promise<{ status: 'accepted' | 'repeated' }> {
     try {
       const hook = await this.find(token);
       const { raw, value } = await readBody(request, this.module.settings.maxPayloadBytes);
@@ -73,6 +83,7 @@ export class HookReceiver implements OnModuleInit {
       if (outcome === 'accepted' || outcome === 'repeated') return { status: outcome };
       throw new ConflictException('that delivery came before, with another body');
     } catch (error) {
+      if (error instanceof InboxFullError) response.header('Retry-After', RETRY_AFTER_S);
       throw this.answerTo(error);
     }
   }
@@ -114,6 +125,7 @@ export class HookReceiver implements OnModuleInit {
     // The same for every token that there is not: nothing of it tells how one would have to look.
     if (error instanceof HookNotFoundError) return new NotFoundException();
     if (error instanceof RunEndedError) return new GoneException();
+    if (error instanceof InboxFullError) return new HttpException('too many payloads wait for the run', HttpStatus.TOO_MANY_REQUESTS);
     if (error instanceof PayloadTooLargeError) return new PayloadTooLargeException();
     if (isMisfit(error)) {
       const issues = error.issues.map(({ message, path }) => ({ message, path: path.map(String) }));

@@ -1,7 +1,7 @@
-import { Controller, HttpCode, Inject, Param, Post, Req, UseGuards, VERSION_NEUTRAL, type Type } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Param, Post, Req, Res, UseGuards, VERSION_NEUTRAL, type Type } from '@nestjs/common';
 
 import type { HookHttpRequest } from './hook-body.js';
-import type { HookReceiver } from './hook-receiver.js';
+import type { HookHttpResponse, HookReceiver } from './hook-receiver.js';
 import type { HttpSettings } from './http-options.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
@@ -14,8 +14,12 @@ export function hooksController({ path }: HttpSettings, guards: NonNullable<Http
 
     @Post(':token')
     @HttpCode(202)
-    receive(@Param('token') token: string, @Req() request: HookHttpRequest): Promise<{ status: 'accepted' | 'repeated' }> {
-      return this.receiver.receive(token, request);
+    receive(
+      @Param('token') token: string,
+      @Req() request: HookHttpRequest,
+      @Res({ passthrough: true }) response: HookHttpResponse,
+    ): Promise<{ status: 'accepted' | 'repeated' }> {
+      return this.receiver.receive(token, request, response);
     }
   }
   return WorkflowHooksController;

@@ -8,6 +8,7 @@ import type { Pooler } from '../core/pooler.js';
 import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
 import { faultOf } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
+import { InboxSampling } from './inbox-sampling.js';
 import { ReadingPool } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { FORMATS, withSettings } from './startup-options.js';
@@ -73,6 +74,8 @@ export class Database {
   /** Quoted. */
   readonly schema: string;
   readonly schemaName: string;
+  /** Which messages look at the depth of their run's inbox. */
+  readonly inboxSampling = new InboxSampling();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;

@@ -6,7 +6,7 @@ import { requestCancel, sweepAndNotify } from '../../test/support/faults/request
 import { waitFor } from '../../test/support/wait.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns } from './sql/claim-runs.js';
-import { readInbox } from './sql/inbox.js';
+import { readInboxes } from './sql/read-inbox.js';
 
 const RUN = 'run';
 const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
@@ -108,7 +108,8 @@ describe('a request to cancel of which the run was not told', () => {
     expect(await unblockRuns(open.database, KEYS, 'fitting')).toHaveLength(1);
     const claim = { fence: open.fence, keys: KEYS, deploymentId: 'fitting', limit: 1 };
     expect((await claimRuns(open.database, claim)).map(({ id }) => id)).toEqual([RUN]);
-    expect(await readInbox(open.database, [RUN])).toHaveLength(1);
+    const [read] = await readInboxes(open.database, [{ runId: RUN, floor: 0n, room: 10, bytes: 1_000 }], []);
+    expect(read!.messages).toHaveLength(1);
   });
 
   it('is cleared away when the run has ended since, and the run stays as it was', async () => {

@@ -8,7 +8,8 @@ import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim
 import { forkRun } from './sql/fork-run.js';
 import { findLockedRuns } from './sql/free-runs.js';
 import { describeHook, resumeHook } from './sql/hooks.js';
-import { findMovedRuns, listOwnedRuns, readInbox } from './sql/inbox.js';
+import { findMovedRuns, listOwnedRuns } from './sql/owned-runs.js';
+import { readChannels, readInboxes } from './sql/read-inbox.js';
 import { loadHistories } from './sql/load-histories.js';
 import { findUnpaused, notifyOfPause, resumeRun, sendPause } from './sql/pause-run.js';
 import { readRunEnds } from './sql/read-runs.js';
@@ -163,7 +164,12 @@ describe('on connections without settings of ours no statement reads a large tab
       const mine = ids('mine', 500);
       const claim = { fence, keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'd', limit: 50 };
       await loadHistories(database, mine);
-      await readInbox(database, mine);
+      await readInboxes(
+        database,
+        mine.map((runId) => ({ runId, floor: 0n, room: 10, bytes: 1_000 })),
+        ['1'],
+      );
+      await readChannels(database, 'mine-1', ['signal:go'], ['1'], { count: 10, bytes: 1_000 });
       await findLockedRuns(database, mine);
       await findMovedRuns(
         database,

@@ -21,6 +21,8 @@ export interface ExecutionHost {
   parked(execution: Execution, wakeAt: number): void;
   /** The run has been parked, and this is its history. */
   remember(history: KnownHistory): void;
+  /** The run has room for more messages, or waits for one that was left in the table. */
+  readMore(execution: Execution): void;
   /** Something came for the run while it was being parked. */
   moved(execution: Execution): void;
   /** A run has been created that somebody may execute. */

@@ -9,6 +9,7 @@ import { Pass } from '../engine/pass.js';
 import type { NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionHost } from './execution-host.js';
 import type { KnownHistory } from './history-cache.js';
+import { InboxState } from './inbox-state.js';
 import { isRefusal, StepRecords, toAscii } from './step-records.js';
 
 const ignore = (): void => undefined;
@@ -17,6 +18,8 @@ const ignore = (): void => undefined;
 export class Execution implements PassPort {
   readonly pass: Pass;
   wakeCount: number;
+  /** How far the inbox of the run has been read. */
+  readonly inbox = new InboxState();
   holdsSlot = true;
   private bytes: number;
   private parkTimer: NodeJS.Timeout | undefined;
@@ -147,11 +150,21 @@ export class Execution implements PassPort {
     const { id, epoch } = this.run;
     const recorded = (): void => {
       this.known?.recorded(step, closesWait);
+      if (takes !== null) this.inbox.isGone(takes);
       durable();
       if (this.handingOver) this.handOver(this.handingOver.reason);
     };
     const transition = { kind: 'step', runId: id, epoch, step, closesWait, takes } as const;
     this.records.submit(transition, recorded, refused, (error) => this.fenced(error));
+    if (takes !== null && this.inbox.hasMore) this.readMore();
+  }
+
+  missing(): void {
+    if (this.inbox.hasMore) this.readMore();
+  }
+
+  private readMore(): void {
+    if (!this.leaving) this.host.readMore(this);
   }
 
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
@@ -199,7 +212,8 @@ export class Execution implements PassPort {
   dropMessage(messageId: string, event: RunEvent): void {
     const { id, epoch } = this.run;
     // One whose event cannot be stored stays, and is refused again.
-    this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, ignore, ignore);
+    this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, () => this.inbox.isGone(messageId), ignore);
+    if (this.inbox.hasMore) this.readMore();
   }
 
   startDetached(run: NewRun): Promise<'started' | 'taken'> {
@@ -229,7 +243,8 @@ export class Execution implements PassPort {
       ...(outcome.status === 'failed' ? { failure: outcome.failure } : {}),
       ...(continuedAs ? { continuedAs } : {}),
     };
-    this.change({ status: outcome.status, output, error, leftovers, parent: this.run.parent, ...more }, outcome);
+    const left = this.inbox.hasMore ? 'some' : leftovers;
+    this.change({ status: outcome.status, output, error, leftovers: left, parent: this.run.parent, ...more }, outcome);
   }
 
   /** A run that goes on in this one's place stays in its queue, unless it is of another workflow, which may have one of its own. */
@@ -280,7 +295,7 @@ export class Execution implements PassPort {
   private park(): void {
     this.parkTimer = undefined;
     if (this.leaving || this.isPausing) return;
-    const left = this.nextWake - this.host.settings.now();
+    const left = this.inbox.isReading ? 0 : this.nextWake - this.host.settings.now();
     if (left < this.host.parkAfterMs) {
       this.parkTimer = setTimeout(() => this.park(), Math.max(left, 10));
       return;

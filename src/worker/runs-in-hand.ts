@@ -61,7 +61,7 @@ export class RunsInHand implements ExecutionHost {
     this.onMismatch = options.onMismatch;
     this.slots = new Slots(options.concurrency);
     this.unstarted = new UnstartedRuns(journal, events, options);
-    this.mail = new Mail(database, this.executions);
+    this.mail = new Mail(database, this.executions, (error) => events.log('warn', 'messages could not be read', error));
     this.outbound = new Outbound(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
   }
 
@@ -147,7 +147,7 @@ export class RunsInHand implements ExecutionHost {
 
   /** Looks for messages to these runs, where this process has them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
-    if (this.session.id) await this.mail.check(this.session.id, runIds);
+    await this.mail.check(() => this.session.id, runIds);
   }
 
   /** Delivers what waits for runs whose counters have been read as these, where that is news. */
@@ -229,6 +229,10 @@ export class RunsInHand implements ExecutionHost {
 
   moved(execution: Execution): void {
     void this.checkMessages([execution.run.id]).catch((error: unknown) => this.events.log('warn', 'messages could not be read', error));
+  }
+
+  readMore(execution: Execution): void {
+    this.mail.readMore(execution);
   }
 
   restart(execution: Execution): void {

@@ -7,7 +7,7 @@ import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
-import { listOwnedRuns } from '../store/sql/inbox.js';
+import { listOwnedRuns } from '../store/sql/owned-runs.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { closeSession, takeBackLoss } from '../store/sql/sessions.js';
 import { compareHoldings, type Holding } from './holdings.js';

@@ -222,6 +222,23 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await handle.result()).toEqual({ amount: 3 });
     });
 
+    it('answers 429 and says when to try again, once too much waits for the run', async () => {
+      const handle = await site.client.start(Hooked, { take: 10_000 });
+      const token = await tokenOf(handle.runId);
+      for (const place of [1, 10_001])
+        await database.query(
+          `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, place, total) VALUES ($1, 'signal', 'nobody', '1', $2, $2)`,
+          [handle.runId, place],
+        );
+      // Of small payloads one in eight looks how much waits.
+      const refused = await waitFor(async () => {
+        const answer = await post(token, '{}', JSON_TYPE);
+        return answer.status === 429 ? answer : undefined;
+      });
+      expect(refused.headers.get('retry-after')).toBe('10');
+      await handle.cancel();
+    });
+
     it('accepts a delivery once, and answers 409 to another body under its name', async () => {
       const { token, result } = await hooked({ idempotencyHeader: 'X-Delivery', take: 2 });
       const deliver = async (id: string, body: string): Promise<unknown[]> => {

@@ -12,6 +12,7 @@ export {
   HistoryTooLargeError,
   HookConflictError,
   HookNotFoundError,
+  InboxFullError,
   NonDeterminismError,
   RaceLostError,
   ReplayDifferenceError,

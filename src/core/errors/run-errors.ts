@@ -64,6 +64,19 @@ export class RunNotFoundError extends WorkflowError {
   }
 }
 
+/**
+ * Too many signals and payloads for hooks wait for the run (about 10,000, or 64 MiB): the one that was sent has not been kept. Send it again once the
+ * run has taken some. By HTTP the answer is 429.
+ */
+export class InboxFullError extends WorkflowError {
+  static override readonly errorName: string = 'InboxFullError';
+  readonly code = 'INBOX_FULL';
+
+  constructor(readonly runId: string) {
+    super(`The inbox of run "${runId}" is full: the run must take what waits there first. Send the message again later`);
+  }
+}
+
 /** The run was started in a transaction of the caller that has not been committed: nobody else sees it before that. */
 export class RunNotCommittedError extends WorkflowError {
   static override readonly errorName: string = 'RunNotCommittedError';

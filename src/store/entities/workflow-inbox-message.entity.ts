@@ -23,4 +23,8 @@ export class WorkflowInboxMessage {
 
   @Column({ type: 'json', nullable: true })
   payload!: unknown;
+
+  /** Bytes of the payload as text. */
+  @Column({ type: 'integer', insert: false, update: false })
+  size!: number;
 }

@@ -1,4 +1,5 @@
 import type { Database, Statement } from '../database.js';
+import { depthSql } from './inbox-depth.js';
 import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
 
@@ -96,9 +97,11 @@ const RESUME: Statement = {
   text: (schema) => `WITH RECURSIVE hook AS MATERIALIZED (
   SELECT h.token, last.id AS run_id, h.step_key, h.closed_at IS NOT NULL OR last.has_ended AS closed
   FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1
-), ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, noted AS (
+), named AS MATERIALIZED (
+  SELECT run_id AS id FROM hook
+), ${depthSql(schema, 'named', '$5', '$2')}, ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, name, idempotency_key, data)
-  SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed AND NOT EXISTS (
+  SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed AND NOT (SELECT is_full FROM depth) AND NOT EXISTS (
     SELECT 1 FROM past CROSS JOIN LATERAL (
       SELECT 1 FROM ${schema}.workflow_events e
       WHERE e.run_id = past.id AND e.kind = 'hook_resumed' AND e.name = hook.step_key AND e.idempotency_key = $3 LIMIT 1
@@ -106,10 +109,10 @@ const RESUME: Statement = {
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
-  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
-  SELECT hook.run_id, 'hook', hook.token, $2::json FROM hook JOIN noted ON noted.run_id = hook.run_id RETURNING 1
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
+  SELECT hook.run_id, 'hook', hook.token, $2::json, depth.place, depth.total FROM hook JOIN noted ON noted.run_id = hook.run_id, depth RETURNING 1
 )
-SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int FROM hook`,
+SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int, (SELECT is_full FROM depth) FROM hook`,
 };
 
 const DELIVERED: Statement = {
@@ -129,8 +132,8 @@ export interface HookDelivery {
 /** What a payload came upon. */
 export interface HookResumed {
   readonly runId: string;
-  /** `repeated`: that delivery came before; `contradicted`: it did, with another body. */
-  readonly outcome: 'accepted' | 'closed' | 'repeated' | 'contradicted';
+  /** `repeated`: that delivery came before; `contradicted`: it did, with another body; `full`: too much waits for the run already. */
+  readonly outcome: 'accepted' | 'closed' | 'repeated' | 'contradicted' | 'full';
 }
 
 /** Leaves a payload for whoever waits for the hook, once for each delivery. Undefined when no hook has that token. */
@@ -141,10 +144,14 @@ export async function resumeHook(
   delivery: HookDelivery | null,
 ): Promise<HookResumed | undefined> {
   const data = delivery && JSON.stringify({ digest: delivery.digest });
-  const [row] = await database.deliver<[string, string, boolean, number]>(RESUME, [token, payload, delivery?.id ?? null, data]);
+  const weight = database.inboxSampling.weightOf(token, payload.length);
+  const values = [token, payload, delivery?.id ?? null, data, weight];
+  const [row] = await database.deliver<[string, string, boolean, number, boolean]>(RESUME, values);
   if (!row) return undefined;
-  const [runId, stepKey, isClosed, sent] = row;
+  const [runId, stepKey, isClosed, sent, isFull] = row;
   if (isClosed) return { runId, outcome: 'closed' };
+  if (weight > 0) database.inboxSampling.found(token, isFull);
+  if (isFull) return { runId, outcome: 'full' };
   if (sent > 0 || !delivery) return { runId, outcome: 'accepted' };
   const [before] = await database.deliver<[string]>(DELIVERED, [runId, stepKey, delivery.id]);
   return { runId, outcome: before?.[0] === delivery.digest ? 'repeated' : 'contradicted' };

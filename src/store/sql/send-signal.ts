@@ -1,9 +1,11 @@
 import type { ClientBase } from 'pg';
+import type { EntityManager } from 'typeorm';
 
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
+import { depthSql } from './inbox-depth.js';
 
 /** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
@@ -18,26 +20,22 @@ function sendSignalSql(schema: string): string {
   UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
 ), run AS (
   SELECT id, status FROM chain WHERE continued_as IS NULL
-), noted AS (
+), ${depthSql(schema, 'run', '$6', '$3')}, noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, name, idempotency_key, data)
-  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled')
+  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') AND NOT (SELECT is_full FROM depth)
     AND NOT EXISTS (SELECT 1 FROM chain CROSS JOIN LATERAL (
       SELECT 1 FROM ${schema}.workflow_events e WHERE e.run_id = chain.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
     ) AS e WHERE $4::text IS NOT NULL AND chain.continued_as IS NOT NULL)
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
-  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT run_id, 'signal', $2, $3::json FROM noted RETURNING 1
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
+  SELECT run_id, 'signal', $2, $3::json, depth.place, depth.total FROM noted, depth RETURNING 1
 )
-SELECT id, status, (SELECT count(*) FROM sent)::text AS sent FROM run`;
+SELECT id, status, CASE WHEN (SELECT is_full FROM depth) THEN 'full' ELSE (SELECT count(*) FROM sent)::text END AS sent FROM run`;
 }
 
 const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
-
-/** For a transaction of the caller. */
-export function sendSignalInTransactionSql(schema: string): string {
-  return `${CALLER_MARK} ${sendSignalSql(schema)}`;
-}
 
 /** A signal on its way. Payloads are JSON text. */
 export interface OutgoingSignal {
@@ -55,29 +53,57 @@ export interface SignalSent {
   readonly runId: string;
   /** The run's status before. */
   readonly status: RunStatus;
-  /** Whether the message is new: not when it was sent before under the same key. */
+  /** Whether the message is new: not when it was sent before under the same key, nor when it was not sent. */
   readonly isNew: boolean;
+  /** Too much waits for the run already: the message was not sent. */
+  readonly isFull: boolean;
 }
 
-export function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal): unknown[] {
-  return [runId, name, payload, idempotencyKey, note];
+/** @param weight for how many messages this one stands, when it looks at the depth of the inbox */
+function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal, weight: number): unknown[] {
+  return [runId, name, payload, idempotencyKey, note, weight];
+}
+
+function toSent(
+  database: Database,
+  signal: OutgoingSignal,
+  weight: number,
+  row: { id: string; status: RunStatus; sent: string },
+): SignalSent {
+  const isFull = row.sent === 'full';
+  if (weight > 0) database.inboxSampling.found(signal.runId, isFull);
+  return { runId: row.id, status: row.status, isNew: row.sent === '1', isFull };
 }
 
 /** Leaves a signal in a run's inbox. The run is notified in a statement of its own. Undefined when there is no such run. */
 export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
-  const values = signalValues(signal);
+  const weight = database.inboxSampling.weightOf(signal.runId, signal.payload.length);
+  const values = signalValues(signal, weight);
   const [row] = client
     ? await database.query<[string, RunStatus, string]>(SEND_SIGNAL, values, client)
     : await database.deliver<[string, RunStatus, string]>(SEND_SIGNAL, values);
-  return row && { runId: row[0], status: row[1], isNew: row[2] === '1' };
+  return row && toSent(database, signal, weight, { id: row[0], status: row[1], sent: row[2] });
 }
 
+/** Leaves a signal in a run's inbox, in a transaction of the caller; the run is notified after its commit. Undefined when the transaction sees no such run. */
+export async function sendSignalInTransaction(
+  database: Database,
+  manager: EntityManager,
+  signal: OutgoingSignal,
+): Promise<SignalSent | undefined> {
+  const weight = database.inboxSampling.weightOf(signal.runId, signal.payload.length);
+  const text = `${CALLER_MARK} ${sendSignalSql(database.schema)}`;
+  const [row] = await manager.query<{ id: string; status: RunStatus; sent: string }[]>(text, signalValues(signal, weight));
+  return row && toSent(database, signal, weight, row);
+}
+
+/** The messages get ids anew: the successor may have read its inbox beyond their old ones. */
 const FORWARD: Statement = {
   name: 'durable_forward_messages',
   text: (schema) => `WITH successor AS MATERIALIZED (
   SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current WHERE id <> $1
 ), moved AS (
-  UPDATE ${schema}.workflow_inbox i SET run_id = successor.id FROM successor WHERE i.run_id = $1 AND i.kind IN ${MOVES_ON} RETURNING i.run_id
+  UPDATE ${schema}.workflow_inbox i SET run_id = successor.id, id = DEFAULT FROM successor WHERE i.run_id = $1 AND i.kind IN ${MOVES_ON} RETURNING i.run_id
 )
 SELECT DISTINCT run_id FROM moved`,
 };

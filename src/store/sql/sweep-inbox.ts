@@ -10,6 +10,17 @@ import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
+/** Runs that have messages, each found by one look-up however many wait for it: the beginning of a statement, with `addressed`. */
+function addressed(schema: string): string {
+  const next = (condition: string): string => `(SELECT i.run_id FROM ${schema}.workflow_inbox i ${condition} ORDER BY i.run_id LIMIT 1)`;
+  return `WITH RECURSIVE found AS (
+  SELECT ${next('')} AS run_id
+  UNION ALL SELECT ${next('WHERE i.run_id > found.run_id')} FROM found WHERE found.run_id IS NOT NULL
+), addressed AS MATERIALIZED (
+  SELECT run_id FROM found WHERE run_id IS NOT NULL
+)`;
+}
+
 const WAITS = `(status = 'waiting' AND NOT is_blocked)`;
 
 /** One that is to be cancelled rests no longer. */
@@ -26,7 +37,7 @@ const TELL: Statement = {
     return `WITH unheard AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
-  WHERE i.kind = 'cancel' AND i.${OVERDUE}
+  WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE}
   ORDER BY i.run_id LIMIT 1000
 ), locked AS MATERIALIZED (
   SELECT r.id FROM unheard CROSS JOIN LATERAL (
@@ -47,7 +58,7 @@ const UNSTARTED: Statement = {
   name: 'durable_sweep_unstarted',
   text: (schema) => `SELECT DISTINCT ON (i.run_id) i.run_id, i.payload::text FROM ${schema}.workflow_inbox i
 CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND started_at IS NULL AND status IN ('pending', 'waiting', 'paused') LIMIT 1) AS r
-WHERE i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
+WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
 /** Where the child of a wait leaves its end: with the generation that started it, after a retry. */
@@ -61,15 +72,17 @@ const TELL_WAITING: Statement = {
   name: 'durable_sweep_messages',
   text: (schema, patience) => {
     const isUnheard = `(status = 'running' OR ${WAITS}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
-    return `WITH unheard AS MATERIALIZED (
-  SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
+    return `${addressed(schema)}, unheard AS MATERIALIZED (
+  SELECT a.run_id AS id FROM addressed a
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND ${isUnheard} LIMIT 1) AS r
   CROSS JOIN LATERAL (
-    SELECT 1 FROM ${schema}.workflow_waits w WHERE w.run_id = i.run_id
-      AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
+    SELECT 1 FROM (SELECT * FROM ${schema}.workflow_waits WHERE run_id = a.run_id OFFSET 0) AS w CROSS JOIN LATERAL (
+      SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i
+      WHERE i.kind <> 'cancel' AND i.${OVERDUE}
+        AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
+    ) AS i LIMIT 1
   ) AS w
-  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
-  WHERE i.kind <> 'cancel' AND i.${OVERDUE}
-  ORDER BY i.run_id LIMIT 1000
+  LIMIT 1000
 ), locked AS MATERIALIZED (
   SELECT r.id FROM unheard CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = unheard.id AND ${isUnheard} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
@@ -87,22 +100,38 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`;
 /** Runs that were continued as others, and have messages that came too late to go with them. */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
-  text: (schema) => `SELECT DISTINCT i.run_id FROM ${schema}.workflow_inbox i
-CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
-WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} ORDER BY i.run_id LIMIT 1000`,
+  text: (schema) => `${addressed(schema)}
+SELECT a.run_id FROM addressed a
+CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND continued_as IS NOT NULL LIMIT 1) AS r
+CROSS JOIN LATERAL (
+  SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i WHERE i.kind IN ${MOVES_ON} AND i.${OVERDUE} LIMIT 1
+) AS i
+LIMIT 1000`,
 };
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  text: (schema, patience) => `WITH obsolete AS MATERIALIZED (
-  SELECT i.run_id, i.id FROM ${schema}.workflow_inbox i
-  WHERE i.${OVERDUE}
-    AND (SELECT r.status FROM ${schema}.workflow_runs r WHERE r.id = i.run_id AND (i.kind NOT IN ${MOVES_ON} OR r.continued_as IS NULL)
-      AND NOT (r.status = 'failed' AND i.kind IN ${KEPT_BY_FAILED}))
-      IN ('completed', 'failed', 'cancelled')
-  ORDER BY i.run_id, i.id LIMIT 1000 FOR UPDATE OF i SKIP LOCKED
+  // What a failed run keeps is not looked through: the other kinds have an index of their own.
+  text: (schema, patience) => {
+    const messages = (condition: string): string => `(
+    SELECT * FROM (
+      SELECT run_id, id FROM ${schema}.workflow_inbox WHERE run_id = a.run_id AND ${OVERDUE} AND ${condition} ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ) AS i
+  )`;
+    return `${addressed(schema)}, obsolete AS MATERIALIZED (
+  SELECT i.run_id, i.id FROM addressed a
+  CROSS JOIN LATERAL (
+    SELECT status, continued_as FROM ${schema}.workflow_runs WHERE id = a.run_id AND status IN ('completed', 'failed', 'cancelled') LIMIT 1
+  ) AS r
+  CROSS JOIN LATERAL (
+    ${messages(`r.status <> 'failed' AND (r.continued_as IS NULL OR kind NOT IN ${MOVES_ON})`)}
+    UNION ALL
+    ${messages(`r.status = 'failed' AND kind NOT IN ('signal', 'hook') AND kind NOT IN ${KEPT_BY_FAILED}`)}
+  ) AS i
+  LIMIT 1000
 )
-DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`,
+DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`;
+  },
 };
 
 /** What a sweep has found. */

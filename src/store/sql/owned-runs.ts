@@ -1,24 +1,6 @@
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
-/** A message to a run that has not been taken. */
-export interface InboxMessage {
-  readonly runId: string;
-  readonly id: string;
-  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
-  /** A signal's name, a hook's token, the step that waits for a child or is resolved. */
-  readonly name: string | null;
-  /** JSON text. */
-  readonly payload: string | null;
-}
-
-const READ: Statement = {
-  name: 'durable_read_inbox',
-  text: (schema) =>
-    `SELECT i.run_id, i.id::text, i.kind, i.name, i.payload::text FROM unnest((SELECT $1::text[])) AS x(id)
-CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = x.id OFFSET 0) AS i ORDER BY i.run_id, i.id`,
-};
-
 /** The wake counters of runs that a session owns and for which something has come since. */
 const MOVED: Statement = {
   name: 'durable_moved_runs',
@@ -49,12 +31,6 @@ export async function listOwnedRuns(database: Database, sessionId: string): Prom
     server: rows[0]![0],
     rows: rows.flatMap(([, id, wakeCount, epoch, historyBytes]) => (id === null ? [] : [{ id, wakeCount, epoch, historyBytes }])),
   };
-}
-
-/** The messages that wait for these runs, oldest first. */
-export async function readInbox(database: Database, runIds: readonly string[]): Promise<InboxMessage[]> {
-  const rows = await database.query<[string, string, InboxMessage['kind'], string | null, string | null]>(READ, [runIds]);
-  return rows.map(([runId, id, kind, name, payload]) => ({ runId, id, kind, name, payload }));
 }
 
 /** Of the runs that the session owns, those for which something has come since their counter was read; with the counter as it is now. */

@@ -1,0 +1,121 @@
+import type { Database, Statement } from '../database.js';
+
+/** A message to a run that has not been taken. */
+export interface InboxMessage {
+  readonly id: string;
+  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
+  /** A signal's name, a hook's token, the step that waits for a child or is resolved. */
+  readonly name: string | null;
+  /** JSON text. */
+  readonly payload: string | null;
+}
+
+/** What all reads of one statement may bring together, in bytes. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Requests of operators are read each time, ends of children when they are new, and of signals and payloads for hooks the oldest that are new, as far as
+ * there is room. Rows beyond the room come without their payload: they say that there is more.
+ */
+const READ: Statement = {
+  name: 'durable_read_inbox',
+  text: (schema) => {
+    const inbox = `${schema}.workflow_inbox`;
+    const isNew = 'm.id > x.floor AND m.id <> ALL ($5::bigint[])';
+    return `SELECT x.id, snapshot.xmin, snapshot.xmax, i.id::text, i.kind, i.name, i.fits, CASE WHEN i.fits THEN i.payload::text END
+FROM (SELECT pg_snapshot_xmin(s)::text AS xmin, pg_snapshot_xmax(s)::text AS xmax FROM pg_current_snapshot() AS s) AS snapshot
+CROSS JOIN unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[]), (SELECT $4::int[])) AS x(id, floor, room, bytes)
+LEFT JOIN LATERAL (
+  SELECT m.*, m.bytes_before < x.bytes AND m.rows_before < x.room AND m.bytes_before < ${MAX_BYTES} AS fits FROM (
+    (SELECT m.id, m.kind, m.name, m.payload, 0::bigint AS bytes_before, 0::bigint AS rows_before FROM ${inbox} m
+      WHERE m.run_id = x.id AND m.kind NOT IN ('signal', 'hook') AND m.kind IN ('cancel', 'pause', 'resolve', 'resolve_failed') OFFSET 0)
+    UNION ALL
+    (SELECT m.id, m.kind, m.name, m.payload, 0, 0 FROM ${inbox} m
+      WHERE m.run_id = x.id AND m.kind NOT IN ('signal', 'hook') AND m.kind IN ('child', 'child_failed') AND ${isNew} OFFSET 0)
+    UNION ALL
+    (SELECT m.id, m.kind, m.name, m.payload, sum(m.size) OVER (ORDER BY m.id) - m.size, row_number() OVER (ORDER BY m.id) - 1 FROM (
+      SELECT m.id, m.kind, m.name, m.payload, m.size FROM ${inbox} m
+      WHERE m.run_id = x.id AND m.kind IN ('signal', 'hook') AND ${isNew}
+      ORDER BY m.id LIMIT CASE WHEN x.room > 0 THEN x.room + 1 ELSE 0 END
+    ) AS m)
+  ) AS m
+) AS i ON true
+ORDER BY x.id, i.id`;
+  },
+};
+
+/** A run whose inbox is read, and how far it has been. */
+export interface InboxPlace {
+  readonly runId: string;
+  /** All messages up to this id have been read. */
+  readonly floor: bigint;
+  /** How many signals and payloads for hooks may be read, and about how many bytes of them. */
+  readonly room: number;
+  readonly bytes: number;
+}
+
+/** What was read of a run's inbox, in the order of the ids. */
+export interface InboxRead {
+  readonly runId: string;
+  readonly messages: readonly InboxMessage[];
+  /** The first message that was left for want of room. */
+  readonly left: bigint | undefined;
+  /** Transactions before `xmin` had ended when this was read, those from `xmax` on had not begun. */
+  readonly xmin: bigint;
+  readonly xmax: bigint;
+}
+
+/**
+ * Reads the inboxes of runs.
+ *
+ * @param known ids of messages beyond the floors that have been read
+ */
+export async function readInboxes(database: Database, places: readonly InboxPlace[], known: readonly string[]): Promise<InboxRead[]> {
+  const rows = await database.query<
+    [string, string, string, string | null, InboxMessage['kind'] | null, string | null, boolean | null, string | null]
+  >(READ, [
+    places.map(({ runId }) => runId),
+    places.map(({ floor }) => floor.toString()),
+    places.map(({ room }) => room),
+    places.map(({ bytes }) => bytes),
+    known,
+  ]);
+  const reads = new Map<string, { runId: string; messages: InboxMessage[]; left: bigint | undefined; xmin: bigint; xmax: bigint }>();
+  for (const [runId, xmin, xmax, id, kind, name, fits, payload] of rows) {
+    let read = reads.get(runId);
+    if (!read) reads.set(runId, (read = { runId, messages: [], left: undefined, xmin: BigInt(xmin), xmax: BigInt(xmax) }));
+    if (id === null || kind === null) continue;
+    if (fits || !['signal', 'hook'].includes(kind)) read.messages.push({ id, kind, name, payload });
+    else read.left ??= BigInt(id);
+  }
+  return [...reads.values()];
+}
+
+const READ_CHANNELS: Statement = {
+  name: 'durable_read_channels',
+  text: (schema) => `SELECT m.id::text, m.kind, m.name, m.payload::text FROM (
+  SELECT m.*, sum(m.size) OVER (ORDER BY m.id) - m.size AS bytes_before FROM (
+    SELECT id, kind, name, payload, size FROM ${schema}.workflow_inbox
+    WHERE run_id = $1 AND kind IN ('signal', 'hook') AND kind || ':' || name = ANY ($2::text[]) AND id <> ALL ($3::bigint[])
+    ORDER BY id LIMIT $4::int
+  ) AS m
+) AS m WHERE m.bytes_before < $5::int ORDER BY m.id`,
+};
+
+/**
+ * Reads messages that waits are open for, from wherever they stand in an inbox that has more than fits.
+ *
+ * @param channels kind and name, with a colon between
+ * @param known ids of messages that have been read
+ */
+export async function readChannels(
+  database: Database,
+  runId: string,
+  channels: readonly string[],
+  known: readonly string[],
+  room: { readonly count: number; readonly bytes: number },
+): Promise<InboxMessage[]> {
+  const values = [runId, channels, known, room.count, room.bytes];
+  const rows = await database.query<[string, InboxMessage['kind'], string | null, string | null]>(READ_CHANNELS, values);
+  return rows.map(([id, kind, name, payload]) => ({ id, kind, name, payload }));
+}
