@@ -12,6 +12,11 @@ export class Attempts {
     return this.running?.size ?? 0;
   }
 
+  /** Whether anybody has asked for the workflow function's own signal. */
+  get isSignalUsed(): boolean {
+    return this.controller !== undefined;
+  }
+
   /** The workflow function's own signal. */
   get signal(): AbortSignal {
     this.controller ??= new AbortController();

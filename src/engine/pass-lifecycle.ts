@@ -3,6 +3,7 @@ import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledE
 import { failureOf } from '../core/failure.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import { Admission } from './admission.js';
+import { AfterStop } from './after-stop.js';
 import { Attempts } from './attempts.js';
 import type { Call } from './call.js';
 import { inScope } from './current.js';
@@ -17,6 +18,7 @@ import { Replay } from './replay.js';
 import { TIMEOUT_KEY } from './step-keys.js';
 import { Stopping, type Stop, type StoppingHost } from './stopping.js';
 import { Timers } from './timers.js';
+import { warnOnce } from './warn-once.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 export type { PassRun } from './ports.js';
@@ -42,6 +44,8 @@ export abstract class PassLifecycle implements LaneOwner {
   protected seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
   private readonly stopping: Stopping;
+  /** Once the code has been told to stop. */
+  protected afterStop: AfterStop | undefined;
   /** run() is over, but what is recorded has not all been delivered. */
   private early: PassOutcome | undefined;
   protected hasWaits: boolean;
@@ -356,6 +360,7 @@ export abstract class PassLifecycle implements LaneOwner {
   }
 
   private abandonCalls(error: Stop): void {
+    this.afterStop = new AfterStop(this.calls.values(), this.attempts.isSignalUsed);
     this.timers.clearAll();
     this.admission.clear();
     this.inbound.clearWaits();
@@ -365,6 +370,19 @@ export abstract class PassLifecycle implements LaneOwner {
       call.reject(error);
       call.abandoned?.();
     }
+  }
+
+  /** @returns what a call rejects with that may not begin after the stop */
+  protected refuseAfterStop(name: string): Error {
+    const stop = this.stopping.stop!;
+    const how = stop instanceof WorkflowTimeoutError ? 'timed out' : 'was cancelled';
+    warnOnce(`stopped\n${this.definition.name}\n${name}`, () =>
+      this.port.warn(
+        `"${name}" was called again after the run ${how}, and does not begin: it rejects with ${stop.name}. Let a catch in a loop rethrow while ` +
+          'ctx.abortSignal.aborted, and give clean-up steps of its own (docs/operations.md)',
+      ),
+    );
+    return stop;
   }
 
   private stoppedBy(error: Stop): PassOutcome {

@@ -58,6 +58,11 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (this.isClosed) return new Promise(() => undefined);
     outer?.signal?.throwIfAborted();
     signal?.throwIfAborted();
+    if (this.afterStop) {
+      const judgement = this.afterStop.judge(kind, name);
+      if (judgement === 'never') return new Promise(() => undefined);
+      if (judgement === 'refuse') throw this.refuseAfterStop(name);
+    }
     const call = new Call(this.keys.next(name, key), name, kind, this.lane.count, !this.lane.isInTurn, argsHash);
     this.calls.set(call.stepKey, call);
     if (call.calledAfterIo) this.warnOfRivals(call);

@@ -55,6 +55,7 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
   return (target) => {
     const { module, scope } = setWorkflowMetadata(target, options);
     if (module !== undefined) checkModuleName(module, `@Workflow() on ${target.name}: module`);
+    refuseGenerator(target);
     if (scope === undefined) return;
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
@@ -62,6 +63,15 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
     // A plain @Injectable() above comes later, and would take the scope away.
     void Promise.resolve().then(() => giveScope(target, scope));
   };
+}
+
+/** What a generator returns cannot be recorded: runs would fail at their end, when everything is done. */
+function refuseGenerator(target: Function): void {
+  const run = (target.prototype as { run?: unknown } | undefined)?.run;
+  if (typeof run === 'function' && GENERATORS.has(run.constructor.name))
+    throw new WorkflowConfigurationError(
+      `@Workflow() on ${target.name}: run is a generator, whose result cannot be recorded; return a promise`,
+    );
 }
 
 /** Leaves a scope alone that `@Injectable` gives: the boot refuses two that differ. */

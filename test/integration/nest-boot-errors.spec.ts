@@ -168,6 +168,22 @@ describe('an application does not boot', () => {
     }).toThrow(/@Step\(\) on Tool\.charge: a generator/);
   });
 
+  it('with a workflow whose run is a generator: its class is refused', () => {
+    const decorate = Workflow({ name: 'generator' }) as ClassDecorator;
+    class Base {
+      async *run(): AsyncGenerator<number> {
+        yield 5;
+      }
+    }
+    class Sync {
+      *run(): Generator<number> {
+        yield 5;
+      }
+    }
+    class Inherited extends Base {}
+    for (const type of [Base, Sync, Inherited]) expect(() => decorate(type)).toThrow(/on (Base|Sync|Inherited): run is a generator/);
+  });
+
   it('leaves no connection behind', async () => {
     await boot([NoRunWorkflow]).catch(() => undefined);
     await closeApplications();
