@@ -3,6 +3,7 @@ import { isPromise } from '../core/promises.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
+import { toCallerError } from '../store/caller-database.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { WorkflowHandle } from './handle.js';
@@ -82,7 +83,8 @@ export class Starter {
 
   private submit(run: NewRun, owned: boolean): Promise<Committed> {
     return new Promise((resolve, reject) => {
-      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, reject);
+      const refused = (error: Error): void => reject(toCallerError(error));
+      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, refused);
     });
   }
 

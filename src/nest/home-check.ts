@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { sleep } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { hasUnfinishedRuns, readHome, recordHome, type Home } from '../store/sql/home.js';
 

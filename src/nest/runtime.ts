@@ -16,6 +16,7 @@ import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import type { EmbeddedPostgres } from '../embedded/index.js';
+import { forCallers } from '../store/caller-database.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
@@ -126,7 +127,7 @@ export class WorkflowRuntime implements HostSurroundings {
       now,
     });
     const surroundings: ClientSurroundings = {
-      database,
+      database: forCallers(database),
       journal: this.journal,
       hub: this.hub,
       payloads: this.payloads,

@@ -1,3 +1,5 @@
+import { WorkflowError } from '../core/errors/index.js';
+
 /** Kinds of errors that a query rejects with, by what is to be done about them. */
 export type DatabaseFault =
   /** The connection or the server is gone, or refuses for now: whether the statement took effect is unknown; repeat it. */
@@ -35,6 +37,8 @@ const AFTER_COMMIT = /^(08|57P01|57P02|58|XX)/;
  * rotated password, a full disk), which ends: a run must not fail for it.
  */
 export function faultOf(error: unknown): DatabaseFault {
+  // One that callers get has the driver's inside.
+  if (error instanceof WorkflowError && error.cause !== undefined) return faultOf(error.cause);
   const code = codeOf(error);
   if (code === undefined) return 'connection';
   if (CONFLICTS.has(code)) return 'conflict';

@@ -10,7 +10,7 @@ import type { NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } fr
 import type { ExecutionHost } from './execution-host.js';
 import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
-import { isRefusal, StepRecords, toAscii } from './step-records.js';
+import { isRefusal, StepRecords } from './step-records.js';
 
 const ignore = (): void => undefined;
 
@@ -344,10 +344,6 @@ export class Execution implements PassPort {
   private unstorable(error: Error, change: RunChange): void {
     if (this.records.isReplacing && 'output' in change) return;
     if (!isRefusal(error)) return this.host.released(this, undefined);
-    if ('blockedFor' in change) {
-      const reason = toAscii(change.reason);
-      return reason === change.reason ? this.host.released(this, undefined) : this.change({ ...change, reason }, undefined);
-    }
     if (!('output' in change)) return this.host.released(this, undefined);
     if (change.error === UNSTORABLE) return this.block(error);
     const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;

@@ -75,8 +75,3 @@ export function isRefusal(error: Error): boolean {
   const { code } = error as { code?: unknown };
   return code !== 'FENCED' && code !== 'CLOSED';
 }
-
-/** Spells JSON text without characters that a database in another encoding than UTF-8 may lack. */
-export function toAscii(json: string): string {
-  return json.replaceAll(/[\u0080-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
-}

@@ -166,8 +166,7 @@ export class ReplayDifferenceError extends WorkflowError {
 
 /**
  * The database refuses to record a step, both its result and its failure: a trigger or a constraint of
- * the application raises an error, or the step's name has characters that the database's encoding
- * lacks. The run is blocked with this reason. `cause` is the database's error.
+ * the application raises an error. The run is blocked with this reason. `cause` is the database's error.
  */
 export class StepNotRecordedError extends WorkflowError {
   static override readonly errorName: string = 'StepNotRecordedError';

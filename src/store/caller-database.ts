@@ -1,0 +1,53 @@
+import { DatabaseUnavailableError, SerializationError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
+import { faultOf, mayHaveTakenEffect } from './database-errors.js';
+import type { Database } from './database.js';
+
+/** Classes of data that cannot be stored: data exceptions, and too much of something. */
+const UNSTORABLE = /^(22|54)/;
+
+/**
+ * Makes a view of a database whose errors are typed. Callers of the client get them: the driver's
+ * error is the `cause`.
+ */
+export function forCallers(database: Database): Database {
+  const view = Object.create(database) as Database;
+  const translated = <Method extends 'query' | 'read' | 'deliver' | 'transaction'>(method: Method): Database[Method] => {
+    const call = database[method] as (...args: unknown[]) => Promise<unknown>;
+    return (async (...args: unknown[]) => {
+      try {
+        return await call.apply(database, args);
+      } catch (error) {
+        throw toCallerError(error);
+      }
+    }) as Database[Method];
+  };
+  view.query = translated('query');
+  view.read = translated('read');
+  view.deliver = translated('deliver');
+  view.transaction = translated('transaction');
+  return view;
+}
+
+/** Turns an error of the driver into one of the package. Other errors stay as they are. */
+export function toCallerError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof WorkflowError || error instanceof TypeError) return error;
+  const { message: detail } = error;
+  switch (faultOf(error)) {
+    case 'data':
+      if (UNSTORABLE.test(String((error as { code?: unknown }).code)))
+        return new SerializationError('what was given', detail, { cause: error });
+      return new WorkflowConfigurationError(`The database refuses a row of the module's tables: ${detail}`, { cause: error });
+    case 'refused':
+      return new WorkflowConfigurationError(`The database refuses to do it: ${detail}. The role needs rights on the module's tables`, {
+        cause: error,
+      });
+    default: {
+      const mayHave = mayHaveTakenEffect(error);
+      const effect = mayHave ? 'whether the call took effect is unknown' : 'nothing was written';
+      return new DatabaseUnavailableError(`The database did not answer as it should, and ${effect}: ${detail}`, {
+        cause: error,
+        mayHaveTakenEffect: mayHave,
+      });
+    }
+  }
+}
