@@ -51,7 +51,8 @@ export type { StandardIssue, StandardResult, StandardSchema } from './core/stand
 export type { StepKind, WaitKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
-export { currentStep, NotInStepError, type CurrentStep } from './engine/current.js';
+export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';
+export type { RunLogger } from './engine/run-logger.js';
 export {
   InjectWorkflowClient,
   InjectWorkflowRepository,

@@ -23,6 +23,7 @@ import type {
   WaitOptions,
 } from './operations.js';
 import { race } from './race.js';
+import { makeRunLogger, type RunLogger } from './run-logger.js';
 import { waitForSignal } from './signals.js';
 import { beginWait, type WaitSpec } from './wait.js';
 import { WorkflowContext } from './workflow-context.js';
@@ -32,6 +33,7 @@ export class PassContext extends WorkflowContext {
   // Private by the language: a context that is logged or returned by mistake must not drag the pass along.
   readonly #pass: PassHandle;
   #seeded: SeededRandom | undefined;
+  #logger: RunLogger | undefined;
 
   constructor(pass: PassHandle) {
     super();
@@ -40,6 +42,10 @@ export class PassContext extends WorkflowContext {
 
   get runId(): string {
     return this.#pass.run.id;
+  }
+
+  get logger(): RunLogger {
+    return (this.#logger ??= makeRunLogger(this.#pass));
   }
 
   get abortSignal(): AbortSignal {

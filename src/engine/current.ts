@@ -63,3 +63,28 @@ export function currentStep(): CurrentStep {
   if (!step) throw new NotInStepError('currentStep() works only while the body of a step is executed by a run');
   return step;
 }
+
+/** Where the code is that calls `currentRun()`. */
+export interface CurrentRun {
+  readonly runId: string;
+  /** The name of the workflow. */
+  readonly workflow: string;
+  readonly version: number;
+  /** Inside the body of a step: its key. */
+  readonly stepKey: string | undefined;
+  /** Inside the body of a step: which try of the body this is, from 1. */
+  readonly attempt: number | undefined;
+}
+
+/**
+ * The run whose code is being executed, in `run` or in the body of a step; undefined elsewhere. For loggers that add ids to each line.
+ *
+ * @example LoggerModule.forRoot({ pinoHttp: { mixin: () => ({ ...currentRun() }) } })
+ */
+export function currentRun(): CurrentRun | undefined {
+  const scope = scopes.getStore();
+  if (!scope) return undefined;
+  const { pass, step } = scope;
+  const { name, version } = pass.definition;
+  return { runId: pass.run.id, workflow: name, version, stepKey: step?.stepKey, attempt: step?.attempt };
+}

@@ -4,7 +4,7 @@ import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { Taker } from './mailbox.js';
 import type { Settlement } from './message.js';
-import type { EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
+import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
 /** What some calls need beside what begins them. */
@@ -64,6 +64,9 @@ export interface PassHandle {
   setState(key: string, value: unknown): void;
   /** Tells the developer something. */
   warn(message: string): void;
+  attemptFailed(failure: AttemptFailure): void;
+  /** Whether the code only comes to what an earlier pass came to. */
+  readonly isReplaying: boolean;
   attemptBegan(attempt: Abortable): void;
   attemptEnded(attempt: Abortable): void;
   /** Makes an open wait durable. */

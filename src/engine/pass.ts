@@ -10,7 +10,7 @@ import type { Message, Settlement } from './message.js';
 import type { Abortable, CallOptions, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
 import { Patches } from './patches.js';
-import type { EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
+import type { AttemptFailure, EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
 import { markerOf, recordOf } from './records.js';
 import { differs } from './replay.js';
 import { precedingKey, StepKeys } from './step-keys.js';
@@ -136,6 +136,14 @@ export class Pass extends PassLifecycle implements PassHandle {
 
   warn(message: string): void {
     this.port.warn(message);
+  }
+
+  attemptFailed(failure: AttemptFailure): void {
+    this.port.attemptFailed(failure);
+  }
+
+  get isReplaying(): boolean {
+    return !this.admission.isLive;
   }
 
   attemptBegan(attempt: Abortable): void {

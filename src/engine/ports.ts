@@ -2,6 +2,7 @@ import type { Failure } from '../core/failure.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
+import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
@@ -100,6 +101,8 @@ export interface PassPort extends PassEffects {
   dropMessage(messageId: string, event: RunEvent): void;
   /** Something that the developer should hear of. */
   warn(message: string): void;
+  /** An attempt of a step has failed. */
+  attemptFailed(failure: AttemptFailure): void;
   /** `leftovers` tells whether waits or messages of the run may still be recorded. */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
@@ -109,6 +112,23 @@ export interface PassPort extends PassEffects {
   busy(): void;
   /** A wait is open for which no message has been received: where some were held back, this one may be among them. */
   missing?(): void;
+}
+
+/** A failed attempt of a step. */
+export interface AttemptFailure {
+  readonly stepKey: string;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** Milliseconds since the epoch; undefined when the step has failed for good. */
+  readonly nextAttemptAt: number | undefined;
+  readonly error: unknown;
+}
+
+/** A line that the code of a workflow logs. */
+export interface RunLine {
+  readonly level: LogLevel;
+  readonly message: unknown;
+  readonly params: readonly unknown[];
 }
 
 /** What a pass sets off outside its own run. */
@@ -169,6 +189,8 @@ export interface EngineSettings {
   readonly isSure: () => boolean;
   /** Whether this process is closing. A body that fails meanwhile may have lost what it uses: its attempt does not count, and it is executed again elsewhere. */
   readonly isClosing: () => boolean;
+  /** Writes a line that the code of a run logs. */
+  readonly log: (workflow: string, runId: string, line: RunLine) => void;
   readonly starts: RunStarter;
   /** Where a hook is called. */
   readonly hookUrl: (token: string) => string;

@@ -65,9 +65,14 @@ function succeed(pass: PassHandle, call: Call, value: unknown): void {
 function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): void {
   const attempts = call.failures + 1;
   const pause = attempts >= spec.retry.maxAttempts ? undefined : retryPause(error, spec, attempts, pass.settings.now());
-  if (typeof pause !== 'number') return giveUp(pass, call, pause ?? error, attempts);
+  const failure = { stepKey: call.stepKey, attempt: attempts, maxAttempts: spec.retry.maxAttempts, error };
+  if (typeof pause !== 'number') {
+    pass.attemptFailed({ ...failure, error: pause ?? error, nextAttemptAt: undefined });
+    return giveUp(pass, call, pause ?? error, attempts);
+  }
   call.failures = attempts;
   const wakeAt = Math.floor(pass.settings.now()) + pause;
+  pass.attemptFailed({ ...failure, nextAttemptAt: wakeAt });
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;
   // The next attempt begins when the pause is over and this one's failure is durable: a crash repeats one attempt, not all of them.
   let isDurable = false;

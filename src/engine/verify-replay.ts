@@ -45,7 +45,7 @@ class ReplayedPass extends Pass {
       (verdict) => this.decide(verdict),
       (outcome) => this.decide(this.compare(outcome)),
     );
-    const own = { ...settings, verifyReplay: undefined, isDevelopment: false, replayStallMs: PATIENCE_MS };
+    const own = { ...settings, verifyReplay: undefined, isDevelopment: false, log: () => undefined, replayStallMs: PATIENCE_MS };
     super({ ...run, deadlineAt: null }, definition, history, port, own);
     this.hold();
   }
@@ -131,6 +131,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
     dropMessage: nothing,
     cancelChild: nothing,
     setState: nothing,
+    attemptFailed: nothing,
     warn: nothing,
     busy: nothing,
     startDetached: () => never,

@@ -13,6 +13,7 @@ import type {
   StepOptions,
   WaitOptions,
 } from './operations.js';
+import type { RunLogger } from './run-logger.js';
 
 /** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
 export abstract class WorkflowContext {
@@ -21,6 +22,13 @@ export abstract class WorkflowContext {
 
   /** Aborted when the run is cancelled or ends, or this worker loses it. */
   abstract readonly abortSignal: AbortSignal;
+
+  /**
+   * Logs with the application's logger, with the run's id and workflow. Lines that an earlier pass has logged are left out when `run` is executed again.
+   *
+   * @example ctx.logger.log('waiting for the approval');
+   */
+  abstract readonly logger: RunLogger;
 
   /**
    * Executes `fn` once and records its result; when the run continues elsewhere, the recorded result is returned instead.

@@ -1,8 +1,7 @@
-import type { LoggerService } from '@nestjs/common';
-
 import type { ResultHub } from '../client/result-hub.js';
 import type { DatabaseClock } from '../core/clock.js';
 import type { RunNotices } from '../core/run-notices.js';
+import type { LogFields } from '../core/log-fields.js';
 import type { HookSchemas } from '../core/hook-schemas.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunStarter } from '../engine/ports.js';
@@ -11,6 +10,8 @@ import type { DirectConnection } from '../store/direct-connection.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
+import type { FailureLog } from './failure-log.js';
+import type { ModuleLogger } from './module-logger.js';
 import type { ModuleSettings } from './options.js';
 
 /** What the worker of a process shares with its client. */
@@ -23,8 +24,10 @@ export interface HostSurroundings extends RunNotices {
   readonly notifier: RunNotifier;
   readonly hub: ResultHub;
   readonly direct: DirectConnection | undefined;
-  readonly logger: LoggerService;
-  warn(message: string, error?: unknown): void;
+  readonly logger: ModuleLogger;
+  /** Logs failed attempts, steps and runs. */
+  readonly failures: FailureLog;
+  warn(message: string, error?: unknown, fields?: LogFields): void;
   /** Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands. */
   returned(runIds: readonly string[]): void;
   /** Tells the others what they may want to know. */

@@ -89,6 +89,11 @@ export interface WorkflowModuleOptions {
    */
   environment?: string;
   /**
+   * Log a line for each failed attempt and step (warn) and each failed run (error), at most 100 in ten seconds. With `payloads.codec` the lines have names and codes of errors and not
+   * their messages. Default true.
+   */
+  logFailures?: boolean;
+  /**
    * Execute runs in this process. `false`: only start them. Absent: when the application listens for HTTP requests, and not in scripts or REPLs.
    * The environment's `DURABLE_WORKER=off` wins.
    */
@@ -159,6 +164,7 @@ export interface ModuleSettings {
   readonly autoMigrate: boolean;
   readonly deploymentId: string | undefined;
   readonly environment: string | undefined;
+  readonly logFailures: boolean;
   /** When to execute runs: `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;

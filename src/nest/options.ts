@@ -37,6 +37,7 @@ const KNOWN_OPTIONS = [
   'transactionManager',
   'defaults',
   'payloads',
+  'logFailures',
 ];
 const KNOWN_WORKER_OPTIONS = [
   'queues',
@@ -75,6 +76,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     'maxPayloadBytes',
   ]);
   checkBoolean(autoMigrate, 'autoMigrate');
+  checkBoolean(given.logFailures, 'logFailures');
   if (transactionManager !== undefined && typeof transactionManager !== 'function') {
     throw new InvalidInputError('transactionManager', 'must be a function');
   }
@@ -111,6 +113,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     runTimeoutMs: defaults.runTimeout === undefined ? null : toMilliseconds(defaults.runTimeout, 'defaults.runTimeout'),
     maxPayloadBytes,
     codec: checkCodec(given.payloads),
+    logFailures: given.logFailures ?? true,
   };
 }
 

@@ -1,6 +1,5 @@
 import { performance } from 'node:perf_hooks';
 
-import type { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 
 import { sleep } from '../core/timers.js';
@@ -11,6 +10,7 @@ import { ClientRunStarter } from '../client/run-starter.js';
 import type { ClientSurroundings } from '../client/surroundings.js';
 import { DatabaseClock } from '../core/clock.js';
 import { HookSchemas } from '../core/hook-schemas.js';
+import type { LogFields } from '../core/log-fields.js';
 import type { DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
@@ -31,6 +31,7 @@ import { checkPool, describeError, unprepared } from './boot-checks.js';
 import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
 import { resolveConnection } from './connection.js';
 import { Deployment } from './deployment.js';
+import { FailureLog } from './failure-log.js';
 import { directEvents } from './direct-events.js';
 import type { ModuleSettings } from './options.js';
 import { findForeignHome, foreignHomeLine, whenHome } from './home-check.js';
@@ -49,6 +50,8 @@ const LAST_WRITES_MS = 1_000;
 /** How long a connection may take to close. */
 const DISCONNECT_MS = 1_000;
 const WARN_AGAIN_MS = 5_000;
+/** Of so many warnings it is remembered when they were given. */
+const MOST_REMEMBERED = 1_000;
 const START_AGAIN_MS = 1_000;
 
 /** What is fixed when the module is defined, as far as it matters afterwards. */
@@ -60,7 +63,8 @@ const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0 } as const
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {
-  readonly logger: Logger;
+  readonly logger: ModuleLogger;
+  readonly failures: FailureLog;
   readonly clock = new DatabaseClock();
   readonly client: WorkflowClient;
   readonly payloads: Payloads;
@@ -93,6 +97,8 @@ export class WorkflowRuntime implements HostSurroundings {
     this.name = name;
     this.http = http;
     this.logger = new ModuleLogger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
+    const shown = settings.logFailures ? (settings.codec ? 'codes' : 'messages') : 'nothing';
+    this.failures = new FailureLog((level, message, fields) => this.logger.line(level, message, fields), shown);
     this.journal = new Journal(
       database,
       this.clock,
@@ -255,11 +261,12 @@ export class WorkflowRuntime implements HostSurroundings {
   }
 
   /** The same trouble again and again is told once in a while. */
-  warn(message: string, error?: unknown): void {
+  warn(message: string, error?: unknown, fields?: LogFields): void {
     const now = performance.now();
     if (error !== undefined && now - (this.warnedAt.get(message) ?? Number.NEGATIVE_INFINITY) < WARN_AGAIN_MS) return;
+    if (this.warnedAt.size >= MOST_REMEMBERED) this.warnedAt.clear();
     this.warnedAt.set(message, now);
-    this.logger.warn(error === undefined ? message : `${message}: ${describeError(error)}`);
+    this.logger.line('warn', error === undefined ? message : `${message}: ${describeError(error)}`, fields);
   }
 
   async due(runs: readonly DueRun[]): Promise<void> {

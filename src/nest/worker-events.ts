@@ -10,11 +10,17 @@ export function workerEvents(runtime: HostSurroundings): WorkerEvents {
       const continuedAs = outcome.status === 'completed' ? (outcome.continuedAs?.id ?? null) : null;
       runtime.hub.ended(run.id, { status: outcome.status, output, error, continuedAs });
       runtime.notify({ ended: [run.id] });
+      if (outcome.status === 'failed') {
+        const { code, step } = outcome.failure;
+        runtime.failures.runFailed(run, code, step, runtime.payloads.showError(outcome.error));
+      }
     },
     due: (runs) => runtime.due(runs),
     returned: (runIds) => runtime.returned(runIds),
     endedElsewhere: (runIds) => runtime.endedElsewhere(runIds),
     messaged: (runIds) => runtime.messaged(runIds),
-    log: (level, message, error) => (level === 'error' ? runtime.logger.error(message, error) : runtime.warn(message, error)),
+    attemptFailed: (run, failure) => runtime.failures.attemptFailed(run, failure),
+    log: (level, message, error, fields) =>
+      level === 'error' ? runtime.logger.line('error', message, fields, error) : runtime.warn(message, error, fields),
   };
 }

@@ -5,6 +5,7 @@ import { WorkflowRegistry } from '../worker/registry.js';
 import { Session } from '../worker/session.js';
 import { Worker } from '../worker/worker.js';
 import type { HostSurroundings } from './host-surroundings.js';
+import { logRunLine } from './module-logger.js';
 import type { ModuleSettings } from './options.js';
 
 /** How long a cancelled run's `catch` and `finally` may go on. */
@@ -69,6 +70,7 @@ export function makeWorker(
         now: () => clock.now(),
         isSure: () => session.isFresh,
         isClosing: () => worker.isClosing,
+        log: logRunLine,
         starts: runtime.starts,
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,

@@ -1,6 +1,6 @@
 import type { NewRun, OwnedRun } from '../core/run.js';
 import type { Committed, Transition } from '../core/transition.js';
-import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
+import type { AttemptFailure, EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Execution } from './execution.js';
 import type { KnownHistory } from './history-cache.js';
 
@@ -34,6 +34,7 @@ export interface ExecutionHost {
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
   createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }>;
   warn(execution: Execution, message: string): void;
+  attemptFailed(execution: Execution, failure: AttemptFailure): void;
   /** The run must be executed anew from what is stored. */
   restart(execution: Execution): void;
   blocked(runId: string, error: Error): void;

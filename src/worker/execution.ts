@@ -6,7 +6,7 @@ import { encodeError } from '../core/serializer/index.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { RunChange, RunEvent } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
-import type { NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
+import type { AttemptFailure, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionHost } from './execution-host.js';
 import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
@@ -226,6 +226,10 @@ export class Execution implements PassPort {
 
   warn(message: string): void {
     this.host.warn(this, message);
+  }
+
+  attemptFailed(failure: AttemptFailure): void {
+    this.host.attemptFailed(this, failure);
   }
 
   ended(end: PassOutcome, leftovers: 'none' | 'some'): void {

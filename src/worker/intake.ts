@@ -266,7 +266,7 @@ export class Intake {
       if (await resetRun(this.database, fence, run)) void this.events.due([run]);
     } catch (error) {
       // The comparison with what the session owns finds the run, and hands it back.
-      this.events.log('warn', `run "${run.id}" could not be handed back yet`, error);
+      this.events.log('warn', `run "${run.id}" could not be handed back yet`, error, { runId: run.id });
     }
   }
 }

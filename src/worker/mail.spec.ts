@@ -84,6 +84,7 @@ describe('messages to a run that a worker has claimed', () => {
       now: () => clock.now(),
       isSure: () => true,
       isClosing: () => false,
+      log: () => undefined,
       starts: { check: refuse, idFor: refuse },
       hookUrl: String,
       hookSchemas: new HookSchemas(),
@@ -106,6 +107,7 @@ describe('messages to a run that a worker has claimed', () => {
       messaged: ignore,
       returned: ignore,
       endedElsewhere: ignore,
+      attemptFailed: ignore,
       log: ignore,
     };
     const worker = new Worker(database, journal, quietNotifier(database), new WorkflowRegistry([definition]), session, options, events);

@@ -2,10 +2,11 @@ import { performance } from 'node:perf_hooks';
 
 import { sleep } from '../core/timers.js';
 import { FencedError } from '../core/errors/index.js';
+import type { LogFields } from '../core/log-fields.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
 import type { Committed, Transition } from '../core/transition.js';
-import type { EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
+import type { AttemptFailure, EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
@@ -29,6 +30,9 @@ interface SlotsWatcher {
   /** Nothing is in hand any more. */
   emptied(): void;
 }
+
+/** How a line of the log names a run. */
+const fieldsOf = ({ id, name }: Pick<OwnedRun, 'id' | 'name'>): LogFields => ({ workflow: name, runId: id });
 
 /** The runs that this process executes, from when they begin until they have ended, are parked, handed back, or somebody else's. */
 export class RunsInHand implements ExecutionHost {
@@ -99,7 +103,7 @@ export class RunsInHand implements ExecutionHost {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
     if (former) {
-      this.events.log('warn', `run "${runId}" was deleted while it was executed here, and a new run has its id`);
+      this.events.log('warn', `run "${runId}" was deleted while it was executed here, and a new run has its id`, undefined, { runId });
       former.abandon(new FencedError(`run "${runId}" has been deleted`));
       this.forget(former);
     }
@@ -249,7 +253,7 @@ export class RunsInHand implements ExecutionHost {
 
   blocked(runId: string, error: Error): void {
     const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
-    this.events.log('error', `run "${runId}" is blocked and waits for another deployment (${here})`, error);
+    this.events.log('error', `run "${runId}" is blocked and waits for another deployment (${here})`, error, { runId });
   }
 
   started(run: NewRun): void {
@@ -273,7 +277,11 @@ export class RunsInHand implements ExecutionHost {
   }
 
   warn(execution: Execution, message: string): void {
-    this.events.log('warn', `run "${execution.run.id}": ${message}`);
+    this.events.log('warn', `run "${execution.run.id}": ${message}`, undefined, fieldsOf(execution.run));
+  }
+
+  attemptFailed(execution: Execution, failure: AttemptFailure): void {
+    this.events.attemptFailed(execution.run, failure);
   }
 
   private ended(run: OwnedRun, outcome: PassOutcome): void {
@@ -284,7 +292,7 @@ export class RunsInHand implements ExecutionHost {
   }
 
   private giveBack(execution: Execution, error: unknown): void {
-    this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error);
+    this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error, fieldsOf(execution.run));
     this.unstarted.handBack([execution.run], 'this');
     this.forget(execution);
   }

@@ -1,6 +1,7 @@
 import type { OwnedRun } from '../core/run.js';
 import type { RunNotices } from '../core/run-notices.js';
-import type { EngineSettings, PassOutcome } from '../engine/ports.js';
+import type { LogFields } from '../core/log-fields.js';
+import type { AttemptFailure, EngineSettings, PassOutcome } from '../engine/ports.js';
 
 /** What a worker is told by its surroundings. */
 export interface WorkerOptions {
@@ -22,7 +23,9 @@ export interface WorkerEvents extends RunNotices {
   ended(run: OwnedRun, outcome: PassOutcome): void;
   /** Runs are due again that could not be executed here. Whoever polls finds them. */
   returned(runIds: readonly string[]): void;
-  log(level: 'warn' | 'error', message: string, error?: unknown): void;
+  /** An attempt of a step of this run has failed. */
+  attemptFailed(run: OwnedRun, failure: AttemptFailure): void;
+  log(level: 'warn' | 'error', message: string, error?: unknown, fields?: LogFields): void;
 }
 
 /** A slot that a start in this process has taken for the run that it is about to create. */

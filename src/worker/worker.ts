@@ -156,7 +156,7 @@ export class Worker {
   /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
-    this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`);
+    this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`, undefined, { sessionId });
     // It lives: that death must not count against the run that was executed alone.
     const alone = this.intake.aloneRunId;
     const takeBack = async (): Promise<void> => {

@@ -1,0 +1,17 @@
+import type { LogLevel } from '../core/log-fields.js';
+import type { PassHandle } from './pass-handle.js';
+
+/** The methods of Nest's `LoggerService`. */
+export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };
+
+const LEVELS: readonly LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
+
+/** Makes the logger of a pass. It writes nothing while the code only comes to what an earlier pass came to, and has logged. */
+export function makeRunLogger(pass: PassHandle): RunLogger {
+  const { definition, run, settings } = pass;
+  const write = (level: LogLevel, message: unknown, params: readonly unknown[]): void => {
+    if (!pass.isReplaying && !pass.isClosed) settings.log(definition.name, run.id, { level, message, params });
+  };
+  const methods = LEVELS.map((level) => [level, (message: unknown, ...params: unknown[]) => write(level, message, params)] as const);
+  return Object.freeze(Object.fromEntries(methods)) as RunLogger;
+}

@@ -1,0 +1,44 @@
+import { inspect } from 'node:util';
+
+import { ConsoleLogger, Logger } from '@nestjs/common';
+
+import type { LogFields } from '../core/log-fields.js';
+
+/**
+ * A line of the log with fields. Its own properties are what loggers of JSON write: `message` for Nest's and Winston's, `msg` for Pino's. Whoever makes
+ * text of it gets the message.
+ */
+export class LogLine {
+  readonly message: string;
+  readonly msg: string;
+
+  constructor(message: string, fields: LogFields) {
+    this.message = message;
+    this.msg = message;
+    Object.assign(this, fields);
+  }
+
+  toJSON(): object {
+    const { msg: _msg, ...rest } = this;
+    return rest;
+  }
+
+  toString(): string {
+    return this.message;
+  }
+
+  [inspect.custom](): string {
+    return this.message;
+  }
+}
+
+/** Whether the application's logger writes objects as fields: Nest's with `json`, and those of Pino and Winston. Others get text. */
+export function takesFields(): boolean {
+  // Nest tells nobody which logger is in use.
+  const { staticInstanceRef: logger } = Logger as unknown as { staticInstanceRef?: unknown };
+  if (typeof logger !== 'object' || logger === null || logger instanceof Logger) return false;
+  if (logger instanceof ConsoleLogger) return (logger as unknown as { options?: { json?: boolean } }).options?.json === true;
+  // Both keep the logger that they wrap under this name.
+  const { logger: inner } = logger as { logger?: unknown };
+  return typeof inner === 'object' && inner !== null;
+}
