@@ -19,7 +19,7 @@ export type {
 export type { ActorOptions } from './client/actor.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
 export type { CancelOptions, ForkOptions, FromStepOptions, StepResult } from './client/control.js';
-export type { FollowOptions } from './client/follow.js';
+export type { FollowOptions } from './client/follow-options.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
 export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';

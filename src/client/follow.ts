@@ -1,31 +1,10 @@
-import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError, RunEndedError } from '../core/errors/index.js';
+import { RunEndedError } from '../core/errors/index.js';
 import type { Database } from '../store/database.js';
 import { readCurrentRun } from '../store/sql/chains.js';
-
-/** Which run of a chain is meant: `ctx.continueAsNew` ends a run and begins the next one in its place. */
-export interface FollowOptions {
-  /**
-   * `true`, the default: the current run of the chain, whichever of its ids is given. `false`: the
-   * run that has this id, whose status is `continued` where another one goes on in its place.
-   */
-  follow?: boolean | undefined;
-}
+import type { FollowOptions } from './follow-options.js';
 
 /** How often a request goes after a run that is continued while it is on its way. */
 const MAX_TRIES = 5;
-
-/** @throws InvalidInputError */
-export function checkFollow(options: FollowOptions): FollowOptions {
-  const { follow } = checkOptions(options, 'options', ['follow']);
-  return { follow: checkFollowing(follow) };
-}
-
-/** @throws InvalidInputError */
-export function checkFollowing(follow: unknown): boolean {
-  if (follow !== undefined && typeof follow !== 'boolean') throw new InvalidInputError('options.follow', 'must be true or false');
-  return follow !== false;
-}
 
 /** The id of the run that goes on in the place of this one: most often its own; also where there is no such run. */
 export async function currentRunId(database: Database, runId: string, { follow }: FollowOptions): Promise<string> {

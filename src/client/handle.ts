@@ -9,7 +9,7 @@ import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CancelOptions } from './control.js';
 import type { CallerTransaction } from './commit-watch.js';
 import type { RunDescription, StepDescription } from './describe.js';
-import { checkFollowing, type FollowOptions } from './follow.js';
+import { checkFollowing, type FollowOptions } from './follow-options.js';
 import type { HistoryOptions, HistoryPage } from './history.js';
 import type { ResultHub } from './result-hub.js';
 import type { SendOptions } from './send-options.js';

@@ -6,7 +6,8 @@ import type { Database } from '../store/database.js';
 import { readHistory, type HistoryPosition, type HistoryRow } from '../store/sql/read-history.js';
 import { areOneChain } from '../store/sql/chains.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
-import { checkFollowing, currentRunId, type FollowOptions } from './follow.js';
+import { checkFollowing, type FollowOptions } from './follow-options.js';
+import { currentRunId } from './follow.js';
 
 /** Which part of a run's history. */
 export interface HistoryOptions extends FollowOptions {
