@@ -28,10 +28,11 @@ async function onServer(sql: (client: pg.Client) => string): Promise<void> {
 }
 
 /** A fresh, empty database with a name of its own on the server of this Jest run. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+export async function createTestDatabase(encoding: 'UTF8' | 'LATIN1' = 'UTF8'): Promise<TestDatabase> {
   const name = `${required('DURABLE_TEST_DATABASE_PREFIX')}${randomBytes(6).toString('hex')}`;
   // template0: nobody is ever connected to it, so that tests may create databases at the same time.
-  await onServer((client) => `CREATE DATABASE ${client.escapeIdentifier(name)} TEMPLATE template0 ENCODING 'UTF8'`);
+  const locale = encoding === 'UTF8' ? '' : ` LOCALE 'C'`;
+  await onServer((client) => `CREATE DATABASE ${client.escapeIdentifier(name)} TEMPLATE template0 ENCODING '${encoding}'${locale}`);
 
   const url = new URL(required('DURABLE_TEST_SERVER_URL'));
   url.pathname = `/${name}`;
