@@ -142,6 +142,8 @@ CREATE TABLE ${schema}.workflow_sessions (
   holds_lock boolean NOT NULL DEFAULT false,
   -- The run that is executed with no other beside it, because it was lost with a worker before.
   alone_run_id text COLLATE "C",
+  -- What the process claims: queue, workflow and version of each kind, a line break between them.
+  serves text[] NOT NULL DEFAULT '{}',
   CONSTRAINT workflow_sessions_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 `,

@@ -30,6 +30,9 @@ CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id)
 -- Holds one run of each chain, its current one: finding it costs the same however long the chain is.
 CREATE INDEX workflow_runs_chain_idx ON ${schema}.workflow_runs (chain_nonce) WHERE chain_nonce IS NOT NULL AND continued_as IS NULL;
 
+-- Runs that have a deadline and are in nobody's hands: a sweep ends those that nobody can execute.
+CREATE INDEX workflow_runs_deadline_idx ON ${schema}.workflow_runs (deadline_at) WHERE deadline_at IS NOT NULL AND status IN ('pending', 'waiting');
+
 -- What is waited for: a signal's name, a hook's token, a child's run id.
 ALTER TABLE ${schema}.workflow_waits ADD COLUMN name text COLLATE "C";
 

@@ -49,11 +49,11 @@ export interface BulkPreview {
 /** How far a bulk operation is. */
 export interface BulkStatus {
   token: string;
-  kind: 'cancel' | 'retry' | 'signal';
+  kind: 'cancel' | 'terminate' | 'retry' | 'signal';
   state: 'counted' | 'running' | 'completed' | 'stopped';
   /** How many runs the dry run counted. */
   count: number;
-  /** To how many runs it has been done. */
+  /** To how many runs it has been done; of `cancel`, how many have been asked to stop. */
   done: number;
   /** How many were no longer as they had to be when it came to them. */
   skipped: number;
@@ -70,6 +70,7 @@ const MAX_RATE = 1_000_000;
 /** What an operation can be done to. */
 const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
   cancel: RUN_STATUSES.filter((status) => !isTerminal(status)),
+  terminate: RUN_STATUSES.filter((status) => !isTerminal(status)),
   signal: RUN_STATUSES.filter((status) => !isTerminal(status)),
   retry: ['failed'],
 };
@@ -91,7 +92,8 @@ export class BulkOperations {
   }
 
   /**
-   * Cancels runs, as `client.cancel` does.
+   * Cancels runs, as `client.cancel` does: each is asked to stop, and its code cleans up. `done` counts requests. A run that nobody can execute stays as it is
+   * until somebody can; `client.bulk.terminate({ filter: { ..., blocked: true } })` ends such runs.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -99,6 +101,17 @@ export class BulkOperations {
   cancel(options: BulkStart): Promise<BulkStatus>;
   cancel(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
     return this.#do('cancel', options, []);
+  }
+
+  /**
+   * Ends runs without their code, as `client.terminate` does: for those that nobody can execute, and for which `cancel` would wait in vain.
+   *
+   * @throws InvalidInputError, QueryTimeoutError
+   */
+  terminate(options: BulkDryRun): Promise<BulkPreview>;
+  terminate(options: BulkStart): Promise<BulkStatus>;
+  terminate(options: BulkDryRun | BulkStart): Promise<BulkPreview | BulkStatus> {
+    return this.#do('terminate', options, []);
   }
 
   /**

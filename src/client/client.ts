@@ -148,6 +148,23 @@ export class WorkflowClient extends RunQuestions {
   }
 
   /**
+   * Ends a run for certain, whatever its code is and whether any process can execute it: a run that is
+   * blocked, that nobody serves, or that hangs. None of its code is executed: no `finally`, no
+   * compensation. The run ends `cancelled`, its result is `WorkflowTerminatedError` (code
+   * `TERMINATED`), a parent that waits for it gets the same, and its waits and hooks are closed. A
+   * body that is being executed goes on to its end, and its result is not recorded. Children that the
+   * run has started go on.
+   *
+   * @param options.reason, options.actor who ends it and why, for its history
+   * @throws InvalidInputError, RunNotFoundError, RunEndedError
+   * @example await client.terminate('order-7', { actor: 'ann', reason: 'version 1 will never be deployed again' });
+   */
+  async terminate(runId: string, options: ActorOptions = {}): Promise<void> {
+    refuseInRun('terminate');
+    await this.#control.terminate(runId, options);
+  }
+
+  /**
    * Lets a run rest until it is resumed: it begins nothing new. One that is executed lets the bodies under way end, records what they came to, and
    * leaves. What is sent to it meanwhile is kept; a timer that falls due, or a deadline, counts when the run is resumed. A run that ends with what
    * was under way has ended; one that is being cancelled, or paused already, stays as it is. Resolves when the request is durable.

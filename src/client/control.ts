@@ -1,16 +1,25 @@
 import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError, RunEndedError, RunNotFoundError, StepFailedError, WorkflowCancelledError } from '../core/errors/index.js';
+import {
+  InvalidInputError,
+  RunEndedError,
+  RunNotFoundError,
+  StepFailedError,
+  WorkflowCancelledError,
+  WorkflowTerminatedError,
+} from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
 import { isTerminal } from '../core/run.js';
 import { announce } from '../core/run-notices.js';
 import type { StepRecord } from '../core/step.js';
 import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../store/sql/cancel-run.js';
+import { endRuns } from '../store/sql/end-runs.js';
 import { forkRun } from '../store/sql/fork-run.js';
 import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
 import { whileLocked } from '../store/while-locked.js';
 import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
+import { announceEnded } from './announce-ended.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import { checkFollowing, type FollowOptions } from './follow-options.js';
@@ -55,6 +64,20 @@ export class Control {
     const sent = await sendCancel(database, id, note);
     if (!sent) throw new RunNotFoundError(id);
     if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
+  }
+
+  /** Ends the current run of a chain, and once more where that run is continued in between. */
+  async terminate(runId: string, options: ActorOptions): Promise<void> {
+    const named = checkText(runId, 'runId');
+    const given = checkOptions(options, 'options', ACTOR_KEYS);
+    const { database, payloads } = this.surroundings;
+    await onCurrentRun(database, named, async (id) => {
+      const error = payloads.encodeError(new WorkflowTerminatedError(id, given.reason), id);
+      const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', note: noteOf(given), which: 'any' } as const;
+      const [ended] = await whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) }));
+      if (ended) return announceEnded(this.surroundings, this.surroundings.notifier, [ended]);
+      throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
+    });
   }
 
   async pause(runId: string, options: ActorOptions): Promise<void> {

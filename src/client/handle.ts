@@ -2,7 +2,13 @@ import { types } from 'node:util';
 
 import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
 import { checkOptions } from '../core/check-options.js';
-import { RunNotCommittedError, RunNotFoundError, WorkflowCancelledError, WorkflowFailedError } from '../core/errors/index.js';
+import {
+  RunNotCommittedError,
+  RunNotFoundError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  WorkflowTerminatedError,
+} from '../core/errors/index.js';
 import type { RunStatus, ShownStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
@@ -55,7 +61,7 @@ export class WorkflowHandle<O = unknown> {
    * @param options.timeout how long to wait at most, or until when; for ever when absent
    * @param options.follow `false`: wait for the run of this id alone; `undefined` is the result of one that was continued as another
    * @throws WorkflowFailedError with what the workflow threw as its cause
-   * @throws WorkflowCancelledError, ResultTimeoutError, RunNotFoundError
+   * @throws WorkflowCancelledError, WorkflowTerminatedError, ResultTimeoutError, RunNotFoundError
    * @throws PayloadUnreadableError when this process cannot read what it returned
    * @throws RunNotCommittedError while the transaction that started the run is open
    * @example const receipt = await handle.result({ timeout: '5m' });
@@ -140,7 +146,9 @@ export class WorkflowHandle<O = unknown> {
     if (end.status === 'completed') return payloads.decode(end.output ?? 'null', 'output') as O;
     const error = payloads.showError(end.error ?? '{}');
     if (end.status !== 'cancelled') throw new WorkflowFailedError(this.runId, error);
-    throw error instanceof WorkflowCancelledError ? error : new WorkflowCancelledError(this.runId);
+    throw error instanceof WorkflowCancelledError || error instanceof WorkflowTerminatedError
+      ? error
+      : new WorkflowCancelledError(this.runId);
   }
 }
 

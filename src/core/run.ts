@@ -27,6 +27,11 @@ export interface DispatchKey {
   readonly version: number;
 }
 
+/** A dispatch key as one text. None of its parts has a line break. */
+export function dispatchKeyText({ queue, name, version }: DispatchKey): string {
+  return `${queue}\n${name}\n${version}`;
+}
+
 /** A run that somebody may execute: now, or from `wakeAt` on, milliseconds since the epoch by the database's clock. */
 export interface DueRun extends DispatchKey {
   readonly id: string;

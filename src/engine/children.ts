@@ -5,6 +5,7 @@ import {
   ResultTimeoutError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowTerminatedError,
 } from '../core/errors/index.js';
 import { Arguments } from '../core/serializer/arguments.js';
 import type { NewRun } from '../core/run.js';
@@ -163,7 +164,8 @@ function returnAddress(stepKey: string, generation: number): string {
 function endOf(pass: PassHandle, childId: string, { outcome, payload }: Message): Settlement {
   if (outcome === 'value') return { output: payload, attempts: 1 };
   const error = pass.decodeError(payload);
-  const thrown = error instanceof WorkflowCancelledError ? error : new WorkflowFailedError(childId, error);
+  const thrown =
+    error instanceof WorkflowCancelledError || error instanceof WorkflowTerminatedError ? error : new WorkflowFailedError(childId, error);
   return { error: pass.encodeError(thrown), attempts: 1 };
 }
 

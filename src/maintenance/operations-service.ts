@@ -2,12 +2,13 @@ import { performance } from 'node:perf_hooks';
 
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { retryOf } from '../client/retry.js';
-import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError } from '../core/errors/index.js';
+import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError, WorkflowTerminatedError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
+import { endRuns, type EndedRun } from '../store/sql/end-runs.js';
 import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
@@ -19,6 +20,8 @@ const PART = 100;
 export interface OperationsOptions {
   /** Runs have become due. */
   readonly due: (runs: readonly DueRun[]) => void;
+  /** Runs were ended without their code. */
+  readonly ended: (runs: readonly EndedRun[]) => Promise<void>;
   readonly failed: (error: unknown) => void;
 }
 
@@ -121,6 +124,7 @@ export class OperationsService {
     ids: readonly string[],
   ): Promise<(client: PartClient) => Promise<PartDone & { announce: Announcement }>> {
     if (operation.kind === 'cancel') return (client) => this.cancel(operation, ids, client);
+    if (operation.kind === 'terminate') return (client) => this.terminate(operation, ids, client);
     if (operation.kind === 'signal') return (client) => this.signal(operation, ids, client);
     const retries: RunRetry[] = [];
     for (const id of ids) {
@@ -146,6 +150,18 @@ export class OperationsService {
         asked.map((id) => ({ runId: id, error: this.payloads.encodeError(new WorkflowCancelledError(id, reason), id), parentId: null })),
       );
     return { done: asked.length, skipped: ids.length - asked.length, announce };
+  }
+
+  private async terminate(
+    { note }: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const { reason } = JSON.parse(note) as { reason?: string };
+    const errors = new Map(ids.map((id) => [id, this.payloads.encodeError(new WorkflowTerminatedError(id, reason), id)]));
+    const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', which: 'any' } as const;
+    const ended = await endRuns(this.database, { ...ending, note, errors }, client);
+    return { done: ended.length, skipped: ids.length - ended.length, announce: () => this.options.ended(ended) };
   }
 
   private async signal(

@@ -1,8 +1,10 @@
+import { announceEnded } from '../client/announce-ended.js';
 import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Stop } from '../core/stop.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
+import { sweepOverdue } from '../maintenance/overdue-sweep.js';
 import { OperationsService } from '../maintenance/operations-service.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
@@ -48,6 +50,7 @@ export class PushHost {
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
     this.operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
+      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
       failed: (error) => runtime.warn('bulk operations could not go on', error),
     });
   }
@@ -102,6 +105,7 @@ export class PushHost {
     await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
     await sweepMessages(database, runtime.notifier, runtime);
+    await sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, keys);
     const unblocked = await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
     await publisher.note(unblocked.map((id) => ({ id })));

@@ -1,8 +1,10 @@
+import { announceEnded } from '../client/announce-ended.js';
 import type { KnownWorker } from '../client/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import { within } from '../core/within.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
 import { OperationsService } from '../maintenance/operations-service.js';
+import { sweepOverdue } from '../maintenance/overdue-sweep.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
 import { TimerService } from '../maintenance/timer-service.js';
@@ -21,6 +23,7 @@ import { makeWorker } from './worker-parts.js';
 /** How long services may take to end what they are at. */
 const SERVICES_STOP_MS = 1_000;
 const SWEEP_INBOX_EVERY_MS = 5_000;
+const SWEEP_OVERDUE_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
 
 /** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
@@ -78,11 +81,16 @@ export class WorkerHost {
       },
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
+    const overdue = new PeriodicSweep(() => sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, this.worker.dispatchKeys), {
+      everyMs: SWEEP_OVERDUE_EVERY_MS,
+      failed: failed('runs whose time is over could not be looked for'),
+    });
     const operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
+      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
       failed: failed('bulk operations could not go on'),
     });
-    this.services = [this.timers, sweeper, inbox, blocked, operations];
+    this.services = [this.timers, sweeper, inbox, blocked, overdue, operations];
   }
 
   /** What it does, for those who ask how the module is. */

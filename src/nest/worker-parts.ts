@@ -38,14 +38,15 @@ export function makeWorker(
   const isDevelopment = environment !== 'production';
   const verify = options.verifyReplay === 'always' || (options.verifyReplay === 'auto' && isDevelopment);
   const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+  const queues = queuesOf(settings, registry);
   const session = new Session(database, clock, runtime.direct, {
     ttlMs: options.sessionTtlMs,
     deploymentId,
+    serves: registry.keys(queues),
     lost: (id) => void worker.fenced(id),
     moved: () => void worker.serverMoved().catch(failed('what the new server has could not be asked for')),
     failed: failed('the session could not be renewed'),
   });
-  const queues = queuesOf(settings, registry);
   const worker: Worker = new Worker(
     database,
     runtime.journal,

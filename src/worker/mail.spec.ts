@@ -72,6 +72,7 @@ describe('messages to a run that a worker has claimed', () => {
     const session = new Session(database, clock, undefined, {
       ttlMs: 60_000,
       deploymentId: 'test',
+      serves: [],
       lost: ignore,
       moved: ignore,
       failed: ignore,
@@ -98,6 +99,7 @@ describe('messages to a run that a worker has claimed', () => {
       onMismatch: 'block' as const,
       takes: 'due' as const,
       deploymentId: 'test',
+      serves: [],
       engine,
     };
     const events = {

@@ -27,6 +27,7 @@ describe('a session', () => {
     session = new Session(database, new DatabaseClock(), undefined, {
       ttlMs: 30_000,
       deploymentId: 'test',
+      serves: [],
       lost: ignore,
       moved: ignore,
       failed: ignore,
@@ -78,6 +79,7 @@ describe('a session', () => {
     const beating = new Session(database, new DatabaseClock(), listening, {
       ttlMs: 300,
       deploymentId: 'test',
+      serves: [],
       lost: ignore,
       moved: ignore,
       failed: ignore,

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError } from '../core/errors/index.js';
+import type { DispatchKey } from '../core/run.js';
 import { newSessionId } from '../core/ids.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
@@ -20,6 +21,8 @@ const GOODBYE_TRIES = 3;
 export interface SessionOptions {
   readonly ttlMs: number;
   readonly deploymentId: string;
+  /** What the worker claims, for others to know which runs nobody can execute. */
+  readonly serves: readonly DispatchKey[];
   /** The session is gone: whoever took it over has our runs. */
   readonly lost: (id: string) => void;
   /** Another server answers than the one that the session was last seen on. */
@@ -79,7 +82,7 @@ export class Session {
   }
 
   private async make(): Promise<SessionFence> {
-    const { ttlMs, deploymentId } = this.options;
+    const { ttlMs, deploymentId, serves } = this.options;
     const id = this.doubtful ?? newSessionId();
     this.doubtful = id;
     this.lockId = id;
@@ -88,7 +91,15 @@ export class Session {
     if (this.direct) await within(LOCK_PATIENCE_MS, this.hold(id));
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
-    const { now, server } = await openSession(this.database, { id, host: hostname(), pid: process.pid, deploymentId, ttlMs, holdsLock });
+    const { now, server } = await openSession(this.database, {
+      id,
+      host: hostname(),
+      pid: process.pid,
+      deploymentId,
+      ttlMs,
+      holdsLock,
+      serves,
+    });
     this.clock.sync(now, askedAt);
     const fence = { id, server };
     this.doubtful = undefined;

@@ -185,7 +185,11 @@ describe('a bulk operation whose worker dies', () => {
     }) as typeof dying.query;
     const none = (): void => undefined;
     const serve = (through: Database): OperationsService =>
-      new OperationsService(through, new Payloads(1_000_000, undefined), quietNotifier(through), { due: none, failed: none });
+      new OperationsService(through, new Payloads(1_000_000, undefined), quietNotifier(through), {
+        due: none,
+        ended: () => Promise.resolve(),
+        failed: none,
+      });
     const [first, second] = [serve(dying), serve(new Database({ connectionString: database.url }, { poolSize: 2 }))];
     first.start();
     await waitFor(() => parts === 2);

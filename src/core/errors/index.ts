@@ -27,6 +27,7 @@ export {
   WorkerLostError,
   WorkflowCancelledError,
   WorkflowFailedError,
+  WorkflowTerminatedError,
   WorkflowTimeoutError,
 } from './run-errors.js';
 export {

@@ -30,6 +30,22 @@ export class WorkflowCancelledError extends WorkflowError {
   }
 }
 
+/**
+ * An operator has ended the run without its code: by `client.terminate`, or `client.bulk.terminate`. The run is `cancelled`, and nothing of it was cleaned up.
+ */
+export class WorkflowTerminatedError extends WorkflowError {
+  static override readonly errorName: string = 'WorkflowTerminatedError';
+  readonly code = 'TERMINATED';
+
+  constructor(
+    readonly runId: string,
+    /** What the one who terminated it gave as the reason. */
+    readonly reason?: string,
+  ) {
+    super(`Run "${runId}" was terminated${reason === undefined ? '' : `: ${reason}`}`);
+  }
+}
+
 /** The run took longer than its `timeout`. Open steps and waits of the run reject with it, and the run ends `failed`. */
 export class WorkflowTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'WorkflowTimeoutError';

@@ -77,20 +77,22 @@ export interface SessionRow {
   readonly startedAt: number;
   readonly heartbeatAt: number;
   readonly isExpired: boolean;
+  /** The dispatch keys that it claims, as texts. */
+  readonly serves: readonly string[];
 }
 
 const SESSIONS: Statement = {
   name: 'durable_list_sessions',
   text: (
     schema,
-  ) => `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now()
+  ) => `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now(), serves
 FROM ${schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
 };
 
 /** The processes that execute runs, oldest first. */
 export async function listSessions(database: Database): Promise<SessionRow[]> {
-  const rows = await database.query<[string, string, number, string, number, number, boolean]>(SESSIONS, []);
-  return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired]) => ({
+  const rows = await database.query<[string, string, number, string, number, number, boolean, string[]]>(SESSIONS, []);
+  return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired, serves]) => ({
     id,
     host,
     pid,
@@ -98,5 +100,30 @@ export async function listSessions(database: Database): Promise<SessionRow[]> {
     startedAt,
     heartbeatAt,
     isExpired,
+    serves,
   }));
+}
+
+/** Runs that wait for a deployment whose code fits their history. */
+export interface BlockedRuns extends DispatchKey {
+  /** Counted up to `BLOCKED_COUNTED` in all. */
+  readonly blocked: number;
+  /** One of them. */
+  readonly exampleRunId: string;
+}
+
+/** More blocked runs are not counted. */
+const BLOCKED_COUNTED = 1_000;
+
+const BLOCKED: Statement = {
+  name: 'durable_blocked_kinds',
+  text: (schema) => `SELECT queue, name, version, count(*)::int, min(id) FROM (
+  SELECT id, queue, name, version FROM ${schema}.workflow_runs WHERE status = 'waiting' AND is_blocked ORDER BY id LIMIT ${BLOCKED_COUNTED}
+) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
+};
+
+/** The dispatch keys of blocked runs. */
+export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]> {
+  const rows = await database.query<[string, string, number, number, string]>(BLOCKED, []);
+  return rows.map(([queue, name, version, blocked, exampleRunId]) => ({ queue, name, version, blocked, exampleRunId }));
 }

@@ -5,7 +5,7 @@ import type { Database, Statement } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
 /** What is done with many runs. */
-export type OperationKind = 'cancel' | 'retry' | 'signal';
+export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal';
 
 /** A signal for many runs; the payload is JSON text. */
 export interface OperationSignal {
@@ -154,7 +154,8 @@ export async function nextTargets(database: Database, operation: UnfinishedOpera
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
   // What goes on in the place of a run that was counted is to stop as well; a signal reaches it under the first run's key.
-  const beganAt = operation.kind === 'cancel' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
+  const beganAt =
+    operation.kind === 'cancel' || operation.kind === 'terminate' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
   const later =
     after === null
       ? ''

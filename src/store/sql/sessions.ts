@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 
 import { WorkerLostError } from '../../core/errors/index.js';
+import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
 import { exonerate } from './exonerate.js';
@@ -15,8 +16,8 @@ const OPEN: Statement = {
   name: 'durable_open_session',
   text: (
     schema,
-  ) => `INSERT INTO ${schema}.workflow_sessions AS s (id, kind, host, pid, deployment_id, expires_at, holds_lock) OVERRIDING SYSTEM VALUE
-VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6)
+  ) => `INSERT INTO ${schema}.workflow_sessions AS s (id, kind, host, pid, deployment_id, expires_at, holds_lock, serves) OVERRIDING SYSTEM VALUE
+VALUES ($1::bigint, 'worker', $2, $3, $4, now() + $5::float8 * interval '1 millisecond', $6, $7::text[])
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, holds_lock = excluded.holds_lock
 RETURNING ${SERVER}, extract(epoch FROM now())::float8 * 1000`,
 };
@@ -123,10 +124,18 @@ export function sessionLockClass(database: Database): number {
 /** Makes a session, or finds the one of that id, which an attempt before made whose answer was lost. */
 export async function openSession(
   database: Database,
-  session: { id: string; host: string; pid: number; deploymentId: string; ttlMs: number; holdsLock: boolean },
+  session: {
+    id: string;
+    host: string;
+    pid: number;
+    deploymentId: string;
+    ttlMs: number;
+    holdsLock: boolean;
+    serves?: readonly DispatchKey[];
+  },
 ): Promise<Heartbeat> {
-  const { id, host, pid, deploymentId, ttlMs, holdsLock } = session;
-  const [row] = await database.query<[string, number]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock]);
+  const { id, host, pid, deploymentId, ttlMs, holdsLock, serves = [] } = session;
+  const [row] = await database.query<[string, number]>(OPEN, [id, host, pid, deploymentId, ttlMs, holdsLock, serves.map(dispatchKeyText)]);
   const [server, now] = row!;
   return { now, server };
 }

@@ -1,0 +1,35 @@
+import { announceEnded } from '../client/announce-ended.js';
+import { WorkflowTimeoutError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
+import type { DispatchKey } from '../core/run.js';
+import type { RunNotices } from '../core/run-notices.js';
+import type { Database } from '../store/database.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import { endRuns, findOverdueRuns } from '../store/sql/end-runs.js';
+
+/**
+ * Fails runs whose `timeout` has passed and that nobody can execute: runs that are blocked, that were
+ * never claimed, or whose workflow no living process has.
+ *
+ * @param served what this process claims, which its session may not say
+ */
+export async function sweepOverdue(
+  database: Database,
+  payloads: Payloads,
+  notices: RunNotices,
+  notifier: RunNotifier,
+  served: readonly DispatchKey[],
+): Promise<void> {
+  const ids = await findOverdueRuns(database, served);
+  if (ids.length === 0) return;
+  const errors = new Map(ids.map((id) => [id, payloads.encodeError(new WorkflowTimeoutError(id), id)]));
+  const ending = {
+    status: 'failed',
+    errorCode: 'WORKFLOW_TIMEOUT',
+    event: 'timed_out',
+    note: null,
+    which: { overdueBeside: served },
+  } as const;
+  const ended = await endRuns(database, { ...ending, errors });
+  await announceEnded(notices, notifier, ended);
+}

@@ -1,0 +1,99 @@
+import type { ClientBase } from 'pg';
+
+import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+import { KEPT_BY_FAILED } from './send-signal.js';
+
+/** How runs are ended without their code. */
+export interface RunEnding {
+  readonly status: Exclude<TerminalStatus, 'completed'>;
+  /** By run: JSON text of the error. */
+  readonly errors: ReadonlyMap<string, string>;
+  readonly errorCode: string;
+  /** What the history calls it, and who does it and why: JSON text. */
+  readonly event: 'terminated' | 'timed_out';
+  readonly note: string | null;
+  /** Which of the runs: all that have not ended, or those whose time is over and that nobody can execute, with what this process serves. */
+  readonly which: 'any' | { readonly overdueBeside: readonly DispatchKey[] };
+}
+
+/**
+ * Runs (alias `o`) whose time is over and that nobody can execute. The code of the others sees the
+ * deadline when it is executed again, and cleans up. A run that was never executed has nothing to
+ * clean up; one that is blocked fits no deployment that has tried it; and one that is due and that no
+ * living worker claims waits a minute longer, for a deployment under way.
+ */
+const isOverdue = (
+  schema: string,
+  served: string,
+): string => `o.deadline_at < now() - interval '10 seconds' AND o.status IN ('pending', 'waiting')
+  AND (o.started_at IS NULL OR (o.status = 'waiting' AND o.is_blocked) OR (o.status = 'pending' AND o.deadline_at < now() - interval '1 minute'
+    AND NOT o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (${served})
+    AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))`;
+
+/**
+ * Ends runs whatever their code is, and leaves whoever waits for them as children the message of it.
+ * The epoch is raised and the owner's session taken away, so that the owner of a running one can
+ * write nothing more for it. A failed run keeps what a retry needs.
+ */
+const END: Statement = {
+  name: 'durable_end_runs',
+  text: (schema, patience) => `WITH locked AS MATERIALIZED (
+  SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
+      AND ($7::text = 'any' OR (${isOverdue(schema, '$8::text[]')}))
+    LIMIT 1 FOR NO KEY UPDATE
+  ) AS r
+), ended AS (
+  UPDATE ${schema}.workflow_runs r SET status = $3, finished_at = now(), error = locked.error,
+    error_code = CASE WHEN $3 = 'failed' THEN $4 END, session_id = NULL, epoch = r.epoch + 1,
+    ready_at = NULL, wake_at = NULL, is_blocked = false
+  FROM locked WHERE r.id = ANY (ARRAY[locked.id])
+  RETURNING r.id, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
+), noted AS (
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, $5, $6::json FROM ended
+), waits AS (
+  DELETE FROM ${schema}.workflow_waits w USING ended WHERE w.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND w.kind = 'child')
+), messages AS (
+  DELETE FROM ${schema}.workflow_inbox i USING ended WHERE i.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND i.kind IN ${KEPT_BY_FAILED})
+), told AS (
+  INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
+)
+SELECT id, parent FROM ended WHERE true${patience}`,
+};
+
+/** A run that was ended. */
+export interface EndedRun {
+  readonly id: string;
+  /** The run that has a message of it, and has not been notified. */
+  readonly parentId: string | null;
+}
+
+/** Ends runs without executing their code. Those that have ended before are left out. */
+export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
+  const { status, errors, errorCode, event, note, which } = ending;
+  // In the order in which everybody locks runs.
+  const ids = [...errors.keys()].sort();
+  const values = [
+    ids,
+    ids.map((id) => errors.get(id)),
+    status,
+    errorCode,
+    event,
+    note,
+    which === 'any' ? 'any' : 'overdue',
+    which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
+  ];
+  const rows = await database.query<[string, string | null]>(END, values, client);
+  return rows.map(([id, parentId]) => ({ id, parentId }));
+}
+
+const OVERDUE: Statement = {
+  name: 'durable_overdue_runs',
+  text: (schema) => `SELECT id FROM ${schema}.workflow_runs o WHERE ${isOverdue(schema, '$1::text[]')} ORDER BY o.deadline_at LIMIT 500`,
+};
+
+/** Runs whose time is over and that nobody can execute. */
+export async function findOverdueRuns(database: Database, served: readonly DispatchKey[]): Promise<string[]> {
+  return (await database.query<[string]>(OVERDUE, [served.map(dispatchKeyText)])).map(([id]) => id);
+}
