@@ -17,6 +17,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 
 const bodies: string[] = [];
+let gate: Promise<void> = Promise.resolve();
 const go = defineSignal<string>('go');
 
 @Workflow({ name: 'copied' })
@@ -27,6 +28,15 @@ class CopiedWorkflow {
       bodies.push(where);
       return where;
     });
+  }
+}
+
+@Workflow({ name: 'busy' })
+class BusyWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<string[]> {
+    const before = await ctx.step('before', () => 'before');
+    await ctx.step('held', () => gate);
+    return [before, await ctx.step('after', () => 'after')];
   }
 }
 
@@ -79,8 +89,10 @@ describe('a copy of a database', () => {
     const copyName = `${name}_copy`;
     copies.push(copyName);
     await onServer(async (server) => {
+      await server.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS false`);
       await server.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
       await server.query(`CREATE DATABASE "${copyName}" TEMPLATE "${name}"`);
+      await server.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`);
     });
     url.pathname = `/${copyName}`;
     return url.href;
@@ -92,7 +104,7 @@ describe('a copy of a database', () => {
   ): Promise<{ client: WorkflowClient; errors: Errors; close(): Promise<void> }> {
     const errors = new Errors();
     const imports = [WorkflowModule.forRoot({ worker: { parkAfter: 10 }, ...options, connection: { url } })];
-    const module = await bootApplication({ imports, providers: [CopiedWorkflow] }, errors);
+    const module = await bootApplication({ imports, providers: [CopiedWorkflow, BusyWorkflow] }, errors);
     return { client: module.get(WorkflowClient), errors, close: () => module.close() };
   }
 
@@ -137,6 +149,23 @@ describe('a copy of a database', () => {
 
     await onCopy(url, 'DELETE FROM durable.workflow_home');
     expect(await client.get(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).toBe('copy');
+  });
+
+  it('made with runs under way goes on with all of them once it is the real one, and so does the original', async () => {
+    let openGate: () => void = () => undefined;
+    gate = new Promise((resolve) => (openGate = resolve));
+    const ids = Array.from({ length: 10 }, (_, index) => `busy-${index}`);
+    const real = await boot(original.url);
+    await Promise.all(ids.map((id) => real.client.start(BusyWorkflow, undefined, { id })));
+    const recorded = `SELECT 1 FROM durable.workflow_steps WHERE step_key = 'before'`;
+    await waitFor(async () => (await original.query(recorded)).length === ids.length);
+    const url = await copy();
+    await onCopy(url, 'DELETE FROM durable.workflow_home');
+    const restored = await boot(url);
+    openGate();
+    for (const { client } of [real, restored]) {
+      for (const id of ids) expect(await client.get(BusyWorkflow, id).result({ timeout: '30s' })).toEqual(['before', 'after']);
+    }
   });
 
   it('begins anew once the runs of the original are cancelled as documented', async () => {
