@@ -55,7 +55,7 @@ function stepOf(error: unknown, nameOfStep: (stepKey: string) => string | undefi
   for (let depth = 1; depth <= MAX_CAUSES; depth++) {
     if (typeof current.stepKey === 'string') {
       const name = nameOfStep(current.stepKey);
-      if (name !== undefined) return name;
+      if (name !== undefined) return labelOf(name) ?? null;
     }
     // Below it come the steps of another run.
     if (current.code === 'WORKFLOW_FAILED' || typeof current.cause !== 'object' || current.cause === null) return null;

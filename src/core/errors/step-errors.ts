@@ -1,4 +1,5 @@
 import type { Duration } from '../duration.js';
+import { showStepKey } from '../step-key-text.js';
 import { WorkflowError } from './workflow-error.js';
 
 /**
@@ -58,7 +59,7 @@ export class ArgumentChangedError extends WorkflowError {
 }
 
 function describeChange(stepKey: string, argument: number, className: string | undefined): string {
-  return `Argument ${argument + 1}${className === undefined ? '' : ` (${className})`} of step "${stepKey}" was changed while the step was executed`;
+  return `Argument ${argument + 1}${className === undefined ? '' : ` (${className})`} of step "${showStepKey(stepKey)}" was changed while the step was executed`;
 }
 
 /**
@@ -81,7 +82,7 @@ export class StepFailedError extends WorkflowError {
     readonly attempts: number,
     cause: unknown,
   ) {
-    super(`Step "${stepKey}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${messageOf(cause)}`, { cause });
+    super(`Step "${showStepKey(stepKey)}" failed after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${messageOf(cause)}`, { cause });
   }
 
   /**
@@ -118,7 +119,7 @@ export class StepTimeoutError extends WorkflowError {
     /** The limit that was exceeded, in milliseconds. */
     readonly timeoutMs: number,
   ) {
-    super(`Step "${stepKey}" took longer than ${timeoutMs} ms`);
+    super(`Step "${showStepKey(stepKey)}" took longer than ${timeoutMs} ms`);
   }
 }
 
