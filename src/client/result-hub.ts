@@ -1,5 +1,4 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
-import { outside } from '../core/outside.js';
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
@@ -67,7 +66,7 @@ export class ResultHub {
    * ended: its end takes at least one answer of the database.
    */
   get round(): number {
-    this.roundEnd ??= outside(setImmediate, () => {
+    this.roundEnd ??= setImmediate(() => {
       this.roundEnd = undefined;
       this.rounds++;
     });
@@ -88,7 +87,7 @@ export class ResultHub {
         this.remove(waiter);
         reject(new ResultTimeoutError(runId, timeoutMs!));
       };
-      const timer = timeoutMs === undefined ? undefined : outside(setTimeout, expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
+      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
       const waiter: Waiter = { runId, follow, resolve, reject, timer };
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);
@@ -146,7 +145,7 @@ export class ResultHub {
 
   private askFor(runIds: readonly string[]): void {
     for (const id of runIds) this.unasked.add(id);
-    if (this.asks < MAX_ASKS) this.asking ??= outside(setImmediate, () => void this.askUnasked());
+    if (this.asks < MAX_ASKS) this.asking ??= setImmediate(() => void this.askUnasked());
   }
 
   private async askUnasked(): Promise<void> {
@@ -162,8 +161,7 @@ export class ResultHub {
 
   private schedule(): void {
     const { pollIntervalMs, maxPollIntervalMs, hearsNotices } = this.options;
-    this.timer ??= outside(
-      setTimeout,
+    this.timer ??= setTimeout(
       () => {
         this.timer = undefined;
         this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);

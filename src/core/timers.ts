@@ -1,12 +1,22 @@
 import timers from 'node:timers';
 import promises from 'node:timers/promises';
 
+import { outside } from './outside.js';
+
+/** A timer that is set in no context but the package's own: one set for a request would keep the request's context alive. */
+function contextFree<Args extends unknown[], Handle>(set: (...args: Args) => Handle): (...args: Args) => Handle {
+  return (...args) => outside(set, ...args);
+}
+
 /**
  * Node's timers as they were when the package was loaded. Test runners replace the global ones (Jest, Vitest), and some those of `node:timers` as well (Sinon, node:test). A
  * callback that a fake clock swallows would stop every run of the process, also after real timers are back.
  */
-export let { setTimeout, clearTimeout, setImmediate } = timers;
-export const { setInterval, clearInterval, clearImmediate } = timers;
+export let setTimeout = contextFree(timers.setTimeout) as typeof timers.setTimeout;
+export let setImmediate = contextFree(timers.setImmediate) as typeof timers.setImmediate;
+export let { clearTimeout } = timers;
+export const setInterval = contextFree(timers.setInterval) as typeof timers.setInterval;
+export const { clearInterval, clearImmediate } = timers;
 
 /** Resolves after so many milliseconds. */
 export const sleep: (ms: number, value?: undefined, options?: { ref?: boolean }) => Promise<void> = promises.setTimeout;

@@ -1,5 +1,6 @@
 import pg from 'pg';
 
+import { outside } from '../core/outside.js';
 import { sleep } from '../core/timers.js';
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
@@ -14,6 +15,11 @@ import { Refusals } from './refusals.js';
 import { FORMATS, withSettings } from './startup-options.js';
 
 export type { ConnectionSettings } from './connection-settings.js';
+
+/** One function for all: a closure for each statement would cost more. A connection keeps the context in which it was made. */
+function run<Row extends unknown[]>(client: pg.Pool | pg.ClientBase, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
+  return client.query<Row>(query);
+}
 
 /** A statement whose text depends on nothing but the schema and the kind of connection; named, so that each connection of our own plans it once. */
 export interface Statement {
@@ -116,7 +122,7 @@ export class Database {
       : { name: statement.name, text, values, rowMode: 'array' as const };
     for (let tries = 1; ; tries++) {
       try {
-        return (await client.query<Row>(query)).rows;
+        return (await outside(run<Row>, client, query)).rows;
       } catch (error) {
         if (client !== this.pool || tries === CONFLICT_TRIES || faultOf(error) !== 'conflict') throw error;
         await sleep(Math.random() * CONFLICT_PAUSE_MS * tries);
@@ -137,12 +143,12 @@ export class Database {
   /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
   async read<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
-    return this.reading.query<Row>(text, values);
+    return outside(() => this.reading.query<Row>(text, values));
   }
 
   /** Executes statements in a transaction. */
   async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.pool.connect();
+    const client = await outside(() => this.pool.connect());
     // The pool listens to idle clients only; one that dies in our hands rejects the query as well.
     client.on('error', ignore);
     let broken: Error | undefined;
