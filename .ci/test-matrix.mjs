@@ -31,25 +31,38 @@ for (const suite of suites) if (!(suite in SUITES)) throw new Error(`there is no
 
 const scratch = mkdtempSync(join(tmpdir(), 'nestjs-durable-matrix-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+const report = join(scratch, 'report.jsonl');
 const outcomes = new Map();
 let failures = 0;
 
-/** Runs Jest, and gives how many tests passed and failed. */
-function jest(url, suite) {
+/** Runs Jest once. */
+function runJest(url, suite, more) {
   const results = join(scratch, 'results.json');
-  const report = join(scratch, 'report.jsonl');
   rmSync(results, { force: true });
-  writeFileSync(report, '');
   const which = suite === 'settings' ? ['--config', 'jest.matrix.config.mjs'] : SUITES[suite];
-  const { status } = spawnSync('npx', ['jest', ...which, '--json', `--outputFile=${results}`, '--silent', '-w', '2'], {
+  const { status } = spawnSync('npx', ['jest', ...which, '--json', `--outputFile=${results}`, '--silent', ...more], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, DATABASE_URL: url, DURABLE_MATRIX: isQuick ? 'quick' : 'all', DURABLE_MATRIX_REPORT: report },
   });
-  if (status !== 0) failures++;
   const { numPassedTests: passed, numFailedTests: failed, testResults } = JSON.parse(readFileSync(results, 'utf8'));
   for (const { message } of testResults) if (message) console.log(message);
-  const lines = readFileSync(report, 'utf8').split('\n').filter(Boolean);
-  return { status, passed, failed, settings: lines.map((line) => JSON.parse(line)) };
+  return { hasPassed: status === 0, passed, failed };
+}
+
+/** Runs a suite, and what failed once more and alone: a busy machine fails tests that measure time. The table tells. */
+function runSuite(url, suite) {
+  writeFileSync(report, '');
+  const first = runJest(url, suite, ['-w', '2']);
+  const second = first.hasPassed ? undefined : runJest(url, suite, ['--onlyFailures', '--runInBand']);
+  const hasPassed = first.hasPassed || second.hasPassed;
+  if (!hasPassed) failures++;
+  const settings = readFileSync(report, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+  const total = suite === 'settings' ? new Set(settings.map(([name]) => name)).size : first.passed + first.failed;
+  if (!hasPassed) return { settings, cell: `${second.failed} of ${first.passed + first.failed} FAILED` };
+  return { settings, cell: `${total} passed${second ? ` (${first.failed} at the second try)` : ''}` };
 }
 
 install(majors);
@@ -59,9 +72,8 @@ for (const major of majors) {
   const cells = [];
   try {
     for (const suite of major === TOO_OLD ? ['settings'] : suites) {
-      const { status, passed, failed, settings } = jest(server.url, suite);
-      const counted = suite === 'settings' ? settings.length : passed;
-      cells.push(major === TOO_OLD ? 'refused at boot' : status === 0 ? `${counted} passed` : `${failed} of ${passed + failed} FAILED`);
+      const { cell, settings } = runSuite(server.url, suite);
+      cells.push(major === TOO_OLD && cell.endsWith('passed') ? 'refused at boot' : cell);
       for (const [name, outcome] of settings) outcomes.set(name, { ...outcomes.get(name), [major]: outcome });
       console.log(`PostgreSQL ${VERSIONS[major]}: ${suite}: ${cells.at(-1)}`);
     }
