@@ -27,4 +27,12 @@ export class WorkflowInboxMessage {
   /** Bytes of the payload as text. */
   @Column({ type: 'integer', insert: false, update: false })
   size!: number;
+
+  /** Approximate number of messages that the run had been sent up to this one; only one message in eight has it. */
+  @Column({ type: 'bigint', nullable: true })
+  place!: string | null;
+
+  /** Approximate bytes of those messages. */
+  @Column({ type: 'bigint', nullable: true })
+  total!: string | null;
 }
