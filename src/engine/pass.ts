@@ -18,6 +18,9 @@ import { warnOnce } from './warn-once.js';
 
 export type { PassRun } from './pass-lifecycle.js';
 
+/** Payloads that one pass drops leave no more events than that: whoever knows a hook's URL can send any number. */
+const MAX_DROPS_NOTED = 100;
+
 /**
  * One execution of the workflow function, from the top: it calls steps; recorded ones get their recorded results, the others are executed.
  *
@@ -29,6 +32,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   readonly context: PassContext;
   private readonly keys = new StepKeys(this.calls);
   private patches: Patches | undefined;
+  private dropped = 0;
   /** Steps for which an operator has sent a result. */
   private resolved: Set<string> | undefined;
 
@@ -177,7 +181,9 @@ export class Pass extends PassLifecycle implements PassHandle {
 
   dropMessage(stepKey: string, messageId: string, refusal: Error): void {
     if (this.isClosed) return;
-    this.port.dropMessage(messageId, { kind: 'payload_dropped', stepKey, attempt: null, data: this.encodeError(refusal) });
+    const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
+    const event = { kind: 'payload_dropped', stepKey, attempt: null, data: isNoted ? this.encodeError(refusal) : null } as const;
+    this.port.dropMessage(messageId, isNoted ? event : null);
     // What is wrong with it is in the history alone: it came from outside, and logs are no place for it.
     this.port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
   }

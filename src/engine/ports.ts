@@ -97,8 +97,8 @@ export interface PassPort extends PassEffects {
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
   /** The wait of that key is no longer open. */
   closeWait(stepKey: string): void;
-  /** A message is gone from the inbox that nobody took. */
-  dropMessage(messageId: string, event: RunEvent): void;
+  /** A message is gone from the inbox that nobody took. Without an event when many were dropped before. */
+  dropMessage(messageId: string, event: RunEvent | null): void;
   /** Something that the developer should hear of. */
   warn(message: string): void;
   /** An attempt of a step has failed. */

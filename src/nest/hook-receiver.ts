@@ -48,6 +48,8 @@ export interface HookReceiverSurroundings {
   readonly settings: { readonly maxPayloadBytes: number };
   readonly http: { readonly path: string };
   warn(message: string, error?: unknown): void;
+  /** Warns of what a request has caused, once a minute. */
+  warnOfRequest(message: string, error?: unknown): void;
 }
 
 /** Answers requests to hooks. */
@@ -100,13 +102,13 @@ export class HookReceiver implements OnModuleInit {
   private async verify(name: string, token: string, rawBody: Buffer | undefined, headers: IncomingHttpHeaders): Promise<void> {
     const verifier = this.verifiers.get(name);
     if (!verifier) {
-      this.module.warn(
+      this.module.warnOfRequest(
         `a hook is to be verified by '${name}', and no provider here has @HookVerifier('${name}'): its requests are refused`,
       );
       throw new ServiceUnavailableException();
     }
     if (!rawBody) {
-      this.module.warn(`a hook is to be verified by '${name}', and the application keeps no raw bodies: ${RAW_BODY}`);
+      this.module.warnOfRequest(`a hook is to be verified by '${name}', and the application keeps no raw bodies: ${RAW_BODY}`);
       throw new InternalServerErrorException();
     }
     let isGenuine: unknown;
@@ -114,7 +116,7 @@ export class HookReceiver implements OnModuleInit {
       isGenuine = await verifier.verify({ token, rawBody, headers: chosen(headers, Object.keys(headers)) });
     } catch (error) {
       if (error instanceof HttpException) throw error;
-      this.module.warn(`@HookVerifier('${name}') threw`, error);
+      this.module.warnOfRequest(`@HookVerifier('${name}') threw`, error);
       throw new InternalServerErrorException();
     }
     if (isGenuine !== true) throw new UnauthorizedException();
@@ -132,11 +134,11 @@ export class HookReceiver implements OnModuleInit {
       return new UnprocessableEntityException({ statusCode: 422, message: 'the body does not fit', issues });
     }
     if (error instanceof InvalidInputError && error.cause !== undefined) {
-      this.module.warn('the schema of a hook threw', error.cause);
+      this.module.warnOfRequest('the schema of a hook threw', error.cause);
       return new InternalServerErrorException();
     }
     if (error instanceof InvalidInputError || error instanceof SerializationError) return new BadRequestException(error.message);
-    this.module.warn('a payload for a hook could not be stored', error);
+    this.module.warnOfRequest('a payload for a hook could not be stored', error);
     return new ServiceUnavailableException();
   }
 
@@ -152,7 +154,8 @@ export class HookReceiver implements OnModuleInit {
 }
 
 function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
-  const value = headers[name];
+  // Names like "constructor" are no headers unless they were sent.
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined;
   return Array.isArray(value) ? value.join(', ') : value;
 }
 

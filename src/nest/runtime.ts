@@ -27,7 +27,7 @@ import { createOrm, prepareSchema } from '../store/orm.js';
 import { readClock } from '../store/sql/probes.js';
 
 import { whileAway } from './boot-retry.js';
-import { checkPool, describeError, unprepared } from './boot-checks.js';
+import { checkPool, unprepared } from './boot-checks.js';
 import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
 import { resolveConnection } from './connection.js';
 import { Deployment } from './deployment.js';
@@ -41,6 +41,7 @@ import { ModuleLogger } from './module-logger.js';
 import { PushHost } from './push-host.js';
 import { QStashTransport } from './qstash-transport.js';
 import { describeUnserved } from './unserved.js';
+import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHost } from './worker-host.js';
 import type { FoundWorkflow } from './scanner.js';
 
@@ -49,9 +50,6 @@ const LAST_WRITES_MS = 1_000;
 
 /** How long a connection may take to close. */
 const DISCONNECT_MS = 1_000;
-const WARN_AGAIN_MS = 5_000;
-/** Of so many warnings it is remembered when they were given. */
-const MOST_REMEMBERED = 1_000;
 const START_AGAIN_MS = 1_000;
 
 /** What is fixed when the module is defined, as far as it matters afterwards. */
@@ -84,7 +82,7 @@ export class WorkflowRuntime implements HostSurroundings {
   push: PushHost | undefined;
   private stopped = false;
   private closing: Promise<void> | undefined;
-  private readonly warnedAt = new Map<string, number>();
+  private readonly warnings = new WarningLimiter((line, fields) => this.logger.line('warn', line, fields));
 
   private constructor(
     { name, http }: Structure,
@@ -260,13 +258,14 @@ export class WorkflowRuntime implements HostSurroundings {
     return this.closing;
   }
 
-  /** The same trouble again and again is told once in a while. */
+  /** Trouble that comes again and again is written once in a while; so are warnings that differ only in the run that they are about. */
   warn(message: string, error?: unknown, fields?: LogFields): void {
-    const now = performance.now();
-    if (error !== undefined && now - (this.warnedAt.get(message) ?? Number.NEGATIVE_INFINITY) < WARN_AGAIN_MS) return;
-    if (this.warnedAt.size >= MOST_REMEMBERED) this.warnedAt.clear();
-    this.warnedAt.set(message, now);
-    this.logger.line('warn', error === undefined ? message : `${message}: ${describeError(error)}`, fields);
+    this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', fields);
+  }
+
+  /** Warns of what somebody who sends requests has caused. */
+  warnOfRequest(message: string, error?: unknown): void {
+    this.warnings.warn(message, error, 'once a minute');
   }
 
   async due(runs: readonly DueRun[]): Promise<void> {
@@ -319,6 +318,7 @@ export class WorkflowRuntime implements HostSurroundings {
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.embedded?.stop().catch(failed);
+    this.warnings.close();
   }
 }
 

@@ -118,7 +118,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       case 'drop': {
         const { runId, epoch, messageId, event } = transition;
         rows.taken.push([runId, epoch, messageId]);
-        rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
+        if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
         break;
       }
       case 'state':

@@ -35,7 +35,7 @@ export function sizeOf(transition: Transition): number {
     case 'cancelChild':
       return FIXED_BYTES;
     case 'drop':
-      return FIXED_BYTES + (transition.event.data?.length ?? 0);
+      return FIXED_BYTES + (transition.event?.data?.length ?? 0);
     case 'state':
       return FIXED_BYTES + transition.value.length;
     case 'change': {

@@ -209,7 +209,7 @@ export class Execution implements PassPort {
     this.host.submit({ kind: 'state', runId: id, epoch, key, value }, ignore, ignore);
   }
 
-  dropMessage(messageId: string, event: RunEvent): void {
+  dropMessage(messageId: string, event: RunEvent | null): void {
     const { id, epoch } = this.run;
     // One whose event cannot be stored stays, and is refused again.
     this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, () => this.inbox.isGone(messageId), ignore);

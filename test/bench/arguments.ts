@@ -11,6 +11,8 @@ export const ROWS = [
   'network',
   'signal',
   'child',
+  'inbox',
+  'lockedRow',
   'qstash',
 ] as const;
 export type RowName = (typeof ROWS)[number];

@@ -6,7 +6,9 @@ import { describeMachine } from './machine.js';
 import { table } from './report.js';
 import { backlog } from './rows/backlog.js';
 import { child } from './rows/child.js';
+import { inbox } from './rows/inbox.js';
 import { latency } from './rows/latency.js';
+import { lockedRow } from './rows/locked-row.js';
 import { long } from './rows/long.js';
 import { network } from './rows/network.js';
 import { parallel } from './rows/parallel.js';
@@ -32,6 +34,8 @@ const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
   network,
   signal,
   child,
+  inbox,
+  lockedRow,
   qstash,
 };
 

@@ -111,6 +111,18 @@ export class Listener {
   }
 }
 
+/** Ends the step of a Busy run, in this process, by run id. */
+export const releases = new Map<string, () => void>();
+
+/** Is busy in a step until it is released; then takes so many signals. */
+@Workflow({ name: 'busy' })
+export class Busy {
+  async run(input: { signals: number }, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('work', () => new Promise<void>((resolve) => releases.set(ctx.runId, resolve)));
+    for (let n = 0; n < input.signals; n++) await ctx.waitForSignal(poke);
+  }
+}
+
 /** A child with nothing to do. */
 @Workflow({ name: 'empty-child' })
 export class EmptyChild {
@@ -136,4 +148,4 @@ export class Parent {
   }
 }
 
-export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper, EightSteps, Listener, EmptyChild, Parent];
+export const WORKFLOWS = [ThreeSteps, ManySteps, ParallelSteps, Sleeper, EightSteps, Listener, Busy, EmptyChild, Parent];

@@ -258,7 +258,7 @@ export class TestRun {
       openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
       dropMessage: (messageId, event) => {
         this.stored.inbox.delete(messageId);
-        this.dropped.push(event.stepKey ?? '');
+        this.dropped.push(event?.stepKey ?? '');
       },
       cancelChild: (stepKey, childId) =>
         submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),

@@ -327,6 +327,23 @@ describe('the endpoint', () => {
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site, { verify: 'github' })}`)).toBe(500);
   });
 
+  it('writes one warning, however many requests nobody can verify', async () => {
+    const site = await serve(database.url, { http: { hooks: true } });
+    for (const verify of ['nobody', 'broken']) {
+      const url = `${site.url}/workflow/hooks/${await hookOf(site, { verify })}`;
+      for (let sent = 0; sent < 20; sent++) await status(url);
+    }
+    expect(site.logged).toEqual([
+      expect.stringContaining("@HookVerifier('nobody')"),
+      expect.stringContaining("@HookVerifier('broken') threw"),
+    ]);
+  });
+
+  it('passes no header that was not sent, whatever it is called', async () => {
+    const site = await serve(database.url, { http: { hooks: true } });
+    expect(await status(`${site.url}/workflow/hooks/${await hookOf(site, { headers: ['constructor', 'x-a'] })}`)).toBe(202);
+  });
+
   it('needs no parser of the application', async () => {
     const site = await serve(database.url, { http: { hooks: true } }, { bodyParser: false });
     expect(site.logged).toEqual([]);
