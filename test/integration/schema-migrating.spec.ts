@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { DataSource } from 'typeorm';
 
 import {
@@ -13,6 +14,7 @@ import {
 import { bootApplication, closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { killSpawned, spawnCompiled } from '../support/processes.js';
+import { waitFor } from '../support/wait.js';
 
 @Workflow({ name: 'greet' })
 class GreetWorkflow {
@@ -186,5 +188,23 @@ describe('the schema', () => {
   it('needs no module but WorkflowModule', async () => {
     await bootApplication({ imports: [WorkflowModule.forRoot({ connection: { url: database.url } })] });
     expect(await schemas()).toEqual(['durable', 'public']);
+  });
+
+  it('waits for another process longer than statements of the application may take', async () => {
+    const other = new pg.Client({ connectionString: database.url });
+    await other.connect();
+    await other.query('BEGIN; CREATE SCHEMA durable');
+    await database.query(`ALTER DATABASE "${new URL(database.url).pathname.slice(1)}" SET statement_timeout = '200ms'`);
+    const booting = boot();
+    try {
+      await waitFor(async () => {
+        const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND now() - query_start > '600ms'`;
+        return (await database.query(waiting)).length > 0;
+      });
+    } finally {
+      await other.end();
+    }
+    const { client } = await booting;
+    await expect(client.execute(GreetWorkflow, 'Ada')).resolves.toBe('hello Ada');
   });
 });
