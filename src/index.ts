@@ -75,7 +75,7 @@ export type {
   WorkflowModuleOptions,
   WorkflowModuleStructure,
 } from './nest/options.js';
-export type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-definition.js';
+export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-definition.js';
 export { WorkflowModule } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
 export { durableMigrations, migrationSql, type DurableMigration } from './store/schema.js';

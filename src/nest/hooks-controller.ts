@@ -1,14 +1,30 @@
-import { Controller, HttpCode, Inject, Param, Post, Req, Res, UseGuards, VERSION_NEUTRAL, type Type } from '@nestjs/common';
+import {
+  applyDecorators,
+  Controller,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Req,
+  Res,
+  SetMetadata,
+  UseGuards,
+  VERSION_NEUTRAL,
+  type Type,
+} from '@nestjs/common';
 
 import type { HookHttpRequest } from './hook-body.js';
 import type { HookHttpResponse, HookReceiver } from './hook-receiver.js';
-import type { HttpSettings } from './http-options.js';
+import type { EndpointSettings, HttpSettings } from './http-options.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
 /** The endpoint for the hooks of a module: a class of its own for each, because paths and guards belong to classes. */
-export function hooksController({ path }: HttpSettings, guards: NonNullable<HttpSettings['hooks']>): Type {
+export function hooksController({ path }: HttpSettings, { guards, decorators }: EndpointSettings): Type {
   @Controller({ path: `${path}/hooks`, version: VERSION_NEUTRAL })
   @UseGuards(...guards)
+  // Known to @nestjs/swagger: the endpoint is for those who were given a token, and no part of the application's documentation.
+  @SetMetadata('swagger/apiExcludeController', [true])
+  @applyDecorators(...decorators)
   class WorkflowHooksController {
     constructor(@Inject(HOOK_RECEIVER) private readonly receiver: HookReceiver) {}
 

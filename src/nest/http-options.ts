@@ -4,8 +4,14 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-/** Whether endpoints are open, and who guards them. */
-export type EndpointOptions = boolean | { guards: (Type<CanActivate> | CanActivate)[] };
+/** Whether an endpoint is open, who guards it, and what else is said of it. */
+export type EndpointOptions =
+  | boolean
+  | {
+      guards?: (Type<CanActivate> | CanActivate)[];
+      /** Decorators of the endpoint's controller, such as the `@Public()` that the application's global guard looks for, or `@SkipThrottle()`. */
+      decorators?: ClassDecorator[];
+    };
 
 /** The module's endpoints. All are closed unless they are named here. */
 export interface HttpOptions {
@@ -19,12 +25,17 @@ export interface HttpOptions {
   publicUrl?: string;
 }
 
+export interface EndpointSettings {
+  readonly guards: readonly (Type<CanActivate> | CanActivate)[];
+  readonly decorators: readonly ClassDecorator[];
+}
+
 /** The same, checked. */
 export interface HttpSettings {
   /** Without slashes around it. */
   readonly path: string;
-  /** The guards of the endpoint for hooks; undefined while it is closed. */
-  readonly hooks: readonly (Type<CanActivate> | CanActivate)[] | undefined;
+  /** What is said of the endpoint for hooks; undefined while it is closed. */
+  readonly hooks: EndpointSettings | undefined;
   /** Whether QStash's endpoint is open where the transport needs it. */
   readonly qstash: boolean;
   /** Without a slash at its end; empty when it is not known. */
@@ -65,24 +76,55 @@ function checkSwitch(value: unknown, argument: string): boolean {
   return value ?? true;
 }
 
-function checkEndpoint(value: unknown, argument: string): HttpSettings['hooks'] {
+function checkEndpoint(value: unknown, argument: string): EndpointSettings | undefined {
   if (value === undefined || value === false) return undefined;
-  if (value === true) return [];
-  const { guards } = checkOptions(value as { guards: unknown }, argument, ['guards']);
-  let list: unknown[] | undefined;
+  if (value === true) return { guards: [], decorators: [] };
+  const { guards, decorators } = checkOptions(value as { guards: unknown; decorators: unknown }, argument, ['guards', 'decorators']);
+  return {
+    guards: checkList(guards, isGuard, `${argument}.guards`, 'guards: classes or objects with canActivate'),
+    decorators: checkList(decorators, isFunction, `${argument}.decorators`, 'decorators of classes'),
+  };
+}
+
+function checkList<T>(value: unknown, isMember: (member: unknown) => member is T, argument: string, what: string): readonly T[] {
+  if (value === undefined) return [];
   try {
-    list = Array.isArray(guards) ? [...(guards as unknown[])] : undefined;
-    if (list?.every(isGuard)) return list;
+    const list: unknown[] | undefined = Array.isArray(value) ? [...(value as unknown[])] : undefined;
+    if (list?.every(isMember)) return list;
   } catch (cause) {
-    throw new InvalidInputError(`${argument}.guards`, 'cannot be read', { cause });
+    throw new InvalidInputError(argument, 'cannot be read', { cause });
   }
-  throw new InvalidInputError(`${argument}.guards`, 'must be an array of guards: classes or objects with canActivate');
+  throw new InvalidInputError(argument, `must be an array of ${what}`);
+}
+
+function isFunction(value: unknown): value is ClassDecorator {
+  return typeof value === 'function';
 }
 
 function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
   const guard = typeof value === 'function' ? (value.prototype as unknown) : value;
   return typeof guard === 'object' && guard !== null && typeof (guard as Partial<CanActivate>).canActivate === 'function';
 }
+
+/**
+ * The endpoints with what a factory of `forRootAsync` says of them.
+ *
+ * @throws InvalidInputError also for what is fixed when the module is defined
+ */
+export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
+  if (given === undefined) return http;
+  for (const fixed of ['path', 'hooks', 'qstash']) {
+    if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
+      throw new InvalidInputError(`http.${fixed}`, FIXED);
+    }
+  }
+  const { publicUrl } = checkOptions(given as { publicUrl?: unknown }, 'http', ['publicUrl']);
+  return publicUrl === undefined ? http : { ...http, publicUrl: checkPublicUrl(publicUrl) };
+}
+
+/** What is wrong with an option that a factory gives and that it cannot give. */
+export const FIXED =
+  'is fixed when the module is defined: it stands beside the factory, as in forRootAsync({ name, http: { hooks: true }, useFactory })';
 
 function checkPublicUrl(value: unknown): string {
   const text = typeof value === 'string' && URL.canParse(value) ? value : '';

@@ -1,8 +1,8 @@
 import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { checkHttp, type HttpOptions } from './http-options.js';
-import type { ModuleStructure, WorkflowModuleAsyncOptions } from './module-definition.js';
+import { checkHttp, completeHttp, FIXED, type HttpOptions, type HttpSettings } from './http-options.js';
+import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-definition.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { checkModuleName } from './tokens.js';
 
@@ -43,6 +43,19 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
       throw new InvalidInputError(way, `must be a ${way === 'useFactory' ? 'function' : 'class'}`);
   }
   return { ...given, structure: checkStructure(given) };
+}
+
+/**
+ * Takes what belongs to the endpoints out of the options that a factory gave.
+ *
+ * @throws InvalidInputError naming an option that a factory cannot give
+ */
+export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings): { options: WorkflowModuleOptions; http: HttpSettings } {
+  if (!isPlainObject(given)) return { options: given, http: endpoints };
+  for (const fixed of ['name', 'isGlobal', 'dataSource']) if (Object.hasOwn(given, fixed)) throw new InvalidInputError(fixed, FIXED);
+  if (!Object.hasOwn(given, 'http')) return { options: given, http: endpoints };
+  const { http, ...options } = checkNamedOptions<WorkflowFactoryOptions>(given, 'options', keysOf(given, 'options'));
+  return { options, http: completeHttp(endpoints, http) };
 }
 
 function checkStructure({

@@ -9,7 +9,8 @@ import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
 import { HookReceiver } from './hook-receiver.js';
 import { hooksController } from './hooks-controller.js';
-import type { HttpSettings } from './http-options.js';
+import type { HttpOptions, HttpSettings } from './http-options.js';
+import { takeHttp } from './module-arguments.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
 import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
@@ -24,14 +25,20 @@ import {
   WORKFLOW_RUNTIME,
 } from './tokens.js';
 
+/** The options that a factory gives: all but what is fixed when the module is defined. */
+export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
+  /** Takes the place of the `http.publicUrl` beside the factory. */
+  http?: Pick<HttpOptions, 'publicUrl'>;
+}
+
 /** Makes the module's options, for `useClass` and `useExisting`. */
 export interface WorkflowOptionsFactory {
-  createWorkflowOptions(): WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+  createWorkflowOptions(): WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
 }
 
 /** Where the options come from when they are not known while the module is defined. */
 export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
-  useFactory?: (...args: never[]) => WorkflowModuleOptions | Promise<WorkflowModuleOptions>;
+  useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
   inject?: (InjectionToken | OptionalFactoryDependency)[];
   useClass?: Type<WorkflowOptionsFactory>;
   useExisting?: Type<WorkflowOptionsFactory>;
@@ -48,7 +55,7 @@ export type ModuleStructure = {
  * @param more what the provider of the options needs
  */
 export function defineModule(
-  { name, isGlobal = true, dataSource: dataSourceName, http }: ModuleStructure,
+  { name, isGlobal = true, dataSource: dataSourceName, http: endpoints }: ModuleStructure,
   options: Provider,
   more: Provider[] = [],
   imports: NonNullable<ModuleMetadata['imports']> = [],
@@ -58,9 +65,10 @@ export function defineModule(
   const runtime: Provider = {
     provide: WORKFLOW_RUNTIME,
     inject: [optionsToken, DiscoveryService, { token: getDataSourceToken(dataSourceName), optional: true }],
-    useFactory: (given: WorkflowModuleOptions, discovery: DiscoveryService, dataSource?: DataSource) => {
+    useFactory: (given: WorkflowFactoryOptions, discovery: DiscoveryService, dataSource?: DataSource) => {
       checkNames(discovery);
-      const settings = toSettings(given, process.env, http);
+      const { options, http } = takeHttp(given, endpoints);
+      const settings = toSettings(options, process.env, http);
       if (dataSourceName !== undefined && !dataSource && !settings.connection) {
         throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
       }
@@ -90,9 +98,9 @@ export function defineModule(
   }));
   return {
     global: isGlobal,
-    controllers: http.hooks ? [hooksController(http, http.hooks)] : [],
+    controllers: endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : [],
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
-    providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(http.hooks ? [receiver] : [])],
+    providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(endpoints.hooks ? [receiver] : [])],
     exports: [clientToken, ...clientClasses, ...repositories.map(({ provide }) => provide)],
   };
 }
