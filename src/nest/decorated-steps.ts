@@ -3,6 +3,8 @@ import type { DiscoveryService } from '@nestjs/core';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { chainOf, declarationsOf, declaredAt, declaringPlaces } from './step-declarations.js';
 
+const MAX_SHOWN = 5;
+
 /**
  * Looks for steps where no workflow can call them.
  *
@@ -38,6 +40,12 @@ export function* stepsOf(instance: object): Iterable<{ name: string; method: Fun
       if (typeof method === 'function') yield { name, method };
     }
   }
+}
+
+/** Lists a few names: with a barrel of a monorepo a process loads dozens of classes that it does not provide. */
+export function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, MAX_SHOWN).join(', ');
+  return names.length > MAX_SHOWN ? `${shown} and ${names.length - MAX_SHOWN} more` : shown;
 }
 
 function prototypeOf(type: unknown): object | null {

@@ -18,7 +18,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { atEndOfBoot } from './boot-end.js';
 import { startingOnlyLine } from './boot-lines.js';
-import { checkSteps } from './decorated-steps.js';
+import { checkSteps, someOf } from './decorated-steps.js';
 import { EnhancerReach } from './enhancer-reach.js';
 import { FirstToStop } from './first-to-stop.js';
 import { defineModule, type WorkflowModuleAsyncOptions, type WorkflowOptionsFactory } from './module-definition.js';
@@ -189,7 +189,7 @@ export class WorkflowModule
       warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported here: this process does not execute it`);
     // Test modules seldom have all providers, and load more classes than they use.
     if (orphans.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
-      warn(`@Step() on ${orphans.join(', ')}: not among the providers, so only instances that are made by hand can be called`);
+      warn(`@Step() on ${someOf(orphans)}: not among the providers, so only instances that are made by hand can be called`);
     return workflows;
   }
 

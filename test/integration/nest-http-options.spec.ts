@@ -4,15 +4,7 @@ import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from
 import { APP_GUARD, Reflector } from '@nestjs/core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
-import {
-  InvalidInputError,
-  Workflow,
-  WorkflowClient,
-  WorkflowModule,
-  type HttpOptions,
-  type WorkflowContext,
-  type WorkflowFactoryOptions,
-} from '../../src/index.js';
+import { InvalidInputError, Workflow, WorkflowClient, WorkflowModule, type HttpOptions, type WorkflowContext } from '../../src/index.js';
 import { bootApplication, closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { createHttpApplication } from '../support/http-platforms.js';
@@ -31,7 +23,7 @@ class UserGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
 
   canActivate(context: ExecutionContext): boolean {
-    return this.reflector.getAllAndOverride<boolean>('isPublic', [context.getHandler(), context.getClass()]) === true;
+    return this.reflector.getAllAndOverride<boolean>('isPublic', [context.getHandler(), context.getClass()]);
   }
 }
 
@@ -48,7 +40,7 @@ describe('the http options', () => {
       imports: [
         WorkflowModule.forRootAsync({
           http,
-          useFactory: () => ({ worker: {}, connection: { url: database.url }, ...given }) as WorkflowFactoryOptions,
+          useFactory: () => ({ worker: {}, connection: { url: database.url }, ...given }),
         }),
       ],
       providers: [HookedWorkflow],

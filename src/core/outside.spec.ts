@@ -1,0 +1,21 @@
+import { AsyncLocalStorage, createHook } from 'node:async_hooks';
+
+import { jest, expect, it } from '@jest/globals';
+
+it('executes code in the context of the load, and leaves no handle that Jest takes for an open one', async () => {
+  const storage = new AsyncLocalStorage<string>();
+  const stacks: string[] = [];
+  const hook = createHook({
+    init(_id, type) {
+      if (type === 'bound-anonymous-fn') stacks.push(String(new Error(type).stack));
+    },
+  });
+  jest.resetModules();
+  hook.enable();
+  const { outside } = await storage.run('load', () => import('./outside.js'));
+  hook.disable();
+  expect(stacks).toHaveLength(1);
+  // Jest reports what is made while it requires a module.
+  expect(stacks.filter((stack) => stack.includes('requireModule'))).toEqual([]);
+  expect(storage.run('request', () => outside((suffix: string) => `${storage.getStore()}${suffix}`, '!'))).toBe('load!');
+});
