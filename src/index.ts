@@ -1,5 +1,6 @@
 export { WorkflowClient, type ExecuteOptions } from './client/client.js';
 export type { StartManyOptions } from './client/starter.js';
+export type { BlockedDescription, WaitingFor } from './client/waiting-for.js';
 export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
@@ -22,7 +23,7 @@ export type { CancelOptions, ForkOptions, FromStepOptions, StepResult } from './
 export type { FollowOptions } from './client/follow-options.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
-export type { DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';
+export type { BlockedHealth, DueHealth, SessionHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';

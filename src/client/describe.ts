@@ -1,6 +1,7 @@
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../core/run.js';
 import type { StepKind, StepRecord } from '../core/step.js';
+import { blockedOf, waitingForOf, type BlockedDescription, type WaitingFor } from './waiting-for.js';
 import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 
 /** A wait of a run that is open. */
@@ -47,6 +48,10 @@ export interface RunDescription<O = unknown> {
   cancelRequestedAt: Date | undefined;
   tags: Record<string, string>;
   waits: WaitDescription[];
+  /** What it waits for, with what does not come out of its code: a worker, a deployment whose code fits, somebody who resumes it. */
+  waitingFor: WaitingFor[];
+  /** Why it is blocked; undefined when it is not. */
+  blocked: BlockedDescription | undefined;
   /** How many times it has been claimed. */
   epoch: number;
   /** How many times it has been retried by an operator. */
@@ -103,11 +108,15 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     cancelRequestedAt: date(row.cancelRequestedAt),
     tags: { ...row.tags },
     // One that has failed keeps its children, for when it is retried; it waits for nothing.
-    waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map((wait) => ({
-      ...wait,
-      name: shownName(wait.kind, wait.name),
-      wakeAt: date(wait.wakeAt),
+    waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
+      stepKey,
+      kind,
+      name: shownName(kind, name),
+      wakeAt: date(wakeAt),
+      attempts,
     })),
+    waitingFor: waitingForOf(row),
+    blocked: blockedOf(row, payloads),
     epoch: row.epoch,
     generation: row.generation,
     deploymentId: row.deploymentId ?? undefined,

@@ -31,6 +31,13 @@ export interface DueHealth extends DispatchKey {
   oldestDueAt: Date;
 }
 
+/** Blocked runs of one queue, workflow and version. */
+export interface BlockedHealth extends DispatchKey {
+  blocked: number;
+  /** One of them, to look at. */
+  exampleRunId: string;
+}
+
 /** How the module is, as this process sees it. */
 export interface WorkflowHealth {
   /** Whether the database answers. Without it only `worker` and `directConnection` are known. */
@@ -41,10 +48,12 @@ export interface WorkflowHealth {
   sessions: SessionHealth[];
   /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
   backlog: DueHealth[];
-  /** The part of the backlog that nothing registered in this process can continue: other processes may. Empty without a worker. */
+  /** The part of the backlog that no living process executes: neither this one, nor one that has a session. */
   unserved: DueHealth[];
-  /** What waits for a time, a message or a child, and nothing registered in this process could continue then; of very many runs some are looked at. */
+  /** What waits for a time, a message or a child, and no living process could continue then; of very many runs some are looked at. */
   unservedWaiting: DispatchKey[];
+  /** Runs that wait for a deployment whose code fits their history: `describe().blocked` says why. Up to 1,000 are counted. */
+  blocked: BlockedHealth[];
   /** Since when the oldest due run has been due. */
   oldestDueAt: Date | undefined;
 }

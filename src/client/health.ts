@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../core/timers.js';
-import type { DispatchKey } from '../core/run.js';
+import { dispatchKeyText, type DispatchKey } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { DueHealth, WorkerHealth, WorkflowHealth } from './health-types.js';
-import { findDueRuns, findWaitingKinds, listSessions, type DueRuns } from '../store/sql/health.js';
+import { findBlockedRuns, findDueRuns, findWaitingKinds, listSessions, type DueRuns } from '../store/sql/health.js';
 
 /** What is known of the worker of this process. */
 export interface KnownWorker {
@@ -39,20 +39,28 @@ export async function healthOf(
     const sessions = await Promise.race([listSessions(database), late]);
     const latencyMs = performance.now() - since;
     const due = await Promise.race([findDueRuns(database), late]);
-    const waiting = keys ? await Promise.race([findWaitingKinds(database), late]) : [];
+    const waiting = await Promise.race([findWaitingKinds(database), late]);
+    const blocked = await Promise.race([findBlockedRuns(database), late]);
+    const alive = sessions.filter(({ isExpired }) => !isExpired);
+    const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
     return {
       database: { isReachable: true, latencyMs },
       worker,
       directConnection,
-      sessions: sessions.map((each) => ({ ...each, startedAt: new Date(each.startedAt), heartbeatAt: new Date(each.heartbeatAt) })),
+      sessions: sessions.map(({ serves: _, ...each }) => ({
+        ...each,
+        startedAt: new Date(each.startedAt),
+        heartbeatAt: new Date(each.heartbeatAt),
+      })),
       backlog: due.map(toHealth),
-      unserved: keys ? unservedOf(due, keys).map(toHealth) : [],
-      unservedWaiting: keys ? unservedOf(waiting, keys) : [],
+      unserved: due.filter((each) => !served.has(dispatchKeyText(each))).map(toHealth),
+      unservedWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
+      blocked,
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
-    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], oldestDueAt: undefined };
+    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], blocked: [], oldestDueAt: undefined };
     return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
   } finally {
     clearTimeout(timer);
@@ -61,12 +69,8 @@ export async function healthOf(
 
 /** What a worker with these keys does not claim. */
 export function unservedOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
-  const served = new Set(keys.map(keyText));
-  return kinds.filter((each) => !served.has(keyText(each)));
-}
-
-function keyText({ queue, name, version }: DispatchKey): string {
-  return `${queue}\n${name}\n${version}`;
+  const served = new Set(keys.map(dispatchKeyText));
+  return kinds.filter((each) => !served.has(dispatchKeyText(each)));
 }
 
 function toHealth({ oldestDueAt, ...each }: DueRuns): DueHealth {

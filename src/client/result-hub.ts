@@ -2,8 +2,10 @@ import { clearImmediate, clearTimeout, setImmediate, setTimeout } from '../core/
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
+import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
-import { readRunEnds, type RunEnd } from '../store/sql/read-runs.js';
+import { waitingForOf } from './waiting-for.js';
+import { describeRun, readRunEnds, type RunDescriptionRow, type RunEnd } from '../store/sql/read-runs.js';
 
 interface Waiter {
   runId: string;
@@ -28,6 +30,9 @@ export interface ResultHubOptions {
 const QUERY_IDS = 1_000;
 /** Look-ups at a time. What is asked for meanwhile goes together in the next one. */
 const MAX_ASKS = 2;
+/** Time-outs that are explained at a time, and how long a caller waits for that. */
+const MAX_EXPLAINED = 20;
+const EXPLAIN_MS = 1_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -38,6 +43,7 @@ export class ResultHub {
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly unasked = new Set<string>();
   private asks = 0;
+  private explaining = 0;
   private roundEnd: NodeJS.Immediate | undefined;
   private rounds = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -85,7 +91,7 @@ export class ResultHub {
     return new Promise((resolve, reject) => {
       const expire = (): void => {
         this.remove(waiter);
-        reject(new ResultTimeoutError(runId, timeoutMs!));
+        void this.timedOut(runId, timeoutMs!).then(reject);
       };
       const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
       const waiter: Waiter = { runId, follow, resolve, reject, timer };
@@ -95,6 +101,31 @@ export class ResultHub {
       if (ask === 'now') this.askFor([runId]);
       this.schedule();
     });
+  }
+
+  /** The error of a time-out, with how the run is. Without that where it is not known at once: the caller has waited long enough. */
+  private async timedOut(runId: string, timeoutMs: number): Promise<ResultTimeoutError> {
+    if (this.explaining >= MAX_EXPLAINED) return new ResultTimeoutError(runId, timeoutMs);
+    this.explaining++;
+    try {
+      let row: RunDescriptionRow | undefined;
+      await within(
+        EXPLAIN_MS,
+        describeRun(this.database, runId, 'current').then((found) => (row = found)),
+      );
+      if (!row) return new ResultTimeoutError(runId, timeoutMs);
+      const status = row.isBlocked ? 'blocked' : row.status;
+      return new ResultTimeoutError(
+        runId,
+        timeoutMs,
+        status,
+        waitingForOf(row).map(({ text }) => text),
+      );
+    } catch {
+      return new ResultTimeoutError(runId, timeoutMs);
+    } finally {
+      this.explaining--;
+    }
   }
 
   /** A run has ended, with what. */

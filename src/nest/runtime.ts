@@ -40,6 +40,7 @@ import { hookUrl, type HttpSettings } from './http-options.js';
 import { ModuleLogger } from './module-logger.js';
 import { PushHost } from './push-host.js';
 import { QStashTransport } from './qstash-transport.js';
+import { UnservedWatch } from './unserved-watch.js';
 import { describeUnserved } from './unserved.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHost } from './worker-host.js';
@@ -76,6 +77,7 @@ export class WorkflowRuntime implements HostSurroundings {
   readonly name: string | undefined;
   readonly http: HttpSettings;
   readonly direct: DirectConnection | undefined;
+  private readonly watch: UnservedWatch;
   private readonly deployment: Deployment;
   private host: WorkerHost | undefined;
   /** Where runs are executed when QStash says so. */
@@ -152,6 +154,7 @@ export class WorkflowRuntime implements HostSurroundings {
       worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
     };
+    this.watch = new UnservedWatch(database, { worker: surroundings.worker, now, warn: (message, error) => this.warn(message, error) });
     this.client = new WorkflowClient(surroundings);
     this.hookDoor = new HookDoor(surroundings);
   }
@@ -213,6 +216,7 @@ export class WorkflowRuntime implements HostSurroundings {
     }
     if (!this.deployment.isKnown && process.env['NODE_ENV'] !== 'test') this.warn(UNKNOWN_BUILD);
     if (this.host) void this.warnOfUnserved();
+    this.watch.note();
     this.logger.log(executingLine(workflows, deploymentId, this.settings));
   }
 
@@ -277,6 +281,7 @@ export class WorkflowRuntime implements HostSurroundings {
     }
     const isLater = Number.isFinite(wakeAt);
     if (now.length > 0) this.host?.poke();
+    this.watch.note();
     if (isLater) this.host?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
     await this.qstash?.due(runs);
@@ -308,6 +313,7 @@ export class WorkflowRuntime implements HostSurroundings {
 
   /** Whatever fails, the rest is closed all the same. */
   private async closeAll(): Promise<void> {
+    this.watch.stop();
     const failed = (error: unknown): void => this.warn('while closing', error);
     await this.stopWorker().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);

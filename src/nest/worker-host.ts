@@ -24,6 +24,8 @@ import { makeWorker } from './worker-parts.js';
 const SERVICES_STOP_MS = 1_000;
 const SWEEP_INBOX_EVERY_MS = 5_000;
 const SWEEP_OVERDUE_EVERY_MS = 5_000;
+/** Names of workflows that were warned of; more are not told apart. */
+const MAX_STRANGERS = 1_000;
 const UNBLOCK_EVERY_MS = 10_000;
 
 /** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
@@ -142,10 +144,12 @@ export class WorkerHost {
 
   /** Most likely its class is missing among the providers; it may also be another process's business. */
   private warnOfStranger({ name, version }: DispatchKey): void {
-    if (version === ANY_VERSION || this.registry.find(name, version) || this.strangers.has(name)) return;
+    const isKnown =
+      version === ANY_VERSION ? this.worker.dispatchKeys.some((key) => key.name === name) : this.registry.find(name, version) !== undefined;
+    if (isKnown || this.strangers.has(name) || this.strangers.size >= MAX_STRANGERS) return;
     this.strangers.add(name);
     this.runtime.warn(
-      `a run of "${name}" version ${version} was started, which is not among the providers here: it waits for a process that has it`,
+      `a run of "${name}"${version === ANY_VERSION ? '' : ` version ${version}`} was started, which is not among the providers here: it waits for a process that has it`,
     );
   }
 

@@ -86,6 +86,19 @@ describe('a run that nobody can execute', () => {
     expect((await client.list({ blocked: true })).runs.map(({ runId, blocked }) => [runId, blocked])).toEqual([['blocked', true]]);
     expect(await client.count({ blocked: true })).toBe(1);
     expect(await client.count({ blocked: false })).toBe(0);
+    const { waitingFor, blocked, blockedDeployments } = await client.describe('blocked');
+    expect(blocked).toMatchObject({ deployments: blockedDeployments, reason: { code: 'NON_DETERMINISM' } });
+    expect(blocked!.since).toBeInstanceOf(Date);
+    expect(waitingFor[0]).toMatchObject({ kind: 'deployment', name: 'blocked 2', since: blocked!.since });
+    expect((await client.health()).blocked).toEqual([
+      { queue: 'default', name: 'changing', version: 1, blocked: 1, exampleRunId: 'blocked' },
+    ]);
+    const late: unknown = await client
+      .get('blocked')
+      .result({ timeout: 50 })
+      .catch((thrown: unknown) => thrown);
+    expect(late).toMatchObject({ code: 'RESULT_TIMEOUT', status: 'blocked' });
+    expect((late as Error).message).toContain('deployment "blocked 2" does not fit');
     const result = client.get('blocked').result({ timeout: '20s' });
     await client.terminate('blocked', { actor: 'ann', reason: 'never again' });
     const error: unknown = await result.catch((thrown: unknown) => thrown);
@@ -142,6 +155,35 @@ describe('a run that nobody can execute', () => {
       expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
     }
   }, 60_000);
+
+  it('says in a time-out of its result that nobody executes it, or what it waits for', async () => {
+    const { client } = await startApplication(database.url, [Changing, Parent], { worker });
+    const message = async (work: Promise<unknown>): Promise<string> =>
+      work.then(
+        () => 'no error',
+        (error: Error) => error.message,
+      );
+    const typo = await message(client.execute('chnaging', undefined, { id: 'typo', resultTimeout: 50 }));
+    expect(typo).toContain('It is pending, and waits for a process that executes "chnaging" in queue "default": none is alive');
+    const queue = await message(client.execute(Changing, undefined, { queue: 'typo', resultTimeout: 50 }));
+    expect(queue).toContain('"changing" version 1 in queue "typo": none is alive');
+    await client.start(Changing, undefined, { id: 'waits' });
+    await waitFor(async () => (await client.status('waits')) === 'waiting');
+    expect(await message(client.get('waits').result({ timeout: 50 }))).toContain('It is waiting, and waits for signal "go"');
+    expect((await client.describe('waits')).waitingFor).toMatchObject([
+      { kind: 'signal', name: 'go', since: expect.any(Date), until: undefined },
+    ]);
+    await client.pause('waits');
+    expect(await message(client.get('waits').result({ timeout: 50 }))).toContain('It is paused, and waits for somebody to resume it');
+    const { unserved } = await client.health();
+    expect(unserved.map(({ name, queue: where }) => [name, where])).toEqual(
+      expect.arrayContaining([
+        ['chnaging', 'default'],
+        ['changing', 'typo'],
+      ]),
+    );
+    for (const id of ['typo', 'waits']) await client.terminate(id);
+  });
 
   it('tells a parent that waits for it when it is terminated', async () => {
     const { client, close } = await startApplication(database.url, [Changing, Parent], { worker });

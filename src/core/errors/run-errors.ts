@@ -56,6 +56,9 @@ export class WorkflowTimeoutError extends WorkflowError {
   }
 }
 
+/** What a message names of what a run waits for. */
+const MAX_REASONS = 3;
+
 /** The result did not come within the time that the caller was willing to wait. The run goes on. */
 export class ResultTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'ResultTimeoutError';
@@ -65,8 +68,14 @@ export class ResultTimeoutError extends WorkflowError {
     readonly runId: string,
     /** How long the caller waited, in milliseconds. */
     readonly timeoutMs: number,
+    /** How the run was then; undefined where that could not be asked for. */
+    readonly status?: string,
+    /** What the run waited for, in words. */
+    readonly waitingFor: readonly string[] = [],
   ) {
-    super(`Run "${runId}" did not end within ${timeoutMs} ms. It goes on; wait again or look at describe()`);
+    const waits = waitingFor.length === 0 ? '' : `, and waits ${waitingFor.slice(0, MAX_REASONS).join('; ')}`;
+    const how = status === undefined ? 'It goes on' : `It is ${status}${waits}`;
+    super(`Run "${runId}" did not end within ${timeoutMs} ms. ${how}. Wait again, or look at describe()`);
   }
 }
 

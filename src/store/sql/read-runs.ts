@@ -56,6 +56,13 @@ export interface RunDescriptionRow {
   readonly continuedFrom: string | null;
   readonly forkedFrom: string | null;
   readonly deadlineAt: number | null;
+  readonly readyAt: number | null;
+  /** Whether a living worker claims runs of its kind. */
+  readonly isServed: boolean;
+  readonly isBlocked: boolean;
+  readonly blockedAt: number | null;
+  /** JSON text of what did not fit. */
+  readonly blockedReason: string | null;
   /** JSON texts. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
@@ -64,6 +71,7 @@ export interface RunDescriptionRow {
     readonly kind: OpenWait['kind'];
     readonly name: string | null;
     readonly wakeAt: number | null;
+    readonly openedAt: number;
     readonly attempts: number;
   }[];
 }
@@ -79,15 +87,20 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'wakeAt', ${milliseconds('r.wake_at')}, 'cancelRequestedAt', ${milliseconds('r.cancel_requested_at')},
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
-  'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')},
+  'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
+  'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
+  'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
     SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
   'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
-  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts)
+  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts, 'openedAt', ${milliseconds('w.opened_at')})
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
 )::text, r.input::text, r.output::text, r.error::text
-FROM ${schema}.workflow_runs r WHERE r.id = ${id}`;
+FROM ${schema}.workflow_runs r
+LEFT JOIN LATERAL (
+  SELECT at, data FROM ${schema}.workflow_events WHERE r.is_blocked AND run_id = r.id AND kind = 'blocked' ORDER BY id DESC LIMIT 1
+) AS b ON true WHERE r.id = ${id}`;
 
 const DESCRIBE: Statement = { name: 'durable_describe_run', text: (schema) => describeSql(schema, '$1') };
 

@@ -1,0 +1,99 @@
+import { ANY_VERSION } from '../core/run.js';
+import type { Payloads } from '../core/payloads.js';
+import type { RunDescriptionRow } from '../store/sql/read-runs.js';
+
+/** Something that a run waits for. */
+export interface WaitingFor {
+  /**
+   * `worker`: to be claimed by a process that executes its workflow. `deployment`: for code that fits
+   * its history. `resume`: for whoever paused it. The others are those of its waits.
+   */
+  kind: 'worker' | 'deployment' | 'resume' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  /** What is waited for: a signal's name, a child's run id, the first characters of a hook's token, a step's key, a workflow, a deployment. */
+  name: string | undefined;
+  since: Date | undefined;
+  /** When the wait is over by itself. */
+  until: Date | undefined;
+  /** The same in words, for people and logs. */
+  text: string;
+}
+
+/** Why a run is blocked. */
+export interface BlockedDescription {
+  since: Date | undefined;
+  /** The deployments whose code does not fit its history, in the order in which they tried. */
+  deployments: string[];
+  /** What did not fit when the last one tried. */
+  reason: Error | undefined;
+}
+
+type Row = Pick<
+  RunDescriptionRow,
+  | 'status'
+  | 'name'
+  | 'version'
+  | 'queue'
+  | 'waits'
+  | 'isServed'
+  | 'readyAt'
+  | 'isBlocked'
+  | 'blockedAt'
+  | 'blockedReason'
+  | 'blockedDeployments'
+>;
+
+const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
+
+/** @internal */
+export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | undefined {
+  if (!row.isBlocked) return undefined;
+  const reason = row.blockedReason === null ? undefined : payloads.showError(row.blockedReason);
+  return { since: date(row.blockedAt), deployments: [...row.blockedDeployments], reason };
+}
+
+/** @internal */
+export function waitingForOf(row: Row): WaitingFor[] {
+  const waits = row.status === 'waiting' || row.status === 'running' || row.status === 'paused' ? row.waits.map(waitOf) : [];
+  if (row.status === 'pending') return [workerOf(row)];
+  if (row.isBlocked) return [deploymentOf(row), ...waits];
+  if (row.status !== 'paused') return waits;
+  return [
+    { kind: 'resume', name: undefined, since: undefined, until: undefined, text: 'for somebody to resume it: it is paused' },
+    ...waits,
+  ];
+}
+
+function workerOf({ name, version, queue, isServed, readyAt }: Row): WaitingFor {
+  const workflow = version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
+  const text = isServed
+    ? `for a free slot of a worker that executes ${workflow} in queue "${queue}"`
+    : `for a process that executes ${workflow} in queue "${queue}": none is alive`;
+  return { kind: 'worker', name, since: date(readyAt), until: undefined, text };
+}
+
+function deploymentOf({ blockedDeployments, blockedAt }: Row): WaitingFor {
+  const name = blockedDeployments.at(-1);
+  const text = `for a deployment whose code fits its history: it is blocked, and deployment "${name}" does not fit; describe().blocked says why`;
+  return { kind: 'deployment', name, since: date(blockedAt), until: undefined, text };
+}
+
+function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'][number]): WaitingFor {
+  const until = date(wakeAt);
+  const shown = kind === 'hook' ? name?.slice(0, 8) : name;
+  const end = until === undefined ? '' : ` until ${until.toISOString()}`;
+  const texts: Record<typeof kind, string> = {
+    sleep: `for a time: "${stepKey}"${end}`,
+    retry: `for the next attempt of step "${stepKey}", of which ${attempts} failed${end}`,
+    signal: `for signal "${name}"${end}`,
+    hook: `for a call of hook "${shown}..." of step "${stepKey}"${end}`,
+    child: `for child run "${name}"${end}`,
+    grace: `for its clean-up to end${end}`,
+  };
+  return {
+    kind,
+    name: (kind === 'sleep' || kind === 'retry' ? stepKey : shown) ?? undefined,
+    since: date(openedAt),
+    until,
+    text: texts[kind],
+  };
+}
