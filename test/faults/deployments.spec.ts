@@ -30,7 +30,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
       await waitFor(
         async () =>
           (await scene.statuses('wait-'))['waiting'] === 3 &&
-          b.stdoutLines.filter((line) => line.includes('waits for a deployment')).length === 3,
+          b.stdoutLines.filter((line) => line.includes('waits for another deployment')).length === 3,
       );
       expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
       const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
