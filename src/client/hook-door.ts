@@ -4,7 +4,7 @@ import { HookNotFoundError, InboxFullError, InvalidInputError, RunEndedError } f
 import { checkText } from '../core/ids.js';
 import { encode } from '../core/serializer/index.js';
 import { validate } from '../core/standard-schema.js';
-import { describeHook, resumeHook, type HookDescription, type HookResumed } from '../store/sql/hooks.js';
+import { describeHook, resumeHook, type HookDescription } from '../store/sql/hooks.js';
 import type { ClientSurroundings } from './surroundings.js';
 
 /** What comes for a hook. */
@@ -41,27 +41,36 @@ export class HookDoor {
    * @throws HookNotFoundError, RunEndedError when the hook has been closed since it was found
    * @throws InboxFullError when too much waits for the run already
    */
-  async accept(
-    hook: HookDescription,
-    { body, headers, deliveryId }: HookPayload,
-  ): Promise<Exclude<HookResumed['outcome'], 'closed' | 'full'>> {
+  async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
     const { database, payloads, hookSchemas } = this.surroundings;
     const schema = hookSchemas.find(hook.token);
     // What the schema makes of it is left to the run, which does it once: here it is only asked.
     if (schema) await validate(schema, body, 'payload');
     const value = hook.headers.length > 0 ? { body, headers } : body;
     const payload = payloads.encode(value, 'payload', hook.runId, 'message');
-    const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: digestOf(hook.token, body) };
+    const digest = deliveryId === undefined ? '' : digestOf(hook.token, body);
+    // Through the codec like the body: whoever reads the database could find out by trying what a short body was.
+    const sealed = (): string => payloads.encode(digest, 'payload', hook.runId, 'message');
+    const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: sealed() };
     const resumed = await resumeHook(database, hook.token, payload, delivery);
     if (!resumed) throw new HookNotFoundError();
     if (resumed.outcome === 'full') throw new InboxFullError(resumed.runId);
     if (resumed.outcome === 'closed') throw new RunEndedError(resumed.runId);
     if (resumed.outcome === 'accepted') await this.surroundings.notifier.notify([resumed.runId]);
-    return resumed.outcome;
+    return resumed.outcome === 'known' ? this.compare(resumed.digest, digest) : 'accepted';
+  }
+
+  /** A digest that this process cannot read, or that is gone, contradicts nothing: senders repeat what is not answered with 2xx. */
+  private compare(stored: string | undefined, digest: string): 'repeated' | 'contradicted' {
+    try {
+      return stored === undefined || this.surroundings.payloads.decode(stored, 'digest') === digest ? 'repeated' : 'contradicted';
+    } catch {
+      return 'repeated';
+    }
   }
 }
 
-/** Tells bodies apart; keyed, because what is encrypted in one table must not be guessed from another. */
+/** Tells bodies apart. */
 function digestOf(token: string, body: unknown): string {
   return createHmac('sha256', token).update(encode(body, 'payload')).digest('hex');
 }

@@ -206,7 +206,7 @@ describe('on connections without settings of ours no statement reads a large tab
       await retryRun(database, { runId: 'broken-1', generation: 0, fromStep: null, note: '{}' });
       await describeHook(database, 'token');
       await resumeHook(database, 'token', '1', null);
-      await resumeHook(database, 'token', '1', { id: 'd1', digest: 'x' });
+      await resumeHook(database, 'token', '1', { id: 'd1', digest: '"x"' });
       await forwardMessages(database, 'mine-2');
       await forkRun(database, {
         runId: 'mine-1',

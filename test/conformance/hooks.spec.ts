@@ -111,6 +111,10 @@ describe('a hook', () => {
     const owner = await app.client.start(Hooked, { token });
     await tokenOf(owner.runId);
     expect(await app.client.execute(Rival, token)).toEqual({ owner: owner.runId, message: expect.stringContaining(owner.runId) });
+    const refused = await app.client.start(Hooked, { token });
+    await expect(refused.result()).rejects.toMatchObject({ cause: { code: 'HOOK_CONFLICT', ownerRunId: owner.runId } });
+    const [row] = await database.query('SELECT error::text FROM durable.workflow_runs WHERE id = $1', [refused.runId]);
+    expect(row.error).not.toContain(token);
     await app.client.resumeHook(token, 'for the owner');
     expect(await owner.result()).toMatchObject({ got: ['for the owner'] });
   });

@@ -344,6 +344,21 @@ describe('the endpoint', () => {
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site, { headers: ['constructor', 'x-a'] })}`)).toBe(202);
   });
 
+  it('keeps digests of deliveries from who reads the database, where there is a payload codec', async () => {
+    const flip = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => byte ^ 0x5a);
+    const site = await serve(database.url, { http: { hooks: true }, payloads: { codec: { encode: flip, decode: flip } } });
+    const token = await hookOf(site, { idempotencyHeader: 'x-delivery', token: 'a-token-of-the-digests', take: 3 } as HookOptions);
+    const url = `${site.url}/workflow/hooks/${token}`;
+    const send = async (body: string): Promise<number> =>
+      (await fetch(url, { method: 'POST', body, headers: { ...JSON_TYPE, 'x-delivery': '1' } })).status;
+    expect([await send('{"pin":1234}'), await send('{"pin":1234}'), await send('{"pin":4321}')]).toEqual([202, 202, 409]);
+    const rows = await database.query(
+      `SELECT e.data FROM durable.workflow_events e JOIN durable.workflow_hooks h ON h.run_id = e.run_id WHERE h.token = $1 AND e.kind = 'hook_resumed'`,
+      [token],
+    );
+    expect(rows).toEqual([{ data: { digest: { $durable: 'encoded', value: expect.any(String) } } }]);
+  });
+
   it('needs no parser of the application', async () => {
     const site = await serve(database.url, { http: { hooks: true } }, { bodyParser: false });
     expect(site.logged).toEqual([]);

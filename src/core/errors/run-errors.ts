@@ -265,12 +265,16 @@ export class HookConflictError extends WorkflowError {
   static override readonly errorName: string = 'HookConflictError';
   readonly code = 'HOOK_CONFLICT';
 
+  /** The token that was asked for. It is not stored with the error: whoever has it can resume the other run. */
+  declare readonly token: string;
+
   constructor(
-    readonly token: string,
+    token: string,
     /** The run that has the token. */
     readonly ownerRunId: string,
   ) {
     super(`The hook token is taken by run "${ownerRunId}"`);
+    Object.defineProperty(this, 'token', { value: token, enumerable: false, configurable: true });
   }
 }
 

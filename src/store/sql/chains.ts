@@ -19,6 +19,18 @@ export function currentRunSql(schema: string, runId: string, columns: string): s
 )`;
 }
 
+/**
+ * A common table expression `past`: a run and those before it in its chain, as far back as keys of messages are remembered.
+ *
+ * @param run an expression that gives the run's id; null for none
+ */
+export function pastSql(schema: string, run: string): string {
+  return `past AS (
+  SELECT r.id, r.continued_from, 1 AS depth FROM ${schema}.workflow_runs r WHERE r.id = ${run}
+  UNION ALL SELECT r.id, r.continued_from, past.depth + 1 FROM past JOIN ${schema}.workflow_runs r ON r.id = past.continued_from WHERE past.depth < 1000
+)`;
+}
+
 const CURRENT: Statement = {
   name: 'durable_current_run',
   text: (schema) => `SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current`,

@@ -1,4 +1,5 @@
 import type { Database, Statement } from '../database.js';
+import { currentRunSql, pastSql } from './chains.js';
 import { depthSql } from './inbox-depth.js';
 import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
@@ -19,20 +20,7 @@ const HAS_ENDED = `status IN ('completed', 'failed', 'cancelled')`;
 
 /** The run that has the hook's payloads: the one that made it, or the one that goes on in its place. */
 function lastOf(schema: string, runId: string): string {
-  return `(
-  WITH RECURSIVE chain AS (
-    SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = ${runId}
-    UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
-  ) SELECT id, ${HAS_ENDED} AS has_ended FROM chain WHERE continued_as IS NULL
-)`;
-}
-
-/** That run and those before it, as far back as deliveries are remembered: common table expressions over `hook`. */
-function pastSql(schema: string, run: string): string {
-  return `past AS (
-  SELECT r.id, r.continued_from, 1 AS depth FROM ${schema}.workflow_runs r WHERE r.id = ${run}
-  UNION ALL SELECT r.id, r.continued_from, past.depth + 1 FROM past JOIN ${schema}.workflow_runs r ON r.id = past.continued_from WHERE past.depth < 1000
-)`;
+  return `(SELECT id, ${HAS_ENDED} AS has_ended FROM ${currentRunSql(schema, runId, 'id, status')} AS current)`;
 }
 
 const CREATE: Statement = {
@@ -118,12 +106,12 @@ SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int, (SELECT is_fu
 const DELIVERED: Statement = {
   name: 'durable_hook_delivered',
   text: (schema) => `WITH RECURSIVE ${pastSql(schema, '$1')}
-SELECT e.data ->> 'digest' FROM past CROSS JOIN LATERAL (
+SELECT (e.data -> 'digest')::text FROM past CROSS JOIN LATERAL (
   SELECT data FROM ${schema}.workflow_events WHERE run_id = past.id AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3 LIMIT 1
 ) AS e LIMIT 1`,
 };
 
-/** The sender's name for a delivery, and what tells its body from another. */
+/** The sender's name for a delivery, and what tells its body from another: JSON text. */
 export interface HookDelivery {
   readonly id: string;
   readonly digest: string;
@@ -132,8 +120,10 @@ export interface HookDelivery {
 /** What a payload came upon. */
 export interface HookResumed {
   readonly runId: string;
-  /** `repeated`: that delivery came before; `contradicted`: it did, with another body; `full`: too much waits for the run already. */
-  readonly outcome: 'accepted' | 'closed' | 'repeated' | 'contradicted' | 'full';
+  /** `known`: that delivery came before; `full`: too much waits for the run already. */
+  readonly outcome: 'accepted' | 'closed' | 'known' | 'full';
+  /** Of a known delivery: what tells the body that it had from another. JSON text. */
+  readonly digest?: string | undefined;
 }
 
 /** Leaves a payload for whoever waits for the hook, once for each delivery. Undefined when no hook has that token. */
@@ -143,7 +133,7 @@ export async function resumeHook(
   payload: string,
   delivery: HookDelivery | null,
 ): Promise<HookResumed | undefined> {
-  const data = delivery && JSON.stringify({ digest: delivery.digest });
+  const data = delivery && `{"digest":${delivery.digest}}`;
   const weight = database.inboxSampling.weightOf(token, payload.length);
   const values = [token, payload, delivery?.id ?? null, data, weight];
   const [row] = await database.deliver<[string, string, boolean, number, boolean]>(RESUME, values);
@@ -154,7 +144,7 @@ export async function resumeHook(
   if (isFull) return { runId, outcome: 'full' };
   if (sent > 0 || !delivery) return { runId, outcome: 'accepted' };
   const [before] = await database.deliver<[string]>(DELIVERED, [runId, stepKey, delivery.id]);
-  return { runId, outcome: before?.[0] === delivery.digest ? 'repeated' : 'contradicted' };
+  return { runId, outcome: 'known', digest: before?.[0] };
 }
 
 const DESCRIBE: Statement = {

@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
-import { currentRunSql } from './chains.js';
+import { currentRunSql, pastSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { depthSql } from './inbox-depth.js';
 
@@ -15,17 +15,14 @@ export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 
 /** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
 function sendSignalSql(schema: string): string {
-  return `WITH RECURSIVE chain AS (
-  SELECT id, status, continued_as FROM ${schema}.workflow_runs WHERE id = $1
-  UNION ALL SELECT r.id, r.status, r.continued_as FROM chain JOIN ${schema}.workflow_runs r ON r.id = chain.continued_as
-), run AS (
-  SELECT id, status FROM chain WHERE continued_as IS NULL
-), ${depthSql(schema, 'run', '$6', '$3')}, noted AS (
+  return `WITH RECURSIVE run AS MATERIALIZED (
+  SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
+), ${pastSql(schema, '(SELECT id FROM run WHERE $4::text IS NOT NULL)')}, ${depthSql(schema, 'run', '$6', '$3')}, noted AS (
   INSERT INTO ${schema}.workflow_events (run_id, kind, name, idempotency_key, data)
   SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') AND NOT (SELECT is_full FROM depth)
-    AND NOT EXISTS (SELECT 1 FROM chain CROSS JOIN LATERAL (
-      SELECT 1 FROM ${schema}.workflow_events e WHERE e.run_id = chain.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
-    ) AS e WHERE $4::text IS NOT NULL AND chain.continued_as IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM past CROSS JOIN LATERAL (
+      SELECT 1 FROM ${schema}.workflow_events e WHERE e.run_id = past.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
+    ) AS e WHERE past.depth > 1)
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING run_id
 ), sent AS (
