@@ -55,7 +55,7 @@ export interface BulkStatus {
   count: number;
   /** To how many runs it has been done; of `cancel`, how many have been asked to stop. */
   done: number;
-  /** How many were no longer as they had to be when it came to them. */
+  /** How many were no longer as they had to be when it came to them; of `cancel`, also those that nobody can execute. */
   skipped: number;
   /** The most runs per second. */
   rate: number | undefined;
@@ -92,8 +92,8 @@ export class BulkOperations {
   }
 
   /**
-   * Cancels runs, as `client.cancel` does: each is asked to stop, and its code cleans up. `done` counts requests. A run that nobody can execute stays as it is
-   * until somebody can; `client.bulk.terminate({ filter: { ..., blocked: true } })` ends such runs.
+   * Cancels runs, as `client.cancel` does: each is asked to stop, and its code cleans up. A run that nobody can
+   * execute counts as `skipped`: it is asked all the same, and stays as it is until somebody can execute it. `client.bulk.terminate` ends such runs.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */

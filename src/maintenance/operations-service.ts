@@ -8,7 +8,7 @@ import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
-import { endRuns, type EndedRun } from '../store/sql/end-runs.js';
+import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
 import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
@@ -149,7 +149,10 @@ export class OperationsService {
       this.notifier.notifyOfCancel(
         asked.map((id) => ({ runId: id, error: this.payloads.encodeError(new WorkflowCancelledError(id, reason), id), parentId: null })),
       );
-    return { done: asked.length, skipped: ids.length - asked.length, announce };
+    // The request is kept, but nothing comes of it until somebody can execute the run.
+    const inVain = await findUnexecutable(this.database, asked, client);
+    const done = asked.length - inVain.length;
+    return { done, skipped: ids.length - done, announce };
   }
 
   private async terminate(

@@ -154,7 +154,11 @@ export class WorkflowRuntime implements HostSurroundings {
       worker: () => this.host?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined },
       now,
     };
-    this.watch = new UnservedWatch(database, { worker: surroundings.worker, now, warn: (message, error) => this.warn(message, error) });
+    this.watch = new UnservedWatch(database, {
+      worker: () => surroundings.worker(),
+      now,
+      warn: (message, error) => this.warn(message, error),
+    });
     this.client = new WorkflowClient(surroundings);
     this.hookDoor = new HookDoor(surroundings);
   }

@@ -125,7 +125,7 @@ describe('a run that nobody can execute', () => {
         return status.state === 'completed' && status;
       });
     };
-    await end('cancel');
+    expect(await end('cancel')).toMatchObject({ done: 0, skipped: 1 });
     expect(await client.status('bulk')).toBe('waiting');
     expect(await end('terminate')).toMatchObject({ kind: 'terminate', done: 1, skipped: 0 });
     await expect(client.get('bulk').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);

@@ -21,13 +21,13 @@ export interface RunEnding {
  * Runs (alias `o`) whose time is over and that nobody can execute. The code of the others sees the
  * deadline when it is executed again, and cleans up. A run that was never executed has nothing to
  * clean up; one that is blocked fits no deployment that has tried it; and one that is due and that no
- * living worker claims waits a minute longer, for a deployment under way.
+ * living worker claims waits half a minute longer, for a deployment under way.
  */
 const isOverdue = (
   schema: string,
   served: string,
 ): string => `o.deadline_at < now() - interval '10 seconds' AND o.status IN ('pending', 'waiting')
-  AND (o.started_at IS NULL OR (o.status = 'waiting' AND o.is_blocked) OR (o.status = 'pending' AND o.deadline_at < now() - interval '1 minute'
+  AND (o.started_at IS NULL OR (o.status = 'waiting' AND o.is_blocked) OR (o.status = 'pending' AND o.deadline_at < now() - interval '30 seconds'
     AND NOT o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (${served})
     AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))`;
 
@@ -96,4 +96,19 @@ const OVERDUE: Statement = {
 /** Runs whose time is over and that nobody can execute. */
 export async function findOverdueRuns(database: Database, served: readonly DispatchKey[]): Promise<string[]> {
   return (await database.query<[string]>(OVERDUE, [served.map(dispatchKeyText)])).map(([id]) => id);
+}
+
+const UNEXECUTABLE: Statement = {
+  name: 'durable_unexecutable_runs',
+  text: (schema) => `SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+  SELECT id FROM ${schema}.workflow_runs o WHERE o.id = x.id AND o.started_at IS NOT NULL AND o.status IN ('pending', 'waiting', 'paused')
+    AND (o.is_blocked OR (EXISTS (SELECT 1 FROM ${schema}.workflow_sessions) AND NOT EXISTS (
+      SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))
+  LIMIT 1
+) AS r`,
+};
+
+/** Of these runs, those whose code no living worker can execute. Where no worker has a session, whoever executes runs is not known, and only blocked ones count. */
+export async function findUnexecutable(database: Database, ids: readonly string[], client?: ClientBase): Promise<string[]> {
+  return (await database.query<[string]>(UNEXECUTABLE, [ids], client)).map(([id]) => id);
 }
