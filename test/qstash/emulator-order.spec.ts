@@ -115,7 +115,7 @@ it('takes the flow-control settings of the last message, unless they are pinned'
   await qstash.settled();
   expect(endpoint.received).toHaveLength(8);
   const all = await client.http.request({ path: ['v2', 'flowControl'], method: 'GET' });
-  expect(all).toMatchObject({ flowControls: [{ flowControlKey: 'k' }] });
+  expect(all).toMatchObject([{ flowControlKey: 'k' }]);
 });
 
 it('delivers no more at a time than the plan allows', async () => {

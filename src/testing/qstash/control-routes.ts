@@ -59,7 +59,7 @@ function flowRoutes({ flows, quota, dispatcher, clock, driver }: Office): Route[
       return DONE;
     };
   return [
-    ...route('GET', '/v2/flowControl', () => ({ status: 200, body: { flowControls: flows.keys().map(view) } })),
+    ...route('GET', '/v2/flowControl', () => ({ status: 200, body: flows.keys().map(view) })),
     ...route('GET', '/v2/flowControl/:', ({ params }) => ({ status: 200, body: view(params[0]!) })),
     ...route('GET', '/v2/globalParallelism', () => ({
       status: 200,

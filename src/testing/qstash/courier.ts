@@ -119,7 +119,7 @@ export class Courier {
       this.die(task, answer, now);
       return;
     }
-    const delay = retryDelay({ retried, expression: message.retryDelay, retryAfter: answer.headers['retry-after']?.[0], now });
+    const delay = retryDelay({ retried, expression: message.retryDelay, headers: answer.headers, now });
     message.state = 'retrying';
     events.add({ time: now, state: 'RETRY', message, error, nextDeliveryTime: now + delay });
     add({ message, retried: retried + 1, dueAt: now + delay, order: message.sequence, kind: 'original' });

@@ -27,9 +27,9 @@ export function messageRoutes(office: Office): Route[] {
     }),
     ...route('POST', '/v2/dlq/retry', ({ query }) => {
       const { letters, cursor } = deadLetters.takeMatching(query);
-      return { status: 200, body: { cursor, responses: retry(office, letters) } };
+      return { status: 201, body: { cursor, responses: retry(office, letters) } };
     }),
-    ...route('POST', '/v2/dlq/retry/:', ({ params }) => ({ status: 200, body: retry(office, [deadLetters.take(params[0]!)])[0] })),
+    ...route('POST', '/v2/dlq/retry/:', ({ params }) => ({ status: 201, body: retry(office, [deadLetters.take(params[0]!)])[0] })),
     ...route('GET', '/v2/dlq/:', ({ params }) => ({ status: 200, body: deadLetters.view(params[0]!) })),
     ...route('DELETE', '/v2/dlq/:', ({ params }) => {
       deadLetters.take(params[0]!);

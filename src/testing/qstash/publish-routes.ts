@@ -16,7 +16,7 @@ export function publishRoutes(office: Office): Route[] {
   const publish = (request: ApiRequest, url: string, queue?: string): ApiResponse => {
     const receipts = (): Receipt[] => [publishOne(office, { url, queue, headers: request.headers, body: request.body }, request.callerIp)];
     const [receipt] = exposed(office, 1, receipts);
-    return { status: receipt!.deduplicated ? 202 : 201, body: receipt };
+    return { status: receipt!.deduplicated ? 202 : 200, body: receipt };
   };
   return [
     ...routeToDestination('POST', '/v2/publish', (request) => publish(request, destinationOf(request.params[0]!))),

@@ -3,20 +3,27 @@ import { parseSpan } from './span.js';
 
 const DAY = 86_400_000;
 
+/** Headers by which an answer says when to try again. */
+const ASKING = ['retry-after', 'x-ratelimit-reset', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'];
+
 export interface FailedAttempt {
   /** How many retries there have been: 0 after the first attempt. */
   readonly retried: number;
   /** The message's `Upstash-Retry-Delay`. */
   readonly expression: string | undefined;
-  /** The answer's `Retry-After`. */
-  readonly retryAfter: string | undefined;
+  /** The answer's headers, with names in lower case. */
+  readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
   readonly now: number;
 }
 
 /** Milliseconds until the next attempt: what the answer says, else the message's expression, else 12 s, 2m28s, 30m8s ... */
-export function retryDelay({ retried, expression, retryAfter, now }: FailedAttempt): number {
-  const asked = retryAfter === undefined ? undefined : parseRetryAfter(retryAfter, now);
-  if (asked !== undefined) return bounded(asked);
+export function retryDelay({ retried, expression, headers, now }: FailedAttempt): number {
+  for (const name of ASKING) {
+    const text = headers[name]?.[0];
+    const asked = text === undefined ? undefined : parseRetryAfter(text, now);
+    // One that asks for more than a day is not followed.
+    if (asked !== undefined && asked <= DAY) return bounded(asked);
+  }
   if (expression !== undefined) return bounded(parseExpression(expression)(retried));
   return bounded(1_000 * Math.exp(2.5 * (retried + 1)));
 }

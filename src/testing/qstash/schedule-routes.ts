@@ -11,7 +11,7 @@ export function scheduleRoutes({ schedules, quota, clock, driver }: Office): Rou
     quota.check(publication);
     const scheduleId = schedules.upsert(id, cron, publication, clock.now());
     driver.changed();
-    return { status: 201, body: { scheduleId } };
+    return { status: 200, body: { scheduleId } };
   };
   const setPaused =
     (state: 'paused' | 'running') =>

@@ -14,7 +14,7 @@ export interface SignatureInput {
 /** The value of `Upstash-Signature`: a JWT, signed with HS256. */
 export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput): string {
   const iat = Math.floor(issuedAt.getTime() / 1_000);
-  const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME, nbf: iat, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
+  const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME, nbf: 0, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
   const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${signed}.${createHmac('sha256', signingKey).update(signed).digest('base64url')}`;
 }

@@ -55,7 +55,7 @@ export class QStashApi {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
     // Nobody waits for its own attempts: whoever calls tries again.
-    const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl });
+    const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl, enableTelemetry: false });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
   }

@@ -10,6 +10,8 @@ const AT_ONCE_MS = [100, 300, 900];
 const LEAST_PAUSE_MS = 5_000;
 /** Unless QStash says when a limit is over. */
 const LONGEST_PAUSE_MS = 300_000;
+/** How often a wake-up that was refused is sent again; after that the sweep does. */
+const MOST_REFUSALS = 3;
 const DAY_MS = 86_400_000;
 /** Beyond that it is the sweep's business. */
 const MOST_PENDING = 100_000;
@@ -31,6 +33,9 @@ export class Publisher {
   private pauseMs = 0;
   private retry: NodeJS.Timeout | undefined;
   private isClosed = false;
+  /** How often QStash has refused the wake-up of a run, as far as the publisher tries again. */
+  private readonly refusals = new Map<string, number>();
+  private readonly timers = new Set<NodeJS.Timeout>();
 
   constructor(
     private readonly database: Database,
@@ -74,6 +79,7 @@ export class Publisher {
   /** Sends what there is once more, and nothing afterwards. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
+    for (const timer of this.timers) clearTimeout(timer);
     this.retry = undefined;
     this.isClosed = true;
     await this.sendPending();
@@ -134,11 +140,30 @@ export class Publisher {
     });
     const refusals = await this.insist(near);
     const refused = refusals.flatMap((refusal, index) => (refusal ? { runId: near[index]!.runId, reason: refusal.reason } : []));
+    for (const { runId } of near) if (!refused.some((each) => each.runId === runId)) this.refusals.delete(runId);
     const [one] = refused;
     if (!one) return;
     // Not a line for each: it may be all of them, again and again.
     const which = `${refused.length} of ${near.length}, as that of run "${one.runId}": ${one.reason}`;
-    this.warn('QStash refused wake-ups; the sweep sends them again', new Error(which));
+    this.warn('QStash refused wake-ups; trying again, and then the sweep does', new Error(which));
+    this.againSoon(refused.map(({ runId }) => runId));
+  }
+
+  /** A refusal is known at once: the run need not wait for the sweep, unless QStash refuses it again and again. */
+  private againSoon(runIds: readonly string[]): void {
+    const again = runIds.filter((runId) => {
+      const times = (this.refusals.get(runId) ?? 0) + 1;
+      const isAgain = times <= MOST_REFUSALS && this.refusals.size < BATCH;
+      if (isAgain) this.refusals.set(runId, times);
+      else this.refusals.delete(runId);
+      return isAgain;
+    });
+    if (again.length === 0 || this.isClosed) return;
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      void this.note(again.map((id) => ({ id })));
+    }, LEAST_PAUSE_MS).unref();
+    this.timers.add(timer);
   }
 
   /** A message that was taken although no answer came has the same deduplication id when it is sent again. */
