@@ -53,7 +53,7 @@ export type { StepKind, WaitKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';
 export { currentRun, currentStep, NotInStepError, type CurrentRun, type CurrentStep } from './engine/current.js';
-export type { RunLogger } from './engine/run-logger.js';
+export type { RunLogger } from './core/log-fields.js';
 export {
   InjectWorkflowClient,
   InjectWorkflowRepository,
@@ -76,7 +76,7 @@ export type {
   WorkflowModuleOptions,
   WorkflowModuleStructure,
 } from './nest/options.js';
-export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-definition.js';
+export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-types.js';
 export { WorkflowModule } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
 export { durableMigrations, migrationSql, type DurableMigration } from './store/schema.js';

@@ -14,3 +14,6 @@ export interface LogFields {
   readonly nextAttemptAt?: string;
   readonly errorCode?: string;
 }
+
+/** The methods of Nest's `LoggerService`. */
+export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };

@@ -23,7 +23,8 @@ import type {
   WaitOptions,
 } from './operations.js';
 import { race } from './race.js';
-import { makeRunLogger, type RunLogger } from './run-logger.js';
+import type { RunLogger } from '../core/log-fields.js';
+import { makeRunLogger } from './run-logger.js';
 import { waitForSignal } from './signals.js';
 import { beginWait, type WaitSpec } from './wait.js';
 import { WorkflowContext } from './workflow-context.js';

@@ -1,8 +1,5 @@
-import type { LogLevel } from '../core/log-fields.js';
+import type { LogLevel, RunLogger } from '../core/log-fields.js';
 import type { PassHandle } from './pass-handle.js';
-
-/** The methods of Nest's `LoggerService`. */
-export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };
 
 const LEVELS: readonly LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 

@@ -13,7 +13,7 @@ import type {
   StepOptions,
   WaitOptions,
 } from './operations.js';
-import type { RunLogger } from './run-logger.js';
+import type { RunLogger } from '../core/log-fields.js';
 
 /** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
 export abstract class WorkflowContext {

@@ -2,7 +2,7 @@ import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { checkHttp, completeHttp, FIXED, type HttpOptions, type HttpSettings } from './http-options.js';
-import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-definition.js';
+import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-types.js';
 import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
 import { checkModuleName } from './tokens.js';
 

@@ -1,4 +1,4 @@
-import type { DynamicModule, InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
+import type { DynamicModule, ModuleMetadata, Provider } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, HttpAdapterHost } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
@@ -9,10 +9,10 @@ import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
 import { HookReceiver } from './hook-receiver.js';
 import { hooksController } from './hooks-controller.js';
-import type { HttpOptions, HttpSettings } from './http-options.js';
 import { takeHttp } from './module-arguments.js';
+import type { ModuleStructure, WorkflowFactoryOptions } from './module-types.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
-import { toSettings, type WorkflowModuleOptions, type WorkflowModuleStructure } from './options.js';
+import { toSettings } from './options.js';
 import { WorkflowRuntime } from './runtime.js';
 import { ScopeCheck } from './scope-check.js';
 import {
@@ -24,30 +24,6 @@ import {
   moduleLabel,
   WORKFLOW_RUNTIME,
 } from './tokens.js';
-
-/** The options that a factory gives: all but what is fixed when the module is defined. */
-export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
-  /** Takes the place of the `http.publicUrl` beside the factory. */
-  http?: Pick<HttpOptions, 'publicUrl'>;
-}
-
-/** Makes the module's options, for `useClass` and `useExisting`. */
-export interface WorkflowOptionsFactory {
-  createWorkflowOptions(): WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
-}
-
-/** Where the options come from when they are not known while the module is defined. */
-export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
-  useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
-  inject?: (InjectionToken | OptionalFactoryDependency)[];
-  useClass?: Type<WorkflowOptionsFactory>;
-  useExisting?: Type<WorkflowOptionsFactory>;
-}
-
-/** A module's structure, checked. */
-export type ModuleStructure = {
-  readonly [Key in Exclude<keyof WorkflowModuleStructure, 'http'>]: WorkflowModuleStructure[Key] | undefined;
-} & { readonly http: HttpSettings };
 
 /**
  * What a module provides and exports under its name. The runtime has the same token in each of them, and none exports it.

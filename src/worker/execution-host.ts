@@ -1,11 +1,14 @@
 import type { NewRun, OwnedRun } from '../core/run.js';
 import type { Committed, Transition } from '../core/transition.js';
 import type { AttemptFailure, EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
-import type { Execution } from './execution.js';
 import type { KnownHistory } from './history-cache.js';
 
-/** What an execution needs of its worker. */
-export interface ExecutionHost {
+/**
+ * The worker as one of its executions sees it.
+ *
+ * @typeParam Execution the execution itself; a parameter, so that this file does not import it
+ */
+export interface ExecutionHost<Execution> {
   readonly settings: EngineSettings;
   readonly parkAfterMs: number;
   readonly deploymentId: string;

@@ -40,7 +40,7 @@ export class Execution implements PassPort {
     readonly run: OwnedRun,
     definition: WorkflowDefinition,
     history: History,
-    private readonly host: ExecutionHost,
+    private readonly host: ExecutionHost<Execution>,
     /** Kept up to date, where it is followed. */
     readonly known: KnownHistory | undefined,
   ) {

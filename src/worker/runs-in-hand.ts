@@ -35,7 +35,7 @@ interface SlotsWatcher {
 const fieldsOf = ({ id, name }: Pick<OwnedRun, 'id' | 'name'>): LogFields => ({ workflow: name, runId: id });
 
 /** The runs that this process executes, from when they begin until they have ended, are parked, handed back, or somebody else's. */
-export class RunsInHand implements ExecutionHost {
+export class RunsInHand implements ExecutionHost<Execution> {
   readonly settings: EngineSettings;
   readonly parkAfterMs: number;
   readonly deploymentId: string;

@@ -25,7 +25,7 @@ export class StepRecords {
 
   constructor(
     private readonly runId: string,
-    private readonly journal: Pick<ExecutionHost, 'submit'>,
+    private readonly journal: Pick<ExecutionHost<unknown>, 'submit'>,
     private readonly owner: RecordsOwner,
   ) {}
 

@@ -1,7 +1,7 @@
 /** The most signals and payloads for hooks that may wait for a run, about. */
-export const MAX_WAITING = 10_000;
+const MAX_WAITING = 10_000;
 /** The most bytes of them, about. */
-export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
  * Common table expressions that find out how much waits for a run: `depth`, with the `place` and `total` of a message that is about to be inserted, and
