@@ -144,6 +144,8 @@ CREATE TABLE ${schema}.workflow_sessions (
   alone_run_id text COLLATE "C",
   -- What the process claims: queue, workflow and version of each kind, a line break between them.
   serves text[] NOT NULL DEFAULT '{}',
+  -- Bodies of steps that have been under way for a second or more: run, step, attempt and since when.
+  bodies json,
   CONSTRAINT workflow_sessions_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 `,

@@ -1,7 +1,7 @@
 export { WorkflowClient, type ExecuteOptions } from './client/client.js';
 export type { StartManyOptions } from './client/starter.js';
 export type { BlockedDescription, WaitingFor } from './client/waiting-for.js';
-export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
+export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
 export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {

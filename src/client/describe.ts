@@ -17,6 +17,17 @@ export interface WaitDescription {
   attempts: number;
 }
 
+/** A body of a step that is being executed. */
+export interface BodyDescription {
+  stepKey: string;
+  /** Which try of the body this is, from 1. */
+  attempt: number;
+  /** When it was first seen under way, to within a second. */
+  since: Date;
+  host: string;
+  pid: number;
+}
+
 /** A run that another has started. */
 export interface ChildDescription {
   runId: string;
@@ -52,6 +63,8 @@ export interface RunDescription<O = unknown> {
   waitingFor: WaitingFor[];
   /** Why it is blocked; undefined when it is not. */
   blocked: BlockedDescription | undefined;
+  /** The bodies of its steps that have been under way for a second or two, and where. */
+  underWay: BodyDescription[];
   /** How many times it has been claimed. */
   epoch: number;
   /** How many times it has been retried by an operator. */
@@ -117,6 +130,7 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     })),
     waitingFor: waitingForOf(row),
     blocked: blockedOf(row, payloads),
+    underWay: bodiesOf(row),
     epoch: row.epoch,
     generation: row.generation,
     deploymentId: row.deploymentId ?? undefined,
@@ -129,6 +143,13 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     deadline: date(row.deadlineAt),
     state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };
+}
+
+function bodiesOf({ id, worker }: RunDescriptionRow): BodyDescription[] {
+  if (!worker) return [];
+  const { host, pid, bodies } = worker;
+  const own = (bodies ?? []).filter(({ runId }) => runId === id);
+  return own.map(({ stepKey, attempt, since }) => ({ stepKey, attempt, since: new Date(since), host, pid }));
 }
 
 /** Whoever has a hook's token can resume the run: not for those who only look. */

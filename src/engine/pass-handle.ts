@@ -20,6 +20,8 @@ export interface CallOptions {
 /** A try of a body that can be told to stop. */
 export interface Abortable {
   readonly stepKey: string;
+  /** Which try this is, from 1. */
+  readonly attempt: number;
   abort(reason: unknown): void;
 }
 

@@ -12,6 +12,8 @@ const MOST_NAMED = 5;
 export interface Body {
   readonly runId: string;
   readonly stepKey: string;
+  /** Which try of the body this is, from 1. */
+  readonly attempt: number;
 }
 
 /**

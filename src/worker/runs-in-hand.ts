@@ -112,7 +112,8 @@ export class RunsInHand implements ExecutionHost<Execution> {
 
   /** The bodies of steps under way. */
   *bodies(): Iterable<Body> {
-    for (const { run, pass } of this.executions.values()) for (const { stepKey } of pass.bodies) yield { runId: run.id, stepKey };
+    for (const { run, pass } of this.executions.values())
+      for (const { stepKey, attempt } of pass.bodies) yield { runId: run.id, stepKey, attempt };
   }
 
   /** The caller has taken a slot for it. */

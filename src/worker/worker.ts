@@ -10,6 +10,7 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { listOwnedRuns } from '../store/sql/owned-runs.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { closeSession, takeBackLoss } from '../store/sql/sessions.js';
+import { BodiesShown } from './bodies-shown.js';
 import { compareHoldings, type Holding } from './holdings.js';
 import { Intake } from './intake.js';
 import type { WorkflowRegistry } from './registry.js';
@@ -42,6 +43,7 @@ export class Worker {
   private deafen: (() => void) | undefined;
   private ending: Promise<void> | undefined;
   private readonly loopWatch: LoopWatch;
+  private readonly bodiesShown: BodiesShown;
 
   constructor(
     private readonly database: Database,
@@ -61,6 +63,11 @@ export class Worker {
       () => this.runs.bodies(),
       (message) => events.log('warn', message),
     );
+    this.bodiesShown = new BodiesShown(database, {
+      sessionId: () => session.id,
+      bodies: () => this.runs.bodies(),
+      now: options.engine.now,
+    });
     this.intake = new Intake(database, registry, session, this.runs, options, events);
   }
 
@@ -79,6 +86,7 @@ export class Worker {
     this.state = 'running';
     this.deafen = hearRejections((message, error) => this.events.log('warn', message, error));
     this.loopWatch.start();
+    this.bodiesShown.start();
     this.intake.open();
   }
 
@@ -239,6 +247,7 @@ export class Worker {
     this.state = 'stopped';
     this.deafen?.();
     this.loopWatch.stop();
+    this.bodiesShown.stop();
     this.journal.useSession(null);
     this.runs.clear();
   }

@@ -38,4 +38,8 @@ export class WorkflowSession {
   /** What the process claims: queue, workflow and version of each kind, a line break between them. */
   @Column({ type: 'text', array: true, default: [] })
   serves!: string[];
+
+  /** Bodies of steps that have been under way for a second or more. */
+  @Column({ type: 'json', nullable: true })
+  bodies!: { runId: string; stepKey: string; attempt: number; since: number }[] | null;
 }

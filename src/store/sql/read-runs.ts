@@ -2,6 +2,7 @@ import type { RunStatus, ShownStatus } from '../../core/run.js';
 import type { OpenWait } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
+import type { ShownBody } from './show-bodies.js';
 
 /** What those who wait for a run's result need. Payloads are JSON text, null while the run goes on. */
 export interface RunEnd {
@@ -66,6 +67,8 @@ export interface RunDescriptionRow {
   /** JSON texts. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
+  /** The process that executes it, with the bodies that it shows of all its runs. */
+  readonly worker: { readonly host: string; readonly pid: number; readonly bodies: readonly ShownBody[] | null } | null;
   readonly waits: readonly {
     readonly stepKey: string;
     readonly kind: OpenWait['kind'];
@@ -94,6 +97,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
     SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
   'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
+  'worker', (SELECT json_build_object('host', o.host, 'pid', o.pid, 'bodies', o.bodies) FROM ${schema}.workflow_sessions o WHERE o.id = r.session_id),
   'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts, 'openedAt', ${milliseconds('w.opened_at')})
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
 )::text, r.input::text, r.output::text, r.error::text

@@ -1,0 +1,20 @@
+import type { Database, Statement } from '../database.js';
+
+/** A body of a step under way. */
+export interface ShownBody {
+  readonly runId: string;
+  readonly stepKey: string;
+  readonly attempt: number;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+}
+
+const SHOW: Statement = {
+  name: 'durable_show_bodies',
+  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET bodies = $2::json WHERE id = $1::bigint${patience}`,
+};
+
+/** Shows the bodies that a session has under way. @param bodies ShownBody[] as JSON, or null for none */
+export async function showBodies(database: Database, sessionId: string, bodies: string | null): Promise<void> {
+  await database.query(SHOW, [sessionId, bodies]);
+}
