@@ -23,6 +23,9 @@ import type { WorkflowContext } from './workflow-context.js';
 
 export type { PassRun } from './ports.js';
 
+/** Results of a run with more bytes than that would fill the heap, only to be compared at its end. */
+const MAX_VERIFIED_BYTES = 8 << 20;
+
 /**
  * The life of a pass: how it begins, is held, hears of cancellations and deadlines, and ends; and how results get to its code (lane.ts) and into the journal.
  */
@@ -54,7 +57,8 @@ export abstract class PassLifecycle implements LaneOwner {
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   protected strayAt: number | undefined;
   /** What the code has got, to be compared with a replay; absent where that is not done. */
-  private readonly got: StepRecord[] | undefined;
+  private got: StepRecord[] | undefined;
+  private gotBytes = 0;
   /** Whether the code ended at once after what it got; undefined until it has ended. */
   protected endedInTurn: boolean | undefined;
   private isIdle = false;
@@ -218,7 +222,7 @@ export abstract class PassLifecycle implements LaneOwner {
 
   deliver(record: StepRecord): void {
     this.logicalNow = record.finishedAt;
-    this.got?.push(record);
+    if (this.got) this.keep(record, this.got);
     try {
       if (record.kind === 'cancel') return this.stopping.deliver(record);
       if (record.kind === 'patch') return;
@@ -272,6 +276,13 @@ export abstract class PassLifecycle implements LaneOwner {
       (error) => this.state === 'ended' && this.handOverEnd(error ? this.failed(error) : outcome),
       () => this.state === 'ended' && this.handOverEnd(outcome),
     );
+  }
+
+  /** Keeps what the code has got for the replay check. A run with more than fits is not checked. */
+  private keep(record: StepRecord, got: StepRecord[]): void {
+    this.gotBytes += (record.output?.length ?? 0) + (record.error?.length ?? 0);
+    if (this.gotBytes > MAX_VERIFIED_BYTES) this.got = undefined;
+    else got.push(record);
   }
 
   /** Whether a replay must do the same: all that the code did followed from what it got, and nothing from ordinary I/O. */

@@ -24,6 +24,23 @@ const counter = (): (() => number) => {
   return () => ++count;
 };
 
+it('a run with more results than fit is not kept in memory to be checked', async () => {
+  const write = (mebibytes: number): WorkflowFunction => {
+    return async (ctx) => {
+      let written = 0;
+      for (let index = 0; index < mebibytes; index++) {
+        await ctx.step('write', () => {
+          written++;
+          return 'x'.repeat(1 << 20);
+        });
+      }
+      return written;
+    };
+  };
+  expect((await verified(write(2))).ending).toMatchObject({ status: 'failed', error: { name: 'ReplayDifferenceError' } });
+  expect((await verified(write(10))).ending).toEqual({ status: 'completed', output: 10 });
+});
+
 describe('a replay at the end of a run finds', () => {
   const cases: [string, () => WorkflowFunction, string | null][] = [
     [
