@@ -44,13 +44,14 @@ describe('a cancelled run that cleans up', () => {
     return { application, handle };
   };
   /** All that is recorded of the run is so much older. */
+  // Moves the run into the past, its start included: a worker that parked the run knows its history by the time of the start.
   const age = (runId: string, by: string): Promise<unknown[]> =>
     database.query(`WITH aged AS (
         UPDATE durable.workflow_steps SET started_at = started_at - interval '${by}', finished_at = finished_at - interval '${by}' WHERE run_id = '${runId}'
       ), waits AS (
         UPDATE durable.workflow_waits SET opened_at = opened_at - interval '${by}', wake_at = wake_at - interval '${by}' WHERE run_id = '${runId}'
       )
-      UPDATE durable.workflow_runs SET wake_at = wake_at - interval '${by}' WHERE id = '${runId}'`);
+      UPDATE durable.workflow_runs SET started_at = started_at - interval '${by}', wake_at = wake_at - interval '${by}' WHERE id = '${runId}'`);
   const keys = async (runId: string): Promise<string[]> =>
     (await database.query('SELECT step_key FROM durable.workflow_steps WHERE run_id = $1 ORDER BY seq', [runId])).map(
       (row) => row.step_key,
