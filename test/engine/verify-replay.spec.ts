@@ -25,13 +25,13 @@ const counter = (): (() => number) => {
 };
 
 it('a run with more results than fit is not kept in memory to be checked', async () => {
-  const write = (mebibytes: number): WorkflowFunction => {
+  const write = (results: number): WorkflowFunction => {
     return async (ctx) => {
       let written = 0;
-      for (let index = 0; index < mebibytes; index++) {
+      for (let index = 0; index < results; index++) {
         await ctx.step('write', () => {
           written++;
-          return 'x'.repeat(1 << 20);
+          return 'x'.repeat(900_000);
         });
       }
       return written;
