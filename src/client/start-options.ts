@@ -15,7 +15,12 @@ import { checkTag } from './run-filter.js';
 export interface StartOptions {
   /** The run's id; a new ULID when absent. Starting again with the same id and workflow gives the same run. */
   id?: string;
-  /** What to do when the id is taken by a run of the same workflow: `'return'` that run (the default), or `'reject'`. */
+  /**
+   * What to do when the id is taken by a run of the same workflow, also one that has ended, however it
+   * ended: `'return'` that run (the default; input and options of this start are dropped, and the
+   * handle's `created` is false), or `'reject'`. To have a failed run go on, retry it; to begin anew
+   * under the same id, delete the run first (docs/operations.md).
+   */
   onConflict?: 'return' | 'reject';
   /** Default: the workflow's queue. */
   queue?: string;
