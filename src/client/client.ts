@@ -104,7 +104,9 @@ export class WorkflowClient extends RunQuestions {
   /**
    * Starts a run and waits for its result: `start` and `result` in one.
    *
-   * @param options.resultTimeout how long to wait at most. Say it wherever somebody waits for the answer: a run that no process executes never ends
+   * `resultTimeout` bounds the wait. Give one wherever somebody waits for the answer, because a run
+   * that no process executes never ends.
+   *
    * @throws ResultTimeoutError with the run's id when that time is over; the run goes on
    * @throws InvalidInputError in a transaction of the caller, where it would wait for itself; with `manager: 'none'` it does not join that
    * @throws what `start` and `WorkflowHandle.result` throw
@@ -155,7 +157,8 @@ export class WorkflowClient extends RunQuestions {
    * body that is being executed goes on to its end, and its result is not recorded. Children that the
    * run has started go on.
    *
-   * @param options.reason, options.actor who ends it and why, for its history
+   * @param options.actor who ends the run, for its history
+   * @param options.reason why the run is ended, for its history
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example await client.terminate('order-7', { actor: 'ann', reason: 'version 1 will never be deployed again' });
    */
