@@ -83,7 +83,7 @@ function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'
   const end = until === undefined ? '' : ` until ${until.toISOString()}`;
   const texts: Record<typeof kind, string> = {
     sleep: `for a time: "${stepKey}"${end}`,
-    retry: `for the next attempt of step "${stepKey}", of which ${attempts} failed${end}`,
+    retry: `for the next attempt of step "${stepKey}" (failed so far: ${attempts})${until === undefined ? '' : ` at ${until.toISOString()}`}`,
     signal: `for signal "${name}"${end}`,
     hook: `for a call of hook "${shown}..." of step "${stepKey}"${end}`,
     child: `for child run "${name}"${end}`,

@@ -5,6 +5,7 @@ import {
   ClosedError,
   DatabaseUnavailableError,
   HookNotFoundError,
+  InboxFullError,
   InvalidInputError,
   PayloadTooLargeError,
   QueryTimeoutError,
@@ -47,6 +48,7 @@ const ANSWERS: readonly (readonly [ErrorClass, Answer])[] = [
   [WorkflowCancelledError, CONFLICT],
   [TransactionConflictError, { ...CONFLICT, message: 'another request came between: repeat this one' }],
   [PayloadTooLargeError, { status: 413, error: 'Payload Too Large' }],
+  [InboxFullError, { status: 429, error: 'Too Many Requests', retryAfter: 5 }],
   [DatabaseUnavailableError, UNAVAILABLE],
   [QueryTimeoutError, UNAVAILABLE],
   [ClosedError, UNAVAILABLE],
@@ -63,9 +65,10 @@ interface HttpResponse {
 }
 
 /**
- * Answers HTTP requests whose handler throws an error of this package: 404 for a run that does not exist, 409 for one that exists
- * already or has ended, 400 for input that is not usable, 504 for a result that did not come in time, 503 for a database that is
- * away. The body is that of Nest's own exceptions with the error's `code`, and the `issues` of a schema.
+ * Answers HTTP requests whose handler throws an error of this package: 404 for a run that does not
+ * exist, 409 for a run that exists already or has ended, 400 for input that is not usable, 413 for a
+ * payload that is too large, 429 for a run whose inbox is full, 504 for a result that did not come in
+ * time, 503 for a database that is away. The body is that of Nest's own exceptions with the error's `code`, and the `issues` of a schema.
  *
  * Every other error goes to the next filter. So does one of a request that is not HTTP: GraphQL and microservices get the error itself.
  *

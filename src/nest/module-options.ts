@@ -111,8 +111,9 @@ export interface WorkflowModuleOptions {
    */
   pooler?: 'transaction';
   /**
-   * Hold one direct connection for LISTEN/NOTIFY and for telling that the process lives. Default true, and false with `pooler`; `{ url }` makes it to
-   * that address, past the pooler.
+   * Keep one direct connection for LISTEN/NOTIFY and for the lock that shows that the process lives.
+   * `{ url }` connects to that address, past the pooler. Default: true, but false with `pooler` or
+   * with `transport: 'qstash'`.
    */
   listen?: boolean | { url: string };
   /**

@@ -7,7 +7,7 @@ export class WorkflowOperation {
   token!: string;
 
   @Column({ type: 'text' })
-  kind!: 'cancel' | 'retry' | 'signal';
+  kind!: 'cancel' | 'retry' | 'signal' | 'terminate';
 
   /** Which runs are meant. */
   @Column({ type: 'json' })
