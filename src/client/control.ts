@@ -73,7 +73,14 @@ export class Control {
     const { database, payloads } = this.surroundings;
     await onCurrentRun(database, named, async (id) => {
       const error = payloads.encodeError(new WorkflowTerminatedError(id, given.reason), id);
-      const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', note: noteOf(given), which: 'any' } as const;
+      const ending = {
+        status: 'cancelled',
+        errorCode: 'TERMINATED',
+        event: 'terminated',
+        note: noteOf(given),
+        which: 'any',
+        whereLocked: 'fail',
+      } as const;
       const [ended] = await whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) }));
       if (ended) return announceEnded(this.surroundings, this.surroundings.notifier, [ended]);
       throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);

@@ -8,10 +8,11 @@ import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
-import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
+import { endRuns, findUnexecutable, type EndedRun, type RunEnding } from '../store/sql/end-runs.js';
 import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
+import { whileLocked } from '../store/while-locked.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** The runs of a part are locked, or sent to, in one transaction. */
@@ -95,8 +96,16 @@ export class OperationsService {
     let next = Number.POSITIVE_INFINITY;
     for (const operation of await listUnfinished(this.database)) {
       if (!this.running) return next;
-      if (operation.dueInMs <= 0) next = Math.min(next, await this.doNext(operation));
-      else next = Math.min(next, operation.dueInMs);
+      if (operation.dueInMs > 0) {
+        next = Math.min(next, operation.dueInMs);
+        continue;
+      }
+      try {
+        next = Math.min(next, await this.doNext(operation));
+      } catch (error) {
+        // One operation that cannot go on must not hold up the others.
+        this.options.failed(error);
+      }
     }
     return next;
   }
@@ -162,9 +171,24 @@ export class OperationsService {
   ): Promise<PartDone & { announce: Announcement }> {
     const { reason } = JSON.parse(note) as { reason?: string };
     const errors = new Map(ids.map((id) => [id, this.payloads.encodeError(new WorkflowTerminatedError(id, reason), id)]));
-    const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', which: 'any' } as const;
-    const ended = await endRuns(this.database, { ...ending, note, errors }, client);
-    return { done: ended.length, skipped: ids.length - ended.length, announce: () => this.options.ended(ended) };
+    const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', which: 'any', note } as const;
+    const ended = await endRuns(this.database, { ...ending, errors, whereLocked: 'leave out' }, client);
+    for (const { id } of ended) errors.delete(id);
+    const announce = async (): Promise<void> => {
+      await this.options.ended(ended);
+      // In the background: a locked run holds up neither its own operation nor another one.
+      void this.endWhenFree({ ...ending, errors, whereLocked: 'fail' }).catch((error: unknown) => this.options.failed(error));
+    };
+    return { done: ended.length, skipped: ids.length - ended.length, announce };
+  }
+
+  /** Ends the runs that were locked, each as soon as its row is free. Runs that had ended already are left alone. */
+  private async endWhenFree(ending: RunEnding): Promise<void> {
+    for (const [id, error] of ending.errors) {
+      if (!this.running) return;
+      const ended = await whileLocked(() => endRuns(this.database, { ...ending, errors: new Map([[id, error]]) }));
+      if (ended.length > 0) await this.options.ended(ended);
+    }
   }
 
   private async signal(

@@ -29,6 +29,8 @@ export async function sweepOverdue(
     event: 'timed_out',
     note: null,
     which: { overdueBeside: served },
+    // The next sweep finds the run again.
+    whereLocked: 'leave out',
   } as const;
   const ended = await endRuns(database, { ...ending, errors });
   await announceEnded(notices, notifier, ended);

@@ -63,7 +63,7 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
  * Tries of a statement that conflicts with another transaction. Behind a pooler the role's isolation
  * level applies to single statements: they lose no rows, but fail with 40001 and must be repeated.
  */
-const CONFLICT_TRIES = 5;
+const CONFLICT_TRIES = 12;
 const CONFLICT_PAUSE_MS = 10;
 
 /** More than one only while a connection does not answer. */

@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
-import { RunAlreadyExistsError } from '../core/errors/index.js';
+import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { encodeError } from '../core/serializer/index.js';
@@ -169,12 +169,17 @@ export class Execution implements PassPort {
 
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     const { id, epoch } = this.run;
-    // One whose event cannot be stored goes on without: only its count of attempts is lost in a crash.
     const opened = (): void => {
       this.known?.opened(wait);
       durable();
     };
-    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, durable));
+    const lost = (error: Error): void => {
+      // A retry whose event cannot be stored goes on without it: a crash loses its count of attempts.
+      if (event !== null) return durable();
+      // Any other wait would begin again with each claim, and never end.
+      this.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
+    };
+    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
   }
 
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {

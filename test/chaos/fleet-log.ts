@@ -8,8 +8,8 @@ export class FleetLog {
 
   /** A line that a process has printed. */
   note(who: string, line: string): void {
-    // QStash's SDK prints what was refused before it throws.
-    if (/^WARN |^BOOT |^\[Upstash QStash\] /.test(line)) {
+    // QStash's SDK prints what was refused before it throws. A run that fails is an error in the log.
+    if (/^WARN |^BOOT |^\[Upstash QStash\] |^ERROR run "[^"]*" \([^)]*\) failed with /.test(line)) {
       const kind = line
         .replaceAll(/"[^"]*"/g, '"…"')
         .replaceAll(/\d+/g, 'N')

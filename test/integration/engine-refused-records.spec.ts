@@ -81,3 +81,29 @@ describe('a step that the database refuses to record', () => {
     expect(bodies).toEqual(['cursed']);
   });
 });
+
+@Workflow({ name: 'sleeper' })
+class Sleeper {
+  async run(ms: number, ctx: WorkflowContext): Promise<string> {
+    await ctx.sleep(ms);
+    return 'awake';
+  }
+}
+
+describe('a wait that the database refuses to record', () => {
+  it('blocks its run with the reason instead of beginning again with each claim', async () => {
+    const database = await createTestDatabase();
+    try {
+      const { client } = await startApplication(database.url, [Sleeper], { worker: { parkAfter: 0 } });
+      await database.query(`CREATE FUNCTION refuse_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no waits here'; END $$;
+CREATE TRIGGER refuse_wait BEFORE INSERT ON durable.workflow_waits FOR EACH ROW WHEN (NEW.run_id = 'cursed') EXECUTE FUNCTION refuse_wait()`);
+      await client.start(Sleeper, 100, { id: 'cursed' });
+      await waitFor(async () => (await client.describe('cursed')).blocked !== undefined);
+      expect((await client.describe('cursed')).blocked).toMatchObject({ reason: { code: 'STEP_NOT_RECORDED' } });
+      expect(await client.execute(Sleeper, 10)).toBe('awake');
+    } finally {
+      await closeApplications();
+      await database.drop();
+    }
+  });
+});

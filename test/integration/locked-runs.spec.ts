@@ -185,3 +185,40 @@ it('while 60 signals wait for one locked run, other runs find connections', asyn
   await holder.end();
   await waitFor(async () => (await withStatus([runId], 'completed')).length === 1);
 });
+
+describe('terminate of a locked run', () => {
+  const isWaitingForLock = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'nestjs-durable%'`;
+
+  it('waits without a connection, and ends the run when its row is free', async () => {
+    await client.start(Waits, undefined, { id: 'locked-terminate' });
+    await waitFor(async () => (await withStatus(['locked-terminate'], 'waiting')).length === 1);
+    const holder = await hold(['locked-terminate']);
+    const terminated = Promise.allSettled(Array.from({ length: 20 }, () => client.terminate('locked-terminate')));
+    for (let look = 0; look < 20; look++) {
+      expect(await database.query(isWaitingForLock)).toEqual([]);
+      await sleep(20);
+    }
+    await holder.query('ROLLBACK');
+    await holder.end();
+    const ended = (await terminated).filter(({ status }) => status === 'fulfilled');
+    expect(ended).toHaveLength(1);
+    expect(await withStatus(['locked-terminate'], 'cancelled')).toHaveLength(1);
+  });
+
+  it('holds up neither the other runs of a bulk operation nor another operation', async () => {
+    const ids = Array.from({ length: 5 }, (_, index) => `bulk-terminate-${index}`);
+    for (const id of [...ids, 'bulk-beside'])
+      await client.start(Waits, undefined, { id, tags: { set: id === 'bulk-beside' ? 'two' : 'one' } });
+    await waitFor(async () => (await withStatus([...ids, 'bulk-beside'], 'waiting')).length === 6);
+    const holder = await hold([ids[2]!]);
+    const { token } = await client.bulk.terminate({ filter: { tags: { set: 'one' } }, dryRun: true });
+    await client.bulk.terminate({ token });
+    const beside = await client.bulk.signal({ filter: { tags: { set: 'two' } }, signal: go, payload: 7, dryRun: true });
+    await client.bulk.signal({ token: beside.token });
+    await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 4);
+    expect(await client.get(Waits, 'bulk-beside').result({ timeout: '20s' })).toBe(7);
+    await holder.query('ROLLBACK');
+    await holder.end();
+    await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 5);
+  });
+});

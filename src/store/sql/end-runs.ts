@@ -15,6 +15,8 @@ export interface RunEnding {
   readonly note: string | null;
   /** Which of the runs: all that have not ended, or those whose time is over and that nobody can execute, with what this process serves. */
   readonly which: 'any' | { readonly overdueBeside: readonly DispatchKey[] };
+  /** Decides about a run whose row somebody has locked. The statement never waits for the lock. */
+  readonly whereLocked: 'fail' | 'leave out';
 }
 
 /**
@@ -36,13 +38,13 @@ const isOverdue = (
  * The epoch is raised and the owner's session taken away, so that the owner of a running one can
  * write nothing more for it. A failed run keeps what a retry needs.
  */
-const END: Statement = {
-  name: 'durable_end_runs',
+const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement => ({
+  name,
   text: (schema, patience) => `WITH locked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
       AND ($7::text = 'any' OR (${isOverdue(schema, '$8::text[]')}))
-    LIMIT 1 FOR NO KEY UPDATE
+    LIMIT 1 FOR NO KEY UPDATE ${lock}
   ) AS r
 ), ended AS (
   UPDATE ${schema}.workflow_runs r SET status = $3, finished_at = now(), error = locked.error,
@@ -60,7 +62,10 @@ const END: Statement = {
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 )
 SELECT id, parent FROM ended WHERE true${patience}`,
-};
+});
+
+const END_OR_FAIL = endStatement('durable_end_runs', 'NOWAIT');
+const END_UNLOCKED = endStatement('durable_end_unlocked_runs', 'SKIP LOCKED');
 
 /** A run that was ended. */
 export interface EndedRun {
@@ -69,9 +74,13 @@ export interface EndedRun {
   readonly parentId: string | null;
 }
 
-/** Ends runs without executing their code. Those that have ended before are left out. */
+/**
+ * Ends runs without executing their code. Runs that have ended before are left out.
+ *
+ * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see whileLocked
+ */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
-  const { status, errors, errorCode, event, note, which } = ending;
+  const { status, errors, errorCode, event, note, which, whereLocked } = ending;
   // In the order in which everybody locks runs.
   const ids = [...errors.keys()].sort();
   const values = [
@@ -84,7 +93,8 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
     which === 'any' ? 'any' : 'overdue',
     which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
   ];
-  const rows = await database.query<[string, string | null]>(END, values, client);
+  const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
+  const rows = await database.query<[string, string | null]>(statement, values, client);
   return rows.map(([id, parentId]) => ({ id, parentId }));
 }
 

@@ -15,7 +15,7 @@ import type { PoolClient } from 'pg';
  * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
  */
 const retryText = (schema: string, patience: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
-  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE${from === 'a call' ? ' NOWAIT' : ''}
+  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
