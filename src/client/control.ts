@@ -40,7 +40,7 @@ export interface FromStepOptions extends ActorOptions {
   fromStep?: string;
 }
 
-/** Of which run, and from where, a new one is made. */
+/** The run that a fork copies, and the step from which the new run executes. */
 export interface ForkOptions extends FromStepOptions, FollowOptions {}
 
 /** What a step comes to. */

@@ -59,7 +59,10 @@ export interface RunDescription<O = unknown> {
   cancelRequestedAt: Date | undefined;
   tags: Record<string, string>;
   waits: WaitDescription[];
-  /** What it waits for, with what does not come out of its code: a worker, a deployment whose code fits, somebody who resumes it. */
+  /**
+   * Everything that the run waits for. Includes what its code does not show: a worker, a deployment
+   * whose code fits, somebody who resumes the run.
+   */
   waitingFor: WaitingFor[];
   /** Why it is blocked; undefined when it is not. */
   blocked: BlockedDescription | undefined;

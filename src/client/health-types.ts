@@ -40,7 +40,7 @@ export interface BlockedHealth extends DispatchKey {
 
 /** How the module is, as this process sees it. */
 export interface WorkflowHealth {
-  /** Whether the database answers. Without it only `worker` and `directConnection` are known. */
+  /** True when the database answers. Otherwise only `worker` and `directConnection` are known. */
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
   worker: WorkerHealth;
   /** Undefined where `listen` is false. Without the connection, polling does its work and the death of this process is noticed only after `sessionTtl`. */
@@ -50,7 +50,10 @@ export interface WorkflowHealth {
   backlog: DueHealth[];
   /** The part of the backlog that no living process executes: neither this one, nor one that has a session. */
   unserved: DueHealth[];
-  /** What waits for a time, a message or a child, and no living process could continue then; of very many runs some are looked at. */
+  /**
+   * Runs that wait for a time, a message or a child, and that no living process could continue then.
+   * Of very many runs some are looked at.
+   */
   unservedWaiting: DispatchKey[];
   /** Runs that wait for a deployment whose code fits their history: `describe().blocked` says why. Up to 1,000 are counted. */
   blocked: BlockedHealth[];

@@ -12,7 +12,7 @@ export interface KnownWorker {
   readonly keys: readonly DispatchKey[] | undefined;
 }
 
-/** What is known of the direct connection of this process. */
+/** The state of the direct connection of this process. */
 export interface KnownDirectConnection {
   readonly isConnected: boolean;
   /** Why it cannot be made. */

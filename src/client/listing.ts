@@ -27,7 +27,7 @@ export interface RunSummary {
   priority: number;
   /** `continued` where another run goes on in its place. */
   status: ShownStatus;
-  /** Whether it waits for a deployment whose code fits its history; `describe` says which ones do not. */
+  /** True when the run waits for a deployment whose code fits its history; `describe` names those that do not. */
   blocked: boolean;
   tags: Record<string, string>;
   createdAt: Date;
