@@ -26,6 +26,7 @@ import { checkFollowing, type FollowOptions } from './follow-options.js';
 import { currentRunId, onCurrentRun } from './follow.js';
 import type { ManagerOption } from './manager-option.js';
 import { readRetryable, recordedStep, retryOnce } from './retry.js';
+import { runNotFound } from './run-not-found.js';
 import type { ClientSurroundings } from './surroundings.js';
 
 /** Who asks a run to stop, why, and in which transaction. */
@@ -62,7 +63,7 @@ export class Control {
     const joined = this.transactions.find(given.manager);
     if (joined) return this.cancelIn(joined, id, note, cancelled);
     const sent = await sendCancel(database, id, note);
-    if (!sent) throw new RunNotFoundError(id);
+    if (!sent) throw await runNotFound(database, id);
     if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
   }
 
@@ -194,7 +195,7 @@ export class Control {
     } catch (error) {
       throw callerError(error, [id], argument);
     }
-    if (sent === undefined) throw new RunNotFoundError(id);
+    if (sent === undefined) throw await runNotFound(database, id);
     const seen = sent;
     if (isTerminal(seen.status)) return;
     transaction.afterCommit(() => {

@@ -4,6 +4,7 @@ import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
 import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
+import { findMissingLinks } from '../store/sql/chains.js';
 import { waitingForOf } from './waiting-for.js';
 import { describeRun, readRunEnds, type RunDescriptionRow, type RunEnd } from '../store/sql/read-runs.js';
 
@@ -208,9 +209,11 @@ export class ResultHub {
       const some = ids.slice(from, from + QUERY_IDS);
       try {
         const ends = await readRunEnds(this.database, some);
+        const missing = some.filter((id) => !ends.has(id));
+        const links = missing.length === 0 ? undefined : await findMissingLinks(this.database, missing);
         for (const id of some) {
           const end = ends.get(id);
-          if (!end) this.fail(id, new RunNotFoundError(id));
+          if (!end) this.fail(id, new RunNotFoundError(id, links?.get(id)));
           else if (end.runId !== id) this.ended(id, { status: 'completed', output: null, error: null, continuedAs: end.runId });
           else if (isTerminal(end.status)) this.ended(id, { ...end, continuedAs: null });
         }

@@ -1,4 +1,3 @@
-import { RunNotFoundError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { RunStatus, ShownStatus } from '../core/run.js';
 import { countRuns } from '../store/sql/list-runs.js';
@@ -12,6 +11,7 @@ import { healthOf } from './health.js';
 import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
+import { runNotFound } from './run-not-found.js';
 import type { ClientSurroundings } from './surroundings.js';
 
 /** What can be asked about runs. Nothing of it changes anything. */
@@ -38,7 +38,7 @@ export class RunQuestions {
   async status(runId: string, options: FollowOptions = {}): Promise<ShownStatus> {
     const { follow } = checkFollow(options);
     const status = await readShownStatus(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
-    if (status === undefined) throw new RunNotFoundError(runId);
+    if (status === undefined) throw await runNotFound(this.#surroundings.database, runId);
     return status;
   }
 
@@ -53,7 +53,7 @@ export class RunQuestions {
   async describe(runId: string, options: FollowOptions = {}): Promise<RunDescription> {
     const { follow } = checkFollow(options);
     const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
-    if (!row) throw new RunNotFoundError(runId);
+    if (!row) throw await runNotFound(this.#surroundings.database, runId);
     return toRunDescription(row, this.#surroundings.payloads);
   }
 

@@ -1,5 +1,5 @@
 import { checkOptions } from '../core/check-options.js';
-import { InboxFullError, RunEndedError, RunNotFoundError } from '../core/errors/index.js';
+import { InboxFullError, RunEndedError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isTerminal } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
@@ -8,6 +8,7 @@ import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSe
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
 import { HookDoor } from './hook-door.js';
+import { runNotFound } from './run-not-found.js';
 import type { SendOptions } from './send-options.js';
 import type { ClientSurroundings } from './surroundings.js';
 
@@ -37,7 +38,7 @@ export class Sender {
       note: null,
     };
     if (joined) return this.signalIn(joined, outgoing);
-    const sent = check(id, await sendSignal(this.surroundings.database, outgoing));
+    const sent = await this.check(id, await sendSignal(this.surroundings.database, outgoing));
     if (sent.isNew) await this.surroundings.notifier.notify([sent.runId]);
   }
 
@@ -56,14 +57,14 @@ export class Sender {
     } catch (error) {
       throw callerError(error, [outgoing.runId], argument);
     }
-    const sent = check(outgoing.runId, found);
+    const sent = await this.check(outgoing.runId, found);
     if (sent.isNew) transaction.afterCommit(() => void this.surroundings.notifier.notify([sent.runId]));
   }
-}
 
-function check(runId: string, sent: SignalSent | undefined): SignalSent {
-  if (!sent) throw new RunNotFoundError(runId);
-  if (isTerminal(sent.status)) throw new RunEndedError(runId);
-  if (sent.isFull) throw new InboxFullError(sent.runId);
-  return sent;
+  private async check(runId: string, sent: SignalSent | undefined): Promise<SignalSent> {
+    if (!sent) throw await runNotFound(this.surroundings.database, runId);
+    if (isTerminal(sent.status)) throw new RunEndedError(runId);
+    if (sent.isFull) throw new InboxFullError(sent.runId);
+    return sent;
+  }
 }

@@ -79,13 +79,21 @@ export class ResultTimeoutError extends WorkflowError {
   }
 }
 
-/** There is no run of that id. */
+/** No run has that id, or the run that goes on in its place has been deleted. */
 export class RunNotFoundError extends WorkflowError {
   static override readonly errorName: string = 'RunNotFoundError';
   readonly code = 'RUN_NOT_FOUND';
 
-  constructor(readonly runId: string) {
-    super(`There is no run "${runId}"`);
+  constructor(
+    readonly runId: string,
+    /** The deleted run that went on in the place of run `runId`; undefined where no run has the id. */
+    readonly missingRunId?: string,
+  ) {
+    super(
+      missingRunId === undefined
+        ? `There is no run "${runId}"`
+        : `Run "${runId}" was continued as run "${missingRunId}", which has been deleted`,
+    );
   }
 }
 

@@ -42,6 +42,23 @@ export async function readCurrentRun(database: Database, runId: string): Promise
   return row?.[0];
 }
 
+const MISSING: Statement = {
+  name: 'durable_missing_links',
+  text: (schema) => `SELECT named.id, last.continued_as FROM (
+  SELECT id, coalesce(chain_nonce, start_nonce) AS chain FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[]) AND continued_as IS NOT NULL
+) AS named CROSS JOIN LATERAL (
+  SELECT r.continued_as FROM (
+    SELECT continued_as, created_at FROM ${schema}.workflow_runs WHERE id = named.id
+    UNION ALL SELECT continued_as, created_at FROM ${schema}.workflow_runs WHERE chain_nonce = named.chain AND chain_nonce IS NOT NULL
+  ) AS r WHERE r.continued_as IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_runs WHERE id = r.continued_as) ORDER BY r.created_at DESC LIMIT 1
+) AS last`,
+};
+
+/** The deleted last runs of chains, by the run that leads there. Runs whose chains have their last run have no entry. */
+export async function findMissingLinks(database: Database, runIds: readonly string[]): Promise<Map<string, string>> {
+  return new Map(await database.query<[string, string]>(MISSING, [runIds]));
+}
+
 /** A run's status for people: the column says `completed` of a run that was continued as another. */
 export function shownStatusSql(run: string): string {
   return `CASE WHEN ${run}.continued_as IS NULL THEN ${run}.status ELSE 'continued' END`;
