@@ -107,7 +107,7 @@ export class Inbound {
     this.offer(() => {
       const next = this.mailbox.next(channel);
       if (!next) return;
-      const { message, taker } = next;
+      const { message, call, taker } = next;
       const screened = this.screening?.resultOf(message);
       if (taker.screening && !screened) return this.screen(channel, message, taker.screening);
       const others = this.mailbox.match(channel);
@@ -116,7 +116,10 @@ export class Inbound {
       // What came while this one was looked at was offered in vain.
       if (taker.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
-      this.owner.warn(`a wait for ${channel} took a message that ${others} later waits are for: was it abandoned in a Promise.race?`);
+      // The step and not the channel: the channel of a hook is its token, and whoever reads the token can resume the run.
+      this.owner.warn(
+        `"${call.stepKey}" took a message although ${others} later waits are open for it: was the first wait abandoned in a Promise.race?`,
+      );
     });
   }
 

@@ -74,10 +74,10 @@ export class Mailbox {
   }
 
   /** The oldest message of a channel and the oldest wait for it; undefined unless there are both. */
-  next(channel: string): { readonly message: Message; readonly taker: Taker } | undefined {
+  next(channel: string): { readonly message: Message; readonly call: Call; readonly taker: Taker } | undefined {
     const wait = this.waits?.get(channel)?.[0];
     const message = this.messages?.get(channel)?.[0];
-    return wait && message && { message, taker: wait.taker };
+    return wait && message && { message, call: wait.call, taker: wait.taker };
   }
 
   /**

@@ -17,6 +17,20 @@ const slow = z.number().refine(async (value) => {
 
 useVirtualTime();
 
+it('warns of an abandoned wait without its token, which is a secret', async () => {
+  const run = new TestRun(async (ctx) => {
+    const hook = await ctx.hook({ token: TOKEN });
+    await Promise.race([hook.wait(), ctx.sleep(10)]);
+    await ctx.sleep(10);
+    await Promise.race([hook.wait(), ctx.sleep(10)]);
+  });
+  await until(() => run.stored.history.waits.filter(({ kind }) => kind === 'hook').length === 2);
+  run.send(CHANNEL, 1);
+  expect(await run.end()).toMatchObject({ status: 'completed' });
+  expect(run.warnings).toEqual([expect.stringContaining('"hook.wait" took a message although 1 later')]);
+  expect(run.warnings.join('')).not.toContain(TOKEN);
+});
+
 describe('a payload that does not fit the schema of its hook', () => {
   it('is dropped with a word in the history, and the wait goes on', async () => {
     const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: count })).wait());
