@@ -21,6 +21,16 @@ describe('WarningLimiter', () => {
     expect(lines[3]).toBe('refused again');
   });
 
+  it('tells workflows and steps apart, but not runs, keys and counts', () => {
+    const open = (run: string, step: string, count = 1) =>
+      `run "${run}" (order): run() ended while step "${step}" had no result, ${count} later`;
+    limiter.warn(open('a', 'audit:7'), undefined, 'once a minute');
+    limiter.warn(open('b', 'audit:8#2', 2), undefined, 'once a minute');
+    limiter.warn(open('c', 'mail'), undefined, 'once a minute');
+    limiter.warn(open('d', 'mail').replace('order', 'refund'), undefined, 'once a minute');
+    expect(lines).toEqual([open('a', 'audit:7'), open('c', 'mail'), open('d', 'mail').replace('order', 'refund')]);
+  });
+
   it('remembers a bounded number of kinds', () => {
     for (let n = 0; n < 10_000; n++) limiter.limit(`kind ${n}`, `kind ${n}`, 60_000);
     expect(lines).toHaveLength(501);

@@ -16,6 +16,18 @@ interface Kind {
 }
 
 /**
+ * Returns what warnings of one kind have in common. A warning of a run keeps its workflow and the names of its steps, because another step is another
+ * mistake. The run's id, the keys of steps and counts grow with the data, so they do not count.
+ */
+function kindOf(message: string): string {
+  if (!message.startsWith('run "')) return message;
+  return message
+    .replace(/"[^"]*"/, '""')
+    .replaceAll(/"([^":#]*)[^"]*"/g, '"$1"')
+    .replaceAll(/\d+/g, '0');
+}
+
+/**
  * Writes one warning of a kind, and then how many more came while others were left out. Whoever sends requests can cause warnings: the log must not grow
  * with them. Nothing of a kind is remembered once its time is over.
  */
@@ -25,12 +37,11 @@ export class WarningLimiter {
   constructor(private readonly write: (line: string, fields: LogFields | undefined) => void) {}
 
   /**
-   * @param message what the warning has in common with others like it, but for the run that it begins with
+   * @param message what the warning has in common with others like it, apart from the run that it begins with, keys and counts
    * @param error what caused it, if anything
    */
   warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields?: LogFields): void {
-    const kind = message.startsWith('run "') ? message.replaceAll(/"[^"]*"/g, '""') : message;
-    this.limit(kind, error === undefined ? message : `${message}: ${describeError(error)}`, WINDOW_MS[how], fields);
+    this.limit(kindOf(message), error === undefined ? message : `${message}: ${describeError(error)}`, WINDOW_MS[how], fields);
   }
 
   /** @param windowMs for how long others of the kind are left out after one, in milliseconds */

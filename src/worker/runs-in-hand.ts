@@ -278,7 +278,7 @@ export class RunsInHand implements ExecutionHost<Execution> {
   }
 
   warn(execution: Execution, message: string): void {
-    this.events.log('warn', `run "${execution.run.id}": ${message}`, undefined, fieldsOf(execution.run));
+    this.events.log('warn', `run "${execution.run.id}" (${execution.run.name}): ${message}`, undefined, fieldsOf(execution.run));
   }
 
   attemptFailed(execution: Execution, failure: AttemptFailure): void {

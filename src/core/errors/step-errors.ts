@@ -1,5 +1,6 @@
 import type { Duration } from '../duration.js';
 import { showStepKey } from '../step-key-text.js';
+import { InvalidInputError } from './input-errors.js';
 import { WorkflowError } from './workflow-error.js';
 
 /**
@@ -86,10 +87,16 @@ export class StepFailedError extends WorkflowError {
   }
 
   /**
-   * Whether `error` is a StepFailedError caused by an error of that class. Stored errors come back without their class, so
-   * the name decides: the original's own name, or that of its constructor.
+   * Returns true for a StepFailedError that an error of `errorClass` caused. Stored errors come back without their class,
+   * so the name decides: the original's own name, or that of its constructor.
+   *
+   * @param error what was caught
+   * @param errorClass the class of the error that the step's body threw
+   * @throws InvalidInputError where `errorClass` is not a class
+   * @example if (StepFailedError.is(error, CardDeclined)) return 'declined';
    */
   static is(error: unknown, errorClass: abstract new (...args: never[]) => Error): error is StepFailedError {
+    if (typeof errorClass !== 'function') throw new InvalidInputError('errorClass', 'must be a class of errors');
     if (!(error instanceof StepFailedError)) return false;
     const cause = error.cause;
     if (cause instanceof errorClass) return true;
