@@ -8,7 +8,7 @@ import {
   WorkflowTerminatedError,
 } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
-import { isTerminal } from '../core/run.js';
+import { isTerminal, type DueRun } from '../core/run.js';
 import { announce } from '../core/run-notices.js';
 import type { StepRecord } from '../core/step.js';
 import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../store/sql/cancel-run.js';
@@ -17,7 +17,7 @@ import { forkRun } from '../store/sql/fork-run.js';
 import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
-import { whileLocked } from '../store/while-locked.js';
+import type { WhileLocked } from '../store/while-locked.js';
 import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
 import { announceEnded } from './announce-ended.js';
 import { callerError } from './caller-errors.js';
@@ -82,7 +82,9 @@ export class Control {
         which: 'any',
         whereLocked: 'fail',
       } as const;
-      const [ended] = await whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) }));
+      const [ended] = await database.runLines.inTurn(id, (whileLocked) =>
+        whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) })),
+      );
       if (ended) return announceEnded(this.surroundings, this.surroundings.notifier, [ended]);
       throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
     });
@@ -107,7 +109,7 @@ export class Control {
 
   private async resumeRun(id: string, note: string): Promise<void> {
     const { database } = this.surroundings;
-    const run = await whileLocked(() => resumeRun(database, id, note));
+    const run = await database.runLines.inTurn(id, (whileLocked) => whileLocked(() => resumeRun(database, id, note)));
     if (run) return run.wakeAt === null ? announce(this.surroundings, [run]) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
@@ -119,9 +121,12 @@ export class Control {
     const note = noteOf(who);
     const { database, payloads } = this.surroundings;
     const id = await currentRunId(database, named, {});
-    const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
-    if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
-    await this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note })]);
+    const retried = await database.runLines.inTurn(id, async (whileLocked) => {
+      const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
+      if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
+      return retryOnce(database, whileLocked, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note });
+    });
+    await this.surroundings.due([retried]);
   }
 
   /** @returns the id of the new run */
@@ -170,6 +175,18 @@ export class Control {
 
   /** The step that a failed run has recorded gets another result, and the run goes on from there. */
   private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
+    const { runLines } = this.surroundings.database;
+    const retried = await runLines.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));
+    await this.surroundings.due([retried]);
+  }
+
+  private async retryWith(
+    id: string,
+    key: string,
+    result: { output?: unknown; error?: unknown },
+    note: string,
+    whileLocked: WhileLocked,
+  ): Promise<DueRun> {
     const { database, payloads } = this.surroundings;
     const { generation, steps } = await readRetryable(database, payloads, id);
     const step = recordedStep(steps, key, 'stepKey');
@@ -180,7 +197,7 @@ export class Control {
       'error' in result
         ? { ...step, status: 'failed', output: null, error: payloads.encodeError(error, id) }
         : { ...step, status: 'completed', output: payloads.encode(result.output, 'result.output', id, 'output'), error: null };
-    await this.surroundings.due([await retryOnce(database, { runId: id, generation, fromStep: key, note, replacement })]);
+    return retryOnce(database, whileLocked, { runId: id, generation, fromStep: key, note, replacement });
   }
 
   private async cancelIn(joined: JoinedTransaction, id: string, note: string, cancelled: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { StepRecord } from '../core/step.js';
 import type { Database } from '../store/database.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { readFailedRun, retryRun, type RunRetry } from '../store/sql/retry-run.js';
-import { whileLocked } from '../store/while-locked.js';
+import type { WhileLocked } from '../store/while-locked.js';
 
 /** A failed run, and what is recorded of it. */
 export interface RetryableRun {
@@ -42,7 +42,7 @@ export function recordedStep(steps: readonly StepRecord[], stepKey: string, argu
 }
 
 /** @throws RunNotRetryableError when somebody else came first */
-export async function retryOnce(database: Database, retry: RunRetry): Promise<DueRun> {
+export async function retryOnce(database: Database, whileLocked: WhileLocked, retry: RunRetry): Promise<DueRun> {
   const key = await whileLocked(() => retryRun(database, retry));
   if (key) return { id: retry.runId, ...key };
   const now = await readFailedRun(database, retry.runId);

@@ -12,7 +12,6 @@ import { endRuns, findUnexecutable, type EndedRun, type RunEnding } from '../sto
 import { doPart, listUnfinished, nextTargets, type PartClient, type PartDone, type UnfinishedOperation } from '../store/sql/operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
-import { whileLocked } from '../store/while-locked.js';
 
 const LOOK_EVERY_MS = 1_000;
 /** The runs of a part are locked, or sent to, in one transaction. */
@@ -186,7 +185,9 @@ export class OperationsService {
   private async endWhenFree(ending: RunEnding): Promise<void> {
     for (const [id, error] of ending.errors) {
       if (!this.running) return;
-      const ended = await whileLocked(() => endRuns(this.database, { ...ending, errors: new Map([[id, error]]) }));
+      const ended = await this.database.runLines.inTurn(id, (whileLocked) =>
+        whileLocked(() => endRuns(this.database, { ...ending, errors: new Map([[id, error]]) })),
+      );
       if (ended.length > 0) await this.options.ended(ended);
     }
   }

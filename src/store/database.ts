@@ -13,6 +13,7 @@ import { InboxSampling } from './inbox-sampling.js';
 import { ReadingPool } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { FORMATS, withSettings } from './startup-options.js';
+import { RunLines } from './while-locked.js';
 
 export type { ConnectionSettings } from './connection-settings.js';
 
@@ -82,6 +83,8 @@ export class Database {
   readonly schemaName: string;
   /** Which messages look at the depth of their run's inbox. */
   readonly inboxSampling = new InboxSampling();
+  /** Calls that wait for locked rows of runs. */
+  readonly runLines = new RunLines();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;

@@ -13,20 +13,65 @@ export function pauseAfter(elapsedMs: number): number {
   return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 
+/** Calls of this process that change the row of one run, in the order in which they came. */
+interface Line {
+  last: Promise<unknown>;
+  length: number;
+  /** When a try first found the row locked, of performance.now(), and the error of the last such try. */
+  locked: { readonly since: number; readonly error: unknown } | undefined;
+}
+
+/** Repeats work that fails at once when the run's row is locked, until the row is free. */
+export type WhileLocked = <T>(work: () => Promise<T>) => Promise<T>;
+
+const ignore = (): void => undefined;
+
 /**
- * Repeats work that fails at once when a row is locked, until the row is free. Between two tries it holds no connection.
- *
- * @throws what the work throws; the error of the lock when the row is held for longer than 10 s
+ * Lines up the calls that change a run's row. However many calls wait for one locked row, only the
+ * first of them tries the row, and it holds no connection between two tries.
  */
-export async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
-  const since = performance.now();
+export class RunLines {
+  private readonly lines = new Map<string, Line>();
+
+  /**
+   * Does the work when the calls before it have ended.
+   *
+   * @throws what the work throws; the error of the lock when the row is held for longer than 10 s
+   */
+  async inTurn<T>(runId: string, work: (whileLocked: WhileLocked) => Promise<T>): Promise<T> {
+    const since = performance.now();
+    const line = this.lines.get(runId) ?? { last: Promise.resolve(), length: 0, locked: undefined };
+    this.lines.set(runId, line);
+    line.length++;
+    const turn = line.last.then(() => {
+      // The calls before this one have tried the row for as long as this one waits.
+      if (line.locked && performance.now() - since > PATIENCE_MS) throw line.locked.error;
+      return work((once) => tryUntilFree(line, since, once));
+    });
+    line.last = turn.catch(ignore);
+    try {
+      return await turn;
+    } finally {
+      if (--line.length === 0) this.lines.delete(runId);
+    }
+  }
+}
+
+async function tryUntilFree<T>(line: Line, since: number, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await work();
+      const result = await work();
+      line.locked = undefined;
+      return result;
     } catch (error) {
-      const elapsed = performance.now() - since;
-      if (!['locked', 'conflict', 'cancelled'].includes(faultOf(error)) || elapsed > PATIENCE_MS) throw error;
-      await sleep(pauseAfter(elapsed));
+      const now = performance.now();
+      if (!['locked', 'conflict', 'cancelled'].includes(faultOf(error))) {
+        line.locked = undefined;
+        throw error;
+      }
+      line.locked = { since: line.locked?.since ?? now, error };
+      if (now - since > PATIENCE_MS) throw error;
+      await sleep(pauseAfter(now - line.locked.since));
     }
   }
 }

@@ -77,7 +77,7 @@ export interface EndedRun {
 /**
  * Ends runs without executing their code. Runs that have ended before are left out.
  *
- * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see whileLocked
+ * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see RunLines
  */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;
