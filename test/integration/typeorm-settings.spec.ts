@@ -32,7 +32,7 @@ const STRANGE = [
   'timezone=Pacific/Chatham',
   'bytea_output=escape',
 ]
-  .concat(['extra_float_digits=-10', 'standard_conforming_strings=off', 'default_transaction_isolation=serializable'])
+  .concat(['extra_float_digits=-10', 'standard_conforming_strings=off', 'default_transaction_isolation=serializable', 'array_nulls=off'])
   .map((setting) => `-c ${setting}`)
   .join(' ');
 

@@ -27,14 +27,14 @@ const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
 /**
  * A run that has never been executed has nothing to clean up and is cancelled here, and whoever waits for it as a child gets its message; a waiting one becomes
  * due, unless it waits for another deployment; one that is running is told by its counter alone, because only its owner may change it. A paused one goes on, and
- * a request to pause counts no more: there is something to clean up.
+ * a request to pause counts no more: there is something to clean up. An empty `parent` stands for anybody's run: a caller's session may have `array_nulls` off.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
   text: (schema, patience) => `WITH asked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
-      AND (x.parent IS NULL OR parent_run_id = x.parent)
+      AND (x.parent = '' OR parent_run_id = x.parent)
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 ), bumped AS (
@@ -105,7 +105,7 @@ export async function cancelInTransaction(
   runId: string,
   cancelledError: string,
 ): Promise<void> {
-  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError], [null]]);
+  await manager.query(BUMP_CANCEL.text(database.schema, ''), [[runId], [cancelledError], ['']]);
   await manager.query(CLEAR.text(database.schema, ''), [[runId]]);
 }
 
@@ -133,7 +133,7 @@ export async function notifyOfCancel(database: Database, requests: readonly Canc
   const sorted = [...requests].sort((a, b) => (a.runId < b.runId ? -1 : 1));
   const rows = await database.deliver<[string, RunStatus, string, string, number, string | null]>(
     BUMP_CANCEL,
-    [sorted.map(({ runId }) => runId), sorted.map(({ error }) => error), sorted.map(({ parentId }) => parentId)],
+    [sorted.map(({ runId }) => runId), sorted.map(({ error }) => error), sorted.map(({ parentId }) => parentId ?? '')],
     'first',
   );
   const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);

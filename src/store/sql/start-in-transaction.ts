@@ -13,6 +13,11 @@ const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => ID
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
+/** An absent number. Arrays carry no NULL here, because the caller's session may have `array_nulls` off. */
+const NONE = `'NaN'::float8`;
+
+const nullable = (column: string, absent: string): string => `nullif(${column}, ${absent}) AS ${column}`;
+
 /**
  * Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. Like every statement in a caller's
  * transaction it returns text alone: it runs on the application's connection, whose parsers may give anything for numbers, booleans and arrays.
@@ -28,8 +33,10 @@ function insertSql(schema: string, ids: 'given' | 'generated'): string {
     CASE WHEN due.at > clock_timestamp() THEN NULL ELSE clock_timestamp() END,
     CASE WHEN due.at > clock_timestamp() THEN due.at END,
     coalesce(due.at, clock_timestamp()) + x.timeout_ms * interval '1 millisecond', x.timeout_ms
-  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[])
-    AS x(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)
+  FROM (SELECT id, name, version, queue, priority, input, nonce, ${nullable('deployment_id', "''")}, ${nullable('delay_ms', NONE)},
+      ${nullable('start_at', NONE)}, ${nullable('timeout_ms', NONE)}
+    FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::smallint[], $6::json[], $7::float8[], $8::float8[], $9::bigint[], $10::text[], $15::float8[])
+      AS given(id, name, version, queue, priority, input, delay_ms, start_at, nonce, deployment_id, timeout_ms)) AS x
   CROSS JOIN LATERAL (SELECT coalesce(clock_timestamp() + x.delay_ms * interval '1 millisecond', to_timestamp(x.start_at / 1000.0)) AS at) AS due
   WHERE ($14::boolean OR NOT ${FIXED_SNAPSHOT})${ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : ''}
   ON CONFLICT (id) DO NOTHING
@@ -63,6 +70,7 @@ export async function startInTransaction(
   mode: 'always' | 'unlessSnapshot',
 ): Promise<{ started: readonly string[]; withheld: boolean }> {
   const column = <K extends keyof NewRun>(key: K): NewRun[K][] => runs.map((run) => run[key]);
+  const numbers = (key: 'delayMs' | 'startAt' | 'timeoutMs'): number[] => runs.map((run) => run[key] ?? Number.NaN);
   const tags = runs.flatMap((run) => Object.entries(run.tags).map(([key, value]) => [run.id, key, value] as const));
   const [outcome] = await manager.query<{ started: string; withheld: string }[]>(insertSql(database.schema, ids), [
     column('id'),
@@ -71,15 +79,15 @@ export async function startInTransaction(
     column('queue'),
     column('priority'),
     column('input'),
-    column('delayMs'),
-    column('startAt'),
+    numbers('delayMs'),
+    numbers('startAt'),
     column('nonce'),
-    column('deploymentId'),
+    runs.map(({ deploymentId }) => deploymentId ?? ''),
     tags.map(([id]) => id),
     tags.map(([, key]) => key),
     tags.map(([, , value]) => value),
     mode === 'always',
-    runs.map((run) => run.timeoutMs ?? null),
+    numbers('timeoutMs'),
   ]);
   return { started: JSON.parse(outcome!.started) as string[], withheld: outcome!.withheld === 'all' };
 }
