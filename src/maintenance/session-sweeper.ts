@@ -62,9 +62,9 @@ export class SessionSweeper {
       if (performance.now() >= this.expiredOnlyAfter)
         await this.take(
           survey.expired.filter((id) => id !== self),
-          true,
+          'expired',
         );
-      await this.take(dead, false);
+      await this.take(dead, 'unlocked');
     } catch (error) {
       this.unlockedBefore = new Set();
       this.expiredOnlyAfter = performance.now() + this.options.sessionTtlMs / 2;
@@ -75,9 +75,9 @@ export class SessionSweeper {
     }
   }
 
-  private async take(ids: readonly string[], onlyExpired: boolean): Promise<void> {
+  private async take(ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<void> {
     if (ids.length === 0) return;
-    const runs = await takeOver(this.database, ids, onlyExpired);
+    const runs = await takeOver(this.database, ids, evidence);
     if (runs.length > 0) this.options.tookOver(runs);
   }
 }

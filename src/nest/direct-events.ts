@@ -16,7 +16,7 @@ export function directEvents(runtime: HostSurroundings, host: () => WorkerHost |
       if (notice.ended) runtime.hub.noticed(notice.ended);
       host()?.noticed(notice);
     },
-    lost: () => host()?.directLost(),
+    lost: async () => host()?.directLost(),
     failed: (error) => runtime.warn('a notification could not be handled', error),
     connected: () => {
       if (isMissing) runtime.logger.log('the direct connection is there');

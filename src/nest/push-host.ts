@@ -144,7 +144,7 @@ export class PushHost {
     const { runtime, publisher } = this;
     const { expired } = await surveySessions(runtime.database);
     if (expired.length === 0) return;
-    const runs = await takeOver(runtime.database, expired, true);
+    const runs = await takeOver(runtime.database, expired, 'expired');
     if (runs.length === 0) return;
     runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
     runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));

@@ -172,8 +172,8 @@ export class WorkerHost {
     if (notice.wakeAt !== undefined) this.timers.note(notice.wakeAt);
   }
 
-  directLost(): void {
-    this.session.unlock();
+  directLost(): Promise<void> {
+    return this.session.unlock();
   }
 
   directConnected(): void {

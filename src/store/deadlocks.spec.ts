@@ -75,8 +75,8 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
 
     await Promise.all([
       ...Array.from({ length: 4 }, worker),
-      loop('takeover', () => takeOver(database, [...sessions].slice(0, 1 + random.below(3)), false)),
-      loop('takeover', () => takeOver(database, [...sessions].reverse(), false)),
+      loop('takeover', () => takeOver(database, [...sessions].slice(0, 1 + random.below(3)), 'unlocked')),
+      loop('takeover', () => takeOver(database, [...sessions].reverse(), 'unlocked')),
       loop('timers', () => wakeDueRuns(database, 100)),
       loop('inbox', () => sweepAndNotify(database)),
       loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),

@@ -32,12 +32,15 @@ describe('a direct connection', () => {
   });
   afterAll(() => admin.drop());
 
-  const made = (on: Database): DirectConnection => {
+  const made = (on: Database, lost: () => Promise<void> = async () => undefined): DirectConnection => {
     happened = [];
     const note = (what: string) => () => void happened.push(what);
     return new DirectConnection(on, {
       noticed: note('noticed'),
-      lost: note('lost'),
+      lost: () => {
+        note('lost')();
+        return lost();
+      },
       connected: note('connected'),
       deaf: note('deaf'),
       unreachable: note('unreachable'),
@@ -90,5 +93,22 @@ describe('a direct connection', () => {
     expect(happened).toEqual(['connected', 'lost', 'connected']);
     expect(attempts).toBe(3);
     await poor.close();
+  });
+
+  it('that does not answer keeps its lock until its loss has been told', async () => {
+    const isHeld = async (): Promise<boolean> => {
+      const rows = await admin.query(`SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+        WHERE locktype = 'advisory' AND objid = 1 AND d.datname = current_database()`);
+      return rows.length === 1;
+    };
+    let wasHeld: boolean | undefined;
+    direct = made(database, async () => void (wasHeld = await isHeld()));
+    await direct.start();
+    expect(await direct.lock('1')).toBe(true);
+    proxy.silence();
+    expect(await direct.lock('1')).toBe(false);
+    await waitFor(() => wasHeld !== undefined);
+    expect(wasHeld).toBe(true);
+    await waitFor(async () => !(await isHeld()), { message: 'the end of the mute connection' });
   });
 });

@@ -33,8 +33,11 @@ const DEAF_RETRY_MS = 60_000;
 /** What happens on the direct connection. */
 export interface DirectConnectionEvents {
   noticed(notice: Notice): void;
-  /** It is gone: the session's lock with it, and notices are missed until `connected`. */
-  lost(): void;
+  /**
+   * It is gone or does not answer: the session's lock goes with it, and notices are missed until `connected`. A connection that does not answer
+   * still holds the lock, until the returned promise settles or half a second has passed.
+   */
+  lost(): Promise<void>;
   /** It is there (again). What happened meanwhile was not heard. */
   connected(): void;
   /** It was made, but what the pool notifies is not heard on it. It is tried again now and then. */
@@ -204,9 +207,10 @@ export class DirectConnection {
   private gone(client: Client): void {
     if (this.client !== client) return;
     this.client = undefined;
-    void client.end().catch(() => undefined);
-    if (this.state !== 'open') return;
-    this.emit((events) => events.lost());
+    if (this.state !== 'open') return hangUp(client);
+    const hungUp = within(LAST_WORDS_MS, this.events.lost()).finally(() => hangUp(client));
+    // The server frees the lock when the connection ends. Others must be able to read before that why nobody holds it.
+    hungUp.catch((error: unknown) => this.events.failed(error));
     this.reconnect(0);
   }
 
@@ -247,7 +251,7 @@ export class DirectConnection {
 
   private inTurn<T>(client: Client, work: () => Promise<T>): Promise<T | undefined> {
     const asked = this.turn.then(async () => {
-      if (this.client !== client && this.client !== undefined) return undefined;
+      if (this.client !== client) return undefined;
       try {
         return await work();
       } catch (error) {

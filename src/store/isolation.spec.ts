@@ -68,7 +68,7 @@ describe.each([
     await closeGate();
     const claimed = claim(open.database);
     await waiting('FOR NO KEY UPDATE SKIP LOCKED');
-    const lost = takeOver(open.database, [dying.id], false);
+    const lost = takeOver(open.database, [dying.id], 'unlocked');
     await waiting('DELETE FROM "durable".workflow_sessions');
     await openGate();
     await claimed;
@@ -81,7 +81,7 @@ describe.each([
     open.journal.useSession(dying);
     const started = open.submit(startOf('started', true));
     await waiting('INSERT INTO "durable".workflow_runs');
-    const lost = takeOver(open.database, [dying.id], false);
+    const lost = takeOver(open.database, [dying.id], 'unlocked');
     await waiting('DELETE FROM "durable".workflow_sessions');
     await openGate();
     await started;

@@ -35,7 +35,7 @@ describe('once a session has been taken over', () => {
     const open = await fixture.journal();
     const ids = ['fence-1', 'fence-2', 'fence-3', 'fence-4'];
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
-    const lost = await takeOver(open.database, [open.sessionId], false);
+    const lost = await takeOver(open.database, [open.sessionId], 'unlocked');
     expect(lost.map(({ id, status }) => `${id} ${status}`).sort()).toEqual(ids.map((id) => `${id} pending`));
     const before = await runs('fence-');
 
@@ -62,7 +62,7 @@ describe('once a session has been taken over', () => {
     const id = 'alone-wait';
     await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
     await open.submit(startOf(id, true));
-    await takeOver(open.database, [open.sessionId], false);
+    await takeOver(open.database, [open.sessionId], 'unlocked');
     const before = await runs(id);
     await expect(open.submit(transition())).rejects.toMatchObject({ code: 'FENCED' });
     expect(await runs(id)).toEqual(before);
@@ -129,7 +129,7 @@ describe('once a session has been taken over', () => {
 
     const other = await fixture.journal();
     let isTaken = false;
-    const taken = takeOver(other.database, [open.sessionId], false).finally(() => (isTaken = true));
+    const taken = takeOver(other.database, [open.sessionId], 'unlocked').finally(() => (isTaken = true));
     await waitFor(waiting('Lock', 'DELETE FROM'), { message: 'the takeover to wait' });
     expect(isTaken).toBe(false);
     await gate.query('SELECT pg_advisory_unlock(4711)');

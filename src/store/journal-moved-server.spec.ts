@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal, newSession } from '../../test/support/faults/journal-fixture.js';
 import { claimRuns } from './sql/claim-runs.js';
 import { viewRuns } from './sql/compare-runs.js';
-import { heartbeat } from './sql/sessions.js';
+import { heartbeat, type QuickWay } from './sql/sessions.js';
 
 describe('when another server answers than the one on which the session was last seen', () => {
   let fixture: JournalFixture;
@@ -56,7 +56,10 @@ describe('when another server answers than the one on which the session was last
     await open.submit(stepOf('mine', 2));
     const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
     expect(await claimRuns(open.database, { ...claim, fence: elsewhere(open) })).toEqual([]);
-    expect(await heartbeat(open.database, open.sessionId, 60_000, false)).toMatchObject({ server: open.fence.server });
+    const reserved: QuickWay = (statement, values) => open.database.reserved(statement, values);
+    expect(await heartbeat([reserved], () => ({ id: open.sessionId, ttlMs: 60_000, holdsLock: false }))).toMatchObject({
+      server: open.fence.server,
+    });
     const view = await viewRuns(open.database, open.sessionId, ['mine', 'due', 'missing']);
     expect(view).toMatchObject({ server: open.fence.server, hasSession: true });
     expect(Object.fromEntries(view.runs)).toEqual({

@@ -126,21 +126,21 @@ describe('locks', () => {
 
     it('by a takeover', async () => {
       await start(true);
-      const lost = await whileHeld(firstRun, () => takeOver(database, [sessionId], false), othersAreFree);
+      const lost = await whileHeld(firstRun, () => takeOver(database, [sessionId], 'unlocked'), othersAreFree);
       expect(lost).toHaveLength(REVERSED.length);
     });
   });
 
   it('of several sessions are taken in the order of their ids by a takeover', async () => {
     await fixture.admin
-      .query(`DELETE FROM durable.workflow_sessions; INSERT INTO durable.workflow_sessions (id, kind, host, pid, deployment_id, expires_at)
-      OVERRIDING SYSTEM VALUE SELECT id, 'worker', '', 1, '', now() FROM unnest('{4, 3, 2, 1}'::bigint[]) AS id`);
+      .query(`DELETE FROM durable.workflow_sessions; INSERT INTO durable.workflow_sessions (id, kind, host, pid, deployment_id, expires_at, holds_lock)
+      OVERRIDING SYSTEM VALUE SELECT id, 'worker', '', 1, '', now(), true FROM unnest('{4, 3, 2, 1}'::bigint[]) AS id`);
     const look = async (): Promise<void> => {
       const rows = await fixture.admin.query('SELECT id FROM durable.workflow_sessions ORDER BY id FOR UPDATE SKIP LOCKED');
       expect(rows.map(({ id }) => id)).toEqual(['2', '3', '4']);
     };
     const first = 'SELECT 1 FROM durable.workflow_sessions WHERE id = 1 FOR KEY SHARE';
-    await whileHeld(first, () => takeOver(database, ['4', '3', '2', '1'], false), look);
+    await whileHeld(first, () => takeOver(database, ['4', '3', '2', '1'], 'unlocked'), look);
     expect(await fixture.admin.query('SELECT id FROM durable.workflow_sessions')).toEqual([]);
   });
 
@@ -152,7 +152,7 @@ describe('locks', () => {
     it.each<[string, boolean, () => string, () => Promise<unknown>]>([
       ['a flush', true, sessionGoing, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
       ['a goodbye', true, sessionUsed, () => closeSession(database, sessionId)],
-      ['a takeover', true, sessionUsed, () => takeOver(database, [sessionId], false)],
+      ['a takeover', true, sessionUsed, () => takeOver(database, [sessionId], 'unlocked')],
       ['a claim', false, sessionGoing, () => claimRuns(database, claim())],
       ['a claim that goes on', false, sessionGoing, () => claimRunsFrom(database, claim(), PLACES)],
     ])('by %s', async (_, owned, held, work) => {

@@ -30,7 +30,7 @@ describe('runs that were lost with their workers', () => {
         `UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL, epoch = epoch + 1 WHERE id = ANY ($2)`,
         [fence.id, ids],
       );
-      await takeOver(database, [fence.id], false);
+      await takeOver(database, [fence.id], 'unlocked');
     };
     await dieWith(['poison', 'twice', 'once', 'held']);
     await dieWith(['poison', 'twice', 'held']);

@@ -30,7 +30,7 @@ async function bringToItsEnd(zombie: OpenJournal, { submit, database, fence }: O
   const id = end;
   await zombie.submit(startOf(id, true));
   await zombie.submit(stepOf(id, 1));
-  await takeOver(database, [zombie.sessionId], false);
+  await takeOver(database, [zombie.sessionId], 'unlocked');
   await claimRuns(database, { ...CLAIM, fence });
   await submit(under(2, changeOf(id, { status: 'waiting', blockedFor: 'other', reason: '{}' })));
   await unblockRuns(database, KEYS, 'test');
@@ -98,7 +98,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     ],
     ['a start of its id that is kept', async () => expect(await open.submit(startOf(status, true))).toMatchObject({ outcome: 'exists' })],
     ['a start of its id in a transaction', () => startedInTransaction()],
-    ['a takeover of its last owner', async () => expect(await takeOver(open.database, [open.sessionId], false)).toEqual([])],
+    ['a takeover of its last owner', async () => expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toEqual([])],
     ['a goodbye of its last owner', () => closeSession(open.database, open.sessionId)],
     ['a flush after that', () => expect(open.submit(owned(changeOf(status, endOf('failed'))))).rejects.toMatchObject(fenced)],
   ])('stays as it was after %s', async (_, work) => {

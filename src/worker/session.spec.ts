@@ -1,3 +1,5 @@
+import { Client } from 'pg';
+
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { JournalFixture } from '../../test/support/faults/journal-fixture.js';
@@ -6,6 +8,7 @@ import { waitFor } from '../../test/support/wait.js';
 import { DatabaseClock } from '../core/clock.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
+import { sessionLockClass } from '../store/sql/sessions.js';
 import { Session } from './session.js';
 
 describe('a session', () => {
@@ -73,7 +76,7 @@ describe('a session', () => {
 
   it.each(['with', 'without'])('%s a direct connection is renewed while other work has every connection of the pool', async (direct) => {
     const ignore = (): void => undefined;
-    const events = { noticed: ignore, lost: ignore, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
+    const events = { noticed: ignore, lost: async () => undefined, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
     const listening = direct === 'with' ? new DirectConnection(database, events) : undefined;
     await listening?.start();
     const beating = new Session(database, new DatabaseClock(), listening, {
@@ -95,5 +98,72 @@ describe('a session', () => {
     for (const client of busy) client.release();
     await beating.close();
     await listening?.stop();
+  });
+
+  it('takes its lock again as soon as it is free, although it was held when the direct connection was made anew', async () => {
+    const ignore = (): void => undefined;
+    let connected = async (): Promise<void> => undefined;
+    const listening = new DirectConnection(database, {
+      noticed: ignore,
+      lost: () => beating.unlock(),
+      connected: () => void connected(),
+      deaf: ignore,
+      unreachable: ignore,
+      failed: ignore,
+    });
+    await listening.start();
+    const beating: Session = new Session(database, new DatabaseClock(), listening, {
+      ttlMs: 300,
+      deploymentId: 'test',
+      serves: [],
+      lost: ignore,
+      moved: ignore,
+      failed: ignore,
+    });
+    const { id } = await beating.open();
+    const holdsLock = async (): Promise<boolean> => {
+      const [row] = await fixture.admin.query('SELECT holds_lock FROM durable.workflow_sessions WHERE id = $1::bigint', [id]);
+      return row.holds_lock as boolean;
+    };
+    expect(await holdsLock()).toBe(true);
+    connected = () => beating.lock();
+    const other = new Client({ connectionString: fixture.admin.url });
+    await other.connect();
+    const key = [sessionLockClass(database), Number(BigInt(id) & 0x7fffffffn)];
+    proxy.refuse();
+    // As the server does for a connection whose end it has not noticed.
+    await other.query('SELECT pg_advisory_lock($1::int, $2::int)', key);
+    proxy.restore();
+    await waitFor(() => listening.isConnected);
+    await waitFor(async () => !(await holdsLock()));
+    await other.end();
+    await waitFor(holdsLock, { message: 'the lock, once it is free' });
+    await beating.close();
+    await listening.stop();
+  });
+
+  it('says on a connection of the pool that its lock is gone: making another one could take too long', async () => {
+    const ignore = (): void => undefined;
+    const straight = new Database({ connectionString: fixture.admin.url, application_name: 'straight' }, { poolSize: 2 });
+    const lost = (): Promise<void> => locked.unlock();
+    const events = { noticed: ignore, lost, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
+    const listening = new DirectConnection(straight, events, proxy.url);
+    await listening.start();
+    const options = { ttlMs: 30_000, deploymentId: 'test', serves: [], lost: ignore, moved: ignore, failed: ignore };
+    const locked: Session = new Session(straight, new DatabaseClock(), listening, options);
+    const { id } = await locked.open();
+    const connections = () => fixture.admin.query(`SELECT pid FROM pg_stat_activity WHERE application_name = 'straight' ORDER BY pid`);
+    proxy.refuse();
+    const before = await connections();
+    await waitFor(async () => {
+      const [row] = await fixture.admin.query('SELECT holds_lock FROM durable.workflow_sessions WHERE id = $1::bigint', [id]);
+      return !row.holds_lock;
+    });
+    const after = await connections();
+    expect(before).toEqual(expect.arrayContaining(after));
+    proxy.restore();
+    await locked.close();
+    await listening.stop();
+    await straight.close();
   });
 });

@@ -10,7 +10,7 @@ import { within } from '../core/within.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';
-import { closeSession, heartbeat, openSession, type Heartbeat } from '../store/sql/sessions.js';
+import { closeSession, heartbeat, openSession, type Heartbeat, type QuickWay } from '../store/sql/sessions.js';
 
 /** How long a new session waits for its lock. */
 const LOCK_PATIENCE_MS = 500;
@@ -46,8 +46,12 @@ export class Session {
   private holdsLock = false;
   /** The direct connection did not answer a heartbeat: the next one takes another, until the direct one has been made anew. */
   private isDirectMute = false;
-  private beating = false;
+  private isBeating = false;
   private beatAgain = false;
+  /** The renewal under way, or the last one. */
+  private beats: Promise<void> = Promise.resolve();
+  /** Others take this process for dead unless the next renewal comes at once. */
+  private isUrgent = false;
   /** When the row was last made or renewed, of performance.now(): the moment at which that was asked for. */
   private renewedAt = Number.NEGATIVE_INFINITY;
   /** Until when the row must not expire although nobody renews it, of performance.now(). */
@@ -138,16 +142,28 @@ export class Session {
     if (this.holdsLock) await this.beat();
   }
 
+  /** Tries to take the lock again. The server may not have noticed yet that an old connection is gone, and holds the lock for that one. */
+  private async lockAgain(): Promise<void> {
+    const { id } = this;
+    if (!id || this.holdsLock || this.isDirectMute || !this.direct?.isConnected) return;
+    await this.hold(id);
+    if (this.holdsLock) await this.beat();
+  }
+
   private async hold(id: string): Promise<void> {
     const isHeld = (await this.direct?.lock(id)) ?? false;
     if (this.lockId === id) this.holdsLock = isHeld;
   }
 
-  /** The direct connection, and the lock with it, is gone: say so before somebody concludes that we are. */
-  unlock(): void {
+  /**
+   * Says in the row that the lock is gone, before another process concludes that this one is. Resolves when the row says so, or could not be
+   * reached; then the connection that held the lock may end.
+   */
+  async unlock(): Promise<void> {
     if (!this.holdsLock) return;
     this.holdsLock = false;
-    void this.beat();
+    this.isUrgent = true;
+    await this.beat();
   }
 
   /** Forgets a session that others have taken over. */
@@ -182,42 +198,62 @@ export class Session {
     this.timer = setTimeout(() => void this.beat(), pause);
   }
 
-  /** Renews the row, and sees to the next renewal. What changed during one shows in another right after it. */
-  private async beat(): Promise<void> {
-    if (this.beating) {
-      this.beatAgain = true;
-      return;
+  /** Renews the row, and sees to the next renewal. What changes during a renewal is written by another one right after it. */
+  private beat(): Promise<void> {
+    if (this.isBeating) this.beatAgain = true;
+    else {
+      this.isBeating = true;
+      this.beats = this.renewAll();
     }
-    this.beating = true;
+    return this.beats;
+  }
+
+  private async renewAll(): Promise<void> {
     let pause = this.options.ttlMs / 3;
     try {
       do {
         this.beatAgain = false;
         const { id } = this;
         if (!id) return;
-        const sentAt = performance.now();
-        let answer: Heartbeat | undefined;
-        const direct = this.isDirectMute ? undefined : this.direct;
-        const ttlMs = this.options.ttlMs + (this.holdsLock ? 0 : Math.max(0, this.outlivesUntil - sentAt));
-        const asked = heartbeat(this.database, id, ttlMs, this.holdsLock, direct).then((beat) => (answer = beat));
-        // An answer that never comes must not keep us from asking again on another connection.
-        if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
-          this.isDirectMute = true;
-          throw new Error('no answer');
-        }
-        if (answer) {
-          this.clock.sync(answer.now, sentAt);
-          this.renewedAt = sentAt;
-          if (this.id === id && this.current?.server !== answer.server) this.options.moved();
-        } else if (this.id === id) this.options.lost(id);
+        await this.renew(id);
       } while (this.beatAgain);
+      void this.lockAgain();
     } catch (error) {
       // The time to live is running: try again soon.
       pause = RETRY_MS;
       this.options.failed(error);
     } finally {
-      this.beating = false;
+      this.isBeating = false;
       if (this.current) this.schedule(pause);
     }
+  }
+
+  private async renew(id: string): Promise<void> {
+    const sentAt = performance.now();
+    let answer: Heartbeat | undefined;
+    const asked = heartbeat(this.ways(), () => this.wanted(id, sentAt)).then((beat) => (answer = beat));
+    // An answer that never comes must not keep us from asking again on another connection.
+    if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
+      this.isDirectMute = true;
+      throw new Error('no answer');
+    }
+    if (answer) {
+      this.clock.sync(answer.now, sentAt);
+      this.renewedAt = sentAt;
+      if (this.id === id && this.current?.server !== answer.server) this.options.moved();
+    } else if (this.id === id) this.options.lost(id);
+  }
+
+  /** The connections that a renewal tries. */
+  private ways(): QuickWay[] {
+    const { database, direct, isUrgent } = this;
+    this.isUrgent = false;
+    const pool: QuickWay = (statement, values) => (isUrgent ? database.urgent(statement, values) : database.reserved(statement, values));
+    return direct && !this.isDirectMute ? [(statement, values) => direct.execute(statement, values), pool] : [pool];
+  }
+
+  private wanted(id: string, sentAt: number): { id: string; ttlMs: number; holdsLock: boolean } {
+    const ttlMs = this.options.ttlMs + (this.holdsLock ? 0 : Math.max(0, this.outlivesUntil - sentAt));
+    return { id, ttlMs, holdsLock: this.holdsLock };
   }
 }

@@ -5,6 +5,7 @@ import { waitFor } from '../support/wait.js';
 
 const LOST_MS = process.env['DURABLE_CHAOS'] ? 60_000 : 5_000;
 const NEW_WORK_MS = 5_000;
+const LOCKED_AGAIN_MS = 30_000;
 
 const lostEvents = (scene: FaultScene): Promise<unknown[]> =>
   scene.database.query(`SELECT run_id FROM durable.workflow_events WHERE kind = 'worker_lost'`);
@@ -38,14 +39,14 @@ describe('a worker whose direct connection is lost for long, while its pool live
         expect(await scene.pidsOf('before', 'gate')).toEqual([worker.child.pid]);
         expect(worker.stdoutLines.filter((line) => /taken over/.test(line))).toEqual([]);
         expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
-        if (fault === 'silence') return;
-        // The lock is held again: its death shows at once.
-        await waitFor(async () => {
+        // The lock is held again: its death shows at once. An attempt to connect that met the silence is given up first.
+        const holdsLock = async (): Promise<boolean> => {
           const rows = await scene.database.query('SELECT holds_lock FROM durable.workflow_sessions WHERE pid = $1', [worker.child.pid]);
           return rows[0]?.holds_lock;
-        });
+        };
+        await waitFor(holdsLock, { timeoutMs: LOCKED_AGAIN_MS, message: 'the lock' });
       })(),
-    LOST_MS + 40_000,
+    LOST_MS + 120_000,
   );
 
   it.concurrent(

@@ -50,23 +50,31 @@ const PATIENT = `SET LOCAL lock_timeout = '5s'`;
 /** A session whose lock is held lives, although nobody renews it: a body blocks its event loop. So many times to live without renewal are too many. */
 const MOST_TTLS = 10;
 
-/** Sessions that have expired, or say that they hold a lock that nobody holds; and how many there are. */
+/** A condition on a session `s`: its row says that it holds its lock, and it does. The first parameter is the class of the locks. */
+const IS_HELD = `(s.holds_lock AND EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2))`;
+
+/** A condition on a session: nobody has renewed it in time, and no lock shows that it lives. */
+const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
+
+/** A condition on a session: its row says that it holds its lock, and nobody holds it. */
+const IS_UNLOCKED = '(s.holds_lock AND NOT l.held)';
+
+/** Lists the sessions that look dead, and counts all. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_sessions',
   text: (schema) => `SELECT count(*)::int,
-  array_agg(s.id::text) FILTER (WHERE s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at))),
-  array_agg(s.id::text) FILTER (WHERE s.holds_lock AND s.expires_at >= now() AND NOT l.held)
-FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (
-  SELECT s.holds_lock AND EXISTS (
-    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2) AS held
-) l`,
+  array_agg(s.id::text) FILTER (WHERE ${HAS_EXPIRED}),
+  array_agg(s.id::text) FILTER (WHERE s.expires_at >= now() AND ${IS_UNLOCKED})
+FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (SELECT ${IS_HELD} AS held) l`,
 };
 
 const TAKE_OVER_SESSIONS: Statement = {
   name: 'durable_take_over_sessions',
   text: (schema) => `WITH gone AS MATERIALIZED (
-  SELECT id FROM ${schema}.workflow_sessions WHERE id = ANY ($1::bigint[]) AND (NOT $2::boolean OR expires_at < now()) ORDER BY id FOR UPDATE
+  SELECT s.id FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (SELECT ${IS_HELD} AS held) l
+  WHERE s.id = ANY ($2::bigint[]) AND CASE $3::text WHEN 'expired' THEN ${HAS_EXPIRED} ELSE ${IS_UNLOCKED} END ORDER BY s.id FOR UPDATE OF s
 )
 DELETE FROM ${schema}.workflow_sessions s USING gone WHERE s.id = gone.id RETURNING s.id::text, s.alone_run_id`,
 };
@@ -147,29 +155,28 @@ export interface Heartbeat {
   readonly server: string;
 }
 
-/** A connection on which nothing that takes long is under way. */
-interface QuickConnection {
-  /** Undefined where the statement was not executed. */
-  execute<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[] | undefined>;
-}
+/** Executes a statement on a connection that long work does not hold; resolves to undefined where the statement was not executed. */
+export type QuickWay = <Row extends unknown[]>(statement: Statement, values: unknown[]) => Promise<Row[] | undefined>;
 
 /**
- * Renews a session, on a connection that other work does not hold.
+ * Renews a session.
  *
- * @param direct the direct connection, where it is to be tried first
+ * @param ways the connections to try, one after the other
+ * @param values returns what the row is to say at the moment of each try
  * @returns undefined when the session is gone
  */
 export async function heartbeat(
-  database: Database,
-  id: string,
-  ttlMs: number,
-  holdsLock: boolean,
-  direct?: QuickConnection,
+  ways: readonly QuickWay[],
+  values: () => { readonly id: string; readonly ttlMs: number; readonly holdsLock: boolean },
 ): Promise<Heartbeat | undefined> {
-  const values = [id, ttlMs, holdsLock];
-  const [row] =
-    (await direct?.execute<[number, string]>(HEARTBEAT, values)) ?? (await database.reserved<[number, string]>(HEARTBEAT, values));
-  return row && { now: row[0], server: row[1] };
+  for (const execute of ways) {
+    const { id, ttlMs, holdsLock } = values();
+    const rows = await execute<[number, string]>(HEARTBEAT, [id, ttlMs, holdsLock]);
+    if (!rows) continue;
+    const [row] = rows;
+    return row && { now: row[0], server: row[1] };
+  }
+  throw new Error('no connection took the heartbeat');
 }
 
 /** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. Returns the ids of those runs. */
@@ -206,12 +213,16 @@ export interface LostRun {
  * Takes over the runs of dead sessions. The sessions' rows go first: that waits for flushes that hold them, and every later flush finds its
  * session gone. Only then, in a statement with a snapshot of its own, are their runs looked for, so none that those flushes made is missed.
  *
- * @param onlyExpired leave sessions alone that have been renewed since they were looked at
+ * The evidence is checked once more when the session's row is locked: meanwhile the session may have been renewed, may hold its lock again, or
+ * may have said in its row that it lost the lock.
+ *
+ * @param evidence why the sessions are taken for dead
  */
-export async function takeOver(database: Database, ids: readonly string[], onlyExpired: boolean): Promise<LostRun[]> {
+export async function takeOver(database: Database, ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<LostRun[]> {
   return database.transaction(async (client) => {
     await client.query(PATIENT);
-    const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, [ids, onlyExpired], client);
+    const values = [sessionLockClass(database), ids, evidence];
+    const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
     if (gone.length === 0) return [];
     const alone = gone.flatMap(([, runId]) => (runId === null ? [] : [runId]));
     const rows = await database.query<[string, 'pending' | 'failed', string | null]>(

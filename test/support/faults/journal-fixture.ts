@@ -71,10 +71,10 @@ export class JournalFixture {
   }
 }
 
-/** A session of nobody's. */
+/** A session of nobody's, whose row speaks of a lock that nobody holds: it can be taken over at any time. */
 export async function newSession(database: Database, ttlMs = 60_000): Promise<SessionFence> {
   const id = newSessionId();
-  const { server } = await openSession(database, { id, host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: false });
+  const { server } = await openSession(database, { id, host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: true });
   return { id, server };
 }
 
