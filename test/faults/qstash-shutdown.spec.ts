@@ -26,7 +26,8 @@ function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
     const qstash = await QStashEmulator.start();
     const { url, token, currentSigningKey, nextSigningKey } = qstash;
     const options = { url, token, currentSigningKey, nextSigningKey, targetUrl: door.url, sweep: false } as const;
-    const { client } = await startApplication(scene.database.url, [], { worker: false, transport: 'qstash', qstash: options });
+    const application = await startApplication(scene.database.url, [], { worker: false, transport: 'qstash', qstash: options });
+    const { client } = application;
     const enter = async (worker: FaultWorkerOptions['worker'] = {}): Promise<SpawnedProcess> => {
       const application = await scene.ready({ hooks: true, worker, qstash: options });
       ports.set(application, Number(/\d+/.exec(await application.waitForLine(/^listening /))![0]));
@@ -39,6 +40,7 @@ function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
     try {
       await test({ scene, client, qstash, enter, terminate });
     } finally {
+      await application.close();
       await door.close();
       await qstash.close();
     }

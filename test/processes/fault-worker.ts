@@ -12,6 +12,7 @@ import {
   defineSignal,
   Step,
   Workflow,
+  WorkflowClient,
   WorkflowModule,
   type QStashOptions,
   type WorkerModuleOptions,
@@ -31,6 +32,10 @@ interface FaultWorkerSettings {
   hooks?: boolean;
   /** Driven by QStash, over HTTP. */
   qstash?: QStashOptions;
+  /** With `qstash`: whether its worker polls as well. Default `qstash`. */
+  transport?: 'qstash' | 'both';
+  /** The id of a run of `gated` that this process starts itself, once it executes runs. */
+  starts?: string;
   /** How the code of the workflow `versioned` looks in this deployment. */
   variant?: 'old' | 'new' | 'fits both';
   /** How far this machine's clock is ahead of the database's. */
@@ -178,7 +183,7 @@ const logger: LoggerService = {
     WorkflowModule.forRoot({
       connection: { url: settings.url },
       worker: onePass(settings.worker),
-      ...(settings.qstash === undefined ? {} : { transport: 'qstash', qstash: settings.qstash }),
+      ...(settings.qstash === undefined ? {} : { transport: settings.transport ?? 'qstash', qstash: settings.qstash }),
       ...(settings.listen === undefined ? {} : { listen: settings.listen }),
       ...(settings.pooler === undefined ? {} : { pooler: settings.pooler }),
     }),
@@ -212,7 +217,13 @@ async function main(): Promise<void> {
       (error: unknown) => say(`ERROR close: ${String(error)}`),
     );
   });
+  if (settings.starts !== undefined) await startHere(app.get(WorkflowClient), settings.starts);
   say('ready');
+}
+
+async function startHere(client: WorkflowClient, id: string): Promise<void> {
+  while ((await client.health()).worker.state !== 'running') await sleep(10);
+  await client.start('gated', {}, { id });
 }
 
 main().catch((error: unknown) => {

@@ -294,10 +294,10 @@ describe('an application that QStash drives', () => {
     await idle.drop();
   });
 
-  it('tells QStash beside workers that poll, with transport both', async () => {
-    const both = await startPushed(database.url, [EightSteps], { options: { transport: 'both', qstash: { namespace: 'both' } } });
-    // A run that its own process executes at once needs no wake-up; one that waits does.
-    expect(await (await both.client.start(EightSteps, 1, { delay: '1s' })).result({ timeout: '20s' })).toBe(36);
+  it('tells QStash of a run that its own process has started and that waits, with transport both', async () => {
+    const options = { transport: 'both', qstash: { namespace: 'both' }, worker: { parkAfter: 20 } } as const;
+    const both = await startPushed(database.url, [EightSteps], { options });
+    expect(await (await both.client.start(EightSteps, 500)).result({ timeout: '20s' })).toBe(36);
     expect(both.qstash.stats().published).toBeGreaterThan(0);
     await both.close();
   });

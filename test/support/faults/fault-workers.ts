@@ -19,6 +19,10 @@ export interface FaultWorkerOptions {
   skewMs?: number;
   /** Driven by QStash, with these options; it prints where it listens. */
   qstash?: QStashOptions;
+  /** With `qstash`: whether its worker polls as well. */
+  transport?: 'qstash' | 'both';
+  /** The id of a run of `gated` that the worker starts itself. */
+  starts?: string;
 }
 
 /** A database of a test, a client in this process, and workers in others. */
