@@ -181,9 +181,11 @@ export class WorkflowClient extends RunQuestions {
   }
 
   /**
-   * Lets a paused run go on where it was, or takes back a request to pause that it has not followed yet. Another stays as it is.
+   * Lets a paused run go on where it was, or takes back a request to pause that the run has not followed yet. A blocked run is due again, also for the
+   * deployments that have blocked it: call this once the cause is gone. Other runs stay as they are.
    *
    * @throws RunNotFoundError, RunEndedError
+   * @example await client.resume(runId, { actor: 'ann', reason: 'the trigger has been dropped' });
    */
   async resume(runId: string, options: ActorOptions = {}): Promise<void> {
     refuseInRun('resume');

@@ -38,6 +38,15 @@ export interface BlockedHealth extends DispatchKey {
   exampleRunId: string;
 }
 
+/** Due runs of one queue, workflow and version that were lost with their workers twice or more. */
+export interface SuspectHealth extends DispatchKey {
+  suspects: number;
+  /** How often the run was lost that was lost most often. */
+  mostLosses: number;
+  /** That run, to look at. */
+  exampleRunId: string;
+}
+
 /** How the module is, as this process sees it. */
 export interface WorkflowHealth {
   /** True when the database answers. Otherwise only `worker` and `directConnection` are known. */
@@ -57,6 +66,11 @@ export interface WorkflowHealth {
   unservedWaiting: DispatchKey[];
   /** Runs that wait for a deployment whose code fits their history: `describe().blocked` says why. Up to 1,000 are counted. */
   blocked: BlockedHealth[];
+  /**
+   * Due runs that are suspected of ending their workers, because they were lost twice or more. A worker executes them
+   * apart from others; `backlog`, `unserved` and `oldestDueAt` leave them out. Up to 1,000 are counted.
+   */
+  suspects: SuspectHealth[];
   /** Since when the oldest due run has been due. */
   oldestDueAt: Date | undefined;
 }

@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import { dispatchKeyText, type DispatchKey } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { DueHealth, WorkerHealth, WorkflowHealth } from './health-types.js';
-import { findBlockedRuns, findDueRuns, findWaitingKinds, listSessions, type DueRuns } from '../store/sql/health.js';
+import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessions, type DueRuns } from '../store/sql/health.js';
 
 /** What is known of the worker of this process. */
 export interface KnownWorker {
@@ -41,6 +41,7 @@ export async function healthOf(
     const due = await Promise.race([findDueRuns(database), late]);
     const waiting = await Promise.race([findWaitingKinds(database), late]);
     const blocked = await Promise.race([findBlockedRuns(database), late]);
+    const suspects = await Promise.race([findSuspects(database), late]);
     const alive = sessions.filter(({ isExpired }) => !isExpired);
     const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
     return {
@@ -56,11 +57,12 @@ export async function healthOf(
       unserved: due.filter((each) => !served.has(dispatchKeyText(each))).map(toHealth),
       unservedWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
       blocked,
+      suspects,
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
-    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], blocked: [], oldestDueAt: undefined };
+    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], blocked: [], suspects: [], oldestDueAt: undefined };
     return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
   } finally {
     clearTimeout(timer);

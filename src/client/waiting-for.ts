@@ -6,7 +6,8 @@ import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 export interface WaitingFor {
   /**
    * `worker`: to be claimed by a process that executes its workflow. `deployment`: for code that fits
-   * its history. `resume`: for whoever paused it. The others are those of its waits.
+   * its history. `resume`: for somebody to resume it, because it is paused, or because something other than
+   * its code has blocked it. The others are those of its waits.
    */
   kind: 'worker' | 'deployment' | 'resume' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
   /** What is waited for: a signal's name, a child's run id, the first characters of a hook's token, a step's key, a workflow, a deployment. */
@@ -23,7 +24,7 @@ export interface BlockedDescription {
   since: Date | undefined;
   /** The deployments whose code does not fit its history, in the order in which they tried. */
   deployments: string[];
-  /** What did not fit when the last one tried. */
+  /** What did not fit when the last one tried, or why the database did not record it. */
   reason: Error | undefined;
 }
 
@@ -55,7 +56,7 @@ export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | un
 export function waitingForOf(row: Row): WaitingFor[] {
   const waits = row.status === 'waiting' || row.status === 'running' || row.status === 'paused' ? row.waits.map(waitOf) : [];
   if (row.status === 'pending') return [workerOf(row)];
-  if (row.isBlocked) return [deploymentOf(row), ...waits];
+  if (row.isBlocked) return [unblockingOf(row), ...waits];
   if (row.status !== 'paused') return waits;
   return [
     { kind: 'resume', name: undefined, since: undefined, until: undefined, text: 'for somebody to resume it: it is paused' },
@@ -69,6 +70,21 @@ function workerOf({ name, version, queue, isServed, readyAt }: Row): WaitingFor 
     ? `for a free slot of a worker that executes ${workflow} in queue "${queue}"`
     : `for a process that executes ${workflow} in queue "${queue}": none is alive`;
   return { kind: 'worker', name, since: date(readyAt), until: undefined, text };
+}
+
+/** Reasons that new code does not remove, with what does. By the code of the error. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  STEP_NOT_RECORDED: 'the database refuses to record a step of it. Remove what refuses',
+  RUN_NOT_RECORDED: 'the database refuses to record how it goes on. Remove what refuses',
+  HISTORY_TOO_LARGE: 'its history does not fit the heap of the process. Give the process a larger one',
+};
+
+function unblockingOf(row: Row): WaitingFor {
+  const { code } = JSON.parse(row.blockedReason ?? '{}') as { code?: string };
+  const remedy = code === undefined ? undefined : REMEDIES[code];
+  if (remedy === undefined) return deploymentOf(row);
+  const text = `for somebody to resume it: it is blocked, because ${remedy}, then call resume(); describe().blocked says why`;
+  return { kind: 'resume', name: undefined, since: date(row.blockedAt), until: undefined, text };
 }
 
 function deploymentOf({ blockedDeployments, blockedAt }: Row): WaitingFor {

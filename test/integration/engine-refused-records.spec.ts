@@ -26,10 +26,6 @@ const REFUSE = `CREATE SEQUENCE public.refusals;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.refusals'); RAISE EXCEPTION 'not in my table'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'cursed') EXECUTE FUNCTION refuse()`;
 
-/** As docs/operations.md says it. */
-const UNBLOCK = `UPDATE durable.workflow_runs SET status = 'pending', ready_at = now(), is_blocked = false, blocked_deployments = NULL
-WHERE id = $1 AND status = 'waiting' AND is_blocked`;
-
 describe('a step that the database refuses to record', () => {
   let database: TestDatabase;
   beforeEach(() => void bodies.splice(0));
@@ -66,8 +62,19 @@ describe('a step that the database refuses to record', () => {
       message: 'The database refuses to record step "cursed": not in my table',
     });
 
+    const [first] = (await client.describe('refused')).waitingFor;
+    expect(first).toMatchObject({ kind: 'resume', text: expect.stringContaining('the database refuses to record a step') });
+    const late: unknown = await client
+      .get('refused')
+      .result({ timeout: 1 })
+      .catch((error: unknown) => error);
+    expect((late as Error).message).toContain('the database refuses to record a step');
+    expect((late as Error).message).not.toContain('whose code fits');
+
     await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
-    await database.query(UNBLOCK, ['refused']);
+    await client.resume('refused', { actor: 'ann', reason: 'the trigger is gone' });
+    const { entries } = await client.history('refused');
+    expect(entries.find(({ kind }) => kind === 'resumed')?.data).toEqual({ actor: 'ann', reason: 'the trigger is gone' });
     expect(await client.get(NamedWorkflow, 'refused').result({ timeout: '10s' })).toBe('done');
   });
 

@@ -28,7 +28,6 @@ describe('sixty calls for one locked run', () => {
   const statements = new Map<string, { count: number; underWay: number; most: number }>();
   beforeAll(async () => {
     database = await createTestDatabase();
-    // oxlint-disable-next-line typescript/unbound-method -- it is called with the database below
     const original = Database.prototype.query;
     jest.spyOn(Database.prototype, 'query').mockImplementation(async function (this: Database, statement, ...rest) {
       const seen = statements.get(statement.name) ?? { count: 0, underWay: 0, most: 0 };
@@ -36,7 +35,7 @@ describe('sixty calls for one locked run', () => {
       seen.count++;
       seen.most = Math.max(seen.most, ++seen.underWay);
       try {
-        return (await original.call(this, statement, ...rest)) as never;
+        return await original.call(this, statement, ...rest);
       } finally {
         seen.underWay--;
       }

@@ -23,6 +23,7 @@ export {
   RunNotFoundError,
   RunNotRetryableError,
   StepNotRecordedError,
+  RunNotRecordedError,
   TransactionConflictError,
   WorkerLostError,
   WorkflowCancelledError,

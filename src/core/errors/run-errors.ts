@@ -215,6 +215,22 @@ export class StepNotRecordedError extends WorkflowError {
 }
 
 /**
+ * The database refuses to record how a run goes on or ends: a trigger or a constraint of the application
+ * raises an error. The run is blocked with this reason. `cause` is the database's error.
+ */
+export class RunNotRecordedError extends WorkflowError {
+  static override readonly errorName: string = 'RunNotRecordedError';
+  readonly code = 'RUN_NOT_RECORDED';
+
+  constructor(
+    readonly runId: string,
+    options: { cause: Error },
+  ) {
+    super(`The database refuses to record run "${runId}": ${options.cause.message}`, options);
+  }
+}
+
+/**
  * The history of a run is too large for this process: loading it would take the process down. The
  * run is blocked with this reason, and other runs go on.
  */

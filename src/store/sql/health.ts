@@ -41,6 +41,39 @@ CROSS JOIN LATERAL (
 ORDER BY k.queue, k.name, k.version LIMIT 1000`;
 }
 
+/** More suspects are not counted. */
+const SUSPECTS_COUNTED = 1_000;
+
+/** Along the index of the suspects, the most often lost ones first. */
+const SUSPECTS: Statement = {
+  name: 'durable_suspect_kinds',
+  text: (schema) => `SELECT queue, name, version, count(*)::int, max(losses)::int, (array_agg(id ORDER BY losses DESC, id))[1] FROM (
+  SELECT id, queue, name, version, losses FROM ${schema}.workflow_runs WHERE status = 'pending' AND losses >= 2 ORDER BY losses DESC, id LIMIT ${SUSPECTS_COUNTED}
+) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
+};
+
+/** Due runs of one dispatch key that were lost with their workers twice or more. */
+export interface SuspectRuns extends DispatchKey {
+  /** Counted up to `SUSPECTS_COUNTED` in all. */
+  readonly suspects: number;
+  readonly mostLosses: number;
+  /** The run that was lost most often. */
+  readonly exampleRunId: string;
+}
+
+/** The dispatch keys under which suspects are due: runs that workers execute apart from others. */
+export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
+  const rows = await database.query<[string, string, number, number, number, string]>(SUSPECTS, []);
+  return rows.map(([queue, name, version, suspects, mostLosses, exampleRunId]) => ({
+    queue,
+    name,
+    version,
+    suspects,
+    mostLosses,
+    exampleRunId,
+  }));
+}
+
 const DUE: Statement = { name: 'durable_due_runs', text: dueSql };
 
 /** The dispatch keys under which runs are due. */

@@ -45,13 +45,13 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 };
 
 /**
- * One that has messages or whose time has come is due; one that waits for a time goes on waiting. Others are due as well, to wait again: only their code
- * knows for what.
+ * A paused run that has messages or whose time has come is due; one that waits for a time goes on waiting. Others are due as well, to wait again:
+ * only their code knows for what. A blocked run is due for every deployment. One that is paused and blocked stays blocked.
  */
 const RESUME: Statement = {
   name: 'durable_resume_run',
   text: (schema, patience) => `WITH run AS MATERIALIZED (
-  SELECT r.id, r.status, r.status = 'paused' AS was_paused, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
+  SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.status = 'waiting' AND r.is_blocked AS was_blocked, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
     OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
   FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE NOWAIT
 ), request AS (
@@ -59,13 +59,15 @@ const RESUME: Statement = {
     SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id]) RETURNING 1
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR EXISTS (SELECT 1 FROM request)
+  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
 )
 UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,
-  status = CASE WHEN NOT run.was_paused THEN r.status WHEN run.due THEN 'pending' ELSE 'waiting' END,
-  ready_at = CASE WHEN run.was_paused AND run.due THEN now() ELSE r.ready_at END,
-  wake_at = CASE WHEN run.was_paused AND run.due THEN NULL ELSE r.wake_at END
+  status = CASE WHEN run.was_blocked THEN 'pending' WHEN NOT run.was_paused THEN r.status WHEN run.due THEN 'pending' ELSE 'waiting' END,
+  ready_at = CASE WHEN run.was_blocked OR (run.was_paused AND run.due) THEN now() ELSE r.ready_at END,
+  wake_at = CASE WHEN run.was_blocked OR (run.was_paused AND run.due) THEN NULL ELSE r.wake_at END,
+  is_blocked = r.is_blocked AND NOT run.was_blocked,
+  blocked_deployments = CASE WHEN run.was_blocked THEN NULL ELSE r.blocked_deployments END
 FROM run WHERE r.id = ANY (ARRAY[run.id])${patience}
 RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_at)::float8 * 1000`,
 };
@@ -112,7 +114,7 @@ export interface ResumedRun extends NotifiedRun {
 }
 
 /**
- * Lets a run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. Fails at once
+ * Lets a paused or blocked run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. Fails at once
  * when somebody holds the run's row.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
