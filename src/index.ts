@@ -23,7 +23,15 @@ export type { CancelOptions, ForkOptions, FromStepOptions, StepResult } from './
 export type { FollowOptions } from './client/follow-options.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
-export type { BlockedHealth, DueHealth, SessionHealth, SuspectHealth, WorkerHealth, WorkflowHealth } from './client/health-types.js';
+export type {
+  BlockedHealth,
+  DueHealth,
+  SessionHealth,
+  SuspectHealth,
+  UnwritableHealth,
+  WorkerHealth,
+  WorkflowHealth,
+} from './client/health-types.js';
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
 export type { RunFilter } from './client/run-filter.js';

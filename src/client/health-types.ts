@@ -1,5 +1,13 @@
 import type { DispatchKey } from '../core/run.js';
 
+/** A run in the hands of this process whose row the database refuses to change, even to block the run. */
+export interface UnwritableHealth {
+  runId: string;
+  since: Date;
+  /** `RunNotRecordedError`; its cause is the database's error. */
+  error: Error;
+}
+
 /** What the worker of this process does. */
 export interface WorkerHealth {
   /** `stopped`: not yet begun, closing, or none in this process. `fenced`: it has lost its session and has no new one yet. */
@@ -9,6 +17,11 @@ export interface WorkerHealth {
   /** How many runs it executes at a time, and how many more it could take. */
   slots: number;
   freeSlots: number;
+  /**
+   * The first 100 runs that the database refuses to write at all: a trigger or a constraint of the application is in
+   * the way. They hold no slot, and are tried once a minute until the cause is removed.
+   */
+  unwritable: readonly UnwritableHealth[];
 }
 
 /** A process that executes runs. */

@@ -57,7 +57,13 @@ export class PushHost {
 
   get known(): KnownWorker {
     const load = this.deliveries.current?.load;
-    const health = { state: 'running', runs: load?.runs ?? 0, slots: load?.slots ?? 0, freeSlots: load?.freeSlots ?? 0 } as const;
+    const health = {
+      state: 'running',
+      runs: load?.runs ?? 0,
+      slots: load?.slots ?? 0,
+      freeSlots: load?.freeSlots ?? 0,
+      unwritable: [],
+    } as const;
     return { health, keys: this.registry.keys(this.queues) };
   }
 

@@ -58,7 +58,7 @@ interface Structure {
   readonly name: string | undefined;
   readonly http: HttpSettings;
 }
-const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0 } as const;
+const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
 /** Everything of one WorkflowModule that lives as long as the application does, put together. */
 export class WorkflowRuntime implements HostSurroundings {

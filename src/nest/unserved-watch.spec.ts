@@ -5,7 +5,7 @@ import { waitFor } from '../../test/support/wait.js';
 import type { DispatchKey } from '../core/run.js';
 import { UnservedWatch } from './unserved-watch.js';
 
-const STOPPED = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0 } as const;
+const STOPPED = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
 describe('the watch for runs that nobody executes', () => {
   let fixture: JournalFixture;

@@ -99,7 +99,8 @@ export class WorkerHost {
   get known(): KnownWorker {
     const { runs, slots, freeSlots } = this.worker.load;
     const state = !this.running ? 'stopped' : this.session.fence ? 'running' : 'fenced';
-    return { health: { state, runs, slots, freeSlots }, keys: this.worker.dispatchKeys };
+    const unwritable = this.worker.unwritableRuns.map(({ since, ...each }) => ({ ...each, since: new Date(since) }));
+    return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
   }
 
   start(): Promise<void> {

@@ -24,6 +24,15 @@ const UNWRITABLE = new Set(['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_TYPE']);
  */
 const DATA = /^(09|2[123]|38|39|44|54|P0|42804|42846|428C9|42P18)/;
 
+/** Classes of errors that do not come from the values: constraints, and what triggers and functions of the application raise. */
+const FORBIDDEN = /^(09|23|38|39|44|P0)/;
+
+/** Tells whether a rule of the application refuses what could be stored otherwise: the rule may be removed. */
+export function isForbidden(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== undefined && code.length === 5 && FORBIDDEN.test(code);
+}
+
 /** Classes of errors of access, and of a schema that is not there. */
 const REFUSED = /^(28|3D|3F|42|0A|2F)/;
 

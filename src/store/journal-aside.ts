@@ -35,8 +35,8 @@ interface Tries {
 }
 
 /**
- * Runs that cannot be written now while others can: somebody has locked their rows, or the server
- * cancels each statement that would write them. Transitions of such a run wait here, in their order.
+ * Runs that are not written beside others: somebody has locked their rows, or the server cancels each
+ * statement that would write them, or has lately refused to write them. Transitions of such a run wait here, in their order.
  */
 export class RunsAside {
   /** Transitions by run; what arrives for such a run joins them (journal-batch.ts). */
@@ -55,6 +55,27 @@ export class RunsAside {
       const tries = this.tries.get(runId) ?? { count: 0, since: performance.now(), notBefore: 0, cause, reported: false };
       tries.cause = cause;
       this.tries.set(runId, tries);
+    }
+  }
+
+  isWaiting(runId: string): boolean {
+    return (this.entries.get(runId)?.length ?? 0) > 0;
+  }
+
+  /** Puts transitions of one run behind `entry`, or before all that wait where `entry` does not wait. */
+  putAfter(entry: JournalEntry, later: readonly JournalEntry[]): void {
+    const waiting = this.entries.get(entry.transition.runId) ?? [];
+    waiting.splice(waiting.indexOf(entry) + 1, 0, ...later);
+    this.entries.set(entry.transition.runId, waiting);
+  }
+
+  /** Puts transitions after those of their runs that wait already. */
+  join(entries: readonly JournalEntry[]): void {
+    for (const entry of entries) {
+      const { runId } = entry.transition;
+      const waiting = this.entries.get(runId);
+      if (waiting) waiting.push(entry);
+      else this.entries.set(runId, [entry]);
     }
   }
 

@@ -9,6 +9,7 @@ import type { Database } from './database.js';
 import { toFlushRows } from './flush-rows.js';
 import { RunsAside, suspectsOf } from './journal-aside.js';
 import { DEFAULT_JOURNAL_LIMITS, partition, takeBatch, type JournalLimits } from './journal-batch.js';
+import { RefusedRuns } from './journal-refused.js';
 import { sizeOf, startedRun, tell, type JournalEntry } from './journal-entry.js';
 import { isOverdueStart, leftoversOf, MAX_CLEARINGS, noteDoubt, startGivenUp } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
@@ -40,6 +41,9 @@ export class Journal {
   private closed = false;
   private readonly aside = new RunsAside();
   private watchingAside = false;
+  private readonly refused = new RefusedRuns();
+  /** How many searches are under way for a run that fails its flush. */
+  private searches = 0;
   private waiters: (() => void)[] = [];
 
   constructor(
@@ -107,9 +111,13 @@ export class Journal {
     this.progressed();
   }
 
-  /** Starts a flush when none is under way; a second one beside it only when much is waiting, so that flushes stay large. */
+  /**
+   * Starts a flush when none is under way. Starts a second one beside it only when much is waiting, so that flushes stay
+   * large, or when the first is searching for a run that fails it: the neighbours go on meanwhile.
+   */
   private schedule(): void {
-    const isWorthIt = this.flushes === 0 ? this.queue.length > 0 : this.flushes < LANES && this.queue.length >= SECOND_LANE_FROM;
+    const secondFrom = this.searches > 0 ? 1 : SECOND_LANE_FROM;
+    const isWorthIt = this.flushes === 0 ? this.queue.length > 0 : this.flushes < LANES && this.queue.length >= secondFrom;
     if (!isWorthIt || this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
@@ -119,6 +127,7 @@ export class Journal {
   }
 
   private async flushNext(): Promise<void> {
+    if (this.refused.size > 0) this.divert();
     const { taken: entries, rest } = takeBatch(this.queue, this.limits, this.inFlight, this.aside.entries);
     this.queue = rest;
     if (entries.length === 0) return this.progressed();
@@ -131,6 +140,16 @@ export class Journal {
     this.progressed();
     // One round later: what these results set off is then in the queue as well.
     if (this.queue.length > 0) setImmediate(() => this.schedule());
+  }
+
+  /** Moves what refused runs have handed in aside, where it is written apart from others. */
+  private divert(): void {
+    const isApart = ({ transition }: JournalEntry): boolean => !this.inFlight.has(transition.runId) && this.refused.has(transition.runId);
+    const [apart, rest] = partition(this.queue, isApart);
+    if (apart.length === 0) return;
+    this.queue = rest;
+    this.aside.join(apart);
+    if (!this.watchingAside) void this.watchAside();
   }
 
   /** Writes entries of one session until each is settled or put aside. Never rejects. */
@@ -216,17 +235,39 @@ export class Journal {
 
   /** One run whose data cannot be stored must not fail the others: halves, until the one is found. */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
-    const { runId } = entries[0]!.transition;
-    if (entries.some((entry) => entry.transition.runId !== runId)) return this.halve(entries);
+    const [first, ...rest] = entries;
+    const { runId, kind } = first!.transition;
+    if (rest.some((entry) => entry.transition.runId !== runId)) return this.halve(entries);
+    if (rest.length > 0) return this.writeInTurn(entries);
+    if (kind !== 'start') this.refused.note(runId);
     this.refuse([...entries, ...this.takeRest(runId)], error);
+  }
+
+  /** A run whose end is refused keeps the results before it: writes each transition by itself, up to the one that is refused. */
+  private async writeInTurn(entries: readonly JournalEntry[]): Promise<void> {
+    let refusal: Error | undefined;
+    for (const [index, entry] of entries.entries()) {
+      const failed = (error: Error): void => {
+        refusal = error;
+        entry.failed(error);
+      };
+      const watched = { ...entry, failed };
+      await this.write([watched]);
+      const rest = entries.slice(index + 1);
+      if (refusal) return this.refuse(rest, refusal);
+      // Others of the run wait aside, this one may be among them: the rest keeps its place in the order.
+      if (this.aside.isWaiting(entry.transition.runId)) return this.aside.putAfter(watched, rest);
+    }
   }
 
   private async halve(entries: readonly JournalEntry[]): Promise<void> {
     const runs = [...new Set(entries.map((entry) => entry.transition.runId))];
     const firstRuns = new Set(runs.slice(0, runs.length >> 1));
     const [first, second] = partition(entries, (entry) => firstRuns.has(entry.transition.runId));
+    this.searches++;
     await this.write(first);
     await this.write(second);
+    this.searches--;
   }
 
   /** What an owned run has handed in after something that cannot be stored comes of that: an end would hide that a result is missing. */

@@ -41,4 +41,6 @@ export interface ExecutionHost<Execution> {
   /** The run must be executed anew from what is stored. */
   restart(execution: Execution): void;
   blocked(runId: string, error: Error): void;
+  /** The row of the run takes no change, not even that the run is blocked. */
+  unwritable(execution: Execution, error: Error): void;
 }

@@ -9,6 +9,8 @@ import { Pass } from '../engine/pass.js';
 import type { AttemptFailure, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
 import type { ExecutionHost } from './execution-host.js';
 import type { KnownHistory } from './history-cache.js';
+import { isForbidden } from '../store/database-errors.js';
+import { RefusedChanges } from './refused-changes.js';
 import { InboxState } from './inbox-state.js';
 import { isRefusal, StepRecords } from './step-records.js';
 
@@ -35,6 +37,9 @@ export class Execution implements PassPort {
   /** It is to go on elsewhere, as soon as it has got on here. */
   private handingOver: { readonly reason: unknown } | undefined;
   private readonly records: StepRecords;
+  private readonly changes: RefusedChanges;
+  /** Why the row of the run takes no change, where it takes none. */
+  unwritable: { readonly since: number; readonly error: Error } | undefined;
 
   constructor(
     readonly run: OwnedRun,
@@ -54,6 +59,18 @@ export class Execution implements PassPort {
         host.slotWanted(this, 'no');
       },
       givenUp: (error) => this.block(error),
+    });
+    this.changes = new RefusedChanges(run.id, {
+      waits: (message) => {
+        host.warn(this, message);
+        host.slotWanted(this, 'no');
+      },
+      givenUp: (error) => this.block(error),
+      unwritable: (error) => {
+        this.unwritable = { since: host.settings.now(), error };
+        host.slotWanted(this, 'no');
+        host.unwritable(this, error);
+      },
     });
   }
 
@@ -77,6 +94,7 @@ export class Execution implements PassPort {
     this.leaving = true;
     clearTimeout(this.parkTimer);
     this.records.close();
+    this.changes.close();
     this.pass.close(reason);
   }
 
@@ -316,6 +334,10 @@ export class Execution implements PassPort {
   /** Lets go of the run, unless something has come for it. */
   private leave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
     this.parking = { end: undefined };
+    this.submitLeave(change);
+  }
+
+  private submitLeave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
     const { id, epoch } = this.run;
     this.host.submit(
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
@@ -327,7 +349,10 @@ export class Execution implements PassPort {
         if (this.known) this.host.remember(this.known);
         this.host.released(this, undefined);
       },
-      (error) => this.refused(error, () => this.unpark()),
+      (error) =>
+        this.refused(error, () => {
+          if (!this.leaving) this.changes.refused(error, () => this.submitLeave(change));
+        }),
     );
   }
 
@@ -345,16 +370,17 @@ export class Execution implements PassPort {
     this.host.submit(
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
       () => (change.status === 'pending' ? this.host.handedBack(this) : this.host.released(this, outcome)),
-      (error) => this.unstorable(error, change),
+      (error) => this.unstorable(error, change, outcome),
     );
   }
 
-  /** An end that the database will not have becomes a failure that it will. */
-  private unstorable(error: Error, change: RunChange): void {
+  /** An end whose values cannot be stored becomes a failure that can. A change that a rule of the application refuses is tried again. */
+  private unstorable(error: Error, change: RunChange, outcome: PassOutcome | undefined): void {
     if (this.records.isReplacing && 'output' in change) return;
     if (!isRefusal(error)) return this.host.released(this, undefined);
-    if (!('output' in change)) return this.host.released(this, undefined);
-    if (change.error === UNSTORABLE) return this.block(error);
+    const again = (): void => this.change(change, outcome);
+    if ('blockedFor' in change) return this.changes.blockRefused(error, again);
+    if (isForbidden(error) || !('output' in change) || change.error === UNSTORABLE) return this.changes.refused(error, again);
     const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
     this.change({ ...failed, output: null, leftovers: 'some', parent: this.run.parent }, failed);
   }

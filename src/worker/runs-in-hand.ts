@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { sleep } from '../core/timers.js';
-import { FencedError } from '../core/errors/index.js';
+import { ClosedError, FencedError, RunNotRecordedError, StepNotRecordedError } from '../core/errors/index.js';
 import type { LogFields } from '../core/log-fields.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
@@ -30,6 +30,9 @@ interface SlotsWatcher {
   /** Nothing is in hand any more. */
   emptied(): void;
 }
+
+/** How many runs that cannot be written are shown. */
+const MAX_SHOWN = 100;
 
 /** How a line of the log names a run. */
 const fieldsOf = ({ id, name }: Pick<OwnedRun, 'id' | 'name'>): LogFields => ({ workflow: name, runId: id });
@@ -184,7 +187,10 @@ export class RunsInHand implements ExecutionHost<Execution> {
   }
 
   clear(): void {
-    for (const id of this.executions.keys()) this.departed(id);
+    for (const [id, execution] of this.executions) {
+      execution.abandon(new ClosedError());
+      this.departed(id);
+    }
   }
 
   freeSlots(count: number): void {
@@ -252,9 +258,24 @@ export class RunsInHand implements ExecutionHost<Execution> {
     );
   }
 
+  /** Runs in hand whose rows take no change. */
+  get unwritableRuns(): { runId: string; since: number; error: Error }[] {
+    const found: { runId: string; since: number; error: Error }[] = [];
+    for (const { run, unwritable } of this.executions.values())
+      if (unwritable && found.length < MAX_SHOWN) found.push({ runId: run.id, ...unwritable });
+    return found;
+  }
+
+  unwritable(execution: Execution, error: Error): void {
+    const what = `run "${execution.run.id}" cannot be written, not even as blocked; it is tried once a minute until the cause is removed`;
+    this.events.log('error', what, error, fieldsOf(execution.run));
+  }
+
   blocked(runId: string, error: Error): void {
     const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
-    this.events.log('error', `run "${runId}" is blocked and waits for another deployment (${here})`, error, { runId });
+    const isRefused = error instanceof StepNotRecordedError || error instanceof RunNotRecordedError;
+    const waits = isRefused ? 'until client.resume() is called' : `and waits for another deployment (${here})`;
+    this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
   }
 
   started(run: NewRun): void {

@@ -81,6 +81,11 @@ export class Worker {
     return { runs: size, slots: slots.size, freeSlots: slots.free };
   }
 
+  /** Runs in hand whose rows take no change. */
+  get unwritableRuns(): { runId: string; since: number; error: Error }[] {
+    return this.runs.unwritableRuns;
+  }
+
   async start(): Promise<void> {
     this.journal.useSession(await this.session.open());
     this.state = 'running';
