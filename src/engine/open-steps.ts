@@ -19,3 +19,15 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
     ),
   );
 }
+
+/** Warns of work that code asks for after `run` has ended: nobody executes it. */
+export function warnOfLateCall(
+  definition: { readonly name: string },
+  { kind, name }: Pick<Call, 'kind' | 'name'>,
+  warn: (message: string) => void,
+): void {
+  if (kind !== 'step' && kind !== 'start' && kind !== 'child') return;
+  warnOnce(`late\n${definition.name}\n${name}`, () =>
+    warn(`"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`),
+  );
+}

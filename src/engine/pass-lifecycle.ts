@@ -110,6 +110,11 @@ export abstract class PassLifecycle implements LaneOwner {
     return this.state !== 'open';
   }
 
+  /** Whether `run` itself has returned or thrown, and was not stopped. */
+  protected get isReturned(): boolean {
+    return this.state === 'ended' && this.stopping.stop === undefined;
+  }
+
   /** Bodies are being executed, or their results are on their way to the database. */
   get isWorking(): boolean {
     return !this.isClosed && (this.attempts.count > 0 || this.admission.durable < this.seq);

@@ -9,6 +9,7 @@ import type { Taker } from './mailbox.js';
 import type { Message, Settlement } from './message.js';
 import type { Abortable, CallOptions, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
+import { warnOfLateCall } from './open-steps.js';
 import { Patches } from './patches.js';
 import type { AttemptFailure, EngineSettings, PassEffects, PassPort, WorkflowDefinition } from './ports.js';
 import { markerOf, recordOf } from './records.js';
@@ -59,7 +60,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   ): Promise<unknown> {
     const outer = scopes.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
-    if (this.isClosed) return new Promise(() => undefined);
+    if (this.isClosed) return this.calledLate(kind, name);
     outer?.signal?.throwIfAborted();
     signal?.throwIfAborted();
     if (this.afterStop) {
@@ -91,6 +92,12 @@ export class Pass extends PassLifecycle implements PassHandle {
     // The lane may have waited for this very call.
     else if (!this.lane.isInTurn) this.lane.request();
     return call.promise;
+  }
+
+  /** Leaves a call open for ever: its code is of a pass that is over. */
+  private calledLate(kind: StepKind, name: string): Promise<never> {
+    if (this.settings.isDevelopment && this.isReturned) warnOfLateCall(this.definition, { kind, name }, (message) => this.warn(message));
+    return new Promise(() => undefined);
   }
 
   /** A call has been made. For those who watch a pass. */

@@ -8,7 +8,7 @@ import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { execute, TestRun, type Ending, type WorkflowFunction } from './harness.js';
 import { check, crashingAt, LONG, play, sane } from './play.js';
 import type { ProgramSpace } from './programs.js';
-import { delay, rewind, settle, useVirtualTime } from './virtual-time.js';
+import { delay, rewind, settle, until, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
@@ -263,6 +263,49 @@ describe('a step that is under way when run ends', () => {
     for (const workflow of quiet) expect((await execute(workflow)).run.warnings).toEqual([]);
     const workflow: WorkflowFunction = async (ctx) => void ctx.step('in production', () => delay(50));
     expect((await execute(workflow, { settings: { isDevelopment: false } })).run.warnings).toEqual([]);
+  });
+});
+
+describe('a step that is called after run has ended', () => {
+  /** A helper that nobody awaits: ordinary I/O, then a step. Its call is noted. */
+  const forgetful = (name: string, calls: string[]): WorkflowFunction => {
+    return async (ctx) => {
+      void delay(50).then(() => {
+        calls.push(name);
+        return ctx.step(name, () => calls.push('body'));
+      });
+      return 1;
+    };
+  };
+  async function afterTheCall(run: TestRun, calls: string[]): Promise<string[]> {
+    await until(() => calls.length > 0);
+    await settle();
+    expect(calls).not.toContain('body');
+    return run.warnings;
+  }
+
+  it('does not begin, and is warned of once in development', async () => {
+    const calls: string[] = [];
+    const { run, ending } = await execute(forgetful('late audit', calls));
+    expect(ending).toEqual({ status: 'completed', output: 1 });
+    expect(await afterTheCall(run, calls)).toEqual([expect.stringContaining('"late audit" was called after run() had ended')]);
+    const again: string[] = [];
+    const second = await execute(forgetful('late audit', again));
+    expect(await afterTheCall(second.run, again)).toEqual([]);
+  });
+
+  it('is no matter for cancelled runs and production', async () => {
+    const calls: string[] = [];
+    const { run } = await execute(forgetful('late in production', calls), { settings: { isDevelopment: false } });
+    expect(await afterTheCall(run, calls)).toEqual([]);
+    const late: string[] = [];
+    const stopped = new TestRun(async (ctx) => {
+      void forgetful('late when cancelled', late)(ctx, undefined);
+      await ctx.sleep(10);
+    });
+    stopped.cancel();
+    expect(await stopped.end()).toMatchObject({ status: 'cancelled' });
+    expect(await afterTheCall(stopped, late)).toEqual([]);
   });
 });
 
