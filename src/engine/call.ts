@@ -20,7 +20,8 @@ const ignore = (): void => undefined;
 
 /** A durable operation that the workflow function has called and that has not been settled. */
 export class Call {
-  readonly promise: Promise<unknown>;
+  /** Let go of when the call is settled: the call lives as long as its pass, and the result may be large. */
+  promise: Promise<unknown> | undefined;
   settled = false;
   /** How many attempts have failed so far. */
   failures = 0;
@@ -31,8 +32,8 @@ export class Call {
   channel: string | undefined;
   /** Undoes what the wait set off elsewhere when it is given up, and closes it: a child run that goes on. */
   abandoned: (() => void) | undefined;
-  private fulfil!: (value: unknown) => void;
-  private refuse!: (error: unknown) => void;
+  private fulfil: ((value: unknown) => void) | undefined;
+  private refuse: ((error: unknown) => void) | undefined;
 
   constructor(
     readonly stepKey: string,
@@ -50,15 +51,25 @@ export class Call {
   }
 
   resolve(value: unknown): void {
-    this.settled = true;
-    this.fulfil(value);
+    const { fulfil } = this;
+    this.release();
+    fulfil?.(value);
   }
 
   reject(error: unknown): void {
-    this.settled = true;
+    const { promise, refuse } = this;
+    this.release();
     // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
-    this.promise.catch(ignore);
+    promise?.catch(ignore);
     noteRejection(error);
-    this.refuse(error);
+    refuse?.(error);
+  }
+
+  /** The functions that settle a promise keep it, too. */
+  private release(): void {
+    this.settled = true;
+    this.promise = undefined;
+    this.fulfil = undefined;
+    this.refuse = undefined;
   }
 }

@@ -69,6 +69,7 @@ export class Pass extends PassLifecycle implements PassHandle {
       if (judgement === 'refuse') throw this.refuseAfterStop(name);
     }
     const call = new Call(this.keys.next(name, key), name, kind, this.lane.count, !this.lane.isInTurn, argsHash);
+    const promise = call.promise!;
     this.calls.set(call.stepKey, call);
     if (call.calledAfterIo) this.warnOfRivals(call);
     if (outer?.signal) this.inbound.watch(outer.signal, call);
@@ -85,13 +86,13 @@ export class Pass extends PassLifecycle implements PassHandle {
         this.admission.begin(() => !call.settled && begin(call));
       }
       this.updateIdle();
-      return call.promise;
+      return promise;
     }
     const difference = differs(record, call);
     if (difference) this.mismatch(call.stepKey, difference);
     // The lane may have waited for this very call.
     else if (!this.lane.isInTurn) this.lane.request();
-    return call.promise;
+    return promise;
   }
 
   /** Leaves a call open for ever: its code is of a pass that is over. */
