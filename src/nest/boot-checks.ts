@@ -19,12 +19,11 @@ export async function checkPool(database: Database, settings: ModuleSettings): P
   throw new WorkflowConfigurationError(`WorkflowModule connects through a pooler that ignores settings (PgBouncer?): ${USE_POOLER}`);
 }
 
-/** Whose trouble it is, and what may help. */
-export function unprepared({ schema, pooler, autoMigrate }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
-  return new WorkflowConfigurationError(
-    `WorkflowModule could not prepare its schema "${schema}": ${describeError(cause)}${hintFor(cause, pooler, autoMigrate)}`,
-    { cause },
-  );
+/** The error of a boot that cannot succeed, with a hint at what may help. */
+export function failedBoot(what: string, { pooler, autoMigrate }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
+  return new WorkflowConfigurationError(`WorkflowModule could not ${what}: ${describeError(cause)}${hintFor(cause, pooler, autoMigrate)}`, {
+    cause,
+  });
 }
 
 function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolean): string {

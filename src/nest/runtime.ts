@@ -15,7 +15,6 @@ import type { DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
-import type { EmbeddedPostgres } from '../embedded/index.js';
 import { forCallers } from '../store/caller-database.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
@@ -24,12 +23,14 @@ import { DEFAULT_JOURNAL_LIMITS } from '../store/journal-batch.js';
 import { RunNotifier } from '../store/run-notifier.js';
 import type { Notice } from '../store/notifications.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
-import { readClock } from '../store/sql/probes.js';
+import { isInRecovery, readClock } from '../store/sql/probes.js';
+import { whileServerAnswers, type OpenClients } from '../store/server-watch.js';
+import { explainReadOnly } from '../store/standby.js';
 
 import { whileAway } from './boot-retry.js';
-import { checkPool, unprepared } from './boot-checks.js';
+import { checkPool, failedBoot } from './boot-checks.js';
 import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
-import { resolveConnection } from './connection.js';
+import { resolveConnection, type ResolvedConnection } from './connection.js';
 import { Deployment } from './deployment.js';
 import { FailureLog } from './failure-log.js';
 import { directEvents } from './direct-events.js';
@@ -91,7 +92,7 @@ export class WorkflowRuntime implements HostSurroundings {
     readonly settings: ModuleSettings,
     readonly database: Database,
     readonly orm: DataSource,
-    private readonly embedded: EmbeddedPostgres | undefined,
+    private readonly connection: ResolvedConnection,
     readonly qstash: QStashTransport | undefined,
   ) {
     this.name = name;
@@ -171,11 +172,12 @@ export class WorkflowRuntime implements HostSurroundings {
   static async create(structure: Structure, settings: ModuleSettings, dataSource: DataSource | undefined): Promise<WorkflowRuntime> {
     const connection = await resolveConnection(settings, dataSource, process.env);
     const { schema, pooler } = settings;
-    const orm = createOrm(connection.settings, schema, pooler);
+    const openClients: OpenClients = new Set();
+    const orm = createOrm(connection.settings, schema, pooler, openClients);
     const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
-    const runtime: WorkflowRuntime = new WorkflowRuntime(structure, settings, database, orm, connection.embedded, qstash);
+    const runtime: WorkflowRuntime = new WorkflowRuntime(structure, settings, database, orm, connection, qstash);
     const prepare = async (): Promise<string[]> => {
       if (!orm.isInitialized) await orm.initialize();
       const migrated = await prepareSchema(orm, settings.schema, settings.autoMigrate ? 'migrate' : 'check');
@@ -185,12 +187,13 @@ export class WorkflowRuntime implements HostSurroundings {
       return migrated;
     };
     try {
-      const applied = await whileAway(prepare, connection.patienceMs, (message) => runtime.logger.warn(message));
+      const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
+      const applied = await whileAway(watched, connection.patienceMs, (message) => runtime.logger.warn(message));
       if (applied.length > 0) runtime.logger.log(`schema "${settings.schema}" is up to date: applied ${applied.join(', ')}`);
       return runtime;
     } catch (error) {
       await runtime.close();
-      throw error instanceof WorkflowError ? error : unprepared(settings, error);
+      throw error instanceof WorkflowError ? error : failedBoot(`prepare its schema "${settings.schema}"`, settings, error);
     }
   }
 
@@ -239,6 +242,26 @@ export class WorkflowRuntime implements HostSurroundings {
       for (const line of await describeUnserved(this.database, this.host?.known.keys ?? [])) this.warn(line);
     } catch (error) {
       if (!this.closing) this.warn('due runs could not be looked at', error);
+    }
+  }
+
+  /**
+   * Starts the worker while the application boots. Waits a while for a database that is away, as `create` does.
+   *
+   * @throws WorkflowConfigurationError, DatabaseUnavailableError
+   */
+  async startWorkerAtBoot(workflows: readonly FoundWorkflow[]): Promise<void> {
+    const start = async (): Promise<void> => {
+      try {
+        await this.startWorker(workflows);
+      } catch (error) {
+        throw await explainReadOnly(error, () => isInRecovery(this.database));
+      }
+    };
+    try {
+      await whileAway(start, this.connection.patienceMs, (message) => this.logger.warn(message));
+    } catch (error) {
+      throw error instanceof WorkflowError ? error : failedBoot('start its worker', this.settings, error);
     }
   }
 
@@ -327,7 +350,7 @@ export class WorkflowRuntime implements HostSurroundings {
     this.hub.close(new ClosedError());
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
-    await this.embedded?.stop().catch(failed);
+    await this.connection.embedded?.stop().catch(failed);
     this.warnings.close();
   }
 }

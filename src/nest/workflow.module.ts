@@ -149,7 +149,7 @@ export class WorkflowModule
       if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
       else runtime.warn(startingOnlyLine(reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
-      await runtime.startWorker(workflows);
+      await runtime.startWorkerAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
       // Not before: a step may call this very application.

@@ -1,4 +1,5 @@
 import { WorkflowError } from '../core/errors/index.js';
+import { StandbyError } from './standby.js';
 
 /** Kinds of errors that a query rejects with, by what is to be done about them. */
 export type DatabaseFault =
@@ -95,6 +96,7 @@ const NEVER = /unsupported startup parameter|no such (database|user)|authenticat
  */
 export function isAway(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
+  if (error instanceof StandbyError) return true;
   const { code, message } = error as { code?: unknown; message?: unknown };
   const text = typeof message === 'string' ? message : '';
   // pg's own errors have no code.

@@ -11,9 +11,14 @@ import { durableEntities } from './entities/index.js';
 import { OwnClient } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
 import { checkServer } from './server-check.js';
+import { explainReadOnly } from './standby.js';
 
-/** A DataSource of the module's own: its entities, in its schema, on two connections that close when idle. */
-export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler): DataSource {
+/**
+ * A DataSource of the module's own: its entities, in its schema, on two connections that close when idle.
+ *
+ * @param openClients where its connections are listed while they are open
+ */
+export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler, openClients?: Set<pg.Client>): DataSource {
   const { connectionTimeoutMillis, ...resolved } = resolveSettings(settings);
   const options = {
     type: 'postgres',
@@ -32,6 +37,7 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
       ...(pooler ? {} : { options: withSettings(resolved.options, FORMATS) }),
       connectTimeoutMillis: connectionTimeoutMillis,
       Client: OwnClient,
+      openClients,
       max: 2,
       allowExitOnIdle: true,
     },
@@ -43,7 +49,8 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
  * Brings the schema up to date, or with `autoMigrate` off finds out whether it is. One SELECT tells whether there is anything to do; only then are
  * locks taken, one process at a time. Returns the migrations that this call has run.
  *
- * @throws SchemaMismatchError when migrations are missing and may not be run; WorkflowConfigurationError when the server is none that the module works on
+ * @throws SchemaMismatchError when migrations are missing and may not be run; WorkflowConfigurationError when the server is none that the module works on;
+ * StandbyError when migrations are missing and the server is a standby
  */
 export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<string[]> {
   await checkServer(orm);
@@ -64,7 +71,7 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
     return stillMissing;
   } catch (error) {
     if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
-    throw error;
+    throw await explainReadOnly(error, () => isInRecovery(orm));
   } finally {
     await runner.release();
   }
@@ -77,6 +84,11 @@ const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN 
 /** Those that this version of the server has. */
 const NO_TIMEOUTS = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
   WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
+
+async function isInRecovery(orm: DataSource): Promise<boolean> {
+  const [row] = (await orm.query('SELECT pg_catalog.pg_is_in_recovery() AS yes')) as [{ yes: boolean }];
+  return row.yes;
+}
 
 type Query = (sql: string, parameters?: unknown[]) => Promise<unknown>;
 

@@ -8,12 +8,17 @@ import { OWN_TYPES } from './type-parsers.js';
 /** Settings of the process (`pg.defaults`) that pg applies to every client which does not set them itself. */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
+/** How long a connection may be idle before the system asks whether the other end is still there. */
+const KEEP_ALIVE_DELAY_MS = 10_000;
+
 /** Settings of a client of the module's own. */
 export interface OwnClientSettings extends ConnectionSettings {
   /** What attempts of the same module have met. */
   refusals?: Refusals;
   /** How long the connection may take to be made, where the pool sets no limit to waiting for one. */
   connectTimeoutMillis?: number | undefined;
+  /** Lists the client from its first attempt to connect until its connection ends. */
+  openClients?: Set<pg.Client> | undefined;
 }
 
 /** What @types/pg leaves out of a client. */
@@ -32,18 +37,22 @@ type Callback = (error: Error | null | undefined, client?: pg.Client) => void;
  */
 export class OwnClient extends pg.Client {
   private readonly refusals: Refusals | undefined;
+  private readonly openClients: Set<pg.Client> | undefined;
 
   constructor(settings: OwnClientSettings = {}) {
     // A pool hides the password from being listed.
     const { password } = settings;
     super({
       keepAlive: true,
+      // The system's two hours are too long for a connection that the network has forgotten.
+      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       ...settings,
       ...(settings.connectTimeoutMillis === undefined ? {} : { connectionTimeoutMillis: settings.connectTimeoutMillis }),
       ...(password === undefined ? {} : { password: typeof password === 'function' ? named(password) : password }),
       types: OWN_TYPES,
     });
     this.refusals = settings.refusals;
+    this.openClients = settings.openClients;
     const internals = this as unknown as Internals;
     internals.binary = false;
     internals.pipeline = false;
@@ -61,6 +70,8 @@ export class OwnClient extends pg.Client {
   private connectThen(callback: Callback): void {
     const refused = this.refusals?.current();
     if (refused) return process.nextTick(callback, refused);
+    this.openClients?.add(this);
+    if (this.openClients) this.once('end', () => this.openClients?.delete(this));
     super.connect((error: Error | null) => {
       this.refusals?.note(error ?? undefined);
       // Not at once: pg may still be at work on what the server said.

@@ -15,6 +15,14 @@ export async function readClock(database: Database): Promise<number> {
   return row![0];
 }
 
+const RECOVERY: Statement = { name: 'durable_probe_recovery', text: () => 'SELECT pg_catalog.pg_is_in_recovery()' };
+
+/** Tells whether the server is a standby, on which nothing can be written. */
+export async function isInRecovery(database: Database): Promise<boolean> {
+  const [row] = await database.query<[boolean]>(RECOVERY, []);
+  return row![0];
+}
+
 const SETTING: Statement = {
   name: 'durable_probe_setting',
   text: () => `SELECT current_setting('enable_mergejoin'), current_setting('lock_timeout')`,

@@ -9,6 +9,12 @@ interface Cut {
   readonly done: () => void;
 }
 
+/** A statement at which the network falls silent. */
+interface Trap {
+  readonly marker: Buffer;
+  readonly sprung: () => void;
+}
+
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
@@ -21,6 +27,8 @@ export class FaultProxy {
   private readonly links = new Set<Link>();
   private mode: 'pass' | 'refuse' | 'silent' = 'pass';
   private cuts: Cut[] = [];
+  private trap: Trap | undefined;
+  private delayMs = 0;
 
   private constructor(
     private readonly listener: Server,
@@ -62,8 +70,21 @@ export class FaultProxy {
     for (const link of this.links) link.isMute = true;
   }
 
+  /** Falls silent as soon as a client sends a message that contains `marker`, which the server does not get. Resolves then. */
+  silenceAt(marker: string): Promise<void> {
+    return new Promise((sprung) => (this.trap = { marker: Buffer.from(marker), sprung }));
+  }
+
+  /** Delivers everything so many milliseconds later, in each direction. */
+  delay(ms: number): void {
+    this.delayMs = ms;
+  }
+
+  /** Lets new connections through, without a delay. Connections that fell silent stay silent. */
   restore(): void {
     this.mode = 'pass';
+    this.trap = undefined;
+    this.delayMs = 0;
   }
 
   /** New connections lead to the server of `url` from now on, as an address does that has moved. */
@@ -118,18 +139,29 @@ export class FaultProxy {
     client.setNoDelay(true);
     server.setNoDelay(true);
     client.on('data', (data: Buffer) => {
+      if (this.trap && data.includes(this.trap.marker)) {
+        this.silence();
+        this.trap.sprung();
+        this.trap = undefined;
+      }
       if (link.isMute) return;
       swallowing ??= this.cuts.find((cut) => data.includes(cut.marker));
-      server.write(data);
+      this.later(() => server.write(data));
     });
     server.on('data', (data: Buffer) => {
       if (link.isMute) return;
-      if (!swallowing) return void client.write(data);
+      if (!swallowing) return this.later(() => client.write(data));
       answer = Buffer.concat([answer.subarray(-READY_AND_IDLE.length), data]);
       if (!answer.subarray(-READY_AND_IDLE.length).equals(READY_AND_IDLE)) return;
       end();
       this.noteCut(swallowing);
     });
+  }
+
+  /** Timers of the same length run in the order in which they were set, so bytes stay in order while the delay is the same. */
+  private later(write: () => unknown): void {
+    if (this.delayMs === 0) write();
+    else setTimeout(write, this.delayMs);
   }
 
   private noteCut(cut: Cut): void {

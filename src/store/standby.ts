@@ -1,0 +1,20 @@
+/** A hot standby was asked to write. A fail-over may promote it at any moment. */
+export class StandbyError extends Error {
+  readonly code = '25006';
+
+  constructor(cause: Error) {
+    super(`the server is a standby, and the module needs the primary (${cause.message})`, { cause });
+    this.name = 'StandbyError';
+  }
+}
+
+/**
+ * Finds out why the server refused to write: a standby may be promoted soon, a role that may only read stays so.
+ *
+ * @param isInRecovery asks the server
+ * @returns a StandbyError, or the given error
+ */
+export async function explainReadOnly(error: unknown, isInRecovery: () => Promise<boolean>): Promise<unknown> {
+  if (!(error instanceof Error) || (error as { code?: unknown }).code !== '25006') return error;
+  return (await isInRecovery().catch(() => false)) ? new StandbyError(error) : error;
+}
