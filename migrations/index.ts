@@ -1,7 +1,4 @@
 import { Initial1763600000000 } from './1763600000000-initial.js';
-import { Failures1763700000000 } from './1763700000000-failures.js';
-import { TalkingToRuns1763800000000 } from './1763800000000-talking-to-runs.js';
-import { WakeUps1763900000000 } from './1763900000000-wake-ups.js';
 import { DEFAULT_SCHEMA, quoteIdentifier, type DurableMigration } from './migration.js';
 
 export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.js';
@@ -12,12 +9,7 @@ export type { DurableMigration } from './migration.js';
  *
  * They create what they need in the DataSource's `schema` (`durable` when it has none) and note what they did in `workflow_migrations` there.
  */
-export const durableMigrations: readonly DurableMigration[] = [
-  Initial1763600000000,
-  Failures1763700000000,
-  TalkingToRuns1763800000000,
-  WakeUps1763900000000,
-];
+export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
 
 /** The SQL of all migrations, in one transaction. */
 export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {

@@ -79,7 +79,7 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
 async function runsTakenOver(database: SampleDatabase): Promise<string[]> {
   for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(20)) {
     const rows = await database.query<{ run_id: string }>(
-      `SELECT DISTINCT run_id FROM workflow_events WHERE kind = 'worker_lost' ORDER BY run_id`,
+      `SELECT DISTINCT run_id FROM workflow_run_log WHERE kind = 'worker_lost' ORDER BY run_id`,
     );
     if (rows.length > 0) return rows.map((row) => row.run_id);
   }

@@ -17,7 +17,7 @@ const url = process.env['DATABASE_URL'];
       connection: url ? { url } : { embedded: true },
       schema: 'durable_approval',
       // A run that only waits is let go of soon, so that the sample shows it: it is nowhere but in the database.
-      worker: { parkAfter: 200 },
+      worker: { suspendAfter: 200 },
     }),
   ],
   providers: [ExpenseWorkflow, Mailer],

@@ -14,14 +14,14 @@ import {
   stopOperation,
   type OperationKind,
   type OperationSignal,
-} from '../store/sql/operations.js';
-import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
-import { refuseInRun } from './refuse-in-run.js';
+} from '../store/sql/bulk-operations.js';
+import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
+import { refuseInRun } from './assert-outside-run.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 
 /** Which runs are meant: counted first, and nothing is done. */
-export interface BulkDryRun extends ActorOptions {
+export interface BulkDryRun extends AuditOptions {
   /** Never an empty one. Runs that it could do nothing to do not count. */
   filter: RunFilter;
   dryRun: true;
@@ -84,10 +84,10 @@ const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
  * if (count < 1_000) await client.bulk.retry({ token, rate: 20 });
  */
 export class BulkOperations {
-  readonly #surroundings: ClientSurroundings;
+  readonly #surroundings: ClientDependencies;
 
   /** @internal */
-  constructor(surroundings: ClientSurroundings) {
+  constructor(surroundings: ClientDependencies) {
     this.#surroundings = surroundings;
   }
 

@@ -1,5 +1,5 @@
 import { InvalidInputError, TransactionConflictError } from '../core/errors/index.js';
-import { TransactionEndedError } from './commit-watch.js';
+import { TransactionEndedError } from './caller-transaction.js';
 
 /** Of these the caller may expect that the same transaction succeeds the next time. */
 const CONFLICTS: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { isPromise } from '../core/promises.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
 import type { ManagerOption } from './manager-option.js';
-import { openTransactionOf, type CallerTransaction } from './commit-watch.js';
+import { openTransactionOf, type CallerTransaction } from './caller-transaction.js';
 import { callerError, endedUnder } from './caller-errors.js';
 
 /** Finds the transaction that the code around a call is in, if it is in one. */
@@ -20,7 +20,7 @@ export interface JoinedTransaction {
 }
 
 const EXPLICIT = 'options.manager';
-const AMBIENT = 'transactionManager';
+const AMBIENT = 'currentTransaction';
 
 /** Decides which transaction of its caller a call joins; the only place that does. */
 export class CallerTransactions {

@@ -4,20 +4,20 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import type { ActorOptions } from './actor.js';
+import type { AuditOptions } from './actor.js';
 import { BulkOperations } from './bulk.js';
 import { CallerTransactions } from './caller-transactions.js';
-import type { CallerTransaction } from './commit-watch.js';
-import { Control, type CancelOptions, type ForkOptions, type FromStepOptions, type StepResult } from './control.js';
+import type { CallerTransaction } from './caller-transaction.js';
+import { Control, type CancelOptions, type ForkOptions, type RetryRunOptions, type StepResult } from './control.js';
 import { DeadLetters } from './dead-letters.js';
 import { resultDeadline, WorkflowHandle } from './handle.js';
-import { refuseInRun } from './refuse-in-run.js';
+import { refuseInRun } from './assert-outside-run.js';
 import { RunQuestions } from './run-questions.js';
 import type { SendOptions } from './send-options.js';
 import { Sender } from './sender.js';
 import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
 /** How `execute` starts its run, and how long it waits. */
@@ -38,7 +38,7 @@ export class WorkflowClient extends RunQuestions {
   readonly #starter: Starter;
   readonly #control: Control;
   readonly #transactions: CallerTransactions;
-  readonly #surroundings: ClientSurroundings;
+  readonly #surroundings: ClientDependencies;
   readonly #sender: Sender;
   /** Does something to many runs: a dry run counts them, and its token does it. See docs/operations.md. */
   readonly bulk: BulkOperations;
@@ -46,9 +46,9 @@ export class WorkflowClient extends RunQuestions {
   readonly deadLetters: DeadLetters;
 
   /** @internal */
-  constructor(surroundings: ClientSurroundings) {
+  constructor(surroundings: ClientDependencies) {
     super(surroundings);
-    this.#transactions = new CallerTransactions(surroundings.database, surroundings.transactionManager);
+    this.#transactions = new CallerTransactions(surroundings.database, surroundings.currentTransaction);
     this.#starter = new Starter(surroundings, this.#transactions, (...args) => this.#handle(...args));
     this.#control = new Control(surroundings, this.#transactions);
     this.#surroundings = surroundings;
@@ -122,7 +122,7 @@ export class WorkflowClient extends RunQuestions {
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
     if (this.#transactions.find(checked.manager))
       throw new InvalidInputError(
-        'transactionManager',
+        'currentTransaction',
         "finds an open transaction, in which execute would wait for itself: start, or say manager: 'none'",
       );
     const handle = await this.start(workflow as string, input, checked);
@@ -130,9 +130,9 @@ export class WorkflowClient extends RunQuestions {
   }
 
   /** A handle to a run that exists. Asks nothing of the database. */
-  get<W extends WorkflowTarget>(workflow: W, runId: string): WorkflowHandle<OutputOf<W>>;
-  get<O = unknown>(runId: string): WorkflowHandle<O>;
-  get(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
+  getHandle<W extends WorkflowTarget>(workflow: W, runId: string): WorkflowHandle<OutputOf<W>>;
+  getHandle<O = unknown>(runId: string): WorkflowHandle<O>;
+  getHandle(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
     const id = checkText(arguments.length === 1 ? workflowOrId : runId, 'runId');
     return this.#handle(id, false) as WorkflowHandle<never>;
   }
@@ -162,7 +162,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example await client.terminate('order-7', { actor: 'ann', reason: 'version 1 will never be deployed again' });
    */
-  async terminate(runId: string, options: ActorOptions = {}): Promise<void> {
+  async terminate(runId: string, options: AuditOptions = {}): Promise<void> {
     refuseInRun('terminate');
     await this.#control.terminate(runId, options);
   }
@@ -175,7 +175,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws RunNotFoundError, RunEndedError
    * @example await client.pause(runId, { actor: 'ann', reason: 'the bank is closed' });
    */
-  async pause(runId: string, options: ActorOptions = {}): Promise<void> {
+  async pause(runId: string, options: AuditOptions = {}): Promise<void> {
     refuseInRun('pause');
     await this.#control.pause(runId, options);
   }
@@ -187,7 +187,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws RunNotFoundError, RunEndedError
    * @example await client.resume(runId, { actor: 'ann', reason: 'the trigger has been dropped' });
    */
-  async resume(runId: string, options: ActorOptions = {}): Promise<void> {
+  async resume(runId: string, options: AuditOptions = {}): Promise<void> {
     refuseInRun('resume');
     await this.#control.resume(runId, options);
   }
@@ -200,7 +200,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws RunNotFoundError, RunNotRetryableError, InvalidInputError
    * @example await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
    */
-  async retry(runId: string, options: FromStepOptions = {}): Promise<void> {
+  async retry(runId: string, options: RetryRunOptions = {}): Promise<void> {
     refuseInRun('retry');
     await this.#control.retry(runId, options);
   }
@@ -228,7 +228,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws SerializationError, PayloadTooLargeError
    * @example await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'charged by hand' });
    */
-  async resolveStep(runId: string, stepKey: string, result: StepResult, options: ActorOptions = {}): Promise<void> {
+  async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions = {}): Promise<void> {
     refuseInRun('resolveStep');
     await this.#control.resolveStep(runId, stepKey, result, options);
   }

@@ -18,7 +18,7 @@ import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
 import type { WhileLocked } from '../store/while-locked.js';
-import { ACTOR_KEYS, noteOf, type ActorOptions } from './actor.js';
+import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
 import { announceEnded } from './announce-ended.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
@@ -27,22 +27,22 @@ import { currentRunId, onCurrentRun } from './follow.js';
 import type { ManagerOption } from './manager-option.js';
 import { readRetryable, recordedStep, retryOnce } from './retry.js';
 import { runNotFound } from './run-not-found.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 
 /** Who asks a run to stop, why, and in which transaction. */
-export interface CancelOptions extends ActorOptions {
+export interface CancelOptions extends AuditOptions {
   /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
   manager?: ManagerOption;
 }
 
 /** From where a run is executed anew. */
-export interface FromStepOptions extends ActorOptions {
+export interface RetryRunOptions extends AuditOptions {
   /** The key of a recorded step: it and all that was recorded after it are executed anew. */
   fromStep?: string;
 }
 
 /** The run that a fork copies, and the step from which the new run executes. */
-export interface ForkOptions extends FromStepOptions, FollowOptions {}
+export interface ForkOptions extends RetryRunOptions, FollowOptions {}
 
 /** What a step comes to. */
 export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };
@@ -50,7 +50,7 @@ export type StepResult = { output: unknown; error?: never } | { error: unknown; 
 /** Takes control of runs: what operators do to them. @internal */
 export class Control {
   constructor(
-    private readonly surroundings: ClientSurroundings,
+    private readonly surroundings: ClientDependencies,
     private readonly transactions: CallerTransactions,
   ) {}
 
@@ -68,7 +68,7 @@ export class Control {
   }
 
   /** Ends the current run of a chain, and once more where that run is continued in between. */
-  async terminate(runId: string, options: ActorOptions): Promise<void> {
+  async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', ACTOR_KEYS);
     const { database, payloads } = this.surroundings;
@@ -90,7 +90,7 @@ export class Control {
     });
   }
 
-  async pause(runId: string, options: ActorOptions): Promise<void> {
+  async pause(runId: string, options: AuditOptions): Promise<void> {
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
     await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.pauseRun(id, note));
   }
@@ -102,7 +102,7 @@ export class Control {
     await this.surroundings.notifier.notifyOfPause(id);
   }
 
-  async resume(runId: string, options: ActorOptions): Promise<void> {
+  async resume(runId: string, options: AuditOptions): Promise<void> {
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
     await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.resumeRun(id, note));
   }
@@ -114,7 +114,7 @@ export class Control {
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
 
-  async retry(runId: string, options: FromStepOptions): Promise<void> {
+  async retry(runId: string, options: RetryRunOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
     const wanted = fromStep === undefined ? undefined : checkText(fromStep, 'options.fromStep');
@@ -151,7 +151,7 @@ export class Control {
     return newId;
   }
 
-  async resolveStep(runId: string, stepKey: string, result: StepResult, options: ActorOptions): Promise<void> {
+  async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const key = checkText(stepKey, 'stepKey');
     if (key.startsWith('$')) throw new InvalidInputError('stepKey', 'must not start with "$": that is no step of the workflow');

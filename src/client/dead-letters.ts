@@ -2,8 +2,8 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { Database } from '../store/database.js';
-import { readWakeUps } from '../store/sql/wake-ups.js';
-import { refuseInRun } from './refuse-in-run.js';
+import { readWakeUps } from '../store/sql/outbox.js';
+import { refuseInRun } from './assert-outside-run.js';
 
 /** A message that QStash has given up on. */
 export interface DeadLetter {

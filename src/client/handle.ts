@@ -13,7 +13,7 @@ import type { RunStatus, ShownStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
 import type { CancelOptions } from './control.js';
-import type { CallerTransaction } from './commit-watch.js';
+import type { CallerTransaction } from './caller-transaction.js';
 import type { RunDescription, StepDescription } from './describe.js';
 import { checkFollowing, type FollowOptions } from './follow-options.js';
 import type { HistoryOptions, HistoryPage } from './history.js';

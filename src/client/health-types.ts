@@ -12,7 +12,7 @@ export interface UnwritableHealth {
 export interface WorkerHealth {
   /** `stopped`: not yet begun, closing, or none in this process. `fenced`: it has lost its session and has no new one yet. */
   state: 'running' | 'fenced' | 'stopped';
-  /** Runs in its hands, those that only wait and are not parked included. */
+  /** Runs in its hands, those that only wait and are not suspended included. */
   runs: number;
   /** How many runs it executes at a time, and how many more it could take. */
   slots: number;
@@ -71,17 +71,17 @@ export interface WorkflowHealth {
   /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
   backlog: DueHealth[];
   /** The part of the backlog that no living process executes: neither this one, nor one that has a session. */
-  unserved: DueHealth[];
+  unregistered: DueHealth[];
   /**
    * Runs that wait for a time, a message or a child, and that no living process could continue then.
    * Of very many runs some are looked at.
    */
-  unservedWaiting: DispatchKey[];
+  unregisteredWaiting: DispatchKey[];
   /** Runs that wait for a deployment whose code fits their history: `describe().blocked` says why. Up to 1,000 are counted. */
   blocked: BlockedHealth[];
   /**
    * Due runs that are suspected of ending their workers, because they were lost twice or more. A worker executes them
-   * apart from others; `backlog`, `unserved` and `oldestDueAt` leave them out. Up to 1,000 are counted.
+   * apart from others; `backlog`, `unregistered` and `oldestDueAt` leave them out. Up to 1,000 are counted.
    */
   suspects: SuspectHealth[];
   /** Since when the oldest due run has been due. */

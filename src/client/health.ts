@@ -54,15 +54,23 @@ export async function healthOf(
         heartbeatAt: new Date(each.heartbeatAt),
       })),
       backlog: due.map(toHealth),
-      unserved: due.filter((each) => !served.has(dispatchKeyText(each))).map(toHealth),
-      unservedWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
+      unregistered: due.filter((each) => !served.has(dispatchKeyText(each))).map(toHealth),
+      unregisteredWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
       blocked,
       suspects,
       oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
     };
   } catch (error) {
     const known = error instanceof Error ? error : new Error(String(error));
-    const nothing = { sessions: [], backlog: [], unserved: [], unservedWaiting: [], blocked: [], suspects: [], oldestDueAt: undefined };
+    const nothing = {
+      sessions: [],
+      backlog: [],
+      unregistered: [],
+      unregisteredWaiting: [],
+      blocked: [],
+      suspects: [],
+      oldestDueAt: undefined,
+    };
     return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
   } finally {
     clearTimeout(timer);
@@ -70,7 +78,7 @@ export async function healthOf(
 }
 
 /** What a worker with these keys does not claim. */
-export function unservedOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
+export function unregisteredOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
   const served = new Set(keys.map(dispatchKeyText));
   return kinds.filter((each) => !served.has(dispatchKeyText(each)));
 }

@@ -29,9 +29,9 @@ export interface ResultHubOptions {
 }
 
 const QUERY_IDS = 1_000;
-/** Look-ups at a time. What is asked for meanwhile goes together in the next one. */
+/** Lookups at a time. What is asked for meanwhile goes together in the next one. */
 const MAX_ASKS = 2;
-/** Time-outs that are explained at a time, and how long a caller waits for that. */
+/** Timeouts that are explained at a time, and how long a caller waits for that. */
 const MAX_EXPLAINED = 20;
 const EXPLAIN_MS = 1_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -83,7 +83,7 @@ export class ResultHub {
   /**
    * Resolves when the run has ended.
    *
-   * @param ask whether the run may have ended already: not when it has just been created. All who ask in the same moment share a look-up
+   * @param ask whether the run may have ended already: not when it has just been created. All who ask in the same moment share a lookup
    * @param follow whether to wait for the run that goes on in its place where it is continued
    * @throws RunNotFoundError, ResultTimeoutError
    */
@@ -104,7 +104,7 @@ export class ResultHub {
     });
   }
 
-  /** The error of a time-out, with how the run is. Without that where it is not known at once: the caller has waited long enough. */
+  /** The error of a timeout, with how the run is. Without that where it is not known at once: the caller has waited long enough. */
   private async timedOut(runId: string, timeoutMs: number): Promise<ResultTimeoutError> {
     if (this.explaining >= MAX_EXPLAINED) return new ResultTimeoutError(runId, timeoutMs);
     this.explaining++;

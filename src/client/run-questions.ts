@@ -12,14 +12,14 @@ import { historyPage, type HistoryOptions, type HistoryPage } from './history.js
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { runNotFound } from './run-not-found.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 
 /** What can be asked about runs. Nothing of it changes anything. */
 export class RunQuestions {
-  readonly #surroundings: ClientSurroundings;
+  readonly #surroundings: ClientDependencies;
 
   /** @internal */
-  constructor(surroundings: ClientSurroundings) {
+  constructor(surroundings: ClientDependencies) {
     this.#surroundings = surroundings;
   }
 
@@ -88,10 +88,10 @@ export class RunQuestions {
 
   /**
    * How the module is, as this process sees it: whether the database answers, what the worker does, which other processes execute runs, and what is due. Takes a few
-   * look-ups, however many runs there are; never rejects for the database.
+   * lookups, however many runs there are; never rejects for the database.
    *
    * @example
-   * const { database, unserved, oldestDueAt } = await client.health();
+   * const { database, unregistered, oldestDueAt } = await client.health();
    */
   async health(): Promise<WorkflowHealth> {
     return healthOf(this.#surroundings.database, this.#surroundings.worker(), this.#surroundings.direct());

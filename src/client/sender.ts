@@ -7,20 +7,20 @@ import { validate } from '../core/standard-schema.js';
 import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './caller-errors.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
-import { HookDoor } from './hook-door.js';
+import { HookIntake } from './hook-intake.js';
 import { runNotFound } from './run-not-found.js';
 import type { SendOptions } from './send-options.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 
 /** Leaves messages for runs, and notifies the runs. */
 export class Sender {
-  private readonly door: HookDoor;
+  private readonly door: HookIntake;
 
   constructor(
-    private readonly surroundings: ClientSurroundings,
+    private readonly surroundings: ClientDependencies,
     private readonly transactions: CallerTransactions,
   ) {
-    this.door = new HookDoor(surroundings);
+    this.door = new HookIntake(surroundings);
   }
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError, InboxFullError */

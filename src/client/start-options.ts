@@ -39,7 +39,7 @@ export interface StartOptions {
   tags?: Record<string, string>;
   /**
    * Join this transaction: the run exists when it commits, and never if it does not. `'none'`: join none. Absent: the one that the module's
-   * `transactionManager` finds, if any.
+   * `currentTransaction` finds, if any.
    */
   manager?: EntityManager | 'none';
 }
@@ -61,7 +61,7 @@ export interface CheckedStart {
 export interface StartingClient {
   readonly deploymentId: string;
   readonly module: string | undefined;
-  /** Of runs whose workflow has no time-out of its own; null for none. */
+  /** Of runs whose workflow has no timeout of its own; null for none. */
   readonly runTimeoutMs: number | null;
   /** Milliseconds since the epoch, by the database's clock. */
   now(): number;
@@ -103,7 +103,7 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
   return { options, schema: workflow.input, run };
 }
 
-/** Whoever claims a run that was started by name alone knows the workflow, and what its time-out is. */
+/** Whoever claims a run that was started by name alone knows the workflow, and what its timeout is. */
 function standardTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
   return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
 }

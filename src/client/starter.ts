@@ -5,10 +5,10 @@ import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
 import { toCallerError } from '../store/caller-database.js';
 import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
-import type { CallerTransaction } from './commit-watch.js';
+import type { CallerTransaction } from './caller-transaction.js';
 import type { WorkflowHandle } from './handle.js';
 import { checkStart, toNewRun, type StartOptions } from './start-options.js';
-import type { ClientSurroundings } from './surroundings.js';
+import type { ClientDependencies } from './dependencies.js';
 import { TransactionalStarter } from './transactional-starter.js';
 
 /** How `startMany` starts its runs; an id for each by a function. */
@@ -32,7 +32,7 @@ export class Starter {
   private readonly transactional: TransactionalStarter;
 
   constructor(
-    private readonly surroundings: ClientSurroundings,
+    private readonly surroundings: ClientDependencies,
     private readonly transactions: CallerTransactions,
     private readonly handles: HandleMaker,
   ) {

@@ -26,7 +26,7 @@ export interface StepRecord {
 
 /**
  * A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt; a `grace` what a cancelled run had left to clean up
- * when it was parked, which was at `openedAt`.
+ * when it was suspended, which was at `openedAt`.
  */
 export interface OpenWait {
   readonly stepKey: string;

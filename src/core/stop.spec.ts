@@ -4,19 +4,19 @@ import { runInNewContext } from 'node:vm';
 
 import { describe, expect, it } from '@jest/globals';
 
-import { Stop } from './stop.js';
+import { AbortGate } from './abort-gate.js';
 
 const never = new Promise<never>(() => undefined);
 
 describe('what waits until a stop', () => {
   it('gets what the work comes to, when that is first', async () => {
-    const stop = new Stop();
+    const stop = new AbortGate();
     await expect(stop.until(Promise.resolve(1))).resolves.toBe(1);
     await expect(stop.until(Promise.reject(new Error('no')))).rejects.toThrow('no');
   });
 
   it('rejects when it is stopped, and whoever comes later at once', async () => {
-    const stop = new Stop();
+    const stop = new AbortGate();
     const waiting = [stop.until(never), stop.until(never)];
     stop.give(new Error('closed'));
     for (const each of [...waiting, stop.until(never), stop.until(Promise.reject(new Error('no')))])
@@ -26,7 +26,7 @@ describe('what waits until a stop', () => {
   it('leaves nothing behind when it is over', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
-    const stop = new Stop();
+    const stop = new AbortGate();
     const come = async (): Promise<WeakRef<object>> => new WeakRef(await stop.until(Promise.resolve({})));
     const results = [await come(), await come()];
     for (let round = 0; round < 10; round++) {

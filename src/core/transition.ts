@@ -2,7 +2,7 @@ import type { Failure } from './failure.js';
 import type { NewRun, RunStatus, TerminalStatus } from './run.js';
 import type { OpenWait, StepRecord } from './step.js';
 
-/** A fact about a run that does not show in its other rows: one row of `workflow_events`. */
+/** A fact about a run that does not show in its other rows: one row of `workflow_run_log`. */
 export interface RunEvent {
   readonly kind: 'attempt_failed' | 'cancel_requested' | 'worker_lost' | 'blocked' | 'payload_dropped';
   readonly stepKey: string | null;
@@ -29,7 +29,7 @@ export type RunChange =
       /** The run that goes on in its place. */
       readonly continuedAs?: NewRun;
     }
-  /** Park: only if nothing came for the run since `wakeCount` was read. */
+  /** Suspend: only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
   /** An operator wants it to rest; only if nothing came for the run since `wakeCount` was read. */
   | { readonly status: 'paused'; readonly wakeAt: null; readonly wakeCount: number }
@@ -76,5 +76,5 @@ export type Committed =
   | { readonly outcome: 'done'; readonly at: number }
   /** `start`: a run of that id was there before. */
   | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus; readonly parentRunId: string | null }
-  /** `change` to waiting: something came for the run; it has not been parked. */
+  /** `change` to waiting: something came for the run; it has not been suspended. */
   | { readonly outcome: 'moved'; readonly wakeCount: number };

@@ -8,7 +8,7 @@ const MAX_REFUSED = 10_000;
 export type Judgement = 'begin' | 'refuse' | 'never';
 
 /**
- * Decides which steps may begin after a cancellation or a time-out has reached the code: those of its clean-up, and not those of a loop whose `catch` swallows the error.
+ * Decides which steps may begin after a cancellation or a timeout has reached the code: those of its clean-up, and not those of a loop whose `catch` swallows the error.
  *
  * A step that was interrupted does not begin again. Once the code has taken up again what was interrupted, as loops do, nothing begins that it had called before.
  * What it calls for the first time begins. Waits begin, because clean-up may wait.

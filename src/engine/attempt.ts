@@ -17,7 +17,7 @@ export function lastBegunBody(): CurrentStep | undefined {
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Who wants to know what became of an attempt. */
-export interface AttemptListener {
+export interface AttemptDelegate {
   succeeded(value: unknown): void;
   failed(error: unknown): void;
 }
@@ -28,7 +28,7 @@ export class Attempt implements CurrentStep {
   private isAborted = false;
   private reason: unknown;
   private timer: NodeJS.Timeout | undefined;
-  private listener: AttemptListener | undefined;
+  private listener: AttemptDelegate | undefined;
 
   constructor(
     private readonly pass: PassHandle,
@@ -50,7 +50,7 @@ export class Attempt implements CurrentStep {
   }
 
   /** Executes the body; the listener hears of its end once, and never when the attempt is aborted first. */
-  run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptListener): void {
+  run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);
     if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS), this, timeoutMs);
@@ -85,7 +85,7 @@ export class Attempt implements CurrentStep {
   }
 
   /** @returns who is to hear of it; nobody when it has ended before */
-  private end(): AttemptListener | undefined {
+  private end(): AttemptDelegate | undefined {
     const { listener } = this;
     this.listener = undefined;
     clearTimeout(this.timer);

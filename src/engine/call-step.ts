@@ -6,7 +6,7 @@ import type { StepBody, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 import type { WorkflowDefinition } from './ports.js';
 import { beginStep } from './step-runner.js';
-import type { StepOptions } from './operations.js';
+import type { StepOptions } from './context-options.js';
 import { noteRejection } from './rejections.js';
 
 /** A step without any options, which is most of them, costs no checks. */
@@ -58,7 +58,7 @@ function shown(name: unknown): string {
 }
 
 /** Bad arguments reject the promise that the caller awaits, as an async function would. */
-export function attempted<T>(start: () => Promise<T>): Promise<T> {
+export function toRejection<T>(start: () => Promise<T>): Promise<T> {
   try {
     return start();
   } catch (error) {
@@ -71,8 +71,8 @@ export function attempted<T>(start: () => Promise<T>): Promise<T> {
 }
 
 /** The same for what is made of several calls: one of them may be given up when nobody awaits the whole. */
-export function heard<T>(start: () => Promise<T>): Promise<T> {
-  const promise = attempted(start);
+export function ignoreUnhandled<T>(start: () => Promise<T>): Promise<T> {
+  const promise = toRejection(start);
   promise.catch(() => undefined);
   return promise;
 }

@@ -31,7 +31,7 @@ export class Call {
   /** The messages that end it. */
   channel: string | undefined;
   /** Undoes what the wait set off elsewhere when it is given up, and closes it: a child run that goes on. */
-  abandoned: (() => void) | undefined;
+  onWithdrawn: (() => void) | undefined;
   private fulfil: ((value: unknown) => void) | undefined;
   private refuse: ((error: unknown) => void) | undefined;
 

@@ -12,9 +12,9 @@ import type { NewRun } from '../core/run.js';
 import type { OpenWait } from '../core/step.js';
 import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
-import { scopes } from './current.js';
+import { executionScope } from './current.js';
 import type { Message, Settlement } from './message.js';
-import type { DetachedOptions, InvokeManyOptions, InvokeOptions } from './operations.js';
+import type { StartChildOptions, InvokeManyOptions, InvokeOptions } from './context-options.js';
 import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { deadlineOf, listen, type WaitSpec } from './wait.js';
@@ -56,7 +56,7 @@ export function startDetached(
   pass: PassHandle,
   workflow: unknown,
   input: unknown,
-  options: DetachedOptions = {},
+  options: StartChildOptions = {},
 ): Promise<{ runId: string }> {
   checkOptions(options, 'options', DETACHED_OPTIONS);
   const { settings, definition } = pass;
@@ -113,7 +113,7 @@ export async function invokeMany(
 
 /** Ends the run, and has another begin in its place with a history of its own. */
 export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
-  const outer = scopes.getStore();
+  const outer = executionScope.getStore();
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
   // A branch that has lost must not end the run that goes on.
   outer?.signal?.throwIfAborted();
@@ -135,7 +135,7 @@ function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null
 
 /** Has the child cancelled when the call is given up. */
 function careFor(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
-  if (onCancel !== 'leave') call.abandoned = () => pass.effects.cancelChild(call.stepKey, childId);
+  if (onCancel !== 'leave') call.onWithdrawn = () => pass.effects.cancelChild(call.stepKey, childId);
 }
 
 /** Waits for the end of a child that exists. */

@@ -4,14 +4,14 @@ import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js'
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { attempted, callStep, heard, NO_OPTIONS } from './call-step.js';
-import { scopes } from './current.js';
+import { toRejection, callStep, ignoreUnhandled, NO_OPTIONS } from './call-step.js';
+import { executionScope } from './current.js';
 import { SeededRandom } from './deterministic.js';
 import type { PassHandle } from './pass-handle.js';
 import { continueAsNew, invoke, invokeMany, startDetached } from './children.js';
 import { createHook } from './hooks.js';
 import type {
-  DetachedOptions,
+  StartChildOptions,
   Hook,
   HookOptions,
   InvokeManyOptions,
@@ -21,7 +21,7 @@ import type {
   SignalOptions,
   StepOptions,
   WaitOptions,
-} from './operations.js';
+} from './context-options.js';
 import { race } from './race.js';
 import type { RunLogger } from '../core/log-fields.js';
 import { makeRunLogger } from './run-logger.js';
@@ -56,52 +56,52 @@ export class PassContext extends WorkflowContext {
   step<T>(name: string, optionsOrFn: StepOptions | (() => Promise<T> | T), maybeFn?: () => Promise<T> | T): Promise<T> {
     const options = typeof optionsOrFn === 'function' ? NO_OPTIONS : optionsOrFn;
     const fn = typeof optionsOrFn === 'function' ? optionsOrFn : maybeFn;
-    return attempted(() => {
+    return toRejection(() => {
       if (typeof fn !== 'function') throw new InvalidInputError(`fn of step "${String(name)}"`, 'must be a function');
       return callStep(this.#pass, name, options, undefined, fn) as Promise<T>;
     });
   }
 
   sleep(duration: Duration, options: WaitOptions = {}): Promise<void> {
-    return attempted(() => {
+    return toRejection(() => {
       const ms = toMilliseconds(duration, 'duration of sleep');
       return this.wait(() => this.#pass.settings.now() + ms, options);
     });
   }
 
   sleepUntil(date: Date, options: WaitOptions = {}): Promise<void> {
-    return attempted(() => {
+    return toRejection(() => {
       const wakeAt = toTimestamp(date, 'date of sleepUntil');
       return this.wait(() => wakeAt, options);
     });
   }
 
   waitForSignal(signal: unknown, options?: SignalOptions): Promise<never> {
-    return attempted(() => waitForSignal(this.#pass, signal, options)) as Promise<never>;
+    return toRejection(() => waitForSignal(this.#pass, signal, options)) as Promise<never>;
   }
 
   hook(options?: HookOptions): Promise<Hook<never>> {
-    return heard(() => createHook(this.#pass, options)) as Promise<Hook<never>>;
+    return ignoreUnhandled(() => createHook(this.#pass, options)) as Promise<Hook<never>>;
   }
 
   race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>> {
-    return heard(() => race(this.#pass, branches));
+    return ignoreUnhandled(() => race(this.#pass, branches));
   }
 
   invoke(workflow: unknown, input?: unknown, options?: InvokeOptions): Promise<never> {
-    return attempted(() => invoke(this.#pass, workflow, input, options)) as Promise<never>;
+    return toRejection(() => invoke(this.#pass, workflow, input, options)) as Promise<never>;
   }
 
   invokeMany(workflow: unknown, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<never> {
-    return heard(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
+    return ignoreUnhandled(() => invokeMany(this.#pass, workflow, inputs, options)) as Promise<never>;
   }
 
-  start(workflow: unknown, input?: unknown, options?: DetachedOptions): Promise<{ runId: string }> {
-    return attempted(() => startDetached(this.#pass, workflow, input, options));
+  start(workflow: unknown, input?: unknown, options?: StartChildOptions): Promise<{ runId: string }> {
+    return toRejection(() => startDetached(this.#pass, workflow, input, options));
   }
 
   continueAsNew(workflow: unknown, input?: unknown): Promise<never> {
-    return heard(() => continueAsNew(this.#pass, workflow, input));
+    return ignoreUnhandled(() => continueAsNew(this.#pass, workflow, input));
   }
 
   patched(id: string): boolean {
@@ -140,5 +140,5 @@ export class PassContext extends WorkflowContext {
 
 /** A body is not executed again on replay: what it draws must not shift the sequence of the run. */
 function insideStep(): boolean {
-  return scopes.getStore()?.step !== undefined;
+  return executionScope.getStore()?.step !== undefined;
 }

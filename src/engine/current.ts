@@ -32,9 +32,9 @@ const SCOPES = Symbol.for('nestjs-durable.scopes');
 const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };
 
 /** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
-export const scopes = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
+export const executionScope = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
-const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => scopes.run(scope, code, given);
+const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => executionScope.run(scope, code, given);
 
 /**
  * Executes code of the application for a pass, in no other context. Runs begin, and steps are tried, in whatever context a flush ended or a claim was
@@ -59,7 +59,7 @@ export class NotInStepError extends WorkflowError {
  * @example await this.payments.charge(order, currentStep().idempotencyKey);
  */
 export function currentStep(): CurrentStep {
-  const step = scopes.getStore()?.step;
+  const step = executionScope.getStore()?.step;
   if (!step) throw new NotInStepError('currentStep() works only while the body of a step is executed by a run');
   return step;
 }
@@ -82,7 +82,7 @@ export interface CurrentRun {
  * @example LoggerModule.forRoot({ pinoHttp: { mixin: () => ({ ...currentRun() }) } })
  */
 export function currentRun(): CurrentRun | undefined {
-  const scope = scopes.getStore();
+  const scope = executionScope.getStore();
   if (!scope) return undefined;
   const { pass, step } = scope;
   const { name, version } = pass.definition;

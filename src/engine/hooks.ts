@@ -5,10 +5,10 @@ import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
-import { heard, NO_OPTIONS } from './call-step.js';
+import { ignoreUnhandled, NO_OPTIONS } from './call-step.js';
 import { inScope } from './current.js';
 import type { Message, Verdict } from './message.js';
-import type { Hook, HookOptions, HookRequest } from './operations.js';
+import type { Hook, HookOptions, HookRequest } from './context-options.js';
 import type { PassHandle } from './pass-handle.js';
 import { beginStep } from './step-runner.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
@@ -110,7 +110,7 @@ class PassHook implements Hook<unknown> {
 
   [Symbol.asyncIterator](): AsyncIterator<never> {
     return {
-      next: () => heard(async () => ({ value: await this.wait(), done: false as const })),
+      next: () => ignoreUnhandled(async () => ({ value: await this.wait(), done: false as const })),
       return: async () => ({ value: undefined, done: true as const }),
     };
   }

@@ -1,6 +1,6 @@
 import { createHook, type AsyncHook } from 'node:async_hooks';
 
-import { scopes } from './current.js';
+import { executionScope } from './current.js';
 
 /** What code makes that waits for nothing outside of itself. */
 const OWN = new Set(['PROMISE', 'TickObject', 'Microtask']);
@@ -20,7 +20,7 @@ export class IoWatch {
     hook ??= createHook({
       init: (_, type, __, resource) => {
         if (OWN.has(type)) return;
-        const scope = scopes.getStore();
+        const scope = executionScope.getStore();
         if (scope && !scope.step) watches.get(scope.pass)?.resources.push(resource);
       },
     });

@@ -2,7 +2,7 @@ import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 
 /** What becomes of the message that a wait is given. */
-export interface Taker {
+export interface MessageHandler {
   readonly take: (message: Message, screened: Settlement | undefined) => void;
   /** Where not every message is taken: looks at it first. */
   readonly screening?: { readonly screen: Screen; readonly refused: (message: Message, refusal: Error) => void };
@@ -10,7 +10,7 @@ export interface Taker {
 
 interface Waiting {
   readonly call: Call;
-  readonly taker: Taker;
+  readonly taker: MessageHandler;
 }
 
 /**
@@ -58,7 +58,7 @@ export class Mailbox {
     return true;
   }
 
-  await(channel: string, call: Call, taker: Taker): void {
+  await(channel: string, call: Call, taker: MessageHandler): void {
     this.waits ??= new Map();
     append(this.waits, channel, { call, taker });
   }
@@ -74,7 +74,7 @@ export class Mailbox {
   }
 
   /** The oldest message of a channel and the oldest wait for it; undefined unless there are both. */
-  next(channel: string): { readonly message: Message; readonly call: Call; readonly taker: Taker } | undefined {
+  next(channel: string): { readonly message: Message; readonly call: Call; readonly taker: MessageHandler } | undefined {
     const wait = this.waits?.get(channel)?.[0];
     const message = this.messages?.get(channel)?.[0];
     return wait && message && { message, call: wait.call, taker: wait.taker };

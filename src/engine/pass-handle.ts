@@ -2,7 +2,7 @@ import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
-import type { Taker } from './mailbox.js';
+import type { MessageHandler } from './mailbox.js';
 import type { Settlement } from './message.js';
 import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
@@ -78,7 +78,7 @@ export interface PassHandle {
   /** Whether there is a message of that channel that no open wait takes. */
   hasSpareMessage(channel: string): boolean;
   /** Gives the call the next message of that channel that no earlier wait takes. */
-  listen(channel: string, call: Call, take: Taker): void;
+  listen(channel: string, call: Call, take: MessageHandler): void;
   /** A message is not what the wait of that step is for: it is gone, and the history says why. */
   dropMessage(stepKey: string, messageId: string, refusal: Error): void;
   /** A call has its result: it enters the journal, and the lane. */

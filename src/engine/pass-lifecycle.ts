@@ -2,21 +2,21 @@ import { setImmediate } from '../core/timers.js';
 import { NonDeterminismError, RunEndedError, StepFailedError, WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
-import { Admission } from './admission.js';
+import { DurabilityGate } from './durability-gate.js';
 import { AfterStop } from './after-stop.js';
 import { Attempts } from './attempts.js';
 import type { Call } from './call.js';
 import { inScope } from './current.js';
-import { Inbound } from './inbound.js';
-import { Lane, type LaneOwner } from './lane.js';
+import { ExternalEvents } from './external-events.js';
+import { ResultQueue, type ResultQueueDelegate } from './result-queue.js';
 import type { Message } from './message.js';
 import { warnOfOpenSteps } from './open-steps.js';
 import type { Abortable, PassHandle } from './pass-handle.js';
-import type { CodeMaker, EngineSettings, PassOutcome, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
-import { Preparation } from './preparation.js';
+import type { WorkflowInstanceFactory, EngineSettings, PassOutcome, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
+import { InstanceCreation } from './instance-creation.js';
 import { Replay } from './replay.js';
 import { TIMEOUT_KEY } from './step-keys.js';
-import { Stopping, type Stop, type StoppingHost } from './stopping.js';
+import { Cancellation, type StopReason, type CancellationDelegate } from './cancellation.js';
 import { Timers } from './timers.js';
 import { warnOnce } from './warn-once.js';
 import type { WorkflowContext } from './workflow-context.js';
@@ -29,24 +29,24 @@ const MAX_VERIFIED_BYTES = 8 << 20;
 /**
  * The life of a pass: how it begins, is held, hears of cancellations and deadlines, and ends; and how results get to its code (lane.ts) and into the journal.
  */
-export abstract class PassLifecycle implements LaneOwner {
+export abstract class PassLifecycle implements ResultQueueDelegate {
   /** Of waits. */
   readonly timers: Timers;
   /** Of the engine itself. */
   protected readonly alarms: Timers;
   logicalNow: number;
-  protected readonly lane: Lane;
+  protected readonly lane: ResultQueue;
   protected readonly replay: Replay;
-  protected readonly admission: Admission;
+  protected readonly admission: DurabilityGate;
   protected readonly calls = new Map<string, Call>();
   protected readonly attempts = new Attempts();
-  protected readonly inbound: Inbound;
+  protected readonly inbound: ExternalEvents;
   code: WorkflowCode | undefined;
   /** Of workflows that want an instance for each pass. */
-  private readonly preparation: Preparation | undefined;
+  private readonly preparation: InstanceCreation | undefined;
   protected seq: number;
   private state: 'open' | 'ended' | 'closed' = 'open';
-  private readonly stopping: Stopping;
+  private readonly stopping: Cancellation;
   /** Once the code has been told to stop. */
   protected afterStop: AfterStop | undefined;
   /** run() is over, but what is recorded has not all been delivered. */
@@ -55,7 +55,7 @@ export abstract class PassLifecycle implements LaneOwner {
   /** Those that were open when the pass began. */
   private readonly waits: readonly OpenWait[];
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
-  protected strayAt: number | undefined;
+  protected divergedAt: number | undefined;
   /** What the code has got, to be compared with a replay; absent where that is not done. */
   private got: StepRecord[] | undefined;
   private gotBytes = 0;
@@ -76,14 +76,14 @@ export abstract class PassLifecycle implements LaneOwner {
     this.alarms = new Timers(settings.now);
     this.replay = new Replay(history);
     this.seq = history.steps.at(-1)?.seq ?? 0;
-    this.lane = new Lane([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
-    this.admission = new Admission(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
-    this.stopping = new Stopping(this.stoppingHost(), this.alarms, history.waits);
+    this.lane = new ResultQueue([...history.steps], this.replay, this.alarms, settings.replayStallMs, this);
+    this.admission = new DurabilityGate(history.steps.length === 0, this.seq, () => this.lane.lastSeq);
+    this.stopping = new Cancellation(this.stoppingHost(), this.alarms, history.waits);
     this.waits = history.waits;
     this.hasWaits = history.waits.length > 0;
     this.logicalNow = run.startedAt;
     if (settings.verifyReplay) this.got = [];
-    this.inbound = new Inbound({
+    this.inbound = new ExternalEvents({
       isOpen: () => this.admission.isOpen,
       requested: () => {
         if (this.admission.isOpen) this.lane.request();
@@ -178,7 +178,7 @@ export abstract class PassLifecycle implements LaneOwner {
   }
 
   /** Messages that nobody has taken, as far as their number is bounded, and what is waited for in vain. */
-  get mail(): Pick<Inbound, 'load' | 'missing'> {
+  get mail(): Pick<ExternalEvents, 'load' | 'missing'> {
     return this.inbound;
   }
 
@@ -259,8 +259,8 @@ export abstract class PassLifecycle implements LaneOwner {
     this.updateIdle();
   }
 
-  wentAstray(delivered: number): boolean {
-    return this.strayAt === delivered;
+  hasDiverged(delivered: number): boolean {
+    return this.divergedAt === delivered;
   }
 
   protected returned(outcome: PassOutcome): void {
@@ -340,9 +340,9 @@ export abstract class PassLifecycle implements LaneOwner {
     }
   }
 
-  private prepared(maker: CodeMaker): Preparation {
+  private prepared(maker: WorkflowInstanceFactory): InstanceCreation {
     const { port } = this;
-    return new Preparation(this.run, maker, this.settings.payloads, this.alarms, {
+    return new InstanceCreation(this.run, maker, this.settings.payloads, this.alarms, {
       isClosed: () => this.isClosed,
       made: (code) => {
         this.code = code;
@@ -354,7 +354,7 @@ export abstract class PassLifecycle implements LaneOwner {
     });
   }
 
-  private stoppingHost(): StoppingHost {
+  private stoppingHost(): CancellationDelegate {
     return {
       runId: this.run.id,
       graceMs: this.settings.cancelGraceMs,
@@ -375,7 +375,7 @@ export abstract class PassLifecycle implements LaneOwner {
     };
   }
 
-  private abandonCalls(error: Stop): void {
+  private abandonCalls(error: StopReason): void {
     this.afterStop = new AfterStop(this.calls.values(), this.attempts.isSignalUsed);
     this.timers.clearAll();
     this.admission.clear();
@@ -384,7 +384,7 @@ export abstract class PassLifecycle implements LaneOwner {
     for (const call of this.calls.values()) {
       if (call.settled) continue;
       call.reject(error);
-      call.abandoned?.();
+      call.onWithdrawn?.();
     }
   }
 
@@ -401,7 +401,7 @@ export abstract class PassLifecycle implements LaneOwner {
     return stop;
   }
 
-  private stoppedBy(error: Stop): PassOutcome {
+  private stoppedBy(error: StopReason): PassOutcome {
     if (error instanceof WorkflowTimeoutError) return this.failed(error);
     return { status: 'cancelled', error: this.encodeError(error) };
   }

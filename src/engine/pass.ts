@@ -4,8 +4,8 @@ import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
-import { scopes } from './current.js';
-import type { Taker } from './mailbox.js';
+import { executionScope } from './current.js';
+import type { MessageHandler } from './mailbox.js';
 import type { Message, Settlement } from './message.js';
 import type { Abortable, CallOptions, PassHandle } from './pass-handle.js';
 import { PassLifecycle, type PassRun } from './pass-lifecycle.js';
@@ -58,7 +58,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     begin: (call: Call) => void,
     { signal, resumed, deferred }: CallOptions = {},
   ): Promise<unknown> {
-    const outer = scopes.getStore();
+    const outer = executionScope.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
     if (this.isClosed) return this.calledLate(kind, name);
     outer?.signal?.throwIfAborted();
@@ -79,7 +79,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (!record) {
       const wait = resumed && this.replay.openWait(call.stepKey);
       if (wait) resumed(call, wait);
-      if (!this.admission.isLive && this.lane.isInTurn) this.strayAt = this.lane.count;
+      if (!this.admission.isLive && this.lane.isInTurn) this.divergedAt = this.lane.count;
       if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
       else {
         if (!this.admission.isOpen) deferred?.();
@@ -182,7 +182,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     return this.inbound.hasSpare(channel);
   }
 
-  listen(channel: string, call: Call, taker: Taker): void {
+  listen(channel: string, call: Call, taker: MessageHandler): void {
     this.inbound.listen(channel, call, taker);
     this.updateIdle();
   }
@@ -203,7 +203,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   }
 
   isPatched(id: string): boolean {
-    const scope = scopes.getStore();
+    const scope = executionScope.getStore();
     if (scope?.step) throw new NestedStepError(scope.step.stepKey, 'patched');
     this.patches ??= new Patches(this);
     return this.patches.isPatched(id);
@@ -237,7 +237,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     this.forget(call);
     this.attempts.abortStep(call.stepKey, reason);
     call.reject(reason);
-    if (call.abandoned) call.abandoned();
+    if (call.onWithdrawn) call.onWithdrawn();
     else if (call.waitRecorded || this.replay.openWait(call.stepKey)) this.port.closeWait(call.stepKey);
     this.updateIdle();
   }

@@ -13,10 +13,10 @@ import type { WorkflowContext } from './workflow-context.js';
 export interface WorkflowCode {
   readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
   /** What the application wants around the bodies of methods with `@Step`. */
-  readonly surroundings?: StepSurroundings;
+  readonly interceptor?: StepInterceptor;
 }
 
-export interface StepSurroundings {
+export interface StepInterceptor {
   /** Executes the body: `method` called on `target`, within what surrounds it. */
   execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown>;
   /** What surrounds the body has let it begin. */
@@ -30,14 +30,14 @@ export interface StartedRun {
 }
 
 /** Makes the code of one pass, where a workflow wants an instance for each. */
-export interface CodeMaker {
+export interface WorkflowInstanceFactory {
   make(run: StartedRun): Promise<WorkflowCode>;
   /** It could not be made. @returns milliseconds until it is tried again */
   failed(runId: string, error: unknown): number;
 }
 
 /** A workflow as the engine needs it: how to identify it and how to run it. */
-export type WorkflowDefinition = WorkflowIdentity & (WorkflowCode | { readonly maker: CodeMaker });
+export type WorkflowDefinition = WorkflowIdentity & (WorkflowCode | { readonly maker: WorkflowInstanceFactory });
 
 interface WorkflowIdentity {
   readonly name: string;
@@ -53,7 +53,7 @@ interface WorkflowIdentity {
   readonly claimName?: (name: string, owner: object) => void;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
-  /** The most that a step's own time-out may be: beyond that its body would be cut off, and executed again for ever. */
+  /** The most that a step's own timeout may be: beyond that its body would be cut off, and executed again for ever. */
   readonly longestStepMs?: number | undefined;
   /** How long runs may take that are started by the workflow's name alone: of the others it is known when they are started. */
   readonly runTimeoutMs?: number | null;

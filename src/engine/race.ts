@@ -1,7 +1,7 @@
 import { isPlainObject } from '../core/check-options.js';
 import { InvalidInputError, RaceLostError } from '../core/errors/index.js';
-import { scopes } from './current.js';
-import type { RaceBranches, RaceResult } from './operations.js';
+import { executionScope } from './current.js';
+import type { RaceBranches, RaceResult } from './context-options.js';
 import type { PassHandle } from './pass-handle.js';
 import { noteRejection } from './rejections.js';
 
@@ -16,7 +16,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
   for (const key of keys) {
     if (typeof branches[key] !== 'function') throw new InvalidInputError(`branches.${key}`, 'must be a function');
   }
-  const outer = scopes.getStore();
+  const outer = executionScope.getStore();
   outer?.signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const controllers = new Map(keys.map((key) => [key, new AbortController()]));
@@ -36,7 +36,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       reject(outer.signal!.reason as Error);
     });
     for (const [key, { signal }] of controllers) {
-      scopes.run({ pass, step: undefined, signal }, () => {
+      executionScope.run({ pass, step: undefined, signal }, () => {
         const branch = async (): Promise<unknown> => branches[key]!(signal);
         branch().then(
           (value) => finish(key, () => resolve({ key, value } as RaceResult<B>)),

@@ -1,7 +1,7 @@
 import { checkOptions } from '../core/check-options.js';
 import { checkSignal } from '../core/signal.js';
 import type { PassHandle } from './pass-handle.js';
-import type { SignalOptions } from './operations.js';
+import type { SignalOptions } from './context-options.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
 
 /** Waits for the next signal of a name: the oldest that came and was not taken, or one that is yet to come. */

@@ -60,7 +60,7 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   }
 }
 
-/** @returns when a time-out given as a duration or a moment is over; null for none */
+/** @returns when a timeout given as a duration or a moment is over; null for none */
 export function deadlineOf(pass: PassHandle, timeout: Duration | Date | undefined, argument: string): () => number | null {
   if (timeout === undefined) return () => null;
   if (timeout instanceof Date) {

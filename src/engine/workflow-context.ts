@@ -2,7 +2,7 @@ import type { Duration } from '../core/duration.js';
 import type { SignalDefinition, SignalValue } from '../core/signal.js';
 import type { InputOf, OutputOf, InputArguments, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 import type {
-  DetachedOptions,
+  StartChildOptions,
   Hook,
   HookOptions,
   HookRequest,
@@ -12,7 +12,7 @@ import type {
   RaceResult,
   StepOptions,
   WaitOptions,
-} from './operations.js';
+} from './context-options.js';
 import type { RunLogger } from '../core/log-fields.js';
 
 /** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
@@ -109,8 +109,8 @@ export abstract class WorkflowContext {
   abstract invokeMany(workflow: string, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<unknown[]>;
 
   /** Starts a run that goes its own way. Resolves when it is durable. */
-  abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, DetachedOptions>): Promise<{ runId: string }>;
-  abstract start(workflow: string, input?: unknown, options?: DetachedOptions): Promise<{ runId: string }>;
+  abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartChildOptions>): Promise<{ runId: string }>;
+  abstract start(workflow: string, input?: unknown, options?: StartChildOptions): Promise<{ runId: string }>;
 
   /**
    * Ends this run and begins another in its place, with an empty history: for loops that would go on for ever. Signals that nobody took go with it, and

@@ -5,7 +5,7 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
 /** A request to a hook, as whoever checks it sees it. */
-export interface HookVerification {
+export interface HookVerificationRequest {
   readonly token: string;
   /** The body as it came, byte for byte. */
   readonly rawBody: Buffer;
@@ -16,7 +16,7 @@ export interface HookVerification {
 /** Checks requests to hooks: a class with `@HookVerifier`. */
 export interface HookRequestVerifier {
   /** Whether the request is genuine. What it throws counts as trouble of its own: the sender is asked to try again. */
-  verify(request: HookVerification): boolean | Promise<boolean>;
+  verify(request: HookVerificationRequest): boolean | Promise<boolean>;
 }
 
 const NAME = Symbol.for('nestjs-durable.hook-verifier');

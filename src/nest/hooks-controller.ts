@@ -14,7 +14,7 @@ import {
 } from '@nestjs/common';
 
 import type { HookHttpRequest } from './hook-body.js';
-import type { HookHttpResponse, HookReceiver } from './hook-receiver.js';
+import type { HookHttpResponse, HookHttpHandler } from './hook-http-handler.js';
 import type { EndpointSettings, HttpSettings } from './http-options.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
@@ -26,7 +26,7 @@ export function hooksController({ path }: HttpSettings, { guards, decorators }: 
   @SetMetadata('swagger/apiExcludeController', [true])
   @applyDecorators(...decorators)
   class WorkflowHooksController {
-    constructor(@Inject(HOOK_RECEIVER) private readonly receiver: HookReceiver) {}
+    constructor(@Inject(HOOK_RECEIVER) private readonly receiver: HookHttpHandler) {}
 
     @Post(':token')
     @HttpCode(202)

@@ -3,6 +3,7 @@ import type { CanActivate, Type } from '@nestjs/common';
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import type { HttpEndpoints } from '../host/http-endpoints.js';
 
 /** Whether an endpoint is open, who guards it, and what else is said of it. */
 export type EndpointOptions =
@@ -30,16 +31,10 @@ export interface EndpointSettings {
   readonly decorators: readonly ClassDecorator[];
 }
 
-/** The same, checked. */
-export interface HttpSettings {
-  /** Without slashes around it. */
-  readonly path: string;
-  /** What is said of the endpoint for hooks; undefined while it is closed. */
+/** The HTTP options with every value known. */
+export interface HttpSettings extends HttpEndpoints {
+  /** Guards and decorators of the endpoint for hooks; undefined while the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
-  /** Whether QStash's endpoint is open where the transport needs it. */
-  readonly qstash: boolean;
-  /** Without a slash at its end; empty when it is not known. */
-  readonly publicUrl: string;
 }
 
 export const DEFAULT_PATH = 'workflow';
@@ -53,11 +48,6 @@ export function checkHttp(http: HttpOptions | undefined): HttpSettings {
     qstash: checkSwitch(given.qstash, 'http.qstash'),
     publicUrl: given.publicUrl === undefined ? '' : checkPublicUrl(given.publicUrl),
   };
-}
-
-/** Where a hook is called; only the path when the public URL is not known. */
-export function hookUrl({ path, publicUrl }: HttpSettings, token: string): string {
-  return `${publicUrl}/${path}/hooks/${encodeURIComponent(token)}`;
 }
 
 function checkPath(value: unknown): string {

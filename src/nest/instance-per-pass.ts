@@ -2,7 +2,7 @@ import type { InjectionToken, Type } from '@nestjs/common';
 import { ContextIdFactory, type ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
-import type { CodeMaker, StartedRun, WorkflowCode } from '../engine/ports.js';
+import type { WorkflowInstanceFactory, StartedRun, WorkflowCode } from '../engine/ports.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
@@ -30,7 +30,7 @@ const MAX_COUNTED = 10_000;
  *
  * Providers that are `durable` are made for each pass as well: a strategy that tells tenants apart by an HTTP request cannot do so here.
  */
-export class InstancePerPass implements CodeMaker {
+export class InstancePerPass implements WorkflowInstanceFactory {
   private readonly failures = new Map<string, number>();
 
   constructor(
@@ -55,7 +55,7 @@ export class InstancePerPass implements CodeMaker {
     this.failures.delete(runId);
     return {
       invoke: (given, context) => instance.run(given, context),
-      ...(this.enhancers ? { surroundings: this.enhancers.inContext(contextId) } : {}),
+      ...(this.enhancers ? { interceptor: this.enhancers.inContext(contextId) } : {}),
     };
   }
 

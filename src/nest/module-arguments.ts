@@ -3,7 +3,7 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { checkHttp, completeHttp, FIXED, type HttpOptions, type HttpSettings } from './http-options.js';
 import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-types.js';
-import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
+import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 import { checkModuleName } from './tokens.js';
 
 const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
@@ -13,14 +13,14 @@ const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisti
  *
  * @throws InvalidInputError, WorkflowConfigurationError
  */
-export function readOptions(options: WorkflowModuleStructure & WorkflowModuleOptions): {
+export function readOptions(options: WorkflowModuleExtras & WorkflowModuleOptions): {
   structure: ModuleStructure;
   rest: WorkflowModuleOptions;
 } {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
   // What is no option is left to be named; a copy could not hold `__proto__`.
   const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
-  const { name, isGlobal, dataSource, http, ...rest } = checkNamedOptions<WorkflowModuleStructure & WorkflowModuleOptions>(
+  const { name, isGlobal, dataSource, http, ...rest } = checkNamedOptions<WorkflowModuleExtras & WorkflowModuleOptions>(
     options,
     'options',
     known,
@@ -58,12 +58,7 @@ export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings)
   return { options, http: completeHttp(endpoints, http) };
 }
 
-function checkStructure({
-  name,
-  isGlobal,
-  dataSource,
-  http,
-}: { readonly [Key in keyof WorkflowModuleStructure]: unknown }): ModuleStructure {
+function checkStructure({ name, isGlobal, dataSource, http }: { readonly [Key in keyof WorkflowModuleExtras]: unknown }): ModuleStructure {
   if (isGlobal !== undefined && typeof isGlobal !== 'boolean') throw new InvalidInputError('isGlobal', 'must be a boolean');
   return {
     name: name === undefined ? undefined : checkModuleName(name, 'name'),

@@ -7,14 +7,15 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { WorkflowClient } from '../client/client.js';
 import { durableEntities } from '../store/entities/index.js';
 import { FirstToStopModule } from './first-to-stop.js';
-import { HookReceiver } from './hook-receiver.js';
+import { HookHttpHandler } from './hook-http-handler.js';
 import { hooksController } from './hooks-controller.js';
 import { takeHttp } from './module-arguments.js';
 import type { ModuleStructure, WorkflowFactoryOptions } from './module-types.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
 import { toSettings } from './options.js';
-import { WorkflowRuntime } from './runtime.js';
-import { ScopeCheck } from './scope-check.js';
+import { WorkflowRuntime } from '../host/runtime.js';
+import { ModuleLogger } from './module-logger.js';
+import { ScopeCheck } from './singleton-check.js';
 import {
   modulesAmong,
   getWorkflowClientToken,
@@ -49,7 +50,8 @@ export function defineModule(
         throw new WorkflowConfigurationError(`there is no TypeORM DataSource "${dataSourceName}"`);
       }
       if (!dataSource && !settings.connection) refuseDataSourceOfOtherCopy(discovery);
-      return WorkflowRuntime.create({ name, http }, settings, dataSource);
+      const logger = new ModuleLogger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
+      return WorkflowRuntime.create({ name, http, logger }, settings, dataSource);
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
@@ -65,7 +67,7 @@ export function defineModule(
   const receiver: Provider = {
     provide: HOOK_RECEIVER,
     inject: [WORKFLOW_RUNTIME, DiscoveryService, HttpAdapterHost],
-    useFactory: (made: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) => new HookReceiver(made, discovery, host),
+    useFactory: (made: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) => new HookHttpHandler(made, discovery, host),
   };
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),

@@ -5,17 +5,27 @@ import { Logger } from '@nestjs/common';
 import type { LogFields, LogLevel } from '../core/log-fields.js';
 import { logStack, logText } from '../core/log-text.js';
 import type { RunLine } from '../engine/ports.js';
+import type { HostLogger } from '../host/host-logger.js';
 import { LogLine, takesFields } from './log-line.js';
 
 /**
  * The logger of the module. Whatever a line was made of (names that stand in the database, errors of steps, what a request brought), it stays one line
  * and shows as what it is.
  */
-export class ModuleLogger extends Logger {
+export class ModuleLogger extends Logger implements HostLogger {
   /** Writes a line with fields, where the application's logger takes them; else the line alone. */
   line(level: LogLevel, message: string, fields: LogFields = {}, ...rest: unknown[]): void {
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
     this[level](isPlain ? message : new LogLine(logText(message), fields), ...rest);
+  }
+
+  runLine(workflow: string, runId: string, { level, message, params }: RunLine): void {
+    if (!takesFields()) return new ModuleLogger(`${workflow} ${runId}`)[level](message, ...params);
+    const logger = new ModuleLogger(workflow);
+    const fields = { workflow, runId };
+    if (message instanceof Error) return logger[level](new LogLine(logText(message.message), fields), logStack(message), ...params);
+    if (typeof message === 'object' && message !== null) return logger[level]({ ...message, ...fields }, ...params);
+    logger[level](new LogLine(logText(typeof message === 'string' ? message : inspect(message)), fields), ...params);
   }
 
   override log(message: unknown, ...rest: unknown[]): void {
@@ -47,14 +57,4 @@ export class ModuleLogger extends Logger {
 function safe(value: unknown): unknown {
   if (typeof value === 'string') return logText(value);
   return value instanceof Error ? logStack(value) : value;
-}
-
-/** Writes what the code of a run logs, as it would itself with a logger of its own. */
-export function logRunLine(workflow: string, runId: string, { level, message, params }: RunLine): void {
-  if (!takesFields()) return new ModuleLogger(`${workflow} ${runId}`)[level](message, ...params);
-  const logger = new ModuleLogger(workflow);
-  const fields = { workflow, runId };
-  if (message instanceof Error) return logger[level](new LogLine(logText(message.message), fields), logStack(message), ...params);
-  if (typeof message === 'object' && message !== null) return logger[level]({ ...message, ...fields }, ...params);
-  logger[level](new LogLine(logText(typeof message === 'string' ? message : inspect(message)), fields), ...params);
 }

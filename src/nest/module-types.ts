@@ -1,7 +1,7 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
 
 import type { HttpOptions, HttpSettings } from './http-options.js';
-import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
+import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 
 /** The options that a factory gives: all but what is fixed when the module is defined. */
 export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
@@ -15,7 +15,7 @@ export interface WorkflowOptionsFactory {
 }
 
 /** Where the options come from when they are not known while the module is defined. */
-export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pick<ModuleMetadata, 'imports'> {
+export interface WorkflowModuleAsyncOptions extends WorkflowModuleExtras, Pick<ModuleMetadata, 'imports'> {
   useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
   inject?: (InjectionToken | OptionalFactoryDependency)[];
   useClass?: Type<WorkflowOptionsFactory>;
@@ -24,5 +24,5 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleStructure, Pic
 
 /** A module's structure, checked. */
 export type ModuleStructure = {
-  readonly [Key in Exclude<keyof WorkflowModuleStructure, 'http'>]: WorkflowModuleStructure[Key] | undefined;
+  readonly [Key in Exclude<keyof WorkflowModuleExtras, 'http'>]: WorkflowModuleExtras[Key] | undefined;
 } & { readonly http: HttpSettings };

@@ -8,14 +8,14 @@ import { checkText } from '../core/ids.js';
 import type { Pooler } from '../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
-import { readDatabaseUrl } from './database-url.js';
+import { readDatabaseUrl } from '../host/database-url.js';
 import { DEFAULT_PATH } from './http-options.js';
 import { toQStashSettings } from './qstash-options.js';
 import type {
   ConnectionOptions,
   ModuleSettings,
   StepEnhancer,
-  WorkerModuleOptions,
+  WorkerOptions,
   WorkerSettings,
   WorkflowModuleOptions,
 } from './module-options.js';
@@ -34,7 +34,7 @@ const KNOWN_OPTIONS = [
   'pooler',
   'listen',
   'enhancers',
-  'transactionManager',
+  'currentTransaction',
   'defaults',
   'payloads',
   'logFailures',
@@ -45,9 +45,9 @@ const KNOWN_WORKER_OPTIONS = [
   'pollInterval',
   'maxPollInterval',
   'sessionTtl',
-  'parkAfter',
+  'suspendAfter',
   'shutdownTimeout',
-  'localDispatch',
+  'eagerStart',
   'verifyReplay',
   'onMismatch',
 ];
@@ -68,7 +68,7 @@ const STANDARD: EndpointsOf = { path: DEFAULT_PATH, qstash: true };
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv, http: EndpointsOf = STANDARD): ModuleSettings {
   const given = checkNamedOptions(options, 'options', KNOWN_OPTIONS);
-  const { schema, autoMigrate, deploymentId, worker, pooler, transactionManager } = given;
+  const { schema, autoMigrate, deploymentId, worker, pooler, currentTransaction } = given;
   const defaults = checkOptions(given.defaults === undefined ? {} : given.defaults, 'defaults', [
     'retry',
     'stepTimeout',
@@ -77,8 +77,8 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   ]);
   checkBoolean(autoMigrate, 'autoMigrate');
   checkBoolean(given.logFailures, 'logFailures');
-  if (transactionManager !== undefined && typeof transactionManager !== 'function') {
-    throw new InvalidInputError('transactionManager', 'must be a function');
+  if (currentTransaction !== undefined && typeof currentTransaction !== 'function') {
+    throw new InvalidInputError('currentTransaction', 'must be a function');
   }
   if (pooler !== undefined && pooler !== 'transaction') throw new InvalidInputError('pooler', `must be 'transaction', or absent`);
   const maxPayloadBytes = defaults.maxPayloadBytes === undefined ? 4 << 20 : defaults.maxPayloadBytes;
@@ -106,7 +106,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     pooler,
     listen: transport === 'qstash' && given.listen === undefined ? false : checkListen(given.listen, pooler),
     enhancers: checkEnhancers(given.enhancers),
-    transactionManager,
+    currentTransaction,
     retry: toRetryPolicy(defaults.retry, DEFAULT_RETRY_POLICY, 'defaults.retry'),
     stepTimeoutMs: Math.min(stepTimeoutMs, longestStepMs ?? stepTimeoutMs),
     longestStepMs,
@@ -126,23 +126,23 @@ function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJ
   return worker === undefined ? 'listening' : 'boot';
 }
 
-function toWorkerSettings(worker: WorkerModuleOptions, transport: ModuleSettings['transport']): WorkerSettings {
+function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['transport']): WorkerSettings {
   if ((worker as unknown) === true)
     throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
   const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
-  const { concurrency = 50, localDispatch, verifyReplay = 'auto', onMismatch = 'auto' } = given;
+  const { concurrency = 50, eagerStart, verifyReplay = 'auto', onMismatch = 'auto' } = given;
   const queues = checkQueues(given.queues);
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) {
     throw new InvalidInputError('worker.concurrency', 'must be a whole number from 1 to 10,000');
   }
-  checkBoolean(localDispatch, 'worker.localDispatch');
+  checkBoolean(eagerStart, 'worker.eagerStart');
   if (!['auto', 'always', 'never'].includes(verifyReplay)) {
     throw new InvalidInputError('worker.verifyReplay', "must be 'auto', 'always' or 'never'");
   }
   if (!['auto', 'block', 'fail'].includes(onMismatch))
     throw new InvalidInputError('worker.onMismatch', "must be 'auto', 'block' or 'fail'");
   const time = (
-    option: Exclude<keyof WorkerModuleOptions, 'queues' | 'concurrency' | 'localDispatch' | 'verifyReplay' | 'onMismatch'>,
+    option: Exclude<keyof WorkerOptions, 'queues' | 'concurrency' | 'eagerStart' | 'verifyReplay' | 'onMismatch'>,
     standard: number,
     least: number,
   ): number => {
@@ -159,16 +159,16 @@ function toWorkerSettings(worker: WorkerModuleOptions, transport: ModuleSettings
     pollIntervalMs,
     maxPollIntervalMs: Math.max(pollIntervalMs, time('maxPollInterval', 1_000, 1)),
     sessionTtlMs: time('sessionTtl', 30_000, 2_000),
-    parkAfterMs: time('parkAfter', transport === 'qstash' ? PUSHED_PARK_AFTER_MS : 1_000, 0),
+    suspendAfterMs: time('suspendAfter', transport === 'qstash' ? PUSHED_SUSPEND_AFTER_MS : 1_000, 0),
     shutdownTimeoutMs: time('shutdownTimeout', 20_000, 0),
-    localDispatch: localDispatch ?? true,
+    eagerStart: eagerStart ?? true,
     verifyReplay,
     onMismatch,
   };
 }
 
 /** A request that only waits is paid for. */
-const PUSHED_PARK_AFTER_MS = 100;
+const PUSHED_SUSPEND_AFTER_MS = 100;
 
 function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['transport'] {
   if (transport !== undefined && transport !== 'poll' && transport !== 'qstash' && transport !== 'both')

@@ -8,10 +8,10 @@ import { within } from '../core/within.js';
 import type { DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import { decodeMessage } from '../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
-import type { PushHost } from './push-host.js';
-import { isSigned } from './qstash-signature.js';
-import type { QStashTransport } from './qstash-transport.js';
-import { keepsRawBodies } from './raw-bodies.js';
+import type { PushHost } from '../host/push-host.js';
+import { isSigned } from '../transports/qstash/signature.js';
+import type { QStashTransport } from '../transports/qstash/transport.js';
+import { keepsRawBodies } from './raw-body-check.js';
 
 /** A wake-up has a run's id and its queue; a schedule's message has nothing. */
 const MAX_BODY_BYTES = 16 << 10;
@@ -23,7 +23,7 @@ const NO_RAW_BODIES =
 const ANSWERED_500 = 'deliveries of QStash cannot be verified, and are answered with 500';
 
 /** What the endpoint needs of its module. */
-export interface EndpointSurroundings {
+export interface EndpointDependencies {
   readonly http: { readonly path: string };
   readonly qstash: QStashTransport | undefined;
   /** Absent while the application boots or closes. */
@@ -48,7 +48,7 @@ const opened = new WeakMap<Adapter, Set<string>>();
  *
  * @throws WorkflowConfigurationError
  */
-export function openEndpoint(adapter: Adapter, module: EndpointSurroundings): void {
+export function openEndpoint(adapter: Adapter, module: EndpointDependencies): void {
   const { path } = module.http;
   claim(adapter, `http.path '${path}'`);
   if (module.qstash) claim(adapter, `qstash.namespace '${module.qstash.settings.namespace}'`);
@@ -73,7 +73,7 @@ function claim(adapter: Adapter, what: string): void {
 }
 
 /** Says at boot already what would make every delivery fail. */
-async function foretell(adapter: Adapter, module: EndpointSurroundings): Promise<void> {
+async function foretell(adapter: Adapter, module: EndpointDependencies): Promise<void> {
   if (!module.qstash?.settings.keys)
     module.warn(
       'there are no two signing keys of QStash: every delivery is answered with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
@@ -81,7 +81,7 @@ async function foretell(adapter: Adapter, module: EndpointSurroundings): Promise
   if ((await keepsRawBodies(adapter)) === 'no') module.warn(`${ANSWERED_500}: ${NO_RAW_BODIES}`);
 }
 
-async function answer(module: EndpointSurroundings, request: HookHttpRequest, kind: 'delivery' | 'sweep'): Promise<Answer> {
+async function answer(module: EndpointDependencies, request: HookHttpRequest, kind: 'delivery' | 'sweep'): Promise<Answer> {
   const { qstash, push } = module;
   try {
     if (!qstash || !push) return ELSEWHERE;

@@ -133,7 +133,7 @@ export function toQStashSettings(
   };
 }
 
-/** Its time-out has to be heard of before the run is let go of: a second before, or less where there is little time. */
+/** Its timeout has to be heard of before the run is let go of: a second before, or less where there is little time. */
 function longestStep(untilLetGoMs: number): number {
   return untilLetGoMs - Math.min(1_000, untilLetGoMs / 4);
 }

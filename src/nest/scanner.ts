@@ -5,20 +5,13 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
-import type { WorkflowDefinition } from '../engine/ports.js';
+import type { FoundWorkflow } from '../host/found-workflow.js';
 import { injectableOptionsOf } from './injectable-options.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
 import type { ModuleSettings } from './options.js';
 import { guardSharedState } from './shared-state.js';
 import { nameRecord } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
-
-/** A workflow that was found among the providers. */
-export interface FoundWorkflow {
-  readonly definition: WorkflowDefinition;
-  /** The text of its class: part of what tells deployments apart. */
-  readonly source: string;
-}
 
 /** The module that looks for its workflows. */
 export interface ScanningModule {
@@ -59,7 +52,7 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
 }
 
 /** Workflows that no module of the application executes, because theirs is not imported. */
-export function findStrays(
+export function findUnassignedWorkflows(
   discovery: DiscoveryService,
   modules: readonly (string | undefined)[],
 ): { type: Function; module: string | undefined }[] {
@@ -139,5 +132,5 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     return { definition: { ...identity, maker }, source };
   }
   const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));
-  return { definition: { ...identity, invoke, ...(enhancers ? { surroundings: enhancers } : {}) }, source };
+  return { definition: { ...identity, invoke, ...(enhancers ? { interceptor: enhancers } : {}) }, source };
 }

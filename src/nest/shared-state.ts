@@ -1,5 +1,5 @@
 import { SharedStateError } from '../core/errors/index.js';
-import { scopes } from '../engine/current.js';
+import { executionScope } from '../engine/current.js';
 
 /**
  * In development, makes a pass fail that changes fields of the workflow's instance: it would work until the first replay, or until two runs meet.
@@ -15,7 +15,7 @@ export function guardSharedState<A extends unknown[]>(
   if (process.env['NODE_ENV'] === 'production') return run;
   const changed = new WeakMap<object, Set<string>>();
   const note = (field: string): void => {
-    const scope = scopes.getStore();
+    const scope = executionScope.getStore();
     if (!scope || scope.step) return;
     const fields = changed.get(scope.pass) ?? new Set();
     changed.set(scope.pass, fields.add(field));
@@ -28,7 +28,7 @@ export function guardSharedState<A extends unknown[]>(
   return async (...args) => {
     const result = await run(...args);
     watchAll();
-    const pass = scopes.getStore()?.pass;
+    const pass = executionScope.getStore()?.pass;
     const fields = pass && changed.get(pass);
     if (fields) throw new SharedStateError(instance.constructor.name, [...fields]);
     return result;

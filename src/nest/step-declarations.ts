@@ -1,4 +1,4 @@
-import type { StepOptions } from '../engine/operations.js';
+import type { StepOptions } from '../engine/context-options.js';
 
 /** How a method that is a step is identified and tried. */
 export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {

@@ -3,8 +3,8 @@ import type { ContextId, ExternalContextCreator } from '@nestjs/core';
 
 import { NonRetryableError } from '../core/errors/index.js';
 import { currentStep } from '../engine/current.js';
-import type { StepSurroundings } from '../engine/ports.js';
-import type { EnhancerReach } from './enhancer-reach.js';
+import type { StepInterceptor } from '../engine/ports.js';
+import type { EnhancerReach } from './enhancer-lookup.js';
 
 /** What `ExecutionContext.getType()` says in guards and interceptors around a step. */
 const WORKFLOW_CONTEXT_TYPE = 'workflow';
@@ -12,7 +12,7 @@ const WORKFLOW_CONTEXT_TYPE = 'workflow';
 type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
 
 /** Nest's guards and interceptors around the bodies of methods with `@Step`. */
-export class StepEnhancers implements StepSurroundings {
+export class StepEnhancers implements StepInterceptor {
   /** Made once for each method of each instance: finding what applies to one goes through all modules. */
   private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
   private readonly begun = new WeakSet<object>();

@@ -1,8 +1,8 @@
 import { InvalidInputError } from '../core/errors/index.js';
 import { escapeStepText } from '../core/step-key-text.js';
 import { isPromise } from '../core/promises.js';
-import { attempted, callStep } from '../engine/call-step.js';
-import { scopes } from '../engine/current.js';
+import { toRejection, callStep } from '../engine/call-step.js';
+import { executionScope } from '../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
 import { stepsNameOf } from './steps-of.js';
 
@@ -51,14 +51,14 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
   const { place, method, options } = declared;
   const { name, key, retry, timeout } = options;
   const step = function (this: object, ...args: unknown[]): unknown {
-    const scope = scopes.getStore();
+    const scope = executionScope.getStore();
     if (!scope) return original.apply(this, args);
     const { pass } = scope;
     if (scope.step) {
-      pass.code?.surroundings?.began(scope.step);
+      pass.code?.interceptor?.began(scope.step);
       return original.apply(this, args);
     }
-    return attempted(() => {
+    return toRejection(() => {
       const { definition } = pass;
       const type = definition.owns(this) ? undefined : (standsFor ?? classOf(this) ?? place.constructor);
       const stepName = name ?? (type === undefined ? method : `${stepsNameOf(type)}.${method}`);
@@ -69,7 +69,7 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(timeout === undefined ? {} : { timeout }),
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
-        const surroundings = pass.code?.surroundings;
+        const surroundings = pass.code?.interceptor;
         // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
         return surroundings ? surroundings.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });

@@ -16,17 +16,18 @@ import type { Subscription } from 'rxjs';
 
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { atEndOfBoot } from './boot-end.js';
-import { startingOnlyLine } from './boot-lines.js';
+import { atEndOfBoot } from './after-bootstrap.js';
+import { startingOnlyLine } from '../host/boot-lines.js';
 import { checkSteps, someOf } from './decorated-steps.js';
-import { EnhancerReach } from './enhancer-reach.js';
+import { EnhancerReach } from './enhancer-lookup.js';
 import { FirstToStop } from './first-to-stop.js';
 import { defineModule } from './module-definition.js';
 import type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './module-types.js';
 import { checkAsyncOptions, readOptions } from './module-arguments.js';
-import type { WorkflowModuleOptions, WorkflowModuleStructure } from './options.js';
-import { WorkflowRuntime } from './runtime.js';
-import { findStrays, findWorkflows, type FoundWorkflow } from './scanner.js';
+import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
+import { WorkflowRuntime } from '../host/runtime.js';
+import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
+import type { FoundWorkflow } from '../host/found-workflow.js';
 import { openEndpoint } from './qstash-endpoint.js';
 import { exitBy, shutdownBegan, watchSignals } from './shutdown-signals.js';
 import { StepEnhancers } from './step-enhancers.js';
@@ -81,7 +82,7 @@ export class WorkflowModule
   /**
    * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
    */
-  static forRoot(options: WorkflowModuleStructure & WorkflowModuleOptions = {}): DynamicModule {
+  static forRoot(options: WorkflowModuleExtras & WorkflowModuleOptions = {}): DynamicModule {
     const { structure, rest } = readOptions(options);
     const provider = { provide: getWorkflowOptionsToken(structure.name), useValue: rest };
     return { module: WorkflowModule, ...defineModule(structure, provider) };
@@ -183,7 +184,7 @@ export class WorkflowModule
     reach?.check(discovery, workflows);
     const orphans = checkSteps(discovery);
     if (!isFirst) return workflows;
-    for (const stray of findStrays(
+    for (const stray of findUnassignedWorkflows(
       discovery,
       runtimes.map((module) => module.name),
     ))

@@ -38,7 +38,7 @@ describe('a chain of continued runs', () => {
     expect(await current('nobody')).toBeUndefined();
   });
 
-  it('costs two index look-ups, however long it is', async () => {
+  it('costs two index lookups, however long it is', async () => {
     const plan = await open.database.query<[string]>(
       {
         name: 'test_explain_current_run',

@@ -19,7 +19,7 @@ const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslneg
 
 /**
  * Settings of pg that describe a connection and do not come from a URL. Settings for statements and pools of the application are not among them: its
- * time-outs, type parsers, `binary` and `pipeline` do not fit the module's statements.
+ * timeouts, type parsers, `binary` and `pipeline` do not fit the module's statements.
  */
 const PASSED_ON = [
   'stream',

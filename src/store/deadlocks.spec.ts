@@ -38,7 +38,7 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       }
     };
 
-    /** A worker that claims, writes, parks or hands back, and says goodbye or is taken over in the middle of it. */
+    /** A worker that claims, writes, suspends or hands back, and says goodbye or is taken over in the middle of it. */
     const worker = async (): Promise<void> => {
       const own = new Database({ connectionString: fixture.admin.url }, { poolSize: 2 });
       const ignore = (): void => undefined;
@@ -84,7 +84,7 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       // Lost runs are claimed by a statement of their own; here they go on like the others.
       loop('forget', () =>
         fixture.admin.query(
-          'UPDATE durable.workflow_runs SET losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)',
+          'UPDATE durable.workflow_runs SET worker_losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE worker_losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)',
         ),
       ),
     ]);

@@ -9,7 +9,7 @@ import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
 import { hangUp } from './own-client.js';
-import { notifyByPool } from './sql/probes.js';
+import { notifyByPool } from './sql/connection-probes.js';
 import { sessionLockClass } from './sql/sessions.js';
 
 /** Notices are collected for so long. */

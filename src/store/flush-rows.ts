@@ -127,7 +127,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       case 'change': {
         const { runId, epoch, change, historyBytes } = transition;
         const ended = 'output' in change;
-        const parked = 'wakeCount' in change;
+        const suspended = 'wakeCount' in change;
         if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
         const next = ended ? change.continuedAs : undefined;
         if (next) {
@@ -148,8 +148,8 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           change.status,
           ended ? change.output : null,
           ended ? change.error : null,
-          parked ? change.wakeAt : null,
-          parked ? change.wakeCount : null,
+          suspended ? change.wakeAt : null,
+          suspended ? change.wakeCount : null,
           'blockedFor' in change ? change.blockedFor : null,
           historyBytes,
           ended ? (change.failure?.code ?? null) : null,

@@ -7,7 +7,7 @@ import { unblockRuns } from './sql/blocked-runs.js';
 import { bumpRuns } from './sql/bump-runs.js';
 
 const RUN = 'run';
-const PARKED = { status: 'waiting', wakeAt: null, wakeCount: 0 } as const;
+const SUSPENDED = { status: 'waiting', wakeAt: null, wakeCount: 0 } as const;
 
 const waitFor = (kind: 'signal' | 'hook' | 'child', stepKey: string, name: string, attempts = 0): Transition => ({
   kind: 'wait',
@@ -32,7 +32,7 @@ describe('a message of which the run was not told', () => {
     fixture = await JournalFixture.create();
   });
   beforeEach(async () => {
-    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_waits, durable.workflow_events');
+    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_waits, durable.workflow_run_log');
     open = await fixture.journal();
   });
   afterAll(() => fixture.close());
@@ -51,7 +51,7 @@ describe('a message of which the run was not told', () => {
   it.each(WAITS)('makes a run due that waits for %s, once', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
-    await open.submit(changeOf(RUN, PARKED));
+    await open.submit(changeOf(RUN, SUSPENDED));
     await send(kind, name);
     expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     const told = await run();
@@ -75,7 +75,7 @@ describe('a message of which the run was not told', () => {
   ])('%s is kept, and nothing is written', async (_which, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
-    await open.submit(changeOf(RUN, PARKED));
+    await open.submit(changeOf(RUN, SUSPENDED));
     await send(kind, name);
     const before = await run();
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
@@ -96,7 +96,7 @@ describe('a message of which the run was not told', () => {
   it('leaves alone a run that is paused', async () => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
-    await open.submit(changeOf(RUN, PARKED));
+    await open.submit(changeOf(RUN, SUSPENDED));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'paused'`);
     await send('signal', 'go');
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
@@ -112,7 +112,7 @@ describe('a message of which the run was not told', () => {
     expect(await unblockRuns(open.database, keys, 'other')).toHaveLength(1);
     await fixture.admin.query(`UPDATE durable.workflow_runs SET status = 'running', ready_at = NULL, session_id = $1`, [open.sessionId]);
     await open.submit(waitFor('signal', 'signal:go', 'go'));
-    await open.submit(changeOf(RUN, { ...PARKED, wakeCount: 1 }));
+    await open.submit(changeOf(RUN, { ...SUSPENDED, wakeCount: 1 }));
     expect(await unblockRuns(open.database, keys, 'a third')).toHaveLength(0);
     await send('signal', 'go');
     expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
@@ -124,7 +124,7 @@ describe('a message of which the run was not told', () => {
     for (const id of ['first', 'second']) await open.submit(startOf(id, true));
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
-    await open.submit(changeOf(RUN, PARKED));
+    await open.submit(changeOf(RUN, SUSPENDED));
     for (const id of ['first', 'second']) await open.submit(changeOf(id));
     await fixture.admin.query(
       `UPDATE durable.workflow_runs SET continued_as = CASE id WHEN 'first' THEN 'second' WHEN 'second' THEN $1 END,
@@ -146,7 +146,7 @@ describe('a message of which the run was not told', () => {
       parentStepKey: 'invoke:x',
     };
     await open.submit({ ...(waitFor('child', 'invoke:x', 'child') as Extract<Transition, { kind: 'wait' }>), child });
-    await open.submit(changeOf(RUN, PARKED));
+    await open.submit(changeOf(RUN, SUSPENDED));
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) VALUES ('child', 'cancel', '{"reason":"enough"}', now() - interval '1 minute')`,
     );

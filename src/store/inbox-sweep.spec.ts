@@ -13,7 +13,7 @@ const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
 /** How a run is left by those who had it. */
 const STATES = {
   running: [startOf(RUN, true)],
-  parked: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', wakeAt: Date.now() + 3_600_000, wakeCount: 0 })],
+  suspended: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', wakeAt: Date.now() + 3_600_000, wakeCount: 0 })],
   'handed back': [startOf(RUN, true), changeOf(RUN, { status: 'pending' })],
   blocked: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', blockedFor: 'new', reason: '{}' })],
   due: [startOf(RUN, false)],
@@ -30,7 +30,7 @@ describe('a request to cancel of which the run was not told', () => {
     await holder.connect();
   });
   beforeEach(async () => {
-    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_events');
+    await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_run_log');
     open = await fixture.journal();
   });
   // Only a test that failed has left its transaction open.
@@ -72,7 +72,7 @@ describe('a request to cancel of which the run was not told', () => {
   });
 
   it('makes one due that waits', async () => {
-    await bring('parked');
+    await bring('suspended');
     await cancelUnheard();
     expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });

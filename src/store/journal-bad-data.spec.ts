@@ -84,11 +84,11 @@ describe('a journal', () => {
       open.submit(stepOf('merged', 1, { stepKey: 'charge' }, true)),
     ]);
     expect(await fixture.admin.query(`SELECT step_key FROM durable.workflow_waits WHERE run_id = 'merged'`)).toEqual([]);
-    const events = await fixture.admin.query(`SELECT attempt FROM durable.workflow_events WHERE run_id = 'merged' ORDER BY id`);
+    const events = await fixture.admin.query(`SELECT attempt FROM durable.workflow_run_log WHERE run_id = 'merged' ORDER BY id`);
     expect(events).toEqual([{ attempt: 1 }, { attempt: 2 }]);
   });
 
-  it('parks and hands back in one flush to a run that somebody can take', async () => {
+  it('suspends and hands back in one flush to a run that somebody can take', async () => {
     await open.submit(startOf('both', true));
     const outcomes = await Promise.all([
       open.submit(changeOf('both', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 })),
@@ -101,7 +101,7 @@ describe('a journal', () => {
     expect(run).toEqual({ session_id: null, found: true });
   });
 
-  it('does not park a run for which something has come, and says with which counter', async () => {
+  it('does not suspend a run for which something has come, and says with which counter', async () => {
     await open.submit(startOf('moved', true));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET wake_count = 3 WHERE id = 'moved'`);
     await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({

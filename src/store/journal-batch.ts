@@ -15,7 +15,7 @@ export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes:
 
 /**
  * Whether an entry starts a child under an id that may have been used before. Such an entry may have
- * to be written twice, and its parent's next transitions, a park above all, must come after it.
+ * to be written twice, and its parent's next transitions, a suspension above all, must come after it.
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;

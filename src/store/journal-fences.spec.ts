@@ -16,7 +16,7 @@ describe('once a session has been taken over', () => {
   const runs = (prefix: string): Promise<unknown[]> =>
     fixture.admin.query(
       `SELECT r.*, r.xmin::text AS version_of_row, (SELECT count(*) FROM durable.workflow_steps s WHERE s.run_id = r.id) AS steps,
-        (SELECT count(*) FROM durable.workflow_waits w WHERE w.run_id = r.id) AS waits, (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = r.id) AS events
+        (SELECT count(*) FROM durable.workflow_waits w WHERE w.run_id = r.id) AS waits, (SELECT count(*) FROM durable.workflow_run_log e WHERE e.run_id = r.id) AS events
        FROM durable.workflow_runs r WHERE starts_with(id, $1) ORDER BY id`,
       [prefix],
     );
@@ -98,7 +98,7 @@ describe('once a session has been taken over', () => {
     await open.submit(waitOf('mail', 'pause'));
     await fixture.admin.query(`INSERT INTO durable.workflow_inbox (run_id, kind) VALUES ('mail', 'cancel')`);
     const [message] = await fixture.admin.query<{ id: string }>(`SELECT id::text FROM durable.workflow_inbox WHERE run_id = 'mail'`);
-    // The same session has parked it and claimed it again.
+    // The same session has suspended it and claimed it again.
     await fixture.admin.query(`UPDATE durable.workflow_runs SET epoch = 2 WHERE id = 'mail'`);
     const before = await runs('mail');
     const late = [

@@ -67,13 +67,13 @@ describe('while another transaction holds rows', () => {
     const open = await fixture.journal();
     await startRuns(open, ['ordered', 'free']);
     await holder.query('BEGIN');
-    // Something comes for the run: the park has to wait for that, and is refused then.
+    // Something comes for the run: the suspension has to wait for that, and is refused then.
     await holder.query(`UPDATE durable.workflow_runs SET wake_count = 1 WHERE id = 'ordered'`);
     const order: string[] = [];
     const note = (name: string) => () => void order.push(name);
     const first = open
       .submit(changeOf('ordered', { status: 'waiting', wakeAt: null, wakeCount: 0 }))
-      .then(({ outcome }) => order.push(`park ${outcome}`));
+      .then(({ outcome }) => order.push(`suspend ${outcome}`));
     await open.submit(stepOf('free', 1));
     const second = open.submit(stepOf('ordered', 1)).then(note('step'));
     const third = open.submit(changeOf('ordered')).then(note('end'));
@@ -81,7 +81,7 @@ describe('while another transaction holds rows', () => {
     expect(order).toEqual([]);
     await holder.query('COMMIT');
     await Promise.all([first, second, third]);
-    expect(order).toEqual(['park moved', 'step', 'end']);
+    expect(order).toEqual(['suspend moved', 'step', 'end']);
     const [run] = await fixture.admin.query(`SELECT status, (SELECT count(*)::int FROM durable.workflow_steps WHERE run_id = r.id) AS steps
       FROM durable.workflow_runs r WHERE id = 'ordered'`);
     expect(run).toEqual({ status: 'completed', steps: 1 });

@@ -52,13 +52,13 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(open.fenced).toEqual([]);
   });
 
-  it('a run is parked once, and its owner is told so', async () => {
-    await open.submit(startOf('park', true));
+  it('a run is suspended once, and its owner is told so', async () => {
+    await open.submit(startOf('suspend', true));
     const cut = proxy.cutAfterCommit('durable_flush_');
-    const parked = open.submit(changeOf('park', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 }));
+    const suspended = open.submit(changeOf('suspend', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 }));
     await cut;
-    await expect(parked).resolves.toMatchObject({ outcome: 'done' });
-    expect(await fixture.admin.query(`SELECT status, session_id FROM durable.workflow_runs WHERE id = 'park'`)).toEqual([
+    await expect(suspended).resolves.toMatchObject({ outcome: 'done' });
+    expect(await fixture.admin.query(`SELECT status, session_id FROM durable.workflow_runs WHERE id = 'suspend'`)).toEqual([
       { status: 'waiting', session_id: null },
     ]);
   });
@@ -69,7 +69,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     const waiting = open.submit(waitOf('attempt', 'charge', 1));
     await cut;
     await expect(waiting).resolves.toMatchObject({ outcome: 'done' });
-    const events = await fixture.admin.query(`SELECT kind, attempt FROM durable.workflow_events WHERE run_id = 'attempt'`);
+    const events = await fixture.admin.query(`SELECT kind, attempt FROM durable.workflow_run_log WHERE run_id = 'attempt'`);
     expect(events).toEqual([{ kind: 'attempt_failed', attempt: 1 }]);
   });
 

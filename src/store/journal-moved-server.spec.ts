@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal, newSession } from '../../test/support/faults/journal-fixture.js';
 import { claimRuns } from './sql/claim-runs.js';
-import { viewRuns } from './sql/compare-runs.js';
+import { viewRuns } from './sql/compare-owned-runs.js';
 import { heartbeat, type QuickWay } from './sql/sessions.js';
 
 describe('when another server answers than the one on which the session was last seen', () => {

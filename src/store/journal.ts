@@ -14,10 +14,10 @@ import { sizeOf, startedRun, tell, type JournalEntry } from './journal-entry.js'
 import { isOverdueStart, leftoversOf, MAX_CLEARINGS, noteDoubt, startGivenUp } from './journal-starts.js';
 import type { JournalEvents } from './journal-events.js';
 import type { SessionFence } from './session-fence.js';
-import { outcomesOf, WITHHELD, type Outcome } from './settle-entries.js';
+import { resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
 import { flush } from './sql/flush.js';
 import { clearLeftovers } from './sql/leftovers.js';
-import { findLockedRuns } from './sql/free-runs.js';
+import { findLockedRuns } from './sql/find-locked-runs.js';
 
 /** With one flush at a time this process idles while the server works, and the other way round. */
 const LANES = 2;
@@ -204,7 +204,7 @@ export class Journal {
       return 'moved';
     }
     if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.events.fenced(sessionId));
-    return outcomesOf(this.database, entries, rows, result);
+    return resolveOutcomes(this.database, entries, rows, result);
   }
 
   private isStale({ sessionId }: JournalEntry): boolean {

@@ -9,7 +9,7 @@ import { toFlushRows } from './flush-rows.js';
 import { unblockRuns } from './sql/blocked-runs.js';
 import { claimRuns, claimRunsFrom, claimSuspects, type Claim } from './sql/claim-runs.js';
 import { flush } from './sql/flush.js';
-import { findLockedRuns } from './sql/free-runs.js';
+import { findLockedRuns } from './sql/find-locked-runs.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { wakeDueRuns } from './sql/timers.js';
@@ -163,7 +163,7 @@ describe('locks', () => {
 
     it('by a claim of runs that were lost', async () => {
       await start(false);
-      await update('losses = 2');
+      await update('worker_losses = 2');
       await whileHeld(sessionGoing(), () => claimSuspects(database, claim()), runsAreFree);
       expect(await statuses()).toContain('running');
     });
@@ -184,8 +184,8 @@ describe('locks', () => {
 
   describe('that somebody holds are not waited for', () => {
     it.each<[string, string, () => Promise<unknown>]>([
-      ['a claim', 'losses = 0', () => claimRuns(brisk, claim())],
-      ['a claim that goes on', 'losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
+      ['a claim', 'worker_losses = 0', () => claimRuns(brisk, claim())],
+      ['a claim that goes on', 'worker_losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
       ['timers', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
       [
         'a deployment that looks for blocked runs',
@@ -211,8 +211,8 @@ describe('locks', () => {
 
     it('by a claim of runs that were lost', async () => {
       await start(false);
-      await update('losses = 2');
-      await update('losses = 3', `id = '${FIRST}'`);
+      await update('worker_losses = 2');
+      await update('worker_losses = 3', `id = '${FIRST}'`);
       await holder.query('BEGIN');
       await holder.query(firstRun);
       const runs = await claimSuspects(brisk, claim());

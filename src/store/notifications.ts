@@ -10,7 +10,7 @@ export interface Notice {
   readonly ended?: readonly string[];
   /** Runs for which a message has come. */
   readonly messages?: readonly string[];
-  /** A run has been parked until then, or delayed: milliseconds since the epoch. */
+  /** A run has been suspended until then, or delayed: milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
 

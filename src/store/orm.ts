@@ -62,7 +62,7 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
     await runner.startTransaction('READ COMMITTED');
     // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
-    // The role's time-outs are made for the application's queries, not for building indexes or waiting for another process's migration.
+    // The role's timeouts are made for the application's queries, not for building indexes or waiting for another process's migration.
     await runner.query(NO_TIMEOUTS);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));

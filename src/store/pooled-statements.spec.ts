@@ -6,7 +6,7 @@ import { requestCancel } from '../../test/support/faults/requests.js';
 import { bumpRuns, findMissed } from './sql/bump-runs.js';
 import { claimNamed, claimRuns, claimRunsFrom, claimSuspects } from './sql/claim-runs.js';
 import { forkRun } from './sql/fork-run.js';
-import { findLockedRuns } from './sql/free-runs.js';
+import { findLockedRuns } from './sql/find-locked-runs.js';
 import { describeHook, resumeHook } from './sql/hooks.js';
 import { findMovedRuns, listOwnedRuns } from './sql/owned-runs.js';
 import { readChannels, readInboxes } from './sql/read-inbox.js';
@@ -19,8 +19,8 @@ import { forwardMessages, sendSignal } from './sql/send-signal.js';
 import { heartbeat, type QuickWay } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
-import { identifyRuns, identifySteps } from './sql/verify.js';
-import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/wake-ups.js';
+import { identifyRuns, identifySteps } from './sql/identify-writes.js';
+import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/outbox.js';
 
 /** Longer than a statement waits for a lock, and much shorter than a query that is never answered is waited for. */
 const SOON_MS = 3_000;

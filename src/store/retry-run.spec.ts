@@ -24,7 +24,7 @@ describe('a failed run that is retried', () => {
   });
   beforeEach(async () => {
     await fixture.admin.query(
-      'TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_inbox, durable.workflow_events, durable.workflow_waits',
+      'TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_inbox, durable.workflow_run_log, durable.workflow_waits',
     );
     open = await fixture.journal();
     await open.submit(startOf(RUN, true, { timeoutMs: 60_000 }));

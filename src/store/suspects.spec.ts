@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { JournalFixture, newSession } from '../../test/support/faults/journal-fixture.js';
-import { claimRuns, claimSuspects, noteAlone } from './sql/claim-runs.js';
+import { claimRuns, claimSuspects, markExclusive } from './sql/claim-runs.js';
 import { takeOver } from './sql/sessions.js';
 
 describe('runs that were lost with their workers', () => {
@@ -12,7 +12,7 @@ describe('runs that were lost with their workers', () => {
   afterEach(() => fixture.close());
 
   const losses = async (): Promise<Record<string, number>> => {
-    const rows = await fixture.admin.query<{ id: string; losses: number }>('SELECT id, losses FROM durable.workflow_runs');
+    const rows = await fixture.admin.query<{ id: string; losses: number }>('SELECT id, worker_losses AS losses FROM durable.workflow_runs');
     return Object.fromEntries(rows.map((row) => [row.id, row.losses]));
   };
 
@@ -25,7 +25,7 @@ describe('runs that were lost with their workers', () => {
     /** A worker that dies with these in its hands. */
     const dieWith = async (ids: readonly string[], alone?: string): Promise<void> => {
       const fence = await newSession(database);
-      if (alone !== undefined) await noteAlone(database, fence.id, alone);
+      if (alone !== undefined) await markExclusive(database, fence.id, alone);
       await fixture.admin.query(
         `UPDATE durable.workflow_runs SET status = 'running', session_id = $1, ready_at = NULL, epoch = epoch + 1 WHERE id = ANY ($2)`,
         [fence.id, ids],

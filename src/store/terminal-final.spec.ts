@@ -76,7 +76,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
       `its end as ${other}`,
       () => expect(open.submit(owned(changeOf(status, endOf(other))))).rejects.toMatchObject(fenced),
     ]),
-    ['a park', () => open.submit(owned(changeOf(status, { status: 'waiting', wakeAt: Date.now(), wakeCount: 0 })))],
+    ['a suspension', () => open.submit(owned(changeOf(status, { status: 'waiting', wakeAt: Date.now(), wakeCount: 0 })))],
     ['being handed back', () => open.submit(owned(changeOf(status, { status: 'pending' })))],
     ['being blocked', () => open.submit(owned(changeOf(status, { status: 'waiting', blockedFor: 'test', reason: '{}' })))],
     ['one more result', () => expect(open.submit(owned(stepOf(status, 2)))).rejects.toMatchObject(fenced)],

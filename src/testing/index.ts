@@ -5,7 +5,7 @@
  */
 export { QStashEmulator, type QStashEnvironment, type QStashSignOptions } from './qstash/emulator.js';
 export type { QStashFaults } from './qstash/faults.js';
-export type { QStashStats } from './qstash/ledger.js';
+export type { QStashStats } from './qstash/delivery-stats.js';
 export type { QStashLimits } from './qstash/limits.js';
 export type { QStashDeliveryOutcome, QStashDeliveryRecord, QStashMessageRecord, QStashMessageState } from './qstash/message.js';
 export type { QStashEmulatorOptions } from './qstash/options.js';

@@ -7,7 +7,7 @@ import type { History, OpenWait, StepRecord } from '../core/step.js';
 import type { RunChange, RunEvent } from '../core/transition.js';
 import { Pass } from '../engine/pass.js';
 import type { AttemptFailure, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
-import type { ExecutionHost } from './execution-host.js';
+import type { ExecutionDelegate } from './execution-delegate.js';
 import type { KnownHistory } from './history-cache.js';
 import { isForbidden } from '../store/database-errors.js';
 import { RefusedChanges } from './refused-changes.js';
@@ -16,7 +16,7 @@ import { isRefusal, StepRecords } from './step-records.js';
 
 const ignore = (): void => undefined;
 
-/** A run in this process's hands: hands what its pass does to the journal, and parks it when it only waits. */
+/** A run in this process's hands: hands what its pass does to the journal, and suspends it when it only waits. */
 export class Execution implements PassPort {
   readonly pass: Pass;
   wakeCount: number;
@@ -24,14 +24,14 @@ export class Execution implements PassPort {
   readonly inbox = new InboxState();
   holdsSlot = true;
   private bytes: number;
-  private parkTimer: NodeJS.Timeout | undefined;
+  private suspendTimer: NodeJS.Timeout | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   private leaving = false;
   private unheard = false;
   /** An operator wants the run to rest: asked for, and whether it waits for bodies under way. */
   private pausing: 'no' | 'asked' | 'resting' = 'no';
-  /** A park is on its way; and what the code came to meanwhile. */
-  private parking: { end: (() => void) | undefined } | undefined;
+  /** A suspension is on its way; and what the code came to meanwhile. */
+  private suspending: { end: (() => void) | undefined } | undefined;
   /** What was recorded when it came here. */
   private readonly firstSeq: number;
   /** It is to go on elsewhere, as soon as it has got on here. */
@@ -45,7 +45,7 @@ export class Execution implements PassPort {
     readonly run: OwnedRun,
     definition: WorkflowDefinition,
     history: History,
-    private readonly host: ExecutionHost<Execution>,
+    private readonly host: ExecutionDelegate<Execution>,
     /** Kept up to date, where it is followed. */
     readonly known: KnownHistory | undefined,
   ) {
@@ -84,15 +84,15 @@ export class Execution implements PassPort {
     return this.pass.durableSeq;
   }
 
-  /** It has ended, or is being parked or handed back: it may have left this process's hands already. */
+  /** It has ended, or is being suspended or handed back: it may have left this process's hands already. */
   get isLeaving(): boolean {
-    return this.leaving || this.parking !== undefined;
+    return this.leaving || this.suspending !== undefined;
   }
 
   /** Stops at once: nothing more of this run is written here. */
   abandon(reason: unknown): void {
     this.leaving = true;
-    clearTimeout(this.parkTimer);
+    clearTimeout(this.suspendTimer);
     this.records.close();
     this.changes.close();
     this.pass.close(reason);
@@ -109,11 +109,11 @@ export class Execution implements PassPort {
   handOver(reason: unknown): void {
     if (this.leaving) return;
     this.handingOver = { reason };
-    if (this.parking || this.isPausing) return;
+    if (this.suspending || this.isPausing) return;
     if (this.durableSeq === this.firstSeq) return;
     this.pass.hold();
     this.pass.whenAtRest(() => {
-      if (!this.isPausing && !this.parking) this.handBack(reason);
+      if (!this.isPausing && !this.suspending) this.handBack(reason);
     });
   }
 
@@ -138,7 +138,7 @@ export class Execution implements PassPort {
   pause(): void {
     if (this.leaving || this.pausing === 'resting') return;
     this.pausing = 'asked';
-    if (this.parking) return;
+    if (this.suspending) return;
     this.pausing = 'resting';
     this.pass.hold();
     this.pass.whenAtRest(() => {
@@ -146,8 +146,8 @@ export class Execution implements PassPort {
       this.pausing = 'asked';
       // Taken back meanwhile, and asked for again.
       if (this.pass.isWorking) return this.pause();
-      clearTimeout(this.parkTimer);
-      this.parkTimer = undefined;
+      clearTimeout(this.suspendTimer);
+      this.suspendTimer = undefined;
       this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount });
     });
   }
@@ -155,7 +155,7 @@ export class Execution implements PassPort {
   /** The request to pause has been taken back. */
   unpause(): void {
     this.pausing = 'no';
-    if (!this.leaving && !this.parking) this.goOn();
+    if (!this.leaving && !this.suspending) this.goOn();
   }
 
   private goOn(): void {
@@ -256,13 +256,13 @@ export class Execution implements PassPort {
   }
 
   ended(end: PassOutcome, leftovers: 'none' | 'some'): void {
-    if (this.parking) {
-      this.parking.end = () => this.ended(end, leftovers);
+    if (this.suspending) {
+      this.suspending.end = () => this.ended(end, leftovers);
       return;
     }
     const outcome = this.inPlace(end);
     this.leaving = true;
-    clearTimeout(this.parkTimer);
+    clearTimeout(this.suspendTimer);
     const output = outcome.status === 'completed' ? outcome.output : null;
     const error = outcome.status === 'completed' ? null : outcome.error;
     const continuedAs = outcome.status === 'completed' ? outcome.continuedAs : undefined;
@@ -307,24 +307,24 @@ export class Execution implements PassPort {
 
   idle(wakeAt: number): void {
     this.nextWake = wakeAt;
-    if (this.leaving || this.parkTimer) return;
+    if (this.leaving || this.suspendTimer) return;
     this.host.slotWanted(this, 'no');
-    this.parkTimer = setTimeout(() => this.park(), this.host.parkAfterMs);
+    this.suspendTimer = setTimeout(() => this.suspend(), this.host.suspendAfterMs);
   }
 
   busy(): void {
-    clearTimeout(this.parkTimer);
-    this.parkTimer = undefined;
+    clearTimeout(this.suspendTimer);
+    this.suspendTimer = undefined;
     if (!this.leaving) this.host.slotWanted(this, 'yes');
   }
 
   /** Lets go of a run that only waits, unless it would be taken up again in a moment. */
-  private park(): void {
-    this.parkTimer = undefined;
+  private suspend(): void {
+    this.suspendTimer = undefined;
     if (this.leaving || this.isPausing) return;
     const left = this.inbox.isReading ? 0 : this.nextWake - this.host.settings.now();
-    if (left < this.host.parkAfterMs) {
-      this.parkTimer = setTimeout(() => this.park(), Math.max(left, 10));
+    if (left < this.host.suspendAfterMs) {
+      this.suspendTimer = setTimeout(() => this.suspend(), Math.max(left, 10));
       return;
     }
     this.pass.hold();
@@ -333,7 +333,7 @@ export class Execution implements PassPort {
 
   /** Lets go of the run, unless something has come for it. */
   private leave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
-    this.parking = { end: undefined };
+    this.suspending = { end: undefined };
     this.submitLeave(change);
   }
 
@@ -343,9 +343,9 @@ export class Execution implements PassPort {
       { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
       (committed) => {
         if (this.leaving) return;
-        if (committed.outcome === 'moved') return this.unpark();
+        if (committed.outcome === 'moved') return this.resumeInMemory();
         this.abandon(undefined);
-        if (change.wakeAt !== null) this.host.parked(this, change.wakeAt);
+        if (change.wakeAt !== null) this.host.suspended(this, change.wakeAt);
         if (this.known) this.host.remember(this.known);
         this.host.released(this, undefined);
       },
@@ -356,10 +356,10 @@ export class Execution implements PassPort {
     );
   }
 
-  /** Something came for the run before it was parked: it goes on. */
-  private unpark(): void {
-    const end = this.parking?.end;
-    this.parking = undefined;
+  /** Something came for the run before it was suspended: it goes on. */
+  private resumeInMemory(): void {
+    const end = this.suspending?.end;
+    this.suspending = undefined;
     if (end) return end();
     if (!this.isPausing) this.goOn();
     this.host.moved(this);

@@ -88,7 +88,7 @@ export class HistoryCache {
     return known;
   }
 
-  /** The run has been parked: its history is kept for the next claim. */
+  /** The run has been suspended: its history is kept for the next claim. */
   rest(known: KnownHistory): void {
     if (!this.inUse.delete(known)) return;
     this.resting.set(known.run.id, known);

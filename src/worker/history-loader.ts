@@ -8,7 +8,7 @@ import { loadHistories } from '../store/sql/load-histories.js';
 import { measureHistories } from '../store/sql/measure-histories.js';
 import { historyBatches } from './history-batches.js';
 import type { KnownPart } from './history-cache.js';
-import type { RunsInHand } from './runs-in-hand.js';
+import type { ActiveRuns } from './active-runs.js';
 
 /** Smaller histories are loaded without a look at what is in hand. */
 const SMALL_BYTES = 1 << 20;
@@ -43,7 +43,7 @@ export interface LoadedRuns {
 export class HistoryLoader {
   constructor(
     private readonly database: Database,
-    private readonly inHand: Pick<RunsInHand, 'historyBytes' | 'histories'>,
+    private readonly inHand: Pick<ActiveRuns, 'historyBytes' | 'histories'>,
     private readonly events: LoaderEvents,
   ) {}
 

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
-import { claimSuspects, noteAlone, type Claim, type ClaimedRun } from '../store/sql/claim-runs.js';
+import { claimSuspects, markExclusive, type Claim, type ClaimedRun } from '../store/sql/claim-runs.js';
 
 /** How often a worker looks for runs that were lost with others. */
 const LOOK_EVERY_MS = 500;
@@ -11,7 +11,7 @@ const FIRST_LIMIT_MS = 5_000;
 const LONGEST_LIMIT_MS = 600_000;
 
 /** What a quarantine needs of its worker. */
-export interface QuarantineHost {
+export interface QuarantineDelegate {
   /** Executes the runs now. */
   execute(runs: readonly ClaimedRun[], fence: SessionFence): Promise<void>;
   handBack(runs: readonly ClaimedRun[]): void;
@@ -33,11 +33,11 @@ export class Quarantine {
   private deadline = 0;
   private timer: NodeJS.Timeout | undefined;
   /** The run that is executed with no other beside it. */
-  aloneRunId: string | null = null;
+  exclusiveRunId: string | null = null;
 
   constructor(
     private readonly database: Database,
-    private readonly host: QuarantineHost,
+    private readonly host: QuarantineDelegate,
   ) {}
 
   /** While it is, nothing else may begin here. */
@@ -69,8 +69,8 @@ export class Quarantine {
     const isLate = performance.now() >= this.deadline;
     if (this.state === 'held' && inHand === 0) {
       const runs = this.heldRuns;
-      this.aloneRunId = runs.length === 1 ? runs[0]!.id : null;
-      await noteAlone(this.database, fence.id, this.aloneRunId);
+      this.exclusiveRunId = runs.length === 1 ? runs[0]!.id : null;
+      await markExclusive(this.database, fence.id, this.exclusiveRunId);
       this.heldRuns = [];
       this.state = 'executing';
       await this.host.outlive(this.limit(runs));
@@ -79,7 +79,7 @@ export class Quarantine {
       this.host.handBack(this.end());
       this.nextLook = performance.now() + FIRST_LIMIT_MS;
     } else if (this.state === 'executing' && (inHand === 0 || isLate)) {
-      await noteAlone(this.database, fence.id, null);
+      await markExclusive(this.database, fence.id, null);
       this.end();
     }
   }
@@ -89,7 +89,7 @@ export class Quarantine {
     clearTimeout(this.timer);
     const runs = this.heldRuns;
     this.heldRuns = [];
-    this.aloneRunId = null;
+    this.exclusiveRunId = null;
     this.state = 'none';
     return runs;
   }

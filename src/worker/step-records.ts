@@ -1,7 +1,7 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { StepNotRecordedError } from '../core/errors/index.js';
 import type { Committed, Transition } from '../core/transition.js';
-import type { ExecutionHost } from './execution-host.js';
+import type { ExecutionDelegate } from './execution-delegate.js';
 
 /** Pauses before the record of a step is tried again; after the last one the run is blocked. */
 const PAUSES_MS = [500, 2_000, 5_000];
@@ -25,7 +25,7 @@ export class StepRecords {
 
   constructor(
     private readonly runId: string,
-    private readonly journal: Pick<ExecutionHost<unknown>, 'submit'>,
+    private readonly journal: Pick<ExecutionDelegate<unknown>, 'submit'>,
     private readonly owner: RecordsOwner,
   ) {}
 

@@ -7,9 +7,9 @@ import type { AttemptFailure, EngineSettings, PassOutcome } from '../engine/port
 export interface WorkerOptions {
   readonly concurrency: number;
   readonly queues: readonly string[];
-  readonly parkAfterMs: number;
+  readonly suspendAfterMs: number;
   readonly shutdownTimeoutMs: number;
-  readonly localDispatch: boolean;
+  readonly eagerStart: boolean;
   /** Which runs it takes: all that are due, or those that it is told of by name. */
   readonly takes: 'due' | 'named';
   readonly deploymentId: string;

@@ -11,14 +11,14 @@ import { listOwnedRuns } from '../store/sql/owned-runs.js';
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 import { closeSession, takeBackLoss } from '../store/sql/sessions.js';
 import { BodiesShown } from './bodies-shown.js';
-import { compareHoldings, type Holding } from './holdings.js';
-import { Intake } from './intake.js';
+import { checkFailover, type OwnedRunState } from './failover-check.js';
+import { RunClaimer } from './run-claimer.js';
 import type { WorkflowRegistry } from './registry.js';
 import { LoopWatch } from './loop-watch.js';
-import { RunsInHand } from './runs-in-hand.js';
+import { ActiveRuns } from './active-runs.js';
 import type { Session } from './session.js';
-import { Strays } from './strays.js';
-import { hearRejections } from './unheard-rejections.js';
+import { OrphanedClaims } from './orphaned-claims.js';
+import { listenForRejections } from './unhandled-rejections.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
 /** How long the last writes of a closing process may take. */
@@ -36,11 +36,11 @@ const GOODBYE_MS = 2_000;
  */
 export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
-  private readonly runs: RunsInHand;
-  private readonly intake: Intake;
-  private readonly strays = new Strays();
+  private readonly runs: ActiveRuns;
+  private readonly intake: RunClaimer;
+  private readonly strays = new OrphanedClaims();
   private comparing: Promise<void> | undefined;
-  private deafen: (() => void) | undefined;
+  private stopListening: (() => void) | undefined;
   private ending: Promise<void> | undefined;
   private readonly loopWatch: LoopWatch;
   private readonly bodiesShown: BodiesShown;
@@ -54,7 +54,7 @@ export class Worker {
     private readonly options: WorkerOptions,
     private readonly events: WorkerEvents,
   ) {
-    this.runs = new RunsInHand(database, journal, notifier, registry, session, options, events, {
+    this.runs = new ActiveRuns(database, journal, notifier, registry, session, options, events, {
       slotFreed: () => this.intake.slotFreed(),
       emptied: () => this.intake.emptied(),
     });
@@ -68,7 +68,7 @@ export class Worker {
       bodies: () => this.runs.bodies(),
       now: options.engine.now,
     });
-    this.intake = new Intake(database, registry, session, this.runs, options, events);
+    this.intake = new RunClaimer(database, registry, session, this.runs, options, events);
   }
 
   get dispatchKeys(): readonly DispatchKey[] {
@@ -89,7 +89,7 @@ export class Worker {
   async start(): Promise<void> {
     this.journal.useSession(await this.session.open());
     this.state = 'running';
-    this.deafen = hearRejections((message, error) => this.events.log('warn', message, error));
+    this.stopListening = listenForRejections((message, error) => this.events.log('warn', message, error));
     this.loopWatch.start();
     this.bodiesShown.start();
     this.intake.open();
@@ -106,8 +106,8 @@ export class Worker {
    * @param company one that was lost with a worker again and again is taken only when it is executed alone
    * @returns undefined when it is not due, or nothing for this process
    */
-  takeNamed(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
-    return this.intake.takeNamed(runId, company);
+  claimById(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
+    return this.intake.claimById(runId, company);
   }
 
   /** Whether it is one that this worker can execute. */
@@ -171,7 +171,7 @@ export class Worker {
     if (this.session.id !== sessionId) return;
     this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`, undefined, { sessionId });
     // It lives: that death must not count against the run that was executed alone.
-    const alone = this.intake.aloneRunId;
+    const alone = this.intake.exclusiveRunId;
     const takeBack = async (): Promise<void> => {
       if (alone !== null) await takeBackLoss(this.database, alone);
     };
@@ -191,8 +191,8 @@ export class Worker {
   private async compare(): Promise<void> {
     const { fence } = this.session;
     if (!fence) return;
-    const all = (): Holding[] => [...this.runs.holdings(), ...this.intake.holdings()];
-    const { server, hasSession, lacking } = await compareHoldings(this.database, fence.id, all);
+    const all = (): OwnedRunState[] => [...this.runs.holdings(), ...this.intake.holdings()];
+    const { server, hasSession, lacking } = await checkFailover(this.database, fence.id, all);
     if (this.session.fence !== fence) return;
     if (!hasSession) return void this.fenced(fence.id);
     if (lacking === 0) {
@@ -250,7 +250,7 @@ export class Worker {
     await within(GOODBYE_MS, this.runs.told());
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
-    this.deafen?.();
+    this.stopListening?.();
     this.loopWatch.stop();
     this.bodiesShown.stop();
     this.journal.useSession(null);

@@ -134,7 +134,7 @@ async function settled(database: ChaosDatabase, fleet: Fleet): Promise<Check[]> 
 export async function claimsOf(database: ChaosDatabase, outcome: Outcome): Promise<string> {
   const runs = [...outcome.runs.values()];
   const [{ lost } = { lost: 0 }] = await database.query<{ lost: number }>(
-    `SELECT count(*)::int AS lost FROM durable.workflow_events WHERE kind = 'worker_lost'`,
+    `SELECT count(*)::int AS lost FROM durable.workflow_run_log WHERE kind = 'worker_lost'`,
   );
   const bodies = [...outcome.bodies.values()].reduce((sum, each) => sum + each.length, 0);
   return `${runs.reduce((sum, { epoch }) => sum + epoch, 0)} claims, at most ${Math.max(...runs.map(({ epoch }) => epoch))} of one run; ${lost} losses; ${bodies} bodies, ${outcome.repeated} repeated; ${runs.filter(isGivenUp).length} runs given up`;

@@ -14,7 +14,7 @@ interface RunRow {
   readonly output: string | null;
   readonly error: string | null;
   readonly epoch: number;
-  readonly losses_alone: number;
+  readonly exclusive_losses: number;
   readonly started: boolean;
   /** From the request to cancel to the end, in milliseconds. */
   readonly cancel_ms: number | null;
@@ -57,7 +57,7 @@ export class Outcome {
 
   static async read(database: ChaosDatabase, planned: readonly PlannedRun[]): Promise<Outcome> {
     const runs =
-      await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, losses_alone, started_at IS NOT NULL AS started,
+      await database.query<RunRow>(`SELECT id, status, output::text, error::text, epoch, exclusive_losses, started_at IS NOT NULL AS started,
         extract(epoch FROM finished_at - cancel_requested_at)::float8 * 1000 AS cancel_ms
       FROM durable.workflow_runs`);
     const steps = await database.query<StepRow>('SELECT run_id, step_key, status, output::text, attempts FROM durable.workflow_steps');
@@ -127,7 +127,7 @@ function existence({ planned, runs }: Outcome): Check {
 
 /** A run that was alone in the hands of three dead workers has failed, as it should. */
 export const isGivenUp = (run: RunRow): boolean =>
-  run.status === 'failed' && run.losses_alone >= 3 && (run.error ?? '').includes('WorkerLostError');
+  run.status === 'failed' && run.exclusive_losses >= 3 && (run.error ?? '').includes('WorkerLostError');
 
 function statusOf({ shape, input }: PlannedRun, run: RunRow): string | undefined {
   const { status } = EXPECTED[shape](input);

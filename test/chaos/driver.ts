@@ -139,7 +139,7 @@ export class Driver {
 
   private async awaitResult({ id, shape }: PlannedRun): Promise<void> {
     try {
-      await this.client.get(id).result({ timeout: RESULT_MS });
+      await this.client.getHandle(id).result({ timeout: RESULT_MS });
       if (shape === 'doomed' || shape === 'endless') this.problems.push(`${id}: result() resolved`);
     } catch (error) {
       const { name } = error as Error;

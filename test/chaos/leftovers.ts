@@ -7,17 +7,17 @@ const GROWTH_BYTES = 12 << 20;
 
 /** Rows that must be gone when everything has ended; each statement returns texts that name them. */
 export const LEFTOVERS: Record<string, string> = {
-  'no run is left that is due, running or waiting': `SELECT id || ' is ' || status || ', epoch ' || epoch || ', losses ' || losses || coalesce(', session ' || session_id, '')
+  'no run is left that is due, running or waiting': `SELECT id || ' is ' || status || ', epoch ' || epoch || ', losses ' || worker_losses || coalesce(', session ' || session_id, '')
       || coalesce(', wakes ' || wake_at, '') || coalesce(', blocked for ' || blocked_deployments::text, '') AS text
     FROM durable.workflow_runs WHERE finished_at IS NULL`,
   'no run belongs to a session that is gone': `SELECT id AS text FROM durable.workflow_runs r WHERE session_id IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM durable.workflow_sessions s WHERE s.id = r.session_id)`,
   'no wait of an ended run is left': `SELECT run_id || ' ' || step_key AS text FROM durable.workflow_waits`,
   'no message to an ended run is left': `SELECT run_id || ' ' || kind AS text FROM durable.workflow_inbox`,
-  'no session says that it executes a run alone': `SELECT id::text AS text FROM durable.workflow_sessions WHERE alone_run_id IS NOT NULL`,
+  'no session says that it executes a run alone': `SELECT id::text AS text FROM durable.workflow_sessions WHERE exclusive_run_id IS NOT NULL`,
   'no transaction of ours is open': `SELECT pid || ' ' || left(query, 80) AS text FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE 'nestjs-durable%' AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'`,
-  'no failed attempt is told of twice': `SELECT run_id || ' ' || step_key AS text FROM durable.workflow_events
+  'no failed attempt is told of twice': `SELECT run_id || ' ' || step_key AS text FROM durable.workflow_run_log
     WHERE kind = 'attempt_failed' GROUP BY run_id, step_key, attempt, epoch HAVING count(*) > 1`,
 };
 

@@ -17,7 +17,7 @@ reportTroubles();
     WorkflowModule.forRoot({
       connection: { url: settings.url },
       deploymentId: 'chaos',
-      worker: { concurrency: 20, sessionTtl: '2s', parkAfter: '300ms', shutdownTimeout: '700ms' },
+      worker: { concurrency: 20, sessionTtl: '2s', suspendAfter: '300ms', shutdownTimeout: '700ms' },
     }),
   ],
   providers: WORKFLOWS,

@@ -42,7 +42,7 @@ describe('children of a parent whose workers are killed', () => {
           await next.waitForLine(/^ready$/);
           workers.push(next);
         }
-        expect(await scene.application.client.get('parent').result({ timeout: '30s' })).toBe(CHILDREN * (CHILDREN - 1));
+        expect(await scene.application.client.getHandle('parent').result({ timeout: '30s' })).toBe(CHILDREN * (CHILDREN - 1));
       } finally {
         clearInterval(watching);
       }
@@ -70,7 +70,7 @@ describe('children of a parent whose workers are killed', () => {
       await scene.start('poisoned', undefined, ['poisoned']);
       const supervisor = supervise();
       try {
-        const result = await scene.application.client.get('poisoned').result({ timeout: '60s' });
+        const result = await scene.application.client.getHandle('poisoned').result({ timeout: '60s' });
         expect(result).toBe('WorkflowFailedError: WorkerLostError');
       } finally {
         over.abort();

@@ -67,7 +67,7 @@ describe('children', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    const worker = { parkAfter: 50, queues: ['default'] };
+    const worker = { suspendAfter: 50, queues: ['default'] };
     app = await startApplication(database.url, [Failing, Patient, Unserved, Asking, Detaching], { worker });
   });
   afterAll(async () => {
@@ -105,7 +105,7 @@ describe('children', () => {
     expect(parent.waits).toEqual([{ stepKey: 'invoke:patient', kind: 'child', name: child, wakeAt: undefined, attempts: 0 }]);
     expect((await app.client.describe(child)).parent).toEqual({ runId: 'links', stepKey: 'invoke:patient' });
     await app.client.signal(child, go, 'on');
-    expect(await app.client.get('links').result()).toBe('on');
+    expect(await app.client.getHandle('links').result()).toBe('on');
     expect((await app.client.describe('links')).children).toEqual([{ runId: child, name: 'patient', status: 'completed' }]);
   });
 
@@ -141,7 +141,7 @@ describe('children', () => {
     await isWaiting('mourns');
     await handle.cancel();
     // Sooner than the sweep would find it.
-    await expect(app.client.get('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
+    await expect(app.client.getHandle('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
       name: 'WorkflowCancelledError',
       reason: 'its parent gave it up',
     });
@@ -176,7 +176,7 @@ describe('children', () => {
     expect(await app.client.status('free')).not.toBe('cancelled');
     await expect(app.client.describe('free')).resolves.toMatchObject({ parent: { runId: handle.runId, stepKey: undefined } });
     await app.client.signal('free', go, 'done');
-    expect(await app.client.get('free').result()).toBe('done');
+    expect(await app.client.getHandle('free').result()).toBe('done');
   });
 
   it('that end while their parent cannot be told are found by the sweep', async () => {

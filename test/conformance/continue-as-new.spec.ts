@@ -114,7 +114,7 @@ describe('a run that is continued as new', () => {
       database.url,
       [Looping, Begins, Ends, Outer, CollectsOneByOne, HookedLoop, Endless, ParentOfEndless, LosingBranch],
       {
-        worker: { parkAfter: 30, queues: ['default', 'other'] },
+        worker: { suspendAfter: 30, queues: ['default', 'other'] },
       },
     );
   });

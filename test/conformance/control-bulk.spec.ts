@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { Payloads } from '../../src/core/payloads.js';
 import { defineSignal, Workflow, type BulkStatus, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
-import { OperationsService } from '../../src/maintenance/operations-service.js';
+import { OperationsService } from '../../src/maintenance/bulk-operations-service.js';
 import { Database } from '../../src/store/database.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -36,7 +36,7 @@ describe('a bulk operation', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Breaks, Waits], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Breaks, Waits], { worker: { suspendAfter: 20 } });
   });
   beforeEach(() => {
     broken = true;
@@ -53,7 +53,7 @@ describe('a bulk operation', () => {
     log = [];
     return handles;
   };
-  const park = async (count: number, batch: string): Promise<WorkflowHandle<{ n: number }>[]> => {
+  const suspend = async (count: number, batch: string): Promise<WorkflowHandle<{ n: number }>[]> => {
     const handles = await app.client.startMany(Waits, Array.from<void>({ length: count }), { tags: { batch } });
     await waitFor(async () => (await app.client.count({ tags: { batch }, status: 'waiting' })) === count);
     return handles;
@@ -81,19 +81,19 @@ describe('a bulk operation', () => {
     // They have failed once more, and are left alone.
     await Promise.all(handles.map((handle) => expect(handle.result()).rejects.toThrow('declined')));
     expect(log.toSorted()).toEqual(handles.map(({ runId }) => runId).toSorted());
-    const [event] = await database.query(`SELECT data FROM durable.workflow_events WHERE kind = 'retried' AND run_id = $1`, [
+    const [event] = await database.query(`SELECT data FROM durable.workflow_run_log WHERE kind = 'retried' AND run_id = $1`, [
       handles[0]!.runId,
     ]);
     expect(event.data).toEqual({ actor: 'ann', reason: 'mended' });
   });
 
   it('cancels what has not ended, and leaves the rest of what the filter means', async () => {
-    const handles = await park(5, 'cancel');
+    const handles = await suspend(5, 'cancel');
     await handles[0]!.signal(go, { n: 1 });
     await handles[0]!.result();
     const { count, token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'cancel' } }, dryRun: true, reason: 'stop' });
     expect(count).toBe(4);
-    const late = await park(1, 'cancel late');
+    const late = await suspend(1, 'cancel late');
     await app.client.bulk.cancel({ token });
     await Promise.all(handles.slice(1).map((handle) => expect(handle.result()).rejects.toThrow('stop')));
     expect(await handles[0]!.result()).toEqual({ n: 1 });
@@ -103,7 +103,7 @@ describe('a bulk operation', () => {
   });
 
   it('sends a signal', async () => {
-    const handles = await park(4, 'signal');
+    const handles = await suspend(4, 'signal');
     const filter = { tags: { batch: 'signal' } };
     const { token } = await app.client.bulk.signal({ filter, dryRun: true, signal: go, payload: { n: 5 } });
     await app.client.bulk.signal({ token });
@@ -112,7 +112,7 @@ describe('a bulk operation', () => {
   });
 
   it('does not come to runs that were started after it was counted', async () => {
-    await park(1, 'later');
+    await suspend(1, 'later');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'later' } }, dryRun: true });
     const [other] = await app.client.startMany(Waits, [undefined], { tags: { batch: 'later' } });
     await app.client.bulk.cancel({ token });
@@ -122,7 +122,7 @@ describe('a bulk operation', () => {
   });
 
   it('keeps to its rate', async () => {
-    await park(4, 'rate');
+    await suspend(4, 'rate');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'rate' } }, dryRun: true });
     await app.client.bulk.cancel({ token, rate: 4 });
     const { startedAt, finishedAt } = await completed(token);
@@ -131,7 +131,7 @@ describe('a bulk operation', () => {
   });
 
   it('is stopped, and comes to no further run', async () => {
-    const handles = await park(6, 'stop');
+    const handles = await suspend(6, 'stop');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'stop' } }, dryRun: true });
     await app.client.bulk.cancel({ token, rate: 2 });
     await waitFor(async () => (await app.client.bulk.status(token)).done > 0);

@@ -26,7 +26,7 @@ describe('a fork', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Drawn], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Drawn], { worker: { suspendAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -50,7 +50,7 @@ describe('a fork', () => {
     const [row] = await database.query('SELECT forked_from FROM durable.workflow_runs WHERE id = $1', [fork.runId]);
     expect(row).toEqual({ forked_from: source.runId });
     expect(await source.result()).toEqual(result);
-    const events = await database.query('SELECT kind, data FROM durable.workflow_events WHERE run_id = ANY ($1) ORDER BY id', [
+    const events = await database.query('SELECT kind, data FROM durable.workflow_run_log WHERE run_id = ANY ($1) ORDER BY id', [
       [source.runId, fork.runId],
     ]);
     expect(events).toEqual([

@@ -70,7 +70,7 @@ describe('a paused run', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Gated, Chain, Endless, Waiting], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Gated, Chain, Endless, Waiting], { worker: { suspendAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -85,7 +85,7 @@ describe('a paused run', () => {
     await waitFor(async () => (await app.client.status(runId)) === status, { message: status });
   };
   const events = (runId: string): Promise<{ kind: string; data: unknown }[]> =>
-    database.query(`SELECT kind, data FROM durable.workflow_events WHERE run_id = $1 AND kind <> 'signal_sent' ORDER BY id`, [runId]);
+    database.query(`SELECT kind, data FROM durable.workflow_run_log WHERE run_id = $1 AND kind <> 'signal_sent' ORDER BY id`, [runId]);
   const inbox = (runId: string): Promise<unknown[]> => database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = $1`, [runId]);
 
   it('that is executed lets its body end, records it, and begins nothing more until it is resumed', async () => {
@@ -189,13 +189,13 @@ describe('a paused run', () => {
 
   it('stays paused when its worker goes and another comes', async () => {
     const other = await startApplication(database.url, [Gated, Waiting], {
-      worker: { parkAfter: 20, queues: ['other'], shutdownTimeout: 10 },
+      worker: { suspendAfter: 20, queues: ['other'], shutdownTimeout: 10 },
     });
     const handle = await app.client.start(Gated, undefined, { queue: 'other' });
     await waitFor(() => log.includes('first'));
     await app.client.pause(handle.runId);
     await other.close();
-    const heir = await startApplication(database.url, [Gated, Waiting], { worker: { parkAfter: 20, queues: ['other'] } });
+    const heir = await startApplication(database.url, [Gated, Waiting], { worker: { suspendAfter: 20, queues: ['other'] } });
     await reaches(handle.runId, 'paused');
     release();
     await app.client.resume(handle.runId);

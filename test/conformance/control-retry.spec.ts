@@ -77,7 +77,7 @@ describe('a retry', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Line, Leaf, Stem, Lasting, Pair], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Line, Leaf, Stem, Lasting, Pair], { worker: { suspendAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -99,14 +99,14 @@ describe('a retry', () => {
     return handle.runId;
   };
   const events = (runId: string): Promise<{ kind: string; step_key: string | null; data: Record<string, unknown> }[]> =>
-    database.query(`SELECT kind, step_key, data FROM durable.workflow_events WHERE run_id = $1 AND kind <> 'signal_sent' ORDER BY id`, [
+    database.query(`SELECT kind, step_key, data FROM durable.workflow_run_log WHERE run_id = $1 AND kind <> 'signal_sent' ORDER BY id`, [
       runId,
     ]);
 
   it('executes the step anew that the run failed of, and nothing before it', async () => {
     const id = await failLine('b', 'd');
     await app.client.retry(id, { actor: 'ann', reason: 'mended' });
-    expect(await app.client.get(id).result()).toEqual(['a', 'without b', 1, 'c', 2, 'd']);
+    expect(await app.client.getHandle(id).result()).toEqual(['a', 'without b', 1, 'c', 2, 'd']);
     expect(log).toEqual(['d']);
     expect(await app.client.describe(id)).toMatchObject({ status: 'completed', generation: 1, error: undefined });
     const [row] = await database.query('SELECT error_code, failed_step, error FROM durable.workflow_runs WHERE id = $1', [id]);
@@ -116,7 +116,7 @@ describe('a retry', () => {
   it('keeps what it removes in the events, with who did it and why', async () => {
     const id = await failLine('d');
     await app.client.retry(id, { actor: 'ann', reason: 'mended' });
-    await app.client.get(id).result();
+    await app.client.getHandle(id).result();
     expect(await events(id)).toEqual([
       {
         kind: 'step_archived',
@@ -138,20 +138,20 @@ describe('a retry', () => {
   it('goes on behind the last step of a run that failed outside of steps', async () => {
     const id = await failLine('the end');
     await app.client.retry(id);
-    expect(await app.client.get(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
+    expect(await app.client.getHandle(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
     expect(log).toEqual([]);
   });
 
   it('from an earlier step gives back the signals that had been taken since, in their order', async () => {
     const id = await failLine('d');
     await app.client.retry(id, { fromStep: 'signal:go' });
-    expect(await app.client.get(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
+    expect(await app.client.getHandle(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
     expect(log).toEqual(['c', 'd']);
     const steps = await app.client.steps(id);
     expect(steps.map(({ stepKey, seq }) => `${seq} ${stepKey}`)).toEqual(['1 a', '2 b', '3 signal:go', '4 c', '5 signal:go#2', '6 d']);
   });
 
-  it('has its whole time-out anew, and no more, however long after the start and however often', async () => {
+  it('has its whole timeout anew, and no more, however long after the start and however often', async () => {
     broken = new Set(['leaf']);
     const handle = await app.client.start(Leaf, undefined, { timeout: '1h' });
     await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
@@ -180,7 +180,7 @@ describe('a retry', () => {
       broken = new Set();
       const finish = async (): Promise<void> => {
         await app.client.signal(child, go, 7);
-        await app.client.get(child).result();
+        await app.client.getHandle(child).result();
       };
       if (when === 'before') await finish();
       await app.client.retry(handle.runId);
@@ -197,10 +197,10 @@ describe('a retry', () => {
     const id = await failLine('c');
     broken = new Set(['c']);
     await app.client.retry(id);
-    await expect(app.client.get(id).result()).rejects.toBeInstanceOf(WorkflowFailedError);
+    await expect(app.client.getHandle(id).result()).rejects.toBeInstanceOf(WorkflowFailedError);
     broken = new Set();
     await app.client.retry(id);
-    expect(await app.client.get(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
+    expect(await app.client.getHandle(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
     expect(await app.client.describe(id)).toMatchObject({ generation: 2 });
   });
 
@@ -208,7 +208,7 @@ describe('a retry', () => {
     const id = await failLine('d');
     const both = await Promise.allSettled([app.client.retry(id), app.client.retry(id)]);
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    await app.client.get(id).result();
+    await app.client.getHandle(id).result();
     expect(log).toEqual(['d']);
   });
 
@@ -225,7 +225,7 @@ describe('a retry', () => {
     expect((await children()).map(({ status }) => status)).toEqual(['failed', 'completed']);
     // The parent has made something of the failure: it hears no more of that child.
     await app.client.retry(first!.id);
-    expect(await app.client.get(first!.id).result()).toBe('leaf');
+    expect(await app.client.getHandle(first!.id).result()).toBe('leaf');
     const told = await database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = $1`, [handle.runId]);
     expect(told).toEqual([]);
   });
@@ -282,7 +282,7 @@ describe('a step that an operator resolves', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Line, Flaky, Slow], { worker: { parkAfter: 20 } });
+    app = await startApplication(database.url, [Line, Flaky, Slow], { worker: { suspendAfter: 20 } });
   });
   beforeEach(() => {
     log = [];
@@ -301,7 +301,7 @@ describe('a step that an operator resolves', () => {
     expect(await handle.result()).toEqual(['first', { id: 7 }, 'last']);
     expect(log).toEqual(['charge', 'last']);
     expect(await database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).toEqual([]);
-    const kinds = await database.query('SELECT kind, step_key, data FROM durable.workflow_events WHERE run_id = $1 ORDER BY id', [
+    const kinds = await database.query('SELECT kind, step_key, data FROM durable.workflow_run_log WHERE run_id = $1 ORDER BY id', [
       handle.runId,
     ]);
     expect(kinds.at(-1)).toEqual({ kind: 'step_resolved', step_key: 'charge', data: { actor: 'ann' } });

@@ -61,7 +61,7 @@ describe('the history of a run', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Eventful, Waiting, Stepping, Grandchild], { worker: { parkAfter: 30 } });
+    app = await startApplication(database.url, [Eventful, Waiting, Stepping, Grandchild], { worker: { suspendAfter: 30 } });
   });
   afterAll(async () => {
     await app.close();
@@ -132,7 +132,7 @@ describe('the history of a run', () => {
     await handle.cancel({ actor: 'ann', reason: 'enough' });
     await handle.result().catch(() => undefined);
     const { entries } = await handle.history();
-    expect(kindsOf(entries)).toEqual(['run_created', 'run_started', 'cancel_requested', 'stopped $cancel', 'run_cancelled']);
+    expect(kindsOf(entries)).toEqual(['run_created', 'run_started', 'cancel_requested', 'cancellation_delivered $cancel', 'run_cancelled']);
     expect(entries[2]!.data).toEqual({ actor: 'ann', reason: 'enough' });
     expect(entries[4]!.error).toMatchObject({ name: 'WorkflowCancelledError', reason: 'enough' });
   });

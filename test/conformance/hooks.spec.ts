@@ -65,7 +65,7 @@ describe('a hook', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Hooked, Fussy, Loops, Rival], { worker: { parkAfter: 50 } });
+    app = await startApplication(database.url, [Hooked, Fussy, Loops, Rival], { worker: { suspendAfter: 50 } });
   });
   afterAll(async () => {
     await closeApplications();
@@ -77,7 +77,7 @@ describe('a hook', () => {
     return rows.map(({ token }) => token);
   };
   const tokenOf = (runId: string): Promise<string> => waitFor(async () => (await tokensOf(runId))[0], { message: 'the hook' });
-  const parked = (runId: string): Promise<unknown> => waitFor(async () => (await app.client.get(runId).status()) === 'waiting');
+  const suspended = (runId: string): Promise<unknown> => waitFor(async () => (await app.client.getHandle(runId).status()) === 'waiting');
 
   it('has a token of its own that nobody can guess', async () => {
     const [one, two] = await app.client.startMany(Hooked, [{}, {}]);
@@ -96,11 +96,11 @@ describe('a hook', () => {
     expect(await handle.result()).toMatchObject({ got: ['a', { b: [1] }, 3] });
   });
 
-  it('wakes a run that has been parked', async () => {
+  it('wakes a run that has been suspended', async () => {
     const handle = await app.client.start(Hooked, { take: 2 });
     const token = await tokenOf(handle.runId);
     for (const value of ['first', 'second']) {
-      await parked(handle.runId);
+      await suspended(handle.runId);
       await app.client.resumeHook(token, value);
     }
     expect(await handle.result()).toMatchObject({ got: ['first', 'second'] });
@@ -179,7 +179,7 @@ describe('a hook', () => {
     it('refuses what does not fit where its run has been executed', async () => {
       const token = 'checked where it comes in';
       const handle = await app.client.start(Fussy, token);
-      await parked(handle.runId);
+      await suspended(handle.runId);
       const refused = app.client.resumeHook(token, 'many');
       await expect(refused).rejects.toBeInstanceOf(InvalidInputError);
       await expect(refused).rejects.toMatchObject({ argument: 'payload', issues: [{ path: [] }] });
@@ -190,19 +190,19 @@ describe('a hook', () => {
     it('drops what does not fit when it comes from elsewhere, says so in the history, and waits on', async () => {
       const token = 'checked when it is taken';
       const handle = await app.client.start(Fussy, token);
-      await parked(handle.runId);
+      await suspended(handle.runId);
       const other = await startApplication(database.url, [], { worker: false });
       await other.client.resumeHook(token, 'many');
       const [event] = await waitFor(async () => {
         const events = await database.query(
-          `SELECT step_key, data FROM durable.workflow_events WHERE run_id = $1 AND kind = 'payload_dropped'`,
+          `SELECT step_key, data FROM durable.workflow_run_log WHERE run_id = $1 AND kind = 'payload_dropped'`,
           [handle.runId],
         );
         return events.length > 0 ? events : undefined;
       });
       expect(event).toMatchObject({ step_key: 'hook.wait', data: { name: 'InvalidInputError' } });
       expect(await database.query(`SELECT FROM durable.workflow_inbox WHERE run_id = $1`, [handle.runId])).toEqual([]);
-      await parked(handle.runId);
+      await suspended(handle.runId);
       await other.client.resumeHook(token, '5');
       expect(await handle.result()).toBe(5);
       await other.close();

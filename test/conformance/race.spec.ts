@@ -5,7 +5,7 @@ import { useStage } from './harness.js';
 import { approved, Either, rejected } from './workflows.js';
 
 describe('ctx.race', () => {
-  const stage = useStage({ parkAfter: 20 });
+  const stage = useStage({ suspendAfter: 20 });
 
   it.each(['running', 'waiting'])('is decided by the first signal, and leaves the other, in a run that is %s', async (status) => {
     const { client, database } = stage();
@@ -21,7 +21,7 @@ describe('ctx.race', () => {
     expect(await handle.result()).toEqual({ first: 'rejected', left: { by: 'ann' } });
   });
 
-  it('is decided by the time when nothing comes, in a run that was parked meanwhile', async () => {
+  it('is decided by the time when nothing comes, in a run that was suspended meanwhile', async () => {
     expect(await stage().client.execute(Either, { timeout: 150 })).toEqual({ first: 'late', left: null });
   });
 

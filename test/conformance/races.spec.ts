@@ -40,9 +40,9 @@ async function endOf<O>(handle: WorkflowHandle<O>): Promise<{ output: O } | { co
 }
 
 describe('a race has one of its outcomes, loses nothing and leaves no run behind:', () => {
-  const stage = useStage({ parkAfter: 1, concurrency: 100 });
+  const stage = useStage({ suspendAfter: 1, concurrency: 100 });
 
-  it('signal against time-out', async () => {
+  it('signal against timeout', async () => {
     const outcomes = await repeat(async (numbers, n) => {
       const timeout = 5 + numbers.below(30);
       const handle = await stage().client.start(Collects, { count: 1, timeout });
@@ -50,13 +50,13 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
       await handle.signal(number, n);
       const { output } = (await endOf(handle)) as { output: { numbers: number[]; timedOut: number } };
       expect(output.numbers).toEqual([n]);
-      return output.timedOut === 0 ? 'signal' : 'time-out';
+      return output.timedOut === 0 ? 'signal' : 'timeout';
     });
     // On a busy machine one of them may never win.
-    for (const outcome of Object.keys(outcomes)) expect(['signal', 'time-out']).toContain(outcome);
+    for (const outcome of Object.keys(outcomes)) expect(['signal', 'timeout']).toContain(outcome);
   });
 
-  it('signal against park', async () => {
+  it('signal against suspend', async () => {
     await repeat(async (numbers) => {
       const count = 1 + numbers.below(4);
       const handle = await stage().client.start(Collects, { count });
@@ -102,7 +102,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     });
   });
 
-  it('end of a child against park of its parent', async () => {
+  it('end of a child against suspend of its parent', async () => {
     await repeat(async (numbers) => {
       const ms = numbers.below(10);
       expect(await endOf(await stage().client.start(Mother, ms))).toEqual({ output: ms });

@@ -9,7 +9,7 @@ describe('over several processes', () => {
 
   it('a signal reaches a run in another process, and survives the kill -9 of the worker that had the run', async () => {
     const { client, database, spawnWorker } = stage();
-    const first = await spawnWorker({ parkAfter: '1m', sessionTtl: '2s' });
+    const first = await spawnWorker({ suspendAfter: '1m', sessionTtl: '2s' });
     const near = await client.start(Counted);
     const far = await client.start(Counted);
     const waiting = async (): Promise<boolean> =>

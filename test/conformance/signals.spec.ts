@@ -9,7 +9,7 @@ import { useStage } from './harness.js';
 import { approved, Collects, number, ping, Pinged, Waits } from './workflows.js';
 
 describe('signals', () => {
-  const stage = useStage({ parkAfter: 50 });
+  const stage = useStage({ suspendAfter: 50 });
 
   it('reach a run that waits for them', async () => {
     const handle = await stage().client.start(Waits, {});
@@ -17,7 +17,7 @@ describe('signals', () => {
     expect(await handle.result()).toEqual([{ by: 'ann' }]);
   });
 
-  it('reach a run that has been parked', async () => {
+  it('reach a run that has been suspended', async () => {
     const { client } = stage();
     const handle = await client.start(Waits, {});
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -73,7 +73,7 @@ describe('signals', () => {
     expect(await stage().client.execute(Waits, { timeout: 20 })).toEqual([null]);
   });
 
-  it('that do not come in time leave null also in a run that was parked', async () => {
+  it('that do not come in time leave null also in a run that was suspended', async () => {
     expect(await stage().client.execute(Waits, { timeout: 300 })).toEqual([null]);
   });
 

@@ -49,13 +49,13 @@ class InvokingWorkflow {
   }
 }
 
-describe('the time-out of a run', () => {
+describe('the timeout of a run', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
     const providers = [SlowWorkflow, ShortWorkflow, PlainWorkflow, InvokingWorkflow];
-    app = await startApplication(database.url, providers, { worker: { parkAfter: 20 }, defaults: { runTimeout: '1 hour' } });
+    app = await startApplication(database.url, providers, { worker: { suspendAfter: 20 }, defaults: { runTimeout: '1 hour' } });
   });
   afterAll(async () => {
     await app.close();
@@ -68,7 +68,7 @@ describe('the time-out of a run', () => {
     return Math.round((deadline!.getTime() - createdAt.getTime()) / 1_000);
   };
 
-  it('that a start gives fails a run that waits, parked or not; its catch may still run steps', async () => {
+  it('that a start gives fails a run that waits, suspended or not; its catch may still run steps', async () => {
     const handle = await app.client.start(SlowWorkflow, {}, { timeout: 100 });
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
     const { status, error } = await handle.describe();
@@ -77,7 +77,7 @@ describe('the time-out of a run', () => {
     expect(await app.client.count({ errorCode: 'WORKFLOW_TIMEOUT', name: 'slow' })).toBe(1);
   });
 
-  it('leaves code that sleeps while it cleans up its grace, parked meanwhile', async () => {
+  it('leaves code that sleeps while it cleans up its grace, suspended meanwhile', async () => {
     const handle = await app.client.start(SlowWorkflow, { tidyMs: 400 }, { timeout: 60 });
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).toEqual(['$cancel', 'sleep', 'tidy']);

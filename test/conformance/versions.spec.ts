@@ -58,7 +58,7 @@ async function onDatabase(test: (database: TestDatabase) => Promise<void>): Prom
 describe('versions of a workflow', () => {
   it('are executed side by side: runs stay on theirs, also when another worker takes them, and starts by name take the highest', () =>
     onDatabase(async (database) => {
-      const worker = { parkAfter: 20 };
+      const worker = { suspendAfter: 20 };
       const old = await startApplication(database.url, [OrderV1], { worker });
       const before = await old.client.start(OrderV1, 400);
       const byNameBefore = await old.client.start('order', 400);
@@ -66,8 +66,8 @@ describe('versions of a workflow', () => {
       const both = await startApplication(database.url, [OrderV1, OrderV2], { worker });
       await old.close();
       const { client } = both;
-      expect(await client.get(before.runId).result()).toBe('version 1');
-      expect(await client.get(byNameBefore.runId).result()).toBe('version 1');
+      expect(await client.getHandle(before.runId).result()).toBe('version 1');
+      expect(await client.getHandle(byNameBefore.runId).result()).toBe('version 1');
       const after = await client.start(OrderV2, 1);
       const byName = await client.start('order', 1);
       const oldStill = await client.start(OrderV1, 1);
@@ -108,23 +108,23 @@ describe('versions of a workflow', () => {
       expect(health.database).toMatchObject({ isReachable: true });
       expect(health.worker).toEqual({ state: 'running', runs: 0, slots: 7, freeSlots: 7 });
       expect(health.sessions).toMatchObject([{ pid: process.pid, isExpired: false }]);
-      expect(health.unserved).toEqual([
+      expect(health.unregistered).toEqual([
         { queue: 'default', name: 'order', version: 1, due: 2, oldestDueAt: createdAt },
         { queue: 'mails', name: 'gone', version: 0, due: 1, oldestDueAt: expect.any(Date) },
       ]);
-      expect(health.backlog).toEqual(health.unserved);
+      expect(health.backlog).toEqual(health.unregistered);
       expect(health.oldestDueAt).toEqual(createdAt);
       expect(await stranded.status()).toBe('pending');
       expect(await starter.client.health()).toMatchObject({
         worker: { state: 'stopped', slots: 0 },
-        unserved: health.unserved,
+        unregistered: health.unregistered,
         sessions: [{}],
       });
     }));
 
   it('that wait, and that nothing registered could continue, are said at boot and by health() as well', () =>
     onDatabase(async (database) => {
-      const old = await startApplication(database.url, [OrderV1], { worker: { parkAfter: 1 } });
+      const old = await startApplication(database.url, [OrderV1], { worker: { suspendAfter: 1 } });
       const waiting = await old.client.start(OrderV1, 3_600_000);
       await waitFor(async () => (await waiting.status()) === 'waiting');
       await old.close();
@@ -136,7 +136,7 @@ describe('versions of a workflow', () => {
       const said = await waitFor(() => warnings.find((warning) => warning.includes('could continue')), { message: () => warnings.join() });
       expect(said).toContain('"order" version 1 in queue "default"');
       const health = await module.get(WorkflowClient).health();
-      expect(health).toMatchObject({ unserved: [], unservedWaiting: [{ queue: 'default', name: 'order', version: 1 }] });
+      expect(health).toMatchObject({ unregistered: [], unregisteredWaiting: [{ queue: 'default', name: 'order', version: 1 }] });
     }));
 
   it.each(['refuse', 'silence'] as const)('health() says so when the database does not answer (%s)', (fault) =>
@@ -172,7 +172,7 @@ describe('a change of the code', () => {
     'is taken part in by runs that had not come to it, and by no other, across deployments',
     onScene(async (scene) => {
       const program = 'family-worker.ts';
-      const worker = { parkAfter: 20 };
+      const worker = { suspendAfter: 20 };
       const old = await scene.ready({ program, worker, variant: 'old', deploymentId: 'old' });
       const { client } = scene.application;
       // One is past the change when it comes, the other before it.
@@ -183,7 +183,7 @@ describe('a change of the code', () => {
       const deployed = scene.ready({ program, worker, variant: 'new', deploymentId: 'new' });
       old.kill('SIGKILL');
       await Promise.all([old.exited, deployed]);
-      await Promise.all(['past', 'before'].map((id) => client.get(id).result({ timeout: '20s' })));
+      await Promise.all(['past', 'before'].map((id) => client.getHandle(id).result({ timeout: '20s' })));
       const keys = async (id: string): Promise<string[]> => (await client.steps(id)).map(({ stepKey }) => stepKey);
       expect(await keys('past')).toEqual(['reserve', 'sleep', 'ship', 'sleep#2', 'bill']);
       expect(await keys('before')).toEqual(['reserve', 'sleep', '$patch:check stock first', 'check', 'ship', 'sleep#2', 'bill']);
@@ -193,7 +193,7 @@ describe('a change of the code', () => {
       const next = scene.ready({ program, worker, variant: 'new', deploymentId: 'newer' });
       (await deployed).kill('SIGKILL');
       await next;
-      expect(await client.get('fresh').result({ timeout: '20s' })).toBe('billed by newer');
+      expect(await client.getHandle('fresh').result({ timeout: '20s' })).toBe('billed by newer');
     }),
     60_000,
   );
@@ -204,7 +204,7 @@ describe('a history of 10,000 steps', () => {
 
   it('is recorded and replayed in bounded time and memory', () =>
     onDatabase(async (database) => {
-      const first = await startApplication(database.url, [Long], { worker: { parkAfter: 20 } });
+      const first = await startApplication(database.url, [Long], { worker: { suspendAfter: 20 } });
       const began = performance.now();
       const handle = await first.client.start(Long, STEPS);
       await waitFor(async () => (await handle.status()) === 'waiting', { timeoutMs: 55_000, message: 'the steps to be recorded' });

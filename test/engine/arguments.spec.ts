@@ -50,7 +50,7 @@ class Steps {
 }
 const steps = new Steps();
 
-/** Executes the workflow in one pass, and again with a crash after each transition and a park at each wait: all must end alike. */
+/** Executes the workflow in one pass, and again with a crash after each transition and a suspension at each wait: all must end alike. */
 async function everywhere(workflow: WorkflowFunction, options: RunOptions = {}): Promise<unknown> {
   const calm = await execute(workflow, { self: steps, ...options });
   const total = calm.run.journal.flushes.flat().length;
@@ -59,7 +59,7 @@ async function everywhere(workflow: WorkflowFunction, options: RunOptions = {}):
     const { ending } = await execute(workflow, { self: steps, ...options, crashes: (count) => count === point });
     expect(ending).toEqual(calm.ending);
   }
-  expect((await execute(workflow, { self: steps, ...options, parks: true })).ending).toEqual(calm.ending);
+  expect((await execute(workflow, { self: steps, ...options, suspends: true })).ending).toEqual(calm.ending);
   expect(calm.run.warnings.length).toBeLessThanOrEqual(1);
   return calm.ending.status === 'completed' ? calm.ending.output : calm.ending.error;
 }

@@ -109,19 +109,19 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
   });
 
-  it('may go on for no longer when it is parked meanwhile', async () => {
+  it('may go on for no longer when it is suspended meanwhile', async () => {
     const begun = Date.now();
     const forever: WorkflowFunction = async (ctx) => {
       for (;;) await ctx.sleep('10s').catch(() => undefined);
     };
-    const run = await cancelledAfter(10, forever, { settings: { cancelGraceMs: 25_000 }, parks: true });
+    const run = await cancelledAfter(10, forever, { settings: { cancelGraceMs: 25_000 }, suspends: true });
     expect(run.ending?.status).toBe('cancelled');
     expect(run.passes).toBeGreaterThan(3);
     expect(Date.now() - begun).toBeLessThan(25_100);
     expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
   });
 
-  it('is not taken to be idle while it does ordinary I/O: parked, it would not come to tidy up', async () => {
+  it('is not taken to be idle while it does ordinary I/O: suspended, it would not come to tidy up', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       try {
         await ctx.sleep('1h');
@@ -256,7 +256,7 @@ describe('the time to clean up', () => {
     expect(run.keys).toEqual(['$cancel', 'tidy']);
   });
 
-  it('is what was left when the run was parked, however late it is taken up again', async () => {
+  it('is what was left when the run was suspended, however late it is taken up again', async () => {
     const run = await cancelled(
       async (ctx) => {
         try {
@@ -270,7 +270,7 @@ describe('the time to clean up', () => {
           await ctx.step('too late', () => delay(3_000));
         }
       },
-      { parks: true },
+      { suspends: true },
     );
     while (!run.ending) {
       await until(() => run.isParked || run.ending !== undefined);
@@ -284,7 +284,7 @@ describe('the time to clean up', () => {
 
   it('has passed when the run wakes from a wait that is longer', async () => {
     const begun = Date.now();
-    const run = await cancelled((ctx) => ctx.sleep('1h').catch(() => ctx.sleep('2h')), { parks: true });
+    const run = await cancelled((ctx) => ctx.sleep('1h').catch(() => ctx.sleep('2h')), { suspends: true });
     await run.end();
     expect(Date.now() - begun).toBeLessThan(30_100);
     expect(run.keys).toEqual(['$cancel']);

@@ -7,7 +7,7 @@ import { DEFAULT_RETRY_POLICY } from '../../src/core/retry-policy.js';
 import type { History } from '../../src/core/step.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
-import type { SignalOptions } from '../../src/engine/operations.js';
+import type { SignalOptions } from '../../src/engine/context-options.js';
 import { Pass } from '../../src/engine/pass.js';
 import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
 import { label, MemoryJournal, Stored, type Entry } from './memory-journal.js';
@@ -32,8 +32,8 @@ export interface RunOptions {
   history?: History;
   /** Hand the workflow the context as it is: no body is noted unless it says so, and the harness handles no rejection. */
   bare?: boolean;
-  /** Park whenever the run is idle: let go of the pass, and make another when the first wait is due. */
-  parks?: boolean;
+  /** Suspend whenever the run is idle: let go of the pass, and make another when the first wait is due. */
+  suspends?: boolean;
 }
 
 /** How a run ended, decoded. */
@@ -68,7 +68,7 @@ export class TestRun {
   readonly dropped: string[] = [];
   /** The run is in nobody's hands, until it is due or something comes for it. */
   isParked = false;
-  /** Makes a pass when a parked run is due. */
+  /** Makes a pass when a suspended run is due. */
   private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
@@ -271,7 +271,7 @@ export class TestRun {
       },
       idle: (wakeAt) => {
         this.idle.push(wakeAt);
-        if (this.options.parks) setImmediate(() => this.park(life, wakeAt));
+        if (this.options.suspends) setImmediate(() => this.suspend(life, wakeAt));
       },
       busy: () => this.idle.push(null),
     };
@@ -284,18 +284,18 @@ export class TestRun {
     this.journal.submit(entryOf({ kind: 'ended', outcome }));
   }
 
-  private park(life: number, wakeAt: number): void {
+  private suspend(life: number, wakeAt: number): void {
     if (life !== this.passes || this.idle.at(-1) !== wakeAt || wakeAt <= Date.now()) return;
     this.pass.hold();
     const done = (): void => {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
       this.isParked = true;
-      // setTimeout turns longer delays into 1 ms; a run that is taken up early is parked again.
+      // setTimeout turns longer delays into 1 ms; a run that is taken up early is suspended again.
       const left = Math.min(Math.max(0, wakeAt - Date.now()), 2 ** 30);
       if (Number.isFinite(wakeAt)) this.waking = setTimeout(() => this.begin(), left);
     };
-    this.journal.submit({ ...entryOf({ kind: 'parked' }), done });
+    this.journal.submit({ ...entryOf({ kind: 'suspended' }), done });
   }
 
   private written(count: number): boolean {

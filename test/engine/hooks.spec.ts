@@ -74,8 +74,8 @@ describe('a payload that does not fit the schema of its hook', () => {
 });
 
 describe('a payload that is being checked', () => {
-  it('keeps the run from being parked', async () => {
-    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: slow })).wait(), { parks: true });
+  it('keeps the run from being suspended', async () => {
+    const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: slow })).wait(), { suspends: true });
     run.send(CHANNEL, 5);
     await rest(run);
     expect(run.isParked).toBe(false);

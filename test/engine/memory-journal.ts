@@ -9,7 +9,7 @@ export type Entry = { readonly done: () => void; readonly failed: (error: Error)
   | { readonly kind: 'wait'; readonly wait: OpenWait; readonly event: RunEvent | null }
   | { readonly kind: 'closeWait'; readonly stepKey: string }
   | { readonly kind: 'ended'; readonly outcome: PassOutcome }
-  | { readonly kind: 'parked' }
+  | { readonly kind: 'suspended' }
 );
 
 /** What the database holds of one run. */
@@ -54,7 +54,7 @@ export class Stored {
       case 'ended':
         this.outcome = entry.outcome;
         break;
-      case 'parked':
+      case 'suspended':
     }
   }
 }
@@ -158,7 +158,7 @@ export class MemoryJournal {
 }
 
 export function label(entry: Entry): string {
-  if (entry.kind === 'ended' || entry.kind === 'parked') return entry.kind;
+  if (entry.kind === 'ended' || entry.kind === 'suspended') return entry.kind;
   if (entry.kind === 'closeWait') return `closeWait ${entry.stepKey}`;
   return entry.kind === 'step' ? `step ${entry.step.stepKey}` : `wait ${entry.wait.stepKey}`;
 }

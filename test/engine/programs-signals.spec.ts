@@ -52,8 +52,8 @@ describe('any program that is sent signals', () => {
           await same({ crashes: crashingAt(first!, second!, third!) });
           // Not for ever: code that opens and withdraws a wait before anything is recorded would do so again and again.
           await same({ crashes: (count) => count % 2 === 0 && count < 3 * total });
-          await same({ parks: true });
-          await same({ parks: true, crashes: crashingAt(first!, second!) });
+          await same({ suspends: true });
+          await same({ suspends: true, crashes: crashingAt(first!, second!) });
         }
       });
       expect(played).toBeGreaterThan(0);
@@ -74,7 +74,7 @@ describe('any program that is sent signals', () => {
           expect((await fits(program, { ...plan, crashes: crashingAt(point) })).summary).toEqual(calm.summary);
         }
         expect((await fits(program, { ...plan, crashes: crashingAt(first!, second!) })).summary).toEqual(calm.summary);
-        expect((await fits(program, { ...plan, parks: true })).summary).toEqual(calm.summary);
+        expect((await fits(program, { ...plan, suspends: true })).summary).toEqual(calm.summary);
       });
     },
     LONG,
@@ -88,7 +88,7 @@ describe('any program that is sent signals', () => {
         const latency = (): number => slow! * 500_000;
         await fits(program, { sendings: sent!, latency });
         await fits(program, { sendings: sent!, latency, crashes: crashingAt(first!, second!) });
-        await fits(program, { sendings: sent!, latency, parks: true, crashes: crashingAt(second!) });
+        await fits(program, { sendings: sent!, latency, suspends: true, crashes: crashingAt(second!) });
       });
     },
     LONG,

@@ -31,8 +31,8 @@ describe('any program', () => {
         for (let point = 1; point < total; point++) same(await play(program, { crashes: crashingAt(point), ioSeed: ioSeed! + point }));
         same(await play(program, { crashes: crashingAt(first!, second!, third!), ioSeed: third! }));
         same(await play(program, { crashes: (count) => count % 2 === 0 }));
-        same(await play(program, { parks: true }));
-        same(await play(program, { parks: true, crashes: crashingAt(first!, second!) }));
+        same(await play(program, { suspends: true }));
+        same(await play(program, { suspends: true, crashes: crashingAt(first!, second!) }));
       });
       expect(played).toBeGreaterThan(0);
     },

@@ -198,7 +198,7 @@ describe('a step that takes too long', () => {
     expect(run.keys).toEqual(['a', 'sleep']);
   });
 
-  it('sees its time-out also when it first looks at the signal afterwards', async () => {
+  it('sees its timeout also when it first looks at the signal afterwards', async () => {
     const { ending } = await execute(async (ctx) => {
       const step = currentStepIn();
       await ctx.step('a', { timeout: 50, retry: { maxAttempts: 1 } }, step.body).catch(() => undefined);

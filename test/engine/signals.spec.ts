@@ -45,13 +45,13 @@ describe('a signal', () => {
     expect(run.stored.inbox.size).toBe(1);
   });
 
-  it('is not lost to a time-out that wins: the next wait takes it', async () => {
+  it('is not lost to a timeout that wins: the next wait takes it', async () => {
     const run = new TestRun(async (ctx) => {
       const first = await ctx.waitForSignal(approved, { timeout: 1_000 });
       return [first, await ctx.waitForSignal(approved, { timeout: 1_000 })];
     });
     await rest(run);
-    // In the round of the event loop in which the time-out enters.
+    // In the round of the event loop in which the timeout enters.
     setTimeout(() => run.send('signal:approved', 'late'), 1_000);
     expect(await run.end()).toMatchObject({ output: [null, 'late'] });
   });
@@ -79,7 +79,7 @@ describe('a signal', () => {
         await ctx.sleep(10);
         return Promise.all([ctx.waitForSignal(approved), ctx.waitForSignal(approved, { timeout: 1_000_000 })]);
       },
-      { parks: true },
+      { suspends: true },
     );
     run.send('signal:approved', 'one');
     await until(() => run.keys.includes('signal:approved'));

@@ -182,8 +182,8 @@ describe('a replay at the end of a run has nothing to say', () => {
     expect(run.passes).toBe(1);
   });
 
-  it('where the run was parked and patched in between', async () => {
-    const { ending } = await verified(async (ctx) => [ctx.patched('x'), await ctx.sleep(1_000), ctx.patched('y')], { parks: true });
+  it('where the run was suspended and patched in between', async () => {
+    const { ending } = await verified(async (ctx) => [ctx.patched('x'), await ctx.sleep(1_000), ctx.patched('y')], { suspends: true });
     expect(ending).toEqual({ status: 'completed', output: [true, undefined, true] });
   });
 
@@ -325,7 +325,7 @@ describe('any program', () => {
         expect(replayed.summary).toEqual(calm.summary);
         if (space.io) return;
         expect((await play(program, { settings: own, crashes: crashingAt(first!, second!) })).summary).toEqual(calm.summary);
-        expect((await play(program, { settings: own, parks: true })).summary).toEqual(calm.summary);
+        expect((await play(program, { settings: own, suspends: true })).summary).toEqual(calm.summary);
         const plan = { cancelAt: cancelAt! * 1_000_000 + 1 };
         expect((await play(program, { ...plan, settings: own })).summary).toEqual((await play(program, plan)).summary);
       });

@@ -64,7 +64,7 @@ describe('a sleep', () => {
   });
 });
 
-describe('parking', () => {
+describe('suspending', () => {
   const workflow: WorkflowFunction = async (ctx) => {
     const order: unknown[] = [];
     try {
@@ -85,12 +85,12 @@ describe('parking', () => {
 
   it('passes through no user code, and changes nothing of what the run does', async () => {
     const { run, ending } = await execute(workflow);
-    const parked = await execute(workflow, { parks: true });
-    expect(parked.run.passes).toBeGreaterThan(3);
-    expect(parked.ending).toEqual(ending);
-    expect(parked.ending).toMatchObject({ output: [1, 'hour', 'fulfilled', 3] });
-    expect(parked.run.keys).toEqual(run.keys);
-    expect(parked.run.effects).toEqual(run.effects);
+    const suspended = await execute(workflow, { suspends: true });
+    expect(suspended.run.passes).toBeGreaterThan(3);
+    expect(suspended.ending).toEqual(ending);
+    expect(suspended.ending).toMatchObject({ output: [1, 'hour', 'fulfilled', 3] });
+    expect(suspended.run.keys).toEqual(run.keys);
+    expect(suspended.run.effects).toEqual(run.effects);
   });
 
   it('an idle run says when the first of its waits is due; a busy one does not', async () => {

@@ -62,7 +62,7 @@ describe('a worker whose connections are cut', () => {
     onProxy(async (scene, proxy) => {
       // It has been claimed before, and is there when the worker boots: the very first such statement is about it.
       await scene.start('adder', { steps: 2, ms: 5 }, ['run']);
-      await scene.database.query('UPDATE durable.workflow_runs SET losses = $1, epoch = 1', [losses]);
+      await scene.database.query('UPDATE durable.workflow_runs SET worker_losses = $1, epoch = 1', [losses]);
       const cut = proxy.cutAfterCommit(statement);
       const worker = await scene.ready({ url: proxy.url });
       await cut;

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { onScene, range, type FaultScene } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
-const WORKER = { parkAfter: '50ms', pollInterval: '50ms' };
+const WORKER = { suspendAfter: '50ms', pollInterval: '50ms' };
 
 describe('runs whose history does not fit the code of a deployment', () => {
   const blockedBy = (scene: FaultScene, prefix: string): Promise<{ status: string; blocked: string; count: number }[]> =>
@@ -46,7 +46,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
       await scene.ready({ deploymentId: 'C', variant: 'fits both', worker: WORKER });
       await waitFor(async () => (await scene.statuses('wait-'))['completed'] === 3);
       for (const id of ids) {
-        expect(await scene.application.client.get(id).result()).toBe('done by C');
+        expect(await scene.application.client.getHandle(id).result()).toBe('done by C');
         expect(await scene.pidsOf(id, 'charge')).toHaveLength(1);
         expect(await scene.pidsOf(id, 'ship')).toHaveLength(1);
       }
@@ -62,9 +62,9 @@ describe('runs whose history does not fit the code of a deployment', () => {
       await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
       await a;
       await waitFor(async () => (await scene.statuses('both-'))['completed'] === 10, { timeoutMs: 15_000 });
-      for (const id of ids) expect(await scene.application.client.get(id).result()).toBe('done by A');
+      for (const id of ids) expect(await scene.application.client.getHandle(id).result()).toBe('done by A');
       for (const { blocked } of await blockedBy(scene, 'both-')) expect(['', 'B']).toContain(blocked);
-      // Begun, tried by B at most once, continued by A; with a park or two.
+      // Begun, tried by B at most once, continued by A; with a suspension or two.
       const [{ most }] = await scene.database.query(
         `SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`,
       );

@@ -8,7 +8,7 @@ const NEW_WORK_MS = 5_000;
 const LOCKED_AGAIN_MS = 30_000;
 
 const lostEvents = (scene: FaultScene): Promise<unknown[]> =>
-  scene.database.query(`SELECT run_id FROM durable.workflow_events WHERE kind = 'worker_lost'`);
+  scene.database.query(`SELECT run_id FROM durable.workflow_run_log WHERE kind = 'worker_lost'`);
 
 describe('a worker whose direct connection is lost for long, while its pool lives,', () => {
   it.concurrent.each([

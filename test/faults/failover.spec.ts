@@ -157,7 +157,7 @@ describe('a fail-over to another server', () => {
         await page('claimed', 2);
         await scene.start('diary', { pages: 1 }, ['unborn']);
         await page('unborn', 1);
-        const vanished = expect(scene.application.client.get('unborn').result()).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+        const vanished = expect(scene.application.client.getHandle('unborn').result()).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
         const second = await scene.ready({ listen, worker: { concurrency: 4 } });
         await on.failOver();
         await first.waitForLine(LOST);
@@ -175,7 +175,7 @@ describe('a fail-over to another server', () => {
         await pagesAgree(scene, ['unborn', 'new']);
         await nothingIsLeft(scene, [first, second]);
         for (const worker of [first, second]) expect(troublesOf(worker)).toEqual([]);
-        const losses = await scene.database.query('SELECT id FROM durable.workflow_runs WHERE losses > 0');
+        const losses = await scene.database.query('SELECT id FROM durable.workflow_runs WHERE worker_losses > 0');
         if (listen) expect(losses).toEqual([]);
       })(),
   );

@@ -48,14 +48,14 @@ describe('a run that kills the process that executes it', () => {
           await Promise.all(supervisors);
         }
         expect(await scene.statuses()).toEqual({ completed: OTHERS, failed: 1 });
-        await expect(scene.application.client.get(poison).result({ timeout: '5s' })).rejects.toMatchObject({
+        await expect(scene.application.client.getHandle(poison).result({ timeout: '5s' })).rejects.toMatchObject({
           name: 'WorkflowFailedError',
           cause: { name: 'WorkerLostError' },
         });
         expect(await scene.application.client.count({ errorCode: 'WORKER_LOST' })).toBe(1);
         const repeated = await scene.database.query(
           `SELECT run_id FROM (SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS again,
-           (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
+           (SELECT count(*) FROM durable.workflow_run_log e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
          FROM bodies b GROUP BY 1) AS each WHERE again > lost`,
         );
         expect(repeated).toEqual([]);

@@ -41,7 +41,7 @@ describe('a run that a process with transport both has started and executes itse
           { timeoutMs: 30_000, message: 'the run' },
         );
         expect(await scene.pidsOf('own', 'gate')).toEqual([first.child.pid, second.child.pid]);
-        expect(await scene.database.query('SELECT kind FROM durable.workflow_events')).toEqual([{ kind: 'worker_lost' }]);
+        expect(await scene.database.query('SELECT kind FROM durable.workflow_run_log')).toEqual([{ kind: 'worker_lost' }]);
       } finally {
         await door.close();
         await qstash.close();

@@ -48,7 +48,9 @@ function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
 }
 
 const lossesOf = async (scene: FaultScene, id: string): Promise<number> => {
-  const [row] = await scene.database.query<{ losses: number }>('SELECT losses FROM durable.workflow_runs WHERE id = $1', [id]);
+  const [row] = await scene.database.query<{ losses: number }>('SELECT worker_losses AS losses FROM durable.workflow_runs WHERE id = $1', [
+    id,
+  ]);
   return row!.losses;
 };
 
@@ -69,7 +71,7 @@ describe('an application that QStash drives, told to end by SIGTERM in the middl
       expect(await first.exited).toEqual({ code: 0, signal: null });
       await second.waitForLine(/^body story\/3$/);
       await scene.open(['story/3']);
-      const pages = await client.get<string[]>('story').result({ timeout: '20s' });
+      const pages = await client.getHandle<string[]>('story').result({ timeout: '20s' });
       expect(pages.map((page) => page[0])).toEqual(['1', '2', '3']);
       const [one, two] = [first.child.pid, second.child.pid];
       expect([await scene.pidsOf('story', 'page-1'), await scene.pidsOf('story', 'page-2')]).toEqual([[one], [one]]);
@@ -98,11 +100,11 @@ describe('an application that QStash drives, told to end by SIGTERM in the middl
         expect(performance.now() - since).toBeLessThan(5_000);
         await second.waitForLine(/^body long$/);
         await scene.open(['long']);
-        expect(await client.get('long').result({ timeout: '20s' })).toBe('opened, then over');
+        expect(await client.getHandle('long').result({ timeout: '20s' })).toBe('opened, then over');
         expect(await scene.pidsOf('long', 'gate')).toEqual([first.child.pid, second.child.pid]);
         expect(await scene.pidsOf('long', 'after')).toEqual([second.child.pid]);
         expect(await lossesOf(scene, 'long')).toBe(0);
-        expect(await scene.database.query('SELECT kind FROM durable.workflow_events')).toEqual([]);
+        expect(await scene.database.query('SELECT kind FROM durable.workflow_run_log')).toEqual([]);
         expect(first.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
       }),
     );

@@ -42,7 +42,7 @@ async function allComplete(scene: FaultScene, prefix: string, runs: number, step
 async function repeatedBodies(scene: FaultScene): Promise<unknown[]> {
   return scene.database.query(`SELECT run_id, bodies, lost FROM (
     SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,
-      (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
+      (SELECT count(*) FROM durable.workflow_run_log e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
     FROM bodies b GROUP BY 1) AS each WHERE bodies > lost`);
 }
 

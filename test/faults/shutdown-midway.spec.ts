@@ -40,7 +40,7 @@ async function completeElsewhere(scene: FaultScene, ids: readonly string[], step
   await scene.ready();
   await waitFor(async () => (await scene.statuses())['completed'] === ids.length, { message: 'all to complete elsewhere' });
   const [counts] = await scene.database.query(`SELECT (SELECT count(*)::int FROM bodies) AS bodies,
-    (SELECT count(*)::int FROM durable.workflow_steps) AS steps, (SELECT max(losses)::int FROM durable.workflow_runs) AS losses`);
+    (SELECT count(*)::int FROM durable.workflow_steps) AS steps, (SELECT max(worker_losses)::int FROM durable.workflow_runs) AS losses`);
   expect(counts).toEqual({ bodies: ids.length * steps, steps: ids.length * steps, losses: 0 });
 }
 

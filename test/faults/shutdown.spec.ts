@@ -42,7 +42,7 @@ describe('a worker that is told to end', () => {
         expect(await scene.pidsOf(id, 'gate')).toEqual([worker.child.pid]);
         expect(await scene.pidsOf(id, 'after')).toEqual([heir.child.pid]);
       }
-      const [{ losses }] = await scene.database.query('SELECT max(losses)::int AS losses FROM durable.workflow_runs');
+      const [{ losses }] = await scene.database.query('SELECT max(worker_losses)::int AS losses FROM durable.workflow_runs');
       expect(losses).toBe(0);
     }),
   );
@@ -64,7 +64,7 @@ describe('a worker that is told to end', () => {
       await (await heir).waitForLine(/^body long$/);
       await scene.open(['long']);
       await waitFor(async () => (await scene.statuses('long'))['completed'] === 1);
-      const events = await scene.database.query(`SELECT kind FROM durable.workflow_events WHERE run_id = 'long'`);
+      const events = await scene.database.query(`SELECT kind FROM durable.workflow_run_log WHERE run_id = 'long'`);
       expect(events).toEqual([]);
     }),
   );

@@ -87,7 +87,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     ]);
     await closeApplications();
     const { client: coded } = await app({ encode: () => undefined, decode: isAway as never });
-    await expect(coded.get(runId).result({ timeout: '10s' })).rejects.toMatchObject({
+    await expect(coded.getHandle(runId).result({ timeout: '10s' })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/decode.*promise.*synchronous/),
     });
@@ -112,7 +112,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
       runId,
       '{"$durable":"type","name":"async-callbacks.Revived","value":1}',
     ]);
-    await expect(client.get(runId).result({ timeout: '10s' })).rejects.toMatchObject({
+    await expect(client.getHandle(runId).result({ timeout: '10s' })).rejects.toMatchObject({
       code: 'PAYLOAD_UNREADABLE',
       message: expect.stringMatching(/deserialize.*promise.*synchronous/),
     });

@@ -84,7 +84,7 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
     const ids = Array.from({ length: DUE }, (_, index) => `due-${round}-${index}`);
     await Promise.all(ids.map((id, index) => open.submit(startOf(id, false, KEYS[index % 2]))));
     if (name === 'a claim of runs that were lost')
-      await fixture.admin.query(`UPDATE durable.workflow_runs SET losses = 2 WHERE status = 'pending' AND id = ANY ($1)`, [ids]);
+      await fixture.admin.query(`UPDATE durable.workflow_runs SET worker_losses = 2 WHERE status = 'pending' AND id = ANY ($1)`, [ids]);
     database.planMode = mode;
     await CLAIMS[name](database, { fence: open.fence, keys: KEYS, deploymentId: 'test', limit: LIMIT });
     const [{ claimed }] = await fixture.admin.query(

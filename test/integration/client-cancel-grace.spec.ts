@@ -35,7 +35,7 @@ describe('a cancelled run that cleans up', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  const boot = () => startApplication(database.url, [TidyWorkflow], { worker: { parkAfter: 10, shutdownTimeout: 10 } });
+  const boot = () => startApplication(database.url, [TidyWorkflow], { worker: { suspendAfter: 10, shutdownTimeout: 10 } });
   const cancelled = async (before: Duration | '') => {
     const application = await boot();
     const handle = await application.client.start(TidyWorkflow, before);
@@ -44,7 +44,7 @@ describe('a cancelled run that cleans up', () => {
     return { application, handle };
   };
   /** All that is recorded of the run is so much older. */
-  // Moves the run into the past, its start included: a worker that parked the run knows its history by the time of the start.
+  // Moves the run into the past, its start included: a worker that suspended the run knows its history by the time of the start.
   const age = (runId: string, by: string): Promise<unknown[]> =>
     database.query(`WITH aged AS (
         UPDATE durable.workflow_steps SET started_at = started_at - interval '${by}', finished_at = finished_at - interval '${by}' WHERE run_id = '${runId}'
@@ -65,26 +65,26 @@ describe('a cancelled run that cleans up', () => {
     const { client } = await boot();
     await waitFor(() => bodies === 2);
     release!();
-    await expect(client.get(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(await keys(handle.runId)).toEqual(['$cancel', 'tidy']);
   });
 
-  it('has what was left of it when it was parked meanwhile, and nobody took it up in time', async () => {
+  it('has what was left of it when it was suspended meanwhile, and nobody took it up in time', async () => {
     const { application, handle } = await cancelled('2s');
-    await parkedAgain(handle.runId);
+    await suspendedAgain(handle.runId);
     await application.close();
     await age(handle.runId, '2 hours');
     const { client } = await boot();
     await waitFor(() => bodies === 1);
     release!();
-    await expect(client.get(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
+    await expect(client.getHandle(TidyWorkflow, handle.runId).result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
     expect(await keys(handle.runId)).toEqual(['$cancel', 'sleep#2', 'tidy']);
     expect(await database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
   });
 
   it('is woken at its end when it sleeps for longer', async () => {
     const { handle } = await cancelled('1h');
-    await parkedAgain(handle.runId);
+    await suspendedAgain(handle.runId);
     const { wakeAt, waits } = await handle.describe();
     expect(waits).toContainEqual({ stepKey: '$cancel', kind: 'grace', wakeAt: expect.any(Date), attempts: 1 });
     expect(wakeAt!.getTime()).toBeLessThan(Date.now() + 30_000);
@@ -94,7 +94,7 @@ describe('a cancelled run that cleans up', () => {
     expect(bodies).toBe(0);
   });
 
-  const parkedAgain = (runId: string) =>
+  const suspendedAgain = (runId: string) =>
     waitFor(async () => {
       const sql = `SELECT 1 FROM durable.workflow_runs r WHERE id = $1 AND status = 'waiting'
         AND EXISTS (SELECT 1 FROM durable.workflow_waits WHERE run_id = r.id AND kind = 'grace')`;

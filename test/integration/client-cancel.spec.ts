@@ -36,7 +36,7 @@ describe('cancelling', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  const boot = async (script: Code, worker: object | false = { parkAfter: 10 }) => {
+  const boot = async (script: Code, worker: object | false = { suspendAfter: 10 }) => {
     code = script;
     log = [];
     return (await startApplication(database.url, [ScriptedWorkflow], { worker })).client;
@@ -57,7 +57,7 @@ describe('cancelling', () => {
     expect(error).toBeInstanceOf(WorkflowCancelledError);
     expect(error).toMatchObject({ runId: handle.runId, reason: 'no longer wanted' });
     expect((await handle.describe()).cancelRequestedAt).toBeInstanceOf(Date);
-    const events = await database.query('SELECT kind, data FROM durable.workflow_events WHERE run_id = $1', [handle.runId]);
+    const events = await database.query('SELECT kind, data FROM durable.workflow_run_log WHERE run_id = $1', [handle.runId]);
     expect(events).toEqual([{ kind: 'cancel_requested', data: { actor: 'Ada', reason: 'no longer wanted' } }]);
     expect(await leftovers(handle.runId)).toEqual([[], []]);
     await closeApplications();
@@ -73,7 +73,7 @@ describe('cancelling', () => {
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', wakeAt: undefined });
   });
 
-  it('a parked run wakes it, and its finally may run steps', async () => {
+  it('a suspended run wakes it, and its finally may run steps', async () => {
     const client = await boot(async (ctx) => {
       try {
         await ctx.sleep('1 day');
@@ -96,8 +96,8 @@ describe('cancelling', () => {
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
-  it('a run that sleeps without having been parked reaches it as well', async () => {
-    const client = await boot((ctx) => ctx.sleep('1 day'), { parkAfter: '10m', pollInterval: '30s', maxPollInterval: '30s' });
+  it('a run that sleeps without having been suspended reaches it as well', async () => {
+    const client = await boot((ctx) => ctx.sleep('1 day'), { suspendAfter: '10m', pollInterval: '30s', maxPollInterval: '30s' });
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length > 0);
     await handle.cancel();
@@ -187,7 +187,7 @@ describe('cancelling', () => {
     await expect(handle.cancel()).resolves.toBeUndefined();
     await expect(handle.describe()).resolves.toMatchObject({ status, cancelRequestedAt: undefined });
     expect(await leftovers(handle.runId)).toEqual([[], []]);
-    expect(await database.query('SELECT * FROM durable.workflow_events WHERE run_id = $1', [handle.runId])).toEqual([]);
+    expect(await database.query('SELECT * FROM durable.workflow_run_log WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
   it('a run that does not exist is an error', async () => {

@@ -60,8 +60,8 @@ describe('a client in one process and a worker in another', () => {
     await expect(failing.describe()).resolves.toMatchObject({ version: 1, name: 'work' });
   });
 
-  it('cancel a parked and a running one over there at once where they listen', async () => {
-    const { here } = await boot({ ...RARELY, parkAfter: 10, shutdownTimeout: 10 }, true);
+  it('cancel a suspended and a running one over there at once where they listen', async () => {
+    const { here } = await boot({ ...RARELY, suspendAfter: 10, shutdownTimeout: 10 }, true);
     aborted = false;
     const [sleeping, hanging] = await here.startMany(work, ['sleep', 'hang']);
     await waitFor(async () => (await sleeping!.status()) === 'waiting' && (await hanging!.status()) === 'running');
@@ -83,7 +83,7 @@ describe('a client in one process and a worker in another', () => {
   });
 
   it('find each other by polling where they do not listen', async () => {
-    const { here } = await boot({ pollInterval: 20, maxPollInterval: 40, parkAfter: 10, shutdownTimeout: 10 }, false);
+    const { here } = await boot({ pollInterval: 20, maxPollInterval: 40, suspendAfter: 10, shutdownTimeout: 10 }, false);
     await expect(here.execute(work, 'quick')).resolves.toBe('done');
     await expect(here.execute(work, 'quick', { delay: 100 })).resolves.toBe('done');
     const handles = await here.startMany(work, ['sleep', 'hang']);

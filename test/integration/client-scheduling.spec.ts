@@ -79,7 +79,7 @@ describe('when and where a run is executed', () => {
     await closeApplications();
     // Looks when it boots, however rarely afterwards.
     const client = await boot({ pollInterval: '30s', maxPollInterval: '30s' });
-    await expect(client.get(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
+    await expect(client.getHandle(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
   });
 
   it('those of a higher priority begin first, and of one priority the oldest', async () => {
@@ -101,8 +101,8 @@ describe('when and where a run is executed', () => {
     await expect(inMails.describe()).resolves.toMatchObject({ status: 'pending', queue: 'mails' });
     await closeApplications();
     const other = await boot();
-    await expect(other.get(inDefault.runId).result()).resolves.toBe('a');
-    await expect(other.get(inMails.runId).result()).resolves.toBe('b');
+    await expect(other.getHandle(inDefault.runId).result()).resolves.toBe('a');
+    await expect(other.getHandle(inMails.runId).result()).resolves.toBe('b');
   });
 
   it('tags are rows of their own', async () => {

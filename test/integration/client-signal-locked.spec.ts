@@ -25,7 +25,7 @@ afterAll(async () => {
 });
 
 it('a signal to a run whose row is locked for a moment is heard when it is free, and not by the sweep', async () => {
-  const { client } = await startApplication(database.url, [Waits], { worker: { parkAfter: 20 } });
+  const { client } = await startApplication(database.url, [Waits], { worker: { suspendAfter: 20 } });
   const handle = await client.start(Waits);
   await waitFor(async () => (await handle.status()) === 'waiting');
   const holder = new pg.Client({ connectionString: database.url });

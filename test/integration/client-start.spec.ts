@@ -151,10 +151,10 @@ describe('the client', () => {
   it('gets runs by class, by name of the id alone, and knows nothing of others', async () => {
     const client = await boot();
     await client.execute(GreetWorkflow, 'Ada', { id: 'got' });
-    await expect(client.get(GreetWorkflow, 'got').result()).resolves.toBe('hello Ada');
-    await expect(client.get<string>('got').result()).resolves.toBe('hello Ada');
-    expect(client.get('got')).toMatchObject({ runId: 'got', created: false });
-    const nobody = client.get('nobody');
+    await expect(client.getHandle(GreetWorkflow, 'got').result()).resolves.toBe('hello Ada');
+    await expect(client.getHandle<string>('got').result()).resolves.toBe('hello Ada');
+    expect(client.getHandle('got')).toMatchObject({ runId: 'got', created: false });
+    const nobody = client.getHandle('nobody');
     const asked = [nobody.result(), nobody.status(), nobody.describe(), nobody.steps(), nobody.cancel()];
     for (const answer of await Promise.allSettled(asked)) {
       expect(answer).toMatchObject({ status: 'rejected', reason: { name: 'RunNotFoundError', runId: 'nobody', code: 'RUN_NOT_FOUND' } });

@@ -67,7 +67,7 @@ describe('a start with a manager', () => {
       const started = await start(manager, 'committed', { tags: { order: '1' } });
       expect(started.created).toBe(true);
       expect(await countOf('committed')).toBe(0);
-      await expect(client.get('committed').result()).rejects.toBeInstanceOf(RunNotFoundError);
+      await expect(client.getHandle('committed').result()).rejects.toBeInstanceOf(RunNotFoundError);
       await expect(started.result()).rejects.toBeInstanceOf(RunNotCommittedError);
       return started;
     });
@@ -103,8 +103,8 @@ describe('a start with a manager', () => {
       expect(await countOf('kept')).toBe(0);
     });
     expect([await countOf('outer'), await countOf('undone'), await countOf('kept')]).toEqual([1, 0, 1]);
-    await expect(client.get('kept').result({ timeout: '5s' })).resolves.toBe('hello Ada');
-    await expect(client.get('outer').result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('kept').result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('outer').result({ timeout: '5s' })).resolves.toBe('hello Ada');
   });
 
   it('works with a query runner, once and once more', async () => {
@@ -137,7 +137,7 @@ describe('a start with a manager', () => {
       await manager.query('INSERT INTO orders VALUES (2)');
     });
     expect(await database.query('SELECT id FROM orders WHERE id = 2')).toHaveLength(1);
-    await expect(client.get('twice').result({ timeout: '5s' })).resolves.toBe('hello Ada');
+    await expect(client.getHandle('twice').result({ timeout: '5s' })).resolves.toBe('hello Ada');
   });
 
   it('with arguments that are refused does not poison the transaction', async () => {

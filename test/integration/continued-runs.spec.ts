@@ -25,7 +25,7 @@ describe('the first id of a chain of continued runs', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Subscription], { worker: { parkAfter: 0 } });
+    app = await startApplication(database.url, [Subscription], { worker: { suspendAfter: 0 } });
   });
   afterAll(async () => {
     await app.close();
@@ -51,7 +51,7 @@ describe('the first id of a chain of continued runs', () => {
   it('leads to the current run in everything that looks at a run', async () => {
     const current = await start('looked at');
     expect(current).not.toBe('looked at');
-    const handle = app.client.get('looked at');
+    const handle = app.client.getHandle('looked at');
     await waitFor(async () => (await handle.status()) === 'waiting');
     expect(await app.client.status('looked at')).toBe('waiting');
     expect(await handle.describe()).toMatchObject({ runId: current, status: 'waiting', input: 3, state: { period: 3 } });
@@ -63,7 +63,7 @@ describe('the first id of a chain of continued runs', () => {
 
   it('leads to the run itself with follow: false, which is continued', async () => {
     const current = await start('itself');
-    const handle = app.client.get('itself');
+    const handle = app.client.getHandle('itself');
     const own = { follow: false } as const;
     expect(await handle.status(own)).toBe('continued');
     expect(await app.client.status('itself', own)).toBe('continued');
@@ -85,7 +85,7 @@ describe('the first id of a chain of continued runs', () => {
     await client.resume('done to');
     await waitFor(async () => (await client.status(current)) === 'waiting');
     await client.signal('done to', go, 'fail');
-    await expect(client.get('done to').result({ timeout: '20s' })).rejects.toMatchObject({ cause: { message: 'period 3' } });
+    await expect(client.getHandle('done to').result({ timeout: '20s' })).rejects.toMatchObject({ cause: { message: 'period 3' } });
     await client.retry('done to');
     // The signal is there again, and the run fails of it once more.
     await waitFor(async () => {
@@ -93,12 +93,12 @@ describe('the first id of a chain of continued runs', () => {
       return generation === 1 && status === 'failed';
     });
     await client.resolveStep('done to', 'signal:go', { output: 'end' });
-    await expect(client.get('done to').result({ timeout: '20s' })).resolves.toBe('ended in period 3');
+    await expect(client.getHandle('done to').result({ timeout: '20s' })).resolves.toBe('ended in period 3');
     expect(await client.status(current)).toBe('completed');
     await expect(client.pause('done to')).rejects.toThrow(RunEndedError);
     await start('cancelled');
     await client.cancel('cancelled');
-    await expect(client.get('cancelled').result({ timeout: '20s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+    await expect(client.getHandle('cancelled').result({ timeout: '20s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
     expect(await client.status('cancelled')).toBe('cancelled');
   });
 
@@ -124,7 +124,7 @@ describe('the first id of a chain of continued runs', () => {
   it('shows in listings as continued, and completed runs are those that were not', async () => {
     await start('listed');
     await app.client.signal('listed', go, 'end');
-    await app.client.get('listed').result({ timeout: '20s' });
+    await app.client.getHandle('listed').result({ timeout: '20s' });
     const tags = { chain: 'listed' };
     const statuses = async (status?: 'continued' | 'completed'): Promise<string[]> =>
       (await app.client.list({ tags, status })).runs.map((run) => run.status);
@@ -153,7 +153,7 @@ describe('the first id of a chain of continued runs', () => {
 
   it('refuses a follow that is no boolean', async () => {
     await expect(app.client.status('x', { follow: 'no' as never })).rejects.toThrow('options.follow');
-    await expect(app.client.get('x').result({ follow: 1 as never })).rejects.toThrow('options.follow');
+    await expect(app.client.getHandle('x').result({ follow: 1 as never })).rejects.toThrow('options.follow');
   });
 
   it('has its result looked up once, however long the chain is', async () => {
@@ -170,7 +170,7 @@ describe('the first id of a chain of continued runs', () => {
       return Number(row!.scans);
     };
     const before = await calls();
-    await expect(app.client.get('long-1').result({ timeout: '20s' })).resolves.toBe('the end');
+    await expect(app.client.getHandle('long-1').result({ timeout: '20s' })).resolves.toBe('the end');
     expect((await calls()) - before).toBeLessThan(length / 2);
   });
 });

@@ -103,7 +103,7 @@ describe('a copy of a database', () => {
     options: Partial<WorkflowModuleOptions> = {},
   ): Promise<{ client: WorkflowClient; errors: Errors; close(): Promise<void> }> {
     const errors = new Errors();
-    const imports = [WorkflowModule.forRoot({ worker: { parkAfter: 10 }, ...options, connection: { url } })];
+    const imports = [WorkflowModule.forRoot({ worker: { suspendAfter: 10 }, ...options, connection: { url } })];
     const module = await bootApplication({ imports, providers: [CopiedWorkflow, BusyWorkflow] }, errors);
     return { client: module.get(WorkflowClient), errors, close: () => module.close() };
   }
@@ -143,12 +143,12 @@ describe('a copy of a database', () => {
 
     const real = await boot(original.url);
     await real.client.signal('under-way', go, 'original');
-    expect(await real.client.get(CopiedWorkflow, 'under-way').result({ timeout: '10s' })).toBe('original');
+    expect(await real.client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '10s' })).toBe('original');
     expect(real.errors.lines).toEqual([]);
     expect(bodies).toEqual(['original']);
 
     await onCopy(url, 'DELETE FROM durable.workflow_home');
-    expect(await client.get(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).toBe('copy');
   });
 
   it('made with runs under way goes on with all of them once it is the real one, and so does the original', async () => {
@@ -164,7 +164,7 @@ describe('a copy of a database', () => {
     const restored = await boot(url);
     openGate();
     for (const { client } of [real, restored]) {
-      for (const id of ids) expect(await client.get(BusyWorkflow, id).result({ timeout: '30s' })).toEqual(['before', 'after']);
+      for (const id of ids) expect(await client.getHandle(BusyWorkflow, id).result({ timeout: '30s' })).toEqual(['before', 'after']);
     }
   });
 
@@ -176,7 +176,7 @@ describe('a copy of a database', () => {
     expect(await client.status('under-way')).toBe('cancelled');
     await client.start(CopiedWorkflow, undefined, { id: 'fresh' });
     await client.signal('fresh', go, 'copy');
-    expect(await client.get(CopiedWorkflow, 'fresh').result({ timeout: '10s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: '10s' })).toBe('copy');
     expect(errors.lines).toEqual([]);
   });
 
@@ -198,7 +198,7 @@ describe('a copy of a database', () => {
     const { client, errors } = await boot(await copy());
     await client.start(CopiedWorkflow, undefined, { id: 'fresh' });
     await client.signal('fresh', go, 'copy');
-    expect(await client.get(CopiedWorkflow, 'fresh').result({ timeout: '10s' })).toBe('copy');
+    expect(await client.getHandle(CopiedWorkflow, 'fresh').result({ timeout: '10s' })).toBe('copy');
     expect(errors.lines).toEqual([]);
   });
 
@@ -206,7 +206,7 @@ describe('a copy of a database', () => {
     await leaveRun({ environment: 'production' });
     const { client, errors } = await boot(await copy(), { environment: 'production' });
     await client.signal('under-way', go, 'restored');
-    expect(await client.get(CopiedWorkflow, 'under-way').result({ timeout: '10s' })).toBe('restored');
+    expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '10s' })).toBe('restored');
     expect(errors.lines).toEqual([]);
   });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 
 import { InvalidInputError } from '../../src/index.js';
-import { readDatabaseUrl } from '../../src/nest/database-url.js';
+import { readDatabaseUrl } from '../../src/host/database-url.js';
 import { settingsPast } from '../../src/store/connection-settings.js';
 
 const SECRET = 'secretword';

@@ -49,7 +49,7 @@ describe('the documented SQL that deletes runs', () => {
   let sql: string;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await startApplication(database.url, [Patient, Busy, Parent], { worker: { parkAfter: 0 } });
+    app = await startApplication(database.url, [Patient, Busy, Parent], { worker: { suspendAfter: 0 } });
     sql = await documentedSql();
   });
   afterAll(async () => {
@@ -70,7 +70,7 @@ describe('the documented SQL that deletes runs', () => {
     await app.client.start(Busy, ending, { id, tags: { ending } });
     await app.client.signal(id, go, 1);
     await app.client
-      .get(id)
+      .getHandle(id)
       .result({ timeout: '20s' })
       .catch(() => undefined);
   };
@@ -94,7 +94,7 @@ describe('the documented SQL that deletes runs', () => {
     expect(await rowsOf('young')).toContain('workflow_steps');
     await app.client.start(Busy, 'completes', { id: 'old' });
     await app.client.signal('old', go, 2);
-    await expect(app.client.get('old').result({ timeout: '20s' })).resolves.toBe('completes');
+    await expect(app.client.getHandle('old').result({ timeout: '20s' })).resolves.toBe('completes');
   });
 
   it('leaves a run whose child goes on', async () => {
@@ -103,7 +103,7 @@ describe('the documented SQL that deletes runs', () => {
     await deleteOld();
     expect(await app.client.status('parent')).toBe('completed');
     await app.client.signal(child, go, 1);
-    await app.client.get(child).result({ timeout: '20s' });
+    await app.client.getHandle(child).result({ timeout: '20s' });
     await age();
     await deleteOld();
     await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });

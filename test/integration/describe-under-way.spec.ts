@@ -41,7 +41,7 @@ describe('describe', () => {
   afterAll(() => database.drop());
 
   it('shows a body that has been under way for a while, from any process, and no longer than it is', async () => {
-    await startApplication(database.url, [HangingWorkflow, ShortWorkflow], { worker: { parkAfter: '1m' } });
+    await startApplication(database.url, [HangingWorkflow, ShortWorkflow], { worker: { suspendAfter: '1m' } });
     const asking = await startApplication(database.url, [], { worker: false });
     const { runId } = await asking.client.start('hanging');
     const underWay = async () => (await asking.client.describe(runId)).underWay;

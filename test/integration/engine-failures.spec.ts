@@ -76,7 +76,7 @@ describe('a failed run', () => {
     expect(cause.stack).toContain('engine-failures.spec');
     expect(cause.cause).toMatchObject({ name: 'TypeError', message: 'shelf is empty' });
     // Somebody who comes later sees the same.
-    const later = await failureOf(client.get(ScriptedWorkflow, handle.runId));
+    const later = await failureOf(client.getHandle(ScriptedWorkflow, handle.runId));
     expect(later.cause).toEqual(cause);
     const description = await handle.describe();
     expect(description).toMatchObject({ status: 'failed', output: undefined, error: { name: 'OutOfStock' } });

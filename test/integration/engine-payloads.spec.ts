@@ -13,7 +13,7 @@ class EchoWorkflow {
   async run(input: unknown, ctx: WorkflowContext): Promise<unknown> {
     const output = await this.echo(input);
     seen.set(ctx.runId, [...(seen.get(ctx.runId) ?? []), output]);
-    // Parks, so that another pass replays the step.
+    // Suspends, so that another pass replays the step.
     await ctx.sleep(1_500);
     return output;
   }
@@ -72,7 +72,7 @@ describe('payloads', () => {
   afterAll(() => database.drop());
 
   const boot = async () =>
-    (await startApplication(database.url, [EchoWorkflow], { worker: { parkAfter: 5 }, defaults: { maxPayloadBytes: 65_536 } })).client;
+    (await startApplication(database.url, [EchoWorkflow], { worker: { suspendAfter: 5 }, defaults: { maxPayloadBytes: 65_536 } })).client;
 
   it('are the same for the workflow the first time, on replay, as its input and as its result', async () => {
     const client = await boot();

@@ -41,7 +41,7 @@ describe('a step that the database refuses to record', () => {
   const isBlocked = (id: string): Promise<unknown> =>
     waitFor(async () => (await runOf(id)).is_blocked, { timeoutMs: 20_000, message: `run "${id}" to be blocked` });
   const reasonOf = async (id: string): Promise<{ code: string; message: string }> => {
-    const [row] = await database.query(`SELECT data::text FROM durable.workflow_events WHERE run_id = $1 AND kind = 'blocked'`, [id]);
+    const [row] = await database.query(`SELECT data::text FROM durable.workflow_run_log WHERE run_id = $1 AND kind = 'blocked'`, [id]);
     return JSON.parse(row.data);
   };
 
@@ -65,7 +65,7 @@ describe('a step that the database refuses to record', () => {
     const [first] = (await client.describe('refused')).waitingFor;
     expect(first).toMatchObject({ kind: 'resume', text: expect.stringContaining('the database refuses to record a step') });
     const late: unknown = await client
-      .get('refused')
+      .getHandle('refused')
       .result({ timeout: 1 })
       .catch((error: unknown) => error);
     expect((late as Error).message).toContain('the database refuses to record a step');
@@ -75,7 +75,7 @@ describe('a step that the database refuses to record', () => {
     await client.resume('refused', { actor: 'ann', reason: 'the trigger is gone' });
     const { entries } = await client.history('refused');
     expect(entries.find(({ kind }) => kind === 'resumed')?.data).toEqual({ actor: 'ann', reason: 'the trigger is gone' });
-    expect(await client.get(NamedWorkflow, 'refused').result({ timeout: '10s' })).toBe('done');
+    expect(await client.getHandle(NamedWorkflow, 'refused').result({ timeout: '10s' })).toBe('done');
   });
 
   it('fails, and the run goes on, when the database takes the failure after all', async () => {
@@ -103,7 +103,7 @@ describe('a wait that the database refuses to record', () => {
   it('blocks its run with the reason instead of beginning again with each claim', async () => {
     const database = await createTestDatabase();
     try {
-      const { client } = await startApplication(database.url, [Sleeper], { worker: { parkAfter: 0 } });
+      const { client } = await startApplication(database.url, [Sleeper], { worker: { suspendAfter: 0 } });
       await database.query(`CREATE FUNCTION refuse_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no waits here'; END $$;
 CREATE TRIGGER refuse_wait BEFORE INSERT ON durable.workflow_waits FOR EACH ROW WHEN (NEW.run_id = 'cursed') EXECUTE FUNCTION refuse_wait()`);
       await client.start(Sleeper, 100, { id: 'cursed' });

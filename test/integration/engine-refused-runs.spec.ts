@@ -28,7 +28,7 @@ let client: WorkflowClient;
 beforeEach(async () => {
   bodies.splice(0);
   database = await createTestDatabase();
-  ({ client } = await startApplication(database.url, [Gated], { worker: { parkAfter: 0, concurrency: 2 } }));
+  ({ client } = await startApplication(database.url, [Gated], { worker: { suspendAfter: 0, concurrency: 2 } }));
 });
 afterEach(async () => {
   await closeApplications();
@@ -67,7 +67,7 @@ it('a run whose end the database refuses is blocked with the reason, and ends on
   expect(await refusals()).toBeLessThanOrEqual(TRIES);
   await dropTrigger();
   await client.resume('cursed');
-  expect(await client.get(Gated, 'cursed').result({ timeout: '20s' })).toBe('cursed');
+  expect(await client.getHandle(Gated, 'cursed').result({ timeout: '20s' })).toBe('cursed');
   expect(bodies).toEqual(['cursed']);
 });
 
@@ -98,5 +98,5 @@ it('a run whose row takes no update holds up nobody, shows in health and ends on
   await dropTrigger();
   await blocked('cursed');
   await client.resume('cursed');
-  expect(await client.get(Gated, 'cursed').result({ timeout: '20s' })).toBe('cursed');
+  expect(await client.getHandle(Gated, 'cursed').result({ timeout: '20s' })).toBe('cursed');
 }, 60_000);

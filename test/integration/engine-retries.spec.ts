@@ -54,7 +54,7 @@ describe('a failing step', () => {
     return client.start(FlakyWorkflow);
   };
   const eventsOf = (runId: string) =>
-    database.query(`SELECT kind, step_key, attempt, data FROM durable.workflow_events WHERE run_id = $1 ORDER BY id`, [runId]);
+    database.query(`SELECT kind, step_key, attempt, data FROM durable.workflow_run_log WHERE run_id = $1 ORDER BY id`, [runId]);
   const waitsOf = (runId: string) => database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [runId]);
 
   it('is tried again after growing pauses, and each failure is an event', async () => {
@@ -79,12 +79,12 @@ describe('a failing step', () => {
     expect(await waitsOf(handle.runId)).toEqual([]);
   });
 
-  it('waits parked for a far retry, and goes on with the attempts counted', async () => {
+  it('waits suspended for a far retry, and goes on with the attempts counted', async () => {
     const retry = { maxAttempts: 3, initialInterval: 1_000, jitter: false };
     const handle = await start(
       failUntil(2, () => new Error('once')),
       { retry },
-      { parkAfter: 10 },
+      { suspendAfter: 10 },
     );
     await waitFor(async () => (await handle.status()) === 'waiting');
     const [wait] = await waitsOf(handle.runId);
@@ -184,7 +184,7 @@ describe('a failing step', () => {
     expect((await eventsOf(handle.runId))[0]).toMatchObject({ attempt: 1, data: { name: 'StepTimeoutError' } });
   });
 
-  it('that ignores its time-out fails all the same, and the late result is dropped', async () => {
+  it('that ignores its timeout fails all the same, and the late result is dropped', async () => {
     const late: (() => void)[] = [];
     const handle = await start(() => new Promise<string>((resolve) => late.push(() => resolve('late'))), {
       timeout: '20ms',

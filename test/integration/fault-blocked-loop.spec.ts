@@ -23,7 +23,7 @@ describe('a body that blocks the event loop for longer than sessionTtl', () => {
       await scene.open(['beside', 'blocker']);
       await waitFor(async () => (await scene.statuses())['completed'] === 2, { message: 'both to complete' });
       for (const id of ['beside', 'blocker']) expect(await scene.pidsOf(id, 'gate')).toEqual([worker.child.pid]);
-      const [{ losses }] = await scene.database.query('SELECT max(losses)::int AS losses FROM durable.workflow_runs');
+      const [{ losses }] = await scene.database.query('SELECT max(worker_losses)::int AS losses FROM durable.workflow_runs');
       expect(losses).toBe(0);
       expect(other.stdoutLines.filter((line) => /took over/.test(line))).toEqual([]);
       expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
@@ -39,8 +39,8 @@ describe('a body that blocks the event loop for longer than sessionTtl', () => {
       await waitFor(async () => (await scene.statuses('busy'))['completed'] === 1, { timeoutMs: 50_000, message: 'it to complete' });
       const executions = await scene.pidsOf('busy', 'compute');
       expect(executions.length).toBeLessThanOrEqual(3);
-      const [row] = await scene.database.query('SELECT losses_alone FROM durable.workflow_runs');
-      expect(row).toEqual({ losses_alone: 0 });
+      const [row] = await scene.database.query('SELECT exclusive_losses FROM durable.workflow_runs');
+      expect(row).toEqual({ exclusive_losses: 0 });
       expect(workers.flatMap(troublesOf)).toEqual([]);
     }),
   );

@@ -55,11 +55,11 @@ describe('a worker that is killed', () => {
     const repeated = await scene.database.query(
       `SELECT run_id, bodies, lost FROM (
          SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,
-           (SELECT count(*) FROM durable.workflow_events e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
+           (SELECT count(*) FROM durable.workflow_run_log e WHERE e.run_id = b.run_id AND e.kind = 'worker_lost') AS lost
          FROM bodies b GROUP BY 1) AS each WHERE bodies > lost`,
     );
     expect(repeated).toEqual([]);
-    const [{ lost }] = await scene.database.query(`SELECT count(*)::int AS lost FROM durable.workflow_events WHERE kind = 'worker_lost'`);
+    const [{ lost }] = await scene.database.query(`SELECT count(*)::int AS lost FROM durable.workflow_run_log WHERE kind = 'worker_lost'`);
     expect(lost).toBeGreaterThan(KILLS);
   }, 180_000);
 });

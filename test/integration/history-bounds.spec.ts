@@ -48,10 +48,11 @@ describe('a history', () => {
   };
   const isWaiting = (id: string): Promise<unknown> =>
     waitFor(async () => (await runOf(id)).status === 'waiting', { message: `"${id}" to wait` });
-  const start = (): ReturnType<typeof startApplication> => startApplication(database.url, [HoarderWorkflow], { worker: { parkAfter: 10 } });
+  const start = (): ReturnType<typeof startApplication> =>
+    startApplication(database.url, [HoarderWorkflow], { worker: { suspendAfter: 10 } });
   const reasonOf = async (id: string): Promise<string> => {
     const [row] = await database.query(
-      `SELECT data->>'message' AS message FROM durable.workflow_events WHERE run_id = $1 AND kind = 'blocked'`,
+      `SELECT data->>'message' AS message FROM durable.workflow_run_log WHERE run_id = $1 AND kind = 'blocked'`,
       [id],
     );
     return row.message;
@@ -70,7 +71,7 @@ describe('a history', () => {
     jest.restoreAllMocks();
     await database.query(`UPDATE durable.workflow_runs SET status = 'pending', ready_at = now(), is_blocked = false, blocked_deployments = NULL
       WHERE id = 'large' AND status = 'waiting' AND is_blocked`);
-    expect(await client.get(HoarderWorkflow, 'large').result({ timeout: '20s' })).toBe(5 * MIB);
+    expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: '20s' })).toBe(5 * MIB);
   });
 
   it('of a run that was lost with its worker is measured before it is loaded', async () => {
@@ -79,7 +80,7 @@ describe('a history', () => {
     await isWaiting('lost');
     limitHeap(16);
     // What a worker leaves that dies in the run's first pass.
-    await database.query(`UPDATE durable.workflow_runs SET history_bytes = 0, losses = 1 WHERE id = 'lost'`);
+    await database.query(`UPDATE durable.workflow_runs SET history_bytes = 0, worker_losses = 1 WHERE id = 'lost'`);
     await client.signal('lost', proceed, true);
     await waitFor(async () => (await runOf('lost')).is_blocked);
     expect(await reasonOf('lost')).toContain('5.0 MiB');
@@ -98,6 +99,6 @@ describe('a history', () => {
     expect((await runOf('second')).is_blocked).toBe(false);
     expect((await runOf('first')).status).toBe('running');
     openGate();
-    for (const id of ['first', 'second']) expect(await client.get(HoarderWorkflow, id).result({ timeout: '20s' })).toBe(3 * MIB);
+    for (const id of ['first', 'second']) expect(await client.getHandle(HoarderWorkflow, id).result({ timeout: '20s' })).toBe(3 * MIB);
   });
 });

@@ -75,7 +75,7 @@ describe('a run that waits again and again', () => {
 
   const providers = [KidWorkflow, ParentWorkflow, ListenerWorkflow, UnluckyWorkflow];
   const start = (deploymentId = 'one'): ReturnType<typeof startApplication> =>
-    startApplication(database.url, providers, { worker: { parkAfter: 10 }, deploymentId });
+    startApplication(database.url, providers, { worker: { suspendAfter: 10 }, deploymentId });
   const isParked = (id: string, waits: number): Promise<unknown> =>
     waitFor(async () => {
       const [row] = await database.query(
@@ -116,7 +116,7 @@ describe('a run that waits again and again', () => {
       await client.signal('travelling', poke, index);
       await waitFor(() => bodies.length === index + 1);
     }
-    expect(await client.get(ListenerWorkflow, 'travelling').result({ timeout: '10s' })).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await client.getHandle(ListenerWorkflow, 'travelling').result({ timeout: '10s' })).toEqual([0, 1, 2, 3, 4, 5]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-2', 'note-3', 'note-4', 'note-5']);
     // All rows of the first part in the second process, those of the second in the first, and waits.
     expect(loaded).toBeLessThan(20);
@@ -130,10 +130,10 @@ describe('a run that waits again and again', () => {
       await client.signal('retried', poke, index);
       await waitFor(() => bodies.length === index + 1);
     }
-    await expect(client.get(ListenerWorkflow, 'retried').result()).rejects.toThrow('broken');
+    await expect(client.getHandle(ListenerWorkflow, 'retried').result()).rejects.toThrow('broken');
     isBroken = false;
     await client.retry('retried', { fromStep: 'note-1' });
-    expect(await client.get(ListenerWorkflow, 'retried').result({ timeout: '10s' })).toEqual([0, 1]);
+    expect(await client.getHandle(ListenerWorkflow, 'retried').result({ timeout: '10s' })).toEqual([0, 1]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-1']);
   });
 
@@ -145,7 +145,7 @@ describe('a run that waits again and again', () => {
     );
     await isParked('resolved', 1);
     await client.resolveStep('resolved', 'second', { output: 'by hand' });
-    expect(await client.get(UnluckyWorkflow, 'resolved').result({ timeout: '10s' })).toEqual(['first', 'by hand']);
+    expect(await client.getHandle(UnluckyWorkflow, 'resolved').result({ timeout: '10s' })).toEqual(['first', 'by hand']);
   });
 
   it('that was deleted and started again under its id has nothing of its former life', async () => {

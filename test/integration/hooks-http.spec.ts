@@ -114,7 +114,7 @@ async function serve(
 ): Promise<Site> {
   const logger = new Lines();
   const module = WorkflowModule.forRoot({
-    worker: { parkAfter: 50 },
+    worker: { suspendAfter: 50 },
     defaults: { maxPayloadBytes: LIMIT },
     ...http,
     connection: { url: databaseUrl },
@@ -353,7 +353,7 @@ describe('the endpoint', () => {
       (await fetch(url, { method: 'POST', body, headers: { ...JSON_TYPE, 'x-delivery': '1' } })).status;
     expect([await send('{"pin":1234}'), await send('{"pin":1234}'), await send('{"pin":4321}')]).toEqual([202, 202, 409]);
     const rows = await database.query(
-      `SELECT e.data FROM durable.workflow_events e JOIN durable.workflow_hooks h ON h.run_id = e.run_id WHERE h.token = $1 AND e.kind = 'hook_resumed'`,
+      `SELECT e.data FROM durable.workflow_run_log e JOIN durable.workflow_hooks h ON h.run_id = e.run_id WHERE h.token = $1 AND e.kind = 'hook_resumed'`,
       [token],
     );
     expect(rows).toEqual([{ data: { digest: { $durable: 'encoded', value: expect.any(String) } } }]);

@@ -68,7 +68,7 @@ describe('runs that were executed', () => {
       `INSERT INTO durable.workflow_runs (id, name, queue, status, created_at, finished_at, start_nonce, version, input, error)
        VALUES ('old', 'ancient', 'old', 'failed', now() - interval '2 days', now() - interval '1 day', 1, 1, '1', '{"name":"Error","message":"x"}')`,
     );
-    ({ client } = await startApplication(database.url, [OrderWorkflow, InvoiceWorkflow], { worker: { parkAfter: 20 } }));
+    ({ client } = await startApplication(database.url, [OrderWorkflow, InvoiceWorkflow], { worker: { suspendAfter: 20 } }));
     const kinds: Kind[] = ['completes', 'declined', 'declined twice', 'out of stock', 'wraps', 'gives up', 'times out', 'unstorable'];
     for (const kind of kinds) await client.start(OrderWorkflow, kind, { id: kind, tags: { kind, customer: '7' } });
     await client.start(OrderWorkflow, 'sleeps', { id: 'sleeps', priority: 5, tags: { kind: 'sleeps' } });
@@ -78,7 +78,7 @@ describe('runs that were executed', () => {
     await client.cancel('never');
     for (const kind of [...kinds, 'invoice']) {
       await client
-        .get(kind)
+        .getHandle(kind)
         .result({ timeout: '10s' })
         .catch(() => undefined);
     }

@@ -40,7 +40,7 @@ describe('sixty calls for one locked run', () => {
         seen.underWay--;
       }
     });
-    ({ client } = await startApplication(database.url, [Patient], { worker: { parkAfter: 0 } }));
+    ({ client } = await startApplication(database.url, [Patient], { worker: { suspendAfter: 0 } }));
   });
   afterAll(async () => {
     await closeApplications();

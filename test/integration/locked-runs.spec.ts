@@ -48,7 +48,7 @@ let client: WorkflowClient;
 let round = 0;
 beforeAll(async () => {
   database = await createTestDatabase();
-  ({ client } = await startApplication(database.url, [Waits, Child, Parent, Hooked], { worker: { parkAfter: 20 } }));
+  ({ client } = await startApplication(database.url, [Waits, Child, Parent, Hooked], { worker: { suspendAfter: 20 } }));
 });
 afterAll(async () => {
   await closeApplications();
@@ -217,7 +217,7 @@ describe('terminate of a locked run', () => {
     const beside = await client.bulk.signal({ filter: { tags: { set: 'two' } }, signal: go, payload: 7, dryRun: true });
     await client.bulk.signal({ token: beside.token });
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 4);
-    expect(await client.get(Waits, 'bulk-beside').result({ timeout: '20s' })).toBe(7);
+    expect(await client.getHandle(Waits, 'bulk-beside').result({ timeout: '20s' })).toBe(7);
     await holder.query('ROLLBACK');
     await holder.end();
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 5);

@@ -2,7 +2,7 @@ import { ConsoleLogger, Logger, type LoggerService } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { currentRun, NonRetryableError, Workflow, WorkflowModule, WorkflowClient, type WorkflowContext } from '../../src/index.js';
-import { FailureLog } from '../../src/nest/failure-log.js';
+import { FailureLog } from '../../src/host/failure-log.js';
 import { bootApplication, closeApplications } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
@@ -65,7 +65,7 @@ describe('the log', () => {
       (message: unknown, ...rest: unknown[]): void =>
         void lines.push({ level, message, context: rest.at(-1) });
     const logger: LoggerService = { log: note('log'), warn: note('warn'), error: note('error'), ...extra };
-    const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: { parkAfter: 50 }, ...options })];
+    const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: { suspendAfter: 50 }, ...options })];
     const module = await bootApplication({ imports, providers: [ChargingWorkflow, DeclinedWorkflow, TalkingWorkflow] }, logger);
     return module.get(WorkflowClient);
   };
@@ -128,7 +128,7 @@ describe('the log', () => {
   it('has what run() logs once, however often it is executed, with the run', async () => {
     const client = await boot({});
     await client.execute(TalkingWorkflow, undefined, { id: 'talk' });
-    // It was executed twice, because it slept for longer than parkAfter.
+    // It was executed twice, because it slept for longer than suspendAfter.
     expect(seen.length).toBeGreaterThanOrEqual(2);
     const own = lines.filter(({ context }) => context === 'talking talk');
     expect(own.map(({ level, message }) => [level, message instanceof Error ? message.message : String(message)])).toEqual([

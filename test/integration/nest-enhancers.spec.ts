@@ -231,7 +231,7 @@ describe('guards and interceptors around steps', () => {
   });
   afterAll(() => database.drop());
 
-  const start = (options: WorkflowModuleOptions) => startApplication(database.url, providers, { worker: { parkAfter: 0 }, ...options });
+  const start = (options: WorkflowModuleOptions) => startApplication(database.url, providers, { worker: { suspendAfter: 0 }, ...options });
 
   it('are off unless they are asked for', async () => {
     const { client } = await start({});

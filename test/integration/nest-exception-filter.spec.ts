@@ -64,7 +64,7 @@ class OrdersController {
 
   @Get(':id/result')
   result(@Param('id') id: string): Promise<unknown> {
-    return this.client.get(id).result({ timeout: 1 });
+    return this.client.getHandle(id).result({ timeout: 1 });
   }
 
   @Post(':id/start/:cents')

@@ -132,7 +132,7 @@ describe('what would go wrong at the first replay', () => {
       () => client.describe('x'),
       () => client.steps('x'),
       () => client.cancel('x'),
-      () => client.get('x').result(),
+      () => client.getHandle('x').result(),
     ];
     for (const ask of asks) {
       await expect(ask()).rejects.toBeInstanceOf(ClosedError);

@@ -119,8 +119,8 @@ describe('the life of an application', () => {
     await staysPending(app);
   });
 
-  it('closes with idle, parked and sleeping runs, and leaves nothing owned', async () => {
-    const { client, close } = await startApplication(database.url, [SleeperWorkflow, QuickWorkflow], { worker: { parkAfter: '1m' } });
+  it('closes with idle, suspended and sleeping runs, and leaves nothing owned', async () => {
+    const { client, close } = await startApplication(database.url, [SleeperWorkflow, QuickWorkflow], { worker: { suspendAfter: '1m' } });
     const handle = await client.start(SleeperWorkflow);
     await waitFor(async () => (await client.describe(handle.runId)).waits.length > 0);
     await expect(handle.status()).resolves.toBe('running');
@@ -150,10 +150,10 @@ describe('the life of an application', () => {
     expect(steps).toEqual([{ step_key: 'slow', output: 'finished' }]);
     expect(await sessions()).toEqual([]);
     const other = await startApplication(database.url, [SlowWorkflow]);
-    await expect(other.client.get(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
+    await expect(other.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
   });
 
-  it('does not wait for a step beyond the time-out of the shutdown', async () => {
+  it('does not wait for a step beyond the timeout of the shutdown', async () => {
     const { client, close } = await startApplication(database.url, [SlowWorkflow], { worker: { shutdownTimeout: 50 } });
     finish = undefined;
     const { runId } = await client.start(SlowWorkflow);
@@ -161,7 +161,10 @@ describe('the life of an application', () => {
     const since = performance.now();
     await close();
     expect(performance.now() - since).toBeLessThan(3_000);
-    const [row] = await database.query('SELECT status, session_id, epoch, losses FROM durable.workflow_runs WHERE id = $1', [runId]);
+    const [row] = await database.query(
+      'SELECT status, session_id, epoch, worker_losses AS losses FROM durable.workflow_runs WHERE id = $1',
+      [runId],
+    );
     expect(row).toEqual({ status: 'pending', session_id: null, epoch: 1, losses: 0 });
     expect(await sessions()).toEqual([]);
   });
@@ -178,7 +181,7 @@ describe('the life of an application', () => {
     await first.close();
     await waitFor(() => finish !== undefined, { timeoutMs: 5_000 });
     finish!();
-    await expect(second.client.get(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
+    await expect(second.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
   });
 
   it('closes twice, and closes an HTTP application', async () => {

@@ -128,14 +128,14 @@ describe('a workflow that is made for each pass', () => {
   const makings = (type: string): number => made.filter((one) => one.type === type).length;
 
   it('has an instance and a request of its own in each pass, and may change its fields', async () => {
-    const { client } = await startApplication(database.url, providers, { worker: { parkAfter: 0 } });
+    const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 0 } });
     const handle = await client.start(PerRequestWorkflow, { tenant: 'acme' });
     await expect(handle.result()).resolves.toEqual({
       own: 1,
       count: 2,
       request: { runId: handle.runId, workflow: 'per-request', version: 1, input: { tenant: 'acme' } },
     });
-    // Parked while it slept, and made anew.
+    // Suspended while it slept, and made anew.
     expect(makings('PerRequestWorkflow')).toBe(2);
     expect((await client.steps(handle.runId)).map(({ stepKey }) => stepKey)).toEqual(['own', 'sleep']);
   });
@@ -143,7 +143,7 @@ describe('a workflow that is made for each pass', () => {
   it('is one whose dependencies are request-scoped, too: each run has its own, and their steps have their names', async () => {
     // What a factory waits for must not show as I/O of the run: a replay may be quicker.
     pause = () => new Promise((resolve) => setTimeout(resolve, makings('Tenant') > 2 ? 0 : 30));
-    const { client } = await startApplication(database.url, providers, { worker: { parkAfter: 0 } });
+    const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 0 } });
     const handles = [await client.start(TenantWorkflow, { tenant: 'a' }), await client.start(TenantWorkflow, { tenant: 'b' })];
     expect(await Promise.all(handles.map((handle) => handle.result()))).toEqual(['hello a!', 'hello b!']);
     expect((await client.steps(handles[0]!.runId)).map(({ stepKey }) => stepKey)).toEqual(['Tenant.greet', 'sleep']);
@@ -160,7 +160,7 @@ describe('a workflow that is made for each pass', () => {
 
   it('waits and tries again when it cannot be made, and does not fail for it', async () => {
     breaks = () => makings('Tenant') <= 2;
-    const { client } = await startApplication(database.url, providers, { worker: { parkAfter: 100 } });
+    const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 100 } });
     const handle = await client.start(TenantWorkflow, { tenant: 'late' });
     await waitFor(() => makings('Tenant') === 1);
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -170,7 +170,7 @@ describe('a workflow that is made for each pass', () => {
 
   it('can be cancelled while it cannot be made, and leaves its worker free', async () => {
     breaks = ({ input }) => (input as { tenant: string }).tenant === 'broken';
-    const { client } = await startApplication(database.url, providers, { worker: { concurrency: 1, parkAfter: '1m' } });
+    const { client } = await startApplication(database.url, providers, { worker: { concurrency: 1, suspendAfter: '1m' } });
     const handle = await client.start(TenantWorkflow, { tenant: 'broken' });
     await waitFor(() => makings('Tenant') > 0);
     await expect(client.execute(TenantWorkflow, { tenant: 'fine' })).resolves.toBe('hello fine!');
@@ -181,7 +181,7 @@ describe('a workflow that is made for each pass', () => {
 
   it('can be cancelled when it has been let go of because it cannot be made', async () => {
     breaks = () => true;
-    const { client } = await startApplication(database.url, providers, { worker: { parkAfter: 0 } });
+    const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 0 } });
     const handle = await client.start(TenantWorkflow, { tenant: 'broken' });
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.cancel();

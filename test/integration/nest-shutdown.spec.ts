@@ -70,7 +70,7 @@ describe('the shutdown of an application', () => {
   afterEach(async () => {
     gate?.open();
     await closeApplications();
-    await database.query('TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_events');
+    await database.query('TRUNCATE durable.workflow_runs, durable.workflow_steps, durable.workflow_run_log');
     gate = undefined;
     events = [];
   });
@@ -79,7 +79,7 @@ describe('the shutdown of an application', () => {
   const workflowModule = (isGlobal = true): DynamicModule =>
     WorkflowModule.forRoot({ connection: { url: database.url }, worker: {}, isGlobal });
   const runs = () => database.query('SELECT id, status, session_id FROM durable.workflow_runs ORDER BY id');
-  const attempts = () => database.query(`SELECT step_key FROM durable.workflow_events WHERE kind = 'attempt_failed'`);
+  const attempts = () => database.query(`SELECT step_key FROM durable.workflow_run_log WHERE kind = 'attempt_failed'`);
 
   const shapes: Record<string, () => NonNullable<Parameters<typeof Test.createTestingModule>[0]>> = {
     'the root module': () => ({ imports: [workflowModule()], providers: [Resource, using(Resource)] }),
@@ -142,7 +142,7 @@ describe('the shutdown of an application', () => {
     const next = await bootApplication({ imports: [workflowModule(), FeatureModule] });
     await waitFor(() => gate);
     gate!.open();
-    const handle = next.get(WorkflowClient).get(UsingWorkflow, runId);
+    const handle = next.get(WorkflowClient).getHandle(UsingWorkflow, runId);
     await expect(handle.result({ timeout: '5s' })).resolves.toBe('fine, then over');
   });
 

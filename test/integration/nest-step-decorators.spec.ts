@@ -104,7 +104,7 @@ beforeAll(async () => {
         dataSourceFactory: async (options) => addTransactionalDataSource(new DataSource(options as DataSourceOptions)),
       }),
       ClsModule.forRoot({ global: true, plugins: [new ClsPluginTransactional({ imports: [], adapter })] }),
-      WorkflowModule.forRoot({ worker: { parkAfter: 0 } }),
+      WorkflowModule.forRoot({ worker: { suspendAfter: 0 } }),
     ],
     providers: [BookWorkflow, Ledger],
   });

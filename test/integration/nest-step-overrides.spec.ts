@@ -51,7 +51,7 @@ afterEach(closeApplications);
 afterAll(() => database.drop());
 
 const moduleOf = async () =>
-  WorkflowModule.forRoot({ worker: { parkAfter: 0 }, connection: { url: await reach(database.url) }, ...poolerOptions(database.url) });
+  WorkflowModule.forRoot({ worker: { suspendAfter: 0 }, connection: { url: await reach(database.url) }, ...poolerOptions(database.url) });
 const boot = async (providers: Provider[]): Promise<WorkflowClient> => {
   bodies = [];
   return (await bootApplication({ imports: [await moduleOf()], providers })).get(WorkflowClient);

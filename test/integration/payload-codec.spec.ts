@@ -85,7 +85,7 @@ describe('a payload codec', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  const boot = async (codec: PayloadCodec | undefined, deploymentId = 'one', worker: object | false = { parkAfter: 5 }) => {
+  const boot = async (codec: PayloadCodec | undefined, deploymentId = 'one', worker: object | false = { suspendAfter: 5 }) => {
     const logged: string[] = [];
     const log = (...what: unknown[]): void => void logged.push(what.map(String).join(' '));
     const application = await startApplication(database.url, [LetterWorkflow], {
@@ -122,7 +122,7 @@ describe('a payload codec', () => {
     expect(error.cause).toBeInstanceOf(StepFailedError);
     expect((error.cause as Error).cause).toMatchObject({ name: 'RangeError', message: `cannot read ${SECRET}`, letter: { text: SECRET } });
     await expect(waiting.result()).rejects.toThrow('no longer wanted');
-    // It was parked and replayed.
+    // It was suspended and replayed.
     expect(passes.get(fine.runId)).toBeGreaterThan(1);
 
     const description = await fine.describe();
@@ -161,8 +161,8 @@ describe('a payload codec', () => {
     await encrypted.result();
     await closeApplications();
     const { client } = await boot(after);
-    await expect(client.get(plain.runId).result()).resolves.toMatchObject({ said: 'it says plain' });
-    await expect(client.get(encrypted.runId).result()).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(plain.runId).result()).resolves.toMatchObject({ said: 'it says plain' });
+    await expect(client.getHandle(encrypted.runId).result()).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it.each([
@@ -185,7 +185,7 @@ describe('a payload codec', () => {
     );
     expect(await blind.client.status(id)).toBe('waiting');
     const error = (await blind.client
-      .get(done[0]!.id)
+      .getHandle(done[0]!.id)
       .result()
       .catch((thrown: unknown) => thrown)) as Error;
     expect(error).toBeInstanceOf(PayloadUnreadableError);
@@ -195,14 +195,14 @@ describe('a payload codec', () => {
     expect(blind.logged.join('\n')).toContain(id);
     expect(blind.logged.join('\n')).not.toContain(SECRET);
     const [event] = await database.query(
-      `SELECT data->>'message' AS message FROM durable.workflow_events WHERE run_id = $1 AND kind = 'blocked'`,
+      `SELECT data->>'message' AS message FROM durable.workflow_run_log WHERE run_id = $1 AND kind = 'blocked'`,
       [id],
     );
     expect(event.message).toContain('input cannot be read');
     await blind.close();
 
     const { client } = await boot(after, 'seeing');
-    await expect(client.get(id).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(id).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('that fails on a run in the middle leaves what is recorded for a deployment that reads it', async () => {
@@ -218,7 +218,7 @@ describe('a payload codec', () => {
     );
     await blind.close();
     const { client } = await boot(before, 'seeing');
-    await expect(client.get(handle.runId).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
+    await expect(client.getHandle(handle.runId).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
   it('that cannot encode an input refuses the start, and nothing is written', async () => {

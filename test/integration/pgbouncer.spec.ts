@@ -53,7 +53,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
   });
 
   const boot = async (url: string, options: WorkflowModuleOptions) => {
-    const module = WorkflowModule.forRoot({ connection: { url }, worker: { parkAfter: 10 }, ...options });
+    const module = WorkflowModule.forRoot({ connection: { url }, worker: { suspendAfter: 10 }, ...options });
     return (await bootApplication({ imports: [module], providers: [CountWorkflow] }, logger)).get(WorkflowClient);
   };
   const rejection = async (url: string, options: WorkflowModuleOptions) => boot(url, options).catch((error: unknown) => error);
@@ -163,7 +163,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
       // Every step once in the history; and nobody took the runs for lost.
       const [steps] = await scene.database.query<{ n: number }>('SELECT count(*)::int AS n FROM durable.workflow_steps');
       expect(steps!.n).toBe(ids.length * 20);
-      expect(await scene.database.query(`SELECT 1 FROM durable.workflow_events WHERE kind = 'worker_lost'`)).toEqual([]);
+      expect(await scene.database.query(`SELECT 1 FROM durable.workflow_run_log WHERE kind = 'worker_lost'`)).toEqual([]);
       expect(troublesOf(worker)).toEqual([]);
     } finally {
       await scene.close();

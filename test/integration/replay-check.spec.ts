@@ -107,7 +107,7 @@ async function clientFor(schema: string, worker: object, options: object = {}): 
 
 describe('in a test', () => {
   it('a run that is not deterministic fails, and does not wait for another deployment', async () => {
-    const client = await clientFor('clocks', { parkAfter: 0, verifyReplay: 'never' });
+    const client = await clientFor('clocks', { suspendAfter: 0, verifyReplay: 'never' });
     const error = await client.execute(ClockWorkflow, undefined, { id: 'clock' }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
     expect((error as WorkflowFailedError).cause).toBeInstanceOf(NonDeterminismError);
@@ -124,7 +124,7 @@ describe('in a test', () => {
   });
 
   it('a run that was blocked in production waits', async () => {
-    const client = await clientFor('blocked', { parkAfter: 0, verifyReplay: 'never', onMismatch: 'block' });
+    const client = await clientFor('blocked', { suspendAfter: 0, verifyReplay: 'never', onMismatch: 'block' });
     const handle = await client.start(ClockWorkflow);
     await expect(handle.result({ timeout: 1_500 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
     expect(await handle.describe()).toMatchObject({ blockedDeployments: [expect.any(String)] });
@@ -134,7 +134,7 @@ describe('in a test', () => {
 describe('the replay at the end of a run', () => {
   const reverse = (bytes: Uint8Array): Uint8Array => Uint8Array.from(bytes).reverse();
   it.each<[string, object, object]>([
-    ['parked at every wait', { parkAfter: 0 }, {}],
+    ['suspended at every wait', { suspendAfter: 0 }, {}],
     ['in one pass', {}, {}],
     ['with a codec', {}, { payloads: { codec: { encode: reverse, decode: reverse } } }],
   ])('finds nothing in children, hooks, chains and instances for each pass: %s', async (name, worker, options) => {

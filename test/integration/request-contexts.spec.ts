@@ -39,7 +39,7 @@ describe('the context of a request', () => {
     ['with notices', true],
     ['by polling alone', false],
   ])('is not taken into what the module does for longer, %s', async (_, listen) => {
-    const { client } = await startApplication(database.url, [SleepingWorkflow], { listen, worker: { parkAfter: 50 } });
+    const { client } = await startApplication(database.url, [SleepingWorkflow], { listen, worker: { suspendAfter: 50 } });
     let queries = 0;
     let queriesInside = 0;
     pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {

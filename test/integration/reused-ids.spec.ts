@@ -71,7 +71,7 @@ describe('an id that is used again after its run was deleted', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     app = await startApplication(database.url, [Slow, Child, PatientChild, Everything, Starting, WaitingParent], {
-      worker: { parkAfter: 0 },
+      worker: { suspendAfter: 0 },
     });
     dataSource = await new DataSource({ type: 'postgres', url: database.url }).initialize();
   });
@@ -84,7 +84,7 @@ describe('an id that is used again after its run was deleted', () => {
   const deleteRun = (id: string) => database.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
   const live = async (id: string, life: number): Promise<Record<string, unknown>> => {
     await app.client.signal(id, go, life);
-    return (await app.client.get(id).result({ timeout: '20s' })) as Record<string, unknown>;
+    return (await app.client.getHandle(id).result({ timeout: '20s' })) as Record<string, unknown>;
   };
 
   it.each(['here', 'by claims'] as const)(
@@ -100,7 +100,7 @@ describe('an id that is used again after its run was deleted', () => {
       bodies.get(1)!();
       await app.client.execute(Child, 0);
       bodies.get(2)!();
-      await expect(app.client.get(id).result({ timeout: '20s' })).resolves.toEqual([2, 2]);
+      await expect(app.client.getHandle(id).result({ timeout: '20s' })).resolves.toEqual([2, 2]);
       bodies.clear();
     },
   );
@@ -139,7 +139,7 @@ describe('an id that is used again after its run was deleted', () => {
     expect(second).toMatchObject({ step: 2, signal: 2, child: 2 });
     expect(second['token']).not.toBe(first['token']);
     expect(second['detached']).not.toBe(first['detached']);
-    expect(await app.client.get(second['detached'] as string).result({ timeout: '20s' })).toBe(2);
+    expect(await app.client.getHandle(second['detached'] as string).result({ timeout: '20s' })).toBe(2);
     const { state, children } = await app.client.describe(id);
     expect(state).toEqual({ life: 2 });
     expect(children).toHaveLength(2);
@@ -149,7 +149,7 @@ describe('an id that is used again after its run was deleted', () => {
 
   it('finds no run by the tags of an earlier one', async () => {
     await app.client.start(Child, 1, { id: 'tagged', tags: { owner: 'ann' } });
-    await app.client.get('tagged').result();
+    await app.client.getHandle('tagged').result();
     await deleteRun('tagged');
     await app.client.start(Child, 2, { id: 'tagged' });
     expect((await app.client.list({ tags: { owner: 'ann' } })).runs).toEqual([]);
@@ -166,9 +166,9 @@ describe('an id that is used again after its run was deleted', () => {
     const newChild = await waitFor(async () => (await app.client.describe(id)).children.find(({ runId }) => runId !== oldChild)?.runId);
     expect((await app.client.describe(id)).children).toHaveLength(1);
     await app.client.signal(oldChild, go, 1);
-    await expect(app.client.get(oldChild).result({ timeout: '20s' })).resolves.toBe(1);
+    await expect(app.client.getHandle(oldChild).result({ timeout: '20s' })).resolves.toBe(1);
     await app.client.signal(newChild, go, 2);
-    await expect(app.client.get(id).result({ timeout: '20s' })).resolves.toBe(2);
+    await expect(app.client.getHandle(id).result({ timeout: '20s' })).resolves.toBe(2);
     expect(await database.query('SELECT * FROM durable.workflow_inbox WHERE run_id = $1', [id])).toEqual([]);
   });
 
@@ -185,7 +185,7 @@ describe('an id that is used again after its run was deleted', () => {
     workflow_waits: `INSERT INTO durable.workflow_waits (run_id, step_key, kind, opened_at) VALUES ($1, 'sleep', 'sleep', now())`,
     workflow_state: `INSERT INTO durable.workflow_state (run_id, key, value) VALUES ($1, 'life', '"former"')`,
     workflow_tags: `INSERT INTO durable.workflow_tags (run_id, key, value) VALUES ($1, 'life', 'former')`,
-    workflow_events: `INSERT INTO durable.workflow_events (run_id, kind, name, idempotency_key) VALUES ($1, 'signal_sent', 'go', 'key')`,
+    workflow_run_log: `INSERT INTO durable.workflow_run_log (run_id, kind, name, idempotency_key) VALUES ($1, 'signal_sent', 'go', 'key')`,
     workflow_inbox: `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload) VALUES ($1, 'cancel', NULL, '{}')`,
     workflow_hooks: `INSERT INTO durable.workflow_hooks (token, run_id, step_key) VALUES ('token of ' || $1, $1, 'hook')`,
     workflow_outbox: `INSERT INTO durable.workflow_outbox (run_id, seq, attempts, next_at) VALUES ($1, '1', 3, now())`,
@@ -205,7 +205,7 @@ describe('an id that is used again after its run was deleted', () => {
         expect(handles.filter(({ created }) => created)).toHaveLength(1);
       }
       if (way === 'ctx.start') await app.client.signal(id, go, 1);
-      const result = await app.client.get(id).result({ timeout: '20s' });
+      const result = await app.client.getHandle(id).result({ timeout: '20s' });
       expect(result).toEqual(way === 'ctx.start' ? expect.objectContaining({ step: 1, signal: 1, child: 1 }) : 1);
       expect(JSON.stringify(await database.query(`SELECT * FROM durable.${table} WHERE run_id = $1`, [id]))).not.toContain('former');
     },
@@ -237,7 +237,7 @@ describe('an id that is used again after its run was deleted', () => {
       lives += created.length;
       // Undefined where the deletion came last.
       const result = await app.client
-        .get(id)
+        .getHandle(id)
         .result({ timeout: '20s' })
         .catch(() => undefined);
       if (created.length > 0) expect([...created, undefined]).toContain(result);

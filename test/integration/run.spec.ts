@@ -50,8 +50,8 @@ describe('a run', () => {
     expect(await handle.status()).toBe('completed');
   });
 
-  it('is executed through the poller where local dispatch is off', async () => {
-    const { client } = await startApplication(database.url, [OrderWorkflow, PaymentService], { worker: { localDispatch: false } });
+  it('is executed through the poller where eager start is off', async () => {
+    const { client } = await startApplication(database.url, [OrderWorkflow, PaymentService], { worker: { eagerStart: false } });
     await expect(client.execute(OrderWorkflow, { amount: 8 })).resolves.toEqual({ charge: 'charged 8', shipped: new Date(0) });
   });
 });

@@ -62,7 +62,7 @@ describe('the roles of docs/operations.md', () => {
   });
 
   it('let the application do all that there is to do', async () => {
-    const module = await boot('durable_app', { autoMigrate: false, worker: { parkAfter: 0 } });
+    const module = await boot('durable_app', { autoMigrate: false, worker: { suspendAfter: 0 } });
 
     const answers = await new Scenario(module).play();
 
@@ -87,7 +87,7 @@ describe('the roles of docs/operations.md', () => {
     const { entries } = await client.history(runId);
     expect(entries.find(({ kind }) => kind === 'hook_created')?.name).toBe('token-of');
     await expect(client.health()).resolves.toMatchObject({ database: { isReachable: true }, worker: { state: 'stopped' } });
-    await expect(client.get(runId).result({ timeout: '5s' })).resolves.toMatchObject({ key: 'hook' });
+    await expect(client.getHandle(runId).result({ timeout: '5s' })).resolves.toMatchObject({ key: 'hook' });
 
     await expect(client.start(StepsWorkflow, {}, { id: 'by-a-reader' })).rejects.toThrow(/permission denied/);
     await expect(client.cancel(runId)).rejects.toThrow(/permission denied/);

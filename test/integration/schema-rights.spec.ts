@@ -44,7 +44,7 @@ describe('a role with few rights', () => {
   });
 
   const works = async (schema: string, autoMigrate: boolean): Promise<void> => {
-    const { client } = await startApplication(url, [GreetWorkflow], { schema, autoMigrate, worker: { parkAfter: 0 } });
+    const { client } = await startApplication(url, [GreetWorkflow], { schema, autoMigrate, worker: { suspendAfter: 0 } });
     await expect(client.execute(GreetWorkflow, 'Ada', { tags: { a: 'b' } })).resolves.toBe('hello Ada');
     const delayed = await client.start(GreetWorkflow, 'Bob', { delay: '1h' });
     await delayed.cancel({ reason: 'not needed' });

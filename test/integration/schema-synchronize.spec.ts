@@ -129,7 +129,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     const second = await boot();
     expect(await columns()).toEqual(['id']);
     expect(await shape()).toEqual(before);
-    await expect(second.client.get('kept').result()).resolves.toBe('hello Ada');
+    await expect(second.client.getHandle('kept').result()).resolves.toBe('hello Ada');
     await expect(second.client.execute(GreetWorkflow, 'Bob')).resolves.toBe('hello Bob');
   });
 

@@ -95,7 +95,7 @@ describe('with nestjs-cls, a client', () => {
           inject: [TransactionHost],
           useFactory: (host: Host) => ({
             worker: {},
-            transactionManager: () => (ambient ? (ambient() as EntityManager) : host.tx),
+            currentTransaction: () => (ambient ? (ambient() as EntityManager) : host.tx),
           }),
         }),
       ],
@@ -185,7 +185,7 @@ describe('with nestjs-cls, a client', () => {
     await host.withTransaction(async () => {
       const error = await client.execute(GreetWorkflow, 'stuck', { id: 'stuck' }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(InvalidInputError);
-      expect(error).toMatchObject({ argument: 'transactionManager' });
+      expect(error).toMatchObject({ argument: 'currentTransaction' });
       await expect(client.execute(GreetWorkflow, 'free', { manager: 'none' })).resolves.toBe('hello free');
     });
     expect(await exists('stuck')).toBe(false);
@@ -202,7 +202,7 @@ describe('with nestjs-cls, a client', () => {
     await expect(committed.result({ timeout: '10s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
   });
 
-  describe('whose transactionManager', () => {
+  describe('whose currentTransaction', () => {
     const withAmbient = async <T>(manager: () => unknown, work: () => Promise<T>): Promise<T> => {
       ambient = manager;
       try {
@@ -234,7 +234,7 @@ describe('with nestjs-cls, a client', () => {
             (thrown: unknown) => thrown,
           );
           expect(error).toBeInstanceOf(InvalidInputError);
-          expect(error).toMatchObject({ argument: 'transactionManager' });
+          expect(error).toMatchObject({ argument: 'currentTransaction' });
         }
         await expect(client.start(GreetWorkflow, 'a', { manager: 'none' })).resolves.toMatchObject({ created: true });
       });
@@ -257,7 +257,7 @@ describe('with nestjs-cls, a client', () => {
         await other.transaction((manager) =>
           withAmbient(
             () => manager,
-            () => expect(client.start(GreetWorkflow, 'a', { id: 'astray' })).rejects.toMatchObject({ argument: 'transactionManager' }),
+            () => expect(client.start(GreetWorkflow, 'a', { id: 'astray' })).rejects.toMatchObject({ argument: 'currentTransaction' }),
           ),
         );
       } finally {

@@ -57,7 +57,7 @@ describe('calls in a transaction of a session with array_nulls off', () => {
     ]);
     expect((await client.describe('later')).wakeAt).toEqual(startAt);
     await dataSource.transaction((manager) => client.signal('NULL', go, 7, { manager }));
-    expect(await client.get('NULL').result()).toBe(7);
+    expect(await client.getHandle('NULL').result()).toBe(7);
   });
 
   it('cancel a run of the same transaction', async () => {

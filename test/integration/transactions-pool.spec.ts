@@ -69,7 +69,7 @@ describe.each([1, 2])('with an application pool of %i', (poolSize) => {
 
   const count = async (table: string) => (await database.query(`SELECT count(*)::int AS count FROM ${table}`))[0].count as number;
 
-  it('transactional bodies and requests that start runs, all at once, do not dead-lock', async () => {
+  it('transactional bodies and requests that start runs, all at once, do not deadlock', async () => {
     const ids = Array.from({ length: RUNS }, (_, index) => `order ${index}`);
     const requests = ids.map((id) =>
       dataSource.transaction(async (manager) => {
@@ -91,10 +91,10 @@ describe.each([1, 2])('with an application pool of %i', (poolSize) => {
     await Promise.all(requests);
     const children = [
       ...(await Promise.all(snapshots)),
-      ...ids.flatMap((id) => [`${id}:place`, `${id} a`, `${id} b`].map((child) => client.get(child))),
+      ...ids.flatMap((id) => [`${id}:place`, `${id} a`, `${id} b`].map((child) => client.getHandle(child))),
     ];
     await Promise.all(children.map((handle) => handle.result({ timeout: '30s' })));
-    await client.get('of all').result({ timeout: '30s' });
+    await client.getHandle('of all').result({ timeout: '30s' });
     expect([await count('placed'), await count('notes')]).toEqual([RUNS, 3 * RUNS + snapshots.length + 1]);
     expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
   });

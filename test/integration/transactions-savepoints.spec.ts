@@ -104,7 +104,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
       return started;
     });
     await expect(handle.status()).resolves.toBe('completed');
-    await expect(client.get(`after ${commit}`).status()).rejects.toMatchObject(NOT_FOUND);
+    await expect(client.getHandle(`after ${commit}`).status()).rejects.toMatchObject(NOT_FOUND);
   });
 
   it('end it when they fail to commit: the runs do not exist, and later starts are refused', async () => {

@@ -35,7 +35,7 @@ beforeAll(async () => {
         dataSourceFactory: async (options) => (dataSource = addTransactionalDataSource(new DataSource(options as DataSourceOptions))),
       }),
       // Its DataSource's manager is that of the transaction, where there is one.
-      WorkflowModule.forRoot({ worker: {}, transactionManager: (): EntityManager | undefined => dataSource?.manager }),
+      WorkflowModule.forRoot({ worker: {}, currentTransaction: (): EntityManager | undefined => dataSource?.manager }),
     ],
     providers: [GreetWorkflow],
   });

@@ -49,10 +49,10 @@ const CASES: [string, Record<string, unknown>][] = [
   ['poolSize 1', { poolSize: 1 }],
   ['extra.max 1', { extra: { max: 1, min: 1, maxUses: 1, idleTimeoutMillis: 1, maxLifetimeSeconds: 1 } }],
   [
-    'time-outs in extra',
+    'timeouts in extra',
     { extra: { statement_timeout: 500, query_timeout: 500, lock_timeout: 500, idle_in_transaction_session_timeout: 500 } },
   ],
-  ['short time-outs in extra', { extra: { connectionTimeoutMillis: 2_000, lock_timeout: 1 } }],
+  ['short timeouts in extra', { extra: { connectionTimeoutMillis: 2_000, lock_timeout: 1 } }],
   ['applicationName', { applicationName: 'x'.repeat(100) }],
   ['settings in extra.options', { extra: { options: STRANGE } }],
   ['invalidWhereValuesBehavior', { invalidWhereValuesBehavior: { null: 'throw', undefined: 'throw' } }],

@@ -56,7 +56,7 @@ class Hanging {
   }
 }
 
-const worker = { parkAfter: 0, onMismatch: 'block' } as const;
+const worker = { suspendAfter: 0, onMismatch: 'block' } as const;
 
 describe('a run that nobody can execute', () => {
   let database: TestDatabase;
@@ -94,12 +94,12 @@ describe('a run that nobody can execute', () => {
       { queue: 'default', name: 'changing', version: 1, blocked: 1, exampleRunId: 'blocked' },
     ]);
     const late: unknown = await client
-      .get('blocked')
+      .getHandle('blocked')
       .result({ timeout: 50 })
       .catch((thrown: unknown) => thrown);
     expect(late).toMatchObject({ code: 'RESULT_TIMEOUT', status: 'blocked' });
     expect((late as Error).message).toContain('deployment "blocked 2" does not fit');
-    const result = client.get('blocked').result({ timeout: '20s' });
+    const result = client.getHandle('blocked').result({ timeout: '20s' });
     await client.terminate('blocked', { actor: 'ann', reason: 'never again' });
     const error: unknown = await result.catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowTerminatedError);
@@ -128,13 +128,13 @@ describe('a run that nobody can execute', () => {
     expect(await end('cancel')).toMatchObject({ done: 0, skipped: 1 });
     expect(await client.status('bulk')).toBe('waiting');
     expect(await end('terminate')).toMatchObject({ kind: 'terminate', done: 1, skipped: 0 });
-    await expect(client.get('bulk').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);
+    await expect(client.getHandle('bulk').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);
   });
 
   it('fails when its timeout is over, although it is blocked', async () => {
     const { client } = await block('overdue', { timeout: 3_000 });
     const error: unknown = await client
-      .get('overdue')
+      .getHandle('overdue')
       .result({ timeout: '40s' })
       .catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
@@ -149,14 +149,14 @@ describe('a run that nobody can execute', () => {
     await client.start(Parent, undefined, { id: 'unserved', queue: 'nobody serves it', timeout: '100ms' });
     for (const id of ['unknown', 'unserved']) {
       const error: unknown = await client
-        .get(id)
+        .getHandle(id)
         .result({ timeout: '40s' })
         .catch((thrown: unknown) => thrown);
       expect((error as Error).cause).toBeInstanceOf(WorkflowTimeoutError);
     }
   }, 60_000);
 
-  it('says in a time-out of its result that nobody executes it, or what it waits for', async () => {
+  it('says in a timeout of its result that nobody executes it, or what it waits for', async () => {
     const { client } = await startApplication(database.url, [Changing, Parent], { worker });
     const message = async (work: Promise<unknown>): Promise<string> =>
       work.then(
@@ -169,14 +169,14 @@ describe('a run that nobody can execute', () => {
     expect(queue).toContain('"changing" version 1 in queue "typo": none is alive');
     await client.start(Changing, undefined, { id: 'waits' });
     await waitFor(async () => (await client.status('waits')) === 'waiting');
-    expect(await message(client.get('waits').result({ timeout: 50 }))).toContain('It is waiting, and waits for signal "go"');
+    expect(await message(client.getHandle('waits').result({ timeout: 50 }))).toContain('It is waiting, and waits for signal "go"');
     expect((await client.describe('waits')).waitingFor).toMatchObject([
       { kind: 'signal', name: 'go', since: expect.any(Date), until: undefined },
     ]);
     await client.pause('waits');
-    expect(await message(client.get('waits').result({ timeout: 50 }))).toContain('It is paused, and waits for somebody to resume it');
-    const { unserved } = await client.health();
-    expect(unserved.map(({ name, queue: where }) => [name, where])).toEqual(
+    expect(await message(client.getHandle('waits').result({ timeout: 50 }))).toContain('It is paused, and waits for somebody to resume it');
+    const { unregistered } = await client.health();
+    expect(unregistered.map(({ name, queue: where }) => [name, where])).toEqual(
       expect.arrayContaining([
         ['chnaging', 'default'],
         ['changing', 'typo'],
@@ -191,7 +191,7 @@ describe('a run that nobody can execute', () => {
     const child = await waitFor(async () => (await client.describe('parent')).children[0]?.runId);
     await waitFor(async () => (await client.status(child)) === 'waiting');
     await client.terminate(child, { reason: 'enough' });
-    await expect(client.get('parent').result({ timeout: '20s' })).resolves.toEqual([
+    await expect(client.getHandle('parent').result({ timeout: '20s' })).resolves.toEqual([
       'WorkflowTerminatedError',
       `Run "${child}" was terminated: enough`,
     ]);
@@ -203,7 +203,7 @@ describe('a run that nobody can execute', () => {
     await client.start(Hanging, undefined, { id: 'hangs' });
     await waitFor(() => release);
     await client.terminate('hangs');
-    await expect(client.get('hangs').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);
+    await expect(client.getHandle('hangs').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);
     release!();
     await client.execute(Hanging, undefined, { resultTimeout: 500 }).catch(() => release!());
     expect(await client.steps('hangs')).toEqual([]);

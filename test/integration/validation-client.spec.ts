@@ -209,8 +209,8 @@ describe('what the client refuses', () => {
   });
 
   it.each([...badTexts, ['undefined', undefined] as [string, unknown]])('a run id that is %s', async (_, id) => {
-    expect(() => client.get(id as never)).toThrow(InvalidInputError);
-    expect(() => client.get(GreetWorkflow, id as never)).toThrow(InvalidInputError);
+    expect(() => client.getHandle(id as never)).toThrow(InvalidInputError);
+    expect(() => client.getHandle(GreetWorkflow, id as never)).toThrow(InvalidInputError);
     for (const call of [
       () => client.status(id as never),
       () => client.describe(id as never),
@@ -229,7 +229,7 @@ describe('what the client refuses', () => {
     ...badTexts.map(([what, reason]) => ['options.reason', what, { reason }] as [string, string, unknown]),
   ])('cancel with %s: %s', async (argument, _, options) => {
     expect((await refusal(() => client.cancel('nobody', options as never))).argument).toBe(argument);
-    expect((await refusal(() => client.get('nobody').cancel(options as never))).argument).toBe(argument);
+    expect((await refusal(() => client.getHandle('nobody').cancel(options as never))).argument).toBe(argument);
   });
 
   it.each<[string, string, unknown]>([
@@ -237,6 +237,6 @@ describe('what the client refuses', () => {
     ['options', 'a number', 5],
     ...badDurations.map(([what, timeout]) => ['options.timeout', what, { timeout }] as [string, string, unknown]),
   ])('result with %s: %s', async (argument, _, options) => {
-    expect((await refusal(() => client.get('nobody').result(options as never))).argument).toBe(argument);
+    expect((await refusal(() => client.getHandle('nobody').result(options as never))).argument).toBe(argument);
   });
 });

@@ -50,13 +50,13 @@ const refused: Case[] = [
   })),
   ...cases('worker.queues', shown(['default', [], null, 5]), (queues) => ({ worker: { queues } })),
   ...cases('worker.queues[1]', badTexts, (queue) => ({ worker: { queues: ['default', queue] } })),
-  ...(['pollInterval', 'maxPollInterval', 'sessionTtl', 'parkAfter', 'shutdownTimeout'] as const).flatMap((option) =>
+  ...(['pollInterval', 'maxPollInterval', 'sessionTtl', 'suspendAfter', 'shutdownTimeout'] as const).flatMap((option) =>
     cases(`worker.${option}`, badTimes, (value) => ({ worker: { [option]: value } })),
   ),
   ['worker.sessionTtl', 'less than 2 s', { worker: { sessionTtl: 1_999 } }],
   ['worker.pollInterval', '0', { worker: { pollInterval: 0 } }],
-  ...cases('worker.localDispatch', shown(['no', 0, null]), (localDispatch) => ({ worker: { localDispatch } })),
-  ...cases('transactionManager', shown([null, 5, {}, 'manager']), (transactionManager) => ({ transactionManager })),
+  ...cases('worker.eagerStart', shown(['no', 0, null]), (eagerStart) => ({ worker: { eagerStart } })),
+  ...cases('currentTransaction', shown([null, 5, {}, 'manager']), (currentTransaction) => ({ currentTransaction })),
   ...cases('listen', shown([null, 5, 'yes', {}, { url: 5 }, { url: '' }]), (listen) => ({ listen })),
   ...cases('defaults', shown([null, 5, []]), (defaults) => ({ defaults })),
   ['defaults.stepTimeuot', 'a misspelt option', { defaults: { stepTimeuot: 5 } }],

@@ -69,7 +69,7 @@ class Stage {
     const module = await bootApplication({
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url: url.href, autoLoadEntities: true, retryAttempts: 0, poolSize: 2 }),
-        WorkflowModule.forRoot({ autoMigrate, worker: { parkAfter: 0 } }),
+        WorkflowModule.forRoot({ autoMigrate, worker: { suspendAfter: 0 } }),
       ],
       providers: workflows,
     });

@@ -203,8 +203,8 @@ describe('an application that QStash drives', () => {
   });
 
   it.each([
-    ['the standard time-out of steps', {}],
-    ['a time-out of its own that is longer than a request may take', { timeout: '10m' } as const],
+    ['the standard timeout of steps', {}],
+    ['a timeout of its own that is longer than a request may take', { timeout: '10m' } as const],
   ])('fails a step that takes longer than a request may, with %s, and does not execute it for ever', async (_, options) => {
     let bodies = 0;
     @Workflow({ name: 'endless', retry: { maxAttempts: 2, initialInterval: 300, jitter: false } })
@@ -269,7 +269,7 @@ describe('an application that QStash drives', () => {
     await waitFor(() => executed.length > 3);
     await other.app.close();
     expect(await handle.status().catch(() => 'closed')).toBe('closed');
-    const ours = pushed.client.get(Long, handle.runId);
+    const ours = pushed.client.getHandle(Long, handle.runId);
     await waitFor(async () => (await ours.status()) === 'pending');
     // Its message went to an address where nobody is any more.
     await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
@@ -295,7 +295,7 @@ describe('an application that QStash drives', () => {
   });
 
   it('tells QStash of a run that its own process has started and that waits, with transport both', async () => {
-    const options = { transport: 'both', qstash: { namespace: 'both' }, worker: { parkAfter: 20 } } as const;
+    const options = { transport: 'both', qstash: { namespace: 'both' }, worker: { suspendAfter: 20 } } as const;
     const both = await startPushed(database.url, [EightSteps], { options });
     expect(await (await both.client.start(EightSteps, 500)).result({ timeout: '20s' })).toBe(36);
     expect(both.qstash.stats().published).toBeGreaterThan(0);

@@ -71,7 +71,7 @@ describe('while the database is down', () => {
     await migration.query('COMMIT');
     await migration.end();
     expect(await send(pushed, { body: wakeUp(runId) })).toMatchObject({ status: 200, body: { status: 'executed' } });
-    expect(await pushed.client.get(Gated, runId).result({ timeout: '10s' })).toBe('done');
+    expect(await pushed.client.getHandle(Gated, runId).result({ timeout: '10s' })).toBe('done');
     await waitFor(isRested);
   });
 
@@ -84,7 +84,7 @@ describe('while the database is down', () => {
     expect(logger.has('a delivery of QStash could not be taken; it comes again')).toBe(true);
     proxy.restore();
     expect(await send(pushed, { body: wakeUp(runId) })).toMatchObject({ status: 200, body: { status: 'executed' } });
-    expect(await pushed.client.get(Gated, runId).result({ timeout: '10s' })).toBe('done');
+    expect(await pushed.client.getHandle(Gated, runId).result({ timeout: '10s' })).toBe('done');
     expect(bodies).toEqual(['first', 'second', 'third']);
     await waitFor(isRested);
   });
@@ -101,7 +101,7 @@ describe('while the database is down', () => {
     expect([200, 503]).toContain((await answered).status);
     await waitFor(async () => {
       await send(pushed, { body: wakeUp(runId) });
-      return (await pushed.client.get(Gated, runId).status()) === 'completed';
+      return (await pushed.client.getHandle(Gated, runId).status()) === 'completed';
     });
     expect(bodies).toEqual(['first', 'second', 'third']);
     await waitFor(isRested);
@@ -141,7 +141,7 @@ describe('while the database is down', () => {
     // What was answered too late may still execute it.
     await waitFor(async () => {
       await send(pushed, { body: wakeUp(runId) });
-      return (await pushed.client.get(Gated, runId).status()) === 'completed';
+      return (await pushed.client.getHandle(Gated, runId).status()) === 'completed';
     });
     expect(bodies).toEqual(['first', 'second', 'third']);
   });
@@ -157,7 +157,7 @@ describe('while the database is down', () => {
     proxy.restore();
     await waitFor(async () => {
       await send(pushed, { body: wakeUp(runId) });
-      return (await pushed.client.get(Gated, runId).status()) === 'completed';
+      return (await pushed.client.getHandle(Gated, runId).status()) === 'completed';
     });
     expect(bodies).toEqual(['first', 'second', 'third']);
   });

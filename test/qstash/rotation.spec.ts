@@ -91,7 +91,7 @@ describe('while the signing keys are rolled', () => {
     await outdated.close();
     const renewed = await start({ port: Number(new URL(outdated.targetUrl).port) });
     await qstash.advance('13s');
-    expect(await renewed.client.get(Sleeper, runId).result({ timeout: '10s' })).toBe('done');
+    expect(await renewed.client.getHandle(Sleeper, runId).result({ timeout: '10s' })).toBe('done');
     expect(bodies).toBe(2);
   });
 });

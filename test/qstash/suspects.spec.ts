@@ -51,7 +51,7 @@ it('runs that were lost with their processes twice are executed one at a time, a
     { delay: '2h' },
   );
   await database.query(
-    `UPDATE durable.workflow_runs SET status = 'pending', losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes'`,
+    `UPDATE durable.workflow_runs SET status = 'pending', worker_losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes'`,
   );
   await sweep();
   await waitFor(async () => (await client.count({ status: 'completed' })) === RUNS);
@@ -68,7 +68,7 @@ it('one waits until those are done that are executed, and is not sent away', asy
   await waitFor(() => underWay === 1);
   const { runId } = await client.start(Suspicious, undefined, { delay: '2h' });
   await database.query(
-    `UPDATE durable.workflow_runs SET status = 'pending', losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes' WHERE id = $1`,
+    `UPDATE durable.workflow_runs SET status = 'pending', worker_losses = 2, wake_at = NULL, ready_at = now() - interval '2 minutes' WHERE id = $1`,
     [runId],
   );
   await sweep();

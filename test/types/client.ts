@@ -88,11 +88,11 @@ export async function inference(client: WorkflowClient): Promise<void> {
 
   const executed = await client.execute(OrderWorkflow, { id: 1, note: 'x' }, { id: 'x', tags: { a: 'b' } });
   exactly<typeof executed, Receipt>(true);
-  const got = client.get(OrderWorkflow, 'id');
+  const got = client.getHandle(OrderWorkflow, 'id');
   exactly<typeof got, WorkflowHandle<Receipt>>(true);
-  const byId = client.get('id');
+  const byId = client.getHandle('id');
   exactly<typeof byId, WorkflowHandle>(true);
-  const typed = client.get<Receipt>('id');
+  const typed = client.getHandle<Receipt>('id');
   exactly<typeof typed, WorkflowHandle<Receipt>>(true);
   const many = await client.startMany(OrderWorkflow, [{ id: 1 }], (order, index) => ({ id: `${order.id}-${index}` }));
   exactly<typeof many, WorkflowHandle<Receipt>[]>(true);
@@ -172,7 +172,7 @@ export async function references(client: WorkflowClient): Promise<void> {
   exactly<typeof handle, WorkflowHandle<Receipt>>(true);
   const result = await client.execute(order, { id: 1 });
   exactly<typeof result, Receipt>(true);
-  const got = client.get(order, 'id');
+  const got = client.getHandle(order, 'id');
   exactly<typeof got, WorkflowHandle<Receipt>>(true);
   // @ts-expect-error -- the input is missing
   await client.start(order);

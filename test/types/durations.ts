@@ -18,7 +18,7 @@ export async function durations(ctx: WorkflowContext, client: WorkflowClient, da
   await ctx.sleep(`${days}m`);
   await ctx.sleep(parseDuration(setting, 'PAUSE'));
   const pause: Duration = '5 minutes';
-  await client.get('id').result({ timeout: pause });
+  await client.getHandle('id').result({ timeout: pause });
   // @ts-expect-error no unit is called so
   await ctx.sleep('3 dayz');
   // @ts-expect-error months are not a unit
@@ -29,8 +29,8 @@ export async function durations(ctx: WorkflowContext, client: WorkflowClient, da
   await ctx.sleep('30');
   // @ts-expect-error text that is known only when the process runs
   await ctx.sleep(setting);
-  // @ts-expect-error of a time-out too
-  await client.get('id').result({ timeout: '5 minuts' });
+  // @ts-expect-error of a timeout too
+  await client.getHandle('id').result({ timeout: '5 minuts' });
   // @ts-expect-error of a step too
   await ctx.step('charge', { timeout: '30 secondz' }, async () => 1);
 

@@ -18,7 +18,7 @@ declare const handle: WorkflowHandle<number>;
 declare const signal: AbortSignal;
 
 export async function waits(): Promise<void> {
-  // Null only where there is a time-out.
+  // Null only where there is a timeout.
   const always = await ctx.waitForSignal(approved);
   exactly<typeof always, Approval>(true);
   const perhaps = await ctx.waitForSignal(approved, { timeout: '2 days' });

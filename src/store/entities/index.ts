@@ -1,9 +1,9 @@
-import { WorkflowEvent } from './workflow-event.entity.js';
+import { WorkflowRunLogEntry } from './workflow-run-log-entry.entity.js';
 import { WorkflowHistoryEntry } from './workflow-history-entry.entity.js';
 import { WorkflowHome } from './workflow-home.entity.js';
 import { WorkflowHook } from './workflow-hook.entity.js';
 import { WorkflowInboxMessage } from './workflow-inbox-message.entity.js';
-import { WorkflowOperation } from './workflow-operation.entity.js';
+import { WorkflowBulkOperation } from './workflow-bulk-operation.entity.js';
 import { WorkflowOutboxEntry } from './workflow-outbox-entry.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSession } from './workflow-session.entity.js';
@@ -13,12 +13,12 @@ import { WorkflowTag } from './workflow-tag.entity.js';
 import { WorkflowWait } from './workflow-wait.entity.js';
 
 export {
-  WorkflowEvent,
+  WorkflowRunLogEntry,
   WorkflowHistoryEntry,
   WorkflowHome,
   WorkflowHook,
   WorkflowInboxMessage,
-  WorkflowOperation,
+  WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowRun,
   WorkflowSession,
@@ -33,13 +33,13 @@ export const durableEntities = [
   WorkflowRun,
   WorkflowStep,
   WorkflowWait,
-  WorkflowEvent,
+  WorkflowRunLogEntry,
   WorkflowInboxMessage,
   WorkflowSession,
   WorkflowTag,
   WorkflowHook,
   WorkflowState,
-  WorkflowOperation,
+  WorkflowBulkOperation,
   WorkflowOutboxEntry,
   WorkflowHome,
   WorkflowHistoryEntry,

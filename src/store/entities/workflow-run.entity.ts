@@ -76,17 +76,17 @@ export class WorkflowRun {
   @Column({ type: 'integer' })
   generation!: number;
 
-  /** Counts what came for it; parking compares it. */
+  /** Counts what came for it; suspending compares it. */
   @Column({ name: 'wake_count', type: 'integer' })
   wakeCount!: number;
 
   /** How often a worker died while it executed the run. */
-  @Column({ type: 'smallint' })
-  losses!: number;
+  @Column({ name: 'worker_losses', type: 'smallint' })
+  workerLosses!: number;
 
   /** How often a worker died while it executed nothing but this run. */
-  @Column({ name: 'losses_alone', type: 'smallint' })
-  lossesAlone!: number;
+  @Column({ name: 'exclusive_losses', type: 'smallint' })
+  exclusiveLosses!: number;
 
   @Column({ name: 'start_nonce', type: 'bigint' })
   startNonce!: string;

@@ -32,8 +32,8 @@ export class WorkflowSession {
   holdsLock!: boolean;
 
   /** The run that is executed with no other beside it. */
-  @Column({ name: 'alone_run_id', type: 'text', nullable: true })
-  aloneRunId!: string | null;
+  @Column({ name: 'exclusive_run_id', type: 'text', nullable: true })
+  exclusiveRunId!: string | null;
 
   /** What the process claims: queue, workflow and version of each kind, a line break between them. */
   @Column({ type: 'text', array: true, default: [] })

@@ -16,7 +16,7 @@ const SEND_CANCEL: Statement = {
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload)
   SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') RETURNING run_id
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', $2::json FROM sent
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT run_id, 'cancel_requested', $2::json FROM sent
 )
 SELECT id, status FROM run`,
 };

@@ -2,7 +2,7 @@ import type { Database, Statement } from '../database.js';
 
 /**
  * A subquery that gives `columns` of the run that goes on in the place of run `runId`: the run
- * itself, or the last run of its chain. It has no row when there is no such run. Two look-ups by
+ * itself, or the last run of its chain. It has no row when there is no such run. Two lookups by
  * index, however often the run was continued.
  *
  * @param columns of `workflow_runs`, without an alias

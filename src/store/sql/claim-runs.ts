@@ -41,7 +41,7 @@ due AS MATERIALIZED (
   CROSS JOIN ${keys}
   CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
+    WHERE r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
       ${isOn ? 'AND r.priority = k.priority AND r.ready_at >= k.ready_at' : ''}
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
     ORDER BY ${isOn ? '' : 'r.priority DESC, '}r.ready_at
@@ -62,20 +62,20 @@ const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
   text: (schema, patience) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 suspects AS MATERIALIZED (
-  SELECT c.id, c.losses, c.priority, c.ready_at FROM session
+  SELECT c.id, c.worker_losses, c.priority, c.ready_at FROM session
   CROSS JOIN LATERAL (
-    SELECT r.id, r.losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
-    WHERE r.status = 'pending' AND r.losses >= ${SUSPECT_LOSSES}
+    SELECT r.id, r.worker_losses, r.priority, r.ready_at FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.worker_losses >= ${SUSPECT_LOSSES}
       AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
         WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
-    ORDER BY r.losses DESC, r.id
+    ORDER BY r.worker_losses DESC, r.id
     LIMIT $6::int
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS c
 ), due AS MATERIALIZED (
-  SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.losses DESC, s.id
-  LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE losses = (SELECT max(losses) FROM suspects))
+  SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.worker_losses DESC, s.id
+  LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE worker_losses = (SELECT max(worker_losses) FROM suspects))
 )
 ${takeDue(schema, patience)}`,
 };
@@ -94,7 +94,7 @@ const CLAIM_NAMED: Statement = {
 due AS MATERIALIZED (
   SELECT r.id, r.priority, coalesce(r.ready_at, r.wake_at) AS ready_at FROM session CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at, r.wake_at FROM ${schema}.workflow_runs r
-    WHERE r.id = $9 AND r.losses <= $10::int AND (r.status = 'pending' OR r.status = 'waiting' AND r.wake_at <= now())
+    WHERE r.id = $9 AND r.worker_losses <= $10::int AND (r.status = 'pending' OR r.status = 'waiting' AND r.wake_at <= now())
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
       AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
         WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
@@ -133,7 +133,7 @@ function claimedColumns(alias: string): string {
     ...times,
     `${alias}.wake_count`,
     `${alias}.history_bytes::float8`,
-    `${alias}.losses`,
+    `${alias}.worker_losses`,
     'due.priority',
     'due.ready_at::text',
     `${alias}.parent_run_id`,
@@ -234,10 +234,10 @@ function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
 
 const NOTE_ALONE: Statement = {
   name: 'durable_note_alone',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET alone_run_id = $2 WHERE id = $1::bigint${patience}`,
+  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET exclusive_run_id = $2 WHERE id = $1::bigint${patience}`,
 };
 
 /** Notes which run a session is about to execute with no other beside it: only then does the session's death count against the run. */
-export async function noteAlone(database: Database, sessionId: string, runId: string | null): Promise<void> {
+export async function markExclusive(database: Database, sessionId: string, runId: string | null): Promise<void> {
   await database.query(NOTE_ALONE, [sessionId, runId]);
 }

@@ -53,7 +53,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
   FROM locked WHERE r.id = ANY (ARRAY[locked.id])
   RETURNING r.id, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, $5, $6::json FROM ended
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, $5, $6::json FROM ended
 ), waits AS (
   DELETE FROM ${schema}.workflow_waits w USING ended WHERE w.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND w.kind = 'child')
 ), messages AS (

@@ -13,7 +13,7 @@ export interface Section {
   readonly sql: (schema: string, rows: string, has: (key: keyof FlushRows) => boolean) => string;
 }
 
-/** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the look-up a look-up, whatever the planner thinks. */
+/** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the lookup a lookup, whatever the planner thinks. */
 const owned = (schema: string): string =>
   `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
@@ -44,7 +44,7 @@ const START_COLUMNS = [
 const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due`;
 const DEADLINE = `coalesce(due.at, now()) + x.timeout_ms * interval '1 millisecond'`;
 
-/** IS TRUE keeps this a hashed look-up instead of a nested loop over all pairs. */
+/** IS TRUE keeps this a hashed lookup instead of a nested loop over all pairs. */
 function tagsOf(key: keyof FlushRows, runs: string): Section {
   return {
     key,
@@ -250,7 +250,7 @@ export const SECTIONS: readonly Section[] = [
     key: 'events',
     columns: [...OWNER, ['kind', 'text'], ['step_key', 'text'], ['attempt', 'int'], ['data', 'json']],
     sql: (schema, rows) => `
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT x.run_id, x.epoch, x.kind, x.step_key, x.attempt, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
   ON CONFLICT DO NOTHING
   RETURNING 1`,
@@ -277,7 +277,7 @@ export const SECTIONS: readonly Section[] = [
     ELSE own.parent_run_id = x.to_run_id END
   RETURNING run_id, kind, payload
 ), cancels_sent AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT run_id, 'cancel_requested', payload FROM sent WHERE kind = 'cancel' RETURNING 1`,
   },
   {
     key: 'movedOn',

@@ -39,7 +39,7 @@ const FORK: Statement = {
     SELECT key, value FROM ${schema}.workflow_state WHERE run_id = $1 OFFSET 0
   ) AS s WHERE history.steps > 0
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, data)
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data)
   SELECT x.id, 'forked', $3, x.data FROM run CROSS JOIN LATERAL (VALUES ($1, $6::json), (run.id, $7::json)) AS x(id, data)
 )
 SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${patience}`,

@@ -13,11 +13,11 @@ export interface DueRuns extends DispatchKey {
 export const DUE_COUNTED = 1_000;
 
 /**
- * From key to key, and within a key from priority to priority, along the index that claims use: a look-up for each, however many runs are due under it. The oldest of
+ * From key to key, and within a key from priority to priority, along the index that claims use: a lookup for each, however many runs are due under it. The oldest of
  * a priority is its first.
  */
 function dueSql(schema: string): string {
-  const isReady = `r.status = 'pending' AND r.losses < 2`;
+  const isReady = `r.status = 'pending' AND r.worker_losses < 2`;
   return `WITH RECURSIVE keys AS (
   (SELECT r.queue, r.name, r.version FROM ${schema}.workflow_runs r WHERE ${isReady} ORDER BY r.queue, r.name, r.version LIMIT 1)
   UNION ALL

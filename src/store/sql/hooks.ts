@@ -88,10 +88,10 @@ const RESUME: Statement = {
 ), named AS MATERIALIZED (
   SELECT run_id AS id FROM hook
 ), ${depthSql(schema, 'named', '$5', '$2')}, ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, name, idempotency_key, data)
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, name, idempotency_key, data)
   SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed AND NOT (SELECT is_full FROM depth) AND NOT EXISTS (
     SELECT 1 FROM past CROSS JOIN LATERAL (
-      SELECT 1 FROM ${schema}.workflow_events e
+      SELECT 1 FROM ${schema}.workflow_run_log e
       WHERE e.run_id = past.id AND e.kind = 'hook_resumed' AND e.name = hook.step_key AND e.idempotency_key = $3 LIMIT 1
     ) AS e WHERE past.depth > 1)
   ON CONFLICT (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -107,7 +107,7 @@ const DELIVERED: Statement = {
   name: 'durable_hook_delivered',
   text: (schema) => `WITH RECURSIVE ${pastSql(schema, '$1')}
 SELECT (e.data -> 'digest')::text FROM past CROSS JOIN LATERAL (
-  SELECT data FROM ${schema}.workflow_events WHERE run_id = past.id AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3 LIMIT 1
+  SELECT data FROM ${schema}.workflow_run_log WHERE run_id = past.id AND kind = 'hook_resumed' AND name = $2 AND idempotency_key = $3 LIMIT 1
 ) AS e LIMIT 1`,
 };
 

@@ -5,7 +5,7 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
  * Common table expressions that find out how much waits for a run: `depth`, with the `place` and `total` of a message that is about to be inserted, and
- * whether the run `is_full`. With a weight of 0 they look at nothing. Two look-ups by index, however much waits; senders at the same moment may count one
+ * whether the run `is_full`. With a weight of 0 they look at nothing. Two lookups by index, however much waits; senders at the same moment may count one
  * place twice, so the bounds hold about.
  *
  * @param run a common table expression with the id of the run

@@ -13,7 +13,7 @@ export const RUN_TABLES = [
   'workflow_waits',
   'workflow_state',
   'workflow_tags',
-  'workflow_events',
+  'workflow_run_log',
   'workflow_inbox',
   'workflow_hooks',
   'workflow_outbox',
@@ -21,7 +21,7 @@ export const RUN_TABLES = [
 
 /**
  * A condition that is true when nothing is left of an earlier run of that id. Scalar subqueries with
- * LIMIT leave the planner one way, an index look-up in each table: it turns EXISTS into a hash of
+ * LIMIT leave the planner one way, an index lookup in each table: it turns EXISTS into a hash of
  * the whole table where that looks cheaper.
  *
  * @param id of a row of the statement around it

@@ -1,7 +1,7 @@
 import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
-/** A look-up per run: `= ANY` with 500 runs read the whole of a table that was never analysed. OFFSET 0 keeps the planner from making a join of it. */
+/** A lookup per run: `= ANY` with 500 runs read the whole of a table that was never analysed. OFFSET 0 keeps the planner from making a join of it. */
 const STEPS: Statement = {
   name: 'durable_load_steps',
   text: (

@@ -15,7 +15,7 @@ const SEND: Statement = {
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload) SELECT id, 'pause', $2::json FROM run WHERE is_new
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'paused', $2::json FROM run WHERE is_new
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, 'paused', $2::json FROM run WHERE is_new
 )
 SELECT status FROM run`,
 };
@@ -59,7 +59,7 @@ const RESUME: Statement = {
     SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id]) RETURNING 1
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
 )
 UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,

@@ -103,7 +103,7 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
 )::text, r.input::text, r.output::text, r.error::text
 FROM ${schema}.workflow_runs r
 LEFT JOIN LATERAL (
-  SELECT at, data FROM ${schema}.workflow_events WHERE r.is_blocked AND run_id = r.id AND kind = 'blocked' ORDER BY id DESC LIMIT 1
+  SELECT at, data FROM ${schema}.workflow_run_log WHERE r.is_blocked AND run_id = r.id AND kind = 'blocked' ORDER BY id DESC LIMIT 1
 ) AS b ON true WHERE r.id = ${id}`;
 
 const DESCRIBE: Statement = { name: 'durable_describe_run', text: (schema) => describeSql(schema, '$1') };

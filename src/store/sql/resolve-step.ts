@@ -12,7 +12,7 @@ const SEND: Statement = {
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT id, $3, $2, $4::json FROM open
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind, step_key, data) SELECT id, 'step_resolved', $2, $5::json FROM open
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data) SELECT id, 'step_resolved', $2, $5::json FROM open
 )
 SELECT status, recorded FROM run`,
 };

@@ -6,7 +6,7 @@ import type { PoolClient } from 'pg';
 
 /**
  * Makes a failed run due again, in its next generation. Steps from the cut on go into the events; so does the delivery of a deadline, wherever it stands, because
- * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A time-out of a wait looks
+ * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A timeout of a wait looks
  * like a message of null, and is not sent again.
  *
  * Children that are under way are waited for again where the run comes to them.
@@ -27,16 +27,16 @@ const retryText = (schema: string, patience: string, from: 'a call' | 'a transac
 ), removed AS (
   DELETE FROM ${schema}.workflow_steps s USING run, cut WHERE s.run_id = ANY (ARRAY[run.id]) AND s.seq >= cut.seq RETURNING s.*
 ), archived AS (
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT s.run_id, s.epoch, 'step_archived', s.step_key, s.attempts, json_build_object('generation', run.generation, 'kind', s.kind, 'seq', s.seq,
     'status', s.status, 'output', s.output, 'error', s.error, 'startedAt', s.started_at, 'finishedAt', s.finished_at)
   FROM run, removed s ORDER BY s.seq
   RETURNING 1
 ), failure AS (
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, attempt, data, at)
+  INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, attempt, data, at)
   SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run RETURNING 1
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, epoch, kind, step_key, attempt, data)
+  INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) + (SELECT count(*) FROM failure) >= 0
 ), waits AS (
   DELETE FROM ${schema}.workflow_waits w USING run WHERE w.run_id = ANY (ARRAY[run.id]) AND w.kind <> 'child'
@@ -57,7 +57,7 @@ UPDATE ${schema}.workflow_runs r SET
   status = 'pending', ready_at = now(), wake_at = NULL, finished_at = NULL,
   generation = r.generation + 1, epoch = r.epoch + 1, wake_count = r.wake_count + 1,
   output = NULL, error = NULL, error_code = NULL, failed_step = NULL, continued_as = NULL, cancel_requested_at = NULL,
-  losses = 0, losses_alone = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
+  worker_losses = 0, exclusive_losses = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
   deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}

@@ -6,7 +6,7 @@ import { WorkerLostError } from '../../core/errors/index.js';
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
-import { exonerate } from './exonerate.js';
+import { clearSuspects } from './clear-suspects.js';
 import { SERVER } from './server-identity.js';
 
 /** A run that was the only one in the hands of so many dead sessions is given up. */
@@ -76,7 +76,7 @@ const TAKE_OVER_SESSIONS: Statement = {
   SELECT s.id FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (SELECT ${IS_HELD} AS held) l
   WHERE s.id = ANY ($2::bigint[]) AND CASE $3::text WHEN 'expired' THEN ${HAS_EXPIRED} ELSE ${IS_UNLOCKED} END ORDER BY s.id FOR UPDATE OF s
 )
-DELETE FROM ${schema}.workflow_sessions s USING gone WHERE s.id = gone.id RETURNING s.id::text, s.alone_run_id`,
+DELETE FROM ${schema}.workflow_sessions s USING gone WHERE s.id = gone.id RETURNING s.id::text, s.exclusive_run_id`,
 };
 
 const TAKE_OVER_RUNS: Statement = {
@@ -85,15 +85,15 @@ const TAKE_OVER_RUNS: Statement = {
   SELECT r.id, r.id = ANY ($2::text[]) AS alone FROM ${schema}.workflow_runs r
   WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[]) ORDER BY r.id FOR NO KEY UPDATE
 ), noted AS (
-  INSERT INTO ${schema}.workflow_events (run_id, kind) SELECT id, 'worker_lost' FROM lost
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind) SELECT id, 'worker_lost' FROM lost
 )
 UPDATE ${schema}.workflow_runs r SET
   session_id = NULL,
-  losses = least(r.losses + 1, 30000),
-  losses_alone = r.losses_alone + lost.alone::int,
-  status = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN 'failed' ELSE 'pending' END,
-  finished_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
-  ready_at = CASE WHEN r.losses_alone + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
+  worker_losses = least(r.worker_losses + 1, 30000),
+  exclusive_losses = r.exclusive_losses + lost.alone::int,
+  status = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN 'failed' ELSE 'pending' END,
+  finished_at = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
+  ready_at = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
 RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`,
 };
@@ -101,7 +101,7 @@ RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS
 const TAKE_BACK_LOSS: Statement = {
   name: 'durable_take_back_loss',
   text: (schema, patience) =>
-    `UPDATE ${schema}.workflow_runs SET losses_alone = losses_alone - 1 WHERE id = $1 AND losses_alone > 0 AND finished_at IS NULL${patience}`,
+    `UPDATE ${schema}.workflow_runs SET exclusive_losses = exclusive_losses - 1 WHERE id = $1 AND exclusive_losses > 0 AND finished_at IS NULL${patience}`,
 };
 
 const CLEAR_WAITS: Statement = {
@@ -247,6 +247,6 @@ async function explain(database: Database, client: ClientBase, lost: readonly Lo
     await database.query(CLEAR_WAITS, [id], client);
     await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
     await database.query(TELL_PARENT, [id], client);
-    await exonerate(database, client, id);
+    await clearSuspects(database, client, id);
   }
 }

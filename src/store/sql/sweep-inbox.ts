@@ -10,7 +10,7 @@ import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 /** By then the sender has told the run, if it ever does. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
-/** Runs that have messages, each found by one look-up however many wait for it: the beginning of a statement, with `addressed`. */
+/** Runs that have messages, each found by one lookup however many wait for it: the beginning of a statement, with `addressed`. */
 function addressed(schema: string): string {
   const next = (condition: string): string => `(SELECT i.run_id FROM ${schema}.workflow_inbox i ${condition} ORDER BY i.run_id LIMIT 1)`;
   return `WITH RECURSIVE found AS (

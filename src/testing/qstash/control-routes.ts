@@ -1,17 +1,17 @@
 import { badRequest } from './api-error.js';
-import type { Office } from './office.js';
+import type { EmulatorServices } from './emulator-services.js';
 import type { QueueSettings } from './queues.js';
 import { type ApiRequest, type ApiResponse, type Route, route } from './router.js';
-import { spanOfHeader } from './span.js';
+import { durationOfHeader } from './duration.js';
 
 const DONE: ApiResponse = { status: 200 };
 
 /** Queues, flow control, signing keys. */
-export function controlRoutes(office: Office): Route[] {
+export function controlRoutes(office: EmulatorServices): Route[] {
   return [...queueRoutes(office), ...flowRoutes(office), ...keyRoutes(office)];
 }
 
-function queueRoutes(office: Office): Route[] {
+function queueRoutes(office: EmulatorServices): Route[] {
   const { queues, store, clock, driver } = office;
   const update = (name: string, settings: QueueSettings): ApiResponse => {
     queues.upsert(name, settings, clock.now());
@@ -49,7 +49,7 @@ function parseQueue(body: Buffer): QueueSettings & { queueName: string } {
   return { queueName, parallelism: parallelism as number | undefined, paused: paused === undefined ? undefined : paused === true };
 }
 
-function flowRoutes({ flows, quota, dispatcher, clock, driver }: Office): Route[] {
+function flowRoutes({ flows, quota, dispatcher, clock, driver }: EmulatorServices): Route[] {
   const view = (key: string): object => flows.view(key, dispatcher.waitingFor(key));
   const changing =
     (change: (key: string, query: URLSearchParams) => void) =>
@@ -110,10 +110,10 @@ function count(query: URLSearchParams, name: string): number | undefined {
 function period(query: URLSearchParams): number | undefined {
   const text = query.get('period');
   if (text === null) return undefined;
-  return /^\d+$/.test(text) ? Number(text) * 1_000 : spanOfHeader('period', text);
+  return /^\d+$/.test(text) ? Number(text) * 1_000 : durationOfHeader('period', text);
 }
 
-function keyRoutes({ keys }: Office): Route[] {
+function keyRoutes({ keys }: EmulatorServices): Route[] {
   const view = (): ApiResponse => ({ status: 200, body: { current: keys.current, next: keys.next } });
   return [
     ...route('GET', '/v2/keys', view),

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
 import type { FlowControl } from './flow-control.js';
-import { Heap } from './heap.js';
+import { PriorityQueue } from './priority-queue.js';
 import { isOver, type Message } from './message.js';
 import type { Queues } from './queues.js';
 
@@ -46,8 +46,8 @@ const FREE = 'free';
 
 /** Holds what is to be delivered until it is due and let through, and starts it in order. */
 export class Dispatcher {
-  private readonly future = new Heap<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
-  private readonly deadlines = new Heap<Flight>((a, b) => a.deadline < b.deadline);
+  private readonly future = new PriorityQueue<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
+  private readonly deadlines = new PriorityQueue<Flight>((a, b) => a.deadline < b.deadline);
   /** What is due, by what holds it back: a queue, a flow-control key, or only the number of deliveries. */
   private readonly lanes = new Map<string, Task[]>();
   private readonly flights = new Set<Flight>();

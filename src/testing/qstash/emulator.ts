@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { type Duration, toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { ManualClock, RealClock } from './clock.js';
-import { FaultDice, type QStashFaults } from './faults.js';
-import type { QStashStats } from './ledger.js';
+import { FaultInjector, type QStashFaults } from './faults.js';
+import type { QStashStats } from './delivery-stats.js';
 import { type QStashLimits, Quota } from './limits.js';
 import { type QStashDeliveryRecord, type QStashMessageRecord, recordOf } from './message.js';
-import { Office } from './office.js';
+import { EmulatorServices } from './emulator-services.js';
 import { checkEmulatorOptions, type QStashEmulatorOptions } from './options.js';
 import { ApiServer } from './server.js';
 import { signatureOf } from './signature.js';
@@ -48,9 +48,9 @@ export class QStashEmulator {
     /** `http://127.0.0.1:<port>`: the Client's `baseUrl`. */
     readonly url: string,
     readonly token: string,
-    private readonly office: Office,
+    private readonly office: EmulatorServices,
     private readonly server: ApiServer,
-    private readonly dice: FaultDice,
+    private readonly dice: FaultInjector,
     private readonly quota: Quota,
     private readonly keys: SigningKeys,
   ) {}
@@ -58,12 +58,12 @@ export class QStashEmulator {
   /** @throws InvalidInputError */
   static async start(options: QStashEmulatorOptions = {}): Promise<QStashEmulator> {
     const checked = checkEmulatorOptions(options);
-    const dice = new FaultDice(checked.faults);
+    const dice = new FaultInjector(checked.faults);
     const quota = new Quota(checked.limits);
     const keys = new SigningKeys(checked.currentSigningKey, checked.nextSigningKey);
     const clock = checked.clock === 'manual' ? new ManualClock(checked.startAt) : new RealClock();
     const { patience, linger, token = `qstash_${randomBytes(16).toString('base64url')}` } = checked;
-    const office = new Office({ clock, dice, quota, keys, patience, linger });
+    const office = new EmulatorServices({ clock, dice, quota, keys, patience, linger });
     const server = new ApiServer(office, token);
     const port = await server.listen(checked.port);
     return new QStashEmulator(`http://127.0.0.1:${port}`, token, office, server, dice, quota, keys);

@@ -39,7 +39,7 @@ const PROBABILITIES = [
 ] as const satisfies readonly Fault[];
 
 /** Decides what goes wrong. */
-export class FaultDice {
+export class FaultInjector {
   private faults: QStashFaults = {};
   private state = 1;
 

@@ -1,13 +1,13 @@
 import { factsOf, matches } from './filters.js';
 import { messageView } from './message.js';
-import type { Office } from './office.js';
+import type { EmulatorServices } from './emulator-services.js';
 import type { DeadLetter } from './dead-letters.js';
 import { type ApiResponse, type Route, route } from './router.js';
 
 /** Messages under way, dead letters, and the log. */
-export function messageRoutes(office: Office): Route[] {
+export function messageRoutes(office: EmulatorServices): Route[] {
   const { store, deadLetters, events, driver } = office;
-  const cancel = (messages: Parameters<Office['cancel']>[0]): ApiResponse => {
+  const cancel = (messages: Parameters<EmulatorServices['cancel']>[0]): ApiResponse => {
     const cancelled = office.cancel(messages);
     driver.changed();
     return { status: 200, body: { cancelled } };
@@ -39,7 +39,7 @@ export function messageRoutes(office: Office): Route[] {
 }
 
 /** Each is published anew, at once, and not swallowed for its deduplication id. */
-function retry({ intake, driver }: Office, letters: readonly DeadLetter[]): object[] {
+function retry({ intake, driver }: EmulatorServices, letters: readonly DeadLetter[]): object[] {
   const receipts = letters.map(({ message }) =>
     intake.accept({ ...message, delay: 0, notBefore: undefined, deduplicationId: undefined }, message.callerIp),
   );

@@ -1,7 +1,7 @@
 import { checkOptions } from '../../core/check-options.js';
 import { type Duration, toMilliseconds, toTimestamp } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
-import type { DriverOptions } from './driver.js';
+import type { ClockDriverOptions } from './clock-driver.js';
 import type { QStashFaults } from './faults.js';
 import type { QStashLimits } from './limits.js';
 
@@ -18,7 +18,7 @@ export interface QStashEmulatorOptions {
   readonly startAt?: Date;
   /**
    * For how long, in real time, a manual clock waits for an answer before it goes on without it; so a handler that hangs runs into its
-   * time-out by the emulator's clock. 10 s unless told.
+   * timeout by the emulator's clock. 10 s unless told.
    */
   readonly patience?: Duration;
   /**
@@ -30,7 +30,7 @@ export interface QStashEmulatorOptions {
   readonly limits?: QStashLimits;
 }
 
-export interface CheckedOptions extends DriverOptions {
+export interface CheckedOptions extends ClockDriverOptions {
   readonly port: number;
   readonly token: string | undefined;
   readonly currentSigningKey: string | undefined;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { badRequest } from './api-error.js';
 import { parseExpression } from './expression.js';
-import { spanOfHeader } from './span.js';
+import { durationOfHeader } from './duration.js';
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -60,7 +60,7 @@ export function parsePublication({ url, headers, body, queue, scheduleId }: Publ
   checkDestination(url);
   const method = (headers['upstash-method'] ?? 'POST').toUpperCase();
   if (!/^(?:GET|POST|PUT|PATCH|DELETE)$/.test(method)) throw badRequest(`invalid Upstash-Method: ${method}`);
-  const span = (name: string): number | undefined => (headers[name] === undefined ? undefined : spanOfHeader(name, headers[name]));
+  const span = (name: string): number | undefined => (headers[name] === undefined ? undefined : durationOfHeader(name, headers[name]));
   if (headers['upstash-retry-delay'] !== undefined) parseExpression(headers['upstash-retry-delay']);
   const forwarded = forwardedHeaders(headers);
   const notBefore = countOf(headers, 'upstash-not-before');
@@ -138,7 +138,7 @@ function flowOf(headers: Headers): FlowSettings | undefined {
   };
   const [parallelism, rate] = [count('parallelism'), count('rate')];
   if (parallelism === undefined && rate === undefined) throw badRequest('flow control needs a parallelism or a rate');
-  return { key, parallelism, rate, period: spanOfHeader('period', settings.get('period') ?? '1s') };
+  return { key, parallelism, rate, period: durationOfHeader('period', settings.get('period') ?? '1s') };
 }
 
 /** `Upstash-Callback-Retries: 1` is the `Upstash-Retries` of the callback itself. */

@@ -1,6 +1,6 @@
 import { ApiError, badRequest } from './api-error.js';
-import { dueAtOf, type Receipt } from './intake.js';
-import type { Office } from './office.js';
+import { dueAtOf, type Receipt } from './publish-handler.js';
+import type { EmulatorServices } from './emulator-services.js';
 import { type Headers, parsePublication, type PublicationInput } from './publication.js';
 import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
 
@@ -12,7 +12,7 @@ interface BatchMember {
   readonly queue?: unknown;
 }
 
-export function publishRoutes(office: Office): Route[] {
+export function publishRoutes(office: EmulatorServices): Route[] {
   const publish = (request: ApiRequest, url: string, queue?: string): ApiResponse => {
     const receipts = (): Receipt[] => [publishOne(office, { url, queue, headers: request.headers, body: request.body }, request.callerIp)];
     const [receipt] = exposed(office, 1, receipts);
@@ -40,7 +40,7 @@ function destinationOf(text: string): string {
 }
 
 /** Publishes under the faults and limits of a whole request. */
-function exposed<T>(office: Office, count: number, publish: () => T[]): T[] {
+function exposed<T>(office: EmulatorServices, count: number, publish: () => T[]): T[] {
   const { dice, ledger, quota, clock, driver } = office;
   if (dice.happens('failPublish')) {
     ledger.count('rejected');
@@ -53,14 +53,14 @@ function exposed<T>(office: Office, count: number, publish: () => T[]): T[] {
   return results;
 }
 
-function publishOne({ quota, clock, intake }: Office, input: PublicationInput, callerIp: string): Receipt {
+function publishOne({ quota, clock, intake }: EmulatorServices, input: PublicationInput, callerIp: string): Receipt {
   const publication = parsePublication(input);
   const now = clock.now();
   quota.check({ body: publication.body, delay: dueAtOf(publication, now) - now });
   return intake.accept(publication, callerIp);
 }
 
-function publishMember(office: Office, member: BatchMember, callerIp: string): object {
+function publishMember(office: EmulatorServices, member: BatchMember, callerIp: string): object {
   if (office.dice.happens('failMember')) {
     office.ledger.count('rejected');
     return { error: 'internal server error' };

@@ -1,5 +1,5 @@
 import { parseExpression } from './expression.js';
-import { parseSpan } from './span.js';
+import { parseDuration } from './duration.js';
 
 const DAY = 86_400_000;
 
@@ -32,7 +32,7 @@ export function retryDelay({ retried, expression, headers, now }: FailedAttempt)
 function parseRetryAfter(text: string, now: number): number | undefined {
   const trimmed = text.trim();
   if (/^\d+(?:\.\d+)?$/.test(trimmed)) return Number(trimmed) * 1_000;
-  const span = parseSpan(trimmed);
+  const span = parseDuration(trimmed);
   if (span !== undefined) return span;
   const date = Date.parse(trimmed);
   return Number.isNaN(date) ? undefined : date - now;

@@ -1,9 +1,9 @@
 import { badRequest } from './api-error.js';
-import type { Office } from './office.js';
+import type { EmulatorServices } from './emulator-services.js';
 import { parsePublication } from './publication.js';
 import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
 
-export function scheduleRoutes({ schedules, quota, clock, driver }: Office): Route[] {
+export function scheduleRoutes({ schedules, quota, clock, driver }: EmulatorServices): Route[] {
   const create = ({ params, headers, body }: ApiRequest): ApiResponse => {
     const { 'upstash-cron': cron, 'upstash-schedule-id': id } = headers;
     if (cron === undefined) throw badRequest('Upstash-Cron is missing');

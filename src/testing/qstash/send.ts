@@ -5,7 +5,7 @@ import type { Headers } from './publication.js';
 /** A longer answer is cut off here. */
 const MAX_ANSWER = 1_048_576;
 
-export interface Shipment {
+export interface OutgoingRequest {
   readonly url: string;
   readonly method: string;
   readonly headers: Headers;
@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 /** One HTTP request on a connection of its own. Never rejects: no answer is an answer too. */
-export function send({ url, method, headers, body, signal }: Shipment): Promise<Answer> {
+export function sendRequest({ url, method, headers, body, signal }: OutgoingRequest): Promise<Answer> {
   return new Promise((resolve) => {
     const fail = ({ message }: { readonly message: string }): void =>
       resolve({ status: undefined, headers: {}, body: Buffer.alloc(0), error: message });

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { ApiError, notFound } from './api-error.js';
 import { controlRoutes } from './control-routes.js';
 import { messageRoutes } from './message-routes.js';
-import type { Office } from './office.js';
+import type { EmulatorServices } from './emulator-services.js';
 import { publishRoutes } from './publish-routes.js';
 import type { ApiResponse, Route } from './router.js';
 import { findRoute } from './router.js';
@@ -16,7 +16,7 @@ export class ApiServer {
   private readonly routes: readonly Route[];
 
   constructor(
-    private readonly office: Office,
+    private readonly office: EmulatorServices,
     private readonly token: string,
   ) {
     this.routes = [publishRoutes, messageRoutes, scheduleRoutes, controlRoutes].flatMap((routesOf) => routesOf(office));

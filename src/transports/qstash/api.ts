@@ -4,7 +4,7 @@ import type { Client, Receiver } from '@upstash/qstash';
 
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
 import { within } from '../../core/within.js';
-import type { WakeUp } from '../../store/sql/wake-ups.js';
+import type { WakeUp } from '../../store/sql/outbox.js';
 import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
 
@@ -36,7 +36,7 @@ async function loadSdk(): Promise<Sdk> {
   }
 }
 
-/** QStash by its own SDK, with a time-out on every call. `devMode: false` everywhere: else QSTASH_DEV in the environment replaces even keys that were given. */
+/** QStash by its own SDK, with a timeout on every call. `devMode: false` everywhere: else QSTASH_DEV in the environment replaces even keys that were given. */
 export class QStashApi {
   /** Of deduplication ids. */
   private readonly prefix: string;

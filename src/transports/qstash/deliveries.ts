@@ -4,9 +4,9 @@ import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../
 import { within } from '../../core/within.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
-import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/wake-ups.js';
+import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/outbox.js';
 import type { Worker } from '../../worker/worker.js';
-import { Company, type Leave } from './company.js';
+import { SharedExclusiveLock, type Leave } from './shared-exclusive-lock.js';
 import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
@@ -44,7 +44,7 @@ export class Deliveries {
   private active = 0;
   /** Of deliveries that are under way. */
   private readonly outcomes = new Set<Promise<unknown>>();
-  private readonly company: Company;
+  private readonly company: SharedExclusiveLock;
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
   /** Sessions begin and end one after the other. */
@@ -57,7 +57,7 @@ export class Deliveries {
     private readonly settings: QStashSettings,
     private readonly warn: (message: string, error?: unknown) => void,
   ) {
-    this.company = new Company(PATIENCE_MS, Math.min(settings.timeBudgetMs + PATIENCE_MS, settings.deliveryTimeoutMs / 2));
+    this.company = new SharedExclusiveLock(PATIENCE_MS, Math.min(settings.timeBudgetMs + PATIENCE_MS, settings.deliveryTimeoutMs / 2));
   }
 
   /** The one that works now. */
@@ -147,7 +147,7 @@ export class Deliveries {
 
   /** The run, or why this delivery has nothing to do with it. */
   private async take(worker: Worker, message: WakeUpMessage, company: With): Promise<ClaimedRun | Verdict> {
-    const run = await worker.takeNamed(message.run, company);
+    const run = await worker.claimById(message.run, company);
     if (run) return run;
     const [listed] = await readWakeUps(this.database, [message.run]);
     const verdict = listed ? this.judge(worker, message, listed) : 'nothing';

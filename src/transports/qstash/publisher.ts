@@ -1,7 +1,7 @@
 import { clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
-import { readWakeUps, type WakeUp } from '../../store/sql/wake-ups.js';
+import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
 import { BATCH, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 

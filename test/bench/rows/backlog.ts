@@ -49,7 +49,7 @@ export async function backlog(bench: Bench) {
 
 async function oneRound({ server }: Bench, database: BenchDatabase, load: Load): Promise<Produced> {
   await server.checkpoint();
-  const application = await startApplication(database.url, { concurrency: CONCURRENCY, localDispatch: false });
+  const application = await startApplication(database.url, { concurrency: CONCURRENCY, eagerStart: false });
   try {
     return await produce(application.client, load);
   } finally {

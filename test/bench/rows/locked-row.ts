@@ -8,7 +8,7 @@ import { pairedRatio, percentile } from '../statistics.js';
 import { Listener, poke } from '../workflows.js';
 
 const SIGNALS = 60;
-const PARK_AFTER_MS = 1;
+const SUSPEND_AFTER_MS = 1;
 
 /** Signals to one run whose row somebody holds: how the other runs of the process fare meanwhile. */
 export async function lockedRow(bench: Bench) {
@@ -17,7 +17,7 @@ export async function lockedRow(bench: Bench) {
   const with95: number[] = [];
   const without95: number[] = [];
   const database = await server.createDatabase();
-  const application = await startApplication(database.url, { parkAfter: PARK_AFTER_MS });
+  const application = await startApplication(database.url, { suspendAfter: SUSPEND_AFTER_MS });
   const { client } = application;
   try {
     await latenciesWhile(client, () => sleep(1_000));

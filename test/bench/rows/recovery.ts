@@ -44,7 +44,7 @@ async function killOne(client: WorkflowClient, database: BenchDatabase): Promise
   const victim = startChild('victim', [database.url, String(RUNS)]);
   try {
     const runIds = await victim.message<string[]>();
-    const results = runIds.map((id) => client.get(LostRuns, id).result({ timeout: '60s' }));
+    const results = runIds.map((id) => client.getHandle(LostRuns, id).result({ timeout: '60s' }));
     const began = performance.now();
     await victim.kill();
     await Promise.all(results);

@@ -9,9 +9,9 @@ import { listeners, Listener, poke } from '../workflows.js';
 import { floorLatency } from './floor-latency.js';
 
 const BLOCK = 16;
-const PARK_AFTER_MS = 1;
+const SUSPEND_AFTER_MS = 1;
 
-/** From sending a signal to the code that waited for it, in one process: of a run that is in its hands, and of one that is parked. */
+/** From sending a signal to the code that waited for it, in one process: of a run that is in its hands, and of one that is suspended. */
 export async function signal(bench: Bench) {
   const { server, quick } = bench;
   const floor = await openFloor(server, 1);
@@ -34,21 +34,21 @@ export async function signal(bench: Bench) {
     await application.close();
     await floor.close();
   }
-  const parking = await startApplication(database.url, { parkAfter: PARK_AFTER_MS });
+  const suspending = await startApplication(database.url, { suspendAfter: SUSPEND_AFTER_MS });
   try {
-    const parked = await parkedPokes(parking.client, quick ? 50 : 200);
+    const suspended = await suspendedPokes(suspending.client, quick ? 50 : 200);
     const result = {
       p50: median(all),
       perFloor: pairedRatio(p50s, floors),
-      parked: { p50: median(parked) },
+      suspended: { p50: median(suspended) },
       rounds: { p50: p50s, floorP50: floors },
     };
     bench.say(
-      `signal: p50 ${result.p50.toFixed(2)} ms, ${result.perFloor.toFixed(2)} x the floor; parked ${result.parked.p50.toFixed(2)} ms`,
+      `signal: p50 ${result.p50.toFixed(2)} ms, ${result.perFloor.toFixed(2)} x the floor; suspended ${result.suspended.p50.toFixed(2)} ms`,
     );
     return { floor: { latency: { p50: median(floors) } }, signal: result };
   } finally {
-    await parking.close();
+    await suspending.close();
     await database.drop();
   }
 }
@@ -69,7 +69,7 @@ async function pokes(handle: WorkflowHandle, times: number, between: () => Promi
   return samples;
 }
 
-async function parkedPokes(client: WorkflowClient, times: number): Promise<number[]> {
+async function suspendedPokes(client: WorkflowClient, times: number): Promise<number[]> {
   const handle = await client.start(Listener);
   return pokes(handle, times, async () => {
     while ((await handle.status()) !== 'waiting') await sleep(2);

@@ -8,7 +8,7 @@ import { floorUnbatched } from './floor-unbatched.js';
 
 /** Runs that the worker executes at a time. */
 export const CONCURRENCY = 500;
-/** With local dispatch: room for all that the producer has under way, or what finds no slot goes through the poller after all. */
+/** With eager start: room for all that the producer has under way, or what finds no slot goes through the poller after all. */
 const LOCAL_CONCURRENCY = 2_500;
 /** Runs that the producer has under way at a time. */
 export const IN_FLIGHT = 2_000;
@@ -26,7 +26,7 @@ export async function throughput(bench: Bench) {
   const { quick, say } = bench;
   const load: Load = quick ? { runs: 12_000, inFlight: IN_FLIGHT, maxSeconds: 6 } : { runs: 60_000, inFlight: IN_FLIGHT, maxSeconds: 60 };
   const bootCommits = await idleCommits(bench);
-  for (const localDispatch of [false, true]) await oneRound(bench, localDispatch, { ...load, runs: 4_000, maxSeconds: 3 }, 0);
+  for (const eagerStart of [false, true]) await oneRound(bench, eagerStart, { ...load, runs: 4_000, maxSeconds: 3 }, 0);
 
   const unbatched: number[] = [];
   const batched: number[] = [];
@@ -77,13 +77,13 @@ function summary(rounds: readonly Round[]) {
   };
 }
 
-async function oneRound({ server }: Bench, localDispatch: boolean, load: Load, bootCommits: number): Promise<Round> {
+async function oneRound({ server }: Bench, eagerStart: boolean, load: Load, bootCommits: number): Promise<Round> {
   const database = await server.createDatabase();
   try {
     await server.checkpoint();
     const application = await startApplication(database.url, {
-      concurrency: localDispatch ? LOCAL_CONCURRENCY : CONCURRENCY,
-      localDispatch,
+      concurrency: eagerStart ? LOCAL_CONCURRENCY : CONCURRENCY,
+      eagerStart,
     });
     let measured: Awaited<ReturnType<typeof measureUsage<Produced>>>;
     try {

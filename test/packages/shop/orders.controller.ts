@@ -26,6 +26,6 @@ export class OrdersController {
 
   @Get(':id')
   async receipt(@Param('id') id: string): Promise<Receipt> {
-    return this.client.get(OrderWorkflow, `order-${id}`).result({ timeout: '30s' });
+    return this.client.getHandle(OrderWorkflow, `order-${id}`).result({ timeout: '30s' });
   }
 }

@@ -1,8 +1,0 @@
-import { ClientInRunError } from '../core/errors/index.js';
-import { scopes } from '../engine/current.js';
-
-/** What run() does outside a step it does in every pass. */
-export function refuseInRun(method: string): void {
-  const scope = scopes.getStore();
-  if (scope && !scope.step && !scope.pass.isClosed) throw new ClientInRunError(method, scope.pass.run.id);
-}

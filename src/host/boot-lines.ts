@@ -1,0 +1,22 @@
+import type { ModuleSettings } from './settings.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import { queuesOf } from './create-worker.js';
+
+/** Tells what this process executes, from where, and as which deployment. */
+export function executingLine(workflows: readonly FoundWorkflow[], deploymentId: string, settings: ModuleSettings): string {
+  const queues = queuesOf(settings, { queues: workflows.map(({ definition }) => definition.queue) });
+  const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
+  const from = `${queues.length === 1 ? 'queue' : 'queues'} ${queues.map((queue) => `"${queue}"`).join(', ')}`;
+  const { transport, worker, schema } = settings;
+  const driven = transport === 'poll' ? '' : transport === 'qstash' ? ', driven by QStash' : ', by polling and driven by QStash';
+  return `executing ${names} from ${from}${driven}, up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
+}
+
+/** Tells that runs are started here and executed elsewhere. A warning, unless the code asked for it with `worker: false`. */
+export function startingOnlyLine(reason: string): string {
+  return `this process starts runs and executes none: ${reason}`;
+}
+
+/** Warns of a deployment id that does not change with the build. */
+export const UNKNOWN_BUILD =
+  'the files of this application were not found, so a new build with the same workflow classes counts as the same deployment: set DEPLOYMENT_ID';

@@ -1,0 +1,82 @@
+import { DEFAULT_QUEUE } from '../core/workflow-metadata.js';
+import { verifyReplay } from '../engine/verify-replay.js';
+import type { WorkerEvents } from '../worker/worker-types.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import { Session } from '../worker/session.js';
+import { Worker } from '../worker/worker.js';
+import type { HostDependencies } from './host-dependencies.js';
+import type { ModuleSettings } from './settings.js';
+
+/** How long a cancelled run's `catch` and `finally` may go on. */
+const CANCEL_GRACE_MS = 30_000;
+/** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+const REPLAY_STALL_MS = 30_000;
+
+/** A worker and its session. */
+export interface WorkerParts {
+  readonly worker: Worker;
+  readonly session: Session;
+}
+
+/** The queues that a worker serves: those that the options name, else the default one and those of its workflows. */
+export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues: readonly string[] }): readonly string[] {
+  return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
+}
+
+/** Puts a worker together, out of what the process shares. */
+export function createWorker(
+  runtime: HostDependencies,
+  registry: WorkflowRegistry,
+  deploymentId: string,
+  takes: 'due' | 'named',
+  events: WorkerEvents,
+): WorkerParts {
+  const { settings, database, clock } = runtime;
+  const options = settings.worker;
+  const environment = process.env['NODE_ENV'];
+  const isDevelopment = environment !== 'production';
+  const verify = options.verifyReplay === 'always' || (options.verifyReplay === 'auto' && isDevelopment);
+  const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+  const queues = queuesOf(settings, registry);
+  const session = new Session(database, clock, runtime.direct, {
+    ttlMs: options.sessionTtlMs,
+    deploymentId,
+    serves: registry.keys(queues),
+    lost: (id) => void worker.fenced(id),
+    moved: () => void worker.serverMoved().catch(failed('what the new server has could not be asked for')),
+    failed: failed('the session could not be renewed'),
+  });
+  const worker: Worker = new Worker(
+    database,
+    runtime.journal,
+    runtime.notifier,
+    registry,
+    session,
+    {
+      concurrency: options.concurrency,
+      queues,
+      suspendAfterMs: options.suspendAfterMs,
+      shutdownTimeoutMs: options.shutdownTimeoutMs,
+      eagerStart: options.eagerStart && takes === 'due',
+      takes,
+      deploymentId,
+      onMismatch: options.onMismatch === 'auto' ? (environment === 'test' ? 'fail' : 'block') : options.onMismatch,
+      engine: {
+        payloads: runtime.payloads,
+        isDevelopment,
+        verifyReplay: verify ? verifyReplay : undefined,
+        cancelGraceMs: CANCEL_GRACE_MS,
+        replayStallMs: REPLAY_STALL_MS,
+        now: () => clock.now(),
+        isSure: () => session.isFresh,
+        isClosing: () => worker.isClosing,
+        log: runtime.logger.runLine,
+        starts: runtime.starts,
+        hookUrl: (token) => runtime.hookUrl(token),
+        hookSchemas: runtime.hookSchemas,
+      },
+    },
+    events,
+  );
+  return { worker, session };
+}

@@ -1,0 +1,41 @@
+import type { DirectConnectionEvents } from '../store/direct-connection.js';
+import type { HostDependencies } from './host-dependencies.js';
+import type { PollingHost } from './polling-host.js';
+
+/**
+ * What becomes of what happens on the direct connection: news for the worker and for those who wait for results, lines for the log.
+ *
+ * @param host the worker of this process, once it has one
+ */
+export function directEvents(runtime: HostDependencies, host: () => PollingHost | undefined): DirectConnectionEvents {
+  const { listen } = runtime.settings;
+  const address = typeof listen === 'object' ? 'its url' : 'it';
+  let isMissing = false;
+  return {
+    noticed: (notice) => {
+      if (notice.ended) runtime.hub.noticed(notice.ended);
+      host()?.noticed(notice);
+    },
+    lost: async () => host()?.directLost(),
+    failed: (error) => runtime.warn('a notification could not be handled', error),
+    connected: () => {
+      if (isMissing) runtime.logger.log('the direct connection is there');
+      isMissing = false;
+      runtime.hub.refresh();
+      host()?.directConnected();
+    },
+    unreachable: (error) => {
+      isMissing = true;
+      runtime.warn(
+        `the direct connection${typeof listen === 'object' ? ' to the url of "listen"' : ''} cannot be made. Until then other processes are heard by polling, ` +
+          'and find out only after sessionTtl that this one has died',
+        error,
+      );
+    },
+    deaf: () =>
+      runtime.warn(
+        `notifications do not arrive on the connection of "listen": ${address} leads through a pooler, or to another database. ` +
+          `Name the server's own address: listen: { url }. Until then polling does its work`,
+      ),
+  };
+}

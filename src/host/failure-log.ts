@@ -1,0 +1,69 @@
+import { performance } from 'node:perf_hooks';
+
+import type { LogFields, LogLevel } from '../core/log-fields.js';
+import type { AttemptFailure } from '../engine/ports.js';
+import { describeError } from './connection-checks.js';
+
+/** So many lines are logged in a window; of the rest only their number. */
+const MOST_LINES = 100;
+const WINDOW_MS = 10_000;
+
+/** The run that something failed in. */
+export interface FailedRun {
+  readonly id: string;
+  readonly name: string;
+}
+
+type Write = (level: LogLevel, message: string, fields: LogFields) => void;
+
+/** Logs one line for each failed attempt, step and run. */
+export class FailureLog {
+  private windowEnd = Number.NEGATIVE_INFINITY;
+  private lines = 0;
+
+  /**
+   * @param what `codes`: error messages stay out of the log, because the application encrypts them where they are stored
+   */
+  constructor(
+    private readonly write: Write,
+    private readonly what: 'messages' | 'codes' | 'nothing',
+  ) {}
+
+  attemptFailed(run: FailedRun, { stepKey, attempt, maxAttempts, nextAttemptAt, error }: AttemptFailure): void {
+    if (!this.isRoom()) return;
+    const tries = `attempt ${attempt} of ${maxAttempts}`;
+    const next = nextAttemptAt === undefined ? undefined : new Date(nextAttemptAt).toISOString();
+    const how = next === undefined ? `failed for good, ${tries}` : `failed, ${tries}, next at ${next}`;
+    const fields = { ...fieldsOf(run), step: stepKey, attempt, maxAttempts, ...(next === undefined ? {} : { nextAttemptAt: next }) };
+    this.write('warn', `step "${stepKey}" of run "${run.id}" (${run.name}) ${how}${this.shown(error)}`, fields);
+  }
+
+  runFailed(run: FailedRun, code: string, step: string | null, error: unknown): void {
+    if (!this.isRoom()) return;
+    const where = step === null ? '' : ` at step "${step}"`;
+    const fields = { ...fieldsOf(run), errorCode: code, ...(step === null ? {} : { step }) };
+    this.write('error', `run "${run.id}" (${run.name}) failed with ${code}${where}${this.shown(error)}`, fields);
+  }
+
+  private shown(error: unknown): string {
+    if (this.what === 'messages') return `: ${describeError(error)}`;
+    const { name } = error as { name?: unknown };
+    return typeof name === 'string' ? `: ${name}` : '';
+  }
+
+  private isRoom(): boolean {
+    if (this.what === 'nothing') return false;
+    const now = performance.now();
+    if (now >= this.windowEnd) {
+      const left = this.lines - MOST_LINES;
+      if (left > 0) this.write('warn', `${left} more failures of attempts, steps and runs were not logged`, {});
+      this.windowEnd = now + WINDOW_MS;
+      this.lines = 0;
+    }
+    return ++this.lines <= MOST_LINES;
+  }
+}
+
+function fieldsOf({ id, name }: FailedRun): LogFields {
+  return { workflow: name, runId: id };
+}

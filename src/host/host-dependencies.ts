@@ -1,0 +1,40 @@
+import type { ResultHub } from '../client/result-hub.js';
+import type { DatabaseClock } from '../core/clock.js';
+import type { RunNotices } from '../core/run-notices.js';
+import type { LogFields } from '../core/log-fields.js';
+import type { HookSchemas } from '../core/hook-schemas.js';
+import type { Payloads } from '../core/payloads.js';
+import type { RunStarter } from '../engine/ports.js';
+import type { Database } from '../store/database.js';
+import type { DirectConnection } from '../store/direct-connection.js';
+import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import type { Notice } from '../store/notifications.js';
+import type { FailureLog } from './failure-log.js';
+import type { HostLogger } from './host-logger.js';
+import type { ModuleSettings } from './settings.js';
+
+/** What the worker of a process shares with its client. */
+export interface HostDependencies extends RunNotices {
+  readonly settings: ModuleSettings;
+  readonly payloads: Payloads;
+  readonly database: Database;
+  readonly clock: DatabaseClock;
+  readonly journal: Journal;
+  readonly notifier: RunNotifier;
+  readonly hub: ResultHub;
+  readonly direct: DirectConnection | undefined;
+  readonly logger: HostLogger;
+  /** Logs failed attempts, steps and runs. */
+  readonly failures: FailureLog;
+  warn(message: string, error?: unknown, fields?: LogFields): void;
+  /** Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands. */
+  returned(runIds: readonly string[]): void;
+  /** Tells the others what they may want to know. */
+  notify(notice: Notice): void;
+  /** How workflows start runs. */
+  readonly starts: RunStarter;
+  /** Where a hook is called. */
+  hookUrl(token: string): string;
+  readonly hookSchemas: HookSchemas;
+}

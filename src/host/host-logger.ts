@@ -1,0 +1,13 @@
+import type { LogFields, LogLevel } from '../core/log-fields.js';
+import type { RunLine } from '../engine/ports.js';
+
+/** The application's logger, as far as the host uses it. Each call writes one line. */
+export interface HostLogger {
+  log(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+  /** Writes a line with fields for JSON loggers. */
+  line(level: LogLevel, message: string, fields?: LogFields, ...rest: unknown[]): void;
+  /** Writes a line that a run logged through `ctx.logger`. */
+  runLine(workflow: string, runId: string, line: RunLine): void;
+}

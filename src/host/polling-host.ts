@@ -1,0 +1,185 @@
+import { announceEnded } from '../client/announce-ended.js';
+import type { KnownWorker } from '../client/health.js';
+import { ANY_VERSION, type DispatchKey } from '../core/run.js';
+import { within } from '../core/within.js';
+import { sweepMessages } from '../maintenance/message-sweep.js';
+import { OperationsService } from '../maintenance/bulk-operations-service.js';
+import { sweepOverdue } from '../maintenance/overdue-sweep.js';
+import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
+import { SessionSweeper } from '../maintenance/session-sweeper.js';
+import { TimerService } from '../maintenance/timer-service.js';
+import type { Notice } from '../store/notifications.js';
+import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { Poller } from '../transports/poller/poller.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import type { Session } from '../worker/session.js';
+import type { Worker } from '../worker/worker.js';
+import type { Reservation } from '../worker/worker-types.js';
+import type { HostDependencies } from './host-dependencies.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import { workerEvents } from './worker-events.js';
+import { createWorker } from './create-worker.js';
+
+/** How long services may take to end what they are at. */
+const SERVICES_STOP_MS = 1_000;
+const SWEEP_INBOX_EVERY_MS = 5_000;
+const SWEEP_OVERDUE_EVERY_MS = 5_000;
+/** Names of workflows that were warned of; more are not told apart. */
+const MAX_STRANGERS = 1_000;
+const UNBLOCK_EVERY_MS = 10_000;
+
+/** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
+export class PollingHost {
+  private readonly worker: Worker;
+  private readonly registry: WorkflowRegistry;
+  private readonly strangers = new Set<string>();
+  private readonly session: Session;
+  private readonly poller: Poller;
+  private readonly timers: TimerService;
+  private readonly services: readonly { start(): void; stop(): Promise<void> }[];
+  private running = false;
+  private starting: Promise<void> | undefined;
+
+  constructor(
+    private readonly runtime: HostDependencies,
+    workflows: readonly FoundWorkflow[],
+    deploymentId: string,
+  ) {
+    const { settings, database, clock } = runtime;
+    const { worker } = settings;
+    const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+    this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
+    const parts = createWorker(runtime, this.registry, deploymentId, 'due', workerEvents(runtime));
+    this.session = parts.session;
+    this.worker = parts.worker;
+    this.poller = new Poller(this.worker, {
+      pollIntervalMs: worker.pollIntervalMs,
+      maxPollIntervalMs: worker.maxPollIntervalMs,
+      failed: failed('what this process owns could not be looked up'),
+    });
+    this.timers = new TimerService(database, clock, {
+      maxPauseMs: worker.maxPollIntervalMs,
+      woke: () => this.poller.poke(),
+      failed: failed('due runs could not be woken'),
+    });
+    const sweeper = new SessionSweeper(database, {
+      self: () => this.session.id,
+      sessionTtlMs: worker.sessionTtlMs,
+      tookOver: (runs) => {
+        runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
+        runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+        void runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
+        this.poller.poke();
+      },
+      failed: failed('dead workers could not be looked for'),
+    });
+    const inbox = new PeriodicSweep(() => sweepMessages(database, runtime.notifier, runtime), {
+      everyMs: SWEEP_INBOX_EVERY_MS,
+      failed: failed('the inbox could not be swept'),
+    });
+    const blocked = new PeriodicSweep(
+      async () => {
+        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.poke();
+      },
+      { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
+    );
+    const overdue = new PeriodicSweep(() => sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, this.worker.dispatchKeys), {
+      everyMs: SWEEP_OVERDUE_EVERY_MS,
+      failed: failed('runs whose time is over could not be looked for'),
+    });
+    const operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
+      due: (runs) => void runtime.due(runs),
+      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
+      failed: failed('bulk operations could not go on'),
+    });
+    this.services = [this.timers, sweeper, inbox, blocked, overdue, operations];
+  }
+
+  /** What it does, for those who ask how the module is. */
+  get known(): KnownWorker {
+    const { runs, slots, freeSlots } = this.worker.load;
+    const state = !this.running ? 'stopped' : this.session.fence ? 'running' : 'fenced';
+    const unwritable = this.worker.unwritableRuns.map(({ since, ...each }) => ({ ...each, since: new Date(since) }));
+    return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
+  }
+
+  start(): Promise<void> {
+    this.starting ??= this.worker.start().then(
+      () => {
+        this.running = true;
+        this.poller.start();
+        for (const service of this.services) service.start();
+      },
+      (error: unknown) => {
+        this.starting = undefined;
+        throw error;
+      },
+    );
+    return this.starting;
+  }
+
+  async stop(): Promise<void> {
+    // An application may be closed while it boots: a session that is being opened must not be left behind.
+    await this.starting?.catch(() => undefined);
+    if (!this.running) return this.worker.stop();
+    this.running = false;
+    this.poller.stop();
+    // At once: from here on nothing new begins, and the worker does not care for what they still bring. Their last query may be one that is never answered.
+    const services = within(SERVICES_STOP_MS, Promise.all(this.services.map((service) => service.stop())));
+    await Promise.all([services, this.worker.stop()]);
+  }
+
+  async fenced(sessionId: string): Promise<void> {
+    await this.worker.fenced(sessionId);
+  }
+
+  /** Resolves when it is known what holds on the server that answers now. */
+  async moved(): Promise<void> {
+    await this.worker.serverMoved();
+  }
+
+  reserve(key: DispatchKey): Reservation | undefined {
+    this.warnOfStranger(key);
+    return this.worker.reserve(key);
+  }
+
+  /** Most likely its class is missing among the providers; it may also be another process's business. */
+  private warnOfStranger({ name, version }: DispatchKey): void {
+    const isKnown =
+      version === ANY_VERSION ? this.worker.dispatchKeys.some((key) => key.name === name) : this.registry.find(name, version) !== undefined;
+    if (isKnown || this.strangers.has(name) || this.strangers.size >= MAX_STRANGERS) return;
+    this.strangers.add(name);
+    this.runtime.warn(
+      `a run of "${name}"${version === ANY_VERSION ? '' : ` version ${version}`} was started, which is not among the providers here: it waits for a process that has it`,
+    );
+  }
+
+  poke(): void {
+    this.poller.poke();
+  }
+
+  noteWake(wakeAt: number): void {
+    this.timers.note(wakeAt);
+  }
+
+  messaged(runIds: readonly string[]): void {
+    if (!this.running) return;
+    this.worker.checkMessages(runIds).catch((error: unknown) => this.runtime.warn('messages could not be read', error));
+  }
+
+  noticed(notice: Notice): void {
+    if (notice.due && notice.due.length > 0) this.poller.poke();
+    if (notice.messages && notice.messages.length > 0) this.messaged(notice.messages);
+    if (notice.wakeAt !== undefined) this.timers.note(notice.wakeAt);
+  }
+
+  directLost(): Promise<void> {
+    return this.session.unlock();
+  }
+
+  directConnected(): void {
+    void this.session.lock();
+    this.timers.refresh();
+    this.poller.poke();
+  }
+}

@@ -1,0 +1,160 @@
+import { announceEnded } from '../client/announce-ended.js';
+import { performance } from 'node:perf_hooks';
+import type { KnownWorker } from '../client/health.js';
+import { ClosedError } from '../core/errors/index.js';
+import { AbortGate } from '../core/abort-gate.js';
+import { sweepMessages } from '../maintenance/message-sweep.js';
+import { sweepOverdue } from '../maintenance/overdue-sweep.js';
+import { OperationsService } from '../maintenance/bulk-operations-service.js';
+import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { surveySessions, takeOver } from '../store/sql/sessions.js';
+import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
+import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
+import type { WakeUpMessage } from '../transports/qstash/message.js';
+import type { Publisher } from '../transports/qstash/publisher.js';
+import type { QStashSettings } from '../transports/qstash/settings.js';
+import { WorkflowRegistry } from '../worker/registry.js';
+import type { HostDependencies } from './host-dependencies.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import { workerEvents } from './worker-events.js';
+import { createWorker, queuesOf } from './create-worker.js';
+
+/** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
+const SWEEP_LIMIT = 1_000;
+const SWEEP_FOR_MS = 20_000;
+/** How long a sweep goes on with bulk operations. */
+const OPERATIONS_MS = 10_000;
+
+/** What executes runs in a process that is called when something is due: deliveries, and the sweep that stands in for timers and for what was lost. */
+export class PushHost {
+  private readonly registry: WorkflowRegistry;
+  private readonly deliveries: Deliveries;
+  private readonly operations: OperationsService;
+  private sweeping: Promise<void> | undefined;
+  private next: Promise<void> | undefined;
+  private readonly stopping = new AbortGate();
+  private isStopping = false;
+
+  constructor(
+    private readonly runtime: HostDependencies,
+    workflows: readonly FoundWorkflow[],
+    private readonly deploymentId: string,
+    private readonly publisher: Publisher,
+    settings: QStashSettings,
+    /** The worker that this process has all the time, where it has one: two would not share its journal. */
+    private readonly resident: { poke(): void } | undefined,
+  ) {
+    const { database } = runtime;
+    this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
+    const make = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
+    this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
+    this.operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
+      due: (runs) => void runtime.due(runs),
+      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
+      failed: (error) => runtime.warn('bulk operations could not go on', error),
+    });
+  }
+
+  get known(): KnownWorker {
+    const load = this.deliveries.current?.load;
+    const health = {
+      state: 'running',
+      runs: load?.runs ?? 0,
+      slots: load?.slots ?? 0,
+      freeSlots: load?.freeSlots ?? 0,
+      unwritable: [],
+    } as const;
+    return { health, keys: this.registry.keys(this.queues) };
+  }
+
+  /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
+  async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
+    if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
+    if (this.isStopping) return 'closed';
+    this.resident.poke();
+    return 'told';
+  }
+
+  /** Messages have come for these runs, which may be executed here. */
+  messaged(runIds: readonly string[]): void {
+    const looked = this.deliveries.current?.checkMessages(runIds);
+    looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
+  }
+
+  /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
+  sweep(): Promise<void> {
+    return this.stopping.until(this.inTurn());
+  }
+
+  /** One after the other: what is asked for while one is under way, the next one does, for all that asked. */
+  private inTurn(): Promise<void> {
+    if (this.sweeping) {
+      this.next ??= this.sweeping
+        .catch(() => undefined)
+        .then(() => {
+          this.next = undefined;
+          return this.inTurn();
+        });
+      return this.next;
+    }
+    this.sweeping = this.sweepAll().finally(() => (this.sweeping = undefined));
+    return this.sweeping;
+  }
+
+  private async sweepAll(): Promise<void> {
+    const { runtime, publisher, deploymentId } = this;
+    const { database } = runtime;
+    await this.takeOverDead();
+    const until = performance.now() + SWEEP_FOR_MS;
+    const keys = this.registry.keys(this.queues);
+    // First: what is woken now has been due since its time came, and would be told of twice.
+    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
+    await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
+    await sweepMessages(database, runtime.notifier, runtime);
+    await sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, keys);
+    const unblocked = await unblockRuns(database, keys, deploymentId);
+    await this.operations.advance(OPERATIONS_MS);
+    await publisher.note(unblocked.map((id) => ({ id })));
+    await forgetWakeUps(database);
+  }
+
+  private async tellAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
+    for (;;) {
+      const found = await find();
+      await this.publisher.send(found);
+      if (found.length < SWEEP_LIMIT || this.publisher.isPausing || performance.now() > until) return;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    void this.operations.stop();
+    await this.deliveries.close();
+    // A server closes only when all requests have been answered.
+    this.stopping.give(new ClosedError());
+  }
+
+  async fenced(sessionId: string): Promise<void> {
+    await this.deliveries.current?.fenced(sessionId);
+  }
+
+  async moved(): Promise<void> {
+    await this.deliveries.current?.serverMoved();
+  }
+
+  private get queues(): readonly string[] {
+    return queuesOf(this.runtime.settings, this.registry);
+  }
+
+  private async takeOverDead(): Promise<void> {
+    const { runtime, publisher } = this;
+    const { expired } = await surveySessions(runtime.database);
+    if (expired.length === 0) return;
+    const runs = await takeOver(runtime.database, expired, 'expired');
+    if (runs.length === 0) return;
+    runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
+    runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
+    await runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
+    await publisher.note(runs);
+  }
+}

@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { JournalFixture, startOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
+import { waitFor } from '../../test/support/wait.js';
+import type { DispatchKey } from '../core/run.js';
+import { UnregisteredWatch } from './unregistered-watch.js';
+
+const STOPPED = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
+
+describe('the watch for runs that nobody executes', () => {
+  let fixture: JournalFixture;
+  let open: OpenJournal;
+  let watch: UnregisteredWatch | undefined;
+  let warnings: string[];
+  beforeEach(async () => {
+    fixture = await JournalFixture.create();
+    open = await fixture.journal();
+    warnings = [];
+  });
+  afterEach(async () => {
+    watch?.stop();
+    await fixture.close();
+  });
+
+  const start = (keys: readonly DispatchKey[] | undefined): void => {
+    const worker = () => ({ health: STOPPED, keys });
+    const warn = (message: string): void => void warnings.push(message);
+    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 20 });
+    watch.note();
+  };
+  const noSessions = () => fixture.admin.query('DELETE FROM durable.workflow_sessions');
+  const warned = () => waitFor(() => warnings.length > 0, { message: 'a warning' });
+
+  it('names the workflow and the queue, once, where no process executes runs', async () => {
+    await open.submit(startOf('one', false));
+    await noSessions();
+    start(undefined);
+    await warned();
+    expect(warnings[0]).toContain('1 run of "order" version 1 in queue "default" due since');
+    expect(warnings[0]).toContain('no process executes runs at all');
+    await open.submit(startOf('two', false));
+    watch!.note();
+    await open.submit(startOf('three', false, { name: 'other' }));
+    await waitFor(() => {
+      watch!.note();
+      return warnings.length > 1;
+    });
+    expect(warnings.slice(1)).toEqual([expect.stringContaining('"other" version 1')]);
+  });
+
+  it('keeps quiet of what another living process executes, and warns once that is gone', async () => {
+    await open.submit(startOf('one', false));
+    await fixture.admin.query(
+      `UPDATE durable.workflow_sessions SET serves = ARRAY[E'default\\norder\\n1'], expires_at = now() + interval '1 hour'`,
+    );
+    await open.submit(startOf('two', false, { queue: 'mails' }));
+    start([]);
+    await warned();
+    expect(warnings).toEqual([expect.stringContaining('in queue "mails"')]);
+    expect(warnings[0]).toContain('no living process executes them');
+    await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() - interval '1 hour'`);
+    await waitFor(() => warnings.length > 1);
+    expect(warnings[1]).toContain('in queue "default"');
+  });
+
+  it('keeps quiet of what this process executes', async () => {
+    await open.submit(startOf('one', false));
+    await open.submit(startOf('two', false, { name: 'other' }));
+    start([{ queue: 'default', name: 'order', version: 1 }]);
+    await warned();
+    expect(warnings).toEqual([expect.stringContaining('"other"')]);
+  });
+});

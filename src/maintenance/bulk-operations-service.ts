@@ -1,0 +1,231 @@
+import { performance } from 'node:perf_hooks';
+
+import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
+import { retryOf } from '../client/retry.js';
+import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError, WorkflowTerminatedError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
+import { isTerminal, type DueRun } from '../core/run.js';
+import type { Database } from '../store/database.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import { sendCancel } from '../store/sql/cancel-run.js';
+import { endRuns, findUnexecutable, type EndedRun, type RunEnding } from '../store/sql/end-runs.js';
+import {
+  doPart,
+  listUnfinished,
+  nextTargets,
+  type PartClient,
+  type PartDone,
+  type UnfinishedOperation,
+} from '../store/sql/bulk-operations.js';
+import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
+import { sendSignal } from '../store/sql/send-signal.js';
+
+const LOOK_EVERY_MS = 1_000;
+/** The runs of a part are locked, or sent to, in one transaction. */
+const PART = 100;
+
+export interface OperationsOptions {
+  /** Runs have become due. */
+  readonly due: (runs: readonly DueRun[]) => void;
+  /** Runs were ended without their code. */
+  readonly ended: (runs: readonly EndedRun[]) => Promise<void>;
+  readonly failed: (error: unknown) => void;
+}
+
+/** What is left to do once a part is committed. */
+type Announcement = () => Promise<void>;
+
+/**
+ * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the next part. After a crash another goes on where the last
+ * part ended.
+ */
+export class OperationsService {
+  private timer: NodeJS.Timeout | undefined;
+  private running = false;
+  private working: Promise<void> | undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly payloads: Payloads,
+    private readonly notifier: RunNotifier,
+    private readonly options: OperationsOptions,
+  ) {}
+
+  start(): void {
+    this.running = true;
+    this.schedule(0);
+  }
+
+  async stop(): Promise<void> {
+    this.running = false;
+    clearTimeout(this.timer);
+    await this.working;
+  }
+
+  /** Does what is due, part by part, for about so long at most. */
+  async advance(forMs: number): Promise<void> {
+    const until = performance.now() + forMs;
+    this.running = true;
+    try {
+      let next = await this.look();
+      while (this.running && performance.now() + next < until) {
+        // What has a rate goes on within the time, instead of a part each time that somebody asks.
+        await sleep(next, undefined, { ref: false });
+        next = await this.look();
+      }
+    } catch (error) {
+      this.options.failed(error);
+    } finally {
+      this.running = false;
+    }
+  }
+
+  private schedule(pauseMs: number): void {
+    this.timer = setTimeout(() => {
+      this.working = this.look().then(
+        (next) => this.again(next),
+        (error: unknown) => {
+          this.options.failed(error);
+          this.again(LOOK_EVERY_MS);
+        },
+      );
+    }, pauseMs);
+  }
+
+  private again(pauseMs: number): void {
+    this.working = undefined;
+    if (this.running) this.schedule(Math.min(Math.max(pauseMs, 1), LOOK_EVERY_MS) * (0.9 + Math.random() * 0.2));
+  }
+
+  /** @returns milliseconds until there is something to do; infinity when nothing is known of */
+  private async look(): Promise<number> {
+    let next = Number.POSITIVE_INFINITY;
+    for (const operation of await listUnfinished(this.database)) {
+      if (!this.running) return next;
+      if (operation.dueInMs > 0) {
+        next = Math.min(next, operation.dueInMs);
+        continue;
+      }
+      try {
+        next = Math.min(next, await this.doNext(operation));
+      } catch (error) {
+        // One operation that cannot go on must not hold up the others.
+        this.options.failed(error);
+      }
+    }
+    return next;
+  }
+
+  private async doNext(operation: UnfinishedOperation): Promise<number> {
+    const { rate } = operation;
+    const targets = await nextTargets(this.database, operation, rate === null ? PART : Math.max(1, Math.min(PART, Math.floor(rate))));
+    const pauseMs = rate === null ? 0 : (targets.length / rate) * 1_000;
+    // Runs are locked in the order of their ids, here as everywhere.
+    const ids = targets.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1));
+    const prepared = await this.prepare(operation, ids);
+    let announce: Announcement | undefined;
+    const isMine = await doPart(this.database, operation, targets, pauseMs, async (client) => {
+      const { announce: later, ...done } = await prepared(client);
+      announce = later;
+      return done;
+    });
+    // What is not told now, the sweeps will.
+    if (isMine) await announce?.().catch((error: unknown) => this.options.failed(error));
+    return pauseMs;
+  }
+
+  private async prepare(
+    operation: UnfinishedOperation,
+    ids: readonly string[],
+  ): Promise<(client: PartClient) => Promise<PartDone & { announce: Announcement }>> {
+    if (operation.kind === 'cancel') return (client) => this.cancel(operation, ids, client);
+    if (operation.kind === 'terminate') return (client) => this.terminate(operation, ids, client);
+    if (operation.kind === 'signal') return (client) => this.signal(operation, ids, client);
+    const retries: RunRetry[] = [];
+    for (const id of ids) {
+      const retry = await retryOf(this.database, this.payloads, id, operation.note).catch(unlessRetried);
+      if (retry) retries.push(retry);
+    }
+    return (client) => this.retry(ids.length, retries, client);
+  }
+
+  private async cancel(
+    { note }: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const asked: string[] = [];
+    for (const id of ids) {
+      const sent = await sendCancel(this.database, id, note, client);
+      if (sent && !isTerminal(sent.status)) asked.push(sent.id);
+    }
+    const { reason } = JSON.parse(note) as { reason?: string };
+    const announce = (): Promise<void> =>
+      this.notifier.notifyOfCancel(
+        asked.map((id) => ({ runId: id, error: this.payloads.encodeError(new WorkflowCancelledError(id, reason), id), parentId: null })),
+      );
+    // The request is kept, but nothing comes of it until somebody can execute the run.
+    const inVain = await findUnexecutable(this.database, asked, client);
+    const done = asked.length - inVain.length;
+    return { done, skipped: ids.length - done, announce };
+  }
+
+  private async terminate(
+    { note }: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const { reason } = JSON.parse(note) as { reason?: string };
+    const errors = new Map(ids.map((id) => [id, this.payloads.encodeError(new WorkflowTerminatedError(id, reason), id)]));
+    const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', which: 'any', note } as const;
+    const ended = await endRuns(this.database, { ...ending, errors, whereLocked: 'leave out' }, client);
+    for (const { id } of ended) errors.delete(id);
+    const announce = async (): Promise<void> => {
+      await this.options.ended(ended);
+      // In the background: a locked run holds up neither its own operation nor another one.
+      void this.endWhenFree({ ...ending, errors, whereLocked: 'fail' }).catch((error: unknown) => this.options.failed(error));
+    };
+    return { done: ended.length, skipped: ids.length - ended.length, announce };
+  }
+
+  /** Ends the runs that were locked, each as soon as its row is free. Runs that had ended already are left alone. */
+  private async endWhenFree(ending: RunEnding): Promise<void> {
+    for (const [id, error] of ending.errors) {
+      if (!this.running) return;
+      const ended = await this.database.runLines.inTurn(id, (whileLocked) =>
+        whileLocked(() => endRuns(this.database, { ...ending, errors: new Map([[id, error]]) })),
+      );
+      if (ended.length > 0) await this.options.ended(ended);
+    }
+  }
+
+  private async signal(
+    operation: UnfinishedOperation,
+    ids: readonly string[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
+    const { token, signal, note } = operation;
+    const sent: string[] = [];
+    for (const runId of ids) {
+      // The key shows in the run's events which operation it was.
+      const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}`, note }, client);
+      if (found?.isNew) sent.push(found.runId);
+    }
+    const announce = (): Promise<void> => this.notifier.notify(sent);
+    return { done: sent.length, skipped: ids.length - sent.length, announce };
+  }
+
+  private async retry(count: number, retries: readonly RunRetry[], client: PartClient): Promise<PartDone & { announce: Announcement }> {
+    const retried: DueRun[] = [];
+    for (const retry of retries) {
+      const key = await retryRun(this.database, retry, client);
+      if (key) retried.push({ id: retry.runId, ...key });
+    }
+    return { done: retried.length, skipped: count - retried.length, announce: async () => this.options.due(retried) };
+  }
+}
+
+/** Somebody else came first, or the run has been deleted. */
+function unlessRetried(error: unknown): undefined {
+  if (!(error instanceof RunNotRetryableError || error instanceof RunNotFoundError)) throw error;
+}

@@ -1,0 +1,169 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+import {
+  BadRequestException,
+  ConflictException,
+  GoneException,
+  HttpException,
+  HttpStatus,
+  InternalServerErrorException,
+  NotFoundException,
+  PayloadTooLargeException,
+  ServiceUnavailableException,
+  UnauthorizedException,
+  UnprocessableEntityException,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { DiscoveryService, HttpAdapterHost } from '@nestjs/core';
+
+import { isMisfit, type HookIntake } from '../client/hook-intake.js';
+import {
+  HookNotFoundError,
+  InboxFullError,
+  InvalidInputError,
+  PayloadTooLargeError,
+  RunEndedError,
+  SerializationError,
+  WorkflowConfigurationError,
+} from '../core/errors/index.js';
+import type { HookDescription } from '../store/sql/hooks.js';
+import { readBody, type HookHttpRequest } from './hook-body.js';
+import { findVerifiers, type HookRequestVerifier } from './hook-verifiers.js';
+import { keepsRawBodies } from './raw-body-check.js';
+import { HOOK_RECEIVER } from './tokens.js';
+
+const RAW_BODY = 'NestFactory.create(AppModule, { rawBody: true })';
+
+/** When a sender may try again whose payload a full inbox has refused, in seconds. */
+const RETRY_AFTER_S = '10';
+
+/** What answers a request, in Express and in Fastify. */
+export interface HookHttpResponse {
+  header(name: string, value: string): unknown;
+}
+
+/** What a receiver needs of its module. */
+export interface HookHttpHandlerDependencies {
+  readonly hookDoor: HookIntake;
+  readonly settings: { readonly maxPayloadBytes: number };
+  readonly http: { readonly path: string };
+  warn(message: string, error?: unknown): void;
+  /** Warns of what a request has caused, once a minute. */
+  warnOfRequest(message: string, error?: unknown): void;
+}
+
+/** Answers requests to hooks. */
+export class HookHttpHandler implements OnModuleInit {
+  private verifiers: ReadonlyMap<string, HookRequestVerifier> = new Map();
+
+  constructor(
+    private readonly module: HookHttpHandlerDependencies,
+    private readonly discovery: DiscoveryService,
+    private readonly httpHost: HttpAdapterHost,
+  ) {}
+
+  /** @throws WorkflowConfigurationError */
+  async onModuleInit(): Promise<void> {
+    this.checkPaths();
+    this.verifiers = findVerifiers(this.discovery);
+    if (this.verifiers.size === 0 || (await keepsRawBodies(this.httpHost.httpAdapter)) !== 'no') return;
+    const names = [...this.verifiers.keys()].map((name) => `'${name}'`).join(', ');
+    this.module.warn(`@HookVerifier ${names}: the application keeps no raw bodies to verify, and answers 500: ${RAW_BODY}`);
+  }
+
+  /** @throws HttpException */
+  async receive(token: string, request: HookHttpRequest, response: HookHttpResponse): Promise<{ status: 'accepted' | 'repeated' }> {
+    try {
+      const hook = await this.find(token);
+      const { raw, value } = await readBody(request, this.module.settings.maxPayloadBytes);
+      if (hook.verify !== null) await this.verify(hook.verify, token, raw, request.headers);
+      const outcome = await this.module.hookDoor.accept(hook, {
+        body: value,
+        headers: chosen(request.headers, hook.headers),
+        deliveryId: hook.idempotencyHeader === null ? undefined : headerOf(request.headers, hook.idempotencyHeader),
+      });
+      if (outcome === 'accepted' || outcome === 'repeated') return { status: outcome };
+      throw new ConflictException('that delivery came before, with another body');
+    } catch (error) {
+      if (error instanceof InboxFullError) response.header('Retry-After', RETRY_AFTER_S);
+      throw this.answerTo(error);
+    }
+  }
+
+  private async find(token: string): Promise<HookDescription> {
+    try {
+      return await this.module.hookDoor.find(token);
+    } catch (error) {
+      // No token is like that: text that PostgreSQL does not take.
+      throw token.includes('\0') || !token.isWellFormed() ? new HookNotFoundError() : error;
+    }
+  }
+
+  private async verify(name: string, token: string, rawBody: Buffer | undefined, headers: IncomingHttpHeaders): Promise<void> {
+    const verifier = this.verifiers.get(name);
+    if (!verifier) {
+      this.module.warnOfRequest(
+        `a hook is to be verified by '${name}', and no provider here has @HookVerifier('${name}'): its requests are refused`,
+      );
+      throw new ServiceUnavailableException();
+    }
+    if (!rawBody) {
+      this.module.warnOfRequest(`a hook is to be verified by '${name}', and the application keeps no raw bodies: ${RAW_BODY}`);
+      throw new InternalServerErrorException();
+    }
+    let isGenuine: unknown;
+    try {
+      isGenuine = await verifier.verify({ token, rawBody, headers: chosen(headers, Object.keys(headers)) });
+    } catch (error) {
+      if (error instanceof HttpException) throw error;
+      this.module.warnOfRequest(`@HookVerifier('${name}') threw`, error);
+      throw new InternalServerErrorException();
+    }
+    if (isGenuine !== true) throw new UnauthorizedException();
+  }
+
+  private answerTo(error: unknown): HttpException {
+    if (error instanceof HttpException) return error;
+    // The same for every token that there is not: nothing of it tells how one would have to look.
+    if (error instanceof HookNotFoundError) return new NotFoundException();
+    if (error instanceof RunEndedError) return new GoneException();
+    if (error instanceof InboxFullError) return new HttpException('too many payloads wait for the run', HttpStatus.TOO_MANY_REQUESTS);
+    if (error instanceof PayloadTooLargeError) return new PayloadTooLargeException();
+    if (isMisfit(error)) {
+      const issues = error.issues.map(({ message, path }) => ({ message, path: path.map(String) }));
+      return new UnprocessableEntityException({ statusCode: 422, message: 'the body does not fit', issues });
+    }
+    if (error instanceof InvalidInputError && error.cause !== undefined) {
+      this.module.warnOfRequest('the schema of a hook threw', error.cause);
+      return new InternalServerErrorException();
+    }
+    if (error instanceof InvalidInputError || error instanceof SerializationError) return new BadRequestException(error.message);
+    this.module.warnOfRequest('a payload for a hook could not be stored', error);
+    return new ServiceUnavailableException();
+  }
+
+  /** Nest would send the requests of both to whichever comes first. */
+  private checkPaths(): void {
+    const receivers = this.discovery
+      .getProviders()
+      .flatMap(({ token, instance }) => (token === HOOK_RECEIVER ? [instance as HookHttpHandler] : []));
+    const { path } = this.module.http;
+    if (receivers.filter((receiver) => receiver.module.http.path === path).length > 1)
+      throw new WorkflowConfigurationError(`two WorkflowModules have endpoints under "${path}": give each an http.path of its own`);
+  }
+}
+
+function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
+  // Names like "constructor" are no headers unless they were sent.
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined;
+  return Array.isArray(value) ? value.join(', ') : value;
+}
+
+function chosen(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = headerOf(headers, name);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}

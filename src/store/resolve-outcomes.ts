@@ -1,0 +1,87 @@
+import { FencedError } from '../core/errors/index.js';
+import { isTerminal } from '../core/run.js';
+import type { Committed } from '../core/transition.js';
+import type { Database } from './database.js';
+import type { FlushRows } from './flush-rows.js';
+import type { JournalEntry } from './journal-entry.js';
+import type { FlushResult } from './sql/flush.js';
+import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
+
+/** Nothing of the entry was written, because rows of an earlier run have the id of the run that it starts. */
+export const WITHHELD = 'withheld';
+
+export type Outcome = Committed | Error | typeof WITHHELD;
+
+/**
+ * What became of each entry. Usually the numbers of rows say that all is well. Otherwise some were there before: put there by
+ * somebody else, or by this very flush when its commit's answer was lost; every transition has an identity that tells which.
+ */
+export async function resolveOutcomes(
+  database: Database,
+  entries: readonly JournalEntry[],
+  rows: FlushRows,
+  result: FlushResult,
+): Promise<Outcome[]> {
+  const done: Committed = { outcome: 'done', at: Math.floor(result.now) };
+  if (
+    result.starts === rows.starts.length + rows.checkedStarts.length &&
+    result.steps === rows.steps.length &&
+    result.changes === rows.changes.length &&
+    result.successors === rows.successors.length + rows.checkedSuccessors.length
+  ) {
+    // Waits do not show in the numbers; a dead session does.
+    return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
+  }
+  const runIds = entries.flatMap(({ transition }) =>
+    transition.kind === 'step'
+      ? []
+      : 'child' in transition && transition.child
+        ? [transition.runId, transition.child.id]
+        : [transition.runId],
+  );
+  const steps = entries.flatMap(({ transition }) =>
+    transition.kind === 'step' ? [{ runId: transition.runId, stepKey: transition.step.stepKey }] : [],
+  );
+  const [runs, recorded] = await Promise.all([identifyRuns(database, runIds), identifySteps(database, steps)]);
+  const recordedBy = new Map(recorded.map((step) => [`${step.runId}\n${step.stepKey}`, `${step.epoch}/${step.seq}`]));
+
+  return entries.map(({ transition, sessionId }) => {
+    const { runId } = transition;
+    const run = runs.get(runId);
+    switch (transition.kind) {
+      case 'start':
+        return startOutcome(run, transition.run.nonce, done, !transition.owned || result.sessionAlive);
+      case 'step': {
+        const { step, epoch } = transition;
+        return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
+      }
+      case 'change':
+        // A lower epoch: a fail-over has lost the claim.
+        if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
+        if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
+          return { outcome: 'moved', wakeCount: run.wakeCount };
+        }
+        if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status)
+          return lost(runId);
+        // While the session lives nobody else takes its runs: that this one is no longer ours is this flush's doing.
+        return done;
+      case 'wait':
+        if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
+        if (!transition.child) return done;
+        return startOutcome(runs.get(transition.child.id), transition.child.nonce, done, run.sessionId === sessionId);
+      default:
+        return result.sessionAlive ? done : lost(runId);
+    }
+  });
+}
+
+/** @param mayStart whether the flush could start runs at all */
+function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
+  if (!run) return mayStart ? WITHHELD : new FencedError('the session is gone');
+  if (run.nonce === nonce) return done;
+  return { outcome: 'exists', name: run.name, status: run.status, parentRunId: run.parentRunId };
+}
+
+function lost(runId: string): FencedError {
+  return new FencedError(`run "${runId}" is not this session's`);
+}

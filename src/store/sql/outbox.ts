@@ -1,0 +1,136 @@
+import type { DispatchKey } from '../../core/run.js';
+import type { Database, Statement } from '../database.js';
+import { SUSPECT_LOSSES } from './claim-runs.js';
+
+/** That a run wants to be executed, as it is told to a transport that pushes. */
+export interface WakeUp {
+  readonly runId: string;
+  readonly queue: string;
+  /** Another for each time that the run wants it: a transport may swallow one that it has seen. */
+  readonly seq: string;
+  /** Milliseconds; not positive when it is due. */
+  readonly dueInMs: number;
+  /** How often it was lost with a worker. */
+  readonly losses: number;
+}
+
+type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number];
+
+/** A wake-up, and what decides who can execute the run. */
+export interface ListedRun extends WakeUp, DispatchKey {
+  readonly blockedDeployments: readonly string[];
+}
+
+type ListedRow = [...Row, name: string, version: number, blockedDeployments: string[]];
+
+const READ: Statement = {
+  name: 'durable_read_wake_ups',
+  text: (
+    schema,
+  ) => `SELECT r.id, r.queue, r.epoch || '.' || r.wake_count || CASE WHEN r.status = 'waiting' THEN 't' || floor(extract(epoch FROM now())) ELSE '' END,
+  coalesce(extract(epoch FROM r.wake_at - now())::float8 * 1000, 0), r.worker_losses, r.name, r.version, coalesce(r.blocked_deployments, '{}')
+FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+  SELECT id, queue, epoch, wake_count, status, wake_at, worker_losses, name, version, blocked_deployments FROM ${schema}.workflow_runs
+  WHERE id = x.id AND (status = 'pending' OR status = 'waiting' AND wake_at IS NOT NULL) LIMIT 1
+) AS r`,
+};
+
+/** Whether two of a sleeping run's are for the end of the same sleep: they differ in the second in which they were read. */
+export function isSameWait(one: string, other: string): boolean {
+  return one.split('t')[0] === other.split('t')[0];
+}
+
+/** Which of these runs want to be executed, now or at a time. */
+export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<ListedRun[]> {
+  const rows = await database.query<ListedRow>(READ, [runIds]);
+  return rows.map(([runId, queue, seq, dueInMs, losses, name, version, blockedDeployments]) => {
+    return { runId, queue, seq, dueInMs, losses, name, version, blockedDeployments };
+  });
+}
+
+/** A run that nobody has taken is told of again after so long, then after twice that, and so on. */
+const GRACE = `interval '1 minute'`;
+const LONGEST_GRACE = `interval '1 hour'`;
+
+/**
+ * Runs that have been due for longer than a message takes, whatever became of it: never sent, lost, given up. What was sent again is noted, so that a transport that is slow
+ * is not flooded: the pause doubles with each time.
+ */
+const RESEND: Statement = {
+  name: 'durable_resend_wake_ups',
+  text: (schema) => {
+    const seq = `r.epoch || '.' || r.wake_count`;
+    // A subquery by itself, and not NOT EXISTS: that would be a join, for which all runs may be read first.
+    const lastNote = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
+    const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
+      AND coalesce(${lastNote}, '-infinity') <= now()`;
+    return `WITH overdue AS MATERIALIZED (
+  (SELECT r.id, r.queue, r.seq FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
+    SELECT r.id, r.queue, ${seq} AS seq FROM ${schema}.workflow_runs r
+    WHERE r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version AND ${isOverdue}
+    ORDER BY r.priority DESC, r.ready_at LIMIT $5::int
+  ) AS r LIMIT $5::int)
+  UNION ALL
+  (SELECT r.id, r.queue, ${seq} FROM ${schema}.workflow_runs r
+  WHERE r.status = 'pending' AND r.worker_losses >= ${SUSPECT_LOSSES} AND ${isOverdue}
+    AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
+      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+  ORDER BY r.worker_losses DESC, r.id LIMIT $5::int)
+), noted AS (
+  INSERT INTO ${schema}.workflow_outbox AS o (run_id, seq, attempts, next_at)
+  SELECT id, seq, 1, now() + 2 * ${GRACE} FROM overdue ORDER BY id
+  ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq,
+    attempts = CASE WHEN o.seq = excluded.seq THEN o.attempts + 1 ELSE 1 END,
+    next_at = now() + least(${LONGEST_GRACE}, CASE WHEN o.seq = excluded.seq THEN power(2, least(o.attempts, 10) + 1) ELSE 2 END * ${GRACE})
+    WHERE o.next_at <= now() OR o.seq <> excluded.seq
+  RETURNING run_id, seq, attempts
+)
+SELECT noted.run_id, overdue.queue, noted.seq || 'r' || noted.attempts, 0::float8, 0 FROM noted JOIN overdue ON overdue.id = noted.run_id`;
+  },
+};
+
+/** Notes again runs of these keys that are overdue, at most `limit` of them. */
+export async function resendWakeUps(
+  database: Database,
+  keys: readonly DispatchKey[],
+  deploymentId: string,
+  limit: number,
+): Promise<WakeUp[]> {
+  const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId, limit];
+  return (await database.query<Row>(RESEND, values)).map(toWakeUp);
+}
+
+const FORGET: Statement = {
+  name: 'durable_forget_wake_ups',
+  text: (schema) => `DELETE FROM ${schema}.workflow_outbox o WHERE o.next_at < now() - interval '1 hour'`,
+};
+
+/** Forgets what has been sent again long ago: those runs have gone on, or are told of from the beginning. */
+export async function forgetWakeUps(database: Database): Promise<void> {
+  await database.query(FORGET, []);
+}
+
+/** Within that, the message of a shorter sleep is on its way, and another one would be for nothing. */
+const ON_THE_WAY = `interval '5 seconds'`;
+
+const WAKE: Statement = {
+  name: 'durable_wake_listed',
+  text: (schema) => `WITH due AS MATERIALIZED (
+  SELECT id FROM ${schema}.workflow_runs
+  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${ON_THE_WAY}
+  ORDER BY wake_at LIMIT $1::int FOR NO KEY UPDATE SKIP LOCKED
+), woken AS (
+  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
+  RETURNING r.id, r.queue, r.epoch, r.wake_count
+)
+SELECT id, queue, epoch || '.' || wake_count || 'w', 0::float8, 0 FROM woken`,
+};
+
+/** Makes up to `limit` waiting runs whose time has come pending, and says which. */
+export async function wakeListed(database: Database, limit: number): Promise<WakeUp[]> {
+  return (await database.query<Row>(WAKE, [limit])).map(toWakeUp);
+}
+
+function toWakeUp([runId, queue, seq, dueInMs, losses]: Row): WakeUp {
+  return { runId, queue, seq, dueInMs, losses };
+}

@@ -1,0 +1,112 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+import { ManualClock, type RealClock } from './clock.js';
+import type { Dispatcher } from './dispatcher.js';
+
+/** The longest timeout that Node knows. */
+const LONGEST = 2 ** 31 - 1;
+
+export interface ClockDriverOptions {
+  /** For how long, in real milliseconds, a manual clock stands still for an answer. */
+  readonly patience: number;
+  /** For how long, in real milliseconds, a manual clock stands still for what the application may publish after it has answered. */
+  readonly linger: number;
+}
+
+/** Makes the dispatcher do what is due: by itself on the real clock, on a manual clock only while a test waits for it. */
+export class ClockDriver {
+  private alarm: NodeJS.Timeout | undefined;
+  private waiters: (() => void)[] = [];
+  private changes = 0;
+  private driving = 0;
+  private closed = false;
+  private queue: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly clock: ManualClock | RealClock,
+    private readonly dispatcher: Dispatcher,
+    private readonly options: ClockDriverOptions,
+  ) {
+    dispatcher.onEnd = () => this.changed();
+  }
+
+  /** Called after every change: there may be something to do. */
+  changed(): void {
+    this.changes += 1;
+    this.work();
+    for (const wake of this.waiters.splice(0)) wake();
+  }
+
+  /** Until nothing is being delivered and nothing is due. */
+  async settled(): Promise<void> {
+    await this.drive(() => this.quiet());
+  }
+
+  /** Moves the manual clock on, from one due time to the next; one call after the other. */
+  advance(clock: ManualClock, span: number): Promise<void> {
+    const advanced = this.queue.then(() => this.drive(() => this.moveOn(clock, clock.now() + span)));
+    this.queue = advanced;
+    return advanced;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.alarm);
+    this.changed();
+  }
+
+  private async moveOn(clock: ManualClock, target: number): Promise<void> {
+    while (!this.closed) {
+      await this.quiet(this.options.patience);
+      const next = this.dispatcher.nextAt();
+      if (next === undefined || next > target) break;
+      clock.moveTo(next);
+    }
+    clock.moveTo(target);
+  }
+
+  private async drive(body: () => Promise<void>): Promise<void> {
+    this.driving += 1;
+    try {
+      await body();
+    } finally {
+      this.driving -= 1;
+    }
+  }
+
+  /** Does what is due until no answer is awaited; with patience, those that do not come are given up. */
+  private async quiet(patience?: number): Promise<void> {
+    let lingeredAt = -1;
+    while (!this.closed) {
+      this.work();
+      if (patience === undefined ? this.dispatcher.active > 0 : this.dispatcher.awaitsAnswers()) {
+        if (!(await this.change(patience))) this.dispatcher.giveUpWaiting();
+      } else if (this.options.linger > 0 && this.clock instanceof ManualClock && lingeredAt !== this.changes) {
+        lingeredAt = this.changes;
+        await this.change(this.options.linger);
+      } else return;
+    }
+  }
+
+  /** Resolves with false when nothing has changed for so long. */
+  private change(within?: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = within === undefined ? undefined : setTimeout(() => resolve(false), within);
+      this.waiters.push(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+
+  private work(): void {
+    if (this.closed) return;
+    if (this.clock instanceof ManualClock) {
+      if (this.driving > 0) this.dispatcher.pump();
+      return;
+    }
+    this.dispatcher.pump();
+    clearTimeout(this.alarm);
+    const next = this.dispatcher.nextAt();
+    if (next !== undefined) this.alarm = setTimeout(() => this.changed(), Math.min(LONGEST, Math.max(0, next - this.clock.now())));
+  }
+}

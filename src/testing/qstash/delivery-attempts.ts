@@ -1,0 +1,151 @@
+import { callbackBody } from './callback-body.js';
+import type { Clock } from './clock.js';
+import type { DeadLetters } from './dead-letters.js';
+import { type Task, TIMED_OUT } from './dispatcher.js';
+import type { EventLog } from './event-log.js';
+import type { FaultInjector } from './faults.js';
+import type { PublishHandler } from './publish-handler.js';
+import type { DeliveryStats, OpenDelivery } from './delivery-stats.js';
+import type { Message } from './message.js';
+import { type CallbackTarget, type Headers, parsePublication } from './publication.js';
+import type { Queues } from './queues.js';
+import { retryDelay } from './retry-times.js';
+import { type Answer, sendRequest } from './send.js';
+import { signatureOf } from './signature.js';
+import type { SigningKeys } from './signing-keys.js';
+
+interface CourierParts {
+  readonly clock: Clock;
+  readonly dice: FaultInjector;
+  readonly keys: SigningKeys;
+  readonly queues: Queues;
+  readonly events: EventLog;
+  readonly ledger: DeliveryStats;
+  readonly deadLetters: DeadLetters;
+  readonly intake: PublishHandler;
+  readonly add: (task: Task) => void;
+}
+
+/** The status that says: do not try again. */
+const NON_RETRYABLE = 489;
+
+/** Makes the attempts, and decides what follows from their answers. */
+export class DeliveryAttempts {
+  constructor(private readonly parts: CourierParts) {}
+
+  /** Never rejects. */
+  async deliver(task: Task, signal: AbortSignal): Promise<void> {
+    const { message } = task;
+    const delivery = this.begin(task);
+    const answer = await sendRequest({ url: message.url, method: message.method, headers: delivery.headers, body: message.body, signal });
+    const timedOut = signal.aborted && signal.reason === TIMED_OUT;
+    // The emulator was closed or cleared.
+    if (signal.aborted && !timedOut) return;
+    this.settle(task, timedOut && answer.status === undefined ? { ...answer, error: TIMED_OUT } : answer, delivery);
+  }
+
+  private begin(task: Task): OpenDelivery {
+    const { clock, events, ledger } = this.parts;
+    const { message, retried, kind } = task;
+    const now = clock.now();
+    if (kind === 'original') {
+      message.state = 'delivering';
+      message.attempts += 1;
+      events.add({ time: now, state: 'ACTIVE', message });
+    }
+    const delivery: OpenDelivery = {
+      messageId: message.messageId,
+      url: message.url,
+      method: message.method,
+      headers: this.headersOf(task),
+      body: message.body.toString(),
+      attempt: retried,
+      outcome: 'delivering',
+      status: undefined,
+      error: undefined,
+      duplicate: kind === 'duplicate',
+      startedAt: new Date(now),
+      endedAt: undefined,
+    };
+    ledger.begin(delivery);
+    return delivery;
+  }
+
+  private headersOf({ message, retried }: Task): Headers {
+    const { messageId, url, body, headers, scheduleId, callerIp } = message;
+    // Signed by the machine's clock, whatever ours says: that is the clock by which the signature is verified.
+    const signature = signatureOf({ url, body, signingKey: this.parts.keys.current, issuedAt: new Date() });
+    return {
+      'user-agent': 'Upstash-QStash',
+      ...headers,
+      'upstash-message-id': messageId,
+      'upstash-retried': String(retried),
+      'upstash-signature': signature,
+      'upstash-region': 'EU-CENTRAL-1',
+      'upstash-caller-ip': callerIp,
+      ...(scheduleId === undefined ? {} : { 'upstash-schedule-id': scheduleId }),
+    };
+  }
+
+  private settle(task: Task, answer: Answer, delivery: OpenDelivery): void {
+    const { clock, dice, ledger } = this.parts;
+    const { message, kind } = task;
+    const now = clock.now();
+    const { status } = answer;
+    const succeeded = status !== undefined && status >= 200 && status < 300;
+    const acknowledged = succeeded && !dice.happens('dropAcknowledgement');
+    [delivery.status, delivery.error] = [status, answer.error];
+    ledger.end(delivery, acknowledged ? 'delivered' : succeeded ? 'unacknowledged' : 'failed', now);
+    if (kind === 'duplicate' || message.state === 'cancelled') return;
+    if (acknowledged || (status !== undefined && !succeeded)) this.callBack(message.callback, task, answer);
+    if (acknowledged) this.delivered(message, now);
+    else this.failed(task, succeeded ? LOST_ANSWER : answer, now);
+  }
+
+  private delivered(message: Message, now: number): void {
+    const { events, ledger, queues } = this.parts;
+    message.state = 'delivered';
+    queues.release(message);
+    ledger.count('delivered');
+    events.add({ time: now, state: 'DELIVERED', message });
+  }
+
+  private failed(task: Task, answer: Answer, now: number): void {
+    const { events, add } = this.parts;
+    const { message, retried } = task;
+    const error = answer.error ?? `status ${answer.status}`;
+    events.add({ time: now, state: 'ERROR', message, error });
+    if (retried >= message.retries || isNonRetryable(answer)) {
+      this.die(task, answer, now);
+      return;
+    }
+    const delay = retryDelay({ retried, expression: message.retryDelay, headers: answer.headers, now });
+    message.state = 'retrying';
+    events.add({ time: now, state: 'RETRY', message, error, nextDeliveryTime: now + delay });
+    add({ message, retried: retried + 1, dueAt: now + delay, order: message.sequence, kind: 'original' });
+  }
+
+  private die(task: Task, answer: Answer, now: number): void {
+    const { events, ledger, queues, deadLetters } = this.parts;
+    const { message } = task;
+    message.state = 'dead';
+    queues.release(message);
+    ledger.count('deadLettered');
+    events.add({ time: now, state: 'FAILED', message, error: answer.error });
+    const { dlqId } = deadLetters.add(message, answer, now);
+    this.callBack(message.failureCallback, task, answer, dlqId);
+  }
+
+  /** Tells an address what came of an attempt: a message of its own. */
+  private callBack(target: CallbackTarget | undefined, { message, retried }: Task, answer: Answer, dlqId?: string): void {
+    if (!target) return;
+    const body = callbackBody({ message, retried, answer, dlqId });
+    this.parts.intake.accept(parsePublication({ url: target.url, headers: target.headers, body }), message.callerIp);
+  }
+}
+
+const LOST_ANSWER: Answer = { status: undefined, headers: {}, body: Buffer.alloc(0), error: 'the answer was lost' };
+
+function isNonRetryable({ status, headers }: Answer): boolean {
+  return status === NON_RETRYABLE && headers['upstash-nonretryable-error']?.[0]?.toLowerCase() === 'true';
+}

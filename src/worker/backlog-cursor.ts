@@ -1,0 +1,44 @@
+import { performance } from 'node:perf_hooks';
+import type { Database } from '../store/database.js';
+import { claimRuns, claimRunsFrom, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
+
+/** So often a backlog is claimed from its very beginning, where what is more urgent, or was committed late, stands. */
+const FROM_START_EVERY_MS = 250;
+
+/** Claims due runs; while there is a backlog, on from where the last claim ended. */
+export class BacklogCursor {
+  private places = new Map<string, ClaimPlace>();
+  private fromStartAt = 0;
+
+  constructor(private readonly database: Database) {}
+
+  /** Whether the last claim began in the middle, and found fewer than it asked for: the next begins at the start. */
+  isUnsure = false;
+
+  async claim(claim: Claim): Promise<ClaimedRun[]> {
+    if (this.places.size === 0 || performance.now() >= this.fromStartAt) return this.fromStart(claim);
+    const runs = await claimRunsFrom(this.database, claim, [...this.places.values()]);
+    this.isUnsure = runs.length < claim.limit;
+    if (this.isUnsure) this.places.clear();
+    else this.note(runs);
+    return runs;
+  }
+
+  private async fromStart(claim: Claim): Promise<ClaimedRun[]> {
+    const runs = await claimRuns(this.database, claim);
+    this.fromStartAt = performance.now() + FROM_START_EVERY_MS;
+    this.places.clear();
+    this.isUnsure = false;
+    if (runs.length === claim.limit) this.note(runs);
+    return runs;
+  }
+
+  private note(runs: readonly ClaimedRun[]): void {
+    for (const { queue, name, version, priority, readyAt } of runs) {
+      const key = `${queue}\n${name}\n${version}`;
+      const place = this.places.get(key);
+      const isLater = !place || priority < place.priority || (priority === place.priority && readyAt > place.readyAt);
+      if (isLater) this.places.set(key, { queue, name, version, priority, readyAt });
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import type { Database } from '../store/database.js';
+import { findMovedRuns } from '../store/sql/owned-runs.js';
+import { readChannels, readInboxes, type InboxMessage, type InboxPlace, type InboxRead } from '../store/sql/read-inbox.js';
+import type { Execution } from './execution.js';
+
+/**
+ * The wake counter of a run whose inbox has not been read: it is no run's, so that the run cannot be suspended before. What the claim found counts messages that
+ * nobody here has seen.
+ */
+export const UNREAD = -1;
+
+/** Signals and payloads for hooks that a run holds in memory. The rest stays in the table until the run has taken some. */
+const MAX_HELD = 100;
+const MAX_HELD_LENGTH = 4 * 1024 * 1024;
+/**
+ * More are read once the run holds no more than that. While a transaction anywhere on the server keeps what was read from being settled, each read passes
+ * over what the run holds: so a run that holds more than a few is left alone.
+ */
+const FEW_HELD = MAX_HELD / 4;
+/** Inboxes that one statement reads. */
+const BATCH = 50;
+
+/** A run whose inbox is to be read, and its wake counter as it was before. */
+interface Due {
+  readonly id: string;
+  /** Undefined where nothing is known to have come, but more waits in the table. */
+  readonly wakeCount: number | undefined;
+}
+
+/** Brings messages from the inbox to the runs in this process's hands: one read at a time, of no more than the runs can hold. */
+export class InboxReader {
+  /** Runs to be checked. */
+  private readonly asked = new Set<string>();
+  private checking: Promise<void> | undefined;
+  private reading: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly database: Database,
+    private readonly executions: ReadonlyMap<string, Execution>,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /** Looks for messages to these runs, where this process has them. What is asked for while a look is under way is looked for together, after it. */
+  check(sessionId: () => string | undefined, runIds: readonly string[]): Promise<void> {
+    for (const id of runIds) if (this.executions.has(id)) this.asked.add(id);
+    const after = this.checking;
+    this.checking ??= this.checkAll(sessionId).finally(() => (this.checking = undefined));
+    return after ? after.then(() => this.checking) : this.checking;
+  }
+
+  /** Delivers what waits for runs whose counters have been read as these. */
+  async deliver(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+    if (runs.length > 0) await this.enqueue(runs);
+  }
+
+  /** Reads what was left in the table, where the run has room for it, or waits for it. */
+  readMore(execution: Execution): void {
+    const { inbox, run } = execution;
+    if (inbox.isReading) {
+      inbox.isAskedAgain = true;
+      return;
+    }
+    if (!hasRoom(execution) && !isMissingSome(execution)) return;
+    inbox.isReading = true;
+    inbox.isAskedAgain = false;
+    const ended = (): void => {
+      inbox.isReading = false;
+      if (inbox.isAskedAgain && inbox.hasMore) this.readMore(execution);
+    };
+    this.enqueue([{ id: run.id, wakeCount: undefined }]).then(ended, (error: unknown) => {
+      inbox.isReading = false;
+      this.failed(error);
+      // It must not wait for ever for what lies in the table: the next look at what this process owns reads it.
+      execution.wakeCount = UNREAD;
+    });
+  }
+
+  private async checkAll(sessionId: () => string | undefined): Promise<void> {
+    while (this.asked.size > 0) {
+      const ids = [...this.asked];
+      this.asked.clear();
+      const session = sessionId();
+      const seen = ids.flatMap((id) => this.executions.get(id) ?? []).map(({ run, wakeCount }) => ({ id: run.id, wakeCount }));
+      if (session !== undefined && seen.length > 0) await this.deliver(await findMovedRuns(this.database, session, seen));
+    }
+  }
+
+  private enqueue(runs: readonly Due[]): Promise<void> {
+    const read = this.reading.then(async () => {
+      for (let start = 0; start < runs.length; start += BATCH) await this.read(runs.slice(start, start + BATCH));
+    });
+    this.reading = read.catch(() => undefined);
+    return read;
+  }
+
+  private async read(runs: readonly Due[]): Promise<void> {
+    const held = runs.flatMap(({ id, wakeCount }) => {
+      const execution = this.executions.get(id);
+      return execution ? [{ execution, wakeCount, place: placeOf(execution), gone: execution.inbox.takeGone() }] : [];
+    });
+    if (held.length === 0) return;
+    const known = held.flatMap(({ execution }) => [...execution.inbox.known]);
+    const reads = new Map(
+      (
+        await readInboxes(
+          this.database,
+          held.map(({ place }) => place),
+          known,
+        )
+      ).map((read) => [read.runId, read]),
+    );
+    for (const { execution, wakeCount, place, gone } of held) {
+      if (this.executions.get(execution.run.id) !== execution) continue;
+      const read = reads.get(execution.run.id)!;
+      execution.inbox.forget(gone);
+      for (const id of gone) execution.pass.forgetMessage(id);
+      // Only now: had the messages not been read, the counter would say that they had.
+      if (wakeCount !== undefined) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
+      this.take(execution, read, place);
+      execution.heard();
+      if (wakeCount !== undefined && read.messages.length === 0) await this.readBelow(execution);
+      await this.readMissing(execution);
+    }
+  }
+
+  private take(execution: Execution, read: InboxRead, { room }: InboxPlace): void {
+    execution.inbox.noteRead(read, room);
+    if (execution.isPausing && !read.messages.some(({ kind }) => kind === 'pause')) execution.unpause();
+    for (const message of read.messages) deliverTo(execution, message);
+  }
+
+  /**
+   * Something came for the run, and nothing new was found: it was found before, or its sender had its id, and no transaction yet, when everything up to
+   * a later id was read. A run that waits for nothing else can do without it until the sweep sends it on.
+   */
+  private async readBelow(execution: Execution): Promise<void> {
+    const { inbox } = execution;
+    if (inbox.hasMore || inbox.floor === 0n || !isMissingSome(execution)) return;
+    const place = { ...placeOf(execution), floor: 0n };
+    const [read] = await readInboxes(this.database, [place], [...inbox.known]);
+    if (this.executions.get(execution.run.id) === execution) this.take(execution, read!, place);
+  }
+
+  /** What is waited for may stand behind messages that nobody takes. */
+  private async readMissing(execution: Execution): Promise<void> {
+    const { inbox, pass, run } = execution;
+    const missing = [...pass.mail.missing()];
+    if (!inbox.hasMore || missing.length === 0) return;
+    const room = { count: FEW_HELD, bytes: MAX_HELD_LENGTH };
+    const messages = await readChannels(this.database, run.id, missing, [...inbox.known], room);
+    if (this.executions.get(run.id) !== execution) return;
+    inbox.note(messages);
+    for (const message of messages) deliverTo(execution, message);
+  }
+}
+
+/** Where the next read of a run begins, and what the run has room for. A run that holds little can hold any one message. */
+function placeOf(execution: Execution): InboxPlace {
+  const { run, inbox, pass } = execution;
+  const { count, length } = pass.mail.load;
+  const isFull = count > 0 && !hasRoom(execution);
+  return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
+}
+
+/** Whether the run holds so little that more is worth a read. */
+function hasRoom({ pass }: Execution): boolean {
+  const { count, length } = pass.mail.load;
+  return count === 0 || (count <= FEW_HELD && length <= MAX_HELD_LENGTH / 4);
+}
+
+/** Whether a wait of the run is open for which no message is here. */
+function isMissingSome({ pass }: Execution): boolean {
+  return [...pass.mail.missing()].length > 0;
+}
+
+function deliverTo(execution: Execution, { id, kind, name, payload }: InboxMessage): void {
+  const { pass } = execution;
+  switch (kind) {
+    case 'cancel': {
+      const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
+      return pass.cancel(id, reason);
+    }
+    case 'signal':
+    case 'hook':
+    case 'child':
+      return pass.receive({ id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
+    case 'pause':
+      return execution.pause();
+    case 'resolve':
+      return pass.resolve(name!, { id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
+    case 'resolve_failed':
+      return pass.resolve(name!, { id, channel: `resolve:${name}`, payload: payload ?? 'null', outcome: 'error' });
+    case 'child_failed':
+      return pass.receive({ id, channel: `child:${name}`, payload: payload ?? 'null', outcome: 'error' });
+  }
+}

@@ -1,0 +1,77 @@
+import { NonRetryableError, RunAlreadyExistsError, WorkflowCancelledError } from '../core/errors/index.js';
+import type { Payloads } from '../core/payloads.js';
+import { dueRun, type NewRun, type OwnedRun } from '../core/run.js';
+import { PARENT_CANCELLED } from '../core/transition.js';
+import type { NewHook } from '../engine/ports.js';
+import type { Database } from '../store/database.js';
+import type { Journal } from '../store/journal.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import { createHook } from '../store/sql/hooks.js';
+import type { Session } from './session.js';
+import type { WorkerEvents } from './worker-types.js';
+
+/** What runs in hand set off outside themselves: other runs, messages, hooks. */
+export class RunEffects {
+  /** Notifications that are under way. */
+  private readonly notifying = new Set<Promise<void>>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly journal: Journal,
+    private readonly notifier: RunNotifier,
+    private readonly session: Session,
+    private readonly payloads: Payloads,
+    private readonly events: WorkerEvents,
+    private readonly now: () => number,
+  ) {}
+
+  /** A run is durable that somebody may execute. */
+  started(run: NewRun): void {
+    void this.events.due([dueRun(run, this.now())]);
+  }
+
+  /** Messages for these runs are durable: notifies the runs. */
+  sent(runIds: readonly string[]): void {
+    this.follow(this.notifier.notify(runIds));
+  }
+
+  /** A request of `parentId` to cancel this run is durable: notifies the run. */
+  cancelSent(runId: string, parentId: string): void {
+    const error = this.payloads.encodeError(new WorkflowCancelledError(runId, PARENT_CANCELLED), runId);
+    this.follow(this.notifier.notifyOfCancel([{ runId, error, parentId }]));
+  }
+
+  /** Resolves when the runs to which something has been sent by now have been notified, or could not be. */
+  async told(): Promise<void> {
+    await Promise.all(this.notifying);
+  }
+
+  startDetached(run: NewRun): Promise<'started' | 'taken'> {
+    return new Promise((resolve, reject) => {
+      this.journal.submit(
+        { kind: 'start', runId: run.id, run, owned: false },
+        (committed) => {
+          if (committed.outcome === 'exists' && committed.name !== run.name) {
+            return reject(new NonRetryableError(`the id is taken`, { cause: new RunAlreadyExistsError(run.id, committed.name) }));
+          }
+          if (committed.outcome === 'exists' && committed.parentRunId !== run.parentRunId) return resolve('taken');
+          this.started(run);
+          resolve('started');
+        },
+        reject,
+      );
+    });
+  }
+
+  async createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {
+    const { fence } = this.session;
+    const made = fence && (await createHook(this.database, fence, { runId: run.id, epoch: run.epoch, ...hook }));
+    if (!made) throw new Error('this worker no longer has the run');
+    return made;
+  }
+
+  private follow(notification: Promise<void>): void {
+    const followed = notification.finally(() => this.notifying.delete(followed));
+    this.notifying.add(followed);
+  }
+}
