@@ -70,7 +70,7 @@ export function createWorker(
         now: () => clock.now(),
         isSure: () => session.isFresh,
         isClosing: () => worker.isClosing,
-        log: runtime.logger.runLine,
+        log: (workflow, runId, line) => runtime.logger.runLine(workflow, runId, line),
         starts: runtime.starts,
         hookUrl: (token) => runtime.hookUrl(token),
         hookSchemas: runtime.hookSchemas,

@@ -54,7 +54,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   /** All that is stored of it, with the versions of the rows. */
   const everything = async (): Promise<unknown> =>
     Promise.all(
-      ['runs', 'steps', 'waits', 'events', 'inbox', 'tags'].map((table) =>
+      ['runs', 'steps', 'waits', 'run_log', 'inbox', 'tags'].map((table) =>
         fixture.admin.query(
           `SELECT t.*, t.xmin::text AS row_version, t.ctid::text FROM durable.workflow_${table} t WHERE ${table === 'runs' ? 'id' : 'run_id'} = '${status}'`,
         ),

@@ -51,7 +51,7 @@ describe('a chain of continued runs of which an operator has deleted', () => {
   });
 
   const remove = async (id: string): Promise<void> => {
-    for (const table of ['steps', 'waits', 'events', 'inbox'])
+    for (const table of ['steps', 'waits', 'run_log', 'inbox'])
       await database.query(`DELETE FROM durable.workflow_${table} WHERE run_id = $1`, [id]);
     await database.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
   };

@@ -185,7 +185,7 @@ describe('a copy of a database', () => {
     await client.start(CopiedWorkflow, undefined, { id: 'moved' });
     for (let index = 0; index < 3; index++) await client.signal('moved', go, `before-${index}`);
     // What logical replication leaves: the rows, and sequences that begin anew.
-    for (const table of ['inbox', 'events']) await original.query(`ALTER TABLE durable.workflow_${table} ALTER COLUMN id RESTART`);
+    for (const table of ['inbox', 'run_log']) await original.query(`ALTER TABLE durable.workflow_${table} ALTER COLUMN id RESTART`);
     await expect(client.signal('moved', go, 'refused')).rejects.toThrow();
     await original.query(documented(/SELECT setval[^`]*/));
     await client.signal('moved', go, 'after');

@@ -157,7 +157,7 @@ describe('a run that waits again and again', () => {
       await waitFor(() => bodies.length === index + 1);
     }
     await isParked('again', 1);
-    for (const table of ['runs', 'steps', 'waits', 'inbox', 'events']) {
+    for (const table of ['runs', 'steps', 'waits', 'inbox', 'run_log']) {
       await database.query(`DELETE FROM durable.workflow_${table} WHERE ${table === 'runs' ? 'id' : 'run_id'} = 'again'`);
     }
     bodies.splice(0);

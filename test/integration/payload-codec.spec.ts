@@ -100,7 +100,7 @@ describe('a payload codec', () => {
 
   /** Every row of every table, as text. */
   const stored = async (): Promise<string> => {
-    const tables = ['runs', 'steps', 'events', 'waits', 'inbox', 'tags'];
+    const tables = ['runs', 'steps', 'run_log', 'waits', 'inbox', 'tags'];
     const rows = await Promise.all(
       tables.map((table) => database.query(`SELECT to_json(t)::text AS row FROM durable.workflow_${table} t`)),
     );

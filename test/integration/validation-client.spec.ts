@@ -122,7 +122,7 @@ describe('what the client refuses', () => {
   });
   afterEach(async () => {
     const written: unknown[] = [];
-    for (const table of ['runs', 'tags', 'steps', 'inbox', 'events']) {
+    for (const table of ['runs', 'tags', 'steps', 'inbox', 'run_log']) {
       written.push(...(await database.query(`DELETE FROM durable.workflow_${table} RETURNING *`)));
     }
     expect(written).toEqual([]);

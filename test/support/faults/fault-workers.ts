@@ -98,7 +98,7 @@ export class FaultScene {
   /** Everything stored of a run, with the versions of its rows: changes when anything is written. */
   async fingerprint(runId: string): Promise<string> {
     const parts = await Promise.all(
-      ['runs', 'steps', 'waits', 'events', 'inbox'].map((table) =>
+      ['runs', 'steps', 'waits', 'run_log', 'inbox'].map((table) =>
         this.database.query(
           `SELECT t.xmin::text, t.ctid::text, t::text AS row FROM durable.workflow_${table} t WHERE ${table === 'runs' ? 'id' : 'run_id'} = $1 ORDER BY t.ctid`,
           [runId],
