@@ -5,7 +5,7 @@ export type { BodyDescription, ChildDescription, RunDescription, StepDescription
 export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {
-  StartChildOptions as DetachedOptions,
+  StartChildOptions,
   Hook,
   HookOptions,
   HookRequest,
@@ -17,9 +17,9 @@ export type {
   StepOptions,
   WaitOptions,
 } from './engine/context-options.js';
-export type { AuditOptions as AuditOptions } from './client/actor.js';
+export type { AuditOptions } from './client/actor.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
-export type { CancelOptions, ForkOptions, RetryRunOptions as FromStepOptions, StepResult } from './client/control.js';
+export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control.js';
 export type { FollowOptions } from './client/follow-options.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
@@ -71,7 +71,7 @@ export {
   WORKFLOW_OPTIONS,
 } from './nest/tokens.js';
 export { WorkflowExceptionFilter } from './nest/exception-filter.js';
-export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest as HookVerification } from './nest/hook-verifiers.js';
+export { HookVerifier, type HookRequestVerifier, type HookVerificationRequest } from './nest/hook-verifiers.js';
 export type { EndpointOptions, HttpOptions } from './nest/http-options.js';
 export { Step, Workflow, type WorkflowOptions } from './nest/decorators.js';
 export type { StepMethodOptions } from './nest/step-declarations.js';
@@ -80,9 +80,9 @@ export type { WorkflowRequest } from './nest/instance-per-pass.js';
 export type {
   ConnectionOptions,
   StepEnhancer,
-  WorkerOptions as WorkerModuleOptions,
+  WorkerOptions,
   WorkflowModuleOptions,
-  WorkflowModuleExtras as WorkflowModuleStructure,
+  WorkflowModuleExtras,
 } from './nest/options.js';
 export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-types.js';
 export { WorkflowModule } from './nest/workflow.module.js';

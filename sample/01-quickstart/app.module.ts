@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
+import { WorkflowModule, type WorkerOptions } from 'nestjs-durable';
 
 import { SCHEMA } from './database.js';
 import { InventoryService } from './inventory.service.js';
@@ -11,7 +11,7 @@ import { PaymentService } from './payment.service.js';
 @Module({})
 export class AppModule {
   /** The same application in every process; `worker: false` only starts runs and waits for them. */
-  static forRoot(url: string, worker: WorkerModuleOptions | false): DynamicModule {
+  static forRoot(url: string, worker: WorkerOptions | false): DynamicModule {
     return {
       module: AppModule,
       imports: [TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 5 }), WorkflowModule.forRoot({ schema: SCHEMA, worker })],

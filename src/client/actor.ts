@@ -7,7 +7,7 @@ export interface AuditOptions {
   reason?: string;
 }
 
-/** The keys of ActorOptions. */
+/** The keys of AuditOptions. */
 export const ACTOR_KEYS = ['actor', 'reason'] as const;
 
 /** The JSON text that events have. @throws InvalidInputError */

@@ -30,7 +30,7 @@ const NAME = Symbol.for('nestjs-durable.hook-verifier');
  * @example
  * @HookVerifier('github')
  * export class GitHubVerifier implements HookRequestVerifier {
- *   verify({ rawBody, headers }: HookVerification): boolean {
+ *   verify({ rawBody, headers }: HookVerificationRequest): boolean {
  *     const expected = createHmac('sha256', this.secret).update(rawBody).digest();
  *     const given = Buffer.from((headers['x-hub-signature-256'] ?? '').replace('sha256=', ''), 'hex');
  *     return given.length === expected.length && timingSafeEqual(given, expected);

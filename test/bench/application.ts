@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Module, type Provider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { WorkflowClient, WorkflowModule, type WorkerModuleOptions } from 'nestjs-durable';
+import { WorkflowClient, WorkflowModule, type WorkerOptions } from 'nestjs-durable';
 import { WORKFLOWS } from './workflows.js';
 
 @Module({})
@@ -15,7 +15,7 @@ export interface BenchApplication {
 /** The package as an application has it: a Nest context with the module and its workflows. */
 export async function startApplication(
   url: string,
-  worker: WorkerModuleOptions = {},
+  worker: WorkerOptions = {},
   workflows: Provider[] = WORKFLOWS,
 ): Promise<BenchApplication> {
   // As in production: there no run is replayed at its end.

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
 
-import type { WorkerModuleOptions, WorkflowClient } from '../../src/index.js';
+import type { WorkerOptions, WorkflowClient } from '../../src/index.js';
 import { closeApplications, isPushed, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { spawnCompiled, type SpawnedProcess } from '../support/processes.js';
@@ -13,18 +13,18 @@ export interface Stage {
   readonly application: TestApplication;
   readonly database: TestDatabase;
   /** Starts a worker with the same workflows in a process of its own; bodies are counted in the table `bodies`. */
-  spawnWorker(worker?: WorkerModuleOptions): Promise<SpawnedProcess>;
+  spawnWorker(worker?: WorkerOptions): Promise<SpawnedProcess>;
 }
 
 /** Starts the configured module for the tests of a file. */
-export function useStage(worker: WorkerModuleOptions | false): () => Stage {
+export function useStage(worker: WorkerOptions | false): () => Stage {
   let stage: Stage | undefined;
   const spawned: SpawnedProcess[] = [];
   beforeAll(async () => {
     const database = await createTestDatabase();
     await database.query('CREATE TABLE bodies (run_id text, step_key text, pid int)');
     const application = await startApplication(database.url, WORKFLOWS, { ...configured(), worker });
-    const spawnWorker = async (options: WorkerModuleOptions = {}): Promise<SpawnedProcess> => {
+    const spawnWorker = async (options: WorkerOptions = {}): Promise<SpawnedProcess> => {
       const front = isPushed() ? await (await import('../support/push-stage.js')).frontOf(database.url) : undefined;
       const settings = JSON.stringify({ url: database.url, worker: options, qstash: front?.options });
       const child = spawnCompiled('test/processes/conformance-worker.ts', { env: { CONFORMANCE_SETTINGS: settings } });

@@ -21,7 +21,7 @@ import {
   WorkflowModule,
   type HookOptions,
   type HookRequestVerifier,
-  type HookVerification,
+  type HookVerificationRequest,
   type WorkflowContext,
 } from '../../src/index.js';
 import { bootApplication, closeApplications, closeLater } from '../support/application.js';
@@ -43,7 +43,7 @@ function isSame(given: string, expected: string): boolean {
 /** As GitHub signs: `X-Hub-Signature-256: sha256=<hex>`. */
 @HookVerifier('github')
 class GitHubVerifier implements HookRequestVerifier {
-  verify({ rawBody, headers }: HookVerification): boolean {
+  verify({ rawBody, headers }: HookVerificationRequest): boolean {
     return isSame((headers['x-hub-signature-256'] ?? '').replace(/^sha256=/, ''), hmac(rawBody));
   }
 }
@@ -51,7 +51,7 @@ class GitHubVerifier implements HookRequestVerifier {
 /** As Stripe signs: `Stripe-Signature: t=<seconds>,v1=<hex>`, of the time and the body. */
 @HookVerifier('stripe')
 class StripeVerifier implements HookRequestVerifier {
-  async verify({ rawBody, headers }: HookVerification): Promise<boolean> {
+  async verify({ rawBody, headers }: HookVerificationRequest): Promise<boolean> {
     const parts = new Map((headers['stripe-signature'] ?? '').split(',').map((part) => part.split('=', 2) as [string, string]));
     const time = Number(parts.get('t'));
     if (!(Math.abs(Date.now() / 1_000 - time) < TOLERANCE_S)) return false;

@@ -2,14 +2,14 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 
-import { WorkflowModule, type QStashOptions, type WorkerModuleOptions } from '../../src/index.js';
+import { WorkflowModule, type QStashOptions, type WorkerOptions } from '../../src/index.js';
 import { configured } from '../conformance/configured.js';
 import { countIn, WORKFLOWS } from '../conformance/workflows.js';
 import { onePass } from '../support/one-pass.js';
 
 const { url, worker, qstash } = JSON.parse(process.env['CONFORMANCE_SETTINGS']!) as {
   url: string;
-  worker: WorkerModuleOptions;
+  worker: WorkerOptions;
   qstash?: QStashOptions;
 };
 const pool = new pg.Pool({ connectionString: url, max: 4 });

@@ -4,14 +4,14 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 
-import { currentStep, Workflow, WorkflowModule, type WorkerModuleOptions, type WorkflowContext } from '../../src/index.js';
+import { currentStep, Workflow, WorkflowModule, type WorkerOptions, type WorkflowContext } from '../../src/index.js';
 
 /** What the test tells this process. */
 interface FamilyWorkerSettings {
   url: string;
   /** Where bodies are counted. */
   countUrl: string;
-  worker?: WorkerModuleOptions;
+  worker?: WorkerOptions;
   /** How the code of the workflow `patched` looks in this deployment. */
   variant?: 'old' | 'new';
 }

@@ -15,7 +15,7 @@ import {
   WorkflowClient,
   WorkflowModule,
   type QStashOptions,
-  type WorkerModuleOptions,
+  type WorkerOptions,
   type WorkflowContext,
 } from '../../src/index.js';
 import { skewClock } from '../support/skewed-clock.js';
@@ -26,7 +26,7 @@ interface FaultWorkerSettings {
   url: string;
   /** Where bodies are counted. */
   countUrl: string;
-  worker?: WorkerModuleOptions;
+  worker?: WorkerOptions;
   listen?: boolean | { url: string };
   pooler?: 'transaction';
   hooks?: boolean;

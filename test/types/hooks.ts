@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { z } from 'zod';
 
-import { HookVerifier, type Hook, type HookRequest, type HookVerification, type WorkflowContext } from '../../src/index.js';
+import { HookVerifier, type Hook, type HookRequest, type HookVerificationRequest, type WorkflowContext } from '../../src/index.js';
 
 export async function hooks(ctx: WorkflowContext): Promise<void> {
   const schema = z.object({ paid: z.coerce.number() });
@@ -26,7 +26,7 @@ export async function hooks(ctx: WorkflowContext): Promise<void> {
 
 @HookVerifier('good')
 export class Good {
-  verify({ rawBody, headers, token }: HookVerification): boolean {
+  verify({ rawBody, headers, token }: HookVerificationRequest): boolean {
     return rawBody.length > 0 && headers['x'] === token;
   }
 }
