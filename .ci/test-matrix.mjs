@@ -1,5 +1,5 @@
 // Runs the package on the major versions of PostgreSQL and under settings that roles and databases may have, and prints what held as tables.
-//   npm run test:matrix                    everything: about half an hour
+//   npm run test:matrix                    everything: half an hour, an hour on a busy machine
 //   npm run test:matrix -- --quick         the oldest and the newest version, a dozen settings: what CI runs
 //   npm run test:matrix -- --majors 14,16 --suites store,settings
 import { spawnSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 
 import { install, startServer, VERSIONS } from './matrix-servers.mjs';
 
-/** What each column of the table runs; the last one has a configuration of its own. */
+/** Spec files of each column. `settings` has a Jest configuration of its own. */
 const SUITES = {
   migrations: ['test/integration/schema-'],
   store: ['src/store/'],
@@ -35,7 +35,7 @@ const report = join(scratch, 'report.jsonl');
 const outcomes = new Map();
 let failures = 0;
 
-/** Runs Jest once. */
+/** Runs Jest once and counts its tests. */
 function runJest(url, suite, more) {
   const results = join(scratch, 'results.json');
   rmSync(results, { force: true });
@@ -49,7 +49,7 @@ function runJest(url, suite, more) {
   return { hasPassed: status === 0, passed, failed };
 }
 
-/** Runs a suite, and what failed once more and alone: a busy machine fails tests that measure time. The table tells. */
+/** Runs a suite, and then the spec files that failed again, one by one: a busy machine fails tests that wait for a time. The table says so. */
 function runSuite(url, suite) {
   writeFileSync(report, '');
   const first = runJest(url, suite, ['-w', '2']);

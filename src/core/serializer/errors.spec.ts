@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import {
+  InvalidInputError,
   NonRetryableError,
   RetryableError,
   SerializationError,
@@ -166,6 +167,11 @@ describe('decodeError', () => {
     expect(roundTrip(new CardDeclined('1')).name).toBe('CardDeclined');
     expect(roundTrip(Object.assign(new CardDeclined('1'), { name: 'Error' })).name).toBe('Error');
     expect(StepFailedError.is(roundTrip(new StepFailedError('charge', 1, new CardDeclined('1'))), CardDeclined)).toBe(true);
+  });
+
+  it('is not asked for what is no class', () => {
+    const error = new StepFailedError('charge', 1, new CardDeclined('1'));
+    expect(() => StepFailedError.is(error, undefined as never)).toThrow(InvalidInputError);
   });
 
   it('takes an Error of another realm for one', () => {
