@@ -32,7 +32,7 @@ const SETTINGS = [
  */
 const WATCH = `data=$1; shift; "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server; rm -rf "$data"; rmdir "$(dirname "$data")" 2>/dev/null`;
 
-interface Home {
+export interface Home {
   /** Holds the two clusters. */
   readonly directory: string;
   readonly native: string;
@@ -42,7 +42,7 @@ interface Home {
 }
 
 /** A server whose end nobody mends. */
-class Server {
+export class Server {
   private log = '';
   private readonly exited: Promise<unknown>;
 
@@ -132,7 +132,8 @@ export class ServerPair {
   }
 }
 
-async function makeHome(): Promise<Home> {
+/** @param binaries PostgreSQL to use instead of the one from npm: a folder with `bin` in it */
+export async function makeHome(binaries?: string): Promise<Home> {
   const user = await serverUser();
   const identity = user ? { uid: user.uid, gid: user.gid } : undefined;
   const directory = await mkdtemp(join(temporaryRoot(user), 'nestjs-durable-pair-'));
@@ -142,7 +143,7 @@ async function makeHome(): Promise<Home> {
   await own(directory);
   await writeFile(passwordFile, password, { mode: 0o600 });
   await own(passwordFile);
-  const native = await postgresBinaries(user);
+  const native = binaries ?? (await postgresBinaries(user));
   const first = join(directory, 'first');
   const second = join(directory, 'second');
   const access = ['--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'];
