@@ -123,9 +123,8 @@ export class PollingHost {
     await this.starting?.catch(() => undefined);
     if (!this.running) return this.worker.stop();
     this.running = false;
-    this.poller.stop();
     // At once: from here on nothing new begins, and the worker does not care for what they still bring. Their last query may be one that is never answered.
-    const services = within(SERVICES_STOP_MS, Promise.all(this.services.map((service) => service.stop())));
+    const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
     await Promise.all([services, this.worker.stop()]);
   }
 

@@ -342,11 +342,12 @@ export class WorkflowRuntime implements HostDependencies {
 
   /** Whatever fails, the rest is closed all the same. */
   private async closeAll(): Promise<void> {
-    this.watch.stop();
+    const watched = this.watch.stop();
     const failed = (error: unknown): void => this.warn('while closing', error);
     await this.stopWorker().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);
+    await within(LAST_WRITES_MS, watched);
     this.notifier.close();
     this.journal.close();
     this.hub.close(new ClosedError());

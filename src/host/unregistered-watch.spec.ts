@@ -18,7 +18,7 @@ describe('the watch for runs that nobody executes', () => {
     warnings = [];
   });
   afterEach(async () => {
-    watch?.stop();
+    await watch?.stop();
     await fixture.close();
   });
 
@@ -69,5 +69,22 @@ describe('the watch for runs that nobody executes', () => {
     start([{ queue: 'default', name: 'order', version: 1 }]);
     await warned();
     expect(warnings).toEqual([expect.stringContaining('"other"')]);
+  });
+
+  it('waits at its stop for the look under way, and begins no other', async () => {
+    await open.submit(startOf('one', false));
+    await noSessions();
+    const holder = await open.database.pool.connect();
+    await holder.query('BEGIN; LOCK TABLE durable.workflow_sessions');
+    start([]);
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    await waitFor(async () => (await fixture.admin.query(waiting)).length === 1, { message: 'a look' });
+    await watch!.stop();
+    expect(await fixture.admin.query(waiting)).toEqual([]);
+    await holder.query('COMMIT');
+    holder.release();
+    watch!.note();
+    await watch!.stop();
+    expect(warnings).toEqual([]);
   });
 });

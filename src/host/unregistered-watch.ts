@@ -28,6 +28,8 @@ export class UnregisteredWatch {
   private timer: NodeJS.Timeout | undefined;
   private readonly warned = new Set<string>();
   private stopped = false;
+  /** The look under way, or the last one. */
+  private looking: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -37,14 +39,16 @@ export class UnregisteredWatch {
   /** Something is due, or may be. */
   note(): void {
     if (this.timer || this.stopped) return;
-    this.timer = setTimeout(() => void this.look(), this.options.lookAfterMs ?? LOOK_AFTER_MS);
+    this.timer = setTimeout(() => void (this.looking = this.look()), this.options.lookAfterMs ?? LOOK_AFTER_MS);
     // A script that has started its runs may end.
     this.timer.unref();
   }
 
-  stop(): void {
+  /** Begins no further look. Resolves when the one under way has ended. */
+  stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
+    return this.looking;
   }
 
   private async look(): Promise<void> {

@@ -1,11 +1,14 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { waitFor } from '../../test/support/wait.js';
 import { WarningLimiter } from './warning-limiter.js';
 
 describe('WarningLimiter', () => {
   const lines: string[] = [];
-  const limiter = new WarningLimiter((line) => lines.push(line));
+  let limiter: WarningLimiter;
+  beforeEach(() => {
+    limiter = new WarningLimiter((line) => lines.push(line));
+  });
   afterEach(() => {
     limiter.close();
     lines.length = 0;
@@ -34,5 +37,14 @@ describe('WarningLimiter', () => {
   it('remembers a bounded number of kinds', () => {
     for (let n = 0; n < 10_000; n++) limiter.limit(`kind ${n}`, `kind ${n}`, 60_000);
     expect(lines).toHaveLength(501);
+  });
+
+  it('writes nothing once it is closed', async () => {
+    limiter.limit('before', 'before', 20);
+    limiter.limit('before', 'before', 20);
+    limiter.close();
+    limiter.limit('after', 'after', 20);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(lines).toEqual(['before']);
   });
 });

@@ -33,6 +33,7 @@ function kindOf(message: string): string {
  */
 export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();
+  private closed = false;
 
   constructor(private readonly write: (line: string, fields: LogFields | undefined) => void) {}
 
@@ -46,6 +47,7 @@ export class WarningLimiter {
 
   /** @param windowMs for how long others of the kind are left out after one, in milliseconds */
   limit(kind: string, line: string, windowMs: number, fields?: LogFields): void {
+    if (this.closed) return;
     const key = this.kinds.has(kind) || this.kinds.size < MAX_KINDS ? kind : '';
     const known = this.kinds.get(key);
     if (known) {
@@ -58,8 +60,9 @@ export class WarningLimiter {
     this.write(line, fields);
   }
 
-  /** Forgets all, without another word. */
+  /** Forgets all, and writes nothing more: whatever fails from now on fails because the module is closed. */
   close(): void {
+    this.closed = true;
     for (const { timer } of this.kinds.values()) clearTimeout(timer);
     this.kinds.clear();
   }

@@ -25,6 +25,8 @@ export class Poller {
   private pause: number;
   private running = false;
   private reconciledAt = 0;
+  /** The look under way, or the last one. */
+  private looking: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly worker: Pollable,
@@ -45,13 +47,15 @@ export class Poller {
     this.worker.wake();
   }
 
-  stop(): void {
+  /** Begins no further look. Resolves when the one under way has ended. */
+  stop(): Promise<void> {
     this.running = false;
     clearTimeout(this.timer);
+    return this.looking;
   }
 
   private schedule(): void {
-    this.timer = setTimeout(() => void this.look(), this.pause);
+    this.timer = setTimeout(() => void (this.looking = this.look()), this.pause);
   }
 
   private async look(): Promise<void> {
