@@ -49,29 +49,7 @@ afterAll(async () => {
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-/** Rows of the inbox that statements have read, without those that they deleted. */
-async function rowsRead(): Promise<number> {
-  // Backends report what they have done once a second at most.
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  const [row] = await database.query(
-    `SELECT seq_tup_read + idx_tup_fetch - n_tup_del AS rows FROM pg_stat_user_tables WHERE schemaname = 'durable' AND relname = 'workflow_inbox'`,
-  );
-  return Number(row.rows);
-}
-
 describe('the inbox of a run', () => {
-  it('is read once for each signal, also while the run is busy and takes none', async () => {
-    const COUNT = 500;
-    shut();
-    const handle = await client.start(Takes, COUNT);
-    const before = await rowsRead();
-    for (const n of upTo(COUNT)) await handle.signal(first, n);
-    open();
-    expect(await handle.result()).toEqual(upTo(COUNT));
-    // Less than 2 on a server of its own (the bench has a row for it): transactions of other tests keep reads from being settled.
-    expect(((await rowsRead()) - before) / COUNT).toBeLessThan(4);
-  });
-
   it('delivers a signal that was committed after one with a larger id had been taken', async () => {
     const outside = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     const runner = outside.createQueryRunner();
