@@ -42,16 +42,19 @@ class LateInRace {
 @Workflow({ name: 'called late' })
 class CalledLate {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    let end!: () => void;
+    const ended = new Promise<void>((resolve) => (end = resolve));
     const { key } = await ctx.race({
       loser: async () => {
         void (async () => {
-          await new Promise((resolve) => setTimeout(resolve, 60));
+          await ended;
           await ctx.step('too late', () => undefined);
         })();
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await ended;
       },
       winner: () => ctx.sleep(10),
     });
+    end();
     await ctx.sleep(150);
     return key;
   }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+import { ANY_VERSION } from '../../src/core/run.js';
 import type { QStashOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
 
@@ -59,7 +60,10 @@ export class PushFront {
 
   private async sweep(query: (text: string) => Promise<unknown>): Promise<void> {
     if (this.backends.size === 0) return;
-    await query(`UPDATE durable.workflow_runs SET ready_at = ready_at - ${SPED_UP} WHERE status = 'pending' AND ready_at < now()`);
+    // The first claim of a run that was started by name computes the deadline from `ready_at`: such a run ages together with its start.
+    await query(`UPDATE durable.workflow_runs SET ready_at = ready_at - ${SPED_UP},
+      created_at = CASE WHEN version = ${ANY_VERSION} AND deadline_at IS NULL THEN created_at - ${SPED_UP} ELSE created_at END
+      WHERE status = 'pending' AND ready_at < now()`);
     await query(`UPDATE durable.workflow_outbox SET next_at = next_at - ${SPED_UP}`);
     const headers = { authorization: `Bearer ${this.qstash.token}` };
     await fetch(`${this.qstash.url}/v2/publish/${this.url}/workflow/qstash/sweep`, { method: 'POST', headers });
