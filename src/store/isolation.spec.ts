@@ -115,4 +115,17 @@ describe.each([
     const claimed = (await Promise.all(Array.from({ length: 5 }, claimOne))).flat();
     expect(new Set(claimed).size).toBe(claimed.length);
   });
+
+  it('a statement that conflicts is repeated at READ COMMITTED', async () => {
+    await fixture.admin.query(`CREATE SEQUENCE tries; CREATE FUNCTION conflict() RETURNS int LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM nextval('tries');
+        IF current_setting('transaction_isolation') <> 'read committed' THEN RAISE SQLSTATE '40001'; END IF;
+        RETURN 1;
+      END $$`);
+    expect(await open.database.query({ name: 'conflict', text: () => 'SELECT conflict()' }, [])).toEqual([[1]]);
+    const [{ tries }] = await fixture.admin.query(`SELECT nextval('tries')::int - 1 AS tries`);
+    // Connections of our own say READ COMMITTED when they are made.
+    expect(tries).toBe(pooler ? 2 : 1);
+  });
 });
