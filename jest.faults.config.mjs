@@ -6,4 +6,6 @@ export default {
   ...base,
   testMatch: ['<rootDir>/test/faults/**/*.spec.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
+  // Each test boots several processes; on a loaded machine that alone takes most of a minute.
+  testTimeout: 180_000,
 };

@@ -77,13 +77,7 @@ export { Step, Workflow, type WorkflowOptions } from './nest/decorators.js';
 export type { StepMethodOptions } from './nest/step-declarations.js';
 export { StepsOf } from './nest/steps-of.js';
 export type { WorkflowRequest } from './nest/instance-per-pass.js';
-export type {
-  ConnectionOptions,
-  StepEnhancer,
-  WorkerOptions,
-  WorkflowModuleOptions,
-  WorkflowModuleExtras,
-} from './nest/options.js';
+export type { ConnectionOptions, StepEnhancer, WorkerOptions, WorkflowModuleOptions, WorkflowModuleExtras } from './nest/options.js';
 export type { WorkflowFactoryOptions, WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './nest/module-types.js';
 export { WorkflowModule } from './nest/workflow.module.js';
 export * from './store/entities/index.js';
