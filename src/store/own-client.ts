@@ -8,7 +8,7 @@ import { OWN_TYPES } from './type-parsers.js';
 /** Settings of the process (`pg.defaults`) that pg applies to every client which does not set them itself. */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
-/** How long a connection may be idle before the system asks whether the other end is still there. */
+/** Idle time after which the system asks whether the other end is still there. */
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
 /** Settings of a client of the module's own. */

@@ -6,12 +6,13 @@ import { hangUp } from './own-client.js';
 /** Clients of a pool whose connections are open. */
 export type OpenClients = Set<pg.Client>;
 
-/** How long work may take before the server is probed, and the pause between two probes. */
+/** Time before the first probe, and the pause between two probes. */
 const PROBE_EVERY_MS = 5_000;
 
 /**
- * Does work on connections whose queries have no timeout, because a migration may take long. A server that stops answering would be waited for until TCP gives
- * up. So a probe on another connection asks now and then. When the probe gets no answer, the connections of the work are ended, and the work rejects.
+ * Does work on connections whose queries have no timeout, because a migration may take long. A
+ * server that stops answering would be waited for until TCP gives up, so another connection probes
+ * it. When a probe gets no answer, the connections of the work are ended, and the work rejects.
  *
  * @param probe a query with a timeout, on another connection to the same server
  * @param clients the connections of the work
@@ -47,7 +48,10 @@ export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clien
   }
 }
 
-/** Tells a server that does not answer from one that answers with an error: a full server, say, may be busy with our migration. */
+/**
+ * Tells a server that does not answer from one that answers with an error: a full server may be
+ * busy with our migration.
+ */
 function isSilence(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };

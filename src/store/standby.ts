@@ -9,7 +9,8 @@ export class StandbyError extends Error {
 }
 
 /**
- * Finds out why the server refused to write: a standby may be promoted soon, a role that may only read stays so.
+ * Finds out why the server refused to write: a standby may be promoted soon, a role that may only
+ * read stays so.
  *
  * @param isInRecovery asks the server
  * @returns a StandbyError, or the given error
