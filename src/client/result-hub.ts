@@ -26,8 +26,12 @@ export interface ResultHubOptions {
   readonly failed: (error: unknown) => void;
   /** Milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
+  /** Finds those of the runs that no process will ever execute; absent where a worker may be on its way. */
+  readonly findUnserved?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
 }
 
+/** The pause between two looks for runs that nobody executes. */
+const LOOK_UNSERVED_MS = 1_000;
 const QUERY_IDS = 1_000;
 /** Lookups at a time. What is asked for meanwhile goes together in the next one. */
 const MAX_ASKS = 2;
@@ -49,6 +53,7 @@ export class ResultHub {
   private rounds = 0;
   private timer: NodeJS.Timeout | undefined;
   private asking: NodeJS.Immediate | undefined;
+  private unserved: NodeJS.Timeout | undefined;
   private pause: number;
   private closedWith: Error | undefined;
 
@@ -101,7 +106,24 @@ export class ResultHub {
       else this.waiters.set(runId, new Set([waiter]));
       if (ask === 'now') this.askFor([runId]);
       this.schedule();
+      if (this.options.findUnserved) this.watchUnserved(this.options.findUnserved);
     });
+  }
+
+  private watchUnserved(find: NonNullable<ResultHubOptions['findUnserved']>): void {
+    this.unserved ??= setTimeout(() => {
+      const failed = (error: unknown): ReadonlyMap<string, Error> => {
+        this.options.failed(error);
+        return new Map();
+      };
+      void find([...this.waiters.keys()])
+        .catch(failed)
+        .then((errors) => {
+          this.unserved = undefined;
+          for (const [runId, error] of errors) this.fail(runId, error);
+          if (this.waiters.size > 0 && !this.closedWith) this.watchUnserved(find);
+        });
+    }, LOOK_UNSERVED_MS).unref();
   }
 
   /** The error of a timeout, with how the run is. Without that where it is not known at once: the caller has waited long enough. */
@@ -171,6 +193,7 @@ export class ResultHub {
     this.closedWith = error;
     for (const runId of this.waiters.keys()) this.fail(runId, error);
     clearTimeout(this.timer);
+    clearTimeout(this.unserved);
     clearImmediate(this.asking);
     clearImmediate(this.roundEnd);
   }

@@ -1,4 +1,4 @@
-import { ANY_VERSION } from '../core/run.js';
+import { dispatchLabel, resembling } from '../core/served.js';
 import type { Payloads } from '../core/payloads.js';
 import type { RunDescriptionRow } from '../store/sql/read-runs.js';
 
@@ -36,6 +36,7 @@ type Row = Pick<
   | 'queue'
   | 'waits'
   | 'isServed'
+  | 'served'
   | 'readyAt'
   | 'isBlocked'
   | 'blockedAt'
@@ -64,11 +65,12 @@ export function waitingForOf(row: Row): WaitingFor[] {
   ];
 }
 
-function workerOf({ name, version, queue, isServed, readyAt }: Row): WaitingFor {
-  const workflow = version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
+function workerOf(row: Row): WaitingFor {
+  const { name, isServed, served, readyAt } = row;
+  const hint = isServed ? undefined : resembling(row, served);
   const text = isServed
-    ? `for a free slot of a worker that executes ${workflow} in queue "${queue}"`
-    : `for a process that executes ${workflow} in queue "${queue}": none is alive`;
+    ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
+    : `for a process that executes ${dispatchLabel(row)}: none is alive${hint === undefined ? '' : `; ${hint}`}`;
   return { kind: 'worker', name, since: date(readyAt), until: undefined, text };
 }
 

@@ -43,6 +43,7 @@ import { PushHost } from './push-host.js';
 import { QStashTransport } from '../transports/qstash/transport.js';
 import { UnregisteredWatch } from './unregistered-watch.js';
 import { describeUnregistered } from './unregistered-runs.js';
+import { unservedResults } from './unserved-results.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { PollingHost } from './polling-host.js';
 import type { FoundWorkflow } from './found-workflow.js';
@@ -83,6 +84,8 @@ export class WorkflowRuntime implements HostDependencies {
   private readonly watch: UnregisteredWatch;
   private readonly deployment: Deployment;
   private host: PollingHost | undefined;
+  /** The reason why this process executes nothing, as far as the boot has come. */
+  idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   /** Where runs are executed when QStash says so. */
   push: PushHost | undefined;
   private stopped = false;
@@ -121,6 +124,11 @@ export class WorkflowRuntime implements HostDependencies {
       hearsNotices: () => this.direct?.isConnected ?? false,
       failed: (error) => this.warn('results could not be asked for', error),
       now: () => this.clock.now(),
+      findUnserved: unservedResults(
+        database,
+        { settings, now: () => this.clock.now(), idleBecause: () => (this.host?.known.keys ? undefined : this.idleBecause) },
+        process.env,
+      ),
     });
     const events = directEvents(this, () => this.host);
     this.direct = settings.listen === false ? undefined : new DirectConnection(database, events, directUrl(settings));
@@ -310,7 +318,8 @@ export class WorkflowRuntime implements HostDependencies {
     }
     const isLater = Number.isFinite(wakeAt);
     if (now.length > 0) this.host?.poke();
-    this.watch.note();
+    // Processes that QStash drives have no session to be seen by.
+    this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.host?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
     await this.qstash?.due(runs);

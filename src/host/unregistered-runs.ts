@@ -1,5 +1,6 @@
 import { unregisteredOf } from '../client/health.js';
-import { ANY_VERSION, type DispatchKey } from '../core/run.js';
+import type { DispatchKey } from '../core/run.js';
+import { dispatchLabel } from '../core/served.js';
 import type { Database } from '../store/database.js';
 import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.js';
 
@@ -12,19 +13,15 @@ const SHOWN = 10;
  */
 export async function describeUnregistered(database: Database, keys: readonly DispatchKey[]): Promise<string[]> {
   const due = unregisteredOf(await findDueRuns(database), keys).map(
-    (each) => `${each.due}${each.due < DUE_COUNTED ? '' : ' or more'} of ${labelOf(each)}`,
+    (each) => `${each.due}${each.due < DUE_COUNTED ? '' : ' or more'} of ${dispatchLabel(each)}`,
   );
-  const waiting = unregisteredOf(await findWaitingKinds(database), keys).map(labelOf);
+  const waiting = unregisteredOf(await findWaitingKinds(database), keys).map(dispatchLabel);
   const lines: string[] = [];
   if (due.length > 0)
     lines.push(`runs are due that nothing registered in this process can continue: ${listOf(due)}; client.health() lists them`);
   if (waiting.length > 0)
     lines.push(`runs wait that nothing registered in this process could continue: ${listOf(waiting)}; client.health() lists them`);
   return lines;
-}
-
-function labelOf({ queue, name, version }: DispatchKey): string {
-  return `${version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`} in queue "${queue}"`;
 }
 
 function listOf(kinds: readonly string[]): string {

@@ -25,7 +25,7 @@ describe('the watch for runs that nobody executes', () => {
   const start = (keys: readonly DispatchKey[] | undefined): void => {
     const worker = () => ({ health: STOPPED, keys });
     const warn = (message: string): void => void warnings.push(message);
-    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 20 });
+    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 20, lookSoonMs: 20 });
     watch.note();
   };
   const noSessions = () => fixture.admin.query('DELETE FROM durable.workflow_sessions');
@@ -57,7 +57,7 @@ describe('the watch for runs that nobody executes', () => {
     start([]);
     await warned();
     expect(warnings).toEqual([expect.stringContaining('in queue "mails"')]);
-    expect(warnings[0]).toContain('no living process executes them');
+    expect(warnings[0]).toContain('no living process executes it (it is executed from queue "default")');
     await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() - interval '1 hour'`);
     await waitFor(() => warnings.length > 1);
     expect(warnings[1]).toContain('in queue "default"');
@@ -86,5 +86,36 @@ describe('the watch for runs that nobody executes', () => {
     watch!.note();
     await watch!.stop();
     expect(warnings).toEqual([]);
+  });
+
+  it('looks soon for a run that nobody was known to serve, and not for others', async () => {
+    const order = { queue: 'default', name: 'order', version: 1 };
+    const keys: DispatchKey[] = [];
+    let looks = 0;
+    const worker = () => {
+      looks++;
+      return { health: STOPPED, keys: keys.length > 0 ? keys : undefined };
+    };
+    const warn = (message: string): void => void warnings.push(message);
+    await noSessions();
+    await open.submit(startOf('one', false));
+    watch = new UnregisteredWatch(open.database, { worker, now: () => Date.now(), warn, lookAfterMs: 600_000, lookSoonMs: 20 });
+    watch.note([order]);
+    await warned();
+    expect(warnings).toEqual([expect.stringContaining('"order" version 1 in queue "default"')]);
+    // Served now: it is known from the next look on.
+    keys.push(order);
+    const before = looks;
+    watch.note([order]);
+    await waitFor(() => looks >= before + 2);
+    const settled = looks;
+    for (let n = 0; n < 100; n++) watch.note([order]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(looks).toBe(settled);
+    // A run of the kind is warned of again once it was served in between.
+    keys.length = 0;
+    watch.note([{ ...order, name: 'unknown' }]);
+    await waitFor(() => warnings.length > 1);
+    expect(warnings[1]).toBe(warnings[0]);
   });
 });

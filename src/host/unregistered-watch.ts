@@ -1,11 +1,14 @@
 import type { KnownWorker } from '../client/health.js';
-import { ANY_VERSION, dispatchKeyText, type DispatchKey } from '../core/run.js';
+import { dispatchKeyText, type DispatchKey } from '../core/run.js';
+import { dispatchLabel, resembling, ServedKeys } from '../core/served.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
-import { DUE_COUNTED, findDueRuns, listSessions } from '../store/sql/health.js';
+import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
 
 /** A run is looked for once it had this time to be claimed. */
 const LOOK_AFTER_MS = 25_000;
+/** The time until a look for a run that nobody was known to serve; its worker may be about to boot. */
+const LOOK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
 /** Kinds of runs that were warned of; more are not told apart. */
 const MAX_WARNED = 1_000;
@@ -17,15 +20,20 @@ export interface UnregisteredWatchOptions {
   readonly now: () => number;
   readonly warn: (message: string, error?: unknown) => void;
   readonly lookAfterMs?: number;
+  readonly lookSoonMs?: number;
 }
 
 /**
  * Warns of due runs that no living process executes: a misspelt name or queue, a class that is not
  * among the providers, no worker at all. A process with a worker looks all the time; another one
- * looks some time after it has made runs due. Each kind of runs is warned of once.
+ * looks some time after it has made runs due. A run that nobody served at the last look is looked
+ * for within seconds. Each kind of runs is warned of once, until somebody serves it.
  */
 export class UnregisteredWatch {
   private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Timeout | undefined;
+  /** Served by a living process when it was last looked. */
+  private readonly known = new ServedKeys();
   private readonly warned = new Set<string>();
   private stopped = false;
   /** The look under way, or the last one. */
@@ -36,52 +44,74 @@ export class UnregisteredWatch {
     private readonly options: UnregisteredWatchOptions,
   ) {}
 
-  /** Something is due, or may be. */
-  note(): void {
-    if (this.timer || this.stopped) return;
-    this.timer = setTimeout(() => void (this.looking = this.look()), this.options.lookAfterMs ?? LOOK_AFTER_MS);
+  /** Looks later, because something is due or may be; soon where nobody was known to serve these runs. */
+  note(runs?: readonly DispatchKey[]): void {
+    if (this.stopped) return;
+    const { lookAfterMs = LOOK_AFTER_MS, lookSoonMs = LOOK_SOON_MS } = this.options;
     // A script that has started its runs may end.
-    this.timer.unref();
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.begin(Math.min(OVERDUE_MS, lookAfterMs));
+    }, lookAfterMs).unref();
+    if (!runs || this.soon || runs.every((run) => this.known.has(run))) return;
+    this.soon = setTimeout(() => {
+      this.soon = undefined;
+      this.begin(lookSoonMs / 2);
+    }, lookSoonMs).unref();
   }
 
   /** Begins no further look. Resolves when the one under way has ended. */
   stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
+    clearTimeout(this.soon);
     return this.looking;
   }
 
-  private async look(): Promise<void> {
+  /** Looks once the look under way has ended. */
+  private begin(overdueMs: number): void {
+    this.looking = this.looking.then(() => this.look(overdueMs));
+  }
+
+  private async look(overdueMs: number): Promise<void> {
+    if (this.stopped) return;
     try {
-      await this.warnOfUnregistered();
+      await this.warnOfUnregistered(overdueMs);
     } catch (error) {
       if (!this.stopped) this.options.warn('due runs could not be looked at', error);
     }
-    this.timer = undefined;
     if (this.options.worker().keys) this.note();
   }
 
-  private async warnOfUnregistered(): Promise<void> {
+  private async warnOfUnregistered(overdueMs: number): Promise<void> {
     const sessions = (await listSessions(this.database)).filter(({ isExpired }) => !isExpired);
     const own = this.options.worker().keys ?? [];
     const served = new Set([...own.map(dispatchKeyText), ...sessions.flatMap(({ serves }) => serves)]);
-    const latest = this.options.now() - Math.min(OVERDUE_MS, this.options.lookAfterMs ?? OVERDUE_MS);
+    this.known.replace(served);
+    for (const key of served) this.warned.delete(key);
+    const latest = this.options.now() - overdueMs;
     for (const kind of await findDueRuns(this.database)) {
       const key = dispatchKeyText(kind);
       if (served.has(key) || this.warned.has(key) || kind.oldestDueAt > latest || this.warned.size >= MAX_WARNED) continue;
       this.warned.add(key);
-      const many = kind.due < DUE_COUNTED ? '' : ' or more';
-      const since = new Date(kind.oldestDueAt).toISOString();
-      const nobody = sessions.length === 0 && own.length === 0 ? 'no process executes runs at all' : 'no living process executes them';
-      const run = kind.due === 1 ? 'run' : 'runs';
-      this.options.warn(
-        `${kind.due}${many} ${run} of ${labelOf(kind)} due since ${since}: ${nobody}. Is the name or the queue misspelt, is the workflow ` +
-          'not among the providers, or does its worker not run? client.health() lists such runs; client.terminate() ends them',
-      );
+      this.options.warn(unservedLine(kind, served));
     }
   }
 }
 
-function labelOf({ queue, name, version }: DispatchKey): string {
-  return `${version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`} in queue "${queue}"`;
+function unservedLine(kind: DueRuns, served: ReadonlySet<string>): string {
+  const { due, oldestDueAt } = kind;
+  const many = due < DUE_COUNTED ? '' : ' or more';
+  const since = new Date(oldestDueAt).toISOString();
+  const runs = due === 1 ? '1 run' : `${due}${many} runs`;
+  const nobody = served.size === 0 ? 'no process executes runs at all' : `no living process executes ${due === 1 ? 'it' : 'them'}`;
+  const hint = resembling(kind, served);
+  const question =
+    served.size === 0
+      ? 'Does a process with a worker run, or is its worker off?'
+      : 'Is the name or the queue misspelt, is the workflow not among the providers, or does its worker not run?';
+  return (
+    `${runs} of ${dispatchLabel(kind)} due since ${since}: ${nobody}${hint === undefined ? '' : ` (${hint})`}. ${question} ` +
+    'client.health() lists such runs; client.terminate() ends them'
+  );
 }

@@ -147,6 +147,7 @@ export class WorkflowModule
     const { runtime } = this;
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
+      runtime.idleBecause = reason;
       if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
       else runtime.warn(startingOnlyLine(reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
@@ -154,6 +155,7 @@ export class WorkflowModule
       this.expectShutdownHooks();
     } else {
       // Not before: a step may call this very application.
+      runtime.idleBecause = 'it has not listened for HTTP requests (app.listen())';
       this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
         clearTimeout(this.idleCheck);

@@ -164,7 +164,9 @@ describe('a run that nobody can execute', () => {
         (error: Error) => error.message,
       );
     const typo = await message(client.execute('chnaging', undefined, { id: 'typo', resultTimeout: 50 }));
-    expect(typo).toContain('It is pending, and waits for a process that executes "chnaging" in queue "default": none is alive');
+    expect(typo).toContain(
+      'It is pending, and waits for a process that executes "chnaging" in queue "default": none is alive; the name resembles "changing"',
+    );
     const queue = await message(client.execute(Changing, undefined, { queue: 'typo', resultTimeout: 50 }));
     expect(queue).toContain('"changing" version 1 in queue "typo": none is alive');
     await client.start(Changing, undefined, { id: 'waits' });
@@ -183,6 +185,26 @@ describe('a run that nobody can execute', () => {
       ]),
     );
     for (const id of ['typo', 'waits']) await client.terminate(id);
+  });
+
+  it('is not taken for served by a worker that has died and that nobody has buried', async () => {
+    const { client } = await startApplication(database.url, [Changing], { worker: false });
+    await client.start(Changing, undefined, { id: 'left' });
+    const serve = (name: string, expires: string): Promise<unknown> =>
+      database.query(
+        `INSERT INTO durable.workflow_sessions (kind, host, pid, deployment_id, expires_at, holds_lock, serves)
+         VALUES ('worker', 'gone', 1, 'old', now() + $2::interval, false, ARRAY[E'default\\n' || $1 || E'\\n1'])`,
+        [name, expires],
+      );
+    const text = async (): Promise<string | undefined> => (await client.describe('left')).waitingFor[0]?.text;
+    await serve('changing', '-1 hour');
+    expect(await text()).toBe('for a process that executes "changing" version 1 in queue "default": none is alive');
+    await serve('changin', '1 hour');
+    expect(await text()).toContain('none is alive; the name resembles "changin"');
+    await serve('changing', '1 hour');
+    expect(await text()).toBe('for a free slot of a worker that executes "changing" version 1 in queue "default"');
+    await database.query(`DELETE FROM durable.workflow_sessions WHERE host = 'gone'`);
+    await client.terminate('left');
   });
 
   it('tells a parent that waits for it when it is terminated', async () => {

@@ -60,6 +60,8 @@ export interface RunDescriptionRow {
   readonly readyAt: number | null;
   /** Whether a living worker claims runs of its kind. */
   readonly isServed: boolean;
+  /** Of a pending run: the dispatch keys, as texts, that living workers claim. */
+  readonly served: readonly string[];
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
   /** JSON text of what did not fit. */
@@ -82,6 +84,9 @@ export interface RunDescriptionRow {
 /** More children than that are not shown; a listing of them is what the table is for. */
 const MAX_CHILDREN = 100;
 
+/** More dispatch keys than that are not looked through for one that resembles the run's. */
+const MAX_SERVED = 10_000;
+
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 const describeSql = (schema: string, id: string): string => `SELECT json_build_object(
@@ -91,7 +96,9 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
   'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
-  'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
+  'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
+  'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s
+    WHERE r.status = 'pending' AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
   'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
     SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
