@@ -56,6 +56,8 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
   private readonly waits: readonly OpenWait[];
   /** After how many deliveries the code last called something, in a turn of the replay, that is not recorded. */
   protected divergedAt: number | undefined;
+  /** The first of those calls. */
+  protected divergedKey: string | undefined;
   /** What the code has got, to be compared with a replay; absent where that is not done. */
   private got: StepRecord[] | undefined;
   private gotBytes = 0;
@@ -252,7 +254,11 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
   }
 
   missed(step: StepRecord): void {
-    this.mismatch(step.stepKey, `it is recorded as called after ${step.calledAfter} results, and has not been called`);
+    const { stepKey, calledAfter } = step;
+    const place = calledAfter === 0 ? 'at the start' : `after ${calledAfter} ${calledAfter === 1 ? 'result' : 'results'}`;
+    const instead =
+      this.divergedAt === calledAfter ? `, and now the code calls "${this.divergedKey}" there` : ', and now the code does not call it there';
+    this.mismatch(stepKey, `it was called ${place} when it was recorded${instead}`);
   }
 
   stirred(): void {

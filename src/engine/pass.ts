@@ -79,7 +79,10 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (!record) {
       const wait = resumed && this.replay.openWait(call.stepKey);
       if (wait) resumed(call, wait);
-      if (!this.admission.isLive && this.lane.isInTurn) this.divergedAt = this.lane.count;
+      if (!this.admission.isLive && this.lane.isInTurn && this.divergedAt !== this.lane.count) {
+        this.divergedAt = this.lane.count;
+        this.divergedKey = call.stepKey;
+      }
       if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
       else {
         if (!this.admission.isOpen) deferred?.();

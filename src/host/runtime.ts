@@ -16,6 +16,7 @@ import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
 import { within } from '../core/within.js';
 import { forCallers } from '../store/caller-database.js';
+import { isOutage } from '../store/database-errors.js';
 import { Database } from '../store/database.js';
 import { DirectConnection } from '../store/direct-connection.js';
 import { Journal } from '../store/journal.js';
@@ -39,6 +40,7 @@ import { findForeignHome, foreignHomeLine, whenHome } from './home-check.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { HostLogger } from './host-logger.js';
 import { hookUrl, type HttpEndpoints } from './http-endpoints.js';
+import { OutageLog } from './outage-log.js';
 import { PushHost } from './push-host.js';
 import { QStashTransport } from '../transports/qstash/transport.js';
 import { UnregisteredWatch } from './unregistered-watch.js';
@@ -91,6 +93,8 @@ export class WorkflowRuntime implements HostDependencies {
   private stopped = false;
   private closing: Promise<void> | undefined;
   private readonly warnings = new WarningLimiter((line, fields) => this.logger.line('warn', line, fields));
+
+  private readonly outages = new OutageLog((level, line) => this.logger.line(level, line));
 
   private constructor(
     { name, http, logger }: RuntimeParts,
@@ -299,8 +303,12 @@ export class WorkflowRuntime implements HostDependencies {
     return this.closing;
   }
 
-  /** Trouble that comes again and again is written once in a while; so are warnings that differ only in the run that they are about. */
+  /**
+   * Warns of trouble. What comes again and again is written once in a while, and so are warnings that differ only in their run. While the database is
+   * away everything fails, so that is one warning for all.
+   */
   warn(message: string, error?: unknown, fields?: LogFields): void {
+    if (isOutage(error)) return this.outages.failed(message, error);
     this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', fields);
   }
 
@@ -363,6 +371,7 @@ export class WorkflowRuntime implements HostDependencies {
     const connections = [this.direct?.stop(), this.database.close(), this.orm.isInitialized && this.orm.destroy()];
     await Promise.all(connections.map(async (closed) => closed && within(DISCONNECT_MS, closed).catch(failed)));
     await this.connection.embedded?.stop().catch(failed);
+    this.outages.close();
     this.warnings.close();
   }
 }

@@ -46,7 +46,8 @@ export interface WorkerOptions {
   verifyReplay?: 'auto' | 'always' | 'never';
   /**
    * What becomes of a run whose history the code does not fit: `'block'` has it wait for a deployment that fits, `'fail'` has it fail with NonDeterminismError. Default
-   * `'auto'`: `'fail'` where NODE_ENV is `test`, else `'block'`.
+   * `'auto'`: `'fail'` where NODE_ENV is `test`, else `'block'`. With `'block'`, results of runs that
+   * no process can execute are waited for under tests too (docs/testing.md).
    */
   onMismatch?: 'auto' | 'block' | 'fail';
 }

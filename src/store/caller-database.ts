@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 import { DatabaseUnavailableError, SerializationError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
 import { faultOf, mayHaveTakenEffect } from './database-errors.js';
 import type { Database } from './database.js';
@@ -30,7 +32,8 @@ export function forCallers(database: Database): Database {
 
 /** Turns an error of the driver into one of the package. Other errors stay as they are. */
 export function toCallerError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof WorkflowError || error instanceof TypeError) return error;
+  // Under Jest, Node's own errors are of another realm: `instanceof Error` is false for them.
+  if (!types.isNativeError(error) || error instanceof WorkflowError || error.name === 'TypeError') return error;
   const { message: detail } = error;
   switch (faultOf(error)) {
     case 'data':

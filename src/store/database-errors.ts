@@ -105,3 +105,16 @@ export function isAway(error: unknown): boolean {
     ? NOT_NOW.test(code) && !NEVER.test(text)
     : NO_ANSWER.test(code);
 }
+
+/** Errors of the module's own connections while its database was away. */
+const outages = new WeakSet<object>();
+
+/** Remembers an error of the module's own connections, where the database is away. Other servers cause the same errors. */
+export function noteOutage(error: unknown): void {
+  if (isAway(error) && faultOf(error) === 'connection') outages.add(error as object);
+}
+
+/** Tells whether the module's own database was away when this error came. */
+export function isOutage(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && outages.has(error);
+}

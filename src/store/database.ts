@@ -7,7 +7,7 @@ import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';
 import type { Pooler } from '../core/pooler.js';
 import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
-import { faultOf } from './database-errors.js';
+import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
 import { ReadingPool } from './reading-pool.js';
@@ -130,7 +130,10 @@ export class Database {
         if (tries > 1 && this.pooler) return await this.transaction(async (own) => (await run<Row>(own, query)).rows);
         return (await outside(run<Row>, client, query)).rows;
       } catch (error) {
-        if (client !== this.pool || tries === CONFLICT_TRIES || faultOf(error) !== 'conflict') throw error;
+        if (client !== this.pool || tries === CONFLICT_TRIES || faultOf(error) !== 'conflict') {
+          noteOutage(error);
+          throw error;
+        }
         await sleep(Math.random() * CONFLICT_PAUSE_MS * tries);
       }
     }
@@ -154,7 +157,10 @@ export class Database {
 
   /** Executes statements in a transaction. */
   async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await outside(() => this.pool.connect());
+    const client = await outside(() => this.pool.connect()).catch((error: unknown) => {
+      noteOutage(error);
+      throw error;
+    });
     // The pool listens to idle clients only; one that dies in our hands rejects the query as well.
     client.on('error', ignore);
     let broken: Error | undefined;

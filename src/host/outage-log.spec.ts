@@ -1,0 +1,26 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+
+import { waitFor } from '../../test/support/wait.js';
+import { OutageLog } from './outage-log.js';
+
+describe('OutageLog', () => {
+  const lines: string[] = [];
+  const log = new OutageLog((level, line) => lines.push(`${level}: ${line}`), 50);
+  afterEach(() => {
+    log.close();
+    lines.length = 0;
+  });
+
+  it('writes one line for all that fails, one while it lasts, and one at the end', async () => {
+    const away = new Error('connect ECONNREFUSED');
+    for (let n = 0; n < 100; n++) log.failed(n === 0 ? 'due runs could not be claimed' : 'something else', away);
+    expect(lines).toEqual(['warn: the database cannot be reached; trying again: connect ECONNREFUSED (due runs could not be claimed)']);
+    await waitFor(() => lines.length === 3);
+    expect(lines[1]).toBe(
+      'warn: the database cannot be reached for 0 s (99 tries since the last line); trying again: connect ECONNREFUSED',
+    );
+    expect(lines[2]).toBe('log: the database answers again; it was away for about 0 s');
+    log.failed('again', away);
+    expect(lines[3]).toContain('(again)');
+  });
+});
