@@ -15,7 +15,7 @@ export function dispatchLabel({ queue, name, version }: DispatchKey): string {
 }
 
 /** A workflow for people: `"order" version 2`. */
-export function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>): string {
+function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>): string {
   return version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
 }
 

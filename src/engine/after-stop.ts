@@ -10,8 +10,8 @@ export type Judgement = 'begin' | 'refuse' | 'never';
 /**
  * Decides which steps may begin after a cancellation or a timeout has reached the code: those of its clean-up, and not those of a loop whose `catch` swallows the error.
  *
- * A step that was interrupted does not begin again. Once the code has taken up again what was interrupted, as loops do, nothing begins that it had called before.
- * What it calls for the first time begins. Waits begin, because clean-up may wait.
+ * A step that was interrupted does not begin again. Once the code has taken up again what was interrupted, as loops do, nothing begins that it had called before,
+ * the clean-up in the `catch` of the loop included. What it calls for the first time begins. Waits begin, because clean-up may wait.
  */
 export class AfterStop {
   private readonly interrupted = new Set<string>();
@@ -49,7 +49,10 @@ export class AfterStop {
     const isAgain = this.interrupted.has(identity);
     if (isAgain) this.isIgnored = true;
     const isRefused = isAgain || (this.isIgnored && this.before.has(identity));
-    if (isWait || !isRefused) return 'begin';
+    if (isWait || !isRefused) {
+      this.before.add(identity);
+      return 'begin';
+    }
     return ++this.refused > MAX_REFUSED ? 'never' : 'refuse';
   }
 }

@@ -102,6 +102,40 @@ describe('a loop that swallows the cancellation', () => {
     expect(after(run).filter((key) => !key.startsWith('release'))).toEqual(['reserve#3']);
   });
 
+  it.each<[string, WorkflowFunction, string[]]>([
+    [
+      'in a helper that each round calls',
+      async (ctx) => {
+        const helper = async (item: number): Promise<void> => {
+          try {
+            await work(ctx, 'charge', String(item));
+            await work(ctx, 'ship', String(item));
+          } catch {
+            await work(ctx, 'note', String(item));
+          }
+        };
+        for (let item = 0; item < 100; item++) await helper(item);
+      },
+      ['note:1'],
+    ],
+    [
+      'in a loop without an end',
+      async (ctx) => {
+        for (;;) {
+          try {
+            await work(ctx, 'poll');
+            await ctx.sleep('1s');
+          } catch {
+            await work(ctx, 'back off');
+          }
+        }
+      },
+      ['back off', 'poll#2'],
+    ],
+  ])('cleans up once: %s', async (_, workflow, expected) => {
+    expect(after(await cancelled(workflow))).toEqual(expected);
+  });
+
   it('is the same wherever it crashes', async () => {
     for (const [, workflow] of loops.slice(0, 4)) {
       const calm = await cancelled(workflow);
