@@ -257,7 +257,9 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
     const { stepKey, calledAfter } = step;
     const place = calledAfter === 0 ? 'at the start' : `after ${calledAfter} ${calledAfter === 1 ? 'result' : 'results'}`;
     const instead =
-      this.divergedAt === calledAfter ? `, and now the code calls "${this.divergedKey}" there` : ', and now the code does not call it there';
+      this.divergedAt === calledAfter
+        ? `, and now the code calls "${this.divergedKey}" there`
+        : ', and now the code does not call it there';
     this.mismatch(stepKey, `it was called ${place} when it was recorded${instead}`);
   }
 
