@@ -19,7 +19,7 @@ async function allComplete(scene: FaultScene, prefix: string, runs: number): Pro
 /** With DURABLE_CHAOS=1 as long as firewalls and fail-overs take. */
 const SILENCE_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 8_000;
 
-/** What a call may take on a connection that does not answer: see docs/connections.md. */
+/** Bound of a call on a connection that does not answer; docs/connections.md has the usual times. */
 const BOUND_MS = 45_000;
 
 const timed = async (call: Promise<unknown>): Promise<{ error: unknown; ms: number }> => {
@@ -46,7 +46,7 @@ describe('a network that delivers nothing, on connections that stay open', () =>
       proxy.restore();
 
       await allComplete(scene, 'before-', 30);
-      // A start whose call was given up may have happened or not; one that was acknowledged has, and none has twice.
+      // A start that was given up may have happened or not; one that was acknowledged has happened.
       for (const [index, { error, ms }] of (await starts).entries()) {
         expect(ms).toBeLessThan(BOUND_MS);
         if (error === undefined) expect(await scene.statuses(ids[index])).not.toEqual({});
