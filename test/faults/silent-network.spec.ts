@@ -55,7 +55,7 @@ describe('a network that delivers nothing, on connections that stay open', () =>
       await scene.start('adder', { steps: 2, ms: 5 }, range('after-', 3));
       await allComplete(scene, 'after-', 3);
       const again = await scene.database.query(`SELECT run_id, step_key, count(*) FROM bodies b
-        JOIN durable.workflow_runs r ON r.id = b.run_id WHERE r.losses = 0 GROUP BY 1, 2 HAVING count(*) > 1`);
+        JOIN durable.workflow_runs r ON r.id = b.run_id WHERE r.worker_losses = 0 GROUP BY 1, 2 HAVING count(*) > 1`);
       expect(again).toEqual([]);
       expect(troublesOf(worker)).toEqual([]);
       await starter.close();
@@ -113,7 +113,7 @@ describe('a network that delivers everything 125 ms later, in each direction', (
         );
       });
       const [facts] = await scene.database.query(`SELECT (SELECT count(*)::int FROM bodies) AS bodies,
-        (SELECT sum(losses)::int FROM durable.workflow_runs) AS losses`);
+        (SELECT sum(worker_losses)::int FROM durable.workflow_runs) AS losses`);
       expect(facts).toEqual({ bodies: 102, losses: 0 });
       for (const worker of workers) expect(troublesOf(worker)).toEqual([]);
       await far.close();
