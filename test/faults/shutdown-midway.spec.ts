@@ -100,6 +100,6 @@ describe('SIGTERM', () => {
       await waitFor(async () => (await scene.statuses())['completed'] === 1);
       expect(worker.stdoutLines.filter((line) => /^(ERROR|UNHANDLED)/.test(line))).toEqual([]);
     }),
-    60_000,
+    120_000,
   );
 });
