@@ -3,7 +3,7 @@ import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 
 import type { PayloadCodec } from 'nestjs-durable';
 
-/** Below that, compressing costs more than it saves. */
+/** Size from which compression saves more than it costs. */
 const COMPRESS_FROM_BYTES = 1_024;
 const PLAIN = 0;
 const BROTLI = 1;
@@ -11,8 +11,10 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
 /**
- * AES-256-GCM, with brotli before it where that is worth while. Stored: how it was packed, the key's id with its length, IV, cipher text, tag. To
- * change the key, add one and name it current; keep the others for as long as something is stored that they encrypted.
+ * Encrypts payloads with AES-256-GCM, and compresses large ones with brotli before that.
+ *
+ * Stored: the kind of packing, the key's id with its length, IV, cipher text, tag. To rotate keys,
+ * add a key and make it current. Keep the old keys as long as payloads that they encrypted exist.
  */
 export class EncryptedPayloads implements PayloadCodec {
   constructor(
