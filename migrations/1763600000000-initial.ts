@@ -1,11 +1,11 @@
 import { migration } from './migration.js';
 
 /**
- * The tables of the first version. ARCHITECTURE.md lists under "Tables" who writes each of them.
+ * Tables of the first version. ARCHITECTURE.md lists under "Tables" the writers of each table.
  *
  * Payloads are `json`: `jsonb` reorders keys, turns -0 into 0 and rejects NUL. Ids and keys sort by
  * their bytes ("C"), which is cheaper to compare and the same on every server. There are no foreign
- * keys: each write checks the run's owner anyway, and checking a key would lock the run's row once
+ * keys. Each write checks the run's owner anyway, and checking a key would lock the run's row once
  * more for every step.
  */
 export const Initial1763600000000 = migration(
@@ -30,7 +30,8 @@ CREATE TABLE ${schema}.workflow_runs (
   generation integer NOT NULL DEFAULT 0,
   wake_count integer NOT NULL DEFAULT 0,
   priority smallint NOT NULL DEFAULT 0,
-  -- How many workers died while they owned the run, and how many of them executed no other run.
+  -- Number of workers that died while they owned the run, and number of those that executed no
+  -- other run.
   worker_losses smallint NOT NULL DEFAULT 0,
   exclusive_losses smallint NOT NULL DEFAULT 0,
   input json NOT NULL,
@@ -49,15 +50,15 @@ CREATE TABLE ${schema}.workflow_runs (
   -- Set on continued runs: when the first run of the chain was created.
   chain_created_at timestamptz,
   -- Set on continued runs: the start_nonce of the first run of the chain. The first run's id does
-  -- not identify the chain, because a new run may be given that id once the first one is deleted.
+  -- not identify the chain, because a new run may get that id once the first one is deleted.
   chain_nonce bigint,
-  -- The timeout that the run was given. deadline_at is computed from it again by each retry.
+  -- The timeout that the run was started with. Each retry computes deadline_at from it again.
   timeout_ms double precision,
   forked_from text COLLATE "C",
-  -- The run whose history a fork copied: its random values must come out the same on replay.
+  -- The run whose history a fork copied: its random values must be the same on replay.
   seed_run_id text COLLATE "C",
   -- True while the run waits for a deployment that fits its history. blocked_deployments alone does
-  -- not say so: it keeps the deployments that refused the run before.
+  -- not show this: it keeps the deployments that refused the run earlier.
   is_blocked boolean NOT NULL DEFAULT false,
   CONSTRAINT workflow_runs_pkey PRIMARY KEY (id),
   CONSTRAINT workflow_runs_status CHECK (status IN ('pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled')),
@@ -72,7 +73,8 @@ CREATE INDEX workflow_runs_wake_idx ON ${schema}.workflow_runs (wake_at) WHERE s
 CREATE INDEX workflow_runs_created_idx ON ${schema}.workflow_runs (created_at, id);
 CREATE INDEX workflow_runs_failed_idx ON ${schema}.workflow_runs (finished_at) WHERE status = 'failed';
 -- The following indexes hold few rows at any time and cost nearly nothing: runs lost with two or
--- more workers, blocked runs, children, the current run of each chain, unowned runs with a deadline.
+-- more workers, blocked runs, children, the current run of each chain, unowned runs with a
+-- deadline.
 CREATE INDEX workflow_runs_suspect_idx ON ${schema}.workflow_runs (worker_losses DESC, id) WHERE status = 'pending' AND worker_losses >= 2;
 CREATE INDEX workflow_runs_blocked_idx ON ${schema}.workflow_runs (id) WHERE status = 'waiting' AND is_blocked;
 CREATE INDEX workflow_runs_parent_idx ON ${schema}.workflow_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
@@ -105,7 +107,7 @@ CREATE TABLE ${schema}.workflow_waits (
   wake_at timestamptz,
   attempts integer NOT NULL DEFAULT 0,
   opened_at timestamptz NOT NULL,
-  -- A signal's name, a hook's token or a child's run id.
+  -- Name of a signal, token of a hook or run id of a child.
   name text COLLATE "C",
   CONSTRAINT workflow_waits_pkey PRIMARY KEY (run_id, step_key)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
@@ -124,7 +126,7 @@ CREATE TABLE ${schema}.workflow_run_log (
   CONSTRAINT workflow_run_log_pkey PRIMARY KEY (run_id, id)
 );
 
--- A flush whose answer was lost is repeated: its entries must not show twice.
+-- A flush whose answer was lost is repeated: its entries must not appear twice.
 CREATE UNIQUE INDEX workflow_run_log_attempt_idx ON ${schema}.workflow_run_log (run_id, step_key, attempt, epoch) WHERE kind = 'attempt_failed';
 -- The inbox keeps a message until the run takes it; the log keeps its idempotency key for good.
 CREATE UNIQUE INDEX workflow_run_log_sent_once_idx ON ${schema}.workflow_run_log (run_id, kind, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -139,13 +141,15 @@ CREATE TABLE ${schema}.workflow_inbox (
   payload json,
   -- Bytes of the payload as text: a read stops before it has too many.
   size integer NOT NULL GENERATED ALWAYS AS (coalesce(octet_length(payload::text), 0)) STORED,
-  -- Set on one message in eight: about how many messages and bytes the run was sent up to this one.
+  -- Set on one message in eight: approximate number of messages and bytes that the run was sent up
+  -- to this one.
   place bigint,
   total bigint,
   CONSTRAINT workflow_inbox_pkey PRIMARY KEY (run_id, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
--- Nearly always empty: messages that must be read however many signals and hook payloads wait.
+-- Index of messages that must be read however many signals and hook payloads wait. It is nearly
+-- always empty.
 CREATE INDEX workflow_inbox_other_idx ON ${schema}.workflow_inbox (run_id, kind, id) WHERE kind NOT IN ('signal', 'hook');
 CREATE INDEX workflow_inbox_place_idx ON ${schema}.workflow_inbox (run_id, id) WHERE place IS NOT NULL;
 
@@ -195,7 +199,7 @@ CREATE TABLE ${schema}.workflow_operations (
   created_at timestamptz NOT NULL DEFAULT now(),
   started_at timestamptz,
   finished_at timestamptz,
-  -- True when an operator stopped the operation before it was done.
+  -- True when an operator stopped the operation before it was complete.
   is_stopped boolean NOT NULL DEFAULT false,
   next_at timestamptz,
   after_created_at timestamptz,
@@ -214,14 +218,15 @@ CREATE TABLE ${schema}.workflow_sessions (
   started_at timestamptz NOT NULL DEFAULT now(),
   heartbeat_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL,
-  -- True while the session holds an advisory lock on its direct connection: then a missing lock
+  -- True while the session holds an advisory lock on its direct connection. Then a missing lock
   -- means that the process died.
   holds_lock boolean NOT NULL DEFAULT false,
-  -- The suspect run that the session executes with no other run beside it.
+  -- The suspect run that the session executes exclusively.
   exclusive_run_id text COLLATE "C",
-  -- What the session claims: queue, workflow and version of each kind, separated by line breaks.
+  -- Kinds of runs that the session claims: queue, workflow and version of each kind, separated by
+  -- line breaks.
   serves text[] NOT NULL DEFAULT '{}',
-  -- Step bodies that have been running for a second or more: run, step, attempt and since when.
+  -- Step bodies that have been running for a second or more: run, step, attempt and start time.
   bodies json,
   CONSTRAINT workflow_sessions_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
@@ -236,7 +241,7 @@ CREATE TABLE ${schema}.workflow_outbox (
   CONSTRAINT workflow_outbox_pkey PRIMARY KEY (run_id)
 );
 
--- The database that the runs belong to: a process on a copy of it executes nothing.
+-- The database that the runs belong to. A process on a copy of the database executes nothing.
 CREATE TABLE ${schema}.workflow_home (
   id smallint NOT NULL DEFAULT 1,
   system_identifier text,
@@ -247,11 +252,11 @@ CREATE TABLE ${schema}.workflow_home (
   CONSTRAINT workflow_home_single CHECK (id = 1)
 );
 
--- Everything that happened to a run, composed from the rows that record it: nothing is stored twice.
--- Readers name the run and order by at, rank, number. Hook tokens are cut to their first characters,
--- because whoever has a token can resume the run. Steps keep the order of seq where the clocks of
--- workers differ: no step is shown before the one with a lower seq. Times are whole milliseconds,
--- rounded down; within a millisecond, the rank decides. The end of a run comes after its steps.
+-- History of each run, composed from the rows that record it: nothing is stored twice. Readers
+-- select a run and order by at, rank, number. Hook tokens are cut to their first characters,
+-- because anybody with a token can resume the run. Steps keep the order of seq when the clocks of
+-- workers differ: no step appears before the one with a lower seq. Times are whole milliseconds,
+-- rounded down; within a millisecond the rank decides. The end of a run comes after its steps.
 CREATE VIEW ${schema}.workflow_history AS
 SELECT r.id AS run_id, date_trunc('milliseconds', r.created_at) AS at, 0 AS rank, 0::bigint AS number, 'run_created' AS kind, NULL::text AS step_key,
   coalesce(r.continued_from, r.forked_from, r.parent_run_id) AS name, NULL::integer AS attempt, NULL::integer AS epoch, NULL::timestamptz AS started_at,

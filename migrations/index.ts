@@ -5,16 +5,18 @@ export { DEFAULT_SCHEMA, MIGRATIONS_TABLE, quoteIdentifier } from './migration.j
 export type { DurableMigration } from './migration.js';
 
 /**
- * All migrations, oldest first: TypeORM migration classes, for applications that run them themselves.
+ * All migrations, oldest first: TypeORM migration classes, for applications that run them
+ * themselves.
  *
- * They create what they need in the DataSource's `schema` (`durable` when it has none) and note what they did in `workflow_migrations` there.
+ * They create the tables in the DataSource's `schema` (default `durable`) and record themselves in
+ * its table `workflow_migrations`.
  */
 export const durableMigrations: readonly DurableMigration[] = [Initial1763600000000];
 
-/** The SQL of all migrations, in one transaction. */
+/** Builds the SQL of all migrations, in one transaction. */
 export function migrationSql({ schema = DEFAULT_SCHEMA }: { schema?: string } = {}): string {
   const quoted = quoteIdentifier(schema);
   const parts = durableMigrations.map((each) => `-- ${each.migrationName}\n${each.upSql(quoted)}\n`);
-  // All or nothing, also through a tool that commits after each statement.
+  // The transaction makes the SQL all or nothing, also in a tool that commits after each statement.
   return `BEGIN;\n${parts.join('\n')}COMMIT;\n`;
 }

@@ -1,16 +1,16 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Where the migrations that a database has are listed. */
+/** Table that lists the migrations applied to a database. */
 export const MIGRATIONS_TABLE = 'workflow_migrations';
 
-/** The schema that is used when none is configured. */
+/** Schema used when none is configured. */
 export const DEFAULT_SCHEMA = 'durable';
 
-/** A migration as TypeORM knows it, and as SQL for those who run their own. */
+/** A migration as a TypeORM class, and as SQL for teams that run DDL themselves. */
 export interface DurableMigration {
   new (): MigrationInterface;
   readonly migrationName: string;
-  /** The SQL that applies it, for a quoted schema; it also notes that it has been applied. */
+  /** SQL that applies the migration in a quoted schema, and records that it was applied. */
   readonly upSql: (schema: string) => string;
   readonly downSql: (schema: string) => string;
 }
@@ -20,10 +20,14 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** CREATE SCHEMA IF NOT EXISTS asks for the right to create one even when it is there: a role without it could not migrate at all. */
+/**
+ * Builds the creation of the schema if it is missing. CREATE SCHEMA IF NOT EXISTS requires the
+ * right to create a schema even when it exists. A role without that right could not migrate at all.
+ */
 function createSchemaSql(schema: string): string {
   const name = literal(schema.slice(1, -1).replaceAll('""', '"'));
-  // A query of the catalog itself: to_regnamespace() may answer from a cache that is older than the lock that the migration waited for.
+  // Reads the catalog directly: to_regnamespace() may answer from a cache that is older than the
+  // lock that the migration waited for.
   const body = `BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ${name}) THEN CREATE SCHEMA ${schema}; END IF; END`;
   return `DO ${literal(body)};`;
 }
@@ -38,7 +42,7 @@ function schemaOf(queryRunner: QueryRunner): string {
   return quoteIdentifier(schema ?? DEFAULT_SCHEMA);
 }
 
-/** A migration whose statements are text with the schema's quoted name in it. */
+/** Creates a migration whose statements contain the schema's quoted name. */
 export function migration(name: string, up: (schema: string) => string, down: (schema: string) => string): DurableMigration {
   const table = (schema: string): string => `${schema}.${MIGRATIONS_TABLE}`;
   const upSql = (schema: string): string => `${createSchemaSql(schema)}

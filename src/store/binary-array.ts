@@ -1,20 +1,23 @@
-/** The column types of rows that are sent as arrays. */
+/** Column types of rows that are sent as arrays. */
 export type ArrayType = 'text' | 'json' | 'int' | 'smallint' | 'bigint' | 'float8' | 'boolean';
 
-/** Object ids of PostgreSQL's own types never change. */
+/** Object ids of the element types. PostgreSQL never changes the ids of its own types. */
 const OIDS: Record<ArrayType, number> = { text: 25, json: 114, int: 23, smallint: 21, bigint: 20, float8: 701, boolean: 16 };
 
-/** Bytes of an element; texts are as long as they are. */
+/** Bytes of one element. 0 stands for texts, whose size depends on the value. */
 const SIZES: Record<ArrayType, number> = { text: 0, json: 0, int: 4, smallint: 2, bigint: 8, float8: 8, boolean: 1 };
 
 const HEADER_BYTES = 20;
 const LENGTH_BYTES = 4;
 
 /**
- * One column of the rows as a one-dimensional PostgreSQL array in its binary format, which `pg` passes on as it is: dimensions, whether there are nulls,
- * the element type, length, lower bound; then each element with its length before it, -1 for null.
+ * Writes one column of the rows as a one-dimensional PostgreSQL array in the binary format. `pg`
+ * sends the buffer unchanged. The header contains the number of dimensions, a flag for nulls, the
+ * element type, the length and the lower bound. Each element follows with its length before it; the
+ * length is -1 for null.
  *
- * The text format costs four times the garbage in this process (every element is quoted and copied twice), and a parser in the server.
+ * The text format would cost four times the garbage in this process, because every element is
+ * quoted and copied twice. It would also need a parser in the server.
  */
 export function toBinaryArray(rows: readonly (readonly unknown[])[], column: number, type: ArrayType): Buffer {
   const buffer = Buffer.allocUnsafe(sizeOf(rows, column, type));
@@ -50,7 +53,7 @@ function sizeOf(rows: readonly (readonly unknown[])[], column: number, type: Arr
   return size;
 }
 
-/** @returns where the next element begins */
+/** @returns the position where the next element begins */
 function writeElement(buffer: Buffer, value: unknown, type: ArrayType, at: number): number {
   switch (type) {
     case 'text':

@@ -4,12 +4,12 @@ import { DatabaseUnavailableError, SerializationError, WorkflowConfigurationErro
 import { faultOf, mayHaveTakenEffect } from './database-errors.js';
 import type { Database } from './database.js';
 
-/** Classes of data that cannot be stored: data exceptions, and too much of something. */
+/** Error classes of data that cannot be stored: data exceptions, and exceeded limits. */
 const UNSTORABLE = /^(22|54)/;
 
 /**
- * Makes a view of a database whose errors are typed. Callers of the client get them: the driver's
- * error is the `cause`.
+ * Makes a view of a database whose errors are typed. Callers of the client get these errors, with
+ * the driver's error as the `cause`.
  */
 export function forCallers(database: Database): Database {
   const view = Object.create(database) as Database;
@@ -30,9 +30,9 @@ export function forCallers(database: Database): Database {
   return view;
 }
 
-/** Turns an error of the driver into one of the package. Other errors stay as they are. */
+/** Turns a driver's error into an error of the package. Other errors stay unchanged. */
 export function toCallerError(error: unknown): unknown {
-  // Under Jest, Node's own errors are of another realm: `instanceof Error` is false for them.
+  // Under Jest, Node's own errors belong to another realm: `instanceof Error` is false for them.
   if (!types.isNativeError(error) || error instanceof WorkflowError || error.name === 'TypeError') return error;
   const { message: detail } = error;
   switch (faultOf(error)) {

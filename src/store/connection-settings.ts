@@ -3,23 +3,25 @@ import type { DataSource } from 'typeorm';
 
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 
-/** How to reach the database, in the words of `pg`. */
+/** Settings of a connection to the database, in the words of `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
 
 type Ssl = NonNullable<pg.ClientConfig['ssl']>;
 
 /**
- * How long a connection may take to be made, unless the application allows more. A pool counts the time until one is free as well, so that a shorter limit of
- * the application would fail statements of a busy module.
+ * Milliseconds that making a connection may take, unless the application allows more. A pool counts
+ * the wait for a free connection as well. So a shorter limit of the application would make
+ * statements of a busy module fail.
  */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Settings of pg that pg reads from a URL and from the environment, and resolves itself. */
+/** Settings that pg reads from a URL and from the environment, and resolves itself. */
 const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslnegotiation', 'options', 'application_name'] as const;
 
 /**
- * Settings of pg that describe a connection and do not come from a URL. Settings for statements and pools of the application are not among them: its
- * timeouts, type parsers, `binary` and `pipeline` do not fit the module's statements.
+ * Settings of pg that describe a connection and do not come from a URL. The application's settings
+ * for statements and pools are excluded: its timeouts, type parsers, `binary` and `pipeline` do not
+ * fit the module's statements.
  */
 const PASSED_ON = [
   'stream',
@@ -34,10 +36,12 @@ const PASSED_ON = [
 const TLS_PARAMETERS = ['ssl', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert', 'sslnegotiation'];
 
 /**
- * Resolves settings once, by pg's own rules: a URL wins over everything beside it, and PG* variables fill in what is missing. The result has no URL, so that
- * settings of the module's own can be added without the URL replacing them. Resolving twice changes nothing.
+ * Resolves settings once, by pg's own rules: a URL wins over the other settings, and PG* variables
+ * supply missing values. The result has no URL, so that the module can add settings of its own
+ * without the URL replacing them. Resolving twice changes nothing.
  *
- * @throws what pg throws for a URL that it cannot read, and WorkflowConfigurationError for several hosts
+ * @throws the error of pg for a URL that pg cannot read, and WorkflowConfigurationError for several
+ * hosts
  */
 export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
   const known = parametersOf(given);
@@ -58,9 +62,11 @@ export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
 }
 
 /**
- * Settings of a URL and of the option `ssl` beside it. The option wins over what the URL says of TLS.
+ * Resolves the settings of a URL and of the option `ssl` beside it. The option wins over the TLS
+ * parameters of the URL.
  *
- * @throws InvalidInputError when one of them asks for what the other excludes, and what pg throws for a URL that it cannot read
+ * @throws InvalidInputError when the URL and the option contradict each other, and the error of pg
+ * for a URL that pg cannot read
  */
 export function settingsOfUrl(url: string, ssl?: Ssl): ConnectionSettings {
   const settings = resolveSettings({ connectionString: url });
@@ -74,8 +80,9 @@ export function settingsOfUrl(url: string, ssl?: Ssl): ConnectionSettings {
 }
 
 /**
- * Settings of a second address of the same database, past a pooler for example. What its URL leaves out is taken from the first: user, password (also a
- * function), database, TLS.
+ * Resolves the settings of a second address of the same database, for example one that bypasses a
+ * pooler. Values that the second URL leaves out come from the first settings: user, password (also
+ * a function), database and TLS.
  */
 export function settingsPast(settings: ConnectionSettings, url: string): ConnectionSettings {
   const own = resolveSettings({ connectionString: url });
@@ -98,7 +105,8 @@ export function settingsPast(settings: ConnectionSettings, url: string): Connect
 }
 
 /**
- * Settings that the pool of an application's DataSource connects with, put together as TypeORM does: `extra` wins over what stands beside it.
+ * Resolves the settings that the pool of an application's DataSource connects with. They are
+ * combined as TypeORM combines them: `extra` wins over the other options.
  *
  * @throws WorkflowConfigurationError when the DataSource is not of type postgres
  */
@@ -123,7 +131,10 @@ export function settingsOfDataSource({ options }: DataSource): ConnectionSetting
   } as pg.ClientConfig);
 }
 
-/** Reads the settings as pg does, without a connection: a client that has not connected has no socket. */
+/**
+ * Reads the settings as pg does, without a connection: a client that has not connected has no
+ * socket.
+ */
 function parametersOf(given: pg.ClientConfig): Record<string, unknown> {
   const client = new pg.Client({ ...given, stream: undefined });
   return (client as unknown as { connectionParameters: Record<string, unknown> }).connectionParameters;
@@ -151,7 +162,7 @@ function combineTls(inUrl: Ssl, option: Ssl, url: string): Ssl {
   if (option.rejectUnauthorized === false && /[?&]sslmode=verify-(ca|full)/i.test(url)) {
     throw contradiction('the option accepts any certificate, and the URL asks to verify it');
   }
-  // pg hides the private key from being listed.
+  // pg makes the private key non-enumerable, so the spread of the files does not copy the key.
   const { rejectUnauthorized: _rejectUnauthorized, ...files } = fromUrl;
   const key = option.key ?? fromUrl.key;
   return { ...files, ...option, ...(key === undefined ? {} : { key }) };

@@ -17,73 +17,99 @@ import { RunLines } from './while-locked.js';
 
 export type { ConnectionSettings } from './connection-settings.js';
 
-/** One function for all: a closure for each statement would cost more. A connection keeps the context in which it was made. */
+/**
+ * Executes a query. One shared function, because a closure for each statement would cost more. A
+ * connection keeps the async context in which it was made, so callers run this function outside any
+ * context.
+ */
 function run<Row extends unknown[]>(client: pg.Pool | pg.ClientBase, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
   return client.query<Row>(query);
 }
 
-/** A statement whose text depends on nothing but the schema and the kind of connection; named, so that each connection of our own plans it once. */
+/**
+ * A statement whose text depends only on the schema and the kind of connection. It has a name, so
+ * that each connection of the module's pool plans the statement once.
+ */
 export interface Statement {
   readonly name: string;
   /**
-   * @param patience belongs behind the conditions of the outermost WHERE of a statement that may have to wait for a lock; empty where the
-   * connection has a lock_timeout anyway
+   * @param lockTimeout a condition that sets the lock timeout. It belongs after the conditions of
+   * the outermost WHERE of a statement that may wait for a lock. Empty where the connection has a
+   * lock_timeout anyway.
    */
   readonly text: (schema: string, patience: string) => string;
 }
 
 export type { Pooler } from '../core/pooler.js';
 
-/** How long a statement waits for a lock: a run that somebody holds must not hold up those that are written with it. */
+/**
+ * Longest wait of a statement for a lock. A run whose row is locked must not delay the runs that
+ * are written by the same statement.
+ */
 const LOCK_TIMEOUT = '100ms';
 
 /**
- * Behind a pooler there is no setting that lasts longer than a transaction. This one is made by the statement itself, without a round trip: a
- * condition on no row is decided before anything else of the statement is executed, and so before it asks for a lock on a row.
+ * Sets the lock timeout inside a statement. Behind a pooler no setting lasts longer than a
+ * transaction. The statement itself sets this one, without a round trip. PostgreSQL evaluates a
+ * condition that refers to no row before it executes the rest of the statement, and so before it
+ * requests a row lock.
  */
 const PATIENCE = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL`;
 
 /**
- * Hot statements must leave the planner no choice. A fresh table has no statistics, a named statement keeps the plan of its first calls, and a
- * plan made for an empty table scans the whole of a full one for ever. So on our own connections everything goes through an index.
- * `jit` would otherwise compile each plan, because a forbidden scan counts as expensive. Behind a pooler the shape of the statements must do.
+ * Planner settings of the module's own connections: everything goes through an index. Hot
+ * statements must leave the planner no choice. A fresh table has no statistics, and a named
+ * statement keeps the plan of its first calls. A plan made for an empty table would scan the whole
+ * of a full table for ever. `jit` would compile each plan, because a forbidden scan counts as
+ * expensive. Behind a pooler these settings are missing, so the shape of the statements must ensure
+ * index scans.
  */
 const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `${setting}=off`);
 
-/** Settings that our statements depend on, whatever the role or the database says. */
+/**
+ * Settings that the module's statements depend on, whatever the role or the database defaults to.
+ */
 const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=read\\ committed'];
 
 /**
- * A takeover deletes a session and then looks for its runs with a newer snapshot. Under REPEATABLE
- * READ, which a role or a database may default to, the second statement keeps the old snapshot: it
- * misses the runs of a flush that committed in between, and those runs stay `running` for ever.
+ * Begins a transaction under READ COMMITTED. A takeover deletes a session and then selects its runs
+ * with a newer snapshot. Under REPEATABLE READ, which a role or a database may default to, the
+ * second statement keeps the old snapshot. It would miss the runs of a flush that committed in
+ * between, and those runs would stay `running` for ever.
  */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
- * Tries of a statement that conflicts with another transaction. Behind a pooler the role's isolation
- * level applies to single statements. They lose no rows, but where that level is stricter than READ
- * COMMITTED they fail with 40001, again and again where many workers claim the same runs. So the
- * repetition is a transaction that says READ COMMITTED: two round trips more, and no such conflict.
+ * Tries of a statement that conflicts with another transaction. Behind a pooler the role's
+ * isolation level applies to single statements. Under a level stricter than READ COMMITTED they
+ * lose no rows. However, they fail with 40001 again and again where many workers claim the same
+ * runs. So the repetition runs in a transaction under READ COMMITTED: it costs two more round
+ * trips, and cannot conflict in this way.
  */
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
-/** More than one only while a connection does not answer. */
+/**
+ * Connections for statements that must not wait. The pool opens more than one only while a
+ * connection does not answer.
+ */
 const MAX_VITAL = 3;
 
-/** How many connections of the pool messages to runs take at a time. */
+/** Connections of the pool that deliver messages to runs at the same time. */
 const MAX_DELIVERING = 2;
 
 const ignore = (): void => undefined;
 
-/** The module's own small pool. The application's pool is never used for the module's work, so that neither starves the other. */
+/**
+ * The module's own small pool. The module never uses the application's pool for its work, so that
+ * neither starves the other.
+ */
 export class Database {
   readonly pool: pg.Pool;
-  /** Quoted. */
+  /** Name of the schema as a quoted identifier. */
   readonly schema: string;
   readonly schemaName: string;
-  /** Which messages look at the depth of their run's inbox. */
+  /** Chooses the messages that check the depth of their run's inbox. */
   readonly inboxSampling = new InboxSampling();
   /** Calls that wait for locked rows of runs. */
   readonly runLines = new RunLines();
@@ -93,7 +119,7 @@ export class Database {
   private readonly clients = new Set<pg.PoolClient>();
   private readonly reading: ReadingPool;
   private readonly deliveries: Limiter;
-  /** For what must not wait: one connection as a rule. */
+  /** Pool for statements that must not wait. It usually holds one connection. */
   private readonly vital: pg.Pool;
   private closed = false;
 
@@ -104,7 +130,8 @@ export class Database {
     this.settings = {
       application_name: 'nestjs-durable',
       ...resolveSettings(settings),
-      // A server that vanished without a word would be waited for until TCP gives up, a quarter of an hour.
+      // Without this timeout, a statement would wait for a vanished server until TCP gives up after
+      // a quarter of an hour.
       query_timeout: 15_000,
       refusals: new Refusals(),
     };
@@ -115,13 +142,14 @@ export class Database {
   }
 
   /**
-   * Executes a hot statement; rows come as arrays, without the cost of building objects. Outside a
-   * transaction, a statement that conflicts with another one is repeated.
+   * Executes a hot statement. Rows are returned as arrays, which saves the cost of building
+   * objects. Outside a transaction, a statement that conflicts with another one is repeated.
    */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
     const text = this.textOf(statement);
-    // What one transaction has prepared, the next one, on another connection, does not find.
+    // Behind a pooler the next transaction may use another connection, which lacks the statement
+    // that this one prepared. So the statement gets no name there.
     const query = this.pooler
       ? { text, values, rowMode: 'array' as const }
       : { name: statement.name, text, values, rowMode: 'array' as const };
@@ -140,16 +168,17 @@ export class Database {
   }
 
   /**
-   * Executes a statement that delivers something to runs, or finds out where to. No more than two of them use connections of the pool at a time: however
-   * many messages come, claims, flushes and heartbeats find a connection.
+   * Executes a statement that delivers something to runs, or looks up where to deliver it. At most
+   * two such statements use connections of the pool at the same time. However many messages arrive,
+   * claims, flushes and heartbeats find a connection.
    *
-   * @param turn `first`: before those that wait for a connection already
+   * @param turn `first`: before the statements that already wait for a connection
    */
   async deliver<Row extends unknown[]>(statement: Statement, values: unknown[], turn: Turn = 'last'): Promise<Row[]> {
     return this.deliveries.run(() => this.query<Row>(statement, values), turn);
   }
 
-  /** Asks a question that may take long, on connections apart: see reading-pool.ts. */
+  /** Executes a query that may take long, on separate connections: see reading-pool.ts. */
   async read<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
     return outside(() => this.reading.query<Row>(text, values));
@@ -161,7 +190,8 @@ export class Database {
       noteOutage(error);
       throw error;
     });
-    // The pool listens to idle clients only; one that dies in our hands rejects the query as well.
+    // The pool listens for errors of idle clients only. A client that dies while in use also
+    // rejects its query.
     client.on('error', ignore);
     let broken: Error | undefined;
     try {
@@ -183,8 +213,9 @@ export class Database {
   }
 
   /**
-   * Executes a statement that must not wait behind other work, on a connection of its own. It is made when it is first needed, and closed when idle. Where
-   * the server has no more connections, the pool does it.
+   * Executes a statement that must not wait behind other work, on a reserved connection. The
+   * connection is made when it is first needed, and closed when idle. When the server accepts no
+   * more connections, the pool executes the statement.
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
@@ -204,26 +235,35 @@ export class Database {
   }
 
   /**
-   * Executes a statement at once, if any connection is free: making one takes many round trips. Where none is free, a connection of its own executes
-   * it.
+   * Executes a statement at once if the pool has a free connection, because making one takes many
+   * round trips. Otherwise a reserved connection executes the statement.
    */
   async urgent<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     const isFree = this.vital.idleCount === 0 && this.pool.idleCount > 0 && this.pool.waitingCount === 0;
     return isFree ? this.query<Row>(statement, values) : this.reserved<Row>(statement, values);
   }
 
-  /** The text of a statement for a connection that has none of the pool's settings: it waits for no lock longer than the pool does. */
+  /**
+   * Text of a statement for a connection without the pool's settings. The statement sets the pool's
+   * lock timeout itself.
+   */
   patientText(statement: Statement): string {
     return statement.text(this.schema, PATIENCE);
   }
 
-  /** A connection outside the pool, for LISTEN and the session's lock. The caller connects and ends it. */
+  /**
+   * Creates a client outside the pool, for LISTEN and the session's lock. The caller connects and
+   * ends it.
+   */
   directClient(url?: string): pg.Client {
     const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
     return new OwnClient({ ...settings, query_timeout: 5_000 });
   }
 
-  /** Ends every connection, also those that wait for an answer: whoever closes has waited long enough. */
+  /**
+   * Ends every connection, also those that still wait for an answer. The caller has given active
+   * work its time before closing.
+   */
   async close(): Promise<void> {
     this.closed = true;
     const ended = this.pool.end();
@@ -242,14 +282,18 @@ export class Database {
       allowExitOnIdle: true,
     };
     const pool = new pg.Pool(own);
-    // A connection that dies while idle is replaced by the next query; without a listener it would end the process.
+    // The next query replaces a connection that dies while idle. Without a listener its error would
+    // end the process.
     pool.on('error', ignore);
     pool.on('connect', (client) => this.clients.add(client));
     pool.on('remove', (client) => this.clients.delete(client));
     return pool;
   }
 
-  /** A pooler refuses settings at the start of a connection, or ignores them. */
+  /**
+   * Startup options of the pool's connections. A pooler refuses or ignores them, so they are empty
+   * behind one.
+   */
   private startupOptions(): ConnectionSettings {
     if (this.pooler) return {};
     const own = [...PLANNER, ...SESSION, ...FORMATS, `lock_timeout=${LOCK_TIMEOUT}`];

@@ -12,69 +12,88 @@ import { hangUp } from './own-client.js';
 import { notifyByPool } from './sql/connection-probes.js';
 import { sessionLockClass } from './sql/sessions.js';
 
-/** Notices are collected for so long. */
+/** Milliseconds during which notices are collected into one notification. */
 const COALESCE_MS = 3;
 /**
- * The server looks whether the other end is still there, or it would hold the lock of a host that has vanished for hours. It cannot on every platform.
+ * Makes the server check whether the client is still reachable. Without the check the server would
+ * hold the lock of a vanished host for hours. Not every platform supports these settings.
  */
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
 const LONGEST_RECONNECT_MS = 2_000;
-/** Attempts that fail before anybody is told: a server that restarts is back sooner. */
+/**
+ * Failed attempts before the failure is reported. A server that restarts usually returns sooner.
+ */
 const QUIET_ATTEMPTS = 3;
 const TELL_AGAIN_MS = 60_000;
-/** A connection whose other end has vanished without a word is deaf, and is found by asking. */
+/**
+ * Milliseconds between two pings. A connection whose other end vanished silently receives nothing;
+ * only a query that gets no answer reveals it.
+ */
 const PING_MS = 10_000;
 const LAST_WORDS_MS = 500;
-/** How long a notification may take to be heard, and after how long another try is made where none was. */
+/**
+ * Milliseconds that the test notification may take to arrive, and milliseconds until the next try
+ * when it did not arrive.
+ */
 const HEARD_MS = 3_000;
 const DEAF_RETRY_MS = 60_000;
 
-/** What happens on the direct connection. */
+/** Callbacks for events of the direct connection. */
 export interface DirectConnectionEvents {
   noticed(notice: Notice): void;
   /**
-   * It is gone or does not answer: the session's lock goes with it, and notices are missed until `connected`. A connection that does not answer
-   * still holds the lock, until the returned promise settles or half a second has passed.
+   * The connection is lost or does not answer. The session's lock goes with it, and notices are
+   * missed until `connected`. A connection that does not answer still holds the lock until the
+   * returned promise settles or half a second has passed.
    */
   lost(): Promise<void>;
-  /** It is there (again). What happened meanwhile was not heard. */
+  /**
+   * The connection is established, for the first time or again. Notices sent in the meantime were
+   * missed.
+   */
   connected(): void;
-  /** It was made, but what the pool notifies is not heard on it. It is tried again now and then. */
+  /**
+   * The connection was made, but notifications that the pool sends do not arrive on it. It is tried
+   * again from time to time.
+   */
   deaf(): void;
-  /** It cannot be made. Told after a few attempts, and then once a minute. */
+  /** The connection cannot be made. Reported after a few attempts, and then once a minute. */
   unreachable(error: unknown): void;
-  /** One of the other handlers threw: the connection goes on. */
+  /** One of the other handlers threw an error. The connection continues. */
   failed(error: unknown): void;
 }
 
 /**
- * The one connection that is not of a pool: it listens, notifies, and holds the lock that shows that this process lives. The server frees
- * the lock the moment the process dies. It connects again by itself, for as long as it is open.
+ * The one connection outside the pool. It listens, notifies, and holds the lock that shows that
+ * this process lives. The server frees the lock the moment the process dies. The connection
+ * reconnects by itself until it is stopped.
  */
 export class DirectConnection {
   private readonly self = randomUUID();
   private readonly batch = new NoticeBatch();
   private client: Client | undefined;
-  /** A connection that is being made. */
+  /** Connection that is being established. */
   private attempt: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
   private pinging: NodeJS.Timeout | undefined;
   private state: 'new' | 'open' | 'stopped' = 'new';
-  /** A connection takes one query at a time. */
+  /** End of the last query in the queue. The connection executes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
-  /** Attempts that have failed in a row, the error of the last, and when somebody was told. */
+  /**
+   * Failed attempts in a row, the error of the last one, and when the failure was last reported.
+   */
   private failures = 0;
   private failure: Error | undefined;
   private toldAt = Number.NEGATIVE_INFINITY;
-  /** Whether a notification has been heard on a connection of this kind. */
+  /** True once a notification has arrived on a connection of this kind. */
   private hears = false;
 
   constructor(
     private readonly database: Database,
     private readonly events: DirectConnectionEvents,
-    /** Where to connect instead of where the pool does. */
+    /** Address to connect to instead of the pool's. */
     private readonly url?: string,
   ) {}
 
@@ -82,12 +101,18 @@ export class DirectConnection {
     return this.client !== undefined;
   }
 
-  /** Why the connection cannot be made; undefined while it is there, and before the first attempt has failed. */
+  /**
+   * Reason why the connection cannot be made. Undefined while connected, and before the first
+   * attempt has failed.
+   */
   get error(): Error | undefined {
     return this.client === undefined ? this.failure : undefined;
   }
 
-  /** Resolves after the first attempt, whether it succeeded or not. Once stopped, it stays so. */
+  /**
+   * Resolves after the first attempt, whether it succeeded or not. A stopped connection does not
+   * start again.
+   */
   async start(): Promise<void> {
     if (this.state !== 'new') return;
     this.state = 'open';
@@ -95,7 +120,10 @@ export class DirectConnection {
     await this.connect();
   }
 
-  /** Tells the other processes, soon. Dropped while there is no connection. */
+  /**
+   * Notifies the other processes within milliseconds. Drops the notice while there is no
+   * connection.
+   */
   notify(notice: Notice): void {
     if (!this.client) return;
     this.batch.add(notice);
@@ -105,7 +133,7 @@ export class DirectConnection {
     }, COALESCE_MS);
   }
 
-  /** Holds the lock of a session. Returns whether it is held now. */
+  /** Acquires the lock of a session. Returns true when this connection holds the lock now. */
   async lock(sessionId: string): Promise<boolean> {
     const client = this.client;
     if (!client) return false;
@@ -115,7 +143,7 @@ export class DirectConnection {
   }
 
   /**
-   * Executes a statement on this connection, where nothing that takes long is ever under way.
+   * Executes a statement on this connection, which never executes long statements.
    *
    * @returns undefined when there is no connection, or the statement failed on it
    */
@@ -125,7 +153,10 @@ export class DirectConnection {
     return client && this.inTurn(client, async () => (await client.query<Row>({ text, values, rowMode: 'array' })).rows);
   }
 
-  /** Sends what is waiting and ends the connection, also one that is being made: when this resolves, nothing is left of it. */
+  /**
+   * Sends the collected notices and ends the connection, also one that is being established. When
+   * the promise resolves, no socket is left.
+   */
   async stop(): Promise<void> {
     this.state = 'stopped';
     clearInterval(this.pinging);
@@ -134,7 +165,7 @@ export class DirectConnection {
     this.timer = undefined;
     if (this.attempt) hangUp(this.attempt);
     this.send();
-    // Nobody waits for a connection that is mute.
+    // A connection that does not answer must not delay the stop.
     await within(LAST_WORDS_MS, this.turn);
     const client = this.client;
     this.client = undefined;
@@ -157,8 +188,9 @@ export class DirectConnection {
     try {
       await client.connect();
       this.hears ||= await this.hearsThePool(client);
-      // A NOTIFY is a commit of its own, with nothing in it that must survive: it need not wait for the disk. Not to be said to a pooler, which would
-      // hand the setting on to others.
+      // A NOTIFY is a commit of its own and contains nothing that must survive a crash, so it need
+      // not wait for the disk. The setting must not be sent to a pooler, which would pass it on to
+      // other clients.
       if (this.hears) {
         await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
         await client.query(KEEP_ALIVE).catch(() => undefined);
@@ -187,8 +219,10 @@ export class DirectConnection {
   }
 
   /**
-   * Through a pooler LISTEN succeeds, on a connection that is handed to others a moment later. What the connection notifies itself may even come back;
-   * only what another one sends shows whether it listens.
+   * True when a notification that the pool sends arrives on this connection. Through a pooler
+   * LISTEN succeeds, but the server connection serves other clients a moment later. Notifications
+   * that the connection sends itself may even arrive. Only a notification from another connection
+   * proves that it listens.
    */
   private async hearsThePool(client: Client): Promise<boolean> {
     const channel = probeChannelOf(this.database.schemaName);
@@ -209,7 +243,8 @@ export class DirectConnection {
     this.client = undefined;
     if (this.state !== 'open') return hangUp(client);
     const hungUp = within(LAST_WORDS_MS, this.events.lost()).finally(() => hangUp(client));
-    // The server frees the lock when the connection ends. Others must be able to read before that why nobody holds it.
+    // The server frees the lock when the connection ends. Before that, other processes must be able
+    // to read why nobody holds the lock.
     hungUp.catch((error: unknown) => this.events.failed(error));
     this.reconnect(0);
   }
@@ -220,7 +255,10 @@ export class DirectConnection {
     this.reconnecting = setTimeout(() => void this.connect().catch(() => this.reconnectLater()), delay);
   }
 
-  /** Leaves a server alone that refuses again and again. */
+  /**
+   * Reconnects after a pause that grows with the failures, to spare a server that refuses
+   * repeatedly.
+   */
   private reconnectLater(): void {
     this.reconnect(Math.min(RECONNECT_MS * 2 ** Math.min(this.failures, 10), LONGEST_RECONNECT_MS));
   }
@@ -235,7 +273,10 @@ export class DirectConnection {
     this.emit((events) => events.unreachable(error));
   }
 
-  /** Calls a handler. It runs inside a handler of the socket, where an error that is thrown would end the process. */
+  /**
+   * Calls a handler. Handlers run inside an event of the socket, where a thrown error would end the
+   * process.
+   */
   private emit(call: (events: DirectConnectionEvents) => void): void {
     try {
       call(this.events);
@@ -244,7 +285,10 @@ export class DirectConnection {
     }
   }
 
-  /** One query at a time. A connection that does not answer is gone, whatever its socket says. */
+  /**
+   * Executes one query at a time. A connection that does not answer is treated as lost, whatever
+   * its socket says.
+   */
   private ask<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
     return this.inTurn(client, () => client.query<Row>(text, values));
   }
@@ -272,7 +316,8 @@ export class DirectConnection {
     if (!client) return;
     const channel = channelOf(this.database.schemaName);
     for (const payload of this.batch.take(this.self)) {
-      // A statement of its own after the commit: NOTIFY takes a lock that serialises the commits of all that carry one.
+      // The notification is a separate statement after the commit: NOTIFY takes a lock that
+      // serialises all commits that contain one.
       void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }

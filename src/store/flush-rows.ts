@@ -3,7 +3,7 @@ import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 
 type Row = readonly unknown[];
 
-/** The rows of one flush, in the columns that `sql/flush.ts` names. */
+/** Rows of one flush, in the columns that `sql/flush.ts` names. */
 export interface FlushRows {
   readonly starts: Row[];
   /** The starts of a flush in which any run has an id that an earlier run may have had. */
@@ -16,21 +16,27 @@ export interface FlushRows {
   readonly leftovers: Row[];
   readonly events: Row[];
   readonly taken: Row[];
-  /** Runs that runs start: only while their starter is this session's. */
+  /** Runs that other runs start. They are written only while this session owns their starter. */
   readonly successors: Row[];
-  /** The successors of a flush in which any of them has an id that an earlier run may have had. */
+  /**
+   * The successors of a flush in which any successor has an id that an earlier run may have had.
+   */
   readonly checkedSuccessors: Row[];
   readonly successorTags: Row[];
   readonly states: Row[];
-  /** What the ends of child runs leave with their parents, and cancelled parents with their children. */
+  /**
+   * Messages that ended child runs leave with their parents, and cancelled parents with their
+   * children.
+   */
   readonly sent: Row[];
-  /** Messages that go with a run into the one that continues it. */
+  /** Runs whose unread messages move to the run that continues them. */
   readonly movedOn: Row[];
 }
 
 /**
- * The rows that make these transitions durable. What one statement could not do to the same row twice is merged here: of several waits of a
- * step the last counts, and a wait that ends in the flush that would open it is never written.
+ * Builds the rows that make these transitions durable. One statement cannot change the same row
+ * twice, so such changes are merged here. Of several waits of a step the last one counts. A wait
+ * that ends in the flush that would open it is never written.
  */
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   const rows: FlushRows = {
@@ -66,7 +72,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { id } = run;
         rows.starts.push([...startColumns(run), owned, run.parentRunId ?? null]);
         if (run.hasGivenId) given.starts = true;
-        // Of two starts of one id the first counts, and so do its tags.
+        // Of two starts with the same id the first one counts, and so do its tags.
         if (started.has(id)) break;
         started.add(id);
         for (const key of Object.keys(run.tags)) rows.tags.push([id, key, run.tags[key]]);
@@ -131,7 +137,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         if ('blockedFor' in change) rows.events.push([runId, epoch, 'blocked', null, null, change.reason]);
         const next = ended ? change.continuedAs : undefined;
         if (next) {
-          // Its counter says that there may be messages: those that move on with it.
+          // The wake counter of the new run says that messages may wait: those that move to it.
           rows.successors.push(successorOf({ ...next, ...inherited(ended ? change.parent : null) }, runId, epoch, 'continuation'));
           rows.movedOn.push([runId, epoch, next.id]);
         } else if (ended && change.parent) {
@@ -186,7 +192,10 @@ function successorOf(run: NewRun, starterId: string, starterEpoch: number, as: '
   return [...startColumns(run), ...links, continues ? 1 : 0, starterId, starterEpoch];
 }
 
-/** Whoever waits for the run waits for the one that continues it. */
+/**
+ * Links of a continued run to its parent. A parent that waits for the run then waits for its
+ * continuation.
+ */
 function inherited(parent: OwnedRun['parent'] | undefined): Partial<NewRun> {
   return parent ? { parentRunId: parent.runId, parentStepKey: parent.stepKey } : {};
 }

@@ -6,20 +6,20 @@ import type { JournalEntry } from './journal-entry.js';
 
 /** Longest pause between two tries of one run. */
 const MAX_PAUSE_MS = 1_000;
-/** Somebody's lock is reported after so long. */
+/** Milliseconds after which a lock held by another transaction is reported. */
 const REPORT_LOCK_AFTER_MS = 10_000;
 
 /**
- * Finds the runs that may be at fault where a lock was not had, or the server cancelled the statement,
- * although no run of the statement is locked. `none` means the trouble is not with single runs,
- * `unclear` that it is with one of several.
+ * Finds the runs that may be at fault when a lock was not acquired or the server cancelled the
+ * statement, although no run of the statement is locked. `none` means that no single run causes the
+ * trouble. `unclear` means that one of several runs does.
  */
 export function suspectsOf(entries: readonly JournalEntry[], runIds: readonly string[], error: unknown): Set<string> | 'none' | 'unclear' {
   const isLock = faultOf(error) === 'locked';
-  // On a whole table.
+  // The lock was on a whole table.
   if (isLock && !wasAtARow(error)) return 'none';
   if (runIds.length === 1) return new Set(runIds);
-  // Only a start can meet an id that an open transaction is creating.
+  // Only a start can wait for an id that an open transaction is inserting.
   const starts = entries.filter(({ transition }) => transition.kind === 'start').map(({ transition }) => transition.runId);
   return isLock && starts.length > 0 ? new Set(starts) : 'unclear';
 }
@@ -27,7 +27,7 @@ export function suspectsOf(entries: readonly JournalEntry[], runIds: readonly st
 interface Tries {
   /** Tries that failed although no row of the run was locked. */
   count: number;
-  /** Of performance.now(). */
+  /** Time of the first deferral, from performance.now(). */
   since: number;
   notBefore: number;
   cause: unknown;
@@ -35,11 +35,12 @@ interface Tries {
 }
 
 /**
- * Runs that are not written beside others: somebody has locked their rows, or the server cancels each
- * statement that would write them, or has lately refused to write them. Transitions of such a run wait here, in their order.
+ * Runs that cannot be written together with others. Their rows are locked by others, or the server
+ * cancels each statement that would write them, or it has recently refused to write them.
+ * Transitions of such a run wait here, in their order.
  */
 export class RunsAside {
-  /** Transitions by run; what arrives for such a run joins them (journal-batch.ts). */
+  /** Transitions by run. New transitions of such a run are added here (journal-batch.ts). */
   readonly entries = new Map<string, JournalEntry[]>();
   private readonly tries = new Map<string, Tries>();
 
@@ -47,7 +48,10 @@ export class RunsAside {
     return this.entries.size;
   }
 
-  /** Puts transitions before those of their runs that wait already: those came later. */
+  /**
+   * Defers transitions. They go before the transitions of their runs that already wait, because
+   * those were handed in later.
+   */
   put(entries: readonly JournalEntry[], cause: unknown): void {
     for (const entry of entries.toReversed()) {
       const { runId } = entry.transition;
@@ -62,14 +66,17 @@ export class RunsAside {
     return (this.entries.get(runId)?.length ?? 0) > 0;
   }
 
-  /** Puts transitions of one run behind `entry`, or before all that wait where `entry` does not wait. */
+  /**
+   * Puts transitions of one run after `entry`, or before all waiting ones when `entry` does not
+   * wait.
+   */
   putAfter(entry: JournalEntry, later: readonly JournalEntry[]): void {
     const waiting = this.entries.get(entry.transition.runId) ?? [];
     waiting.splice(waiting.indexOf(entry) + 1, 0, ...later);
     this.entries.set(entry.transition.runId, waiting);
   }
 
-  /** Puts transitions after those of their runs that wait already. */
+  /** Defers transitions after those of their runs that already wait. */
   join(entries: readonly JournalEntry[]): void {
     for (const entry of entries) {
       const { runId } = entry.transition;
@@ -79,7 +86,10 @@ export class RunsAside {
     }
   }
 
-  /** Notes that the run could not be written although no row of it was locked: the next try waits, longer each time. */
+  /**
+   * Records that the run could not be written although no row of it was locked. Each such failure
+   * makes the pause before the next try longer.
+   */
   backOff(runId: string): void {
     const tries = this.tries.get(runId);
     if (!tries) return;
@@ -93,12 +103,12 @@ export class RunsAside {
     return [...this.entries.keys()].filter((runId) => (this.tries.get(runId)?.notBefore ?? 0) <= now);
   }
 
-  /** Why the run waits. */
+  /** Error because of which the run waits. */
   causeOf(runId: string): unknown {
     return this.tries.get(runId)?.cause;
   }
 
-  /** Runs that have waited for somebody's lock for long, each once. */
+  /** Runs that have waited long for a lock of another transaction. Returns each run once. */
   longLocked(): string[] {
     const now = performance.now();
     const found: string[] = [];
@@ -110,7 +120,10 @@ export class RunsAside {
     return found;
   }
 
-  /** The run's next transitions, up to the first change of its row: one statement takes no more. */
+  /**
+   * Takes the run's next transitions, up to the first change of its row: one statement can change
+   * the row only once.
+   */
   take(runId: string): JournalEntry[] {
     const entries = this.entries.get(runId) ?? [];
     const change = entries.findIndex((entry) => entry.transition.kind === 'change');
@@ -118,7 +131,7 @@ export class RunsAside {
     return entries;
   }
 
-  /** Takes out the transitions that `isWanted` accepts. */
+  /** Removes and returns the transitions that `isWanted` accepts. */
   remove(isWanted: (entry: JournalEntry) => boolean): JournalEntry[] {
     const removed: JournalEntry[] = [];
     for (const [runId, entries] of this.entries) {
@@ -129,7 +142,7 @@ export class RunsAside {
     return removed;
   }
 
-  /** Forgets runs of which nothing waits any more. */
+  /** Forgets runs that have no waiting transitions. */
   forgetEmpty(): void {
     for (const [runId, entries] of this.entries) {
       if (entries.length > 0) continue;

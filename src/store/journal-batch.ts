@@ -1,29 +1,31 @@
 import type { JournalEntry } from './journal-entry.js';
 
 export interface JournalLimits {
-  /** Transitions in one flush. */
+  /** Maximum number of transitions in one flush. */
   readonly members: number;
-  /** Payload bytes in one flush. */
+  /** Maximum payload bytes in one flush. */
   readonly flushBytes: number;
-  /** Payload bytes that may wait; beyond that, `ready()` holds callers back. */
+  /** Payload bytes that may wait. Beyond this limit `ready()` holds callers back. */
   readonly queuedBytes: number;
-  /** How long a start is tried while the database cannot be reached. */
+  /** Milliseconds for which a start is tried while the database cannot be reached. */
   readonly startPatienceMs: number;
 }
 
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
 
 /**
- * Whether an entry starts a child under an id that may have been used before. Such an entry may have
- * to be written twice, and its parent's next transitions, a suspension above all, must come after it.
+ * True when an entry starts a child under an id that may have been used before. Such an entry may
+ * have to be written twice. So its parent's next transitions, above all a suspension, must be
+ * written after it.
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;
 }
 
 /**
- * The oldest entries of the queue, as many as fit into one flush, and what stays. Those of runs in flight stay, so that a run's transitions become
- * durable in their order; those of runs that wait aside join them there.
+ * Takes the oldest entries of the queue, as many as fit into one flush. Entries of runs in flight
+ * stay in the queue, so that a run's transitions become durable in their order. Entries of deferred
+ * runs move to the deferred entries.
  */
 export function takeBatch(
   queue: readonly JournalEntry[],
@@ -46,7 +48,7 @@ export function takeBatch(
       others.push(entry);
       continue;
     }
-    // PostgreSQL applies one change of a row per statement and drops the others without a word.
+    // PostgreSQL applies one change of a row per statement and silently drops the others.
     if (inFlight.has(runId) || closed.has(runId) || (starting.has(runId) && !startsGivenId(entry))) {
       closed.add(runId);
       left.push(entry);

@@ -1,28 +1,31 @@
 import type { Committed, Transition } from '../core/transition.js';
 
-/** A transition on its way, and who wants to know. */
+/** A transition on its way to the database, with the callbacks for its outcome. */
 export interface JournalEntry {
   readonly transition: Transition;
   readonly bytes: number;
-  /** The session that owned the run when this was handed in; null for what needs no owner. */
+  /**
+   * Session that owned the run when the transition was handed in. Null for a transition that needs
+   * no owner.
+   */
   readonly sessionId: string | null;
-  /** When it was handed in, of performance.now(). */
+  /** Time when the transition was handed in, from performance.now(). */
   readonly since: number;
   readonly done: (committed: Committed) => void;
   readonly failed: (error: Error) => void;
-  /** It was sent and no answer came: the database may have it. */
+  /** True when the transition was sent and no answer arrived, so that the database may have it. */
   mayBeWritten?: boolean;
 }
 
-/** The run that an entry starts; the entry's own run when it starts none. */
+/** Id of the run that an entry starts, or of the entry's own run when it starts none. */
 export function startedRun({ transition }: JournalEntry): string {
   return transition.kind === 'wait' ? (transition.child?.id ?? transition.runId) : transition.runId;
 }
 
-/** What a transition takes beside its payload. */
+/** Bytes of a transition beside its payload. */
 const FIXED_BYTES = 200;
 
-/** About how many bytes the transition adds to a flush. */
+/** Estimates the bytes that the transition adds to a flush. */
 export function sizeOf(transition: Transition): number {
   switch (transition.kind) {
     case 'start':
@@ -45,13 +48,14 @@ export function sizeOf(transition: Transition): number {
   }
 }
 
-/** Calls back with what became of the transition. */
+/** Calls back with the outcome of the transition. */
 export function tell(entry: JournalEntry, outcome: Committed | Error): void {
   try {
     if (outcome instanceof Error) entry.failed(outcome);
     else entry.done(outcome);
   } catch (error) {
-    // What is written is written: the others are told all the same, and nothing is written again.
+    // The transition is written. The error of one callback must not keep the other callbacks from
+    // being called, nor cause a second write.
     process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
   }
 }

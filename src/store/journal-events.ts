@@ -1,12 +1,13 @@
-/** Callbacks through which a journal tells its surroundings what happens. */
+/** Callbacks through which a journal reports events to its owner. */
 export interface JournalEvents {
-  /** The session is gone: nothing of its runs has been written. */
+  /** The session has ended. Nothing of its runs has been written. */
   fenced(sessionId: string): void;
   /**
-   * Another server answers than the one that the session was last seen on, and nothing of its runs has been written. Resolves when `useSession` has
-   * been called with what holds there.
+   * Another server answers than the one on which the session was last seen. Nothing of its runs has
+   * been written. Resolves when `useSession` has been called with the session that is valid on the
+   * new server.
    */
   moved(): Promise<void>;
-  /** The database cannot be reached, or refuses; it is tried again. */
+  /** The database cannot be reached, or refuses the write. The journal tries again. */
   trouble(error: unknown): void;
 }

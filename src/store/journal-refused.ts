@@ -1,15 +1,19 @@
 import { performance } from 'node:perf_hooks';
 
-/** How long a run is written apart from others after the database has refused to write it; longer than any pause between two tries. */
+/**
+ * Milliseconds for which a run is written separately after the database has refused to write it.
+ * Longer than any pause between two tries.
+ */
 const APART_MS = 120_000;
 const MAX_RUNS = 1_000;
 
 /**
- * Runs that the database has lately refused to write. What they hand in next is written apart: in a flush
- * with others, it would fail the others too, and cost a search for the culprit each time.
+ * Runs that the database has recently refused to write. Their next transitions are written
+ * separately. In a shared flush such a transition would make the others fail too, and each time
+ * cost a search for the run at fault.
  */
 export class RefusedRuns {
-  /** Until when, of performance.now(). Oldest first. */
+  /** Time until which each run counts as refused, from performance.now(). The oldest is first. */
   private readonly until = new Map<string, number>();
 
   get size(): number {

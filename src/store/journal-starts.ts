@@ -2,18 +2,18 @@ import { DatabaseUnavailableError, LeftoversError } from '../core/errors/index.j
 import { mayHaveTakenEffect } from './database-errors.js';
 import { startedRun, type JournalEntry } from './journal-entry.js';
 
-/** Notes which of these the database may have although no answer came. */
+/** Marks the entries that the database may have although no answer arrived. */
 export function noteDoubt(entries: readonly JournalEntry[], error: unknown): void {
   if (!mayHaveTakenEffect(error)) return;
   for (const entry of entries) entry.mayBeWritten = true;
 }
 
-/** Accepts starts that were handed in before `latest`, of performance.now(). */
+/** Accepts starts that were handed in before `latest`, a time from performance.now(). */
 export function isOverdueStart(latest: number): (entry: JournalEntry) => boolean {
   return ({ transition, since }) => transition.kind === 'start' && since <= latest;
 }
 
-/** The error of a start that is given up. */
+/** Creates the error of a start that is given up. */
 export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEntry, cause: unknown): DatabaseUnavailableError {
   const why = cause instanceof Error ? cause.message : 'no answer';
   if (!mayBeWritten) {
@@ -26,10 +26,13 @@ export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEnt
   );
 }
 
-/** How often rows of a deleted run are removed before its id is given up: a trigger may keep them. */
+/**
+ * Times that rows of a deleted run are removed before its id is given up. A trigger of the
+ * application may keep restoring the rows.
+ */
 export const MAX_CLEARINGS = 5;
 
-/** The error of a start whose id has rows left of a deleted run. */
+/** Creates the error of a start whose id still has rows of a deleted run. */
 export function leftoversOf(entry: JournalEntry): LeftoversError {
   return new LeftoversError(startedRun(entry));
 }

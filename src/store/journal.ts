@@ -19,22 +19,29 @@ import { flush } from './sql/flush.js';
 import { clearLeftovers } from './sql/leftovers.js';
 import { findLockedRuns } from './sql/find-locked-runs.js';
 
-/** With one flush at a time this process idles while the server works, and the other way round. */
+/**
+ * Maximum number of flushes at the same time. With a single one this process would idle while the
+ * server works, and the server while this process works.
+ */
 const LANES = 2;
 const SECOND_LANE_FROM = 100;
 
-/** How often runs that somebody else has locked are looked at again. */
+/** Milliseconds between two checks of runs whose rows other transactions have locked. */
 const ASIDE_PAUSE_MS = 50;
 
 /**
- * The one gate through which transitions become durable. When no flush is under way one starts at once; what arrives meanwhile leaves together
- * in the next. Transitions of one run become durable in the order in which they were handed in.
+ * The one gate through which transitions become durable. When no flush is active, one starts at
+ * once. Transitions that arrive meanwhile go into the next flush together. Transitions of one run
+ * become durable in the order in which they were handed in.
  */
 export class Journal {
   private fence: SessionFence | null = null;
   private queue: JournalEntry[] = [];
   private queuedBytes = 0;
-  /** How many flushes are under way, and the runs that they carry: the next transitions of those wait. */
+  /**
+   * Number of active flushes, and the runs that they contain. Further transitions of these runs
+   * wait.
+   */
   private flushes = 0;
   private readonly inFlight = new Set<string>();
   private scheduled = false;
@@ -42,7 +49,7 @@ export class Journal {
   private readonly aside = new RunsAside();
   private watchingAside = false;
   private readonly refused = new RefusedRuns();
-  /** How many searches are under way for a run that fails its flush. */
+  /** Number of active searches for a run that makes its flush fail. */
   private searches = 0;
   private waiters: (() => void)[] = [];
 
@@ -53,7 +60,10 @@ export class Journal {
     private readonly limits: JournalLimits = DEFAULT_JOURNAL_LIMITS,
   ) {}
 
-  /** Names the session that owns this process's runs from now on. What was handed in for another is refused. */
+  /**
+   * Sets the session that owns this process's runs from now on. Refuses transitions that were
+   * handed in for another session.
+   */
   useSession(fence: SessionFence | null): void {
     this.fence = fence;
     const isStale = (entry: JournalEntry): boolean => this.isStale(entry);
@@ -62,7 +72,7 @@ export class Journal {
     this.refuse([...stale, ...this.aside.remove(isStale)], new FencedError('the session has ended'));
   }
 
-  /** Hands in a transition. Exactly one of the two is called, later. */
+  /** Hands in a transition. Exactly one of the two callbacks is called, later. */
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const owned = transition.kind !== 'start' || transition.owned;
     const sessionId = owned ? (this.fence?.id ?? null) : null;
@@ -77,17 +87,20 @@ export class Journal {
     this.schedule();
   }
 
-  /** Whether the database has fallen so far behind that callers must wait for room. */
+  /** True when the database is so far behind that callers must wait for room. */
   get isFull(): boolean {
     return this.queuedBytes >= this.limits.queuedBytes && !this.closed;
   }
 
-  /** Resolves when there is room: at once, unless the database has fallen far behind. */
+  /** Resolves when there is room. Resolves at once unless the database is far behind. */
   async ready(): Promise<void> {
     while (this.isFull) await this.progress();
   }
 
-  /** Resolves when all that was handed in has been written or refused, or when the time is over. */
+  /**
+   * Resolves when everything that was handed in has been written or refused, or when the timeout
+   * has passed.
+   */
   async drain(timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while ((this.queue.length > 0 || this.flushes > 0 || this.aside.size > 0) && performance.now() < deadline) {
@@ -95,7 +108,10 @@ export class Journal {
     }
   }
 
-  /** Refuses what was handed in for a run that was deleted since, and resolves when no flush carries anything of that run. */
+  /**
+   * Refuses the transitions of a run that has been deleted. Resolves when no flush contains
+   * anything of that run.
+   */
   async discard(runId: string): Promise<void> {
     this.refuse(this.takeRest(runId), new FencedError(`run "${runId}" has been deleted`));
     while (this.inFlight.has(runId) && !this.closed) await this.progress();
@@ -112,8 +128,9 @@ export class Journal {
   }
 
   /**
-   * Starts a flush when none is under way. Starts a second one beside it only when much is waiting, so that flushes stay
-   * large, or when the first is searching for a run that fails it: the neighbours go on meanwhile.
+   * Starts a flush when none is active. Starts a second flush beside it only when many transitions
+   * wait, so that flushes stay large. While the first flush searches for a run that makes it fail,
+   * a second one always starts, so that other runs continue.
    */
   private schedule(): void {
     const secondFrom = this.searches > 0 ? 1 : SECOND_LANE_FROM;
@@ -138,11 +155,12 @@ export class Journal {
     this.flushes--;
     for (const runId of runIds) this.inFlight.delete(runId);
     this.progressed();
-    // One round later: what these results set off is then in the queue as well.
+    // The check runs one round later, when the transitions that these results cause are in the
+    // queue as well.
     if (this.queue.length > 0) setImmediate(() => this.schedule());
   }
 
-  /** Moves what refused runs have handed in aside, where it is written apart from others. */
+  /** Defers transitions of recently refused runs, so that they are written separately. */
   private divert(): void {
     const isApart = ({ transition }: JournalEntry): boolean => !this.inFlight.has(transition.runId) && this.refused.has(transition.runId);
     const [apart, rest] = partition(this.queue, isApart);
@@ -152,7 +170,7 @@ export class Journal {
     if (!this.watchingAside) void this.watchAside();
   }
 
-  /** Writes entries of one session until each is settled or put aside. Never rejects. */
+  /** Writes entries of one session until each entry is settled or deferred. Never rejects. */
   private async write(wanted: readonly JournalEntry[]): Promise<void> {
     let entries = wanted;
     let clearings = 0;
@@ -172,7 +190,7 @@ export class Journal {
         if (this.closed) return this.refuse(entries, new ClosedError());
         if (fault === 'locked' || fault === 'cancelled') {
           const left = await this.setAside(entries, error);
-          // One of them is at fault, and the others must not wait for it.
+          // One of the entries is at fault, and the others must not wait for it.
           if (left === 'unclear') return this.halve(entries);
           if (left.length < entries.length) {
             entries = left;
@@ -189,11 +207,15 @@ export class Journal {
     }
   }
 
-  /** `moved`: another server answered; what is the session's is to be written once more if it is still the session's. */
+  /**
+   * Writes entries with one statement. Returns `moved` when another server answered: entries whose
+   * session is still valid must then be written again.
+   */
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const current = this.fence?.id === sessionId ? this.fence : null;
-    // Of a session that is no longer ours nothing is written; whether it had been written before shows all the same.
+    // With an invalid fence nothing of an ended session is written. The statement still shows which
+    // entries had been written before.
     const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
@@ -218,8 +240,8 @@ export class Journal {
   }
 
   /**
-   * Pauses before these are tried again, longer each time. Gives up starts, whose callers would
-   * rather know; what a run has done waits as long as it takes.
+   * Pauses before these entries are tried again, longer each time. Gives up overdue starts, because
+   * their callers prefer an error to an endless wait. Results of runs wait without a limit.
    */
   private async outage(entries: readonly JournalEntry[], error: unknown, tries: number): Promise<readonly JournalEntry[]> {
     noteDoubt(entries, error);
@@ -233,7 +255,10 @@ export class Journal {
     return left;
   }
 
-  /** One run whose data cannot be stored must not fail the others: halves, until the one is found. */
+  /**
+   * Divides the entries until the one that cannot be stored is found. The data of one run must not
+   * make the writes of others fail.
+   */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
     const [first, ...rest] = entries;
     const { runId, kind } = first!.transition;
@@ -243,7 +268,10 @@ export class Journal {
     this.refuse([...entries, ...this.takeRest(runId)], error);
   }
 
-  /** A run whose end is refused keeps the results before it: writes each transition by itself, up to the one that is refused. */
+  /**
+   * Writes each transition of a run separately, up to the one that is refused. A run whose end is
+   * refused keeps the results before it.
+   */
   private async writeInTurn(entries: readonly JournalEntry[]): Promise<void> {
     let refusal: Error | undefined;
     for (const [index, entry] of entries.entries()) {
@@ -255,7 +283,8 @@ export class Journal {
       await this.write([watched]);
       const rest = entries.slice(index + 1);
       if (refusal) return this.refuse(rest, refusal);
-      // Others of the run wait aside, this one may be among them: the rest keeps its place in the order.
+      // Deferred transitions of the run wait, perhaps this one among them. The rest must follow in
+      // its order.
       if (this.aside.isWaiting(entry.transition.runId)) return this.aside.putAfter(watched, rest);
     }
   }
@@ -270,7 +299,10 @@ export class Journal {
     this.searches--;
   }
 
-  /** What an owned run has handed in after something that cannot be stored comes of that: an end would hide that a result is missing. */
+  /**
+   * Removes the later transitions of an owned run after one that cannot be stored. They may depend
+   * on it: an end, for example, would hide that a result is missing.
+   */
   private takeRest(runId: string): JournalEntry[] {
     const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
     const [rest, queue] = partition(this.queue, isRest);
@@ -279,8 +311,8 @@ export class Journal {
   }
 
   /**
-   * Puts runs aside that the database does not take. Returns the rest: all of them where the trouble
-   * is not with single runs, and `unclear` where one of several is at fault.
+   * Defers the runs that the database does not accept, and returns the rest. Returns all entries
+   * when no single run causes the trouble, and `unclear` when one of several is at fault.
    */
   private async setAside(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
     const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];
@@ -306,7 +338,7 @@ export class Journal {
     }
   }
 
-  /** Writes what waits aside, a run at a time, as soon as its row is free. */
+  /** Writes deferred runs, one at a time, as soon as their rows are free. */
   private async watchAside(): Promise<void> {
     this.watchingAside = true;
     while (this.aside.size > 0) {

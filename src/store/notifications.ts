@@ -2,32 +2,41 @@ import { createHash } from 'node:crypto';
 
 import type { DispatchKey } from '../core/run.js';
 
-/** What processes tell each other to shorten their waits. Nothing depends on its arrival. */
+/**
+ * Content of a notification between processes, which shortens waits. No behaviour depends on its
+ * arrival.
+ */
 export interface Notice {
   /** Keys under which runs have become due. */
   readonly due?: readonly DispatchKey[];
   /** Runs that have ended. */
   readonly ended?: readonly string[];
-  /** Runs for which a message has come. */
+  /** Runs that have received a message. */
   readonly messages?: readonly string[];
-  /** A run has been suspended until then, or delayed: milliseconds since the epoch. */
+  /** Time when a suspended or delayed run becomes due, in milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
 
-/** PostgreSQL's limit is 8,000 bytes. */
+/** Limit for a payload. PostgreSQL's own limit is 8,000 bytes. */
 const MAX_PAYLOAD_BYTES = 7_000;
 
-/** The channel of a schema; names of channels are limited to 63 bytes. */
+/** Name of a schema's notification channel. PostgreSQL limits names of channels to 63 bytes. */
 export function channelOf(schemaName: string): string {
   return `durable_${createHash('sha256').update(schemaName).digest('hex').slice(0, 24)}`;
 }
 
-/** The channel on which a connection finds out whether it hears anything. Always the same: behind a pooler it stays listened to by somebody. */
+/**
+ * Name of the channel on which a connection tests whether notifications arrive. The name is
+ * constant, because behind a pooler some server connection keeps listening on it.
+ */
 export function probeChannelOf(schemaName: string): string {
   return `${channelOf(schemaName)}_probe`;
 }
 
-/** Collects what there is to tell for a few milliseconds, so that a thousand runs that end cost a few messages. */
+/**
+ * Collects notices for a few milliseconds, so that a thousand ended runs cost only a few
+ * notifications.
+ */
 export class NoticeBatch {
   private readonly due = new Map<string, DispatchKey>();
   private readonly ended = new Set<string>();
@@ -41,7 +50,7 @@ export class NoticeBatch {
     if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
   }
 
-  /** The payloads to send, each below PostgreSQL's limit; the batch is empty afterwards. */
+  /** Returns the payloads to send, each below PostgreSQL's limit, and empties the batch. */
   take(sender: string): string[] {
     const payloads: string[] = [];
     let current: { s: string; d: [string, string, number][]; e: string[]; m: string[]; w?: number } = { s: sender, d: [], e: [], m: [] };
@@ -71,14 +80,19 @@ export class NoticeBatch {
   }
 }
 
-/** The longest id or name that a notice may carry, in characters: `checkText` accepts no longer one. */
+/**
+ * The longest id or name that a notice may contain, in characters. `checkText` accepts no longer
+ * one.
+ */
 const MAX_TEXT_LENGTH = 255;
 
 /**
- * Reads a payload. Any role of the database may send one, and another version of this package may write another form, so every field is
- * checked and a payload with a field that does not fit is ignored whole.
+ * Reads a payload. Any role of the database may send one, and another version of this package may
+ * use another format. So every field is checked, and one field that does not fit makes the whole
+ * payload ignored.
  *
- * @returns undefined for a payload that this process sent itself, or that does not have the form of a notice
+ * @returns undefined for a payload that this process sent itself, or that does not have the form of
+ * a notice
  */
 export function parseNotice(payload: string, self: string): Notice | undefined {
   let wire: unknown;
@@ -100,7 +114,9 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
   };
 }
 
-/** PostgreSQL bounds a payload to 8,000 bytes, and with it the length of every list. */
+/**
+ * Checks every item of a list. PostgreSQL limits a payload to 8,000 bytes, which bounds every list.
+ */
 function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
   return Array.isArray(value) && value.every(isItem);
 }
@@ -113,7 +129,9 @@ function isKey(value: unknown): value is [queue: string, name: string, version: 
   return Array.isArray(value) && value.length === 3 && isText(value[0]) && isText(value[1]) && Number.isInteger(value[2]);
 }
 
-/** Dates cover no more than 8.64e15 milliseconds on either side of the epoch. */
+/**
+ * True for a time that a Date can hold: at most 8.64e15 milliseconds on either side of the epoch.
+ */
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && Math.abs(value) <= 8.64e15;
 }

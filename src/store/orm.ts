@@ -14,15 +14,17 @@ import { checkServer } from './server-check.js';
 import { explainReadOnly } from './standby.js';
 
 /**
- * A DataSource of the module's own: its entities, in its schema, on two connections that close when idle.
+ * Creates the module's own DataSource: its entities, in its schema, on two connections that close
+ * when idle.
  *
- * @param openClients where its connections are listed while they are open
+ * @param openClients set that contains the clients of the DataSource while they are open
  */
 export function createOrm(settings: ConnectionSettings, schema: string, pooler?: Pooler, openClients?: Set<pg.Client>): DataSource {
   const { connectionTimeoutMillis, ...resolved } = resolveSettings(settings);
   const options = {
     type: 'postgres',
-    // Without `native`, so that TypeORM does not take pg-native where the application has it installed.
+    // Without `native`, so that TypeORM does not use pg-native where the application has installed
+    // it.
     driver: { Pool: pg.Pool },
     name: `nestjs-durable:${schema}`,
     schema,
@@ -33,7 +35,7 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
     extra: {
       application_name: 'nestjs-durable',
       ...resolved,
-      // Entities have dates, whatever DateStyle the role has.
+      // Entities need dates in ISO format, whatever DateStyle the role has.
       ...(pooler ? {} : { options: withSettings(resolved.options, FORMATS) }),
       connectTimeoutMillis: connectionTimeoutMillis,
       Client: OwnClient,
@@ -46,11 +48,13 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
 }
 
 /**
- * Brings the schema up to date, or with `autoMigrate` off finds out whether it is. One SELECT tells whether there is anything to do; only then are
- * locks taken, one process at a time. Returns the migrations that this call has run.
+ * Migrates the schema or, with `autoMigrate` off, checks it. One SELECT shows whether migrations
+ * are missing. Only then are locks taken, by one process at a time. Returns the migrations that
+ * this call has run.
  *
- * @throws SchemaMismatchError when migrations are missing and may not be run; WorkflowConfigurationError when the server is none that the module works on;
- * StandbyError when migrations are missing and the server is a standby
+ * @throws SchemaMismatchError when migrations are missing and may not be run;
+ * WorkflowConfigurationError when the module does not support the server; StandbyError when
+ * migrations are missing and the server is a standby
  */
 export async function prepareSchema(orm: DataSource, schema: string, autoMigrate: 'migrate' | 'check'): Promise<string[]> {
   await checkServer(orm);
@@ -60,9 +64,10 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   const runner = orm.createQueryRunner();
   try {
     await runner.startTransaction('READ COMMITTED');
-    // Nobody waits behind us for longer than that, if we have to wait for somebody ourselves.
+    // Others queue behind this transaction while it waits for a lock, so its wait has a limit.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
-    // The role's timeouts are made for the application's queries, not for building indexes or waiting for another process's migration.
+    // The role's timeouts are meant for the application's queries, not for building indexes or
+    // waiting for another process's migration.
     await runner.query(NO_TIMEOUTS);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
@@ -77,11 +82,14 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   }
 }
 
-/** Not to_regclass(): it may answer from a cache that is older than the lock that was waited for, and ten processes would migrate twice. */
+/**
+ * True when the table of migrations exists. to_regclass() could answer from a cache that is older
+ * than the migration lock. Then ten processes would migrate twice.
+ */
 const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relname = $2) AS there`;
 
-/** Those that this version of the server has. */
+/** Turns off those timeouts that this version of the server knows. */
 const NO_TIMEOUTS = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
   WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
 

@@ -5,23 +5,29 @@ import type { ConnectionSettings } from './connection-settings.js';
 import type { Refusals } from './refusals.js';
 import { OWN_TYPES } from './type-parsers.js';
 
-/** Settings of the process (`pg.defaults`) that pg applies to every client which does not set them itself. */
+/**
+ * Settings of the process (`pg.defaults`) that pg applies to every client which does not set them
+ * itself.
+ */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
-/** Idle time after which the system asks whether the other end is still there. */
+/** Idle milliseconds after which the operating system probes the other end of the connection. */
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
 /** Settings of a client of the module's own. */
 export interface OwnClientSettings extends ConnectionSettings {
-  /** What attempts of the same module have met. */
+  /** Recent refusals, shared by all clients of the module. */
   refusals?: Refusals;
-  /** How long the connection may take to be made, where the pool sets no limit to waiting for one. */
+  /**
+   * Milliseconds that connecting may take, for a pool that sets no limit to the wait for a
+   * connection.
+   */
   connectTimeoutMillis?: number | undefined;
-  /** Lists the client from its first attempt to connect until its connection ends. */
+  /** Set that contains the client from its first attempt to connect until its connection ends. */
   openClients?: Set<pg.Client> | undefined;
 }
 
-/** What @types/pg leaves out of a client. */
+/** Members of a client that @types/pg leaves out. */
 interface Internals {
   binary: boolean;
   pipeline: boolean;
@@ -32,19 +38,21 @@ interface Internals {
 type Callback = (error: Error | null | undefined, client?: pg.Client) => void;
 
 /**
- * The client of every connection that the module opens. It reads values with parsers of its own, whatever the application has set for the process,
- * and leaves no socket behind when a connection cannot be made: pg keeps it open when a password function rejects.
+ * The client of every connection that the module opens. It reads values with the module's own
+ * parsers, whatever the application has set for the process. It also destroys the socket when
+ * connecting fails: pg keeps the socket open when a password function rejects.
  */
 export class OwnClient extends pg.Client {
   private readonly refusals: Refusals | undefined;
   private readonly openClients: Set<pg.Client> | undefined;
 
   constructor(settings: OwnClientSettings = {}) {
-    // A pool hides the password from being listed.
+    // A pool makes the password non-enumerable, so the spread of the settings does not copy it.
     const { password } = settings;
     super({
       keepAlive: true,
-      // The system's two hours are too long for a connection that the network has forgotten.
+      // The operating system's default of two hours is too long for a connection that the network
+      // has dropped.
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       ...settings,
       ...(settings.connectTimeoutMillis === undefined ? {} : { connectionTimeoutMillis: settings.connectTimeoutMillis }),
@@ -74,19 +82,25 @@ export class OwnClient extends pg.Client {
     if (this.openClients) this.once('end', () => this.openClients?.delete(this));
     super.connect((error: Error | null) => {
       this.refusals?.note(error ?? undefined);
-      // Not at once: pg may still be at work on what the server said.
+      // The socket is destroyed a moment later, because pg may still be processing the server's
+      // answer.
       if (error) setImmediate(() => hangUp(this));
       callback(error, this);
     });
   }
 }
 
-/** Ends a connection at once, whatever its state is; whoever waits for it gets an error. */
+/**
+ * Ends a connection at once, whatever its state is. Queries that wait for an answer get an error.
+ */
 export function hangUp(client: pg.Client): void {
   (client as unknown as Internals).connection?.stream.destroy();
 }
 
-/** Says where an error of a password function comes from: it reaches logs far from the function. */
+/**
+ * Wraps a password function so that its error names its source. The error is logged far from the
+ * function.
+ */
 function named(given: () => string | Promise<string>): () => Promise<string> {
   return async () => {
     try {

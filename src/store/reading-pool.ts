@@ -5,24 +5,33 @@ import { resolveSettings } from './connection-settings.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
 
-/** More of them would not be faster for those who look, and take more of the server from those who work. */
+/**
+ * Number of connections. More would not make queries faster, and would take capacity from the
+ * workers.
+ */
 const CONNECTIONS = 2;
 
-/** How long a query may take: what a person who looks is willing to wait, and what a held snapshot may cost vacuum. */
+/**
+ * Milliseconds that a query may take. The limit is the time that a person is willing to wait, and
+ * that vacuum can afford a held snapshot.
+ */
 const QUERY_TIMEOUT_MS = 15_000;
 
 const ignore = (): void => undefined;
 
 /**
- * Connections for questions that may take long: listings, counts, reports. They are apart from those of the journal, so that no question, however slow,
- * holds up a start or a step; and the planner is free there: the settings of the hot statements (database.ts) would walk an index for every row of a
- * count. Made when the first question is asked, and closed when idle.
+ * Connections for queries that may take long: listings, counts, reports. They are separate from
+ * those of the journal, so that a slow query never delays a start or a step. They also leave the
+ * planner free: the settings of the hot statements (database.ts) would walk an index for every row
+ * of a count. The first query opens them, and they close when idle.
  */
 export class ReadingPool {
   private readonly pool: pg.Pool;
   private readonly clients = new Set<pg.PoolClient>();
 
-  /** What each transaction sets for itself, where connections cannot keep it: behind a pooler. */
+  /**
+   * Statements that begin each transaction behind a pooler, where connections cannot keep settings.
+   */
   private readonly preamble: string | undefined;
 
   constructor(
@@ -32,7 +41,7 @@ export class ReadingPool {
   ) {
     const session = [
       `statement_timeout=${timeoutMs}`,
-      // One question, one of the server's processors.
+      // One query uses one processor of the server.
       'max_parallel_workers_per_gather=0',
       'jit=off',
       'client_min_messages=warning',
@@ -46,23 +55,24 @@ export class ReadingPool {
       ...(options === undefined ? {} : { options }),
       ...(given.refusals === undefined ? {} : { refusals: given.refusals }),
       Client: OwnClient,
-      // Whoever finds both connections busy gets a turn.
+      // A caller that finds both connections busy waits until one is free.
       connectionTimeoutMillis: timeoutMs + 5_000,
-      // A server that vanished cannot say that the time is over.
+      // A vanished server cannot report that the time is over.
       query_timeout: timeoutMs + 5_000,
       max: CONNECTIONS,
       idleTimeoutMillis: 10_000,
       allowExitOnIdle: true,
     };
     this.pool = new pg.Pool(own);
-    // As in database.ts: an idle connection that dies must not end the process.
+    // As in database.ts, an idle connection that dies must not end the process.
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
   }
 
   /**
-   * Asks. The statement has no name: it is planned for these values, and its text may be made for the question.
+   * Executes a query. The statement has no name, so PostgreSQL plans it for these values, and its
+   * text may vary.
    *
    * @throws QueryTimeoutError
    */
@@ -86,7 +96,7 @@ export class ReadingPool {
       return rows;
     } finally {
       client.removeListener('error', ignore);
-      // A transaction that failed goes with its connection.
+      // A failed transaction is discarded with its connection.
       client.release(broken);
     }
   }

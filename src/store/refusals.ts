@@ -3,27 +3,34 @@ import { performance } from 'node:perf_hooks';
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
-/** Codes of a server that was reached and did not let the client in: wrong password, no such database, too many connections. */
+/**
+ * Codes of a server that answered and did not admit the client: wrong password, no such database,
+ * too many connections.
+ */
 const REFUSED = /^(28|3D|53)/;
 
-/** Codes of a network without a server behind the address: asking again costs nobody anything, and the server may be back any moment. */
+/**
+ * Codes of an address without a server. Another attempt costs nothing, and the server may return at
+ * any moment.
+ */
 const ABSENT = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
 
 /**
- * Remembers that the server refused a connection, or that its password could not be had, for all pools of the module together. Until a pause is over, further
- * attempts fail with the same error and without a connection. So a process that cannot log in does not take the server's connections from others.
+ * Remembers, for all pools of the module together, that the server refused a connection or that no
+ * password was available. During a pause, further attempts fail with the same error and without a
+ * connection. So a process that cannot log in does not use up the server's connections.
  */
 export class Refusals {
   private last: Error | undefined;
   private pauseMs = 0;
   private until = 0;
 
-  /** Returns the error to fail with now; undefined when a connection may be tried. */
+  /** Returns the error to fail with now, or undefined when a connection may be tried. */
   current(): Error | undefined {
     return performance.now() < this.until ? this.last : undefined;
   }
 
-  /** Notes how an attempt ended. */
+  /** Records how an attempt ended. */
   note(error: Error | undefined): void {
     const code = (error as { code?: unknown } | undefined)?.code;
     const isRefusal =
@@ -40,7 +47,7 @@ export class Refusals {
   }
 }
 
-/** Errors that pg makes itself when a connection ends or does not answer. */
+/** True for errors that pg creates itself when a connection ends or does not answer. */
 function isSilence({ message }: Error): boolean {
   return /timeout|terminated/i.test(message);
 }

@@ -7,14 +7,18 @@ import type { JournalEntry } from './journal-entry.js';
 import type { FlushResult } from './sql/flush.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
 
-/** Nothing of the entry was written, because rows of an earlier run have the id of the run that it starts. */
+/**
+ * Outcome of an entry of which nothing was written, because rows of an earlier run have the id of
+ * the run that it starts.
+ */
 export const WITHHELD = 'withheld';
 
 export type Outcome = Committed | Error | typeof WITHHELD;
 
 /**
- * What became of each entry. Usually the numbers of rows say that all is well. Otherwise some were there before: put there by
- * somebody else, or by this very flush when its commit's answer was lost; every transition has an identity that tells which.
+ * Determines the outcome of each entry. Usually the row counts show that everything was written.
+ * Otherwise some rows existed before: another process wrote them, or this very flush did and the
+ * answer to its commit was lost. The identity of each transition distinguishes the two.
  */
 export async function resolveOutcomes(
   database: Database,
@@ -29,7 +33,7 @@ export async function resolveOutcomes(
     result.changes === rows.changes.length &&
     result.successors === rows.successors.length + rows.checkedSuccessors.length
   ) {
-    // Waits do not show in the numbers; a dead session does.
+    // The row counts do not include waits, but the result shows when the session has ended.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
   }
   const runIds = entries.flatMap(({ transition }) =>
@@ -56,14 +60,15 @@ export async function resolveOutcomes(
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
       }
       case 'change':
-        // A lower epoch: a fail-over has lost the claim.
+        // A lower epoch means that a failover has lost the claim.
         if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
         }
         if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status)
           return lost(runId);
-        // While the session lives nobody else takes its runs: that this one is no longer ours is this flush's doing.
+        // While the session lives, no other process takes its runs. If the run is no longer owned,
+        // this flush has changed it.
         return done;
       case 'wait':
         if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
@@ -75,7 +80,7 @@ export async function resolveOutcomes(
   });
 }
 
-/** @param mayStart whether the flush could start runs at all */
+/** @param mayStart true when the flush could start runs */
 function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
   if (!run) return mayStart ? WITHHELD : new FencedError('the session is gone');
   if (run.nonce === nonce) return done;

@@ -12,46 +12,57 @@ import { findUnpaused, notifyOfPause } from './sql/pause-run.js';
 import { forwardMessages } from './sql/send-signal.js';
 import { pauseAfter } from './while-locked.js';
 
-/** Runs that are notified by one statement. */
+/** Maximum number of runs that one statement notifies. */
 const BATCH = 100;
-/** Beyond that the sweeps do it. */
+/** Maximum number of waiting notifications. The sweeps notify the runs beyond this limit. */
 const MAX_PENDING = 10_000;
-/** How long a caller waits for a run whose row somebody holds; the notifier goes on. */
+/**
+ * Milliseconds that a caller waits for a run whose row is locked. The notifier continues after
+ * that.
+ */
 const CALLER_PATIENCE_MS = 1_000;
-/** How long the notifier tries; after that the sweeps do it. */
+/** Milliseconds for which the notifier tries. After that the sweeps notify the run. */
 const GIVE_UP_AFTER_MS = 60_000;
 
 type Kind = 'message' | 'cancel' | 'pause';
 
-/** A run that is to be notified. */
+/** A run that waits to be notified. */
 interface Pending {
   readonly kind: Kind;
   readonly runId: string;
-  /** Of a request to cancel. */
+  /** Request to cancel; undefined for other kinds. */
   readonly request: CancelRequest | undefined;
   readonly done: Promise<void>;
   readonly settle: (next?: Promise<void>) => void;
-  /** When it was first tried, of performance.now(). */
+  /** Time of the first try, from performance.now(). */
   triedSince: number | undefined;
-  /** When it may be tried, of performance.now(). */
+  /** Earliest time of the next try, from performance.now(). */
   dueAt: number;
 }
 
-/** What became of a batch: runs that were reached, and runs whose rows were locked. All others have ended or want no notification any more. */
+/**
+ * Result of a batch: the notified runs, and the runs whose rows were locked. All other runs have
+ * ended or no longer need the notification.
+ */
 interface Reached {
   readonly notified: readonly NotifiedRun[];
   readonly locked: ReadonlySet<string>;
-  /** By run: notifies the run that goes on in its place, or that waits for its end. */
+  /**
+   * Follow-up by run. It notifies the run that continues this run, or the parent that waits for its
+   * end.
+   */
   readonly follow: ReadonlyMap<string, () => Promise<void>>;
 }
 
 /**
- * Notifies runs that something came for them: raises their wake counters in the database, then announces what that made of them. Whoever makes a
- * message durable for a run asks this to notify the run.
+ * Notifies runs of new messages and requests: raises their wake counters in the database, then
+ * announces the result to the workers. Code that makes a message durable for a run calls this class
+ * to notify the run.
  *
- * At most one statement of it is under way, and it never waits for a lock: a run whose row somebody holds is tried again after a pause without a
- * connection, and however many messages come for the run meanwhile, it is notified once. Messages of runs that were continued as others are
- * forwarded. What is lost here, by a crash or because a row is held too long, the sweeps find.
+ * At most one statement of the notifier is active, and it never waits for a lock. A run whose row
+ * is locked is tried again after a pause, during which no connection is held. However many messages
+ * arrive meanwhile, the run is notified once. Messages of continued runs are forwarded. The sweeps
+ * find notifications that are lost by a crash or a long-held row.
  */
 export class RunNotifier {
   private readonly pending = new Map<string, Pending>();
@@ -65,22 +76,28 @@ export class RunNotifier {
     private readonly failed: (error: unknown) => void,
   ) {}
 
-  /** Notifies runs of messages that are durable. Never rejects; resolves also when a run's row has been held for a second, and goes on trying. */
+  /**
+   * Notifies runs of durable messages. Never rejects. Resolves also when a run's row stays locked
+   * for a second, and continues to try.
+   */
   async notify(runIds: readonly string[]): Promise<void> {
     await this.settled(runIds.map((runId) => this.add('message', runId, undefined)));
   }
 
-  /** Notifies runs of requests to cancel, which are durable. Runs that have never been executed end at once. Resolves as `notify` does. */
+  /**
+   * Notifies runs of durable requests to cancel. Runs that have never been executed end at once.
+   * Resolves as `notify` does.
+   */
   async notifyOfCancel(requests: readonly CancelRequest[]): Promise<void> {
     await this.settled(requests.map((request) => this.add('cancel', request.runId, request)));
   }
 
-  /** Notifies a run of a request to pause, which is durable. Resolves as `notify` does. */
+  /** Notifies a run of a durable request to pause. Resolves as `notify` does. */
   async notifyOfPause(runId: string): Promise<void> {
     await this.settled([this.add('pause', runId, undefined)]);
   }
 
-  /** Stops trying: what has not been notified is left to the sweeps of others. */
+  /** Stops trying. The sweeps of other processes notify the remaining runs. */
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
@@ -108,7 +125,7 @@ export class RunNotifier {
     if (this.working) return;
     this.working = true;
     clearTimeout(this.timer);
-    // What is asked for in the same turn goes into one statement.
+    // Requests of the same turn go into one statement.
     await Promise.resolve();
     for (let batch = this.take(); batch.length > 0; batch = this.take()) await this.notifyBatch(batch);
     this.working = false;
@@ -117,7 +134,10 @@ export class RunNotifier {
     this.timer = setTimeout(() => void this.work(), Math.max(1, dueAt - performance.now())).unref();
   }
 
-  /** Takes runs of one kind that may be tried now: what comes for them from now on is notified anew. */
+  /**
+   * Takes runs of one kind that may be tried now. A later message to such a run causes a new
+   * notification.
+   */
   private take(): Pending[] {
     const batch: Pending[] = [];
     const now = performance.now();
@@ -139,13 +159,17 @@ export class RunNotifier {
       }
     } catch (error) {
       if (isLocked(error)) return batch.forEach((each) => this.again(each));
-      // Messages are durable. Nobody waits for a database that is away or refuses; the sweeps notify the runs.
+      // The messages are durable. No caller waits for a database that is away or refuses; the
+      // sweeps notify the runs.
       if (!this.closed) this.failed(error);
       for (const each of batch) each.settle();
     }
   }
 
-  /** A locked run is tried again; whoever waits for it, and for what has come for it meanwhile, waits for the same try. */
+  /**
+   * Schedules the next try for a locked run. Callers that wait for earlier and newer messages of
+   * the run share this try.
+   */
   private again(each: Pending): void {
     const now = performance.now();
     each.triedSince ??= now;
@@ -192,7 +216,7 @@ export class RunNotifier {
     return missed.length > 0 ? findMissed(this.database, missed) : [];
   }
 
-  /** @param notify notifies the run that goes on in the place of another */
+  /** @param notify notifies the continuation of a run */
   private async reachMissed(
     missed: readonly MissedRun[],
     notify: (successor: string, runId: string) => Promise<void>,

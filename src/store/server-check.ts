@@ -2,10 +2,13 @@ import type { DataSource } from 'typeorm';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 
-/** The oldest major version of PostgreSQL that the schema and the statements work on. */
+/** The oldest major version of PostgreSQL that supports the schema and the statements. */
 const OLDEST_MAJOR = 13;
 
-/** SQL_ASCII stores the bytes of any text, and gives them back as they were. */
+/**
+ * Encodings that can store every text. SQL_ASCII stores the bytes of any text and returns them
+ * unchanged.
+ */
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
 const SERVER = `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
@@ -20,10 +23,11 @@ interface Server {
 }
 
 /**
- * Makes sure that the server is one that the module works on, and that its database can hold every text. In one of LATIN1, say, the name of a step
- * or an error's message could be refused after the step's body has been executed.
+ * Checks that the module supports the server, and that its database can store every text. A
+ * database in LATIN1, for example, could refuse the name of a step or an error's message after the
+ * step's body has been executed.
  *
- * @throws WorkflowConfigurationError that names what the server has and what is needed
+ * @throws WorkflowConfigurationError that names the server's property and the required one
  */
 export async function checkServer(orm: DataSource): Promise<void> {
   const [server] = (await orm.query(SERVER)) as Server[];

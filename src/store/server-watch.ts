@@ -6,17 +6,18 @@ import { hangUp } from './own-client.js';
 /** Clients of a pool whose connections are open. */
 export type OpenClients = Set<pg.Client>;
 
-/** Time before the first probe, and the pause between two probes. */
+/** Milliseconds before the first probe, and between two probes. */
 const PROBE_EVERY_MS = 5_000;
 
 /**
- * Does work on connections whose queries have no timeout, because a migration may take long. A
- * server that stops answering would be waited for until TCP gives up, so another connection probes
- * it. When a probe gets no answer, the connections of the work are ended, and the work rejects.
+ * Does work on connections whose queries have no timeout, because a migration may take long. The
+ * work would wait for a server that stops answering until TCP gives up, so another connection
+ * probes the server. When a probe gets no answer, the connections of the work are ended, and the
+ * work rejects.
  *
  * @param probe a query with a timeout, on another connection to the same server
  * @param clients the connections of the work
- * @throws what the work throws; an error with the code ETIMEDOUT when the server stopped answering
+ * @throws the error of the work; an error with the code ETIMEDOUT when the server stopped answering
  */
 export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clients: OpenClients, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -49,8 +50,8 @@ export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clien
 }
 
 /**
- * Tells a server that does not answer from one that answers with an error: a full server may be
- * busy with our migration.
+ * True when a probe got no answer. A server that answers with an error is alive: a full server, for
+ * example, may be busy with this migration.
  */
 function isSilence(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

@@ -1,6 +1,9 @@
-/** What every write for owned runs must find: the row of its session, on the server on which what this process has was last found to be there. */
+/**
+ * Condition of every write for owned runs: the row of the session must exist, on the server on
+ * which the session's data were last verified.
+ */
 export interface SessionFence {
   readonly id: string;
-  /** Which server, in which of its lives: see `SERVER`. */
+  /** Identity of the server and its timeline: see `SERVER`. */
   readonly server: string;
 }

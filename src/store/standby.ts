@@ -1,4 +1,7 @@
-/** A hot standby was asked to write. A fail-over may promote it at any moment. */
+/**
+ * The error of a hot standby that was asked to write. A failover may promote the standby at any
+ * moment.
+ */
 export class StandbyError extends Error {
   readonly code = '25006';
 
@@ -9,10 +12,10 @@ export class StandbyError extends Error {
 }
 
 /**
- * Finds out why the server refused to write: a standby may be promoted soon, a role that may only
+ * Determines why the server refused to write. A standby may be promoted soon; a role that may only
  * read stays so.
  *
- * @param isInRecovery asks the server
+ * @param isInRecovery queries the server
  * @returns a StandbyError, or the given error
  */
 export async function explainReadOnly(error: unknown, isInRecovery: () => Promise<boolean>): Promise<unknown> {

@@ -10,7 +10,8 @@ const asJson: Parser = (text) => JSON.parse(text) as unknown;
 /** Parsers of the types that the module reads, by the type's oid. Every other type stays text. */
 const PARSERS = new Map<number, Parser>([
   [16, asBoolean],
-  // int2, int4, oid, float4, float8; int8 and numeric stay text, because a number cannot hold all of them.
+  // int2, int4, oid, float4, float8. int8 and numeric stay text, because a number cannot hold all
+  // their values.
   ...[21, 23, 26, 700, 701].map((oid): [number, Parser] => [oid, asNumber]),
   // json, jsonb
   ...[114, 3802].map((oid): [number, Parser] => [oid, asJson]),
@@ -24,8 +25,9 @@ const PARSERS = new Map<number, Parser>([
 ]);
 
 /**
- * Parsers of the module's own connections. The application may replace those of the process (`pg.types.setTypeParser`), for `Decimal` or `BigInt` columns
- * for example; what the module reads must not change with them.
+ * Parsers of the module's own connections. The application may replace those of the process
+ * (`pg.types.setTypeParser`), for `Decimal` or `BigInt` columns for example. The values that the
+ * module reads must not change with them.
  */
 export const OWN_TYPES: pg.CustomTypesConfig = {
   getTypeParser: (oid: number): Parser => PARSERS.get(oid) ?? asText,
@@ -33,7 +35,7 @@ export const OWN_TYPES: pg.CustomTypesConfig = {
 
 const TIMESTAMP = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:([+-]\d\d)(?::?(\d\d))?(?::?\d\d)?)?$/;
 
-/** Reads a time in the style ISO. Gives null for other styles, as pg does. */
+/** Reads a time in ISO style. Returns null for other styles, as pg does. */
 function parseTimestamp(text: string): Date | number | null {
   if (text === 'infinity') return Infinity;
   if (text === '-infinity') return -Infinity;
@@ -43,7 +45,7 @@ function parseTimestamp(text: string): Date | number | null {
   return new Date(`${year}T${time}${hours === undefined ? '' : `${hours}:${minutes}`}`);
 }
 
-/** Reads an array of one dimension. */
+/** Creates a parser for arrays of one dimension. */
 function arrayOf(parse: Parser): Parser {
   return (text) => {
     const items: unknown[] = [];

@@ -5,19 +5,25 @@ import { faultOf } from './database-errors.js';
 
 const SHORTEST_PAUSE_MS = 3;
 const LONGEST_PAUSE_MS = 1_000;
-/** How long a call waits for a row that somebody holds. */
+/** Milliseconds that a call waits for a locked row. */
 const PATIENCE_MS = 10_000;
 
-/** The pause before a locked row is tried again: a quarter of the time since the first try, so that a freed row is found soon however long it was held. */
+/**
+ * Pause before a locked row is tried again: a quarter of the time since the first try. So a freed
+ * row is found soon, however long it was locked.
+ */
 export function pauseAfter(elapsedMs: number): number {
   return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 
-/** Calls of this process that change the row of one run, in the order in which they came. */
+/** Calls of this process that change the row of one run, in their order of arrival. */
 interface Line {
   last: Promise<unknown>;
   length: number;
-  /** When a try first found the row locked, of performance.now(), and the error of the last such try. */
+  /**
+   * Time when a try first found the row locked, from performance.now(), and the error of the last
+   * such try.
+   */
   locked: { readonly since: number; readonly error: unknown } | undefined;
 }
 
@@ -27,16 +33,17 @@ export type WhileLocked = <T>(work: () => Promise<T>) => Promise<T>;
 const ignore = (): void => undefined;
 
 /**
- * Lines up the calls that change a run's row. However many calls wait for one locked row, only the
- * first of them tries the row, and it holds no connection between two tries.
+ * Queues the calls that change a run's row. However many calls wait for one locked row, only the
+ * first one tries the row. It holds no connection between two tries.
  */
 export class RunLines {
   private readonly lines = new Map<string, Line>();
 
   /**
-   * Does the work when the calls before it have ended.
+   * Does the work when the earlier calls have ended.
    *
-   * @throws what the work throws; the error of the lock when the row is held for longer than 10 s
+   * @throws the error of the work; the error of the lock when the row stays locked for longer than
+   * 10 s
    */
   async inTurn<T>(runId: string, work: (whileLocked: WhileLocked) => Promise<T>): Promise<T> {
     const since = performance.now();
@@ -44,7 +51,7 @@ export class RunLines {
     this.lines.set(runId, line);
     line.length++;
     const turn = line.last.then(() => {
-      // The calls before this one have tried the row for as long as this one waits.
+      // The earlier calls have tried the row for the whole time that this call has waited.
       if (line.locked && performance.now() - since > PATIENCE_MS) throw line.locked.error;
       return work((once) => tryUntilFree(line, since, once));
     });

@@ -28,7 +28,10 @@ export {
   WorkflowWait,
 };
 
-/** Every table of the module, and the view, for `@InjectRepository` and for SQL that TypeORM writes. */
+/**
+ * Every table of the module, and the view, for `@InjectRepository` and for SQL that TypeORM
+ * generates.
+ */
 export const durableEntities = [
   WorkflowRun,
   WorkflowStep,

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Something that is done to many runs at a time, and how far it is: `client.bulk`. */
+/** An action on many runs and its progress: see `client.bulk`. */
 @Entity({ name: 'workflow_operations', synchronize: false })
 export class WorkflowBulkOperation {
   @PrimaryColumn({ type: 'text' })
@@ -9,56 +9,59 @@ export class WorkflowBulkOperation {
   @Column({ type: 'text' })
   kind!: 'cancel' | 'retry' | 'signal' | 'terminate';
 
-  /** Which runs are meant. */
+  /** Conditions that select the runs. */
   @Column({ type: 'json' })
   conditions!: unknown;
 
   @Column({ name: 'signal_name', type: 'text', nullable: true })
   signalName!: string | null;
 
-  /** Of the signal. */
+  /** Payload of the signal. */
   @Column({ type: 'json', nullable: true })
   payload!: unknown;
 
-  /** Who does it and why. */
+  /** JSON object that says who runs the operation and why. */
   @Column({ type: 'json' })
   note!: unknown;
 
-  /** How many runs the dry run counted. */
+  /** Number of runs that the dry run counted. */
   @Column({ type: 'bigint' })
   matched!: string;
 
-  /** To how many runs it has been done. */
+  /** Number of processed runs. */
   @Column({ type: 'bigint' })
   done!: string;
 
-  /** How many were no longer as they had to be when it came to them. */
+  /** Number of runs that no longer met the conditions when they were to be processed. */
   @Column({ type: 'bigint' })
   skipped!: string;
 
-  /** The most runs per second. */
+  /** Maximum number of runs per second. */
   @Column({ type: 'double precision', nullable: true })
   rate!: number | null;
 
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
-  /** Until then nothing is done; after a day it is forgotten. */
+  /**
+   * Time when the operation was started. Nothing happens before, and an operation that is not
+   * started is deleted after a day.
+   */
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
 
   @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
   finishedAt!: Date | null;
 
-  /** Somebody has ended it before it was done. */
+  /** True when an operator stopped the operation before it was complete. */
   @Column({ name: 'is_stopped', type: 'boolean', default: false })
   isStopped!: boolean;
 
-  /** When the next part is due. */
+  /** Time when the next part is due. */
   @Column({ name: 'next_at', type: 'timestamptz', nullable: true })
   nextAt!: Date | null;
 
-  /** The run that it came to last. */
+  /** Creation time and id of the last processed run. */
   @Column({ name: 'after_created_at', type: 'timestamptz', nullable: true })
   afterCreatedAt!: Date | null;
 

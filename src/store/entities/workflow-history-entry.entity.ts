@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Something that happened to a run: a row of the view `workflow_history`. In the order of `at`, `rank`, `number`. */
+/**
+ * An event in the history of a run: a row of the view `workflow_history`, ordered by `at`, `rank`,
+ * `number`.
+ */
 @Entity({ name: 'workflow_history', synchronize: false })
 export class WorkflowHistoryEntry {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
@@ -15,37 +18,37 @@ export class WorkflowHistoryEntry {
   @PrimaryColumn({ type: 'bigint' })
   number!: string;
 
-  /** What happened; docs/operations.md lists them. */
+  /** Kind of the event. docs/operations.md lists all kinds. */
   @Column({ type: 'text' })
   kind!: string;
 
   @Column({ name: 'step_key', type: 'text', nullable: true })
   stepKey!: string | null;
 
-  /** A signal's name, the first characters of a hook's token, the id of another run. */
+  /** Name of a signal, first characters of a hook's token, or id of another run. */
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
-  /** Under which claim of the run it happened. */
+  /** Number of the claim of the run under which the event happened. */
   @Column({ type: 'integer', nullable: true })
   epoch!: number | null;
 
-  /** Of a step: when it began. */
+  /** Time when a step began. */
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
 
-  /** A payload. */
+  /** Output of a step or a run: a payload. */
   @Column({ type: 'json', nullable: true })
   output!: unknown;
 
-  /** A payload. */
+  /** Error of a step or a run: a payload. */
   @Column({ type: 'json', nullable: true })
   error!: unknown;
 
-  /** What else is known: of a request to cancel who made it and why, of a start the workflow. */
+  /** Other details: who requested a cancellation and why, or the workflow of a started run. */
   @Column({ type: 'json', nullable: true })
   data!: unknown;
 }

@@ -1,13 +1,16 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** The database that the runs belong to: one row, by which a copy of the database is told from the original. */
+/**
+ * The database that the runs belong to. Its single row distinguishes the original database from a
+ * copy.
+ */
 @Entity({ name: 'workflow_home', synchronize: false })
 export class WorkflowHome {
   /** Always 1. */
   @PrimaryColumn({ type: 'smallint' })
   id!: number;
 
-  /** PostgreSQL's identifier of the cluster; null where the role may not read it. */
+  /** PostgreSQL's identifier of the cluster. Null when the role may not read it. */
   @Column({ name: 'system_identifier', type: 'text', nullable: true })
   systemIdentifier!: string | null;
 

@@ -1,9 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** A token with which the outside world resumes a run. Closed when the run has ended. */
+/** A token with which an outside system resumes a run. The hook closes when the run ends. */
 @Entity({ name: 'workflow_hooks', synchronize: false })
 export class WorkflowHook {
-  /** Whoever has it resumes the run: do not show it around. */
+  /** Secret token: anybody who has it can resume the run. */
   @PrimaryColumn({ type: 'text' })
   token!: string;
 
@@ -19,15 +19,15 @@ export class WorkflowHook {
   @Column({ name: 'closed_at', type: 'timestamptz', nullable: true })
   closedAt!: Date | null;
 
-  /** The request headers that the workflow gets. */
+  /** Names of the request headers that the workflow receives. */
   @Column({ type: 'text', array: true })
   headers!: string[];
 
-  /** The name of the `@HookVerifier` that checks requests. */
+  /** Name of the `@HookVerifier` that checks requests. */
   @Column({ type: 'text', nullable: true })
   verify!: string | null;
 
-  /** The request header that names a delivery. */
+  /** Name of the request header with the id of a delivery. */
   @Column({ name: 'idempotency_header', type: 'text', nullable: true })
   idempotencyHeader!: string | null;
 }

@@ -28,7 +28,10 @@ export class WorkflowInboxMessage {
   @Column({ type: 'integer', insert: false, update: false })
   size!: number;
 
-  /** Approximate number of messages that the run had been sent up to this one; only one message in eight has it. */
+  /**
+   * Approximate number of messages that the run had been sent up to this one; only one message in
+   * eight has it.
+   */
   @Column({ type: 'bigint', nullable: true })
   place!: string | null;
 

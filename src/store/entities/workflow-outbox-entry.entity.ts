@@ -1,20 +1,20 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** A run that QStash had to be told of again, because nobody had taken it. */
+/** A run that had to be announced to QStash again, because no worker had claimed it. */
 @Entity({ name: 'workflow_outbox', synchronize: false })
 export class WorkflowOutboxEntry {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
-  /** Which of the times that the run wanted to be executed it was. */
+  /** Number of the time that the run must be executed. */
   @Column({ type: 'text' })
   seq!: string;
 
-  /** How often it was told of again. */
+  /** Number of repeated announcements. */
   @Column({ type: 'int' })
   attempts!: number;
 
-  /** When the next time is. */
+  /** Time of the next announcement. */
   @Column({ name: 'next_at', type: 'timestamptz' })
   nextAt!: Date;
 }

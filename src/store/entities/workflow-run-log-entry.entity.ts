@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** What happened to a run and shows in no other row: failed attempts, messages sent, requests to cancel, lost workers, blocked deployments. */
+/**
+ * An event of a run that no other row records: a failed attempt, a sent message, a request to
+ * cancel, a lost worker, a blocked deployment.
+ */
 @Entity({ name: 'workflow_run_log', synchronize: false })
 export class WorkflowRunLogEntry {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
@@ -21,15 +24,15 @@ export class WorkflowRunLogEntry {
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
-  /** Under which claim of the run it happened. */
+  /** Number of the claim of the run under which the event happened. */
   @Column({ type: 'integer', nullable: true })
   epoch!: number | null;
 
-  /** Of a message: the signal's name, or the first characters of the hook's token. */
+  /** Name of the signal, or first characters of the hook's token. */
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
-  /** Under which a message is sent only once. */
+  /** Key under which a message is sent only once. */
   @Column({ name: 'idempotency_key', type: 'text', nullable: true })
   idempotencyKey!: string | null;
 

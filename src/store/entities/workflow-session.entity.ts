@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** One worker process's right to own runs. Whoever deletes the row has fenced the worker off. */
+/**
+ * The right of one worker process to own runs. Deleting the row takes this right away from the
+ * process.
+ */
 @Entity({ name: 'workflow_sessions', synchronize: false })
 export class WorkflowSession {
   @PrimaryColumn({ type: 'bigint' })
@@ -27,19 +30,25 @@ export class WorkflowSession {
   @Column({ name: 'expires_at', type: 'timestamptz' })
   expiresAt!: Date;
 
-  /** Whether an advisory lock on its direct connection tells of its death. */
+  /**
+   * True while the session holds an advisory lock on its direct connection. The lock is freed when
+   * the process dies.
+   */
   @Column({ name: 'holds_lock', type: 'boolean' })
   holdsLock!: boolean;
 
-  /** The run that is executed with no other beside it. */
+  /** Id of the run that the process executes exclusively. */
   @Column({ name: 'exclusive_run_id', type: 'text', nullable: true })
   exclusiveRunId!: string | null;
 
-  /** What the process claims: queue, workflow and version of each kind, a line break between them. */
+  /**
+   * Kinds of runs that the process claims: queue, workflow and version of each kind, separated by
+   * line breaks.
+   */
   @Column({ type: 'text', array: true, default: [] })
   serves!: string[];
 
-  /** Bodies of steps that have been under way for a second or more. */
+  /** Step bodies that have been running for a second or more. */
   @Column({ type: 'json', nullable: true })
   bodies!: { runId: string; stepKey: string; attempt: number; since: number }[] | null;
 }

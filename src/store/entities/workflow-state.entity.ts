@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** What a run shows of itself, by `ctx.setState`. */
+/** A value that a run publishes with `ctx.setState`. */
 @Entity({ name: 'workflow_state', synchronize: false })
 export class WorkflowState {
   @PrimaryColumn({ name: 'run_id', type: 'text' })

@@ -2,7 +2,10 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 import type { StepKind } from '../../core/step.js';
 
-/** A recorded operation of a run. The table holds results only: a step that is being executed has no row. */
+/**
+ * A recorded operation of a run. The table contains only results: a step that is being executed has
+ * no row.
+ */
 @Entity({ name: 'workflow_steps', synchronize: false })
 export class WorkflowStep {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
@@ -17,15 +20,15 @@ export class WorkflowStep {
   @Column({ type: 'text' })
   status!: 'completed' | 'failed';
 
-  /** The place in the order in which results entered the workflow. */
+  /** Place in the order in which results entered the workflow. */
   @Column({ type: 'integer' })
   seq!: number;
 
-  /** Under which claim of the run it was recorded. */
+  /** Number of the claim of the run under which the step was recorded. */
   @Column({ type: 'integer' })
   epoch!: number;
 
-  /** How many times the body was tried. */
+  /** Number of attempts of the body. */
   @Column({ type: 'integer' })
   attempts!: number;
 
@@ -41,15 +44,15 @@ export class WorkflowStep {
   @Column({ name: 'finished_at', type: 'timestamptz' })
   finishedAt!: Date;
 
-  /** How many results had been delivered to the workflow when it called the step. */
+  /** Number of results that had been delivered to the workflow when it called the step. */
   @Column({ name: 'called_after', type: 'integer' })
   calledAfter!: number;
 
-  /** Whether the call came out of ordinary I/O instead of following a delivery at once. */
+  /** True when the call followed ordinary I/O instead of a delivered result. */
   @Column({ name: 'called_after_io', type: 'boolean' })
   calledAfterIo!: boolean;
 
-  /** A fingerprint of the arguments; null when they cannot be compared. */
+  /** Fingerprint of the arguments; null when they cannot be compared. */
   @Column({ name: 'args_hash', type: 'integer', nullable: true })
   argsHash!: number | null;
 }

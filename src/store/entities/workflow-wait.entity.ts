@@ -3,8 +3,9 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { OpenWait } from '../../core/step.js';
 
 /**
- * What a run waits for: a sleep, a signal, a hook, a child run, the next attempt of a failed step, or the end of the time that a run that was stopped has to clean up.
- * Gone when it is over.
+ * Something that a run waits for: a sleep, a signal, a hook, a child run, the next attempt of a
+ * failed step, or the end of the cleanup time of a cancelled run. The row is deleted when the wait
+ * ends.
  */
 @Entity({ name: 'workflow_waits', synchronize: false })
 export class WorkflowWait {
@@ -17,15 +18,15 @@ export class WorkflowWait {
   @Column({ type: 'text' })
   kind!: OpenWait['kind'];
 
-  /** What is waited for: a signal's name, a hook's token, a child's run id. */
+  /** Name of the signal, token of the hook, or run id of the child. */
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
-  /** Computed once, when the wait began. */
+  /** Time when the wait ends, computed once when it began. */
   @Column({ name: 'wake_at', type: 'timestamptz', nullable: true })
   wakeAt!: Date | null;
 
-  /** How many attempts of the step have failed. */
+  /** Number of failed attempts of the step. */
   @Column({ type: 'integer' })
   attempts!: number;
 

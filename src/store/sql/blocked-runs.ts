@@ -16,8 +16,8 @@ SELECT id FROM unblocked`,
 };
 
 /**
- * Makes runs due that wait because other deployments' code did not fit their history: this one's may. Those that this deployment has tried itself
- * stay where they are. Returns which.
+ * Makes blocked runs due whose history the code of this deployment may fit. Runs that this
+ * deployment has already tried stay blocked. Returns the ids of the runs that are due now.
  */
 export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<string[]> {
   const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId];

@@ -4,10 +4,10 @@ import type { RunConditions } from '../../core/run-filter.js';
 import type { Database, Statement } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
-/** What is done with many runs. */
+/** Kinds of actions on many runs. */
 export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal';
 
-/** A signal for many runs; the payload is JSON text. */
+/** A signal for many runs. The payload is JSON text. */
 export interface OperationSignal {
   readonly name: string;
   readonly payload: string;
@@ -21,7 +21,10 @@ const CREATE: Statement = {
 INSERT INTO ${schema}.workflow_operations (token, kind, conditions, signal_name, payload, note, matched) VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
 };
 
-/** Notes what is to be done, and has been counted. Nothing happens before it is started; after a day it is forgotten. */
+/**
+ * Records an operation whose runs have been counted. Nothing happens before the operation is
+ * started. An operation that is not started is deleted after a day.
+ */
 export async function createOperation(
   database: Database,
   operation: {
@@ -48,7 +51,7 @@ export async function startOperation(database: Database, token: string, kind: Op
   await database.query(START, [token, kind, rate]);
 }
 
-/** Longer than a part takes. */
+/** Lock timeout that is longer than a part of an operation takes. */
 const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 
 const STOP: Statement = {
@@ -57,7 +60,9 @@ const STOP: Statement = {
 WHERE token = $1 AND finished_at IS NULL`,
 };
 
-/** Ends an operation, also one that has only been counted; the part that is being done is done to its end. */
+/**
+ * Ends an operation, also one that has only been counted. A part that is active completes first.
+ */
 export async function stopOperation(database: Database, token: string): Promise<void> {
   await database.transaction(async (client) => {
     await client.query(WAIT_FOR_PART);
@@ -72,7 +77,7 @@ const READ: Statement = {
 FROM ${schema}.workflow_operations WHERE token = $1`,
 };
 
-/** How far an operation is. Times are milliseconds. */
+/** Progress of an operation. Times are in milliseconds. */
 export interface OperationRow {
   readonly kind: OperationKind;
   readonly matched: number;
@@ -102,19 +107,19 @@ const UNFINISHED: Statement = {
 FROM ${schema}.workflow_operations WHERE started_at IS NOT NULL AND finished_at IS NULL ORDER BY next_at LIMIT 20`,
 };
 
-/** An operation that goes on after the run that it came to last. */
+/** A started operation, which continues after the last run that it has processed. */
 export interface UnfinishedOperation {
   readonly token: string;
   readonly kind: OperationKind;
   readonly conditions: RunConditions;
   readonly signal: OperationSignal | null;
-  /** Who does it and why: JSON text. */
+  /** JSON text that says who runs the operation and why. */
   readonly note: string;
   readonly rate: number | null;
-  /** As PostgreSQL writes it. */
+  /** Time as PostgreSQL prints it. */
   readonly createdAt: string;
   readonly after: { readonly createdAt: string; readonly id: string } | null;
-  /** Milliseconds until it may go on; none left when negative. */
+  /** Milliseconds until the next part may start. Negative when it may start now. */
   readonly dueInMs: number;
 }
 
@@ -137,15 +142,15 @@ export async function listUnfinished(database: Database): Promise<UnfinishedOper
   }));
 }
 
-/** A run that an operation comes to. */
+/** A run that an operation processes. */
 export interface OperationTarget {
   readonly id: string;
   readonly createdAt: string;
 }
 
 /**
- * The next runs that meet the conditions, of those that were there when the operation was counted. Neither half of the order ever changes for a run, so that
- * none is come to twice.
+ * Selects the next runs that meet the conditions, among the runs that existed when the operation
+ * was counted. Neither half of the order ever changes for a run, so that no run is processed twice.
  *
  * @throws QueryTimeoutError
  */
@@ -153,7 +158,8 @@ export async function nextTargets(database: Database, operation: UnfinishedOpera
   const parameters = new Parameters();
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
-  // What goes on in the place of a run that was counted is to stop as well; a signal reaches it under the first run's key.
+  // A cancellation must also reach the continuation of a run that was counted. A signal reaches the
+  // continuation under the first run's key.
   const beganAt =
     operation.kind === 'cancel' || operation.kind === 'terminate' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
   const later =
@@ -182,21 +188,25 @@ const ADVANCE: Statement = {
 WHERE token = $1`,
 };
 
-/** The transaction of a part. */
+/** Client with the transaction of a part. */
 export type PartClient = PoolClient;
 
-/** How many runs of a part something was done to, and how many were no longer as they had to be. */
+/**
+ * Numbers of runs in a part: the processed ones, and those skipped because they no longer met the
+ * conditions.
+ */
 export interface PartDone {
   readonly done: number;
   readonly skipped: number;
 }
 
 /**
- * Does a part of an operation: what is done to its runs, and that it was, commit together, so that no run is come to twice. Without runs the operation is finished.
- * False when another process has done the part, or is at it.
+ * Executes a part of an operation. The action on its runs and its progress commit together, so that
+ * no run is processed twice. Without runs the operation is finished. Returns false when another
+ * process has executed the part or is executing it.
  *
- * @param pauseMs how long until the next part
- * @param work is done in the transaction
+ * @param pauseMs milliseconds until the next part
+ * @param work the action, executed in the transaction
  */
 export async function doPart(
   database: Database,
@@ -206,7 +216,7 @@ export async function doPart(
   work: (client: PoolClient) => Promise<PartDone>,
 ): Promise<boolean> {
   return database.transaction(async (client) => {
-    // A run that somebody holds for a moment must not have the whole part done again.
+    // A run that is locked for a moment must not force the whole part to be repeated.
     await client.query(WAIT_FOR_PART);
     const locked = await database.query(LOCK, [operation.token, operation.after?.id ?? null], client);
     if (locked.length === 0) return false;

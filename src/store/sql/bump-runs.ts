@@ -3,8 +3,9 @@ import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
 /**
- * Raises the wake counter of runs, and makes waiting ones due. The owner of a running run reads its inbox when it sees the counter; a run that is
- * blocked reads its inbox in the deployment that continues it.
+ * Raises the wake counter of runs, and makes waiting ones due. The owner of a running run reads its
+ * inbox when the counter has changed. A blocked run reads its inbox in the deployment that
+ * continues the run.
  */
 const BUMP: Statement = {
   name: 'durable_bump_runs',
@@ -24,11 +25,11 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
 };
 
 /**
- * Notifies runs that messages have come for them. Never waits for a lock: runs whose rows somebody holds are left out, as are those that have
- * ended.
+ * Notifies runs of new messages. Never waits for a lock: leaves out runs whose rows are locked, and
+ * runs that have ended.
  */
 export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
-  // In the order in which everybody locks runs.
+  // Sorted, because every statement locks runs in the order of their ids.
   const rows = await database.deliver<[string, RunStatus, string, string, number]>(BUMP, [[...new Set(runIds)].sort()], 'first');
   return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
 }
@@ -43,12 +44,14 @@ CROSS JOIN LATERAL (SELECT id, status, continued_as, parent_run_id FROM ${schema
 export interface MissedRun {
   readonly id: string;
   readonly status: RunStatus;
-  /** Another run goes on in its place, and has its messages. */
+  /** True when another run continues this one and has its messages. */
   readonly isContinued: boolean;
   readonly parentId: string | null;
 }
 
-/** Looks up runs that a notification has not reached: ended ones, and those whose rows were locked. */
+/**
+ * Looks up runs that a notification has not reached: ended runs, and runs whose rows were locked.
+ */
 export async function findMissed(database: Database, runIds: readonly string[]): Promise<MissedRun[]> {
   const rows = await database.deliver<[string, RunStatus, boolean, string | null]>(MISSED, [runIds], 'first');
   return rows.map(([id, status, isContinued, parentId]) => ({ id, status, isContinued, parentId }));

@@ -1,2 +1,2 @@
-/** Begins each statement that writes in a caller's transaction. */
+/** Prefix of each statement that writes in a caller's transaction. */
 export const CALLER_MARK = '/* nestjs-durable */';

@@ -7,7 +7,10 @@ import type { Database, Statement } from '../database.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 
-/** A run that was continued as another is stopped as that one. */
+/**
+ * Leaves the request with the current run of a chain. A run that has been continued is cancelled by
+ * cancelling its continuation.
+ */
 const SEND_CANCEL: Statement = {
   name: 'durable_send_cancel',
   text: (schema) => `WITH run AS MATERIALIZED (
@@ -21,13 +24,23 @@ const SEND_CANCEL: Statement = {
 SELECT id, status FROM run`,
 };
 
-/** A run that waits for a deployment whose code fits its history: nobody could take it, and it would stand in the way of every claim. */
+/**
+ * True for a blocked run. No worker could claim it as `pending`, where every claim would have to
+ * skip it.
+ */
 const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
 
 /**
- * A run that has never been executed has nothing to clean up and is cancelled here, and whoever waits for it as a child gets its message; a waiting one becomes
- * due, unless it waits for another deployment; one that is running is told by its counter alone, because only its owner may change it. A paused one goes on, and
- * a request to pause counts no more: there is something to clean up. An empty `parent` stands for anybody's run: a caller's session may have `array_nulls` off.
+ * Applies requests to cancel, by the status of the run.
+ *
+ * - A run that was never executed has nothing to clean up: it is cancelled here, and its parent
+ * gets a message.
+ * - A waiting or paused run becomes due to clean up, unless it is blocked. Requests to pause are
+ * removed.
+ * - For a running run only the wake counter changes, because only the owner may change the run.
+ *
+ * An empty `parent` matches a run with any parent. NULL is avoided, because a caller's session may
+ * have `array_nulls` off.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
@@ -65,14 +78,14 @@ const CLEAR: Statement = {
   text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[])${patience}`,
 };
 
-/** The run that a request to cancel has come to: the one that was named, or the one that goes on in its place. */
+/** The run that received a request to cancel: the named run, or its continuation. */
 export interface CancelSent {
   readonly id: string;
   readonly status: RunStatus;
 }
 
 /**
- * Leaves a request to cancel in the run's inbox; the run is notified in a statement of its own.
+ * Leaves a request to cancel in the run's inbox. A separate statement notifies the run.
  *
  * @returns undefined when there is no such run
  */
@@ -85,8 +98,9 @@ export async function sendCancel(database: Database, runId: string, payload: str
 }
 
 /**
- * Leaves a request to cancel in the run's inbox, in a transaction of the caller; the run is notified after its commit. Returns the run as the
- * transaction sees it, undefined when it sees none.
+ * Leaves a request to cancel in the run's inbox, in a transaction of the caller. The run is
+ * notified after the commit. Returns the run as the transaction sees it, or undefined when the
+ * transaction sees no such run.
  */
 export async function sendCancelInTransaction(
   database: Database,
@@ -98,7 +112,10 @@ export async function sendCancelInTransaction(
   return found;
 }
 
-/** Cancels a run that was created in the same transaction of the caller, which nobody else sees: nobody executes it in between. */
+/**
+ * Cancels a run that was created in the same transaction of the caller. No other transaction sees
+ * the run, so no worker executes it in between.
+ */
 export async function cancelInTransaction(
   database: Database,
   manager: EntityManager,
@@ -112,24 +129,29 @@ export async function cancelInTransaction(
 /** A request to cancel that waits in a run's inbox. */
 export interface CancelRequest {
   readonly runId: string;
-  /** The error of a run that ends without having been executed: JSON text. */
+  /** Error of a run that ends without having been executed: JSON text. */
   readonly error: string;
-  /** The run that asks; a run with another parent that has the id is left alone. Null: anybody's run. */
+  /**
+   * Id of the parent that sends the request. A run with the same id and another parent is left
+   * alone. Null matches any parent.
+   */
   readonly parentId: string | null;
 }
 
-/** A run that was notified of a request to cancel, as it is now. */
+/** State of a run after it was notified of a request to cancel. */
 export interface CancelNotified extends NotifiedRun {
-  /** The run that waits for a run that has been cancelled here: it has a message, and has not been notified. */
+  /**
+   * Parent of a run that was cancelled here. The parent has a message and has not been notified.
+   */
   readonly parentId: string | null;
 }
 
 /**
- * Notifies runs of requests to cancel. Runs that have never been executed end here. Never waits for a lock: runs whose rows somebody holds are left
- * out, as are those that have ended.
+ * Notifies runs of requests to cancel. Runs that have never been executed end here. Never waits for
+ * a lock: leaves out runs whose rows are locked, and runs that have ended.
  */
 export async function notifyOfCancel(database: Database, requests: readonly CancelRequest[]): Promise<CancelNotified[]> {
-  // In the order in which everybody locks runs.
+  // Sorted, because every statement locks runs in the order of their ids.
   const sorted = [...requests].sort((a, b) => (a.runId < b.runId ? -1 : 1));
   const rows = await database.deliver<[string, RunStatus, string, string, number, string | null]>(
     BUMP_CANCEL,

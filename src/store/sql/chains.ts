@@ -1,11 +1,11 @@
 import type { Database, Statement } from '../database.js';
 
 /**
- * A subquery that gives `columns` of the run that goes on in the place of run `runId`: the run
- * itself, or the last run of its chain. It has no row when there is no such run. Two lookups by
- * index, however often the run was continued.
+ * Builds a subquery for the current run of the chain of run `runId`: the run itself, or the last
+ * run that continues it. The subquery has no row when there is no such run. It costs two index
+ * lookups, however often the run was continued.
  *
- * @param columns of `workflow_runs`, without an alias
+ * @param columns columns of `workflow_runs`, without an alias
  */
 export function currentRunSql(schema: string, runId: string, columns: string): string {
   return `(
@@ -20,9 +20,10 @@ export function currentRunSql(schema: string, runId: string, columns: string): s
 }
 
 /**
- * A common table expression `past`: a run and those before it in its chain, as far back as keys of messages are remembered.
+ * Builds a common table expression `past`: a run and its predecessors in the chain, as far back as
+ * keys of messages are remembered.
  *
- * @param run an expression that gives the run's id; null for none
+ * @param run an SQL expression of the run's id; null for no run
  */
 export function pastSql(schema: string, run: string): string {
   return `past AS (
@@ -36,7 +37,7 @@ const CURRENT: Statement = {
   text: (schema) => `SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current`,
 };
 
-/** The run that goes on in the place of this one; undefined when there is none. */
+/** Reads the id of the current run of a chain; undefined when there is no such run. */
 export async function readCurrentRun(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.query<[string]>(CURRENT, [runId]);
   return row?.[0];
@@ -54,12 +55,18 @@ const MISSING: Statement = {
 ) AS last`,
 };
 
-/** The deleted last runs of chains, by the run that leads there. Runs whose chains have their last run have no entry. */
+/**
+ * Finds the deleted last runs of chains, by the id of an earlier run. Runs whose chains still have
+ * their last run have no entry.
+ */
 export async function findMissingLinks(database: Database, runIds: readonly string[]): Promise<Map<string, string>> {
   return new Map(await database.query<[string, string]>(MISSING, [runIds]));
 }
 
-/** A run's status for people: the column says `completed` of a run that was continued as another. */
+/**
+ * SQL of the run's status as people see it. The column says `completed` for a run that was
+ * continued.
+ */
 export function shownStatusSql(run: string): string {
   return `CASE WHEN ${run}.continued_as IS NULL THEN ${run}.status ELSE 'continued' END`;
 }
@@ -70,7 +77,7 @@ const SAME_CHAIN: Statement = {
   ON coalesce(a.chain_nonce, a.start_nonce) = coalesce(b.chain_nonce, b.start_nonce) WHERE a.id = $1 AND b.id = $2`,
 };
 
-/** Whether two runs are links of the same chain. */
+/** True when two runs belong to the same chain. */
 export async function areOneChain(database: Database, first: string, second: string): Promise<boolean> {
   const [row] = await database.query<[number]>(SAME_CHAIN, [first, second]);
   return row![0] === 1;

@@ -4,29 +4,36 @@ import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * A run lost so often is executed apart from others. Not sooner: most workers die of something else (a deploy, a node), and what they had must not
- * wait for that. The ready index has the same number.
+ * Number of losses from which a run is executed separately. A lower number would be wrong: most
+ * workers die for other reasons (a deploy, a failed node), and the runs of those workers must not
+ * wait. The ready index contains the same number.
  */
 export const SUSPECT_LOSSES = 2;
 
-/** A run that was claimed, and whether anything of it is recorded. */
+/** A claimed run, with a flag that says whether it may have recorded history. */
 export interface ClaimedRun extends OwnedRun {
   readonly hasHistory: boolean;
-  /** Where it stood in the order of claims: priority, then since when it was due, as PostgreSQL writes it. */
+  /**
+   * Place of the run in the order of claims: priority, then the time since when it was due, as
+   * PostgreSQL prints it.
+   */
   readonly priority: number;
   readonly readyAt: string;
 }
 
 /**
- * Takes due runs, best first. Each dispatch key has a LIMIT scan of its own along the ready index, whose order is the claim's, so the cost does
- * not depend on how many runs sleep, are delayed, wait for other versions or have ended (`queue = ANY (...)` sorted 100,000 rows).
- * SKIP LOCKED never waits, so the order of these locks does not matter.
+ * Claims due runs, in the order of their priority and due time. Each dispatch key scans the ready
+ * index separately with a LIMIT, and the index has the same order as the claim. So the cost does
+ * not depend on the number of runs that sleep, are delayed, wait for other versions or have ended
+ * (`queue = ANY (...)` sorted 100,000 rows). SKIP LOCKED never waits, so the order of these locks
+ * does not matter.
  */
 const CLAIM: Statement = { name: 'durable_claim', text: (schema, patience) => claimText(schema, patience, 'from the start') };
 
 /**
- * The same, for a backlog: each key's scan begins where its last claim ended, within one priority. Entries of runs claimed before stay in the index
- * for as long as some snapshot is held, and would be stepped over by every claim from the beginning.
+ * Claims runs of a backlog. Each key's scan begins where its last claim ended, within one priority.
+ * Index entries of runs claimed earlier remain while any snapshot is held. A scan from the
+ * beginning would step over all of them.
  */
 const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, patience) => claimText(schema, patience, 'from a place') };
 
@@ -55,8 +62,9 @@ ${takeDue(schema, patience)}`;
 }
 
 /**
- * Takes runs that were lost with a worker again and again, most often lost first. They are kept apart from the others (a partial index that is nearly always
- * empty), so that one that kills its worker takes none of them along.
+ * Claims runs that were lost with a worker repeatedly, most often lost first. A partial index that
+ * is nearly always empty contains them. They are separate from other runs, so that a run that kills
+ * its worker does not take others with it.
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
@@ -85,8 +93,10 @@ function lockedSession(schema: string): string {
 }
 
 /**
- * Takes one run that is due, of which a transport has told: also one whose time has come and that no timer has woken, and one that was lost with
- * workers again and again. It waits for whoever has the row locked, as far as locks are waited for: nobody tells of this run a second time.
+ * Claims one due run that a transport has announced. The run may also be a sleeping one whose time
+ * has come and that no timer has woken, or one that was lost with workers repeatedly. The statement
+ * waits for a lock on the row, up to the lock timeout, because the transport does not announce the
+ * run again.
  */
 const CLAIM_NAMED: Statement = {
   name: 'durable_claim_named',
@@ -124,7 +134,7 @@ FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
 RETURNING ${claimedColumns('r')}`;
 }
 
-/** What `toClaimedRun` reads, in its order. */
+/** Columns that `toClaimedRun` reads, in its order. */
 function claimedColumns(alias: string): string {
   const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
   const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
@@ -174,7 +184,7 @@ function toClaimedRun(row: ClaimedRow): ClaimedRun {
   };
 }
 
-/** The claim's parameters. */
+/** Parameters of a claim. */
 export interface Claim {
   readonly fence: SessionFence;
   readonly keys: readonly ClaimKey[];
@@ -182,7 +192,10 @@ export interface Claim {
   readonly limit: number;
 }
 
-/** Claims up to `limit` due runs for the session; none when the session is gone, or another server answers. */
+/**
+ * Claims up to `limit` due runs for the session. Claims nothing when the session has ended, or
+ * another server answers.
+ */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
 }
@@ -193,7 +206,7 @@ export interface ClaimPlace extends ClaimKey {
   readonly readyAt: string;
 }
 
-/** Like `claimRuns`, from these places on. */
+/** Claims due runs as `claimRuns` does, beginning at these places. */
 export async function claimRunsFrom(database: Database, claim: Claim, places: readonly ClaimPlace[]): Promise<ClaimedRun[]> {
   const values = valuesOf({ ...claim, keys: places });
   const rows = await database.query<ClaimedRow>(CLAIM_ON, [
@@ -205,17 +218,18 @@ export async function claimRunsFrom(database: Database, claim: Claim, places: re
 }
 
 /**
- * Claims runs that were lost twice or more: a quarter of those that were lost most often, at last one by itself, so that the one that is to blame is found
- * in few steps and the others go on.
+ * Claims runs that were lost twice or more. Takes a quarter of those that were lost most often, and
+ * at last a single one. So the run that kills its worker is found in few steps, and the others
+ * continue.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
 }
 
 /**
- * Claims this run, if it is due.
+ * Claims the run with this id, if it is due.
  *
- * @param mostLosses one that was lost with a worker more often is left
+ * @param mostLosses a run that was lost more often is not claimed
  */
 export async function claimNamed(
   database: Database,
@@ -237,7 +251,10 @@ const NOTE_ALONE: Statement = {
   text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET exclusive_run_id = $2 WHERE id = $1::bigint${patience}`,
 };
 
-/** Notes which run a session is about to execute with no other beside it: only then does the session's death count against the run. */
+/**
+ * Records which run a session is about to execute exclusively. Only for an exclusive run does the
+ * session's death count against the run.
+ */
 export async function markExclusive(database: Database, sessionId: string, runId: string | null): Promise<void> {
   await database.query(NOTE_ALONE, [sessionId, runId]);
 }

@@ -4,8 +4,9 @@ import type { Database, Statement } from '../database.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
 
 /**
- * Events of one takeover have one time, that of its transaction. Only suspects that nobody has in hand: of others the owner disposes, and they will end soon. They
- * are few, and an index holds just them.
+ * Reduces the losses that suspects share with a run. All events of one takeover have the time of
+ * its transaction. Only pending suspects are updated: a running one belongs to its owner and will
+ * end soon. Suspects are few, and an index contains only them.
  */
 const EXONERATE: Statement = {
   name: 'durable_exonerate',
@@ -22,7 +23,10 @@ const EXONERATE: Statement = {
 UPDATE ${schema}.workflow_runs r SET worker_losses = greatest(r.worker_losses - victims.deaths, 0) FROM victims WHERE r.id = ANY (ARRAY[victims.id])`,
 };
 
-/** A run has been given up as the one that killed its workers: what was lost together with it is no longer held against the others. */
+/**
+ * Clears the suspects of the losses that they share with a run that has failed because it killed
+ * its workers.
+ */
 export async function clearSuspects(database: Database, client: ClientBase, runId: string): Promise<void> {
   await database.query(EXONERATE, [runId], client);
 }

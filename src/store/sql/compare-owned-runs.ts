@@ -1,7 +1,10 @@
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
-/** The lock is refused by a server that still follows another, and so may be behind. `max(seq)` reads the run's part of the primary key. */
+/**
+ * Reads the runs while it locks the session's row. A standby, which may be behind the primary,
+ * refuses the lock. `max(seq)` reads the run's part of the primary key.
+ */
 const COMPARE: Statement = {
   name: 'durable_compare_runs',
   text: (schema) => `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint FOR KEY SHARE)
@@ -12,23 +15,25 @@ LEFT JOIN LATERAL (SELECT epoch, session_id FROM ${schema}.workflow_runs WHERE i
 LEFT JOIN LATERAL (SELECT max(seq) AS last FROM ${schema}.workflow_steps WHERE run_id = x.id) AS steps ON true`,
 };
 
-/** What the server has of a run. */
+/** State of a run on the server. */
 export interface StoredRun {
   readonly epoch: number;
-  /** Whether the session owns it. */
+  /** True when the session owns the run. */
   readonly isOwned: boolean;
-  /** The last result that is recorded, 0 when there is none. */
+  /** Sequence number of the last recorded result, 0 without results. */
   readonly lastSeq: number;
 }
 
-/** What the server that answers has of a session and its runs. Runs that are not there have no entry. */
+/**
+ * State of a session and its runs on the server that answers. Runs that do not exist have no entry.
+ */
 export interface ServerView {
   readonly server: string;
   readonly hasSession: boolean;
   readonly runs: ReadonlyMap<string, StoredRun>;
 }
 
-/** Reads in one statement, and so from one server, what is there of a session and of these runs. */
+/** Reads the session and these runs in one statement, and so from one server. */
 export async function viewRuns(database: Database, sessionId: string, runIds: readonly string[]): Promise<ServerView> {
   const rows = await database.query<[string, number, string | null, number | null, boolean, number | null]>(COMPARE, [sessionId, runIds]);
   const runs = new Map<string, StoredRun>();

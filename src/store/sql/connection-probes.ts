@@ -2,7 +2,7 @@ import type { Database, Statement } from '../database.js';
 
 const NOTIFY: Statement = { name: 'durable_probe_notify', text: () => 'SELECT pg_notify($1, $2)' };
 
-/** Sends a notification by the pool, for somebody who listens on another connection to hear. */
+/** Sends a notification through the pool, for a test on another connection that listens. */
 export async function notifyByPool(database: Database, channel: string, payload: string): Promise<void> {
   await database.query(NOTIFY, [channel, payload]);
 }
@@ -17,7 +17,7 @@ export async function readClock(database: Database): Promise<number> {
 
 const RECOVERY: Statement = { name: 'durable_probe_recovery', text: () => 'SELECT pg_catalog.pg_is_in_recovery()' };
 
-/** Tells whether the server is a standby, on which nothing can be written. */
+/** True when the server is a standby, which accepts no writes. */
 export async function isInRecovery(database: Database): Promise<boolean> {
   const [row] = await database.query<[boolean]>(RECOVERY, []);
   return row![0];
@@ -28,7 +28,7 @@ const SETTING: Statement = {
   text: () => `SELECT current_setting('enable_mergejoin'), current_setting('lock_timeout')`,
 };
 
-/** Whether the pool's connections have the settings that they asked for when they began. */
+/** True when the pool's connections have the settings that they requested at startup. */
 export async function hasOwnSettings(database: Database): Promise<boolean> {
   const [row] = await database.query<[string, string]>(SETTING, []);
   return row![0] === 'off' && row![1] !== '0';

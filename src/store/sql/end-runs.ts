@@ -4,26 +4,29 @@ import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../co
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './send-signal.js';
 
-/** How runs are ended without their code. */
+/** Instructions for ending runs without executing their code. */
 export interface RunEnding {
   readonly status: Exclude<TerminalStatus, 'completed'>;
-  /** By run: JSON text of the error. */
+  /** JSON text of the error, by run. */
   readonly errors: ReadonlyMap<string, string>;
   readonly errorCode: string;
-  /** What the history calls it, and who does it and why: JSON text. */
+  /** Kind of the event in the run's history, and who ends the run and why: JSON text. */
   readonly event: 'terminated' | 'timed_out';
   readonly note: string | null;
-  /** Which of the runs: all that have not ended, or those whose time is over and that nobody can execute, with what this process serves. */
+  /**
+   * Runs to end. `any` ends all runs that have not ended. Otherwise only overdue runs end that no
+   * worker can execute, where the keys are those that this process serves.
+   */
   readonly which: 'any' | { readonly overdueBeside: readonly DispatchKey[] };
-  /** Decides about a run whose row somebody has locked. The statement never waits for the lock. */
+  /** Reaction to a run whose row is locked. The statement never waits for the lock. */
   readonly whereLocked: 'fail' | 'leave out';
 }
 
 /**
- * Runs (alias `o`) whose time is over and that nobody can execute. The code of the others sees the
- * deadline when it is executed again, and cleans up. A run that was never executed has nothing to
- * clean up; one that is blocked fits no deployment that has tried it; and one that is due and that no
- * living worker claims waits half a minute longer, for a deployment under way.
+ * True for overdue runs (alias `o`) that no worker can execute. The code of other runs sees the
+ * deadline at its next execution, and cleans up. A run that was never executed has nothing to clean
+ * up. A blocked run fits no deployment that has tried it. A due run that no living worker claims
+ * waits another 30 seconds, for a deployment in progress.
  */
 const isOverdue = (
   schema: string,
@@ -34,9 +37,9 @@ const isOverdue = (
     AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))`;
 
 /**
- * Ends runs whatever their code is, and leaves whoever waits for them as children the message of it.
- * The epoch is raised and the owner's session taken away, so that the owner of a running one can
- * write nothing more for it. A failed run keeps what a retry needs.
+ * Ends runs without executing their code, and leaves their parents a message. Raises the epoch and
+ * removes the owner's session, so that the owner of a running run can write nothing more for it. A
+ * failed run keeps the rows that a retry needs.
  */
 const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement => ({
   name,
@@ -70,18 +73,18 @@ const END_UNLOCKED = endStatement('durable_end_unlocked_runs', 'SKIP LOCKED');
 /** A run that was ended. */
 export interface EndedRun {
   readonly id: string;
-  /** The run that has a message of it, and has not been notified. */
+  /** Parent that has a message about the end, and has not been notified. */
   readonly parentId: string | null;
 }
 
 /**
- * Ends runs without executing their code. Runs that have ended before are left out.
+ * Ends runs without executing their code. Leaves out runs that had already ended.
  *
  * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see RunLines
  */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;
-  // In the order in which everybody locks runs.
+  // Sorted, because every statement locks runs in the order of their ids.
   const ids = [...errors.keys()].sort();
   const values = [
     ids,
@@ -103,7 +106,7 @@ const OVERDUE: Statement = {
   text: (schema) => `SELECT id FROM ${schema}.workflow_runs o WHERE ${isOverdue(schema, '$1::text[]')} ORDER BY o.deadline_at LIMIT 500`,
 };
 
-/** Runs whose time is over and that nobody can execute. */
+/** Finds overdue runs that no worker can execute. */
 export async function findOverdueRuns(database: Database, served: readonly DispatchKey[]): Promise<string[]> {
   return (await database.query<[string]>(OVERDUE, [served.map(dispatchKeyText)])).map(([id]) => id);
 }
@@ -118,7 +121,10 @@ const UNEXECUTABLE: Statement = {
 ) AS r`,
 };
 
-/** Of these runs, those whose code no living worker can execute. Where no worker has a session, whoever executes runs is not known, and only blocked ones count. */
+/**
+ * Selects the runs whose code no living worker can execute. When no worker has a session, the
+ * executing processes are unknown, and only blocked runs are selected.
+ */
 export async function findUnexecutable(database: Database, ids: readonly string[], client?: ClientBase): Promise<string[]> {
   return (await database.query<[string]>(UNEXECUTABLE, [ids], client)).map(([id]) => id);
 }

@@ -3,29 +3,32 @@ import type { FlushRows } from '../flush-rows.js';
 import { nothingLeftSql } from './leftovers.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
-/** One kind of rows in a flush, and what is done with them. */
+/** One kind of rows in a flush, and the SQL that writes them. */
 export interface Section {
   readonly key: keyof FlushRows;
-  /** The section that it stands in for: its part of the statement has that section's name. */
+  /** Section whose name this section uses in the statement. */
   readonly as?: keyof FlushRows;
-  /** Names and types of the columns that the rows come in. */
+  /** Names and types of the rows' columns. */
   readonly columns: readonly (readonly [name: string, type: ArrayType])[];
   readonly sql: (schema: string, rows: string, has: (key: keyof FlushRows) => boolean) => string;
 }
 
-/** Rows of a run are written, and taken away, only while the session owns it under that epoch. LIMIT keeps the lookup a lookup, whatever the planner thinks. */
+/**
+ * Restricts a section to runs that the session owns under the given epoch. LIMIT makes the planner
+ * look up each run, whatever it estimates.
+ */
 const owned = (schema: string): string =>
   `CROSS JOIN LATERAL (SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id FROM ${schema}.workflow_runs r WHERE r.id = x.run_id AND r.session_id = session.id AND r.epoch = x.epoch LIMIT 1) AS own`;
 
 const ms = (column: string): string => `to_timestamp(${column} / 1000.0)`;
 
-/** By whose right the rows of a run are written. */
+/** Columns that identify the owned run of a row. */
 const OWNER = [
   ['run_id', 'text'],
   ['epoch', 'int'],
 ] as const;
 
-/** What every start has; `flush-rows.ts` makes rows of it. */
+/** Columns of every start; `flush-rows.ts` builds the rows. */
 const START_COLUMNS = [
   ['id', 'text'],
   ['name', 'text'],
@@ -40,11 +43,14 @@ const START_COLUMNS = [
   ['timeout_ms', 'float8'],
 ] as const;
 
-/** When a run is due, and until when it may take. */
+/** Time when a run is due, and its deadline. */
 const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${ms('x.start_at')}) AS at) AS due`;
 const DEADLINE = `coalesce(due.at, now()) + x.timeout_ms * interval '1 millisecond'`;
 
-/** IS TRUE keeps this a hashed lookup instead of a nested loop over all pairs. */
+/**
+ * Inserts tags of runs that this statement has started. IS TRUE makes the planner hash the started
+ * runs instead of comparing all pairs in a nested loop.
+ */
 function tagsOf(key: keyof FlushRows, runs: string): Section {
   return {
     key,
@@ -60,20 +66,29 @@ function tagsOf(key: keyof FlushRows, runs: string): Section {
   };
 }
 
-/** A wait for a child that was not started would never end. */
+/** Omits a wait for a child that was not started, because such a wait would never end. */
 const childIsThere = (schema: string): string => `
   WHERE x.kind <> 'child' OR (SELECT true FROM successors WHERE id = x.name LIMIT 1) OR (SELECT true FROM ${schema}.workflow_runs WHERE id = x.name LIMIT 1)`;
 
-/** Whoever waits for a run waits for the one that continues it, unless the run has become nobody's child since it was claimed. */
+/**
+ * Passes the parent's link to a continuation, so that the parent waits for it. The link is dropped
+ * if the run has lost its parent since it was claimed.
+ */
 const inherited = (column: string): string =>
   `CASE WHEN x.continued_from IS NULL OR own.parent_run_id = x.parent_run_id THEN x.${column} END`;
 
-/** Whether an earlier run may have had one of the ids: a run whose id has rows left of it is not inserted, and the journal removes them. */
+/**
+ * Origin of ids. A given id may have been used by an earlier run. A run whose id still has rows of
+ * an earlier run is not inserted; the journal removes those rows.
+ */
 type Ids = 'generated' | 'given';
 
 const onlyIfNothingLeft = (schema: string, ids: Ids): string => (ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : '');
 
-/** Runs that somebody starts. One that this process keeps is born running; it is not born at all once the session is gone. */
+/**
+ * Inserts runs that callers start. A run that this process executes at once is inserted as running,
+ * unless the session has ended.
+ */
 const starts = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedStarts' : 'starts',
   as: 'starts',
@@ -99,8 +114,8 @@ const starts = (ids: Ids): Section => ({
 });
 
 /**
- * Runs that runs start. One is not born once its starter is somebody else's: whoever has it now decides. One that goes on in another's place is
- * found by the same tags, is as urgent, and is waited for by the same parent.
+ * Inserts runs that other runs start. A run is not inserted once another session owns its starter:
+ * that session decides. A continuation inherits the tags, the priority and the parent.
  */
 const successors = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedSuccessors' : 'successors',
@@ -135,8 +150,8 @@ const successors = (ids: Ids): Section => ({
 });
 
 /**
- * The parts of a flush, in the order in which the statement names them. What is asked for (`starts`, `changes`, `successors`, `steps`) is executed in the
- * order of the counts in `flush.ts`.
+ * Parts of a flush, in the order in which the statement names them. PostgreSQL executes the counted
+ * ones (`starts`, `changes`, `successors`, `steps`) in the order of the counts in `flush.ts`.
  */
 export const SECTIONS: readonly Section[] = [
   starts('generated'),
@@ -161,8 +176,9 @@ export const SECTIONS: readonly Section[] = [
       ['failed_step', 'text'],
       ['continued_as', 'text'],
     ],
-    // The conditions are written so that the primary key is the only way to the rows, whatever the statistics say: = ANY (ARRAY[..]) cannot be
-    // turned around, and IS TRUE hides what would let the planner take all running rows and compare each with each (105 ms for 500).
+    // The conditions leave the primary key as the only access path, whatever the statistics say.
+    // The planner cannot reverse = ANY (ARRAY[..]). IS TRUE hides a condition with which it could
+    // read all running rows and compare all pairs (105 ms for 500).
     sql: (schema, rows) => `
   UPDATE ${schema}.workflow_runs r SET
     status = x.status,
@@ -238,7 +254,7 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'leftovers',
     columns: [...OWNER, ['is_failed', 'boolean']],
-    // What was sent to a run that has failed, and it has not taken, is there when it is retried; so are its children that go on.
+    // A failed run keeps its unread messages and its running children for a retry.
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE w.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND w.kind = 'child') RETURNING 1
@@ -267,8 +283,10 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'sent',
     columns: [...OWNER, ['to_run_id', 'text'], ['kind', 'text'], ['name', 'text'], ['payload', 'json']],
-    // Who gets it is told by its counter in a statement of its own, once this is committed. A run asks none but its own children to stop: an id that it wanted for
-    // a child may turn out to be somebody else's; nor does it report to a run that is no longer its parent. A child that begins in this very statement does not show yet.
+    // After the commit a separate statement notifies the receivers. A run may cancel only its own
+    // children, because the id that it wanted for a child may belong to another run. It reports its
+    // end only to its current parent. A child that starts in this very statement is not visible
+    // yet.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -291,8 +309,9 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'taken',
     columns: [...OWNER, ['id', 'bigint']],
-    // A message that an abandoned pass took is not gone: whoever has the run now takes it. This stays behind movedOn: PostgreSQL executes parts that
-    // nobody asks for from the last to the first, and a message that is gone moves nowhere (journal-continued.spec.ts would tell).
+    // A message that an abandoned execution took stays, and the run's current owner takes it. This
+    // section must follow movedOn: PostgreSQL executes parts without a count from the last to the
+    // first, and a deleted message cannot move (journal-continued.spec.ts proves it).
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,

@@ -5,21 +5,27 @@ import type { SessionFence } from '../session-fence.js';
 import { SECTIONS, type Section } from './flush-sections.js';
 import { SERVER } from './server-identity.js';
 
-/** What a flush did. Fewer rows than were sent mean that some were there before, or are not this session's to write. */
+/**
+ * Result of a flush. Fewer rows than were sent mean that some existed before, or that the session
+ * does not own their runs.
+ */
 export interface FlushResult {
-  /** Whether the session is alive, on the server that was named; if not, nothing of its runs was written. */
+  /** True when the session lives on the named server. Otherwise nothing of its runs was written. */
   readonly sessionAlive: boolean;
-  /** The server that answered. */
+  /** Identity of the server that answered. */
   readonly server: string;
   readonly starts: number;
   readonly steps: number;
   readonly changes: number;
   readonly successors: number;
-  /** The transaction's time, milliseconds since the epoch. */
+  /** Time of the transaction, in milliseconds since the epoch. */
   readonly now: number;
 }
 
-/** The text is the same for every flush with the same kinds of rows, so that it is prepared once. */
+/**
+ * Builds the statement for a combination of kinds of rows. The same combination always has the same
+ * text, so that it is prepared once.
+ */
 function statementFor(present: readonly Section[], mask: number, shape: 'single' | 'many'): Statement {
   return {
     name: `durable_flush_${shape}_${mask}`,
@@ -66,15 +72,19 @@ function prepare(mask: number, shape: 'single' | 'many'): Prepared {
 }
 
 /**
- * The one statement through which transitions become durable: rows of many runs, in one round trip and one commit.
+ * Makes transitions durable: one statement writes rows of many runs in one round trip and one
+ * commit.
  *
- * It locks its own session's row first, on the server that it was last seen on, and every write of an owned run refers to that lock (PostgreSQL drops a locking CTE that nothing refers
- * to): a takeover deletes the row before it touches a run, so it either waits for this flush or this flush writes nothing.
- * Rows come sorted by run id, which is the order in which they are locked; runs come before what is theirs, because the parts are executed in the order in
- * which the counts ask for them.
+ * The statement first locks the session's row, on the server where the session was last seen. Every
+ * write of an owned run refers to that lock, because PostgreSQL drops a locking CTE that nothing
+ * refers to. A takeover deletes the row before it touches a run. So the takeover waits for this
+ * flush, or this flush writes nothing. Rows are sorted by run id, which is the order in which they
+ * are locked. Runs are written before their other rows, because PostgreSQL executes the parts in
+ * the order of the counts.
  *
- * With one row of each kind, as an idle process has it, the values are parameters of their own instead of arrays of one: as fast as a plain INSERT
- * (0.38 ms with its commit, against 0.6 by way of unnest).
+ * With at most one row of each kind, as in an idle process, the values are single parameters
+ * instead of arrays. That is as fast as a plain INSERT (0.38 ms with its commit, against 0.6 ms
+ * with unnest).
  */
 export async function flush(database: Database, fence: SessionFence | null, rows: FlushRows): Promise<FlushResult> {
   let mask = 0;

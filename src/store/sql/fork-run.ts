@@ -2,8 +2,10 @@ import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
 /**
- * Makes a new run of another: its input, tags and options, and its history up to a step. A cancellation or a deadline of the other is not part of it, nor what
- * came after. With a history goes what the code has seen of the other run's identity: when it was first executed, and the seed of its random numbers.
+ * Creates a new run from another: its input, tags and options, and its history up to a step. The
+ * cancellation, the deadline and later steps of the other run are not copied. With a history, the
+ * new run also inherits the identity that the code has seen: the time of the first execution, and
+ * the seed of the random numbers.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',
@@ -45,21 +47,24 @@ const FORK: Statement = {
 SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${patience}`,
 };
 
-/** What is to be forked, and how. */
+/** Parameters of a fork. */
 export interface RunFork {
   readonly runId: string;
-  /** Of the new run. */
+  /** Id of the new run. */
   readonly newId: string;
-  /** The first step that is not copied; null copies none. */
+  /** First step that is not copied. Null copies no step. */
   readonly fromStep: string | null;
   readonly nonce: string;
   readonly deploymentId: string;
-  /** Who does it and why, for either run: JSON text. */
+  /** JSON text for the old and the new run that says who forks the run and why. */
   readonly note: string;
   readonly noteOfNew: string;
 }
 
-/** Makes the new run. `noRun`, `noStep`: there is no such run, or it has not recorded that step; nothing was written. */
+/**
+ * Creates the new run. Returns `noRun` when there is no such run and `noStep` when it has not
+ * recorded that step; nothing was written then.
+ */
 export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep'> {
   const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew } = fork;
   const values = [runId, newId, fromStep, nonce, deploymentId, note, noteOfNew];

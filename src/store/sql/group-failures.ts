@@ -2,12 +2,12 @@ import type { FailureDimension } from '../../core/failure.js';
 import type { Database } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
-/** What failures can be grouped by, and the column that says it. */
+/** Columns by which failures can be grouped. */
 const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.failed_step' } as const;
 
 export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
 
-/** Failed runs that have something in common. Times are milliseconds. */
+/** Failed runs with common properties. Times are in milliseconds. */
 export interface FailureGroupRow {
   readonly keys: Readonly<Partial<Record<FailureDimension, string | null>>>;
   readonly count: number;
@@ -19,7 +19,7 @@ export interface FailureGroupRow {
 const milliseconds = (value: string): string => `extract(epoch FROM ${value})::float8 * 1000`;
 
 /**
- * Groups the runs that have failed since, the most frequent first.
+ * Groups the runs that have failed since a time, largest group first.
  *
  * @param since milliseconds since the epoch
  * @throws QueryTimeoutError
@@ -33,7 +33,8 @@ export async function groupFailures(
   const parameters = new Parameters();
   const matching = conditionsSql({ status: ['failed'], finishedAfter: since }, parameters, database.schema);
   const columns = by.map((dimension) => COLUMNS[dimension]).join(', ');
-  // The example is the one with the highest id: of ids that we made the latest. To pick the latest by time would sort every group.
+  // The example is the run with the highest id, which is the latest one among generated ids.
+  // Selecting the latest run by time would sort every group.
   const text = `SELECT count(*)::float8, ${milliseconds('min(r.finished_at)')}, ${milliseconds('max(r.finished_at)')}, max(r.id), ${columns}
 FROM ${database.schema}.workflow_runs r WHERE ${matching}
 GROUP BY ${columns} ORDER BY count(*) DESC, max(r.finished_at) DESC, max(r.id) DESC LIMIT ${parameters.add(limit, 'int')}`;

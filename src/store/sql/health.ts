@@ -3,18 +3,21 @@ import type { Database, Statement } from '../database.js';
 
 /** Due runs of one dispatch key. */
 export interface DueRuns extends DispatchKey {
-  /** Counted up to `DUE_COUNTED`. */
+  /** Number of due runs, at most `DUE_COUNTED`. */
   readonly due: number;
-  /** Since when the oldest has been due, in milliseconds. */
+  /** Time since when the oldest run has been due, in milliseconds. */
   readonly oldestDueAt: number;
 }
 
-/** More due runs of one key are not counted: looking at the health of a process must not cost more than what is wrong with it. */
+/**
+ * Maximum number of due runs that are counted per key. The health check must not cost more than the
+ * problem that it reports.
+ */
 export const DUE_COUNTED = 1_000;
 
 /**
- * From key to key, and within a key from priority to priority, along the index that claims use: a lookup for each, however many runs are due under it. The oldest of
- * a priority is its first.
+ * Steps from key to key, and within a key from priority to priority, along the index of the claims.
+ * Each step is one lookup, however many runs are due. The oldest run of a priority is its first.
  */
 function dueSql(schema: string): string {
   const isReady = `r.status = 'pending' AND r.worker_losses < 2`;
@@ -41,10 +44,10 @@ CROSS JOIN LATERAL (
 ORDER BY k.queue, k.name, k.version LIMIT 1000`;
 }
 
-/** More suspects are not counted. */
+/** Maximum number of suspects that are counted. */
 const SUSPECTS_COUNTED = 1_000;
 
-/** Along the index of the suspects, the most often lost ones first. */
+/** Reads the index of the suspects, most often lost first. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_kinds',
   text: (schema) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int, (array_agg(id ORDER BY worker_losses DESC, id))[1] FROM (
@@ -54,14 +57,14 @@ const SUSPECTS: Statement = {
 
 /** Due runs of one dispatch key that were lost with their workers twice or more. */
 export interface SuspectRuns extends DispatchKey {
-  /** Counted up to `SUSPECTS_COUNTED` in all. */
+  /** Number of suspects, at most `SUSPECTS_COUNTED` over all keys. */
   readonly suspects: number;
   readonly mostLosses: number;
-  /** The run that was lost most often. */
+  /** Id of the run that was lost most often. */
   readonly exampleRunId: string;
 }
 
-/** The dispatch keys under which suspects are due: runs that workers execute apart from others. */
+/** Finds the dispatch keys of due suspects, which workers execute separately. */
 export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
   const rows = await database.query<[string, string, number, number, number, string]>(SUSPECTS, []);
   return rows.map(([queue, name, version, suspects, mostLosses, exampleRunId]) => ({
@@ -76,13 +79,13 @@ export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
 
 const DUE: Statement = { name: 'durable_due_runs', text: dueSql };
 
-/** The dispatch keys under which runs are due. */
+/** Finds the dispatch keys of due runs. */
 export async function findDueRuns(database: Database): Promise<DueRuns[]> {
   const rows = await database.query<[string, string, number, number, number]>(DUE, []);
   return rows.map(([queue, name, version, due, oldestDueAt]) => ({ queue, name, version, due, oldestDueAt }));
 }
 
-/** Of waiting runs the first and the last are looked at, so many of each. */
+/** Number of waiting runs that are examined at each end of the order of ids. */
 const LOOKED_AT = 1_000;
 
 const WAITING: Statement = {
@@ -95,13 +98,13 @@ const WAITING: Statement = {
 ) AS r ORDER BY 1, 2, 3`,
 };
 
-/** The dispatch keys of runs that wait for something, as far as a look at some of them tells. */
+/** Finds dispatch keys of runs that wait for something, from a sample of these runs. */
 export async function findWaitingKinds(database: Database): Promise<DispatchKey[]> {
   const rows = await database.query<[string, string, number]>(WAITING, []);
   return rows.map(([queue, name, version]) => ({ queue, name, version }));
 }
 
-/** A process that executes runs, as it is known to others. */
+/** A process that executes runs, as other processes see it. */
 export interface SessionRow {
   readonly id: string;
   readonly host: string;
@@ -110,7 +113,7 @@ export interface SessionRow {
   readonly startedAt: number;
   readonly heartbeatAt: number;
   readonly isExpired: boolean;
-  /** The dispatch keys that it claims, as texts. */
+  /** Dispatch keys that the process claims, as texts. */
   readonly serves: readonly string[];
 }
 
@@ -122,7 +125,7 @@ const SESSIONS: Statement = {
 FROM ${schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
 };
 
-/** The processes that execute runs, oldest first. */
+/** Lists the processes that execute runs, oldest first. */
 export async function listSessions(database: Database): Promise<SessionRow[]> {
   const rows = await database.query<[string, string, number, string, number, number, boolean, string[]]>(SESSIONS, []);
   return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired, serves]) => ({
@@ -139,13 +142,13 @@ export async function listSessions(database: Database): Promise<SessionRow[]> {
 
 /** Runs that wait for a deployment whose code fits their history. */
 export interface BlockedRuns extends DispatchKey {
-  /** Counted up to `BLOCKED_COUNTED` in all. */
+  /** Number of blocked runs, at most `BLOCKED_COUNTED` over all keys. */
   readonly blocked: number;
-  /** One of them. */
+  /** Id of one of these runs. */
   readonly exampleRunId: string;
 }
 
-/** More blocked runs are not counted. */
+/** Maximum number of blocked runs that are counted. */
 const BLOCKED_COUNTED = 1_000;
 
 const BLOCKED: Statement = {
@@ -155,7 +158,7 @@ const BLOCKED: Statement = {
 ) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
 };
 
-/** The dispatch keys of blocked runs. */
+/** Finds the dispatch keys of blocked runs. */
 export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]> {
   const rows = await database.query<[string, string, number, number, string]>(BLOCKED, []);
   return rows.map(([queue, name, version, blocked, exampleRunId]) => ({ queue, name, version, blocked, exampleRunId }));

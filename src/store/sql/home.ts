@@ -25,19 +25,19 @@ const UNFINISHED: Statement = {
   text: (schema) => `SELECT true FROM ${schema}.workflow_runs WHERE status IN ('pending', 'running', 'waiting', 'paused') LIMIT 1`,
 };
 
-/** Where a database is, and in which environment its runs are executed. */
+/** Location of a database, which tells it apart from a copy. */
 export interface Home {
-  /** Null where the role may not read it. */
+  /** Identifier of the cluster. Null when the role may not read it. */
   readonly systemIdentifier: string | null;
   readonly databaseOid: string;
 }
 
-/** The home that is recorded in a database. */
+/** Home that is recorded in a database. */
 export interface RecordedHome extends Home {
   readonly environment: string | null;
 }
 
-/** Reads where the database is, and which home is recorded in it. */
+/** Reads the location of the database, and the home that is recorded in it. */
 export async function readHome(database: Database): Promise<{ readonly here: Home; readonly recorded: RecordedHome | undefined }> {
   const [row] = await database.query<[string, string | null, string | null, string | null]>(READ, []);
   const [databaseOid, system, oid, environment] = row!;
@@ -45,7 +45,7 @@ export async function readHome(database: Database): Promise<{ readonly here: Hom
   return { here, recorded: oid === null ? undefined : { systemIdentifier: system, databaseOid: oid, environment } };
 }
 
-/** Records the home, unless somebody else has recorded another one meanwhile. */
+/** Records the home, unless another process has recorded another one in the meantime. */
 export async function recordHome(
   database: Database,
   { systemIdentifier, databaseOid }: Home,
@@ -64,7 +64,7 @@ async function readCluster(database: Database): Promise<string | null> {
     const [row] = await database.query<[string]>(CLUSTER, []);
     return row![0];
   } catch (error) {
-    // Some providers take the right to call the function away.
+    // Some providers revoke the right to call the function.
     if (faultOf(error) === 'refused') return null;
     throw error;
   }

@@ -4,7 +4,7 @@ import { depthSql } from './inbox-depth.js';
 import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
 
-/** The session's lock, and the run while it is this session's. */
+/** Locks the session's row, and selects the run if this session owns it. */
 function ownRun(schema: string): string {
   return `session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE
@@ -15,10 +15,12 @@ function ownRun(schema: string): string {
 )`;
 }
 
-/** What a run that has ended leaves behind. */
+/** True for a run that has ended. */
 const HAS_ENDED = `status IN ('completed', 'failed', 'cancelled')`;
 
-/** The run that has the hook's payloads: the one that made it, or the one that goes on in its place. */
+/**
+ * Selects the run that receives the hook's payloads: the creator of the hook, or its continuation.
+ */
 function lastOf(schema: string, runId: string): string {
   return `(SELECT id, ${HAS_ENDED} AS has_ended FROM ${currentRunSql(schema, runId, 'id, status')} AS current)`;
 }
@@ -37,7 +39,10 @@ const FIND: Statement = {
 UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LIMIT 1`,
 };
 
-/** A token whose run has ended is free: a run that is continued as another, or is started anew for the same order, has the same one again. */
+/**
+ * Reassigns a token whose run has ended. A continuation, or a new run for the same order, uses the
+ * same token again.
+ */
 const TAKE_OVER: Statement = {
   name: 'durable_take_over_hook',
   text: (schema, patience) => `WITH ${ownRun(schema)}
@@ -60,9 +65,11 @@ export interface HookToCreate {
 }
 
 /**
- * Creates a hook, unless the step has made one before: a crash between this and the record of the step must not leave two.
+ * Creates a hook, unless the step has already created one. A crash between this statement and the
+ * step's record must not leave two hooks.
  *
- * @returns the step's token; with the run that has it when that is another; undefined when the run is not the session's
+ * @returns the step's token; also the owner when another run has the token; undefined when the
+ * session does not own the run
  */
 export async function createHook(
   database: Database,
@@ -79,7 +86,10 @@ export async function createHook(
   return taken ? { token: taken[0] } : { token: found[0], owner: found[1] };
 }
 
-/** The event comes first: under the sender's name for a delivery there is one, and only with it goes the payload into the inbox. */
+/**
+ * Records the event first. Only one event can exist under the sender's id of a delivery, and the
+ * payload enters the inbox only together with the event.
+ */
 const RESUME: Statement = {
   name: 'durable_resume_hook',
   text: (schema) => `WITH RECURSIVE hook AS MATERIALIZED (
@@ -111,22 +121,28 @@ SELECT (e.data -> 'digest')::text FROM past CROSS JOIN LATERAL (
 ) AS e LIMIT 1`,
 };
 
-/** The sender's name for a delivery, and what tells its body from another: JSON text. */
+/** Id that the sender gave a delivery, and a digest that identifies its body: JSON text. */
 export interface HookDelivery {
   readonly id: string;
   readonly digest: string;
 }
 
-/** What a payload came upon. */
+/** Outcome of a payload. */
 export interface HookResumed {
   readonly runId: string;
-  /** `known`: that delivery came before; `full`: too much waits for the run already. */
+  /**
+   * `known` means that this delivery arrived before; `full` that too many messages already wait for
+   * the run.
+   */
   readonly outcome: 'accepted' | 'closed' | 'known' | 'full';
-  /** Of a known delivery: what tells the body that it had from another. JSON text. */
+  /** Digest of the body that a known delivery had: JSON text. */
   readonly digest?: string | undefined;
 }
 
-/** Leaves a payload for whoever waits for the hook, once for each delivery. Undefined when no hook has that token. */
+/**
+ * Leaves a payload for the run that waits for the hook, once per delivery. Undefined when no hook
+ * has the token.
+ */
 export async function resumeHook(
   database: Database,
   token: string,
@@ -153,15 +169,15 @@ const DESCRIBE: Statement = {
 FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1`,
 };
 
-/** What must be known of a hook before a request to it is accepted. */
+/** Properties of a hook that are needed before a request to it is accepted. */
 export interface HookDescription {
   readonly token: string;
   readonly runId: string;
-  /** The request headers that the workflow wants to see. */
+  /** Names of the request headers that the workflow receives. */
   readonly headers: readonly string[];
-  /** Who checks requests. */
+  /** Name of the verifier that checks requests. */
   readonly verify: string | null;
-  /** The request header that names a delivery. */
+  /** Name of the request header with the id of a delivery. */
   readonly idempotencyHeader: string | null;
   readonly isClosed: boolean;
 }

@@ -1,16 +1,17 @@
-/** The most signals and payloads for hooks that may wait for a run, about. */
+/** Approximate maximum number of signals and hook payloads that may wait for a run. */
 const MAX_WAITING = 10_000;
-/** The most bytes of them, about. */
+/** Approximate maximum number of their bytes. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
- * Common table expressions that find out how much waits for a run: `depth`, with the `place` and `total` of a message that is about to be inserted, and
- * whether the run `is_full`. With a weight of 0 they look at nothing. Two lookups by index, however much waits; senders at the same moment may count one
- * place twice, so the bounds hold about.
+ * Builds common table expressions that measure a run's inbox: `depth`, with the `place` and `total`
+ * of a message that is about to be inserted, and the flag `is_full`. With a weight of 0 they read
+ * nothing. They cost two index lookups, however many messages wait. Concurrent senders may count
+ * one place twice, so the limits are approximate.
  *
  * @param run a common table expression with the id of the run
- * @param weight parameter: for how many messages this one stands
- * @param payload parameter: the message's
+ * @param weight parameter: the number of messages that this one stands for
+ * @param payload parameter: the payload of the message
  */
 export function depthSql(schema: string, run: string, weight: string, payload: string): string {
   const placed = (order: string): string => `(

@@ -5,8 +5,9 @@ import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
 
 /**
- * Tables whose rows belong to the run in their `run_id`, in the order in which every statement locks
- * them. Deleting a run by hand may leave any of them behind, because no foreign key removes them.
+ * Tables whose rows belong to the run in their `run_id`, in the order in which every statement
+ * locks them. Deleting a run by hand may leave rows in any of them, because no foreign key removes
+ * the rows.
  */
 export const RUN_TABLES = [
   'workflow_steps',
@@ -20,21 +21,22 @@ export const RUN_TABLES = [
 ] as const;
 
 /**
- * A condition that is true when nothing is left of an earlier run of that id. Scalar subqueries with
- * LIMIT leave the planner one way, an index lookup in each table: it turns EXISTS into a hash of
- * the whole table where that looks cheaper.
+ * Builds a condition that is true when no rows of an earlier run with that id exist. Scalar
+ * subqueries with LIMIT force an index lookup in each table. With EXISTS the planner hashes the
+ * whole table where that looks cheaper.
  *
- * @param id of a row of the statement around it
+ * @param id the id's expression in the surrounding statement
  */
 export function nothingLeftSql(schema: string, id: string): string {
   const rows = RUN_TABLES.map((table) => `(SELECT true FROM ${schema}.${table} WHERE run_id = ${id} LIMIT 1) IS NULL`);
-  // A child of the earlier run would report its end to the new one.
+  // A child of the earlier run would report its end to the new run.
   return [...rows, `(SELECT true FROM ${schema}.workflow_runs WHERE parent_run_id = ${id} LIMIT 1) IS NULL`].join('\n    AND ');
 }
 
 /**
- * Removes rows of runs that do not exist, and makes their children nobody's. Looking for the run and
- * deleting share one snapshot: rows that a run of that id writes once it exists are newer, and stay.
+ * Removes rows of runs that do not exist, and detaches their children. The check for the run and
+ * the deletion share one snapshot. Rows of a new run with that id are newer than the snapshot, and
+ * stay.
  */
 function clearSql(schema: string, patience: string): string {
   const deletes = RUN_TABLES.map(
@@ -54,17 +56,22 @@ SELECT ${['orphans', ...RUN_TABLES].map((part) => `(SELECT count(*) FROM ${part}
 
 const CLEAR: Statement = { name: 'durable_clear_leftovers', text: clearSql };
 
-/** Removes what earlier runs of these ids have left. Ids of runs that exist are left alone. */
+/**
+ * Removes the remaining rows of earlier runs with these ids. Ids of existing runs are left alone.
+ */
 export async function clearLeftovers(database: Database, ids: readonly string[], client?: ClientBase): Promise<void> {
   await database.query(CLEAR, [ids], client);
 }
 
-/** Does the same in a transaction of the caller, which may have deleted the runs itself. */
+/** Removes such rows in a transaction of the caller, which may have deleted the runs itself. */
 export async function clearLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<void> {
   await manager.query(`${CALLER_MARK} ${clearSql(database.schema, '')}`, [ids]);
 }
 
-/** The first of these ids that has rows left of an earlier run, as a transaction of the caller sees them. */
+/**
+ * Finds the first of these ids that still has rows of an earlier run, as a transaction of the
+ * caller sees them.
+ */
 export async function findLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<string | undefined> {
   const text = `SELECT x.id FROM unnest($1::text[]) AS x(id)
   WHERE (SELECT true FROM ${database.schema}.workflow_runs WHERE id = x.id LIMIT 1) IS NULL

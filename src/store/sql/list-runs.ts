@@ -4,7 +4,7 @@ import type { Database } from '../database.js';
 import { shownStatusSql } from './chains.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
-/** What a listing says of a run. Times are milliseconds. */
+/** Columns of a run in a listing. Times are in milliseconds. */
 export interface RunSummaryRow {
   readonly id: string;
   readonly name: string;
@@ -25,9 +25,15 @@ export interface RunSummaryRow {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** A place in the order of a listing. Neither half ever changes for a run, and no two runs have the same. */
+/**
+ * A place in the order of a listing. Neither half ever changes for a run, and no two runs have the
+ * same place.
+ */
 export interface ListPosition {
-  /** The run's `created_at` in microseconds since the epoch: milliseconds would put runs of the same one on either page. */
+  /**
+   * The run's `created_at` in microseconds since the epoch. With milliseconds, runs of the same
+   * millisecond could appear on two pages.
+   */
   readonly createdAtMicros: number;
   readonly id: string;
 }
@@ -35,8 +41,9 @@ export interface ListPosition {
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 /**
- * The page first, by the index of `created_at` where that is best; only then the tags of its runs. The position is no float: with `extra_float_digits = 0` its text would have one digit too
- * few, and the next page begin before it.
+ * Builds the query of a page. It selects the runs first, by the index of `created_at` where that is
+ * best, and reads only their tags. The position is not a float: with `extra_float_digits = 0` its
+ * text would lose a digit, and the next page would begin before it.
  */
 function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
   const parameters = new Parameters();
@@ -62,7 +69,7 @@ FROM (
 }
 
 /**
- * The newest runs that meet the conditions, newest first; with a position those that come after it.
+ * Lists the runs that meet the conditions, newest first. With a position, lists the runs after it.
  *
  * @throws QueryTimeoutError
  */
@@ -81,7 +88,7 @@ export async function listRuns(
 }
 
 /**
- * How many runs meet the conditions, exactly.
+ * Counts exactly the runs that meet the conditions.
  *
  * @throws QueryTimeoutError
  */
@@ -92,6 +99,6 @@ export async function countRuns(database: Database, conditions: RunConditions): 
     `SELECT count(*)::float8 FROM ${database.schema}.workflow_runs r WHERE ${matching}`,
     parameters.values,
   );
-  // Whatever a type parser of the application makes of a float8.
+  // Independent of the application's type parser for float8.
   return Number(row![0]);
 }

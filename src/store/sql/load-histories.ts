@@ -1,7 +1,10 @@
 import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
-/** A lookup per run: `= ANY` with 500 runs read the whole of a table that was never analysed. OFFSET 0 keeps the planner from making a join of it. */
+/**
+ * Looks up each run separately: `= ANY` with 500 runs read the whole of a table that was never
+ * analysed. OFFSET 0 keeps the planner from turning the lookup into a join.
+ */
 const STEPS: Statement = {
   name: 'durable_load_steps',
   text: (
@@ -38,7 +41,8 @@ type StepRow = [
 type WaitRow = [string, string, OpenWait['kind'], number | null, number, number, string | null];
 
 /**
- * Loads what is recorded of the runs: steps in the order in which they entered, and waits that are open. Every run that was asked for has an entry.
+ * Loads the history of the runs: steps in the order in which they were recorded, and open waits.
+ * Every requested run has an entry.
  *
  * @param after by run: the last step that is not loaded
  */

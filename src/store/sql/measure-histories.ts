@@ -1,6 +1,6 @@
 import type { Database, Statement } from '../database.js';
 
-/** As `history_bytes` counts: payloads, and what a step takes beside them. */
+/** Measures as `history_bytes` does: payloads, plus a fixed size per step. */
 const MEASURE: Statement = {
   name: 'durable_measure_histories',
   text: (schema) => `SELECT x.id, s.bytes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
@@ -9,7 +9,7 @@ const MEASURE: Statement = {
 ) AS s`,
 };
 
-/** Measures histories of runs whose owners died and could not say how large they had become. */
+/** Measures histories of runs whose owners died before they could record the size. */
 export async function measureHistories(database: Database, runIds: readonly string[]): Promise<Map<string, number>> {
   return new Map(await database.query<[string, number]>(MEASURE, [runIds]));
 }

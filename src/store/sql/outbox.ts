@@ -2,21 +2,24 @@ import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
 
-/** That a run wants to be executed, as it is told to a transport that pushes. */
+/** Announcement to a push transport that a run must be executed. */
 export interface WakeUp {
   readonly runId: string;
   readonly queue: string;
-  /** Another for each time that the run wants it: a transport may swallow one that it has seen. */
+  /**
+   * Number that differs for each time the run must be executed. A transport may drop an
+   * announcement that it has already seen.
+   */
   readonly seq: string;
-  /** Milliseconds; not positive when it is due. */
+  /** Milliseconds until the run is due; zero or negative when it is due. */
   readonly dueInMs: number;
-  /** How often it was lost with a worker. */
+  /** Number of times that the run was lost with a worker. */
   readonly losses: number;
 }
 
 type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number];
 
-/** A wake-up, and what decides who can execute the run. */
+/** A wake-up, with the columns that decide which deployment can execute the run. */
 export interface ListedRun extends WakeUp, DispatchKey {
   readonly blockedDeployments: readonly string[];
 }
@@ -35,12 +38,15 @@ FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
 ) AS r`,
 };
 
-/** Whether two of a sleeping run's are for the end of the same sleep: they differ in the second in which they were read. */
+/**
+ * True when two announcements of a sleeping run belong to the end of the same sleep. They differ
+ * only in the second in which they were read.
+ */
 export function isSameWait(one: string, other: string): boolean {
   return one.split('t')[0] === other.split('t')[0];
 }
 
-/** Which of these runs want to be executed, now or at a time. */
+/** Selects the runs that must be executed, now or at a later time. */
 export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<ListedRun[]> {
   const rows = await database.query<ListedRow>(READ, [runIds]);
   return rows.map(([runId, queue, seq, dueInMs, losses, name, version, blockedDeployments]) => {
@@ -48,19 +54,24 @@ export async function readWakeUps(database: Database, runIds: readonly string[])
   });
 }
 
-/** A run that nobody has taken is told of again after so long, then after twice that, and so on. */
+/**
+ * Time after which a run that no worker has claimed is announced again. The time doubles with each
+ * announcement.
+ */
 const GRACE = `interval '1 minute'`;
 const LONGEST_GRACE = `interval '1 hour'`;
 
 /**
- * Runs that have been due for longer than a message takes, whatever became of it: never sent, lost, given up. What was sent again is noted, so that a transport that is slow
- * is not flooded: the pause doubles with each time.
+ * Finds runs that have been due for longer than a message takes, whether it was never sent, lost or
+ * dropped. Records each repeated announcement and doubles the pause, so that a slow transport is
+ * not flooded.
  */
 const RESEND: Statement = {
   name: 'durable_resend_wake_ups',
   text: (schema) => {
     const seq = `r.epoch || '.' || r.wake_count`;
-    // A subquery by itself, and not NOT EXISTS: that would be a join, for which all runs may be read first.
+    // A scalar subquery instead of NOT EXISTS: PostgreSQL would turn that into a join, for which it
+    // may read all runs first.
     const lastNote = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
     const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
       AND coalesce(${lastNote}, '-infinity') <= now()`;
@@ -89,7 +100,7 @@ SELECT noted.run_id, overdue.queue, noted.seq || 'r' || noted.attempts, 0::float
   },
 };
 
-/** Notes again runs of these keys that are overdue, at most `limit` of them. */
+/** Records overdue runs of these keys for another announcement, at most `limit` of them. */
 export async function resendWakeUps(
   database: Database,
   keys: readonly DispatchKey[],
@@ -105,12 +116,18 @@ const FORGET: Statement = {
   text: (schema) => `DELETE FROM ${schema}.workflow_outbox o WHERE o.next_at < now() - interval '1 hour'`,
 };
 
-/** Forgets what has been sent again long ago: those runs have gone on, or are told of from the beginning. */
+/**
+ * Deletes records of announcements that were repeated long ago. Their runs have continued, or are
+ * announced from the beginning.
+ */
 export async function forgetWakeUps(database: Database): Promise<void> {
   await database.query(FORGET, []);
 }
 
-/** Within that, the message of a shorter sleep is on its way, and another one would be for nothing. */
+/**
+ * Time during which the message of a shorter sleep is still in transit, so that another one would
+ * be useless.
+ */
 const ON_THE_WAY = `interval '5 seconds'`;
 
 const WAKE: Statement = {
@@ -126,7 +143,7 @@ const WAKE: Statement = {
 SELECT id, queue, epoch || '.' || wake_count || 'w', 0::float8, 0 FROM woken`,
 };
 
-/** Makes up to `limit` waiting runs whose time has come pending, and says which. */
+/** Makes up to `limit` waiting runs whose time has come pending, and returns them. */
 export async function wakeListed(database: Database, limit: number): Promise<WakeUp[]> {
   return (await database.query<Row>(WAKE, [limit])).map(toWakeUp);
 }

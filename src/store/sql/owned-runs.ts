@@ -1,7 +1,7 @@
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
-/** The wake counters of runs that a session owns and for which something has come since. */
+/** Reads the wake counters of a session's runs that have received something since. */
 const MOVED: Statement = {
   name: 'durable_moved_runs',
   text: (schema) => `SELECT r.id, r.wake_count FROM unnest($2::text[], $3::int[]) AS x(id, wake_count)
@@ -16,7 +16,7 @@ const OWNED: Statement = {
 LEFT JOIN ${schema}.workflow_runs r ON r.status = 'running' AND r.session_id = $1::bigint`,
 };
 
-/** A run that the database says a session owns. */
+/** A run that a session owns according to the database. */
 export interface OwnedRunRow {
   readonly id: string;
   readonly wakeCount: number;
@@ -24,7 +24,7 @@ export interface OwnedRunRow {
   readonly historyBytes: number;
 }
 
-/** Everything that a session owns, and which server says so. */
+/** Lists all runs that a session owns, and the server that answers. */
 export async function listOwnedRuns(database: Database, sessionId: string): Promise<{ server: string; rows: OwnedRunRow[] }> {
   const rows = await database.query<[string, string | null, number, number, number]>(OWNED, [sessionId]);
   return {
@@ -33,7 +33,10 @@ export async function listOwnedRuns(database: Database, sessionId: string): Prom
   };
 }
 
-/** Of the runs that the session owns, those for which something has come since their counter was read; with the counter as it is now. */
+/**
+ * Finds the session's runs that have received something since their counter was read. Returns them
+ * with the current counter.
+ */
 export async function findMovedRuns(
   database: Database,
   sessionId: string,

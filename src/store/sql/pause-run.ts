@@ -3,8 +3,8 @@ import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
 
 /**
- * The request stays in the inbox for as long as the run is to be paused: whoever claims the run meanwhile, after a crash, finds it. `resume` and `cancel`
- * take it out.
+ * Leaves a request to pause. The request stays in the inbox while the run is to be paused, so that
+ * a later owner finds it after a crash. `resume` and `cancel` remove it.
  */
 const SEND: Statement = {
   name: 'durable_send_pause',
@@ -20,7 +20,10 @@ const SEND: Statement = {
 SELECT status FROM run`,
 };
 
-/** A run that nobody executes is paused here; the owner of one that is running sees its counter. It keeps its wake time, for when it is resumed. */
+/**
+ * Pauses runs that no worker executes. The owner of a running run sees its counter. A paused run
+ * keeps its wake time for when it is resumed.
+ */
 const TELL: Statement = {
   name: 'durable_pause_runs',
   text: (schema, patience) => `WITH locked AS MATERIALIZED (
@@ -45,8 +48,10 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 };
 
 /**
- * A paused run that has messages or whose time has come is due; one that waits for a time goes on waiting. Others are due as well, to wait again:
- * only their code knows for what. A blocked run is due for every deployment. One that is paused and blocked stays blocked.
+ * Resumes a run. A paused run that has messages or whose time has come becomes due. A paused run
+ * with a later wake time waits on. Other paused runs become due too and then wait again, because
+ * only their code knows for what. A blocked run becomes due for every deployment. A run that is
+ * paused and blocked stays blocked.
  */
 const RESUME: Statement = {
   name: 'durable_resume_run',
@@ -75,7 +80,7 @@ RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_
 type ToldRow = [string, RunStatus, string, string, number];
 
 /**
- * Leaves a request to pause in the run's inbox; the run is notified in a statement of its own.
+ * Leaves a request to pause in the run's inbox. A separate statement notifies the run.
  *
  * @returns the run's status; undefined when there is no such run
  */
@@ -85,8 +90,8 @@ export async function sendPause(database: Database, runId: string, note: string)
 }
 
 /**
- * Notifies runs of requests to pause; runs that nobody executes rest at once. Never waits for a lock: runs whose rows somebody holds are left out,
- * as are those that are not to be paused any more.
+ * Notifies runs of requests to pause. Runs that no worker executes are paused at once. Never waits
+ * for a lock: leaves out runs whose rows are locked, and runs that are no longer to be paused.
  */
 export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
   return (await database.deliver<ToldRow>(TELL, [[...runIds].sort()], 'first')).map(toRun);
@@ -100,22 +105,26 @@ const UNPAUSED: Statement = {
 ) AS r`,
 };
 
-/** Of runs that a notification has not reached, those that are still to be paused: their rows were locked. Withdraws requests that came after one to cancel. */
+/**
+ * Selects the runs that are still to be paused, among runs that a notification has not reached:
+ * their rows were locked. Withdraws requests to pause that came after a request to cancel.
+ */
 export async function findUnpaused(database: Database, runIds: readonly string[]): Promise<string[]> {
-  // A run that is to be cancelled cleans up and must not rest; the request to pause had not seen the one to cancel.
+  // A run that is to be cancelled cleans up and must not pause. The statement that sent the request
+  // to pause did not see the request to cancel.
   for (const id of runIds) await database.deliver(WITHDRAW, [id], 'first');
   return (await database.deliver<[string]>(UNPAUSED, [runIds], 'first')).map(([id]) => id);
 }
 
-/** A run that was resumed, as it is now. */
+/** State of a run after it was resumed. */
 export interface ResumedRun extends NotifiedRun {
-  /** When it becomes due, where it waits. */
+  /** Time when a waiting run becomes due. */
   readonly wakeAt: number | null;
 }
 
 /**
- * Lets a paused or blocked run go on, or takes back a request to pause that it has not followed. Undefined when it has ended, or there is none. Fails at once
- * when somebody holds the run's row.
+ * Resumes a paused or blocked run, or withdraws a request to pause that the run has not followed.
+ * Undefined when the run has ended or does not exist. Fails at once when the run's row is locked.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
   const [row] = await database.deliver<[...ToldRow, number | null]>(RESUME, [runId, note]);

@@ -1,6 +1,6 @@
 import type { Database } from '../database.js';
 
-/** A row of the view `workflow_history`. Payloads are JSON text, times milliseconds. */
+/** A row of the view `workflow_history`. Payloads are JSON text, times are in milliseconds. */
 export interface HistoryRow {
   readonly at: number;
   readonly kind: string;
@@ -11,11 +11,11 @@ export interface HistoryRow {
   readonly startedAt: number | null;
   readonly output: string | null;
   readonly error: string | null;
-  /** Never a payload: what the store itself noted. */
+  /** Details that the store itself recorded; never a payload. */
   readonly data: string | null;
 }
 
-/** A place in a run's history. `at` is whole milliseconds. */
+/** A place in a run's history. `at` is in whole milliseconds. */
 export interface HistoryPosition {
   readonly at: number;
   readonly rank: number;
@@ -30,7 +30,7 @@ type Row = [
 ];
 
 /**
- * What happened to a run, oldest first, with a position what comes after it.
+ * Reads the history of a run, oldest first. With a position, reads the part after it.
  *
  * @throws QueryTimeoutError
  */

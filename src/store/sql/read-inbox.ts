@@ -1,21 +1,25 @@
 import type { Database, Statement } from '../database.js';
 
-/** A message to a run that has not been taken. */
+/** A message in a run's inbox that the run has not taken. */
 export interface InboxMessage {
   readonly id: string;
   readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
-  /** A signal's name, a hook's token, the step that waits for a child or is resolved. */
+  /**
+   * Name of the signal, token of the hook, or key of the step that waits for a child or is
+   * resolved.
+   */
   readonly name: string | null;
   /** JSON text. */
   readonly payload: string | null;
 }
 
-/** What all reads of one statement may bring together, in bytes. */
+/** Maximum bytes of payloads that one statement reads in all inboxes together. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Requests of operators are read each time, ends of children when they are new, and of signals and payloads for hooks the oldest that are new, as far as
- * there is room. Rows beyond the room come without their payload: they say that there is more.
+ * Reads inboxes. It reads requests of operators each time, and ends of children when they are new.
+ * Of signals and hook payloads it reads the oldest new ones, as far as there is room. Rows beyond
+ * the room have no payload and only show that more messages wait.
  */
 const READ: Statement = {
   name: 'durable_read_inbox',
@@ -44,23 +48,26 @@ ORDER BY x.id, i.id`;
   },
 };
 
-/** A run whose inbox is read, and how far it has been. */
+/** A run whose inbox is to be read, with the place that reading has reached. */
 export interface InboxPlace {
   readonly runId: string;
-  /** All messages up to this id have been read. */
+  /** Id up to which all messages have been read. */
   readonly floor: bigint;
-  /** How many signals and payloads for hooks may be read, and about how many bytes of them. */
+  /** Number of signals and hook payloads that may be read, and their approximate bytes. */
   readonly room: number;
   readonly bytes: number;
 }
 
-/** What was read of a run's inbox, in the order of the ids. */
+/** Messages read from a run's inbox, in the order of their ids. */
 export interface InboxRead {
   readonly runId: string;
   readonly messages: readonly InboxMessage[];
-  /** The first message that was left for want of room. */
+  /** Id of the first message that did not fit. */
   readonly left: bigint | undefined;
-  /** Transactions before `xmin` had ended when this was read, those from `xmax` on had not begun. */
+  /**
+   * Snapshot of the read: transactions before `xmin` had ended, transactions from `xmax` on had not
+   * begun.
+   */
   readonly xmin: bigint;
   readonly xmax: bigint;
 }
@@ -68,7 +75,7 @@ export interface InboxRead {
 /**
  * Reads the inboxes of runs.
  *
- * @param known ids of messages beyond the floors that have been read
+ * @param known ids of messages beyond the floors that have already been read
  */
 export async function readInboxes(database: Database, places: readonly InboxPlace[], known: readonly string[]): Promise<InboxRead[]> {
   const rows = await database.query<
@@ -103,10 +110,11 @@ const READ_CHANNELS: Statement = {
 };
 
 /**
- * Reads messages that waits are open for, from wherever they stand in an inbox that has more than fits.
+ * Reads messages that open waits need, wherever they stand in an inbox that has more messages than
+ * fit.
  *
- * @param channels kind and name, with a colon between
- * @param known ids of messages that have been read
+ * @param channels kind and name, separated by a colon
+ * @param known ids of messages that have already been read
  */
 export async function readChannels(
   database: Database,

@@ -4,12 +4,15 @@ import type { Database, Statement } from '../database.js';
 import { currentRunSql, shownStatusSql } from './chains.js';
 import type { ShownBody } from './show-bodies.js';
 
-/** What those who wait for a run's result need. Payloads are JSON text, null while the run goes on. */
+/**
+ * Columns that callers who wait for a run's result need. Payloads are JSON text, null until the run
+ * ends.
+ */
 export interface RunEnd {
   readonly status: RunStatus;
   readonly output: string | null;
   readonly error: string | null;
-  /** The run that goes on in its place. */
+  /** Id of the run that continues this one. */
   readonly continuedAs: string | null;
 }
 
@@ -19,18 +22,21 @@ const ENDS: Statement = {
 CROSS JOIN LATERAL ${currentRunSql(schema, 'x.id', 'id, status, output, error')} AS r`,
 };
 
-/** The end, or the status, of the run that goes on in the place of another. */
+/** End or status of the current run of a chain. */
 export interface CurrentRunEnd extends Omit<RunEnd, 'continuedAs'> {
   readonly runId: string;
 }
 
-/** By run, the ends or statuses of the runs that go on in their places: most often their own. Runs that do not exist have no entry. */
+/**
+ * Reads, by the given id, the end or status of the current run of its chain, which is usually the
+ * run itself. Runs that do not exist have no entry.
+ */
 export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, CurrentRunEnd>> {
   const rows = await database.query<[string, string, RunStatus, string | null, string | null]>(ENDS, [ids]);
   return new Map(rows.map(([id, runId, status, output, error]) => [id, { runId, status, output, error }]));
 }
 
-/** A run as the database has it. Payloads are JSON text, times milliseconds. */
+/** A run as the database has it. Payloads are JSON text, times are in milliseconds. */
 export interface RunDescriptionRow {
   readonly id: string;
   readonly name: string;
@@ -58,18 +64,18 @@ export interface RunDescriptionRow {
   readonly forkedFrom: string | null;
   readonly deadlineAt: number | null;
   readonly readyAt: number | null;
-  /** Whether a living worker claims runs of its kind. */
+  /** True when a living worker claims runs of this kind. */
   readonly isServed: boolean;
-  /** Of a pending run: the dispatch keys, as texts, that living workers claim. */
+  /** For a pending run, the dispatch keys that living workers claim, as texts. */
   readonly served: readonly string[];
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
-  /** JSON text of what did not fit. */
+  /** JSON text that says what did not fit. */
   readonly blockedReason: string | null;
   /** JSON texts. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
-  /** The process that executes it, with the bodies that it shows of all its runs. */
+  /** Process that executes the run, with the step bodies that it shows for all its runs. */
   readonly worker: { readonly host: string; readonly pid: number; readonly bodies: readonly ShownBody[] | null } | null;
   readonly waits: readonly {
     readonly stepKey: string;
@@ -81,10 +87,10 @@ export interface RunDescriptionRow {
   }[];
 }
 
-/** More children than that are not shown; a listing of them is what the table is for. */
+/** Maximum number of children in a description. A listing shows them all. */
 const MAX_CHILDREN = 100;
 
-/** More dispatch keys than that are not looked through for one that resembles the run's. */
+/** Maximum number of dispatch keys that are searched for one that resembles the run's. */
 const MAX_SERVED = 10_000;
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
@@ -120,7 +126,7 @@ const DESCRIBE_CURRENT: Statement = {
   text: (schema) => describeSql(schema, `(SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current)`),
 };
 
-/** Everything that is known of the current run of a chain, or of the run of that very id. */
+/** Reads everything about the current run of a chain, or about the run with that very id. */
 export async function describeRun(database: Database, id: string, of: 'current' | 'own'): Promise<RunDescriptionRow | undefined> {
   const statement = of === 'own' ? DESCRIBE : DESCRIBE_CURRENT;
   const [row] = await database.query<[string, string, string | null, string | null]>(statement, [id]);
@@ -144,7 +150,7 @@ const SHOWN_STATUS: Statement = {
   text: (schema) => `SELECT ${shownStatusSql('r')} FROM ${schema}.workflow_runs r WHERE r.id = $1`,
 };
 
-/** The status of the current run of a chain, or of the run of that very id. */
+/** Reads the status of the current run of a chain, or of the run with that very id. */
 export async function readShownStatus(database: Database, id: string, of: 'current' | 'own'): Promise<ShownStatus | undefined> {
   const [row] = await database.query<[ShownStatus]>(of === 'own' ? SHOWN_STATUS : CURRENT_STATUS, [id]);
   return row?.[0];
@@ -160,7 +166,7 @@ const NAMES: Statement = {
   text: (schema) => `SELECT id, name FROM ${schema}.workflow_runs WHERE id = ANY ($1::text[])`,
 };
 
-/** The names of the workflows of these runs; runs that do not exist have no entry. */
+/** Reads the workflow names of these runs. Runs that do not exist have no entry. */
 export async function readRunNames(database: Database, ids: readonly string[]): Promise<Map<string, string>> {
   return new Map(await database.query<[string, string]>(NAMES, [ids]));
 }

@@ -3,8 +3,9 @@ import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * A run that was claimed for the first time has no rows of its own yet: what it has was written for
- * the deleted run. The epoch is raised, so that no later write for that run fits this one.
+ * Resets a run that was claimed under the id of a deleted run. A run that was claimed for the first
+ * time has no rows of its own yet, so its existing rows belong to the deleted run. Raising the
+ * epoch makes later writes for the deleted run miss this one.
  */
 const RESET: Statement = {
   name: 'durable_reset_run',
@@ -27,8 +28,8 @@ RETURNING r.id`,
 };
 
 /**
- * Makes a run due again that this session has claimed while it still executed a deleted run of the
- * same id.
+ * Makes a run due again that this session has claimed while it still executed a deleted run with
+ * the same id.
  *
  * @returns false when the session does not own the run under that epoch
  */

@@ -1,7 +1,10 @@
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
-/** The run tells of its own whether it still wants it: the step may be executed at this moment. */
+/**
+ * Leaves a result for a step. The step may be executing at this moment, so the run itself decides
+ * whether it still needs the result.
+ */
 const SEND: Statement = {
   name: 'durable_resolve_step',
   text: (schema) => `WITH run AS (
@@ -17,18 +20,21 @@ const SEND: Statement = {
 SELECT status, recorded FROM run`,
 };
 
-/** A result that an operator gives a step. */
+/** Result that an operator provides for a step. */
 export interface StepResolution {
   readonly runId: string;
   readonly stepKey: string;
   readonly kind: 'resolve' | 'resolve_failed';
-  /** The output or the error: JSON text. */
+  /** Output or error: JSON text. */
   readonly payload: string;
-  /** Who does it and why: JSON text. */
+  /** JSON text that says who resolves the step and why. */
   readonly note: string;
 }
 
-/** Leaves the result in the inbox of a run that has not ended and has not recorded the step; the run is told in a statement of its own. */
+/**
+ * Leaves the result in the inbox of a run that has not ended and has not recorded the step. A
+ * separate statement notifies the run.
+ */
 export async function sendResolution(
   database: Database,
   { runId, stepKey, kind, payload, note }: StepResolution,

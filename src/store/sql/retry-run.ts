@@ -5,14 +5,16 @@ import { KEPT_BY_FAILED } from './send-signal.js';
 import type { PoolClient } from 'pg';
 
 /**
- * Makes a failed run due again, in its next generation. Steps from the cut on go into the events; so does the delivery of a deadline, wherever it stands, because
- * its replay would end the run at once. What they had taken goes back into the inbox, before what has come since. A timeout of a wait looks
- * like a message of null, and is not sent again.
+ * Makes a failed run due again, in its next generation. Steps from the cut on move to the run log.
+ * The delivery of a deadline or a cancellation moves too, wherever it stands, because replaying it
+ * would end the run at once. Messages that the removed steps had taken return to the inbox, before
+ * newer ones. A timeout of a wait is recorded like a message of null, and is not sent again.
  *
- * Children that are under way are waited for again where the run comes to them.
+ * The run waits again for running children when its code reaches them.
  *
- * The epoch is raised, so that a flush of whoever had the run before writes nothing. The parent has been told of the failure and has made
- * something of it: it is not told again. Messages to do something to the run (cancel, pause, resolve) were meant for the run as it was.
+ * Raising the epoch makes a flush of the former owner write nothing. The parent has already reacted
+ * to the failure, so it is not notified again. Messages that ask for an action (cancel, pause,
+ * resolve) were meant for the failed run, and are dropped.
  */
 const retryText = (schema: string, patience: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
@@ -63,10 +65,13 @@ UPDATE ${schema}.workflow_runs r SET
 FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
 RETURNING r.queue, r.name, r.version, r.epoch`;
 
-/** Fails at once when somebody holds the run's row: the caller waits without a connection. */
+/**
+ * Retries one run. Fails at once when the run's row is locked: the caller waits without a
+ * connection.
+ */
 const RETRY: Statement = { name: 'durable_retry_run', text: (schema, patience) => retryText(schema, patience, 'a call') };
 
-/** Waits for the run's row, as a part of a transaction that has done other runs already. */
+/** Retries one of several runs in a transaction. Skips the run when its row is locked. */
 const RETRY_ONE_OF_MANY: Statement = {
   name: 'durable_retry_one',
   text: (schema, patience) => retryText(schema, patience, 'a transaction'),
@@ -79,23 +84,27 @@ const REPLACE: Statement = {
 VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timestamp($13::float8 / 1000), now())`,
 };
 
-/** What is to be retried, and how. */
+/** Parameters of a retry. */
 export interface RunRetry {
   readonly runId: string;
-  /** As it was when it was decided what to retry: of two operators one comes first. */
+  /**
+   * Generation on which the decision to retry was based. Of two concurrent operators only the first
+   * one succeeds.
+   */
   readonly generation: number;
-  /** The first step that is removed; null removes none. */
+  /** First step that is removed. Null removes no step. */
   readonly fromStep: string | null;
-  /** Who does it and why: JSON text. */
+  /** JSON text that says who retries the run and why. */
   readonly note: string;
-  /** What that step comes to instead of being executed again. */
+  /** Result of that step, which is then not executed again. */
   readonly replacement?: StepRecord;
 }
 
 /**
- * Retries a failed run, in one transaction. Undefined when it is not failed, or in another generation.
+ * Retries a failed run, in one transaction. Undefined when the run is not failed, or has another
+ * generation.
  *
- * @param client a transaction to do it in
+ * @param client the transaction to use
  */
 export async function retryRun(database: Database, retry: RunRetry, client?: PoolClient): Promise<DispatchKey | undefined> {
   if (retry.replacement && !client) return database.transaction((own) => retryIn(database, retry, RETRY, own));
@@ -122,7 +131,7 @@ const RETRYABLE: Statement = {
   text: (schema) => `SELECT status, generation, error::text FROM ${schema}.workflow_runs WHERE id = $1`,
 };
 
-/** What decides whether, and from where, a run is retried. */
+/** Columns that decide whether a run is retried, and from which step. */
 export interface FailedRun {
   readonly status: RunStatus;
   readonly generation: number;

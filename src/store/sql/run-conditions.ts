@@ -1,16 +1,18 @@
 import type { ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 
-/** The values of a statement whose text is put together from parts. */
+/** Values of a statement whose text is built from parts. */
 export class Parameters {
   readonly values: unknown[] = [];
 
-  /** A reference to the value; nothing that a caller gave is ever part of the text. */
+  /**
+   * Adds a value and returns the reference to it. Input of callers never becomes part of the text.
+   */
   add(value: unknown, type: 'text' | 'text[]' | 'int' | 'int[]' | 'float8'): string {
     return `$${this.values.push(value)}::${type}`;
   }
 
-  /** A moment, from milliseconds since the epoch. */
+  /** Adds a time in milliseconds since the epoch. */
   addTime(ms: number): string {
     return `to_timestamp(${this.add(ms, 'float8')} / 1000)`;
   }
@@ -22,13 +24,16 @@ type Condition<K extends keyof RunConditions> = (
   schema: string,
 ) => string;
 
-/** Of runs with the alias `r`. A failure's labels are asked of failed runs alone: that is also what its index holds. */
+/**
+ * SQL of the conditions, on runs with the alias `r`. The labels of a failure apply to failed runs
+ * only, like their index.
+ */
 const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   name: (names, parameters) => `r.name = ANY (${parameters.add(names, 'text[]')})`,
   version: (versions, parameters) => `r.version = ANY (${parameters.add(versions, 'int[]')})`,
   status: statusSql,
   queue: (queues, parameters) => `r.queue = ANY (${parameters.add(queues, 'text[]')})`,
-  // Runs that have ended may have kept the flag.
+  // Runs that have ended may still have the flag.
   blocked: (blocked) => `${blocked ? '' : 'NOT '}(r.is_blocked AND r.status IN ('waiting', 'paused'))`,
   parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
   tags: (tags, parameters, schema) =>
@@ -46,7 +51,10 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   finishedBefore: (ms, parameters) => `r.finished_at < ${parameters.addTime(ms)}`,
 };
 
-/** The column says `completed` of a run that was continued as another, and people see `continued`. */
+/**
+ * Condition for the status that people see. The column says `completed` for a run that was
+ * continued, and people see `continued`.
+ */
 function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): string {
   const others = statuses.filter((status) => status !== 'continued');
   const stored = `r.status = ANY (${parameters.add(others, 'text[]')})`;
@@ -58,10 +66,10 @@ function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): st
 const KEYS = Object.keys(CONDITIONS) as (keyof RunConditions)[];
 
 /**
- * SQL that is true of the runs (alias `r`) that a filter means: for listings, and for whatever else is to be done with them. The text depends on
- * which conditions there are, never on their values.
+ * Builds a condition that is true for the runs (alias `r`) that a filter selects. The text depends
+ * only on which conditions are present, never on their values.
  *
- * @param schema quoted
+ * @param schema quoted name of the schema
  */
 export function conditionsSql(conditions: RunConditions, parameters: Parameters, schema: string): string {
   const parts = KEYS.map((key) => conditionSql(key, conditions, parameters, schema)).filter((part) => part !== undefined);

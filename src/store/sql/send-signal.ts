@@ -7,13 +7,19 @@ import { currentRunSql, pastSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { depthSql } from './inbox-depth.js';
 
-/** What goes along when a run is continued as another: what was sent to the run, not what a step of it waits for. */
+/**
+ * Kinds of messages that move to the run that continues another: messages sent to the run, but not
+ * results that its steps wait for.
+ */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
 
-/** What a run that has failed keeps, for when it is retried. */
+/** Kinds of messages that a failed run keeps for a retry. */
 export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 
-/** A run that was continued as another has its signals sent there. Messages are kept until they are taken; that one was sent is kept with the run, and so is the key under which it is sent only once. */
+/**
+ * Leaves a signal with the current run of a chain. Messages are kept until they are taken. The run
+ * log keeps the fact that a message was sent, with its idempotency key.
+ */
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE run AS MATERIALIZED (
   SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
@@ -34,29 +40,34 @@ SELECT id, status, CASE WHEN (SELECT is_full FROM depth) THEN 'full' ELSE (SELEC
 
 const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
 
-/** A signal on its way. Payloads are JSON text. */
+/** A signal to send. Payloads are JSON text. */
 export interface OutgoingSignal {
   readonly runId: string;
   readonly name: string;
   readonly payload: string;
   readonly idempotencyKey: string | null;
-  /** Who sends it and why: JSON text; null where nobody says. */
+  /** JSON text that says who sends the signal and why. Null when the sender is unknown. */
   readonly note: string | null;
 }
 
-/** What a signal came upon. */
+/** Outcome of a signal. */
 export interface SignalSent {
-  /** The run that it was sent to: the one that was named, or the one that continues it. */
+  /** Run that received the signal: the named run, or its continuation. */
   readonly runId: string;
-  /** The run's status before. */
+  /** Status of the run before the signal. */
   readonly status: RunStatus;
-  /** Whether the message is new: not when it was sent before under the same key, nor when it was not sent. */
+  /**
+   * True when the message is new. False when it was sent before under the same key, or was not
+   * sent.
+   */
   readonly isNew: boolean;
-  /** Too much waits for the run already: the message was not sent. */
+  /** True when too many messages already wait for the run, so that this one was not sent. */
   readonly isFull: boolean;
 }
 
-/** @param weight for how many messages this one stands, when it looks at the depth of the inbox */
+/**
+ * @param weight number of messages that this one stands for when it checks the depth of the inbox
+ */
 function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal, weight: number): unknown[] {
   return [runId, name, payload, idempotencyKey, note, weight];
 }
@@ -72,7 +83,10 @@ function toSent(
   return { runId: row.id, status: row.status, isNew: row.sent === '1', isFull };
 }
 
-/** Leaves a signal in a run's inbox. The run is notified in a statement of its own. Undefined when there is no such run. */
+/**
+ * Leaves a signal in a run's inbox. A separate statement notifies the run. Undefined when there is
+ * no such run.
+ */
 export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
   const weight = database.inboxSampling.weightOf(signal.runId, signal.payload.length);
   const values = signalValues(signal, weight);
@@ -82,7 +96,10 @@ export async function sendSignal(database: Database, signal: OutgoingSignal, cli
   return row && toSent(database, signal, weight, { id: row[0], status: row[1], sent: row[2] });
 }
 
-/** Leaves a signal in a run's inbox, in a transaction of the caller; the run is notified after its commit. Undefined when the transaction sees no such run. */
+/**
+ * Leaves a signal in a run's inbox, in a transaction of the caller. The run is notified after the
+ * commit. Undefined when the transaction sees no such run.
+ */
 export async function sendSignalInTransaction(
   database: Database,
   manager: EntityManager,
@@ -94,7 +111,10 @@ export async function sendSignalInTransaction(
   return row && toSent(database, signal, weight, row);
 }
 
-/** The messages get ids anew: the successor may have read its inbox beyond their old ones. */
+/**
+ * Moves messages to a run's continuation. The messages get new ids, because the continuation may
+ * have read its inbox beyond the old ones.
+ */
 const FORWARD: Statement = {
   name: 'durable_forward_messages',
   text: (schema) => `WITH successor AS MATERIALIZED (
@@ -105,7 +125,10 @@ const FORWARD: Statement = {
 SELECT DISTINCT run_id FROM moved`,
 };
 
-/** What a run was sent while it was being continued as another goes after it. Returns the run that has it now. */
+/**
+ * Forwards messages that a run received while it was being continued. Returns the run that has them
+ * now.
+ */
 export async function forwardMessages(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.deliver<[string]>(FORWARD, [runId], 'first');
   return row?.[0];

@@ -9,7 +9,7 @@ import type { Database, Statement } from '../database.js';
 import { clearSuspects } from './clear-suspects.js';
 import { SERVER } from './server-identity.js';
 
-/** A run that was the only one in the hands of so many dead sessions is given up. */
+/** Number of dead sessions after which a run fails, if it was the only run of each of them. */
 const MAX_LOSSES_ALONE = 3;
 
 const OPEN: Statement = {
@@ -44,24 +44,30 @@ const HAND_BACK: Statement = {
 UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id]) RETURNING r.id`,
 };
 
-/** A session's row may be held by a flush under way: longer than a flush's own patience. */
+/** Lock timeout longer than that of a flush, because an active flush may hold a session's row. */
 const PATIENT = `SET LOCAL lock_timeout = '5s'`;
 
-/** A session whose lock is held lives, although nobody renews it: a body blocks its event loop. So many times to live without renewal are too many. */
+/**
+ * Limit, in multiples of the TTL, for a session that holds its lock without renewal. Its process
+ * lives, but a step body blocks the event loop.
+ */
 const MOST_TTLS = 10;
 
-/** A condition on a session `s`: its row says that it holds its lock, and it does. The first parameter is the class of the locks. */
+/**
+ * Condition on a session `s`: its row says that it holds its lock, and it does. The first parameter
+ * is the class of the locks.
+ */
 const IS_HELD = `(s.holds_lock AND EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2))`;
 
-/** A condition on a session: nobody has renewed it in time, and no lock shows that it lives. */
+/** Condition on a session: it was not renewed in time, and no lock shows that its process lives. */
 const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
 
-/** A condition on a session: its row says that it holds its lock, and nobody holds it. */
+/** Condition on a session: its row says that it holds its lock, and no process holds it. */
 const IS_UNLOCKED = '(s.holds_lock AND NOT l.held)';
 
-/** Lists the sessions that look dead, and counts all. */
+/** Lists the sessions that appear to be dead, and counts all sessions. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_sessions',
   text: (schema) => `SELECT count(*)::int,
@@ -106,7 +112,7 @@ const TAKE_BACK_LOSS: Statement = {
 
 const CLEAR_WAITS: Statement = {
   name: 'durable_clear_waits',
-  // Its children go on, and are there when it is retried.
+  // The run's children continue, and a retry finds them.
   text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1 AND kind <> 'child'`,
 };
 
@@ -116,7 +122,7 @@ const EXPLAIN_LOSS: Statement = {
     `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
 };
 
-/** Whoever waits for it as a child hears of its end as of any other. */
+/** Notifies the parent of a lost run of its end, as of any other end. */
 const TELL_PARENT: Statement = {
   name: 'durable_tell_parent_of_loss',
   text: (schema) => `INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
@@ -124,12 +130,15 @@ SELECT parent_run_id, 'child_failed', parent_step_key, error FROM ${schema}.work
 WHERE id = $1 AND status = 'failed' AND parent_run_id IS NOT NULL AND parent_step_key IS NOT NULL`,
 };
 
-/** The first key of the advisory locks by which sessions of a schema show that they live. */
+/** Class of the advisory locks by which sessions of a schema show that they live. */
 export function sessionLockClass(database: Database): number {
   return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
 }
 
-/** Makes a session, or finds the one of that id, which an attempt before made whose answer was lost. */
+/**
+ * Creates a session, or renews the session with that id: an earlier attempt may have created it and
+ * lost the answer.
+ */
 export async function openSession(
   database: Database,
   session: {
@@ -148,22 +157,25 @@ export async function openSession(
   return { now, server };
 }
 
-/** The server's answer to an opening and to a heartbeat. */
+/** Answer of the server to an opening or a heartbeat. */
 export interface Heartbeat {
-  /** The server's time in milliseconds. */
+  /** Time of the server in milliseconds. */
   readonly now: number;
   readonly server: string;
 }
 
-/** Executes a statement on a connection that long work does not hold; resolves to undefined where the statement was not executed. */
+/**
+ * Executes a statement on a connection without long work. Resolves to undefined when the statement
+ * was not executed.
+ */
 export type QuickWay = <Row extends unknown[]>(statement: Statement, values: unknown[]) => Promise<Row[] | undefined>;
 
 /**
  * Renews a session.
  *
  * @param ways the connections to try, one after the other
- * @param values returns what the row is to say at the moment of each try
- * @returns undefined when the session is gone
+ * @param values returns the values of the session's row at the moment of each try
+ * @returns undefined when the session has ended
  */
 export async function heartbeat(
   ways: readonly QuickWay[],
@@ -179,7 +191,10 @@ export async function heartbeat(
   throw new Error('no connection took the heartbeat');
 }
 
-/** Says goodbye: what the session still owns is due for others at once, and nothing is held against it. Returns the ids of those runs. */
+/**
+ * Closes a session. Its remaining runs are due for other workers at once, and the closing does not
+ * count as a loss. Returns the ids of these runs.
+ */
 export async function closeSession(database: Database, id: string): Promise<string[]> {
   return database.transaction(async (client) => {
     await client.query(PATIENT);
@@ -188,11 +203,11 @@ export async function closeSession(database: Database, id: string): Promise<stri
   });
 }
 
-/** What the sessions of this schema look like from outside. */
+/** State of the sessions of this schema, as other processes see them. */
 export interface SessionSurvey {
   readonly count: number;
   readonly expired: readonly string[];
-  /** Their direct connection is gone. They may be making a new one. */
+  /** Ids of sessions whose direct connection is lost. They may be reconnecting. */
   readonly unlocked: readonly string[];
 }
 
@@ -201,22 +216,27 @@ export async function surveySessions(database: Database): Promise<SessionSurvey>
   return { count: row![0], expired: row![1] ?? [], unlocked: row![2] ?? [] };
 }
 
-/** A run that came back from a dead session. */
+/** A run that was taken from a dead session. */
 export interface LostRun {
   readonly id: string;
   readonly status: 'pending' | 'failed';
-  /** Of a run that is given up: the run that waits for it. It has a message that says so, and has not been told. */
+  /**
+   * Parent of a run that has failed here. The parent has a message about the failure and has not
+   * been notified.
+   */
   readonly parent: string | null;
 }
 
 /**
- * Takes over the runs of dead sessions. The sessions' rows go first: that waits for flushes that hold them, and every later flush finds its
- * session gone. Only then, in a statement with a snapshot of its own, are their runs looked for, so none that those flushes made is missed.
+ * Takes over the runs of dead sessions. The sessions' rows are deleted first. The deletion waits
+ * for flushes that hold the rows, and every later flush finds its session missing. Only then does a
+ * statement with a newer snapshot select the runs, so it misses none that those flushes wrote.
  *
- * The evidence is checked once more when the session's row is locked: meanwhile the session may have been renewed, may hold its lock again, or
- * may have said in its row that it lost the lock.
+ * The evidence is checked again once the session's row is locked. In the meantime the session may
+ * have been renewed, may hold its lock again, or may have recorded in its row that it lost the
+ * lock.
  *
- * @param evidence why the sessions are taken for dead
+ * @param evidence reason why the sessions count as dead
  */
 export async function takeOver(database: Database, ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<LostRun[]> {
   return database.transaction(async (client) => {
@@ -236,7 +256,10 @@ export async function takeOver(database: Database, ids: readonly string[], evide
   });
 }
 
-/** The worker lives that executed this run with no other beside it when its session was taken over: that takeover does not count towards failing the run. */
+/**
+ * Cancels a loss that was counted wrongly. The worker that executed this run exclusively still
+ * lives, so the takeover of its session does not count towards failing the run.
+ */
 export async function takeBackLoss(database: Database, runId: string): Promise<void> {
   await database.query(TAKE_BACK_LOSS, [runId]);
 }

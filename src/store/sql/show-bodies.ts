@@ -1,6 +1,6 @@
 import type { Database, Statement } from '../database.js';
 
-/** A body of a step under way. */
+/** An active body of a step. */
 export interface ShownBody {
   readonly runId: string;
   readonly stepKey: string;
@@ -14,7 +14,11 @@ const SHOW: Statement = {
   text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET bodies = $2::json WHERE id = $1::bigint${patience}`,
 };
 
-/** Shows the bodies that a session has under way. @param bodies ShownBody[] as JSON, or null for none */
+/**
+ * Shows the step bodies that a session is executing.
+ *
+ * @param bodies ShownBody[] as JSON, or null for none
+ */
 export async function showBodies(database: Database, sessionId: string, bodies: string | null): Promise<void> {
   await database.query(SHOW, [sessionId, bodies]);
 }

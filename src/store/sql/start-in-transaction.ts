@@ -6,23 +6,32 @@ import { CALLER_MARK } from './caller-mark.js';
 import { nothingLeftSql } from './leftovers.js';
 import { SERVER } from './server-identity.js';
 
-/** The database that a connection talks to: the server's start tells two servers apart that have a database of the same name. */
+/**
+ * Reads the identity of the database that a connection leads to. The server's start time
+ * distinguishes two servers that have a database with the same name.
+ */
 const IDENTITY = `SELECT current_database()::text AS database, ${SERVER} AS started`;
 
 const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => IDENTITY };
 
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
-/** An absent number. Arrays carry no NULL here, because the caller's session may have `array_nulls` off. */
+/**
+ * Stands for a missing number. The arrays contain no NULL, because the caller's session may have
+ * `array_nulls` off.
+ */
 const NONE = `'NaN'::float8`;
 
 const nullable = (column: string, absent: string): string => `nullif(${column}, ${absent}) AS ${column}`;
 
 /**
- * Joins the caller's transaction: rows of its own, no lock on any other, so that it may stay open as long as it likes. Like every statement in a caller's
- * transaction it returns text alone: it runs on the application's connection, whose parsers may give anything for numbers, booleans and arrays.
+ * Builds the insertion of runs in the caller's transaction. It inserts new rows and locks no other
+ * row, so the transaction may stay open as long as the caller needs. Like every statement in a
+ * caller's transaction it returns only text. It runs on the application's connection, whose parsers
+ * may return anything for numbers, booleans and arrays.
  *
- * @param ids whether an earlier run may have had one of the ids: a run whose id has rows left of it is not inserted
+ * @param ids `given` when an earlier run may have had one of the ids: a run whose id still has rows
+ * of an earlier run is not inserted
  */
 function insertSql(schema: string, ids: 'given' | 'generated'): string {
   return `${CALLER_MARK} WITH started AS (
@@ -49,7 +58,7 @@ SELECT (SELECT coalesce(json_agg(id), '[]') FROM started)::text AS started,
   CASE WHEN NOT $14::boolean AND ${FIXED_SNAPSHOT} THEN 'all' ELSE 'none' END AS withheld`;
 }
 
-/** Whether the manager's connection and ours lead to the same database. */
+/** True when the manager's connection and the module's pool lead to the same database. */
 export async function isSameDatabase(database: Database, manager: EntityManager): Promise<boolean> {
   const [theirs] = await manager.query<{ database: string; started: string }[]>(IDENTITY);
   const [ours] = await database.query<[string, string]>(IDENTITY_STATEMENT, []);
@@ -57,10 +66,12 @@ export async function isSameDatabase(database: Database, manager: EntityManager)
 }
 
 /**
- * Creates runs in the caller's transaction. Waits for other transactions that have created one of them and have not ended.
+ * Creates runs in the caller's transaction. Waits for other open transactions that have created one
+ * of them.
  *
- * @param mode `'unlessSnapshot'`: withhold them all when the transaction is REPEATABLE READ or SERIALIZABLE
- * @returns the ids of those that were not there before, and whether they were withheld
+ * @param mode `'unlessSnapshot'`: withhold them all when the transaction is REPEATABLE READ or
+ * SERIALIZABLE
+ * @returns the ids of the new runs, and whether they were withheld
  */
 export async function startInTransaction(
   database: Database,
@@ -92,7 +103,7 @@ export async function startInTransaction(
   return { started: JSON.parse(outcome!.started) as string[], withheld: outcome!.withheld === 'all' };
 }
 
-/** The names of the workflows of runs, as the caller's transaction sees them. */
+/** Reads the workflow names of runs, as the caller's transaction sees them. */
 export async function findInTransaction(database: Database, manager: EntityManager, ids: readonly string[]): Promise<Map<string, string>> {
   const rows = await manager.query<{ id: string; name: string }[]>(
     `SELECT id, name FROM ${database.schema}.workflow_runs WHERE id = ANY ($1::text[])`,

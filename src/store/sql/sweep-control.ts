@@ -4,8 +4,9 @@ import { bumpRuns } from './bump-runs.js';
 import { notifyOfPause } from './pause-run.js';
 
 /**
- * Requests to pause or to resolve a step that a run has not followed although it could: the sender told it in a second statement, which may have been lost.
- * The request of a paused run stays where it is.
+ * Finds requests to pause or to resolve a step that a run has not followed although it could. The
+ * sender notifies the run in a second statement, which may have been lost. The request of a paused
+ * run stays in its inbox.
  */
 const UNHEARD: Statement = {
   name: 'durable_sweep_control',
@@ -19,8 +20,9 @@ ORDER BY i.run_id LIMIT 1000`,
 };
 
 /**
- * Tells runs of what operators have asked for and they may not have heard. A message of more than a minute has been told several times: a step that is
- * resolved before it is called keeps its message, and must not wake its run for ever.
+ * Notifies runs of requests of operators that they may have missed. Requests older than a minute
+ * have been notified several times and are left out. The message for a step that is resolved before
+ * it is called stays in the inbox, and must not wake the run for ever.
  */
 export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
   const rows = await database.query<[string, string]>(UNHEARD, []);

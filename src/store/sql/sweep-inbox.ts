@@ -7,10 +7,13 @@ import type { Database, Statement } from '../database.js';
 import { notifyOfCancel } from './cancel-run.js';
 import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 
-/** By then the sender has told the run, if it ever does. */
+/** Age after which a sender has notified the run, unless its notification was lost. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
-/** Runs that have messages, each found by one lookup however many wait for it: the beginning of a statement, with `addressed`. */
+/**
+ * Begins a statement with `addressed`: the runs that have messages. Each run costs one lookup,
+ * however many messages wait for it.
+ */
 function addressed(schema: string): string {
   const next = (condition: string): string => `(SELECT i.run_id FROM ${schema}.workflow_inbox i ${condition} ORDER BY i.run_id LIMIT 1)`;
   return `WITH RECURSIVE found AS (
@@ -23,12 +26,13 @@ function addressed(schema: string): string {
 
 const WAITS = `(status = 'waiting' AND NOT is_blocked)`;
 
-/** One that is to be cancelled rests no longer. */
+/** True for runs that a request to cancel makes due, paused ones included. */
 const IS_CANCELLABLE = `(status IN ('waiting', 'paused') AND NOT is_blocked)`;
 
 /**
- * Runs that have been executed: one that is running is told by its counter, one that waits becomes due. Whoever claims a run reads its inbox, so one that is due
- * already, or that waits for another deployment, hears of it in any case: it is noted once that it is to be cancelled, and then the run is left alone.
+ * Notifies runs that have been executed of requests to cancel. A running run sees its counter, and
+ * a waiting run becomes due. Every claim reads the inbox, so due and blocked runs learn of the
+ * request anyway. For them only the time of the request is recorded once.
  */
 const TELL: Statement = {
   name: 'durable_sweep_inbox',
@@ -53,7 +57,10 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
 
-/** Runs that nobody has executed: they have nothing to clean up, and must not be executed first. */
+/**
+ * Finds cancelled runs that no worker has executed. They have nothing to clean up, and must not be
+ * executed first.
+ */
 const UNSTARTED: Statement = {
   name: 'durable_sweep_unstarted',
   text: (schema) => `SELECT DISTINCT ON (i.run_id) i.run_id, i.payload::text FROM ${schema}.workflow_inbox i
@@ -61,12 +68,16 @@ CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AN
 WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
-/** Where the child of a wait leaves its end: with the generation that started it, after a retry. */
+/**
+ * Name under which the child of a wait leaves its end. After a retry it contains the generation
+ * that started the child.
+ */
 const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
 
 /**
- * Runs that wait for a message that is there: told, they would have taken it. A signal that nobody waits for is not looked at: it is kept, and whoever claims
- * the run reads it. Nor is a run that has been stopped, whose waits are over: it would be told again and again.
+ * Notifies runs that wait for a message which is already there: their notification was lost.
+ * Signals that no wait needs are ignored: they are kept, and every claim reads them. Cancelled and
+ * overdue runs are left out too. Their waits have ended, so they would be notified again and again.
  */
 const TELL_WAITING: Statement = {
   name: 'durable_sweep_messages',
@@ -97,7 +108,7 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
 
-/** Runs that were continued as others, and have messages that came too late to go with them. */
+/** Finds runs that were continued, and have messages that arrived too late to move with them. */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
   text: (schema) => `${addressed(schema)}
@@ -111,7 +122,7 @@ LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  // What a failed run keeps is not looked through: the other kinds have an index of their own.
+  // Messages that a failed run keeps are not searched: the other kinds have an index of their own.
   text: (schema, patience) => {
     const messages = (condition: string): string => `(
     SELECT * FROM (
@@ -134,17 +145,18 @@ DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (AR
   },
 };
 
-/** What a sweep has found. */
+/** Result of a sweep. */
 export interface InboxSwept {
   /** Runs that have been notified, or cancelled without having been executed. */
   readonly notified: readonly NotifiedRun[];
-  /** Runs that have messages because of that, and have not been notified. */
+  /** Runs that received messages in this sweep, and have not been notified. */
   readonly others: readonly string[];
 }
 
 /**
- * Notifies runs of messages that are overdue: sender and run are told of a message in two statements, and the second may have been lost (a crash, a
- * cut connection). Also clears away what was sent to runs that have ended since.
+ * Notifies runs of overdue messages. A message is sent and its run notified in two statements, and
+ * the second may have been lost (a crash, a cut connection). Also deletes messages to runs that
+ * have ended.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();
@@ -167,7 +179,7 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
   return { notified: [...notified.values()], others };
 }
 
-/** The next sweep finds again what somebody holds at this moment. */
+/** Leaves a locked run to the next sweep. */
 function laterIfLocked(error: unknown): undefined {
   if (!['locked', 'cancelled'].includes(faultOf(error))) throw error;
 }

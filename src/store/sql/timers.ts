@@ -1,6 +1,6 @@
 import type { Database, Statement } from '../database.js';
 
-/** SKIP LOCKED: what another process wakes at this moment is awake soon enough. */
+/** Wakes due runs. SKIP LOCKED leaves out runs that another process wakes at this moment. */
 const WAKE_DUE: Statement = {
   name: 'durable_wake_due',
   text: (schema) => `WITH due AS MATERIALIZED (
@@ -19,13 +19,16 @@ const NEXT_WAKE: Statement = {
 WHERE status = 'waiting' AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1`,
 };
 
-/** Makes up to `limit` waiting runs whose time has come pending. Returns how many. */
+/** Makes up to `limit` waiting runs whose time has come pending. Returns their number. */
 export async function wakeDueRuns(database: Database, limit: number): Promise<number> {
   const [row] = await database.query<[number]>(WAKE_DUE, [limit]);
   return row![0];
 }
 
-/** When the next waiting run is due, milliseconds since the epoch by the database's clock; past for one that became due just now, or is locked. */
+/**
+ * Time when the next waiting run is due, in milliseconds since the epoch by the database's clock.
+ * In the past for a run that just became due, or is locked.
+ */
 export async function nextWakeTime(database: Database): Promise<number | undefined> {
   const [row] = await database.query<[number]>(NEXT_WAKE, []);
   return row?.[0];
