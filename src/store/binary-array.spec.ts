@@ -6,7 +6,7 @@ import { toBinaryArray, type ArrayType } from './binary-array.js';
 
 const text = fc.string({ unit: 'binary', maxLength: 40 }).map((value) => value.replaceAll('\0', '').toWellFormed());
 
-/** What PostgreSQL is sent, and what it is asked to write it as: the same text. */
+/** Arbitrary values per type. PostgreSQL must print each value as the text that was sent. */
 const columns: Record<ArrayType, fc.Arbitrary<unknown>> = {
   text,
   json: fc.jsonValue().map((value) => JSON.stringify(value).replaceAll('\\u0000', '')),
@@ -24,7 +24,7 @@ describe('a column of rows as a binary array', () => {
   });
   afterAll(() => database.drop());
 
-  it.each(Object.entries(columns))('of %s arrives in PostgreSQL as it left, nulls and order included', async (type, value) => {
+  it.each(Object.entries(columns))('of %s keeps its values, nulls and order in PostgreSQL', async (type, value) => {
     const rowsOfColumn = fc.array(fc.option(value, { freq: 5 }), { minLength: 1, maxLength: 50 });
     await fc.assert(
       fc.asyncProperty(rowsOfColumn, async (values) => {
@@ -39,7 +39,7 @@ describe('a column of rows as a binary array', () => {
     );
   });
 
-  it('refuses a number that the type does not hold, with an error that is known to come from the data', () => {
+  it('refuses a number outside the range of the type, with an error that counts as an error of the data', () => {
     expect(() => toBinaryArray([[2 ** 31]], 0, 'int')).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
   });
 });

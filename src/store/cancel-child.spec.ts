@@ -13,7 +13,7 @@ const cancelOf = (childId: string): Transition => ({
   childId,
 });
 
-describe('a run that asks a child to stop', () => {
+describe('a run that cancels a child', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   beforeAll(async () => {
@@ -28,24 +28,24 @@ describe('a run that asks a child to stop', () => {
     const wait = waitOf('parent', `invoke:${id}`) as Extract<Transition, { kind: 'wait' }>;
     return { ...wait, child: { ...run, parentRunId: 'parent', parentStepKey: `invoke:${id}` } };
   };
-  const tell = async (id: string): Promise<string | undefined> =>
+  const notify = async (id: string): Promise<string | undefined> =>
     (await notifyOfCancel(open.database, [{ runId: id, error: '{}', parentId: 'parent' }]))[0]?.status;
 
-  it('reaches its own', async () => {
+  it('reaches its own child', async () => {
     await open.submit(child('own'));
     await open.submit(cancelOf('own'));
-    expect(await tell('own')).toBe('cancelled');
+    expect(await notify('own')).toBe('cancelled');
   });
 
-  it('reaches one that begins at the same moment', async () => {
+  it('reaches a child that starts in the same flush', async () => {
     await Promise.all([open.submit(child('quick')), open.submit(cancelOf('quick'))]);
-    expect(await tell('quick')).toBe('cancelled');
+    expect(await notify('quick')).toBe('cancelled');
   });
 
-  it('reaches no run of somebody else that has the id which the child should have had', async () => {
+  it('does not reach a run of another parent with the id that the child should have had', async () => {
     await open.submit(startOf('stranger', false));
     await Promise.all([open.submit(child('stranger')), open.submit(cancelOf('stranger'))]);
-    expect(await tell('stranger')).toBeUndefined();
+    expect(await notify('stranger')).toBeUndefined();
     const query = `SELECT status, wake_count, cancel_requested_at FROM durable.workflow_runs WHERE id = 'stranger'`;
     expect(await fixture.admin.query(query)).toEqual([{ status: 'pending', wake_count: 0, cancel_requested_at: null }]);
     expect(await fixture.admin.query(`SELECT 1 FROM durable.workflow_inbox WHERE run_id = 'stranger'`)).toEqual([]);

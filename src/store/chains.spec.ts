@@ -29,16 +29,16 @@ describe('a chain of continued runs', () => {
     return row?.[0];
   };
 
-  it.each(['run-1', 'run-2', `run-${LENGTH - 1}`, `run-${LENGTH}`])('has its current run found from %s', async (id) => {
+  it.each(['run-1', 'run-2', `run-${LENGTH - 1}`, `run-${LENGTH}`])('resolves to its current run from %s', async (id) => {
     expect(await current(id)).toBe(`run-${LENGTH}`);
   });
 
-  it('is not mistaken for a run that was never continued, nor for one that does not exist', async () => {
+  it('resolves a run that was never continued to itself, and a missing run to nothing', async () => {
     expect(await current('alone')).toBe('alone');
     expect(await current('nobody')).toBeUndefined();
   });
 
-  it('costs two index lookups, however long it is', async () => {
+  it('costs two index lookups, however long the chain is', async () => {
     const plan = await open.database.query<[string]>(
       {
         name: 'test_explain_current_run',

@@ -9,7 +9,7 @@ import { settingsOfDataSource } from './connection-settings.js';
 import { Database } from './database.js';
 import { createOrm } from './orm.js';
 
-/** What a connection is, as its server sees it. */
+/** Properties of a connection as its server sees them. */
 const ASK = `SELECT current_user::text AS "user", current_database()::text AS database, inet_server_port()::text AS port, application_name AS name,
   current_setting('search_path') AS path, (SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS ssl
 FROM pg_stat_activity WHERE pid = pg_backend_pid()`;
@@ -18,7 +18,10 @@ type Seen = Record<'user' | 'database' | 'port' | 'name' | 'path' | 'ssl', strin
 type Options = Record<string, unknown>;
 type Outcome = Seen | 'refused';
 
-/** Settings of a DataSource and of `extra`; TypeORM's order decides, and the module must follow. */
+/**
+ * Settings of a DataSource and of `extra`. TypeORM's precedence decides, and the module must follow
+ * it.
+ */
 const CASES: [string, (to: Target) => Options][] = [
   ['parts', (to) => to.parts],
   ['url', (to) => ({ url: to.url })],
@@ -75,7 +78,7 @@ interface Target {
   readonly caFile: string;
 }
 
-(hasOpenSsl ? describe : describe.skip)('beside the DataSource of an application', () => {
+(hasOpenSsl ? describe : describe.skip)('with the settings of an application\'s DataSource', () => {
   let server: TlsServer;
   let to: Target;
   beforeAll(async () => {
@@ -83,7 +86,7 @@ interface Target {
     const { hostname: host, port, username, pathname, password } = new URL(server.url);
     const parts = { host, port: Number(port), username, password: decodeURIComponent(password), database: pathname.slice(1) };
     to = { parts, url: server.url, password: parts.password, ca: server.ca, caFile: server.caFile };
-    // The server reads its certificate a moment after it has been told to.
+    // The server reloads its certificate a moment after the reload was requested.
     await waitFor(async () => (await asApplication({ ...parts, ssl: { ca: server.ca } })) !== 'refused');
   });
   afterAll(() => server.stop());
@@ -99,7 +102,7 @@ interface Target {
       if (dataSource.isInitialized) await dataSource.destroy();
     }
   };
-  /** The same question on each kind of connection of the module. */
+  /** Runs the same query on each kind of connection of the module. */
   const asModule = async (options: Options): Promise<Outcome[]> => {
     const given = new DataSource({ type: 'postgres', ...options });
     let settings;
@@ -126,7 +129,7 @@ interface Target {
     }
   };
 
-  it.each(CASES)('every connection of the module is like its own: %s', async (_, options) => {
+  it.each(CASES)('every connection of the module equals the DataSource\'s: %s', async (_, options) => {
     const expected = await asApplication(options(to));
     const seen = await asModule(options(to));
     for (const each of seen) {
@@ -136,13 +139,13 @@ interface Target {
   });
 });
 
-describe('the time that a connection may take', () => {
+describe('the connection timeout', () => {
   it.each([
     [undefined, 10_000],
     [0, 10_000],
     [500, 10_000],
     [30_000, 30_000],
-  ])('is as long as the application allows, and never short: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
+  ])('is the application's, and at least 10 s: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
     const settings = settingsOfDataSource(new DataSource({ type: 'postgres', url: 'postgres://localhost/x', connectTimeoutMS }));
     expect(settings.connectionTimeoutMillis).toBe(expected);
   });

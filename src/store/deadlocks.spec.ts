@@ -13,7 +13,7 @@ import { wakeDueRuns } from './sql/timers.js';
 const FOR_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 2_500;
 const RUNS = 150;
 
-describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', () => {
+describe('flushes, claims, takeovers, closed sessions and sweeps over the same runs', () => {
   let fixture: JournalFixture;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -38,7 +38,10 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       }
     };
 
-    /** A worker that claims, writes, suspends or hands back, and says goodbye or is taken over in the middle of it. */
+    /**
+     * A worker that claims runs, writes steps, and suspends or hands back the runs. In the middle
+     * it closes its session, or its session is taken over.
+     */
     const worker = async (): Promise<void> => {
       const own = new Database({ connectionString: fixture.admin.url }, { poolSize: 2 });
       const ignore = (): void => undefined;
@@ -81,7 +84,8 @@ describe('flushes, claims, takeovers, goodbyes and sweeps over the same runs', (
       loop('inbox', () => sweepAndNotify(database)),
       loop('cancel', () => requestCancel(database, ids[random.below(RUNS)]!, '{}', '{}')),
       loop('age', () => fixture.admin.query(`UPDATE durable.workflow_inbox SET created_at = now() - interval '1 minute'`)),
-      // Lost runs are claimed by a statement of their own; here they go on like the others.
+      // A separate statement claims lost runs. Here they are reset, so that the usual claim takes
+      // them.
       loop('forget', () =>
         fixture.admin.query(
           'UPDATE durable.workflow_runs SET worker_losses = 0 WHERE id IN (SELECT id FROM durable.workflow_runs WHERE worker_losses > 0 ORDER BY id FOR UPDATE SKIP LOCKED)',

@@ -8,7 +8,7 @@ import { waitFor } from '../../test/support/wait.js';
 import { Database } from './database.js';
 import { DirectConnection } from './direct-connection.js';
 
-/** Less than it takes until an attempt to connect is given up. */
+/** Shorter than the timeout of an attempt to connect. */
 const SOON = { timeoutMs: 5_000 };
 
 describe('a direct connection', () => {
@@ -48,7 +48,7 @@ describe('a direct connection', () => {
     });
   };
 
-  it('that is stopped while it is being made is gone', async () => {
+  it('that is stopped while it connects leaves no socket', async () => {
     proxy.silence();
     const starting = direct.start();
     await waitFor(() => proxy.connections === 1);
@@ -58,7 +58,7 @@ describe('a direct connection', () => {
     expect(happened).toEqual([]);
   });
 
-  it('that is stopped while it is being made anew is gone, and does not come back', async () => {
+  it('that is stopped while it reconnects leaves no socket, and does not reconnect', async () => {
     await direct.start();
     proxy.silence();
     proxy.cutAll();
@@ -70,14 +70,14 @@ describe('a direct connection', () => {
     expect(direct.isConnected).toBe(false);
   });
 
-  it('that has been stopped is not started again', async () => {
+  it('that has been stopped does not start again', async () => {
     await direct.stop();
     await direct.start();
     expect(direct.isConnected).toBe(false);
     expect(proxy.connections).toBe(0);
   });
 
-  it('is made anew also after an attempt for which there was not even a socket', async () => {
+  it('reconnects after an attempt that could not even create a socket', async () => {
     let attempts = 0;
     class PoorDatabase extends Database {
       override directClient(url?: string): Client {
@@ -95,7 +95,7 @@ describe('a direct connection', () => {
     await poor.close();
   });
 
-  it('that does not answer keeps its lock until its loss has been told', async () => {
+  it('that does not answer keeps its lock until its loss has been reported', async () => {
     const isHeld = async (): Promise<boolean> => {
       const rows = await admin.query(`SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
         WHERE locktype = 'advisory' AND objid = 1 AND d.datname = current_database()`);
@@ -109,6 +109,6 @@ describe('a direct connection', () => {
     expect(await direct.lock('1')).toBe(false);
     await waitFor(() => wasHeld !== undefined);
     expect(wasHeld).toBe(true);
-    await waitFor(async () => !(await isHeld()), { message: 'the end of the mute connection' });
+    await waitFor(async () => !(await isHeld()), { message: 'the end of the silent connection' });
   });
 });

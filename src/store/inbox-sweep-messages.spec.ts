@@ -16,7 +16,7 @@ const waitFor = (kind: 'signal' | 'hook' | 'child', stepKey: string, name: strin
   wait: { stepKey, kind, name, wakeAt: null, attempts, openedAt: Date.now() },
   event: null,
 });
-/** What a run may wait for, and the message that ends it. */
+/** Waits of a run, and the message that ends each of them. */
 const WAITS = [
   ['a signal', waitFor('signal', 'signal:go', 'go'), 'signal', 'go'],
   ['a hook', waitFor('hook', 'hook.wait', 'a-token'), 'hook', 'a-token'],
@@ -25,7 +25,7 @@ const WAITS = [
   ['a child that has failed', waitFor('child', 'invoke:x', 'the-child'), 'child_failed', 'invoke:x'],
 ] as const;
 
-describe('a message of which the run was not told', () => {
+describe('a message whose notification was lost', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   beforeAll(async () => {
@@ -48,7 +48,7 @@ describe('a message of which the run was not told', () => {
   };
   const quiet = { told: [], cancelled: [] };
 
-  it.each(WAITS)('makes a run due that waits for %s, once', async (_what, wait, kind, name) => {
+  it.each(WAITS)('makes a run that waits for %s due, once', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await open.submit(changeOf(RUN, SUSPENDED));
@@ -60,7 +60,7 @@ describe('a message of which the run was not told', () => {
     expect(await run()).toEqual(told);
   });
 
-  it.each(WAITS)('moves the counter of a running run that waits for %s', async (_what, wait, kind, name) => {
+  it.each(WAITS)('raises the counter of a running run that waits for %s', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await send(kind, name);
@@ -71,7 +71,7 @@ describe('a message of which the run was not told', () => {
   it.each([
     ['of another name', 'signal', 'stop'],
     ['of another kind', 'hook', 'go'],
-    ['of a child that nobody waits for', 'child', 'signal:go'],
+    ['of a child that no wait needs', 'child', 'signal:go'],
   ])('%s is kept, and nothing is written', async (_which, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
@@ -83,7 +83,7 @@ describe('a message of which the run was not told', () => {
     expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_inbox')).toHaveLength(1);
   });
 
-  it('leaves alone a run that is blocked, or has been asked to stop', async () => {
+  it('leaves a run alone that is blocked or is to be cancelled', async () => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
@@ -93,7 +93,7 @@ describe('a message of which the run was not told', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('leaves alone a run that is paused', async () => {
+  it('leaves a paused run alone', async () => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, SUSPENDED));
@@ -102,7 +102,7 @@ describe('a message of which the run was not told', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('wakes a run that another deployment could not go on with, once one that fits has it wait', async () => {
+  it('wakes a run that was blocked for another deployment, once it waits under a fitting one', async () => {
     await open.submit(startOf(RUN, true));
     const { name, queue, version } = (startOf(RUN, true) as Extract<Transition, { kind: 'start' }>).run;
     const keys = [{ name, queue, version }];
@@ -120,7 +120,7 @@ describe('a message of which the run was not told', () => {
     expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'pending' }]);
   });
 
-  it('goes after a run that was continued as another, however often, and that one is told', async () => {
+  it('moves to the last run of a chain, which is then notified', async () => {
     for (const id of ['first', 'second']) await open.submit(startOf(id, true));
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
@@ -138,7 +138,7 @@ describe('a message of which the run was not told', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('to a child that is cancelled by the sweep leaves its parent the message of its end', async () => {
+  it('that cancels a child in the sweep leaves a message for its parent', async () => {
     await open.submit(startOf(RUN, true));
     const child = {
       ...(startOf('child', false) as Extract<Transition, { kind: 'start' }>).run,

@@ -10,7 +10,7 @@ import { readInboxes } from './sql/read-inbox.js';
 
 const RUN = 'run';
 const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
-/** How a run is left by those who had it. */
+/** Transitions that leave a run in each state. */
 const STATES = {
   running: [startOf(RUN, true)],
   suspended: [startOf(RUN, true), changeOf(RUN, { status: 'waiting', wakeAt: Date.now() + 3_600_000, wakeCount: 0 })],
@@ -20,7 +20,7 @@ const STATES = {
   delayed: [startOf(RUN, false, { delayMs: 3_600_000 })],
 };
 
-describe('a request to cancel of which the run was not told', () => {
+describe('a request to cancel whose notification was lost', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   let open: OpenJournal;
@@ -33,7 +33,7 @@ describe('a request to cancel of which the run was not told', () => {
     await fixture.admin.query('TRUNCATE durable.workflow_runs, durable.workflow_inbox, durable.workflow_run_log');
     open = await fixture.journal();
   });
-  // Only a test that failed has left its transaction open.
+  // Only a failed test leaves its transaction open.
   afterEach(() => holder.query('ROLLBACK'));
   afterAll(async () => {
     await holder.end();
@@ -43,8 +43,10 @@ describe('a request to cancel of which the run was not told', () => {
   const bring = async (state: keyof typeof STATES): Promise<void> => {
     for (const transition of STATES[state]) await open.submit(transition);
   };
-  /** While somebody holds the run's row, it cannot be told. */
-  const cancelUnheard = async (id = RUN): Promise<void> => {
+  /**
+   * Sends a request to cancel while the run's row is locked, so that the run cannot be notified.
+   */
+  const cancelWithoutNotice = async (id = RUN): Promise<void> => {
     await holder.query('BEGIN');
     await holder.query('SELECT 1 FROM durable.workflow_runs WHERE id = $1 FOR UPDATE', [id]);
     await requestCancel(open.database, id, '{"reason":"enough"}', '{}');
@@ -57,9 +59,9 @@ describe('a request to cancel of which the run was not told', () => {
   };
   const messages = async (): Promise<unknown[]> => fixture.admin.query('SELECT * FROM durable.workflow_inbox');
 
-  it('is brought to one that is running', async () => {
+  it('raises the counter of a running run', async () => {
     await bring('running');
-    await cancelUnheard();
+    await cancelWithoutNotice();
     expect(await run()).toMatchObject({ wake_count: 0 });
     expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({
@@ -71,26 +73,26 @@ describe('a request to cancel of which the run was not told', () => {
     expect(await messages()).toHaveLength(1);
   });
 
-  it('makes one due that waits', async () => {
+  it('makes a waiting run due', async () => {
     await bring('suspended');
-    await cancelUnheard();
+    await cancelWithoutNotice();
     expect(await sweepAndNotify(open.database)).toEqual({ told: [RUN], cancelled: [] });
     expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });
   });
 
-  it.each(['due', 'delayed'] as const)('ends one that nobody has executed and that is %s: it is not executed first', async (state) => {
+  it.each(['due', 'delayed'] as const)('ends a run that was never executed and is %s, without executing it first', async (state) => {
     await bring(state);
-    await cancelUnheard();
+    await cancelWithoutNotice();
     expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [RUN] });
     const error = expect.objectContaining({ name: 'WorkflowCancelledError', message: expect.stringContaining('enough') });
     expect(await run()).toMatchObject({ status: 'cancelled', error, started_at: null, finished_at: expect.any(Date), ready_at: null });
     expect(await messages()).toEqual([]);
   });
 
-  it.each(['blocked', 'handed back'] as const)('is noted once on one that is %s, which is not written again', async (state) => {
+  it.each(['blocked', 'handed back'] as const)('is recorded once on a run that is %s, whose row is not written again', async (state) => {
     await bring(state);
     const { status } = await run();
-    await cancelUnheard();
+    await cancelWithoutNotice();
     await sweepAndNotify(open.database);
     const noted = await run();
     expect(noted).toMatchObject({ status, cancel_requested_at: expect.any(Date) });
@@ -99,7 +101,7 @@ describe('a request to cancel of which the run was not told', () => {
     expect(await messages()).toHaveLength(1);
   });
 
-  it('leaves one waiting that is blocked, also where it is told at once, until a deployment comes that may fit', async () => {
+  it('leaves a blocked run waiting, even if it is notified at once, until a deployment may fit', async () => {
     await bring('blocked');
     const { status } = (await requestCancel(open.database, RUN, '{}', '{}'))!;
     expect(status).toBe('waiting');
@@ -112,9 +114,9 @@ describe('a request to cancel of which the run was not told', () => {
     expect(read!.messages).toHaveLength(1);
   });
 
-  it('is cleared away when the run has ended since, and the run stays as it was', async () => {
+  it('is deleted when the run has ended, and the run stays unchanged', async () => {
     await bring('running');
-    await cancelUnheard();
+    await cancelWithoutNotice();
     await open.submit(changeOf(RUN));
     const ended = await run();
     expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [] });
@@ -122,9 +124,9 @@ describe('a request to cancel of which the run was not told', () => {
     expect(await messages()).toEqual([]);
   });
 
-  it('is not waited for when somebody holds it', async () => {
+  it('is left to the next sweep when another transaction locks the message', async () => {
     await bring('running');
-    await cancelUnheard();
+    await cancelWithoutNotice();
     await open.submit(changeOf(RUN));
     await holder.query('BEGIN');
     await holder.query('SELECT 1 FROM durable.workflow_inbox FOR UPDATE');
@@ -133,19 +135,19 @@ describe('a request to cancel of which the run was not told', () => {
     expect(await messages()).toHaveLength(1);
   });
 
-  it('does not touch a run that ends while the sweep is under way', async () => {
-    // The sweep stops at the first run, with an old view of the second, until the gate opens.
+  it('does not change a run that ends during the sweep', async () => {
+    // The sweep pauses at the first run until the gate opens, with an old snapshot of the second.
     await fixture.admin.query(`CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         WHILE NOT pg_try_advisory_xact_lock_shared(4712) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END $$;
       CREATE TRIGGER gate BEFORE UPDATE ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'a-gated') EXECUTE FUNCTION gate()`);
     await open.submit(startOf('a-gated', true));
     await open.submit(startOf('b-ending', true));
-    await cancelUnheard('a-gated');
-    await cancelUnheard('b-ending');
+    await cancelWithoutNotice('a-gated');
+    await cancelWithoutNotice('b-ending');
     await holder.query('SELECT pg_advisory_lock(4712)');
     const sweeping = sweepAndNotify(open.database);
     const stopped = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
-    await waitFor(async () => (await fixture.admin.query(stopped)).length > 0, { message: 'the sweep to be stopped' });
+    await waitFor(async () => (await fixture.admin.query(stopped)).length > 0, { message: 'the sweep to pause' });
     await open.submit(changeOf('b-ending'));
     const ended = await run('b-ending');
     await holder.query('SELECT pg_advisory_unlock(4712)');

@@ -8,7 +8,7 @@ import type { SessionFence } from './session-fence.js';
 import { claimRuns } from './sql/claim-runs.js';
 import { closeSession, takeOver } from './sql/sessions.js';
 
-/** Holds up statements that write a running run, between their locks and their commit. */
+/** Pauses statements that write a running run, between their locks and their commit. */
 const GATE = `CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   WHILE NOT pg_try_advisory_xact_lock_shared(4711) LOOP PERFORM pg_sleep(0.02); END LOOP;
@@ -16,7 +16,7 @@ BEGIN
 END $$;
 CREATE TRIGGER wait_at_gate BEFORE INSERT OR UPDATE ON durable.workflow_runs FOR EACH ROW WHEN (NEW.status = 'running') EXECUTE FUNCTION wait_at_gate()`;
 
-/** Counts the module's statements of this kind that are under way. */
+/** Counts the module's active statements of this kind. */
 const WAITING = `SELECT count(*)::int FROM pg_stat_activity
 WHERE application_name = 'nestjs-durable' AND datname = current_database() AND state = 'active' AND query LIKE $1`;
 
@@ -89,7 +89,7 @@ describe.each([
     expect(await status('started')).toBe('pending');
   });
 
-  it('a session that says goodbye hands back what a claim under way has brought it', async () => {
+  it('a session that closes hands back the runs of a concurrent claim', async () => {
     await open.submit(startOf('returned', false));
     await closeGate();
     const claimed = claim(open.database);
@@ -102,7 +102,7 @@ describe.each([
     expect(await status('returned')).toBe('pending');
   });
 
-  it('claims of several workers at a time fail nobody', async () => {
+  it('concurrent claims of several workers never fail', async () => {
     const ids = Array.from({ length: 60 }, (_, index) => `shared-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, false))));
     const claimOne = async (): Promise<string[]> => {
@@ -116,7 +116,7 @@ describe.each([
     expect(new Set(claimed).size).toBe(claimed.length);
   });
 
-  it('a statement that conflicts is repeated at READ COMMITTED', async () => {
+  it('a statement that conflicts is repeated under READ COMMITTED', async () => {
     await fixture.admin.query(`CREATE SEQUENCE tries; CREATE FUNCTION conflict() RETURNS int LANGUAGE plpgsql AS $$
       BEGIN
         PERFORM nextval('tries');
@@ -125,7 +125,7 @@ describe.each([
       END $$`);
     expect(await open.database.query({ name: 'conflict', text: () => 'SELECT conflict()' }, [])).toEqual([[1]]);
     const [{ tries }] = await fixture.admin.query(`SELECT nextval('tries')::int - 1 AS tries`);
-    // Connections of our own say READ COMMITTED when they are made.
+    // The pool's own connections are READ COMMITTED from the start.
     expect(tries).toBe(pooler ? 2 : 1);
   });
 });

@@ -17,7 +17,7 @@ describe('a journal', () => {
     ['a nonce out of range', { nonce: '99999999999999999999' }],
     ['a priority out of range', { priority: 70_000 }],
     ['a NUL in the queue', { queue: 'a\0b' }],
-    ['an input that is no JSON', { input: '{' }],
+    ['an input that is not JSON', { input: '{' }],
   ])('fails only the start with %s among 500', async (what, bad) => {
     const ids = idsOf(what, 500);
     const outcomes = await Promise.allSettled(ids.map((id, index) => open.submit(startOf(id, false, index === 321 ? bad : {}))));
@@ -37,7 +37,7 @@ describe('a journal', () => {
     expect(rows).toEqual([{ id: 'nul-77', status: 'running' }]);
   });
 
-  it('refuses an end that was handed in after a result that cannot be stored, also where a flush lies between them', async () => {
+  it('refuses an end that follows a result that cannot be stored, even in a later flush', async () => {
     const narrow = await fixture.journal({ limits: { members: 1 } });
     await narrow.submit(startOf('cut', true));
     const outcomes = await Promise.allSettled([
@@ -56,13 +56,13 @@ describe('a journal', () => {
     ]);
   });
 
-  it('goes on after bad data: nothing of it is left in the queue', async () => {
+  it('continues after bad data and keeps nothing of it in the queue', async () => {
     await expect(open.submit(startOf('bad', false, { priority: 70_000 }))).rejects.toThrow();
     await expect(open.submit(startOf('good', false))).resolves.toMatchObject({ outcome: 'done' });
     await open.journal.drain(5_000);
   });
 
-  it('gives one of two starts with the same id in one flush the run, with its tags, and tells the other', async () => {
+  it('lets one of two starts with the same id in one flush win with its tags, and reports that the run exists to the other', async () => {
     const outcomes = await Promise.all([
       open.submit(startOf('same', false, { tags: { by: 'first', first: '1' } })),
       open.submit(startOf('same', false, { tags: { by: 'second', second: '2' } })),
@@ -76,7 +76,7 @@ describe('a journal', () => {
     ]);
   });
 
-  it('leaves no wait that is opened and closed in one flush', async () => {
+  it('stores no wait that is opened and closed in one flush', async () => {
     await open.submit(startOf('merged', true));
     await Promise.all([
       open.submit(waitOf('merged', 'charge', 1)),
@@ -88,7 +88,7 @@ describe('a journal', () => {
     expect(events).toEqual([{ attempt: 1 }, { attempt: 2 }]);
   });
 
-  it('suspends and hands back in one flush to a run that somebody can take', async () => {
+  it('keeps a run claimable that is suspended and handed back in one flush', async () => {
     await open.submit(startOf('both', true));
     const outcomes = await Promise.all([
       open.submit(changeOf('both', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 })),
@@ -101,7 +101,7 @@ describe('a journal', () => {
     expect(run).toEqual({ session_id: null, found: true });
   });
 
-  it('does not suspend a run for which something has come, and says with which counter', async () => {
+  it('does not suspend a run that has received something, and returns its counter', async () => {
     await open.submit(startOf('moved', true));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET wake_count = 3 WHERE id = 'moved'`);
     await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({
@@ -113,7 +113,7 @@ describe('a journal', () => {
     });
   });
 
-  it('calls back once, and goes on, when the one who is told throws', async () => {
+  it('calls back once, and continues, when the callback throws', async () => {
     let calls = 0;
     open.journal.submit(
       startOf('thrower', false),

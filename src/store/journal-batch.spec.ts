@@ -14,7 +14,7 @@ const none = { inFlight: new Set<string>(), aside: new Map<string, JournalEntry[
 const idsOf = (entries: readonly JournalEntry[]): string[] => entries.map((entry) => entry.transition.runId);
 
 describe('a flush', () => {
-  it('carries at most one change of a run; the next waits, in its order', () => {
+  it('contains at most one change of a run; the next ones wait in their order', () => {
     const { taken, rest } = takeBatch(
       [change('a'), change('a'), change('b'), change('a')],
       DEFAULT_JOURNAL_LIMITS,
@@ -25,13 +25,13 @@ describe('a flush', () => {
     expect(idsOf(rest)).toEqual(['a', 'a']);
   });
 
-  it('carries nothing of a run that another flush carries', () => {
+  it('contains nothing of a run that another flush contains', () => {
     const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, new Set(['a']), none.aside);
     expect(idsOf(taken)).toEqual(['b']);
     expect(idsOf(rest)).toEqual(['a']);
   });
 
-  it('leaves what is of a run set aside to wait with it', () => {
+  it('adds transitions of a deferred run to the deferred ones', () => {
     const aside = new Map<string, JournalEntry[]>([['a', []]]);
     const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, none.inFlight, aside);
     expect(idsOf(taken)).toEqual(['b']);
@@ -39,7 +39,7 @@ describe('a flush', () => {
     expect(idsOf(aside.get('a')!)).toEqual(['a']);
   });
 
-  it('is bounded in transitions and in bytes, and never empty for it', () => {
+  it('is limited in transitions and bytes, but never empty', () => {
     const entries = [change('a'), change('b'), change('c')];
     expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, members: 2 }, none.inFlight, none.aside).taken).toHaveLength(2);
     expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, flushBytes: 1 }, none.inFlight, none.aside).taken).toHaveLength(1);

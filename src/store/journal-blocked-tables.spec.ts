@@ -4,7 +4,7 @@ import pg from 'pg';
 import { JournalFixture, changeOf, startOf, stepOf, type JournalOptions } from '../../test/support/faults/journal-fixture.js';
 import { waitFor } from '../../test/support/wait.js';
 
-/** Makes each write of a row with the text `slow` in it take this long. */
+/** Delays each write of a row with the text `slow` in a column. */
 const slowWrites = (
   table: string,
   column: string,
@@ -14,9 +14,9 @@ BEGIN PERFORM pg_sleep(${seconds}); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE INSERT ON durable.${table} FOR EACH ROW WHEN (NEW.${column} LIKE 'slow%') EXECUTE FUNCTION slow()`;
 
 const LIMITED: JournalOptions = { settings: { options: '-c statement_timeout=200ms' } };
-const IMPATIENT: JournalOptions = { limits: { startPatienceMs: 1_500 } };
+const SHORT_START_TIMEOUT: JournalOptions = { limits: { startPatienceMs: 1_500 } };
 
-describe('while the database cancels what would be written', () => {
+describe('while the database cancels writes', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   beforeEach(async () => {
@@ -29,9 +29,9 @@ describe('while the database cancels what would be written', () => {
     await fixture.close();
   });
 
-  it('a start that takes longer than statement_timeout is given up after the patience, and others are written', async () => {
+  it('a start that takes longer than statement_timeout is given up after its timeout, and others are written', async () => {
     await fixture.admin.query(slowWrites('workflow_runs', 'id', 0.4));
-    const open = await fixture.journal({ ...LIMITED, ...IMPATIENT });
+    const open = await fixture.journal({ ...LIMITED, ...SHORT_START_TIMEOUT });
     const slow = open.submit(startOf('slow', false));
     const given = expect(slow).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
@@ -42,12 +42,12 @@ describe('while the database cancels what would be written', () => {
     for (let index = 0; index < 20; index++) await open.submit(startOf(`other-${index}`, false));
     await given;
     expect(open.troubles).toContainEqual(expect.objectContaining({ code: '57014' }));
-    // Without a pause there would be seven in this time.
+    // Without a pause between tries there would be seven in this time.
     expect(open.troubles.length).toBeLessThan(6);
     expect(await fixture.admin.query(`SELECT id FROM durable.workflow_runs WHERE id = 'slow'`)).toEqual([]);
   });
 
-  it('a step that takes longer than statement_timeout is tried with growing pauses, and written when it can be', async () => {
+  it('a step that takes longer than statement_timeout is tried with growing pauses, and written once possible', async () => {
     const open = await fixture.journal(LIMITED);
     await open.submit(startOf('stepping', true));
     await open.submit(startOf('neighbour', true));
@@ -73,9 +73,9 @@ describe('while the database cancels what would be written', () => {
   });
 
   it.each(['SHARE', 'ACCESS EXCLUSIVE'])(
-    'a table lock in %s mode gives up starts, reports, and holds up steps until it is released',
+    'a table lock in %s mode makes starts fail, is reported, and delays steps until it is released',
     async (mode) => {
-      const open = await fixture.journal(IMPATIENT);
+      const open = await fixture.journal(SHORT_START_TIMEOUT);
       const ids = Array.from({ length: 40 }, (_, index) => `run-${index}`);
       await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
       await holder.query(`BEGIN; LOCK TABLE durable.workflow_runs, durable.workflow_steps IN ${mode} MODE`);
@@ -93,8 +93,8 @@ describe('while the database cancels what would be written', () => {
     },
   );
 
-  it('a start whose id an open transaction has taken is given up after the patience, and others are written', async () => {
-    const open = await fixture.journal(IMPATIENT);
+  it('a start whose id an open transaction has inserted is given up after its timeout, and others are written', async () => {
+    const open = await fixture.journal(SHORT_START_TIMEOUT);
     await holder.query('BEGIN');
     await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
       VALUES ('taken', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`);
@@ -104,7 +104,7 @@ describe('while the database cancels what would be written', () => {
     await holder.query('ROLLBACK');
   });
 
-  it('what a trigger raises about one row fails that run alone', async () => {
+  it('an error that a trigger raises for one row fails only that run', async () => {
     await fixture.admin.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
       CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_runs FOR EACH ROW WHEN (NEW.id = 'unwanted') EXECUTE FUNCTION refuse()`);
     const open = await fixture.journal();

@@ -4,7 +4,7 @@ import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal } from '../
 import type { NewRun } from '../core/run.js';
 import type { Transition } from '../core/transition.js';
 
-describe('the flush in which a run continues as another', () => {
+describe('the flush that continues a run', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   beforeAll(async () => {
@@ -13,7 +13,7 @@ describe('the flush in which a run continues as another', () => {
   });
   afterAll(() => fixture.close());
 
-  it('takes away the signal that the run has taken, and moves the others', async () => {
+  it('deletes the signal that the run has taken, and moves the others', async () => {
     await open.submit(startOf('old', true));
     await fixture.admin.query(`INSERT INTO durable.workflow_inbox (run_id, kind, name, payload)
       SELECT 'old', 'signal', 'item', to_json(n) FROM generate_series(1, 3) AS n`);

@@ -6,7 +6,7 @@ import { waitFor } from '../../test/support/wait.js';
 import type { Transition } from '../core/transition.js';
 import { takeOver } from './sql/sessions.js';
 
-describe('once a session has been taken over', () => {
+describe('fences', () => {
   let fixture: JournalFixture;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -21,7 +21,7 @@ describe('once a session has been taken over', () => {
       [prefix],
     );
 
-  it('or not, the first result of a step is the one that stays', async () => {
+  it('keep the first result of a step', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('first-wins', true));
     await open.submit(stepOf('first-wins', 1, { stepKey: 'charge', output: '"first"' }));
@@ -31,7 +31,7 @@ describe('once a session has been taken over', () => {
     expect(rows).toEqual([{ seq: 1, output: 'first' }]);
   });
 
-  it('nothing that it owned is written any more, inserts included, and starts that need no owner are', async () => {
+  it('refuse every write of a session that was taken over, inserts included, but not starts without an owner', async () => {
     const open = await fixture.journal();
     const ids = ['fence-1', 'fence-2', 'fence-3', 'fence-4'];
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
@@ -57,7 +57,7 @@ describe('once a session has been taken over', () => {
     ['a wait', () => waitOf('alone-wait', 'charge', 1)],
     ['a step', () => stepOf('alone-wait', 1)],
     ['an end', () => changeOf('alone-wait')],
-  ])('%s by itself is refused too', async (what, transition) => {
+  ])('refuse %s by itself after a takeover', async (what, transition) => {
     const open = await fixture.journal();
     const id = 'alone-wait';
     await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
@@ -69,7 +69,7 @@ describe('once a session has been taken over', () => {
     expect(what).not.toBe('');
   });
 
-  it('a run that has been claimed anew by the same session is not written under its old epoch', async () => {
+  it('refuse a write under the old epoch when the same session has claimed the run again', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('epoch', true));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET epoch = 2 WHERE id = 'epoch'`);
@@ -79,7 +79,7 @@ describe('once a session has been taken over', () => {
     expect(row).toMatchObject({ status: 'running', epoch: 2, steps: '0', waits: '0', events: '0' });
   });
 
-  it('what was handed in under the old session is refused, and the new session goes on', async () => {
+  it('refuse transitions of the old session, while the new session continues', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('renewed', true));
     const renewed = await newSession(open.database);
@@ -92,13 +92,13 @@ describe('once a session has been taken over', () => {
     expect(open.fenced).toEqual([]);
   });
 
-  it('and neither are its messages and waits gone that a pass of before took or closed', async () => {
+  it('keep messages and waits that an earlier execution took or closed', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('mail', true));
     await open.submit(waitOf('mail', 'pause'));
     await fixture.admin.query(`INSERT INTO durable.workflow_inbox (run_id, kind) VALUES ('mail', 'cancel')`);
     const [message] = await fixture.admin.query<{ id: string }>(`SELECT id::text FROM durable.workflow_inbox WHERE run_id = 'mail'`);
-    // The same session has suspended it and claimed it again.
+    // The same session has suspended the run and claimed it again.
     await fixture.admin.query(`UPDATE durable.workflow_runs SET epoch = 2 WHERE id = 'mail'`);
     const before = await runs('mail');
     const late = [
@@ -110,10 +110,11 @@ describe('once a session has been taken over', () => {
     expect(await fixture.admin.query(`SELECT kind FROM durable.workflow_inbox WHERE run_id = 'mail'`)).toEqual([{ kind: 'cancel' }]);
   });
 
-  it('a takeover waits for a flush under way, and after it the session writes nothing', async () => {
+  it('make a takeover wait for an active flush, after which the session writes nothing', async () => {
     const open = await fixture.journal();
     await Promise.all(['slow-1', 'slow-2'].map((id) => open.submit(startOf(id, true))));
-    // The flush stops in the middle, with the session's row locked, until the gate opens. It is not a lock that it waits for, which has a limit.
+    // The flush pauses in the middle, with the session's row locked, until the gate opens. It does
+    // not wait for a lock, because such a wait has a timeout.
     await fixture.admin.query(`CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         WHILE NOT pg_try_advisory_xact_lock_shared(4711) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END $$;
       CREATE TRIGGER gate BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'gated') EXECUTE FUNCTION gate()`);
@@ -125,7 +126,7 @@ describe('once a session has been taken over', () => {
       const sql = 'SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = $1 AND query LIKE $2';
       return (await fixture.admin.query(sql, [event, `%${what}%`])).length > 0;
     };
-    await waitFor(waiting('Timeout', 'workflow_steps'), { message: 'the flush to be stopped' });
+    await waitFor(waiting('Timeout', 'workflow_steps'), { message: 'the flush to pause' });
 
     const other = await fixture.journal();
     let isTaken = false;
@@ -136,7 +137,7 @@ describe('once a session has been taken over', () => {
     await gate.end();
     await expect(step).resolves.toMatchObject({ outcome: 'done' });
     expect((await taken).map(({ id }) => id).sort()).toEqual(['slow-1', 'slow-2']);
-    // Not before: a flush that follows the first at once may still come before the takeover, and is written then.
+    // Only now: a flush right after the first may still precede the takeover, and is written then.
     await expect(open.submit(stepOf('slow-2', 1))).rejects.toMatchObject({ code: 'FENCED' });
     expect(await fixture.admin.query(`SELECT run_id FROM durable.workflow_steps WHERE run_id LIKE 'slow-%'`)).toEqual([
       { run_id: 'slow-1' },

@@ -3,7 +3,10 @@ import pg from 'pg';
 
 import { JournalFixture, changeOf, startOf, stepOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 
-/** Starts a run every few milliseconds, whatever becomes of the ones before, and returns how long each took: sorted. */
+/**
+ * Starts a run every few milliseconds, whatever happens to earlier ones. Returns the sorted
+ * latencies.
+ */
 async function latencies(open: OpenJournal, prefix: string, forMs: number): Promise<number[]> {
   const until = performance.now() + forMs;
   const taken: Promise<number>[] = [];
@@ -17,7 +20,7 @@ async function latencies(open: OpenJournal, prefix: string, forMs: number): Prom
 
 const p95 = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length * 0.95)]!;
 
-describe('while another transaction holds rows', () => {
+describe('while another transaction locks rows', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   beforeAll(async () => {
@@ -25,7 +28,7 @@ describe('while another transaction holds rows', () => {
     holder = new pg.Client({ connectionString: fixture.admin.url });
     await holder.connect();
   });
-  // Only a test that failed has left its transaction open.
+  // Only a failed test leaves its transaction open.
   afterEach(() => holder.query('ROLLBACK'));
   afterAll(async () => {
     await holder.end();
@@ -39,7 +42,7 @@ describe('while another transaction holds rows', () => {
   it.each([
     ['of one run', 1],
     ['of eight runs', 8],
-  ])('%s, the others are written as fast as ever, and those as soon as they are free', async (what, locked) => {
+  ])('%s, other runs are written without delay, and the locked ones once they are free', async (what, locked) => {
     const open = await fixture.journal();
     const ids = Array.from({ length: 200 }, (_, index) => `${what}-${index}`);
     await startRuns(open, ids);
@@ -52,7 +55,7 @@ describe('while another transaction holds rows', () => {
     const sorted = await latencies(open, `${what}-other`, 1_500);
     await Promise.all(changes.slice(locked));
     expect(ids.slice(0, locked).filter((id) => written.has(id))).toEqual([]);
-    // Relative to what the machine gave before: a wait for a lock would show as half a second and more.
+    // Relative to the machine's speed before: a wait for a lock would add half a second or more.
     expect(p95(sorted)).toBeLessThan(250 + 4 * before);
 
     await holder.query('COMMIT');
@@ -63,11 +66,12 @@ describe('while another transaction holds rows', () => {
     expect(rows).toEqual([{ status: 'completed' }]);
   });
 
-  it('the transitions of a held run keep their order', async () => {
+  it('the transitions of a locked run keep their order', async () => {
     const open = await fixture.journal();
     await startRuns(open, ['ordered', 'free']);
     await holder.query('BEGIN');
-    // Something comes for the run: the suspension has to wait for that, and is refused then.
+    // The run receives something. The suspension must wait for that transaction, and is then
+    // refused.
     await holder.query(`UPDATE durable.workflow_runs SET wake_count = 1 WHERE id = 'ordered'`);
     const order: string[] = [];
     const note = (name: string) => () => void order.push(name);
@@ -87,7 +91,7 @@ describe('while another transaction holds rows', () => {
     expect(run).toEqual({ status: 'completed', steps: 1 });
   });
 
-  it('a start whose id another transaction has inserted and not committed holds up nobody', async () => {
+  it('a start whose id another transaction has inserted but not committed delays no other run', async () => {
     const open = await fixture.journal();
     const before = p95(await latencies(open, 'before', 500));
     await holder.query('BEGIN');
@@ -99,7 +103,7 @@ describe('while another transaction holds rows', () => {
     await expect(started).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a statement that the server cancels for its time limit is repeated, and fails nobody', async () => {
+  it('a statement that the server cancels after its timeout is repeated, and no run fails', async () => {
     const open = await fixture.journal({ settings: { options: '-c statement_timeout=300ms' } });
     await startRuns(open, ['limited', 'neighbour']);
     await holder.query('BEGIN');

@@ -20,7 +20,7 @@ describe('when the connection is cut after the commit and before the answer', ()
   it.each([
     ['by another process', false],
     ['by this process', true],
-  ])('a start to be executed %s is done once and reported done', async (_, owned) => {
+  ])('a start to be executed %s happens once and is reported as done', async (_, owned) => {
     const cut = proxy.cutAfterCommit('durable_flush_');
     const id = `lost-start-${owned}`;
     const started = open.submit(startOf(id, owned, { tags: { customer: 'c1' } }));
@@ -32,7 +32,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(await fixture.admin.query('SELECT key FROM durable.workflow_tags WHERE run_id = $1', [id])).toEqual([{ key: 'customer' }]);
   });
 
-  it('steps, waits and ends of many runs are done once and reported done', async () => {
+  it('steps, waits and ends of many runs happen once and are reported as done', async () => {
     const ids = Array.from({ length: 50 }, (_, index) => `lost-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
     const cut = proxy.cutAfterCommit('durable_flush_', 2);
@@ -52,7 +52,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(open.fenced).toEqual([]);
   });
 
-  it('a run is suspended once, and its owner is told so', async () => {
+  it('a run is suspended once, and its owner learns about it', async () => {
     await open.submit(startOf('suspend', true));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const suspended = open.submit(changeOf('suspend', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 }));
@@ -63,7 +63,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     ]);
   });
 
-  it('a failed attempt is noted once', async () => {
+  it('a failed attempt is recorded once', async () => {
     await open.submit(startOf('attempt', true));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const waiting = open.submit(waitOf('attempt', 'charge', 1));
@@ -73,7 +73,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(events).toEqual([{ kind: 'attempt_failed', attempt: 1 }]);
   });
 
-  it('a start that met a run of the same id is told so, not that it is the one', async () => {
+  it('a start whose id another run has is reported as existing, not as done', async () => {
     await open.submit(startOf('twice', false));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const again = open.submit(startOf('twice', false, { name: 'other' }));

@@ -5,7 +5,7 @@ import { claimRuns } from './sql/claim-runs.js';
 import { viewRuns } from './sql/compare-owned-runs.js';
 import { heartbeat, type QuickWay } from './sql/sessions.js';
 
-describe('when another server answers than the one on which the session was last seen', () => {
+describe('when the session was last seen on another server', () => {
   let fixture: JournalFixture;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -15,7 +15,7 @@ describe('when another server answers than the one on which the session was last
   const steps = (id: string): Promise<unknown[]> => fixture.admin.query('SELECT 1 FROM durable.workflow_steps WHERE run_id = $1', [id]);
   const elsewhere = ({ fence }: OpenJournal): { id: string; server: string } => ({ id: fence.id, server: 'another' });
 
-  it('nothing of its runs is written before it is known what holds, and then everything', async () => {
+  it('nothing of its runs is written before the session is verified, and then everything', async () => {
     const stored: number[] = [];
     const open: OpenJournal = await fixture.journal({
       moved: async () => {
@@ -35,7 +35,7 @@ describe('when another server answers than the one on which the session was last
     expect(open.fenced).toEqual([]);
   });
 
-  it('what is refused there is never written, and what belongs to nobody is', async () => {
+  it('transitions of a refused session are never written, and starts without an owner are', async () => {
     const open: OpenJournal = await fixture.journal({
       moved: async () => open.journal.useSession(null),
     });
@@ -48,7 +48,7 @@ describe('when another server answers than the one on which the session was last
     expect(await steps('dropped')).toEqual([]);
   });
 
-  it('a claim brings nothing, a heartbeat says which server it is, and what is there of a run can be compared', async () => {
+  it('a claim returns nothing, a heartbeat names the server, and stored runs can be compared', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('due', false));
     await open.submit(startOf('mine', true));
@@ -69,7 +69,7 @@ describe('when another server answers than the one on which the session was last
     expect(await viewRuns(open.database, '1', [])).toMatchObject({ hasSession: false });
   });
 
-  it('ids of sessions sort by the time of their making and do not come from a sequence', async () => {
+  it('ids of sessions sort by creation time and do not come from a sequence', async () => {
     const { database } = await fixture.journal();
     const made: bigint[] = [];
     for (let index = 0; index < 5; index++) {

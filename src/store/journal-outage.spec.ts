@@ -17,7 +17,7 @@ describe('while the database cannot be reached', () => {
     await proxy.stop();
   });
 
-  it('what runs have done waits and is written when it is back', async () => {
+  it('results of runs wait and are written when it is reachable again', async () => {
     const open = await fixture.journal({ url: proxy.url });
     const ids = Array.from({ length: 30 }, (_, index) => `outage-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
@@ -36,7 +36,7 @@ describe('while the database cannot be reached', () => {
     expect(count).toBe(30);
   });
 
-  it('a start is given up after the patience, and what runs have done is not', async () => {
+  it('a start is given up after its timeout, and results of runs are not', async () => {
     const open = await fixture.journal({ url: proxy.url, limits: { startPatienceMs: 400 } });
     await open.submit(startOf('patient', true));
     proxy.refuse();
@@ -46,7 +46,7 @@ describe('while the database cannot be reached', () => {
     const took = performance.now() - since;
     expect(took).toBeGreaterThan(350);
     expect(took).toBeLessThan(2_500);
-    // One that comes while the journal is at it already.
+    // A start that arrives while the journal is already retrying.
     await expect(open.submit(startOf('later', false))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
     proxy.restore();
     await expect(step).resolves.toMatchObject({ outcome: 'done' });
@@ -54,7 +54,7 @@ describe('while the database cannot be reached', () => {
     await expect(open.submit(startOf('impatient', false))).resolves.toMatchObject({ outcome: 'done' });
   }, 10_000);
 
-  it('a full journal holds callers back, and lets them go on when there is room', async () => {
+  it('a full journal holds callers back until there is room', async () => {
     const open = await fixture.journal({ url: proxy.url, limits: { queuedBytes: 10_000 } });
     await open.submit(startOf('full', true));
     await open.journal.ready();
@@ -69,7 +69,7 @@ describe('while the database cannot be reached', () => {
     await open.journal.ready();
   });
 
-  it('an answer that never comes is given up, and the flush repeated', async () => {
+  it('an answer that never arrives is given up, and the flush is repeated', async () => {
     const open = await fixture.journal({ url: proxy.url, settings: { query_timeout: 500 } });
     await open.submit(startOf('silent', true));
     proxy.silence();
@@ -103,7 +103,7 @@ describe('while the database cannot be reached', () => {
     expect(open.fenced).toEqual([]);
   });
 
-  it('a journal that is closed refuses what is left, and can be drained', async () => {
+  it('a closed journal refuses remaining transitions, and can be drained', async () => {
     const open = await fixture.journal({ url: proxy.url });
     await open.submit(startOf('closing', true));
     proxy.refuse();

@@ -16,12 +16,18 @@ import { wakeDueRuns } from './sql/timers.js';
 
 const FIRST = 'run-1';
 const OTHERS = ['run-2', 'run-3', 'run-4', 'run-5'];
-/** In the table, and in what is handed in, runs come in the opposite order: whoever does not sort locks the last first. */
+/**
+ * The opposite order of the ids. The table and the parameters contain the runs in this order, so
+ * that a statement that does not sort locks the last run first.
+ */
 const REVERSED = [FIRST, ...OTHERS].reverse();
 const KEYS = [{ queue: 'default', name: 'order', version: 1 }];
 const PLACES = KEYS.map((key) => ({ ...key, priority: 0, readyAt: '-infinity' }));
 
-/** Lets its statements wait for locks until the test has looked, and gives them no index whose order could be the right one by chance. */
+/**
+ * A database whose statements wait for locks until the test has looked. They cannot use an index,
+ * whose order could be the right one by chance.
+ */
 class PatientDatabase extends Database {
   override async query<Row extends unknown[]>(statement: Statement, values: unknown[], client?: pg.ClientBase): Promise<Row[]> {
     return client ? super.query<Row>(statement, values, client) : this.transaction((own) => super.query<Row>(statement, values, own));
@@ -38,7 +44,7 @@ class PatientDatabase extends Database {
 describe('locks', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
-  /** With the limit for locks that statements have. */
+  /** Database whose statements have the usual lock timeout. */
   let brisk: Database;
   let database: Database;
   let fence: SessionFence;
@@ -55,7 +61,7 @@ describe('locks', () => {
     fence = await newSession(brisk, 600_000);
     sessionId = fence.id;
   });
-  // Only a test that failed has left its transaction open.
+  // Only a failed test leaves its transaction open.
   afterEach(() => holder.query('ROLLBACK'));
   afterAll(async () => {
     await holder.end();
@@ -72,13 +78,16 @@ describe('locks', () => {
     fixture.admin.query(`UPDATE durable.workflow_runs SET ${set} WHERE ${where}`);
   const statuses = async (): Promise<string[]> =>
     (await fixture.admin.query('SELECT status FROM durable.workflow_runs ORDER BY id')).map(({ status }) => status);
-  /** Of these runs, those that nobody has locked. */
+  /** Selects the runs whose rows are not locked. */
   const free = async (ids: readonly string[]): Promise<string[]> =>
     (await fixture.admin.query('SELECT id FROM durable.workflow_runs WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED', [ids])).map(
       ({ id }) => id,
     );
 
-  /** Holds what `sql` locks, has `work` begin and wait for it, looks, and lets go. */
+  /**
+   * Locks rows with `sql`, starts `work`, waits until `work` waits for the lock, calls `look`, and
+   * releases the lock.
+   */
   async function whileHeld<T>(sql: string, work: () => Promise<T>, look: () => Promise<void>): Promise<T> {
     await holder.query('BEGIN');
     await holder.query(sql);
@@ -110,7 +119,8 @@ describe('locks', () => {
         id: string,
       ): string => `INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
         VALUES ('${id}', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`;
-      // A row that another transaction has inserted and not committed cannot be inserted without waiting for it.
+      // Another transaction's uncommitted row cannot be inserted without waiting for that
+      // transaction.
       const othersAreAbsent = async (): Promise<void> => {
         await fixture.admin.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${OTHERS.map(insert).join('; ')}; COMMIT`);
       };
@@ -118,7 +128,7 @@ describe('locks', () => {
       expect(result.starts).toBe(1);
     });
 
-    it('by a goodbye', async () => {
+    it('by closing a session', async () => {
       await start(true);
       await whileHeld(firstRun, () => closeSession(database, sessionId), othersAreFree);
       expect(await statuses()).toEqual(REVERSED.map(() => 'pending'));
@@ -146,25 +156,25 @@ describe('locks', () => {
 
   describe('of a session are taken before those of its runs', () => {
     const runsAreFree = async (): Promise<void> => expect(await free(REVERSED)).toEqual(REVERSED.toReversed());
-    const sessionGoing = (): string => `DELETE FROM durable.workflow_sessions WHERE id = ${sessionId}`;
-    const sessionUsed = (): string => `SELECT 1 FROM durable.workflow_sessions WHERE id = ${sessionId} FOR KEY SHARE`;
+    const deleteSession = (): string => `DELETE FROM durable.workflow_sessions WHERE id = ${sessionId}`;
+    const useSession = (): string => `SELECT 1 FROM durable.workflow_sessions WHERE id = ${sessionId} FOR KEY SHARE`;
 
     it.each<[string, boolean, () => string, () => Promise<unknown>]>([
-      ['a flush', true, sessionGoing, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
-      ['a goodbye', true, sessionUsed, () => closeSession(database, sessionId)],
-      ['a takeover', true, sessionUsed, () => takeOver(database, [sessionId], 'unlocked')],
-      ['a claim', false, sessionGoing, () => claimRuns(database, claim())],
-      ['a claim that goes on', false, sessionGoing, () => claimRunsFrom(database, claim(), PLACES)],
+      ['a flush', true, deleteSession, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
+      ['closing a session', true, useSession, () => closeSession(database, sessionId)],
+      ['a takeover', true, useSession, () => takeOver(database, [sessionId], 'unlocked')],
+      ['a claim', false, deleteSession, () => claimRuns(database, claim())],
+      ['a claim from a place', false, deleteSession, () => claimRunsFrom(database, claim(), PLACES)],
     ])('by %s', async (_, owned, held, work) => {
       await start(owned);
       await whileHeld(held(), work, runsAreFree);
       expect(await statuses()).not.toContain(owned ? 'running' : 'pending');
     });
 
-    it('by a claim of runs that were lost', async () => {
+    it('by a claim of suspects', async () => {
       await start(false);
       await update('worker_losses = 2');
-      await whileHeld(sessionGoing(), () => claimSuspects(database, claim()), runsAreFree);
+      await whileHeld(deleteSession(), () => claimSuspects(database, claim()), runsAreFree);
       expect(await statuses()).toContain('running');
     });
   });
@@ -172,7 +182,8 @@ describe('locks', () => {
   it('of runs are taken before those of their steps by a flush', async () => {
     await start(true);
     const rows = toFlushRows([stepOf(FIRST, 1), changeOf(FIRST)]);
-    // A row that another transaction has inserted and not committed cannot be inserted without waiting for it.
+    // Another transaction's uncommitted row cannot be inserted without waiting for that
+    // transaction.
     const stepIsAbsent = async (): Promise<void> => {
       await fixture.admin.query(`BEGIN; SET LOCAL lock_timeout = '1s'; INSERT INTO durable.workflow_steps
         (run_id, step_key, started_at, finished_at, seq, epoch, attempts, called_after, called_after_io, kind, status)
@@ -182,13 +193,13 @@ describe('locks', () => {
     expect((await statuses())[0]).toBe('completed');
   });
 
-  describe('that somebody holds are not waited for', () => {
+  describe('of other transactions are not waited for', () => {
     it.each<[string, string, () => Promise<unknown>]>([
       ['a claim', 'worker_losses = 0', () => claimRuns(brisk, claim())],
-      ['a claim that goes on', 'worker_losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
+      ['a claim from a place', 'worker_losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
       ['timers', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
       [
-        'a deployment that looks for blocked runs',
+        'a deployment that unblocks runs',
         `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}', is_blocked = true`,
         () => unblockRuns(brisk, KEYS, 'test'),
       ],
@@ -209,7 +220,7 @@ describe('locks', () => {
       expect(after.slice(1)).not.toContain(before);
     });
 
-    it('by a claim of runs that were lost', async () => {
+    it('by a claim of suspects', async () => {
       await start(false);
       await update('worker_losses = 2');
       await update('worker_losses = 3', `id = '${FIRST}'`);
@@ -219,7 +230,7 @@ describe('locks', () => {
       expect(runs.map(({ id }) => id)).toEqual(['run-2']);
     });
 
-    it('by whoever asks which they are', async () => {
+    it('by the query for locked runs', async () => {
       await start(false);
       await holder.query('BEGIN');
       await holder.query(firstRun);

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { NoticeBatch, parseNotice } from './notifications.js';
 
 describe('parseNotice', () => {
-  it('reads what another process has written', () => {
+  it('reads a payload of another process', () => {
     const batch = new NoticeBatch();
     const due = [{ queue: 'default', name: 'order', version: 2 }];
     batch.add({ due, ended: ['a'], messages: ['b', 'c'], wakeAt: 12 });
@@ -12,7 +12,7 @@ describe('parseNotice', () => {
     ]);
   });
 
-  it('ignores what this process has written', () => {
+  it('ignores a payload of this process', () => {
     expect(parseNotice('{"s":"self","e":["a"]}', 'self')).toBeUndefined();
   });
 
@@ -32,7 +32,7 @@ describe('parseNotice', () => {
     ['an id that is too long', JSON.stringify({ s: 'x', e: ['a'.repeat(256)] })],
     ['messages that are an object with a length', '{"s":"x","m":{"length":3}}'],
     ['messages with a list among them', '{"s":"x","m":[["a"]]}'],
-    ['due keys that are no lists', '{"s":"x","d":["default"]}'],
+    ['due keys that are not lists', '{"s":"x","d":["default"]}'],
     ['due keys that are too short', '{"s":"x","d":[["default","order"]]}'],
     ['due keys whose version is a text', '{"s":"x","d":[["default","order","1"]]}'],
     ['due keys that are null', '{"s":"x","d":[null]}'],

@@ -22,13 +22,13 @@ import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
 import { identifyRuns, identifySteps } from './sql/identify-writes.js';
 import { forgetWakeUps, readWakeUps, resendWakeUps, wakeListed } from './sql/outbox.js';
 
-/** Longer than a statement waits for a lock, and much shorter than a query that is never answered is waited for. */
+/** Longer than the lock timeout, and much shorter than the timeout of an unanswered query. */
 const SOON_MS = 3_000;
 
 const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
 const pooled = (fixture: JournalFixture): Promise<OpenJournal> => fixture.journal({ pooler: 'transaction' });
 
-describe('on connections without settings of ours, while another transaction holds rows,', () => {
+describe("on connections without the module's settings, while another transaction locks rows,", () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   let holder: pg.Client;
@@ -38,7 +38,7 @@ describe('on connections without settings of ours, while another transaction hol
     holder = new pg.Client({ connectionString: fixture.admin.url });
     await holder.connect();
   });
-  // Only a test that failed has left its transaction open.
+  // Only a failed test leaves its transaction open.
   afterEach(() => holder.query('ROLLBACK'));
   afterAll(async () => {
     await holder.end();
@@ -48,7 +48,7 @@ describe('on connections without settings of ours, while another transaction hol
   const soon = <T>(work: Promise<T>): Promise<T | 'late'> =>
     Promise.race([work, new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), SOON_MS).unref())]);
 
-  it('the neighbours of a held run are written, and it as soon as it is free', async () => {
+  it('other runs are written, and the locked run once it is free', async () => {
     await Promise.all(ids('run', 20).map((id) => open.submit(startOf(id, true))));
     await holder.query('BEGIN');
     await holder.query(`SELECT id FROM durable.workflow_runs WHERE id = 'run-1' FOR UPDATE`);
@@ -58,11 +58,11 @@ describe('on connections without settings of ours, while another transaction hol
     await expect(held).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a start waits aside for one of the same id that is not committed, and the others go on', async () => {
+  it('a start waits for an uncommitted one with the same id, and other starts continue', async () => {
     await holder.query('BEGIN');
     await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
       VALUES ('uncommitted', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`);
-    // Without a session: nothing of the statement looks at one.
+    // Without a session, no part of the statement reads one.
     open.journal.useSession(null);
     const started = submit(open.journal, startOf('uncommitted', false));
     const others = ids('other', 5).map((id) => submit(open.journal, startOf(id, false)));
@@ -72,7 +72,7 @@ describe('on connections without settings of ours, while another transaction hol
     await expect(started).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a heartbeat, a request to cancel and a claim do not wait for as long as that takes', async () => {
+  it('a heartbeat, a request to cancel and a claim fail or return soon', async () => {
     await open.submit(startOf('held', false));
     await holder.query('BEGIN');
     await holder.query(`SELECT id FROM durable.workflow_runs WHERE id = 'held' FOR UPDATE`);
@@ -96,14 +96,14 @@ interface PlanNode {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
   readonly 'Parent Relationship'?: string;
-  /** Of a plan that was executed. */
+  /** Present in a plan that was executed. */
   readonly 'Actual Loops'?: number;
   readonly Plans?: readonly PlanNode[];
 }
 
 /**
- * The tables that a plan reads from end to end. PostgreSQL 13 shows two plans of some subqueries, and chooses one when it executes: the other
- * one does not count.
+ * Lists the tables that a plan reads from end to end. PostgreSQL 13 shows two plans of some
+ * subqueries, and chooses one at execution. The plan that was not executed does not count.
  */
 function scannedBy(node: PlanNode): string[] {
   if (node['Parent Relationship'] === 'SubPlan' && node['Actual Loops'] === 0) return [];
@@ -124,7 +124,7 @@ INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) SELECT 'm
 const LARGE = new Set(['runs', 'steps', 'waits', 'inbox'].map((table) => `workflow_${table}`));
 const TABLES = ['runs', 'steps', 'waits', 'inbox', 'run_log', 'tags'].map((table) => `durable.workflow_${table}`);
 
-describe('on connections without settings of ours no statement reads a large table from end to end,', () => {
+describe("on connections without the module's settings no statement scans a large table,", () => {
   it.each([
     ['never analysed', [FILL]],
     ['analysed while empty', [`ANALYZE ${TABLES.join(', ')}`, FILL]],
@@ -153,7 +153,7 @@ describe('on connections without settings of ours no statement reads a large tab
           client.release();
         }
       };
-      // Each statement is explained, with its values, and then executed.
+      // Each statement is explained with its values, and then executed.
       jest.spyOn(database.pool, 'query').mockImplementation((async (config: pg.QueryConfig) => {
         const { text, values = [] } = config;
         const { rows } = await explain(text, values);
@@ -227,7 +227,8 @@ describe('on connections without settings of ours no statement reads a large tab
       expect(explained).toBeGreaterThanOrEqual(20);
       expect([...scanned]).toEqual([]);
 
-      // The inbox is read as a whole; it holds what has not been heard yet. All runs are not.
+      // The sweep reads the whole inbox, which holds only messages not yet taken. It must not read
+      // all runs.
       await sweepInbox(database);
       expect([...scanned].filter((each) => !each.startsWith('workflow_inbox:'))).toEqual([]);
     } finally {

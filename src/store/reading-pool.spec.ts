@@ -6,7 +6,7 @@ import { QueryTimeoutError } from '../core/errors/index.js';
 import { Database } from './database.js';
 import { ReadingPool } from './reading-pool.js';
 
-describe('connections for questions', () => {
+describe('connections of the reading pool', () => {
   let admin: TestDatabase;
   beforeAll(async () => {
     admin = await createTestDatabase();
@@ -31,7 +31,7 @@ describe('connections for questions', () => {
     return row.n;
   };
 
-  it('are two at most, none before the first question, and answer more than two at once', () =>
+  it('are two at most, none before the first query, and answer more than two concurrent queries', () =>
     withPool(undefined, async (pool) => {
       expect(await connections()).toBe(0);
       const questions = Array.from({ length: 6 }, (_, index) => pool.query<[number]>('SELECT $1::int, pg_sleep(0.05)', [index]));
@@ -41,7 +41,7 @@ describe('connections for questions', () => {
     }));
 
   it.each([undefined, 'transaction'] as const)(
-    'give a question up that takes too long, by name, and the next is answered (pooler: %s)',
+    'give up a query that takes too long with a typed error, and answer the next (pooler: %s)',
     (pooler) =>
       withPool(
         50,
@@ -65,7 +65,7 @@ describe('connections for questions', () => {
     ),
   );
 
-  it('leave the plan to the planner, unlike those of the hot statements', async () => {
+  it('leave the plan to the planner, unlike the connections of the hot statements', async () => {
     const database = new Database({ connectionString: admin.url }, { poolSize: 1 });
     try {
       const show = { name: 'show', text: () => 'SHOW enable_seqscan' };
@@ -78,7 +78,7 @@ describe('connections for questions', () => {
     await expect(database.read('SELECT 1', [])).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  it('end with the pool, also under a question that nobody answers', async () => {
+  it('end with the pool, even during an unanswered query', async () => {
     const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, undefined);
     const question = pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
     await waitFor(async () => (await connections()) === 1);

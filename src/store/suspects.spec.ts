@@ -16,13 +16,13 @@ describe('runs that were lost with their workers', () => {
     return Object.fromEntries(rows.map((row) => [row.id, row.losses]));
   };
 
-  it('are no longer suspected when the one that killed them is given up, as far as it was with them', async () => {
+  it('are cleared of the losses that they share with a run that is given up', async () => {
     const { database } = await fixture.journal();
     await fixture.admin
       .query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
       SELECT id, 'order', 1, 'default', 'pending', now(), now(), 1, '{}' FROM unnest('{poison,twice,once,elsewhere,held}'::text[]) AS id`);
     const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
-    /** A worker that dies with these in its hands. */
+    /** Simulates a worker that dies while it owns these runs. */
     const dieWith = async (ids: readonly string[], alone?: string): Promise<void> => {
       const fence = await newSession(database);
       if (alone !== undefined) await markExclusive(database, fence.id, alone);
@@ -46,7 +46,7 @@ describe('runs that were lost with their workers', () => {
     expect(await claimRuns(database, { ...claim, fence })).toEqual([]);
 
     await dieWith(['poison'], 'poison');
-    // One that somebody has in hand is the owner's to change.
+    // A running run belongs to its owner and is not changed.
     expect(await losses()).toEqual({ poison: 5, twice: 0, once: 2, elsewhere: 2, held: 2 });
     const [poison] = await fixture.admin.query(`SELECT status FROM durable.workflow_runs WHERE id = 'poison'`);
     expect(poison).toEqual({ status: 'failed' });

@@ -4,7 +4,7 @@ import { JournalFixture, newSession, startOf, type OpenJournal } from '../../tes
 import { waitFor } from '../../test/support/wait.js';
 import { sessionLockClass, surveySessions, takeOver } from './sql/sessions.js';
 
-describe('a takeover of a session that looked dead', () => {
+describe('a takeover of a session that appears to be dead', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   beforeEach(async () => {
@@ -18,30 +18,30 @@ describe('a takeover of a session that looked dead', () => {
     const [run] = await fixture.admin.query(`SELECT status, session_id::text FROM durable.workflow_runs WHERE id = 'mine'`);
     return run;
   };
-  const ofUs = () => ({ status: 'running', session_id: open.sessionId });
-  const lockSaidGone = () => `UPDATE durable.workflow_sessions SET holds_lock = false WHERE id = ${open.sessionId}`;
+  const ours = () => ({ status: 'running', session_id: open.sessionId });
+  const recordLockLoss = () => `UPDATE durable.workflow_sessions SET holds_lock = false WHERE id = ${open.sessionId}`;
 
-  it('takes its runs while nobody holds the lock of which its row speaks', async () => {
+  it('takes its runs while no process holds the lock that its row claims', async () => {
     expect(await surveySessions(open.database)).toEqual({ count: 1, expired: [], unlocked: [open.sessionId] });
     expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toMatchObject([{ id: 'mine', status: 'pending' }]);
   });
 
-  it('leaves a session alone whose row has said since then that its lock is gone', async () => {
-    await fixture.admin.query(lockSaidGone());
+  it('leaves a session alone whose row has since recorded the loss of its lock', async () => {
+    await fixture.admin.query(recordLockLoss());
     expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toEqual([]);
-    expect(await owner()).toEqual(ofUs());
+    expect(await owner()).toEqual(ours());
   });
 
-  it('leaves a session alone that says so while the takeover waits for its row', async () => {
+  it('leaves a session alone that records the loss while the takeover waits for its row', async () => {
     const holder = await open.database.pool.connect();
     await holder.query('BEGIN');
-    await holder.query(lockSaidGone());
+    await holder.query(recordLockLoss());
     const taken = takeOver(open.database, [open.sessionId], 'unlocked');
     await waitFor(async () => (await fixture.admin.query('SELECT 1 FROM pg_locks WHERE NOT granted')).length > 0);
     await holder.query('COMMIT');
     holder.release();
     expect(await taken).toEqual([]);
-    expect(await owner()).toEqual(ofUs());
+    expect(await owner()).toEqual(ours());
   });
 
   it('leaves a session alone that holds its lock again', async () => {
@@ -56,12 +56,12 @@ describe('a takeover of a session that looked dead', () => {
     holder.release(true);
   });
 
-  it('leaves a session alone that has been renewed since it had expired', async () => {
+  it('leaves a session alone that has been renewed after it expired', async () => {
     await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() - interval '1 second'`);
     const { expired } = await surveySessions(open.database);
     expect(expired).toEqual([open.sessionId]);
     await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute'`);
     expect(await takeOver(open.database, expired, 'expired')).toEqual([]);
-    expect(await owner()).toEqual(ofUs());
+    expect(await owner()).toEqual(ours());
   });
 });

@@ -21,11 +21,11 @@ const endOf = (status: TerminalStatus): RunChange => ({
   leftovers: 'some',
 });
 const CLAIM = { keys: KEYS, deploymentId: 'test', limit: 10 };
-/** Under which the run ends: it has been claimed twice after its start. */
+/** Epoch under which the run ends: it was claimed twice after its start. */
 const EPOCH = 3;
 const under = (epoch: number, transition: Transition): Transition => ({ ...transition, epoch }) as Transition;
 
-/** What a run has gone through before it ends: as much as one can that leaves something in its row. */
+/** Brings a run to its end through as many states as possible that leave something in its row. */
 async function bringToItsEnd(zombie: OpenJournal, { submit, database, fence }: OpenJournal, end: TerminalStatus): Promise<void> {
   const id = end;
   await zombie.submit(startOf(id, true));
@@ -51,7 +51,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   });
   afterAll(() => fixture.close());
 
-  /** All that is stored of it, with the versions of the rows. */
+  /** Reads all rows of the run, with the versions of the rows. */
   const everything = async (): Promise<unknown> =>
     Promise.all(
       ['runs', 'steps', 'waits', 'run_log', 'inbox', 'tags'].map((table) =>
@@ -64,49 +64,58 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   const others = ENDS.filter((other) => other !== status);
   const fenced = { code: 'FENCED' };
 
-  it('has nothing in its row that would make it due', () => {
+  it('has no column that would make it due', () => {
     const [[run]] = ended as [[Record<string, unknown>]];
     expect(run).toMatchObject({ status, epoch: EPOCH, session_id: null, ready_at: null, wake_at: null, finished_at: expect.any(Date) });
   });
 
   it.each<[string, () => Promise<unknown>]>([
     ['a request to cancel', async () => expect(await requestCancel(open.database, status, '{}', '{}')).toEqual({ id: status, status })],
-    ['its end once more', async () => expect(await open.submit(owned(changeOf(status, endOf(status))))).toMatchObject({ outcome: 'done' })],
+    [
+      'the same end again',
+      async () => expect(await open.submit(owned(changeOf(status, endOf(status))))).toMatchObject({ outcome: 'done' }),
+    ],
     ...others.map((other): [string, () => Promise<unknown>] => [
       `its end as ${other}`,
       () => expect(open.submit(owned(changeOf(status, endOf(other))))).rejects.toMatchObject(fenced),
     ]),
     ['a suspension', () => open.submit(owned(changeOf(status, { status: 'waiting', wakeAt: Date.now(), wakeCount: 0 })))],
-    ['being handed back', () => open.submit(owned(changeOf(status, { status: 'pending' })))],
-    ['being blocked', () => open.submit(owned(changeOf(status, { status: 'waiting', blockedFor: 'test', reason: '{}' })))],
-    ['one more result', () => expect(open.submit(owned(stepOf(status, 2)))).rejects.toMatchObject(fenced)],
+    ['a hand-back', () => open.submit(owned(changeOf(status, { status: 'pending' })))],
+    ['a block', () => open.submit(owned(changeOf(status, { status: 'waiting', blockedFor: 'test', reason: '{}' })))],
+    ['another result', () => expect(open.submit(owned(stepOf(status, 2)))).rejects.toMatchObject(fenced)],
     ['a wait', () => open.submit(owned(waitOf(status, 'charge', 1)))],
     [
       'an end under its old epoch',
       () => open.submit(changeOf(status, endOf('failed'))).catch((error: unknown) => expect(error).toMatchObject(fenced)),
     ],
-    ['a late flush of the worker that lost it', () => expect(zombie.submit(changeOf(status, endOf(status)))).rejects.toMatchObject(fenced)],
-    ['timers', () => wakeDueRuns(open.database, 10)],
-    ['a deployment that looks for blocked runs', () => unblockRuns(open.database, KEYS, 'new')],
-    ['a claim', () => claimRuns(open.database, { ...CLAIM, fence: open.fence })],
-    ['a claim that goes on', () => claimRunsFrom(open.database, { ...CLAIM, fence: open.fence }, PLACES)],
-    ['a claim of runs that were lost', () => claimSuspects(open.database, { ...CLAIM, fence: open.fence })],
     [
-      'a start of its id',
+      'a late flush of the worker that lost the run',
+      () => expect(zombie.submit(changeOf(status, endOf(status)))).rejects.toMatchObject(fenced),
+    ],
+    ['timers', () => wakeDueRuns(open.database, 10)],
+    ['a deployment that unblocks runs', () => unblockRuns(open.database, KEYS, 'new')],
+    ['a claim', () => claimRuns(open.database, { ...CLAIM, fence: open.fence })],
+    ['a claim from a place', () => claimRunsFrom(open.database, { ...CLAIM, fence: open.fence }, PLACES)],
+    ['a claim of suspects', () => claimSuspects(open.database, { ...CLAIM, fence: open.fence })],
+    [
+      'a start with its id',
       async () =>
         expect(await open.submit(startOf(status, false))).toEqual({ outcome: 'exists', name: 'order', status, parentRunId: null }),
     ],
-    ['a start of its id that is kept', async () => expect(await open.submit(startOf(status, true))).toMatchObject({ outcome: 'exists' })],
-    ['a start of its id in a transaction', () => startedInTransaction()],
+    [
+      'a start with its id that this process would execute',
+      async () => expect(await open.submit(startOf(status, true))).toMatchObject({ outcome: 'exists' }),
+    ],
+    ['a start with its id in a transaction', () => startedInTransaction()],
     ['a takeover of its last owner', async () => expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toEqual([])],
-    ['a goodbye of its last owner', () => closeSession(open.database, open.sessionId)],
+    ['the closed session of its last owner', () => closeSession(open.database, open.sessionId)],
     ['a flush after that', () => expect(open.submit(owned(changeOf(status, endOf('failed'))))).rejects.toMatchObject(fenced)],
-  ])('stays as it was after %s', async (_, work) => {
+  ])('stays unchanged after %s', async (_, work) => {
     await work();
     expect(await everything()).toEqual(ended);
   });
 
-  it('stays as it was when a message is found that came too late, which is cleared away', async () => {
+  it('stays unchanged when a late message is found, which is deleted', async () => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, created_at) VALUES ('${status}', 'cancel', now() - interval '1 hour')`,
     );
@@ -117,12 +126,12 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
   it.each([
     ['made due', `status = 'pending', ready_at = now()`],
     ['made to wait', `status = 'waiting', wake_at = now()`],
-    ['given to a worker', `status = 'running', session_id = 1`],
+    ['assigned to a worker', `status = 'running', session_id = 1`],
     ['paused', `status = 'paused'`],
-    ['given to a worker as it is', 'session_id = 1'],
+    ['assigned to a worker with the same status', 'session_id = 1'],
     ['left without the time of its end', 'finished_at = NULL'],
-    ['given a status that there is not', `status = 'over', finished_at = NULL`],
-  ])('cannot be %s, whatever statement tries', async (_, set) => {
+    ['set to an unknown status', `status = 'over', finished_at = NULL`],
+  ])('cannot be %s by any statement', async (_, set) => {
     await expect(fixture.admin.query(`UPDATE durable.workflow_runs SET ${set} WHERE id = '${status}'`)).rejects.toMatchObject({
       code: '23514',
     });
