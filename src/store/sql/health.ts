@@ -50,7 +50,9 @@ const SUSPECTS_COUNTED = 1_000;
 /** Reads the index of the suspects, most often lost first. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_kinds',
-  text: (schema) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int, (array_agg(id ORDER BY worker_losses DESC, id))[1] FROM (
+  text: (
+    schema,
+  ) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int, (array_agg(id ORDER BY worker_losses DESC, id))[1] FROM (
   SELECT id, queue, name, version, worker_losses FROM ${schema}.workflow_runs WHERE status = 'pending' AND worker_losses >= 2 ORDER BY worker_losses DESC, id LIMIT ${SUSPECTS_COUNTED}
 ) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
 };
