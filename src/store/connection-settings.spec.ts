@@ -78,7 +78,7 @@ interface Target {
   readonly caFile: string;
 }
 
-(hasOpenSsl ? describe : describe.skip)('with the settings of an application\'s DataSource', () => {
+(hasOpenSsl ? describe : describe.skip)("with the settings of an application's DataSource", () => {
   let server: TlsServer;
   let to: Target;
   beforeAll(async () => {
@@ -129,7 +129,7 @@ interface Target {
     }
   };
 
-  it.each(CASES)('every connection of the module equals the DataSource\'s: %s', async (_, options) => {
+  it.each(CASES)("every connection of the module equals the DataSource's: %s", async (_, options) => {
     const expected = await asApplication(options(to));
     const seen = await asModule(options(to));
     for (const each of seen) {
@@ -145,7 +145,7 @@ describe('the connection timeout', () => {
     [0, 10_000],
     [500, 10_000],
     [30_000, 30_000],
-  ])('is the application's, and at least 10 s: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
+  ])('follows the application, but is at least 10 s: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
     const settings = settingsOfDataSource(new DataSource({ type: 'postgres', url: 'postgres://localhost/x', connectTimeoutMS }));
     expect(settings.connectionTimeoutMillis).toBe(expected);
   });
