@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
 import { InvalidInputError } from '../core/errors/index.js';
-import { isPromise } from '../core/promises.js';
+import { isPromise } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import { isSameDatabase } from '../store/sql/start-in-transaction.js';
 import type { ManagerOption } from './manager-option.js';

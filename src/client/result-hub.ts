@@ -1,8 +1,8 @@
-import { clearImmediate, clearTimeout, setImmediate, setTimeout } from '../core/timers.js';
+import { clearImmediate, clearTimeout, MAX_TIMER_MS, setImmediate, setTimeout } from '../core/timers.js';
 import { ResultTimeoutError, RunNotFoundError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal } from '../core/run.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import { findMissingLinks } from '../store/sql/chains.js';
 import { waitingForOf } from './waiting-for.js';
@@ -38,7 +38,6 @@ const MAX_ASKS = 2;
 /** Timeouts that are explained at a time, and how long a caller waits for that. */
 const MAX_EXPLAINED = 20;
 const EXPLAIN_MS = 1_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Everybody in this process who waits for a run's result. Ends of runs executed here are told directly, of others by notice; beside that one
@@ -99,7 +98,7 @@ export class ResultHub {
         this.remove(waiter);
         void this.timedOut(runId, timeoutMs!).then(reject);
       };
-      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
+      const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
       const waiter: Waiter = { runId, follow, resolve, reject, timer };
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);

@@ -1,5 +1,5 @@
 import { InvalidInputError, RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
-import { failedStepOf } from '../core/failed-step.js';
+import { failedStepOf } from '../core/failure.js';
 import type { Payloads } from '../core/payloads.js';
 import type { DueRun } from '../core/run.js';
 import type { StepRecord } from '../core/step.js';

@@ -2,7 +2,7 @@ import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { toTimestamp } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { SHOWN_STATUSES, type ShownStatus } from '../core/run.js';
+import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../core/run.js';
 import type { RunConditions } from '../core/run-filter.js';
 
 /** Which runs. What is absent does not restrict; a run must meet everything that is there, and of a list any member. */
@@ -39,7 +39,6 @@ export interface RunFilter {
 
 /** A list is for a handful of names; thousands of them are another question. */
 const MAX_MEMBERS = 100;
-const MAX_VERSION = 2_147_483_647;
 
 type Check<T> = (value: unknown, argument: string) => T;
 

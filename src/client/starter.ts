@@ -1,5 +1,5 @@
 import { InvalidInputError, RunAlreadyExistsError } from '../core/errors/index.js';
-import { isPromise } from '../core/promises.js';
+import { isPromise } from '../core/async.js';
 import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';

@@ -1,12 +1,25 @@
-/** What operators look a failed run up by. */
+/** Labels by which operators find failed runs. */
 export interface Failure {
-  /** The `code` of the error that the application threw, or its name where it has none. */
+  /** The `code` of the error that the application threw, or the name of the error if it has no code. */
   readonly code: string;
-  /** The name of the step that the run failed by; null when it failed outside of steps. */
+  /** The name of the step that made the run fail; null when the run failed outside of steps. */
   readonly step: string | null;
 }
 
-/** Errors of ours that wrap another, by code: they say how it got here, and the wrapped one what went wrong. */
+/** Labels by which failures can be grouped. */
+export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
+
+/** A step that was recorded with an error. */
+export interface FailedStep {
+  readonly stepKey: string;
+  /** The error as it was stored. */
+  readonly error: Error;
+}
+
+/**
+ * Errors of this package that wrap another error, by code. The wrapper says how the error reached
+ * the run; the wrapped error says what went wrong.
+ */
 const WRAPPERS = new Map([
   ['STEP_FAILED', 'StepFailedError'],
   ['NON_RETRYABLE', 'NonRetryableError'],
@@ -16,20 +29,24 @@ const WRAPPERS = new Map([
 
 const MAX_LABEL_LENGTH = 255;
 
-/** More than are stored of an error; getters of the application's classes may give ever more. */
+/**
+ * Causes that are searched. A stored error has fewer. The bound is for getters of the application's
+ * classes, which may return a new cause at every level.
+ */
 const MAX_CAUSES = 32;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f]/g;
 
 /**
- * The labels of a run that failed with this error.
+ * Returns the labels of a run that failed with this error.
  *
- * The code is that of the first error in the chain of causes that is the application's own, not the innermost: an application that turns a
- * library's error into one of its own did so in order to be asked by it.
+ * The code is that of the outermost error of the application in the chain of causes, not of the
+ * innermost. An application that turns a library's error into one of its own wants to find the run
+ * by its own error.
  *
- * @param error as it was stored
- * @param nameOfStep the name of a step of the run, by its key; undefined when the run has no such step
+ * @param error the error as it was stored
+ * @param nameOfStep returns the name of a step of the run by its key; undefined for an unknown key
  */
 export function failureOf(error: unknown, nameOfStep: (stepKey: string) => string | undefined): Failure {
   return { code: codeOf(error), step: stepOf(error, nameOfStep) };
@@ -43,7 +60,7 @@ function codeOf(error: unknown): string {
     if (code === undefined) return name;
     const wrapper = WRAPPERS.get(code);
     if (wrapper === undefined) return code;
-    // An application's own subclass inherits the code; its name says more.
+    // A subclass of the application inherits the wrapper's code, so its name says more.
     if (wrapper !== name) return name;
     if (typeof current.cause !== 'object' || current.cause === null || depth === MAX_CAUSES) return code;
     current = fieldsOf(current.cause);
@@ -57,7 +74,7 @@ function stepOf(error: unknown, nameOfStep: (stepKey: string) => string | undefi
       const name = nameOfStep(current.stepKey);
       if (name !== undefined) return labelOf(name) ?? null;
     }
-    // Below it come the steps of another run.
+    // The causes of a WorkflowFailedError name steps of another run.
     if (current.code === 'WORKFLOW_FAILED' || typeof current.cause !== 'object' || current.cause === null) return null;
     current = fieldsOf(current.cause);
   }
@@ -71,7 +88,7 @@ interface ErrorFields {
   readonly stepKey?: unknown;
 }
 
-/** An instance of a class that the application registered may have getters that throw. */
+/** Reads the fields of an error. A class that the application registered may have getters that throw. */
 function fieldsOf(error: unknown): ErrorFields {
   if (typeof error !== 'object' || error === null) return {};
   try {
@@ -82,12 +99,29 @@ function fieldsOf(error: unknown): ErrorFields {
   }
 }
 
-/** Text that a column and a filter can hold. */
+/** Turns a value into text that fits a column and a filter. */
 function labelOf(value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value;
   if (typeof text !== 'string' || text === '') return undefined;
   return text.replace(CONTROL, ' ').slice(0, MAX_LABEL_LENGTH).toWellFormed();
 }
 
-/** What failures can be grouped by. */
-export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
+/**
+ * Returns the key of the step that made a run fail: the step whose error is the error of the run or
+ * one of its causes. Undefined for a run that failed outside of steps, and for an error that this
+ * process cannot read.
+ *
+ * @param steps the failed steps in the order in which they were recorded
+ */
+export function failedStepOf(error: Error, steps: readonly FailedStep[]): string | undefined {
+  let current: unknown = error;
+  for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth++) {
+    const { name, message, stepKey, code, cause } = current as Error & { readonly stepKey?: unknown; readonly code?: unknown };
+    const found = steps.findLast((step) => step.stepKey === stepKey || (step.error.name === name && step.error.message === message));
+    if (found) return found.stepKey;
+    // The causes of a WorkflowFailedError name steps of another run.
+    if (code === 'WORKFLOW_FAILED') return undefined;
+    current = cause;
+  }
+  return undefined;
+}

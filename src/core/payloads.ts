@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 
 import { PayloadTooLargeError, PayloadUnreadableError, SerializationError } from './errors/index.js';
-import { isPromise } from './promises.js';
+import { isPromise } from './async.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './serializer/index.js';
 
 /** What a codec is told of a payload. */

@@ -20,6 +20,9 @@ export function isTerminal(status: RunStatus): status is TerminalStatus {
 /** A by-name start knows no version: the first worker that claims the run executes the highest version that it has. */
 export const ANY_VERSION = 0;
 
+/** Highest version of a workflow: the column is an `integer`. */
+export const MAX_VERSION = 2_147_483_647;
+
 /** What a claim names: only runs of a queue, workflow and version that this process serves. */
 export interface DispatchKey {
   readonly queue: string;

@@ -1,8 +1,8 @@
 import { InvalidInputError } from './errors/input-errors.js';
 import { checkOptions } from './check-options.js';
 import { checkName } from './ids.js';
-import type { IsNothing } from './is-nothing.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
+import type { IsNothing } from './workflow-types.js';
 
 const SIGNAL = Symbol.for('nestjs-durable.signal');
 

@@ -18,6 +18,9 @@ export let { clearTimeout } = timers;
 export const setInterval = contextFree(timers.setInterval) as typeof timers.setInterval;
 export const { clearInterval, clearImmediate } = timers;
 
+/** Longest delay of a timer in milliseconds. Node turns longer delays into 1 ms. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Resolves after so many milliseconds. */
 export const sleep: (ms: number, value?: undefined, options?: { ref?: boolean }) => Promise<void> = promises.setTimeout;
 

@@ -3,6 +3,7 @@ import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError, WorkflowConfigurationError, WorkflowNotFoundError } from './errors/index.js';
 import { checkName, checkText } from './ids.js';
 import type { RetryOptions } from './retry-policy.js';
+import { MAX_VERSION } from './run.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
 /** What `@Workflow` says of a class. */
@@ -93,7 +94,7 @@ function checkIdentity(target: Function, options: WorkflowOptions): WorkflowIden
     if (!OPTIONS.includes(key)) throw new WorkflowConfigurationError(`${where}: "${key}" is not an option`);
   }
   const { name, version = 1, queue = DEFAULT_QUEUE, retry, timeout, module, input = staticInputOf(target) } = options;
-  if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
+  if (!Number.isInteger(version) || version < 1 || version > MAX_VERSION) {
     throw new WorkflowConfigurationError(`${where}: version must be a whole number from 1, not ${String(version)}`);
   }
   if (input !== undefined && !isStandardSchema(input)) {

@@ -1,5 +1,4 @@
 import { checkName } from './ids.js';
-import type { IsNothing } from './is-nothing.js';
 import type { StandardSchema } from './standard-schema.js';
 
 /** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
@@ -74,3 +73,6 @@ export type StartArguments<I, Options> =
 
 /** The input alone; of `void` or `undefined` it may be left out. */
 export type InputArguments<I> = IsNothing<I> extends true ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];
+
+/** `true` for the types `void` and `undefined`; `false` for `any`, although `any` is assignable to both. */
+export type IsNothing<T> = 0 extends 1 & T ? false : [T] extends [void] ? true : false;

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from '../core/timers.js';
+import { clearTimeout, MAX_TIMER_MS, setTimeout } from '../core/timers.js';
 import { StepTimeoutError } from '../core/errors/index.js';
 import type { StepBody } from './call.js';
 import { inScope, type CurrentStep } from './current.js';
@@ -12,9 +12,6 @@ export function lastBegunBody(): CurrentStep | undefined {
   begun = undefined;
   return last;
 }
-
-/** setTimeout turns longer delays into 1 ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Who wants to know what became of an attempt. */
 export interface AttemptDelegate {
@@ -53,7 +50,7 @@ export class Attempt implements CurrentStep {
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);
-    if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS), this, timeoutMs);
+    if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
     // An async function around the body would make two more promises, of which there is one a step already.
     let result: unknown;
     try {

@@ -1,7 +1,7 @@
 import { setTimeout } from '../core/timers.js';
 import { toMilliseconds, toTimestamp } from '../core/duration.js';
 import { ArgumentChangedError, InvalidInputError, NonRetryableError, RetryableError, StepFailedError } from '../core/errors/index.js';
-import { isPromise } from '../core/promises.js';
+import { isPromise } from '../core/async.js';
 import { backoffMs } from '../core/retry-policy.js';
 import { findChange } from './argument-changes.js';
 import { Attempt } from './attempt.js';

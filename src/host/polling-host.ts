@@ -1,7 +1,7 @@
 import { announceEnded } from '../client/announce-ended.js';
 import type { KnownWorker } from '../client/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
 import { OperationsService } from '../maintenance/bulk-operations-service.js';
 import { sweepOverdue } from '../maintenance/overdue-sweep.js';

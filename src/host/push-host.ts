@@ -2,7 +2,7 @@ import { announceEnded } from '../client/announce-ended.js';
 import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/health.js';
 import { ClosedError } from '../core/errors/index.js';
-import { AbortGate } from '../core/abort-gate.js';
+import { AbortGate } from '../core/async.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
 import { sweepOverdue } from '../maintenance/overdue-sweep.js';
 import { OperationsService } from '../maintenance/bulk-operations-service.js';
@@ -131,7 +131,7 @@ export class PushHost {
     void this.operations.stop();
     await this.deliveries.close();
     // A server closes only when all requests have been answered.
-    this.stopping.give(new ClosedError());
+    this.stopping.abort(new ClosedError());
   }
 
   async fenced(sessionId: string): Promise<void> {

@@ -14,7 +14,7 @@ import type { LogFields } from '../core/log-fields.js';
 import type { DueRun } from '../core/run.js';
 import { Payloads } from '../core/payloads.js';
 import { ClosedError, WorkflowError } from '../core/errors/index.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import { forCallers } from '../store/caller-database.js';
 import { isOutage } from '../store/database-errors.js';
 import { Database } from '../store/database.js';

@@ -3,8 +3,8 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { EntityManager } from 'typeorm';
 
 import type { PayloadCodec } from '../core/payloads.js';
-import type { Pooler } from '../core/pooler.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
+import type { Pooler } from '../store/connection-settings.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 
 /** A connection of the module's own, instead of the settings of the application's DataSource. */

@@ -1,13 +1,14 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 
 import { checkNamedOptions, checkOptions } from '../core/check-options.js';
-import { MAX_DURATION_MS, toMilliseconds } from '../core/duration.js';
+import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import { checkText } from '../core/ids.js';
-import type { Pooler } from '../core/pooler.js';
+import type { Pooler } from '../store/connection-settings.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
+import { MAX_TIMER_MS } from '../core/timers.js';
 import { readDatabaseUrl } from '../host/database-url.js';
 import { DEFAULT_PATH } from './http-options.js';
 import { toQStashSettings } from './qstash-options.js';
@@ -177,9 +178,6 @@ function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['tr
     throw new InvalidInputError('qstash', "is for transport 'qstash' and 'both'");
   return transport ?? 'poll';
 }
-
-/** What setTimeout can count. */
-const MAX_TIMER_MS = Math.min(2 ** 31 - 1, MAX_DURATION_MS);
 
 function checkConnection(connection: ConnectionOptions | undefined): ConnectionOptions | undefined {
   if (connection === undefined) return undefined;

@@ -4,7 +4,7 @@ import { HttpException } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 
 import { ClosedError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import type { DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import { decodeMessage } from '../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../core/errors/index.js';
 import { escapeStepText } from '../core/step-key-text.js';
-import { isPromise } from '../core/promises.js';
+import { isPromise } from '../core/async.js';
 import { toRejection, callStep } from '../engine/call-step.js';
 import { executionScope } from '../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';

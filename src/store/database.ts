@@ -5,8 +5,7 @@ import { sleep } from '../core/timers.js';
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';
-import type { Pooler } from '../core/pooler.js';
-import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
+import { resolveSettings, settingsPast, type ConnectionSettings, type Pooler } from './connection-settings.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
@@ -15,7 +14,7 @@ import { Refusals } from './refusals.js';
 import { FORMATS, withSettings } from './startup-options.js';
 import { RunLines } from './while-locked.js';
 
-export type { ConnectionSettings } from './connection-settings.js';
+export type { ConnectionSettings, Pooler } from './connection-settings.js';
 
 /**
  * Executes a query. One shared function, because a closure for each statement would cost more. A
@@ -39,8 +38,6 @@ export interface Statement {
    */
   readonly text: (schema: string, patience: string) => string;
 }
-
-export type { Pooler } from '../core/pooler.js';
 
 /**
  * Longest wait of a statement for a lock. A run whose row is locked must not delay the runs that

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Client, Notification, QueryResult, QueryResultRow } from 'pg';
 
 import { clearInterval, clearTimeout, setInterval, setTimeout } from '../core/timers.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';

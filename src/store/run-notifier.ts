@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { isTerminal } from '../core/run.js';
 import { announce, type NotifiedRun, type RunNotices } from '../core/run-notices.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import { faultOf } from './database-errors.js';
 import type { Database } from './database.js';
 import { bumpRuns, findMissed, type MissedRun } from './sql/bump-runs.js';

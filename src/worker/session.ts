@@ -6,7 +6,7 @@ import type { DatabaseClock } from '../core/clock.js';
 import { ClosedError } from '../core/errors/index.js';
 import type { DispatchKey } from '../core/run.js';
 import { newSessionId } from '../core/ids.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { sleep } from '../core/timers.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
 import type { DispatchKey } from '../core/run.js';
-import { within } from '../core/within.js';
+import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';

@@ -1,7 +1,7 @@
 import type { Provider } from '@nestjs/common';
 import pg from 'pg';
 
-import { within } from '../../src/core/within.js';
+import { within } from '../../src/core/async.js';
 import type { WorkflowModuleOptions } from '../../src/index.js';
 import type { TestApplication } from './test-application.js';
 import { onePass } from './one-pass.js';

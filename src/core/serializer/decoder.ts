@@ -1,5 +1,5 @@
 import { PayloadUnreadableError } from '../errors/index.js';
-import { isPromise } from '../promises.js';
+import { isPromise } from '../async.js';
 import { reviveError } from './error-record.js';
 import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';

@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 
 import { PayloadTooLargeError, SerializationError } from '../errors/index.js';
-import { isPromise } from '../promises.js';
+import { isPromise } from '../async.js';
 import { copyProperties } from './copy.js';
 import type { ErrorBudget } from './error-budget.js';
 import { errorRecord, isError, nonErrorRecord } from './error-record.js';

@@ -1,9 +1,7 @@
 import { clearTimeout, setTimeout } from 'node:timers';
+import { MAX_TIMER_MS } from '../../core/timers.js';
 import { ManualClock, type RealClock } from './clock.js';
 import type { Dispatcher } from './dispatcher.js';
-
-/** The longest timeout that Node knows. */
-const LONGEST = 2 ** 31 - 1;
 
 export interface ClockDriverOptions {
   /** For how long, in real milliseconds, a manual clock stands still for an answer. */
@@ -107,6 +105,6 @@ export class ClockDriver {
     this.dispatcher.pump();
     clearTimeout(this.alarm);
     const next = this.dispatcher.nextAt();
-    if (next !== undefined) this.alarm = setTimeout(() => this.changed(), Math.min(LONGEST, Math.max(0, next - this.clock.now())));
+    if (next !== undefined) this.alarm = setTimeout(() => this.changed(), Math.min(MAX_TIMER_MS, Math.max(0, next - this.clock.now())));
   }
 }

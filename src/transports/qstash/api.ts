@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Client, Receiver } from '@upstash/qstash';
 
 import { WorkflowConfigurationError } from '../../core/errors/index.js';
-import { within } from '../../core/within.js';
+import { within } from '../../core/async.js';
 import type { WakeUp } from '../../store/sql/outbox.js';
 import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../../core/timers.js';
-import { within } from '../../core/within.js';
+import { within } from '../../core/async.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
 import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/outbox.js';
