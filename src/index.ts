@@ -21,6 +21,7 @@ export type { AuditOptions } from './client/actor.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
 export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control.js';
 export type { FollowOptions } from './client/follow-options.js';
+export type { StepsOptions } from './client/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
 export type {

@@ -8,6 +8,7 @@ import {
   WorkflowTerminatedError,
 } from '../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../core/ids.js';
+import { checkStepKey, mayBeEscaped } from '../core/step-key-text.js';
 import { isTerminal, type DueRun } from '../core/run.js';
 import { announce } from '../core/run-notices.js';
 import type { StepRecord } from '../core/step.js';
@@ -16,6 +17,7 @@ import { endRuns } from '../store/sql/end-runs.js';
 import { forkRun } from '../store/sql/fork-run.js';
 import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
+import { readStep, wasCancelledBefore } from '../store/sql/read-steps.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
 import type { WhileLocked } from '../store/while-locked.js';
 import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
@@ -25,9 +27,10 @@ import type { CallerTransactions, JoinedTransaction } from './caller-transaction
 import { checkFollowing, type FollowOptions } from './follow-options.js';
 import { currentRunId, onCurrentRun } from './follow.js';
 import type { ManagerOption } from './manager-option.js';
-import { readRetryable, recordedStep, retryOnce } from './retry.js';
+import { readRetryable, retryOnce } from './retry.js';
 import { runNotFound } from './run-not-found.js';
 import type { ClientDependencies } from './dependencies.js';
+import { findStepKey, recordedStepKey } from './step-key.js';
 
 /** Who asks a run to stop, why, and in which transaction. */
 export interface CancelOptions extends AuditOptions {
@@ -37,7 +40,7 @@ export interface CancelOptions extends AuditOptions {
 
 /** From where a run is executed anew. */
 export interface RetryRunOptions extends AuditOptions {
-  /** The key of a recorded step: it and all that was recorded after it are executed anew. */
+  /** The key of a recorded step, as `client.steps` shows it or as the application wrote it: it and all that was recorded after it are executed anew. */
   fromStep?: string;
 }
 
@@ -117,14 +120,14 @@ export class Control {
   async retry(runId: string, options: RetryRunOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
-    const wanted = fromStep === undefined ? undefined : checkText(fromStep, 'options.fromStep');
+    const wanted = fromStep === undefined ? undefined : checkStepKey(fromStep, 'options.fromStep');
     const note = noteOf(who);
     const { database, payloads } = this.surroundings;
     const id = await currentRunId(database, named, {});
     const retried = await database.runLines.inTurn(id, async (whileLocked) => {
-      const { generation, steps, failedStep } = await readRetryable(database, payloads, id);
-      if (wanted !== undefined) recordedStep(steps, wanted, 'options.fromStep');
-      return retryOnce(database, whileLocked, { runId: id, generation, fromStep: wanted ?? failedStep ?? null, note });
+      const { generation, failedStep } = await readRetryable(database, payloads, id);
+      const key = wanted === undefined ? failedStep : await recordedStepKey(database, id, wanted, 'options.fromStep');
+      return retryOnce(database, whileLocked, { runId: id, generation, fromStep: key ?? null, note });
     });
     await this.surroundings.due([retried]);
   }
@@ -133,18 +136,23 @@ export class Control {
   async fork(runId: string, options: ForkOptions): Promise<string> {
     const named = checkText(runId, 'runId');
     const { fromStep, follow, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep', 'follow']);
+    const wanted = fromStep === undefined ? null : checkStepKey(fromStep, 'options.fromStep');
     const newId = newRunId();
     const { database, deploymentId } = this.surroundings;
     const id = await currentRunId(database, named, { follow: checkFollowing(follow) });
-    const key = await forkRun(database, {
+    const fork = {
       runId: id,
       newId,
-      fromStep: fromStep === undefined ? null : checkText(fromStep, 'options.fromStep'),
+      fromStep: wanted,
       nonce: newNonce(),
       deploymentId,
       note: noteOf(who, { to: newId }),
       noteOfNew: noteOf(who, { from: id }),
-    });
+    };
+    let key = await forkRun(database, fork);
+    if (key === 'noStep') {
+      key = await forkRun(database, { ...fork, fromStep: await recordedStepKey(database, id, wanted!, 'options.fromStep') });
+    }
     if (key === 'noRun') throw new RunNotFoundError(id);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
     await this.surroundings.due([{ id: newId, ...key }]);
@@ -153,17 +161,18 @@ export class Control {
 
   async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
-    const key = checkText(stepKey, 'stepKey');
-    if (key.startsWith('$')) throw new InvalidInputError('stepKey', 'must not start with "$": that is no step of the workflow');
+    const key = checkStepKey(stepKey, 'stepKey');
+    if (/^\$(cancel|timeout|patch:)/.test(key)) throw new InvalidInputError('stepKey', `is no step of the workflow: "${key}"`);
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
     const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
     if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
     await onCurrentRun(this.surroundings.database, named, (id) => this.resolveStepOf(id, key, given, note));
   }
 
-  private async resolveStepOf(id: string, key: string, given: { output?: unknown; error?: unknown }, note: string): Promise<void> {
+  private async resolveStepOf(id: string, wanted: string, given: { output?: unknown; error?: unknown }, note: string): Promise<void> {
     const { database, payloads } = this.surroundings;
     const isError = 'error' in given;
+    const key = (mayBeEscaped(wanted) && (await findStepKey(database, id, wanted, 'stepKey'))) || wanted;
     const payload = isError ? payloads.encodeError(given.error, id) : payloads.encode(given.output, 'result.output', id, 'output');
     const found = await sendResolution(database, { runId: id, stepKey: key, kind: isError ? 'resolve_failed' : 'resolve', payload, note });
     if (!found) throw new RunNotFoundError(id);
@@ -188,9 +197,10 @@ export class Control {
     whileLocked: WhileLocked,
   ): Promise<DueRun> {
     const { database, payloads } = this.surroundings;
-    const { generation, steps } = await readRetryable(database, payloads, id);
-    const step = recordedStep(steps, key, 'stepKey');
-    if (steps.some(({ kind, seq }) => kind === 'cancel' && seq < step.seq))
+    const { generation } = await readRetryable(database, payloads, id);
+    const step = await readStep(database, id, await recordedStepKey(database, id, key, 'stepKey'));
+    if (!step) throw new InvalidInputError('stepKey', `names no recorded step of the run: "${key}"`);
+    if (await wasCancelledBefore(database, id, step))
       throw new InvalidInputError('stepKey', `names a step that was recorded when the run was to end: "${key}"; retry it`);
     const error = step.kind === 'step' ? new StepFailedError(key, step.attempts, result.error) : result.error;
     const replacement: StepRecord =

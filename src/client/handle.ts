@@ -18,13 +18,14 @@ import type { RunDescription, StepDescription } from './describe.js';
 import { checkFollowing, type FollowOptions } from './follow-options.js';
 import type { HistoryOptions, HistoryPage } from './history.js';
 import type { ResultHub } from './result-hub.js';
+import type { StepsOptions } from './steps.js';
 import type { SendOptions } from './send-options.js';
 
 /** What a handle asks for by the run's id. */
 interface RunAccess {
   status(runId: string, options?: FollowOptions): Promise<ShownStatus>;
   describe(runId: string, options?: FollowOptions): Promise<RunDescription>;
-  steps(runId: string, options?: FollowOptions): Promise<StepDescription[]>;
+  steps(runId: string, options?: StepsOptions): Promise<StepDescription[]>;
   cancel(runId: string, options?: CancelOptions): Promise<void>;
   history(runId: string, options?: HistoryOptions): Promise<HistoryPage>;
   signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
@@ -98,11 +99,11 @@ export class WorkflowHandle<O = unknown> {
   }
 
   /**
-   * The recorded steps, in the order in which their results came.
+   * The recorded steps, in the order in which their results came. See `WorkflowClient.steps`.
    *
    * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
    */
-  async steps(options?: FollowOptions): Promise<StepDescription[]> {
+  async steps(options?: StepsOptions): Promise<StepDescription[]> {
     this.refuseUncommitted();
     return this.#client.steps(this.runId, options);
   }

@@ -1,18 +1,16 @@
-import { InvalidInputError, RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
+import { RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
 import { failedStepOf } from '../core/failure.js';
 import type { Payloads } from '../core/payloads.js';
 import type { DueRun } from '../core/run.js';
-import type { StepRecord } from '../core/step.js';
 import type { Database } from '../store/database.js';
-import { loadHistories } from '../store/sql/load-histories.js';
+import { readFailedSteps } from '../store/sql/read-steps.js';
 import { readFailedRun, retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import type { WhileLocked } from '../store/while-locked.js';
 
-/** A failed run, and what is recorded of it. */
+/** A failed run, and of which step it failed. */
 export interface RetryableRun {
   readonly runId: string;
   readonly generation: number;
-  readonly steps: readonly StepRecord[];
   /** The step that it failed of; undefined where it failed outside of steps. */
   readonly failedStep: string | undefined;
 }
@@ -23,22 +21,15 @@ export async function readRetryable(database: Database, payloads: Payloads, runI
   if (!run) throw new RunNotFoundError(runId);
   const { status, generation, error } = run;
   if (status !== 'failed') throw new RunNotRetryableError(runId, status);
-  const { steps } = (await loadHistories(database, [runId])).get(runId)!;
-  const failed = steps.flatMap((step) => (step.error === null ? [] : [{ stepKey: step.stepKey, error: payloads.showError(step.error) }]));
-  return { runId, generation, steps, failedStep: error === null ? undefined : failedStepOf(payloads.showError(error), failed) };
+  const steps = error === null ? [] : await readFailedSteps(database, runId);
+  const failed = steps.map((step) => ({ stepKey: step.stepKey, error: payloads.showError(step.error) }));
+  return { runId, generation, failedStep: error === null ? undefined : failedStepOf(payloads.showError(error), failed) };
 }
 
 /** A retry of the step that the run failed of. @throws RunNotFoundError, RunNotRetryableError */
 export async function retryOf(database: Database, payloads: Payloads, runId: string, note: string): Promise<RunRetry> {
   const { generation, failedStep } = await readRetryable(database, payloads, runId);
   return { runId, generation, fromStep: failedStep ?? null, note };
-}
-
-/** A step of a run that is recorded. @throws InvalidInputError */
-export function recordedStep(steps: readonly StepRecord[], stepKey: string, argument: string): StepRecord {
-  const found = steps.find((step) => step.stepKey === stepKey);
-  if (!found) throw new InvalidInputError(argument, `names no recorded step of the run: "${stepKey}"`);
-  return found;
 }
 
 /** @throws RunNotRetryableError when somebody else came first */

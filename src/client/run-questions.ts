@@ -1,15 +1,14 @@
 import { checkText } from '../core/ids.js';
 import type { RunStatus, ShownStatus } from '../core/run.js';
 import { countRuns } from '../store/sql/list-runs.js';
-import { loadHistories } from '../store/sql/load-histories.js';
 import { describeRun, readShownStatus } from '../store/sql/read-runs.js';
-import { toRunDescription, toStepDescription, type RunDescription, type StepDescription } from './describe.js';
+import { toRunDescription, type RunDescription, type StepDescription } from './describe.js';
 import { checkFollow, type FollowOptions } from './follow-options.js';
-import { currentRunId } from './follow.js';
 import type { WorkflowHealth } from './health-types.js';
 import { healthOf } from './health.js';
 import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
+import { stepsOf, type StepsOptions } from './steps.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import { runNotFound } from './run-not-found.js';
 import type { ClientDependencies } from './dependencies.js';
@@ -59,17 +58,19 @@ export class RunQuestions {
 
   /**
    * The recorded steps of a run, in the order in which their results came. A step that is being executed is not among them.
+   * Without a `limit` all steps are returned, up to 10,000 steps or 64 MiB of results.
    *
+   * @param options.limit how many steps at most, from 1 to 10,000. A page ends early at 64 MiB of results
+   * @param options.after the `seq` of the last step of the page before. Default 0
    * @param options.follow `false`: the run of this very id, also where another one goes on in its place
-   * @throws InvalidInputError, RunNotFoundError
+   * @throws InvalidInputError, also where a run has too many steps for a call without a `limit`; RunNotFoundError
+   * @example
+   * for (let after = 0, page; (page = await client.steps(runId, { after, limit: 500 })).length > 0; after = page.at(-1)!.seq) {
+   *   for (const { stepKey, status } of page) console.log(stepKey, status);
+   * }
    */
-  async steps(runId: string, options: FollowOptions = {}): Promise<StepDescription[]> {
-    const { database, payloads } = this.#surroundings;
-    const following = checkFollow(options);
-    const id = await currentRunId(database, checkText(runId, 'runId'), following);
-    const { steps } = (await loadHistories(database, [id])).get(id)!;
-    if (steps.length === 0) await this.status(id);
-    return steps.map((step) => toStepDescription(step, payloads));
+  async steps(runId: string, options: StepsOptions = {}): Promise<StepDescription[]> {
+    return stepsOf(this.#surroundings, runId, options);
   }
 
   /**

@@ -28,6 +28,38 @@ export function escapeStepText(text: unknown, argument: string): string {
   return escaped.startsWith('$') ? `%24${escaped.slice(1)}` : escaped;
 }
 
+/** The longest step key, in characters. */
+const MAX_KEY_LENGTH = 800;
+
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const BREAKING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\p{Surrogate}]/gu;
+
+/**
+ * A step key that a caller gives, as it stands in the table or as the application wrote its name and key.
+ * Characters that no stored key has are escaped.
+ *
+ * @throws InvalidInputError
+ */
+export function checkStepKey(given: unknown, argument: string): string {
+  if (typeof given !== 'string') throw new InvalidInputError(argument, `must be a string, not ${given === null ? 'null' : typeof given}`);
+  if (given.length === 0) throw new InvalidInputError(argument, 'must not be empty');
+  const escaped = given.replace(BREAKING, escapeCharacter);
+  if (escaped.length > MAX_KEY_LENGTH) throw new InvalidInputError(argument, `must have at most ${MAX_KEY_LENGTH} characters`);
+  return escaped;
+}
+
+/** Whether the key may be stored in another form than the application wrote it. */
+export function mayBeEscaped(stepKey: string): boolean {
+  return /[#$%]/.test(stepKey);
+}
+
+/** A step key as the application wrote its name and key. */
+export function plainStepKey(stepKey: string): string {
+  return stepKey.replace(ESCAPE, (_, wide: string | undefined, code: string | undefined) =>
+    String.fromCharCode(Number.parseInt(wide ?? code!, 16)),
+  );
+}
+
 /** A step key for people: what can be shown is shown as the application wrote it. */
 export function showStepKey(stepKey: string): string {
   return stepKey.replace(ESCAPE, (escape, _, code: string | undefined) => {

@@ -1,6 +1,7 @@
 import { NestedStepError, StepFailedError, StepResolvedError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait, StepKind, StepRecord } from '../core/step.js';
+import { plainStepKey } from '../core/step-key-text.js';
 import type { RunEvent } from '../core/transition.js';
 import { Call } from './call.js';
 import { PassContext } from './context.js';
@@ -83,7 +84,8 @@ export class Pass extends PassLifecycle implements PassHandle {
         this.divergedAt = this.lane.count;
         this.divergedKey = call.stepKey;
       }
-      if (this.resolved?.has(call.stepKey)) this.awaitResolution(call);
+      const given = this.resolved && this.resolutionOf(call.stepKey);
+      if (given !== undefined) this.awaitResolution(call, given);
       else {
         if (!this.admission.isOpen) deferred?.();
         this.admission.begin(() => !call.settled && begin(call));
@@ -122,12 +124,21 @@ export class Pass extends PassLifecycle implements PassHandle {
     this.resolved ??= new Set();
     this.resolved.add(stepKey);
     this.receive(message);
-    const call = this.calls.get(stepKey);
-    if (call && !this.replay.isRecorded(stepKey)) this.awaitResolution(call);
+    const call = this.calls.get(stepKey) ?? [...this.calls.values()].find((each) => this.resolutionOf(each.stepKey) === stepKey);
+    if (call && !this.replay.isRecorded(call.stepKey)) this.awaitResolution(call, stepKey);
   }
 
-  private awaitResolution(call: Call): void {
-    this.inbound.listen(`resolve:${call.stepKey}`, call, {
+  /** The key under which an operator has resolved the step: the step's own, or its name and key as the application wrote them. */
+  private resolutionOf(stepKey: string): string | undefined {
+    if (this.resolved?.has(stepKey)) return stepKey;
+    if (!stepKey.includes('%')) return undefined;
+    const plain = plainStepKey(stepKey);
+    return this.resolved?.has(plain) ? plain : undefined;
+  }
+
+  /** @param given the key that the operator has given */
+  private awaitResolution(call: Call, given: string): void {
+    this.inbound.listen(`resolve:${given}`, call, {
       take: ({ id, outcome, payload }) => {
         if (call.settled || this.isClosed) return;
         const { stepKey, kind } = call;

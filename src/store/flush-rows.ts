@@ -16,6 +16,8 @@ export interface FlushRows {
   readonly leftovers: Row[];
   readonly events: Row[];
   readonly taken: Row[];
+  /** Payloads that did not fit their hooks. They are among `taken` too. */
+  readonly dropped: Row[];
   /** Runs that other runs start. They are written only while this session owns their starter. */
   readonly successors: Row[];
   /**
@@ -50,6 +52,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
     leftovers: [],
     events: [],
     taken: [],
+    dropped: [],
     successors: [],
     checkedSuccessors: [],
     successorTags: [],
@@ -124,7 +127,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
       case 'drop': {
         const { runId, epoch, messageId, event } = transition;
         rows.taken.push([runId, epoch, messageId]);
-        if (event) rows.events.push([runId, epoch, event.kind, event.stepKey, event.attempt, event.data]);
+        rows.dropped.push([runId, epoch, messageId, event?.stepKey ?? null, event?.data ?? null]);
         break;
       }
       case 'state':

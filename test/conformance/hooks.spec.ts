@@ -207,5 +207,29 @@ describe('a hook', () => {
       expect(await handle.result()).toBe(5);
       await other.close();
     });
+
+    it('keeps about a hundred of the payloads that do not fit in the history, however many come', async () => {
+      const token = 'flooded with what does not fit';
+      const handle = await app.client.start(Fussy, token);
+      await parked(handle.runId);
+      const other = await startApplication(database.url, [], { worker: false });
+      for (let wave = 0; wave < 20; wave++) await Promise.all(Array.from({ length: 20 }, () => other.client.resumeHook(token, 'many')));
+      const counts = async (): Promise<Record<string, number>> => {
+        const rows = await database.query<{ kind: string; count: number }>(
+          `SELECT kind, count(*)::int FROM durable.workflow_run_log WHERE run_id = $1 GROUP BY kind
+          UNION ALL SELECT 'inbox', count(*)::int FROM durable.workflow_inbox WHERE run_id = $1`,
+          [handle.runId],
+        );
+        return Object.fromEntries(rows.map(({ kind, count }) => [kind, count]));
+      };
+      await waitFor(async () => (await counts())['inbox'] === 0, { timeoutMs: 30_000 });
+      const { payload_dropped: dropped, hook_resumed: resumed } = await counts();
+      expect(dropped).toBeGreaterThanOrEqual(100);
+      expect(dropped).toBeLessThan(250);
+      expect(resumed).toBeLessThanOrEqual(dropped!);
+      await other.client.resumeHook(token, '5');
+      expect(await handle.result({ timeout: '20s' })).toBe(5);
+      await other.close();
+    }, 60_000);
   });
 });

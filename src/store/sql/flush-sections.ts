@@ -28,6 +28,14 @@ const OWNER = [
   ['epoch', 'int'],
 ] as const;
 
+/** About how many dropped payloads the history of a run shows. */
+const DROPS_SHOWN = 100;
+
+/** SQL condition: true when the history shows one more dropped payload. */
+const isDropShown = (schema: string): string =>
+  `(x.data IS NOT NULL AND (SELECT count(*) FROM (
+    SELECT 1 FROM ${schema}.workflow_run_log d WHERE d.run_id = x.run_id AND d.kind = 'payload_dropped' LIMIT ${DROPS_SHOWN}) AS shown) < ${DROPS_SHOWN})`;
+
 /** Columns of every start; `flush-rows.ts` builds the rows. */
 const START_COLUMNS = [
   ['id', 'text'],
@@ -305,6 +313,27 @@ export const SECTIONS: readonly Section[] = [
 ), moved_messages AS (
   UPDATE ${schema}.workflow_inbox i SET run_id = x.to_run_id FROM session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.kind IN ${MOVES_ON} RETURNING 1`,
+  },
+  {
+    key: 'dropped',
+    columns: [...OWNER, ['id', 'bigint'], ['step_key', 'text'], ['data', 'json']],
+    // Whoever has the URL of a hook can send payloads without end that do not fit. The history shows the first of them; of the others it keeps nothing,
+    // not even that they came. Both were noted by the statement that left the payload, and so have its time.
+    sql: (schema, rows) => `
+  INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, data)
+  SELECT x.run_id, x.epoch, 'payload_dropped', x.step_key, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
+  WHERE ${isDropShown(schema)}
+  RETURNING 1
+), forgotten AS (
+  DELETE FROM ${schema}.workflow_run_log e USING (
+    SELECT came.run_id, came.id FROM session CROSS JOIN ${rows} ${owned(schema)}
+    CROSS JOIN LATERAL (SELECT created_at FROM ${schema}.workflow_inbox WHERE run_id = x.run_id AND id = x.id LIMIT 1) AS message
+    CROSS JOIN LATERAL (
+      SELECT run_id, id FROM ${schema}.workflow_run_log
+      WHERE run_id = x.run_id AND kind = 'hook_resumed' AND at = message.created_at ORDER BY id DESC LIMIT 1
+    ) AS came
+    WHERE NOT ${isDropShown(schema)}
+  ) AS old WHERE e.run_id = ANY (ARRAY[old.run_id]) AND e.id = ANY (ARRAY[old.id]) RETURNING 1`,
   },
   {
     key: 'taken',

@@ -1,16 +1,17 @@
 import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
+/** The columns of a step with the alias `s` that `toStepRecord` reads, in its order. */
+export const STEP_COLUMNS = `s.run_id, s.step_key, s.kind, s.seq, s.status, s.output::text, s.error::text, s.attempts, s.called_after, s.called_after_io, s.args_hash,
+  extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000`;
+
 /**
  * Looks up each run separately: `= ANY` with 500 runs read the whole of a table that was never
  * analysed. OFFSET 0 keeps the planner from turning the lookup into a join.
  */
 const STEPS: Statement = {
   name: 'durable_load_steps',
-  text: (
-    schema,
-  ) => `SELECT s.run_id, s.step_key, s.kind, s.seq, s.status, s.output::text, s.error::text, s.attempts, s.called_after, s.called_after_io, s.args_hash,
-  extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000
+  text: (schema) => `SELECT ${STEP_COLUMNS}
 FROM unnest((SELECT $1::text[]), (SELECT $2::int[])) AS x(id, after)
 CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = x.id AND seq > x.after OFFSET 0) AS s ORDER BY s.run_id, s.seq`,
 };
@@ -23,7 +24,8 @@ const WAITS: Statement = {
 FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_waits WHERE run_id = x.id OFFSET 0) AS w`,
 };
 
-type StepRow = [
+/** A row of `STEP_COLUMNS`. */
+export type StepRow = [
   string,
   string,
   StepKind,
@@ -62,7 +64,7 @@ export async function loadHistories(
   return histories;
 }
 
-function toStepRecord(row: StepRow): StepRecord {
+export function toStepRecord(row: StepRow): StepRecord {
   const [, stepKey, kind, seq, status, output, error, attempts, calledAfter, calledAfterIo, argsHash, startedAt, finishedAt] = row;
   return {
     stepKey,

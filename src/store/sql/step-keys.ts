@@ -1,0 +1,36 @@
+import type { Database, Statement } from '../database.js';
+
+/** More escaped keys of one run are not looked at. */
+const ESCAPED_SEEN = 10_000;
+
+const FIND: Statement = {
+  name: 'durable_find_step_key',
+  text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s WHERE s.run_id = $1 AND s.step_key = $2`,
+};
+
+/** Whether the run has recorded a step of that very key. */
+export async function hasStep(database: Database, runId: string, stepKey: string): Promise<boolean> {
+  return (await database.query(FIND, [runId, stepKey])).length > 0;
+}
+
+const ESCAPED: Statement = {
+  name: 'durable_escaped_step_keys',
+  text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s
+WHERE s.run_id = $1 AND position('%' IN s.step_key) > 0 ORDER BY s.seq LIMIT ${ESCAPED_SEEN}`,
+};
+
+/** The keys of a run's recorded steps that have escaped characters. */
+export async function listEscapedKeys(database: Database, runId: string): Promise<string[]> {
+  return (await database.query<[string]>(ESCAPED, [runId])).map(([key]) => key);
+}
+
+const NEAR: Statement = {
+  name: 'durable_near_step_keys',
+  text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s
+WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch') ORDER BY NOT starts_with(s.step_key, $2), s.seq LIMIT $3::int`,
+};
+
+/** Some keys of the run's recorded steps: first those that begin like this, in the order in which they were recorded. */
+export async function listNearKeys(database: Database, runId: string, beginning: string, limit: number): Promise<string[]> {
+  return (await database.query<[string]>(NEAR, [runId, beginning, limit])).map(([key]) => key);
+}
