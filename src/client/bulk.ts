@@ -57,6 +57,11 @@ export interface BulkStatus {
   done: number;
   /** How many were no longer as they had to be when it came to them; of `cancel`, also those that nobody can execute. */
   skipped: number;
+  /**
+   * How many runs wait because somebody has locked their rows: of `retry` and `terminate`. They are tried again each second, and the operation
+   * is `running` until all are done or skipped, or it is stopped.
+   */
+  locked: number;
   /** The most runs per second. */
   rate: number | undefined;
   createdAt: Date;
@@ -195,11 +200,11 @@ export class BulkOperations {
   async #status(token: string, argument: string): Promise<BulkStatus> {
     const row = await readOperation(this.#surroundings.database, token);
     if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
-    const { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped } = row;
+    const { kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped } = row;
     const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
     const state = isStopped ? 'stopped' : startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
     const times = { createdAt: new Date(createdAt), startedAt: date(startedAt), finishedAt: date(finishedAt) };
-    return { token, kind, state, count: matched, done, skipped, rate: rate ?? undefined, ...times };
+    return { token, kind, state, count: matched, done, skipped, locked, rate: rate ?? undefined, ...times };
   }
 }
 

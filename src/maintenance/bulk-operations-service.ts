@@ -8,11 +8,12 @@ import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
-import { endRuns, findUnexecutable, type EndedRun, type RunEnding } from '../store/sql/end-runs.js';
+import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
 import {
   doPart,
+  findUnreached,
   listUnfinished,
-  nextTargets,
+  nextPart,
   type PartClient,
   type PartDone,
   type UnfinishedOperation,
@@ -117,21 +118,17 @@ export class OperationsService {
   }
 
   private async doNext(operation: UnfinishedOperation): Promise<number> {
-    const { rate } = operation;
-    const targets = await nextTargets(this.database, operation, rate === null ? PART : Math.max(1, Math.min(PART, Math.floor(rate))));
-    const pauseMs = rate === null ? 0 : (targets.length / rate) * 1_000;
-    // Runs are locked in the order of their ids, here as everywhere.
-    const ids = targets.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1));
-    const prepared = await this.prepare(operation, ids);
+    const part = await nextPart(this.database, operation, PART);
+    const prepared = await this.prepare(operation, part.ids);
     let announce: Announcement | undefined;
-    const isMine = await doPart(this.database, operation, targets, pauseMs, async (client) => {
+    const isMine = await doPart(this.database, operation, part, async (client) => {
       const { announce: later, ...done } = await prepared(client);
       announce = later;
       return done;
     });
     // What is not told now, the sweeps will.
     if (isMine) await announce?.().catch((error: unknown) => this.options.failed(error));
-    return pauseMs;
+    return part.pauseMs;
   }
 
   private async prepare(
@@ -146,7 +143,7 @@ export class OperationsService {
       const retry = await retryOf(this.database, this.payloads, id, operation.note).catch(unlessRetried);
       if (retry) retries.push(retry);
     }
-    return (client) => this.retry(ids.length, retries, client);
+    return (client) => this.retry(ids, retries, client);
   }
 
   private async cancel(
@@ -167,7 +164,7 @@ export class OperationsService {
     // The request is kept, but nothing comes of it until somebody can execute the run.
     const inVain = await findUnexecutable(this.database, asked, client);
     const done = asked.length - inVain.length;
-    return { done, skipped: ids.length - done, announce };
+    return { done, skipped: ids.length - done, locked: [], announce };
   }
 
   private async terminate(
@@ -180,23 +177,9 @@ export class OperationsService {
     const ending = { status: 'cancelled', errorCode: 'TERMINATED', event: 'terminated', which: 'any', note } as const;
     const ended = await endRuns(this.database, { ...ending, errors, whereLocked: 'leave out' }, client);
     for (const { id } of ended) errors.delete(id);
-    const announce = async (): Promise<void> => {
-      await this.options.ended(ended);
-      // In the background: a locked run holds up neither its own operation nor another one.
-      void this.endWhenFree({ ...ending, errors, whereLocked: 'fail' }).catch((error: unknown) => this.options.failed(error));
-    };
-    return { done: ended.length, skipped: ids.length - ended.length, announce };
-  }
-
-  /** Ends the runs that were locked, each as soon as its row is free. Runs that had ended already are left alone. */
-  private async endWhenFree(ending: RunEnding): Promise<void> {
-    for (const [id, error] of ending.errors) {
-      if (!this.running) return;
-      const ended = await this.database.runLines.inTurn(id, (whileLocked) =>
-        whileLocked(() => endRuns(this.database, { ...ending, errors: new Map([[id, error]]) })),
-      );
-      if (ended.length > 0) await this.options.ended(ended);
-    }
+    const locked = await findUnreached(this.database, [...errors.keys()], 'terminate', client);
+    const skipped = ids.length - ended.length - locked.length;
+    return { done: ended.length, skipped, locked, announce: () => this.options.ended(ended) };
   }
 
   private async signal(
@@ -212,16 +195,28 @@ export class OperationsService {
       if (found?.isNew) sent.push(found.runId);
     }
     const announce = (): Promise<void> => this.notifier.notify(sent);
-    return { done: sent.length, skipped: ids.length - sent.length, announce };
+    return { done: sent.length, skipped: ids.length - sent.length, locked: [], announce };
   }
 
-  private async retry(count: number, retries: readonly RunRetry[], client: PartClient): Promise<PartDone & { announce: Announcement }> {
+  private async retry(
+    ids: readonly string[],
+    retries: readonly RunRetry[],
+    client: PartClient,
+  ): Promise<PartDone & { announce: Announcement }> {
     const retried: DueRun[] = [];
+    const unreached: string[] = [];
     for (const retry of retries) {
       const key = await retryRun(this.database, retry, client);
       if (key) retried.push({ id: retry.runId, ...key });
+      else unreached.push(retry.runId);
     }
-    return { done: retried.length, skipped: count - retried.length, announce: async () => this.options.due(retried) };
+    const locked = await findUnreached(this.database, unreached, 'retry', client);
+    return {
+      done: retried.length,
+      skipped: ids.length - retried.length - locked.length,
+      locked,
+      announce: async () => this.options.due(retried),
+    };
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 
-import { defineSignal, Workflow, type WorkflowClient, type WorkflowContext } from '../../src/index.js';
+import { defineSignal, NonRetryableError, Workflow, type WorkflowClient, type WorkflowContext } from '../../src/index.js';
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
@@ -43,12 +43,21 @@ class Hooked {
   }
 }
 
+@Workflow({ name: 'fails' })
+class Fails {
+  async run(_input: void, ctx: WorkflowContext): Promise<void> {
+    await ctx.step('fail', () => {
+      throw new NonRetryableError('for ever');
+    });
+  }
+}
+
 let database: TestDatabase;
 let client: WorkflowClient;
 let round = 0;
 beforeAll(async () => {
   database = await createTestDatabase();
-  ({ client } = await startApplication(database.url, [Waits, Child, Parent, Hooked], { worker: { suspendAfter: 20 } }));
+  ({ client } = await startApplication(database.url, [Waits, Child, Parent, Hooked, Fails], { worker: { suspendAfter: 20 } }));
 });
 afterAll(async () => {
   await closeApplications();
@@ -225,5 +234,73 @@ describe('terminate of a locked run', () => {
     await holder.query('ROLLBACK');
     await holder.end();
     await waitFor(async () => (await withStatus(ids, 'cancelled')).length === 5);
+  });
+});
+
+describe('a bulk operation that comes to a locked run', () => {
+  const stateOf = async (token: string): Promise<object> => client.bulk.status(token);
+  const failing = async (tag: string): Promise<string[]> => {
+    const ids = Array.from({ length: 4 }, (_, index) => `${tag}-${index}`);
+    for (const id of ids) await expect(client.execute(Fails, undefined, { id, tags: { tag } })).rejects.toThrow();
+    return ids;
+  };
+  const retriedOf = async (ids: readonly string[]): Promise<number> => {
+    const rows = await database.query('SELECT 1 FROM durable.workflow_runs WHERE id = ANY ($1) AND generation = 1', [ids]);
+    return rows.length;
+  };
+
+  it('retries the others at once, counts the run as locked, and retries the run once its row is free', async () => {
+    const ids = await failing('bulk-retry');
+    const holder = await hold([ids[1]!]);
+    const { token } = await client.bulk.retry({ filter: { tags: { tag: 'bulk-retry' } }, dryRun: true });
+    await client.bulk.retry({ token });
+    await waitFor(async () => (await retriedOf(ids)) === 3);
+    await waitFor(async () => (await client.bulk.status(token)).locked === 1);
+    expect(await stateOf(token)).toMatchObject({ state: 'running', done: 3, skipped: 0, locked: 1 });
+    await holder.query('ROLLBACK');
+    await holder.end();
+    await waitFor(async () => (await client.bulk.status(token)).state === 'completed');
+    expect(await stateOf(token)).toMatchObject({ done: 4, skipped: 0, locked: 0 });
+    expect(await retriedOf(ids)).toBe(4);
+  });
+
+  it('counts the run as skipped where it has gone another way by the time that its row is free', async () => {
+    const ids = await failing('bulk-gone');
+    const holder = await hold([ids[1]!]);
+    const { token } = await client.bulk.retry({ filter: { tags: { tag: 'bulk-gone' } }, dryRun: true });
+    await client.bulk.retry({ token });
+    await waitFor(async () => (await client.bulk.status(token)).locked === 1);
+    await holder.query('DELETE FROM durable.workflow_runs WHERE id = $1', [ids[1]]);
+    await holder.query('COMMIT');
+    await holder.end();
+    await waitFor(async () => (await client.bulk.status(token)).state === 'completed');
+    expect(await stateOf(token)).toMatchObject({ done: 3, skipped: 1, locked: 0 });
+  });
+
+  it('ends the run also when the process that came to it is gone', async () => {
+    const other = await createTestDatabase();
+    try {
+      const first = await startApplication(other.url, [Waits], { worker: { suspendAfter: 0 } });
+      const ids = ['ended-0', 'ended-1'];
+      for (const id of ids) await first.client.start(Waits, undefined, { id, tags: { tag: 'ended' } });
+      await waitFor(async () => (await first.client.count({ status: 'waiting' })) === 2);
+      const holder = new pg.Client({ connectionString: other.url });
+      await holder.connect();
+      await holder.query('BEGIN');
+      await holder.query('SELECT 1 FROM durable.workflow_runs WHERE id = $1 FOR UPDATE', [ids[0]]);
+      const { token } = await first.client.bulk.terminate({ filter: { tags: { tag: 'ended' } }, dryRun: true });
+      await first.client.bulk.terminate({ token });
+      await waitFor(async () => (await first.client.bulk.status(token)).locked === 1);
+      await first.close();
+      await holder.query('ROLLBACK');
+      await holder.end();
+      const second = await startApplication(other.url, [Waits]);
+      await waitFor(async () => (await second.client.bulk.status(token)).state === 'completed');
+      expect(await second.client.bulk.status(token)).toMatchObject({ done: 2, skipped: 0, locked: 0 });
+      expect(await second.client.count({ status: 'cancelled' })).toBe(2);
+      await second.close();
+    } finally {
+      await other.drop();
+    }
   });
 });

@@ -36,6 +36,10 @@ export class WorkflowBulkOperation {
   @Column({ type: 'bigint' })
   skipped!: string;
 
+  /** Ids of processed runs whose rows were locked. The operation tries them again. */
+  @Column({ type: 'text', array: true, default: [] })
+  locked!: string[];
+
   /** Maximum number of runs per second. */
   @Column({ type: 'double precision', nullable: true })
   rate!: number | null;

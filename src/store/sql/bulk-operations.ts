@@ -72,7 +72,9 @@ export async function stopOperation(database: Database, token: string): Promise<
 
 const READ: Statement = {
   name: 'durable_read_operation',
-  text: (schema) => `SELECT kind, matched::float8, done::float8, skipped::float8, rate, extract(epoch FROM created_at)::float8 * 1000,
+  text: (
+    schema,
+  ) => `SELECT kind, matched::float8, done::float8, skipped::float8, cardinality(locked), rate, extract(epoch FROM created_at)::float8 * 1000,
   extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM finished_at)::float8 * 1000, is_stopped
 FROM ${schema}.workflow_operations WHERE token = $1`,
 };
@@ -83,6 +85,8 @@ export interface OperationRow {
   readonly matched: number;
   readonly done: number;
   readonly skipped: number;
+  /** How many runs wait for their rows to be free. */
+  readonly locked: number;
   readonly rate: number | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
@@ -91,18 +95,18 @@ export interface OperationRow {
 }
 
 export async function readOperation(database: Database, token: string): Promise<OperationRow | undefined> {
-  type Row = [OperationKind, number, number, number, number | null, number, number | null, number | null, boolean];
+  type Row = [OperationKind, number, number, number, number, number | null, number, number | null, number | null, boolean];
   const [row] = await database.query<Row>(READ, [token]);
   if (!row) return undefined;
-  const [kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped] = row;
-  return { kind, matched, done, skipped, rate, createdAt, startedAt, finishedAt, isStopped };
+  const [kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped] = row;
+  return { kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped };
 }
 
 const UNFINISHED: Statement = {
   name: 'durable_unfinished_operations',
   text: (
     schema,
-  ) => `SELECT token, kind, conditions::text, signal_name, payload::text, note::text, rate, created_at::text, after_created_at::text, after_id,
+  ) => `SELECT token, kind, conditions::text, signal_name, payload::text, note::text, rate, created_at::text, after_created_at::text, after_id, locked,
   extract(epoch FROM next_at - now())::float8 * 1000
 FROM ${schema}.workflow_operations WHERE started_at IS NOT NULL AND finished_at IS NULL ORDER BY next_at LIMIT 20`,
 };
@@ -119,6 +123,8 @@ export interface UnfinishedOperation {
   /** Time as PostgreSQL prints it. */
   readonly createdAt: string;
   readonly after: { readonly createdAt: string; readonly id: string } | null;
+  /** Runs whose rows were locked when the operation reached them. */
+  readonly locked: readonly string[];
   /** Milliseconds until the next part may start. Negative when it may start now. */
   readonly dueInMs: number;
 }
@@ -126,10 +132,10 @@ export interface UnfinishedOperation {
 export async function listUnfinished(database: Database): Promise<UnfinishedOperation[]> {
   type Row = [
     ...[token: string, kind: OperationKind, conditions: string, signal: string | null, payload: string | null, note: string],
-    ...[rate: number | null, createdAt: string, afterAt: string | null, afterId: string | null, dueInMs: number],
+    ...[rate: number | null, createdAt: string, afterAt: string | null, afterId: string | null, locked: string[], dueInMs: number],
   ];
   const rows = await database.query<Row>(UNFINISHED, []);
-  return rows.map(([token, kind, conditions, signal, payload, note, rate, createdAt, afterAt, afterId, dueInMs]) => ({
+  return rows.map(([token, kind, conditions, signal, payload, note, rate, createdAt, afterAt, afterId, locked, dueInMs]) => ({
     token,
     kind,
     conditions: JSON.parse(conditions) as RunConditions,
@@ -138,6 +144,7 @@ export async function listUnfinished(database: Database): Promise<UnfinishedOper
     rate,
     createdAt,
     after: afterAt === null || afterId === null ? null : { createdAt: afterAt, id: afterId },
+    locked,
     dueInMs,
   }));
 }
@@ -154,7 +161,7 @@ export interface OperationTarget {
  *
  * @throws QueryTimeoutError
  */
-export async function nextTargets(database: Database, operation: UnfinishedOperation, limit: number): Promise<OperationTarget[]> {
+async function nextTargets(database: Database, operation: UnfinishedOperation, limit: number): Promise<OperationTarget[]> {
   const parameters = new Parameters();
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
@@ -176,7 +183,7 @@ ORDER BY r.created_at, r.id LIMIT ${parameters.add(limit, 'int')}`;
 const LOCK: Statement = {
   name: 'durable_lock_operation',
   text: (schema) => `SELECT 1 FROM ${schema}.workflow_operations
-WHERE token = $1 AND finished_at IS NULL AND after_id IS NOT DISTINCT FROM $2::text FOR UPDATE SKIP LOCKED`,
+WHERE token = $1 AND finished_at IS NULL AND after_id IS NOT DISTINCT FROM $2::text AND locked = $3::text[] FOR UPDATE SKIP LOCKED`,
 };
 
 const ADVANCE: Statement = {
@@ -184,7 +191,7 @@ const ADVANCE: Statement = {
   text: (schema) => `UPDATE ${schema}.workflow_operations SET
   done = done + $2::int, skipped = skipped + $3::int,
   after_created_at = coalesce($4::text::timestamptz, after_created_at), after_id = coalesce($5::text, after_id),
-  next_at = now() + $6::float8 * interval '1 millisecond', finished_at = CASE WHEN $5::text IS NULL THEN now() END
+  next_at = now() + $6::float8 * interval '1 millisecond', locked = $7::text[], finished_at = CASE WHEN $8::boolean THEN now() END
 WHERE token = $1`,
 };
 
@@ -192,37 +199,93 @@ WHERE token = $1`,
 export type PartClient = PoolClient;
 
 /**
- * Numbers of runs in a part: the processed ones, and those skipped because they no longer met the
- * conditions.
+ * Numbers of runs in a part: the processed ones, those skipped because they no longer met the
+ * conditions, and the ids of those whose rows were locked.
  */
 export interface PartDone {
   readonly done: number;
   readonly skipped: number;
+  readonly locked: readonly string[];
+}
+
+/** The next runs that an operation comes to. */
+export interface OperationPart {
+  readonly ids: readonly string[];
+  /** The last of them in the operation's order; undefined for a part of runs that the operation has come to before. */
+  readonly last: OperationTarget | undefined;
+  /** Runs that wait for their rows beside those of the part. */
+  readonly stillLocked: readonly string[];
+  /** Whether no run is left behind this part. */
+  readonly isLast: boolean;
+  /** How long until the next part. */
+  readonly pauseMs: number;
+}
+
+/** More locked runs are not remembered: the operation waits for them before it goes on. */
+const MAX_LOCKED = 1_000;
+/** How long until locked runs are tried again. */
+const LOCKED_PAUSE_MS = 1_000;
+
+/** Takes the next runs of an operation; when all others are done, those whose rows were locked. */
+export async function nextPart(database: Database, operation: UnfinishedOperation, most: number): Promise<OperationPart> {
+  const { rate, locked } = operation;
+  const limit = rate === null ? most : Math.max(1, Math.min(most, Math.floor(rate)));
+  const pauseOf = (count: number): number => (rate === null ? 0 : (count / rate) * 1_000);
+  const isFull = locked.length + limit > MAX_LOCKED;
+  const targets = isFull ? [] : await nextTargets(database, operation, limit);
+  // Runs are locked in the order of their ids, here as everywhere.
+  if (targets.length > 0 || locked.length === 0) {
+    const ids = targets.map(({ id }) => id).sort();
+    return { ids, last: targets.at(-1), stillLocked: locked, isLast: targets.length === 0, pauseMs: pauseOf(ids.length) };
+  }
+  const ids = locked.slice(0, limit).sort();
+  const pauseMs = Math.max(pauseOf(ids.length), LOCKED_PAUSE_MS);
+  return { ids, last: undefined, stillLocked: locked.slice(limit), isLast: !isFull, pauseMs };
+}
+
+const UNFINISHED_RUNS: Statement = {
+  name: 'durable_operation_locked',
+  text: (schema) => `SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
+  SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND CASE WHEN $2::boolean THEN status = 'failed'
+    ELSE status NOT IN ('completed', 'failed', 'cancelled') END LIMIT 1
+) AS r`,
+};
+
+/** Of runs that a part has not reached, those that are still as they have to be: their rows are locked. */
+export async function findUnreached(
+  database: Database,
+  ids: readonly string[],
+  kind: 'retry' | 'terminate',
+  client: PartClient,
+): Promise<string[]> {
+  if (ids.length === 0) return [];
+  return (await database.query<[string]>(UNFINISHED_RUNS, [ids, kind === 'retry'], client)).map(([id]) => id);
 }
 
 /**
  * Executes a part of an operation. The action on its runs and its progress commit together, so that
- * no run is processed twice. Without runs the operation is finished. Returns false when another
- * process has executed the part or is executing it.
+ * no run is processed twice. The operation is finished with its last part, unless rows are locked.
+ * Returns false when another process has executed the part or is executing it.
  *
- * @param pauseMs milliseconds until the next part
  * @param work the action, executed in the transaction
  */
 export async function doPart(
   database: Database,
   operation: UnfinishedOperation,
-  targets: readonly OperationTarget[],
-  pauseMs: number,
+  part: OperationPart,
   work: (client: PoolClient) => Promise<PartDone>,
 ): Promise<boolean> {
   return database.transaction(async (client) => {
     // A run that is locked for a moment must not force the whole part to be repeated.
     await client.query(WAIT_FOR_PART);
-    const locked = await database.query(LOCK, [operation.token, operation.after?.id ?? null], client);
-    if (locked.length === 0) return false;
-    const { done, skipped } = await work(client);
-    const last = targets.at(-1);
-    await database.query(ADVANCE, [operation.token, done, skipped, last?.createdAt ?? null, last?.id ?? null, pauseMs], client);
+    const own = await database.query(LOCK, [operation.token, operation.after?.id ?? null, operation.locked], client);
+    if (own.length === 0) return false;
+    const { done, skipped, locked: found } = await work(client);
+    const { last, pauseMs } = part;
+    const locked = [...part.stillLocked, ...found];
+    const isFinished = part.isLast && locked.length === 0;
+    const values = [operation.token, done, skipped, last?.createdAt ?? null, last?.id ?? null, pauseMs, locked, isFinished];
+    await database.query(ADVANCE, values, client);
     return true;
   });
 }
