@@ -211,7 +211,7 @@ describe('a hook', () => {
     it('keeps about a hundred of the payloads that do not fit in the history, however many come', async () => {
       const token = 'flooded with what does not fit';
       const handle = await app.client.start(Fussy, token);
-      await parked(handle.runId);
+      await suspended(handle.runId);
       const other = await startApplication(database.url, [], { worker: false });
       for (let wave = 0; wave < 20; wave++) await Promise.all(Array.from({ length: 20 }, () => other.client.resumeHook(token, 'many')));
       const counts = async (): Promise<Record<string, number>> => {
