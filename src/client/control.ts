@@ -19,7 +19,7 @@ import { resumeRun, sendPause } from '../store/sql/pause-run.js';
 import { readRunStatus } from '../store/sql/read-runs.js';
 import { readStep, wasCancelledBefore } from '../store/sql/read-steps.js';
 import { sendResolution } from '../store/sql/resolve-step.js';
-import type { WhileLocked } from '../store/while-locked.js';
+import type { WhileLocked } from '../store/row-lock-queues.js';
 import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
 import { announceEnded } from './announce-ended.js';
 import { callerError } from './caller-errors.js';
@@ -85,7 +85,7 @@ export class Control {
         which: 'any',
         whereLocked: 'fail',
       } as const;
-      const [ended] = await database.runLines.inTurn(id, (whileLocked) =>
+      const [ended] = await database.rowLockQueues.inTurn(id, (whileLocked) =>
         whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) })),
       );
       if (ended) return announceEnded(this.surroundings, this.surroundings.notifier, [ended]);
@@ -112,7 +112,7 @@ export class Control {
 
   private async resumeRun(id: string, note: string): Promise<void> {
     const { database } = this.surroundings;
-    const run = await database.runLines.inTurn(id, (whileLocked) => whileLocked(() => resumeRun(database, id, note)));
+    const run = await database.rowLockQueues.inTurn(id, (whileLocked) => whileLocked(() => resumeRun(database, id, note)));
     if (run) return run.wakeAt === null ? announce(this.surroundings, [run]) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
@@ -124,7 +124,7 @@ export class Control {
     const note = noteOf(who);
     const { database, payloads } = this.surroundings;
     const id = await currentRunId(database, named, {});
-    const retried = await database.runLines.inTurn(id, async (whileLocked) => {
+    const retried = await database.rowLockQueues.inTurn(id, async (whileLocked) => {
       const { generation, failedStep } = await readRetryable(database, payloads, id);
       const key = wanted === undefined ? failedStep : await recordedStepKey(database, id, wanted, 'options.fromStep');
       return retryOnce(database, whileLocked, { runId: id, generation, fromStep: key ?? null, note });
@@ -184,8 +184,8 @@ export class Control {
 
   /** The step that a failed run has recorded gets another result, and the run goes on from there. */
   private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
-    const { runLines } = this.surroundings.database;
-    const retried = await runLines.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));
+    const { rowLockQueues } = this.surroundings.database;
+    const retried = await rowLockQueues.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));
     await this.surroundings.due([retried]);
   }
 

@@ -5,7 +5,7 @@ import type { DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
 import { readFailedSteps } from '../store/sql/read-steps.js';
 import { readFailedRun, retryRun, type RunRetry } from '../store/sql/retry-run.js';
-import type { WhileLocked } from '../store/while-locked.js';
+import type { WhileLocked } from '../store/row-lock-queues.js';
 
 /** A failed run, and of which step it failed. */
 export interface RetryableRun {

@@ -1,4 +1,4 @@
-import type { DirectConnectionEvents } from '../store/direct-connection.js';
+import type { DirectConnectionEvents } from '../store/direct-connection-events.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { PollingHost } from './polling-host.js';
 
@@ -32,7 +32,7 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
         error,
       );
     },
-    deaf: () =>
+    receivesNothing: () =>
       runtime.warn(
         `notifications do not arrive on the connection of "listen": ${address} leads through a pooler, or to another database. ` +
           `Name the server's own address: listen: { url }. Until then polling does its work`,

@@ -11,8 +11,8 @@ import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
 import { ReadingPool } from './reading-pool.js';
 import { Refusals } from './refusals.js';
-import { FORMATS, withSettings } from './startup-options.js';
-import { RunLines } from './while-locked.js';
+import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
+import { RowLockQueues } from './row-lock-queues.js';
 
 export type { ConnectionSettings, Pooler } from './connection-settings.js';
 
@@ -36,37 +36,8 @@ export interface Statement {
    * the outermost WHERE of a statement that may wait for a lock. Empty where the connection has a
    * lock_timeout anyway.
    */
-  readonly text: (schema: string, patience: string) => string;
+  readonly text: (schema: string, lockTimeout: string) => string;
 }
-
-/**
- * Longest wait of a statement for a lock. A run whose row is locked must not delay the runs that
- * are written by the same statement.
- */
-const LOCK_TIMEOUT = '100ms';
-
-/**
- * Sets the lock timeout inside a statement. Behind a pooler no setting lasts longer than a
- * transaction. The statement itself sets this one, without a round trip. PostgreSQL evaluates a
- * condition that refers to no row before it executes the rest of the statement, and so before it
- * requests a row lock.
- */
-const PATIENCE = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL`;
-
-/**
- * Planner settings of the module's own connections: everything goes through an index. Hot
- * statements must leave the planner no choice. A fresh table has no statistics, and a named
- * statement keeps the plan of its first calls. A plan made for an empty table would scan the whole
- * of a full table for ever. `jit` would compile each plan, because a forbidden scan counts as
- * expensive. Behind a pooler these settings are missing, so the shape of the statements must ensure
- * index scans.
- */
-const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `${setting}=off`);
-
-/**
- * Settings that the module's statements depend on, whatever the role or the database defaults to.
- */
-const SESSION = ['client_min_messages=warning', 'default_transaction_isolation=read\\ committed'];
 
 /**
  * Begins a transaction under READ COMMITTED. A takeover deletes a session and then selects its runs
@@ -90,7 +61,7 @@ const CONFLICT_PAUSE_MS = 10;
  * Connections for statements that must not wait. The pool opens more than one only while a
  * connection does not answer.
  */
-const MAX_VITAL = 3;
+const MAX_RESERVED = 3;
 
 /** Connections of the pool that deliver messages to runs at the same time. */
 const MAX_DELIVERING = 2;
@@ -109,7 +80,7 @@ export class Database {
   /** Chooses the messages that check the depth of their run's inbox. */
   readonly inboxSampling = new InboxSampling();
   /** Calls that wait for locked rows of runs. */
-  readonly runLines = new RunLines();
+  readonly rowLockQueues = new RowLockQueues();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;
@@ -117,7 +88,7 @@ export class Database {
   private readonly reading: ReadingPool;
   private readonly deliveries: Limiter;
   /** Pool for statements that must not wait. It usually holds one connection. */
-  private readonly vital: pg.Pool;
+  private readonly reservedPool: pg.Pool;
   private closed = false;
 
   constructor(settings: ConnectionSettings, options: { schema?: string; poolSize: number; pooler?: Pooler | undefined }) {
@@ -133,7 +104,7 @@ export class Database {
       refusals: new Refusals(),
     };
     this.pool = this.makePool(options.poolSize);
-    this.vital = this.makePool(MAX_VITAL);
+    this.reservedPool = this.makePool(MAX_RESERVED);
     this.reading = new ReadingPool(this.settings, options.pooler);
     this.deliveries = new Limiter(Math.max(1, Math.min(MAX_DELIVERING, options.poolSize - 1)));
   }
@@ -216,7 +187,7 @@ export class Database {
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
-    const client = await this.vital.connect().catch(() => undefined);
+    const client = await this.reservedPool.connect().catch(() => undefined);
     if (!client) return this.query<Row>(statement, values);
     client.on('error', ignore);
     let broken: Error | undefined;
@@ -236,16 +207,16 @@ export class Database {
    * round trips. Otherwise a reserved connection executes the statement.
    */
   async urgent<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
-    const isFree = this.vital.idleCount === 0 && this.pool.idleCount > 0 && this.pool.waitingCount === 0;
-    return isFree ? this.query<Row>(statement, values) : this.reserved<Row>(statement, values);
+    const hasFree = this.reservedPool.idleCount === 0 && this.pool.idleCount > 0 && this.pool.waitingCount === 0;
+    return hasFree ? this.query<Row>(statement, values) : this.reserved<Row>(statement, values);
   }
 
   /**
    * Text of a statement for a connection without the pool's settings. The statement sets the pool's
    * lock timeout itself.
    */
-  patientText(statement: Statement): string {
-    return statement.text(this.schema, PATIENCE);
+  textWithLockTimeout(statement: Statement): string {
+    return statement.text(this.schema, SET_LOCK_TIMEOUT);
   }
 
   /**
@@ -264,9 +235,9 @@ export class Database {
   async close(): Promise<void> {
     this.closed = true;
     const ended = this.pool.end();
-    const vitalEnded = this.vital.end();
+    const reservedEnded = this.reservedPool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);
-    await Promise.all([ended, vitalEnded, this.reading.close()]);
+    await Promise.all([ended, reservedEnded, this.reading.close()]);
   }
 
   private makePool(max: number): pg.Pool {
@@ -293,14 +264,13 @@ export class Database {
    */
   private startupOptions(): ConnectionSettings {
     if (this.pooler) return {};
-    const own = [...PLANNER, ...SESSION, ...FORMATS, `lock_timeout=${LOCK_TIMEOUT}`];
-    return { options: withSettings(this.settings.options, own) };
+    return { options: withSettings(this.settings.options, POOL_SETTINGS) };
   }
 
   private textOf(statement: Statement): string {
     let text = this.texts.get(statement.name);
     if (text === undefined) {
-      text = statement.text(this.schema, this.pooler ? PATIENCE : '');
+      text = statement.text(this.schema, this.pooler ? SET_LOCK_TIMEOUT : '');
       this.texts.set(statement.name, text);
     }
     return text;

@@ -42,7 +42,7 @@ describe('a direct connection', () => {
         return lost();
       },
       connected: note('connected'),
-      deaf: note('deaf'),
+      receivesNothing: note('receivesNothing'),
       unreachable: note('unreachable'),
       failed: note('failed'),
     });

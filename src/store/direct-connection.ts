@@ -8,6 +8,7 @@ import { within } from '../core/async.js';
 import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 import { channelOf, NoticeBatch, parseNotice, probeChannelOf, type Notice } from './notifications.js';
+import type { DirectConnectionEvents } from './direct-connection-events.js';
 import { hangUp } from './own-client.js';
 import { notifyByPool } from './sql/connection-probes.js';
 import { sessionLockClass } from './sql/sessions.js';
@@ -25,44 +26,19 @@ const LONGEST_RECONNECT_MS = 2_000;
  * Failed attempts before the failure is reported. A server that restarts usually returns sooner.
  */
 const QUIET_ATTEMPTS = 3;
-const TELL_AGAIN_MS = 60_000;
+const REPORT_AGAIN_MS = 60_000;
 /**
  * Milliseconds between two pings. A connection whose other end vanished silently receives nothing;
  * only a query that gets no answer reveals it.
  */
 const PING_MS = 10_000;
-const LAST_WORDS_MS = 500;
+const CLOSE_TIMEOUT_MS = 500;
 /**
  * Milliseconds that the test notification may take to arrive, and milliseconds until the next try
  * when it did not arrive.
  */
-const HEARD_MS = 3_000;
-const DEAF_RETRY_MS = 60_000;
-
-/** Callbacks for events of the direct connection. */
-export interface DirectConnectionEvents {
-  noticed(notice: Notice): void;
-  /**
-   * The connection is lost or does not answer. The session's lock goes with it, and notices are
-   * missed until `connected`. A connection that does not answer still holds the lock until the
-   * returned promise settles or half a second has passed.
-   */
-  lost(): Promise<void>;
-  /**
-   * The connection is established, for the first time or again. Notices sent in the meantime were
-   * missed.
-   */
-  connected(): void;
-  /**
-   * The connection was made, but notifications that the pool sends do not arrive on it. It is tried
-   * again from time to time.
-   */
-  deaf(): void;
-  /** The connection cannot be made. Reported after a few attempts, and then once a minute. */
-  unreachable(error: unknown): void;
-  /** One of the other handlers threw an error. The connection continues. */
-  failed(error: unknown): void;
-}
+const RECEIVE_TIMEOUT_MS = 3_000;
+const RECEIVE_RETRY_MS = 60_000;
 
 /**
  * The one connection outside the pool. It listens, notifies, and holds the lock that shows that
@@ -86,9 +62,9 @@ export class DirectConnection {
    */
   private failures = 0;
   private failure: Error | undefined;
-  private toldAt = Number.NEGATIVE_INFINITY;
+  private reportedAt = Number.NEGATIVE_INFINITY;
   /** True once a notification has arrived on a connection of this kind. */
-  private hears = false;
+  private receives = false;
 
   constructor(
     private readonly database: Database,
@@ -109,10 +85,7 @@ export class DirectConnection {
     return this.client === undefined ? this.failure : undefined;
   }
 
-  /**
-   * Resolves after the first attempt, whether it succeeded or not. A stopped connection does not
-   * start again.
-   */
+  /** Resolves after the first attempt, successful or not. A stopped connection stays stopped. */
   async start(): Promise<void> {
     if (this.state !== 'new') return;
     this.state = 'open';
@@ -138,7 +111,7 @@ export class DirectConnection {
     const client = this.client;
     if (!client) return false;
     const values = [sessionLockClass(this.database), Number(BigInt(sessionId) & 0x7fffffffn)];
-    const result = await this.ask<{ held: boolean }>(client, 'SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
+    const result = await this.queryInTurn<{ held: boolean }>(client, 'SELECT pg_try_advisory_lock($1::int, $2::int) AS held', values);
     return result?.rows[0]?.held === true && this.client === client;
   }
 
@@ -149,7 +122,7 @@ export class DirectConnection {
    */
   async execute<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[] | undefined> {
     const client = this.client;
-    const text = this.database.patientText(statement);
+    const text = this.database.textWithLockTimeout(statement);
     return client && this.inTurn(client, async () => (await client.query<Row>({ text, values, rowMode: 'array' })).rows);
   }
 
@@ -166,11 +139,11 @@ export class DirectConnection {
     if (this.attempt) hangUp(this.attempt);
     this.send();
     // A connection that does not answer must not delay the stop.
-    await within(LAST_WORDS_MS, this.turn);
+    await within(CLOSE_TIMEOUT_MS, this.turn);
     const client = this.client;
     this.client = undefined;
     if (!client) return;
-    await within(LAST_WORDS_MS, client.end()).catch(() => undefined);
+    await within(CLOSE_TIMEOUT_MS, client.end()).catch(() => undefined);
     hangUp(client);
   }
 
@@ -178,25 +151,25 @@ export class DirectConnection {
     const client = this.database.directClient(this.url);
     const channel = channelOf(this.database.schemaName);
     this.attempt = client;
-    const gone = (): void => this.gone(client);
-    client.on('error', gone);
-    client.on('end', gone);
+    const lose = (): void => this.handleLoss(client);
+    client.on('error', lose);
+    client.on('end', lose);
     client.on('notification', (message: Notification) => {
       const notice = message.payload === undefined || message.channel !== channel ? undefined : parseNotice(message.payload, this.self);
       if (notice) this.emit((events) => events.noticed(notice));
     });
     try {
       await client.connect();
-      this.hears ||= await this.hearsThePool(client);
+      this.receives ||= await this.receivesFromPool(client);
       // A NOTIFY is a commit of its own and contains nothing that must survive a crash, so it need
       // not wait for the disk. The setting must not be sent to a pooler, which would pass it on to
       // other clients.
-      if (this.hears) {
+      if (this.receives) {
         await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
         await client.query(KEEP_ALIVE).catch(() => undefined);
       }
     } catch (error) {
-      client.removeListener('end', gone);
+      client.removeListener('end', lose);
       void client.end().catch(() => undefined);
       this.noteFailure(error);
       return this.reconnectLater();
@@ -204,16 +177,16 @@ export class DirectConnection {
       this.attempt = undefined;
     }
     if (this.state !== 'open') return hangUp(client);
-    if (!this.hears) {
+    if (!this.receives) {
       void client.end().catch(() => undefined);
       this.failure = new Error('notifications do not arrive on it');
-      this.emit((events) => events.deaf());
-      return this.reconnect(DEAF_RETRY_MS);
+      this.emit((events) => events.receivesNothing());
+      return this.reconnect(RECEIVE_RETRY_MS);
     }
     this.client = client;
     this.failures = 0;
     this.failure = undefined;
-    this.toldAt = Number.NEGATIVE_INFINITY;
+    this.reportedAt = Number.NEGATIVE_INFINITY;
     this.turn = Promise.resolve();
     this.emit((events) => events.connected());
   }
@@ -224,28 +197,28 @@ export class DirectConnection {
    * that the connection sends itself may even arrive. Only a notification from another connection
    * proves that it listens.
    */
-  private async hearsThePool(client: Client): Promise<boolean> {
+  private async receivesFromPool(client: Client): Promise<boolean> {
     const channel = probeChannelOf(this.database.schemaName);
-    const heard = new Promise<void>((resolve) => {
+    const received = new Promise<void>((resolve) => {
       client.on('notification', (message: Notification) => {
         if (message.channel === channel && message.payload === this.self) resolve();
       });
     });
     await client.query(`LISTEN "${channel}"`);
     await notifyByPool(this.database, channel, this.self);
-    const answer = await within(HEARD_MS, heard);
+    const answer = await within(RECEIVE_TIMEOUT_MS, received);
     await client.query(`UNLISTEN "${channel}"`);
     return answer === 'done';
   }
 
-  private gone(client: Client): void {
+  private handleLoss(client: Client): void {
     if (this.client !== client) return;
     this.client = undefined;
     if (this.state !== 'open') return hangUp(client);
-    const hungUp = within(LAST_WORDS_MS, this.events.lost()).finally(() => hangUp(client));
+    const closed = within(CLOSE_TIMEOUT_MS, this.events.lost()).finally(() => hangUp(client));
     // The server frees the lock when the connection ends. Before that, other processes must be able
     // to read why nobody holds the lock.
-    hungUp.catch((error: unknown) => this.events.failed(error));
+    closed.catch((error: unknown) => this.events.failed(error));
     this.reconnect(0);
   }
 
@@ -268,8 +241,8 @@ export class DirectConnection {
     this.failures++;
     this.failure = error as Error;
     const isRefused = faultOf(error) === 'refused';
-    if ((!isRefused && this.failures < QUIET_ATTEMPTS) || performance.now() - this.toldAt < TELL_AGAIN_MS) return;
-    this.toldAt = performance.now();
+    if ((!isRefused && this.failures < QUIET_ATTEMPTS) || performance.now() - this.reportedAt < REPORT_AGAIN_MS) return;
+    this.reportedAt = performance.now();
     this.emit((events) => events.unreachable(error));
   }
 
@@ -289,7 +262,7 @@ export class DirectConnection {
    * Executes one query at a time. A connection that does not answer is treated as lost, whatever
    * its socket says.
    */
-  private ask<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
+  private queryInTurn<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
     return this.inTurn(client, () => client.query<Row>(text, values));
   }
 
@@ -299,7 +272,7 @@ export class DirectConnection {
       try {
         return await work();
       } catch (error) {
-        if (faultOf(error) === 'connection') this.gone(client);
+        if (faultOf(error) === 'connection') this.handleLoss(client);
         return undefined;
       }
     });
@@ -308,7 +281,7 @@ export class DirectConnection {
   }
 
   private ping(): void {
-    if (this.client) void this.ask(this.client, 'SELECT 1', []);
+    if (this.client) void this.queryInTurn(this.client, 'SELECT 1', []);
   }
 
   private send(): void {
@@ -318,7 +291,7 @@ export class DirectConnection {
     for (const payload of this.batch.take(this.self)) {
       // The notification is a separate statement after the commit: NOTIFY takes a lock that
       // serialises all commits that contain one.
-      void this.ask(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
+      void this.queryInTurn(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
 }

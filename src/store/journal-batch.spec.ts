@@ -10,7 +10,7 @@ function change(runId: string): JournalEntry {
   return { transition, bytes: sizeOf(transition), sessionId: '1', since: 0, done: ignore, failed: ignore };
 }
 
-const none = { inFlight: new Set<string>(), aside: new Map<string, JournalEntry[]>() };
+const none = { inFlight: new Set<string>(), deferred: new Map<string, JournalEntry[]>() };
 const idsOf = (entries: readonly JournalEntry[]): string[] => entries.map((entry) => entry.transition.runId);
 
 describe('a flush', () => {
@@ -19,29 +19,29 @@ describe('a flush', () => {
       [change('a'), change('a'), change('b'), change('a')],
       DEFAULT_JOURNAL_LIMITS,
       none.inFlight,
-      none.aside,
+      none.deferred,
     );
     expect(idsOf(taken)).toEqual(['a', 'b']);
     expect(idsOf(rest)).toEqual(['a', 'a']);
   });
 
   it('contains nothing of a run that another flush contains', () => {
-    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, new Set(['a']), none.aside);
+    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, new Set(['a']), none.deferred);
     expect(idsOf(taken)).toEqual(['b']);
     expect(idsOf(rest)).toEqual(['a']);
   });
 
   it('adds transitions of a deferred run to the deferred ones', () => {
-    const aside = new Map<string, JournalEntry[]>([['a', []]]);
-    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, none.inFlight, aside);
+    const deferred = new Map<string, JournalEntry[]>([['a', []]]);
+    const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, none.inFlight, deferred);
     expect(idsOf(taken)).toEqual(['b']);
     expect(rest).toEqual([]);
-    expect(idsOf(aside.get('a')!)).toEqual(['a']);
+    expect(idsOf(deferred.get('a')!)).toEqual(['a']);
   });
 
   it('is limited in transitions and bytes, but never empty', () => {
     const entries = [change('a'), change('b'), change('c')];
-    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, members: 2 }, none.inFlight, none.aside).taken).toHaveLength(2);
-    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, flushBytes: 1 }, none.inFlight, none.aside).taken).toHaveLength(1);
+    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, members: 2 }, none.inFlight, none.deferred).taken).toHaveLength(2);
+    expect(takeBatch(entries, { ...DEFAULT_JOURNAL_LIMITS, flushBytes: 1 }, none.inFlight, none.deferred).taken).toHaveLength(1);
   });
 });

@@ -8,10 +8,10 @@ export interface JournalLimits {
   /** Payload bytes that may wait. Beyond this limit `ready()` holds callers back. */
   readonly queuedBytes: number;
   /** Milliseconds for which a start is tried while the database cannot be reached. */
-  readonly startPatienceMs: number;
+  readonly startTimeoutMs: number;
 }
 
-export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startPatienceMs: 30_000 };
+export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startTimeoutMs: 30_000 };
 
 /**
  * True when an entry starts a child under an id that may have been used before. Such an entry may
@@ -31,7 +31,7 @@ export function takeBatch(
   queue: readonly JournalEntry[],
   limits: JournalLimits,
   inFlight: ReadonlySet<string>,
-  aside: ReadonlyMap<string, JournalEntry[]>,
+  deferred: ReadonlyMap<string, JournalEntry[]>,
 ): { taken: JournalEntry[]; rest: JournalEntry[] } {
   const taken: JournalEntry[] = [];
   const left: JournalEntry[] = [];
@@ -43,9 +43,9 @@ export function takeBatch(
   for (; index < queue.length && taken.length < limits.members; index++) {
     const entry = queue[index]!;
     const { kind, runId } = entry.transition;
-    const others = aside.get(runId);
-    if (others) {
-      others.push(entry);
+    const waiting = deferred.get(runId);
+    if (waiting) {
+      waiting.push(entry);
       continue;
     }
     // PostgreSQL applies one change of a row per statement and silently drops the others.

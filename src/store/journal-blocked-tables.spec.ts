@@ -14,7 +14,7 @@ BEGIN PERFORM pg_sleep(${seconds}); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE INSERT ON durable.${table} FOR EACH ROW WHEN (NEW.${column} LIKE 'slow%') EXECUTE FUNCTION slow()`;
 
 const LIMITED: JournalOptions = { settings: { options: '-c statement_timeout=200ms' } };
-const SHORT_START_TIMEOUT: JournalOptions = { limits: { startPatienceMs: 1_500 } };
+const SHORT_START_TIMEOUT: JournalOptions = { limits: { startTimeoutMs: 1_500 } };
 
 describe('while the database cancels writes', () => {
   let fixture: JournalFixture;

@@ -49,7 +49,7 @@ export function sizeOf(transition: Transition): number {
 }
 
 /** Calls back with the outcome of the transition. */
-export function tell(entry: JournalEntry, outcome: Committed | Error): void {
+export function reportOutcome(entry: JournalEntry, outcome: Committed | Error): void {
   try {
     if (outcome instanceof Error) entry.failed(outcome);
     else entry.done(outcome);

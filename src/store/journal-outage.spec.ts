@@ -37,7 +37,7 @@ describe('while the database cannot be reached', () => {
   });
 
   it('a start is given up after its timeout, and results of runs are not', async () => {
-    const open = await fixture.journal({ url: proxy.url, limits: { startPatienceMs: 400 } });
+    const open = await fixture.journal({ url: proxy.url, limits: { startTimeoutMs: 400 } });
     await open.submit(startOf('patient', true));
     proxy.refuse();
     const step = open.submit(stepOf('patient', 1));

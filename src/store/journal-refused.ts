@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
  * Milliseconds for which a run is written separately after the database has refused to write it.
  * Longer than any pause between two tries.
  */
-const APART_MS = 120_000;
+const SEPARATE_MS = 120_000;
 const MAX_RUNS = 1_000;
 
 /**
@@ -22,7 +22,7 @@ export class RefusedRuns {
 
   note(runId: string): void {
     this.until.delete(runId);
-    this.until.set(runId, performance.now() + APART_MS);
+    this.until.set(runId, performance.now() + SEPARATE_MS);
     if (this.until.size <= MAX_RUNS) return;
     const [oldest] = this.until.keys();
     this.until.delete(oldest!);

@@ -3,7 +3,7 @@ import { mayHaveTakenEffect } from './database-errors.js';
 import { startedRun, type JournalEntry } from './journal-entry.js';
 
 /** Marks the entries that the database may have although no answer arrived. */
-export function noteDoubt(entries: readonly JournalEntry[], error: unknown): void {
+export function markUncertain(entries: readonly JournalEntry[], error: unknown): void {
   if (!mayHaveTakenEffect(error)) return;
   for (const entry of entries) entry.mayBeWritten = true;
 }
@@ -14,7 +14,7 @@ export function isOverdueStart(latest: number): (entry: JournalEntry) => boolean
 }
 
 /** Creates the error of a start that is given up. */
-export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEntry, cause: unknown): DatabaseUnavailableError {
+export function toStartError({ transition: { runId }, mayBeWritten }: JournalEntry, cause: unknown): DatabaseUnavailableError {
   const why = cause instanceof Error ? cause.message : 'no answer';
   if (!mayBeWritten) {
     return new DatabaseUnavailableError(`run "${runId}" could not be started, and nothing was written: ${why}`, { cause });
@@ -33,6 +33,6 @@ export function startGivenUp({ transition: { runId }, mayBeWritten }: JournalEnt
 export const MAX_CLEARINGS = 5;
 
 /** Creates the error of a start whose id still has rows of a deleted run. */
-export function leftoversOf(entry: JournalEntry): LeftoversError {
+export function toLeftoversError(entry: JournalEntry): LeftoversError {
   return new LeftoversError(startedRun(entry));
 }

@@ -10,7 +10,7 @@ import { bumpRuns, findMissed, type MissedRun } from './sql/bump-runs.js';
 import { notifyOfCancel, type CancelRequest } from './sql/cancel-run.js';
 import { findUnpaused, notifyOfPause } from './sql/pause-run.js';
 import { forwardMessages } from './sql/send-signal.js';
-import { pauseAfter } from './while-locked.js';
+import { pauseAfter } from './row-lock-queues.js';
 
 /** Maximum number of runs that one statement notifies. */
 const BATCH = 100;
@@ -20,7 +20,7 @@ const MAX_PENDING = 10_000;
  * Milliseconds that a caller waits for a run whose row is locked. The notifier continues after
  * that.
  */
-const CALLER_PATIENCE_MS = 1_000;
+const CALLER_WAIT_MS = 1_000;
 /** Milliseconds for which the notifier tries. After that the sweeps notify the run. */
 const GIVE_UP_AFTER_MS = 60_000;
 
@@ -106,7 +106,7 @@ export class RunNotifier {
   }
 
   private async settled(all: readonly Promise<void>[]): Promise<void> {
-    if (all.length > 0) await within(CALLER_PATIENCE_MS, Promise.all(all));
+    if (all.length > 0) await within(CALLER_WAIT_MS, Promise.all(all));
   }
 
   private add(kind: Kind, runId: string, request: CancelRequest | undefined): Promise<void> {

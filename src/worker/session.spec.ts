@@ -76,7 +76,14 @@ describe('a session', () => {
 
   it.each(['with', 'without'])('%s a direct connection is renewed while other work has every connection of the pool', async (direct) => {
     const ignore = (): void => undefined;
-    const events = { noticed: ignore, lost: async () => undefined, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
+    const events = {
+      noticed: ignore,
+      lost: async () => undefined,
+      connected: ignore,
+      receivesNothing: ignore,
+      unreachable: ignore,
+      failed: ignore,
+    };
     const listening = direct === 'with' ? new DirectConnection(database, events) : undefined;
     await listening?.start();
     const beating = new Session(database, new DatabaseClock(), listening, {
@@ -107,7 +114,7 @@ describe('a session', () => {
       noticed: ignore,
       lost: () => beating.unlock(),
       connected: () => void connected(),
-      deaf: ignore,
+      receivesNothing: ignore,
       unreachable: ignore,
       failed: ignore,
     });
@@ -146,7 +153,7 @@ describe('a session', () => {
     const ignore = (): void => undefined;
     const straight = new Database({ connectionString: fixture.admin.url, application_name: 'straight' }, { poolSize: 2 });
     const lost = (): Promise<void> => locked.unlock();
-    const events = { noticed: ignore, lost, connected: ignore, deaf: ignore, unreachable: ignore, failed: ignore };
+    const events = { noticed: ignore, lost, connected: ignore, receivesNothing: ignore, unreachable: ignore, failed: ignore };
     const listening = new DirectConnection(straight, events, proxy.url);
     await listening.start();
     const options = { ttlMs: 30_000, deploymentId: 'test', serves: [], lost: ignore, moved: ignore, failed: ignore };

@@ -42,8 +42,8 @@ export async function createOperation(
 
 const START: Statement = {
   name: 'durable_start_operation',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_operations SET started_at = now(), next_at = now(), rate = $3::float8
-WHERE token = $1 AND kind = $2 AND started_at IS NULL AND finished_at IS NULL${patience}`,
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_operations SET started_at = now(), next_at = now(), rate = $3::float8
+WHERE token = $1 AND kind = $2 AND started_at IS NULL AND finished_at IS NULL${lockTimeout}`,
 };
 
 /** Starts an operation that has not been started. */

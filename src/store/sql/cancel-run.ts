@@ -44,7 +44,7 @@ const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema, patience) => `WITH asked AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH asked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
       AND (x.parent = '' OR parent_run_id = x.parent)
@@ -70,12 +70,12 @@ const BUMP_CANCEL: Statement = {
     SELECT m.run_id, m.id FROM bumped CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = bumped.id OFFSET 0) AS m WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id])
 )
-SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${patience}`,
+SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${lockTimeout}`,
 };
 
 const CLEAR: Statement = {
   name: 'durable_clear_inbox',
-  text: (schema, patience) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[])${patience}`,
+  text: (schema, lockTimeout) => `DELETE FROM ${schema}.workflow_inbox WHERE run_id = ANY ($1::text[])${lockTimeout}`,
 };
 
 /** The run that received a request to cancel: the named run, or its continuation. */

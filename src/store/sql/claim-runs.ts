@@ -28,16 +28,16 @@ export interface ClaimedRun extends OwnedRun {
  * (`queue = ANY (...)` sorted 100,000 rows). SKIP LOCKED never waits, so the order of these locks
  * does not matter.
  */
-const CLAIM: Statement = { name: 'durable_claim', text: (schema, patience) => claimText(schema, patience, 'from the start') };
+const CLAIM: Statement = { name: 'durable_claim', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from the start') };
 
 /**
  * Claims runs of a backlog. Each key's scan begins where its last claim ended, within one priority.
  * Index entries of runs claimed earlier remain while any snapshot is held. A scan from the
  * beginning would step over all of them.
  */
-const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, patience) => claimText(schema, patience, 'from a place') };
+const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from a place') };
 
-function claimText(schema: string, patience: string, from: 'from the start' | 'from a place'): string {
+function claimText(schema: string, lockTimeout: string, from: 'from the start' | 'from a place'): string {
   const isOn = from === 'from a place';
   const keys = isOn
     ? 'unnest($2::text[], $3::text[], $4::int[], $9::smallint[], $10::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
@@ -58,7 +58,7 @@ due AS MATERIALIZED (
   ORDER BY c.priority DESC, c.ready_at
   LIMIT $6::int
 )
-${takeDue(schema, patience)}`;
+${takeDue(schema, lockTimeout)}`;
 }
 
 /**
@@ -68,7 +68,7 @@ ${takeDue(schema, patience)}`;
  */
 const CLAIM_SUSPECTS: Statement = {
   name: 'durable_claim_suspects',
-  text: (schema, patience) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+  text: (schema, lockTimeout) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 suspects AS MATERIALIZED (
   SELECT c.id, c.worker_losses, c.priority, c.ready_at FROM session
   CROSS JOIN LATERAL (
@@ -85,7 +85,7 @@ suspects AS MATERIALIZED (
   SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.worker_losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE worker_losses = (SELECT max(worker_losses) FROM suspects))
 )
-${takeDue(schema, patience)}`,
+${takeDue(schema, lockTimeout)}`,
 };
 
 function lockedSession(schema: string): string {
@@ -100,7 +100,7 @@ function lockedSession(schema: string): string {
  */
 const CLAIM_NAMED: Statement = {
   name: 'durable_claim_named',
-  text: (schema, patience) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+  text: (schema, lockTimeout) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 due AS MATERIALIZED (
   SELECT r.id, r.priority, coalesce(r.ready_at, r.wake_at) AS ready_at FROM session CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at, r.wake_at FROM ${schema}.workflow_runs r
@@ -111,10 +111,10 @@ due AS MATERIALIZED (
     LIMIT $6::int FOR NO KEY UPDATE
   ) AS r
 )
-${takeDue(schema, patience, 'wake_at = NULL,')}`,
+${takeDue(schema, lockTimeout, 'wake_at = NULL,')}`,
 };
 
-function takeDue(schema: string, patience: string, more = ''): string {
+function takeDue(schema: string, lockTimeout: string, more = ''): string {
   const standardTimeout = `(SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
       WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1)`;
   return `UPDATE ${schema}.workflow_runs r SET ${more}
@@ -130,7 +130,7 @@ function takeDue(schema: string, patience: string, more = ''): string {
   deadline_at = CASE WHEN r.version = ${ANY_VERSION} AND r.deadline_at IS NULL
     THEN coalesce(r.ready_at, r.wake_at) + ${standardTimeout} * interval '1 millisecond'
     ELSE r.deadline_at END
-FROM due WHERE r.id = ANY (ARRAY[due.id])${patience}
+FROM due WHERE r.id = ANY (ARRAY[due.id])${lockTimeout}
 RETURNING ${claimedColumns('r')}`;
 }
 
@@ -248,7 +248,7 @@ function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
 
 const NOTE_ALONE: Statement = {
   name: 'durable_note_alone',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET exclusive_run_id = $2 WHERE id = $1::bigint${patience}`,
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_sessions SET exclusive_run_id = $2 WHERE id = $1::bigint${lockTimeout}`,
 };
 
 /**

@@ -43,7 +43,7 @@ const isOverdue = (
  */
 const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement => ({
   name,
-  text: (schema, patience) => `WITH locked AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
       AND ($7::text = 'any' OR (${isOverdue(schema, '$8::text[]')}))
@@ -64,7 +64,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
 ), told AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 )
-SELECT id, parent FROM ended WHERE true${patience}`,
+SELECT id, parent FROM ended WHERE true${lockTimeout}`,
 });
 
 const END_OR_FAIL = endStatement('durable_end_runs', 'NOWAIT');
@@ -80,7 +80,7 @@ export interface EndedRun {
 /**
  * Ends runs without executing their code. Leaves out runs that had already ended.
  *
- * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see RunLines
+ * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see RowLockQueues
  */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;

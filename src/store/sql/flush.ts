@@ -29,7 +29,7 @@ export interface FlushResult {
 function statementFor(present: readonly Section[], mask: number, shape: 'single' | 'many'): Statement {
   return {
     name: `durable_flush_${shape}_${mask}`,
-    text: (schema, patience) => {
+    text: (schema, lockTimeout) => {
       let parameter = 2;
       const parts = present.map((section) => {
         const types = section.columns.map(([, type]) => type);
@@ -45,7 +45,7 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
 ${parts.join(',\n')}
 SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('successors')}, ${count('steps')},
-  extract(epoch FROM now())::float8 * 1000, ${SERVER}${patience && ` WHERE true${patience}`}`;
+  extract(epoch FROM now())::float8 * 1000, ${SERVER}${lockTimeout && ` WHERE true${lockTimeout}`}`;
     },
   };
 }

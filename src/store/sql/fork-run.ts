@@ -9,7 +9,7 @@ import type { Database, Statement } from '../database.js';
  */
 const FORK: Statement = {
   name: 'durable_fork_run',
-  text: (schema, patience) => `WITH source AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH source AS MATERIALIZED (
   SELECT * FROM ${schema}.workflow_runs WHERE id = $1
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq, bool_or(s.step_key = $3) AS found FROM source CROSS JOIN LATERAL (
@@ -44,7 +44,7 @@ const FORK: Statement = {
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data)
   SELECT x.id, 'forked', $3, x.data FROM run CROSS JOIN LATERAL (VALUES ($1, $6::json), (run.id, $7::json)) AS x(id, data)
 )
-SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${patience}`,
+SELECT (SELECT count(*) FROM source)::int, run.queue, run.name, run.version FROM (VALUES (1)) AS one LEFT JOIN run ON true WHERE true${lockTimeout}`,
 };
 
 /** Parameters of a fork. */

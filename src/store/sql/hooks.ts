@@ -45,11 +45,11 @@ UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LI
  */
 const TAKE_OVER: Statement = {
   name: 'durable_take_over_hook',
-  text: (schema, patience) => `WITH ${ownRun(schema)}
+  text: (schema, lockTimeout) => `WITH ${ownRun(schema)}
 UPDATE ${schema}.workflow_hooks h
 SET run_id = own.id, step_key = $5, headers = $7::text[], verify = $8, idempotency_header = $9, created_at = now(), closed_at = NULL
 FROM own WHERE h.token = $6
-  AND (h.closed_at IS NOT NULL OR (SELECT last.has_ended OR last.id = own.id FROM ${lastOf(schema, 'h.run_id')} AS last) IS NOT FALSE)${patience}
+  AND (h.closed_at IS NOT NULL OR (SELECT last.has_ended OR last.id = own.id FROM ${lastOf(schema, 'h.run_id')} AS last) IS NOT FALSE)${lockTimeout}
 RETURNING h.token`,
 };
 

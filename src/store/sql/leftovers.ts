@@ -38,7 +38,7 @@ export function nothingLeftSql(schema: string, id: string): string {
  * the deletion share one snapshot. Rows of a new run with that id are newer than the snapshot, and
  * stay.
  */
-function clearSql(schema: string, patience: string): string {
+function clearSql(schema: string, lockTimeout: string): string {
   const deletes = RUN_TABLES.map(
     (table) => `, ${table} AS (\n  DELETE FROM ${schema}.${table} t USING gone WHERE t.run_id = ANY (ARRAY[gone.id]) RETURNING 1\n)`,
   );
@@ -51,7 +51,7 @@ function clearSql(schema: string, patience: string): string {
 ), orphans AS (
   UPDATE ${schema}.workflow_runs r SET parent_run_id = NULL, parent_step_key = NULL FROM children WHERE r.id = ANY (ARRAY[children.id]) RETURNING 1
 )${deletes.join('')}
-SELECT ${['orphans', ...RUN_TABLES].map((part) => `(SELECT count(*) FROM ${part})`).join(' + ')} AS cleared WHERE true${patience}`;
+SELECT ${['orphans', ...RUN_TABLES].map((part) => `(SELECT count(*) FROM ${part})`).join(' + ')} AS cleared WHERE true${lockTimeout}`;
 }
 
 const CLEAR: Statement = { name: 'durable_clear_leftovers', text: clearSql };

@@ -26,7 +26,7 @@ SELECT status FROM run`,
  */
 const TELL: Statement = {
   name: 'durable_pause_runs',
-  text: (schema, patience) => `WITH locked AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
   SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
     SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status IN ('pending', 'waiting', 'running') AND cancel_requested_at IS NULL
       AND EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = x.id AND i.kind = 'pause')
@@ -37,7 +37,7 @@ UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,
   status = CASE WHEN r.status = 'running' THEN r.status ELSE 'paused' END,
   ready_at = NULL
-FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version`,
 };
 
@@ -55,7 +55,7 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
  */
 const RESUME: Statement = {
   name: 'durable_resume_run',
-  text: (schema, patience) => `WITH run AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH run AS MATERIALIZED (
   SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.status = 'waiting' AND r.is_blocked AS was_blocked, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
     OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
   FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE NOWAIT
@@ -73,7 +73,7 @@ UPDATE ${schema}.workflow_runs r SET
   wake_at = CASE WHEN run.was_blocked OR (run.was_paused AND run.due) THEN NULL ELSE r.wake_at END,
   is_blocked = r.is_blocked AND NOT run.was_blocked,
   blocked_deployments = CASE WHEN run.was_blocked THEN NULL ELSE r.blocked_deployments END
-FROM run WHERE r.id = ANY (ARRAY[run.id])${patience}
+FROM run WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_at)::float8 * 1000`,
 };
 

@@ -9,7 +9,7 @@ import { SERVER } from './server-identity.js';
  */
 const RESET: Statement = {
   name: 'durable_reset_run',
-  text: (schema, patience) => `WITH session AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE
 ), own AS MATERIALIZED (
   SELECT r.id, r.epoch FROM session CROSS JOIN LATERAL (
@@ -23,7 +23,7 @@ const RESET: Statement = {
   DELETE FROM ${schema}.workflow_state t USING own WHERE own.epoch = 1 AND t.run_id = ANY (ARRAY[own.id])
 )
 UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now(), epoch = r.epoch + 1
-FROM own WHERE r.id = ANY (ARRAY[own.id])${patience}
+FROM own WHERE r.id = ANY (ARRAY[own.id])${lockTimeout}
 RETURNING r.id`,
 };
 

@@ -16,7 +16,7 @@ import type { PoolClient } from 'pg';
  * to the failure, so it is not notified again. Messages that ask for an action (cancel, pause,
  * resolve) were meant for the failed run, and are dropped.
  */
-const retryText = (schema: string, patience: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
+const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
@@ -62,19 +62,19 @@ UPDATE ${schema}.workflow_runs r SET
   worker_losses = 0, exclusive_losses = 0, blocked_deployments = NULL, is_blocked = false, parent_step_key = NULL,
   deadline_at = now() + r.timeout_ms * interval '1 millisecond',
   history_bytes = kept.bytes
-FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${patience}
+FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.queue, r.name, r.version, r.epoch`;
 
 /**
  * Retries one run. Fails at once when the run's row is locked: the caller waits without a
  * connection.
  */
-const RETRY: Statement = { name: 'durable_retry_run', text: (schema, patience) => retryText(schema, patience, 'a call') };
+const RETRY: Statement = { name: 'durable_retry_run', text: (schema, lockTimeout) => retryText(schema, lockTimeout, 'a call') };
 
 /** Retries one of several runs in a transaction. Skips the run when its row is locked. */
 const RETRY_ONE_OF_MANY: Statement = {
   name: 'durable_retry_one',
-  text: (schema, patience) => retryText(schema, patience, 'a transaction'),
+  text: (schema, lockTimeout) => retryText(schema, lockTimeout, 'a transaction'),
 };
 
 const REPLACE: Statement = {

@@ -26,9 +26,9 @@ const HEARTBEAT: Statement = {
   name: 'durable_heartbeat',
   text: (
     schema,
-    patience,
+    lockTimeout,
   ) => `UPDATE ${schema}.workflow_sessions SET heartbeat_at = now(), expires_at = now() + $2::float8 * interval '1 millisecond', holds_lock = $3
-WHERE id = $1::bigint${patience} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
+WHERE id = $1::bigint${lockTimeout} RETURNING extract(epoch FROM now())::float8 * 1000, ${SERVER}`,
 };
 
 const CLOSE: Statement = {
@@ -45,7 +45,7 @@ UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, read
 };
 
 /** Lock timeout longer than that of a flush, because an active flush may hold a session's row. */
-const PATIENT = `SET LOCAL lock_timeout = '5s'`;
+const LONG_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s'`;
 
 /**
  * Limit, in multiples of the TTL, for a session that holds its lock without renewal. Its process
@@ -106,8 +106,8 @@ RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS
 
 const TAKE_BACK_LOSS: Statement = {
   name: 'durable_take_back_loss',
-  text: (schema, patience) =>
-    `UPDATE ${schema}.workflow_runs SET exclusive_losses = exclusive_losses - 1 WHERE id = $1 AND exclusive_losses > 0 AND finished_at IS NULL${patience}`,
+  text: (schema, lockTimeout) =>
+    `UPDATE ${schema}.workflow_runs SET exclusive_losses = exclusive_losses - 1 WHERE id = $1 AND exclusive_losses > 0 AND finished_at IS NULL${lockTimeout}`,
 };
 
 const CLEAR_WAITS: Statement = {
@@ -197,7 +197,7 @@ export async function heartbeat(
  */
 export async function closeSession(database: Database, id: string): Promise<string[]> {
   return database.transaction(async (client) => {
-    await client.query(PATIENT);
+    await client.query(LONG_LOCK_TIMEOUT);
     await database.query(CLOSE, [id], client);
     return (await database.query<[string]>(HAND_BACK, [id], client)).map(([runId]) => runId);
   });
@@ -240,7 +240,7 @@ export interface LostRun {
  */
 export async function takeOver(database: Database, ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<LostRun[]> {
   return database.transaction(async (client) => {
-    await client.query(PATIENT);
+    await client.query(LONG_LOCK_TIMEOUT);
     const values = [sessionLockClass(database), ids, evidence];
     const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
     if (gone.length === 0) return [];

@@ -11,7 +11,7 @@ export interface ShownBody {
 
 const SHOW: Statement = {
   name: 'durable_show_bodies',
-  text: (schema, patience) => `UPDATE ${schema}.workflow_sessions SET bodies = $2::json WHERE id = $1::bigint${patience}`,
+  text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_sessions SET bodies = $2::json WHERE id = $1::bigint${lockTimeout}`,
 };
 
 /**

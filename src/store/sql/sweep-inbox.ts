@@ -36,7 +36,7 @@ const IS_CANCELLABLE = `(status IN ('waiting', 'paused') AND NOT is_blocked)`;
  */
 const TELL: Statement = {
   name: 'durable_sweep_inbox',
-  text: (schema, patience) => {
+  text: (schema, lockTimeout) => {
     const isUnheard = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
     return `WITH unheard AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
@@ -52,7 +52,7 @@ UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_request
   status = CASE WHEN ${IS_CANCELLABLE} THEN 'pending' WHEN status = 'paused' THEN 'waiting' ELSE status END,
   ready_at = CASE WHEN ${IS_CANCELLABLE} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${IS_CANCELLABLE} THEN NULL ELSE wake_at END
-FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
@@ -81,7 +81,7 @@ const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.atte
  */
 const TELL_WAITING: Statement = {
   name: 'durable_sweep_messages',
-  text: (schema, patience) => {
+  text: (schema, lockTimeout) => {
     const isUnheard = `(status = 'running' OR ${WAITS}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
     return `${addressed(schema)}, unheard AS MATERIALIZED (
   SELECT a.run_id AS id FROM addressed a
@@ -103,7 +103,7 @@ UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
   status = CASE WHEN ${WAITS} THEN 'pending' ELSE status END,
   ready_at = CASE WHEN ${WAITS} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${WAITS} THEN NULL ELSE wake_at END
-FROM locked WHERE r.id = ANY (ARRAY[locked.id])${patience}
+FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
 };
@@ -123,7 +123,7 @@ LIMIT 1000`,
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
   // Messages that a failed run keeps are not searched: the other kinds have an index of their own.
-  text: (schema, patience) => {
+  text: (schema, lockTimeout) => {
     const messages = (condition: string): string => `(
     SELECT * FROM (
       SELECT run_id, id FROM ${schema}.workflow_inbox WHERE run_id = a.run_id AND ${OVERDUE} AND ${condition} ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
@@ -141,7 +141,7 @@ const CLEAR_OBSOLETE: Statement = {
   ) AS i
   LIMIT 1000
 )
-DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${patience}`;
+DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (ARRAY[o.run_id]) AND i.id = ANY (ARRAY[o.id])${lockTimeout}`;
   },
 };
 

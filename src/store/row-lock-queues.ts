@@ -6,7 +6,7 @@ import { faultOf } from './database-errors.js';
 const SHORTEST_PAUSE_MS = 3;
 const LONGEST_PAUSE_MS = 1_000;
 /** Milliseconds that a call waits for a locked row. */
-const PATIENCE_MS = 10_000;
+const MAX_WAIT_MS = 10_000;
 
 /**
  * Pause before a locked row is tried again: a quarter of the time since the first try. So a freed
@@ -17,7 +17,7 @@ export function pauseAfter(elapsedMs: number): number {
 }
 
 /** Calls of this process that change the row of one run, in their order of arrival. */
-interface Line {
+interface LockQueue {
   last: Promise<unknown>;
   length: number;
   /**
@@ -36,8 +36,8 @@ const ignore = (): void => undefined;
  * Queues the calls that change a run's row. However many calls wait for one locked row, only the
  * first one tries the row. It holds no connection between two tries.
  */
-export class RunLines {
-  private readonly lines = new Map<string, Line>();
+export class RowLockQueues {
+  private readonly queues = new Map<string, LockQueue>();
 
   /**
    * Does the work when the earlier calls have ended.
@@ -47,38 +47,38 @@ export class RunLines {
    */
   async inTurn<T>(runId: string, work: (whileLocked: WhileLocked) => Promise<T>): Promise<T> {
     const since = performance.now();
-    const line = this.lines.get(runId) ?? { last: Promise.resolve(), length: 0, locked: undefined };
-    this.lines.set(runId, line);
-    line.length++;
-    const turn = line.last.then(() => {
+    const queue = this.queues.get(runId) ?? { last: Promise.resolve(), length: 0, locked: undefined };
+    this.queues.set(runId, queue);
+    queue.length++;
+    const turn = queue.last.then(() => {
       // The earlier calls have tried the row for the whole time that this call has waited.
-      if (line.locked && performance.now() - since > PATIENCE_MS) throw line.locked.error;
-      return work((once) => tryUntilFree(line, since, once));
+      if (queue.locked && performance.now() - since > MAX_WAIT_MS) throw queue.locked.error;
+      return work((once) => tryUntilFree(queue, since, once));
     });
-    line.last = turn.catch(ignore);
+    queue.last = turn.catch(ignore);
     try {
       return await turn;
     } finally {
-      if (--line.length === 0) this.lines.delete(runId);
+      if (--queue.length === 0) this.queues.delete(runId);
     }
   }
 }
 
-async function tryUntilFree<T>(line: Line, since: number, work: () => Promise<T>): Promise<T> {
+async function tryUntilFree<T>(queue: LockQueue, since: number, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       const result = await work();
-      line.locked = undefined;
+      queue.locked = undefined;
       return result;
     } catch (error) {
       const now = performance.now();
       if (!['locked', 'conflict', 'cancelled'].includes(faultOf(error))) {
-        line.locked = undefined;
+        queue.locked = undefined;
         throw error;
       }
-      line.locked = { since: line.locked?.since ?? now, error };
-      if (now - since > PATIENCE_MS) throw error;
-      await sleep(pauseAfter(now - line.locked.since));
+      queue.locked = { since: queue.locked?.since ?? now, error };
+      if (now - since > MAX_WAIT_MS) throw error;
+      await sleep(pauseAfter(now - queue.locked.since));
     }
   }
 }

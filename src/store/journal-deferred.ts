@@ -14,7 +14,7 @@ const REPORT_LOCK_AFTER_MS = 10_000;
  * statement, although no run of the statement is locked. `none` means that no single run causes the
  * trouble. `unclear` means that one of several runs does.
  */
-export function suspectsOf(entries: readonly JournalEntry[], runIds: readonly string[], error: unknown): Set<string> | 'none' | 'unclear' {
+export function runsAtFault(entries: readonly JournalEntry[], runIds: readonly string[], error: unknown): Set<string> | 'none' | 'unclear' {
   const isLock = faultOf(error) === 'locked';
   // The lock was on a whole table.
   if (isLock && !wasAtARow(error)) return 'none';
@@ -39,7 +39,7 @@ interface Tries {
  * cancels each statement that would write them, or it has recently refused to write them.
  * Transitions of such a run wait here, in their order.
  */
-export class RunsAside {
+export class DeferredRuns {
   /** Transitions by run. New transitions of such a run are added here (journal-batch.ts). */
   readonly entries = new Map<string, JournalEntry[]>();
   private readonly tries = new Map<string, Tries>();

@@ -1,0 +1,234 @@
+import { performance } from 'node:perf_hooks';
+
+import { setImmediate, sleep } from '../core/timers.js';
+import type { DatabaseClock } from '../core/clock.js';
+import { ClosedError, FencedError } from '../core/errors/index.js';
+import { faultOf } from './database-errors.js';
+import type { Database } from './database.js';
+import { toFlushRows } from './flush-rows.js';
+import { DeferredRuns, runsAtFault } from './journal-deferred.js';
+import { partition, type JournalLimits } from './journal-batch.js';
+import { RefusedRuns } from './journal-refused.js';
+import { startedRun, type JournalEntry } from './journal-entry.js';
+import { isOverdueStart, markUncertain, MAX_CLEARINGS, toLeftoversError, toStartError } from './journal-starts.js';
+import type { JournalEvents } from './journal-events.js';
+import type { JournalQueue } from './journal-queue.js';
+import { resolveOutcomes, WITHHELD, type Outcome } from './resolve-outcomes.js';
+import { flush } from './sql/flush.js';
+import { clearLeftovers } from './sql/leftovers.js';
+import { findLockedRuns } from './sql/find-locked-runs.js';
+
+/** Milliseconds between two checks of runs whose rows other transactions have locked. */
+const DEFERRED_PAUSE_MS = 50;
+
+/**
+ * Writes transitions until each one is settled. Repeats a flush while the database is away, finds
+ * the run that makes a flush fail, and defers runs that cannot be written at the moment.
+ */
+export class JournalWriter {
+  readonly deferred = new DeferredRuns();
+  /** Number of active searches for a run that makes its flush fail. */
+  searches = 0;
+  private readonly refused = new RefusedRuns();
+  private isWritingDeferred = false;
+
+  constructor(
+    private readonly queue: JournalQueue,
+    private readonly database: Database,
+    private readonly clock: DatabaseClock,
+    private readonly events: JournalEvents,
+    private readonly limits: JournalLimits,
+  ) {}
+
+  /**
+   * Removes the later transitions of an owned run after one that cannot be stored, or of a deleted
+   * run. They may depend on it: an end, for example, would hide that a result is missing.
+   */
+  takeRest(runId: string): JournalEntry[] {
+    const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
+    return [...this.deferred.remove(isRest), ...this.queue.remove(isRest)];
+  }
+
+  /** Defers queued transitions of recently refused runs, so that they are written separately. */
+  deferRefused(inFlight: ReadonlySet<string>): void {
+    if (this.refused.size === 0) return;
+    const entries = this.queue.remove(({ transition: { runId } }) => !inFlight.has(runId) && this.refused.has(runId));
+    if (entries.length === 0) return;
+    this.deferred.join(entries);
+    if (!this.isWritingDeferred) void this.writeDeferred();
+  }
+
+  /** Writes entries of one session until each entry is settled or deferred. Never rejects. */
+  async write(wanted: readonly JournalEntry[]): Promise<void> {
+    let entries = wanted;
+    let clearings = 0;
+    for (let tries = 0; entries.length > 0; tries++) {
+      let outcomes: Outcome[];
+      try {
+        if (clearings > 0) await clearLeftovers(this.database, entries.map(startedRun));
+        const written = await this.writeOnce(entries);
+        if (written === 'moved') {
+          entries = this.withoutStale(entries);
+          continue;
+        }
+        outcomes = written;
+      } catch (error) {
+        const fault = faultOf(error);
+        if (fault === 'data') return this.divide(entries, error as Error);
+        if (this.queue.isClosed) return this.queue.refuse(entries, new ClosedError());
+        if (fault === 'locked' || fault === 'cancelled') {
+          const left = await this.defer(entries, error);
+          // One of the entries is at fault, and the others must not wait for it.
+          if (left === 'unclear') return this.halve(entries);
+          if (left.length < entries.length) {
+            entries = left;
+            continue;
+          }
+        }
+        if (fault !== 'conflict') entries = await this.pause(entries, error, tries);
+        continue;
+      }
+      const withheld = entries.filter((_, index) => outcomes[index] === WITHHELD);
+      entries.forEach((entry, index) => outcomes[index] !== WITHHELD && this.queue.settle(entry, outcomes[index]!));
+      if (clearings++ === MAX_CLEARINGS) return withheld.forEach((entry) => this.queue.settle(entry, toLeftoversError(entry)));
+      entries = withheld;
+    }
+  }
+
+  /**
+   * Writes entries with one statement. Returns `moved` when another server answered: entries whose
+   * session is still valid must then be written again.
+   */
+  private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
+    const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
+    const current = this.queue.fence?.id === sessionId ? this.queue.fence : null;
+    // With an invalid fence nothing of an ended session is written. The statement still shows which
+    // entries had been written before.
+    const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
+    const rows = toFlushRows(entries.map((entry) => entry.transition));
+    const sentAt = performance.now();
+    const result = await flush(this.database, fence, rows);
+    this.clock.sync(result.now, sentAt);
+    if (current && result.server !== current.server) {
+      await this.events.moved();
+      return 'moved';
+    }
+    if (sessionId !== null && !result.sessionAlive) setImmediate(() => this.events.fenced(sessionId));
+    return resolveOutcomes(this.database, entries, rows, result);
+  }
+
+  private withoutStale(entries: readonly JournalEntry[]): readonly JournalEntry[] {
+    const [stale, rest] = partition(entries, (entry) => this.queue.isStale(entry));
+    this.queue.refuse(stale, new FencedError('the session has ended'));
+    return rest;
+  }
+
+  /**
+   * Pauses before these entries are tried again, longer each time. Gives up overdue starts, because
+   * their callers prefer an error to an endless wait. Results of runs wait without a limit.
+   */
+  private async pause(entries: readonly JournalEntry[], error: unknown, tries: number): Promise<readonly JournalEntry[]> {
+    markUncertain(entries, error);
+    this.events.trouble(error);
+    const isLate = isOverdueStart(performance.now() - (faultOf(error) === 'refused' ? 0 : this.limits.startTimeoutMs));
+    const [late, left] = partition(entries, isLate);
+    for (const entry of [...late, ...this.queue.remove(isLate)]) this.queue.settle(entry, toStartError(entry, error));
+    if (left.length > 0) await sleep(Math.min(50 * 2 ** Math.min(tries, 5), 1_000));
+    return left;
+  }
+
+  /**
+   * Divides the entries until the one that cannot be stored is found. The data of one run must not
+   * make the writes of others fail.
+   */
+  private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
+    const [first, ...rest] = entries;
+    const { runId, kind } = first!.transition;
+    if (rest.some((entry) => entry.transition.runId !== runId)) return this.halve(entries);
+    if (rest.length > 0) return this.writeInTurn(entries);
+    if (kind !== 'start') this.refused.note(runId);
+    this.queue.refuse([...entries, ...this.takeRest(runId)], error);
+  }
+
+  /**
+   * Writes each transition of a run separately, up to the one that is refused. A run whose end is
+   * refused keeps the results before it.
+   */
+  private async writeInTurn(entries: readonly JournalEntry[]): Promise<void> {
+    let refusal: Error | undefined;
+    for (const [index, entry] of entries.entries()) {
+      const failed = (error: Error): void => {
+        refusal = error;
+        entry.failed(error);
+      };
+      const watched = { ...entry, failed };
+      await this.write([watched]);
+      const rest = entries.slice(index + 1);
+      if (refusal) return this.queue.refuse(rest, refusal);
+      // Deferred transitions of the run wait, perhaps this one among them. The rest must follow in
+      // its order.
+      if (this.deferred.isWaiting(entry.transition.runId)) return this.deferred.putAfter(watched, rest);
+    }
+  }
+
+  private async halve(entries: readonly JournalEntry[]): Promise<void> {
+    const runs = [...new Set(entries.map((entry) => entry.transition.runId))];
+    const firstRuns = new Set(runs.slice(0, runs.length >> 1));
+    const [first, second] = partition(entries, (entry) => firstRuns.has(entry.transition.runId));
+    this.searches++;
+    await this.write(first);
+    await this.write(second);
+    this.searches--;
+  }
+
+  /**
+   * Defers the runs that the database does not accept, and returns the rest. Returns all entries
+   * when no single run causes the trouble, and `unclear` when one of several is at fault.
+   */
+  private async defer(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
+    const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];
+    const locked = await this.lockedAmong(runIds);
+    const wanted = locked.size > 0 ? locked : runsAtFault(entries, runIds, error);
+    if (wanted === 'none') return entries;
+    if (wanted === 'unclear') return 'unclear';
+    const [mine, others] = partition(this.withoutStale(entries), ({ transition }) => wanted.has(transition.runId));
+    this.deferred.put(mine, error);
+    if (locked.size === 0 && runIds.length === 1) {
+      this.deferred.backOff(runIds[0]!);
+      this.events.trouble(error);
+    }
+    if (!this.isWritingDeferred) void this.writeDeferred();
+    return others;
+  }
+
+  private async lockedAmong(runIds: readonly string[]): Promise<Set<string>> {
+    try {
+      return await findLockedRuns(this.database, runIds);
+    } catch {
+      return new Set();
+    }
+  }
+
+  /** Writes deferred runs, one at a time, as soon as their rows are free. */
+  private async writeDeferred(): Promise<void> {
+    this.isWritingDeferred = true;
+    while (this.deferred.size > 0) {
+      await sleep(DEFERRED_PAUSE_MS);
+      this.giveUpDeferredStarts();
+      const waiting = this.deferred.due();
+      const locked = waiting.length === 0 ? new Set() : await this.lockedAmong(waiting);
+      for (const runId of waiting) if (!locked.has(runId)) await this.write(this.deferred.take(runId));
+      this.deferred.forgetEmpty();
+    }
+    this.isWritingDeferred = false;
+    this.queue.progressed();
+  }
+
+  private giveUpDeferredStarts(): void {
+    const late = this.deferred.remove(isOverdueStart(performance.now() - this.limits.startTimeoutMs));
+    for (const entry of late) this.queue.settle(entry, toStartError(entry, this.deferred.causeOf(entry.transition.runId)));
+    for (const runId of this.deferred.longLocked()) {
+      this.events.trouble(new Error(`run "${runId}" cannot be written: another transaction has locked its row`));
+    }
+  }
+}
