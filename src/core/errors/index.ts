@@ -9,28 +9,30 @@ export {
   StepTimeoutError,
 } from './step-errors.js';
 export {
-  HistoryTooLargeError,
-  HookConflictError,
-  HookNotFoundError,
-  InboxFullError,
-  NonDeterminismError,
   RaceLostError,
-  ReplayDifferenceError,
+  WorkerLostError,
+  WorkflowCancelledError,
+  WorkflowFailedError,
+  WorkflowTerminatedError,
+  WorkflowTimeoutError,
+} from './outcome-errors.js';
+export {
   ResultTimeoutError,
   RunAlreadyExistsError,
   RunEndedError,
   RunNotCommittedError,
   RunNotFoundError,
   RunNotRetryableError,
-  StepNotRecordedError,
-  RunNotRecordedError,
   TransactionConflictError,
-  WorkerLostError,
-  WorkflowCancelledError,
-  WorkflowFailedError,
-  WorkflowTerminatedError,
-  WorkflowTimeoutError,
 } from './run-errors.js';
+export {
+  HistoryTooLargeError,
+  NonDeterminismError,
+  ReplayDifferenceError,
+  RunNotRecordedError,
+  StepNotRecordedError,
+} from './history-errors.js';
+export { HookConflictError, HookNotFoundError, InboxFullError } from './message-errors.js';
 export {
   ClientInRunError,
   InvalidInputError,

@@ -1,16 +1,22 @@
 import { WorkflowError } from './workflow-error.js';
 
-/** What a schema has against a value: a message, and where in the value. */
+/** An objection of a schema to a value: a message, and the place in the value. */
 export interface InputIssue {
   readonly message: string;
   readonly path: readonly PropertyKey[];
 }
 
-/** An argument or option is not what it must be. Nothing was written. */
+/**
+ * An argument or an option is not valid. Nothing was written. `argument` names the argument or the
+ * option, and the message says which values are accepted.
+ *
+ * @example
+ * if (error instanceof InvalidInputError) throw new BadRequestException(error.issues);
+ */
 export class InvalidInputError extends WorkflowError {
   static override readonly errorName: string = 'InvalidInputError';
   readonly code = 'INVALID_INPUT';
-  /** What a schema has against a value; empty where no schema was asked. */
+  /** Objections of the schema to the value; empty when no schema was involved. */
   readonly issues: readonly InputIssue[];
 
   constructor(
@@ -24,7 +30,14 @@ export class InvalidInputError extends WorkflowError {
   }
 }
 
-/** No registered workflow has that name or class. */
+/**
+ * The class that was passed is not a workflow: it has no `@Workflow` decorator. Decorate the class,
+ * or pass a `workflowRef` or a name.
+ *
+ * @example
+ * @Workflow({ name: 'order' })
+ * export class OrderWorkflow {}
+ */
 export class WorkflowNotFoundError extends WorkflowError {
   static override readonly errorName: string = 'WorkflowNotFoundError';
   readonly code = 'WORKFLOW_NOT_FOUND';
@@ -34,7 +47,14 @@ export class WorkflowNotFoundError extends WorkflowError {
   }
 }
 
-/** A value cannot be stored. `path` says where in it: `input.items[3].price`. */
+/**
+ * A value cannot be stored, because it is a function, a promise or a cycle, for example. `path` is
+ * the place in the value: `input.items[3].price`. Pass plain data there, or register the class with
+ * `serializer.register`.
+ *
+ * @example
+ * if (error instanceof SerializationError) logger.error(`cannot be stored: ${error.path}`);
+ */
 export class SerializationError extends WorkflowError {
   static override readonly errorName: string = 'SerializationError';
   readonly code = 'SERIALIZATION';
@@ -49,17 +69,25 @@ export class SerializationError extends WorkflowError {
 }
 
 /**
- * Something stored cannot be read in this process: its class is not registered here, the codec has another key, or there is no codec. What is
- * stored stays as it is.
+ * A stored payload cannot be read in this process: a class in it is not registered here, the codec
+ * has another key, or the process has no codec. The stored payload is not changed. Register the
+ * class, or configure the codec, in every process that reads the payload.
+ *
+ * @example
+ * serializer.register(Money, {
+ *   name: 'Money',
+ *   serialize: ({ cents }) => cents,
+ *   deserialize: (cents: number) => new Money(cents),
+ * });
  */
 export class PayloadUnreadableError extends WorkflowError {
   static override readonly errorName: string = 'PayloadUnreadableError';
   readonly code = 'PAYLOAD_UNREADABLE';
 
   constructor(
-    /** What it is: `input`, `output`, `error`. */
+    /** The payload: `input`, `output` or `error`. */
     readonly subject: string,
-    /** Why. Never quotes what is stored. */
+    /** The reason. Never quotes the stored payload. */
     readonly detail: string,
     options?: { cause?: unknown },
   ) {
@@ -67,25 +95,42 @@ export class PayloadUnreadableError extends WorkflowError {
   }
 }
 
-/** A value is larger than a payload may be. */
+/**
+ * A value is larger than the limit of a payload. Store the value elsewhere, in a table or an object
+ * store, and pass a reference.
+ *
+ * @example
+ * await client.start(ImportWorkflow, { fileKey: await bucket.upload(rows) });
+ */
 export class PayloadTooLargeError extends WorkflowError {
   static override readonly errorName: string = 'PayloadTooLargeError';
   readonly code = 'PAYLOAD_TOO_LARGE';
 
   constructor(
-    /** What it was: `input`, or the step's key. */
+    /** The value: `input`, or the key of the step. */
     readonly subject: string,
-    /** How many it has. Of a value that is far too large, how many it has at least: it is not encoded to its end. */
+    /**
+     * Size of the value in bytes. For a value far beyond the limit a lower bound, because the
+     * encoding stops early.
+     */
     readonly bytes: number,
     readonly maxBytes: number,
     count: 'exact' | 'least' = 'exact',
   ) {
     const has = count === 'exact' ? `${bytes}` : `at least ${bytes}`;
-    super(`${subject} has ${has} bytes and may have ${maxBytes}. Store it elsewhere and pass a reference`);
+    super(`${subject} has ${has} bytes, and the limit is ${maxBytes}. Store it elsewhere and pass a reference`);
   }
 }
 
-/** The client was asked to change something from the code of `run`, which is executed many times: it belongs into a step. */
+/**
+ * The client was called from the code of `run()` to change something. That code is executed again
+ * on every replay, so the call would be repeated. Make the call in a step.
+ *
+ * @example
+ * const { runId } = await ctx.step('start the audit', () =>
+ *   this.client.start(AuditWorkflow, order, { id: currentStep().idempotencyKey }),
+ * );
+ */
 export class ClientInRunError extends WorkflowError {
   static override readonly errorName: string = 'ClientInRunError';
   readonly code = 'CLIENT_IN_RUN';
@@ -95,13 +140,23 @@ export class ClientInRunError extends WorkflowError {
     readonly runId: string,
   ) {
     super(
-      `client.${method}() was called by run() of "${runId}", outside a step: each pass would do it again. Call it in a step; ` +
-        'there, currentStep().idempotencyKey is an id that makes a repeated start the same run',
+      `client.${method}() was called by run() of "${runId}" outside a step, so every replay would repeat the call. Call it in a step. ` +
+        'For a start, use currentStep().idempotencyKey as the id: a repeated step then finds the run that it has started',
     );
   }
 }
 
-/** In development: a pass changed fields of the workflow's instance, which all runs share and which a replay finds changed. */
+/**
+ * In development: the code of `run()` changed fields of the workflow's instance. All runs share the
+ * instance, and a replay finds the fields changed. Keep the state of a run in local variables.
+ *
+ * @example
+ * async run(order: Order, ctx: WorkflowContext) {
+ *   let total = 0; // Not this.total.
+ *   for (const item of order.items) total += await ctx.step('price', () => this.prices.of(item));
+ *   return total;
+ * }
+ */
 export class SharedStateError extends WorkflowError {
   static override readonly errorName: string = 'SharedStateError';
   readonly code = 'SHARED_STATE';
@@ -111,8 +166,8 @@ export class SharedStateError extends WorkflowError {
     readonly fields: readonly string[],
   ) {
     super(
-      `${className} changed ${fields.map((field) => `this.${field}`).join(', ')} while a run was executed. All runs share the instance, and a ` +
-        'run is executed again from the top: keep its state in local variables',
+      `${className} changed ${fields.map((field) => `this.${field}`).join(', ')} while a run was executed. All runs share the instance, and ` +
+        'every replay executes run() from the top: keep the state of a run in local variables',
     );
   }
 }

@@ -4,7 +4,8 @@ import { InvalidInputError } from './input-errors.js';
 import { WorkflowError } from './workflow-error.js';
 
 /**
- * Thrown by a step to say that trying again is pointless: the step fails at once, whatever its retry policy.
+ * Error for a step's body to throw when another attempt is pointless: the step fails at once,
+ * whatever its retry policy.
  *
  * @example throw new NonRetryableError('the card is stolen');
  */
@@ -14,14 +15,18 @@ export class NonRetryableError extends WorkflowError {
 }
 
 /**
- * Thrown by a step to choose when it is tried again. It counts as an attempt.
+ * Error for a step's body to throw to choose the time of the next attempt. The failed attempt
+ * counts.
  *
  * @example throw new RetryableError('rate limited', { retryAfter: '30s' });
  */
 export class RetryableError extends WorkflowError {
   static override readonly errorName: string = 'RetryableError';
   readonly code = 'RETRYABLE';
-  /** How long to wait, as a duration (`'30s'`, milliseconds) or until a Date; the policy's backoff when absent. */
+  /**
+   * Time until the next attempt, as a duration (`'30s'`, or milliseconds) or as a Date. Default:
+   * the pause of the retry policy.
+   */
   readonly retryAfter: Duration | Date | undefined;
 
   constructor(message: string, options: { retryAfter?: Duration | Date; cause?: unknown } = {}) {
@@ -31,8 +36,15 @@ export class RetryableError extends WorkflowError {
 }
 
 /**
- * In development: an argument of a step that cannot be copied was changed while the step was executed. Replays do not execute the body, so `run` would
- * go on without the change.
+ * In development: an argument of a step was changed while the step was executed. The argument
+ * cannot be copied, so the step and `run()` share it. A replay does not execute the step's body, so
+ * `run()` would continue without the change. Return new values from the step instead.
+ *
+ * @example
+ * @Step()
+ * async price(order: OrderEntity): Promise<number> {
+ *   return this.prices.of(order); // Not: order.total = await this.prices.of(order).
+ * }
  */
 export class ArgumentChangedError extends WorkflowError {
   static override readonly errorName: string = 'ArgumentChangedError';
@@ -40,20 +52,20 @@ export class ArgumentChangedError extends WorkflowError {
 
   constructor(
     readonly stepKey: string,
-    /** The place of the argument, from 0. */
+    /** Position of the argument, from 0. */
     readonly argument: number,
     /** The name of the argument's class. */
     readonly className: string | undefined,
     cause?: unknown,
   ) {
     super(
-      `${describeChange(stepKey, argument, className)}. A replay does not execute the body and run() would go on without the change: ` +
-        'return what the step makes, and give the libraries that it calls a copy',
+      `${describeChange(stepKey, argument, className)}. A replay does not execute the body, so run() would continue without the change. ` +
+        'Return new values from the step, and pass copies to libraries that change their arguments',
       { cause },
     );
   }
 
-  /** The change alone, without what to do. */
+  /** The part of the message that describes the change, without the advice. */
   get what(): string {
     return describeChange(this.stepKey, this.argument, this.className);
   }
@@ -64,8 +76,9 @@ function describeChange(stepKey: string, argument: number, className: string | u
 }
 
 /**
- * A step failed for good: its attempts are used up, or it said so itself. `cause` has the original's name, message,
- * stack and own cause. Catch it in `run` to go on without the step.
+ * A step failed for good: its attempts are used up, or its body threw a `NonRetryableError`.
+ * `cause` has the name, message, stack and cause of the original error. Catch the error in `run()`
+ * to continue without the step.
  *
  * @example
  * try { await this.charge(order); } catch (error) {
@@ -79,7 +92,7 @@ export class StepFailedError extends WorkflowError {
 
   constructor(
     readonly stepKey: string,
-    /** How many times the body was tried. */
+    /** Number of attempts. */
     readonly attempts: number,
     cause: unknown,
   ) {
@@ -87,12 +100,13 @@ export class StepFailedError extends WorkflowError {
   }
 
   /**
-   * Returns true for a StepFailedError that an error of `errorClass` caused. Stored errors come back without their class,
-   * so the name decides: the original's own name, or that of its constructor.
+   * Returns true for a StepFailedError whose cause is an error of `errorClass`. A stored error
+   * loses its class, so the names are compared: the original's own name, or the name of its
+   * constructor.
    *
-   * @param error what was caught
+   * @param error the error that was caught
    * @param errorClass the class of the error that the step's body threw
-   * @throws InvalidInputError where `errorClass` is not a class
+   * @throws InvalidInputError when `errorClass` is not a class
    * @example if (StepFailedError.is(error, CardDeclined)) return 'declined';
    */
   static is(error: unknown, errorClass: abstract new (...args: never[]) => Error): error is StepFailedError {
@@ -106,17 +120,29 @@ export class StepFailedError extends WorkflowError {
   }
 }
 
-/** The reason of the AbortSignal of a body whose step was given its result by `client.resolveStep`. */
+/**
+ * An operator set the result of a step by `client.resolveStep` while the step's body was running.
+ * The AbortSignal of the body has this error as its reason. The body's own result is ignored.
+ *
+ * @example
+ * await fetch(url, { signal: currentStep().abortSignal }); // Ends with the attempt.
+ */
 export class StepResolvedError extends WorkflowError {
   static override readonly errorName: string = 'StepResolvedError';
   readonly code = 'STEP_RESOLVED';
 
   constructor(readonly stepKey: string) {
-    super(`Step "${stepKey}" was given its result by an operator`);
+    super(`An operator set the result of step "${showStepKey(stepKey)}"`);
   }
 }
 
-/** One attempt of a step took longer than its `timeout`. Retried like any other error. */
+/**
+ * An attempt of a step took longer than the step's `timeout`. The step is retried as after any
+ * other error. Give the step a longer `timeout` if its work needs more time.
+ *
+ * @example
+ * await ctx.step('charge', { timeout: '2m' }, () => this.payments.charge(order));
+ */
 export class StepTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'StepTimeoutError';
   readonly code = 'STEP_TIMEOUT';
@@ -130,7 +156,14 @@ export class StepTimeoutError extends WorkflowError {
   }
 }
 
-/** A durable operation was called inside a step's body, where it cannot be recorded. */
+/**
+ * A durable operation was called inside the body of a step, where the operation cannot be recorded.
+ * Call the operation from `run()`, or make it a plain method call.
+ *
+ * @example
+ * const order = await ctx.step('load', () => this.orders.load(id));
+ * await ctx.step('charge', () => this.payments.charge(order)); // Not inside the step `load`.
+ */
 export class NestedStepError extends WorkflowError {
   static override readonly errorName: string = 'NestedStepError';
   readonly code = 'NESTED_STEP';
@@ -141,16 +174,16 @@ export class NestedStepError extends WorkflowError {
   ) {
     super(
       `"${innerStep}" was called inside step "${outerStepKey}". A step's body is recorded as a whole: call "${innerStep}" from run(), ` +
-        'or make it a plain method call.',
+        'or make it a plain method call',
     );
   }
 }
 
-/** Whatever was thrown: reading it must not throw in turn. */
+/** Returns the message of a thrown value. Never throws, even if the value's getters do. */
 function messageOf(value: unknown): string {
   try {
     return String(value instanceof Error ? value.message : value);
   } catch {
-    return 'what was thrown cannot be read';
+    return 'the thrown value cannot be read';
   }
 }

@@ -1,12 +1,27 @@
 import { WorkflowError } from './workflow-error.js';
 
-/** The module's definition or the application's workflows cannot work; thrown while the application boots. */
+/**
+ * The module's options, the application's workflows or the database cannot work as they are. The
+ * application does not boot. The message says what to change.
+ *
+ * @example
+ * await app.init().catch((error) => {
+ *   if (error instanceof WorkflowConfigurationError) logger.fatal(error.message);
+ *   throw error;
+ * });
+ */
 export class WorkflowConfigurationError extends WorkflowError {
   static override readonly errorName: string = 'WorkflowConfigurationError';
   readonly code = 'CONFIGURATION';
 }
 
-/** The database has no schema, or one of another version, and `autoMigrate` is off. */
+/**
+ * The database has no schema, or the schema of another version, and `autoMigrate` is off. Set
+ * `autoMigrate: true`, or execute the SQL of `migrationSql()` before the application boots.
+ *
+ * @example
+ * writeFileSync('durable.sql', migrationSql());
+ */
 export class SchemaMismatchError extends WorkflowError {
   static override readonly errorName: string = 'SchemaMismatchError';
   readonly code = 'SCHEMA_MISMATCH';
@@ -23,7 +38,13 @@ export class SchemaMismatchError extends WorkflowError {
   }
 }
 
-/** The process is closing (or has closed) and takes no more work. */
+/**
+ * The module is closing or has closed, and accepts no more calls. Make the call before
+ * `app.close()`, or in another process.
+ *
+ * @example
+ * if (error instanceof ClosedError) return reply.status(503).send();
+ */
 export class ClosedError extends WorkflowError {
   static override readonly errorName: string = 'ClosedError';
   readonly code = 'CLOSED';
@@ -34,14 +55,14 @@ export class ClosedError extends WorkflowError {
 }
 
 /**
- * The database could not be reached, or did not take a write, and the call was given up. `cause` is
- * the driver's error. A start is given up after 30 s.
+ * The database could not be reached, or did not confirm a write, and the call stopped waiting. A
+ * start stops after 30 s. `cause` is the driver's error. Call again later.
  *
  * @example
  * try {
  *   await client.start(OrderWorkflow, order, { id: `order-${order.id}` });
  * } catch (error) {
- *   // The id makes a second start safe, also where the first one was written after all.
+ *   // The id makes a second start safe, even when the first one was written after all.
  *   if (error instanceof DatabaseUnavailableError) await queue.retryLater(order);
  *   else throw error;
  * }
@@ -51,8 +72,8 @@ export class DatabaseUnavailableError extends WorkflowError {
   readonly code = 'DATABASE_UNAVAILABLE';
 
   /**
-   * True where the write was sent and no answer came: it may have taken effect, or may take effect
-   * yet. False where nothing was written.
+   * True when the write was sent and no response arrived: the write may have taken effect, or may
+   * still take effect. False when nothing was written.
    */
   readonly mayHaveTakenEffect: boolean;
 
@@ -63,19 +84,32 @@ export class DatabaseUnavailableError extends WorkflowError {
 }
 
 /**
- * A run was not started: rows of a deleted run of the same id are in the database, and cannot be
- * removed. A trigger or a policy keeps them. See "Deleting runs" in docs/operations.md.
+ * A run was not started, because the database has rows of a deleted run with the same id and a
+ * trigger or a policy prevents their removal. Remove those rows, or choose another id. See
+ * "Deleting runs" in docs/operations.md.
+ *
+ * @example
+ * if (error instanceof LeftoversError) logger.error(`delete the rows of ${error.runId} first`);
  */
 export class LeftoversError extends WorkflowError {
   static override readonly errorName: string = 'LeftoversError';
   readonly code = 'LEFTOVERS';
 
   constructor(readonly runId: string) {
-    super(`Run "${runId}" was not started: rows of a deleted run of that id are still there, and something keeps them from being deleted`);
+    super(
+      `Run "${runId}" was not started: the database has rows of a deleted run with that id, and a trigger or a policy prevents their ` +
+        'removal. See "Deleting runs" in docs/operations.md',
+    );
   }
 }
 
-/** A listing, a count or a report took too long and was given up. Ask for less: a narrower filter, a shorter time. */
+/**
+ * A listing, a count or a report took too long and was stopped. Use a narrower filter: a name,
+ * tags, or a shorter time.
+ *
+ * @example
+ * await client.count({ name: 'order', createdAfter: yesterday });
+ */
 export class QueryTimeoutError extends WorkflowError {
   static override readonly errorName: string = 'QueryTimeoutError';
   readonly code = 'QUERY_TIMEOUT';
@@ -85,12 +119,13 @@ export class QueryTimeoutError extends WorkflowError {
     readonly timeoutMs: number,
     options?: { cause?: unknown },
   ) {
-    super(`The query took longer than ${timeoutMs} ms and was given up. Narrow it down: by name, by tags, by times`, options);
+    super(`The query took longer than ${timeoutMs} ms and was stopped. Use a narrower filter: a name, tags, or a shorter time`, options);
   }
 }
 
 /**
- * This worker's session is gone: another worker has taken over. Never leaves the package; a fenced worker stops quietly.
+ * The session of this worker has ended: another worker has taken its runs over. Never leaves the
+ * package, because a fenced worker stops quietly.
  *
  * @internal
  */

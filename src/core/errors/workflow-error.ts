@@ -1,4 +1,7 @@
-/** Carries the names of an error's classes, so that a second copy of this package (ESM beside CommonJS) recognises it. */
+/**
+ * Key of the names of an error's classes. By these names, a second copy of this package in the
+ * process (ESM beside CommonJS) recognises the error.
+ */
 const LINEAGE = Symbol.for('nestjs-durable.error');
 
 type ErrorClass = Function & { readonly errorName?: string };
@@ -12,9 +15,10 @@ function lineageOf(errorClass: ErrorClass): readonly string[] {
 }
 
 /**
- * The base of every error of this package.
+ * Base class of every error of this package.
  *
- * `instanceof` holds across duplicate copies of the package; `code` is stable and meant for programs.
+ * `instanceof` works across duplicate copies of the package. `code` is stable and meant for
+ * programs.
  *
  * @example
  * if (error instanceof WorkflowError && error.code === 'RUN_NOT_FOUND') return null;
@@ -22,7 +26,7 @@ function lineageOf(errorClass: ErrorClass): readonly string[] {
 export abstract class WorkflowError extends Error {
   static readonly errorName: string = 'WorkflowError';
 
-  /** A stable, upper-case identifier of the kind of error. */
+  /** Stable, upper-case identifier of the kind of error. */
   abstract readonly code: string;
 
   constructor(message: string, options?: { cause?: unknown }) {
@@ -41,7 +45,7 @@ export abstract class WorkflowError extends Error {
       const lineage = (value as Record<symbol, unknown>)[LINEAGE];
       return Array.isArray(lineage) && lineage.includes(self.errorName);
     } catch {
-      // Anything may be thrown, a proxy that refuses to be looked at too.
+      // Any value may be thrown, also a proxy whose traps throw.
       return false;
     }
   }
