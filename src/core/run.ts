@@ -11,7 +11,7 @@ export const SHOWN_STATUSES: readonly ShownStatus[] = [...RUN_STATUSES, 'continu
 /** The statuses that a run never leaves (only `retry` leaves `failed`). */
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled';
 
-const TERMINAL_STATUSES: readonly TerminalStatus[] = ['completed', 'failed', 'cancelled'];
+export const TERMINAL_STATUSES: readonly TerminalStatus[] = ['completed', 'failed', 'cancelled'];
 
 export function isTerminal(status: RunStatus): status is TerminalStatus {
   return (TERMINAL_STATUSES as readonly RunStatus[]).includes(status);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { changeOf, JournalFixture, startOf, stepOf, type OpenJournal, newSession } from '../../test/support/faults/journal-fixture.js';
 import { claimRuns } from './sql/claim-runs.js';
 import { viewRuns } from './sql/compare-owned-runs.js';
-import { heartbeat, type QuickWay } from './sql/sessions.js';
+import { heartbeat, type QuickExecutor } from './sql/sessions.js';
 
 describe('when the session was last seen on another server', () => {
   let fixture: JournalFixture;
@@ -56,7 +56,7 @@ describe('when the session was last seen on another server', () => {
     await open.submit(stepOf('mine', 2));
     const claim = { keys: [{ queue: 'default', name: 'order', version: 1 }], deploymentId: 'test', limit: 10 };
     expect(await claimRuns(open.database, { ...claim, fence: elsewhere(open) })).toEqual([]);
-    const reserved: QuickWay = (statement, values) => open.database.reserved(statement, values);
+    const reserved: QuickExecutor = (statement, values) => open.database.reserved(statement, values);
     expect(await heartbeat([reserved], () => ({ id: open.sessionId, ttlMs: 60_000, holdsLock: false }))).toMatchObject({
       server: open.fence.server,
     });

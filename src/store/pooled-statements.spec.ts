@@ -16,7 +16,7 @@ import { readRunEnds } from './sql/read-runs.js';
 import { sendResolution } from './sql/resolve-step.js';
 import { retryRun } from './sql/retry-run.js';
 import { forwardMessages, sendSignal } from './sql/send-signal.js';
-import { heartbeat, type QuickWay } from './sql/sessions.js';
+import { heartbeat, type QuickExecutor } from './sql/sessions.js';
 import { sweepInbox } from './sql/sweep-inbox.js';
 import { nextWakeTime, wakeDueRuns } from './sql/timers.js';
 import { identifyRuns, identifySteps } from './sql/identify-writes.js';
@@ -85,7 +85,7 @@ describe("on connections without the module's settings, while another transactio
           (error: { code?: unknown }) => error.code,
         ),
       );
-    const reserved: QuickWay = (statement, values) => open.database.reserved(statement, values);
+    const reserved: QuickExecutor = (statement, values) => open.database.reserved(statement, values);
     expect(await codeOf(heartbeat([reserved], () => ({ id: open.sessionId, ttlMs: 600_000, holdsLock: false })))).toBe('55P03');
     expect(await codeOf(claimRuns(open.database, claim))).toBe('55P03');
     expect(await soon(requestCancel(open.database, 'held', '{}', '{}'))).toEqual({ id: 'held', status: 'pending' });

@@ -154,11 +154,11 @@ export class RunNotifier {
       const { notified, locked, follow } = await this.reach(batch[0]!.kind, batch);
       const announced = announce(this.notices, notified).catch(this.failed);
       for (const each of batch) {
-        if (locked.has(each.runId)) this.again(each);
+        if (locked.has(each.runId)) this.retryLater(each);
         else each.settle(follow.get(each.runId)?.() ?? announced);
       }
     } catch (error) {
-      if (isLocked(error)) return batch.forEach((each) => this.again(each));
+      if (isLocked(error)) return batch.forEach((each) => this.retryLater(each));
       // The messages are durable. No caller waits for a database that is away or refuses; the
       // sweeps notify the runs.
       if (!this.closed) this.failed(error);
@@ -170,7 +170,7 @@ export class RunNotifier {
    * Schedules the next try for a locked run. Callers that wait for earlier and newer messages of
    * the run share this try.
    */
-  private again(each: Pending): void {
+  private retryLater(each: Pending): void {
     const now = performance.now();
     each.triedSince ??= now;
     const elapsed = now - each.triedSince;
@@ -205,8 +205,8 @@ export class RunNotifier {
     const byRun = new Map(requests.map((request) => [request.runId, request]));
     const notified = await notifyOfCancel(this.database, requests);
     const missed = await this.findMissed([...byRun.keys()], notified);
-    const meant = missed.filter(({ id, parentId }) => [null, parentId].includes(byRun.get(id)!.parentId));
-    const { locked, follow } = await this.reachMissed(meant, (runId, id) => this.add('cancel', runId, { ...byRun.get(id)!, runId }));
+    const intended = missed.filter(({ id, parentId }) => [null, parentId].includes(byRun.get(id)!.parentId));
+    const { locked, follow } = await this.reachMissed(intended, (runId, id) => this.add('cancel', runId, { ...byRun.get(id)!, runId }));
     for (const { id, parentId } of notified) if (parentId !== null) follow.set(id, () => this.add('message', parentId, undefined));
     return { notified, locked, follow };
   }

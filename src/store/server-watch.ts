@@ -21,30 +21,30 @@ const PROBE_EVERY_MS = 5_000;
  */
 export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clients: OpenClients, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  let silence: Error | undefined;
-  let isOver = false;
-  const look = async (): Promise<void> => {
+  let timeoutError: Error | undefined;
+  let hasEnded = false;
+  const runProbe = async (): Promise<void> => {
     const failure = await probe().then(
       () => undefined,
       (error: unknown) => error,
     );
-    if (isOver) return;
+    if (hasEnded) return;
     if (isSilence(failure)) {
-      silence = Object.assign(new Error('the server has stopped answering', { cause: failure }), { code: 'ETIMEDOUT' });
+      timeoutError = Object.assign(new Error('the server has stopped answering', { cause: failure }), { code: 'ETIMEDOUT' });
       for (const client of clients) hangUp(client);
     }
-    probeLater();
+    scheduleProbe();
   };
-  const probeLater = (): void => {
-    timer = setTimeout(() => void look(), PROBE_EVERY_MS);
+  const scheduleProbe = (): void => {
+    timer = setTimeout(() => void runProbe(), PROBE_EVERY_MS);
   };
-  probeLater();
+  scheduleProbe();
   try {
     return await work();
   } catch (error) {
-    throw silence ?? error;
+    throw timeoutError ?? error;
   } finally {
-    isOver = true;
+    hasEnded = true;
     clearTimeout(timer);
   }
 }

@@ -10,7 +10,7 @@ import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';
-import { closeSession, heartbeat, openSession, type Heartbeat, type QuickWay } from '../store/sql/sessions.js';
+import { closeSession, heartbeat, openSession, type Heartbeat, type QuickExecutor } from '../store/sql/sessions.js';
 
 /** How long a new session waits for its lock. */
 const LOCK_PATIENCE_MS = 500;
@@ -245,10 +245,10 @@ export class Session {
   }
 
   /** The connections that a renewal tries. */
-  private ways(): QuickWay[] {
+  private ways(): QuickExecutor[] {
     const { database, direct, isUrgent } = this;
     this.isUrgent = false;
-    const pool: QuickWay = (statement, values) => (isUrgent ? database.urgent(statement, values) : database.reserved(statement, values));
+    const pool: QuickExecutor = (statement, values) => (isUrgent ? database.urgent(statement, values) : database.reserved(statement, values));
     return direct && !this.isDirectMute ? [(statement, values) => direct.execute(statement, values), pool] : [pool];
   }
 

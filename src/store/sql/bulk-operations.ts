@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import type { RunConditions } from '../../core/run-filter.js';
 import type { Database, Statement } from '../database.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
+import { TERMINAL } from './run-status.js';
 
 /** Kinds of actions on many runs. */
 export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal';
@@ -247,7 +248,7 @@ const UNFINISHED_RUNS: Statement = {
   name: 'durable_operation_locked',
   text: (schema) => `SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
   SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND CASE WHEN $2::boolean THEN status = 'failed'
-    ELSE status NOT IN ('completed', 'failed', 'cancelled') END LIMIT 1
+    ELSE status NOT IN ${TERMINAL} END LIMIT 1
 ) AS r`,
 };
 

@@ -1,6 +1,7 @@
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
  * Raises the wake counter of runs, and makes waiting ones due. The owner of a running run reads its
@@ -11,8 +12,8 @@ const BUMP: Statement = {
   name: 'durable_bump_runs',
   text: (schema) => `WITH locked AS MATERIALIZED (
   SELECT r.id, r.wakes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-    SELECT id, status = 'waiting' AND NOT is_blocked AS wakes FROM ${schema}.workflow_runs
-    WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, ${IS_WAKEABLE} AS wakes FROM ${schema}.workflow_runs
+    WHERE id = x.id AND status NOT IN ${TERMINAL} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET

@@ -6,6 +6,7 @@ import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
+import { IS_BLOCKED, TERMINAL } from './run-status.js';
 
 /**
  * Leaves the request with the current run of a chain. A run that has been continued is cancelled by
@@ -17,18 +18,12 @@ const SEND_CANCEL: Statement = {
   SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload)
-  SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') RETURNING run_id
-), noted AS (
+  SELECT id, 'cancel', $2::json FROM run WHERE status NOT IN ${TERMINAL} RETURNING run_id
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT run_id, 'cancel_requested', $2::json FROM sent
 )
 SELECT id, status FROM run`,
 };
-
-/**
- * True for a blocked run. No worker could claim it as `pending`, where every claim would have to
- * skip it.
- */
-const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
 
 /**
  * Applies requests to cancel, by the status of the run.
@@ -44,9 +39,9 @@ const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
-  text: (schema, lockTimeout) => `WITH asked AS MATERIALIZED (
+  text: (schema, lockTimeout) => `WITH requested AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[]), (SELECT $3::text[])) AS x(id, error, parent) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
+    SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND status NOT IN ${TERMINAL}
       AND (x.parent = '' OR parent_run_id = x.parent)
     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
@@ -57,12 +52,12 @@ const BUMP_CANCEL: Statement = {
     status = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN 'cancelled'
       WHEN ${IS_BLOCKED} THEN 'waiting' WHEN status IN ('waiting', 'paused') THEN 'pending' ELSE status END,
     finished_at = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN now() END,
-    error = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN asked.error END,
+    error = CASE WHEN status IN ('pending', 'waiting', 'paused') AND started_at IS NULL THEN requested.error END,
     ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
     wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
-  FROM asked WHERE r.id = ANY (ARRAY[asked.id])
+  FROM requested WHERE r.id = ANY (ARRAY[requested.id])
   RETURNING r.id, r.status, r.queue, r.name, r.version, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
-), told AS (
+), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
 ), unpaused AS (

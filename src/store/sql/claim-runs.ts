@@ -35,11 +35,11 @@ const CLAIM: Statement = { name: 'durable_claim', text: (schema, lockTimeout) =>
  * Index entries of runs claimed earlier remain while any snapshot is held. A scan from the
  * beginning would step over all of them.
  */
-const CLAIM_ON: Statement = { name: 'durable_claim_on', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from a place') };
+const CLAIM_FROM: Statement = { name: 'durable_claim_on', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from a place') };
 
 function claimText(schema: string, lockTimeout: string, from: 'from the start' | 'from a place'): string {
-  const isOn = from === 'from a place';
-  const keys = isOn
+  const isFromPlace = from === 'from a place';
+  const keys = isFromPlace
     ? 'unnest($2::text[], $3::text[], $4::int[], $9::smallint[], $10::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
     : 'unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)';
   return `WITH session AS MATERIALIZED (${lockedSession(schema)}),
@@ -49,9 +49,9 @@ due AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
     WHERE r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
-      ${isOn ? 'AND r.priority = k.priority AND r.ready_at >= k.ready_at' : ''}
+      ${isFromPlace ? 'AND r.priority = k.priority AND r.ready_at >= k.ready_at' : ''}
       AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
-    ORDER BY ${isOn ? '' : 'r.priority DESC, '}r.ready_at
+    ORDER BY ${isFromPlace ? '' : 'r.priority DESC, '}r.ready_at
     LIMIT $6::int
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS c
@@ -114,10 +114,10 @@ due AS MATERIALIZED (
 ${takeDue(schema, lockTimeout, 'wake_at = NULL,')}`,
 };
 
-function takeDue(schema: string, lockTimeout: string, more = ''): string {
+function takeDue(schema: string, lockTimeout: string, alsoSet = ''): string {
   const standardTimeout = `(SELECT k.timeout FROM unnest($3::text[], $4::int[], $8::float8[]) AS k(name, version, timeout)
       WHERE k.name = r.name ORDER BY k.version DESC LIMIT 1)`;
-  return `UPDATE ${schema}.workflow_runs r SET ${more}
+  return `UPDATE ${schema}.workflow_runs r SET ${alsoSet}
   status = 'running',
   session_id = $1::bigint,
   epoch = r.epoch + 1,
@@ -209,7 +209,7 @@ export interface ClaimPlace extends ClaimKey {
 /** Claims due runs as `claimRuns` does, beginning at these places. */
 export async function claimRunsFrom(database: Database, claim: Claim, places: readonly ClaimPlace[]): Promise<ClaimedRun[]> {
   const values = valuesOf({ ...claim, keys: places });
-  const rows = await database.query<ClaimedRow>(CLAIM_ON, [
+  const rows = await database.query<ClaimedRow>(CLAIM_FROM, [
     ...values,
     places.map((place) => place.priority),
     places.map((place) => place.readyAt),
@@ -246,7 +246,7 @@ function valuesOf({ fence, keys, deploymentId, limit }: Claim): unknown[] {
   return [fence.id, ...names, deploymentId, limit, fence.server, keys.map((key) => key.timeoutMs ?? null)];
 }
 
-const NOTE_ALONE: Statement = {
+const MARK_EXCLUSIVE: Statement = {
   name: 'durable_note_alone',
   text: (schema, lockTimeout) => `UPDATE ${schema}.workflow_sessions SET exclusive_run_id = $2 WHERE id = $1::bigint${lockTimeout}`,
 };
@@ -256,5 +256,5 @@ const NOTE_ALONE: Statement = {
  * session's death count against the run.
  */
 export async function markExclusive(database: Database, sessionId: string, runId: string | null): Promise<void> {
-  await database.query(NOTE_ALONE, [sessionId, runId]);
+  await database.query(MARK_EXCLUSIVE, [sessionId, runId]);
 }

@@ -8,7 +8,7 @@ import { SUSPECT_LOSSES } from './claim-runs.js';
  * its transaction. Only pending suspects are updated: a running one belongs to its owner and will
  * end soon. Suspects are few, and an index contains only them.
  */
-const EXONERATE: Statement = {
+const CLEAR: Statement = {
   name: 'durable_exonerate',
   text: (schema) => `WITH deaths AS MATERIALIZED (
   SELECT at FROM ${schema}.workflow_run_log WHERE run_id = $1 AND kind = 'worker_lost'
@@ -28,5 +28,5 @@ UPDATE ${schema}.workflow_runs r SET worker_losses = greatest(r.worker_losses - 
  * its workers.
  */
 export async function clearSuspects(database: Database, client: ClientBase, runId: string): Promise<void> {
-  await database.query(EXONERATE, [runId], client);
+  await database.query(CLEAR, [runId], client);
 }

@@ -3,6 +3,7 @@ import type { ClientBase } from 'pg';
 import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './send-signal.js';
+import { TERMINAL } from './run-status.js';
 
 /** Instructions for ending runs without executing their code. */
 export interface RunEnding {
@@ -45,7 +46,7 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
   name,
   text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
   SELECT r.id, x.error FROM unnest((SELECT $1::text[]), (SELECT $2::json[])) AS x(id, error) CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ('completed', 'failed', 'cancelled')
+    SELECT id FROM ${schema}.workflow_runs o WHERE id = x.id AND status NOT IN ${TERMINAL}
       AND ($7::text = 'any' OR (${isOverdue(schema, '$8::text[]')}))
     LIMIT 1 FOR NO KEY UPDATE ${lock}
   ) AS r
@@ -55,13 +56,13 @@ const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement =
     ready_at = NULL, wake_at = NULL, is_blocked = false
   FROM locked WHERE r.id = ANY (ARRAY[locked.id])
   RETURNING r.id, r.error, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, $5, $6::json FROM ended
 ), waits AS (
   DELETE FROM ${schema}.workflow_waits w USING ended WHERE w.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND w.kind = 'child')
 ), messages AS (
   DELETE FROM ${schema}.workflow_inbox i USING ended WHERE i.run_id = ANY (ARRAY[ended.id]) AND NOT ($3 = 'failed' AND i.kind IN ${KEPT_BY_FAILED})
-), told AS (
+), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT parent, 'child_failed', parent_step_key, error FROM ended WHERE parent IS NOT NULL
 )
 SELECT id, parent FROM ended WHERE true${lockTimeout}`,

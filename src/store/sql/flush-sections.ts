@@ -2,6 +2,7 @@ import type { ArrayType } from '../binary-array.js';
 import type { FlushRows } from '../flush-rows.js';
 import { nothingLeftSql } from './leftovers.js';
 import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
+import { TERMINAL } from './run-status.js';
 
 /** One kind of rows in a flush, and the SQL that writes them. */
 export interface Section {
@@ -197,7 +198,7 @@ export const SECTIONS: readonly Section[] = [
     session_id = NULL,
     wake_at = ${ms('x.wake_at')},
     ready_at = CASE WHEN x.status = 'pending' THEN now() END,
-    finished_at = CASE WHEN x.status IN ('completed', 'failed', 'cancelled') THEN now() END,
+    finished_at = CASE WHEN x.status IN ${TERMINAL} THEN now() END,
     blocked_deployments = CASE WHEN x.blocked_for IS NULL THEN r.blocked_deployments ELSE array_append(r.blocked_deployments, x.blocked_for) END,
     is_blocked = x.blocked_for IS NOT NULL,
     history_bytes = x.history_bytes::bigint,

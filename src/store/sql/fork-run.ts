@@ -40,7 +40,7 @@ const FORK: Statement = {
   SELECT run.id, s.key, s.value FROM run, history CROSS JOIN LATERAL (
     SELECT key, value FROM ${schema}.workflow_state WHERE run_id = $1 OFFSET 0
   ) AS s WHERE history.steps > 0
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data)
   SELECT x.id, 'forked', $3, x.data FROM run CROSS JOIN LATERAL (VALUES ($1, $6::json), (run.id, $7::json)) AS x(id, data)
 )

@@ -3,6 +3,7 @@ import { currentRunSql, pastSql } from './chains.js';
 import { depthSql } from './inbox-depth.js';
 import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
+import { TERMINAL } from './run-status.js';
 
 /** Locks the session's row, and selects the run if this session owns it. */
 function ownRun(schema: string): string {
@@ -16,7 +17,7 @@ function ownRun(schema: string): string {
 }
 
 /** True for a run that has ended. */
-const HAS_ENDED = `status IN ('completed', 'failed', 'cancelled')`;
+const HAS_ENDED = `status IN ${TERMINAL}`;
 
 /**
  * Selects the run that receives the hook's payloads: the creator of the hook, or its continuation.
@@ -97,7 +98,7 @@ const RESUME: Statement = {
   FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1
 ), named AS MATERIALIZED (
   SELECT run_id AS id FROM hook
-), ${depthSql(schema, 'named', '$5', '$2')}, ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, noted AS (
+), ${depthSql(schema, 'named', '$5', '$2')}, ${pastSql(schema, '(SELECT run_id FROM hook WHERE $3::text IS NOT NULL)')}, logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, name, idempotency_key, data)
   SELECT run_id, 'hook_resumed', step_key, step_key, $3, $4::json FROM hook WHERE NOT closed AND NOT (SELECT is_full FROM depth) AND NOT EXISTS (
     SELECT 1 FROM past CROSS JOIN LATERAL (
@@ -108,7 +109,7 @@ const RESUME: Statement = {
   RETURNING run_id
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
-  SELECT hook.run_id, 'hook', hook.token, $2::json, depth.place, depth.total FROM hook JOIN noted ON noted.run_id = hook.run_id, depth RETURNING 1
+  SELECT hook.run_id, 'hook', hook.token, $2::json, depth.place, depth.total FROM hook JOIN logged ON logged.run_id = hook.run_id, depth RETURNING 1
 )
 SELECT run_id, step_key, closed, (SELECT count(*) FROM sent)::int, (SELECT is_full FROM depth) FROM hook`,
 };

@@ -40,13 +40,13 @@ export function nothingLeftSql(schema: string, id: string): string {
  */
 function clearSql(schema: string, lockTimeout: string): string {
   const deletes = RUN_TABLES.map(
-    (table) => `, ${table} AS (\n  DELETE FROM ${schema}.${table} t USING gone WHERE t.run_id = ANY (ARRAY[gone.id]) RETURNING 1\n)`,
+    (table) => `, ${table} AS (\n  DELETE FROM ${schema}.${table} t USING missing WHERE t.run_id = ANY (ARRAY[missing.id]) RETURNING 1\n)`,
   );
-  return `WITH gone AS MATERIALIZED (
+  return `WITH missing AS MATERIALIZED (
   SELECT DISTINCT x.id FROM unnest((SELECT $1::text[])) AS x(id) WHERE (SELECT true FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) IS NULL ORDER BY x.id
 ), children AS MATERIALIZED (
   SELECT r.id FROM (
-    SELECT c.id FROM gone CROSS JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE parent_run_id = gone.id OFFSET 0) AS c ORDER BY c.id
+    SELECT c.id FROM missing CROSS JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE parent_run_id = missing.id OFFSET 0) AS c ORDER BY c.id
   ) AS c CROSS JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE id = c.id LIMIT 1 FOR NO KEY UPDATE) AS r
 ), orphans AS (
   UPDATE ${schema}.workflow_runs r SET parent_run_id = NULL, parent_step_key = NULL FROM children WHERE r.id = ANY (ARRAY[children.id]) RETURNING 1

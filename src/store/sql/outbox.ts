@@ -72,9 +72,9 @@ const RESEND: Statement = {
     const seq = `r.epoch || '.' || r.wake_count`;
     // A scalar subquery instead of NOT EXISTS: PostgreSQL would turn that into a join, for which it
     // may read all runs first.
-    const lastNote = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
+    const lastRecord = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
     const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
-      AND coalesce(${lastNote}, '-infinity') <= now()`;
+      AND coalesce(${lastRecord}, '-infinity') <= now()`;
     return `WITH overdue AS MATERIALIZED (
   (SELECT r.id, r.queue, r.seq FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version) CROSS JOIN LATERAL (
     SELECT r.id, r.queue, ${seq} AS seq FROM ${schema}.workflow_runs r
@@ -87,7 +87,7 @@ const RESEND: Statement = {
     AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
       WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
   ORDER BY r.worker_losses DESC, r.id LIMIT $5::int)
-), noted AS (
+), recorded AS (
   INSERT INTO ${schema}.workflow_outbox AS o (run_id, seq, attempts, next_at)
   SELECT id, seq, 1, now() + 2 * ${GRACE} FROM overdue ORDER BY id
   ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq,
@@ -96,7 +96,7 @@ const RESEND: Statement = {
     WHERE o.next_at <= now() OR o.seq <> excluded.seq
   RETURNING run_id, seq, attempts
 )
-SELECT noted.run_id, overdue.queue, noted.seq || 'r' || noted.attempts, 0::float8, 0 FROM noted JOIN overdue ON overdue.id = noted.run_id`;
+SELECT recorded.run_id, overdue.queue, recorded.seq || 'r' || recorded.attempts, 0::float8, 0 FROM recorded JOIN overdue ON overdue.id = recorded.run_id`;
   },
 };
 
@@ -128,13 +128,13 @@ export async function forgetWakeUps(database: Database): Promise<void> {
  * Time during which the message of a shorter sleep is still in transit, so that another one would
  * be useless.
  */
-const ON_THE_WAY = `interval '5 seconds'`;
+const IN_TRANSIT = `interval '5 seconds'`;
 
 const WAKE: Statement = {
   name: 'durable_wake_listed',
   text: (schema) => `WITH due AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs
-  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${ON_THE_WAY}
+  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${IN_TRANSIT}
   ORDER BY wake_at LIMIT $1::int FOR NO KEY UPDATE SKIP LOCKED
 ), woken AS (
   UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])

@@ -1,6 +1,7 @@
 import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
+import { TERMINAL } from './run-status.js';
 
 /**
  * Leaves a request to pause. The request stays in the inbox while the run is to be paused, so that
@@ -9,12 +10,12 @@ import type { Database, Statement } from '../database.js';
 const SEND: Statement = {
   name: 'durable_send_pause',
   text: (schema) => `WITH run AS (
-  SELECT id, status, status NOT IN ('paused', 'completed', 'failed', 'cancelled') AND cancel_requested_at IS NULL
+  SELECT id, status, status <> 'paused' AND status NOT IN ${TERMINAL} AND cancel_requested_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = $1 AND i.kind = 'pause') AS is_new
   FROM ${schema}.workflow_runs WHERE id = $1
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, payload) SELECT id, 'pause', $2::json FROM run WHERE is_new
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, 'paused', $2::json FROM run WHERE is_new
 )
 SELECT status FROM run`,
@@ -24,7 +25,7 @@ SELECT status FROM run`,
  * Pauses runs that no worker executes. The owner of a running run sees its counter. A paused run
  * keeps its wake time for when it is resumed.
  */
-const TELL: Statement = {
+const NOTIFY: Statement = {
   name: 'durable_pause_runs',
   text: (schema, lockTimeout) => `WITH locked AS MATERIALIZED (
   SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
@@ -58,12 +59,12 @@ const RESUME: Statement = {
   text: (schema, lockTimeout) => `WITH run AS MATERIALIZED (
   SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.status = 'waiting' AND r.is_blocked AS was_blocked, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
     OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
-  FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled') FOR NO KEY UPDATE NOWAIT
+  FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ${TERMINAL} FOR NO KEY UPDATE NOWAIT
 ), request AS (
   DELETE FROM ${schema}.workflow_inbox i USING (
     SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id]) RETURNING 1
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
 )
 UPDATE ${schema}.workflow_runs r SET
@@ -77,7 +78,7 @@ FROM run WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_at)::float8 * 1000`,
 };
 
-type ToldRow = [string, RunStatus, string, string, number];
+type NotifiedRow = [string, RunStatus, string, string, number];
 
 /**
  * Leaves a request to pause in the run's inbox. A separate statement notifies the run.
@@ -94,7 +95,7 @@ export async function sendPause(database: Database, runId: string, note: string)
  * for a lock: leaves out runs whose rows are locked, and runs that are no longer to be paused.
  */
 export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
-  return (await database.deliver<ToldRow>(TELL, [[...runIds].sort()], 'first')).map(toRun);
+  return (await database.deliver<NotifiedRow>(NOTIFY, [[...runIds].sort()], 'first')).map(toRun);
 }
 
 const UNPAUSED: Statement = {
@@ -127,10 +128,10 @@ export interface ResumedRun extends NotifiedRun {
  * Undefined when the run has ended or does not exist. Fails at once when the run's row is locked.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
-  const [row] = await database.deliver<[...ToldRow, number | null]>(RESUME, [runId, note]);
+  const [row] = await database.deliver<[...NotifiedRow, number | null]>(RESUME, [runId, note]);
   return row && { ...toRun([row[0], row[1], row[2], row[3], row[4]]), wakeAt: row[5] };
 }
 
-function toRun([id, status, queue, name, version]: ToldRow): NotifiedRun {
+function toRun([id, status, queue, name, version]: NotifiedRow): NotifiedRun {
   return { id, status, queue, name, version };
 }

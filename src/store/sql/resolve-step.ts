@@ -1,5 +1,6 @@
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { TERMINAL } from './run-status.js';
 
 /**
  * Leaves a result for a step. The step may be executing at this moment, so the run itself decides
@@ -11,10 +12,10 @@ const SEND: Statement = {
   SELECT r.id, r.status, EXISTS (SELECT 1 FROM ${schema}.workflow_steps s WHERE s.run_id = r.id AND s.step_key = $2) AS recorded
   FROM ${schema}.workflow_runs r WHERE r.id = $1
 ), open AS (
-  SELECT id FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') AND NOT recorded
+  SELECT id FROM run WHERE status NOT IN ${TERMINAL} AND NOT recorded
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload) SELECT id, $3, $2, $4::json FROM open
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, step_key, data) SELECT id, 'step_resolved', $2, $5::json FROM open
 )
 SELECT status, recorded FROM run`,

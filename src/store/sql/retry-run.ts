@@ -37,7 +37,7 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 ), failure AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, attempt, data, at)
   SELECT id, epoch, 'run_failed', generation, error, finished_at FROM run RETURNING 1
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, attempt, data)
   SELECT id, epoch + 1, $5, $6, generation + 1, $4::json FROM run WHERE (SELECT count(*) FROM archived) + (SELECT count(*) FROM failure) >= 0
 ), waits AS (

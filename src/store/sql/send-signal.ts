@@ -6,6 +6,7 @@ import type { Database, Statement } from '../database.js';
 import { currentRunSql, pastSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { depthSql } from './inbox-depth.js';
+import { TERMINAL } from './run-status.js';
 
 /**
  * Kinds of messages that move to the run that continues another: messages sent to the run, but not
@@ -23,9 +24,9 @@ export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE run AS MATERIALIZED (
   SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
-), ${pastSql(schema, '(SELECT id FROM run WHERE $4::text IS NOT NULL)')}, ${depthSql(schema, 'run', '$6', '$3')}, noted AS (
+), ${pastSql(schema, '(SELECT id FROM run WHERE $4::text IS NOT NULL)')}, ${depthSql(schema, 'run', '$6', '$3')}, logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, name, idempotency_key, data)
-  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ('completed', 'failed', 'cancelled') AND NOT (SELECT is_full FROM depth)
+  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ${TERMINAL} AND NOT (SELECT is_full FROM depth)
     AND NOT EXISTS (SELECT 1 FROM past CROSS JOIN LATERAL (
       SELECT 1 FROM ${schema}.workflow_run_log e WHERE e.run_id = past.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
     ) AS e WHERE past.depth > 1)
@@ -33,7 +34,7 @@ function sendSignalSql(schema: string): string {
   RETURNING run_id
 ), sent AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload, place, total)
-  SELECT run_id, 'signal', $2, $3::json, depth.place, depth.total FROM noted, depth RETURNING 1
+  SELECT run_id, 'signal', $2, $3::json, depth.place, depth.total FROM logged, depth RETURNING 1
 )
 SELECT id, status, CASE WHEN (SELECT is_full FROM depth) THEN 'full' ELSE (SELECT count(*) FROM sent)::text END AS sent FROM run`;
 }

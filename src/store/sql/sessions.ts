@@ -10,7 +10,7 @@ import { clearSuspects } from './clear-suspects.js';
 import { SERVER } from './server-identity.js';
 
 /** Number of dead sessions after which a run fails, if it was the only run of each of them. */
-const MAX_LOSSES_ALONE = 3;
+const MAX_EXCLUSIVE_LOSSES = 3;
 
 const OPEN: Statement = {
   name: 'durable_open_session',
@@ -78,28 +78,28 @@ FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (SELECT ${IS_HELD} AS held
 
 const TAKE_OVER_SESSIONS: Statement = {
   name: 'durable_take_over_sessions',
-  text: (schema) => `WITH gone AS MATERIALIZED (
+  text: (schema) => `WITH dead AS MATERIALIZED (
   SELECT s.id FROM ${schema}.workflow_sessions s CROSS JOIN LATERAL (SELECT ${IS_HELD} AS held) l
   WHERE s.id = ANY ($2::bigint[]) AND CASE $3::text WHEN 'expired' THEN ${HAS_EXPIRED} ELSE ${IS_UNLOCKED} END ORDER BY s.id FOR UPDATE OF s
 )
-DELETE FROM ${schema}.workflow_sessions s USING gone WHERE s.id = gone.id RETURNING s.id::text, s.exclusive_run_id`,
+DELETE FROM ${schema}.workflow_sessions s USING dead WHERE s.id = dead.id RETURNING s.id::text, s.exclusive_run_id`,
 };
 
 const TAKE_OVER_RUNS: Statement = {
   name: 'durable_take_over_runs',
   text: (schema) => `WITH lost AS MATERIALIZED (
-  SELECT r.id, r.id = ANY ($2::text[]) AS alone FROM ${schema}.workflow_runs r
+  SELECT r.id, r.id = ANY ($2::text[]) AS exclusive FROM ${schema}.workflow_runs r
   WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[]) ORDER BY r.id FOR NO KEY UPDATE
-), noted AS (
+), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind) SELECT id, 'worker_lost' FROM lost
 )
 UPDATE ${schema}.workflow_runs r SET
   session_id = NULL,
   worker_losses = least(r.worker_losses + 1, 30000),
-  exclusive_losses = r.exclusive_losses + lost.alone::int,
-  status = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN 'failed' ELSE 'pending' END,
-  finished_at = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN now() END,
-  ready_at = CASE WHEN r.exclusive_losses + lost.alone::int >= ${MAX_LOSSES_ALONE} THEN NULL ELSE now() END
+  exclusive_losses = r.exclusive_losses + lost.exclusive::int,
+  status = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN 'failed' ELSE 'pending' END,
+  finished_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN now() END,
+  ready_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
 RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`,
 };
@@ -123,7 +123,7 @@ const EXPLAIN_LOSS: Statement = {
 };
 
 /** Notifies the parent of a lost run of its end, as of any other end. */
-const TELL_PARENT: Statement = {
+const NOTIFY_PARENT: Statement = {
   name: 'durable_tell_parent_of_loss',
   text: (schema) => `INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
 SELECT parent_run_id, 'child_failed', parent_step_key, error FROM ${schema}.workflow_runs
@@ -168,20 +168,20 @@ export interface Heartbeat {
  * Executes a statement on a connection without long work. Resolves to undefined when the statement
  * was not executed.
  */
-export type QuickWay = <Row extends unknown[]>(statement: Statement, values: unknown[]) => Promise<Row[] | undefined>;
+export type QuickExecutor = <Row extends unknown[]>(statement: Statement, values: unknown[]) => Promise<Row[] | undefined>;
 
 /**
  * Renews a session.
  *
- * @param ways the connections to try, one after the other
+ * @param executors the connections to try, one after the other
  * @param values returns the values of the session's row at the moment of each try
  * @returns undefined when the session has ended
  */
 export async function heartbeat(
-  ways: readonly QuickWay[],
+  executors: readonly QuickExecutor[],
   values: () => { readonly id: string; readonly ttlMs: number; readonly holdsLock: boolean },
 ): Promise<Heartbeat | undefined> {
-  for (const execute of ways) {
+  for (const execute of executors) {
     const { id, ttlMs, holdsLock } = values();
     const rows = await execute<[number, string]>(HEARTBEAT, [id, ttlMs, holdsLock]);
     if (!rows) continue;
@@ -242,12 +242,12 @@ export async function takeOver(database: Database, ids: readonly string[], evide
   return database.transaction(async (client) => {
     await client.query(LONG_LOCK_TIMEOUT);
     const values = [sessionLockClass(database), ids, evidence];
-    const gone = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
-    if (gone.length === 0) return [];
-    const alone = gone.flatMap(([, runId]) => (runId === null ? [] : [runId]));
+    const dead = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
+    if (dead.length === 0) return [];
+    const exclusive = dead.flatMap(([, runId]) => (runId === null ? [] : [runId]));
     const rows = await database.query<[string, 'pending' | 'failed', string | null]>(
       TAKE_OVER_RUNS,
-      [gone.map(([id]) => id), alone],
+      [dead.map(([id]) => id), exclusive],
       client,
     );
     const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
@@ -268,8 +268,8 @@ async function explain(database: Database, client: ClientBase, lost: readonly Lo
   for (const { id, status } of lost) {
     if (status !== 'failed') continue;
     await database.query(CLEAR_WAITS, [id], client);
-    await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_LOSSES_ALONE))], client);
-    await database.query(TELL_PARENT, [id], client);
+    await database.query(EXPLAIN_LOSS, [id, encodeError(new WorkerLostError(id, MAX_EXCLUSIVE_LOSSES))], client);
+    await database.query(NOTIFY_PARENT, [id], client);
     await clearSuspects(database, client, id);
   }
 }

@@ -8,7 +8,7 @@ import { notifyOfPause } from './pause-run.js';
  * sender notifies the run in a second statement, which may have been lost. The request of a paused
  * run stays in its inbox.
  */
-const UNHEARD: Statement = {
+const MISSED: Statement = {
   name: 'durable_sweep_control',
   text: (schema) => `SELECT DISTINCT i.run_id, i.kind FROM ${schema}.workflow_inbox i
 CROSS JOIN LATERAL (
@@ -25,7 +25,7 @@ ORDER BY i.run_id LIMIT 1000`,
  * it is called stays in the inbox, and must not wake the run for ever.
  */
 export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
-  const rows = await database.query<[string, string]>(UNHEARD, []);
+  const rows = await database.query<[string, string]>(MISSED, []);
   const idsOf = (isPause: boolean): string[] => [...new Set(rows.filter(([, kind]) => (kind === 'pause') === isPause).map(([id]) => id))];
   const [toPause, toBump] = [idsOf(true), idsOf(false)];
   return [

@@ -6,6 +6,7 @@ import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { notifyOfCancel } from './cancel-run.js';
 import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
+import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /** Age after which a sender has notified the run, unless its notification was lost. */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
@@ -24,28 +25,23 @@ function addressed(schema: string): string {
 )`;
 }
 
-const WAITS = `(status = 'waiting' AND NOT is_blocked)`;
-
-/** True for runs that a request to cancel makes due, paused ones included. */
-const IS_CANCELLABLE = `(status IN ('waiting', 'paused') AND NOT is_blocked)`;
-
 /**
  * Notifies runs that have been executed of requests to cancel. A running run sees its counter, and
  * a waiting run becomes due. Every claim reads the inbox, so due and blocked runs learn of the
  * request anyway. For them only the time of the request is recorded once.
  */
-const TELL: Statement = {
+const NOTIFY_CANCELLED: Statement = {
   name: 'durable_sweep_inbox',
   text: (schema, lockTimeout) => {
-    const isUnheard = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
-    return `WITH unheard AS MATERIALIZED (
+    const isMissed = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
+    return `WITH missed AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
-  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isUnheard} LIMIT 1) AS r
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isMissed} LIMIT 1) AS r
   WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE}
   ORDER BY i.run_id LIMIT 1000
 ), locked AS MATERIALIZED (
-  SELECT r.id FROM unheard CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = unheard.id AND ${isUnheard} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+  SELECT r.id FROM missed CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${isMissed} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_requested_at = coalesce(cancel_requested_at, now()),
@@ -79,13 +75,13 @@ const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.atte
  * Signals that no wait needs are ignored: they are kept, and every claim reads them. Cancelled and
  * overdue runs are left out too. Their waits have ended, so they would be notified again and again.
  */
-const TELL_WAITING: Statement = {
+const NOTIFY_WAITING: Statement = {
   name: 'durable_sweep_messages',
   text: (schema, lockTimeout) => {
-    const isUnheard = `(status = 'running' OR ${WAITS}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
-    return `${addressed(schema)}, unheard AS MATERIALIZED (
+    const isMissed = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
+    return `${addressed(schema)}, missed AS MATERIALIZED (
   SELECT a.run_id AS id FROM addressed a
-  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND ${isUnheard} LIMIT 1) AS r
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND ${isMissed} LIMIT 1) AS r
   CROSS JOIN LATERAL (
     SELECT 1 FROM (SELECT * FROM ${schema}.workflow_waits WHERE run_id = a.run_id OFFSET 0) AS w CROSS JOIN LATERAL (
       SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i
@@ -95,14 +91,14 @@ const TELL_WAITING: Statement = {
   ) AS w
   LIMIT 1000
 ), locked AS MATERIALIZED (
-  SELECT r.id FROM unheard CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = unheard.id AND ${isUnheard} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+  SELECT r.id FROM missed CROSS JOIN LATERAL (
+    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${isMissed} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
 )
 UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
-  status = CASE WHEN ${WAITS} THEN 'pending' ELSE status END,
-  ready_at = CASE WHEN ${WAITS} THEN now() ELSE ready_at END,
-  wake_at = CASE WHEN ${WAITS} THEN NULL ELSE wake_at END
+  status = CASE WHEN ${IS_WAKEABLE} THEN 'pending' ELSE status END,
+  ready_at = CASE WHEN ${IS_WAKEABLE} THEN now() ELSE ready_at END,
+  wake_at = CASE WHEN ${IS_WAKEABLE} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
 RETURNING r.id, r.status, r.queue, r.name, r.version`;
   },
@@ -132,7 +128,7 @@ const CLEAR_OBSOLETE: Statement = {
     return `${addressed(schema)}, obsolete AS MATERIALIZED (
   SELECT i.run_id, i.id FROM addressed a
   CROSS JOIN LATERAL (
-    SELECT status, continued_as FROM ${schema}.workflow_runs WHERE id = a.run_id AND status IN ('completed', 'failed', 'cancelled') LIMIT 1
+    SELECT status, continued_as FROM ${schema}.workflow_runs WHERE id = a.run_id AND status IN ${TERMINAL} LIMIT 1
   ) AS r
   CROSS JOIN LATERAL (
     ${messages(`r.status <> 'failed' AND (r.continued_as IS NULL OR kind NOT IN ${MOVES_ON})`)}
@@ -160,7 +156,7 @@ export interface InboxSwept {
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();
-  for (const statement of [TELL, TELL_WAITING]) {
+  for (const statement of [NOTIFY_CANCELLED, NOTIFY_WAITING]) {
     const rows = await database.query<[string, RunStatus, string, string, number]>(statement, []);
     for (const [id, status, queue, name, version] of rows) notified.set(id, { id, status, queue, name, version });
   }
