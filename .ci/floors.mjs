@@ -1,5 +1,5 @@
-// Checks the floors with dependency-cruiser. Fails also when it has seen too little to have checked anything: a cruise that
-// understands no TypeScript finds no modules, and no violations either.
+// Checks the floors with dependency-cruiser. Also fails when too few modules were seen: without
+// TypeScript support, dependency-cruiser finds no modules and no violations.
 import { cruise, format } from 'dependency-cruiser';
 import extractDepcruiseOptions from 'dependency-cruiser/config-utl/extract-depcruise-options';
 import extractTSConfig from 'dependency-cruiser/config-utl/extract-ts-config';
@@ -17,7 +17,7 @@ console.log(report);
 const modules = output.modules.filter(({ source }) => source.startsWith('src/'));
 const imports = modules.flatMap(({ dependencies }) => dependencies);
 if (modules.length < MIN_MODULES || imports.length < MIN_MODULES) {
-  console.error(`Only ${modules.length} modules and ${imports.length} imports of src were seen: nothing is checked like that.`);
+  console.error(`Only ${modules.length} modules and ${imports.length} imports of src were seen, so nothing was checked.`);
   process.exit(1);
 }
 console.log(`Floors: ${modules.length} modules and ${imports.length} imports of src seen.`);

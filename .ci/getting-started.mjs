@@ -1,5 +1,6 @@
-// Follows docs/getting-started.md word by word in an empty folder: writes its files, runs its commands in one shell, and looks for the
-// output that it promises. Two things are replaced: the package is the packed one instead of the registry's, and the port is a free one.
+// Follows docs/getting-started.md word by word in an empty folder: writes its files, runs its
+// commands in one shell, and checks the output that it promises. Two things are replaced: the
+// package is packed here instead of downloaded, and the port is a free one.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -16,7 +17,10 @@ const tarball = pack(temporary);
 const application = join(temporary, 'work');
 mkdirSync(application);
 
-/** What the page says to do, in its order. A block of code is a file when the line before it ends with a file's name. */
+/**
+ * Yields the actions of the page in their order. A block of code is a file when the line before the
+ * block ends with a file's name.
+ */
 function* actions() {
   const pattern = /(?:^([^\n]*)\n\n)?^```(\w+)\n(.*?)^```$|^<!-- (?:.*?) -->$/gms;
   for (const [whole, before = '', language, body] of page.matchAll(pattern)) {
@@ -25,7 +29,7 @@ function* actions() {
     else if (language === 'sh') yield { kind: 'run', body };
     else if (language === 'text') yield { kind: 'expect', body };
     else if (file) yield { kind: 'write', file: join('shop', file), body };
-    else throw new Error(`nobody says what this block is for:\n${whole}`);
+    else throw new Error(`the page does not say what this block is for:\n${whole}`);
   }
 }
 
@@ -36,7 +40,7 @@ const port = await new Promise((resolve) => {
   });
 });
 
-// A group of its own, so that what the page leaves in the background can be ended with it.
+// The shell has a process group of its own, so that background processes can be ended with it.
 const shell = spawn('bash', ['--norc', '-s'], {
   cwd: application,
   env: userEnvironment({ PORT: String(port), NO_COLOR: '1' }),
@@ -47,7 +51,7 @@ const end = () => {
   try {
     if (shell.pid !== undefined) process.kill(-shell.pid, 'SIGTERM');
   } catch {
-    // It has ended.
+    // The shell has ended already.
   }
 };
 process.on('exit', end);
@@ -62,7 +66,7 @@ for (const stream of [shell.stdout, shell.stderr]) {
   });
 }
 let ended = false;
-// Not `close`: what it left in the background keeps its output open.
+// `close` would not come: background processes keep the output open.
 shell.on('exit', () => {
   ended = true;
   noticed();
@@ -73,7 +77,7 @@ function fail(why) {
   process.exit(1);
 }
 
-/** Runs one block to its end; what was printed meanwhile. */
+/** Runs one block to its end and returns what it printed. */
 async function run(index, body) {
   const commands = body
     .replace(/^(npm install .*)\bnestjs-durable\b/gm, (_, rest) => `${rest}${tarball}`)

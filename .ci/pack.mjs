@@ -1,4 +1,4 @@
-// What is published, for the scripts that try it out. Needs a build: it packs what is there.
+// Packs the package for the scripts that install it. Needs a build.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,10 @@ import { join } from 'node:path';
 
 const root = new URL('..', import.meta.url).pathname;
 
-/** A temporary directory that is removed when this process ends. Anybody may look in: PostgreSQL runs as another user when we are root. */
+/**
+ * Creates a temporary directory that is removed when this process ends. Every user may read it: as
+ * root, PostgreSQL runs as another user.
+ */
 export function temporaryDirectory(name) {
   const directory = mkdtempSync(join(tmpdir(), `nestjs-durable-${name}-`));
   chmodSync(directory, 0o755);
@@ -15,7 +18,7 @@ export function temporaryDirectory(name) {
   return directory;
 }
 
-/** Packs the package; the tarball's path. */
+/** Packs the package and returns the path of the tarball. */
 export function pack(directory) {
   const options = ['--ignore-scripts', '--json', '--pack-destination', directory];
   const printed = execFileSync('npm', ['pack', ...options], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
@@ -24,7 +27,7 @@ export function pack(directory) {
   return join(directory, filename);
 }
 
-/** The environment of a user's shell: nothing that this repository's npm or the tests have set. */
+/** The environment of a user's shell, without variables of this repository's npm and tests. */
 export function userEnvironment(more = {}) {
   const inherited = Object.entries(process.env).filter(
     ([name]) =>

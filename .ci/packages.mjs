@@ -1,5 +1,5 @@
-// Installs the packed package into the applications of test/packages, as their users would, and compiles, tests and loads it there.
-// Arguments: names of applications, to try these alone.
+// Installs the packed package into the applications of test/packages, as their users would, then
+// compiles, tests and loads the package there. Arguments: names of applications, to run only these.
 import { spawn } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { pack, temporaryDirectory, userEnvironment } from './pack.mjs';
 const sources = new URL('../test/packages/', import.meta.url).pathname;
 const { peerDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url)));
 
-/** The lowest version that a range such as `^11.0.0 || ^12.0.0` allows. */
+/** Returns the lowest version that a range such as `^11.0.0 || ^12.0.0` allows. */
 const lowest = (range) => range.split('||')[0].trim().replace(/^\^/, '');
 
 const cases = [
@@ -30,7 +30,7 @@ const env = userEnvironment({ CI: 'true', NODE_ENV: 'test' });
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill()));
 
-/** Runs a command; what it printed is shown only when it fails. */
+/** Runs a command and shows its output only when it fails. */
 function run(directory, command, ...options) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, options, { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });

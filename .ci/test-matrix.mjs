@@ -1,6 +1,7 @@
-// Runs the package on the major versions of PostgreSQL and under settings that roles and databases may have, and prints what held as tables.
+// Runs the package on the major versions of PostgreSQL, and under settings of roles and databases.
+// Prints the results as tables.
 //   npm run test:matrix                    everything: half an hour, an hour on a busy machine
-//   npm run test:matrix -- --quick         the oldest and the newest version, a dozen settings: what CI runs
+//   npm run test:matrix -- --quick         as in CI: oldest and newest version, a dozen settings
 //   npm run test:matrix -- --majors 14,16 --suites store,settings
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -49,7 +50,10 @@ function runJest(url, suite, more) {
   return { hasPassed: status === 0, passed, failed };
 }
 
-/** Runs a suite, and then the spec files that failed again, one by one: a busy machine fails tests that wait for a time. The table says so. */
+/**
+ * Runs a suite, and then each failed spec file once more by itself: on a busy machine, tests may
+ * exceed their time limit. The table shows such repetitions.
+ */
 function runSuite(url, suite) {
   writeFileSync(report, '');
   const first = runJest(url, suite, ['-w', '2']);

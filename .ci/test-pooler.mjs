@@ -1,5 +1,6 @@
-// Runs what runs workflows through a real PgBouncer in transaction mode: once without and once with a direct connection beside it.
-// `--quick` for a part of it. Where pgbouncer is not installed nothing is run, and this says so.
+// Runs the tests that execute workflows through a real PgBouncer in transaction mode, without and
+// with a direct connection. `--quick` runs a part. Without pgbouncer the script runs nothing and
+// says so.
 import { spawnSync } from 'node:child_process';
 
 const isThere = ['pgbouncer', '/usr/sbin/pgbouncer'].some((binary) => spawnSync(binary, ['--version']).status === 0);

@@ -1,7 +1,8 @@
-// Runs an application that is packed and installed as its users would on each runtime: runs with branches, a sleep, a signal, a child and a race, two processes
-// that are killed in their midst, and a graceful end. Prints what held as a table.
-//   npm run test:runtimes                        everything
-//   npm run test:runtimes -- node20 bun          these alone
+// Packs the package, installs it into an application, and runs the application on each runtime. The
+// runs have branches, a sleep, a signal, a child and a race. Two processes are killed in the
+// middle, and the last one ends gracefully. Prints the results as a table.
+//   npm run test:runtimes                        all runtimes
+//   npm run test:runtimes -- node20 bun          only these
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 
 import { pack, temporaryDirectory, userEnvironment } from './pack.mjs';
 
-/** Packages of npm with a runtime in them, and how it executes the application. */
+/** npm packages of the runtimes, and the command that executes the application on each. */
 const RUNTIMES = {
   node20: { install: 'node@20', binary: 'bin/node', args: ['dist/main'] },
   node22: { install: 'node@22', binary: 'bin/node', args: ['dist/main'] },
@@ -38,7 +39,7 @@ function run(directory, command, ...args) {
   return stdout;
 }
 
-/** Starts the application; what it prints is collected. */
+/** Starts the application and collects its output. */
 function start(binary, args, more) {
   const child = spawn(binary, args, { cwd: app, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
   children.add(child);

@@ -1,4 +1,5 @@
-// Runs the conformance suite, which `npm test` runs with workers that poll, with QStash in their place, and with both: over HTTP, against the emulator.
+// Runs the conformance suite with QStash, and with QStash beside polling workers, over HTTP against
+// the emulator. `npm test` runs the same suite with polling workers only.
 import { spawnSync } from 'node:child_process';
 
 for (const transport of ['qstash', 'both']) {

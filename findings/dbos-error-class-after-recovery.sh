@@ -2,7 +2,7 @@
 # DBOS Transact 5.3.0: the class of an error that a step throws is lost once the workflow is recovered.
 #
 # Guess:    a workflow sees the same error on its first execution and on every later one, as it does
-#           with a step's result (5.3.0 gives Date, Map, BigInt and undefined back in both).
+#           with a step's result (5.3.0 returns Date, Map, BigInt and undefined in both).
 # Behavior: the first execution catches the original object, so `error instanceof RangeError` is true.
 #           A later execution gets a plain Error with the same name, message, code and cause, so the
 #           same test is false and the code takes the other branch.

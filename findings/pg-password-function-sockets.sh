@@ -2,8 +2,8 @@
 # pg 8.23.1: a pool keeps the socket of every connection whose password function rejects.
 #
 # Guess:    `password: async () => token()` may reject, when the token service is down for a moment. The
-#           query rejects with that error, and the pool lets go of the connection, as it does after a
-#           wrong password.
+#           query rejects with that error, and the pool releases the connection, as it does after a wrong
+#           password.
 # Behavior: the query rejects and `pool.totalCount` goes back to 0, but the socket stays open until the
 #           server gives up on the login (authentication_timeout, 60 s by default). A pool with `max: 2`
 #           holds 20 sockets after 20 failed queries, and pool.end() leaves them open. After a wrong

@@ -10,7 +10,10 @@ import { PaymentService } from './payment.service.js';
 
 @Module({})
 export class AppModule {
-  /** The same application in every process; `worker: false` only starts runs and waits for them. */
+  /**
+   * Builds the same application for every process. With `worker: false` it only starts runs and
+   * waits for them.
+   */
   static forRoot(url: string, worker: WorkerOptions | false): DynamicModule {
     return {
       module: AppModule,

@@ -1,6 +1,6 @@
 import type { BodyEvent } from './outside-world.js';
 
-/** How often the body of one step was begun, and by whom. */
+/** The executions of one step's body, with the workers that began them. */
 export interface Body {
   runId: string;
   stepKey: string;
@@ -8,7 +8,10 @@ export interface Body {
   underWay: boolean;
 }
 
-/** Counts the executions of step bodies: what the database cannot know of a process that was killed. */
+/**
+ * Counts the executions of step bodies. The database cannot know which bodies were running in a
+ * process that was killed.
+ */
 export class Bodies {
   private readonly bodies = new Map<string, Body>();
   private readonly waiting = new Map<string, () => void>();
@@ -23,7 +26,7 @@ export class Bodies {
     this.waiting.get(key)?.();
   }
 
-  /** Resolves when that body begins. */
+  /** Resolves when the body of the step begins. */
   begun(runId: string, stepKey: string): Promise<void> {
     return new Promise((resolve) => this.waiting.set(`${runId} ${stepKey}`, resolve));
   }

@@ -4,7 +4,7 @@ import type { WorkerOptions } from 'nestjs-durable';
 
 import { AppModule } from './app.module.js';
 
-/** Without a web server: these processes have nothing to listen for. */
+/** Boots the application without a web server, because these processes serve no requests. */
 export function bootApplication(url: string, worker: WorkerOptions | false): Promise<INestApplicationContext> {
   return NestFactory.createApplicationContext(AppModule.forRoot(url, worker), { logger: ['error'], abortOnError: false });
 }

@@ -2,17 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 type Close = () => Promise<unknown>;
 
-const PATIENCE = 10_000;
+const TIMEOUT_MS = 10_000;
 
-/** What has to be closed at the end, whatever the end is: the last opened first, each once. */
+/** Closes resources when the sample ends, however it ends: the last opened first, each once. */
 export class Cleanup {
   private readonly tasks: Close[] = [];
   private closed = false;
 
   /**
-   * Opens something that is closed at the end, also when the end comes while it is being opened.
+   * Opens a resource that is closed at the end, also when the end comes while the resource is
+   * opening.
    *
-   * @returns what was opened, and what closes it earlier
+   * @returns the resource, and a function that closes it earlier
    */
   async opened<T>(open: () => Promise<T>, close: (resource: T) => Promise<unknown>): Promise<[T, Close]> {
     if (this.closed) throw new Error('interrupted');
@@ -26,8 +27,8 @@ export class Cleanup {
   async run(): Promise<void> {
     this.closed = true;
     for (const task of this.tasks) {
-      const late = sleep(PATIENCE, undefined, { ref: false }).then(() =>
-        Promise.reject(new Error(`not closed after ${PATIENCE / 1_000} s`)),
+      const late = sleep(TIMEOUT_MS, undefined, { ref: false }).then(() =>
+        Promise.reject(new Error(`not closed after ${TIMEOUT_MS / 1_000} s`)),
       );
       await Promise.race([task(), late]).catch((error: unknown) => console.error('Could not clean up:', error));
     }

@@ -10,16 +10,20 @@ export interface SampleDatabase {
   remove(): Promise<void>;
 }
 
-/** The server of `DATABASE_URL`, in a schema of the sample's own; else a real one that comes from npm. */
+/**
+ * Connects to the server of `DATABASE_URL`, in a schema of the sample's own. Without that variable
+ * it starts a real server that comes from npm.
+ */
 export async function openDatabase(): Promise<SampleDatabase> {
   const given = process.env['DATABASE_URL'];
   const embedded = given ? undefined : await startEmbeddedPostgres();
   const url = given || embedded!.url;
   const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined); // the next query says so, too
+  client.on('error', () => undefined); // the next query reports the error too
   try {
     await client.connect();
-    // Two samples at once on one server take turns. What one killed with -9 left behind goes now.
+    // Two samples at once on one server take turns. This also removes what a killed sample has
+    // left.
     await client.query(`SELECT pg_advisory_lock(hashtext('${SCHEMA}'))`);
     await client.query(`SET client_min_messages = warning; DROP SCHEMA IF EXISTS ${SCHEMA} CASCADE; CREATE SCHEMA ${SCHEMA}`);
     await client.query(

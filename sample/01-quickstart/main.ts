@@ -1,4 +1,5 @@
-// npm run sample: orders go through a durable workflow, first in one process, then through a kill -9. See README.md.
+// npm run sample: runs orders through a durable workflow, first in one process, then with a kill
+// -9. See README.md.
 import 'reflect-metadata';
 
 import { readFile } from 'node:fs/promises';
@@ -10,7 +11,7 @@ import type { Order } from './order.js';
 import { paint } from './report.js';
 import { takeOver } from './take-over.js';
 
-// From build/quickstart, where this is compiled to.
+// The path is relative to build/quickstart, the folder of the compiled sample.
 const ORDERS = new URL('../../sample/01-quickstart/orders.json', import.meta.url);
 
 const NEXT = `
@@ -49,5 +50,5 @@ try {
   await cleanup.run();
 }
 if (exitCode === 130) console.log('\nInterrupted; nothing is left behind.');
-// When all is well, nothing is left that could keep the process from ending by itself.
+// After a success nothing keeps the process from ending by itself.
 if (exitCode !== 0) process.exit(exitCode);

@@ -8,7 +8,7 @@ import { OrderWorkflow } from './order.workflow.js';
 import { OutsideWorld } from './outside-world.js';
 import { heading, table, Timeline } from './report.js';
 
-/** Part 1: this process starts the runs and executes them. */
+/** Runs part 1: this process starts the runs and executes them. */
 export async function oneProcess(database: SampleDatabase, orders: Order[], cleanup: Cleanup): Promise<void> {
   heading('1  One process', 'It starts a run for each order and executes them all at the same time.');
   const [app, close] = await cleanup.opened(
@@ -27,7 +27,7 @@ export async function oneProcess(database: SampleDatabase, orders: Order[], clea
 
   const [first] = handles;
   const steps = await first!.steps();
-  console.log(`\n  What PostgreSQL has recorded of ${first!.runId}:\n`);
+  console.log(`\n  Steps of ${first!.runId}, as recorded in PostgreSQL:\n`);
   table([
     ['seq', 'step', 'kind', 'status', 'tries', 'ms'],
     ...steps.map((step) => [

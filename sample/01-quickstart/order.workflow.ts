@@ -13,7 +13,10 @@ export class OrderWorkflow {
     private readonly world: OutsideWorld,
   ) {}
 
-  /** Executed again from the top when the run goes on elsewhere; steps whose results are recorded return those. */
+  /**
+   * Processes one order. When the run continues in another process, this method is executed again
+   * from the top. Recorded steps then return their recorded results.
+   */
   async run(order: Order, ctx: WorkflowContext): Promise<Receipt> {
     const total = await this.validate(order);
     const payment = await this.payments.charge(order.customer, total);

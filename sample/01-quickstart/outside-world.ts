@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { currentStep } from 'nestjs-durable';
 import { Subject } from 'rxjs';
 
-/** What the body of a step does, for those who watch. */
+/** A change in a step's body, for the output of the sample. */
 export interface BodyEvent {
   runId: string;
   stepKey: string;
@@ -13,17 +13,20 @@ export interface BodyEvent {
   note: string;
 }
 
-/** Stands for card processors, warehouses and carriers: takes its time, refuses now and then, and tells what is going on. */
+/**
+ * Stands for card processors, warehouses and carriers. It takes time, refuses now and then, and
+ * reports what happens.
+ */
 @Injectable()
 export class OutsideWorld {
   readonly events = new Subject<BodyEvent>();
 
   async request(note: string, ms: number, refusal?: string): Promise<void> {
     const { runId, stepKey, attempt, abortSignal } = currentStep();
-    const tell = (state: BodyEvent['state'], what: string): void => this.events.next({ runId, stepKey, attempt, state, note: what });
-    tell('begun', note);
+    const report = (state: BodyEvent['state'], what: string): void => this.events.next({ runId, stepKey, attempt, state, note: what });
+    report('begun', note);
     await sleep(ms, undefined, { signal: abortSignal });
-    tell(refusal === undefined ? 'done' : 'failed', refusal ?? note);
+    report(refusal === undefined ? 'done' : 'failed', refusal ?? note);
     if (refusal !== undefined) throw new Error(refusal);
   }
 }

@@ -20,7 +20,10 @@ export class PaymentService {
     return { id, cents };
   }
 
-  /** Like a real one, it knows a request that it has seen before by its idempotency key, and charges once. */
+  /**
+   * Charges a card once: like a real processor, it recognises a repeated request by its idempotency
+   * key.
+   */
   private async cardProcessor(idempotencyKey: string, cents: number): Promise<string> {
     const [payment] = await this.dataSource.query<{ id: string }[]>(
       `INSERT INTO ${SCHEMA}.card_processor (idempotency_key, cents) VALUES ($1, $2)

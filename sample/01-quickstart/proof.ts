@@ -6,7 +6,7 @@ import { heading, paint, table } from './report.js';
 interface Watched {
   bodies: Bodies;
   cutOff: Body[];
-  /** The steps that were recorded when worker A was dead. */
+  /** Steps that were recorded when worker A was dead. */
   recorded: { run_id: string; step_key: string }[];
 }
 
@@ -14,7 +14,9 @@ const RUNS = `SELECT r.id, r.status, r.epoch AS claims, count(*)::int AS steps, 
   FROM workflow_runs r JOIN workflow_steps s ON s.run_id = r.id
   WHERE r.id LIKE 'again-%' GROUP BY r.id ORDER BY r.id`;
 
-/** Shows what is in the tables, beside what the workers did, and fails when it is not what the README promises. */
+/**
+ * Shows the tables beside what the workers did, and fails when they are not as the README promises.
+ */
 export async function proveFromSql(database: SampleDatabase, orders: Order[], { bodies, cutOff, recorded }: Watched): Promise<void> {
   heading('What the tables say', RUNS);
   const runs = await database.query<{ id: string; status: string; claims: number; steps: number; distinct_steps: number }>(RUNS);
@@ -25,7 +27,9 @@ export async function proveFromSql(database: SampleDatabase, orders: Order[], { 
     ...runs.map((run) => [run.id, run.status, run.claims, run.steps, run.distinct_steps, begun(run.id, 'A'), begun(run.id, 'B')]),
   ]);
 
-  console.log('\n  Step bodies run at least once. Begun by A, not recorded when it was killed, and so executed again by B:\n');
+  console.log(
+    '\n  Step bodies run at least once. Worker B executed these again: A had begun them, and was killed before their results were recorded.\n',
+  );
   const again = bodies.all().filter(({ begunBy }) => begunBy.includes('A') && begunBy.includes('B'));
   table([['run', 'step', 'begun by'], ...again.map(({ runId, stepKey, begunBy }) => [runId, stepKey, begunBy.join(', ')])]);
 
@@ -33,7 +37,7 @@ export async function proveFromSql(database: SampleDatabase, orders: Order[], { 
     'SELECT count(*)::int AS payments, sum(requests)::int AS requests FROM card_processor',
   );
   console.log(
-    `\n  The card processor had ${cards!.requests} requests and made ${cards!.payments} payments: it knows a repeated charge by its idempotency key.\n`,
+    `\n  The card processor had ${cards!.requests} requests and made ${cards!.payments} payments: it recognises a repeated charge by its idempotency key.\n`,
   );
 
   const repeated = recorded.filter(({ run_id, step_key }) => again.some(({ runId, stepKey }) => runId === run_id && stepKey === step_key));
@@ -49,7 +53,7 @@ export async function proveFromSql(database: SampleDatabase, orders: Order[], { 
   claim(repeated.length === 0, `none of the ${recorded.length} steps that were recorded before the kill was executed again`);
   claim(
     cutOff.length > 0 && cutOff.every((body) => again.includes(body)),
-    `the ${cutOff.length} steps that were under way were executed again`,
+    `the ${cutOff.length} steps that A was executing were executed again`,
   );
   claim(cards!.payments === 2 * orders.length, 'every order was paid once in each part');
 }

@@ -15,7 +15,7 @@ export function heading(title: string, explanation: string): void {
   console.log(`\n${paint('bold', title)}\n${paint('dim', explanation)}\n`);
 }
 
-/** Lines with the time since it was made. */
+/** Prints lines with the time since the timeline was created. */
 export class Timeline {
   private readonly began = performance.now();
 
@@ -43,7 +43,7 @@ export class Timeline {
   }
 }
 
-/** Numbers to the right, everything else to the left; the first row names the columns. */
+/** Prints a table with right-aligned numbers. The first row names the columns. */
 export function table(rows: readonly (readonly (string | number)[])[]): void {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
   rows.forEach((row, index) => {

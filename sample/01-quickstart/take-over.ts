@@ -13,12 +13,12 @@ import { proveFromSql } from './proof.js';
 import { heading, paint, Timeline } from './report.js';
 import { WorkerProcess } from './worker-process.js';
 
-/** Part 2: other processes execute the runs; the first is killed in the middle of steps. */
+/**
+ * Runs part 2: other processes execute the runs, and the first one is killed in the middle of
+ * steps.
+ */
 export async function takeOver(database: SampleDatabase, orders: Order[], cleanup: Cleanup): Promise<void> {
-  heading(
-    '2  kill -9',
-    'This process only starts the runs and watches. Worker A executes them and is killed; worker B has to finish them.',
-  );
+  heading('2  kill -9', 'This process only starts the runs and watches. Worker A executes them and is killed; worker B must finish them.');
   const [app, close] = await cleanup.opened(
     () => bootApplication(database.url, false),
     (opened) => opened.close(),
@@ -27,12 +27,12 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
   let timeline = new Timeline();
   const bodies = new Bodies();
   const startWorker = async (name: string): Promise<WorkerProcess> => {
-    const told = (event: BodyEvent): void => {
+    const onEvent = (event: BodyEvent): void => {
       bodies.note(event, name);
       timeline.body(event, name);
     };
     const [worker] = await cleanup.opened(
-      async () => new WorkerProcess(name, database.url, told),
+      async () => new WorkerProcess(name, database.url, onEvent),
       (opened) => opened.end('SIGKILL'),
     );
     await Promise.race([worker.ready, worker.died]);
@@ -52,7 +52,7 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
   const allEnded = Promise.all(results);
   allEnded.catch(() => undefined);
 
-  // The last order is being charged, others sleep or are further on: now.
+  // Kills A while it charges the last order; the other runs sleep or are further along.
   await Promise.race([bodies.begun(handles.at(-1)!.runId, 'PaymentService.charge'), a.died]);
   await a.end('SIGKILL');
   const cutOff = bodies.underWay();
@@ -60,7 +60,7 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
     `SELECT run_id, step_key FROM workflow_steps WHERE run_id LIKE 'again-%'`,
   );
   timeline.remark(
-    paint('red', `kill -9 ${a.pid}: worker A is dead, ${recorded.length} steps are recorded, ${cutOff.length} were under way:`),
+    paint('red', `kill -9 ${a.pid}: worker A is dead, ${recorded.length} steps are recorded, ${cutOff.length} were executing:`),
   );
   for (const { runId, stepKey } of cutOff) timeline.remark(paint('red', `   ${runId}  ${stepKey}`));
 
@@ -75,7 +75,10 @@ export async function takeOver(database: SampleDatabase, orders: Order[], cleanu
   await close();
 }
 
-/** Noted in the same transaction that takes the runs from the dead worker's session. */
+/**
+ * Reads which runs were taken over: the takeover of the dead session logs them in its own
+ * transaction.
+ */
 async function runsTakenOver(database: SampleDatabase): Promise<string[]> {
   for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(20)) {
     const rows = await database.query<{ run_id: string }>(

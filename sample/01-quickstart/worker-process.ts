@@ -6,21 +6,21 @@ import type { BodyEvent } from './outside-world.js';
 export class WorkerProcess {
   private readonly child: ChildProcess;
   private readonly gone: Promise<void>;
-  /** Resolves when it takes runs; rejects when it cannot. */
+  /** Resolves when the process claims runs. */
   readonly ready: Promise<void>;
-  /** Rejects when it ends without having been told to. */
+  /** Rejects when the process ends before `end` was called. */
   readonly died: Promise<never>;
   private ending = false;
 
   constructor(
     readonly name: string,
     url: string,
-    told: (event: BodyEvent) => void,
+    onEvent: (event: BodyEvent) => void,
   ) {
     const child = fork(new URL('./worker.js', import.meta.url), { env: { ...process.env, DATABASE_URL: url } });
     this.child = child;
     this.ready = new Promise((resolve) => {
-      child.on('message', (message) => (message === 'ready' ? resolve() : told(message as BodyEvent)));
+      child.on('message', (message) => (message === 'ready' ? resolve() : onEvent(message as BodyEvent)));
     });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const drained = new Promise<void>((resolve) => child.once('disconnect', resolve));
@@ -36,7 +36,7 @@ export class WorkerProcess {
     return this.child.pid;
   }
 
-  /** Resolves when it has ended and everything that it sent has arrived. */
+  /** Ends the process. Resolves when the process has ended and all its messages have arrived. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     this.ending = true;
     this.child.kill(signal);

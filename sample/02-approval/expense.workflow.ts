@@ -14,7 +14,7 @@ export interface Decision {
 export interface Mail {
   to: string;
   subject: string;
-  /** Where the answer is to be sent: `client.resumeHook(token, decision)`. */
+  /** Token that resumes the run with the answer: `client.resumeHook(token, decision)`. */
   token: string;
 }
 
@@ -25,13 +25,17 @@ export class Mailer {
 
   @Step()
   async send(mail: Mail): Promise<void> {
-    // A body may be executed again after a crash: a real mail server would get this key, to recognise the second time.
+    // A body may be executed again after a crash. A real mail server would get this key, and
+    // recognise the repetition.
     console.log(`  mail to ${mail.to}: ${mail.subject}   (${currentStep().idempotencyKey})`);
     this.onMail(mail);
   }
 }
 
-/** Asks for approval, reminds, and goes on when the answer comes; in between it may wait for days, and costs nothing. */
+/**
+ * Asks for approval, sends reminders, and continues when the answer arrives. It may wait for days;
+ * a run that only waits holds no slot, no connection and no memory.
+ */
 @Workflow({ name: 'expense' })
 export class ExpenseWorkflow {
   constructor(private readonly mailer: Mailer) {}
@@ -41,7 +45,7 @@ export class ExpenseWorkflow {
     const hook = await ctx.hook<Decision>();
     await this.mailer.send({ to: 'boss', subject: `may ${employee} spend ${euros} euros?`, token: hook.token });
     for (let reminders = 1; reminders <= 3; reminders++) {
-      // Whichever comes first; the other is withdrawn, so that an answer is never lost to a wait that nobody looks at.
+      // The race withdraws its loser, so that no answer goes to a wait that the code has abandoned.
       const first = await ctx.race({ answer: () => hook.wait(), late: () => ctx.sleep('1s') });
       if (first.key === 'answer') return this.conclude(expense, first.value);
       await this.mailer.send({ to: 'boss', subject: `reminder ${reminders}: ${employee} still waits`, token: hook.token });

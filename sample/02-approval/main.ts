@@ -1,4 +1,5 @@
-// npm run sample:approval: a workflow asks for approval, reminds, and goes on when it comes. See README.md.
+// npm run sample:approval: a workflow asks for approval, sends reminders, and continues with the
+// answer. See README.md.
 import 'reflect-metadata';
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +17,8 @@ const url = process.env['DATABASE_URL'];
     WorkflowModule.forRoot({
       connection: url ? { url } : { embedded: true },
       schema: 'durable_approval',
-      // A run that only waits is let go of soon, so that the sample shows it: it is nowhere but in the database.
+      // A waiting run is suspended soon, so that the sample shows a run that exists only in the
+      // database.
       worker: { suspendAfter: 200 },
     }),
   ],
@@ -28,7 +30,7 @@ async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'], abortOnError: false });
   try {
     const client = app.get(WorkflowClient);
-    // The boss overlooks the first mail, and answers the reminder.
+    // The boss overlooks the first mail and answers the reminder.
     const reminded = new Promise<Mail>((resolve) => {
       app.get(Mailer).onMail = (mail) => mail.subject.startsWith('reminder') && resolve(mail);
     });

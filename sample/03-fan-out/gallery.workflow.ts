@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Step, Workflow, type WorkflowContext } from 'nestjs-durable';
 
-/** One picture: a run of its own, with its own retries and its own place in every list. */
+/**
+ * Resizes one picture. It is a run of its own, with its own retries and its own entry in listings.
+ */
 @Workflow({ name: 'picture' })
 export class PictureWorkflow {
   async run(picture: number): Promise<number> {
@@ -11,12 +13,12 @@ export class PictureWorkflow {
 
   @Step()
   async resize(picture: number): Promise<number> {
-    await sleep(50 + (picture % 7) * 20); // stands for work elsewhere
+    await sleep(50 + (picture % 7) * 20); // stands for work in another system
     return 1_000 + picture;
   }
 }
 
-/** All pictures: started and awaited as children, so many at a time. */
+/** Resizes all pictures as child runs, a bounded number at a time. */
 @Workflow({ name: 'gallery' })
 export class GalleryWorkflow {
   async run({ pictures }: { pictures: number }, ctx: WorkflowContext): Promise<{ pictures: number; bytes: number }> {

@@ -1,11 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Counts what QStash delivers, at the door of the application: the service does not tell how much it was. */
+/**
+ * Counts the deliveries that reach the application, because the service does not report their
+ * number.
+ */
 export class DeliveryCounter {
   private readonly messages = new Set<string>();
   private requests = 0;
 
-  /** For `app.use()`. */
+  /** Middleware for `app.use()`. */
   readonly middleware = (request: IncomingMessage, _response: unknown, next: () => void): void => {
     const id = request.headers['upstash-message-id'];
     if (typeof id === 'string') {
@@ -15,7 +18,7 @@ export class DeliveryCounter {
     next();
   };
 
-  /** Different ones: what is tried again, or comes twice, counts once. */
+  /** Number of different messages: a repeated or duplicated one counts once. */
   get delivered(): number {
     return this.messages.size;
   }

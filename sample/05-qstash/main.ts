@@ -1,4 +1,5 @@
-// npm run sample:qstash: QStash drives a workflow in an application without a worker. See README.md.
+// npm run sample:qstash: QStash drives a workflow in an application without a worker.
+// See README.md.
 import 'reflect-metadata';
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,9 +13,9 @@ import { OnboardingWorkflow, Systems } from './onboarding.workflow.js';
 import { chooseQStash, type ChosenQStash } from './which-qstash.js';
 
 const STEPS = 8;
-/** One to begin, one when the sleep is over. */
+/** Messages that one run takes: one for its start, one for the end of its sleep. */
 const MESSAGES_PER_RUN = 2;
-const PATIENCE = '5m';
+const RESULT_TIMEOUT = '5m';
 const CUSTOMERS = ['ann', 'bob', 'cleo', 'dan', 'eve'].map((name) => ({ name, mail: `${name}@example.com` }));
 
 @Module({})
@@ -34,7 +35,7 @@ class AppModule {
 async function main(): Promise<void> {
   const qstash = await chooseQStash();
   console.log(`driven by ${qstash.description}`);
-  // The signatures are over the raw body.
+  // QStash signs the raw body.
   const app = await NestFactory.create(AppModule.for(qstash), { rawBody: true, logger: ['warn', 'error'], abortOnError: false });
   try {
     const deliveries = new DeliveryCounter();
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
     const messages = qstash.messages() ?? deliveries.delivered;
     const { executions } = app.get(Systems);
     console.log(`${messages} messages for ${runs} runs of ${STEPS} steps with a sleep: ${messages / runs} per run`);
-    console.log(`  ${deliveries.attempts} requests came, ${executions.size} steps were executed`);
+    console.log(`  ${deliveries.attempts} requests arrived, ${executions.size} steps were executed`);
     const once = executions.size === runs * STEPS && [...executions.values()].every((times) => times === 1);
     if (!once || messages > runs * MESSAGES_PER_RUN)
       throw new Error(`more than ${MESSAGES_PER_RUN} messages per run, or a step not executed once`);
@@ -58,18 +59,21 @@ async function main(): Promise<void> {
 async function play(client: WorkflowClient): Promise<void> {
   const began = performance.now();
   const handles = await client.startMany(OnboardingWorkflow, CUSTOMERS);
-  console.log(`started ${handles.length} runs; QStash has been told of each`);
-  const over = new AbortController();
-  const telling = tellOfSleep(handles, over.signal);
-  const results = await Promise.all(handles.map((handle) => handle.result({ timeout: PATIENCE }))).finally(() => over.abort());
-  await telling;
+  console.log(`started ${handles.length} runs; QStash has a message for each`);
+  const ended = new AbortController();
+  const reporting = reportSleep(handles, ended.signal);
+  const results = await Promise.all(handles.map((handle) => handle.result({ timeout: RESULT_TIMEOUT }))).finally(() => ended.abort());
+  await reporting;
   for (const result of results) console.log(`  ${result}`);
   console.log(`all have ended after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
 }
 
-/** While runs sleep they are rows in the database: a platform may freeze the application, or end it. */
-async function tellOfSleep(handles: readonly WorkflowHandle[], over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
+/**
+ * Reports when all runs sleep. They are only rows then, so a platform may freeze or end the
+ * application.
+ */
+async function reportSleep(handles: readonly WorkflowHandle[], ended: AbortSignal): Promise<void> {
+  while (!ended.aborted) {
     const states = await Promise.all(handles.map((handle) => handle.status()));
     if (states.every((status) => status === 'waiting')) {
       console.log('  all sleep, and nothing is executed');

@@ -6,10 +6,10 @@ export interface Customer {
   mail: string;
 }
 
-/** Stands for the systems that an onboarding talks to. */
+/** Stands for the systems that an onboarding uses. */
 @Injectable()
 export class Systems {
-  /** How often each step's body was executed, by its idempotency key. */
+  /** Executions of each step's body, by its idempotency key. */
   readonly executions = new Map<string, number>();
 
   @Step()
@@ -45,7 +45,7 @@ export class Systems {
   @Step()
   async sendMail(to: string, subject: string): Promise<void> {
     console.log(`  mail to ${to}: ${subject}`);
-    // A real mail server would get this key, to recognise a body that is executed again after a crash.
+    // A real mail server would get the idempotency key, and recognise a repetition after a crash.
     this.did(undefined);
   }
 
@@ -56,7 +56,10 @@ export class Systems {
   }
 }
 
-/** Eight steps and a sleep, in which the application may be frozen, or not be there at all. */
+/**
+ * Runs eight steps with a sleep between them. During the sleep the application may be frozen or
+ * ended.
+ */
 @Workflow({ name: 'onboarding' })
 export class OnboardingWorkflow {
   constructor(private readonly systems: Systems) {}

@@ -44,7 +44,7 @@ describe('the samples end by themselves and show', () => {
 
   it('runs driven by the QStash emulator in two messages each', async () => {
     const printed = await play('sample/05-qstash/main.ts', { QSTASH_TOKEN: undefined });
-    expect(printed).toContain('driven by the emulator, for want of QSTASH_TOKEN');
+    expect(printed).toContain('driven by the emulator; not set: QSTASH_TOKEN');
     expect(printed).toContain('10 messages for 5 runs of 8 steps with a sleep: 2 per run');
     expect(printed).toContain('eve logged in 3 times');
   });
@@ -55,7 +55,7 @@ describe('the samples end by themselves and show', () => {
       const port = await freePort();
       const env = { ...qstash.env(), PORT: String(port), QSTASH_TARGET_URL: `http://127.0.0.1:${port}` };
       const printed = await play('sample/05-qstash/main.ts', env);
-      expect(printed).toContain(`driven by QStash, which has to reach port ${port} of this machine as http://127.0.0.1:${port}`);
+      expect(printed).toContain(`driven by QStash, which must reach port ${port} of this machine as http://127.0.0.1:${port}`);
       expect(printed).toContain('10 messages for 5 runs of 8 steps with a sleep: 2 per run');
       expect(qstash.stats()).toMatchObject({ published: 10, delivered: 10 });
       const { schedules } = new Client({ baseUrl: qstash.url, token: qstash.token, devMode: false });
