@@ -1,8 +1,8 @@
 export { WorkflowClient, type ExecuteOptions } from './client/client.js';
 export type { StartManyOptions } from './client/starter.js';
-export type { BlockedDescription, WaitingFor } from './client/waiting-for.js';
-export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/describe.js';
-export type { SendOptions } from './client/send-options.js';
+export type { BlockedDescription, WaitingFor } from './client/queries/waiting-for.js';
+export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
+export type { SendOptions } from './client/sender.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {
   StartChildOptions,
@@ -17,11 +17,11 @@ export type {
   StepOptions,
   WaitOptions,
 } from './engine/context-options.js';
-export type { AuditOptions } from './client/actor.js';
-export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/bulk.js';
-export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control.js';
-export type { FollowOptions } from './client/follow-options.js';
-export type { StepsOptions } from './client/steps.js';
+export type { AuditOptions } from './client/control/control.js';
+export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/control/bulk.js';
+export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control/control.js';
+export type { FollowOptions } from './client/follow.js';
+export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
 export type {
@@ -32,11 +32,11 @@ export type {
   UnwritableHealth,
   WorkerHealth,
   WorkflowHealth,
-} from './client/health-types.js';
-export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/history.js';
-export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/listing.js';
-export type { RunFilter } from './client/run-filter.js';
-export type { ManagerOption } from './client/manager-option.js';
+} from './client/queries/health.js';
+export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/queries/history.js';
+export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/queries/listing.js';
+export type { RunFilter } from './client/queries/run-filter.js';
+export type { ManagerOption } from './client/transactions/caller-transactions.js';
 export type { FailureDimension } from './core/failure.js';
 export type { StartOptions } from './client/start-options.js';
 export {

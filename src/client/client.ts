@@ -4,17 +4,22 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import type { AuditOptions } from './actor.js';
-import { BulkOperations } from './bulk.js';
-import { CallerTransactions } from './caller-transactions.js';
-import type { CallerTransaction } from './caller-transaction.js';
-import { Control, type CancelOptions, type ForkOptions, type RetryRunOptions, type StepResult } from './control.js';
+import {
+  Control,
+  type AuditOptions,
+  type CancelOptions,
+  type ForkOptions,
+  type RetryRunOptions,
+  type StepResult,
+} from './control/control.js';
+import { BulkOperations } from './control/bulk.js';
+import { CallerTransactions } from './transactions/caller-transactions.js';
+import type { CallerTransaction } from './transactions/caller-transaction.js';
 import { DeadLetters } from './dead-letters.js';
 import { resultDeadline, WorkflowHandle } from './handle.js';
-import { refuseInRun } from './assert-outside-run.js';
-import { RunQuestions } from './run-questions.js';
-import type { SendOptions } from './send-options.js';
-import { Sender } from './sender.js';
+import { assertOutsideRun } from './assert-outside-run.js';
+import { RunQueries } from './queries/run-queries.js';
+import { Sender, type SendOptions } from './sender.js';
 import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientDependencies } from './dependencies.js';
@@ -34,11 +39,11 @@ export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
 const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
 
 /** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
-export class WorkflowClient extends RunQuestions {
+export class WorkflowClient extends RunQueries {
   readonly #starter: Starter;
   readonly #control: Control;
   readonly #transactions: CallerTransactions;
-  readonly #surroundings: ClientDependencies;
+  readonly #dependencies: ClientDependencies;
   readonly #sender: Sender;
   /** Does something to many runs: a dry run counts them, and its token does it. See docs/operations.md. */
   readonly bulk: BulkOperations;
@@ -46,15 +51,15 @@ export class WorkflowClient extends RunQuestions {
   readonly deadLetters: DeadLetters;
 
   /** @internal */
-  constructor(surroundings: ClientDependencies) {
-    super(surroundings);
-    this.#transactions = new CallerTransactions(surroundings.database, surroundings.currentTransaction);
-    this.#starter = new Starter(surroundings, this.#transactions, (...args) => this.#handle(...args));
-    this.#control = new Control(surroundings, this.#transactions);
-    this.#surroundings = surroundings;
-    this.bulk = new BulkOperations(surroundings);
-    this.deadLetters = new DeadLetters(surroundings.database, surroundings.deadLetters);
-    this.#sender = new Sender(surroundings, this.#transactions);
+  constructor(dependencies: ClientDependencies) {
+    super(dependencies);
+    this.#transactions = new CallerTransactions(dependencies.database, dependencies.currentTransaction);
+    this.#starter = new Starter(dependencies, this.#transactions, (...args) => this.#handle(...args));
+    this.#control = new Control(dependencies, this.#transactions);
+    this.#dependencies = dependencies;
+    this.bulk = new BulkOperations(dependencies);
+    this.deadLetters = new DeadLetters(dependencies.database, dependencies.deadLetters);
+    this.#sender = new Sender(dependencies, this.#transactions);
   }
 
   /**
@@ -71,9 +76,9 @@ export class WorkflowClient extends RunQuestions {
    */
   start<W extends Startable>(workflow: W, ...args: StartArguments<InputOf<W>, StartOptions>): Promise<WorkflowHandle<OutputOf<W>>>;
   async start(workflow: unknown, input?: unknown, options: StartOptions = {}): Promise<WorkflowHandle<never>> {
-    refuseInRun('start');
-    const { payloads } = this.#surroundings;
-    const checked = checkStart(workflow, options, this.#surroundings);
+    assertOutsideRun('start');
+    const { payloads } = this.#dependencies;
+    const checked = checkStart(workflow, options, this.#dependencies);
     const joined = this.#transactions.find(checked.options.manager);
     const value = checked.schema ? await validate(checked.schema, input, 'input') : input;
     const run = toNewRun(checked, value, payloads, 'input');
@@ -97,7 +102,7 @@ export class WorkflowClient extends RunQuestions {
   ): Promise<WorkflowHandle<OutputOf<W>>[]>;
   startMany<I>(workflow: string, inputs: readonly I[], options?: StartManyOptions<I>): Promise<WorkflowHandle[]>;
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I> = {}): Promise<WorkflowHandle<never>[]> {
-    refuseInRun('startMany');
+    assertOutsideRun('startMany');
     return (await this.#starter.startMany(workflow, inputs, options)) as WorkflowHandle<never>[];
   }
 
@@ -117,7 +122,7 @@ export class WorkflowClient extends RunQuestions {
     const { resultTimeout, ...start } = checkOptions(options, 'options', EXECUTE_OPTIONS);
     const checked = checkStartOptions(start);
     const timeout =
-      resultTimeout === undefined ? undefined : resultDeadline(resultTimeout, 'options.resultTimeout', this.#surroundings.hub.now());
+      resultTimeout === undefined ? undefined : resultDeadline(resultTimeout, 'options.resultTimeout', this.#dependencies.hub.now());
     if (checked.manager !== undefined && checked.manager !== 'none')
       throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
     if (this.#transactions.find(checked.manager))
@@ -145,7 +150,7 @@ export class WorkflowClient extends RunQuestions {
    * @throws RunNotFoundError
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
-    refuseInRun('cancel');
+    assertOutsideRun('cancel');
     await this.#control.cancel(runId, options);
   }
 
@@ -163,7 +168,7 @@ export class WorkflowClient extends RunQuestions {
    * @example await client.terminate('order-7', { actor: 'ann', reason: 'version 1 will never be deployed again' });
    */
   async terminate(runId: string, options: AuditOptions = {}): Promise<void> {
-    refuseInRun('terminate');
+    assertOutsideRun('terminate');
     await this.#control.terminate(runId, options);
   }
 
@@ -176,7 +181,7 @@ export class WorkflowClient extends RunQuestions {
    * @example await client.pause(runId, { actor: 'ann', reason: 'the bank is closed' });
    */
   async pause(runId: string, options: AuditOptions = {}): Promise<void> {
-    refuseInRun('pause');
+    assertOutsideRun('pause');
     await this.#control.pause(runId, options);
   }
 
@@ -188,7 +193,7 @@ export class WorkflowClient extends RunQuestions {
    * @example await client.resume(runId, { actor: 'ann', reason: 'the trigger has been dropped' });
    */
   async resume(runId: string, options: AuditOptions = {}): Promise<void> {
-    refuseInRun('resume');
+    assertOutsideRun('resume');
     await this.#control.resume(runId, options);
   }
 
@@ -201,7 +206,7 @@ export class WorkflowClient extends RunQuestions {
    * @example await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
    */
   async retry(runId: string, options: RetryRunOptions = {}): Promise<void> {
-    refuseInRun('retry');
+    assertOutsideRun('retry');
     await this.#control.retry(runId, options);
   }
 
@@ -214,7 +219,7 @@ export class WorkflowClient extends RunQuestions {
    * @example const again = await client.fork(runId, { fromStep: 'ship' });
    */
   async fork(runId: string, options: ForkOptions = {}): Promise<WorkflowHandle> {
-    refuseInRun('fork');
+    assertOutsideRun('fork');
     return this.#handle(await this.#control.fork(runId, options), true);
   }
 
@@ -229,7 +234,7 @@ export class WorkflowClient extends RunQuestions {
    * @example await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'charged by hand' });
    */
   async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions = {}): Promise<void> {
-    refuseInRun('resolveStep');
+    assertOutsideRun('resolveStep');
     await this.#control.resolveStep(runId, stepKey, result, options);
   }
 
@@ -242,7 +247,7 @@ export class WorkflowClient extends RunQuestions {
    */
   signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
   async signal(runId: string, signal: unknown, payload?: unknown, options: SendOptions = {}): Promise<void> {
-    refuseInRun('signal');
+    assertOutsideRun('signal');
     await this.#sender.signal(runId, signal, payload, options);
   }
 
@@ -253,11 +258,11 @@ export class WorkflowClient extends RunQuestions {
    * @throws HookNotFoundError when no run has that token; RunEndedError when the run has ended
    */
   async resumeHook(token: string, payload?: unknown): Promise<void> {
-    refuseInRun('resumeHook');
+    assertOutsideRun('resumeHook');
     await this.#sender.resumeHook(token, payload);
   }
 
   #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdIn?: number): WorkflowHandle {
-    return new WorkflowHandle(runId, created, this, this.#surroundings.hub, transaction, createdIn);
+    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, transaction, createdIn);
   }
 }

@@ -3,7 +3,8 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 import { checkText } from '../core/ids.js';
 import type { Database } from '../store/database.js';
 import { readWakeUps } from '../store/sql/outbox.js';
-import { refuseInRun } from './assert-outside-run.js';
+import { checkLimit } from './queries/cursor.js';
+import { assertOutsideRun } from './assert-outside-run.js';
 
 /** A message that QStash has given up on. */
 export interface DeadLetter {
@@ -24,7 +25,7 @@ export interface DeadLetterPage {
 }
 
 /** Where dead letters are. */
-export interface DeadLetterOffice {
+export interface DeadLetterStore {
   deadLetters(cursor: string | undefined, limit: number): Promise<DeadLetterPage>;
   /** How many of them there were. */
   redriveDeadLetters(ids: readonly string[]): Promise<number>;
@@ -36,12 +37,12 @@ const PAGE = 100;
 /** Messages that QStash has given up on. Their runs do not depend on them: the sweep has told of those again. See docs/qstash.md. */
 export class DeadLetters {
   readonly #database: Database;
-  readonly #office: DeadLetterOffice | undefined;
+  readonly #store: DeadLetterStore | undefined;
 
   /** @internal */
-  constructor(database: Database, office: DeadLetterOffice | undefined) {
+  constructor(database: Database, store: DeadLetterStore | undefined) {
     this.#database = database;
-    this.#office = office;
+    this.#store = store;
   }
 
   /**
@@ -52,9 +53,9 @@ export class DeadLetters {
    * @example const { deadLetters, cursor } = await client.deadLetters.list();
    */
   async list(options: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
-    const { cursor, limit = PAGE } = checkOptions(options, 'options', ['cursor', 'limit']);
-    if (!Number.isInteger(limit) || limit < 1 || limit > PAGE) throw new InvalidInputError('options.limit', `must be from 1 to ${PAGE}`);
-    return this.#asked.deadLetters(cursor === undefined ? undefined : checkText(cursor, 'options.cursor'), limit);
+    const { cursor, limit } = checkOptions(options, 'options', ['cursor', 'limit']);
+    const size = checkLimit(limit, 'options.limit', PAGE, PAGE);
+    return this.#configuredStore.deadLetters(cursor === undefined ? undefined : checkText(cursor, 'options.cursor'), size);
   }
 
   /**
@@ -65,37 +66,37 @@ export class DeadLetters {
    * @example await client.deadLetters.redrive();
    */
   async redrive(ids?: readonly string[]): Promise<{ redriven: number; deleted: number }> {
-    refuseInRun('deadLetters.redrive');
-    const office = this.#asked;
-    if (ids === undefined) return this.#redriveAll(office);
+    assertOutsideRun('deadLetters.redrive');
+    const store = this.#configuredStore;
+    if (ids === undefined) return this.#redriveAll(store);
     if (!Array.isArray(ids)) throw new InvalidInputError('ids', 'must be an array');
     const checked = [...new Set(ids.map((id, index) => checkText(id, `ids[${index}]`)))];
     let redriven = 0;
-    for (let from = 0; from < checked.length; from += PAGE) redriven += await office.redriveDeadLetters(checked.slice(from, from + PAGE));
+    for (let from = 0; from < checked.length; from += PAGE) redriven += await store.redriveDeadLetters(checked.slice(from, from + PAGE));
     return { redriven, deleted: 0 };
   }
 
-  async #redriveAll(office: DeadLetterOffice): Promise<{ redriven: number; deleted: number }> {
+  async #redriveAll(store: DeadLetterStore): Promise<{ redriven: number; deleted: number }> {
     const seen = new Set<string>();
     const done = { redriven: 0, deleted: 0 };
     for (;;) {
       // Always the first page: what has been dealt with is gone from it. What has died again meanwhile is left.
-      const page = (await office.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
+      const page = (await store.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
       if (page.length === 0) return done;
       const runIds = page.flatMap(({ runId }) => runId ?? []);
       const wanting = new Set((await readWakeUps(this.#database, [...new Set(runIds)])).map(({ runId }) => runId));
       const isWanted = ({ runId }: DeadLetter): boolean => runId !== null && wanting.has(runId);
       const wanted = page.filter(isWanted).map(({ id }) => id);
       const obsolete = page.filter((letter) => !isWanted(letter)).map(({ id }) => id);
-      if (wanted.length > 0) done.redriven += await office.redriveDeadLetters(wanted);
-      if (obsolete.length > 0) await office.deleteDeadLetters(obsolete);
+      if (wanted.length > 0) done.redriven += await store.redriveDeadLetters(wanted);
+      if (obsolete.length > 0) await store.deleteDeadLetters(obsolete);
       for (const { id } of page) seen.add(id);
       done.deleted += obsolete.length;
     }
   }
 
-  get #asked(): DeadLetterOffice {
-    if (!this.#office) throw new WorkflowConfigurationError("there are dead letters only with transport 'qstash' or 'both'");
-    return this.#office;
+  get #configuredStore(): DeadLetterStore {
+    if (!this.#store) throw new WorkflowConfigurationError("there are dead letters only with transport 'qstash' or 'both'");
+    return this.#store;
   }
 }

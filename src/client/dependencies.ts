@@ -5,9 +5,9 @@ import type { Payloads } from '../core/payloads.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
-import type { AmbientManager } from './caller-transactions.js';
-import type { DeadLetterOffice } from './dead-letters.js';
-import type { KnownDirectConnection, KnownWorker } from './health.js';
+import type { AmbientManager } from './transactions/caller-transactions.js';
+import type { DeadLetterStore } from './dead-letters.js';
+import type { KnownDirectConnection, KnownWorker } from './queries/health.js';
 import type { ResultHub } from './result-hub.js';
 
 /** What a client needs of the rest of the module. */
@@ -29,7 +29,7 @@ export interface ClientDependencies extends RunNotices {
   /** Notifies runs of what has come for them. */
   readonly notifier: RunNotifier;
   /** Where messages are that a transport has given up on. */
-  readonly deadLetters: DeadLetterOffice | undefined;
+  readonly deadLetters: DeadLetterStore | undefined;
   /** The direct connection; undefined where the module has none. */
   direct(): KnownDirectConnection | undefined;
   /** What the worker of this process does. */

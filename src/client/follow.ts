@@ -1,8 +1,28 @@
-import { RunEndedError } from '../core/errors/index.js';
+import { checkOptions } from '../core/check-options.js';
+import { InvalidInputError, RunEndedError, RunNotFoundError } from '../core/errors/index.js';
 import type { Database } from '../store/database.js';
-import { readCurrentRun } from '../store/sql/chains.js';
-import type { FollowOptions } from './follow-options.js';
-import { runNotFound } from './run-not-found.js';
+import { findMissingLinks, readCurrentRun } from '../store/sql/chains.js';
+
+/** Which run of a chain is meant: `ctx.continueAsNew` ends a run and begins the next one in its place. */
+export interface FollowOptions {
+  /**
+   * `true`, the default: the current run of the chain, whichever of its ids is given. `false`: the
+   * run that has this id, whose status is `continued` where another one goes on in its place.
+   */
+  follow?: boolean | undefined;
+}
+
+/** @throws InvalidInputError */
+export function checkFollow(options: FollowOptions): FollowOptions {
+  const { follow } = checkOptions(options, 'options', ['follow']);
+  return { follow: checkFollowing(follow) };
+}
+
+/** @throws InvalidInputError */
+export function checkFollowing(follow: unknown): boolean {
+  if (follow !== undefined && typeof follow !== 'boolean') throw new InvalidInputError('options.follow', 'must be true or false');
+  return follow !== false;
+}
 
 /** How often a request goes after a run that is continued while it is on its way. */
 const MAX_TRIES = 5;
@@ -29,4 +49,9 @@ export async function onCurrentRun<T>(database: Database, runId: string, work: (
       if (!(error instanceof RunEndedError) || tries === MAX_TRIES || (await currentRunId(database, id, {})) === id) throw error;
     }
   }
+}
+
+/** The error for a run that was not found. Names the deleted run where a chain of continued runs has lost its last one. */
+export async function runNotFound(database: Database, runId: string): Promise<RunNotFoundError> {
+  return new RunNotFoundError(runId, (await findMissingLinks(database, [runId])).get(runId));
 }

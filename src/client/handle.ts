@@ -12,14 +12,14 @@ import {
 import type { RunStatus, ShownStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
-import type { CancelOptions } from './control.js';
-import type { CallerTransaction } from './caller-transaction.js';
-import type { RunDescription, StepDescription } from './describe.js';
-import { checkFollowing, type FollowOptions } from './follow-options.js';
-import type { HistoryOptions, HistoryPage } from './history.js';
+import type { CancelOptions } from './control/control.js';
+import type { CallerTransaction } from './transactions/caller-transaction.js';
+import type { RunDescription, StepDescription } from './queries/describe.js';
+import { checkFollowing, type FollowOptions } from './follow.js';
+import type { HistoryOptions, HistoryPage } from './queries/history.js';
 import type { ResultHub } from './result-hub.js';
-import type { StepsOptions } from './steps.js';
-import type { SendOptions } from './send-options.js';
+import type { StepsOptions } from './queries/steps.js';
+import type { SendOptions } from './sender.js';
 
 /** What a handle asks for by the run's id. */
 interface RunAccess {

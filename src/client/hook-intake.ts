@@ -18,7 +18,7 @@ export interface HookPayload {
 
 /** Where payloads for hooks come in, from `client.resumeHook` and by HTTP. */
 export class HookIntake {
-  constructor(private readonly surroundings: ClientDependencies) {}
+  constructor(private readonly dependencies: ClientDependencies) {}
 
   /**
    * The hook of that token.
@@ -26,10 +26,10 @@ export class HookIntake {
    * @throws HookNotFoundError, RunEndedError
    */
   async find(token: string): Promise<HookDescription> {
-    const hook = await describeHook(this.surroundings.database, token);
+    const hook = await describeHook(this.dependencies.database, token);
     if (!hook) throw new HookNotFoundError();
     if (!hook.isClosed) return hook;
-    this.surroundings.hookSchemas.forget(token);
+    this.dependencies.hookSchemas.forget(token);
     throw new RunEndedError(hook.runId);
   }
 
@@ -42,7 +42,7 @@ export class HookIntake {
    * @throws InboxFullError when too much waits for the run already
    */
   async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
-    const { database, payloads, hookSchemas } = this.surroundings;
+    const { database, payloads, hookSchemas } = this.dependencies;
     const schema = hookSchemas.find(hook.token);
     // What the schema makes of it is left to the run, which does it once: here it is only asked.
     if (schema) await validate(schema, body, 'payload');
@@ -56,14 +56,14 @@ export class HookIntake {
     if (!resumed) throw new HookNotFoundError();
     if (resumed.outcome === 'full') throw new InboxFullError(resumed.runId);
     if (resumed.outcome === 'closed') throw new RunEndedError(resumed.runId);
-    if (resumed.outcome === 'accepted') await this.surroundings.notifier.notify([resumed.runId]);
+    if (resumed.outcome === 'accepted') await this.dependencies.notifier.notify([resumed.runId]);
     return resumed.outcome === 'known' ? this.compare(resumed.digest, digest) : 'accepted';
   }
 
   /** A digest that this process cannot read, or that is gone, contradicts nothing: senders repeat what is not answered with 2xx. */
   private compare(stored: string | undefined, digest: string): 'repeated' | 'contradicted' {
     try {
-      return stored === undefined || this.surroundings.payloads.decode(stored, 'digest') === digest ? 'repeated' : 'contradicted';
+      return stored === undefined || this.dependencies.payloads.decode(stored, 'digest') === digest ? 'repeated' : 'contradicted';
     } catch {
       return 'repeated';
     }

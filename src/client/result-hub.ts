@@ -5,7 +5,7 @@ import { isTerminal } from '../core/run.js';
 import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
 import { findMissingLinks } from '../store/sql/chains.js';
-import { waitingForOf } from './waiting-for.js';
+import { waitingForOf } from './queries/waiting-for.js';
 import { describeRun, readRunEnds, type RunDescriptionRow, type RunEnd } from '../store/sql/read-runs.js';
 
 interface Waiter {
@@ -22,7 +22,7 @@ export interface ResultHubOptions {
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
   /** Whether other processes' notices are heard just now: then there is no hurry to ask. */
-  readonly hearsNotices: () => boolean;
+  readonly receivesNotices: () => boolean;
   readonly failed: (error: unknown) => void;
   /** Milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
@@ -214,14 +214,14 @@ export class ResultHub {
   }
 
   private schedule(): void {
-    const { pollIntervalMs, maxPollIntervalMs, hearsNotices } = this.options;
+    const { pollIntervalMs, maxPollIntervalMs, receivesNotices } = this.options;
     this.timer ??= setTimeout(
       () => {
         this.timer = undefined;
-        this.pause = hearsNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
+        this.pause = receivesNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
         void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
       },
-      hearsNotices() ? maxPollIntervalMs : this.pause,
+      receivesNotices() ? maxPollIntervalMs : this.pause,
     );
     if (this.waiters.size <= 1) this.pause = pollIntervalMs;
   }

@@ -5,22 +5,29 @@ import { isTerminal } from '../core/run.js';
 import { checkSignal } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
 import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
-import { callerError } from './caller-errors.js';
-import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
+import { callerError } from './transactions/caller-errors.js';
+import type { CallerTransactions, JoinedTransaction, ManagerOption } from './transactions/caller-transactions.js';
 import { HookIntake } from './hook-intake.js';
-import { runNotFound } from './run-not-found.js';
-import type { SendOptions } from './send-options.js';
+import { runNotFound } from './follow.js';
 import type { ClientDependencies } from './dependencies.js';
+
+/** How a signal is sent. */
+export interface SendOptions {
+  /** A signal of that name and key is sent to the run once, however often it is tried. */
+  idempotencyKey?: string;
+  /** Join this transaction: the signal is sent when it commits, and never if it does not. `'none'`: not even an ambient one. */
+  manager?: ManagerOption;
+}
 
 /** Leaves messages for runs, and notifies the runs. */
 export class Sender {
-  private readonly door: HookIntake;
+  private readonly hookIntake: HookIntake;
 
   constructor(
-    private readonly surroundings: ClientDependencies,
+    private readonly dependencies: ClientDependencies,
     private readonly transactions: CallerTransactions,
   ) {
-    this.door = new HookIntake(surroundings);
+    this.hookIntake = new HookIntake(dependencies);
   }
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError, InboxFullError */
@@ -33,19 +40,19 @@ export class Sender {
     const outgoing = {
       runId: id,
       name,
-      payload: this.surroundings.payloads.encode(value === undefined ? true : value, 'payload', id, 'message'),
+      payload: this.dependencies.payloads.encode(value === undefined ? true : value, 'payload', id, 'message'),
       idempotencyKey: idempotencyKey === undefined ? null : checkText(idempotencyKey, 'options.idempotencyKey'),
       note: null,
     };
     if (joined) return this.signalIn(joined, outgoing);
-    const sent = await this.check(id, await sendSignal(this.surroundings.database, outgoing));
-    if (sent.isNew) await this.surroundings.notifier.notify([sent.runId]);
+    const sent = await this.check(id, await sendSignal(this.dependencies.database, outgoing));
+    if (sent.isNew) await this.dependencies.notifier.notify([sent.runId]);
   }
 
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError, InboxFullError */
   async resumeHook(token: string, payload: unknown): Promise<void> {
-    const hook = await this.door.find(checkText(token, 'token'));
-    await this.door.accept(hook, { body: payload === undefined ? null : payload, headers: {}, deliveryId: undefined });
+    const hook = await this.hookIntake.find(checkText(token, 'token'));
+    await this.hookIntake.accept(hook, { body: payload === undefined ? null : payload, headers: {}, deliveryId: undefined });
   }
 
   private async signalIn(joined: JoinedTransaction, outgoing: OutgoingSignal): Promise<void> {
@@ -53,16 +60,16 @@ export class Sender {
     await this.transactions.verify(joined);
     let found: SignalSent | undefined;
     try {
-      found = await sendSignalInTransaction(this.surroundings.database, manager, outgoing);
+      found = await sendSignalInTransaction(this.dependencies.database, manager, outgoing);
     } catch (error) {
       throw callerError(error, [outgoing.runId], argument);
     }
     const sent = await this.check(outgoing.runId, found);
-    if (sent.isNew) transaction.afterCommit(() => void this.surroundings.notifier.notify([sent.runId]));
+    if (sent.isNew) transaction.afterCommit(() => void this.dependencies.notifier.notify([sent.runId]));
   }
 
   private async check(runId: string, sent: SignalSent | undefined): Promise<SignalSent> {
-    if (!sent) throw await runNotFound(this.surroundings.database, runId);
+    if (!sent) throw await runNotFound(this.dependencies.database, runId);
     if (isTerminal(sent.status)) throw new RunEndedError(runId);
     if (sent.isFull) throw new InboxFullError(sent.runId);
     return sent;

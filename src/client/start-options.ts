@@ -9,7 +9,7 @@ import { ANY_VERSION, type NewRun } from '../core/run.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 import { DEFAULT_QUEUE, workflowIdentityOf, type WorkflowIdentity } from '../core/workflow-metadata.js';
 import { isWorkflowRef } from '../core/workflow-types.js';
-import { checkTag } from './run-filter.js';
+import { checkTag } from './queries/run-filter.js';
 
 /** How a run is started. */
 export interface StartOptions {

@@ -4,12 +4,12 @@ import { dueRun, type NewRun } from '../core/run.js';
 import { validate } from '../core/standard-schema.js';
 import type { Committed } from '../core/transition.js';
 import { toCallerError } from '../store/caller-database.js';
-import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
-import type { CallerTransaction } from './caller-transaction.js';
+import type { CallerTransactions, JoinedTransaction } from './transactions/caller-transactions.js';
+import type { CallerTransaction } from './transactions/caller-transaction.js';
 import type { WorkflowHandle } from './handle.js';
 import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientDependencies } from './dependencies.js';
-import { TransactionalStarter } from './transactional-starter.js';
+import { TransactionalStarter } from './transactions/transactional-starter.js';
 
 /** How `startMany` starts its runs; an id for each by a function. */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
@@ -32,19 +32,19 @@ export class Starter {
   private readonly transactional: TransactionalStarter;
 
   constructor(
-    private readonly surroundings: ClientDependencies,
+    private readonly dependencies: ClientDependencies,
     private readonly transactions: CallerTransactions,
     private readonly handles: HandleMaker,
   ) {
-    this.transactional = new TransactionalStarter(surroundings.database);
+    this.transactional = new TransactionalStarter(dependencies.database);
   }
 
   /** Starts a run, here at once where this process has a slot for it. */
   async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
-    const { journal } = this.surroundings;
+    const { journal } = this.dependencies;
     if (journal.isFull) await journal.ready();
     const immediate = run.delayMs === null && run.startAt === null;
-    const slot = immediate ? this.surroundings.reserve(run) : undefined;
+    const slot = immediate ? this.dependencies.reserve(run) : undefined;
     let committed: Committed;
     try {
       committed = await this.submit(run, slot !== undefined);
@@ -59,7 +59,7 @@ export class Starter {
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
       return this.handles(run.id, false, undefined);
     }
-    const handle = this.handles(run.id, true, undefined, this.surroundings.hub.round);
+    const handle = this.handles(run.id, true, undefined, this.dependencies.hub.round);
     if (slot) {
       const { id, name, version, queue, input } = run;
       const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
@@ -84,21 +84,21 @@ export class Starter {
   private submit(run: NewRun, owned: boolean): Promise<Committed> {
     return new Promise((resolve, reject) => {
       const refused = (error: Error): void => reject(toCallerError(error));
-      this.surroundings.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, refused);
+      this.dependencies.journal.submit({ kind: 'start', runId: run.id, run, owned }, resolve, refused);
     });
   }
 
   /** Checks everything, then starts a run for each input. */
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I>): Promise<WorkflowHandle[]> {
     const list = checkInputs(inputs);
-    const { payloads } = this.surroundings;
+    const { payloads } = this.dependencies;
     const checked = list.map((input, index) =>
-      checkStart(workflow, typeof options === 'function' ? optionsOf(options, input, index) : options, this.surroundings),
+      checkStart(workflow, typeof options === 'function' ? optionsOf(options, input, index) : options, this.dependencies),
     );
     if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
       throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
     }
-    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.surroundings);
+    if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.dependencies);
     const each = checked.map((start) => start.options);
     const managers = new Set(each.map(({ manager }) => manager));
     if (managers.size > 1) throw new InvalidInputError('options.manager', 'must be the same for all runs');
@@ -130,8 +130,8 @@ export class Starter {
 
   /** Tells who may execute these runs that they are, or will be, due. */
   private announce(runs: readonly NewRun[]): Promise<void> {
-    const now = this.surroundings.now();
-    return this.surroundings.due(runs.map((run) => dueRun(run, now)));
+    const now = this.dependencies.now();
+    return this.dependencies.due(runs.map((run) => dueRun(run, now)));
   }
 }
 

@@ -100,3 +100,8 @@ export function toTimestamp(date: Date, argument: string): number {
   // PostgreSQL's calendar begins later than JavaScript's; to be due it does not matter how long ago.
   return Math.max(value, 0);
 }
+
+/** Converts milliseconds since the epoch to a Date; null becomes undefined. */
+export function toDate(ms: number | null): Date | undefined {
+  return ms === null ? undefined : new Date(ms);
+}

@@ -2,7 +2,7 @@ import type { StepRecord } from '../core/step.js';
 import { patchKey } from './step-keys.js';
 
 /** What patches need of their pass. */
-interface PatchSurroundings {
+interface PatchDependencies {
   /** The record of that key, if the run has one. */
   recorded(stepKey: string): StepRecord | undefined;
   /** Whether the code is past everything that an earlier pass came to. */
@@ -14,7 +14,7 @@ interface PatchSurroundings {
 export class Patches {
   private readonly known = new Map<string, boolean>();
 
-  constructor(private readonly pass: PatchSurroundings) {}
+  constructor(private readonly pass: PatchDependencies) {}
 
   isPatched(id: string): boolean {
     const known = this.known.get(id);

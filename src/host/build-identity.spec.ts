@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { buildIdentity, type ProcessSurroundings } from './build-identity.js';
+import { buildIdentity, type ProcessInfo } from './build-identity.js';
 import { Deployment } from './deployment.js';
 
 const NODE = '/usr/local/bin/node';
@@ -31,7 +31,7 @@ describe('the identity of a build', () => {
     }
     return folder;
   }
-  const of = (folder: string, script: string | undefined, more: Partial<ProcessSurroundings> = {}): string | undefined =>
+  const of = (folder: string, script: string | undefined, more: Partial<ProcessInfo> = {}): string | undefined =>
     buildIdentity({ argv: script === undefined ? [NODE] : [NODE, script], execPath: NODE, env: {}, cwd: folder, ...more });
 
   it.each(['dist/main.js', 'dist/main', './dist/main'])('is found by "node %s"', (script) => {

@@ -11,7 +11,7 @@ const MOST_FOLDERS = 1_000;
 const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
 
 /** What a process says of itself. */
-export interface ProcessSurroundings {
+export interface ProcessInfo {
   readonly argv: readonly string[];
   readonly execPath: string;
   readonly env: NodeJS.ProcessEnv;
@@ -26,8 +26,8 @@ const identities = new Map<string, string>();
  *
  * @returns undefined where the process does not tell which file is the application's: under a test runner, for one
  */
-export function buildIdentity(surroundings: ProcessSurroundings): string | undefined {
-  const entry = findEntry(surroundings);
+export function buildIdentity(processInfo: ProcessInfo): string | undefined {
+  const entry = findEntry(processInfo);
   if (entry === undefined) return undefined;
   let identity = identities.get(entry);
   if (identity === undefined) {
@@ -38,7 +38,7 @@ export function buildIdentity(surroundings: ProcessSurroundings): string | undef
 }
 
 /** The application's first file. PM2 starts a file of its own, and names the application's in the environment. */
-function findEntry({ argv, execPath, env, cwd }: ProcessSurroundings): string | undefined {
+function findEntry({ argv, execPath, env, cwd }: ProcessInfo): string | undefined {
   for (const named of [env['pm_exec_path'], argv[1]]) {
     const file = named === undefined || named === '' ? undefined : resolveFile(resolve(cwd, named));
     // A tool that runs the application, such as Jest.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { buildIdentity, type ProcessSurroundings } from './build-identity.js';
+import { buildIdentity, type ProcessInfo } from './build-identity.js';
 
 const DIGITS = 16;
 
@@ -10,8 +10,8 @@ export class Deployment {
   /** Whether a new build gets another id by itself. */
   readonly isKnown: boolean;
 
-  constructor(configured: string | undefined, surroundings: ProcessSurroundings = here()) {
-    const identity = configured ?? buildIdentity(surroundings)?.slice(0, DIGITS);
+  constructor(configured: string | undefined, processInfo: ProcessInfo = here()) {
+    const identity = configured ?? buildIdentity(processInfo)?.slice(0, DIGITS);
     this.isKnown = identity !== undefined;
     this.current = identity ?? digest([]);
   }
@@ -32,7 +32,7 @@ function digest(sources: readonly string[]): string {
   return hash.digest('hex').slice(0, DIGITS);
 }
 
-function here(): ProcessSurroundings {
+function here(): ProcessInfo {
   const { argv, execPath, env } = process;
   return { argv, execPath, env, cwd: process.cwd() };
 }

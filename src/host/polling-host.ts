@@ -1,5 +1,5 @@
-import { announceEnded } from '../client/announce-ended.js';
-import type { KnownWorker } from '../client/health.js';
+import { notifyOfEnd } from '../client/control/notify-of-end.js';
+import type { KnownWorker } from '../client/queries/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import { within } from '../core/async.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
@@ -89,7 +89,7 @@ export class PollingHost {
     });
     const operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
-      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
+      ended: (runs) => notifyOfEnd(runtime, runtime.notifier, runs),
       failed: failed('bulk operations could not go on'),
     });
     this.services = [this.timers, sweeper, inbox, blocked, overdue, operations];

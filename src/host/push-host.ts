@@ -1,6 +1,6 @@
-import { announceEnded } from '../client/announce-ended.js';
+import { notifyOfEnd } from '../client/control/notify-of-end.js';
 import { performance } from 'node:perf_hooks';
-import type { KnownWorker } from '../client/health.js';
+import type { KnownWorker } from '../client/queries/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { AbortGate } from '../core/async.js';
 import { sweepMessages } from '../maintenance/message-sweep.js';
@@ -50,7 +50,7 @@ export class PushHost {
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
     this.operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
       due: (runs) => void runtime.due(runs),
-      ended: (runs) => announceEnded(runtime, runtime.notifier, runs),
+      ended: (runs) => notifyOfEnd(runtime, runtime.notifier, runs),
       failed: (error) => runtime.warn('bulk operations could not go on', error),
     });
   }

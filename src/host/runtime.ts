@@ -78,7 +78,7 @@ export class WorkflowRuntime implements HostDependencies {
   readonly hub: ResultHub;
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
-  readonly hookDoor: HookIntake;
+  readonly hookIntake: HookIntake;
   /** The module's name; undefined for the one without. */
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
@@ -125,7 +125,7 @@ export class WorkflowRuntime implements HostDependencies {
       payloads: this.payloads,
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
-      hearsNotices: () => this.direct?.isConnected ?? false,
+      receivesNotices: () => this.direct?.isConnected ?? false,
       failed: (error) => this.warn('results could not be asked for', error),
       now: () => this.clock.now(),
       findUnserved: unservedResults(
@@ -147,7 +147,7 @@ export class WorkflowRuntime implements HostDependencies {
       runTimeoutMs,
       now,
     });
-    const surroundings: ClientDependencies = {
+    const dependencies: ClientDependencies = {
       database: forCallers(database),
       journal: this.journal,
       hub: this.hub,
@@ -170,12 +170,12 @@ export class WorkflowRuntime implements HostDependencies {
       now,
     };
     this.watch = new UnregisteredWatch(database, {
-      worker: () => surroundings.worker(),
+      worker: () => dependencies.worker(),
       now,
       warn: (message, error) => this.warn(message, error),
     });
-    this.client = new WorkflowClient(surroundings);
-    this.hookDoor = new HookIntake(surroundings);
+    this.client = new WorkflowClient(dependencies);
+    this.hookIntake = new HookIntake(dependencies);
   }
 
   /**

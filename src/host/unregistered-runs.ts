@@ -1,4 +1,4 @@
-import { unregisteredOf } from '../client/health.js';
+import { unregisteredOf } from '../client/queries/health.js';
 import type { DispatchKey } from '../core/run.js';
 import { dispatchLabel } from '../core/served.js';
 import type { Database } from '../store/database.js';

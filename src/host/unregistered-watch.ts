@@ -1,4 +1,4 @@
-import type { KnownWorker } from '../client/health.js';
+import type { KnownWorker } from '../client/queries/health.js';
 import { dispatchKeyText, type DispatchKey } from '../core/run.js';
 import { dispatchLabel, resembling, ServedKeys } from '../core/served.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 
 import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
-import { retryOf } from '../client/retry.js';
+import { retryOf } from '../client/control/retry.js';
 import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError, WorkflowTerminatedError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal, type DueRun } from '../core/run.js';

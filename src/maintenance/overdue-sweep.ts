@@ -1,4 +1,4 @@
-import { announceEnded } from '../client/announce-ended.js';
+import { notifyOfEnd } from '../client/control/notify-of-end.js';
 import { WorkflowTimeoutError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
 import type { DispatchKey } from '../core/run.js';
@@ -33,5 +33,5 @@ export async function sweepOverdue(
     whereLocked: 'leave out',
   } as const;
   const ended = await endRuns(database, { ...ending, errors });
-  await announceEnded(notices, notifier, ended);
+  await notifyOfEnd(notices, notifier, ended);
 }

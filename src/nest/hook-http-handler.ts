@@ -44,7 +44,7 @@ export interface HookHttpResponse {
 
 /** What a receiver needs of its module. */
 export interface HookHttpHandlerDependencies {
-  readonly hookDoor: HookIntake;
+  readonly hookIntake: HookIntake;
   readonly settings: { readonly maxPayloadBytes: number };
   readonly http: { readonly path: string };
   warn(message: string, error?: unknown): void;
@@ -77,7 +77,7 @@ export class HookHttpHandler implements OnModuleInit {
       const hook = await this.find(token);
       const { raw, value } = await readBody(request, this.module.settings.maxPayloadBytes);
       if (hook.verify !== null) await this.verify(hook.verify, token, raw, request.headers);
-      const outcome = await this.module.hookDoor.accept(hook, {
+      const outcome = await this.module.hookIntake.accept(hook, {
         body: value,
         headers: chosen(request.headers, hook.headers),
         deliveryId: hook.idempotencyHeader === null ? undefined : headerOf(request.headers, hook.idempotencyHeader),
@@ -92,7 +92,7 @@ export class HookHttpHandler implements OnModuleInit {
 
   private async find(token: string): Promise<HookDescription> {
     try {
-      return await this.module.hookDoor.find(token);
+      return await this.module.hookIntake.find(token);
     } catch (error) {
       // No token is like that: text that PostgreSQL does not take.
       throw token.includes('\0') || !token.isWellFormed() ? new HookNotFoundError() : error;

@@ -69,9 +69,9 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
         ...(timeout === undefined ? {} : { timeout }),
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
-        const surroundings = pass.code?.interceptor;
+        const interceptor = pass.code?.interceptor;
         // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
-        return surroundings ? surroundings.execute(this, step, method, given) : original.apply(this, given as unknown[]);
+        return interceptor ? interceptor.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });
     });
   };

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
 
-import { transactionControls, type TransactionControl } from '../../src/client/transaction-control.js';
+import { transactionControls, type TransactionControl } from '../../src/client/transactions/transaction-control.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 /** The command that the server reports for each kind; a rollback to a savepoint reports `ROLLBACK` as well. */

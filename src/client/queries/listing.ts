@@ -1,12 +1,12 @@
-import { checkOptions } from '../core/check-options.js';
-import { toMilliseconds, toTimestamp, type Duration } from '../core/duration.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import type { ShownStatus } from '../core/run.js';
-import type { Database } from '../store/database.js';
-import type { FailureDimension } from '../core/failure.js';
-import { FAILURE_DIMENSIONS, groupFailures } from '../store/sql/group-failures.js';
-import { listRuns, type RunSummaryRow } from '../store/sql/list-runs.js';
-import { decodeCursor, encodeCursor } from './list-cursor.js';
+import { checkOptions } from '../../core/check-options.js';
+import { toDate, toMilliseconds, toTimestamp, type Duration } from '../../core/duration.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import type { ShownStatus } from '../../core/run.js';
+import type { Database } from '../../store/database.js';
+import type { FailureDimension } from '../../core/failure.js';
+import { FAILURE_DIMENSIONS, groupFailures } from '../../store/sql/group-failures.js';
+import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
+import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
 
 /** Which runs, and how many at a time. */
@@ -85,14 +85,14 @@ const MAX_LIMIT = 1_000;
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
   const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
   const conditions = checkRunFilter(filter, 'filter', 'left out');
-  const most = checkLimit(limit, 'filter.limit');
-  const position = cursor === undefined ? undefined : decodeCursor(cursor, conditions, 'filter.cursor');
+  const most = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
+  const position = cursor === undefined ? undefined : decodeListCursor(cursor, conditions, 'filter.cursor');
   // One more than is shown tells whether there is another page.
   const found = await listRuns(database, conditions, position, most + 1);
   const shown = found.slice(0, most);
   return {
     runs: shown.map(({ row }) => toSummary(row)),
-    cursor: found.length > most ? encodeCursor(shown.at(-1)!.position, conditions) : undefined,
+    cursor: found.length > most ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined,
   };
 }
 
@@ -100,7 +100,7 @@ export async function listPage(database: Database, options: ListOptions): Promis
 export async function failureGroups(database: Database, options: FailuresOptions, now: number): Promise<FailureGroup[]> {
   const { since, groupBy, limit } = checkOptions(options, 'options', ['since', 'groupBy', 'limit']);
   const from = since instanceof Date ? toTimestamp(since, 'options.since') : now - toMilliseconds(since, 'options.since');
-  const groups = await groupFailures(database, from, checkGrouping(groupBy), checkLimit(limit, 'options.limit'));
+  const groups = await groupFailures(database, from, checkGrouping(groupBy), checkLimit(limit, 'options.limit', DEFAULT_LIMIT, MAX_LIMIT));
   return groups.map(({ keys, count, firstAt, lastAt, exampleRunId }) => ({
     workflow: keys.workflow ?? undefined,
     errorCode: keys.errorCode ?? undefined,
@@ -112,14 +112,6 @@ export async function failureGroups(database: Database, options: FailuresOptions
   }));
 }
 
-function checkLimit(limit: unknown, argument: string): number {
-  if (limit === undefined) return DEFAULT_LIMIT;
-  if (!(Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= MAX_LIMIT)) {
-    throw new InvalidInputError(argument, 'must be a whole number from 1 to 1,000');
-  }
-  return limit as number;
-}
-
 function checkGrouping(groupBy: unknown): FailureGrouping[] {
   const dimensions: unknown[] = Array.isArray(groupBy) ? groupBy : [groupBy];
   if (dimensions.length === 0 || !Array.from(dimensions).every((each) => FAILURE_DIMENSIONS.includes(each as FailureGrouping))) {
@@ -129,7 +121,6 @@ function checkGrouping(groupBy: unknown): FailureGrouping[] {
 }
 
 function toSummary(row: RunSummaryRow): RunSummary {
-  const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
   return {
     runId: row.id,
     name: row.name,
@@ -140,10 +131,10 @@ function toSummary(row: RunSummaryRow): RunSummary {
     blocked: row.isBlocked,
     tags: { ...row.tags },
     createdAt: new Date(row.createdAt),
-    startedAt: date(row.startedAt),
-    finishedAt: date(row.finishedAt),
-    wakeAt: date(row.wakeAt),
-    cancelRequestedAt: date(row.cancelRequestedAt),
+    startedAt: toDate(row.startedAt),
+    finishedAt: toDate(row.finishedAt),
+    wakeAt: toDate(row.wakeAt),
+    cancelRequestedAt: toDate(row.cancelRequestedAt),
     errorCode: row.errorCode ?? undefined,
     failedStep: row.failedStep ?? undefined,
     parentRunId: row.parentRunId ?? undefined,

@@ -1,11 +1,11 @@
 import type { EntityManager } from 'typeorm';
 
-import { LeftoversError, TransactionConflictError } from '../core/errors/index.js';
-import type { NewRun } from '../core/run.js';
-import type { Database } from '../store/database.js';
-import { clearLeftovers, clearLeftoversIn, findLeftoversIn } from '../store/sql/leftovers.js';
-import { readRunNames } from '../store/sql/read-runs.js';
-import { findInTransaction, startInTransaction } from '../store/sql/start-in-transaction.js';
+import { LeftoversError, TransactionConflictError } from '../../core/errors/index.js';
+import type { NewRun } from '../../core/run.js';
+import type { Database } from '../../store/database.js';
+import { clearLeftovers, clearLeftoversIn, findLeftoversIn } from '../../store/sql/leftovers.js';
+import { readRunNames } from '../../store/sql/read-runs.js';
+import { findInTransaction, startInTransaction } from '../../store/sql/start-in-transaction.js';
 import { callerError, endedUnder } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 

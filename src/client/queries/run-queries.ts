@@ -1,25 +1,23 @@
-import { checkText } from '../core/ids.js';
-import type { RunStatus, ShownStatus } from '../core/run.js';
-import { countRuns } from '../store/sql/list-runs.js';
-import { describeRun, readShownStatus } from '../store/sql/read-runs.js';
+import { checkText } from '../../core/ids.js';
+import type { RunStatus, ShownStatus } from '../../core/run.js';
+import { countRuns } from '../../store/sql/list-runs.js';
+import { describeRun, readShownStatus } from '../../store/sql/read-runs.js';
 import { toRunDescription, type RunDescription, type StepDescription } from './describe.js';
-import { checkFollow, type FollowOptions } from './follow-options.js';
-import type { WorkflowHealth } from './health-types.js';
-import { healthOf } from './health.js';
+import { checkFollow, runNotFound, type FollowOptions } from '../follow.js';
+import { healthOf, type WorkflowHealth } from './health.js';
 import { historyPage, type HistoryOptions, type HistoryPage } from './history.js';
 import { failureGroups, listPage, type FailureGroup, type FailuresOptions, type ListOptions, type RunPage } from './listing.js';
 import { stepsOf, type StepsOptions } from './steps.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
-import { runNotFound } from './run-not-found.js';
-import type { ClientDependencies } from './dependencies.js';
+import type { ClientDependencies } from '../dependencies.js';
 
 /** What can be asked about runs. Nothing of it changes anything. */
-export class RunQuestions {
-  readonly #surroundings: ClientDependencies;
+export class RunQueries {
+  readonly #dependencies: ClientDependencies;
 
   /** @internal */
-  constructor(surroundings: ClientDependencies) {
-    this.#surroundings = surroundings;
+  constructor(dependencies: ClientDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /**
@@ -36,8 +34,8 @@ export class RunQuestions {
   status(runId: string, options: FollowOptions): Promise<ShownStatus>;
   async status(runId: string, options: FollowOptions = {}): Promise<ShownStatus> {
     const { follow } = checkFollow(options);
-    const status = await readShownStatus(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
-    if (status === undefined) throw await runNotFound(this.#surroundings.database, runId);
+    const status = await readShownStatus(this.#dependencies.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
+    if (status === undefined) throw await runNotFound(this.#dependencies.database, runId);
     return status;
   }
 
@@ -51,9 +49,9 @@ export class RunQuestions {
    */
   async describe(runId: string, options: FollowOptions = {}): Promise<RunDescription> {
     const { follow } = checkFollow(options);
-    const row = await describeRun(this.#surroundings.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
-    if (!row) throw await runNotFound(this.#surroundings.database, runId);
-    return toRunDescription(row, this.#surroundings.payloads);
+    const row = await describeRun(this.#dependencies.database, checkText(runId, 'runId'), follow ? 'current' : 'own');
+    if (!row) throw await runNotFound(this.#dependencies.database, runId);
+    return toRunDescription(row, this.#dependencies.payloads);
   }
 
   /**
@@ -70,7 +68,7 @@ export class RunQuestions {
    * }
    */
   async steps(runId: string, options: StepsOptions = {}): Promise<StepDescription[]> {
-    return stepsOf(this.#surroundings, runId, options);
+    return stepsOf(this.#dependencies, runId, options);
   }
 
   /**
@@ -83,7 +81,7 @@ export class RunQuestions {
    * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
    */
   async history(runId: string, options: HistoryOptions = {}): Promise<HistoryPage> {
-    const { database, payloads } = this.#surroundings;
+    const { database, payloads } = this.#dependencies;
     return historyPage(database, payloads, runId, options);
   }
 
@@ -95,7 +93,7 @@ export class RunQuestions {
    * const { database, unregistered, oldestDueAt } = await client.health();
    */
   async health(): Promise<WorkflowHealth> {
-    return healthOf(this.#surroundings.database, this.#surroundings.worker(), this.#surroundings.direct());
+    return healthOf(this.#dependencies.database, this.#dependencies.worker(), this.#dependencies.direct());
   }
 
   /**
@@ -115,7 +113,7 @@ export class RunQuestions {
    * } while (cursor);
    */
   async list(filter: ListOptions = {}): Promise<RunPage> {
-    return listPage(this.#surroundings.database, filter);
+    return listPage(this.#dependencies.database, filter);
   }
 
   /**
@@ -126,7 +124,7 @@ export class RunQuestions {
    * @example const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
    */
   async count(filter: RunFilter = {}): Promise<number> {
-    return countRuns(this.#surroundings.database, checkRunFilter(filter, 'filter', 'left out'));
+    return countRuns(this.#dependencies.database, checkRunFilter(filter, 'filter', 'left out'));
   }
 
   /**
@@ -142,6 +140,6 @@ export class RunQuestions {
    * }
    */
   async failures(options: FailuresOptions): Promise<FailureGroup[]> {
-    return failureGroups(this.#surroundings.database, options, this.#surroundings.now());
+    return failureGroups(this.#dependencies.database, options, this.#dependencies.now());
   }
 }

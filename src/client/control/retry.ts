@@ -1,11 +1,11 @@
-import { RunNotFoundError, RunNotRetryableError } from '../core/errors/index.js';
-import { failedStepOf } from '../core/failure.js';
-import type { Payloads } from '../core/payloads.js';
-import type { DueRun } from '../core/run.js';
-import type { Database } from '../store/database.js';
-import { readFailedSteps } from '../store/sql/read-steps.js';
-import { readFailedRun, retryRun, type RunRetry } from '../store/sql/retry-run.js';
-import type { WhileLocked } from '../store/row-lock-queues.js';
+import { RunNotFoundError, RunNotRetryableError } from '../../core/errors/index.js';
+import { failedStepOf } from '../../core/failure.js';
+import type { Payloads } from '../../core/payloads.js';
+import type { DueRun } from '../../core/run.js';
+import type { Database } from '../../store/database.js';
+import { readFailedSteps } from '../../store/sql/read-steps.js';
+import { readFailedRun, retryRun, type RunRetry } from '../../store/sql/retry-run.js';
+import type { WhileLocked } from '../../store/row-lock-queues.js';
 
 /** A failed run, and of which step it failed. */
 export interface RetryableRun {

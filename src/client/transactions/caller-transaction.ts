@@ -1,6 +1,6 @@
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
-import { CALLER_MARK } from '../store/sql/caller-mark.js';
+import { CALLER_MARK } from '../../store/sql/caller-mark.js';
 import { transactionControls, type TransactionControl } from './transaction-control.js';
 
 /** What depends on savepoints, by how many there were when it was done: when one of them is rolled back it never happened. */

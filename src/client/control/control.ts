@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check-options.js';
+import { checkOptions } from '../../core/check-options.js';
 import {
   InvalidInputError,
   RunEndedError,
@@ -6,31 +6,44 @@ import {
   StepFailedError,
   WorkflowCancelledError,
   WorkflowTerminatedError,
-} from '../core/errors/index.js';
-import { checkText, newNonce, newRunId } from '../core/ids.js';
-import { checkStepKey, mayBeEscaped } from '../core/step-key-text.js';
-import { isTerminal, type DueRun } from '../core/run.js';
-import { announce } from '../core/run-notices.js';
-import type { StepRecord } from '../core/step.js';
-import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../store/sql/cancel-run.js';
-import { endRuns } from '../store/sql/end-runs.js';
-import { forkRun } from '../store/sql/fork-run.js';
-import { resumeRun, sendPause } from '../store/sql/pause-run.js';
-import { readRunStatus } from '../store/sql/read-runs.js';
-import { readStep, wasCancelledBefore } from '../store/sql/read-steps.js';
-import { sendResolution } from '../store/sql/resolve-step.js';
-import type { WhileLocked } from '../store/row-lock-queues.js';
-import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
-import { announceEnded } from './announce-ended.js';
-import { callerError } from './caller-errors.js';
-import type { CallerTransactions, JoinedTransaction } from './caller-transactions.js';
-import { checkFollowing, type FollowOptions } from './follow-options.js';
-import { currentRunId, onCurrentRun } from './follow.js';
-import type { ManagerOption } from './manager-option.js';
+} from '../../core/errors/index.js';
+import { checkText, newNonce, newRunId } from '../../core/ids.js';
+import { checkStepKey, mayBeEscaped } from '../../core/step-key-text.js';
+import { isTerminal, type DueRun } from '../../core/run.js';
+import { announce } from '../../core/run-notices.js';
+import type { StepRecord } from '../../core/step.js';
+import { cancelInTransaction, sendCancel, sendCancelInTransaction, type CancelSent } from '../../store/sql/cancel-run.js';
+import { endRuns } from '../../store/sql/end-runs.js';
+import { forkRun } from '../../store/sql/fork-run.js';
+import { resumeRun, sendPause } from '../../store/sql/pause-run.js';
+import { readRunStatus } from '../../store/sql/read-runs.js';
+import { readStep, wasCancelledBefore } from '../../store/sql/read-steps.js';
+import { sendResolution } from '../../store/sql/resolve-step.js';
+import type { WhileLocked } from '../../store/row-lock-queues.js';
+import { encode } from '../../core/serializer/index.js';
+import { notifyOfEnd } from './notify-of-end.js';
+import { callerError } from '../transactions/caller-errors.js';
+import type { CallerTransactions, JoinedTransaction, ManagerOption } from '../transactions/caller-transactions.js';
+import { checkFollowing, currentRunId, onCurrentRun, runNotFound, type FollowOptions } from '../follow.js';
 import { readRetryable, retryOnce } from './retry.js';
-import { runNotFound } from './run-not-found.js';
-import type { ClientDependencies } from './dependencies.js';
 import { findStepKey, recordedStepKey } from './step-key.js';
+import type { ClientDependencies } from '../dependencies.js';
+
+/** Who does something to a run, and why: it shows in the run's events. */
+export interface AuditOptions {
+  actor?: string;
+  reason?: string;
+}
+
+/** The keys of AuditOptions. */
+export const ACTOR_KEYS = ['actor', 'reason'] as const;
+
+/** The JSON text that events have. @throws InvalidInputError */
+export function noteOf(given: AuditOptions, more: Readonly<Record<string, string>> = {}): string {
+  const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
+  const reason = given.reason === undefined ? undefined : checkText(given.reason, 'options.reason');
+  return encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }), ...more }, 'options');
+}
 
 /** Who asks a run to stop, why, and in which transaction. */
 export interface CancelOptions extends AuditOptions {
@@ -53,7 +66,7 @@ export type StepResult = { output: unknown; error?: never } | { error: unknown; 
 /** Takes control of runs: what operators do to them. @internal */
 export class Control {
   constructor(
-    private readonly surroundings: ClientDependencies,
+    private readonly dependencies: ClientDependencies,
     private readonly transactions: CallerTransactions,
   ) {}
 
@@ -61,7 +74,7 @@ export class Control {
     const id = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', [...ACTOR_KEYS, 'manager']);
     const note = noteOf(given);
-    const { database, payloads, notifier } = this.surroundings;
+    const { database, payloads, notifier } = this.dependencies;
     const cancelled = payloads.encodeError(new WorkflowCancelledError(id, given.reason), id);
     const joined = this.transactions.find(given.manager);
     if (joined) return this.cancelIn(joined, id, note, cancelled);
@@ -74,7 +87,7 @@ export class Control {
   async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', ACTOR_KEYS);
-    const { database, payloads } = this.surroundings;
+    const { database, payloads } = this.dependencies;
     await onCurrentRun(database, named, async (id) => {
       const error = payloads.encodeError(new WorkflowTerminatedError(id, given.reason), id);
       const ending = {
@@ -88,32 +101,32 @@ export class Control {
       const [ended] = await database.rowLockQueues.inTurn(id, (whileLocked) =>
         whileLocked(() => endRuns(database, { ...ending, errors: new Map([[id, error]]) })),
       );
-      if (ended) return announceEnded(this.surroundings, this.surroundings.notifier, [ended]);
+      if (ended) return notifyOfEnd(this.dependencies, this.dependencies.notifier, [ended]);
       throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
     });
   }
 
   async pause(runId: string, options: AuditOptions): Promise<void> {
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
-    await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.pauseRun(id, note));
+    await onCurrentRun(this.dependencies.database, checkText(runId, 'runId'), (id) => this.pauseRun(id, note));
   }
 
   private async pauseRun(id: string, note: string): Promise<void> {
-    const status = await sendPause(this.surroundings.database, id, note);
+    const status = await sendPause(this.dependencies.database, id, note);
     if (!status) throw new RunNotFoundError(id);
     if (isTerminal(status)) throw new RunEndedError(id);
-    await this.surroundings.notifier.notifyOfPause(id);
+    await this.dependencies.notifier.notifyOfPause(id);
   }
 
   async resume(runId: string, options: AuditOptions): Promise<void> {
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
-    await onCurrentRun(this.surroundings.database, checkText(runId, 'runId'), (id) => this.resumeRun(id, note));
+    await onCurrentRun(this.dependencies.database, checkText(runId, 'runId'), (id) => this.resumeRun(id, note));
   }
 
   private async resumeRun(id: string, note: string): Promise<void> {
-    const { database } = this.surroundings;
+    const { database } = this.dependencies;
     const run = await database.rowLockQueues.inTurn(id, (whileLocked) => whileLocked(() => resumeRun(database, id, note)));
-    if (run) return run.wakeAt === null ? announce(this.surroundings, [run]) : this.surroundings.due([{ ...run, wakeAt: run.wakeAt }]);
+    if (run) return run.wakeAt === null ? announce(this.dependencies, [run]) : this.dependencies.due([{ ...run, wakeAt: run.wakeAt }]);
     throw (await readRunStatus(database, id)) === undefined ? new RunNotFoundError(id) : new RunEndedError(id);
   }
 
@@ -122,14 +135,14 @@ export class Control {
     const { fromStep, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep']);
     const wanted = fromStep === undefined ? undefined : checkStepKey(fromStep, 'options.fromStep');
     const note = noteOf(who);
-    const { database, payloads } = this.surroundings;
+    const { database, payloads } = this.dependencies;
     const id = await currentRunId(database, named, {});
     const retried = await database.rowLockQueues.inTurn(id, async (whileLocked) => {
       const { generation, failedStep } = await readRetryable(database, payloads, id);
       const key = wanted === undefined ? failedStep : await recordedStepKey(database, id, wanted, 'options.fromStep');
       return retryOnce(database, whileLocked, { runId: id, generation, fromStep: key ?? null, note });
     });
-    await this.surroundings.due([retried]);
+    await this.dependencies.due([retried]);
   }
 
   /** @returns the id of the new run */
@@ -138,7 +151,7 @@ export class Control {
     const { fromStep, follow, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep', 'follow']);
     const wanted = fromStep === undefined ? null : checkStepKey(fromStep, 'options.fromStep');
     const newId = newRunId();
-    const { database, deploymentId } = this.surroundings;
+    const { database, deploymentId } = this.dependencies;
     const id = await currentRunId(database, named, { follow: checkFollowing(follow) });
     const fork = {
       runId: id,
@@ -155,7 +168,7 @@ export class Control {
     }
     if (key === 'noRun') throw new RunNotFoundError(id);
     if (key === 'noStep') throw new InvalidInputError('options.fromStep', `names no recorded step of the run: "${fromStep}"`);
-    await this.surroundings.due([{ id: newId, ...key }]);
+    await this.dependencies.due([{ id: newId, ...key }]);
     return newId;
   }
 
@@ -166,11 +179,11 @@ export class Control {
     const note = noteOf(checkOptions(options, 'options', ACTOR_KEYS));
     const given = checkOptions<{ output?: unknown; error?: unknown }>(result, 'result', ['output', 'error']);
     if (Object.keys(given).length !== 1) throw new InvalidInputError('result', 'must have either an output or an error');
-    await onCurrentRun(this.surroundings.database, named, (id) => this.resolveStepOf(id, key, given, note));
+    await onCurrentRun(this.dependencies.database, named, (id) => this.resolveStepOf(id, key, given, note));
   }
 
   private async resolveStepOf(id: string, wanted: string, given: { output?: unknown; error?: unknown }, note: string): Promise<void> {
-    const { database, payloads } = this.surroundings;
+    const { database, payloads } = this.dependencies;
     const isError = 'error' in given;
     const key = (mayBeEscaped(wanted) && (await findStepKey(database, id, wanted, 'stepKey'))) || wanted;
     const payload = isError ? payloads.encodeError(given.error, id) : payloads.encode(given.output, 'result.output', id, 'output');
@@ -179,14 +192,14 @@ export class Control {
     if (found.status === 'failed') return this.resolveFailed(id, key, given, note);
     if (isTerminal(found.status)) throw new RunEndedError(id);
     if (found.isRecorded) throw new InvalidInputError('stepKey', `names a step that has its result: "${key}"`);
-    await this.surroundings.notifier.notify([id]);
+    await this.dependencies.notifier.notify([id]);
   }
 
   /** The step that a failed run has recorded gets another result, and the run goes on from there. */
   private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
-    const { rowLockQueues } = this.surroundings.database;
+    const { rowLockQueues } = this.dependencies.database;
     const retried = await rowLockQueues.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));
-    await this.surroundings.due([retried]);
+    await this.dependencies.due([retried]);
   }
 
   private async retryWith(
@@ -196,7 +209,7 @@ export class Control {
     note: string,
     whileLocked: WhileLocked,
   ): Promise<DueRun> {
-    const { database, payloads } = this.surroundings;
+    const { database, payloads } = this.dependencies;
     const { generation } = await readRetryable(database, payloads, id);
     const step = await readStep(database, id, await recordedStepKey(database, id, key, 'stepKey'));
     if (!step) throw new InvalidInputError('stepKey', `names no recorded step of the run: "${key}"`);
@@ -211,7 +224,7 @@ export class Control {
   }
 
   private async cancelIn(joined: JoinedTransaction, id: string, note: string, cancelled: string): Promise<void> {
-    const { database } = this.surroundings;
+    const { database } = this.dependencies;
     const { manager, transaction, argument } = joined;
     await this.transactions.verify(joined);
     let sent: CancelSent | undefined;
@@ -226,8 +239,8 @@ export class Control {
     const seen = sent;
     if (isTerminal(seen.status)) return;
     transaction.afterCommit(() => {
-      if (isOwn) return this.surroundings.endedElsewhere([id]);
-      void this.surroundings.notifier.notifyOfCancel([{ runId: seen.id, error: cancelled, parentId: null }]);
+      if (isOwn) return this.dependencies.endedElsewhere([id]);
+      void this.dependencies.notifier.notifyOfCancel([{ runId: seen.id, error: cancelled, parentId: null }]);
     });
   }
 }

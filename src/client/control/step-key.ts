@@ -1,7 +1,7 @@
-import { InvalidInputError } from '../core/errors/index.js';
-import { mayBeEscaped, plainStepKey } from '../core/step-key-text.js';
-import type { Database } from '../store/database.js';
-import { hasStep, listEscapedKeys, listNearKeys } from '../store/sql/step-keys.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { mayBeEscaped, plainStepKey } from '../../core/step-key-text.js';
+import type { Database } from '../../store/database.js';
+import { hasStep, listEscapedKeys, listNearKeys } from '../../store/sql/step-keys.js';
 
 /** How many keys an error names. */
 const NEAR = 5;

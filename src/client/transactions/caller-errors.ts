@@ -1,4 +1,4 @@
-import { InvalidInputError, TransactionConflictError } from '../core/errors/index.js';
+import { InvalidInputError, TransactionConflictError } from '../../core/errors/index.js';
 import { TransactionEndedError } from './caller-transaction.js';
 
 /** Of these the caller may expect that the same transaction succeeds the next time. */

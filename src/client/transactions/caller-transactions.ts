@@ -1,12 +1,14 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
-import { InvalidInputError } from '../core/errors/index.js';
-import { isPromise } from '../core/async.js';
-import type { Database } from '../store/database.js';
-import { isSameDatabase } from '../store/sql/start-in-transaction.js';
-import type { ManagerOption } from './manager-option.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { isPromise } from '../../core/async.js';
+import type { Database } from '../../store/database.js';
+import { isSameDatabase } from '../../store/sql/start-in-transaction.js';
 import { openTransactionOf, type CallerTransaction } from './caller-transaction.js';
 import { callerError, endedUnder } from './caller-errors.js';
+
+/** Which transaction a call joins: the given one; `'none'`; when absent the ambient one, if there is one. */
+export type ManagerOption = EntityManager | 'none' | undefined;
 
 /** Finds the transaction that the code around a call is in, if it is in one. */
 export type AmbientManager = () => EntityManager | undefined;

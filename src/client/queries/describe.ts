@@ -1,8 +1,9 @@
-import type { Payloads } from '../core/payloads.js';
-import { isTerminal, type ShownStatus } from '../core/run.js';
-import type { StepKind, StepRecord } from '../core/step.js';
+import { toDate } from '../../core/duration.js';
+import type { Payloads } from '../../core/payloads.js';
+import { isTerminal, type ShownStatus } from '../../core/run.js';
+import type { StepKind, StepRecord } from '../../core/step.js';
 import { blockedOf, waitingForOf, type BlockedDescription, type WaitingFor } from './waiting-for.js';
-import type { RunDescriptionRow } from '../store/sql/read-runs.js';
+import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** A wait of a run that is open. */
 export interface WaitDescription {
@@ -106,7 +107,6 @@ export interface StepDescription {
 
 /** @internal */
 export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads): RunDescription<O> {
-  const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
   return {
     runId: row.id,
     name: row.name,
@@ -118,17 +118,17 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     output: row.output === null ? undefined : (payloads.decode(row.output, 'output') as O),
     error: row.error === null ? undefined : payloads.showError(row.error),
     createdAt: new Date(row.createdAt),
-    startedAt: date(row.startedAt),
-    finishedAt: date(row.finishedAt),
-    wakeAt: date(row.wakeAt),
-    cancelRequestedAt: date(row.cancelRequestedAt),
+    startedAt: toDate(row.startedAt),
+    finishedAt: toDate(row.finishedAt),
+    wakeAt: toDate(row.wakeAt),
+    cancelRequestedAt: toDate(row.cancelRequestedAt),
     tags: { ...row.tags },
     // One that has failed keeps its children, for when it is retried; it waits for nothing.
     waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
       stepKey,
       kind,
       name: shownName(kind, name),
-      wakeAt: date(wakeAt),
+      wakeAt: toDate(wakeAt),
       attempts,
     })),
     waitingFor: waitingForOf(row),
@@ -143,7 +143,7 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     continuedAs: row.continuedAs ?? undefined,
     continuedFrom: row.continuedFrom ?? undefined,
     forkedFrom: row.forkedFrom ?? undefined,
-    deadline: date(row.deadlineAt),
+    deadline: toDate(row.deadlineAt),
     state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };
 }

@@ -1,6 +1,7 @@
-import { dispatchLabel, resembling } from '../core/served.js';
-import type { Payloads } from '../core/payloads.js';
-import type { RunDescriptionRow } from '../store/sql/read-runs.js';
+import { toDate } from '../../core/duration.js';
+import { dispatchLabel, resembling } from '../../core/served.js';
+import type { Payloads } from '../../core/payloads.js';
+import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** Something that a run waits for. */
 export interface WaitingFor {
@@ -44,13 +45,11 @@ type Row = Pick<
   | 'blockedDeployments'
 >;
 
-const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
-
 /** @internal */
 export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | undefined {
   if (!row.isBlocked) return undefined;
   const reason = row.blockedReason === null ? undefined : payloads.showError(row.blockedReason);
-  return { since: date(row.blockedAt), deployments: [...row.blockedDeployments], reason };
+  return { since: toDate(row.blockedAt), deployments: [...row.blockedDeployments], reason };
 }
 
 /** @internal */
@@ -71,7 +70,7 @@ function workerOf(row: Row): WaitingFor {
   const text = isServed
     ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
     : `for a process that executes ${dispatchLabel(row)}: none is alive${hint === undefined ? '' : `; ${hint}`}`;
-  return { kind: 'worker', name, since: date(readyAt), until: undefined, text };
+  return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
 }
 
 /** Reasons that new code does not remove, with what does. By the code of the error. */
@@ -86,17 +85,17 @@ function unblockingOf(row: Row): WaitingFor {
   const remedy = code === undefined ? undefined : REMEDIES[code];
   if (remedy === undefined) return deploymentOf(row);
   const text = `for somebody to resume it: it is blocked, because ${remedy}, then call resume(); describe().blocked says why`;
-  return { kind: 'resume', name: undefined, since: date(row.blockedAt), until: undefined, text };
+  return { kind: 'resume', name: undefined, since: toDate(row.blockedAt), until: undefined, text };
 }
 
 function deploymentOf({ blockedDeployments, blockedAt }: Row): WaitingFor {
   const name = blockedDeployments.at(-1);
   const text = `for a deployment whose code fits its history: it is blocked, and deployment "${name}" does not fit; describe().blocked says why`;
-  return { kind: 'deployment', name, since: date(blockedAt), until: undefined, text };
+  return { kind: 'deployment', name, since: toDate(blockedAt), until: undefined, text };
 }
 
 function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'][number]): WaitingFor {
-  const until = date(wakeAt);
+  const until = toDate(wakeAt);
   const shown = kind === 'hook' ? name?.slice(0, 8) : name;
   const end = until === undefined ? '' : ` until ${until.toISOString()}`;
   const texts: Record<typeof kind, string> = {
@@ -110,7 +109,7 @@ function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'
   return {
     kind,
     name: (kind === 'sleep' || kind === 'retry' ? stepKey : shown) ?? undefined,
-    since: date(openedAt),
+    since: toDate(openedAt),
     until,
     text: texts[kind],
   };

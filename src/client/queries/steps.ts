@@ -1,13 +1,11 @@
-import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
-import { readRunStatus } from '../store/sql/read-runs.js';
-import { readSteps } from '../store/sql/read-steps.js';
+import { checkOptions } from '../../core/check-options.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
+import { readRunStatus } from '../../store/sql/read-runs.js';
+import { readSteps } from '../../store/sql/read-steps.js';
 import { toStepDescription, type StepDescription } from './describe.js';
-import { checkFollowing, type FollowOptions } from './follow-options.js';
-import { currentRunId } from './follow.js';
-import { runNotFound } from './run-not-found.js';
-import type { ClientDependencies } from './dependencies.js';
+import { checkFollowing, currentRunId, runNotFound, type FollowOptions } from '../follow.js';
+import type { ClientDependencies } from '../dependencies.js';
 
 /** Which recorded steps of a run are read. */
 export interface StepsOptions extends FollowOptions {

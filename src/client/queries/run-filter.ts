@@ -1,9 +1,9 @@
-import { checkOptions, isPlainObject, keysOf } from '../core/check-options.js';
-import { toTimestamp } from '../core/duration.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import { checkText } from '../core/ids.js';
-import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../core/run.js';
-import type { RunConditions } from '../core/run-filter.js';
+import { checkOptions, isPlainObject, keysOf } from '../../core/check-options.js';
+import { toTimestamp } from '../../core/duration.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText } from '../../core/ids.js';
+import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../../core/run.js';
+import type { RunConditions } from '../../core/run-filter.js';
 
 /** Which runs. What is absent does not restrict; a run must meet everything that is there, and of a list any member. */
 export interface RunFilter {

@@ -1,12 +1,12 @@
-import { checkOptions } from '../core/check-options.js';
-import { InvalidInputError } from '../core/errors/index.js';
-import { checkText, newRunId } from '../core/ids.js';
-import type { RunStatus, ShownStatus } from '../core/run.js';
-import { RUN_STATUSES, isTerminal } from '../core/run.js';
-import type { RunConditions } from '../core/run-filter.js';
-import { checkSignal, type SignalDefinition } from '../core/signal.js';
-import { validate } from '../core/standard-schema.js';
-import { countRuns } from '../store/sql/list-runs.js';
+import { checkOptions } from '../../core/check-options.js';
+import { toDate } from '../../core/duration.js';
+import { InvalidInputError } from '../../core/errors/index.js';
+import { checkText, newRunId } from '../../core/ids.js';
+import { isTerminal, RUN_STATUSES, type RunStatus, type ShownStatus } from '../../core/run.js';
+import type { RunConditions } from '../../core/run-filter.js';
+import { checkSignal, type SignalDefinition } from '../../core/signal.js';
+import { validate } from '../../core/standard-schema.js';
+import { countRuns } from '../../store/sql/list-runs.js';
 import {
   createOperation,
   readOperation,
@@ -14,11 +14,11 @@ import {
   stopOperation,
   type OperationKind,
   type OperationSignal,
-} from '../store/sql/bulk-operations.js';
-import { ACTOR_KEYS, noteOf, type AuditOptions } from './actor.js';
-import { refuseInRun } from './assert-outside-run.js';
-import { checkRunFilter, type RunFilter } from './run-filter.js';
-import type { ClientDependencies } from './dependencies.js';
+} from '../../store/sql/bulk-operations.js';
+import { ACTOR_KEYS, noteOf, type AuditOptions } from './control.js';
+import { assertOutsideRun } from '../assert-outside-run.js';
+import { checkRunFilter, type RunFilter } from '../queries/run-filter.js';
+import type { ClientDependencies } from '../dependencies.js';
 
 /** Which runs are meant: counted first, and nothing is done. */
 export interface BulkDryRun extends AuditOptions {
@@ -89,11 +89,11 @@ const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
  * if (count < 1_000) await client.bulk.retry({ token, rate: 20 });
  */
 export class BulkOperations {
-  readonly #surroundings: ClientDependencies;
+  readonly #dependencies: ClientDependencies;
 
   /** @internal */
-  constructor(surroundings: ClientDependencies) {
-    this.#surroundings = surroundings;
+  constructor(dependencies: ClientDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /**
@@ -152,13 +152,13 @@ export class BulkOperations {
    * @throws InvalidInputError when there is none of that token
    */
   async stop(token: string): Promise<BulkStatus> {
-    refuseInRun('bulk.stop');
-    await stopOperation(this.#surroundings.database, checkText(token, 'token'));
+    assertOutsideRun('bulk.stop');
+    await stopOperation(this.#dependencies.database, checkText(token, 'token'));
     return this.#status(token, 'token');
   }
 
   async #do(kind: OperationKind, options: object, more: readonly string[]): Promise<BulkPreview | BulkStatus> {
-    refuseInRun(`bulk.${kind}`);
+    assertOutsideRun(`bulk.${kind}`);
     const given = checkOptions<Record<string, unknown>>(options as Record<string, unknown>, 'options', [
       ...DRY_RUN_KEYS,
       ...more,
@@ -173,7 +173,7 @@ export class BulkOperations {
     const note = noteOf(given);
     const token = newRunId();
     const signal = kind === 'signal' ? await this.#signalOf(given, token) : null;
-    const { database } = this.#surroundings;
+    const { database } = this.#dependencies;
     const matched = await countRuns(database, conditions);
     await createOperation(database, { token, kind, conditions, signal, note, matched });
     return { count: matched, token };
@@ -186,7 +186,7 @@ export class BulkOperations {
       throw new InvalidInputError('options.rate', 'must be a number of runs per second, more than 0 and at most 1,000,000');
     const found = await this.#status(token, 'options.token');
     if (found.kind !== kind) throw new InvalidInputError('options.token', `is of a dry run of bulk.${found.kind}`);
-    await startOperation(this.#surroundings.database, token, kind, rate ?? null);
+    await startOperation(this.#dependencies.database, token, kind, rate ?? null);
     return this.#status(token, 'options.token');
   }
 
@@ -194,16 +194,15 @@ export class BulkOperations {
     const { name, schema } = checkSignal(given['signal'], 'options.signal');
     const value = schema ? await validate(schema, given['payload'], 'options.payload') : given['payload'];
     const payload = value === undefined ? true : value;
-    return { name, payload: this.#surroundings.payloads.encode(payload, 'options.payload', token, 'message') };
+    return { name, payload: this.#dependencies.payloads.encode(payload, 'options.payload', token, 'message') };
   }
 
   async #status(token: string, argument: string): Promise<BulkStatus> {
-    const row = await readOperation(this.#surroundings.database, token);
+    const row = await readOperation(this.#dependencies.database, token);
     if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
     const { kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped } = row;
-    const date = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
     const state = isStopped ? 'stopped' : startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
-    const times = { createdAt: new Date(createdAt), startedAt: date(startedAt), finishedAt: date(finishedAt) };
+    const times = { createdAt: new Date(createdAt), startedAt: toDate(startedAt), finishedAt: toDate(finishedAt) };
     return { token, kind, state, count: matched, done, skipped, locked, rate: rate ?? undefined, ...times };
   }
 }
