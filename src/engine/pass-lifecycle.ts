@@ -157,7 +157,7 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
   hold(): void {
     this.admission.hold();
     const grace = this.isIdle && this.stopping.toWait();
-    if (grace) this.port.openWait(grace, null, () => undefined);
+    if (grace) this.port.journal.openWait(grace, null, () => undefined);
   }
 
   /** Goes on after `hold`. */
@@ -318,7 +318,7 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
       this.admission.becameDurable(record.seq);
       this.updateIdle();
     };
-    this.port.record(record, closesWait, takes, durable, (error) => this.refused(record, closesWait, takes, error));
+    this.port.journal.record(record, closesWait, takes, durable, (error) => this.refused(record, closesWait, takes, error));
   }
 
   protected mismatch(stepKey: string, detail: string): void {
@@ -460,7 +460,7 @@ export abstract class PassLifecycle implements ResultQueueDelegate {
     const failure = new StepFailedError(record.stepKey, record.attempts, error);
     const failed: StepRecord = { ...record, status: 'failed', output: null, error: this.encodeError(failure) };
     const restart = (): void => this.port.faulted({ kind: 'restart' });
-    this.port.record(failed, closesWait, takes, restart, restart);
+    this.port.journal.record(failed, closesWait, takes, restart, restart);
   }
 
   private unreadable(what: string, error: unknown): void {

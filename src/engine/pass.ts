@@ -48,7 +48,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   }
 
   get effects(): PassEffects {
-    return this.port;
+    return this.port.journal;
   }
 
   call(
@@ -185,7 +185,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void {
     call.waitRecorded = true;
     this.hasWaits = true;
-    this.port.openWait(wait, event, durable);
+    this.port.journal.openWait(wait, event, durable);
   }
 
   offer(enter: () => void): void {
@@ -205,7 +205,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     if (this.isClosed) return;
     const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
     const event = { kind: 'payload_dropped', stepKey, attempt: null, data: isNoted ? this.encodeError(refusal) : null } as const;
-    this.port.dropMessage(messageId, isNoted ? event : null);
+    this.port.journal.dropMessage(messageId, isNoted ? event : null);
     // What is wrong with it is in the history alone: it came from outside, and logs are no place for it.
     this.port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
   }
@@ -213,7 +213,7 @@ export class Pass extends PassLifecycle implements PassHandle {
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
     call.waitRecorded = true;
     this.hasWaits = true;
-    this.port.openChild(wait, child, refused);
+    this.port.journal.openChild(wait, child, refused);
   }
 
   isPatched(id: string): boolean {
@@ -235,7 +235,7 @@ export class Pass extends PassLifecycle implements PassHandle {
 
   setState(key: string, value: unknown): void {
     const text = this.encode(value, `state "${key}"`);
-    if (this.isCaughtUp && !this.isClosed) this.port.setState(key, text);
+    if (this.isCaughtUp && !this.isClosed) this.port.journal.setState(key, text);
   }
 
   settle(call: Call, settlement: Settlement): void {
@@ -252,7 +252,7 @@ export class Pass extends PassLifecycle implements PassHandle {
     this.attempts.abortStep(call.stepKey, reason);
     call.reject(reason);
     if (call.onWithdrawn) call.onWithdrawn();
-    else if (call.waitRecorded || this.replay.openWait(call.stepKey)) this.port.closeWait(call.stepKey);
+    else if (call.waitRecorded || this.replay.openWait(call.stepKey)) this.port.journal.closeWait(call.stepKey);
     this.updateIdle();
   }
 

@@ -86,19 +86,9 @@ export type PassFault =
   /** A result that the workflow saw already could not be stored: another pass must start from what is stored. */
   | { readonly kind: 'restart' };
 
-/**
- * What a pass needs from the floor above. Everything handed over is written in the order in which it is handed over; `durable` is
- * called once it is committed, `refused` when the database will not have it.
- */
-export interface PassPort extends PassEffects {
-  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
-  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
-  /** Opens a wait for a child run and starts the child, together. `refused`: there is a run of that id. */
-  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
-  /** The wait of that key is no longer open. */
-  closeWait(stepKey: string): void;
-  /** A message is gone from the inbox that nobody took. Without an event when many were dropped before. */
-  dropMessage(messageId: string, event: RunEvent | null): void;
+/** The execution of a run, as its pass sees it. */
+export interface PassPort {
+  readonly journal: PassJournal;
   /** Something that the developer should hear of. */
   warn(message: string): void;
   /** An attempt of a step has failed. */
@@ -112,6 +102,21 @@ export interface PassPort extends PassEffects {
   busy(): void;
   /** A wait is open for which no message has been received: where some were held back, this one may be among them. */
   missing?(): void;
+}
+
+/**
+ * Makes durable what a pass does. Everything handed over is written in the order in which it is handed over; `durable` is
+ * called once it is committed, `refused` when the database will not have it.
+ */
+export interface PassJournal extends PassEffects {
+  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
+  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
+  /** Opens a wait for a child run and starts the child, together. `refused`: there is a run of that id. */
+  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
+  /** The wait of that key is no longer open. */
+  closeWait(stepKey: string): void;
+  /** A message is gone from the inbox that nobody took. Without an event when many were dropped before. */
+  dropMessage(messageId: string, event: RunEvent | null): void;
 }
 
 /** A failed attempt of a step. */

@@ -124,18 +124,20 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
   const nothing = (): void => undefined;
   const never = new Promise<never>(() => undefined);
   return {
-    record: nothing,
-    openWait: nothing,
-    openChild: nothing,
-    closeWait: nothing,
-    dropMessage: nothing,
-    cancelChild: nothing,
-    setState: nothing,
+    journal: {
+      record: nothing,
+      openWait: nothing,
+      openChild: nothing,
+      closeWait: nothing,
+      dropMessage: nothing,
+      cancelChild: nothing,
+      setState: nothing,
+      startDetached: () => never,
+      createHook: () => never,
+    },
     attemptFailed: nothing,
     warn: nothing,
     busy: nothing,
-    startDetached: () => never,
-    createHook: () => never,
     ended,
     faulted: (fault) => {
       if (fault.kind !== 'mismatch') return decide('unknown');

@@ -1,23 +1,22 @@
 import { performance } from 'node:perf_hooks';
 
 import { sleep } from '../core/timers.js';
-import { ClosedError, FencedError, RunNotRecordedError, StepNotRecordedError } from '../core/errors/index.js';
-import type { LogFields } from '../core/log-fields.js';
-import type { NewRun, OwnedRun } from '../core/run.js';
+import { ClosedError, FencedError } from '../core/errors/index.js';
+import type { OwnedRun } from '../core/run.js';
 import { EMPTY_HISTORY, type History } from '../core/step.js';
-import type { Committed, Transition } from '../core/transition.js';
-import type { AttemptFailure, EngineSettings, NewHook, PassOutcome } from '../engine/ports.js';
+import type { PassOutcome } from '../engine/ports.js';
 import type { Database } from '../store/database.js';
 import type { Journal } from '../store/journal.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { loadHistories } from '../store/sql/load-histories.js';
 import { Execution } from './execution.js';
-import type { ExecutionDelegate } from './execution-delegate.js';
-import { HistoryCache, type KnownHistory } from './history-cache.js';
+import type { ExecutionDelegate, ExecutionServices } from './execution-services.js';
+import { HistoryCache } from './history-cache.js';
 import type { OwnedRunState } from './failover-check.js';
 import type { Body } from './loop-watch.js';
 import { InboxReader } from './inbox-reader.js';
 import { RunEffects } from './run-effects.js';
+import { RunLog } from './run-log.js';
 import type { WorkflowRegistry } from './registry.js';
 import type { Session } from './session.js';
 import { Slots } from './slots.js';
@@ -34,22 +33,17 @@ interface SlotsWatcher {
 /** How many runs that cannot be written are shown. */
 const MAX_SHOWN = 100;
 
-/** How a line of the log names a run. */
-const fieldsOf = ({ id, name }: Pick<OwnedRun, 'id' | 'name'>): LogFields => ({ workflow: name, runId: id });
-
 /** The runs that this process executes, from when they begin until they have ended, are suspended, handed back, or somebody else's. */
 export class ActiveRuns implements ExecutionDelegate<Execution> {
-  readonly settings: EngineSettings;
-  readonly suspendAfterMs: number;
-  readonly deploymentId: string;
-  readonly onMismatch: 'block' | 'fail';
   readonly slots: Slots;
   readonly histories = new HistoryCache();
   readonly unstarted: UnstartedRuns;
+  readonly inboxes: InboxReader;
+  readonly effects: RunEffects;
+  readonly log: RunLog;
+  private readonly services: ExecutionServices;
   private readonly executions = new Map<string, Execution>();
-  private readonly mail: InboxReader;
-  private readonly effects: RunEffects;
-  /** Who wants to know when a run has left. */
+  /** Callbacks for the departure of runs, by run. */
   private readonly departures = new Map<string, (() => void)[]>();
 
   constructor(
@@ -57,19 +51,19 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     private readonly journal: Journal,
     notifier: RunNotifier,
     private readonly registry: WorkflowRegistry,
-    private readonly session: Session,
+    session: Session,
     options: WorkerOptions,
     private readonly events: WorkerEvents,
     private readonly watcher: SlotsWatcher,
   ) {
-    this.settings = options.engine;
-    this.suspendAfterMs = options.suspendAfterMs;
-    this.deploymentId = options.deploymentId;
-    this.onMismatch = options.onMismatch;
     this.slots = new Slots(options.concurrency);
     this.unstarted = new UnstartedRuns(journal, events, options);
-    this.mail = new InboxReader(database, this.executions, (error) => events.log('warn', 'messages could not be read', error));
+    const unread = (error: unknown): void => events.log('warn', 'messages could not be read', error);
+    this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
     this.effects = new RunEffects(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
+    this.log = new RunLog(events, options.deploymentId);
+    const { inboxes, effects, log, histories } = this;
+    this.services = { options, journal, effects, inboxes, histories, events, log };
   }
 
   get size(): number {
@@ -82,15 +76,15 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   /** About how many bytes the histories of its runs have. */
   get historyBytes(): number {
-    return [...this.executions.values()].reduce((sum, { historyBytes }) => sum + historyBytes, 0);
+    return [...this.executions.values()].reduce((sum, { journal }) => sum + journal.historyBytes, 0);
   }
 
   /** What the database must have of what is in hand. */
   holdings(): OwnedRunState[] {
-    return [...this.executions.values()].map(({ run, durableSeq, isLeaving }) => ({
+    return [...this.executions.values()].map(({ run, pass, isLeaving }) => ({
       id: run.id,
       epoch: run.epoch,
-      lastSeq: durableSeq,
+      lastSeq: pass.durableSeq,
       isLeaving,
     }));
   }
@@ -120,17 +114,16 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /** The caller has taken a slot for it. */
-  begin(run: OwnedRun, history: History, hears: 'first' | 'later' = 'later'): void {
+  begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce'): void {
     // The flush that started the new run carried all that was on its way for the former one.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const former = this.executions.get(run.id);
     if (former?.known) this.histories.drop(former.known);
     const known = history === EMPTY_HISTORY ? undefined : this.histories.follow(run, history);
-    const execution = new Execution(run, definition, history, this, known);
+    const execution = new Execution(run, definition, history, this.services, this, known);
     this.executions.set(run.id, execution);
-    if (hears === 'first') execution.listenFirst();
-    execution.pass.start();
+    execution.start(begin);
   }
 
   /** Resolves when this process no longer has the run: it has ended, waits, or goes on elsewhere. At once when it has not. */
@@ -141,11 +134,6 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     });
   }
 
-  /** Resolves when those have been told to whom runs in hand have sent something. */
-  told(): Promise<void> {
-    return this.effects.told();
-  }
-
   /** Lets go of a run, so that it goes on elsewhere: once something of it has been recorded here and no body is under way, or at once. */
   handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
     const execution = this.executions.get(runId);
@@ -153,19 +141,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     else execution?.handOver(reason);
   }
 
-  /** Looks for messages to these runs, where this process has them. */
-  async checkMessages(runIds: readonly string[]): Promise<void> {
-    await this.mail.check(() => this.session.id, runIds);
-  }
-
   /** Delivers what waits for runs whose counters have been read as these, where that is news. */
   async deliverNews(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
-    await this.mail.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
-  }
-
-  /** Delivers whatever waits for these runs, which have just been claimed. */
-  async deliver(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
-    await this.mail.deliver(rows);
+    await this.inboxes.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
   /** Lets bodies under way end, until `deadline` of performance.now(), and begins nothing new. */
@@ -208,10 +186,6 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     this.events.log('warn', `all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
   }
 
-  submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
-    this.journal.submit(transition, done, failed);
-  }
-
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
     if (execution.holdsSlot === (wanted === 'yes')) return;
     execution.holdsSlot = wanted === 'yes';
@@ -230,22 +204,6 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     this.forget(execution);
   }
 
-  suspended({ run: { id, queue, name, version } }: Execution, wakeAt: number): void {
-    void this.events.due([{ id, queue, name, version, wakeAt }]);
-  }
-
-  remember(history: KnownHistory): void {
-    this.histories.rest(history);
-  }
-
-  moved(execution: Execution): void {
-    void this.checkMessages([execution.run.id]).catch((error: unknown) => this.events.log('warn', 'messages could not be read', error));
-  }
-
-  readMore(execution: Execution): void {
-    this.mail.readMore(execution);
-  }
-
   restart(execution: Execution): void {
     const { run } = execution;
     void loadHistories(this.database, [run.id]).then(
@@ -261,49 +219,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   /** Runs in hand whose rows take no change. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
     const found: { runId: string; since: number; error: Error }[] = [];
-    for (const { run, unwritable } of this.executions.values())
-      if (unwritable && found.length < MAX_SHOWN) found.push({ runId: run.id, ...unwritable });
+    for (const { run, unwritableSince } of this.executions.values())
+      if (unwritableSince && found.length < MAX_SHOWN) found.push({ runId: run.id, ...unwritableSince });
     return found;
-  }
-
-  unwritable(execution: Execution, error: Error): void {
-    const what = `run "${execution.run.id}" cannot be written, not even as blocked; it is tried once a minute until the cause is removed`;
-    this.events.log('error', what, error, fieldsOf(execution.run));
-  }
-
-  blocked(runId: string, error: Error): void {
-    const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
-    const isRefused = error instanceof StepNotRecordedError || error instanceof RunNotRecordedError;
-    const waits = isRefused ? 'until client.resume() is called' : `and waits for another deployment (${here})`;
-    this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
-  }
-
-  started(run: NewRun): void {
-    this.effects.started(run);
-  }
-
-  sent(runIds: readonly string[]): void {
-    this.effects.sent(runIds);
-  }
-
-  cancelSent(runId: string, parentId: string): void {
-    this.effects.cancelSent(runId, parentId);
-  }
-
-  startDetached(run: NewRun): Promise<'started' | 'taken'> {
-    return this.effects.startDetached(run);
-  }
-
-  createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {
-    return this.effects.createHook(run, hook);
-  }
-
-  warn(execution: Execution, message: string): void {
-    this.events.log('warn', `run "${execution.run.id}" (${execution.run.name}): ${message}`, undefined, fieldsOf(execution.run));
-  }
-
-  attemptFailed(execution: Execution, failure: AttemptFailure): void {
-    this.events.attemptFailed(execution.run, failure);
   }
 
   private ended(run: OwnedRun, outcome: PassOutcome): void {
@@ -314,7 +232,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   private giveBack(execution: Execution, error: unknown): void {
-    this.events.log('warn', `run "${execution.run.id}" could not be continued here`, error, fieldsOf(execution.run));
+    this.log.notContinued(execution.run, error);
     this.unstarted.handBack([execution.run], 'this');
     this.forget(execution);
   }

@@ -1,405 +1,296 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
-import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
 import { failureOf } from '../core/failure.js';
-import type { NewRun, OwnedRun } from '../core/run.js';
-import { encodeError } from '../core/serializer/index.js';
-import type { History, OpenWait, StepRecord } from '../core/step.js';
-import type { RunChange, RunEvent } from '../core/transition.js';
+import type { OwnedRun } from '../core/run.js';
+import type { History } from '../core/step.js';
 import { Pass } from '../engine/pass.js';
-import type { AttemptFailure, NewHook, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
-import type { ExecutionDelegate } from './execution-delegate.js';
+import type { AttemptFailure, PassFault, PassOutcome, PassPort, WorkflowDefinition } from '../engine/ports.js';
+import type { ExecutionDelegate, ExecutionServices } from './execution-services.js';
+import { HANDING_OVER, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
 import type { KnownHistory } from './history-cache.js';
-import { isForbidden } from '../store/database-errors.js';
-import { RefusedChanges } from './refused-changes.js';
 import { InboxState } from './inbox-state.js';
-import { isRefusal, StepRecords } from './step-records.js';
+import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
+import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 
-const ignore = (): void => undefined;
+/** Shortest pause before an idle run is checked again, in milliseconds. */
+const LEAST_IDLE_MS = 10;
 
-/** A run in this process's hands: hands what its pass does to the journal, and suspends it when it only waits. */
-export class Execution implements PassPort {
+/**
+ * A run that this process executes: decides when the run is suspended, paused, handed back or ended.
+ * The table of states and events is in execution-state.ts.
+ */
+export class Execution implements PassPort, RunRecorderDelegate, RunChangesDelegate {
   readonly pass: Pass;
+  readonly journal: RunRecorder;
   wakeCount: number;
   /** How far the inbox of the run has been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
-  private bytes: number;
-  private suspendTimer: NodeJS.Timeout | undefined;
+  /** The time and the cause since when the row of the run takes no change. */
+  unwritableSince: { readonly since: number; readonly error: Error } | undefined;
+  private state: ExecutionState = RUNNING;
+  /** A request to continue the run elsewhere, which stands until the run leaves. */
+  private handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
-  private leaving = false;
-  private unheard = false;
-  /** An operator wants the run to rest: asked for, and whether it waits for bodies under way. */
-  private pausing: 'no' | 'asked' | 'resting' = 'no';
-  /** A suspension is on its way; and what the code came to meanwhile. */
-  private suspending: { end: (() => void) | undefined } | undefined;
-  /** What was recorded when it came here. */
+  /** The last result that was recorded when this execution began. */
   private readonly firstSeq: number;
-  /** It is to go on elsewhere, as soon as it has got on here. */
-  private handingOver: { readonly reason: unknown } | undefined;
-  private readonly records: StepRecords;
-  private readonly changes: RefusedChanges;
-  /** Why the row of the run takes no change, where it takes none. */
-  unwritable: { readonly since: number; readonly error: Error } | undefined;
+  private readonly changes: RunChanges;
 
   constructor(
     readonly run: OwnedRun,
     definition: WorkflowDefinition,
     history: History,
-    private readonly host: ExecutionDelegate<Execution>,
-    /** Kept up to date, where it is followed. */
+    private readonly services: ExecutionServices,
+    private readonly owner: ExecutionDelegate<Execution>,
+    /** The history as the cache follows it; undefined where the cache does not. */
     readonly known: KnownHistory | undefined,
   ) {
     this.wakeCount = run.wakeCount;
-    this.bytes = run.historyBytes;
-    this.pass = new Pass(run, definition, history, this, host.settings);
+    this.journal = new RunRecorder(run, this.inbox, known, services, this);
+    this.pass = new Pass(run, definition, history, this, services.options.engine);
     this.firstSeq = history.steps.at(-1)?.seq ?? 0;
-    this.records = new StepRecords(run.id, host, {
-      waits: (message) => {
-        host.warn(this, message);
-        host.slotWanted(this, 'no');
-      },
-      givenUp: (error) => this.block(error),
-    });
-    this.changes = new RefusedChanges(run.id, {
-      waits: (message) => {
-        host.warn(this, message);
-        host.slotWanted(this, 'no');
-      },
-      givenUp: (error) => this.block(error),
-      unwritable: (error) => {
-        this.unwritable = { since: host.settings.now(), error };
-        host.slotWanted(this, 'no');
-        host.unwritable(this, error);
-      },
-    });
+    this.changes = new RunChanges(run, services.journal, this.journal, this);
   }
 
-  /** About how many bytes of it are recorded, and on their way to be. */
-  get historyBytes(): number {
-    return this.bytes;
-  }
-
-  /** Its results up to this one are durable. */
-  get durableSeq(): number {
-    return this.pass.durableSeq;
-  }
-
-  /** It has ended, or is being suspended or handed back: it may have left this process's hands already. */
+  /** True when the database may already have the run's last change: the run may no longer be this process's. */
   get isLeaving(): boolean {
-    return this.leaving || this.suspending !== undefined;
+    return this.state.name === 'leaving' || this.hasLeft;
   }
 
-  /** Stops at once: nothing more of this run is written here. */
+  get hasLeft(): boolean {
+    return this.state.name === 'left';
+  }
+
+  /** True when an operator wants the run to pause. */
+  get isPausing(): boolean {
+    return this.state.name === 'leaving' ? this.state.isPauseWanted : this.state.name === 'pausing';
+  }
+
+  /** Starts the pass. With `inboxFirst`, nothing begins before the inbox has been read. */
+  start(begin: 'atOnce' | 'inboxFirst'): void {
+    if (begin === 'inboxFirst') {
+      this.enter(LISTENING);
+      this.pass.hold();
+    }
+    this.pass.start();
+  }
+
+  /** Stops at once: nothing more of the run is written here. */
   abandon(reason: unknown): void {
-    this.leaving = true;
-    clearTimeout(this.suspendTimer);
-    this.records.close();
+    this.enter(LEFT);
+    this.journal.close();
     this.changes.close();
     this.pass.close(reason);
   }
 
-  /** Hands the run back: due at once for whoever claims it. Bodies under way are told to stop. */
+  /** Hands the run back: due at once for any worker. Active bodies are aborted. */
   handBack(reason: unknown): void {
-    if (this.leaving) return;
+    if (this.hasLeft) return;
     this.abandon(reason);
-    this.change({ status: 'pending' }, undefined);
+    this.changes.handBack();
   }
 
-  /** The same once something of it has been recorded here, so that it gets on however often this is done, and no body is under way. */
+  /**
+   * Hands the run back as soon as a result was recorded here and no body is active. The first condition
+   * guarantees progress, however often the run is handed over.
+   */
   handOver(reason: unknown): void {
-    if (this.leaving) return;
-    this.handingOver = { reason };
-    if (this.suspending || this.isPausing) return;
-    if (this.durableSeq === this.firstSeq) return;
-    this.pass.hold();
-    this.pass.whenAtRest(() => {
-      if (!this.isPausing && !this.suspending) this.handBack(reason);
-    });
+    if (this.hasLeft) return;
+    this.handover = { reason };
+    const { name } = this.state;
+    if (name === 'listening' || name === 'running' || name === 'idle') this.handOverAfterProgress();
   }
 
-  /** Begins nothing before its inbox has been read: a request to stop or to rest may wait there. */
-  listenFirst(): void {
-    this.unheard = true;
-    this.pass.hold();
+  /** The inbox has been read, and the messages in it were delivered. */
+  inboxRead(): void {
+    if (this.state.name === 'listening') this.continue();
   }
 
-  /** Its inbox has been read. */
-  heard(): void {
-    if (!this.unheard) return;
-    this.unheard = false;
-    if (!this.leaving && !this.isPausing) this.goOn();
-  }
-
-  get isPausing(): boolean {
-    return this.pausing !== 'no';
-  }
-
-  /** Begins nothing new, lets bodies under way end, and leaves once what they came to is durable. Asked again when that failed because a message came. */
+  /** Begins nothing more, lets active bodies finish, and leaves once their results are durable. Called for each reading of the request. */
   pause(): void {
-    if (this.leaving || this.pausing === 'resting') return;
-    this.pausing = 'asked';
-    if (this.suspending) return;
-    this.pausing = 'resting';
-    this.pass.hold();
-    this.pass.whenAtRest(() => {
-      if (this.leaving || this.pausing !== 'resting') return;
-      this.pausing = 'asked';
-      // Taken back meanwhile, and asked for again.
-      if (this.pass.isWorking) return this.pause();
-      clearTimeout(this.suspendTimer);
-      this.suspendTimer = undefined;
-      this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount });
-    });
+    const { state } = this;
+    if (state.name === 'left' || state.name === 'pausing') return;
+    if (state.name === 'leaving') {
+      state.isPauseWanted = true;
+      return;
+    }
+    this.enter(PAUSING);
+    this.whenBodiesFinished(() => this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount }));
   }
 
-  /** The request to pause has been taken back. */
+  /** The request to pause was withdrawn. */
   unpause(): void {
-    this.pausing = 'no';
-    if (!this.leaving && !this.suspending) this.goOn();
+    if (this.state.name === 'leaving') this.state.isPauseWanted = false;
+    else if (this.state.name === 'pausing') this.continue();
   }
 
-  private goOn(): void {
-    this.pass.resume();
-    if (this.handingOver) this.handOver(this.handingOver.reason);
-  }
-
-  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void {
-    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
-    const { id, epoch } = this.run;
-    const recorded = (): void => {
-      this.known?.recorded(step, closesWait);
-      if (takes !== null) this.inbox.isGone(takes);
-      durable();
-      if (this.handingOver) this.handOver(this.handingOver.reason);
-    };
-    const transition = { kind: 'step', runId: id, epoch, step, closesWait, takes } as const;
-    this.records.submit(transition, recorded, refused, (error) => this.fenced(error));
-    if (takes !== null && this.inbox.hasMore) this.readMore();
-  }
-
+  /** A wait has no message here, or a message was taken: reads what was left in the table for want of room. */
   missing(): void {
-    if (this.inbox.hasMore) this.readMore();
+    if (this.inbox.hasMore && !this.hasLeft) this.services.inboxes.readMore(this);
   }
 
-  private readMore(): void {
-    if (!this.leaving) this.host.readMore(this);
-  }
-
-  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
-    const { id, epoch } = this.run;
-    const opened = (): void => {
-      this.known?.opened(wait);
-      durable();
-    };
-    const lost = (error: Error): void => {
-      // A retry whose event cannot be stored goes on without it: a crash loses its count of attempts.
-      if (event !== null) return durable();
-      // Any other wait would begin again with each claim, and never end.
-      this.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
-    };
-    this.host.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
-  }
-
-  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
-    const { id, epoch } = this.run;
-    this.host.submit(
-      { kind: 'wait', runId: id, epoch, wait, event: null, child },
-      ({ outcome, ...existing }) => {
-        this.known?.opened(wait);
-        if (outcome === 'exists') refused(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
-        else this.host.started(child);
-      },
-      (error) => this.refused(error, refused),
-    );
-  }
-
-  closeWait(stepKey: string): void {
-    const { id, epoch } = this.run;
-    this.host.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, () => this.known?.closed(stepKey), ignore);
-  }
-
-  cancelChild(stepKey: string, childId: string): void {
-    const { id, epoch } = this.run;
-    const sent = (): void => {
-      this.known?.closed(stepKey);
-      this.host.cancelSent(childId, id);
-    };
-    this.host.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, sent, ignore);
-  }
-
-  setState(key: string, value: string): void {
-    const { id, epoch } = this.run;
-    this.host.submit({ kind: 'state', runId: id, epoch, key, value }, ignore, ignore);
-  }
-
-  dropMessage(messageId: string, event: RunEvent | null): void {
-    const { id, epoch } = this.run;
-    // One whose event cannot be stored stays, and is refused again.
-    this.host.submit({ kind: 'drop', runId: id, epoch, messageId, event }, () => this.inbox.isGone(messageId), ignore);
-    if (this.inbox.hasMore) this.readMore();
-  }
-
-  startDetached(run: NewRun): Promise<'started' | 'taken'> {
-    return this.host.startDetached(run);
-  }
-
-  createHook(hook: NewHook): Promise<{ token: string; owner?: string }> {
-    return this.host.createHook(this.run, hook);
+  resultDurable(): void {
+    if (this.handover) this.handOver(this.handover.reason);
   }
 
   warn(message: string): void {
-    this.host.warn(this, message);
+    this.services.log.warn(this.run, message);
   }
 
   attemptFailed(failure: AttemptFailure): void {
-    this.host.attemptFailed(this, failure);
+    this.services.events.attemptFailed(this.run, failure);
   }
 
-  ended(end: PassOutcome, leftovers: 'none' | 'some'): void {
-    if (this.suspending) {
-      this.suspending.end = () => this.ended(end, leftovers);
+  ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void {
+    if (this.state.name === 'leaving') {
+      this.state.end = () => this.ended(outcome, leftovers);
       return;
     }
-    const outcome = this.inPlace(end);
-    this.leaving = true;
-    clearTimeout(this.suspendTimer);
-    const output = outcome.status === 'completed' ? outcome.output : null;
-    const error = outcome.status === 'completed' ? null : outcome.error;
-    const continuedAs = outcome.status === 'completed' ? outcome.continuedAs : undefined;
-    const more = {
-      ...(outcome.status === 'failed' ? { failure: outcome.failure } : {}),
-      ...(continuedAs ? { continuedAs } : {}),
-    };
-    const left = this.inbox.hasMore ? 'some' : leftovers;
-    this.change({ status: outcome.status, output, error, leftovers: left, parent: this.run.parent, ...more }, outcome);
-  }
-
-  /** A run that goes on in this one's place stays in its queue, unless it is of another workflow, which may have one of its own. */
-  private inPlace(outcome: PassOutcome): PassOutcome {
-    if (outcome.status !== 'completed' || outcome.continuedAs?.name !== this.run.name) return outcome;
-    return { ...outcome, continuedAs: { ...outcome.continuedAs, queue: this.run.queue } };
+    this.enter(LEFT);
+    this.changes.end(this.inSameQueue(outcome), this.inbox.hasMore ? 'some' : leftovers);
   }
 
   faulted(fault: PassFault): void {
     if (fault.kind === 'restart') {
       this.abandon(undefined);
-      return this.host.restart(this);
+      return this.owner.restart(this);
     }
-    if (this.leaving) return;
-    if (this.host.onMismatch === 'fail') this.failFor(fault.error);
+    if (this.hasLeft) return;
+    if (this.services.options.onMismatch === 'fail') this.fail(fault.error);
     else this.block(fault.error);
-  }
-
-  /** Lets go of the run until another deployment takes it up. */
-  private block(error: Error): void {
-    this.abandon(undefined);
-    this.host.blocked(this.run.id, error);
-    this.change({ status: 'waiting', blockedFor: this.host.deploymentId, reason: encodeError(error) }, undefined);
-  }
-
-  /** A test learns more from a run that fails than from one that waits for another deployment. */
-  private failFor(mismatch: Error): void {
-    this.abandon(undefined);
-    const { stored: error, plain } = this.host.settings.payloads.encodeFailure(mismatch, this.run.id);
-    const outcome = { status: 'failed', error, failure: failureOf(plain, () => undefined) } as const;
-    this.change({ ...outcome, output: null, leftovers: 'some', parent: this.run.parent }, outcome);
   }
 
   idle(wakeAt: number): void {
     this.nextWake = wakeAt;
-    if (this.leaving || this.suspendTimer) return;
-    this.host.slotWanted(this, 'no');
-    this.suspendTimer = setTimeout(() => this.suspend(), this.host.suspendAfterMs);
+    if (this.hasLeft || this.state.name === 'idle') return;
+    this.owner.slotWanted(this, 'no');
+    if (this.state.name === 'running') this.enter({ name: 'idle', timer: this.suspendAfter(this.services.options.suspendAfterMs) });
   }
 
   busy(): void {
-    clearTimeout(this.suspendTimer);
-    this.suspendTimer = undefined;
-    if (!this.leaving) this.host.slotWanted(this, 'yes');
+    if (this.state.name === 'idle') this.enter(RUNNING);
+    if (!this.hasLeft) this.owner.slotWanted(this, 'yes');
   }
 
-  /** Lets go of a run that only waits, unless it would be taken up again in a moment. */
+  /** Releases the run until another deployment takes it up, or an operator resumes it. */
+  block(error: Error): void {
+    this.abandon(undefined);
+    this.services.log.blocked(this.run.id, error);
+    this.changes.block(this.services.options.deploymentId, error);
+  }
+
+  retriesLater(message: string): void {
+    this.warn(message);
+    this.owner.slotWanted(this, 'no');
+  }
+
+  unwritable(error: Error): void {
+    this.unwritableSince = { since: this.services.options.engine.now(), error };
+    this.owner.slotWanted(this, 'no');
+    this.services.log.unwritable(this.run, error);
+  }
+
+  /** The run is no longer this process's. */
+  fenced(error: Error): void {
+    if (this.hasLeft) return;
+    this.abandon(error);
+    this.released(undefined);
+  }
+
+  released(outcome: PassOutcome | undefined): void {
+    this.owner.released(this, outcome);
+  }
+
+  handedBack(): void {
+    this.owner.handedBack(this);
+  }
+
+  private enter(state: ExecutionState): void {
+    if (this.state.name === 'idle') clearTimeout(this.state.timer);
+    this.state = state;
+  }
+
+  /** Lets the code continue, unless the run is to continue elsewhere. */
+  private continue(): void {
+    this.enter(RUNNING);
+    if (!this.handOverAfterProgress()) this.pass.resume();
+  }
+
+  /** @returns true when the run is being handed over */
+  private handOverAfterProgress(): boolean {
+    if (!this.handover || this.pass.durableSeq === this.firstSeq) return false;
+    const { reason } = this.handover;
+    this.enter(HANDING_OVER);
+    this.whenBodiesFinished(() => this.handBack(reason));
+    return true;
+  }
+
+  /** Begins nothing more, and calls back once no body is active and every result is durable, unless the state is another by then. */
+  private whenBodiesFinished(finished: () => void): void {
+    const { state } = this;
+    this.pass.hold();
+    this.pass.whenAtRest(() => {
+      if (this.state !== state) return;
+      // The run left this state and entered it again meanwhile.
+      if (this.pass.isWorking) this.whenBodiesFinished(finished);
+      else finished();
+    });
+  }
+
+  private suspendAfter(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.suspend(), ms);
+  }
+
+  /** Suspends a run that only waits, unless it would be resumed in a moment. */
   private suspend(): void {
-    this.suspendTimer = undefined;
-    if (this.leaving || this.isPausing) return;
-    const left = this.inbox.isReading ? 0 : this.nextWake - this.host.settings.now();
-    if (left < this.host.suspendAfterMs) {
-      this.suspendTimer = setTimeout(() => this.suspend(), Math.max(left, 10));
+    if (this.state.name !== 'idle') return;
+    const { engine, suspendAfterMs } = this.services.options;
+    const leftMs = this.inbox.isReading ? 0 : this.nextWake - engine.now();
+    if (leftMs < suspendAfterMs) {
+      this.state.timer = this.suspendAfter(Math.max(leftMs, LEAST_IDLE_MS));
       return;
     }
     this.pass.hold();
     this.leave({ status: 'waiting', wakeAt: Number.isFinite(this.nextWake) ? this.nextWake : null, wakeCount: this.wakeCount });
   }
 
-  /** Lets go of the run, unless something has come for it. */
-  private leave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
-    this.suspending = { end: undefined };
-    this.submitLeave(change);
+  /** Submits the suspension, which takes effect unless a message arrived. */
+  private leave(change: Suspension): void {
+    this.enter({ name: 'leaving', isPauseWanted: change.status === 'paused', end: undefined });
+    const settled = (outcome: string): void => {
+      if (this.hasLeft) return;
+      if (outcome === 'moved') return this.stay();
+      this.abandon(undefined);
+      const { id, queue, name, version } = this.run;
+      if (change.wakeAt !== null) void this.services.events.due([{ id, queue, name, version, wakeAt: change.wakeAt }]);
+      if (this.known) this.services.histories.rest(this.known);
+      this.released(undefined);
+    };
+    this.changes.suspend(change, settled, (error) => this.fenced(error));
   }
 
-  private submitLeave(change: RunChange & { readonly wakeCount: number; readonly wakeAt: number | null }): void {
-    const { id, epoch } = this.run;
-    this.host.submit(
-      { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
-      (committed) => {
-        if (this.leaving) return;
-        if (committed.outcome === 'moved') return this.resumeInMemory();
-        this.abandon(undefined);
-        if (change.wakeAt !== null) this.host.suspended(this, change.wakeAt);
-        if (this.known) this.host.remember(this.known);
-        this.host.released(this, undefined);
-      },
-      (error) =>
-        this.refused(error, () => {
-          if (!this.leaving) this.changes.refused(error, () => this.submitLeave(change));
-        }),
-    );
+  /** A message arrived before the run was suspended: continues the run in memory. */
+  private stay(): void {
+    const { state } = this;
+    if (state.name !== 'leaving') return;
+    if (state.end) {
+      this.enter(RUNNING);
+      return state.end();
+    }
+    if (state.isPauseWanted) this.enter(LISTENING);
+    else this.continue();
+    this.services.inboxes.checkSoon(this.run.id);
   }
 
-  /** Something came for the run before it was suspended: it goes on. */
-  private resumeInMemory(): void {
-    const end = this.suspending?.end;
-    this.suspending = undefined;
-    if (end) return end();
-    if (!this.isPausing) this.goOn();
-    this.host.moved(this);
+  /** Keeps a run that continues this one in the same queue, unless it is of another workflow, which may have a queue of its own. */
+  private inSameQueue(outcome: PassOutcome): PassOutcome {
+    if (outcome.status !== 'completed' || outcome.continuedAs?.name !== this.run.name) return outcome;
+    return { ...outcome, continuedAs: { ...outcome.continuedAs, queue: this.run.queue } };
   }
 
-  private change(change: RunChange, outcome: PassOutcome | undefined): void {
-    const { id, epoch } = this.run;
-    this.host.submit(
-      { kind: 'change', runId: id, epoch, change, historyBytes: this.bytes },
-      () => (change.status === 'pending' ? this.host.handedBack(this) : this.host.released(this, outcome)),
-      (error) => this.unstorable(error, change, outcome),
-    );
-  }
-
-  /** An end whose values cannot be stored becomes a failure that can. A change that a rule of the application refuses is tried again. */
-  private unstorable(error: Error, change: RunChange, outcome: PassOutcome | undefined): void {
-    if (this.records.isReplacing && 'output' in change) return;
-    if (!isRefusal(error)) return this.host.released(this, undefined);
-    const again = (): void => this.change(change, outcome);
-    if ('blockedFor' in change) return this.changes.blockRefused(error, again);
-    if (isForbidden(error) || !('output' in change) || change.error === UNSTORABLE) return this.changes.refused(error, again);
-    const failed = { status: 'failed', error: UNSTORABLE, failure: { code: 'SERIALIZATION', step: null } } as const;
-    this.change({ ...failed, output: null, leftovers: 'some', parent: this.run.parent }, failed);
-  }
-
-  /** The journal will not have something: either the run is no longer ours, or its data cannot be stored. */
-  private refused(error: Error, next: (error: Error) => void): void {
-    if (isRefusal(error)) next(error);
-    else this.fenced(error);
-  }
-
-  /** The run is no longer ours. */
-  private fenced(error: Error): void {
-    if (this.leaving) return;
-    this.abandon(error);
-    this.host.released(this, undefined);
+  /** Fails the run at a mismatch, for tests: a failure says more there than a run that waits for another deployment. */
+  private fail(mismatch: Error): void {
+    this.abandon(undefined);
+    const { stored: error, plain } = this.services.options.engine.payloads.encodeFailure(mismatch, this.run.id);
+    this.changes.end({ status: 'failed', error, failure: failureOf(plain, () => undefined) }, 'some');
   }
 }
-
-const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the result of the run cannot be stored', code: 'SERIALIZATION' });
-
-/** What a step takes beside its payload. */
-const STEP_BYTES = 150;

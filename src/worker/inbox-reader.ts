@@ -1,7 +1,9 @@
 import type { Database } from '../store/database.js';
 import { findMovedRuns } from '../store/sql/owned-runs.js';
 import { readChannels, readInboxes, type InboxMessage, type InboxPlace, type InboxRead } from '../store/sql/read-inbox.js';
-import type { Execution } from './execution.js';
+import type { OwnedRun } from '../core/run.js';
+import type { Pass } from '../engine/pass.js';
+import type { InboxState } from './inbox-state.js';
 
 /**
  * The wake counter of a run whose inbox has not been read: it is no run's, so that the run cannot be suspended before. What the claim found counts messages that
@@ -20,6 +22,20 @@ const FEW_HELD = MAX_HELD / 4;
 /** Inboxes that one statement reads. */
 const BATCH = 50;
 
+/** An active run that receives messages. */
+export interface MessageReceiver {
+  readonly run: OwnedRun;
+  readonly pass: Pass;
+  readonly inbox: InboxState;
+  wakeCount: number;
+  /** True when an operator wants the run to pause. */
+  readonly isPausing: boolean;
+  pause(): void;
+  unpause(): void;
+  /** The inbox has been read, and the messages in it were delivered. */
+  inboxRead(): void;
+}
+
 /** A run whose inbox is to be read, and its wake counter as it was before. */
 interface Due {
   readonly id: string;
@@ -36,16 +52,22 @@ export class InboxReader {
 
   constructor(
     private readonly database: Database,
-    private readonly executions: ReadonlyMap<string, Execution>,
+    private readonly sessionId: () => string | undefined,
+    private readonly executions: ReadonlyMap<string, MessageReceiver>,
     private readonly failed: (error: unknown) => void,
   ) {}
 
   /** Looks for messages to these runs, where this process has them. What is asked for while a look is under way is looked for together, after it. */
-  check(sessionId: () => string | undefined, runIds: readonly string[]): Promise<void> {
+  check(runIds: readonly string[]): Promise<void> {
     for (const id of runIds) if (this.executions.has(id)) this.asked.add(id);
     const after = this.checking;
-    this.checking ??= this.checkAll(sessionId).finally(() => (this.checking = undefined));
+    this.checking ??= this.checkAll().finally(() => (this.checking = undefined));
     return after ? after.then(() => this.checking) : this.checking;
+  }
+
+  /** Looks for messages to this run, for nobody who waits for the answer: a failure is only reported. */
+  checkSoon(runId: string): void {
+    this.check([runId]).catch(this.failed);
   }
 
   /** Delivers what waits for runs whose counters have been read as these. */
@@ -54,7 +76,7 @@ export class InboxReader {
   }
 
   /** Reads what was left in the table, where the run has room for it, or waits for it. */
-  readMore(execution: Execution): void {
+  readMore(execution: MessageReceiver): void {
     const { inbox, run } = execution;
     if (inbox.isReading) {
       inbox.isAskedAgain = true;
@@ -75,11 +97,11 @@ export class InboxReader {
     });
   }
 
-  private async checkAll(sessionId: () => string | undefined): Promise<void> {
+  private async checkAll(): Promise<void> {
     while (this.asked.size > 0) {
       const ids = [...this.asked];
       this.asked.clear();
-      const session = sessionId();
+      const session = this.sessionId();
       const seen = ids.flatMap((id) => this.executions.get(id) ?? []).map(({ run, wakeCount }) => ({ id: run.id, wakeCount }));
       if (session !== undefined && seen.length > 0) await this.deliver(await findMovedRuns(this.database, session, seen));
     }
@@ -117,13 +139,13 @@ export class InboxReader {
       // Only now: had the messages not been read, the counter would say that they had.
       if (wakeCount !== undefined) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
       this.take(execution, read, place);
-      execution.heard();
+      execution.inboxRead();
       if (wakeCount !== undefined && read.messages.length === 0) await this.readBelow(execution);
       await this.readMissing(execution);
     }
   }
 
-  private take(execution: Execution, read: InboxRead, { room }: InboxPlace): void {
+  private take(execution: MessageReceiver, read: InboxRead, { room }: InboxPlace): void {
     execution.inbox.noteRead(read, room);
     if (execution.isPausing && !read.messages.some(({ kind }) => kind === 'pause')) execution.unpause();
     for (const message of read.messages) deliverTo(execution, message);
@@ -133,7 +155,7 @@ export class InboxReader {
    * Something came for the run, and nothing new was found: it was found before, or its sender had its id, and no transaction yet, when everything up to
    * a later id was read. A run that waits for nothing else can do without it until the sweep sends it on.
    */
-  private async readBelow(execution: Execution): Promise<void> {
+  private async readBelow(execution: MessageReceiver): Promise<void> {
     const { inbox } = execution;
     if (inbox.hasMore || inbox.floor === 0n || !isMissingSome(execution)) return;
     const place = { ...placeOf(execution), floor: 0n };
@@ -142,7 +164,7 @@ export class InboxReader {
   }
 
   /** What is waited for may stand behind messages that nobody takes. */
-  private async readMissing(execution: Execution): Promise<void> {
+  private async readMissing(execution: MessageReceiver): Promise<void> {
     const { inbox, pass, run } = execution;
     const missing = [...pass.mail.missing()];
     if (!inbox.hasMore || missing.length === 0) return;
@@ -155,7 +177,7 @@ export class InboxReader {
 }
 
 /** Where the next read of a run begins, and what the run has room for. A run that holds little can hold any one message. */
-function placeOf(execution: Execution): InboxPlace {
+function placeOf(execution: MessageReceiver): InboxPlace {
   const { run, inbox, pass } = execution;
   const { count, length } = pass.mail.load;
   const isFull = count > 0 && !hasRoom(execution);
@@ -163,17 +185,17 @@ function placeOf(execution: Execution): InboxPlace {
 }
 
 /** Whether the run holds so little that more is worth a read. */
-function hasRoom({ pass }: Execution): boolean {
+function hasRoom({ pass }: MessageReceiver): boolean {
   const { count, length } = pass.mail.load;
   return count === 0 || (count <= FEW_HELD && length <= MAX_HELD_LENGTH / 4);
 }
 
 /** Whether a wait of the run is open for which no message is here. */
-function isMissingSome({ pass }: Execution): boolean {
+function isMissingSome({ pass }: MessageReceiver): boolean {
   return [...pass.mail.missing()].length > 0;
 }
 
-function deliverTo(execution: Execution, { id, kind, name, payload }: InboxMessage): void {
+function deliverTo(execution: MessageReceiver, { id, kind, name, payload }: InboxMessage): void {
   const { pass } = execution;
   switch (kind) {
     case 'cancel': {

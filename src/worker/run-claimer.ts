@@ -53,7 +53,7 @@ export class RunClaimer {
     this.loader = new HistoryLoader(database, runs, {
       block: (run, error) => {
         runs.freeSlots(1);
-        runs.blocked(run.id, error);
+        runs.log.blocked(run.id, error);
         runs.unstarted.block(run, error);
       },
       postpone: (run) => {
@@ -235,7 +235,7 @@ export class RunClaimer {
       this.runs.unstarted.handBack(runs);
     }
     for (const run of known) this.taking.delete(run.id);
-    await this.runs.deliver(claimed.filter(mayHaveMail));
+    await this.runs.inboxes.deliver(claimed.filter(mayHaveMail));
     return failure;
   }
 
@@ -247,8 +247,8 @@ export class RunClaimer {
           void this.putBack(run, fence);
           continue;
         }
-        const hears = run.wakeCount > 0 ? 'first' : 'later';
-        this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), hears);
+        const begin = run.wakeCount > 0 ? 'inboxFirst' : 'atOnce';
+        this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), begin);
       }
       return undefined;
     }

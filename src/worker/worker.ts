@@ -123,7 +123,7 @@ export class Worker {
 
   /** Resolves when those have been told to whom runs executed here have sent something: a child's end to its parent, for one. */
   told(): Promise<void> {
-    return this.runs.told();
+    return this.runs.effects.told();
   }
 
   /** Lets go of a run, for others to go on with: `soon` once something of it has been recorded here and no body is under way. */
@@ -136,14 +136,9 @@ export class Worker {
     return this.intake.reserve(key);
   }
 
-  /** Messages for these runs are durable: tells them. */
-  sent(runIds: readonly string[]): void {
-    this.runs.sent(runIds);
-  }
-
   /** Looks for messages to these runs, where this process has them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
-    await this.runs.checkMessages(runIds);
+    await this.runs.inboxes.check(runIds);
   }
 
   /**
@@ -247,7 +242,7 @@ export class Worker {
     await within(LAST_CLAIM_MS, this.intake.claimed());
     this.runs.unstarted.handBack(this.intake.reset());
     await this.journal.drain(LAST_WRITES_MS);
-    await within(GOODBYE_MS, this.runs.told());
+    await within(GOODBYE_MS, this.runs.effects.told());
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
     this.stopListening?.();

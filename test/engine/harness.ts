@@ -243,27 +243,29 @@ export class TestRun {
     };
     const done = (): void => undefined;
     return {
-      record: (step, closesWait, takes, durable, refused) => {
-        const failed = (error: Error): void => {
-          this.restarting = true;
-          refused(error);
-        };
-        submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
+      journal: {
+        record: (step, closesWait, takes, durable, refused) => {
+          const failed = (error: Error): void => {
+            this.restarting = true;
+            refused(error);
+          };
+          submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
+        },
+        openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
+        closeWait: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
+        setState: (key, value) => this.states.set(key, value),
+        openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
+        dropMessage: (messageId, event) => {
+          this.stored.inbox.delete(messageId);
+          this.dropped.push(event?.stepKey ?? '');
+        },
+        cancelChild: (stepKey, childId) =>
+          submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
+        startDetached: () => Promise.resolve('started'),
+        createHook: ({ token }) => Promise.resolve({ token }),
       },
-      openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
-      closeWait: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),
       attemptFailed: () => undefined,
       warn: (message) => this.warnings.push(message),
-      setState: (key, value) => this.states.set(key, value),
-      openChild: (wait) => submit({ kind: 'wait', wait, event: null, done, failed: done }),
-      dropMessage: (messageId, event) => {
-        this.stored.inbox.delete(messageId);
-        this.dropped.push(event?.stepKey ?? '');
-      },
-      cancelChild: (stepKey, childId) =>
-        submit({ kind: 'closeWait', stepKey, done: () => this.cancelledChildren.push(childId), failed: done }),
-      startDetached: () => Promise.resolve('started'),
-      createHook: ({ token }) => Promise.resolve({ token }),
       ended: (outcome) => submit({ kind: 'ended', outcome, done, failed: (error) => this.endRefused(life, error) }),
       faulted: (fault) => {
         this.fault = fault;

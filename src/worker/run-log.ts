@@ -1,0 +1,39 @@
+import { RunNotRecordedError, StepNotRecordedError } from '../core/errors/index.js';
+import type { LogFields } from '../core/log-fields.js';
+import type { OwnedRun } from '../core/run.js';
+import type { WorkerEvents } from './worker-types.js';
+
+type NamedRun = Pick<OwnedRun, 'id' | 'name'>;
+
+/** Writes the log lines that are about one run. */
+export class RunLog {
+  constructor(
+    private readonly events: Pick<WorkerEvents, 'log'>,
+    private readonly deploymentId: string,
+  ) {}
+
+  warn(run: NamedRun, message: string): void {
+    this.events.log('warn', `run "${run.id}" (${run.name}): ${message}`, undefined, fieldsOf(run));
+  }
+
+  notContinued(run: NamedRun, error: unknown): void {
+    this.events.log('warn', `run "${run.id}" could not be continued here`, error, fieldsOf(run));
+  }
+
+  blocked(runId: string, error: Error): void {
+    const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
+    const isRefused = error instanceof StepNotRecordedError || error instanceof RunNotRecordedError;
+    const waits = isRefused ? 'until client.resume() is called' : `and waits for another deployment (${here})`;
+    this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
+  }
+
+  /** Reports that the row of the run takes no change, not even that the run is blocked. */
+  unwritable(run: NamedRun, error: Error): void {
+    const what = `run "${run.id}" cannot be written, not even as blocked; it is tried once a minute until the cause is removed`;
+    this.events.log('error', what, error, fieldsOf(run));
+  }
+}
+
+function fieldsOf({ id, name }: NamedRun): LogFields {
+  return { workflow: name, runId: id };
+}

@@ -1,0 +1,149 @@
+import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
+import type { NewRun, OwnedRun } from '../core/run.js';
+import type { OpenWait, StepRecord } from '../core/step.js';
+import type { RunEvent } from '../core/transition.js';
+import type { NewHook, PassJournal } from '../engine/ports.js';
+import type { ExecutionServices } from './execution-services.js';
+import type { KnownHistory } from './history-cache.js';
+import type { InboxState } from './inbox-state.js';
+import { isRefusal, type RefusalDelegate } from './refusals.js';
+import { RefusedSteps } from './refused-steps.js';
+
+const ignore = (): void => undefined;
+
+/** Bytes that a step takes beside its payload. */
+const STEP_BYTES = 150;
+
+/** The execution whose pass is recorded. */
+export interface RunRecorderDelegate extends RefusalDelegate {
+  /** A result is durable. */
+  resultDurable(): void;
+  /** The run has room for more messages than it holds. */
+  missing(): void;
+  /** The run is no longer this process's. */
+  fenced(error: Error): void;
+}
+
+/**
+ * Hands what the pass of a run does to the journal. Follows what becomes durable: in the history that
+ * the cache keeps, and in the state of the inbox.
+ */
+export class RunRecorder implements PassJournal {
+  private bytes: number;
+  private refusedSteps: RefusedSteps | undefined;
+
+  constructor(
+    private readonly run: OwnedRun,
+    private readonly inbox: InboxState,
+    /** The history as the cache follows it; undefined where the cache does not. */
+    private readonly known: KnownHistory | undefined,
+    private readonly services: ExecutionServices,
+    private readonly delegate: RunRecorderDelegate,
+  ) {
+    this.bytes = run.historyBytes;
+  }
+
+  /** About how many bytes of the run are recorded or with the journal. */
+  get historyBytes(): number {
+    return this.bytes;
+  }
+
+  /** True when a result was refused and its failure is being recorded. */
+  get isReplacing(): boolean {
+    return this.refusedSteps?.isReplacing ?? false;
+  }
+
+  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, replace: (error: Error) => void): void {
+    this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
+    const { id, epoch } = this.run;
+    const { journal } = this.services;
+    const transition = { kind: 'step', runId: id, epoch, step, closesWait, takes } as const;
+    const role = this.isReplacing ? 'replacement' : 'result';
+    const recorded = (): void => {
+      this.known?.recorded(step, closesWait);
+      if (takes !== null) this.inbox.isGone(takes);
+      durable();
+      this.delegate.resultDurable();
+    };
+    const refused = (error: Error): void => {
+      if (!isRefusal(error)) return this.delegate.fenced(error);
+      this.refusedSteps ??= new RefusedSteps(id, this.delegate);
+      this.refusedSteps.refused(step.stepKey, error, role, replace, () => journal.submit(transition, recorded, refused));
+    };
+    journal.submit(transition, recorded, refused);
+    if (takes !== null) this.delegate.missing();
+  }
+
+  openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void {
+    const { id, epoch } = this.run;
+    const opened = (): void => {
+      this.known?.opened(wait);
+      durable();
+    };
+    const lost = (error: Error): void => {
+      // A retry whose event cannot be stored continues without it: a crash loses its count of attempts.
+      if (event !== null) return durable();
+      // Any other wait would begin again with each claim, and never end.
+      this.delegate.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
+    };
+    this.services.journal.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
+  }
+
+  openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
+    const { id, epoch } = this.run;
+    this.services.journal.submit(
+      { kind: 'wait', runId: id, epoch, wait, event: null, child },
+      ({ outcome, ...existing }) => {
+        this.known?.opened(wait);
+        if (outcome === 'exists') refused(new RunAlreadyExistsError(child.id, (existing as { name: string }).name));
+        else this.services.effects.started(child);
+      },
+      (error) => this.refused(error, refused),
+    );
+  }
+
+  closeWait(stepKey: string): void {
+    const { id, epoch } = this.run;
+    this.services.journal.submit({ kind: 'closeWait', runId: id, epoch, stepKey }, () => this.known?.closed(stepKey), ignore);
+  }
+
+  cancelChild(stepKey: string, childId: string): void {
+    const { id, epoch } = this.run;
+    const sent = (): void => {
+      this.known?.closed(stepKey);
+      this.services.effects.cancelSent(childId, id);
+    };
+    this.services.journal.submit({ kind: 'cancelChild', runId: id, epoch, stepKey, childId }, sent, ignore);
+  }
+
+  setState(key: string, value: string): void {
+    const { id, epoch } = this.run;
+    this.services.journal.submit({ kind: 'state', runId: id, epoch, key, value }, ignore, ignore);
+  }
+
+  dropMessage(messageId: string, event: RunEvent | null): void {
+    const { id, epoch } = this.run;
+    // A message whose event cannot be stored stays in the inbox, and is refused again.
+    const dropped = (): void => this.inbox.isGone(messageId);
+    this.services.journal.submit({ kind: 'drop', runId: id, epoch, messageId, event }, dropped, ignore);
+    this.delegate.missing();
+  }
+
+  startDetached(run: NewRun): Promise<'started' | 'taken'> {
+    return this.services.effects.startDetached(run);
+  }
+
+  createHook(hook: NewHook): Promise<{ token: string; owner?: string }> {
+    return this.services.effects.createHook(this.run, hook);
+  }
+
+  /** Cancels the next try of a refused record: the run leaves this process. */
+  close(): void {
+    this.refusedSteps?.close();
+  }
+
+  private refused(error: Error, next: (error: Error) => void): void {
+    if (isRefusal(error)) next(error);
+    else this.delegate.fenced(error);
+  }
+}
