@@ -2,7 +2,7 @@ import { FencedError } from '../core/errors/index.js';
 import { isTerminal } from '../core/run.js';
 import type { Committed } from '../core/transition.js';
 import type { Database } from './database.js';
-import type { FlushRows } from './flush-rows.js';
+import type { FlushRows } from './flush-columns.js';
 import type { JournalEntry } from './journal-entry.js';
 import type { FlushResult } from './sql/flush.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
@@ -31,7 +31,7 @@ export async function resolveOutcomes(
     result.starts === rows.starts.length + rows.checkedStarts.length &&
     result.steps === rows.steps.length &&
     result.changes === rows.changes.length &&
-    result.successors === rows.successors.length + rows.checkedSuccessors.length
+    result.startsByRuns === rows.startsByRuns.length + rows.checkedStartsByRuns.length
   ) {
     // The row counts do not include waits, but the result shows when the session has ended.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));

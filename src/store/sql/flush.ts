@@ -1,8 +1,9 @@
 import { toBinaryArray } from '../binary-array.js';
 import type { Database, Statement } from '../database.js';
-import type { FlushRows } from '../flush-rows.js';
+import { COLUMNS, type Columns, type FlushRows } from '../flush-columns.js';
 import type { SessionFence } from '../session-fence.js';
-import { SECTIONS, type Section } from './flush-sections.js';
+import { SECTIONS } from './flush-sections.js';
+import type { Section } from './flush-section.js';
 import { SERVER } from './server-identity.js';
 
 /**
@@ -17,7 +18,7 @@ export interface FlushResult {
   readonly starts: number;
   readonly steps: number;
   readonly changes: number;
-  readonly successors: number;
+  readonly startsByRuns: number;
   /** Time of the transaction, in milliseconds since the epoch. */
   readonly now: number;
 }
@@ -32,19 +33,22 @@ function statementFor(present: readonly Section[], mask: number, shape: 'single'
     text: (schema, lockTimeout) => {
       let parameter = 2;
       const parts = present.map((section) => {
-        const types = section.columns.map(([, type]) => type);
-        const names = section.columns.map(([name]) => name);
+        const types = COLUMNS[section.key].map(([, type]) => type);
+        const names = COLUMNS[section.key].map(([name]) => name);
         const rows =
           shape === 'many'
             ? `unnest(${types.map((type) => `$${++parameter}::${type}[]`).join(', ')}) AS x(${names.join(', ')})`
             : `(SELECT ${types.map((type, column) => `$${++parameter}::${type} AS ${names[column]}`).join(', ')}) AS x`;
-        return `${sqlName(section.as ?? section.key)} AS (${section.sql(schema, rows, (key) => present.some((each) => each.key === key))}\n)`;
+        const has = (key: keyof FlushRows): boolean => present.some((each) => each.key === key);
+        const also = Object.entries(section.also?.(schema, rows, has) ?? {});
+        const own: [string, string] = [sqlName(section.as ?? section.key), section.sql(schema, rows, has)];
+        return [own, ...also].map(([name, sql]) => `${name} AS (${sql}\n)`);
       });
       const count = (key: keyof FlushRows): string =>
         present.some((section) => (section.as ?? section.key) === key) ? `(SELECT count(*) FROM ${sqlName(key)})::int` : '0';
       return `WITH session AS MATERIALIZED (SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE),
-${parts.join(',\n')}
-SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('successors')}, ${count('steps')},
+${parts.flat().join(',\n')}
+SELECT (SELECT count(*) FROM session)::int, ${count('starts')}, ${count('changes')}, ${count('startsByRuns')}, ${count('steps')},
   extract(epoch FROM now())::float8 * 1000, ${SERVER}${lockTimeout && ` WHERE true${lockTimeout}`}`;
     },
   };
@@ -96,12 +100,13 @@ export async function flush(database: Database, fence: SessionFence | null, rows
   }
   const { present, statement } = prepare(mask, single ? 'single' : 'many');
   const values: unknown[] = [fence?.id ?? null, fence?.server ?? null];
-  for (const { key, columns } of present) {
+  for (const { key } of present) {
+    const columns: Columns = COLUMNS[key];
     const section = rows[key];
     if (single) values.push(...section[0]!);
     else for (let column = 0; column < columns.length; column++) values.push(toBinaryArray(section, column, columns[column]![1]));
   }
   const [row] = await database.query<[number, number, number, number, number, number, string]>(statement, values);
-  const [session, starts, changes, successors, steps, now, server] = row!;
-  return { sessionAlive: session === 1, server, starts, steps, changes, now, successors };
+  const [session, starts, changes, startsByRuns, steps, now, server] = row!;
+  return { sessionAlive: session === 1, server, starts, steps, changes, now, startsByRuns };
 }
