@@ -1,4 +1,5 @@
-export { WorkflowClient, type ExecuteOptions } from './client/client.js';
+export { WorkflowClient } from './client/client.js';
+export type { ExecuteOptions } from './client/execute-options.js';
 export type { StartManyOptions } from './client/starter.js';
 export type { BlockedDescription, WaitingFor } from './client/queries/waiting-for.js';
 export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';

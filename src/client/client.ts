@@ -1,5 +1,3 @@
-import { checkOptions } from '../core/check-options.js';
-import type { Duration } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
@@ -16,38 +14,32 @@ import { BulkOperations } from './control/bulk.js';
 import { CallerTransactions } from './transactions/caller-transactions.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
 import { DeadLetters } from './dead-letters.js';
-import { resultDeadline, WorkflowHandle } from './handle.js';
+import { checkExecuteOptions, type ExecuteOptions } from './execute-options.js';
+import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import { RunQueries } from './queries/run-queries.js';
 import { Sender, type SendOptions } from './sender.js';
-import { checkStart, checkStartOptions, START_OPTIONS, toNewRun, type StartOptions } from './start-options.js';
+import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientDependencies } from './dependencies.js';
 import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
-/** How `execute` starts its run, and how long it waits. */
-export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
-  /** Joins no transaction around the call: `execute` would wait for itself in one. */
-  manager?: 'none';
-  /**
-   * How long the call waits for the result at most, or until when; for ever when absent. The run
-   * goes on after that. `timeout` is another thing: how long the run itself may take.
-   */
-  resultTimeout?: Duration | Date;
-};
-
-const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
-
-/** Starts runs, waits for them and looks at them. Inject it; it works in every process that has the module, with or without a worker. */
+/**
+ * Starts, queries and controls runs, and waits for their results. Inject it: it works in every
+ * process that imports the module, with or without a worker.
+ */
 export class WorkflowClient extends RunQueries {
   readonly #starter: Starter;
   readonly #control: Control;
   readonly #transactions: CallerTransactions;
   readonly #dependencies: ClientDependencies;
   readonly #sender: Sender;
-  /** Does something to many runs: a dry run counts them, and its token does it. See docs/operations.md. */
+  /**
+   * Operations on many runs: a dry run counts the runs, and its token starts the operation. See
+   * docs/operations.md.
+   */
   readonly bulk: BulkOperations;
-  /** Messages that QStash has given up on. See docs/qstash.md. */
+  /** Messages that QStash could not deliver and no longer retries. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
 
   /** @internal */
@@ -63,14 +55,20 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run. When the promise resolves, the run is durable (in a transaction of the caller: when that commits).
+   * Starts a run. The run is durable when the promise resolves. In a transaction of the caller, the
+   * run is durable when that transaction commits.
    *
-   * @param workflow its class, a `workflowRef`, or its name
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is not usable; nothing is written. What the workflow's `input`
-   *   schema has against the input is in the `issues` of the first
-   * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict` is `'reject'`
-   * @throws TransactionConflictError when another transaction came between and the caller's must be repeated
-   * @throws LeftoversError when rows of a deleted run of the same id cannot be removed
+   * @param workflow the class of the workflow, a `workflowRef`, or the workflow's name
+   * @param input the workflow's input, checked by its `input` schema if it has one
+   * @param options id, queue, priority, delay, timeout, tags and transaction of the run
+   * @throws InvalidInputError when an argument is invalid; `issues` lists what the schema rejects
+   * @throws SerializationError, PayloadTooLargeError when the input cannot be stored
+   * @throws WorkflowNotFoundError when `workflow` is a class that is not a workflow
+   * @throws RunAlreadyExistsError when the id belongs to a run of another workflow, or `onConflict`
+   *   is `'reject'`
+   * @throws TransactionConflictError when a concurrent transaction conflicts: repeat the caller's
+   *   transaction
+   * @throws LeftoversError when rows of a deleted run with the same id cannot be removed
    * @example
    * await client.start(OrderWorkflow, order, { id: `order-${order.id}`, manager });
    */
@@ -90,10 +88,14 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run for each input; all are checked before any is started. Not atomic, unless a transaction of the caller makes it so.
+   * Starts a run for each input. All inputs are checked before the first run is started. The starts
+   * are atomic only in a transaction of the caller.
    *
+   * @param options options of every run, or a function that returns the options for an input
    * @returns the handles, in the order of the inputs
-   * @example await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
+   * @throws the errors of `start`
+   * @example
+   * await client.startMany(InvoiceWorkflow, orders, (order) => ({ id: `invoice-${order.id}` }));
    */
   startMany<W extends WorkflowTarget>(
     workflow: W,
@@ -107,34 +109,34 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run and waits for its result: `start` and `result` in one.
+   * Starts a run and waits for its result: `start` and `result` in one call.
    *
-   * `resultTimeout` bounds the wait. Give one wherever somebody waits for the answer, because a run
-   * that no process executes never ends.
+   * Set `resultTimeout` where a caller waits for the answer: a run that no process executes never
+   * ends.
    *
-   * @throws ResultTimeoutError with the run's id when that time is over; the run goes on
-   * @throws InvalidInputError in a transaction of the caller, where it would wait for itself; with `manager: 'none'` it does not join that
-   * @throws what `start` and `WorkflowHandle.result` throw
-   * @example const receipt = await client.execute(OrderWorkflow, order, { resultTimeout: '10s' });
+   * @throws ResultTimeoutError with the run's id when `resultTimeout` has passed; the run continues
+   * @throws InvalidInputError in a transaction of the caller, unless `manager` is `'none'`: the run
+   *   would only exist after the commit, for which this call would wait
+   * @throws the errors of `start` and of `WorkflowHandle.result`
+   * @example
+   * const receipt = await client.execute(OrderWorkflow, order, { resultTimeout: '10s' });
    */
   execute<W extends Startable>(workflow: W, ...args: StartArguments<InputOf<W>, ExecuteOptions>): Promise<OutputOf<W>>;
   async execute(workflow: unknown, input?: unknown, options: ExecuteOptions = {}): Promise<unknown> {
-    const { resultTimeout, ...start } = checkOptions(options, 'options', EXECUTE_OPTIONS);
-    const checked = checkStartOptions(start);
-    const timeout =
-      resultTimeout === undefined ? undefined : resultDeadline(resultTimeout, 'options.resultTimeout', this.#dependencies.hub.now());
-    if (checked.manager !== undefined && checked.manager !== 'none')
-      throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for itself');
-    if (this.#transactions.find(checked.manager))
+    const { start, timeoutMs } = checkExecuteOptions(options, this.#dependencies.hub.now());
+    if (this.#transactions.find(start.manager))
       throw new InvalidInputError(
         'currentTransaction',
-        "finds an open transaction, in which execute would wait for itself: start, or say manager: 'none'",
+        "returns an open transaction, in which execute would wait for its own commit: use start, or pass manager: 'none'",
       );
-    const handle = await this.start(workflow as string, input, checked);
-    return handle.result(timeout === undefined ? {} : { timeout });
+    const handle = await this.start(workflow as string, input, start);
+    return handle.result(timeoutMs === undefined ? {} : { timeout: timeoutMs });
   }
 
-  /** A handle to a run that exists. Asks nothing of the database. */
+  /**
+   * Returns a handle to an existing run. Does not query the database, so it also succeeds for an
+   * unknown id.
+   */
   getHandle<W extends WorkflowTarget>(workflow: W, runId: string): WorkflowHandle<OutputOf<W>>;
   getHandle<O = unknown>(runId: string): WorkflowHandle<O>;
   getHandle(workflowOrId: unknown, runId?: string): WorkflowHandle<never> {
@@ -143,11 +145,15 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Asks a run to stop. Its open steps and waits reject with WorkflowCancelledError, `catch` and `finally` may still run steps for 30 seconds,
-   * and it ends `cancelled` even if its code swallows the error. A run that has never been executed is cancelled at once; one that has ended
-   * stays as it is. Resolves when the request is durable (in a transaction of the caller: it is, and the run hears of it, when that commits).
+   * Requests that a run stops. Its open steps and waits reject with WorkflowCancelledError. For 30
+   * seconds its `catch` and `finally` blocks may still run steps. The run then ends `cancelled`,
+   * even if its code swallows the error.
    *
-   * @throws RunNotFoundError
+   * A run that was never executed is cancelled immediately; an ended run stays as it is. Resolves
+   * when the request is durable. In a transaction of the caller, the request takes effect when that
+   * transaction commits.
+   *
+   * @throws InvalidInputError, RunNotFoundError
    */
   async cancel(runId: string, options: CancelOptions = {}): Promise<void> {
     assertOutsideRun('cancel');
@@ -155,17 +161,19 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Ends a run for certain, whatever its code is and whether any process can execute it: a run that is
-   * blocked, that nobody serves, or that hangs. None of its code is executed: no `finally`, no
-   * compensation. The run ends `cancelled`, its result is `WorkflowTerminatedError` (code
-   * `TERMINATED`), a parent that waits for it gets the same, and its waits and hooks are closed. A
-   * body that is being executed goes on to its end, and its result is not recorded. Children that the
-   * run has started go on.
+   * Ends a run immediately, without its code: for a run that is blocked, hangs, or that no process
+   * executes. No `finally` block and no compensation is executed.
+   *
+   * The run ends `cancelled`, and its result is WorkflowTerminatedError (code `TERMINATED`). A
+   * parent that waits for the run gets the same error. Waits and hooks of the run are closed. A
+   * step body that is executing continues to its end, but its result is not recorded. Child runs
+   * continue.
    *
    * @param options.actor who ends the run, for its history
    * @param options.reason why the run is ended, for its history
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
-   * @example await client.terminate('order-7', { actor: 'ann', reason: 'version 1 will never be deployed again' });
+   * @example
+   * await client.terminate('order-7', { actor: 'ann', reason: 'version 1 is gone for good' });
    */
   async terminate(runId: string, options: AuditOptions = {}): Promise<void> {
     assertOutsideRun('terminate');
@@ -173,12 +181,16 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Lets a run rest until it is resumed: it begins nothing new. One that is executed lets the bodies under way end, records what they came to, and
-   * leaves. What is sent to it meanwhile is kept; a timer that falls due, or a deadline, counts when the run is resumed. A run that ends with what
-   * was under way has ended; one that is being cancelled, or paused already, stays as it is. Resolves when the request is durable.
+   * Pauses a run until it is resumed. No new step starts. Step bodies that are executing finish,
+   * and their results are recorded. If the run ends with those results, it is not paused.
    *
-   * @throws RunNotFoundError, RunEndedError
-   * @example await client.pause(runId, { actor: 'ann', reason: 'the bank is closed' });
+   * Messages are kept meanwhile. Timers and deadlines that pass take effect when the run is
+   * resumed. A run that is being cancelled or is already paused stays as it is. Resolves when the
+   * request is durable.
+   *
+   * @throws InvalidInputError, RunNotFoundError, RunEndedError
+   * @example
+   * await client.pause(runId, { actor: 'ann', reason: 'the bank is closed' });
    */
   async pause(runId: string, options: AuditOptions = {}): Promise<void> {
     assertOutsideRun('pause');
@@ -186,11 +198,13 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Lets a paused run go on where it was, or takes back a request to pause that the run has not followed yet. A blocked run is due again, also for the
-   * deployments that have blocked it: call this once the cause is gone. Other runs stay as they are.
+   * Resumes a paused run where it stopped, or withdraws a pause request that has not taken effect.
+   * A blocked run becomes due again, also for the deployments that blocked it: resume it once the
+   * cause is removed. Other runs stay as they are.
    *
-   * @throws RunNotFoundError, RunEndedError
-   * @example await client.resume(runId, { actor: 'ann', reason: 'the trigger has been dropped' });
+   * @throws InvalidInputError, RunNotFoundError, RunEndedError
+   * @example
+   * await client.resume(runId, { actor: 'ann', reason: 'the trigger has been dropped' });
    */
   async resume(runId: string, options: AuditOptions = {}): Promise<void> {
     assertOutsideRun('resume');
@@ -198,12 +212,15 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Has a failed run go on: the same run, in its next generation. The step that it failed of is executed anew, with all attempts, and so is what was recorded
-   * after it; a run that failed outside of steps goes on behind its last one. Removed steps stay in the run's events. See docs/operations.md.
+   * Retries a failed run. The same run continues in its next generation. The step that failed is
+   * executed again with all its attempts, and so are the steps recorded after it. A run that failed
+   * outside a step continues after its last recorded step. The removed steps stay in the run's
+   * history. See docs/operations.md.
    *
-   * @param options.fromStep the key of a recorded step from which on to execute anew instead
-   * @throws RunNotFoundError, RunNotRetryableError, InvalidInputError
-   * @example await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
+   * @param options.fromStep the key of another recorded step to start from
+   * @throws InvalidInputError, RunNotFoundError, RunNotRetryableError
+   * @example
+   * await client.retry(runId, { actor: 'ann', reason: 'the card has been replaced' });
    */
   async retry(runId: string, options: RetryRunOptions = {}): Promise<void> {
     assertOutsideRun('retry');
@@ -211,12 +228,17 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a new run of the same workflow with the same input, queue and tags, whatever became of the other, which stays as it is.
+   * Starts a new run of the same workflow with the same input, queue and tags. The original run may
+   * have any status and does not change.
    *
-   * @param options.fromStep the key of a recorded step: what was recorded before it counts for the new run as well. Absent: from the beginning
-   * @param options.follow `false`: of the run of this very id, also where another one goes on in its place
-   * @throws RunNotFoundError, InvalidInputError
-   * @example const again = await client.fork(runId, { fromStep: 'ship' });
+   * @param options.fromStep the key of a recorded step; the new run takes over the steps recorded
+   *   before it (default: none)
+   * @param options.follow `false` forks the run with exactly this id, not the run that continues it
+   *   (default: true)
+   * @returns the handle of the new run
+   * @throws InvalidInputError, RunNotFoundError
+   * @example
+   * const copy = await client.fork(runId, { fromStep: 'ship' });
    */
   async fork(runId: string, options: ForkOptions = {}): Promise<WorkflowHandle> {
     assertOutsideRun('fork');
@@ -224,14 +246,17 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Gives a step its result instead of its body: one that fails and is tried again, one that is being executed (its `abortSignal` is aborted), a wait. One that the run
-   * has not called yet gets it when it is called. A failed run goes on with it, as by `retry`, from that step on.
+   * Sets the result of a step, in place of its body. The step may be waiting for its next attempt,
+   * executing (its `abortSignal` aborts), or a wait. A step that the run has not called yet gets
+   * the result when it is called. A failed run is retried from that step, as by `retry`.
    *
-   * @param result `{ output }`, or `{ error }`, which the step then fails with
+   * @param result `{ output }`, or `{ error }` with which the step then fails
    * @throws RunNotFoundError, RunEndedError
-   * @throws InvalidInputError when the step of a run that has not failed has its result, or the failed run has not recorded it
-   * @throws SerializationError, PayloadTooLargeError
-   * @example await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'charged by hand' });
+   * @throws InvalidInputError when the step already has its result, or a failed run has not
+   *   recorded it
+   * @throws SerializationError, PayloadTooLargeError when the result cannot be stored
+   * @example
+   * await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'by hand' });
    */
   async resolveStep(runId: string, stepKey: string, result: StepResult, options: AuditOptions = {}): Promise<void> {
     assertOutsideRun('resolveStep');
@@ -239,11 +264,13 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Sends a signal to a run. It is kept until the run takes it; when the promise resolves it is durable (with `manager`: when the transaction commits).
+   * Sends a signal to a run. The signal is kept until the run takes it. The signal is durable when
+   * the promise resolves. With `manager`, it is durable when that transaction commits.
    *
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
-   * @throws RunNotFoundError, RunEndedError
-   * @example await client.signal(runId, approved, { by: 'ann' }, { idempotencyKey: request.id });
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is invalid
+   * @throws RunNotFoundError, RunEndedError, InboxFullError
+   * @example
+   * await client.signal(runId, approved, { by: 'ann' }, { idempotencyKey: request.id });
    */
   signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
   async signal(runId: string, signal: unknown, payload?: unknown, options: SendOptions = {}): Promise<void> {
@@ -252,17 +279,21 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Resumes whichever run has the hook: it is kept until the run takes it. For a hook with `headers` the payload is the body, and there are no headers.
+   * Resumes the run that created a hook. The payload is kept until the run takes it. For a hook
+   * with `headers`, the payload is the body and no headers are passed.
    *
-   * @throws InvalidInputError, SerializationError, PayloadTooLargeError; the first also when the payload does not fit the hook's schema and this process has executed its run
-   * @throws HookNotFoundError when no run has that token; RunEndedError when the run has ended
+   * @throws InvalidInputError also when the payload does not match the hook's schema; only a
+   *   process that has executed the run knows the schema
+   * @throws SerializationError, PayloadTooLargeError when the payload cannot be stored
+   * @throws HookNotFoundError when no run has a hook with that token
+   * @throws RunEndedError, InboxFullError
    */
   async resumeHook(token: string, payload?: unknown): Promise<void> {
     assertOutsideRun('resumeHook');
     await this.#sender.resumeHook(token, payload);
   }
 
-  #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdIn?: number): WorkflowHandle {
-    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, transaction, createdIn);
+  #handle(runId: string, created: boolean, transaction?: CallerTransaction, createdInTurn?: number): WorkflowHandle {
+    return new WorkflowHandle(runId, created, this, this.#dependencies.hub, transaction, createdInTurn);
   }
 }

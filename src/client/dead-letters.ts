@@ -6,35 +6,39 @@ import { readWakeUps } from '../store/sql/outbox.js';
 import { checkLimit } from './queries/cursor.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 
-/** A message that QStash has given up on. */
+/** A message that QStash could not deliver and no longer retries. */
 export interface DeadLetter {
-  /** In QStash: for `redrive`. */
+  /** Id of the message in QStash, for `redrive`. */
   id: string;
-  /** The run that it was to wake; null when its body is not of this version. */
+  /** The run that the message was to wake; null when this version cannot read the message body. */
   runId: string | null;
   queue: string | null;
-  /** What the application answered at last; null when it did not. */
+  /** HTTP status of the application's last response; null when it did not respond. */
   responseStatus: number | null;
   createdAt: Date;
 }
 
+/** A page of dead letters. */
 export interface DeadLetterPage {
   deadLetters: DeadLetter[];
-  /** For the next page; undefined on the last. */
+  /** Cursor of the next page; undefined on the last page. */
   cursor?: string | undefined;
 }
 
-/** Where dead letters are. */
+/** Access to a transport's dead letters. */
 export interface DeadLetterStore {
   deadLetters(cursor: string | undefined, limit: number): Promise<DeadLetterPage>;
-  /** How many of them there were. */
+  /** Delivers messages again. Returns the number of messages that still existed. */
   redriveDeadLetters(ids: readonly string[]): Promise<number>;
   deleteDeadLetters(ids: readonly string[]): Promise<void>;
 }
 
 const PAGE = 100;
 
-/** Messages that QStash has given up on. Their runs do not depend on them: the sweep has told of those again. See docs/qstash.md. */
+/**
+ * Messages that QStash could not deliver and no longer retries. Their runs do not depend on them:
+ * the sweep has published wake-ups for those runs again. See docs/qstash.md.
+ */
 export class DeadLetters {
   readonly #database: Database;
   readonly #store: DeadLetterStore | undefined;
@@ -46,11 +50,15 @@ export class DeadLetters {
   }
 
   /**
-   * Those that were to be delivered to this application, a page at a time.
+   * Lists the dead letters of this application, one page at a time.
    *
-   * @param options.limit how many, from 1 to 100. Default 100
-   * @throws InvalidInputError; WorkflowConfigurationError with `transport: 'poll'`; what QStash's SDK throws
-   * @example const { deadLetters, cursor } = await client.deadLetters.list();
+   * @param options.cursor the `cursor` of the previous page
+   * @param options.limit messages per page, from 1 to 100 (default: 100)
+   * @throws InvalidInputError when an option is invalid
+   * @throws WorkflowConfigurationError with `transport: 'poll'`
+   * @throws the errors of the QStash SDK
+   * @example
+   * const { deadLetters, cursor } = await client.deadLetters.list();
    */
   async list(options: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
     const { cursor, limit } = checkOptions(options, 'options', ['cursor', 'limit']);
@@ -59,11 +67,14 @@ export class DeadLetters {
   }
 
   /**
-   * Has QStash deliver them again. Without ids all of this application; those whose runs want nothing any more are deleted instead.
+   * Asks QStash to deliver dead letters again. Without ids, redrives all dead letters of this
+   * application. It then deletes those whose runs no longer wait for a wake-up.
    *
-   * @returns how many of either
-   * @throws as `list` does
-   * @example await client.deadLetters.redrive();
+   * @param ids ids of `DeadLetter`s
+   * @returns the number of messages redriven and deleted
+   * @throws the errors of `list`
+   * @example
+   * await client.deadLetters.redrive();
    */
   async redrive(ids?: readonly string[]): Promise<{ redriven: number; deleted: number }> {
     assertOutsideRun('deadLetters.redrive');
@@ -80,7 +91,8 @@ export class DeadLetters {
     const seen = new Set<string>();
     const done = { redriven: 0, deleted: 0 };
     for (;;) {
-      // Always the first page: what has been dealt with is gone from it. What has died again meanwhile is left.
+      // Always reads the first page, because redriven and deleted messages disappear from it. A
+      // message that fails again meanwhile is left alone.
       const page = (await store.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
       if (page.length === 0) return done;
       const runIds = page.flatMap(({ runId }) => runId ?? []);
@@ -96,7 +108,7 @@ export class DeadLetters {
   }
 
   get #configuredStore(): DeadLetterStore {
-    if (!this.#store) throw new WorkflowConfigurationError("there are dead letters only with transport 'qstash' or 'both'");
+    if (!this.#store) throw new WorkflowConfigurationError("dead letters exist only with transport 'qstash' or 'both'");
     return this.#store;
   }
 }

@@ -10,29 +10,32 @@ import type { DeadLetterStore } from './dead-letters.js';
 import type { KnownDirectConnection, KnownWorker } from './queries/health.js';
 import type { ResultHub } from './result-hub.js';
 
-/** What a client needs of the rest of the module. */
+/** Parts of the module that a client uses. */
 export interface ClientDependencies extends RunNotices {
   readonly database: Database;
   readonly journal: Journal;
   readonly hub: ResultHub;
   readonly payloads: Payloads;
   readonly deploymentId: string;
-  /** The name of the module; undefined for the one without. */
+  /** Name of the module; undefined for the module without a name. */
   readonly module: string | undefined;
-  /** Of runs whose workflow has no timeout of its own; null for none. */
+  /** Milliseconds that a run may take when its workflow has no timeout; null for no limit. */
   readonly runTimeoutMs: number | null;
-  /** The schemas of hooks that passes of this process have made. */
+  /** Schemas of the hooks that runs of this process have created. */
   readonly hookSchemas: HookSchemas;
   readonly currentTransaction: AmbientManager | undefined;
-  /** A slot of this process's worker for a run that is about to be created, if it has one. */
+  /**
+   * Reserves a slot of this process's worker for a run that is about to be created. Returns
+   * undefined when there is no worker or no free slot.
+   */
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
-  /** Notifies runs of what has come for them. */
+  /** Notifies runs of messages in their inboxes. */
   readonly notifier: RunNotifier;
-  /** Where messages are that a transport has given up on. */
+  /** Access to messages that the transport has given up on; undefined without such a transport. */
   readonly deadLetters: DeadLetterStore | undefined;
-  /** The direct connection; undefined where the module has none. */
+  /** Returns the state of the direct connection; undefined where the module has none. */
   direct(): KnownDirectConnection | undefined;
-  /** What the worker of this process does. */
+  /** Returns the state of this process's worker. */
   worker(): KnownWorker;
   /** Milliseconds since the epoch, by the database's clock. */
   now(): number;

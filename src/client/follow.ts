@@ -3,11 +3,14 @@ import { InvalidInputError, RunEndedError, RunNotFoundError } from '../core/erro
 import type { Database } from '../store/database.js';
 import { findMissingLinks, readCurrentRun } from '../store/sql/chains.js';
 
-/** Which run of a chain is meant: `ctx.continueAsNew` ends a run and begins the next one in its place. */
+/**
+ * Choice of the run in a chain. `ctx.continueAsNew` ends a run and starts the next run of the
+ * chain.
+ */
 export interface FollowOptions {
   /**
-   * `true`, the default: the current run of the chain, whichever of its ids is given. `false`: the
-   * run that has this id, whose status is `continued` where another one goes on in its place.
+   * `true` (default) selects the current run of the chain, for the id of any of its runs. `false`
+   * selects the run with exactly this id. Its status is `continued` where another run continues it.
    */
   follow?: boolean | undefined;
 }
@@ -24,13 +27,14 @@ export function checkFollowing(follow: unknown): boolean {
   return follow !== false;
 }
 
-/** How often a request goes after a run that is continued while it is on its way. */
+/** Attempts of one request, each on the next run of a chain that is continued meanwhile. */
 const MAX_TRIES = 5;
 
 /**
- * The id of the run that goes on in the place of this one, most often its own. With `follow: false`, the id that was given.
+ * Looks up the current run of the chain that a run belongs to, most often the run itself. With
+ * `follow: false`, returns the given id without a query.
  *
- * @throws RunNotFoundError when no run has the id, or the last run of its chain has been deleted
+ * @throws RunNotFoundError when no run has the id, or the last run of its chain was deleted
  */
 export async function currentRunId(database: Database, runId: string, { follow }: FollowOptions): Promise<string> {
   if (follow === false) return runId;
@@ -39,7 +43,10 @@ export async function currentRunId(database: Database, runId: string, { follow }
   return current;
 }
 
-/** Does something to the current run of a chain; once more where that run is continued in between. */
+/**
+ * Calls `work` with the current run of a chain. Repeats the call when that run is continued in
+ * between.
+ */
 export async function onCurrentRun<T>(database: Database, runId: string, work: (runId: string) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     const id = await currentRunId(database, runId, {});
@@ -51,7 +58,10 @@ export async function onCurrentRun<T>(database: Database, runId: string, work: (
   }
 }
 
-/** The error for a run that was not found. Names the deleted run where a chain of continued runs has lost its last one. */
+/**
+ * Creates the error for a run that was not found. Where a chain has lost its last run, the error
+ * names that deleted run.
+ */
 export async function runNotFound(database: Database, runId: string): Promise<RunNotFoundError> {
   return new RunNotFoundError(runId, (await findMissingLinks(database, [runId])).get(runId));
 }

@@ -21,7 +21,7 @@ import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
 import type { SendOptions } from './sender.js';
 
-/** What a handle asks for by the run's id. */
+/** Calls of the client that a handle forwards with its run id. */
 interface RunAccess {
   status(runId: string, options?: FollowOptions): Promise<ShownStatus>;
   describe(runId: string, options?: FollowOptions): Promise<RunDescription>;
@@ -31,108 +31,127 @@ interface RunAccess {
   signal<P, Sent>(runId: string, signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void>;
 }
 
-/** One run, seen from outside. */
+/** A handle to one run: waits for its result, queries it and controls it. */
 export class WorkflowHandle<O = unknown> {
-  // Private by the language, so that a handle that is logged or stored by mistake is its id and nothing more.
+  // `#` keeps these fields out of logs and JSON: a handle that is logged by mistake shows its id
+  // and nothing more.
   readonly #client: RunAccess;
   readonly #hub: ResultHub;
   readonly #transaction: CallerTransaction | undefined;
-  /** The round of the event loop in which the run was created here; undefined when somebody else may have. */
-  readonly #createdIn: number | undefined;
+  /**
+   * Number of the event loop turn in which this process created the run; undefined when another
+   * caller may have created it.
+   */
+  readonly #createdInTurn: number | undefined;
 
   /** @internal */
   constructor(
     readonly runId: string,
-    /** Whether the call that gave this handle created the run; false when it was there before. */
+    /**
+     * True when the call that returned this handle created the run; false when the run already
+     * existed.
+     */
     readonly created: boolean,
     client: RunAccess,
     hub: ResultHub,
     transaction: CallerTransaction | undefined,
-    createdIn?: number,
+    createdInTurn?: number,
   ) {
     this.#client = client;
     this.#hub = hub;
     this.#transaction = transaction;
-    this.#createdIn = createdIn;
+    this.#createdInTurn = createdInTurn;
   }
 
   /**
-   * What the workflow returned, as soon as it has.
+   * Waits until the run has ended, and returns the result of the workflow.
    *
-   * @param options.timeout how long to wait at most, or until when; for ever when absent
-   * @param options.follow `false`: wait for the run of this id alone; `undefined` is the result of one that was continued as another
-   * @throws WorkflowFailedError with what the workflow threw as its cause
+   * @param options.timeout longest time to wait, or the moment at which the wait ends (default: no
+   *   limit)
+   * @param options.follow `false` waits for the run with exactly this id (default: true). The
+   *   result is `undefined` where another run continues that run
+   * @throws WorkflowFailedError whose `cause` is the error that the workflow threw
    * @throws WorkflowCancelledError, WorkflowTerminatedError, ResultTimeoutError, RunNotFoundError
-   * @throws PayloadUnreadableError when this process cannot read what it returned
+   * @throws PayloadUnreadableError when this process cannot decode the result
    * @throws RunNotCommittedError while the transaction that started the run is open
-   * @example const receipt = await handle.result({ timeout: '5m' });
+   * @throws InvalidInputError when an option is invalid
+   * @example
+   * const receipt = await handle.result({ timeout: '5m' });
    */
   async result(options: { timeout?: Duration | Date } & FollowOptions = {}): Promise<O> {
     const { timeout, follow } = checkOptions(options, 'options', ['timeout', 'follow']);
     const following = checkFollowing(follow) ? 'chain' : 'none';
     const timeoutMs = timeout === undefined ? undefined : resultDeadline(timeout, 'options.timeout', this.#hub.now());
-    this.refuseUncommitted();
-    const ask = this.#createdIn === this.#hub.round ? 'later' : 'now';
-    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, ask, following));
+    this.assertCommitted();
+    const query = this.#createdInTurn === this.#hub.turn ? 'later' : 'now';
+    return this.outcome(await this.#hub.wait(this.runId, timeoutMs, query, following));
   }
 
   /**
-   * The status of the run; of one that was continued, that of the run that goes on in its place. See `WorkflowClient.status`.
+   * Returns the status of the run, or of the run that continues it. See `WorkflowClient.status`.
    *
-   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   * @throws RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
    */
   status(options?: { follow?: true }): Promise<RunStatus>;
   status(options: FollowOptions): Promise<ShownStatus>;
   async status(options?: FollowOptions): Promise<ShownStatus> {
-    this.refuseUncommitted();
+    this.assertCommitted();
     return this.#client.status(this.runId, options);
   }
 
   /**
-   * Everything that is known of the run, or of the run that goes on in its place. See `WorkflowClient.describe`.
+   * Returns all details of the run, or of the run that continues it, except its steps. See
+   * `WorkflowClient.describe`.
    *
-   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   * @throws RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
    */
   async describe(options?: FollowOptions): Promise<RunDescription<O>> {
-    this.refuseUncommitted();
+    this.assertCommitted();
     return (await this.#client.describe(this.runId, options)) as RunDescription<O>;
   }
 
   /**
-   * The recorded steps, in the order in which their results came. See `WorkflowClient.steps`.
+   * Returns the recorded steps in the order in which their results were recorded. See
+   * `WorkflowClient.steps`.
    *
-   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   * @throws RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
    */
   async steps(options?: StepsOptions): Promise<StepDescription[]> {
-    this.refuseUncommitted();
+    this.assertCommitted();
     return this.#client.steps(this.runId, options);
   }
 
   /**
-   * Everything that happened to the run, in order. See `WorkflowClient.history`.
+   * Returns a page of the run's history, oldest entries first. See `WorkflowClient.history`.
    *
-   * @throws InvalidInputError, RunNotFoundError, RunNotCommittedError while the transaction that started the run is open
+   * @throws InvalidInputError, RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open
    */
   async history(options?: HistoryOptions): Promise<HistoryPage> {
-    this.refuseUncommitted();
+    this.assertCommitted();
     return this.#client.history(this.runId, options);
   }
 
   /**
-   * Asks the run to stop. See `WorkflowClient.cancel`.
+   * Requests that the run stops. See `WorkflowClient.cancel`.
    *
-   * @throws RunNotFoundError, RunNotCommittedError while the transaction that started the run is open and this does not join it
+   * @throws RunNotFoundError
+   * @throws RunNotCommittedError while the transaction that started the run is open, unless this
+   *   call joins it
    */
   async cancel(options?: CancelOptions): Promise<void> {
     try {
       await this.#client.cancel(this.runId, options);
     } catch (error) {
-      if (error instanceof RunNotFoundError) this.refuseUncommitted();
+      if (error instanceof RunNotFoundError) this.assertCommitted();
       throw error;
     }
   }
 
-  private refuseUncommitted(): void {
+  private assertCommitted(): void {
     if (this.#transaction?.holds(this.runId)) throw new RunNotCommittedError(this.runId);
   }
 
@@ -153,7 +172,12 @@ export class WorkflowHandle<O = unknown> {
   }
 }
 
-/** How many milliseconds are left of a time to wait. @throws InvalidInputError @internal */
+/**
+ * Converts the timeout of a wait to milliseconds from now.
+ *
+ * @throws InvalidInputError
+ * @internal
+ */
 export function resultDeadline(timeout: Duration | Date, argument: string, now: number): number {
   if (!types.isDate(timeout)) return toMilliseconds(timeout, argument);
   return Math.max(0, toTimestamp(timeout, argument) - now);

@@ -7,21 +7,21 @@ import { validate } from '../core/standard-schema.js';
 import { describeHook, resumeHook, type HookDescription } from '../store/sql/hooks.js';
 import type { ClientDependencies } from './dependencies.js';
 
-/** What comes for a hook. */
+/** A payload that was sent to a hook. */
 export interface HookPayload {
   readonly body: unknown;
-  /** Those that the hook asks for. */
+  /** Request headers that the hook selects. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The sender's name for this delivery. */
+  /** Id that the sender gave this delivery; repeated deliveries share one id. */
   readonly deliveryId: string | undefined;
 }
 
-/** Where payloads for hooks come in, from `client.resumeHook` and by HTTP. */
+/** Accepts payloads for hooks, from `client.resumeHook` and over HTTP. */
 export class HookIntake {
   constructor(private readonly dependencies: ClientDependencies) {}
 
   /**
-   * The hook of that token.
+   * Finds the open hook with a token.
    *
    * @throws HookNotFoundError, RunEndedError
    */
@@ -34,22 +34,27 @@ export class HookIntake {
   }
 
   /**
-   * Leaves a payload for whoever waits for the hook. When the promise resolves it is durable, unless it had been sent before.
+   * Stores a payload for the run that waits for the hook, and notifies the run. The payload is
+   * durable when the promise resolves.
    *
-   * @returns `repeated` when the delivery was accepted before, `contradicted` when it was and had another body
-   * @throws InvalidInputError with issues when it does not fit the hook's schema; SerializationError, PayloadTooLargeError
-   * @throws HookNotFoundError, RunEndedError when the hook has been closed since it was found
-   * @throws InboxFullError when too much waits for the run already
+   * @returns `repeated` when this delivery was accepted before; `contradicted` when it was accepted
+   *   with another body
+   * @throws InvalidInputError with issues when the payload does not match the hook's schema
+   * @throws SerializationError, PayloadTooLargeError
+   * @throws HookNotFoundError, RunEndedError when the hook was closed after the lookup
+   * @throws InboxFullError when the run has too many unread messages
    */
   async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
     const { database, payloads, hookSchemas } = this.dependencies;
     const schema = hookSchemas.find(hook.token);
-    // What the schema makes of it is left to the run, which does it once: here it is only asked.
+    // Validation only. The run parses the payload again and uses that value, so that a schema that
+    // changes values is applied once.
     if (schema) await validate(schema, body, 'payload');
     const value = hook.headers.length > 0 ? { body, headers } : body;
     const payload = payloads.encode(value, 'payload', hook.runId, 'message');
     const digest = deliveryId === undefined ? '' : digestOf(hook.token, body);
-    // Through the codec like the body: whoever reads the database could find out by trying what a short body was.
+    // The digest passes the codec, as the body does. A reader of the database could otherwise find
+    // a short body by trying candidates against the digest.
     const sealed = (): string => payloads.encode(digest, 'payload', hook.runId, 'message');
     const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: sealed() };
     const resumed = await resumeHook(database, hook.token, payload, delivery);
@@ -60,7 +65,10 @@ export class HookIntake {
     return resumed.outcome === 'known' ? this.compare(resumed.digest, digest) : 'accepted';
   }
 
-  /** A digest that this process cannot read, or that is gone, contradicts nothing: senders repeat what is not answered with 2xx. */
+  /**
+   * Compares the digests of a repeated delivery. A digest that is deleted or unreadable in this
+   * process counts as equal: senders repeat deliveries that are not answered with 2xx.
+   */
   private compare(stored: string | undefined, digest: string): 'repeated' | 'contradicted' {
     try {
       return stored === undefined || this.dependencies.payloads.decode(stored, 'digest') === digest ? 'repeated' : 'contradicted';
@@ -70,12 +78,12 @@ export class HookIntake {
   }
 }
 
-/** Tells bodies apart. */
+/** Computes a digest of a body, keyed by the hook's token. */
 function digestOf(token: string, body: unknown): string {
   return createHmac('sha256', token).update(encode(body, 'payload')).digest('hex');
 }
 
-/** Whether the sender's payload is at fault, and not the schema itself. */
+/** True when the payload violates the schema, false when the schema itself failed. */
 export function isMisfit(error: unknown): error is InvalidInputError {
   return error instanceof InvalidInputError && error.issues.length > 0;
 }

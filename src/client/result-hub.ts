@@ -17,41 +17,50 @@ interface Waiter {
 }
 
 export interface ResultHubOptions {
-  /** How results are read. */
+  /** Decoder of the results. */
   readonly payloads: Payloads;
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
-  /** Whether other processes' notices are heard just now: then there is no hurry to ask. */
+  /**
+   * True while notifications from other processes arrive. Queries are then only a fallback, and run
+   * at the longest interval.
+   */
   readonly receivesNotices: () => boolean;
   readonly failed: (error: unknown) => void;
   /** Milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
-  /** Finds those of the runs that no process will ever execute; absent where a worker may be on its way. */
+  /**
+   * Finds runs that no process can execute, with an error for each. Absent where a worker may still
+   * start.
+   */
   readonly findUnserved?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
 }
 
-/** The pause between two looks for runs that nobody executes. */
-const LOOK_UNSERVED_MS = 1_000;
+/** Milliseconds between two checks for awaited runs that no process can execute. */
+const UNSERVED_CHECK_MS = 1_000;
 const QUERY_IDS = 1_000;
-/** Lookups at a time. What is asked for meanwhile goes together in the next one. */
-const MAX_ASKS = 2;
-/** Timeouts that are explained at a time, and how long a caller waits for that. */
+/** Concurrent lookups. Runs that are requested meanwhile share the next lookup. */
+const MAX_LOOKUPS = 2;
+/** Timeouts whose cause is looked up at the same time. */
 const MAX_EXPLAINED = 20;
 const EXPLAIN_MS = 1_000;
 
 /**
- * Everybody in this process who waits for a run's result. Ends of runs executed here are told directly, of others by notice; beside that one
- * shared query asks for all of them now and then, at growing intervals, because notices may be lost.
+ * All waits of this process for results of runs. Runs executed in this process report their end
+ * directly; the end of other runs arrives by notification.
+ *
+ * Notifications can be lost. One shared query therefore polls all awaited runs, at growing
+ * intervals.
  */
 export class ResultHub {
   private readonly waiters = new Map<string, Set<Waiter>>();
-  private readonly unasked = new Set<string>();
-  private asks = 0;
+  private readonly pending = new Set<string>();
+  private lookups = 0;
   private explaining = 0;
-  private roundEnd: NodeJS.Immediate | undefined;
-  private rounds = 0;
+  private turnEnd: NodeJS.Immediate | undefined;
+  private turns = 0;
   private timer: NodeJS.Timeout | undefined;
-  private asking: NodeJS.Immediate | undefined;
+  private nextLookup: NodeJS.Immediate | undefined;
   private unserved: NodeJS.Timeout | undefined;
   private pause: number;
   private closedWith: Error | undefined;
@@ -73,25 +82,26 @@ export class ResultHub {
   }
 
   /**
-   * The current round of the event loop, as a number. A run that was created in this round has not
-   * ended: its end takes at least one answer of the database.
+   * Number of the current turn of the event loop. A run that was created in this turn cannot have
+   * ended: its end takes at least one response of the database.
    */
-  get round(): number {
-    this.roundEnd ??= setImmediate(() => {
-      this.roundEnd = undefined;
-      this.rounds++;
+  get turn(): number {
+    this.turnEnd ??= setImmediate(() => {
+      this.turnEnd = undefined;
+      this.turns++;
     });
-    return this.rounds;
+    return this.turns;
   }
 
   /**
-   * Resolves when the run has ended.
+   * Waits until a run has ended.
    *
-   * @param ask whether the run may have ended already: not when it has just been created. All who ask in the same moment share a lookup
-   * @param follow whether to wait for the run that goes on in its place where it is continued
+   * @param query `'later'` for a run that was just created and cannot have ended. All waits of one
+   *   turn share a lookup
+   * @param follow `'chain'` waits for the run that continues this run, where there is one
    * @throws RunNotFoundError, ResultTimeoutError
    */
-  wait(runId: string, timeoutMs: number | undefined, ask: 'now' | 'later', follow: 'chain' | 'none' = 'chain'): Promise<RunEnd> {
+  wait(runId: string, timeoutMs: number | undefined, query: 'now' | 'later', follow: 'chain' | 'none' = 'chain'): Promise<RunEnd> {
     if (this.closedWith) return Promise.reject(this.closedWith);
     return new Promise((resolve, reject) => {
       const expire = (): void => {
@@ -103,7 +113,7 @@ export class ResultHub {
       const others = this.waiters.get(runId);
       if (others) others.add(waiter);
       else this.waiters.set(runId, new Set([waiter]));
-      if (ask === 'now') this.askFor([runId]);
+      if (query === 'now') this.requestLookup([runId]);
       this.schedule();
       if (this.options.findUnserved) this.watchUnserved(this.options.findUnserved);
     });
@@ -122,10 +132,13 @@ export class ResultHub {
           for (const [runId, error] of errors) this.fail(runId, error);
           if (this.waiters.size > 0 && !this.closedWith) this.watchUnserved(find);
         });
-    }, LOOK_UNSERVED_MS).unref();
+    }, UNSERVED_CHECK_MS).unref();
   }
 
-  /** The error of a timeout, with how the run is. Without that where it is not known at once: the caller has waited long enough. */
+  /**
+   * Creates the error of a timeout, with the state of the run. The state is omitted when the lookup
+   * takes too long: the caller's time is already up.
+   */
   private async timedOut(runId: string, timeoutMs: number): Promise<ResultTimeoutError> {
     if (this.explaining >= MAX_EXPLAINED) return new ResultTimeoutError(runId, timeoutMs);
     this.explaining++;
@@ -155,7 +168,7 @@ export class ResultHub {
     const waiters = this.waiters.get(runId);
     if (!waiters) return;
     this.waiters.delete(runId);
-    this.unasked.delete(runId);
+    this.pending.delete(runId);
     const following = new Set<Waiter>();
     for (const waiter of waiters) {
       if (end.continuedAs !== null && waiter.follow === 'chain') {
@@ -166,26 +179,26 @@ export class ResultHub {
       waiter.resolve(end);
     }
     if (end.continuedAs !== null && following.size > 0) this.follow(following, end.continuedAs);
-    this.settle();
+    this.stopWhenIdle();
   }
 
-  /** Whoever waits for a run waits for the one that goes on in its place. */
+  /** Moves waits to the run that continues their run. */
   private follow(waiters: Set<Waiter>, runId: string): void {
     for (const waiter of waiters) waiter.runId = runId;
     const others = this.waiters.get(runId);
     this.waiters.set(runId, others ? new Set([...others, ...waiters]) : waiters);
-    this.askFor([runId]);
+    this.requestLookup([runId]);
   }
 
-  /** Runs are said to have ended. */
+  /** Looks up runs that a notification reports as ended. */
   noticed(runIds: readonly string[]): void {
     const awaited = runIds.filter((id) => this.waiters.has(id));
-    if (awaited.length > 0) this.askFor(awaited);
+    if (awaited.length > 0) this.requestLookup(awaited);
   }
 
-  /** Notices may have been missed: ask for everything. */
+  /** Looks up all awaited runs, because notifications may have been missed. */
   refresh(): void {
-    if (this.waiters.size > 0) this.askFor([...this.waiters.keys()]);
+    if (this.waiters.size > 0) this.requestLookup([...this.waiters.keys()]);
   }
 
   close(error: Error): void {
@@ -193,24 +206,24 @@ export class ResultHub {
     for (const runId of this.waiters.keys()) this.fail(runId, error);
     clearTimeout(this.timer);
     clearTimeout(this.unserved);
-    clearImmediate(this.asking);
-    clearImmediate(this.roundEnd);
+    clearImmediate(this.nextLookup);
+    clearImmediate(this.turnEnd);
   }
 
-  private askFor(runIds: readonly string[]): void {
-    for (const id of runIds) this.unasked.add(id);
-    if (this.asks < MAX_ASKS) this.asking ??= setImmediate(() => void this.askUnasked());
+  private requestLookup(runIds: readonly string[]): void {
+    for (const id of runIds) this.pending.add(id);
+    if (this.lookups < MAX_LOOKUPS) this.nextLookup ??= setImmediate(() => void this.lookUpPending());
   }
 
-  private async askUnasked(): Promise<void> {
-    this.asking = undefined;
+  private async lookUpPending(): Promise<void> {
+    this.nextLookup = undefined;
     if (this.closedWith) return;
-    const ids = [...this.unasked];
-    this.unasked.clear();
-    this.asks++;
-    await this.ask(ids);
-    this.asks--;
-    if (this.unasked.size > 0) this.askFor([]);
+    const ids = [...this.pending];
+    this.pending.clear();
+    this.lookups++;
+    await this.lookUp(ids);
+    this.lookups--;
+    if (this.pending.size > 0) this.requestLookup([]);
   }
 
   private schedule(): void {
@@ -219,14 +232,14 @@ export class ResultHub {
       () => {
         this.timer = undefined;
         this.pause = receivesNotices() ? maxPollIntervalMs : Math.min(this.pause * 1.5, maxPollIntervalMs);
-        void this.ask([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
+        void this.lookUp([...this.waiters.keys()]).then(() => this.waiters.size > 0 && !this.closedWith && this.schedule());
       },
       receivesNotices() ? maxPollIntervalMs : this.pause,
     );
     if (this.waiters.size <= 1) this.pause = pollIntervalMs;
   }
 
-  private async ask(ids: readonly string[]): Promise<void> {
+  private async lookUp(ids: readonly string[]): Promise<void> {
     for (let from = 0; from < ids.length; from += QUERY_IDS) {
       const some = ids.slice(from, from + QUERY_IDS);
       try {
@@ -251,7 +264,7 @@ export class ResultHub {
       waiter.reject(error);
     }
     this.waiters.delete(runId);
-    this.settle();
+    this.stopWhenIdle();
   }
 
   private remove(waiter: Waiter): void {
@@ -259,11 +272,11 @@ export class ResultHub {
     const waiters = this.waiters.get(runId);
     waiters?.delete(waiter);
     if (waiters?.size === 0) this.waiters.delete(runId);
-    this.settle();
+    this.stopWhenIdle();
   }
 
-  /** A timer without anybody who waits would keep the process alive. */
-  private settle(): void {
+  /** Stops the timer when nothing waits: the timer would keep the process alive. */
+  private stopWhenIdle(): void {
     if (this.waiters.size > 0) return;
     clearTimeout(this.timer);
     this.timer = undefined;

@@ -6,10 +6,10 @@ import { validate } from '../core/standard-schema.js';
 import type { PreparedStart, RunStarter } from '../engine/ports.js';
 import { checkStart, toNewRun, type StartingClient, type StartOptions } from './start-options.js';
 
-/** The longest id that is accepted. */
+/** Longest run id that `client.start` accepts. A longer id is replaced by its hash. */
 const MAX_ID_LENGTH = 255;
 
-/** Makes the runs that workflows start, by the rules of `client.start`. */
+/** Prepares runs that workflows start, by the rules of `client.start`. */
 export class ClientRunStarter implements RunStarter {
   constructor(
     private readonly payloads: Payloads,
@@ -19,7 +19,8 @@ export class ClientRunStarter implements RunStarter {
   check(workflow: unknown, options: StartOptions): PreparedStart {
     const checked = checkStart(workflow, options, this.client);
     const withInput: PreparedStart['withInput'] = async (input) => {
-      // A schema may take its time, and hand on what the workflow changes meanwhile.
+      // The schema works on a copy: validation may be asynchronous, and the workflow may change the
+      // input meanwhile.
       const value = checked.schema ? await validate(checked.schema, this.copyOf(input), 'input') : input;
       return toNewRun(checked, value, this.payloads, 'input');
     };

@@ -11,15 +11,18 @@ import { HookIntake } from './hook-intake.js';
 import { runNotFound } from './follow.js';
 import type { ClientDependencies } from './dependencies.js';
 
-/** How a signal is sent. */
+/** Options of a signal. */
 export interface SendOptions {
-  /** A signal of that name and key is sent to the run once, however often it is tried. */
+  /** Key that makes repeated sends safe: a run receives one signal per name and key. */
   idempotencyKey?: string;
-  /** Join this transaction: the signal is sent when it commits, and never if it does not. `'none'`: not even an ambient one. */
+  /**
+   * Transaction to join: the signal is sent when that transaction commits, and never if it rolls
+   * back. `'none'` also ignores the ambient transaction (default: the ambient transaction, if any).
+   */
   manager?: ManagerOption;
 }
 
-/** Leaves messages for runs, and notifies the runs. */
+/** Stores messages in the inboxes of runs, and notifies the runs. */
 export class Sender {
   private readonly hookIntake: HookIntake;
 
@@ -30,7 +33,10 @@ export class Sender {
     this.hookIntake = new HookIntake(dependencies);
   }
 
-  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError, RunEndedError, InboxFullError */
+  /**
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError,
+   *   RunEndedError, InboxFullError
+   */
   async signal(runId: string, signal: unknown, payload: unknown, options: SendOptions): Promise<void> {
     const { name, schema } = checkSignal(signal, 'signal');
     const { idempotencyKey, manager } = checkOptions(options, 'options', ['idempotencyKey', 'manager']);
@@ -49,7 +55,10 @@ export class Sender {
     if (sent.isNew) await this.dependencies.notifier.notify([sent.runId]);
   }
 
-  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError, RunEndedError, InboxFullError */
+  /**
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError,
+   *   RunEndedError, InboxFullError
+   */
   async resumeHook(token: string, payload: unknown): Promise<void> {
     const hook = await this.hookIntake.find(checkText(token, 'token'));
     await this.hookIntake.accept(hook, { body: payload === undefined ? null : payload, headers: {}, deliveryId: undefined });

@@ -11,35 +11,47 @@ import { DEFAULT_QUEUE, workflowIdentityOf, type WorkflowIdentity } from '../cor
 import { isWorkflowRef } from '../core/workflow-types.js';
 import { checkTag } from './queries/run-filter.js';
 
-/** How a run is started. */
+/** Options of a start. */
 export interface StartOptions {
-  /** The run's id; a new ULID when absent. Starting again with the same id and workflow gives the same run. */
+  /**
+   * Id of the run (default: a new ULID). Starting the same workflow again with the same id returns
+   * the same run.
+   */
   id?: string;
   /**
-   * What to do when the id is taken by a run of the same workflow, also one that has ended, however it
-   * ended: `'return'` that run (the default; input and options of this start are dropped, and the
-   * handle's `created` is false), or `'reject'`. To have a failed run go on, retry it; to begin anew
-   * under the same id, delete the run first (docs/operations.md).
+   * Action when a run of the same workflow already has the id, even if that run has ended (default:
+   * `'return'`).
+   *
+   * `'return'` returns the existing run. Input and options of this start are ignored, and the
+   * handle's `created` is false. `'reject'` throws RunAlreadyExistsError.
+   *
+   * Retry a failed run to continue it. To start again under the same id, delete the run first
+   * (docs/operations.md).
    */
   onConflict?: 'return' | 'reject';
-  /** Default: the workflow's queue. */
+  /** Queue of the run (default: the queue of the workflow). */
   queue?: string;
-  /** Of the runs that are due, those with a higher number are claimed first. From -32,768 to 32,767, default 0. */
+  /**
+   * Priority from -32,768 to 32,767 (default: 0). Due runs with a higher priority are claimed
+   * first.
+   */
   priority?: number;
-  /** Do not begin before so much time has passed. */
+  /** Time to wait before the run starts (default: none). */
   delay?: Duration;
-  /** Do not begin before that moment. */
+  /** Earliest moment at which the run starts (default: now). */
   startAt?: Date;
   /**
-   * How long the run may take from when it is first due, or until when. After that its open steps and waits reject with WorkflowTimeoutError, and it ends
-   * `failed`. Default: the `timeout` of its workflow.
+   * Longest duration of the run, counted from the moment when it is first due, or the moment of its
+   * deadline (default: the `timeout` of the workflow). At the deadline, open steps and waits reject
+   * with WorkflowTimeoutError, and the run ends `failed`.
    */
   timeout?: Duration | Date;
-  /** Up to 50 texts to find the run by. */
+  /** Up to 50 key and value texts by which `client.list` finds the run. */
   tags?: Record<string, string>;
   /**
-   * Join this transaction: the run exists when it commits, and never if it does not. `'none'`: join none. Absent: the one that the module's
-   * `currentTransaction` finds, if any.
+   * Transaction to join: the run exists when that transaction commits, and never if it rolls back.
+   * `'none'` joins no transaction (default: the transaction that the module's `currentTransaction`
+   * returns, if any).
    */
   manager?: EntityManager | 'none';
 }
@@ -48,27 +60,27 @@ const MAX_TAGS = 50;
 /** The keys of `StartOptions`. */
 export const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
 
-/** A start whose arguments but the input have been checked. */
+/** A start whose arguments have been checked, except its input. */
 export interface CheckedStart {
-  /** A copy: what was checked is what is used. */
+  /** Copy of the options: the values that were checked are the values that are used. */
   readonly options: StartOptions;
   readonly schema: StandardSchema | undefined;
   /** The run, without its input. */
   readonly run: Omit<NewRun, 'input'>;
 }
 
-/** What a start takes from whoever makes it. */
+/** Parts of a client that a start uses. */
 export interface StartingClient {
   readonly deploymentId: string;
   readonly module: string | undefined;
-  /** Of runs whose workflow has no timeout of its own; null for none. */
+  /** Milliseconds that a run may take when its workflow has no timeout; null for no limit. */
   readonly runTimeoutMs: number | null;
   /** Milliseconds since the epoch, by the database's clock. */
   now(): number;
 }
 
 /**
- * Checks the arguments of a start. Nothing is written.
+ * Checks the arguments of a start. Writes nothing.
  *
  * @throws InvalidInputError, WorkflowNotFoundError
  */
@@ -95,7 +107,7 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
     tags: checkTags(tags),
     delayMs,
     startAt: due,
-    timeoutMs: timeout === undefined ? standardTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
+    timeoutMs: timeout === undefined ? defaultTimeout(workflow, client) : timeoutFrom(timeout, due ?? client.now() + (delayMs ?? 0)),
     nonce: newNonce(),
     ...(id === undefined ? {} : { hasGivenId: true as const }),
     deploymentId: client.deploymentId,
@@ -103,12 +115,15 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
   return { options, schema: workflow.input, run };
 }
 
-/** Whoever claims a run that was started by name alone knows the workflow, and what its timeout is. */
-function standardTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
+/**
+ * Returns the default timeout in milliseconds. A run started by name gets its timeout from the
+ * worker that claims it, because only that worker knows the workflow.
+ */
+function defaultTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
   return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
 }
 
-/** A moment counts as so long after the run is due. */
+/** Converts a timeout to milliseconds from the moment when the run is due. */
 function timeoutFrom(timeout: Duration | Date, dueAt: number): number {
   if (!(timeout instanceof Date)) return toMilliseconds(timeout, 'options.timeout');
   return Math.max(0, toTimestamp(timeout, 'options.timeout') - dueAt);
@@ -119,7 +134,10 @@ export function checkStartOptions(given: StartOptions): StartOptions {
   return checkOptions(given, 'options', START_OPTIONS);
 }
 
-/** Its run would wait for ever, in tables that no worker of the other module looks at. */
+/**
+ * Describes a start through the client of another module. Its run would wait forever, in tables
+ * that no worker of the workflow's module polls.
+ */
 function inOtherModule(workflow: string, module: string | undefined, clientModule: string | undefined): string {
   const call = (name: string | undefined): string => (name === undefined ? 'the module without a name' : `module "${name}"`);
   const token = module === undefined ? '' : JSON.stringify(module);
@@ -141,7 +159,7 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
     workflow = workflowIdentityOf(target);
   } catch (error) {
     if (error instanceof WorkflowError) throw error;
-    // A proxy that refuses to be looked at.
+    // The target is a proxy whose traps throw.
     throw new InvalidInputError('workflow', 'cannot be read', { cause: error });
   }
   const { name, module } = workflow;

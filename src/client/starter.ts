@@ -11,23 +11,32 @@ import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import type { ClientDependencies } from './dependencies.js';
 import { TransactionalStarter } from './transactions/transactional-starter.js';
 
-/** How `startMany` starts its runs; an id for each by a function. */
+/**
+ * Options of `startMany`. A function returns the options for one input, including the id of its
+ * run.
+ */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /**
- * Makes the handle of a run.
+ * Creates the handle of a run.
  *
- * @param createdIn the round of the event loop in which it became known that this call has created the run
+ * @param createdInTurn the turn of the event loop in which this process learned that its call
+ *   created the run
  * @internal
  */
 export type HandleMaker = (
   runId: string,
   created: boolean,
   transaction: CallerTransaction | undefined,
-  createdIn?: number,
+  createdInTurn?: number,
 ) => WorkflowHandle;
 
-/** Starts runs whose arguments have been checked: through the journal, or in a transaction of the caller. @internal */
+/**
+ * Starts runs whose arguments have been checked, through the journal or in a transaction of the
+ * caller.
+ *
+ * @internal
+ */
 export class Starter {
   private readonly transactional: TransactionalStarter;
 
@@ -39,7 +48,7 @@ export class Starter {
     this.transactional = new TransactionalStarter(dependencies.database);
   }
 
-  /** Starts a run, here at once where this process has a slot for it. */
+  /** Starts a run. Executes the run in this process at once when its worker has a free slot. */
   async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
     const { journal } = this.dependencies;
     if (journal.isFull) await journal.ready();
@@ -50,7 +59,8 @@ export class Starter {
       committed = await this.submit(run, slot !== undefined);
     } catch (error) {
       slot?.release();
-      // The worker lost its session between the two: the run was not created, and need not be its.
+      // The worker lost its session between the reservation and the write. The run was not created,
+      // so this process starts it again without a slot of that session.
       if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
       throw error;
     }
@@ -59,7 +69,7 @@ export class Starter {
       if (committed.outcome === 'exists') this.checkConflict(run, committed.name, options);
       return this.handles(run.id, false, undefined);
     }
-    const handle = this.handles(run.id, true, undefined, this.dependencies.hub.round);
+    const handle = this.handles(run.id, true, undefined, this.dependencies.hub.turn);
     if (slot) {
       const { id, name, version, queue, input } = run;
       const deadlineAt = typeof run.timeoutMs === 'number' ? committed.at + run.timeoutMs : null;
@@ -88,7 +98,7 @@ export class Starter {
     });
   }
 
-  /** Checks everything, then starts a run for each input. */
+  /** Checks all arguments, then starts a run for each input. */
   async startMany<I>(workflow: unknown, inputs: readonly I[], options: StartManyOptions<I>): Promise<WorkflowHandle[]> {
     const list = checkInputs(inputs);
     const { payloads } = this.dependencies;
@@ -96,7 +106,7 @@ export class Starter {
       checkStart(workflow, typeof options === 'function' ? optionsOf(options, input, index) : options, this.dependencies),
     );
     if (typeof options !== 'function' && checked.length > 1 && checked[0]!.options.id !== undefined) {
-      throw new InvalidInputError('options.id', 'would be the same for all runs: give a function that makes the options of each');
+      throw new InvalidInputError('options.id', 'would be the same for all runs: pass a function that returns the options of each run');
     }
     if (checked.length === 0) checkStart(workflow, typeof options === 'function' ? {} : options, this.dependencies);
     const each = checked.map((start) => start.options);
@@ -128,7 +138,7 @@ export class Starter {
     if (options.onConflict === 'reject' || existingName !== run.name) throw new RunAlreadyExistsError(run.id, existingName);
   }
 
-  /** Tells who may execute these runs that they are, or will be, due. */
+  /** Announces runs that are due, or will be, to the processes that may execute them. */
   private announce(runs: readonly NewRun[]): Promise<void> {
     const now = this.dependencies.now();
     return this.dependencies.due(runs.map((run) => dueRun(run, now)));
@@ -138,11 +148,11 @@ export class Starter {
 function optionsOf<I>(options: (input: I, index: number) => StartOptions, input: I, index: number): StartOptions {
   const given = options(input, index);
   if (isPromise(given))
-    throw new InvalidInputError('options', 'must give the options of each run at once: the function returned a promise');
+    throw new InvalidInputError('options', 'must return the options of each run synchronously: the function returned a promise');
   return given;
 }
 
-/** A copy of them, so that what is checked is what is started. */
+/** Copies the inputs: the values that were checked are the values that are started. */
 function checkInputs<I>(inputs: readonly I[]): I[] {
   try {
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');

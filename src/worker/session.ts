@@ -248,7 +248,8 @@ export class Session {
   private ways(): QuickExecutor[] {
     const { database, direct, isUrgent } = this;
     this.isUrgent = false;
-    const pool: QuickExecutor = (statement, values) => (isUrgent ? database.urgent(statement, values) : database.reserved(statement, values));
+    const pool: QuickExecutor = (statement, values) =>
+      isUrgent ? database.urgent(statement, values) : database.reserved(statement, values);
     return direct && !this.isDirectMute ? [(statement, values) => direct.execute(statement, values), pool] : [pool];
   }
 

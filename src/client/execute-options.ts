@@ -1,0 +1,38 @@
+import { checkOptions } from '../core/check-options.js';
+import type { Duration } from '../core/duration.js';
+import { InvalidInputError } from '../core/errors/index.js';
+import { resultDeadline } from './handle.js';
+import { checkStartOptions, START_OPTIONS, type StartOptions } from './start-options.js';
+
+/** Options of `execute`: the options of `start`, and a limit for the wait. */
+export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
+  /**
+   * `'none'` ignores the ambient transaction of the caller. `execute` cannot join a transaction: it
+   * would wait for a run that exists only after the commit.
+   */
+  manager?: 'none';
+  /**
+   * Longest time to wait for the result, or the moment at which the wait ends (default: no limit).
+   * The run continues after that. `timeout` is different: it limits the run itself.
+   */
+  resultTimeout?: Duration | Date;
+};
+
+const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
+
+/** Checked options of `execute`. */
+export interface CheckedExecute {
+  readonly start: StartOptions;
+  /** Milliseconds to wait for the result; undefined for no limit. */
+  readonly timeoutMs: number | undefined;
+}
+
+/** @throws InvalidInputError */
+export function checkExecuteOptions(options: ExecuteOptions, now: number): CheckedExecute {
+  const { resultTimeout, ...rest } = checkOptions(options, 'options', EXECUTE_OPTIONS);
+  const start = checkStartOptions(rest);
+  const timeoutMs = resultTimeout === undefined ? undefined : resultDeadline(resultTimeout, 'options.resultTimeout', now);
+  if (start.manager !== undefined && start.manager !== 'none')
+    throw new InvalidInputError('options.manager', 'cannot be used by execute, which would wait for its own commit');
+  return { start, timeoutMs };
+}
