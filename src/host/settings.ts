@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 
 import type { PayloadCodec } from '../core/payloads.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
-import type { Pooler } from '../store/connection-settings.js';
+import type { Pooler } from '../core/pooler.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 
 /** A connection of the module's own, instead of the settings of the application's DataSource. */

@@ -5,7 +5,7 @@ import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import type { PayloadCodec } from '../core/payloads.js';
 import { checkText } from '../core/ids.js';
-import type { Pooler } from '../store/connection-settings.js';
+import type { Pooler } from '../core/pooler.js';
 import { checkSchemaName, DEFAULT_SCHEMA } from '../store/schema.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import { MAX_TIMER_MS } from '../core/timers.js';

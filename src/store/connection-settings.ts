@@ -6,9 +6,6 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 /** Settings of a connection to the database, in the words of `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
 
-/** Kind of pooler between this process and the server: one that hands connections on after each transaction. */
-export type Pooler = 'transaction';
-
 type Ssl = NonNullable<pg.ClientConfig['ssl']>;
 
 /**

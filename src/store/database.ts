@@ -5,7 +5,8 @@ import { sleep } from '../core/timers.js';
 import { DEFAULT_SCHEMA, quoteIdentifier } from '../../migrations/index.js';
 import { ClosedError } from '../core/errors/index.js';
 import { Limiter, type Turn } from '../core/limiter.js';
-import { resolveSettings, settingsPast, type ConnectionSettings, type Pooler } from './connection-settings.js';
+import type { Pooler } from '../core/pooler.js';
+import { resolveSettings, settingsPast, type ConnectionSettings } from './connection-settings.js';
 import { faultOf, noteOutage } from './database-errors.js';
 import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { InboxSampling } from './inbox-sampling.js';
@@ -14,7 +15,7 @@ import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
 import { RowLockQueues } from './row-lock-queues.js';
 
-export type { ConnectionSettings, Pooler } from './connection-settings.js';
+export type { ConnectionSettings } from './connection-settings.js';
 
 /**
  * Executes a query. One shared function, because a closure for each statement would cost more. A

@@ -5,7 +5,8 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 
 import { durableMigrations, MIGRATIONS_TABLE, quoteIdentifier } from '../../migrations/index.js';
 import { SchemaMismatchError } from '../core/errors/index.js';
-import { resolveSettings, type ConnectionSettings, type Pooler } from './connection-settings.js';
+import type { Pooler } from '../core/pooler.js';
+import { resolveSettings, type ConnectionSettings } from './connection-settings.js';
 import { durableEntities } from './entities/index.js';
 import { OwnClient } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
