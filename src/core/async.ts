@@ -3,8 +3,8 @@ import { types } from 'node:util';
 import { clearTimeout, setTimeout } from './timers.js';
 
 /**
- * Waits for work, but at most `ms` milliseconds. Resolves with `done` when the work has resolved and
- * with `late` when the time has passed. Rejects when the work rejects within the time.
+ * Waits for work, but at most `ms` milliseconds. Resolves with `done` when the work has resolved
+ * and with `late` when the time has passed. Rejects when the work rejects within the time.
  */
 export async function within(ms: number, work: Promise<unknown>): Promise<'done' | 'late'> {
   let timer: NodeJS.Timeout | undefined;

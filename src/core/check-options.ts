@@ -1,6 +1,6 @@
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** Whether it is an object as a literal makes it: not null, no array, no instance of a class. */
+/** True for an object as a literal makes it: not null, an array or an instance of a class. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false;
   try {
@@ -8,23 +8,25 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
     if (Array.isArray(value)) return false;
     return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null;
   } catch {
-    // A proxy that refuses to be looked at, or one that was revoked.
+    // A proxy whose traps throw, or a revoked proxy.
     return false;
   }
 }
 
 /**
- * Checks that options are an object that has only keys that mean something: a misspelt option must not be silently ignored.
+ * Checks that options are a plain object with known keys only, so that a misspelt option is not
+ * silently ignored.
  *
- * @param argument how the caller names them; the keys follow after a dot
- * @returns a copy, for which every getter was read once: what is checked further on is what is used
- * @throws InvalidInputError also when reading one of them throws
+ * @param argument the caller's name of the options; the keys follow after a dot
+ * @returns a copy, for which every getter was read once: the values that are checked later are the
+ *   values that are used
+ * @throws InvalidInputError also when a getter throws
  */
 export function checkOptions<T extends object>(value: T, argument: string, known: readonly string[]): T {
   return checkKeys(value, argument, known, (key) => `${argument}.${key}`);
 }
 
-/** The same, for options that a caller names without their object. */
+/** Checks options as `checkOptions` does. Errors name the keys alone, without the object. */
 export function checkNamedOptions<T extends object>(value: T, argument: string, known: readonly string[]): T {
   return checkKeys(value, argument, known, (key) => key);
 }
@@ -43,7 +45,7 @@ function checkKeys<T extends object>(value: T, argument: string, known: readonly
   return copy as T;
 }
 
-/** @throws InvalidInputError when a proxy will not tell */
+/** Returns the keys of an object. @throws InvalidInputError when a trap of a proxy throws */
 export function keysOf(value: object, argument: string): string[] {
   try {
     return Object.keys(value);
@@ -52,7 +54,7 @@ export function keysOf(value: object, argument: string): string[] {
   }
 }
 
-/** Whatever the key of a hostile object is, the message stays readable. */
+/** Shortens a key, so that an error message stays readable for any object. */
 function shorten(key: string): string {
   return key.length > 100 ? `${key.slice(0, 100)}...` : key;
 }

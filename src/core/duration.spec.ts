@@ -31,7 +31,7 @@ describe('toMilliseconds', () => {
     ['2 days', 2 * DAY],
     ['1w', 7 * DAY],
     ['1y', 365.25 * DAY],
-  ])('%p is %d ms', (duration, milliseconds) => {
+  ])('converts %p to %d ms', (duration, milliseconds) => {
     expect(Math.abs(toMilliseconds(duration, 'delay'))).toBe(milliseconds);
   });
 
@@ -66,7 +66,7 @@ describe('toMilliseconds', () => {
     expect(() => toMilliseconds(duration as Duration, 'options.delay')).toThrow(/^options\.delay must be/);
   });
 
-  it('shows no more than the start of a long text', () => {
+  it('shows only the start of a long text in the error', () => {
     const refuse = (): unknown => toMilliseconds('x'.repeat(10_000), 'delay');
     expect(refuse).toThrow(InvalidInputError);
     expect(refuse).not.toThrow(/x{101}/);
@@ -74,7 +74,7 @@ describe('toMilliseconds', () => {
 });
 
 describe('toTimestamp', () => {
-  it('gives the milliseconds of a Date', () => {
+  it('returns the milliseconds of a Date', () => {
     const date = new Date();
     expect(toTimestamp(date, 'until')).toBe(date.getTime());
     expect(toTimestamp(new Date(Date.now() - DAY), 'until')).toBeLessThan(Date.now());
@@ -87,7 +87,7 @@ describe('toTimestamp', () => {
 });
 
 describe('parseDuration', () => {
-  it('takes text of a configuration, and names it when it is none', () => {
+  it('parses text of a configuration, and names the setting when the text is not a duration', () => {
     expect(parseDuration(' 2 days '.trim())).toBe(2 * DAY);
     expect(parseDuration('1500')).toBe(1500);
     expect(() => parseDuration('3 dayz', 'REMINDER_AFTER')).toThrow(/^REMINDER_AFTER must be a duration/);

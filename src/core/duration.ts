@@ -36,24 +36,31 @@ type Unit =
   | 'years';
 
 /**
- * A span of time: milliseconds, or text such as `'250ms'`, `'30s'`, `'5 minutes'`, `'2 days'`. `m` means minutes, and months are
- * not a unit. For text that is known only when the process runs there is `parseDuration`.
+ * A span of time: milliseconds, or text such as `'250ms'`, `'30s'`, `'5 minutes'` or `'2 days'`.
+ * `m` means minutes, and months are not a unit. Use `parseDuration` for text that is known only at
+ * run time.
  */
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
-/** The longest span that is accepted: a hundred years. Longer ones are mistakes, and PostgreSQL's timestamps end. */
+/**
+ * Longest duration in milliseconds: a hundred years. Longer durations are mistakes, and
+ * PostgreSQL's timestamps have an end.
+ */
 export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
 
-/** A duration of the module's options, which often comes from the environment; the boot checks the text. */
+/**
+ * A duration in the module's options, which often comes from the environment. The text is checked
+ * at boot.
+ */
 export type ConfiguredDuration = Duration | (string & {});
 
 /**
  * Parses a duration that comes from a configuration or an environment variable.
  *
  * @param text such as `'30s'`, `'2 days'`, or a number of milliseconds
- * @param name how the error calls it; default `duration`
+ * @param name the name of the value in the error (default: `duration`)
  * @returns milliseconds
- * @throws InvalidInputError when it is not a duration, negative, or longer than a hundred years
+ * @throws InvalidInputError when the text is not a duration, or longer than a hundred years
  * @example
  * const pause = parseDuration(config.getOrThrow('REMINDER_AFTER'), 'REMINDER_AFTER');
  */
@@ -62,10 +69,11 @@ export function parseDuration(text: string, name = 'duration'): number {
 }
 
 /**
- * Milliseconds of a duration.
+ * Converts a duration to milliseconds.
  *
- * @param argument how the caller names it, for the error
- * @throws InvalidInputError when it is not a duration, negative, not finite, or longer than a hundred years
+ * @param argument the caller's name of the duration, for the error
+ * @throws InvalidInputError when the value is not a duration, negative, not finite, or longer than
+ *   a hundred years
  */
 export function toMilliseconds(duration: ConfiguredDuration, argument: string): number {
   const value = typeof duration === 'string' ? parse(duration) : duration;
@@ -89,15 +97,16 @@ function show(value: unknown): string {
 }
 
 /**
- * Milliseconds since the epoch of a Date that a caller gave.
+ * Converts a caller's Date to milliseconds since the epoch.
  *
- * @throws InvalidInputError when it is not a Date, not a valid one, or more than a hundred years ahead
+ * @throws InvalidInputError when the value is not a valid Date, or more than a hundred years ahead
  */
 export function toTimestamp(date: Date, argument: string): number {
   const value = date instanceof Date ? date.getTime() : Number.NaN;
   if (!Number.isFinite(value)) throw new InvalidInputError(argument, 'must be a valid Date');
   if (value - Date.now() > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years from now');
-  // PostgreSQL's calendar begins later than JavaScript's; to be due it does not matter how long ago.
+  // PostgreSQL's calendar begins later than JavaScript's. A run that was due long ago is due,
+  // whatever the date.
   return Math.max(value, 0);
 }
 

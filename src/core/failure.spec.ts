@@ -19,46 +19,46 @@ const steps = new Map([
   ['ship:a:b', 'ship'],
 ]);
 
-describe('what a failed run is looked up by', () => {
+describe('failureOf', () => {
   it.each<[what: string, thrown: unknown, code: string, step: string | null]>([
     ['an error with a code', new CardDeclined(), 'CARD_DECLINED', null],
-    ['an error without a code, by its class', new OutOfStock(), 'OutOfStock', null],
+    ['an error without a code: the name of its class', new OutOfStock(), 'OutOfStock', null],
     ['a native error', new TypeError('x'), 'TypeError', null],
     ['a number as code', coded(11_000), '11000', null],
     ['an empty code', coded(''), 'Error', null],
     ['an object as code', coded({ a: 1 }), 'Error', null],
-    ['a step that failed, by its cause', step(new CardDeclined()), 'CARD_DECLINED', 'charge'],
+    ['a failed step: the code of its cause', step(new CardDeclined()), 'CARD_DECLINED', 'charge'],
     ['a repeated call of a step', step(new OutOfStock(), 'charge#2'), 'OutOfStock', 'charge'],
     ['a step with a key', step(new OutOfStock(), 'ship:a:b'), 'OutOfStock', 'ship'],
     ['a step that timed out', step(new StepTimeoutError('charge', 5)), 'STEP_TIMEOUT', 'charge'],
-    ['the application’s error, not what it wraps', step(coded('PAYMENT', coded('ECONNREFUSED'))), 'PAYMENT', 'charge'],
+    ['the application’s error, not the error that it wraps', step(coded('PAYMENT', coded('ECONNREFUSED'))), 'PAYMENT', 'charge'],
     [
-      'the name of the application’s error, not the code that it wraps',
+      'the name of the application’s error, not the code of the error that it wraps',
       step(new OutOfStock('x', { cause: coded('X') })),
       'OutOfStock',
       'charge',
     ],
-    ['an error of run() about a step', new OutOfStock('x', { cause: step(new CardDeclined()) }), 'OutOfStock', 'charge'],
-    ['NonRetryableError by itself', new NonRetryableError('no'), 'NON_RETRYABLE', null],
+    ['an error of run() that wraps a failed step', new OutOfStock('x', { cause: step(new CardDeclined()) }), 'OutOfStock', 'charge'],
+    ['NonRetryableError without a cause', new NonRetryableError('no'), 'NON_RETRYABLE', null],
     ['NonRetryableError around another', step(new NonRetryableError('no', { cause: new CardDeclined() })), 'CARD_DECLINED', 'charge'],
     ['RetryableError around another', step(new RetryableError('later', { cause: coded(429) })), '429', 'charge'],
     ['a subclass of NonRetryableError', step(new Stolen('no', { cause: coded('X') })), 'Stolen', 'charge'],
     ['another run that failed', step(new WorkflowFailedError('r', step(new CardDeclined(), 'ship:a:b'))), 'CARD_DECLINED', 'charge'],
     ['another run that failed, outside of steps', new WorkflowFailedError('r', step(new CardDeclined())), 'CARD_DECLINED', null],
-    ['a failed step of somebody else', step(new CardDeclined(), 'unknown'), 'CARD_DECLINED', null],
+    ['a failed step of another run', step(new CardDeclined(), 'unknown'), 'CARD_DECLINED', null],
     ['a text', 'just text', 'NonError', null],
     ['a text thrown by a step', step('just text'), 'STEP_FAILED', 'charge'],
     ['an object with a code', { code: 'X' }, 'X', null],
     ['an object with a code thrown by a step', step({ code: 'X' }), 'X', 'charge'],
     ['undefined', undefined, 'NonError', null],
-    ['a code that no column would hold', coded('a\u0000b\nc\ud800'), 'a b c\ufffd', null],
+    ['a code with characters that no column accepts', coded('a\u0000b\nc\ud800'), 'a b c\ufffd', null],
     ['a code of a megabyte', coded('x'.repeat(255) + 'y'.repeat(10_000)), 'x'.repeat(255), null],
-  ])('%s', (_, thrown, code, name) => {
+  ])('labels %s', (_, thrown, code, name) => {
     expect(failureOf(decodeError(encodeError(thrown)), (key) => steps.get(key))).toEqual({ code, step: name });
   });
 
-  it('instances that refuse to be looked at, or have ever more causes, come to an end', () => {
-    const refusing = {
+  it('copes with getters that throw and with endless chains of causes', () => {
+    const throwing = {
       get code(): never {
         throw new Error('hostile');
       },
@@ -70,7 +70,7 @@ describe('what a failed run is looked up by', () => {
         return endless;
       },
     };
-    expect(failureOf(step(refusing), (key) => steps.get(key))).toEqual({ code: 'NonError', step: 'charge' });
+    expect(failureOf(step(throwing), (key) => steps.get(key))).toEqual({ code: 'NonError', step: 'charge' });
     expect(failureOf(endless, () => undefined)).toEqual({ code: 'STEP_FAILED', step: null });
   });
 });

@@ -1,6 +1,8 @@
 /** Labels by which operators find failed runs. */
 export interface Failure {
-  /** The `code` of the error that the application threw, or the name of the error if it has no code. */
+  /**
+   * The `code` of the error that the application threw, or the name of the error if it has no code.
+   */
   readonly code: string;
   /** The name of the step that made the run fail; null when the run failed outside of steps. */
   readonly step: string | null;
@@ -88,7 +90,10 @@ interface ErrorFields {
   readonly stepKey?: unknown;
 }
 
-/** Reads the fields of an error. A class that the application registered may have getters that throw. */
+/**
+ * Reads the fields of an error. A class that the application registered may have getters that
+ * throw.
+ */
 function fieldsOf(error: unknown): ErrorFields {
   if (typeof error !== 'object' || error === null) return {};
   try {

@@ -1,16 +1,21 @@
 import type { StandardSchema } from './standard-schema.js';
 
-/** A bound, not a limit: a payload whose schema is forgotten is checked when it is taken. */
+/**
+ * Most schemas that are kept. A payload whose schema was dropped is still checked, when the
+ * workflow receives it.
+ */
 const MAX_SCHEMAS = 10_000;
 
 /**
- * The schemas of hooks that passes of this process have made, by token: what comes for them is checked before it is accepted. By token and not by step,
- * because two branches of a workflow may make different hooks in the same step, and nobody's payload may be refused for the other's schema.
+ * Schemas of the hooks that workflows in this process have made, by token. A payload is checked
+ * before it is accepted. The key is the token and not the step, because two branches of a workflow
+ * may make different hooks in the same step. A payload of one hook must not be refused by the
+ * schema of the other.
  */
 export class HookSchemas {
   private readonly schemas = new Map<string, StandardSchema>();
 
-  /** Forgets the one that has not been noted for longest when there are too many. */
+  /** Adds a schema. Drops the oldest schema when there are too many. */
   note(token: string, schema: StandardSchema): void {
     this.schemas.delete(token);
     this.schemas.set(token, schema);

@@ -7,7 +7,9 @@ import { hasUnsafeCharacters } from './log-text.js';
 
 const nextUlid = monotonicFactory();
 
-/** A new run id: a ULID, so that ids sort by the time of their making and neighbours share index pages. */
+/**
+ * Makes a run id: a ULID. ULIDs sort by the time of their creation, so new ids share index pages.
+ */
 export function newRunId(): string {
   return nextUlid();
 }
@@ -15,28 +17,35 @@ export function newRunId(): string {
 const noncePrefix = randomInt(1, 2 ** 29).toString();
 let nonces = 0;
 
-/** A number as text, for `bigint` columns, that no other call makes: drawn by the process, counted within it. */
+/**
+ * Makes a number that no other call returns, as text for `bigint` columns. A random prefix
+ * distinguishes processes, and a counter distinguishes calls.
+ */
 export function newNonce(): string {
   nonces = (nonces + 1) % 1e9;
   return noncePrefix + nonces.toString().padStart(9, '0');
 }
 
 /**
- * A session's id, for a `bigint` column: of the time, so that they sort, and of chance. A sequence would give a number again where a fail-over has lost that it
- * had given it, and two processes would take each other's runs for their own.
+ * Makes the id of a session, for a `bigint` column: the time, so that ids sort, and random bits. A
+ * sequence could return the same number twice, when a failover has lost its last values. Two
+ * processes would then treat each other's runs as their own.
  */
 export function newSessionId(): string {
   return ((BigInt(Date.now()) << 21n) | BigInt(randomInt(2 ** 21))).toString();
 }
 
-/** The longest id, name, queue, key or tag that is accepted, in characters; index rows must stay far below 2,700 bytes. */
+/**
+ * Longest id, name, queue, key or tag, in characters. Index rows must stay far below 2,700 bytes.
+ */
 const MAX_TEXT_LENGTH = 255;
 
 /**
- * Checks a short text that ends up in a column of its own: ids, names, queues, tags.
+ * Checks a short text that is stored in a column of its own: an id, a name, a queue or a tag.
  *
- * @param argument how the caller names it, for the error
- * @throws InvalidInputError when it is not text, empty, too long, or has lone surrogates or what a log would not show as text
+ * @param argument the caller's name of the text, for the error
+ * @throws InvalidInputError when the value is no string, is empty or too long, or has lone
+ *   surrogates or characters that a log would interpret
  */
 export function checkText(value: unknown, argument: string): string {
   if (typeof value !== 'string') throw new InvalidInputError(argument, `must be a string, not ${value === null ? 'null' : typeof value}`);
@@ -47,20 +56,24 @@ export function checkText(value: unknown, argument: string): string {
   if (hasUnsafeCharacters(value)) {
     throw new InvalidInputError(
       argument,
-      'must not contain control characters, line separators or characters that turn the direction of text',
+      'must not contain control characters, line separators or characters that change the direction of text',
     );
   }
   if (!value.isWellFormed()) throw new InvalidInputError(argument, 'must be well-formed Unicode');
   return value;
 }
 
-/** Steps are called after workflows and signals, with a word before and a number behind. */
+/**
+ * Longest name of a workflow or a signal, in characters. Step keys contain the name with a prefix
+ * and a number, and a step key has the limit of `MAX_TEXT_LENGTH`.
+ */
 const MAX_NAME_LENGTH = 240;
 
 /**
- * Checks a name of which step keys are made: `invoke:<workflow>`, `signal:<name>#2`.
+ * Checks a name that becomes part of step keys: `invoke:<workflow>`, `signal:<name>#2`.
  *
- * @throws InvalidInputError also when it ends like a step that was called again
+ * @throws InvalidInputError as `checkText` does, and when the name ends like the key of a repeated
+ *   call
  */
 export function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);

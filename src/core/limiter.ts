@@ -1,7 +1,7 @@
-/** Where work stands among what waits for its turn. */
+/** Position of new work in the queue. */
 export type Turn = 'first' | 'last';
 
-/** Bounds how much work is under way at a time; the rest waits for its turn. */
+/** Bounds how much work is active at a time. Further work waits in a queue. */
 export class Limiter {
   private free: number;
   private readonly urgent: (() => void)[] = [];
@@ -11,7 +11,7 @@ export class Limiter {
     this.free = limit;
   }
 
-  /** Does the work when it is its turn. Resolves or rejects as the work does. */
+  /** Starts the work when a place is free. Settles as the work does. */
   async run<T>(work: () => Promise<T>, turn: Turn = 'last'): Promise<T> {
     if (this.free > 0) this.free--;
     else await new Promise<void>((resolve) => void (turn === 'first' ? this.urgent : this.waiting).push(resolve));

@@ -1,7 +1,7 @@
-/** The levels of Nest's loggers. */
+/** Log level of Nest's loggers. */
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
 
-/** What a line of the log is about, for loggers that write JSON. */
+/** Subjects of a log line, as fields for loggers that write JSON. */
 export interface LogFields {
   readonly workflow?: string;
   readonly runId?: string;
@@ -10,10 +10,10 @@ export interface LogFields {
   readonly step?: string;
   readonly attempt?: number;
   readonly maxAttempts?: number;
-  /** When the next attempt begins, as ISO 8601. */
+  /** Start of the next attempt, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly errorCode?: string;
 }
 
-/** The methods of Nest's `LoggerService`. */
+/** Methods of Nest's `LoggerService`. */
 export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };

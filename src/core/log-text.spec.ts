@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 import { hasUnsafeCharacters, logStack, logText } from './log-text.js';
 
-describe('text for logs', () => {
+describe('logText', () => {
   it.each([
     ['a\nb\r\nc\td', String.raw`a\nb\r\nc\td`],
     ['\u001b[2J\u0007', String.raw`\u001b[2J\u0007`],
@@ -12,11 +12,11 @@ describe('text for logs', () => {
     ['order\u202e6-redro\u2066', String.raw`order\u202e6-redro\u2066`],
     ['\ud83d', String.raw`\ud83d`],
     ['Ärger 漢字 😀 \u200f', 'Ärger 漢字 😀 \u200f'],
-  ])('%j has nothing left that a terminal would act on', (text, expected) => {
+  ])('escapes the characters of %j that a terminal would interpret', (text, expected) => {
     expect(logText(text)).toBe(expected);
   });
 
-  it('is one line of bounded length for any text', () => {
+  it('returns one line of bounded length for any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
         const line = logText(text);
@@ -26,7 +26,7 @@ describe('text for logs', () => {
     expect(logText('x'.repeat(1_000_000)).length).toBeLessThan(8_100);
   });
 
-  it('of a stack keeps its lines and nothing else', () => {
+  it('keeps the line breaks of a stack and escapes everything else', () => {
     const error = new Error('gone\u001b[2J');
 
     expect(logStack(error).split('\n')[0]).toBe(String.raw`Error: gone\u001b[2J`);

@@ -1,26 +1,28 @@
-/** The longest line of a log; what comes from a database or a request may be of any length. */
+/** Longest log line, in characters. Text from a database or a request may have any length. */
 const LONGEST = 8_000;
 
 /**
- * Characters that divide a line, move the cursor of a terminal, or make text show in another order than it has: controls (C0, DEL, C1), the line and
- * paragraph separators, and the bidirectional embeddings, overrides and isolates.
+ * Characters that break a line, move the cursor of a terminal, or display text in another order:
+ * controls (C0, DEL, C1), line and paragraph separators, and the bidirectional embeddings,
+ * overrides and isolates.
  */
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 const EVERY_UNSAFE = new RegExp(UNSAFE.source, 'g');
-/** Halves of surrogate pairs without their other half. */
+/** Lone surrogates: one half of a surrogate pair without the other half. */
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 const SHORT: Record<string, string> = { '\n': String.raw`\n`, '\r': String.raw`\r`, '\t': String.raw`\t` };
 const escape = (character: string): string => SHORT[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** Whether a text has characters that a log or a terminal would take for more than text. */
+/** True when a text has characters that a log or a terminal would interpret. */
 export function hasUnsafeCharacters(text: string): boolean {
   return UNSAFE.test(text);
 }
 
 /**
- * Makes one line of any text: escapes as JavaScript writes them take the place of what would break the line or forge another, and a long text is cut.
+ * Turns any text into one log line. JavaScript escapes replace the characters that would break the
+ * line or forge another one, and a long text is cut.
  *
  * @example logText('line\nbreak') // 'line\\nbreak'
  */
@@ -29,7 +31,7 @@ export function logText(text: string): string {
   return line.replaceAll(EVERY_UNSAFE, escape).replaceAll(LONE, escape);
 }
 
-/** The same for a stack trace, which keeps its lines. */
+/** Turns the stack of an error into safe log lines. The line breaks of the stack are kept. */
 export function logStack(error: Error): string {
   return (error.stack ?? `${error.name}: ${error.message}`).slice(0, LONGEST).split('\n').map(logText).join('\n');
 }

@@ -2,7 +2,7 @@ import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 
 import { jest, expect, it } from '@jest/globals';
 
-it('executes code in the context of the load, and leaves no handle that Jest takes for an open one', async () => {
+it('outside executes code in the context in which the module was loaded, and leaves no open handle in Jest', async () => {
   const storage = new AsyncLocalStorage<string>();
   const stacks: string[] = [];
   const hook = createHook({
@@ -15,7 +15,7 @@ it('executes code in the context of the load, and leaves no handle that Jest tak
   const { outside } = await storage.run('load', () => import('./outside.js'));
   hook.disable();
   expect(stacks).toHaveLength(1);
-  // Jest reports what is made while it requires a module.
+  // Jest reports handles that are made while it requires a module.
   expect(stacks.filter((stack) => stack.includes('requireModule'))).toEqual([]);
   expect(storage.run('request', () => outside((suffix: string) => `${storage.getStore()}${suffix}`, '!'))).toBe('load!');
 });

@@ -4,44 +4,56 @@ import { PayloadTooLargeError, PayloadUnreadableError, SerializationError } from
 import { isPromise } from './async.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './serializer/index.js';
 
-/** What a codec is told of a payload. */
+/** Description of a payload, for a codec. */
 export interface PayloadInfo {
   readonly runId: string;
   readonly kind: 'input' | 'output' | 'error' | 'message';
 }
 
 /**
- * What happens to payloads between this process and the database: encryption, compression. Synchronous, because it is part of every step: fetch keys
- * before the application boots, and have the codec keep them.
+ * Transformation of payloads between this process and the database, such as encryption or
+ * compression. Both methods are synchronous, because they are part of every step. Fetch keys before
+ * the application boots, and keep them in the codec.
  */
 export interface PayloadCodec {
   /**
-   * The bytes to store.
+   * Returns the bytes to store.
    *
    * @param payload JSON text as UTF-8
-   * @returns undefined to store the payload as the JSON that it is
+   * @returns undefined to store the payload as plain JSON
    */
   encode(payload: Uint8Array, info: PayloadInfo): Uint8Array | undefined;
-  /** What `encode` was given, from what it returned: by this process or another, today or a year ago. Throws when it cannot. */
+  /**
+   * Returns the bytes that were passed to `encode`, from the bytes that `encode` returned. Another
+   * process may have encoded them, a year ago. Throws when the bytes cannot be decoded.
+   */
   decode(stored: Uint8Array): Uint8Array;
 }
 
-/** Data never reads so: the serializer escapes objects that have the key. */
+/**
+ * Start of an encoded payload. Plain data never starts like this: the serializer escapes the key.
+ */
 const HEAD = '{"$durable":"encoded","value":"';
 const TAIL = '"}';
 
-/** Payloads as they are stored: JSON text within the limit, through the codec where there is one. */
+/**
+ * Converts payloads to their stored form: JSON text within the limit, encoded by the codec if there
+ * is one.
+ */
 export class Payloads {
   constructor(
-    /** The largest input or output, in bytes of JSON: before the codec, so that the limit does not depend on it. */
+    /**
+     * Largest payload, in bytes of JSON. The size is measured before the codec, so that the limit
+     * does not depend on the codec.
+     */
     readonly maxBytes: number,
     private readonly codec: PayloadCodec | undefined,
   ) {}
 
   /**
-   * The text to store.
+   * Returns the text to store.
    *
-   * @param subject how errors name it: `input`
+   * @param subject the name of the value in errors: `input`
    * @throws SerializationError, PayloadTooLargeError
    */
   encode(value: unknown, subject: string, runId: string, kind: 'input' | 'output' | 'message'): string {
@@ -51,7 +63,7 @@ export class Payloads {
     return this.codec ? seal(this.codec, text, subject, { runId, kind }) : text;
   }
 
-  /** @throws PayloadUnreadableError */
+  /** Returns the value of a stored text. @throws PayloadUnreadableError */
   decode(stored: string, subject: string): unknown {
     try {
       return decode(this.open(stored, subject));
@@ -60,14 +72,18 @@ export class Payloads {
     }
   }
 
-  /** Never throws. What the codec fails on is stored without its message and data, which must not get into the database in plain text. */
+  /**
+   * Returns the text to store for an error. Never throws. When the codec fails, the error is stored
+   * without its message and data, which must not reach the database as plain text.
+   */
   encodeError(error: unknown, runId: string): string {
     return this.sealError(encodeError(error), runId);
   }
 
   /**
-   * The same, with the error as it was before the codec, for the labels of a failed run. It is what is stored, not what was thrown: that may be anything,
-   * and refuse to be looked at.
+   * Returns the text to store for an error, and the error as it is stored but not encoded by the
+   * codec, for the labels of a failed run. The thrown value itself is not used for the labels: its
+   * getters may throw.
    */
   encodeFailure(thrown: unknown, runId: string): { readonly stored: string; readonly plain: Error } {
     const text = encodeError(thrown);
@@ -85,7 +101,10 @@ export class Payloads {
     }
   }
 
-  /** The error as it was stored. @throws PayloadUnreadableError */
+  /**
+   * Returns a stored error completely. @throws PayloadUnreadableError when a part of it cannot be
+   * read
+   */
   decodeError(stored: string): Error {
     try {
       return decodeErrorExactly(this.open(stored, 'error'));
@@ -94,7 +113,10 @@ export class Payloads {
     }
   }
 
-  /** For people: as much of the error as this process can read; at worst the PayloadUnreadableError. Never throws. */
+  /**
+   * Returns as much of a stored error as this process can read, for display. Returns the
+   * PayloadUnreadableError when nothing can be read. Never throws.
+   */
   showError(stored: string): Error {
     try {
       return decodeError(this.open(stored, 'error'));
@@ -103,7 +125,10 @@ export class Payloads {
     }
   }
 
-  /** The JSON text. What was stored before there was a codec, or is none of its, is that already. */
+  /**
+   * Returns the JSON text of a stored payload. A payload that the codec has not encoded, or that is
+   * older than the codec, is JSON text already.
+   */
   private open(stored: string, subject: string): string {
     if (!stored.startsWith(HEAD)) return stored;
     if (!this.codec) throw new PayloadUnreadableError(subject, 'a payload codec encoded it, and this process has none');
@@ -116,7 +141,7 @@ export class Payloads {
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
     } catch (cause) {
       if (cause instanceof PayloadUnreadableError) throw cause;
-      // Its message is left out: what a codec says may quote what it failed on, and this ends up in logs.
+      // The codec's message is left out: it may quote the payload, and this error ends up in logs.
       throw new PayloadUnreadableError(subject, 'the payload codec failed on it', { cause });
     }
   }
@@ -137,13 +162,16 @@ function seal(codec: PayloadCodec, text: string, subject: string, info: PayloadI
   return HEAD + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') + TAIL;
 }
 
-/** Of any realm: Jest has one per test file. */
+/**
+ * True for a Uint8Array of any realm. Jest has one realm per test file, so `instanceof` is not
+ * enough.
+ */
 function isBytes(value: unknown): value is Uint8Array {
   return types.isUint8Array(value);
 }
 
 function unreadable(error: unknown, subject: string): PayloadUnreadableError {
   if (error instanceof PayloadUnreadableError) return new PayloadUnreadableError(subject, error.detail, { cause: error.cause });
-  // What JSON.parse says quotes the text.
-  return new PayloadUnreadableError(subject, 'it is not what this package writes');
+  // The message of JSON.parse quotes the text, so it is left out.
+  return new PayloadUnreadableError(subject, 'this package has not written it');
 }

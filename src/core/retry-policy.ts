@@ -2,23 +2,26 @@ import { checkOptions } from './check-options.js';
 import { toMilliseconds, type Duration } from './duration.js';
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** How often and when a failed step is tried again. */
+/** Retry policy of a step: the number of attempts and the pauses between them. */
 export interface RetryOptions {
-  /** How many times the body is tried in all, the first included. Default 3. */
+  /** Largest number of attempts, the first included (default: 3). */
   maxAttempts?: number;
-  /** The pause after the first failure. Default `'1s'`. */
+  /** Pause after the first failed attempt (default: `'1s'`). */
   initialInterval?: Duration;
-  /** Each pause is so many times the one before. Default 2. */
+  /** Factor by which each pause is longer than the previous one (default: 2). */
   backoffCoefficient?: number;
-  /** No pause is longer. Default `'1m'`. */
+  /** Longest pause (default: `'1m'`). */
   maxInterval?: Duration;
-  /** Shortens each pause by a random part of up to half, so that failures do not come back in step. Default true. */
+  /**
+   * Shortens each pause by a random part of up to half, so that steps which failed together do not
+   * retry together (default: true).
+   */
   jitter?: boolean;
-  /** Return false to give up at once on that error. */
+  /** Returns false for an error that must not be retried (default: every error is retried). */
   retryIf?: (error: unknown) => boolean;
 }
 
-/** A retry policy whose every value is known. Times are milliseconds. */
+/** A retry policy with all values filled in. Times are milliseconds. */
 export interface RetryPolicy {
   readonly maxAttempts: number;
   readonly initialIntervalMs: number;
@@ -40,10 +43,10 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 const OPTIONS = ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'retryIf'];
 
 /**
- * The policy that `options` make of `base`.
+ * Returns the policy `base` with the values of `options` in place of its own.
  *
- * @param argument how the caller names the options, for the error
- * @throws InvalidInputError when a value is not what it must be
+ * @param argument the caller's name of the options, for the error
+ * @throws InvalidInputError when a value is not valid
  */
 export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPolicy, argument: string): RetryPolicy {
   if (options === undefined) return base;
@@ -70,7 +73,7 @@ export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPoli
   };
 }
 
-/** Milliseconds to wait after the `failed`-th failed attempt (from 1). */
+/** Milliseconds to wait after failed attempt number `failed`, counted from 1. */
 export function backoffMs(policy: RetryPolicy, failed: number, random: () => number = Math.random): number {
   const full = Math.min(policy.maxIntervalMs, policy.initialIntervalMs * policy.backoffCoefficient ** (failed - 1));
   return Math.round(policy.jitter ? full * (1 - random() / 2) : full);

@@ -1,17 +1,18 @@
 import type { ShownStatus } from './run.js';
 
 /**
- * Which runs, as checked: what is absent does not restrict, and of what is there every condition holds. A run meets a list with any of its members, and
- * `tags` with all of them. Times are milliseconds since the epoch, from `after` (included) to `before` (excluded).
+ * Conditions that select runs, after their check. A run is selected when it meets every condition
+ * that is present. A run meets a list when any member matches, and `tags` when all tags match.
+ * Times are milliseconds since the epoch; `after` is inclusive and `before` is exclusive.
  */
 export interface RunConditions {
   readonly name?: readonly string[];
   readonly version?: readonly number[];
   readonly status?: readonly ShownStatus[];
   readonly queue?: readonly string[];
-  /** Whether the run waits for a deployment whose code fits its history. */
+  /** True for runs that wait for a deployment with code that fits their history. */
   readonly blocked?: boolean;
-  /** The run that started it; null for runs that no run started. */
+  /** The run that started the selected runs; null for runs that no run started. */
   readonly parentRunId?: string | null;
   readonly tags?: Readonly<Record<string, string>>;
   readonly errorCode?: readonly string[];

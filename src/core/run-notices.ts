@@ -1,25 +1,31 @@
 import type { DispatchKey, DueRun, RunStatus } from './run.js';
 
 /**
- * Announcements of changes that are durable, to whoever acts on them in this process or in another. Nothing depends on their arrival: polling and
- * sweeps find what was not announced.
+ * Notices of durable changes for the parts of this process, or of others, that act on them. Nothing
+ * depends on the arrival of a notice: polling and sweeps find changes that were not announced.
  */
 export interface RunNotices {
-  /** Runs have become due, or will. Resolves when a transport over a network has been told, or could not be; never rejects. */
+  /**
+   * Announces runs that are due, now or later. Resolves when a transport over a network has
+   * accepted the notice or has failed to. Never rejects.
+   */
   due(runs: readonly DueRun[]): Promise<void>;
-  /** Messages have come for runs that some process executes. */
+  /** Announces that runs which some process executes have new messages. */
   messaged(runIds: readonly string[]): void;
-  /** Runs have ended that this process does not execute. */
+  /** Announces runs that have ended and that this process does not execute. */
   endedElsewhere(runIds: readonly string[]): void;
 }
 
-/** A run whose counter has moved because something came for it, as it is now. */
+/** Current state of a run whose `wake_count` was raised because of a new message. */
 export interface NotifiedRun extends DispatchKey {
   readonly id: string;
   readonly status: RunStatus;
 }
 
-/** Announces what a notification has made of runs: due ones to those who claim, running ones to their owners, ended ones to those who wait for results. */
+/**
+ * Announces notified runs by their status: due runs to claimers, running ones to their owners, and
+ * ended ones to callers that wait for results.
+ */
 export async function announce(notices: RunNotices, runs: readonly NotifiedRun[]): Promise<void> {
   const running = runs.filter(({ status }) => status === 'running').map(({ id }) => id);
   if (running.length > 0) notices.messaged(running);

@@ -1,34 +1,34 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { dispatchKeyText, type DispatchKey } from './run.js';
-import { resembling, ServedKeys } from './served.js';
+import { servedHint, ServedKeys } from './served.js';
 
 const key = (name: string, version = 1, queue = 'default'): DispatchKey => ({ queue, name, version });
 const SERVED = [key('order', 2), key('order', 3), key('order', 0), key('invoice', 1, 'mails')].map(dispatchKeyText);
 
-describe('a hint at why nobody executes a run', () => {
+describe('servedHint', () => {
   const cases: [string, DispatchKey, string | undefined][] = [
-    ['the version that is gone', key('order', 1), 'what is executed is version 2, 3'],
-    ['the queue of a version', key('order', 2, 'prio'), 'it is executed from queue "default"'],
-    ['the queue of a run that was started by name', key('invoice', 0), 'it is executed from queue "mails"'],
-    ['a letter that is missing', key('oder', 0), 'the name resembles "order"'],
-    ['letters that changed places', key('invocie', 0), 'the name resembles "invoice"'],
-    ['another case', key('Order', 0), 'the name resembles "order"'],
-    ['nothing for another name', key('refund'), undefined],
-    ['nothing for another short name', key('odd'), undefined],
+    ['the versions that live workers have, for a version without a worker', key('order', 1), 'live workers execute version 2, 3'],
+    ['the queue from which live workers execute a version', key('order', 2, 'prio'), 'live workers execute it from queue "default"'],
+    ['the queue of the workflow, for a run that was started by name', key('invoice', 0), 'live workers execute it from queue "mails"'],
+    ['a similar name, for a missing letter', key('oder', 0), 'the name resembles "order"'],
+    ['a similar name, for swapped letters', key('invocie', 0), 'the name resembles "invoice"'],
+    ['a similar name, for another case', key('Order', 0), 'the name resembles "order"'],
+    ['nothing, for an unrelated name', key('refund'), undefined],
+    ['nothing, for an unrelated short name', key('odd'), undefined],
   ];
-  it.each(cases)('names %s', (_, run, expected) => {
-    expect(resembling(run, SERVED)).toBe(expected);
+  it.each(cases)('returns %s', (_, run, expected) => {
+    expect(servedHint(run, SERVED)).toBe(expected);
   });
 
-  it('stays short and quick, however much is served', () => {
+  it('stays short and quick when live workers serve many workflows', () => {
     const many = Array.from({ length: 1_000 }, (_, n) => dispatchKeyText(key('order', n + 1)));
-    expect(resembling(key('order', 5_000), many)).toBe('what is executed is version 1, 2, 3 and 997 more');
-    expect(resembling(key('x'.repeat(240)), [dispatchKeyText(key('y'.repeat(240)))])).toBeUndefined();
+    expect(servedHint(key('order', 5_000), many)).toBe('live workers execute version 1, 2, 3 and 997 more');
+    expect(servedHint(key('x'.repeat(240)), [dispatchKeyText(key('y'.repeat(240)))])).toBeUndefined();
   });
 });
 
-it('keys that were served at the last look are told from others', () => {
+it('ServedKeys finds exactly the dispatch keys of the last update', () => {
   const keys = new ServedKeys();
   expect(keys.has(key('order', 2))).toBe(false);
   keys.replace(SERVED);

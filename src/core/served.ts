@@ -1,41 +1,41 @@
 import { ANY_VERSION, type DispatchKey } from './run.js';
 
-/** Names of living processes' workflows and queues that a hint mentions. */
+/** Most names, queues or versions of live workers that a hint lists. */
 const MENTIONED = 3;
 
-/** The most letters by which a misspelt name may differ from the one that was meant. */
+/** Most letters by which a misspelt name may differ from the intended name. */
 const MAX_TYPOS = 2;
 
-/** Longer names are not compared letter by letter. */
+/** Longest name that is compared letter by letter. The comparison's cost grows with the square. */
 const MAX_COMPARED = 100;
 
-/** A dispatch key for people: `"order" version 2 in queue "default"`. */
+/** Dispatch key in words: `"order" version 2 in queue "default"`. */
 export function dispatchLabel({ queue, name, version }: DispatchKey): string {
   return `${workflowLabel({ name, version })} in queue "${queue}"`;
 }
 
-/** A workflow for people: `"order" version 2`. */
+/** Workflow in words: `"order" version 2`. */
 function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>): string {
   return version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
 }
 
 /**
- * Suggests why nobody executes a run, from what living processes execute: another queue, another
- * version, or a name that differs by a letter or two.
+ * Returns a hint why no worker executes a run: live workers execute the workflow from another
+ * queue, in another version, or under a name that differs by a letter or two.
  *
- * @param served dispatch keys as texts
- * @returns undefined when nothing served resembles the run
+ * @param served dispatch keys of live workers, as texts
+ * @returns undefined when no live worker executes anything similar
  */
-export function resembling(key: DispatchKey, served: Iterable<string>): string | undefined {
+export function servedHint(key: DispatchKey, served: Iterable<string>): string | undefined {
   const keys = [...served].map(keyOf);
   const versions = (candidates: readonly DispatchKey[]): string => listOf(candidates.map(({ version }) => String(version)));
   const sameName = keys.filter(({ name, version }) => name === key.name && version !== ANY_VERSION);
   const sameWorkflow = sameName.filter(({ version }) => key.version === ANY_VERSION || version === key.version);
   if (sameWorkflow.length > 0) {
-    return `it is executed from queue ${listOf(sameWorkflow.map(({ queue }) => `"${queue}"`))}`;
+    return `live workers execute it from queue ${listOf(sameWorkflow.map(({ queue }) => `"${queue}"`))}`;
   }
   const sameQueue = sameName.filter(({ queue }) => queue === key.queue);
-  if (sameQueue.length > 0) return `what is executed is version ${versions(sameQueue)}`;
+  if (sameQueue.length > 0) return `live workers execute version ${versions(sameQueue)}`;
   const near = keys.filter(({ name }) => isNear(name, key.name)).map(({ name }) => `"${name}"`);
   return near.length === 0 ? undefined : `the name resembles ${listOf(near)}`;
 }
@@ -51,14 +51,16 @@ function listOf(names: readonly string[]): string {
   return unique.length > MENTIONED ? `${shown} and ${unique.length - MENTIONED} more` : shown;
 }
 
-/** Compares names without regard to case; short names must be nearer. */
+/** True when two names differ by few letters. Ignores case. Short names may differ by less. */
 function isNear(a: string, b: string): boolean {
   if (a.length > MAX_COMPARED || b.length > MAX_COMPARED) return false;
   const most = Math.min(MAX_TYPOS, Math.floor(Math.max(a.length, b.length) / 3));
   return Math.abs(a.length - b.length) <= most && distance(a.toLowerCase(), b.toLowerCase()) <= most;
 }
 
-/** Letters to insert, remove, replace or swap with their neighbour. */
+/**
+ * Number of letters to insert, remove, replace or swap with their neighbour to turn `a` into `b`.
+ */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);
@@ -76,7 +78,10 @@ function distance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** Tells quickly, and without making a text, whether a run is among the dispatch keys that were served at the last look. */
+/**
+ * Dispatch keys that live workers served at the last query. Finds a run's key quickly and without
+ * building a text.
+ */
 export class ServedKeys {
   private byName = new Map<string, DispatchKey[]>();
 

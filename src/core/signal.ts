@@ -7,25 +7,30 @@ import type { IsNothing } from './workflow-types.js';
 const SIGNAL = Symbol.for('nestjs-durable.signal');
 
 /**
- * A named message to one run, and the types of what it carries: what a workflow gets, and what is sent, which is another where a schema turns it into that. Made by
- * `defineSignal`.
+ * A named message to one run, made by `defineSignal`. `P` is the type of the payload that the
+ * workflow receives. `Sent` is the type of the payload that is sent, which differs from `P` when
+ * the signal's schema transforms the payload.
  */
 export interface SignalDefinition<P, Sent = P> {
   readonly name: string;
-  /** What payloads have to fit. */
+  /** Schema that payloads must fit. */
   readonly schema?: StandardSchema | undefined;
   readonly [SIGNAL]: { readonly payload: (payload: Sent) => P } | true;
 }
 
-/** What a workflow gets of a signal: `true` for one that carries nothing. */
+/**
+ * Value that a workflow receives from a signal: the payload, or `true` for a signal without one.
+ */
 export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 
 /**
- * Defines a signal: a contract between whoever sends it and the workflow that waits for it.
+ * Defines a signal: a contract between the sender and the workflow that waits for the signal.
  *
- * @param name at most 240 characters; signals of one name are the same signal
- * @param options `schema`: what is sent has to fit it, or sending is an InvalidInputError with its `issues`; the workflow gets what the schema makes of it
- * @throws InvalidInputError when the name or the schema is not usable
+ * @param name at most 240 characters; two signals with the same name are the same signal
+ * @param options `schema`: a schema that payloads must fit. Sending a payload that does not fit
+ *   throws an InvalidInputError with `issues`. The workflow receives the value that the schema
+ *   returns. Default: no check
+ * @throws InvalidInputError when the name or the schema is not valid
  * @example
  * export const approved = defineSignal<Approval>('approved');
  * // in a workflow:  const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
@@ -40,7 +45,10 @@ export function defineSignal(name: string, options: { schema?: StandardSchema | 
   return Object.freeze({ name: checkName(name, 'name of the signal'), schema, [SIGNAL]: true as const });
 }
 
-/** @throws InvalidInputError when it is none */
+/**
+ * Returns the value as a signal. @throws InvalidInputError when `defineSignal` has not made the
+ * value
+ */
 export function checkSignal(value: unknown, argument: string): SignalDefinition<unknown> {
   if (typeof value !== 'object' || value === null || !(SIGNAL in value)) {
     throw new InvalidInputError(argument, 'must be a signal made by defineSignal()');
@@ -48,6 +56,6 @@ export function checkSignal(value: unknown, argument: string): SignalDefinition<
   return value as SignalDefinition<unknown>;
 }
 
-/** The arguments after the signal: one that carries nothing needs no payload. */
+/** Arguments after the signal. The payload is optional for a signal without one. */
 export type SignalArguments<P, Options> =
   IsNothing<P> extends true ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];

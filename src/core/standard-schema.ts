@@ -2,8 +2,9 @@ import { InvalidInputError, type InputIssue } from './errors/index.js';
 import { formatPath } from './serializer/path.js';
 
 /**
- * A schema of any library that follows https://standardschema.dev (version 1): zod, valibot, arktype and others. The interface is the specification's;
- * it is written down here so that nobody needs a package for it.
+ * A schema of any library that follows https://standardschema.dev (version 1): zod, valibot,
+ * arktype and others. The interface is a copy of the specification's, so that no package is needed
+ * for it.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly '~standard': {
@@ -14,18 +15,18 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** What a schema makes of a value, or has against it. */
+/** Result of a validation: the value that the schema made, or the schema's objections. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
-/** What a schema has against a value. */
+/** Objection of a schema to a value. */
 export interface StandardIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** Libraries make their schemas objects or functions. */
+/** True for a standard schema. Libraries implement schemas as objects or as functions. */
 export function isStandardSchema(value: unknown): value is StandardSchema {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   try {
@@ -37,10 +38,11 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
 }
 
 /**
- * What the schema makes of the value: defaults filled in, texts turned into numbers, whatever it does.
+ * Validates a value and returns the value that the schema makes of it, for example with defaults
+ * filled in or texts turned into numbers.
  *
- * @param argument how the caller names the value, for the error
- * @throws InvalidInputError with the schema's issues; its argument leads to the first of them
+ * @param argument the caller's name of the value, for the error
+ * @throws InvalidInputError with the schema's issues; `argument` is the path of the first issue
  */
 export async function validate(schema: StandardSchema, value: unknown, argument: string): Promise<unknown> {
   let result: StandardResult<unknown>;
@@ -53,8 +55,8 @@ export async function validate(schema: StandardSchema, value: unknown, argument:
   throw refusal(argument, result.issues);
 }
 
-function refusal(argument: string, given: readonly StandardIssue[]): InvalidInputError {
-  const issues: InputIssue[] = given.map(({ message, path }) => ({ message, path: (path ?? []).map(keyOf) }));
+function refusal(argument: string, found: readonly StandardIssue[]): InvalidInputError {
+  const issues: InputIssue[] = found.map(({ message, path }) => ({ message, path: (path ?? []).map(keyOf) }));
   const shown = issues.slice(0, MAX_SHOWN).map(({ message, path }) => `${pathOf(argument, path)}: ${message.slice(0, MAX_MESSAGE)}`);
   const more = issues.length > MAX_SHOWN ? `; and ${issues.length - MAX_SHOWN} more` : '';
   return new InvalidInputError(pathOf(argument, issues[0]?.path ?? []), `does not fit the schema (${shown.join('; ')}${more})`, {

@@ -1,24 +1,28 @@
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** The longest name or key of a step, in characters as the application writes them. */
+/** Longest name or key of a step, in characters before the escape. */
 const MAX_LENGTH = 255;
 
-/** What must not stand in a step key as it is: characters that break lines or reorder them, halves of surrogate pairs, and what looks like an escape. */
+/**
+ * Characters that are escaped in step keys: those that break or reorder lines, lone surrogates, and
+ * percent signs that look like an escape.
+ */
 const UNSAFE =
   // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\p{Surrogate}]|%(?=[0-9A-F]{2}|u[0-9A-F]{4})/gu;
 
-/** How repeated calls are counted: `charge#2`. */
+/** Suffix that counts repeated calls: `charge#2`. */
 const NUMBERED = /#(?=\d+$)/;
 
 const ESCAPE = /%(?:u([0-9A-F]{4})|([0-9A-F]{2}))/g;
 
 /**
- * The name or key of a step as it stands in a step key. Nearly all stand there as they are. Characters that would be taken for something else, or break a line of a log, are written
- * as `%` and two hex digits, or `%u` and four: `PO#12` as `PO%2312`.
+ * Returns the name or key of a step as it is written in a step key. Most texts are unchanged.
+ * Characters that have a meaning in step keys, or that would break a log line, become `%` and two
+ * hex digits, or `%u` and four: `PO#12` becomes `PO%2312`.
  *
- * @param argument how errors name it
- * @throws InvalidInputError when it is no text, empty, or longer than 255 characters
+ * @param argument the name of the text in errors
+ * @throws InvalidInputError when the text is no string, empty, or longer than 255 characters
  */
 export function escapeStepText(text: unknown, argument: string): string {
   if (typeof text !== 'string') throw new InvalidInputError(argument, `must be a string, not ${text === null ? 'null' : typeof text}`);
@@ -28,17 +32,18 @@ export function escapeStepText(text: unknown, argument: string): string {
   return escaped.startsWith('$') ? `%24${escaped.slice(1)}` : escaped;
 }
 
-/** The longest step key, in characters. */
+/** Longest step key, in characters. */
 const MAX_KEY_LENGTH = 800;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const BREAKING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\p{Surrogate}]/gu;
 
 /**
- * A step key that a caller gives, as it stands in the table or as the application wrote its name and key.
- * Characters that no stored key has are escaped.
+ * Checks a caller's step key, which may be copied from the table or consist of the name and key as
+ * the application wrote them. Escapes characters that no stored key contains.
  *
- * @throws InvalidInputError
+ * @param argument the caller's name of the key, for the error
+ * @throws InvalidInputError when the key is no string, empty or too long
  */
 export function checkStepKey(given: unknown, argument: string): string {
   if (typeof given !== 'string') throw new InvalidInputError(argument, `must be a string, not ${given === null ? 'null' : typeof given}`);
@@ -48,19 +53,19 @@ export function checkStepKey(given: unknown, argument: string): string {
   return escaped;
 }
 
-/** Whether the key may be stored in another form than the application wrote it. */
+/** True when the stored form of the key may differ from the form that the application wrote. */
 export function mayBeEscaped(stepKey: string): boolean {
   return /[#$%]/.test(stepKey);
 }
 
-/** A step key as the application wrote its name and key. */
+/** Returns a step key with the name and key as the application wrote them. */
 export function plainStepKey(stepKey: string): string {
   return stepKey.replace(ESCAPE, (_, wide: string | undefined, code: string | undefined) =>
     String.fromCharCode(Number.parseInt(wide ?? code!, 16)),
   );
 }
 
-/** A step key for people: what can be shown is shown as the application wrote it. */
+/** Returns a step key for display. Printable characters appear as the application wrote them. */
 export function showStepKey(stepKey: string): string {
   return stepKey.replace(ESCAPE, (escape, _, code: string | undefined) => {
     const shown = code === undefined ? '' : String.fromCharCode(Number.parseInt(code, 16));

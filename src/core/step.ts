@@ -1,49 +1,56 @@
-/** What ended: a step's body, a wait, or the delivery of a cancellation. */
+/** Kind of a recorded operation: the body of a step, a wait, or the delivery of a cancellation. */
 export type StepKind = 'step' | 'cancel' | 'patch' | 'start' | Exclude<WaitKind, 'retry'>;
 
-/** What is waited for. A `retry` is a failed step that waits for its next attempt. */
+/** Kind of a wait. A `retry` is a failed step that waits for its next attempt. */
 export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child';
 
-/** A recorded operation of a run: one row of `workflow_steps`. Payloads are JSON text, times milliseconds by the database's clock. */
+/**
+ * A recorded operation of a run: one row of `workflow_steps`. Payloads are JSON text. Times are
+ * milliseconds since the epoch by the database's clock.
+ */
 export interface StepRecord {
   readonly stepKey: string;
   readonly kind: StepKind;
-  /** The place in the order in which results enter the workflow. */
+  /** Position in the order in which the workflow receives results. */
   readonly seq: number;
   readonly status: 'completed' | 'failed';
   readonly output: string | null;
   readonly error: string | null;
   readonly attempts: number;
-  /** How many results had been delivered when the step was called. */
+  /** Number of results that had been delivered when the step was called. */
   readonly calledAfter: number;
-  /** Whether the call came out of ordinary I/O instead of following a delivery at once. */
+  /** True when the call followed ordinary I/O; false when it followed a delivery at once. */
   readonly calledAfterIo: boolean;
-  /** A fingerprint of the arguments, null when they cannot be compared. */
+  /** Fingerprint of the arguments; null when the arguments cannot be compared. */
   readonly argsHash: number | null;
   readonly startedAt: number;
   readonly finishedAt: number;
 }
 
 /**
- * A wait that is open: one row of `workflow_waits`. A `retry` is a failed step that waits for its next attempt; a `grace` what a cancelled run had left to clean up
- * when it was suspended, which was at `openedAt`.
+ * An open wait: one row of `workflow_waits`. A `retry` is a failed step that waits for its next
+ * attempt. A `grace` is the rest of the cleanup time of a cancelled run, which was suspended at
+ * `openedAt`.
  */
 export interface OpenWait {
   readonly stepKey: string;
   readonly kind: WaitKind | 'grace';
-  /** What is waited for: a signal's name, a hook's token, a child's run id. */
+  /** Name of the signal, token of the hook, or run id of the child that ends the wait. */
   readonly name: string | null;
-  /** Due then, milliseconds since the epoch by the database's clock; null when only a message ends it. */
+  /**
+   * End of the wait in milliseconds since the epoch, by the database's clock; null when only a
+   * message ends the wait.
+   */
   readonly wakeAt: number | null;
-  /** How many attempts of the step have failed. */
+  /** Number of failed attempts of the step. */
   readonly attempts: number;
-  /** When the step was called, milliseconds since the epoch. */
+  /** Time of the step's call, in milliseconds since the epoch. */
   readonly openedAt: number;
 }
 
-/** What was recorded of a run before this pass. */
+/** Records of a run that existed before the current pass. */
 export interface History {
-  /** In the order of `seq`. */
+  /** Recorded steps in the order of `seq`. */
   readonly steps: readonly StepRecord[];
   readonly waits: readonly OpenWait[];
 }

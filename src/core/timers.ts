@@ -3,14 +3,19 @@ import promises from 'node:timers/promises';
 
 import { outside } from './outside.js';
 
-/** A timer that is set in no context but the package's own: one set for a request would keep the request's context alive. */
+/**
+ * Wraps a timer function so that its timers run in the package's own async context. A timer set for
+ * a request would otherwise keep the request's context alive.
+ */
 function contextFree<Args extends unknown[], Handle>(set: (...args: Args) => Handle): (...args: Args) => Handle {
   return (...args) => outside(set, ...args);
 }
 
 /**
- * Node's timers as they were when the package was loaded. Test runners replace the global ones (Jest, Vitest), and some those of `node:timers` as well (Sinon, node:test). A
- * callback that a fake clock swallows would stop every run of the process, also after real timers are back.
+ * Node's timers as they were when the package was loaded. Test runners replace the global timers
+ * (Jest, Vitest), and some replace those of `node:timers` as well (Sinon, node:test). A callback
+ * that a fake clock never calls would stop every run of the process, even after real timers are
+ * restored.
  */
 export let setTimeout = contextFree(timers.setTimeout) as typeof timers.setTimeout;
 export let setImmediate = contextFree(timers.setImmediate) as typeof timers.setImmediate;
@@ -21,7 +26,7 @@ export const { clearInterval, clearImmediate } = timers;
 /** Longest delay of a timer in milliseconds. Node turns longer delays into 1 ms. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Resolves after so many milliseconds. */
+/** Resolves after `ms` milliseconds. */
 export const sleep: (ms: number, value?: undefined, options?: { ref?: boolean }) => Promise<void> = promises.setTimeout;
 
 /** Replaces timers, for tests of the engine in virtual time. */

@@ -6,32 +6,44 @@ import type { RetryOptions } from './retry-policy.js';
 import { MAX_VERSION } from './run.js';
 import { isStandardSchema, type StandardSchema } from './standard-schema.js';
 
-/** What `@Workflow` says of a class. */
+/** Options of `@Workflow`. */
 export interface WorkflowOptions {
-  /** Identifies the workflow, together with the version; keep it when the class is renamed. */
+  /**
+   * Name that identifies the workflow, together with the version. Keep it when you rename the
+   * class.
+   */
   name: string;
-  /** Runs stay with the version that they began with. Default 1. */
+  /** Version of the workflow. A run keeps the version with which it started (default: 1). */
   version?: number;
-  /** The queue of runs that are started without naming one. Default `'default'`. */
+  /** Queue of runs that are started without a queue (default: `'default'`). */
   queue?: string;
-  /** The retry policy of its steps, where they have none of their own. */
+  /** Retry policy of steps that have none of their own (default: the module's `defaults.retry`). */
   retry?: RetryOptions;
   /**
-   * How long a run may take from when it is first due, waits included. When it is over, open steps and waits reject with WorkflowTimeoutError, `catch` and
-   * `finally` may still run steps for 30 seconds, and the run ends `failed`. Default: the module's `defaults.runTimeout`. A start may say otherwise.
+   * Longest time that a run may take from the moment when it is first due, waits included. At the
+   * timeout, open steps and waits reject with WorkflowTimeoutError. `catch` and `finally` may still
+   * run steps for 30 seconds. Then the run ends as `failed`. The `timeout` of a start takes
+   * precedence (default: the module's `defaults.runTimeout`).
    */
   timeout?: Duration;
-  /** The name of the WorkflowModule whose worker executes it, and whose client starts it. Default: the module without a name. */
+  /**
+   * Name of the WorkflowModule whose worker executes the workflow and whose client starts it
+   * (default: the module without a name).
+   */
   module?: string;
   /**
-   * A schema of zod, valibot or another library of https://standardschema.dev. A start of the class checks its input with it, and what the schema makes of the
-   * input is stored and given to `run`. Its type must accept what `run` takes, because that is what `start` takes; where it does not, let it be `static readonly input
-   * = schema` of the class (or of one that it extends), which also types the input of `start`.
+   * Schema of zod, valibot or another library that follows https://standardschema.dev. A start by
+   * the class checks its input with the schema. The schema's output is stored and passed to `run`
+   * (default: no check).
+   *
+   * `start` takes the type of `run`'s input, so the schema must accept that type. For a schema
+   * whose input type differs, declare `static readonly input = schema` on the class or on a base
+   * class. `start` then takes the schema's input type.
    */
   input?: StandardSchema;
 }
 
-/** What is known of a workflow's class once its options have been checked. */
+/** Identity and defaults of a workflow, from the checked options of its class. */
 export interface WorkflowIdentity {
   readonly name: string;
   readonly version: number;
@@ -39,25 +51,25 @@ export interface WorkflowIdentity {
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
   readonly module: string | undefined;
-  /** The scope that the decorator gives, which the module knows how to read. */
+  /** Nest's injection scope of the class. Only the module interprets the number. */
   readonly scope: number | undefined;
   readonly input: StandardSchema | undefined;
 }
 
-/** The queue of everything that names none. */
+/** Queue of runs and workers that name none. */
 export const DEFAULT_QUEUE = 'default';
 
-/** The decorator checks `scope`. */
+/** Known options. The decorator checks `scope`. */
 const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
 /**
- * Keeps a copy of the options with the class, for `workflowIdentityOf` to check.
+ * Stores a copy of the options with the class. `workflowIdentityOf` checks the options later.
  *
  * @returns the copy
- * @throws WorkflowConfigurationError when the options are no object
- * @throws InvalidInputError when they cannot be read
+ * @throws WorkflowConfigurationError when the options are not an object
+ * @throws InvalidInputError when the options cannot be read
  */
 export function setWorkflowMetadata<Options extends WorkflowOptions>(target: Function, options: Options): Options {
   const where = placeOf(target);
@@ -67,16 +79,16 @@ export function setWorkflowMetadata<Options extends WorkflowOptions>(target: Fun
   return copy;
 }
 
-/** Whether the class itself (not one that it extends) was decorated. */
+/** True when the class itself was decorated, and not only a class that it extends. */
 export function hasWorkflowMetadata(target: unknown): target is Function {
   return typeof target === 'function' && Object.hasOwn(target, METADATA);
 }
 
 /**
- * What `@Workflow` says of the class, checked.
+ * Returns the checked options of a workflow class.
  *
- * @throws WorkflowNotFoundError when it has no `@Workflow`
- * @throws WorkflowConfigurationError, InvalidInputError when one of its options is not what it must be
+ * @throws WorkflowNotFoundError when the class has no `@Workflow`
+ * @throws WorkflowConfigurationError, InvalidInputError when an option is not valid
  */
 export function workflowIdentityOf(target: unknown): WorkflowIdentity {
   if (!hasWorkflowMetadata(target)) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);
@@ -121,7 +133,10 @@ function read<Options extends WorkflowOptions>(options: Options, where: string):
   }
 }
 
-/** Inherited like any static property. One of that name that is no schema is the class's own business. */
+/**
+ * Returns the static `input` schema of a class, which may be inherited. A static `input` that is
+ * not a schema belongs to the application and is ignored.
+ */
 function staticInputOf(target: Function): StandardSchema | undefined {
   const { input } = target as { input?: unknown };
   return isStandardSchema(input) ? input : undefined;

@@ -1,21 +1,25 @@
 import { checkName } from './ids.js';
 import type { StandardSchema } from './standard-schema.js';
 
-/** A class decorated with `@Workflow`: its `run` takes an input, which may be absent, and a context. */
+/**
+ * A class decorated with `@Workflow`. Its `run` takes an input, which may be absent, and a context.
+ */
 export interface WorkflowClass {
-  // Properties, not methods, and never[]: methods are compared loosely, and any class would do.
+  // Declared as properties with never[], because TypeScript compares methods loosely: any class
+  // would match.
   new (...args: never[]): { run: (...args: never[]) => Promise<unknown> };
 }
 
-/** A workflow whose types are known: a class or a ref. */
+/** A workflow with known types: a class or a ref. */
 export type WorkflowTarget = WorkflowClass | WorkflowRef<never, unknown>;
 
-/** What a client can start: a class, a ref, or a name, of which no types are known. */
+/** A workflow that a client can start: a class, a ref, or a name, whose types are unknown. */
 export type Startable = WorkflowTarget | string;
 
 /**
- * The input of a workflow: what its static `input` schema takes, else what its `run` takes, `void` when that is nothing. `never` when `run` does not take what
- * the schema gives, `unknown` for a name.
+ * The input type of a workflow: the input of its static `input` schema, or else the first parameter
+ * of `run`. `void` when `run` has no parameter. `never` when `run` does not accept the output of
+ * the schema. `unknown` for a name.
  */
 export type InputOf<W extends Startable> = W extends string
   ? unknown
@@ -31,7 +35,7 @@ export type InputOf<W extends Startable> = W extends string
           : A[0]
       : never;
 
-/** What a workflow returns. */
+/** The output type of a workflow: the result of `run`. `unknown` for a name. */
 export type OutputOf<W extends Startable> = W extends string
   ? unknown
   : W extends WorkflowRef<never, infer O>
@@ -42,14 +46,16 @@ export type OutputOf<W extends Startable> = W extends string
 
 const REF = Symbol.for('nestjs-durable.ref');
 
-/** A workflow that this process does not have as a class: its name, and the types of its input and output. */
+/**
+ * Name of a workflow whose class is not in this process, with the types of its input and output.
+ */
 export interface WorkflowRef<I, O> {
   readonly name: string;
   readonly [REF]: { readonly input: (input: I) => void; readonly output: () => O } | true;
 }
 
 /**
- * Names a workflow for processes that start it and do not have its class.
+ * Makes a reference to a workflow, for processes that start the workflow and do not have its class.
  *
  * @example
  * const order = workflowRef<Order, Receipt>('order');
@@ -63,7 +69,7 @@ export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, u
   return typeof target === 'object' && target !== null && REF in target;
 }
 
-/** The arguments after the workflow: an input of `void` or `undefined` may be left out. */
+/** Arguments after the workflow. An input of `void` or `undefined` is optional. */
 export type StartArguments<I, Options> =
   IsNothing<I> extends true
     ? [input?: undefined, options?: Options]
@@ -71,8 +77,11 @@ export type StartArguments<I, Options> =
       ? [input?: I, options?: Options]
       : [input: I, options?: Options];
 
-/** The input alone; of `void` or `undefined` it may be left out. */
+/** The input alone. An input of `void` or `undefined` is optional. */
 export type InputArguments<I> = IsNothing<I> extends true ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];
 
-/** `true` for the types `void` and `undefined`; `false` for `any`, although `any` is assignable to both. */
+/**
+ * `true` for the types `void` and `undefined`; `false` for `any`, although `any` is assignable to
+ * both.
+ */
 export type IsNothing<T> = 0 extends 1 & T ? false : [T] extends [void] ? true : false;

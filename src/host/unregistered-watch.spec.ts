@@ -57,7 +57,7 @@ describe('the watch for runs that nobody executes', () => {
     start([]);
     await warned();
     expect(warnings).toEqual([expect.stringContaining('in queue "mails"')]);
-    expect(warnings[0]).toContain('no living process executes it (it is executed from queue "default")');
+    expect(warnings[0]).toContain('no living process executes it (live workers execute it from queue "default")');
     await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() - interval '1 hour'`);
     await waitFor(() => warnings.length > 1);
     expect(warnings[1]).toContain('in queue "default"');

@@ -1,6 +1,6 @@
 import type { KnownWorker } from '../client/queries/health.js';
 import { dispatchKeyText, type DispatchKey } from '../core/run.js';
-import { dispatchLabel, resembling, ServedKeys } from '../core/served.js';
+import { dispatchLabel, servedHint, ServedKeys } from '../core/served.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
@@ -105,7 +105,7 @@ function unservedLine(kind: DueRuns, served: ReadonlySet<string>): string {
   const since = new Date(oldestDueAt).toISOString();
   const runs = due === 1 ? '1 run' : `${due}${many} runs`;
   const nobody = served.size === 0 ? 'no process executes runs at all' : `no living process executes ${due === 1 ? 'it' : 'them'}`;
-  const hint = resembling(kind, served);
+  const hint = servedHint(kind, served);
   const question =
     served.size === 0
       ? 'Does a process with a worker run, or is its worker off?'

@@ -1,5 +1,5 @@
 import { WorkflowConfigurationError } from '../core/errors/index.js';
-import { dispatchLabel, resembling } from '../core/served.js';
+import { dispatchLabel, servedHint } from '../core/served.js';
 import type { Database } from '../store/database.js';
 import { describeRun, type RunDescriptionRow } from '../store/sql/read-runs.js';
 import type { ModuleSettings } from './settings.js';
@@ -68,6 +68,6 @@ function explain(runId: string, row: RunDescriptionRow, idle: string | undefined
   if (idle !== undefined) {
     return `${waits}: this process executes nothing, because ${idle}. A test module says WorkflowModule.forRoot({ worker: {} }) and awaits module.init(). ${elsewhere}`;
   }
-  const hint = resembling(row, row.served);
+  const hint = servedHint(row, row.served);
   return `${waits}${hint === undefined ? '' : `: ${hint}`}. Is its class among the providers, and are name and queue spelt right? ${elsewhere}`;
 }

@@ -143,7 +143,7 @@ describe('children', () => {
     // Sooner than the sweep would find it.
     await expect(app.client.getHandle('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
       name: 'WorkflowCancelledError',
-      reason: 'its parent gave it up',
+      reason: 'its parent no longer waits for it',
     });
     await expect(app.client.describe('unborn')).resolves.toMatchObject({ startedAt: undefined, epoch: 0 });
   });

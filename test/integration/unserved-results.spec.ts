@@ -92,7 +92,7 @@ describe('a test that waits for a run which nobody executes', () => {
       refusal(client.execute(Parent, undefined, { id: 'p' })),
     ]);
     expect(messages[0]).toContain('executes "gret" in queue "default", and none is alive: the name resembles "greet"');
-    expect(messages[1]).toContain('it is executed from queue "default"');
+    expect(messages[1]).toContain('live workers execute it from queue "default"');
     expect(messages[2]).toContain('Run "p" waits for run "child of p", which waits for a process that executes "stranger"');
     // The others go on.
     expect(await client.execute(Greet)).toBe('hello');

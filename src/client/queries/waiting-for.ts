@@ -1,5 +1,5 @@
 import { toDate } from '../../core/duration.js';
-import { dispatchLabel, resembling } from '../../core/served.js';
+import { dispatchLabel, servedHint } from '../../core/served.js';
 import type { Payloads } from '../../core/payloads.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
@@ -66,7 +66,7 @@ export function waitingForOf(row: Row): WaitingFor[] {
 
 function workerOf(row: Row): WaitingFor {
   const { name, isServed, served, readyAt } = row;
-  const hint = isServed ? undefined : resembling(row, served);
+  const hint = isServed ? undefined : servedHint(row, served);
   const text = isServed
     ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
     : `for a process that executes ${dispatchLabel(row)}: none is alive${hint === undefined ? '' : `; ${hint}`}`;
