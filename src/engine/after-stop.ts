@@ -1,5 +1,8 @@
+import { WorkflowTimeoutError } from '../core/errors/index.js';
 import type { StepKind } from '../core/step.js';
 import type { Call } from './call.js';
+import type { StopReason } from './pass-state.js';
+import { warnOnce } from './warn-once.js';
 
 /** How many calls in a row may be refused. A loop without an end would otherwise keep the process from everything else. */
 const MAX_REFUSED = 10_000;
@@ -55,6 +58,21 @@ export class AfterStop {
     }
     return ++this.refused > MAX_REFUSED ? 'never' : 'refuse';
   }
+}
+
+/** Warns of a call that was refused because the run was stopped before. */
+export function warnOfRefusedCall(
+  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  name: string,
+  stop: StopReason,
+): void {
+  const how = stop instanceof WorkflowTimeoutError ? 'timed out' : 'was cancelled';
+  warnOnce(`stopped\n${pass.definition.name}\n${name}`, () =>
+    pass.warn(
+      `"${name}" was called again after the run ${how}, and does not begin: it rejects with ${stop.name}. Let a catch in a loop rethrow while ` +
+        'ctx.abortSignal.aborted, and give clean-up steps of its own (docs/operations.md)',
+    ),
+  );
 }
 
 /** Names that loops make up of numbers and ids (`charge 17`) count as one. */

@@ -1,80 +1,96 @@
 import { WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
-import { CleanupGrace } from './cleanup-grace.js';
-import { markerOf, type Place } from './records.js';
+import { CleanupGrace, type CleanupGraceDelegate } from './cleanup-grace.js';
 import { CANCEL_KEY } from './step-keys.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { PassRecords } from './pass-records.js';
+import type { PassState, StopReason } from './pass-state.js';
+import type { EngineSettings, PassRun } from './ports.js';
+import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
-/** What stops a run before its code is done. */
-export type StopReason = WorkflowCancelledError | WorkflowTimeoutError;
-
-/** The pass of the run that is to stop. */
-export interface CancellationDelegate {
-  readonly runId: string;
-  readonly graceMs: number;
-  isClosed(): boolean;
-  /** Whether a stop is recorded that has not been delivered. */
-  isRecorded(): boolean;
-  /** Calls back, at once or later, once it is known whether the code can be made. */
-  whenMade(known: (outcome: 'made' | 'failed') => void): void;
-  nextPlace(): Place;
-  encodeError(error: StopReason): string;
-  decodeError(text: string): Error;
-  record(marker: StepRecord, takes: string | null): void;
-  /** Has every call that is under way reject, and every wait be over. */
-  abandonCalls(error: StopReason): void;
-  /** Whether the code could get on. */
-  isGettingOn(): boolean;
-  end(error: StopReason): void;
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly settings: EngineSettings;
+  readonly state: PassState;
+  readonly alarms: Timers;
+  readonly gate: DurabilityGate;
+  readonly queue: ResultQueue;
+  readonly records: PassRecords;
+  readonly calls: { rejectAll(reason: StopReason): void };
+  readonly workflow: { whenCreated(known: (outcome: 'made' | 'failed') => void): void };
+  readonly end: { stopped(reason: StopReason): void };
 }
 
-/** How a run is stopped: the request is recorded, all that the code waits for rejects with it, and `catch` and `finally` have their grace. */
-export class Cancellation {
-  /** Undefined until it has been delivered to the code. */
-  stop: StopReason | undefined;
-  /** After which the run ends, whatever its code still does; a suspension may not last longer. */
+/**
+ * Stops a run: records the request, rejects everything that the code waits for, and gives `catch`
+ * and `finally` their time for cleanup.
+ */
+export class Cancellation implements CleanupGraceDelegate {
+  /** Time for cleanup. The run ends when it is used up, and a suspension may not last longer. */
   private grace: CleanupGrace | undefined;
 
   constructor(
-    private readonly host: CancellationDelegate,
-    private readonly alarms: Timers,
+    private readonly parts: Parts,
     private readonly waits: readonly OpenWait[],
   ) {}
 
-  /** When the grace is over; undefined while there is none. */
+  /** Time at which the cleanup must have ended; undefined while the code has not been told to stop. */
   get graceEnd(): number | undefined {
     return this.grace?.end;
   }
 
-  /** What is left of the grace, for the pass after a suspension. */
-  toWait(): OpenWait | undefined {
-    return this.grace?.toWait();
+  /** @returns the remaining time for cleanup, as a wait that the pass after a suspension finds */
+  suspendGrace(): OpenWait | undefined {
+    return this.grace?.suspend();
   }
 
-  /** The first request counts. `takes` is its message in the inbox. */
+  /**
+   * Requests that the run is stopped. The first request counts.
+   *
+   * @param takes id of the message in the inbox that asked for it
+   */
   request(error: StopReason, takes: string | null): void {
-    const { host } = this;
-    if (host.isClosed() || this.stop || host.isRecorded()) return;
-    host.whenMade((outcome) => {
-      if (host.isClosed() || this.stop || host.isRecorded()) return;
-      if (outcome === 'made') return host.record(markerOf('cancel', CANCEL_KEY, host.encodeError(error), host.nextPlace()), takes);
-      // There is no code whose `catch` and `finally` could hear of it.
-      this.stop = error;
-      host.end(error);
+    const { run, settings, state, gate, records, workflow, end } = this.parts;
+    if (this.isStopping) return;
+    workflow.whenCreated((outcome) => {
+      if (this.isStopping) return;
+      if (outcome === 'failed') {
+        // There is no code whose `catch` and `finally` could run.
+        state.stop(error);
+        return end.stopped(error);
+      }
+      records.mark('cancel', CANCEL_KEY, settings.payloads.encodeError(error, run.id), takes);
+      // All calls that were made reject when the record is delivered. None may begin before, where
+      // the pass was held.
+      gate.clear();
     });
   }
 
-  /** The code hears of it. */
+  /** True when the pass has ended, or a stop was recorded or delivered before. */
+  private get isStopping(): boolean {
+    const { state, queue } = this.parts;
+    return state.isClosed || state.stopReason !== undefined || queue.has('cancel');
+  }
+
+  /** Tells the code of the recorded stop. */
   deliver(record: StepRecord): void {
-    const { host } = this;
-    const stored = host.decodeError(record.error!);
+    const { run, settings, state, alarms, calls } = this.parts;
+    const stored = settings.payloads.decodeError(record.error!);
     const isKnown = stored instanceof WorkflowCancelledError || stored instanceof WorkflowTimeoutError;
-    const error = isKnown ? stored : new WorkflowCancelledError(host.runId);
-    this.stop = error;
-    host.abandonCalls(error);
-    this.grace = new CleanupGrace(record, this.waits, host.graceMs, this.alarms, {
-      isGettingOn: () => host.isGettingOn(),
-      over: () => host.end(error),
-    });
+    const reason = isKnown ? stored : new WorkflowCancelledError(run.id);
+    state.stop(reason);
+    calls.rejectAll(reason);
+    this.grace = new CleanupGrace(record, this.waits, settings.cancelGraceMs, alarms, this);
+  }
+
+  canProgress(): boolean {
+    const { settings, gate, records } = this.parts;
+    return gate.isLive && settings.isSure() && gate.probe(records.lastSeq);
+  }
+
+  graceUsedUp(): void {
+    this.parts.end.stopped(this.parts.state.stopReason!);
   }
 }

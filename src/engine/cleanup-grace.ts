@@ -6,11 +6,11 @@ import type { Timers } from './timers.js';
 const LEAST_TICK_MS = 1_000;
 const TICKS = 30;
 
-/** What a grace period looks at, and what it brings about. */
+/** What a grace period asks for, and reports to. */
 export interface CleanupGraceDelegate {
-  /** Whether the code could get on: nothing that it needs is beyond its reach. */
-  isGettingOn(): boolean;
-  over(): void;
+  /** True when the code can make progress: the process owns the run and the database accepts writes. */
+  canProgress(): boolean;
+  graceUsedUp(): void;
 }
 
 /**
@@ -29,7 +29,7 @@ export class CleanupGrace {
     waits: readonly OpenWait[],
     graceMs: number,
     private readonly alarms: Timers,
-    private readonly owner: CleanupGraceDelegate,
+    private readonly delegate: CleanupGraceDelegate,
   ) {
     const now = alarms.now();
     const suspended = waits.find((wait) => wait.stepKey === CANCEL_KEY);
@@ -46,7 +46,7 @@ export class CleanupGrace {
   }
 
   /** What is left of it, for the pass after a suspension. */
-  toWait(): OpenWait {
+  suspend(): OpenWait {
     const openedAt = Math.floor(this.alarms.now());
     return { stepKey: CANCEL_KEY, kind: 'grace', name: null, wakeAt: Math.ceil(this.end), attempts: ++this.suspensions, openedAt };
   }
@@ -58,9 +58,9 @@ export class CleanupGrace {
   private count(): void {
     const now = this.alarms.now();
     // A tick that comes much too late comes from a process that was frozen.
-    if (this.owner.isGettingOn()) this.leftMs -= Math.min(now - this.countedAt, 2 * this.tickMs);
+    if (this.delegate.canProgress()) this.leftMs -= Math.min(now - this.countedAt, 2 * this.tickMs);
     this.countedAt = now;
-    if (this.leftMs <= 0) this.owner.over();
+    if (this.leftMs <= 0) this.delegate.graceUsedUp();
     else this.schedule();
   }
 }

@@ -7,13 +7,13 @@ export class DurabilityGate {
   private deferred: (() => void)[] = [];
   private gated: (() => void)[] = [];
   private held = false;
-  private seqBefore = 0;
+  private probedSeq = 0;
+  /** The `seq` of the last result that the code has seen. */
+  seenSeq = 0;
 
   constructor(
     private live: boolean,
     private durableSeq: number,
-    /** The last result that the code has seen. */
-    private readonly seenSeq: () => number,
   ) {}
 
   get isLive(): boolean {
@@ -30,11 +30,16 @@ export class DurabilityGate {
     return this.durableSeq;
   }
 
-  /** Whether results that were on their way when this was last asked are not durable yet. `seq` is the last one handed in. */
-  isStuck(seq: number): boolean {
-    const before = this.seqBefore;
-    this.seqBefore = seq;
-    return this.durableSeq < before;
+  /**
+   * Finds out if the database accepts results. Remembers `lastSeq` for the next probe.
+   *
+   * @param lastSeq the last result that was handed to the journal
+   * @returns true when every result handed in before the previous probe is durable
+   */
+  probe(lastSeq: number): boolean {
+    const before = this.probedSeq;
+    this.probedSeq = lastSeq;
+    return this.durableSeq >= before;
   }
 
   get isGating(): boolean {
@@ -51,13 +56,13 @@ export class DurabilityGate {
    */
   whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(() => this.whenDurable(begin));
-    else if (this.durableSeq >= this.seenSeq()) begin();
+    else if (this.durableSeq >= this.seenSeq) begin();
     else this.gated.push(begin);
   }
 
   becameDurable(seq: number): void {
     this.durableSeq = Math.max(this.durableSeq, seq);
-    if (this.durableSeq < this.seenSeq()) return;
+    if (this.durableSeq < this.seenSeq) return;
     for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }
 

@@ -3,17 +3,18 @@ import { Mailbox, type MessageHandler } from './mailbox.js';
 import type { Message } from './message.js';
 import { PayloadValidation } from './payload-validation.js';
 import { AbortWatch } from './abort-watch.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { ActivityDelegate, PassHandle } from './pass-handle.js';
+import type { PassPort } from './ports.js';
+import type { ResultQueue } from './result-queue.js';
 
-/** What lets things in. */
-export interface ExternalEventsDelegate {
-  /** Whether anything may enter: the pass is live and not held. */
-  isOpen(): boolean;
-  /** Something wants to enter: give it a turn. */
-  requested(): void;
-  withdraw(call: Call, reason: unknown): void;
-  warn(message: string): void;
-  /** A wait is open for which no message is here. */
-  missing(): void;
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly port: PassPort;
+  readonly gate: DurabilityGate;
+  readonly queue: ResultQueue;
+  readonly calls: Pick<PassHandle, 'withdraw'>;
+  readonly activity: ActivityDelegate;
 }
 
 /**
@@ -26,7 +27,7 @@ export class ExternalEvents {
   private screening: PayloadValidation | undefined;
   private withdrawals: AbortWatch | undefined;
 
-  constructor(private readonly owner: ExternalEventsDelegate) {}
+  constructor(private readonly parts: Parts) {}
 
   /** How many waits are for messages. */
   get waits(): number {
@@ -62,8 +63,8 @@ export class ExternalEvents {
     return this.mailbox.missing();
   }
 
-  forgetHeard(id: string): void {
-    this.mailbox.forgetHeard(id);
+  forgetReceived(id: string): void {
+    this.mailbox.forgetReceived(id);
   }
 
   receive(message: Message): void {
@@ -74,22 +75,28 @@ export class ExternalEvents {
   listen(channel: string, call: Call, taker: MessageHandler): void {
     this.mailbox.await(channel, call, taker);
     if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
-    else this.owner.missing();
+    else this.parts.port.missing?.();
   }
 
   offer(enter: () => void): void {
     this.offers.push(enter);
-    this.owner.requested();
+    this.requestTurn();
+  }
+
+  private requestTurn(): void {
+    const { gate, queue, activity } = this.parts;
+    if (gate.isOpen) queue.request();
+    activity.update();
   }
 
   /** Lets in what wants to, until `isEntered`. */
   admit(isEntered: () => boolean): void {
-    while (!isEntered() && this.offers.length > 0 && this.owner.isOpen()) this.offers.shift()!();
+    while (!isEntered() && this.offers.length > 0 && this.parts.gate.isOpen) this.offers.shift()!();
   }
 
   /** The call is withdrawn when the signal is aborted. */
   watch(signal: AbortSignal, call: Call): void {
-    this.withdrawals ??= new AbortWatch((withdrawn, reason) => this.owner.withdraw(withdrawn, reason));
+    this.withdrawals ??= new AbortWatch((withdrawn, reason) => this.parts.calls.withdraw(withdrawn, reason));
     this.withdrawals.watch(signal, call);
   }
 
@@ -117,7 +124,7 @@ export class ExternalEvents {
       if (taker.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
       // The step and not the channel: the channel of a hook is its token, and whoever reads the token can resume the run.
-      this.owner.warn(
+      this.parts.port.warn(
         `"${call.stepKey}" took a message although ${others} later waits are open for it: was the first wait abandoned in a Promise.race?`,
       );
     });
@@ -132,7 +139,7 @@ export class ExternalEvents {
         refused(message, refusal);
       }
       if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
-      else this.owner.requested();
+      else this.requestTurn();
     });
   }
 }

@@ -1,19 +1,18 @@
-import type { Payloads } from '../core/payloads.js';
 import { executionScope } from './current.js';
-import type { WorkflowInstanceFactory, WorkflowCode } from './ports.js';
+import type { EngineSettings, PassPort, PassRun, WorkflowInstanceFactory, WorkflowCode } from './ports.js';
+import type { PassState } from './pass-state.js';
 import type { Timers } from './timers.js';
 
-/** Who wants the code. */
-export interface InstanceCreationDelegate {
-  isClosed(): boolean;
-  made(code: WorkflowCode): void;
-  /** It could not be made: nothing is active until `wakeAt`. */
-  idle(wakeAt: number): void;
-  busy(): void;
-  unreadable(error: unknown): void;
-}
-
 const RETRY = '$instance';
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly port: PassPort;
+  readonly settings: EngineSettings;
+  readonly state: PassState;
+  readonly alarms: Timers;
+}
 
 /**
  * Makes the code of a pass before the first turn, so that it may take time without showing in the order of calls. What cannot be made is tried
@@ -24,27 +23,22 @@ export class InstanceCreation {
   private waiting: ((outcome: 'made' | 'failed') => void)[] = [];
 
   constructor(
-    private readonly run: { readonly id: string; readonly input: string },
-    private readonly maker: WorkflowInstanceFactory,
-    private readonly payloads: Payloads,
-    private readonly alarms: Timers,
-    private readonly owner: InstanceCreationDelegate,
+    private readonly parts: Parts,
+    private readonly factory: WorkflowInstanceFactory,
+    private readonly created: (code: WorkflowCode) => void,
   ) {}
 
-  get isDone(): boolean {
-    return this.state === 'made';
-  }
-
   begin(): void {
+    const { run, settings, state } = this.parts;
     this.state = 'making';
     let input: unknown;
     try {
-      input = this.payloads.decode(this.run.input, 'input');
+      input = settings.payloads.decode(run.input, 'input');
     } catch (error) {
-      return this.owner.unreadable(error);
+      return state.rejectUnreadable('input', error);
     }
     // Outside of whatever started the run: a constructor that calls a step must not call it for another run.
-    const making = executionScope.exit(async () => this.maker.make({ runId: this.run.id, input }));
+    const making = executionScope.exit(async () => this.factory.make({ runId: run.id, input }));
     making.then(
       (code) => this.made(code),
       (error: unknown) => this.failed(error),
@@ -58,26 +52,27 @@ export class InstanceCreation {
   }
 
   private made(code: WorkflowCode): void {
-    if (this.owner.isClosed()) return;
+    if (this.parts.state.isClosed) return;
     this.state = 'made';
-    this.owner.made(code);
-    this.tell('made');
+    this.created(code);
+    this.notify('made');
   }
 
   private failed(error: unknown): void {
-    if (this.owner.isClosed()) return;
+    const { run, port, state, alarms } = this.parts;
+    if (state.isClosed) return;
     this.state = 'failed';
-    const wakeAt = Math.floor(this.alarms.now()) + this.maker.failed(this.run.id, error);
-    this.tell('failed');
-    if (this.owner.isClosed()) return;
-    this.owner.idle(wakeAt);
-    this.alarms.set(RETRY, wakeAt, () => {
-      this.owner.busy();
+    const wakeAt = Math.floor(alarms.now()) + this.factory.failed(run.id, error);
+    this.notify('failed');
+    if (state.isClosed) return;
+    port.idle(wakeAt);
+    alarms.set(RETRY, wakeAt, () => {
+      port.busy();
       this.begin();
     });
   }
 
-  private tell(outcome: 'made' | 'failed'): void {
+  private notify(outcome: 'made' | 'failed'): void {
     for (const known of this.waiting.splice(0)) known(outcome);
   }
 }

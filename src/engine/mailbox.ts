@@ -19,7 +19,7 @@ interface Waiting {
  */
 export class Mailbox {
   /** Ids of everything that was heard: the inbox is read again before what was taken is gone from it. */
-  private heard: Set<string> | undefined;
+  private receivedIds: Set<string> | undefined;
   private messages: Map<string, Message[]> | undefined;
   private waits: Map<string, Waiting[]> | undefined;
 
@@ -43,15 +43,15 @@ export class Mailbox {
   }
 
   /** A message is gone from the inbox: it is not read again. */
-  forgetHeard(id: string): void {
-    this.heard?.delete(id);
+  forgetReceived(id: string): void {
+    this.receivedIds?.delete(id);
   }
 
   /** @returns whether the message is new */
   put(message: Message): boolean {
-    this.heard ??= new Set();
-    if (this.heard.has(message.id)) return false;
-    this.heard.add(message.id);
+    this.receivedIds ??= new Set();
+    if (this.receivedIds.has(message.id)) return false;
+    this.receivedIds.add(message.id);
     this.messages ??= new Map();
     append(this.messages, message.channel, message);
     this.weigh(message, 1);

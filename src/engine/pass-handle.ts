@@ -17,6 +17,11 @@ export interface CallOptions {
   readonly deferred?: () => void;
 }
 
+/** Notified of changes after which a pass may only wait, or be active again. */
+export interface ActivityDelegate {
+  update(): void;
+}
+
 /** A try of a body that can be told to stop. */
 export interface Abortable {
   readonly stepKey: string;
@@ -78,11 +83,13 @@ export interface PassHandle {
   /** Whether there is a message of that channel that no open wait takes. */
   hasSpareMessage(channel: string): boolean;
   /** Gives the call the next message of that channel that no earlier wait takes. */
-  listen(channel: string, call: Call, take: MessageHandler): void;
+  listen(channel: string, call: Call, handler: MessageHandler): void;
   /** A message is not what the wait of that step is for: it is gone, and the history says why. */
   dropMessage(stepKey: string, messageId: string, refusal: Error): void;
   /** A call has its result: it enters the journal, and the lane. */
   settle(call: Call, settlement: Settlement): void;
+  /** Rejects a call that has no result yet, and records nothing of it. */
+  withdraw(call: Call, reason: unknown): void;
   decodeError(text: string): Error;
   /** The stored text of a result. @throws SerializationError, PayloadTooLargeError */
   encode(value: unknown, subject: string): string;

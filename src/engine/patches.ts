@@ -1,28 +1,27 @@
-import type { StepRecord } from '../core/step.js';
 import { patchKey } from './step-keys.js';
+import type { PassRecords } from './pass-records.js';
+import type { Replay } from './replay.js';
 
-/** What patches need of their pass. */
-interface PatchDependencies {
-  /** The record of that key, if the run has one. */
-  recorded(stepKey: string): StepRecord | undefined;
-  /** Whether the code is past everything that an earlier pass came to. */
-  readonly isCaughtUp: boolean;
-  enterPatch(stepKey: string): void;
-}
-
-/** Which changes of the code a run takes part in: those that it came to for the first time with the change in place. */
+/**
+ * Decides in which changes of the code a run takes part: those whose `patched` call it reached for
+ * the first time with the change in place.
+ */
 export class Patches {
   private readonly known = new Map<string, boolean>();
 
-  constructor(private readonly pass: PatchDependencies) {}
+  constructor(
+    private readonly replay: Replay,
+    private readonly records: PassRecords,
+    private readonly calls: { readonly isCaughtUp: boolean },
+  ) {}
 
   isPatched(id: string): boolean {
     const known = this.known.get(id);
     if (known !== undefined) return known;
     const stepKey = patchKey(id);
-    const isRecorded = this.pass.recorded(stepKey) !== undefined;
-    const isPatched = isRecorded || this.pass.isCaughtUp;
-    if (isPatched && !isRecorded) this.pass.enterPatch(stepKey);
+    const isRecorded = this.replay.call(stepKey) !== undefined;
+    const isPatched = isRecorded || this.calls.isCaughtUp;
+    if (isPatched && !isRecorded) this.records.mark('patch', stepKey, null, null);
     this.known.set(id, isPatched);
     return isPatched;
   }

@@ -219,3 +219,13 @@ export interface Recording {
 
 /** Replays a run. @returns an error that names the first difference; undefined when there is none, or none can be proved */
 export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;
+
+/** Follows a pass step by step. */
+export interface PassObserver {
+  /** The code has made a call. `record` is its recorded result, if there is one. */
+  called(call: Call, record: StepRecord | undefined): void;
+  /** The code does not make a recorded call. Replaces the refusal of the code. */
+  missed(step: StepRecord): void;
+  /** Everything recorded was delivered, and the code waits for more. */
+  stoodStill(): void;
+}

@@ -57,7 +57,7 @@ export class Replay {
   }
 
   /** A recorded step that the code should have called by now, after so many deliveries, and has not. */
-  missing(delivered: number): StepRecord | undefined {
+  findMissing(delivered: number): StepRecord | undefined {
     for (; this.checked < this.expected.length; this.checked++) {
       const step = this.expected[this.checked]!;
       if (step.calledAfter > delivered) return undefined;
@@ -67,8 +67,8 @@ export class Replay {
   }
 
   /** A recorded step that the code never called. */
-  uncalled(): StepRecord | undefined {
-    return this.missing(Number.POSITIVE_INFINITY);
+  findUncalled(): StepRecord | undefined {
+    return this.findMissing(Number.POSITIVE_INFINITY);
   }
 }
 

@@ -16,8 +16,6 @@ export interface ResultQueueDelegate {
   missed(step: StepRecord): void;
   /** A turn has been asked for. */
   stirred(): void;
-  /** Whether the code, right after so many deliveries, has called something that is not recorded. */
-  hasDiverged(delivered: number): boolean;
 }
 
 /** How long a missing call is waited for when the code has made another in its place. */
@@ -32,12 +30,14 @@ const STALL = '$stall';
 export class ResultQueue implements TurnTaker {
   /** How many results have been delivered. */
   count = 0;
-  /** The `seq` of the last of them. */
-  lastSeq = 0;
   isInTurn = false;
   private isRequested = false;
   private started = false;
   private closed = false;
+  /** Last delivery count after which the code made a replayed call without a record. */
+  private divergedAt: number | undefined;
+  /** Step key of the first such call after that delivery. */
+  private divergedKey: string | undefined;
 
   constructor(
     private readonly records: StepRecord[],
@@ -73,6 +73,18 @@ export class ResultQueue implements TurnTaker {
     this.owner.stirred();
   }
 
+  /** Notes a replayed call without a record: a sign that the code has changed. */
+  noteUnrecordedCall(stepKey: string): void {
+    if (this.divergedAt === this.count) return;
+    this.divergedAt = this.count;
+    this.divergedKey = stepKey;
+  }
+
+  /** @returns the step key of a call without a record that the code made after so many deliveries */
+  unrecordedCallAfter(deliveries: number): string | undefined {
+    return this.divergedAt === deliveries ? this.divergedKey : undefined;
+  }
+
   close(): void {
     this.closed = true;
     this.records.length = 0;
@@ -86,7 +98,7 @@ export class ResultQueue implements TurnTaker {
       this.started = true;
       return this.owner.invoke();
     }
-    if (this.replay.missing(this.count)) return;
+    if (this.replay.findMissing(this.count)) return;
     let record = this.records.shift();
     if (!record) {
       this.owner.admit();
@@ -94,14 +106,13 @@ export class ResultQueue implements TurnTaker {
     }
     if (!record) return;
     this.count++;
-    this.lastSeq = record.seq;
     this.owner.deliver(record);
   }
 
   endTurn(): void {
     if (this.closed) return;
     this.isInTurn = false;
-    const missing = this.replay.missing(this.count);
+    const missing = this.replay.findMissing(this.count);
     if (missing) return this.await(missing);
     this.alarms.clear(STALL);
     if (this.records.length > 0) this.request();
@@ -113,7 +124,7 @@ export class ResultQueue implements TurnTaker {
    * long when the code has made another call in its place: most likely it was changed.
    */
   private await(missing: StepRecord): void {
-    const astray = !this.replay.hasIo && this.owner.hasDiverged(missing.calledAfter);
+    const astray = !this.replay.hasIo && this.divergedAt === missing.calledAfter;
     const patience = astray ? Math.min(ASTRAY_MS, this.stallMs) : this.stallMs;
     this.alarms.set(STALL, this.alarms.now() + patience, () => this.owner.missed(missing));
   }

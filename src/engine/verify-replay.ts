@@ -6,7 +6,7 @@ import type { StepRecord } from '../core/step.js';
 import type { Call } from './call.js';
 import { IoWatch } from './io-watch.js';
 import { Pass } from './pass.js';
-import type { EngineSettings, PassOutcome, PassPort, Recording } from './ports.js';
+import type { EngineSettings, PassObserver, PassOutcome, PassPort, Recording } from './ports.js';
 import { differs } from './replay.js';
 
 /** How long a replay is waited for that stands still: it may wait for ordinary I/O, and then nothing can be said of it. */
@@ -25,19 +25,21 @@ type Verdict = { readonly stepKey: string | null; readonly detail: string } | 's
  * @returns an error that names the first difference
  */
 export async function verifyReplay(recording: Recording, settings: EngineSettings): Promise<ReplayDifferenceError | undefined> {
-  const verdict = await new Promise<Verdict>((resolve) => new ReplayedPass(recording, settings, resolve).start());
+  const verdict = await new Promise<Verdict>((resolve) => new ReplayComparison(recording, settings, resolve).start());
   if (typeof verdict === 'string') return undefined;
   return new ReplayDifferenceError(recording.run.id, verdict.stepKey, verdict.detail);
 }
 
-/** A pass that gets recorded results alone. */
-class ReplayedPass extends Pass {
-  private patience: NodeJS.Timeout | undefined;
+/** Compares a pass that gets recorded results alone with the recording. */
+class ReplayComparison implements PassObserver {
+  private readonly pass: Pass;
   private readonly watch = new IoWatch();
+  private readonly calledKeys = new Set<string>();
+  private stillTimer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly recording: Recording,
-    settings: EngineSettings,
+    private readonly settings: EngineSettings,
     private readonly decided: (verdict: Verdict) => void,
   ) {
     const { run, definition, history } = recording;
@@ -46,16 +48,17 @@ class ReplayedPass extends Pass {
       (outcome) => this.decide(this.compare(outcome)),
     );
     const own = { ...settings, verifyReplay: undefined, isDevelopment: false, log: () => undefined, replayStallMs: PATIENCE_MS };
-    super({ ...run, deadlineAt: null }, definition, history, port, own);
-    this.hold();
+    this.pass = new Pass({ ...run, deadlineAt: null }, definition, history, port, own, this);
+    this.pass.hold();
   }
 
-  override start(): void {
-    this.watch.begin(this);
-    super.start();
+  start(): void {
+    this.watch.begin(this.pass.handle);
+    this.pass.start();
   }
 
-  protected override made(call: Call, record: StepRecord | undefined): void {
+  called(call: Call, record: StepRecord | undefined): void {
+    this.calledKeys.add(call.stepKey);
     if (call.calledAfterIo) return this.decide('unknown');
     const { calls } = this.recording;
     const before = record ?? calls?.get(call.stepKey);
@@ -67,21 +70,19 @@ class ReplayedPass extends Pass {
     if (detail) this.decide({ stepKey: call.stepKey, detail });
   }
 
-  override missed({ stepKey }: StepRecord): void {
+  missed({ stepKey }: StepRecord): void {
     this.decide({ stepKey, detail: 'run() does not call it, and called it before' });
   }
 
-  override delivered(): void {
-    super.delivered();
-    if (this.isClosed || this.lane.isTurning) return;
-    const isStill = { stepKey: null, detail: 'run() waits for something that no recorded result brings about' };
-    this.patience ??= setTimeout(() => this.decide(isStill), this.watch.sawIo ? PATIENCE_MS : 0);
+  stoodStill(): void {
+    const verdict = { stepKey: null, detail: 'run() waits for something that no recorded result brings about' };
+    this.stillTimer ??= setTimeout(() => this.decide(verdict), this.watch.sawIo ? PATIENCE_MS : 0);
   }
 
   private compare(outcome: PassOutcome): Verdict {
     const { outcome: before, calls } = this.recording;
     for (const [stepKey] of calls ?? []) {
-      if (!this.calls.has(stepKey)) return { stepKey, detail: 'run() does not call it, and called it before' };
+      if (!this.calledKeys.has(stepKey)) return { stepKey, detail: 'run() does not call it, and called it before' };
     }
     if (!before) return 'same';
     const detail = differenceOf(before, outcome, this.settings.payloads);
@@ -90,10 +91,10 @@ class ReplayedPass extends Pass {
 
   /** Ordinary I/O that takes another time may be why the code does something else, or nothing: then the difference says nothing. */
   private decide(verdict: Verdict): void {
-    const isProof = this.endedInTurn !== false && this.watch.isReliable && !this.watch.sawIo;
-    clearTimeout(this.patience);
-    this.watch.end(this);
-    this.close(new RunEndedError(this.run.id));
+    const isProof = this.pass.endedInTurn !== false && this.watch.isReliable && !this.watch.sawIo;
+    clearTimeout(this.stillTimer);
+    this.watch.end(this.pass.handle);
+    this.pass.close(new RunEndedError(this.recording.run.id));
     this.decided(verdict === 'same' || isProof ? verdict : 'unknown');
   }
 }

@@ -8,6 +8,7 @@ import type { History } from '../../src/core/step.js';
 import type { WorkflowContext } from '../../src/engine/workflow-context.js';
 import { currentStep } from '../../src/engine/current.js';
 import type { SignalOptions } from '../../src/engine/context-options.js';
+import type { CallTable } from '../../src/engine/call-table.js';
 import { Pass } from '../../src/engine/pass.js';
 import type { EngineSettings, PassFault, PassPort, WorkflowDefinition } from '../../src/engine/ports.js';
 import { label, MemoryJournal, Stored, type Entry } from './memory-journal.js';
@@ -206,7 +207,7 @@ export class TestRun {
   private watch(ctx: WorkflowContext): WorkflowContext {
     const seen = new Set<string>();
     const keyed = (name: string, call: Promise<unknown>): Promise<unknown> => {
-      const key = [...privateCalls(this.pass)].findLast(([, { promise }]) => promise === call)?.[0] ?? name;
+      const key = [...(this.pass.handle as CallTable).byKey].findLast(([, { promise }]) => promise === call)?.[0] ?? name;
       const note = (): void => void seen.add(key);
       void call.then(note, (error: { code?: string }) => void (error.code === 'STEP_FAILED' && note()));
       return call;
@@ -331,9 +332,4 @@ type Bare<E> = E extends unknown ? Omit<E, 'done' | 'failed'> : never;
 function entryOf(entry: Bare<Entry>): Entry {
   const ignore = (): void => undefined;
   return { ...entry, done: ignore, failed: ignore };
-}
-
-/** The one thing that a test has to look inside for: which key a call was given. */
-function privateCalls(pass: Pass): Map<string, { promise: Promise<unknown> }> {
-  return (pass as unknown as { calls: Map<string, { promise: Promise<unknown> }> }).calls;
 }

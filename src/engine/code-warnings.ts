@@ -1,4 +1,5 @@
 import type { Call } from './call.js';
+import { precedingKey } from './step-keys.js';
 import { warnOnce } from './warn-once.js';
 
 /** Warns of steps that were under way when `run` ended: their results are dropped, and what follows them in the code is never done. */
@@ -29,5 +30,23 @@ export function warnOfLateCall(
   if (kind !== 'step' && kind !== 'start' && kind !== 'child') return;
   warnOnce(`late\n${definition.name}\n${name}`, () =>
     warn(`"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`),
+  );
+}
+
+/**
+ * Warns of two open calls of one name that were made after ordinary I/O: the I/O may end in another
+ * order in the next pass, and the calls would exchange their records.
+ */
+export function warnOfRivals(
+  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  calls: ReadonlyMap<string, Call>,
+  { stepKey, name }: Call,
+): void {
+  const rival = precedingKey(stepKey);
+  if (rival === undefined || calls.get(rival)?.settled !== false) return;
+  warnOnce(`${pass.definition.name}\n${name}`, () =>
+    pass.warn(
+      `"${name}" is called several times at once by branches that also do ordinary I/O: they may come in another order in the next pass. Give each call a key`,
+    ),
   );
 }

@@ -1,0 +1,297 @@
+import { NestedStepError } from '../core/errors/index.js';
+import type { NewRun } from '../core/run.js';
+import type { OpenWait, StepKind } from '../core/step.js';
+import type { RunEvent } from '../core/transition.js';
+import { AfterStop, warnOfRefusedCall } from './after-stop.js';
+import { Call } from './call.js';
+import { executionScope } from './current.js';
+import type { MessageHandler } from './mailbox.js';
+import type { Settlement } from './message.js';
+import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
+import type { OperatorResults } from './operator-results.js';
+import type { Abortable, ActivityDelegate, CallOptions, PassHandle } from './pass-handle.js';
+import { Patches } from './patches.js';
+import type {
+  AttemptFailure,
+  EngineSettings,
+  PassEffects,
+  PassObserver,
+  PassOutcome,
+  PassPort,
+  PassRun,
+  WorkflowCode,
+  WorkflowDefinition,
+} from './ports.js';
+import { differs, type Replay } from './replay.js';
+import { StepKeys } from './step-keys.js';
+import type { Timers } from './timers.js';
+import type { Attempts } from './attempts.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { ExternalEvents } from './external-events.js';
+import type { PassRecords } from './pass-records.js';
+import type { PassState, StopReason } from './pass-state.js';
+import type { ResultQueue } from './result-queue.js';
+
+/** Dropped payloads that one pass notes in the history. Whoever knows a hook's URL can send any number. */
+const MAX_DROPS_NOTED = 100;
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly port: PassPort;
+  readonly observer: PassObserver | undefined;
+  readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
+  readonly settings: EngineSettings;
+  readonly timers: Timers;
+  readonly state: PassState;
+  readonly replay: Replay;
+  readonly attempts: Attempts;
+  readonly gate: DurabilityGate;
+  readonly queue: ResultQueue;
+  readonly records: PassRecords;
+  readonly events: ExternalEvents;
+  readonly activity: ActivityDelegate;
+  readonly workflow: Pick<PassHandle, 'code' | 'logicalNow'>;
+  readonly end: { returned(outcome: PassOutcome): void };
+}
+
+/** The calls that the workflow function of one pass has made, and what operations need to answer them. */
+export class CallTable implements PassHandle {
+  readonly byKey = new Map<string, Call>();
+  readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
+  readonly settings: EngineSettings;
+  readonly timers: Timers;
+  /** Absent until an operator sets the result of a step. */
+  operatorResults: OperatorResults | undefined;
+  /** Decides which calls may begin; absent until the code has been told to stop. */
+  private afterStop: AfterStop | undefined;
+  private readonly keys = new StepKeys(this.byKey);
+  private patches: Patches | undefined;
+  private dropped = 0;
+
+  constructor(
+    private readonly parts: Parts,
+    /** True when the database may have open waits of the run. */
+    public hasWaits: boolean,
+  ) {
+    this.run = parts.run;
+    this.definition = parts.definition;
+    this.settings = parts.settings;
+    this.timers = parts.timers;
+  }
+
+  get code(): WorkflowCode | undefined {
+    return this.parts.workflow.code;
+  }
+
+  get logicalNow(): number {
+    return this.parts.workflow.logicalNow;
+  }
+
+  get abortSignal(): AbortSignal {
+    return this.parts.attempts.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.parts.state.isClosed;
+  }
+
+  get isReplaying(): boolean {
+    return !this.parts.gate.isLive;
+  }
+
+  /** True when the code has repeated everything that an earlier pass did. */
+  get isCaughtUp(): boolean {
+    const { gate, queue, replay } = this.parts;
+    return (gate.isLive || queue.isEmpty) && replay.isCaughtUp;
+  }
+
+  get effects(): PassEffects {
+    return this.parts.port.journal;
+  }
+
+  call(
+    kind: StepKind,
+    name: string,
+    key: string | undefined,
+    argsHash: number | null,
+    begin: (call: Call) => void,
+    { signal, resumed, deferred }: CallOptions = {},
+  ): Promise<unknown> {
+    const { observer, state, gate, queue, replay, events, activity } = this.parts;
+    const outer = executionScope.getStore();
+    if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
+    if (state.isClosed) return this.calledLate(kind, name);
+    outer?.signal?.throwIfAborted();
+    signal?.throwIfAborted();
+    if (this.afterStop) {
+      const judgement = this.afterStop.judge(kind, name);
+      if (judgement === 'never') return new Promise(() => undefined);
+      if (judgement === 'refuse') {
+        warnOfRefusedCall(this, name, state.stopReason!);
+        throw state.stopReason!;
+      }
+    }
+    const call = new Call(this.keys.next(name, key), name, kind, queue.count, !queue.isInTurn, argsHash);
+    const promise = call.promise!;
+    this.byKey.set(call.stepKey, call);
+    if (call.calledAfterIo && this.settings.isDevelopment) warnOfRivals(this, this.byKey, call);
+    if (outer?.signal) events.watch(outer.signal, call);
+    if (signal) events.watch(signal, call);
+    const record = replay.call(call.stepKey);
+    observer?.called(call, record);
+    if (!record) {
+      const wait = resumed && replay.openWait(call.stepKey);
+      if (wait) resumed(call, wait);
+      if (!gate.isLive && queue.isInTurn) queue.noteUnrecordedCall(call.stepKey);
+      if (!this.operatorResults?.settle(call)) {
+        if (!gate.isOpen) deferred?.();
+        gate.begin(() => !call.settled && begin(call));
+      }
+      activity.update();
+      return promise;
+    }
+    const difference = differs(record, call);
+    if (difference) state.reject(call.stepKey, difference);
+    // The queue may have waited for this call.
+    else if (!queue.isInTurn) queue.request();
+    return promise;
+  }
+
+  /** Leaves a call of an ended pass open for ever. */
+  private calledLate(kind: StepKind, name: string): Promise<never> {
+    const { state, settings } = this.parts;
+    // A late call of a stopped run is no mistake: the code may still clean up.
+    if (settings.isDevelopment && state.hasEnded && !state.stopReason)
+      warnOfLateCall(this.definition, { kind, name }, (message) => this.warn(message));
+    return new Promise(() => undefined);
+  }
+
+  /** Rejects every open call with the reason of a stop, and ends their waits and bodies. */
+  rejectAll(error: StopReason): void {
+    const { timers, attempts, gate, events } = this.parts;
+    this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);
+    timers.clearAll();
+    gate.clear();
+    events.clearWaits();
+    attempts.abort(() => error);
+    for (const call of this.byKey.values()) {
+      if (call.settled) continue;
+      call.reject(error);
+      call.onWithdrawn?.();
+    }
+  }
+
+  settle(call: Call, settlement: Settlement): void {
+    if (this.isClosed || call.settled) return;
+    this.forget(call);
+    this.parts.records.settle(call, settlement);
+  }
+
+  /** Rejects a call that has no result yet, and records nothing of it. */
+  withdraw(call: Call, reason: unknown): void {
+    if (this.isClosed || call.settled) return;
+    const { port, attempts, replay, activity } = this.parts;
+    this.forget(call);
+    attempts.abortStep(call.stepKey, reason);
+    call.reject(reason);
+    if (call.onWithdrawn) call.onWithdrawn();
+    else if (call.waitRecorded || replay.openWait(call.stepKey)) port.journal.closeWait(call.stepKey);
+    activity.update();
+  }
+
+  private forget(call: Call): void {
+    this.timers.clear(call.stepKey);
+    this.parts.events.forget(call);
+  }
+
+  recordedWait(stepKey: string): OpenWait | undefined {
+    return this.parts.replay.openWait(stepKey);
+  }
+
+  whenDurable(begin: () => void): void {
+    this.parts.gate.whenDurable(begin);
+  }
+
+  warn(message: string): void {
+    this.parts.port.warn(message);
+  }
+
+  attemptFailed(failure: AttemptFailure): void {
+    this.parts.port.attemptFailed(failure);
+  }
+
+  attemptBegan(attempt: Abortable): void {
+    this.parts.attempts.add(attempt);
+    this.parts.activity.update();
+  }
+
+  attemptEnded(attempt: Abortable): void {
+    this.parts.attempts.delete(attempt);
+    this.parts.activity.update();
+  }
+
+  openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void {
+    call.waitRecorded = true;
+    this.hasWaits = true;
+    this.parts.port.journal.openWait(wait, event, durable);
+  }
+
+  openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
+    call.waitRecorded = true;
+    this.hasWaits = true;
+    this.parts.port.journal.openChild(wait, child, refused);
+  }
+
+  offer(enter: () => void): void {
+    if (!this.isClosed) this.parts.events.offer(enter);
+  }
+
+  hasSpareMessage(channel: string): boolean {
+    return this.parts.events.hasSpare(channel);
+  }
+
+  listen(channel: string, call: Call, handler: MessageHandler): void {
+    this.parts.events.listen(channel, call, handler);
+    this.parts.activity.update();
+  }
+
+  dropMessage(stepKey: string, messageId: string, refusal: Error): void {
+    if (this.isClosed) return;
+    const { port } = this.parts;
+    const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
+    const data = isNoted ? this.encodeError(refusal) : null;
+    port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
+    // Only the history says why. The payload came from outside, and does not belong in logs.
+    port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
+  }
+
+  isPatched(id: string): boolean {
+    const scope = executionScope.getStore();
+    if (scope?.step) throw new NestedStepError(scope.step.stepKey, 'patched');
+    this.patches ??= new Patches(this.parts.replay, this.parts.records, this);
+    return this.patches.isPatched(id);
+  }
+
+  continueAs(run: NewRun): void {
+    this.parts.end.returned({ status: 'completed', output: 'null', continuedAs: run });
+  }
+
+  setState(key: string, value: unknown): void {
+    const text = this.encode(value, `state "${key}"`);
+    if (this.isCaughtUp && !this.isClosed) this.parts.port.journal.setState(key, text);
+  }
+
+  encode(value: unknown, subject: string): string {
+    return this.settings.payloads.encode(value, subject, this.run.id, 'output');
+  }
+
+  encodeError(error: unknown): string {
+    return this.settings.payloads.encodeError(error, this.run.id);
+  }
+
+  decodeError(text: string): Error {
+    return this.settings.payloads.decodeError(text);
+  }
+}

@@ -1,0 +1,85 @@
+import { StepFailedError, StepResolvedError } from '../core/errors/index.js';
+import { plainStepKey } from '../core/step-key-text.js';
+import type { Attempts } from './attempts.js';
+import type { Call } from './call.js';
+import type { ExternalEvents } from './external-events.js';
+import type { Message, Settlement } from './message.js';
+import type { ActivityDelegate } from './pass-handle.js';
+import type { PassState } from './pass-state.js';
+import type { EngineSettings, PassRun } from './ports.js';
+import type { Replay } from './replay.js';
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly settings: EngineSettings;
+  readonly state: PassState;
+  readonly replay: Replay;
+  readonly attempts: Attempts;
+  readonly events: ExternalEvents;
+  readonly calls: {
+    readonly byKey: ReadonlyMap<string, Call>;
+    settle(call: Call, settlement: Settlement): void;
+  };
+  readonly activity: ActivityDelegate;
+}
+
+/** Results that an operator has set for steps of a run, with `client.resolveStep`. */
+export class OperatorResults {
+  /** Step keys as the operator wrote them. */
+  private readonly stepKeys = new Set<string>();
+
+  constructor(private readonly parts: Parts) {}
+
+  /**
+   * Takes an operator's result. An open step ends now, and a step that was not called yet ends when
+   * it is called. For a step with a result the message is ignored, and deleted when the run ends.
+   */
+  receive(stepKey: string, message: Message): void {
+    const { replay, events, calls } = this.parts;
+    this.stepKeys.add(stepKey);
+    events.receive(message);
+    const call = calls.byKey.get(stepKey) ?? [...calls.byKey.values()].find((each) => this.keyOf(each.stepKey) === stepKey);
+    if (call && !replay.isRecorded(call.stepKey)) this.await(call, stepKey);
+  }
+
+  /** Settles a call with the operator's result. @returns false when the operator has set none */
+  settle(call: Call): boolean {
+    const stepKey = this.keyOf(call.stepKey);
+    if (stepKey === undefined) return false;
+    this.await(call, stepKey);
+    return true;
+  }
+
+  /**
+   * @returns the key under which the operator has resolved a step: the step's own, or its name and
+   * key as the application wrote them
+   */
+  private keyOf(stepKey: string): string | undefined {
+    if (this.stepKeys.has(stepKey)) return stepKey;
+    if (!stepKey.includes('%')) return undefined;
+    const plain = plainStepKey(stepKey);
+    return this.stepKeys.has(plain) ? plain : undefined;
+  }
+
+  /** Gives a call the result as soon as the result may enter. */
+  private await(call: Call, resolvedKey: string): void {
+    this.parts.events.listen(`resolve:${resolvedKey}`, call, { take: (message) => this.apply(call, message) });
+    this.parts.activity.update();
+  }
+
+  private apply(call: Call, { id, outcome, payload }: Message): void {
+    const { run, settings, state, replay, attempts: bodies, calls } = this.parts;
+    if (call.settled || state.isClosed) return;
+    const { stepKey, kind } = call;
+    const wait = replay.openWait(stepKey);
+    if (wait) call.waitRecorded = true;
+    if (call.startedAt === 0) call.startedAt = wait?.openedAt ?? Math.floor(settings.now());
+    const attempts = Math.max(call.failures, wait?.attempts ?? 0) + (bodies.has(stepKey) ? 1 : 0);
+    bodies.abortStep(stepKey, new StepResolvedError(stepKey));
+    if (outcome === 'value') return calls.settle(call, { output: payload, attempts, takes: id });
+    const error = settings.payloads.showError(payload);
+    const thrown = kind === 'step' ? new StepFailedError(stepKey, attempts, error) : error;
+    calls.settle(call, { error: settings.payloads.encodeError(thrown, run.id), attempts, takes: id });
+  }
+}

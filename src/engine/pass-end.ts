@@ -1,0 +1,118 @@
+import { WorkflowTimeoutError } from '../core/errors/index.js';
+import { failureOf } from '../core/failure.js';
+import type { OpenWait } from '../core/step.js';
+import { warnOfOpenSteps } from './code-warnings.js';
+import type { EngineSettings, PassOutcome, PassPort, PassRun, WorkflowDefinition } from './ports.js';
+import { ReplayCheck } from './replay-check.js';
+import type { CallTable } from './call-table.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { ExternalEvents } from './external-events.js';
+import type { PassState, StopReason } from './pass-state.js';
+import type { Replay } from './replay.js';
+import type { ResultQueue } from './result-queue.js';
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
+  readonly port: PassPort;
+  readonly settings: EngineSettings;
+  readonly state: PassState;
+  readonly gate: DurabilityGate;
+  readonly queue: ResultQueue;
+  readonly replay: Replay;
+  readonly calls: CallTable;
+  readonly events: ExternalEvents;
+}
+
+/** Ends a pass: decides its outcome, has it checked by a replay where that is on, and reports it. */
+export class PassEnd {
+  /** Outcome of `run()` while recorded results are still being delivered. */
+  private early: PassOutcome | undefined;
+  /**
+   * True when the code ended at once after the last result, false when ordinary I/O came between.
+   * Undefined until the code has ended.
+   */
+  endedInTurn: boolean | undefined;
+  /** Absent where replays are not checked. */
+  readonly check: ReplayCheck | undefined;
+
+  constructor(
+    private readonly parts: Parts,
+    waits: readonly OpenWait[],
+  ) {
+    if (parts.settings.verifyReplay) this.check = new ReplayCheck(parts, waits);
+  }
+
+  /** Ends the pass with the value that `run()` returned. */
+  completed(value: unknown): void {
+    let outcome: PassOutcome;
+    try {
+      outcome = { status: 'completed', output: this.encode(value) };
+    } catch (error) {
+      outcome = this.failure(error);
+    }
+    this.returned(outcome);
+  }
+
+  /** Ends the pass with the error that `run()` threw. */
+  failed(error: unknown): void {
+    this.returned(this.failure(error));
+  }
+
+  /** Ends the pass with the outcome of `run()`, once all recorded results have been delivered. */
+  returned(outcome: PassOutcome): void {
+    const { definition, port, settings, state, gate, queue, replay, calls } = this.parts;
+    if (state.isClosed) return;
+    this.endedInTurn ??= queue.isInTurn;
+    if (!queue.isEmpty && !gate.isLive) {
+      this.early = outcome;
+      return;
+    }
+    const uncalled = replay.findUncalled();
+    if (uncalled) return state.reject(uncalled.stepKey, 'it is recorded, but run() ended without calling it');
+    if (state.stopReason) return this.stopped(state.stopReason);
+    if (settings.isDevelopment) warnOfOpenSteps(definition, calls.byKey.values(), (message) => port.warn(message));
+    if (!this.check || !this.endedInTurn || !this.check.isPossible) {
+      state.end();
+      return this.report(outcome);
+    }
+    state.end();
+    this.check.findDifference(outcome).then(
+      (error) => state.hasEnded && this.report(error ? this.failure(error) : outcome),
+      () => state.hasEnded && this.report(outcome),
+    );
+  }
+
+  /** Ends the pass after the last recorded result, if `run()` has ended before. */
+  endIfEarly(): boolean {
+    if (!this.early) return false;
+    this.returned(this.early);
+    return true;
+  }
+
+  /** Ends a run that was cancelled or has timed out, whatever its code still does. */
+  stopped(reason: StopReason): void {
+    const { run, settings, state } = this.parts;
+    if (state.isClosed) return;
+    state.end();
+    if (reason instanceof WorkflowTimeoutError) return this.report(this.failure(reason));
+    this.report({ status: 'cancelled', error: settings.payloads.encodeError(reason, run.id) });
+  }
+
+  private report(outcome: PassOutcome): void {
+    const { port, state, calls, events } = this.parts;
+    port.ended(outcome, calls.hasWaits || state.stopReason || events.hasMessages ? 'some' : 'none');
+  }
+
+  private failure(thrown: unknown): PassOutcome {
+    const { run, settings, calls } = this.parts;
+    const { stored, plain } = settings.payloads.encodeFailure(thrown, run.id);
+    return { status: 'failed', error: stored, failure: failureOf(plain, (stepKey) => calls.byKey.get(stepKey)?.name) };
+  }
+
+  private encode(value: unknown): string {
+    const { run, settings } = this.parts;
+    return settings.payloads.encode(value, 'output', run.id, 'output');
+  }
+}

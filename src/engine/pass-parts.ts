@@ -1,0 +1,65 @@
+import type { History } from '../core/step.js';
+import { Attempts } from './attempts.js';
+import { CallTable } from './call-table.js';
+import { Cancellation } from './cancellation.js';
+import { PassContext } from './context.js';
+import { DurabilityGate } from './durability-gate.js';
+import { ExternalEvents } from './external-events.js';
+import { PassActivity } from './pass-activity.js';
+import { PassEnd } from './pass-end.js';
+import { PassRecords } from './pass-records.js';
+import { PassState } from './pass-state.js';
+import type { EngineSettings, PassObserver, PassPort, PassRun, WorkflowDefinition } from './ports.js';
+import { Replay } from './replay.js';
+import { ResultQueue } from './result-queue.js';
+import { Timers } from './timers.js';
+import { WorkflowFunction } from './workflow-function.js';
+
+/**
+ * Assembles the parts of one pass. Parts use each other in circles, so each keeps this object, and
+ * declares the parts that it uses in an interface of its own.
+ */
+export class PassParts {
+  /** Timers of waits and retries, by step key. */
+  readonly timers: Timers;
+  /** Timers of the engine itself. */
+  readonly alarms: Timers;
+  readonly replay: Replay;
+  readonly attempts = new Attempts();
+  readonly gate: DurabilityGate;
+  readonly state: PassState;
+  readonly workflow: WorkflowFunction;
+  readonly queue: ResultQueue;
+  readonly records: PassRecords;
+  readonly events: ExternalEvents;
+  readonly calls: CallTable;
+  readonly context: PassContext;
+  readonly cancellation: Cancellation;
+  readonly activity: PassActivity;
+  readonly end: PassEnd;
+
+  constructor(
+    readonly run: PassRun,
+    readonly definition: WorkflowDefinition,
+    history: History,
+    readonly port: PassPort,
+    readonly settings: EngineSettings,
+    readonly observer: PassObserver | undefined,
+  ) {
+    const lastSeq = history.steps.at(-1)?.seq ?? 0;
+    this.timers = new Timers(settings.now);
+    this.alarms = new Timers(settings.now);
+    this.replay = new Replay(history);
+    this.gate = new DurabilityGate(history.steps.length === 0, lastSeq);
+    this.state = new PassState(this);
+    this.workflow = new WorkflowFunction(this);
+    this.queue = new ResultQueue([...history.steps], this.replay, this.alarms, settings.replayStallMs, this.workflow);
+    this.records = new PassRecords(this, lastSeq);
+    this.events = new ExternalEvents(this);
+    this.calls = new CallTable(this, history.waits.length > 0);
+    this.context = new PassContext(this.calls);
+    this.cancellation = new Cancellation(this, history.waits);
+    this.activity = new PassActivity(this);
+    this.end = new PassEnd(this, history.waits);
+  }
+}

@@ -1,0 +1,103 @@
+import { NonDeterminismError, RunEndedError, type WorkflowCancelledError, type WorkflowTimeoutError } from '../core/errors/index.js';
+import type { Attempts } from './attempts.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { PassPort, PassRun } from './ports.js';
+import type { ResultQueue } from './result-queue.js';
+import type { Timers } from './timers.js';
+
+/** Why a run is stopped before its code has ended. */
+export type StopReason = WorkflowCancelledError | WorkflowTimeoutError;
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly port: PassPort;
+  readonly timers: Timers;
+  readonly alarms: Timers;
+  readonly queue: ResultQueue;
+  readonly gate: DurabilityGate;
+  readonly attempts: Attempts;
+}
+
+/**
+ * The state of a pass.
+ *
+ * | State      | Meaning                                                                         |
+ * | ---------- | ------------------------------------------------------------------------------- |
+ * | `open`     | The workflow function runs. The durability gate knows if it replays or is held. |
+ * | `stopping` | The code has been told of a cancellation or timeout, and may clean up.          |
+ * | `ended`    | The code has ended. Its outcome may still wait for the replay check.            |
+ * | `closed`   | The pass is given up. Nothing that its code does has any effect.                |
+ *
+ * | From               | To         | Method   | Cause                                                |
+ * | ------------------ | ---------- | -------- | ---------------------------------------------------- |
+ * | `open`             | `stopping` | `stop`   | the record of a cancellation or timeout is delivered |
+ * | `open`, `stopping` | `ended`    | `end`    | `run()` settles, or its time for cleanup is used up  |
+ * | any                | `closed`   | `close`  | the run is suspended, handed back, lost or restarted |
+ * | `open`, `stopping` | `closed`   | `reject` | the code does not match the recorded history         |
+ *
+ * In `open` and `stopping` calls have an effect. Leaving these two states shuts the parts down.
+ */
+export class PassState {
+  private current: 'open' | 'stopping' | 'ended' | 'closed' = 'open';
+  /** Reason why the run was stopped; undefined until the code has been told. */
+  stopReason: StopReason | undefined;
+
+  constructor(private readonly parts: Parts) {}
+
+  /** True once the code has ended or the pass was given up: calls have no effect any more. */
+  get isClosed(): boolean {
+    return this.current === 'ended' || this.current === 'closed';
+  }
+
+  /** True when the code has ended and the pass was not given up since. */
+  get hasEnded(): boolean {
+    return this.current === 'ended';
+  }
+
+  /** True when the pass was given up. */
+  get isAbandoned(): boolean {
+    return this.current === 'closed';
+  }
+
+  /** Notes that the code is told of a cancellation or a timeout. */
+  stop(reason: StopReason): void {
+    this.current = 'stopping';
+    this.stopReason = reason;
+  }
+
+  /** Ends the code: its timers, bodies and calls no longer count. */
+  end(): void {
+    this.current = 'ended';
+    this.shutDown(() => this.stopReason ?? new RunEndedError(this.parts.run.id));
+  }
+
+  /** Gives the pass up: its calls never settle, and running bodies are aborted with `reason`. */
+  close(reason: unknown): void {
+    const wasClosed = this.isClosed;
+    this.current = 'closed';
+    if (!wasClosed) this.shutDown(() => reason);
+  }
+
+  /** Gives the pass up because today's code does not match the record of a step. */
+  reject(stepKey: string, detail: string): void {
+    if (this.isClosed) return;
+    const error = new NonDeterminismError(this.parts.run.id, stepKey, detail);
+    this.close(error);
+    this.parts.port.faulted({ kind: 'mismatch', error });
+  }
+
+  /** Gives the pass up because a recorded value cannot be decoded. */
+  rejectUnreadable(what: string, error: unknown): void {
+    this.reject(what, error instanceof Error ? error.message : String(error));
+  }
+
+  private shutDown(reason: () => unknown): void {
+    const { timers, alarms, queue, gate, attempts } = this.parts;
+    timers.clearAll();
+    alarms.clearAll();
+    queue.close();
+    gate.clear();
+    attempts.abort(reason);
+  }
+}

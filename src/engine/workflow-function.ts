@@ -1,0 +1,133 @@
+import type { StepRecord } from '../core/step.js';
+import { inScope } from './current.js';
+import { InstanceCreation } from './instance-creation.js';
+import type { EngineSettings, PassObserver, PassPort, PassRun, WorkflowCode, WorkflowDefinition } from './ports.js';
+import type { ResultQueue, ResultQueueDelegate } from './result-queue.js';
+import type { CallTable } from './call-table.js';
+import type { Cancellation } from './cancellation.js';
+import type { DurabilityGate } from './durability-gate.js';
+import type { ExternalEvents } from './external-events.js';
+import type { PassEnd } from './pass-end.js';
+import type { ActivityDelegate } from './pass-handle.js';
+import type { PassState } from './pass-state.js';
+import type { Timers } from './timers.js';
+import type { WorkflowContext } from './workflow-context.js';
+
+/** The parts of a pass that this one uses. */
+interface Parts {
+  readonly run: PassRun;
+  readonly definition: WorkflowDefinition;
+  readonly port: PassPort;
+  readonly settings: EngineSettings;
+  readonly observer: PassObserver | undefined;
+  readonly state: PassState;
+  readonly alarms: Timers;
+  readonly gate: DurabilityGate;
+  readonly queue: ResultQueue;
+  readonly calls: CallTable;
+  readonly context: WorkflowContext;
+  readonly events: ExternalEvents;
+  readonly cancellation: Cancellation;
+  readonly activity: ActivityDelegate;
+  readonly end: PassEnd;
+}
+
+/** The workflow function of a pass: created, called in the first turn, and given a result a turn. */
+export class WorkflowFunction implements ResultQueueDelegate {
+  /** Code that is executed; undefined until it was created. */
+  code: WorkflowCode | undefined;
+  /** Recorded time of the last delivery: the clock that the workflow sees. */
+  logicalNow: number;
+  /** Absent for workflows whose code is shared by all runs. */
+  private readonly creation: InstanceCreation | undefined;
+
+  constructor(private readonly parts: Parts) {
+    const { run, definition } = parts;
+    this.logicalNow = run.startedAt;
+    if ('maker' in definition) {
+      this.creation = new InstanceCreation(parts, definition.maker, (code) => {
+        this.code = code;
+        parts.queue.request();
+      });
+    } else this.code = definition;
+  }
+
+  /** Asks for the first turn, after the code was created where each pass has code of its own. */
+  start(): void {
+    if (this.creation) this.creation.begin();
+    else this.parts.queue.request();
+  }
+
+  /** Calls back, at once or later, when it is known if the code can be created. */
+  whenCreated(known: (outcome: 'made' | 'failed') => void): void {
+    if (this.creation) this.creation.whenKnown(known);
+    else known('made');
+  }
+
+  invoke(): void {
+    const { run, settings, state, calls, context, end } = this.parts;
+    let input: unknown;
+    try {
+      input = settings.payloads.decode(run.input, 'input');
+    } catch (error) {
+      return state.rejectUnreadable('input', error);
+    }
+    inScope({ pass: calls, step: undefined }, () => {
+      let result: unknown;
+      try {
+        result = this.code!.invoke(input, context);
+      } catch (error) {
+        result = Promise.reject(error);
+      }
+      Promise.resolve(result).then(
+        (value) => end.completed(value),
+        (error: unknown) => end.failed(error),
+      );
+    });
+  }
+
+  deliver(record: StepRecord): void {
+    const { settings, state, gate, calls, cancellation, end } = this.parts;
+    this.logicalNow = record.finishedAt;
+    gate.seenSeq = record.seq;
+    end.check?.keep(record);
+    try {
+      if (record.kind === 'cancel') return cancellation.deliver(record);
+      if (record.kind === 'patch') return;
+      const call = calls.byKey.get(record.stepKey)!;
+      if (call.settled) return;
+      if (record.status === 'failed') call.reject(settings.payloads.decodeError(record.error!));
+      else call.resolve(record.output === null ? undefined : settings.payloads.decode(record.output, 'output'));
+    } catch (error) {
+      state.rejectUnreadable(record.stepKey, error);
+    }
+  }
+
+  admit(): void {
+    const { events, queue } = this.parts;
+    events.admit(() => !queue.isEmpty);
+  }
+
+  delivered(): void {
+    const { observer, state, gate, queue, events, activity, end } = this.parts;
+    if (end.endIfEarly()) return;
+    gate.goLive();
+    if (events.isPending && gate.isOpen) queue.request();
+    activity.update();
+    if (observer && !state.isClosed && !queue.isTurning) observer.stoodStill();
+  }
+
+  missed(step: StepRecord): void {
+    const { observer, state, queue } = this.parts;
+    if (observer) return observer.missed(step);
+    const { stepKey, calledAfter } = step;
+    const place = calledAfter === 0 ? 'at the start' : `after ${calledAfter} ${calledAfter === 1 ? 'result' : 'results'}`;
+    const unrecorded = queue.unrecordedCallAfter(calledAfter);
+    const instead = unrecorded === undefined ? 'now the code does not call it there' : `now the code calls "${unrecorded}" there`;
+    state.reject(stepKey, `it was called ${place} when it was recorded, and ${instead}`);
+  }
+
+  stirred(): void {
+    this.parts.activity.update();
+  }
+}
