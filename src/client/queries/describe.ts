@@ -5,88 +5,103 @@ import type { StepKind, StepRecord } from '../../core/step.js';
 import { blockedOf, waitingForOf, type BlockedDescription, type WaitingFor } from './waiting-for.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
-/** A wait of a run that is open. */
+/** An open wait of a run. */
 export interface WaitDescription {
   stepKey: string;
-  /** `retry`: a failed step waits for its next attempt. `grace`: a run that was stopped, and cleans up, ends then. */
+  /**
+   * Kind of the wait. `retry`: a failed step waits for its next attempt. `grace`: time that a
+   * cancelled or timed-out run has for its clean-up.
+   */
   kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
-  /** What is waited for: a signal's name, the first characters of a hook's token, a child's run id. */
+  /**
+   * Name of the awaited signal, the first characters of a hook's token, or the id of a child run.
+   */
   name: string | undefined;
-  /** When it is over; undefined when only what it waits for ends it. */
+  /** Moment at which the wait ends; undefined when only its event ends it. */
   wakeAt: Date | undefined;
-  /** How many attempts of the step have failed. */
+  /** Number of failed attempts of the step. */
   attempts: number;
 }
 
-/** A body of a step that is being executed. */
+/** A step body that is executing. */
 export interface BodyDescription {
   stepKey: string;
-  /** Which try of the body this is, from 1. */
+  /** Number of the attempt, from 1. */
   attempt: number;
-  /** When it was first seen under way, to within a second. */
+  /** Moment at which a worker first reported the body, accurate to about a second. */
   since: Date;
   host: string;
   pid: number;
 }
 
-/** A run that another has started. */
+/** A run that this run has started. */
 export interface ChildDescription {
   runId: string;
-  /** The name of its workflow. */
+  /** Name of the child's workflow. */
   name: string;
   status: ShownStatus;
 }
 
-/** Everything that is known of a run but its steps. */
+/** Details of a run, except its steps. */
 export interface RunDescription<O = unknown> {
   runId: string;
   name: string;
-  /** 0 until a worker claims a run that was started by name alone. */
+  /**
+   * Version of the workflow. It is 0 for a run that was started by name, until a worker claims the
+   * run.
+   */
   version: number;
   queue: string;
   priority: number;
-  /** `continued` only where `{ follow: false }` asks for a run that was continued as another. */
+  /**
+   * Status of the run. It is `continued` only with `{ follow: false }`, for a run that another run
+   * continues.
+   */
   status: ShownStatus;
   input: unknown;
-  /** Of a completed run. */
+  /** Output of a completed run. */
   output: O | undefined;
-  /** Of a failed or cancelled run. */
+  /** Error of a failed or cancelled run. */
   error: Error | undefined;
   createdAt: Date;
   startedAt: Date | undefined;
   finishedAt: Date | undefined;
-  /** When a waiting run becomes due by itself. */
+  /** Moment at which a waiting run becomes due without a message. */
   wakeAt: Date | undefined;
   cancelRequestedAt: Date | undefined;
   tags: Record<string, string>;
   waits: WaitDescription[];
   /**
-   * Everything that the run waits for. Includes what its code does not show: a worker, a deployment
-   * whose code fits, somebody who resumes the run.
+   * Everything that the run waits for. Includes waits outside its code: for a worker, for a
+   * deployment whose code matches, for an operator to resume the run.
    */
   waitingFor: WaitingFor[];
-  /** Why it is blocked; undefined when it is not. */
+  /** Reason why the run is blocked; undefined when it is not. */
   blocked: BlockedDescription | undefined;
-  /** The bodies of its steps that have been under way for a second or two, and where. */
+  /** Step bodies that have been executing for a second or two, with their process. */
   underWay: BodyDescription[];
-  /** How many times it has been claimed. */
+  /** Number of times that the run has been claimed. */
   epoch: number;
-  /** How many times it has been retried by an operator. */
+  /** Number of times that the run has been retried after it failed. */
   generation: number;
   deploymentId: string | undefined;
-  /** The deployments whose code does not fit its history. */
+  /** Deployments whose code does not match the run's history. */
   blockedDeployments: string[];
-  /** The run that started it; `stepKey` is what waits for it there, undefined when nothing does. */
+  /**
+   * The run that started this run. `stepKey` is the parent's wait for this run, undefined when the
+   * parent does not wait.
+   */
   parent: { runId: string; stepKey: string | undefined } | undefined;
-  /** The last 100 runs that it has started, oldest first. */
+  /** Last 100 runs that this run has started, oldest first. */
   children: ChildDescription[];
-  /** The run that goes on in its place, and the one in whose place it goes on (`ctx.continueAsNew`). */
+  /** The run that continues this run by `ctx.continueAsNew`. */
   continuedAs: string | undefined;
+  /** The run that this run continues. */
   continuedFrom: string | undefined;
   forkedFrom: string | undefined;
-  /** When it fails if it has not ended. */
+  /** Moment at which the run fails if it has not ended. */
   deadline: Date | undefined;
-  /** What it shows by `ctx.setState`. */
+  /** Values that the run's code has set by `ctx.setState`. */
   state: Record<string, unknown>;
 }
 
@@ -97,11 +112,11 @@ export interface StepDescription {
   status: 'completed' | 'failed';
   output: unknown;
   error: Error | undefined;
-  /** How many times the body was tried. */
+  /** Number of attempts of the step's body. */
   attempts: number;
   startedAt: Date;
   finishedAt: Date;
-  /** The place in the order in which results entered the workflow. */
+  /** Position of the step in the order in which results entered the workflow. */
   seq: number;
 }
 
@@ -123,7 +138,8 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     wakeAt: toDate(row.wakeAt),
     cancelRequestedAt: toDate(row.cancelRequestedAt),
     tags: { ...row.tags },
-    // One that has failed keeps its children, for when it is retried; it waits for nothing.
+    // A failed run keeps the waits for its children, because a retry needs them. The run itself
+    // waits for nothing.
     waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
       stepKey,
       kind,
@@ -155,7 +171,10 @@ function bodiesOf({ id, worker }: RunDescriptionRow): BodyDescription[] {
   return own.map(({ stepKey, attempt, since }) => ({ stepKey, attempt, since: new Date(since), host, pid }));
 }
 
-/** Whoever has a hook's token can resume the run: not for those who only look. */
+/**
+ * Shortens a hook's token: any caller with the whole token can resume the run, and a description is
+ * only for reading.
+ */
 function shownName(kind: WaitDescription['kind'], name: string | null): string | undefined {
   return (kind === 'hook' ? name?.slice(0, 8) : name) ?? undefined;
 }

@@ -4,26 +4,33 @@ import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessions, type DueRuns } from '../../store/sql/health.js';
 
-/** A run in the hands of this process whose row the database refuses to change, even to block the run. */
+/**
+ * An active run of this process whose row the database refuses to change, even to block the run.
+ */
 export interface UnwritableHealth {
   runId: string;
   since: Date;
-  /** `RunNotRecordedError`; its cause is the database's error. */
+  /** A `RunNotRecordedError`, whose cause is the database's error. */
   error: Error;
 }
 
-/** What the worker of this process does. */
+/** State of this process's worker. */
 export interface WorkerHealth {
-  /** `stopped`: not yet begun, closing, or none in this process. `fenced`: it has lost its session and has no new one yet. */
+  /**
+   * `running`: claims and executes runs. `fenced`: lost its session and does not have a new one
+   * yet. `stopped`: not started yet, closing, or not configured in this process.
+   */
   state: 'running' | 'fenced' | 'stopped';
-  /** Runs in its hands, those that only wait and are not suspended included. */
+  /** Number of active runs, including runs that only wait and are not suspended yet. */
   runs: number;
-  /** How many runs it executes at a time, and how many more it could take. */
+  /** Number of runs that the worker executes at a time. */
   slots: number;
+  /** Number of slots without a run. */
   freeSlots: number;
   /**
-   * The first 100 runs that the database refuses to write at all: a trigger or a constraint of the application is in
-   * the way. They hold no slot, and are tried once a minute until the cause is removed.
+   * First 100 runs that the database refuses to write at all: a trigger or constraint of the
+   * application rejects them. They hold no slot, and are retried once a minute until the cause is
+   * removed.
    */
   unwritable: readonly UnwritableHealth[];
 }
@@ -36,80 +43,99 @@ export interface SessionHealth {
   deploymentId: string;
   startedAt: Date;
   heartbeatAt: Date;
-  /** Its time is over: others are about to take over its runs. */
+  /** True when the session has expired: other processes are about to take over its runs. */
   isExpired: boolean;
 }
 
-/** Runs of one queue, workflow and version that are due. */
+/** Due runs of one queue, workflow and version. */
 export interface DueHealth extends DispatchKey {
-  /** How many; 1,000 means that or more. */
+  /** Number of the runs; 1,000 stands for 1,000 or more. */
   due: number;
-  /** Since when the first of them has been due. */
+  /** Moment at which the first of the runs became due. */
   oldestDueAt: Date;
 }
 
 /** Blocked runs of one queue, workflow and version. */
 export interface BlockedHealth extends DispatchKey {
   blocked: number;
-  /** One of them, to look at. */
+  /** Id of one of the runs. */
   exampleRunId: string;
 }
 
-/** Due runs of one queue, workflow and version that were lost with their workers twice or more. */
+/**
+ * Due runs of one queue, workflow and version whose workers crashed twice or more while they
+ * executed the run.
+ */
 export interface SuspectHealth extends DispatchKey {
   suspects: number;
-  /** How often the run was lost that was lost most often. */
+  /** Highest number of worker crashes of one of the runs. */
   mostLosses: number;
-  /** That run, to look at. */
+  /** Id of the run with the most crashes. */
   exampleRunId: string;
 }
 
-/** How the module is, as this process sees it. */
+/** Health of the module, as this process sees it. */
 export interface WorkflowHealth {
-  /** True when the database answers. Otherwise only `worker` and `directConnection` are known. */
+  /**
+   * State of the database and the latency of a lookup. While the database is unreachable, only
+   * `worker` and `directConnection` are known.
+   */
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
   worker: WorkerHealth;
-  /** Undefined where `listen` is false. Without the connection, polling does its work and the death of this process is noticed only after `sessionTtl`. */
+  /**
+   * State of the direct connection; undefined when `listen` is false. Without the connection,
+   * polling replaces notifications, and other processes notice this process's death only after
+   * `sessionTtl`.
+   */
   directConnection: { isConnected: true } | { isConnected: false; error: Error | undefined } | undefined;
   sessions: SessionHealth[];
-  /** What is due and nobody has claimed, in the order of queue, workflow and version. Version 0: started by name alone. */
+  /**
+   * Due runs that no worker has claimed, ordered by queue, workflow and version. Version 0 stands
+   * for runs that were started by name.
+   */
   backlog: DueHealth[];
-  /** The part of the backlog that no living process executes: neither this one, nor one that has a session. */
+  /** Part of the backlog that no live process executes. */
   unregistered: DueHealth[];
   /**
-   * Runs that wait for a time, a message or a child, and that no living process could continue then.
-   * Of very many runs some are looked at.
+   * Kinds of runs that wait for a time, a message or a child, and that no live process could
+   * continue. Where very many runs wait, only some are inspected.
    */
   unregisteredWaiting: DispatchKey[];
-  /** Runs that wait for a deployment whose code fits their history: `describe().blocked` says why. Up to 1,000 are counted. */
+  /**
+   * Runs that wait for a deployment whose code matches their history; `describe().blocked` has the
+   * reason. Up to 1,000 runs are counted.
+   */
   blocked: BlockedHealth[];
   /**
-   * Due runs that are suspected of ending their workers, because they were lost twice or more. A worker executes them
-   * apart from others; `backlog`, `unregistered` and `oldestDueAt` leave them out. Up to 1,000 are counted.
+   * Due runs that may crash their workers, because two or more workers died while they executed the
+   * run. A worker executes such a run apart from others. `backlog`, `unregistered` and
+   * `oldestDueAt` do not include them. Up to 1,000 runs are counted.
    */
   suspects: SuspectHealth[];
-  /** Since when the oldest due run has been due. */
+  /** Moment at which the oldest due run became due; undefined without due runs. */
   oldestDueAt: Date | undefined;
 }
 
-/** What is known of the worker of this process. */
+/** State of this process's worker, and the kinds of runs that it claims. */
 export interface KnownWorker {
   readonly health: WorkerHealth;
-  /** Everything that it claims; undefined when there is no worker. */
+  /** Kinds of runs that the worker claims; undefined without a worker. */
   readonly keys: readonly DispatchKey[] | undefined;
 }
 
-/** The state of the direct connection of this process. */
+/** State of this process's direct connection. */
 export interface KnownDirectConnection {
   readonly isConnected: boolean;
-  /** Why it cannot be made. */
+  /** Reason why the connection cannot be made. */
   readonly error: Error | undefined;
 }
 
-/** Whoever asks for health wants an answer before a probe gives up. */
+/**
+ * Milliseconds until the report is returned without the database. Health probes give up soon after.
+ */
 const ANSWER_MS = 5_000;
 
-/** Asks how the module is. Never rejects for the database. */
+/** Collects the health report. Never rejects because of the database. */
 export async function healthOf(
   database: Database,
   { health: worker, keys }: KnownWorker,
@@ -164,7 +190,7 @@ export async function healthOf(
   }
 }
 
-/** What a worker with these keys does not claim. */
+/** Selects the kinds of runs that a worker with these keys does not claim. */
 export function unregisteredOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
   const served = new Set(keys.map(dispatchKeyText));
   return kinds.filter((each) => !served.has(dispatchKeyText(each)));

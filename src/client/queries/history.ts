@@ -10,40 +10,43 @@ import { readRunStatus } from '../../store/sql/read-runs.js';
 import { checkFollowing, currentRunId, type FollowOptions } from '../follow.js';
 import { checkLimit, decodeHistoryCursor, encodeHistoryCursor } from './cursor.js';
 
-/** Which part of a run's history. */
+/** Selects a page of a run's history. */
 export interface HistoryOptions extends FollowOptions {
-  /** Where the page before ended. */
+  /** The `cursor` of the previous page. */
   cursor?: string;
-  /** How many entries at most, from 1 to 1,000. Default 100. */
+  /** Entries per page, from 1 to 1,000 (default: 100). */
   limit?: number;
 }
 
-/** Something that happened to a run. */
+/** An event in the life of a run. */
 export interface HistoryEntry {
   at: Date;
-  /** What happened; docs/operations.md lists them all. */
+  /** Kind of the event; docs/operations.md lists all kinds. */
   kind: string;
   stepKey: string | undefined;
-  /** A signal's name, the first characters of a hook's token, the id of another run. */
+  /** Name of a signal, the first characters of a hook's token, or the id of another run. */
   name: string | undefined;
-  /** Of a step how many attempts it took; of a failed attempt which it was. */
+  /** Number of a failed attempt, or the number of attempts that a step took. */
   attempt: number | undefined;
-  /** Under which claim of the run it happened. */
+  /** Number of the claim under which the event happened. */
   epoch: number | undefined;
-  /** Of a step: when it began. */
+  /** Start of a step. */
   startedAt: Date | undefined;
-  /** Of a step that has completed, and of the run. */
+  /** Output of a completed step or of the run. */
   output: unknown;
-  /** Of a failed attempt, a failed step, a stop, a deployment whose code does not fit, and of the run. */
+  /**
+   * Error of a failed attempt, a failed step, a cancellation, the run, or a deployment whose code
+   * does not match the history.
+   */
   error: Error | undefined;
-  /** What else is known, such as who asked for a cancellation and why. */
+  /** Further details, such as the actor and reason of a cancel request. */
   data: Record<string, unknown> | undefined;
 }
 
-/** A part of a run's history. */
+/** A page of a run's history. */
 export interface HistoryPage {
   entries: HistoryEntry[];
-  /** For the next page; undefined when this is the last one. */
+  /** Cursor of the next page; undefined on the last page. */
   cursor: string | undefined;
 }
 
@@ -57,12 +60,13 @@ export async function historyPage(database: Database, payloads: Payloads, runId:
   const following = { follow: checkFollowing(follow) };
   const size = checkLimit(limit, 'options.limit', DEFAULT_LIMIT, MAX_LIMIT);
   const place = cursor === undefined ? undefined : decodeHistoryCursor(cursor, 'options.cursor');
-  // A run that is continued between two pages must not have the second one read from another history.
+  // The cursor names the run. A run that is continued between two pages would otherwise have its
+  // second page read from another history.
   const id = place?.runId ?? (await currentRunId(database, named, following));
   if (place && id !== named && !(following.follow && (await areOneChain(database, named, id)))) {
-    throw new InvalidInputError('options.cursor', 'is of the history of another run');
+    throw new InvalidInputError('options.cursor', 'belongs to the history of another run');
   }
-  // One more than asked for tells whether there are more.
+  // One entry more than requested shows whether another page follows.
   const found = await readHistory(database, id, place, size + 1);
   if (found.length === 0 && (await readRunStatus(database, id)) === undefined) throw new RunNotFoundError(id);
   const page = found.slice(0, size);

@@ -9,72 +9,82 @@ import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
 import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
 
-/** Which runs, and how many at a time. */
+/** Selects a page of runs. */
 export interface ListOptions extends RunFilter {
-  /** Where to go on: the `cursor` of the page before, of a listing with the same filter. */
+  /** The `cursor` of the previous page, from a listing with the same filter. */
   cursor?: string | undefined;
-  /** The most runs of a page, from 1 to 1,000. Default 50. */
+  /** Runs per page, from 1 to 1,000 (default: 50). */
   limit?: number | undefined;
 }
 
-/** A run in a listing: everything but its payloads, which `describe` gives. */
+/** A run in a listing. `describe` also returns its payloads. */
 export interface RunSummary {
   runId: string;
   name: string;
-  /** 0 until a worker claims a run that was started by name alone. */
+  /**
+   * Version of the workflow. It is 0 for a run that was started by name, until a worker claims the
+   * run.
+   */
   version: number;
   queue: string;
   priority: number;
-  /** `continued` where another run goes on in its place. */
+  /** Status of the run; `continued` when another run continues it. */
   status: ShownStatus;
-  /** True when the run waits for a deployment whose code fits its history; `describe` names those that do not. */
+  /**
+   * True when the run waits for a deployment whose code matches its history. `describe` names the
+   * deployments that do not match.
+   */
   blocked: boolean;
   tags: Record<string, string>;
   createdAt: Date;
   startedAt: Date | undefined;
   finishedAt: Date | undefined;
-  /** When a waiting run becomes due by itself. */
+  /** Moment at which a waiting run becomes due without a message. */
   wakeAt: Date | undefined;
   cancelRequestedAt: Date | undefined;
-  /** Of a failed run: the code of the error that the application threw, or its name. */
+  /** Code of the error that failed the run, or the error's name. */
   errorCode: string | undefined;
-  /** Of a run that failed by a step: the step's name. */
+  /** Name of the step that failed the run. */
   failedStep: string | undefined;
+  /** The run that started this run. */
   parentRunId: string | undefined;
-  /** The run that goes on in its place. */
+  /** The run that continues this run. */
   continuedAs: string | undefined;
 }
 
-/** A part of a listing. */
+/** A page of a listing. */
 export interface RunPage {
-  /** Newest first. */
+  /** Runs, newest first. */
   runs: RunSummary[];
-  /** For the next page; undefined after the last. */
+  /** Cursor of the next page; undefined on the last page. */
   cursor: string | undefined;
 }
 
-/** What failures can be grouped by. */
+/** Property by which failures are grouped. */
 export type FailureGrouping = FailureDimension;
 
-/** Which failures, and what makes them alike. */
+/** Selects failed runs, and the properties to group them by. */
 export interface FailuresOptions {
-  /** How long ago, or from when on. */
+  /** Time before now, or the moment after which the runs failed. */
   since: Duration | Date;
+  /** Properties that are the same for all runs of a group. */
   groupBy: FailureGrouping | readonly FailureGrouping[];
-  /** The most groups, from 1 to 1,000. Default 50. */
+  /** Number of groups, from 1 to 1,000 (default: 50). */
   limit?: number | undefined;
 }
 
-/** Failed runs that have something in common. What was not grouped by is undefined. */
+/**
+ * Failed runs that have properties in common. Properties that were not grouped by are undefined.
+ */
 export interface FailureGroup {
   workflow: string | undefined;
   errorCode: string | undefined;
-  /** Undefined also for runs that failed outside of steps. */
+  /** Name of the failed step; undefined also for runs that failed outside a step. */
   failedStep: string | undefined;
   count: number;
   firstAt: Date;
   lastAt: Date;
-  /** One of them, to look at. */
+  /** Id of a run of the group. */
   exampleRunId: string;
 }
 
@@ -85,14 +95,14 @@ const MAX_LIMIT = 1_000;
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
   const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
   const conditions = checkRunFilter(filter, 'filter', 'left out');
-  const most = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
+  const size = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
   const position = cursor === undefined ? undefined : decodeListCursor(cursor, conditions, 'filter.cursor');
-  // One more than is shown tells whether there is another page.
-  const found = await listRuns(database, conditions, position, most + 1);
-  const shown = found.slice(0, most);
+  // One run more than requested shows whether another page follows.
+  const found = await listRuns(database, conditions, position, size + 1);
+  const shown = found.slice(0, size);
   return {
     runs: shown.map(({ row }) => toSummary(row)),
-    cursor: found.length > most ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined,
+    cursor: found.length > size ? encodeListCursor(shown.at(-1)!.position, conditions) : undefined,
   };
 }
 

@@ -5,39 +5,54 @@ import { checkText } from '../../core/ids.js';
 import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 
-/** Which runs. What is absent does not restrict; a run must meet everything that is there, and of a list any member. */
+/**
+ * Selects runs. A run must meet all conditions; a list is met by any of its members. Absent
+ * properties do not restrict.
+ */
 export interface RunFilter {
-  /** Of the workflow. */
+  /** Name of the workflow. */
   name?: string | readonly string[] | undefined;
-  /** Of the workflow; 0 are runs started by name alone that nobody has claimed yet. */
+  /**
+   * Version of the workflow. Version 0 selects runs that were started by name and not claimed yet.
+   */
   version?: number | readonly number[] | undefined;
-  /** `continued`: ended by `ctx.continueAsNew`; `completed` are the others. */
+  /**
+   * Status of the run. `completed` does not include runs that ended by `ctx.continueAsNew`: their
+   * status is `continued`.
+   */
   status?: ShownStatus | readonly ShownStatus[] | undefined;
   queue?: string | readonly string[] | undefined;
-  /** Whether a run waits for a deployment whose code fits its history. */
+  /**
+   * True for runs that wait for a deployment whose code matches their history, false for the
+   * others.
+   */
   blocked?: boolean | undefined;
-  /** The run that started it; `null` for runs that no run started. */
+  /** Id of the run that started the runs; `null` selects runs that no run started. */
   parentRunId?: string | null | undefined;
-  /** All of them must match. */
+  /** Tags of the run, all of which must match. */
   tags?: Readonly<Record<string, string>> | undefined;
   /**
-   * Failed runs by the `code` of the error that the application threw, or by its name where it has none. What wraps it does not count:
-   * StepFailedError, WorkflowFailedError, NonRetryableError, RetryableError.
+   * Error of a failed run: the `code` of the error that the application threw, or the error's name
+   * where it has no code. Wrappers do not count: StepFailedError, WorkflowFailedError,
+   * NonRetryableError, RetryableError.
    */
   errorCode?: string | readonly string[] | undefined;
-  /** Failed runs by the name of the step that they failed by: `charge`, whichever call of it failed. */
+  /** Name of the step that failed the run, such as `charge`, for any of its calls. */
   failedStep?: string | readonly string[] | undefined;
-  /** Created then or later. */
+  /** Selects runs created at this moment or later. */
   createdAfter?: Date | undefined;
-  /** Created before. */
+  /** Selects runs created before this moment. */
   createdBefore?: Date | undefined;
-  /** Ended then or later. */
+  /** Selects runs that ended at this moment or later. */
   finishedAfter?: Date | undefined;
-  /** Ended before. */
+  /** Selects runs that ended before this moment. */
   finishedBefore?: Date | undefined;
 }
 
-/** A list is for a handful of names; thousands of them are another question. */
+/**
+ * Most members of a list. Lists are for a handful of names; thousands would need another kind of
+ * query.
+ */
 const MAX_MEMBERS = 100;
 
 type Check<T> = (value: unknown, argument: string) => T;
@@ -57,24 +72,25 @@ const CHECKS: { readonly [K in Exclude<keyof RunConditions, 'tags'>]-?: Check<Ex
   finishedBefore: checkDate,
 };
 
-/** The keys of a filter. */
+/** Keys of a filter. */
 export const FILTER_KEYS = [...Object.keys(CHECKS), 'tags'] as (keyof RunFilter)[];
 
-/** What an `undefined` in a filter means. */
-export type Undefined = 'left out' | 'refused';
+/** Treatment of a property that is `undefined`. */
+export type UndefinedProperty = 'left out' | 'refused';
 
 /**
  * Checks a filter.
  *
- * @param argument how the caller names it, for the error
- * @param ofUndefined `'refused'` where something is done to the runs: what was meant to be a name would mean every run
- * @throws InvalidInputError naming the part
+ * @param argument name of the filter in errors
+ * @param whenUndefined `'refused'` for filters of operations that change runs: a missing name would
+ *   otherwise select every run
+ * @throws InvalidInputError that names the invalid part
  */
-export function checkRunFilter(filter: unknown, argument: string, ofUndefined: Undefined): RunConditions {
+export function checkRunFilter(filter: unknown, argument: string, whenUndefined: UndefinedProperty): RunConditions {
   const given = checkOptions(filter as Readonly<Record<string, unknown>>, argument, FILTER_KEYS);
   const conditions = Object.fromEntries(
     FILTER_KEYS.filter((key) => Object.hasOwn(given, key))
-      .map((key) => [key, checked(key, given[key], `${argument}.${key}`, ofUndefined)] as const)
+      .map((key) => [key, checked(key, given[key], `${argument}.${key}`, whenUndefined)] as const)
       .filter(([, value]) => value !== undefined),
   ) as RunConditions;
   checkRange(conditions.createdAfter, conditions.createdBefore, `${argument}.createdBefore`, 'createdAfter');
@@ -82,17 +98,20 @@ export function checkRunFilter(filter: unknown, argument: string, ofUndefined: U
   return conditions;
 }
 
-function checked(key: keyof RunConditions, value: unknown, argument: string, ofUndefined: Undefined): unknown {
-  if (value === undefined && ofUndefined === 'left out') return undefined;
+function checked(key: keyof RunConditions, value: unknown, argument: string, whenUndefined: UndefinedProperty): unknown {
+  if (value === undefined && whenUndefined === 'left out') return undefined;
   if (value === undefined) throw new InvalidInputError(argument, 'is undefined, which must not mean every run: leave it out');
-  return key === 'tags' ? checkTags(value, argument, ofUndefined) : CHECKS[key](value, argument);
+  return key === 'tags' ? checkTags(value, argument, whenUndefined) : CHECKS[key](value, argument);
 }
 
-/** Sorted and without doubles: the order in which a caller lists them means nothing, and a cursor must not depend on it. */
+/**
+ * Checks a value or a list of values. Sorts them and removes duplicates: the caller's order has no
+ * meaning, and a cursor must not depend on it.
+ */
 function oneOrMore<T extends string | number>(check: Check<T>): Check<readonly T[]> {
   return (value, argument) => {
     if (!Array.isArray(value)) return [check(value, argument)];
-    if (value.length === 0) throw new InvalidInputError(argument, 'is an empty list, which no run meets: leave it out, or name something');
+    if (value.length === 0) throw new InvalidInputError(argument, 'is an empty list, which no run matches: leave it out, or add a member');
     if (value.length > MAX_MEMBERS) throw new InvalidInputError(argument, `must have at most ${MAX_MEMBERS} members, not ${value.length}`);
     const members = Array.from<unknown, T>(value, (member, index) => check(member, `${argument}[${index}]`));
     return [...new Set(members)].sort((a, b) => (a < b ? -1 : 1));
@@ -117,27 +136,31 @@ function checkBoolean(value: unknown, argument: string): boolean {
   return value;
 }
 
-/** @returns undefined when all of them are left out */
-function checkTags(value: unknown, argument: string, ofUndefined: Undefined): Record<string, string> | undefined {
+/** @returns undefined when all tags are left out */
+function checkTags(value: unknown, argument: string, whenUndefined: UndefinedProperty): Record<string, string> | undefined {
   if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object of texts');
   const keys = keysOf(value, argument).sort();
-  if (keys.length === 0) throw new InvalidInputError(argument, 'has no tags, which every run would meet: leave it out');
+  if (keys.length === 0) throw new InvalidInputError(argument, 'has no tags, which every run would match: leave it out');
   if (keys.length > MAX_MEMBERS) throw new InvalidInputError(argument, `must have at most ${MAX_MEMBERS} tags, not ${keys.length}`);
   const pairs = keys.flatMap((key) => {
     checkText(key, `a key of ${argument}`);
     const name = `${argument}[${JSON.stringify(key)}]`;
     const tag = readTag(value, key, name);
-    return tag === undefined && ofUndefined === 'left out' ? [] : [[key, checkText(tag, name)] as const];
+    return tag === undefined && whenUndefined === 'left out' ? [] : [[key, checkText(tag, name)] as const];
   });
   return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
-/** The text of a tag. @throws InvalidInputError */
+/**
+ * Returns the text of a tag.
+ *
+ * @throws InvalidInputError
+ */
 export function checkTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): string {
   return checkText(readTag(tags, key, argument), argument);
 }
 
-/** A getter may throw. */
+/** Reads a tag; a getter may throw. */
 function readTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): unknown {
   try {
     return tags[key];
@@ -152,6 +175,6 @@ function checkDate(value: unknown, argument: string): number {
 
 function checkRange(after: number | undefined, before: number | undefined, argument: string, other: string): void {
   if (after !== undefined && before !== undefined && before <= after) {
-    throw new InvalidInputError(argument, `must be later than ${other}: no run is in between`);
+    throw new InvalidInputError(argument, `must be later than ${other}: no run can match`);
   }
 }

@@ -11,7 +11,7 @@ import { stepsOf, type StepsOptions } from './steps.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** What can be asked about runs. Nothing of it changes anything. */
+/** Queries of the client. None of them changes a run. */
 export class RunQueries {
   readonly #dependencies: ClientDependencies;
 
@@ -21,14 +21,15 @@ export class RunQueries {
   }
 
   /**
-   * The status of a run. An id whose run was continued as another (`ctx.continueAsNew`) leads to the
-   * run that goes on in its place, here and in every other call that takes an id.
+   * Returns the status of a run. `ctx.continueAsNew` ends a run and starts another that continues
+   * it. The id of the ended run then selects the continuing run, in this and every other call.
    *
-   * @param options.follow `false`: the run of this very id, which is `continued` where another one goes on in its place
+   * @param options.follow `false` selects the run with exactly this id, not the run that continues
+   *   it (default: true). The status of a continued run is `continued`
    * @throws InvalidInputError, RunNotFoundError
    * @example
-   * await client.status('subscription-7');                     // 'waiting': the current run
-   * await client.status('subscription-7', { follow: false });  // 'continued'
+   * await client.status('subscription-7'); // 'waiting': the current run
+   * await client.status('subscription-7', { follow: false }); // 'continued'
    */
   status(runId: string, options?: { follow?: true }): Promise<RunStatus>;
   status(runId: string, options: FollowOptions): Promise<ShownStatus>;
@@ -40,12 +41,14 @@ export class RunQueries {
   }
 
   /**
-   * Everything that is known of a run but its steps; of a run that was continued as another, of the
-   * one that goes on in its place: `runId` says which.
+   * Returns all details of a run except its steps. `runId` in the result names the run that was
+   * found: the id of a continued run selects the run that continues it.
    *
-   * @param options.follow `false`: the run of this very id
+   * @param options.follow `false` selects the run with exactly this id, not the run that continues
+   *   it (default: true)
    * @throws InvalidInputError, RunNotFoundError
-   * @example const { status, waits, blockedDeployments } = await client.describe('order-7');
+   * @example
+   * const { status, waits, blockedDeployments } = await client.describe('order-7');
    */
   async describe(runId: string, options: FollowOptions = {}): Promise<RunDescription> {
     const { follow } = checkFollow(options);
@@ -55,16 +58,21 @@ export class RunQueries {
   }
 
   /**
-   * The recorded steps of a run, in the order in which their results came. A step that is being executed is not among them.
-   * Without a `limit` all steps are returned, up to 10,000 steps or 64 MiB of results.
+   * Returns the recorded steps of a run, in the order in which their results were recorded. A step
+   * that is executing is not included. Without `limit`, returns all steps, up to 10,000 steps or 64
+   * MiB of results.
    *
-   * @param options.limit how many steps at most, from 1 to 10,000. A page ends early at 64 MiB of results
-   * @param options.after the `seq` of the last step of the page before. Default 0
-   * @param options.follow `false`: the run of this very id, also where another one goes on in its place
-   * @throws InvalidInputError, also where a run has too many steps for a call without a `limit`; RunNotFoundError
+   * @param options.limit steps per page, from 1 to 10,000. A page ends early at 64 MiB of results
+   * @param options.after `seq` of the last step of the previous page (default: 0)
+   * @param options.follow `false` selects the run with exactly this id, not the run that continues
+   *   it (default: true)
+   * @throws InvalidInputError also when a run has too many steps for a call without `limit`
+   * @throws RunNotFoundError
    * @example
-   * for (let after = 0, page; (page = await client.steps(runId, { after, limit: 500 })).length > 0; after = page.at(-1)!.seq) {
+   * let after = 0;
+   * for (let page; (page = await client.steps(runId, { after, limit: 500 })).length > 0; ) {
    *   for (const { stepKey, status } of page) console.log(stepKey, status);
+   *   after = page.at(-1)!.seq;
    * }
    */
   async steps(runId: string, options: StepsOptions = {}): Promise<StepDescription[]> {
@@ -72,10 +80,17 @@ export class RunQueries {
   }
 
   /**
-   * Everything that happened to a run, in order, in pages: its start, what its steps gave and which attempts failed, signals sent and taken, hooks, children, requests to
-   * cancel, lost workers, what it waits for now, and how it ended or was continued.
+   * Returns a page of a run's history, oldest entries first. Entries record the start, results of
+   * steps and failed attempts, signals sent and taken, hooks, children, cancel requests, and lost
+   * workers. The last entries show what the run waits for now, or how the run ended or was
+   * continued.
    *
-   * @throws InvalidInputError, RunNotFoundError, QueryTimeoutError after 15 seconds
+   * @param options.cursor the `cursor` of the previous page
+   * @param options.limit entries per page, from 1 to 1,000 (default: 100)
+   * @param options.follow `false` selects the run with exactly this id, not the run that continues
+   *   it (default: true)
+   * @throws InvalidInputError, RunNotFoundError
+   * @throws QueryTimeoutError after 15 seconds
    * @example
    * const { entries, cursor } = await client.history(runId, { limit: 50 });
    * for (const { at, kind, stepKey, name } of entries) console.log(at, kind, stepKey ?? name);
@@ -86,8 +101,9 @@ export class RunQueries {
   }
 
   /**
-   * How the module is, as this process sees it: whether the database answers, what the worker does, which other processes execute runs, and what is due. Takes a few
-   * lookups, however many runs there are; never rejects for the database.
+   * Reports the health of the module as this process sees it: the database, this worker, the other
+   * processes that execute runs, and the backlog. Takes a few lookups, however many runs exist.
+   * Never rejects because the database is down.
    *
    * @example
    * const { database, unregistered, oldestDueAt } = await client.health();
@@ -97,17 +113,20 @@ export class RunQueries {
   }
 
   /**
-   * A page of the runs that meet a filter, newest first; all runs without one.
+   * Lists the runs that match a filter, newest first, one page at a time. Without a filter, lists
+   * all runs.
    *
-   * A listing read page by page shows every run once that was there when the first page was read and met the filter all along, and none twice,
-   * however many start, end or are deleted meanwhile. A run that comes to meet the filter, or ceases to, may be shown or not.
+   * Reading all pages returns each run once that existed at the first page and matched the filter
+   * throughout. No run is returned twice, even when runs start, end or are deleted meanwhile. A run
+   * that begins or ceases to match meanwhile may be missing or included.
    *
-   * @throws InvalidInputError when something of the filter is not usable, or the cursor belongs to another filter
+   * @throws InvalidInputError when a part of the filter is invalid, or the cursor belongs to
+   *   another filter
    * @throws QueryTimeoutError after 15 seconds
    * @example
    * let cursor: string | undefined;
    * do {
-   *   const page = await client.list({ name: 'order', status: 'failed', tags: { customer: '7' }, cursor });
+   *   const page = await client.list({ name: 'order', status: 'failed', cursor });
    *   for (const run of page.runs) console.log(run.runId, run.failedStep, run.errorCode);
    *   cursor = page.cursor;
    * } while (cursor);
@@ -117,27 +136,30 @@ export class RunQueries {
   }
 
   /**
-   * How many runs meet a filter, exactly: PostgreSQL looks at each of them, so a count of millions takes seconds.
+   * Counts the runs that match a filter. The count is exact: PostgreSQL reads each of the runs, so
+   * a count of millions takes seconds.
    *
    * @throws InvalidInputError
    * @throws QueryTimeoutError after 15 seconds
-   * @example const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
+   * @example
+   * const failed = await client.count({ status: 'failed', finishedAfter: yesterday });
    */
   async count(filter: RunFilter = {}): Promise<number> {
     return countRuns(this.#dependencies.database, checkRunFilter(filter, 'filter', 'left out'));
   }
 
   /**
-   * What has gone wrong lately: the runs that have failed since, grouped by workflow, error code or failed step, or several of them. The most frequent
-   * group comes first.
+   * Groups the runs that failed recently by workflow, error code, failed step, or several of them.
+   * The largest group comes first.
    *
-   * @param options.since how long ago (`'1h'`, milliseconds), or a Date
+   * @param options.since time before now (`'1h'`, or milliseconds), or a Date
+   * @param options.groupBy `'workflow'`, `'errorCode'`, `'failedStep'`, or a list of them
+   * @param options.limit number of groups, from 1 to 1,000 (default: 50)
    * @throws InvalidInputError
    * @throws QueryTimeoutError after 15 seconds
    * @example
-   * for (const group of await client.failures({ since: '1 day', groupBy: ['workflow', 'errorCode'] })) {
-   *   console.log(group.count, group.workflow, group.errorCode, group.exampleRunId);
-   * }
+   * const groups = await client.failures({ since: '1 day', groupBy: ['workflow', 'errorCode'] });
+   * for (const { count, workflow, errorCode } of groups) console.log(count, workflow, errorCode);
    */
   async failures(options: FailuresOptions): Promise<FailureGroup[]> {
     return failureGroups(this.#dependencies.database, options, this.#dependencies.now());

@@ -3,20 +3,28 @@ import { InvalidInputError } from '../../core/errors/index.js';
 import { checkText } from '../../core/ids.js';
 import { readRunStatus } from '../../store/sql/read-runs.js';
 import { readSteps } from '../../store/sql/read-steps.js';
+import { checkLimit } from './cursor.js';
 import { toStepDescription, type StepDescription } from './describe.js';
 import { checkFollowing, currentRunId, runNotFound, type FollowOptions } from '../follow.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Which recorded steps of a run are read. */
+/** Selects recorded steps of a run. */
 export interface StepsOptions extends FollowOptions {
-  /** How many steps at most, from 1 to 10,000. Absent: all, or an error where there are more than that or more than 64 MiB of results. */
+  /**
+   * Steps per page, from 1 to 10,000. Without a limit, all steps are returned (default). A run with
+   * more than 10,000 steps or 64 MiB of results then causes an error.
+   */
   limit?: number | undefined;
-  /** Steps up to this `seq` are left out: that of the last step of the page before. Default 0. */
+  /**
+   * Leaves out the steps up to this `seq`, which is that of the last step of the previous page
+   * (default: 0).
+   */
   after?: number | undefined;
 }
 
 const MAX_STEPS = 10_000;
 const MAX_BYTES = 64 << 20;
+const MAX_SEQ = 2_147_483_647;
 
 /** @throws InvalidInputError, RunNotFoundError @internal */
 export async function stepsOf(
@@ -27,10 +35,10 @@ export async function stepsOf(
   const { limit, after = 0, follow } = checkOptions(options, 'options', ['limit', 'after', 'follow']);
   const named = checkText(runId, 'runId');
   const following = { follow: checkFollowing(follow) };
-  checkNumber(limit ?? MAX_STEPS, 'options.limit', 1, MAX_STEPS);
-  checkNumber(after, 'options.after', 0, 2_147_483_647);
+  const size = checkLimit(limit, 'options.limit', MAX_STEPS, MAX_STEPS);
+  checkSeq(after, 'options.after');
   const id = await currentRunId(database, named, following);
-  const steps = await readSteps(database, id, { after, limit: limit ?? MAX_STEPS, bytes: MAX_BYTES });
+  const steps = await readSteps(database, id, { after, limit: size, bytes: MAX_BYTES });
   if (steps.length === 0 && (await readRunStatus(database, id)) === undefined) throw await runNotFound(database, id);
   const last = steps.at(-1);
   if (limit === undefined && last && (await readSteps(database, id, { after: last.seq, limit: 1, bytes: 1 })).length > 0) {
@@ -39,7 +47,7 @@ export async function stepsOf(
   return steps.map((step) => toStepDescription(step, payloads));
 }
 
-function checkNumber(value: unknown, argument: string, least: number, most: number): void {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return;
-  throw new InvalidInputError(argument, `must be a whole number from ${least} to ${most}`);
+function checkSeq(value: unknown, argument: string): void {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_SEQ) return;
+  throw new InvalidInputError(argument, `must be a whole number from 0 to ${MAX_SEQ}`);
 }

@@ -6,26 +6,34 @@ import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 /** Something that a run waits for. */
 export interface WaitingFor {
   /**
-   * `worker`: to be claimed by a process that executes its workflow. `deployment`: for code that fits
-   * its history. `resume`: for somebody to resume it, because it is paused, or because something other than
-   * its code has blocked it. The others are those of its waits.
+   * Kind of the wait, or one of these:
+   *
+   * `worker`: a process that executes the workflow must claim the run. `deployment`: a deployment
+   * whose code matches the run's history is needed. `resume`: an operator must resume the run. The
+   * run is then paused, or blocked by something other than its code.
    */
   kind: 'worker' | 'deployment' | 'resume' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
-  /** What is waited for: a signal's name, a child's run id, the first characters of a hook's token, a step's key, a workflow, a deployment. */
+  /**
+   * Name of the awaited thing: a signal's name, a child's run id, the first characters of a hook's
+   * token, a step key, a workflow or a deployment.
+   */
   name: string | undefined;
   since: Date | undefined;
-  /** When the wait is over by itself. */
+  /** Moment at which the wait ends without its event. */
   until: Date | undefined;
-  /** The same in words, for people and logs. */
+  /** Description in words, for people and logs. */
   text: string;
 }
 
-/** Why a run is blocked. */
+/** Reason why a run is blocked. */
 export interface BlockedDescription {
   since: Date | undefined;
-  /** The deployments whose code does not fit its history, in the order in which they tried. */
+  /** Deployments whose code does not match the run's history, in the order in which they tried. */
   deployments: string[];
-  /** What did not fit when the last one tried, or why the database did not record it. */
+  /**
+   * Mismatch that the last deployment found, or the error with which the database refused to record
+   * the run.
+   */
   reason: Error | undefined;
 }
 
@@ -73,7 +81,7 @@ function workerOf(row: Row): WaitingFor {
   return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
 }
 
-/** Reasons that new code does not remove, with what does. By the code of the error. */
+/** Causes that new code does not remove, with their remedies, by error code. */
 const REMEDIES: Readonly<Record<string, string>> = {
   STEP_NOT_RECORDED: 'the database refuses to record a step of it. Remove what refuses',
   RUN_NOT_RECORDED: 'the database refuses to record how it goes on. Remove what refuses',
