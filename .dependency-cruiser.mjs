@@ -1,5 +1,6 @@
-// The floors of the house: a file imports only from floors below its own, folders on one floor do not import each other.
-// ARCHITECTURE.md says what lives where. Run by `npm run lint:floors`.
+// The floors of the house: a file imports only from floors below its own, and folders on one floor
+// do not import each other. ARCHITECTURE.md lists the contents of each folder. `npm run
+// lint:floors` runs this.
 
 const floors = [
   ['core'], // 0
@@ -11,7 +12,7 @@ const floors = [
   ['testing'], // 6
 ];
 
-/** Who may import which packages. `types` may name them as types only. */
+/** Folders that may import each package. `types` lists folders that may name its types only. */
 const packages = [
   { name: '@nestjs/*', pattern: '@nestjs/[^/]+', folders: ['nest', 'testing'] },
   { name: 'typeorm', pattern: 'typeorm', folders: ['store', 'nest'], types: ['client', 'host'], migrations: true },

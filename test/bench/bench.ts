@@ -1,11 +1,11 @@
 import type { BenchArguments } from './arguments.js';
 import type { BenchServer } from './server.js';
 
-/** What every row gets. */
+/** Everything that a row of the bench needs. */
 export interface Bench {
   readonly server: BenchServer;
   readonly quick: boolean;
-  /** Tells whoever watches how far it has come. */
+  /** Reports progress to the terminal. */
   say(text: string): void;
 }
 

@@ -13,7 +13,8 @@ export interface FloorDatabase {
 
 export async function openFloor(server: BenchServer, connections: number): Promise<FloorDatabase> {
   const database = await server.createDatabase();
-  // As on the package's own connections: a plan made for an empty table must not scan a full one for ever.
+  // Settings of the package's own connections: a plan made for an empty table must not scan a full
+  // one.
   const options = '-c enable_seqscan=off -c jit=off';
   const clients = Array.from({ length: connections }, () => new pg.Client({ connectionString: database.url, options }));
   const close = async (): Promise<void> => {
@@ -56,7 +57,7 @@ export async function writeRun(client: pg.Client): Promise<void> {
   await client.query({ ...END_RUN, values: [id] });
 }
 
-/** The same writes for so many runs at once, a statement for each kind. */
+/** Writes the same rows for several runs at once, one statement per kind of row. */
 export async function writeRuns(client: pg.Client, count: number): Promise<void> {
   const ids = Array.from({ length: count }, () => nextId());
   await client.query({ ...INSERT_RUNS, values: [ids] });

@@ -6,7 +6,7 @@ import type { PushedApplication } from './pushed.js';
 interface OpenRun {
   readonly id: string;
   readonly status: string;
-  /** It sleeps no more, or was never asleep. */
+  /** True when the run sleeps no more, or never slept. */
   readonly due: boolean;
 }
 
@@ -16,8 +16,9 @@ const LIMIT_MS = 60_000;
 const OPEN = `SELECT id, status, coalesce(wake_at <= now(), true) AS due FROM durable.workflow_runs WHERE finished_at IS NULL`;
 
 /**
- * Waits until all runs have ended, and lets the minute pass after which the sweep tells of a run again, but only when all runs that are left wait for just that: their
- * wake-ups were lost. What is merely on its way would have arrived within the minute; if it were told of again, the message would be one that nobody has to pay for.
+ * Waits until all runs have ended. When all remaining runs wait for a lost wake-up, lets the minute
+ * pass after which the sweep publishes again. Only then: a message that is still under way arrives
+ * within the minute, and a second one would be a message that nobody has to pay for.
  */
 export async function untilEnded(pushed: PushedApplication, client: pg.Client): Promise<void> {
   const deadline = performance.now() + LIMIT_MS;
@@ -42,7 +43,10 @@ function runsWithoutMessage(pushed: PushedApplication): Set<string> {
   return new Set([...newest].filter(([, state]) => state === 'lost').map(([run]) => run));
 }
 
-/** More than a minute where a run was told of again before, because each pause is twice the one before. */
+/**
+ * Lets more than a minute pass for a run that was published again before, because each pause is
+ * twice the previous one.
+ */
 async function letMinutePass(client: pg.Client): Promise<void> {
   await client.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '1 minute' WHERE status = 'pending'`);
   await client.query(`UPDATE durable.workflow_outbox SET next_at = next_at - interval '1 hour'`);

@@ -1,7 +1,10 @@
 import { cpus, platform, release, totalmem } from 'node:os';
 import type { BenchServer } from './server.js';
 
-/** Where it was measured: numbers of different machines cannot be compared, ratios with some care. */
+/**
+ * Describes the machine of the measurement. Absolute numbers of different machines cannot be
+ * compared, ratios with some care.
+ */
 export function describeMachine(server: BenchServer, quick: boolean) {
   const processors = cpus();
   return {

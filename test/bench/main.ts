@@ -20,7 +20,7 @@ import { timer } from './rows/timer.js';
 import { openServer, type BenchServer } from './server.js';
 import { rounded } from './statistics.js';
 
-/** What a row measures, under the keys of the JSON; floors are put together. */
+/** Measurements of a row, under the keys of the JSON. The floors of all rows are merged. */
 type Measured = Record<string, unknown> & { floor?: object };
 
 const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
@@ -61,7 +61,10 @@ async function main(): Promise<void> {
   if (process.exitCode) process.exit();
 }
 
-/** All rows that are wanted. One that fails is told of and left out; after one that hangs nothing can be measured any more. */
+/**
+ * Measures all requested rows. A row that fails is reported and skipped; after a row that hangs,
+ * nothing more is measured.
+ */
 async function measure(options: BenchArguments, server: BenchServer): Promise<Measured> {
   const bench = makeBench(server, options);
   const results: Measured = { machine: describeMachine(server, options.quick), floor: {} };

@@ -10,10 +10,10 @@ pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]): unkn
   return original.apply(this, args);
 } as typeof pg.Client.prototype.query;
 
-/** What some work cost. */
+/** Cost of a piece of work. */
 export interface Usage {
   readonly cpuMs: number;
-  /** Of all of PostgreSQL's processes; null when they cannot be seen from here. */
+  /** CPU time of all PostgreSQL processes; null when they are not visible from here. */
   readonly serverCpuMs: number | null;
   /** Sent by this process. */
   readonly statements: number;
@@ -40,7 +40,10 @@ export async function measureUsage<T>(server: BenchServer, work: () => Promise<T
   return { usage, value };
 }
 
-/** How many transactions have been committed in a database that nobody uses any more: a session that ends reports all of its own. */
+/**
+ * Number of committed transactions in a database that nobody uses any more: a session reports all
+ * of its own when it ends.
+ */
 export async function commitsOf(server: BenchServer, database: string): Promise<number> {
   const users = async (): Promise<number> => {
     const { rows } = await server.admin.query<{ n: number }>(

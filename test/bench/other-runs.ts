@@ -5,7 +5,10 @@ import { ThreeSteps } from './workflows.js';
 
 const PAUSE_MS = 10;
 
-/** How long runs take, start to result in milliseconds, that are started one after another while something else is under way. */
+/**
+ * Measures runs that are started one after another while `work` is under way: milliseconds from
+ * start to result.
+ */
 export async function latenciesWhile(client: WorkflowClient, work: () => Promise<unknown>): Promise<number[]> {
   const samples: number[] = [];
   const over = new AbortController();

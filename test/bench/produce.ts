@@ -2,16 +2,19 @@ import type { WorkflowClient } from 'nestjs-durable';
 import { ThreeSteps } from './workflows.js';
 
 export interface Load {
-  /** How many completed runs are counted. */
+  /** Number of completed runs to count. */
   readonly runs: number;
-  /** How many are started and not yet completed at any time. */
+  /** Number of runs that are started and not yet completed at any time. */
   readonly inFlight: number;
   /** Counting ends then at the latest. */
   readonly maxSeconds: number;
 }
 
 export interface Produced {
-  /** What was counted: neither the first runs, while the producer filled the pipe, nor those that were in flight at the end. */
+  /**
+   * Number of counted runs: neither the first ones, while the producer fills the pipeline, nor
+   * those in flight at the end.
+   */
   readonly runs: number;
   /** All that was started, and completed. */
   readonly completed: number;

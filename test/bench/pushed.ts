@@ -28,7 +28,7 @@ export async function startPushed(url: string, faults: QStashFaults): Promise<Pu
   const { url: apiUrl, token, currentSigningKey, nextSigningKey } = qstash;
   const targetUrl = `http://127.0.0.1:${port}`;
   const deliveryUrl = `${targetUrl}/workflow/qstash`;
-  // On New Year's Day: a sweep that comes each minute would come into some measurements and not into others.
+  // On New Year's Day: a sweep each minute would fall into some measurements and not into others.
   const sweep = { cron: '0 0 1 1 *' };
   const settings = { url: apiUrl, token, currentSigningKey, nextSigningKey, targetUrl, sweep };
   const workflows = WorkflowModule.forRoot({ transport: 'qstash', connection: { url }, qstash: settings });

@@ -1,6 +1,6 @@
 type Tree = { [key: string]: unknown };
 
-/** One line of the table: what it is, where its number stands, its unit, and where we want to be. */
+/** Lines of the table: label, path of the number, unit, and goal. */
 const LINES: readonly (readonly [label: string, path: string, unit: string, goal: string])[] = [
   ['floor: four inserts', 'floor.latency.p50', 'ms', ''],
   ['floor: a statement per write', 'floor.unbatched', 'runs/s', ''],

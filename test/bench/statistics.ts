@@ -12,7 +12,10 @@ export function median(values: readonly number[]): number {
   return percentile(values, 0.5);
 }
 
-/** The median of `values[i] / floors[i]`: neighbours in time are compared, because a shared machine is not equally fast all the time. */
+/**
+ * The median of `values[i] / floors[i]`. Compares neighbours in time, because the speed of a shared
+ * machine changes.
+ */
 export function pairedRatio(values: readonly number[], floors: readonly number[]): number {
   return median(values.map((value, index) => value / floors[index]!));
 }
@@ -23,7 +26,9 @@ export function medianOrNull(values: readonly (number | null)[]): number | null 
   return known.length === 0 ? null : median(known);
 }
 
-/** Four significant digits: more would be noise. Rounds whatever is inside objects and arrays, too. */
+/**
+ * Rounds to four significant digits, also inside objects and arrays. More digits would be noise.
+ */
 export function rounded<T>(value: T): T {
   if (typeof value === 'number') return (Number.isFinite(value) ? Number(value.toPrecision(4)) : null) as T;
   if (Array.isArray(value)) return value.map((each: unknown) => rounded(each)) as T;

@@ -25,7 +25,7 @@ export class ThreeSteps {
   }
 }
 
-/** When a ManySteps run began and when each of its steps was over, by run id. */
+/** Times at which a ManySteps run began and each of its steps ended, by run id. */
 export const stepEnds = new Map<string, number[]>();
 
 /** Steps one after another. */
@@ -62,7 +62,7 @@ export class ParallelSteps {
   }
 }
 
-/** When a Sleeper fell asleep and awoke, in this process, by run id. */
+/** Times at which a Sleeper fell asleep and woke in this process, by run id. */
 export const sleepers = new Map<string, { asleep: number; awake: number }>();
 
 /** Sleeps once. A run that is replayed keeps the moment at which it first fell asleep. */
@@ -96,7 +96,7 @@ export class EightSteps {
 
 export const poke = defineSignal<{ n: number }>('poke');
 
-/** What hears of each signal that a Listener got, in this process, by run id. */
+/** Callbacks for each signal that a Listener receives in this process, by run id. */
 export const listeners = new Map<string, (n: number) => void>();
 
 /** Waits for signals until one says that it is the last. */
@@ -131,7 +131,7 @@ export class EmptyChild {
   }
 }
 
-/** How long each child took, in milliseconds from `invoke` to its result, by run id. */
+/** Milliseconds from `invoke` to the result of each child, by run id. */
 export const childTimes = new Map<string, number[]>();
 
 /** Children one after another. */

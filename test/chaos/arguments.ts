@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 
-/** How much chaos, and which. */
+/** Amount and kinds of chaos. */
 export interface ChaosSettings {
-  /** Who tells workers of due runs; each has faults of its own. */
+  /** The transport that drives the workers. Each has faults of its own. */
   readonly transport: 'poll' | 'qstash';
-  /** The same seed plans the same runs and the same faults at the same times. */
+  /** Seed of the plan: the same seed plans the same runs, and the same faults at the same times. */
   readonly seed: number;
   readonly runs: number;
   readonly workers: number;

@@ -9,16 +9,16 @@ import { Fleet } from './fleet.js';
 import { checkLeftovers, checkMemory } from './leftovers.js';
 import { makePlan, type Plan, type PlannedRun } from './plan.js';
 
-/** How long everything may take to end once nothing happens any more. */
+/** Milliseconds that all runs may take to end after the last fault. */
 const DRAIN_MS = 120_000;
-/** How long what is swept now and then may still be there. */
+/** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 15_000;
 const WEIGH_EVERY_MS = 5_000;
 
 export interface ChaosReport {
   readonly seed: number;
   readonly checks: readonly Check[];
-  /** What happened, a line each. */
+  /** Facts of the run, one line each. */
   readonly facts: readonly string[];
 }
 
@@ -76,7 +76,10 @@ export async function runChaos(settings: ChaosSettings, database: ChaosDatabase,
   }
 }
 
-/** All that is planned, each thing at its time. Resolves when the last fault is over, and all is started. */
+/**
+ * Executes the plan, each event at its time. Resolves when the last fault has ended and all runs
+ * are started.
+ */
 async function happen(plan: Plan, { driver, faults, fleet }: { driver: Driver; faults: Faults; fleet: Fleet }): Promise<void> {
   const at = fromNowOn();
   const lastMs = Math.max(...plan.runs.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
@@ -123,7 +126,7 @@ export async function drained(database: ChaosDatabase, runs: readonly PlannedRun
   return false;
 }
 
-/** What is left, once that does not change for the better any more. */
+/** Checks the leftovers once they no longer decrease. */
 async function settled(database: ChaosDatabase, fleet: Fleet): Promise<Check[]> {
   for (const until = Date.now() + SWEPT_MS; ; await sleep(200)) {
     const checks = await checkLeftovers(database, fleet.workers);

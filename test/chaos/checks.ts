@@ -2,7 +2,7 @@ import type { ChaosDatabase } from './database.js';
 import type { PlannedRun } from './plan.js';
 import { EXPECTED, type Expectation } from './shapes.js';
 
-/** What was looked at, and what is wrong with it. */
+/** A property that was checked, and its violations. */
 export interface Check {
   readonly name: string;
   readonly problems: readonly string[];
@@ -148,7 +148,8 @@ function recordOf(outcome: Outcome, { shape, input }: PlannedRun, run: RunRow): 
   if (surplus.length > 0 || new Set(keys).size !== keys.length) return `recorded ${keys.join(', ')}`;
   if (isGivenUp(run)) return undefined;
   const missing = wanted.filter((key) => !keys.includes(key));
-  // A run that was cancelled before anybody executed it has done nothing; another has cleaned up, however long that took: faults do not use its time up.
+  // A run that was cancelled before its first execution has done nothing. Any other run has cleaned
+  // up, however long that took: faults do not use up its cleanup time.
   const isFine = isPartial ? !run.started || keys.includes('cleanup') : missing.length === 0;
   if (isFine) return undefined;
   return `recorded ${keys.join(', ')}, not ${missing.join(', ')}; ${run.epoch} claims, ended ${run.cancel_ms} ms after the request to cancel`;
@@ -173,7 +174,10 @@ function givenOf(outcome: Outcome, { id }: PlannedRun): string | undefined {
   return undefined;
 }
 
-/** Each time a run was claimed anew, what was being executed then may have been executed once more: one body, or one of each branch. */
+/**
+ * Upper bound of repeated bodies: each claim may execute again what was under way at the claim
+ * before, one body or one per branch.
+ */
 function repetitionOf(outcome: Outcome, { shape, input }: PlannedRun, { id, epoch }: RunRow): string | undefined {
   const most = Math.max(0, epoch - 1) * (shape === 'fan' ? input.size : 1);
   const repeated: string[] = [];

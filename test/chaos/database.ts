@@ -24,7 +24,10 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
   }
 }
 
-/** A database of its own on the server of DATABASE_URL, else on an embedded one, which need not survive a power cut. */
+/**
+ * Creates a database on the server of DATABASE_URL, else on an embedded server, which need not
+ * survive a power cut.
+ */
 export async function openDatabase(): Promise<ChaosDatabase> {
   const given = process.env['DATABASE_URL'];
   const embedded = given ? undefined : await startEmbeddedPostgres({ fast: true });

@@ -34,9 +34,12 @@ const AGAIN_MS = 100;
 /** On purpose. */
 class Rollback extends Error {}
 
-/** Starts and cancels runs as planned, by a client without a worker and by the workers themselves. */
+/**
+ * Starts and cancels runs as planned, through a client without a worker and through the workers
+ * themselves.
+ */
 export class Driver {
-  /** What must not happen. */
+  /** Observed violations. */
   readonly problems: string[] = [];
   /** Results that somebody waits for. */
   readonly results: Promise<void>[] = [];
@@ -73,7 +76,8 @@ export class Driver {
       try {
         await this.client.signal(run.id, poke, n, { idempotencyKey: String(n) });
       } catch (error) {
-        // The answer of an earlier try was lost, and the run had all that it wanted. What it lacks shows in how it ended.
+        // The answer to an earlier try was lost, and the run received all signals. A missing signal
+        // would show in the run's result.
         if (!(error instanceof RunEndedError)) throw error;
       }
     });
@@ -123,7 +127,7 @@ export class Driver {
     }
   }
 
-  /** What fails because of a fault is tried again, for as long as the chaos lasts. */
+  /** Repeats work that fails because of a fault, for as long as the chaos lasts. */
   private async persist(what: string, work: () => Promise<unknown>): Promise<void> {
     for (; !this.over; await sleep(AGAIN_MS)) {
       try {

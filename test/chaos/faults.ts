@@ -4,14 +4,14 @@ import { withClient, type ChaosDatabase } from './database.js';
 import type { ChaosWorker, Fleet } from './fleet.js';
 import type { FaultKind, PlannedFault } from './plan.js';
 
-/** How long a process that was killed stays away. */
+/** Milliseconds for which a killed process stays away. */
 const AWAY_MS = 300;
 
 /** Does one thing after another to the fleet and its database. */
 export class Faults {
-  /** How often each has happened. */
+  /** Number of faults of each kind. */
   readonly done = new Map<FaultKind, number>();
-  /** What was not to be had: no fitting worker was up. */
+  /** Number of faults that were skipped because no suitable worker was up. */
   skipped = 0;
 
   constructor(

@@ -1,14 +1,14 @@
-/** What went on in the processes of a fleet. */
+/** Log of the processes of a fleet. */
 export class FleetLog {
-  /** What must not happen. */
+  /** Observed violations. */
   readonly problems: string[] = [];
-  /** How often each warning was given, without its numbers. */
+  /** Count of each warning, without its numbers. */
   readonly notes = new Map<string, number>();
   boots = 0;
 
   /** A line that a process has printed. */
   note(who: string, line: string): void {
-    // QStash's SDK prints what was refused before it throws. A run that fails is an error in the log.
+    // The SDK of QStash prints refusals before it throws. A failed run is an error in the log.
     if (/^WARN |^BOOT |^\[Upstash QStash\] |^ERROR run "[^"]*" \([^)]*\) failed with /.test(line)) {
       const kind = line
         .replaceAll(/"[^"]*"/g, '"…"')

@@ -162,7 +162,10 @@ export class Fleet {
 
   private constructor() {}
 
-  /** The first fifth of the workers lives as long as the chaos does; every third is behind a proxy. */
+  /**
+   * Starts the workers. The first fifth of them lives as long as the chaos; every third is behind a
+   * proxy.
+   */
   static async start(count: number, url: string, file: string): Promise<Fleet> {
     const fleet = new Fleet();
     for (let index = 0; index < count; index++) {

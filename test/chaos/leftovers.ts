@@ -2,10 +2,15 @@ import type { Check } from './checks.js';
 import type { ChaosDatabase } from './database.js';
 import type { ChaosWorker } from './fleet.js';
 
-/** How much a worker may hold more at the end than after the first third, in bytes: less than one would leak that kept every run. */
+/**
+ * Bytes by which a worker's memory may grow after the first third. A worker that kept every run
+ * would exceed them.
+ */
 const GROWTH_BYTES = 12 << 20;
 
-/** Rows that must be gone when everything has ended; each statement returns texts that name them. */
+/**
+ * Rows that must be gone when everything has ended. Each statement returns texts that name them.
+ */
 export const LEFTOVERS: Record<string, string> = {
   'no run is left that is due, running or waiting': `SELECT id || ' is ' || status || ', epoch ' || epoch || ', losses ' || worker_losses || coalesce(', session ' || session_id, '')
       || coalesce(', wakes ' || wake_at, '') || coalesce(', blocked for ' || blocked_deployments::text, '') AS text
@@ -21,7 +26,7 @@ export const LEFTOVERS: Record<string, string> = {
     WHERE kind = 'attempt_failed' GROUP BY run_id, step_key, attempt, epoch HAVING count(*) > 1`,
 };
 
-/** What is left in the tables. */
+/** Checks which rows are left in the tables. */
 export async function checkLeftovers(database: ChaosDatabase, workers: readonly ChaosWorker[]): Promise<Check[]> {
   const checks = await checkRows(database, LEFTOVERS);
   const alive = workers.flatMap(({ pid, state }) => (state === 'down' ? [] : [pid!]));

@@ -2,7 +2,7 @@ import { SeededNumbers } from '../support/faults/seeded-numbers.js';
 import type { ChaosSettings } from './arguments.js';
 import { childOf, type Shape, type ShapeInput } from './shapes.js';
 
-/** Who starts a run, and how. */
+/** Ways to start a run. */
 export type StartKind = 'client' | 'worker' | 'twice' | 'commit' | 'rollback';
 
 export interface PlannedRun {
@@ -12,16 +12,16 @@ export interface PlannedRun {
   readonly start: StartKind;
   /** The worker that starts it, where one does. */
   readonly worker: number;
-  /** How long its transaction stays open, where it has one. */
+  /** Milliseconds for which the starting transaction stays open, when there is one. */
   readonly holdMs: number;
   readonly delayMs: number;
   readonly atMs: number;
   readonly cancelAtMs: number | undefined;
-  /** When it is sent signals, in order. */
+  /** Times at which the run is sent signals, in order. */
   readonly signalsAtMs: readonly number[];
-  /** Whether it is the child of a planned run, and started by that. */
+  /** True when the run is the child of a planned run and started by its parent. */
   readonly isChild: boolean;
-  /** Whether somebody waits for its result. */
+  /** True when somebody waits for the run's result. */
   readonly isAwaited: boolean;
 }
 
@@ -46,7 +46,7 @@ export interface PlannedFault {
   readonly atMs: number;
   readonly worker: number;
   readonly durationMs: number;
-  /** How many backends or rows. */
+  /** Number of backends or rows. */
   readonly count: number;
 }
 
@@ -70,10 +70,10 @@ const SHAPE_WEIGHTS = {
   endless: 10,
 } satisfies Partial<Record<Shape, number>>;
 const FAULTS_PER_SECOND = 1.2;
-/** When workers have booted and something is under way. */
+/** Milliseconds until workers have booted and runs are under way. */
 const FIRST_FAULT_MS = 1_000;
 
-/** How long a fault of this kind lasts, from and to, in milliseconds: a session lasts 2 s. */
+/** Shortest and longest duration of a fault of each kind, in milliseconds. A session lasts 2 s. */
 const DURATION: Record<FaultKind, readonly [number, number]> = {
   kill: [0, 0],
   term: [0, 0],

@@ -21,7 +21,7 @@ export function reportTroubles(): void {
   process.on('warning', (warning) => say(`WARNING ${warning.stack}`));
 }
 
-/** What the module warns of. */
+/** Prints the warnings of the module. */
 export const logger: LoggerService = {
   log: () => undefined,
   warn: (message: string) => say(`WARN ${message}`),

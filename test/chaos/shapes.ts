@@ -1,19 +1,19 @@
 import { defineSignal } from 'nestjs-durable';
 
-/** What the driver sends: the numbers from 0, in order, each once. */
+/** The signal of the driver: the numbers from 0, in order, each once. */
 export const poke = defineSignal<number>('poke');
 
-/** What a run of the chaos is given. */
+/** Input of a run of the chaos. */
 export interface ShapeInput {
-  /** How many links, branches or failures. */
+  /** Number of links, branches or failures. */
   readonly size: number;
-  /** How long a body takes. */
+  /** Milliseconds that a body takes. */
   readonly ms: number;
-  /** How long it sleeps, where it does. */
+  /** Milliseconds of each sleep, when the run sleeps. */
   readonly napMs: number;
 }
 
-/** What a run must have come to. */
+/** Required outcome of a run. */
 export interface Expectation {
   readonly status: 'completed' | 'failed' | 'cancelled';
   /** The steps with bodies, in the order in which a completed run returns what they recorded. */

@@ -1,10 +1,10 @@
 import type { ShapeInput } from './shapes.js';
 
-/** What the chaos gives a worker process in its environment. */
+/** Settings that the chaos passes to a worker process in its environment. */
 export interface ChaosWorkerSettings {
-  /** Where the module connects: perhaps through a proxy. */
+  /** The URL to which the module connects, perhaps that of a proxy. */
   readonly url: string;
-  /** Where bodies are counted. */
+  /** The URL of the database that counts bodies. */
   readonly countUrl: string;
 }
 
@@ -19,10 +19,10 @@ export interface StartRequest {
   readonly delayMs: number;
 }
 
-/** What the chaos asks of a worker process. */
+/** Requests of the chaos to a worker process. */
 export type WorkerRequest = StartRequest | { readonly kind: 'memory' };
 
-/** What a worker process says. */
+/** Messages of a worker process. */
 export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'started'; readonly id: string }

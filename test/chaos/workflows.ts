@@ -18,19 +18,20 @@ export type Mishap = (moment: 'before' | 'after') => Promise<void>;
 let counter: pg.Pool;
 let mishap: Mishap = () => Promise.resolve();
 
-/** Where bodies are counted, by a connection that nobody cuts. */
+/** Sets the pool that counts bodies, by a connection that no fault cuts. */
 export function countIn(pool: pg.Pool): void {
   counter = pool;
 }
 
-/** What bodies are in danger of. */
+/** Sets the mishap that threatens bodies. */
 export function sufferFrom(danger: Mishap): void {
   mishap = danger;
 }
 
 /**
- * Each execution of a body leaves a row, whatever becomes of its result, and has a result of its own: so it shows which execution was recorded,
- * and whether a body was ever begun with a result that was not.
+ * Executes a body. Each execution leaves a row, whatever becomes of its result, and has a result of
+ * its own. The rows show which execution was recorded, and whether a body ever began with a result
+ * that was not.
  */
 async function body(ms: number, given?: Given): Promise<string> {
   const { runId, stepKey, attempt } = currentStep();
@@ -176,7 +177,7 @@ class Heard {
   }
 }
 
-/** A signal that comes too late for the race is there for whoever waits next. */
+/** A workflow whose late signal, sent after the race has ended, is kept for its next wait. */
 @Workflow({ name: 'raced' })
 class Raced {
   async run({ ms, napMs }: ShapeInput, ctx: WorkflowContext): Promise<string[]> {

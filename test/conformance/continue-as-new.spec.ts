@@ -65,7 +65,7 @@ class HookedLoop {
   }
 }
 
-/** Goes on and on. */
+/** Continues as new without end. */
 @Workflow({ name: 'endless' })
 class Endless {
   async run(n: number, ctx: WorkflowContext): Promise<never> {
@@ -233,7 +233,8 @@ describe('a run that is continued as new', () => {
     await handle.signal(work, 1);
     const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await waitFor(async () => (await app.client.status(successor)) === 'waiting');
-    // As a sender leaves it who saw the run before it was continued, and died before it told anybody.
+    // The state after a sender that read the run before it was continued, and died before it
+    // notified anybody.
     await database.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'work', '2', now() - interval '1 minute')`,
       [handle.runId],

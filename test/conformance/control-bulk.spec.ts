@@ -172,7 +172,7 @@ describe('a bulk operation whose worker dies', () => {
     const { token } = await app.client.bulk.signal({ filter: { name: 'waits' }, dryRun: true, signal: go, payload: { n: 1 } });
     await app.client.bulk.signal({ token });
 
-    /** Its connection is cut when a part of the operation is about to be committed. */
+    /** Loses its connection when it is about to commit a part of the operation. */
     const dying = new Database({ connectionString: database.url }, { poolSize: 2 });
     const work = dying.query.bind(dying);
     let parts = 0;

@@ -16,7 +16,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 
 const go = defineSignal<number>('go');
-/** What bodies have been executed, and which of them fail. */
+/** Executed bodies, in order. */
 let log: string[] = [];
 let broken = new Set<string>();
 

@@ -12,7 +12,10 @@ export interface Stage {
   readonly client: WorkflowClient;
   readonly application: TestApplication;
   readonly database: TestDatabase;
-  /** Starts a worker with the same workflows in a process of its own; bodies are counted in the table `bodies`. */
+  /**
+   * Starts a worker with the same workflows in a process of its own. The table `bodies` counts its
+   * step bodies.
+   */
   spawnWorker(worker?: WorkerOptions): Promise<SpawnedProcess>;
 }
 

@@ -9,12 +9,15 @@ import { useStage } from './harness.js';
 import { Busy, Collects, Doorbell, Guardian, Mother, number } from './workflows.js';
 
 const REPETITIONS = process.env['DURABLE_CHAOS'] ? 3_000 : 100;
-/** How many of them are under way at a time. */
+/** Number of races under way at a time. */
 const LANES = 20;
 const SEED = Number(process.env['DURABLE_SEED'] ?? 1);
 const PATIENCE = { timeout: '30s' } as const;
 
-/** Plays a race again and again, each time with other numbers; returns how often each outcome came. */
+/**
+ * Plays a race many times, each time with other numbers. Returns the number of times that each
+ * outcome occurred.
+ */
 async function repeat(play: (numbers: SeededNumbers, n: number) => Promise<string>): Promise<Record<string, number>> {
   const outcomes: Record<string, number> = {};
   let next = 0;
@@ -30,7 +33,7 @@ async function repeat(play: (numbers: SeededNumbers, n: number) => Promise<strin
   return outcomes;
 }
 
-/** How a run ended: what it returned, or the code of what it rejected with. */
+/** Outcome of a run: its output, or the code of its error. */
 async function endOf<O>(handle: WorkflowHandle<O>): Promise<{ output: O } | { code: string }> {
   try {
     return { output: await handle.result(PATIENCE) };

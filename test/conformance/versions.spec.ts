@@ -187,7 +187,7 @@ describe('a change of the code', () => {
       const keys = async (id: string): Promise<string[]> => (await client.steps(id)).map(({ stepKey }) => stepKey);
       expect(await keys('past')).toEqual(['reserve', 'sleep', 'ship', 'sleep#2', 'bill']);
       expect(await keys('before')).toEqual(['reserve', 'sleep', '$patch:check stock first', 'check', 'ship', 'sleep#2', 'bill']);
-      // Killed once more, what has taken part goes on taking part.
+      // After another kill, a run that took the new branch stays on it.
       await scene.start('patched', undefined, ['fresh']);
       await waitFor(async () => (await keys('fresh')).includes('check'));
       const next = scene.ready({ program, worker, variant: 'new', deploymentId: 'newer' });

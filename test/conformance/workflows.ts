@@ -11,7 +11,7 @@ export const number = defineSignal<number>('number');
 
 let counter: pg.Pool | undefined;
 
-/** Where bodies are counted, by the processes that are asked to. */
+/** Sets the pool with which this process counts bodies. */
 export function countIn(pool: pg.Pool): void {
   counter = pool;
 }
@@ -42,7 +42,7 @@ export class Waits {
   }
 }
 
-/** Counts up to so many numbers; those that come too late for the first wait belong to the second. */
+/** Collects so many numbers. Signals that miss the first wait belong to the second. */
 @Workflow({ name: 'collects' })
 export class Collects {
   async run(input: { count: number; timeout?: number }, ctx: WorkflowContext): Promise<{ numbers: number[]; timedOut: number }> {

@@ -12,7 +12,10 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** A temporary folder for the temporary folders of the applications of one test, and what runs in it. */
+/**
+ * A temporary folder that holds the temporary folders of one test's applications, and their
+ * processes.
+ */
 export class Sandbox {
   readonly path = mkdtempSync(join(tmpdir(), 'durable-embedded-spec-'));
   readonly dataDir = join(this.path, 'kept');

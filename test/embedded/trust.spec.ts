@@ -12,7 +12,10 @@ const NOBODY = 65_534;
 const itAsRoot = process.getuid?.() === 0 ? it : it.skip;
 const itOnLinux = process.platform === 'linux' ? it : it.skip;
 
-/** Another program at the port of a lock file, which says what a supervisor says and has an address of its own to give. */
+/**
+ * Starts another program at the port of a lock file. It answers like a supervisor, with an address
+ * of its own.
+ */
 async function startRogue(): Promise<{ server: Server; port: number; heard: string[] }> {
   const heard: string[] = [];
   const server = createServer((socket) => {

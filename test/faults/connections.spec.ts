@@ -60,7 +60,8 @@ describe('a worker whose connections are cut', () => {
     ...LONG,
   ])('before the answer to %s executes the run all the same', (_, statement, losses, claims) =>
     onProxy(async (scene, proxy) => {
-      // It has been claimed before, and is there when the worker boots: the very first such statement is about it.
+      // The run has been claimed before and exists when the worker boots: the worker's first such
+      // statement concerns this run.
       await scene.start('adder', { steps: 2, ms: 5 }, ['run']);
       await scene.database.query('UPDATE durable.workflow_runs SET worker_losses = $1, epoch = 1', [losses]);
       const cut = proxy.cutAfterCommit(statement);

@@ -39,7 +39,8 @@ describe('a worker whose direct connection is lost for long, while its pool live
         expect(await scene.pidsOf('before', 'gate')).toEqual([worker.child.pid]);
         expect(worker.stdoutLines.filter((line) => /taken over/.test(line))).toEqual([]);
         expect([...troublesOf(worker), ...troublesOf(other)]).toEqual([]);
-        // The lock is held again: its death shows at once. An attempt to connect that met the silence is given up first.
+        // The lock is held again, so the worker's death shows at once. An attempt to connect during
+        // the silence times out first.
         const holdsLock = async (): Promise<boolean> => {
           const rows = await scene.database.query('SELECT holds_lock FROM durable.workflow_sessions WHERE pid = $1', [worker.child.pid]);
           return rows[0]?.holds_lock;

@@ -36,7 +36,8 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
       await app.exited;
       await sandbox.becomesQuiet();
     }
-    // One that died before its supervisor listened leaves an empty folder, which a later start removes once it is old.
+    // A process that died before its supervisor listened leaves an empty folder. A later start
+    // removes the folder once it is old.
     const contents = sandbox.temporaryDirectories().flatMap((entry) => readdirSync(join(sandbox.temporary, entry)));
     expect(contents).toEqual([]);
   });
@@ -125,7 +126,8 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
   it('is still there for an application that shuts down on Ctrl-C', async () => {
     const app = await sandbox.start();
 
-    // What a terminal does: every process of the foreground group gets it. Those in a session of their own do not.
+    // Sends SIGINT to the foreground group, as a terminal does. Processes in a session of their own
+    // do not receive it.
     app.process.kill('SIGINT');
     for (const pid of sandbox.supervisors()) process.kill(pid, 'SIGINT');
     await app.process.waitForLine(/^interrupted/);

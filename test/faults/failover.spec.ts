@@ -8,7 +8,10 @@ import { ServerPair } from '../support/faults/server-pair.js';
 import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
-/** A scene whose database is at an address that moves from the one server to the other. Bodies are counted on a third, which stays. */
+/**
+ * A scene whose database address moves from one server to the other. A third server, which stays,
+ * counts bodies.
+ */
 class FailOverScene {
   private constructor(
     readonly pair: ServerPair,
@@ -80,7 +83,7 @@ interface Page {
   readonly output: string;
 }
 
-/** What the run returned is what is recorded of its steps, in their order, without a gap. */
+/** Checks that each run's output equals its recorded steps, in order and without a gap. */
 async function pagesAgree(scene: FaultScene, ids: readonly string[]): Promise<void> {
   const runs = await scene.database.query<{ id: string; output: string[] }>(
     'SELECT id, output FROM durable.workflow_runs WHERE id = ANY ($1)',

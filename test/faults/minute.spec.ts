@@ -13,7 +13,7 @@ const MINUTE_MS = 60_000;
 const allComplete = (scene: FaultScene, prefix: string, runs: number): Promise<unknown> =>
   waitFor(async () => (await scene.statuses(prefix))['completed'] === runs, { timeoutMs: 30_000, message: `${prefix} to complete` });
 
-/** How long each of so many runs takes, one after another, in milliseconds: the 95th percentile. */
+/** The 95th percentile of the durations of runs that execute one after another, in milliseconds. */
 async function p95(scene: FaultScene, prefix: string, until: (done: number) => boolean): Promise<number> {
   const took: number[] = [];
   while (!until(took.length)) {

@@ -6,7 +6,7 @@ import { waitFor } from '../support/wait.js';
 
 const WORKERS = 2;
 const OTHERS = 49;
-/** Steps of five seconds with DURABLE_CHAOS=1, and the poison also where it is the first to be suspected. */
+/** With DURABLE_CHAOS=1, steps take five seconds, and the poison run is also the first suspect. */
 const STEP_MS = process.env['DURABLE_CHAOS'] ? 5_000 : 500;
 const POISONS = process.env['DURABLE_CHAOS'] ? ['poison', 'a-poison'] : ['poison'];
 
@@ -23,7 +23,8 @@ describe('a run that kills the process that executes it', () => {
             if (signal === 'SIGKILL' && !over.signal.aborted) crashes++;
           }
         };
-        // They are born while nobody is there, so that the first worker has them all in its hands at once.
+        // The runs are created while no worker is up, so that the first worker claims all of them
+        // at once.
         await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-a', 25));
         await scene.start('poison', undefined, [poison]);
         await scene.start('adder', { steps: 2, ms: STEP_MS }, range('other-b', OTHERS - 25));

@@ -18,7 +18,10 @@ interface Stage {
   terminate(application: SpawnedProcess): void;
 }
 
-/** A test with application processes behind one address, a QStash that calls it, and a client that executes nothing. Nobody calls the sweep. */
+/**
+ * Runs a test with application processes behind one address, a QStash that calls them, and a client
+ * that executes nothing. Nobody calls the sweep.
+ */
 function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
   return onScene(async (scene) => {
     const ports = new Map<SpawnedProcess, number>();

@@ -108,7 +108,7 @@ describe('a fail-over behind the same address', () => {
       await allComplete(scene, 'over-', 40, 6);
       expect(await repeatedBodies(scene)).toEqual([]);
       expect(troublesOf(worker)).toEqual([]);
-      // And new work goes on.
+      // New work is executed as well.
       await scene.start('adder', { steps: 2, ms: 1 }, range('after-', 3));
       await allComplete(scene, 'after-', 3, 2);
     })(),

@@ -25,7 +25,7 @@ const underWay = (scene: FaultScene): Promise<unknown> =>
     { message: 'the slow statement' },
   );
 
-/** It ends by its signal, soon, and nothing of it is left. */
+/** Checks that the worker ends by its signal, soon, and leaves nothing behind. */
 async function endsCleanly(scene: FaultScene, worker: SpawnedProcess): Promise<void> {
   const since = performance.now();
   expect(await worker.exited).toEqual({ code: null, signal: 'SIGTERM' });

@@ -19,7 +19,10 @@ async function allComplete(scene: FaultScene, prefix: string, runs: number): Pro
 /** With DURABLE_CHAOS=1 as long as firewalls and fail-overs take. */
 const SILENCE_MS = process.env['DURABLE_CHAOS'] ? 30_000 : 8_000;
 
-/** Bound of a call on a connection that does not answer; docs/connections.md has the usual times. */
+/**
+ * Longest milliseconds of a call on a connection that does not answer; docs/connections.md has the
+ * usual times.
+ */
 const BOUND_MS = 45_000;
 
 const timed = async (call: Promise<unknown>): Promise<{ error: unknown; ms: number }> => {

@@ -58,7 +58,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
   });
   beforeEach(() => void process.on('unhandledRejection', hear));
   afterEach(async () => {
-    // Node tells of an unheard rejection when the turn in which it came is over.
+    // Node reports an unhandled rejection at the end of the turn in which the rejection occurred.
     await turn();
     await turn();
     process.off('unhandledRejection', hear);

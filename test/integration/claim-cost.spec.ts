@@ -18,7 +18,10 @@ interface Plan {
   readonly Plan: { readonly 'Shared Hit Blocks': number; readonly 'Shared Read Blocks': number };
 }
 
-/** Executes statements with EXPLAIN, as our connections prepare them, and notes how many buffers they touch. They return nothing. */
+/**
+ * Executes statements with EXPLAIN, prepared as on the module's connections, and records how many
+ * buffers they touch. Returns no rows.
+ */
 class ExplainingDatabase extends Database {
   buffers = 0;
   planMode: 'force_generic_plan' | 'force_custom_plan' = 'force_generic_plan';
@@ -78,7 +81,9 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
   });
 
   let round = 0;
-  /** How many buffers are touched by a claim of 20 due runs, which are there alone or after all others. */
+  /**
+   * Number of buffers that a claim of 20 due runs touches, alone in the table or after all others.
+   */
   async function buffersOf(name: ClaimName, mode: ExplainingDatabase['planMode']): Promise<number> {
     round++;
     const ids = Array.from({ length: DUE }, (_, index) => `due-${round}-${index}`);

@@ -43,8 +43,10 @@ describe('a cancelled run that cleans up', () => {
     await handle.cancel();
     return { application, handle };
   };
-  /** All that is recorded of the run is so much older. */
-  // Moves the run into the past, its start included: a worker that suspended the run knows its history by the time of the start.
+  /**
+   * Moves all that is recorded of the run into the past, its start included: a worker that
+   * suspended the run knows its history by the time of the start.
+   */
   const age = (runId: string, by: string): Promise<unknown[]> =>
     database.query(`WITH aged AS (
         UPDATE durable.workflow_steps SET started_at = started_at - interval '${by}', finished_at = finished_at - interval '${by}' WHERE run_id = '${runId}'

@@ -52,7 +52,8 @@ describe('a client in one process and a worker in another', () => {
     for (let index = 0; index < 5; index++) {
       took.push(await milliseconds(() => expect(here.execute(work, 'quick')).resolves.toBe('done')));
     }
-    // Results are also asked for after 100 ms, due runs after 30 s: the best of five tells that neither was waited for.
+    // Results are also polled after 100 ms, and due runs after 30 s. The best of five shows that
+    // neither poll was needed.
     expect(Math.min(...took)).toBeLessThan(100);
     expect(Math.max(...took)).toBeLessThan(5_000);
     const failing = await here.start('work', 'fail');

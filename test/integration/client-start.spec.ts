@@ -211,7 +211,7 @@ describe('the client', () => {
     const soon = new Date(Date.now() + 50);
     const late = await handle.result({ timeout: soon }).catch((thrown: unknown) => thrown);
     expect(late).toBeInstanceOf(ResultTimeoutError);
-    // The Date is read by the clock of the database, which may differ from the clock of this process.
+    // The clock of the database reads the Date, and may differ from the clock of this process.
     expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000);
     const invalid = handle.result({ timeout: new Date(Number.NaN) });
     await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });

@@ -40,7 +40,7 @@ describe('a start with a manager', () => {
     [database, elsewhere] = await Promise.all([createTestDatabase(), createTestDatabase()]);
   });
   beforeEach(async () => {
-    // Polls so rarely that only being told of the commit explains a quick result.
+    // Polls so rarely that only a notification of the commit explains a quick result.
     const worker = { pollInterval: '30s', maxPollInterval: '30s' };
     const module = await bootApplication({
       imports: [

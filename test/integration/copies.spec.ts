@@ -82,7 +82,7 @@ describe('a copy of a database', () => {
     }
   }
 
-  /** Copies the database as it is, as a restore of its dump would, and returns the address of the copy. */
+  /** Copies the database as a restore of its dump would, and returns the address of the copy. */
   async function copy(): Promise<string> {
     const url = new URL(original.url);
     const name = url.pathname.slice(1);
@@ -184,7 +184,7 @@ describe('a copy of a database', () => {
     const { client } = await boot(original.url, { worker: false });
     await client.start(CopiedWorkflow, undefined, { id: 'moved' });
     for (let index = 0; index < 3; index++) await client.signal('moved', go, `before-${index}`);
-    // What logical replication leaves: the rows, and sequences that begin anew.
+    // The state after logical replication: the rows are there, and the sequences begin at 1 again.
     for (const table of ['inbox', 'run_log']) await original.query(`ALTER TABLE durable.workflow_${table} ALTER COLUMN id RESTART`);
     await expect(client.signal('moved', go, 'refused')).rejects.toThrow();
     await original.query(documented(/SELECT setval[^`]*/));

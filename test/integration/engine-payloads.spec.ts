@@ -4,8 +4,7 @@ import { PayloadTooLargeError, SerializationError, Step, Workflow, type Workflow
 import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
-/** What the workflow saw as the result of its step, in each pass. */
-/** What each run's passes have seen. */
+/** Results of the step that each run's passes have seen. */
 const seen = new Map<string, unknown[]>();
 
 @Workflow({ name: 'echo' })

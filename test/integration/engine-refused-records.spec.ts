@@ -21,7 +21,7 @@ class NamedWorkflow {
   }
 }
 
-/** An audit trigger of the application that will not have this step, neither its result nor its failure. */
+/** An audit trigger of the application that refuses this step: its result and its failure. */
 const REFUSE = `CREATE SEQUENCE public.refusals;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.refusals'); RAISE EXCEPTION 'not in my table'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'cursed') EXECUTE FUNCTION refuse()`;
@@ -83,7 +83,8 @@ describe('a step that the database refuses to record', () => {
     const { client } = await startApplication(database.url, [NamedWorkflow]);
     await database.query(REFUSE);
     const handle = await client.start(NamedWorkflow, 'cursed', { id: 'refused-for-a-while' });
-    // A sequence counts although the transaction is rolled back: first the result is refused, then the failure.
+    // A sequence counts although the transaction is rolled back. The result is refused first, then
+    // the failure.
     await waitFor(async () => (await database.query('SELECT 1 FROM public.refusals WHERE is_called AND last_value >= 2')).length > 0);
     await database.query('DROP TRIGGER refuse ON durable.workflow_steps');
     expect(await handle.result({ timeout: '10s' })).toBe('Step "cursed" failed after 1 attempt: not in my table');

@@ -92,7 +92,8 @@ it('a run whose row takes no update holds up nobody, shows in health and ends on
   );
   const { worker } = await client.health();
   expect(worker.unwritable).toMatchObject([{ runId: 'cursed', error: { code: 'RUN_NOT_RECORDED', cause: { message: 'not this run' } } }]);
-  // A run that failed the flushes of its neighbours would be refused with each of their waves, several times.
+  // A run that failed its neighbours' flushes would be refused several times with each wave of
+  // them.
   expect(await refusals()).toBeLessThan(3 * TRIES);
   expect(worker.freeSlots).toBe(2);
   await dropTrigger();

@@ -13,7 +13,10 @@ describe('a worker that does not answer for longer than its session', () => {
     await Promise.all(ids.map((id) => heir.waitForLine(new RegExp(`^body ${id}$`))));
   }
 
-  /** What it owned is not written by it, its bodies are told to stop, it says so once, and it goes on with new work. */
+  /**
+   * Checks that a fenced worker writes nothing to the runs that it owned, aborts their bodies,
+   * warns once, and executes new work.
+   */
   async function goesOnQuietly(
     scene: FaultScene,
     zombie: SpawnedProcess,
@@ -83,7 +86,8 @@ describe('a worker that does not answer for longer than its session', () => {
       zombie.kill('SIGSTOP');
       await scene.neglect(zombie);
       await takenOver(['deaf'], heir);
-      // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as it has the run.
+      // Both bodies find the gate open: the zombie's first, because the heir is stopped as soon as
+      // it owns the run.
       heir.kill('SIGSTOP');
       await scene.database.query(`UPDATE durable.workflow_sessions SET expires_at = now() + interval '1 minute' WHERE pid = $1`, [
         heir.child.pid,

@@ -51,7 +51,7 @@ describe('a worker that is killed', () => {
       `SELECT count(*)::int AS recorded, count(DISTINCT (run_id, step_key))::int AS different FROM durable.workflow_steps`,
     );
     expect(steps).toEqual({ recorded: KILLS * IN_FLIGHT * STEPS, different: KILLS * IN_FLIGHT * STEPS });
-    // A body is executed again only when a kill has cut it off: as often as the run was lost, at most.
+    // A body is executed again only when a kill cut it off: at most as often as the run was lost.
     const repeated = await scene.database.query(
       `SELECT run_id, bodies, lost FROM (
          SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,

@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 
 const MIB = 1 << 20;
-/** Where a worker executes the run no further: a body that never ends, until the test lets it. */
+/** A body that stops the run at this point until the test opens the gate. */
 let gate: Promise<void> | undefined;
 let openGate: () => void = () => undefined;
 const proceed = defineSignal<boolean>('proceed');

@@ -104,7 +104,8 @@ describe('a run that waits again and again', () => {
 
   it('sees what another process has recorded meanwhile', async () => {
     const [{ client }] = await Promise.all([start('one'), start('two')]);
-    // One of the two executes it at a time: first the one, then the other, then the one that knows its beginning.
+    // One process executes the run at a time: the first, then the second, then the first, which
+    // still knows the beginning.
     await client.start(ListenerWorkflow, 6, { id: 'travelling', delay: 300 });
     const letOnly = (other: string): Promise<unknown> =>
       database.query(`UPDATE durable.workflow_runs SET blocked_deployments = ARRAY[$1] WHERE id = 'travelling'`, [other]);
@@ -118,7 +119,8 @@ describe('a run that waits again and again', () => {
     }
     expect(await client.getHandle(ListenerWorkflow, 'travelling').result({ timeout: '10s' })).toEqual([0, 1, 2, 3, 4, 5]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-2', 'note-3', 'note-4', 'note-5']);
-    // All rows of the first part in the second process, those of the second in the first, and waits.
+    // The second process loads all rows of the first part, the first process those of the second
+    // part, and waits.
     expect(loaded).toBeLessThan(20);
   });
 

@@ -22,7 +22,10 @@ class Takes {
   }
 }
 
-/** A server of its own: a transaction of any other test would keep what has been read from counting as settled. */
+/**
+ * A server of its own: transactions of other tests would keep messages that were read from counting
+ * as settled.
+ */
 let server: EmbeddedPostgres;
 let admin: pg.Client;
 let client: WorkflowClient;

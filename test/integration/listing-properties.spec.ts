@@ -10,7 +10,9 @@ const STATUSES: RunStatus[] = ['pending', 'waiting', 'paused', 'completed', 'fai
 const TERMINAL: RunStatus[] = ['completed', 'failed', 'cancelled'];
 const START = Date.UTC(2026, 0, 1);
 
-/** A run as a test makes it; times in milliseconds after START, so near to each other that many are the same. */
+/**
+ * A run of the test; times in milliseconds after START, so close to each other that many are equal.
+ */
 interface Row {
   name: string;
   queue: string;
@@ -56,7 +58,7 @@ const fields = fc.record({
   tags: tags.filter((each) => Object.keys(each).length > 0),
 });
 
-/** Of up to two fields, that something may be found. */
+/** A filter on at most two fields, so that it matches some runs. */
 const anyFilter: fc.Arbitrary<RunFilter> = fc
   .tuple(
     fields,
@@ -70,7 +72,7 @@ const anyFilter: fc.Arbitrary<RunFilter> = fc
     ...finished,
   }));
 
-/** What a filter means, said again in JavaScript. */
+/** Evaluates a filter in JavaScript, independently of the SQL. */
 function meets(row: Row, filter: RunFilter): boolean {
   const among = <T>(wanted: T | readonly T[] | undefined, value: T): boolean =>
     wanted === undefined || (Array.isArray(wanted) ? wanted.includes(value) : wanted === value);

@@ -48,7 +48,10 @@ describe('sixty calls for one locked run', () => {
     jest.restoreAllMocks();
   });
 
-  /** Locks the row until `statement` has been tried eight times. Returns how many tries were under way at the same time at most. */
+  /**
+   * Locks the row until `statement` has been tried eight times. Returns the largest number of
+   * simultaneous tries.
+   */
   async function triesAtOnce(id: string, statement: string, call: () => Promise<unknown>): Promise<number> {
     const holder = new pg.Client({ connectionString: database.url });
     await holder.connect();

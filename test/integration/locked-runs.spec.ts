@@ -81,14 +81,17 @@ async function hold(ids: readonly string[]): Promise<pg.Client> {
   return holder;
 }
 
-/** What the module's connections execute that wait for what the holder has locked. */
+/** Statements of the module's connections that wait for locks of the holder. */
 async function waitingFor(holder: pg.Client): Promise<string[]> {
   const { rows } = await holder.query<{ query: string }>(`SELECT query FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%' AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`);
   return rows.map(({ query }) => query);
 }
 
-/** Frees the rows, and measures how long after that each run has `status`. Returns the p95 in milliseconds. */
+/**
+ * Releases the rows, and measures how long after that each run has `status`. Returns the p95 in
+ * milliseconds.
+ */
 async function heardAfter(holder: pg.Client, ids: readonly string[], status: string): Promise<number> {
   await holder.query('COMMIT');
   const freed = performance.now();
@@ -111,8 +114,9 @@ async function heardAfterLock(ids: readonly string[], act: () => Promise<unknown
 }
 
 /**
- * Expects that a lock of 300 ms delays what comes for a run by less than 300 ms once it is gone, beside the same without a lock: a busy machine delays
- * both. One may be spoilt; without a notifier that goes on trying all three take seconds.
+ * Expects that a lock of 300 ms delays a notification by less than 300 ms after its release,
+ * compared with the same call without a lock: a busy machine delays both. One of three measurements
+ * may fail; without a notifier that retries, all three take seconds.
  */
 async function expectSoon(measure: (lockedMs: number) => Promise<number>): Promise<void> {
   let least = Number.POSITIVE_INFINITY;
@@ -152,7 +156,8 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
     expectSoon(async (lockedMs) => {
       const ids = await waiting('bulk');
       const { token } = await client.bulk.signal({ filter: { tags: { batch: ids[0]! } }, dryRun: true, signal: go, payload: 1 });
-      // The worker looks for operations once a second: the locks must last until it has come to these.
+      // The worker polls for operations once a second: the locks must last until it has processed
+      // these.
       const holder = await hold(ids);
       await client.bulk.signal({ token });
       await waitFor(async () => (await client.bulk.status(token)).state === 'completed');
@@ -208,7 +213,8 @@ describe('terminate of a locked run', () => {
     const holder = await hold(['locked-terminate']);
     const terminated = Promise.allSettled(Array.from({ length: 20 }, () => client.terminate('locked-terminate')));
     for (let look = 0; look < 20; look++) {
-      // Not "for any lock": flushes and sweeps may wait for each other for a moment, over other runs.
+      // Not "waits for any lock": flushes and sweeps may briefly wait for each other over other
+      // runs.
       expect(await waitingFor(holder)).toEqual([]);
       await sleep(20);
     }

@@ -11,7 +11,7 @@ class ServedWorkflow {
   async run(): Promise<void> {}
 }
 
-/** What divides lines, moves a cursor, or turns the direction of text. */
+/** Characters that divide lines, move a cursor, or change the direction of text. */
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 const FORGED = 'order\r\n[Nest] ERROR forged\u001b[2J\u0085\u2028\u202e';

@@ -43,7 +43,7 @@ it('a database that goes away under a worker is one warning, whatever fails for 
   await waitFor(() => lines.some((line) => line.startsWith('the direct connection cannot be made')));
   proxy.restore();
   expect(await (await start).result()).toBe('hello');
-  // The connections that were cut tell of it by themselves.
+  // The connections that were cut report their own loss.
   const others = lines.filter((line) => !/^the direct connection|^the session could not be renewed/.test(line));
   expect(others).toEqual([expect.stringContaining('the database cannot be reached; trying again: ')]);
 });

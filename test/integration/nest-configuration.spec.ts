@@ -90,7 +90,7 @@ describe('configuring the module', () => {
   };
   const connections = () =>
     database.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`);
-  /** What Nest's logger is told, in full. */
+  /** All lines that Nest's logger received. */
   const told = (): string[] => {
     const lines: string[] = [];
     for (const level of ['warn', 'log'] as const) {

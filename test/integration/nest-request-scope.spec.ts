@@ -135,7 +135,7 @@ describe('a workflow that is made for each pass', () => {
       count: 2,
       request: { runId: handle.runId, workflow: 'per-request', version: 1, input: { tenant: 'acme' } },
     });
-    // Suspended while it slept, and made anew.
+    // Suspended during the sleep, and created again for the next pass.
     expect(makings('PerRequestWorkflow')).toBe(2);
     expect((await client.steps(handle.runId)).map(({ stepKey }) => stepKey)).toEqual(['own', 'sleep']);
   });

@@ -24,7 +24,7 @@ import { closeApplications, startApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { waitFor } from '../support/wait.js';
 
-/** What must never be found in the database, nor in a log. */
+/** A secret that neither the database nor a log may contain. */
 const SECRET = 'secret-4711';
 
 interface Letter {

@@ -50,7 +50,7 @@ class Celsius {
   constructor(readonly degrees: number) {}
 }
 
-/** What the workflow saw, by the id of its run. */
+/** Values that the workflow saw, by run id. */
 const seen = new Map<string, unknown[]>();
 
 @Workflow({ name: 'table', retry: { maxAttempts: 1 } })

@@ -34,7 +34,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
 (pgBouncerVersion === undefined ? describe.skip : describe)('through a PgBouncer in transaction mode', () => {
   let database: TestDatabase;
   let bouncer: PgBouncer;
-  /** One that takes settings and ignores them. */
+  /** A PgBouncer that accepts startup settings and ignores them. */
   let lenient: PgBouncer;
   beforeAll(async () => {
     database = await createTestDatabase();

@@ -22,7 +22,10 @@ class ClockWorkflow {
     await ctx.sleep(500);
     return 1;
   }
-  /** A clock of which no two readings are the same; not a field that the guard of shared state watches. */
+  /**
+   * A clock of which no two readings are equal. It is not a field that the guard of shared state
+   * watches.
+   */
   private next(): number {
     return readings++ + this.count;
   }

@@ -25,7 +25,7 @@ class PatientChild {
 
 const bodies = new Map<number, () => void>();
 
-/** Its first step lasts until the test lets it end. */
+/** A workflow whose first step lasts until the test ends it. */
 @Workflow({ name: 'slow' })
 class Slow {
   async run(life: number, ctx: WorkflowContext): Promise<number[]> {

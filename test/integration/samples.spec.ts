@@ -16,7 +16,7 @@ describe('the samples end by themselves and show', () => {
     await database.drop();
   });
 
-  /** What a sample prints; it must end with exit code 0. */
+  /** Runs a sample and returns its output. The sample must end with exit code 0. */
   async function play(main: string, env: Record<string, string | undefined> = {}): Promise<string> {
     const sample = spawnCompiled(main, { env: { ...env, DATABASE_URL: database.url } });
     const { code } = await sample.exited;

@@ -12,7 +12,7 @@ class Invoice {
   id!: number;
 }
 
-/** The same table, of the next version of the application. */
+/** The table `invoices` in the next version of the application. */
 @Entity({ name: 'invoices' })
 class LaterInvoice {
   @PrimaryColumn({ type: 'int' })

@@ -197,7 +197,7 @@ describe('with nestjs-cls, a client', () => {
       await expect(handle.result({ timeout: '10s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
     });
     expect(await exists('probe child')).toBe(true);
-    // Told of by the commit, and claimed: in the context of the transaction that has just ended.
+    // The commit notifies the poller, in the context of the transaction that has just ended.
     const committed = await host.withTransaction(() => client.start(ProbeWorkflow, 'probe 2'));
     await expect(committed.result({ timeout: '10s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
   });

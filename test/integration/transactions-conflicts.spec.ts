@@ -120,7 +120,7 @@ describe('a start in a transaction, of an id that others use', () => {
     const errors = [thrown(start(second, 'knot a'))];
     await waits(pid);
     errors.push(thrown(start(first, 'knot b')));
-    // Whoever is told gives way, and the other goes on.
+    // The transaction that receives the error gives way, and the other one continues.
     const victim = await Promise.race(
       errors.map(async (each, index) => ((await each) ? index : await new Promise<never>(() => undefined))),
     );

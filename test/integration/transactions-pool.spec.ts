@@ -74,7 +74,8 @@ describe.each([1, 2])('with an application pool of %i', (poolSize) => {
     const requests = ids.map((id) =>
       dataSource.transaction(async (manager) => {
         await manager.query('SELECT pg_sleep(0.001)');
-        // Taken already, at any isolation: what is looked up is looked up without a second connection of this pool.
+        // Taken already, at any isolation: every lookup uses this transaction's connection, not a
+        // second one of the pool.
         await client.start(ChildWorkflow, id, { id: 'of all', manager });
         const handle = await client.start(ChildWorkflow, id, { id: `request ${id}`, manager });
         await handle.cancel({ manager });

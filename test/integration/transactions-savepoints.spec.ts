@@ -22,7 +22,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
   let dataSource: DataSource;
   beforeAll(async () => {
     database = await createTestDatabase();
-    // Polls so rarely that a run is executed only if somebody tells of it.
+    // Polls so rarely that a run is executed only after a notification.
     const worker = { pollInterval: '60s', maxPollInterval: '60s' };
     const module = await bootApplication({
       imports: [TypeOrmModule.forRoot({ type: 'postgres', url: database.url, extra: { max: 4 } }), WorkflowModule.forRoot({ worker })],

@@ -5,7 +5,10 @@ import pg from 'pg';
 import { transactionControls, type TransactionControl } from '../../src/client/transactions/transaction-control.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
-/** The command that the server reports for each kind; a rollback to a savepoint reports `ROLLBACK` as well. */
+/**
+ * Commands that the server reports for each kind. A rollback to a savepoint reports `ROLLBACK` as
+ * well.
+ */
 const COMMANDS: Record<TransactionControl['kind'], readonly string[]> = {
   savepoint: ['SAVEPOINT'],
   release: ['RELEASE'],
@@ -104,7 +107,10 @@ describe('the statements of a text', () => {
     await database.drop();
   });
 
-  /** The commands that control a transaction, as the server executed them; undefined when it refuses the text. */
+  /**
+   * Commands that control a transaction, as the server executed them; undefined when it refuses the
+   * text.
+   */
   const executed = async (text: string): Promise<string[] | undefined> => {
     await client.query('BEGIN');
     try {

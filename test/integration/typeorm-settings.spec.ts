@@ -24,7 +24,9 @@ class Meddler {
   }
 }
 
-/** Settings of the server's connections that change how values are written, ordered and compared. */
+/**
+ * Settings of the server's connections that change how values are written, ordered and compared.
+ */
 const STRANGE = [
   'search_path=nowhere',
   'datestyle=German,DMY',

@@ -32,7 +32,7 @@ class Changing {
   }
 }
 
-/** The same name, and code that does not fit. */
+/** A workflow of the same name whose code does not fit the history. */
 @Workflow({ name: 'changing' })
 class Changed {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {

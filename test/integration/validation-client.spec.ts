@@ -22,7 +22,7 @@ class NotAWorkflow {
   async run(): Promise<void> {}
 }
 
-/** What is no usable short text anywhere. */
+/** Values that are not usable as a short text anywhere. */
 const badTexts: [string, unknown][] = [
   ['a number', 7],
   ['null', null],

@@ -33,7 +33,7 @@ const revoked = (target: object): object => {
   return proxy;
 };
 
-/** What is no options object, or will not be read as one. */
+/** Values that are not options objects, or cannot be read as one. */
 const hostile: [what: string, options: unknown][] = [
   ['null', null],
   ['a number', 7],

@@ -20,10 +20,10 @@ import {
 const TIMEOUT = { timeout: '40s' } as const;
 const HOUR = 3_600_000;
 
-/** What a part of the API answered, in a form that is the same each time. */
+/** Answers of a part of the API, in a form that is the same each time. */
 export type Answers = Record<string, unknown>;
 
-/** Times differ from one exercise to the next; all that counts is that they are of these minutes. */
+/** Replaces a time: times differ between exercises, and only their being recent counts. */
 function time(value: unknown): string {
   const isNear = value instanceof Date && Math.abs(value.getTime() - Date.now()) < HOUR / 2;
   return isNear ? 'now' : `not now: ${String(value)}`;

@@ -15,7 +15,7 @@ const { DURABLE_TEST_SERVER_URL: server = '', DURABLE_TEST_DATABASE_PREFIX: pref
 const isQuick = process.env['DURABLE_MATRIX'] === 'quick';
 const chosen = settings.filter((setting) => !isQuick || setting.quick);
 
-/** What became of a setting, for the table that `npm run test:matrix` prints. */
+/** Records the outcome of a setting for the table that `npm run test:matrix` prints. */
 function report(setting: Setting, outcome: 'held' | 'refused' | 'not there'): void {
   const file = process.env['DURABLE_MATRIX_REPORT'];
   if (file) appendFileSync(file, `${JSON.stringify([setting.name, outcome])}\n`);

@@ -6,12 +6,18 @@ export interface Names {
   readonly role: string;
 }
 
-/** Something that a role, a database or an administrator may have set, and that the module must work under or refuse at boot. */
+/**
+ * A setting of a role, a database or an administrator under which the module must work, or which it
+ * must refuse at boot.
+ */
 export interface Setting {
   readonly name: string;
   /** The first major version that has it. */
   readonly from?: number;
-  /** The encoding and the collation of the database. Default: UTF8, with the collation C of the C library. */
+  /**
+   * The encoding and the collation of the database. (default: UTF8, with the collation C of the C
+   * library)
+   */
   readonly create?: string;
   /** The collation is one of ICU. */
   readonly provider?: 'icu';

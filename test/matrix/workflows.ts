@@ -2,7 +2,10 @@ import { currentStep, defineSignal, Step, Workflow, type WorkflowContext } from 
 
 export const go = defineSignal<{ text: string }>('go');
 
-/** Characters that need escapes in JSON, in SQL, in encodings of one byte, or that no encoding has. */
+/**
+ * Characters that need escapes in JSON, in SQL or in encodings of one byte, or that no encoding
+ * has.
+ */
 export const HARD_TEXT = 'ü 漢字 😀 \\ \'"$$ \u0000 \ud800 x';
 
 export const TAG = 'ü 漢字 😀';

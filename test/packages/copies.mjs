@@ -1,4 +1,5 @@
-// Both copies of the package in one process: loaded by `import` here, and by `require` as a CommonJS library of the application would.
+// Both copies of the package in one process: `import` loads one here, and `require` loads the other
+// as a CommonJS library of the application would.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import 'reflect-metadata';

@@ -6,13 +6,13 @@ import pg from 'pg';
 
 import { currentStep, Workflow, WorkflowModule, type WorkerOptions, type WorkflowContext } from '../../src/index.js';
 
-/** What the test tells this process. */
+/** Settings that the test passes to this process. */
 interface FamilyWorkerSettings {
   url: string;
-  /** Where bodies are counted. */
+  /** The URL of the database that counts bodies. */
   countUrl: string;
   worker?: WorkerOptions;
-  /** How the code of the workflow `patched` looks in this deployment. */
+  /** Variant of the code of the workflow `patched` in this deployment. */
   variant?: 'old' | 'new';
 }
 

@@ -20,11 +20,11 @@ import {
 } from '../../src/index.js';
 import { skewClock } from '../support/skewed-clock.js';
 
-/** What the test tells this process. */
+/** Settings that the test passes to this process. */
 interface FaultWorkerSettings {
-  /** Where the module connects: perhaps through a proxy. */
+  /** The URL to which the module connects, perhaps that of a proxy. */
   url: string;
-  /** Where bodies are counted. */
+  /** The URL of the database that counts bodies. */
   countUrl: string;
   worker?: WorkerOptions;
   listen?: boolean | { url: string };
@@ -36,9 +36,9 @@ interface FaultWorkerSettings {
   transport?: 'qstash' | 'both';
   /** The id of a run of `gated` that this process starts itself, once it executes runs. */
   starts?: string;
-  /** How the code of the workflow `versioned` looks in this deployment. */
+  /** Variant of the code of the workflow `versioned` in this deployment. */
   variant?: 'old' | 'new' | 'fits both';
-  /** How far this machine's clock is ahead of the database's. */
+  /** Milliseconds by which this machine's clock is ahead of the database's. */
   skewMs?: number;
 }
 
@@ -82,7 +82,10 @@ class PoisonWorkflow {
   }
 }
 
-/** A body that goes on until the test opens its gate, and says when it is told to stop; it blocks the event loop when the test asks this process to. */
+/**
+ * A workflow whose body lasts until the test opens its gate, and reports its abort. It blocks the
+ * event loop when the test asks for that.
+ */
 @Workflow({ name: 'gated' })
 class GatedWorkflow {
   async run(input: { blockMs?: number; deaf?: boolean }, ctx: WorkflowContext): Promise<string> {
@@ -113,7 +116,10 @@ class GatedWorkflow {
   }
 }
 
-/** Takes about four times `ms`: a sleep, the pause of a retry, a wait that times out, and a sleep until. */
+/**
+ * Takes about four times `ms`: a sleep, the pause of a retry, a wait that times out, and a sleep
+ * until.
+ */
 @Workflow({ name: 'waiting' })
 class WaitingWorkflow {
   async run({ ms }: { ms: number }, ctx: WorkflowContext): Promise<string> {

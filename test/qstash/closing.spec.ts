@@ -9,7 +9,7 @@ import { FaultProxy } from '../support/faults/proxy.js';
 import { startPushed, type PushedApplication } from '../support/pushed-application.js';
 import { waitFor } from '../support/wait.js';
 
-/** So many that some are answered at any moment. */
+/** Number of callers: enough that some are being answered at any moment. */
 const CALLERS = 8;
 
 @Workflow({ name: 'nothing much' })
@@ -17,7 +17,7 @@ class NothingMuch {
   async run(): Promise<void> {}
 }
 
-/** What an address answers to a signed message, over a connection that is kept. */
+/** Sends a signed message over a kept connection and returns the answer. */
 function post(agent: Agent, { qstash, targetUrl }: PushedApplication, path: string, body: string): Promise<number> {
   const url = `${targetUrl}${path}`;
   const headers = { 'content-type': 'application/json', 'upstash-signature': qstash.sign({ url, body }) };

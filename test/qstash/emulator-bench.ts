@@ -18,13 +18,13 @@ export interface Reply {
   readonly body?: string;
 }
 
-/** What an application does with a request; a status, a whole answer, or the connection torn down. */
+/** Reaction of an application to a request: a status, a whole answer, or a torn connection. */
 export type Behaviour = (request: Received) => number | Reply | 'hang up' | Promise<number | Reply | 'hang up'>;
 
 /** An application that notes what is sent to it. */
 export class Endpoint {
   readonly received: Received[] = [];
-  /** How many requests were being answered at the same time, at most. */
+  /** Largest number of requests that were answered at the same time. */
   mostAtOnce = 0;
   behave: Behaviour = () => 200;
   private atOnce = 0;
@@ -75,7 +75,7 @@ export interface Bench {
   readonly endpoint: Endpoint;
   readonly client: Client;
   readonly receiver: Receiver;
-  /** When attempts began, in whole seconds since `since`. */
+  /** Begin of each attempt, in whole seconds since `since`. */
   readonly secondsOfDeliveries: (since: Date) => number[];
   readonly close: () => Promise<void>;
 }

@@ -27,7 +27,7 @@ class Sleeps {
 interface Request {
   readonly path?: string;
   readonly body?: string;
-  /** What is signed, where that is another. */
+  /** The signed values, when they differ from the sent ones. */
   readonly signed?: Partial<{ url: string; body: string; issuedAt: Date; signingKey: string }>;
   readonly headers?: Record<string, string>;
 }
@@ -113,7 +113,7 @@ describe('the endpoint of QStash', () => {
     const [asleep, waits] = [await pushed.client.start(Counted, undefined, { delay: '2h' }), await pushed.client.start(Counted)];
     await waitFor(async () => (await waits.status()) === 'waiting');
     await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '10 seconds' WHERE id = $1`, [asleep.runId]);
-    // Whoever sent it died before it could tell the run.
+    // The sender died before it could notify the run.
     const unheard = `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'go', 'null', now() - interval '1 minute')`;
     await database.query(unheard, [waits.runId]);
     pushed.qstash.setFaults({ failPublish: 1 });

@@ -36,7 +36,7 @@ describe('with a QStash that refuses, loses, doubles and reorders messages, and 
     await database.drop();
   });
 
-  /** A minute and more goes by for everything that waits for its time to be told of again. */
+  /** Lets more than a minute pass for all wake-ups that wait to be published again. */
   const timePasses = async (): Promise<void> => {
     await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes' WHERE status = 'pending'`);
     await database.query(`UPDATE durable.workflow_outbox SET next_at = next_at - interval '10 minutes'`);

@@ -13,7 +13,7 @@ const ENVIRONMENT = {
   QSTASH_NEXT_SIGNING_KEY: 'sig_2',
 };
 
-/** What the module makes of its options, in this environment alone. */
+/** Settings that the module computes from its options, in this environment alone. */
 const settingsOf = (qstash: unknown, environment: NodeJS.ProcessEnv = ENVIRONMENT, more: object = {}) =>
   toSettings({ transport: 'qstash', ...more, ...(qstash === undefined ? {} : { qstash: qstash as object }) }, environment).qstash!;
 

@@ -8,7 +8,7 @@ import type { AbstractHttpAdapter } from '@nestjs/core';
 import type { TestDatabase } from '../support/database.js';
 import type { PushedApplication } from '../support/pushed-application.js';
 
-/** What the endpoint answered. */
+/** The endpoint's answer. */
 export interface Answer {
   readonly status: number;
   readonly body: { readonly status?: string };

@@ -50,7 +50,8 @@ describe('while the signing keys are rolled', () => {
       (await signedWith(old, key)).status,
       (await signedWith(renewed, key)).status,
     ];
-    // What was signed before is for one that knows it; QStash signs each attempt anew.
+    // Messages signed before are for an application that knows the old key; QStash signs each
+    // attempt again.
     expect(await answers(first)).toEqual([200, 401]);
     expect(await answers(second)).toEqual([200, 200]);
     expect(await answers(qstash.nextSigningKey)).toEqual([401, 200]);

@@ -19,7 +19,7 @@ class Counted {
   }
 }
 
-/** Of QStash's development server; everybody knows it. */
+/** The key of QStash's development server, which is public. */
 const KEY_OF_DEVELOPMENT = 'sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r';
 const seconds = (fromNow: number): number => Math.floor(Date.now() / 1_000) + fromNow;
 
@@ -28,7 +28,10 @@ let pushed: PushedApplication;
 let body: string;
 const logger = new Lines();
 
-/** With a run that is due, and of which QStash has not been told: what is let through by mistake executes it. */
+/**
+ * Creates a due run without a message at QStash: any request that is let through by mistake
+ * executes the run.
+ */
 beforeAll(async () => {
   database = await createTestDatabase();
   pushed = await startPushed(database.url, [Counted], { logger });

@@ -10,14 +10,17 @@ import { poolerOptions, reach } from './pooler.js';
 export { closeLater } from './closing.js';
 export type { TestApplication } from './test-application.js';
 
-/** Whether applications are driven by QStash in this run of the tests. */
+/** True when QStash drives the applications of this test run. */
 export function isPushed(): boolean {
   return ['qstash', 'both'].includes(process.env['DURABLE_CONFORMANCE'] ?? 'poll');
 }
 
 const booting = new Set<Promise<unknown>>();
 
-/** Boots an application with these workflows. Its worker is quick to notice things, because tests wait for them. */
+/**
+ * Boots an application with these workflows. Its worker polls at short intervals, because tests
+ * wait for it.
+ */
 export async function startApplication(
   url: string,
   providers: Provider[],

@@ -1,7 +1,13 @@
-/** What `closeApplications` has to close; apart, because applications of every kind come here and know nothing of each other. */
+/**
+ * Everything that `closeApplications` closes. A file of its own, because applications of every kind
+ * register here and know nothing of each other.
+ */
 export const closeable = new Set<{ close(): Promise<unknown> }>();
 
-/** Has `closeApplications` close this as well; closing it before does no harm where closing twice does not. */
+/**
+ * Registers a resource with `closeApplications`. Closing the resource earlier is harmless when it
+ * may be closed twice.
+ */
 export function closeLater<T extends { close(): Promise<unknown> }>(application: T): T {
   closeable.add(application);
   return application;

@@ -6,7 +6,9 @@ import { swcOptions } from './swc-options.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Where compiled tests live; below node_modules, so that packages resolve from there. */
+/**
+ * The directory of compiled tests. It lies below node_modules, so that packages resolve from there.
+ */
 export const compiledDir = join(root, 'node_modules', '.cache', 'nestjs-durable-tests');
 
 const folders = ['src', 'migrations', 'test', 'sample/02-approval', 'sample/03-fan-out', 'sample/05-qstash'];
@@ -28,7 +30,10 @@ function* filesBelow(folder) {
 const isSource = (path) => path.endsWith('.ts') && !path.endsWith('.spec.ts') && !path.endsWith('.d.ts');
 const modifiedAt = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-/** Two Jest runs may compile at once: whoever reads a file finds it whole. */
+/**
+ * Writes a file by renaming it into place: two Jest runs may compile at once, and readers always
+ * find a whole file.
+ */
 function writeWhole(path, text) {
   mkdirSync(dirname(path), { recursive: true });
   const draft = `${path}.${process.pid}`;
@@ -47,8 +52,8 @@ async function compileFile(source, target) {
 }
 
 /**
- * Compiles what tests start as processes of their own to CommonJS, for plain `node`. Files older than their output
- * are left alone.
+ * Compiles the files that tests start as processes of their own to CommonJS, for plain `node`.
+ * Leaves files alone that are older than their output.
  */
 export async function compileTests() {
   const manifest = { type: 'commonjs', name: 'nestjs-durable', exports: { '.': './src/index.js', './testing': './src/testing/index.js' } };

@@ -59,9 +59,10 @@ export const EXERCISE_WORKFLOWS = [ChainWorkflow, StepsWorkflow, WaitsWorkflow, 
 let runs = 0;
 
 /**
- * Does a little of everything in an application with EXERCISE_WORKFLOWS and a worker. Returns answers that are the same in every application.
- *
- * @param dataSource the application's own, for calls in its transactions; undefined to leave those out
+ * Exercises a little of everything in an application with EXERCISE_WORKFLOWS and a worker. Returns
+ * answers that are the same in every application.
+ * @param dataSource the application's own, for calls in its transactions; undefined to leave those
+ * out
  */
 export async function exercise(module: TestingModule, dataSource: DataSource | undefined): Promise<Record<string, unknown>> {
   const client = module.get(WorkflowClient);

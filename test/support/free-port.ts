@@ -1,6 +1,9 @@
 import { createServer } from 'node:net';
 
-/** Below those that systems give to outgoing connections: one of these would be gone again before the server listens. */
+/**
+ * Ports below those that systems give to outgoing connections: such a port could be taken again
+ * before the server listens.
+ */
 const [FIRST, LAST] = [10_240, 32_000];
 
 async function isFree(port: number): Promise<boolean> {

@@ -6,7 +6,10 @@ import { compileTests, compiledDir } from './compile.mjs';
 
 const require = createRequire(import.meta.url);
 
-/** One server per Jest run: that of DATABASE_URL, else one of our own, without the settings that survive a power cut. */
+/**
+ * Starts one server per Jest run: that of DATABASE_URL, else an embedded one without the settings
+ * that survive a power cut.
+ */
 async function startServer() {
   if (process.env.DATABASE_URL) return { url: process.env.DATABASE_URL, stop: async () => {} };
   const { startEmbeddedPostgres } = require(join(compiledDir, 'src/embedded/index.js'));

@@ -9,7 +9,10 @@ const FASTIFY = '@nestjs/platform-fastify';
 
 export type HttpPlatform = 'express' | 'fastify';
 
-/** The HTTP servers that Nest has, each with what describes its tests: Fastify is no dependency of this repository, and is tried where it is installed. */
+/**
+ * The HTTP servers of Nest, each with the `describe` of its tests. Fastify is not a dependency of
+ * this repository: its tests run where it is installed.
+ */
 export const httpPlatforms: readonly [HttpPlatform, (name: string, tests: () => void) => void][] = [
   ['express', describe],
   ['fastify', isInstalled(FASTIFY) ? describe : describe.skip],

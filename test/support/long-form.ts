@@ -1,4 +1,4 @@
 import { it } from '@jest/globals';
 
-/** What takes long, and has a sibling in the short form: with DURABLE_CHAOS=1. */
+/** A long test with a sibling in short form; runs with DURABLE_CHAOS=1. */
 export const itLong: typeof it.skip = process.env['DURABLE_CHAOS'] ? it : it.skip;

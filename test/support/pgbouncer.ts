@@ -29,7 +29,10 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A real PgBouncer in transaction mode in front of the server of a test database; every database of that server can be reached through it. */
+/**
+ * A real PgBouncer in transaction mode in front of the server of a test database. Every database of
+ * that server is reachable through it.
+ */
 export class PgBouncer {
   private child: ChildProcess | undefined;
 
@@ -68,7 +71,7 @@ ${settings.join('\n')}
     return bouncer;
   }
 
-  /** The same database, through the pooler. */
+  /** The URL of the same database through the pooler. */
   urlOf(url: string = this.target.href): string {
     const through = new URL(url);
     through.hostname = '127.0.0.1';

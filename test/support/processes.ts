@@ -37,7 +37,10 @@ export async function killSpawned(): Promise<void> {
   await Promise.all(ends);
 }
 
-/** Starts a TypeScript file of this repository, compiled by Jest's global setup, as a process of its own. */
+/**
+ * Starts a TypeScript file of this repository, compiled by Jest's global setup, as a process of its
+ * own.
+ */
 export function spawnCompiled(relativeTsPath: string, options: SpawnOptions = {}): SpawnedProcess {
   const folder = process.env.DURABLE_TEST_COMPILED_DIR;
   if (!folder) throw new Error('DURABLE_TEST_COMPILED_DIR is not set: run tests through Jest, whose global setup compiles them');

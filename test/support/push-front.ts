@@ -6,11 +6,14 @@ import type { QStashOptions } from '../../src/index.js';
 import { QStashEmulator } from '../../src/testing/index.js';
 
 const SWEEP_EVERY_MS = 1_000;
-/** How much of what waits for its time to be told of again goes by between two sweeps. */
+/** Time by which waiting wake-ups age between two sweeps. */
 const SPED_UP = `interval '2 minutes'`;
 const PASSED_ON = ['content-type', 'upstash-signature', 'upstash-message-id', 'upstash-retried'];
 
-/** A QStash, and the address that it delivers to: a proxy in front of all applications of one database, as before replicas of a deployment. */
+/**
+ * A QStash, and the address to which it delivers: a proxy in front of all applications of one
+ * database, as in front of a deployment's replicas.
+ */
 export class PushFront {
   private readonly backends = new Set<string>();
   private sweeping: NodeJS.Timeout | undefined;
@@ -23,7 +26,10 @@ export class PushFront {
     server.on('request', (request, response) => void this.pass(request, response).catch(() => response.destroy()));
   }
 
-  /** @param query of the applications' database: for what is overdue, each sweep comes minutes after the one before */
+  /**
+   * @param query executes SQL on the applications' database: before each sweep, overdue runs age by
+   * minutes
+   */
   static async start(query: (text: string) => Promise<unknown>): Promise<PushFront> {
     const qstash = await QStashEmulator.start();
     const server = createServer();
@@ -33,7 +39,7 @@ export class PushFront {
     return front;
   }
 
-  /** What applications are configured with. */
+  /** The QStash options of the applications. */
   get options(): QStashOptions {
     const { url, token, currentSigningKey, nextSigningKey } = this.qstash;
     return { url, token, currentSigningKey, nextSigningKey, targetUrl: this.url };
@@ -60,7 +66,8 @@ export class PushFront {
 
   private async sweep(query: (text: string) => Promise<unknown>): Promise<void> {
     if (this.backends.size === 0) return;
-    // The first claim of a run that was started by name computes the deadline from `ready_at`: such a run ages together with its start.
+    // The first claim of a run that was started by name computes the deadline from `ready_at`: such
+    // a run ages together with its start.
     await query(`UPDATE durable.workflow_runs SET ready_at = ready_at - ${SPED_UP},
       created_at = CASE WHEN version = ${ANY_VERSION} AND deadline_at IS NULL THEN created_at - ${SPED_UP} ELSE created_at END
       WHERE status = 'pending' AND ready_at < now()`);
@@ -69,7 +76,10 @@ export class PushFront {
     await fetch(`${this.qstash.url}/v2/publish/${this.url}/workflow/qstash/sweep`, { method: 'POST', headers });
   }
 
-  /** To one after the other, until one has something to do with it: tests have applications with different workflows on one database. */
+  /**
+   * Passes a delivery to one application after the other until one executes its run: tests have
+   * applications with different workflows on one database.
+   */
   private async pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);

@@ -34,14 +34,17 @@ async function startStage(url: string): Promise<Stage> {
   return { pool, front: await PushFront.start((text) => pool.query(text)) };
 }
 
-/** What drives the applications of a database. */
+/** Returns the front that drives the applications of a database. */
 export async function frontOf(url: string): Promise<PushFront> {
   let stage = stages.get(url);
   if (!stage) stages.set(url, (stage = startStage(url)));
   return (await stage).front;
 }
 
-/** Boots an application as DURABLE_CONFORMANCE says, driven by the same QStash as the others on its database. */
+/**
+ * Boots an application as DURABLE_CONFORMANCE says, driven by the same QStash as the others on its
+ * database.
+ */
 export async function startOnStage(
   url: string,
   providers: Provider[],

@@ -14,29 +14,29 @@ export interface PushedApplication {
   readonly client: WorkflowClient;
   readonly qstash: QStashEmulator;
   readonly targetUrl: string;
-  /** Where it listens. */
+  /** The URL on which the application listens. */
   readonly ownUrl: string;
   /** Has QStash call the sweep, as its schedule would. */
   sweep(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What a test says about an application beside its workflows. */
+/** Settings of a test's application beside its workflows. */
 export interface PushedSettings {
   readonly options?: Omit<WorkflowModuleOptions, 'connection'>;
   readonly nest?: NestApplicationOptions;
-  /** Where several applications share one. */
+  /** The QStash that several applications share. */
   readonly qstash?: QStashEmulator;
   /** The address that QStash delivers to, where that is not the application's own. */
   readonly targetUrl?: string;
-  /** Of the application, before ours. */
+  /** Modules that the application imports before ours. */
   readonly imports?: NonNullable<ModuleMetadata['imports']>;
   readonly configure?: (app: INestApplication) => void;
   /** Default: Express. */
   readonly adapter?: AbstractHttpAdapter;
   /** From the first line of the boot on. */
   readonly logger?: LoggerService;
-  /** Where the one before had it, whose messages are still under way. */
+  /** The port of the previous application, whose messages are still under way. */
   readonly port?: number;
 }
 

@@ -6,7 +6,7 @@ import { closeLater } from './closing.js';
 
 const PASSED_ON = ['authorization', 'content-type', 'upstash-cron', 'upstash-schedule-id'];
 
-/** Where QStash's API takes `ms` to answer. */
+/** Starts a proxy in front of QStash's API that takes `ms` to answer, and returns its URL. */
 export async function slowApi(apiUrl: string, ms: number): Promise<string> {
   const server = createServer((request, response) => {
     void (async () => {

@@ -1,4 +1,6 @@
-/** How TypeScript becomes JavaScript in tests: in Jest itself and for the worker processes that tests start. */
+/**
+ * Options that compile TypeScript in tests: in Jest itself, and for the processes that tests start.
+ */
 export const swcOptions = {
   swcrc: false,
   sourceMaps: 'inline',

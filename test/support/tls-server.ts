@@ -8,10 +8,13 @@ import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/embedded/index.js';
 import { serverUser } from '../../src/embedded/server-user.js';
 
-/** Whether certificates can be made here. */
+/** True when this machine can create certificates. */
 export const hasOpenSsl: boolean = spawnSync('openssl', ['version']).status === 0;
 
-/** A PostgreSQL server that takes connections with TLS and without, under the name `localhost` alone. */
+/**
+ * A PostgreSQL server that accepts connections with TLS and without, under the name `localhost`
+ * alone.
+ */
 export interface TlsServer {
   readonly url: string;
   /** The certificate that signed the server's own, and the file that holds it. */

@@ -3,11 +3,14 @@ const POLL_INTERVAL = 10;
 export interface WaitOptions {
   /** Default 10 seconds. */
   timeoutMs?: number;
-  /** What did not happen, for the error. */
+  /** The missing event, for the error. */
   message?: string | (() => string);
 }
 
-/** Waits until `condition` gives something truthy, and returns that. An error of the condition counts as "not yet". */
+/**
+ * Waits until `condition` returns a truthy value, and returns that. An error of the condition
+ * counts as "not yet".
+ */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<NonNullable<T>> {
   const { timeoutMs = 10_000, message = 'the condition' } = options;
   const deadline = Date.now() + timeoutMs;

@@ -1,7 +1,10 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { endWithParent, tellParent } from './child.js';
 
-/** Hands what comes on after a while, in order. Node's timers count whole milliseconds, so while something waits this looks all the time. */
+/**
+ * Forwards data after a delay, in order. Node's timers count whole milliseconds, so the proxy
+ * checks without a pause while data waits.
+ */
 class Delay {
   private readonly queue: { due: number; send: () => void }[] = [];
 

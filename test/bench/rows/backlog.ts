@@ -9,8 +9,9 @@ import { median, pairedRatio } from '../statistics.js';
 import { CONCURRENCY, IN_FLIGHT } from './throughput.js';
 
 /**
- * Throughput through the poller beside 100,000 sleeping, 100,000 delayed and 100,000 ended runs, 10,000 of an unknown version and a snapshot
- * that is held all the time, over throughput in a database that has none of them.
+ * Throughput through the poller beside 100,000 sleeping, 100,000 delayed and 100,000 ended runs,
+ * 10,000 runs of an unknown version and a snapshot that is held all the time, over throughput in an
+ * empty database.
  */
 export async function backlog(bench: Bench) {
   const { server, quick, say } = bench;

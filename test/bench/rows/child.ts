@@ -7,7 +7,10 @@ import { floorLatency } from './floor-latency.js';
 
 const BLOCK = 16;
 
-/** From invoking a child with nothing to do to its result in the parent, one after another, in one process. */
+/**
+ * Milliseconds from invoking an empty child to its result in the parent, one after another, in one
+ * process.
+ */
 export async function child(bench: Bench) {
   const { server, quick } = bench;
   const floor = await openFloor(server, 1);

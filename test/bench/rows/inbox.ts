@@ -9,7 +9,10 @@ import { Busy, poke, releases } from '../workflows.js';
 
 const PER_SECOND = 200;
 
-/** Signals to one run that is busy and takes them all afterwards: rows of the inbox that are read for each, and how the other runs of the process fare meanwhile. */
+/**
+ * Signals to one busy run that takes them all afterwards: inbox rows read per signal, and the
+ * latency of the other runs of the process meanwhile.
+ */
 export async function inbox(bench: Bench) {
   const { server, quick } = bench;
   const signals = quick ? 600 : 2_000;
@@ -48,7 +51,10 @@ export async function inbox(bench: Bench) {
   return { inbox: result };
 }
 
-/** Rows of the inbox that statements have read, without those that they deleted. Backends report once a second at most. */
+/**
+ * Inbox rows that statements have read, without those that they deleted. Backends report at most
+ * once a second.
+ */
 async function rowsRead(url: string): Promise<number> {
   await sleep(1_500);
   let rows = 0;

@@ -10,7 +10,10 @@ import { Listener, poke } from '../workflows.js';
 const SIGNALS = 60;
 const SUSPEND_AFTER_MS = 1;
 
-/** Signals to one run whose row somebody holds: how the other runs of the process fare meanwhile. */
+/**
+ * Signals to one run whose row another transaction locks: the latency of the other runs of the
+ * process meanwhile.
+ */
 export async function lockedRow(bench: Bench) {
   const { server, quick } = bench;
   const rounds = quick ? 2 : 5;

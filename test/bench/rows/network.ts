@@ -10,7 +10,7 @@ import { runLatency } from './latency.js';
 const STEPS = 100;
 const ADDED_MS = 1;
 
-/** What one way to the server costs. */
+/** A connection to the server, and its costs. */
 interface Way {
   readonly database: BenchDatabase;
   readonly url: string;
@@ -21,8 +21,8 @@ interface Way {
 }
 
 /**
- * The same through two proxies, one of which adds 1 ms to every round trip. What a step costs more, over what `SELECT 1` costs more, is the
- * number of round trips that a step waits for.
+ * Measures through two proxies, one of which adds 1 ms to every round trip. The extra cost of a
+ * step, over the extra cost of `SELECT 1`, is the number of round trips that a step waits for.
  */
 export async function network(bench: Bench) {
   const { server, quick, say } = bench;
@@ -57,7 +57,10 @@ export async function network(bench: Bench) {
   }
 }
 
-/** Milliseconds of a `SELECT 1`, of a step of a long run and of a three-step run: medians, which a busy machine changes least. */
+/**
+ * Median milliseconds of a `SELECT 1`, of a step of a long run and of a three-step run. Medians
+ * change least on a busy machine.
+ */
 async function measure({ url, application, trivial, step, run }: Way): Promise<void> {
   trivial.push(await withClient(url, trivialMs));
   const handle = await application.client.start(ManySteps, { steps: STEPS });

@@ -12,8 +12,10 @@ const SLEEP_MS = 1_000;
 const FAULTS: QStashFaults = { seed: 1, failPublish: 0.05, lose: 0.05, duplicate: 0.2, reorder: 0.3, dropAcknowledgement: 0.1 };
 
 /**
- * What QStash takes for a run of eight steps with a sleep, over HTTP. A message is what the application publishes and QStash accepts, lost or not; copies that the faults
- * make are none, nor are attempts that QStash has to repeat for want of an answer: those are counted apart.
+ * Messages that QStash takes for a run of eight steps with a sleep, over HTTP. A message is one
+ * that the application publishes and QStash accepts, lost or not. Copies made by the faults do not
+ * count, nor do attempts that QStash repeats because it received no answer: the row counts them
+ * separately.
  */
 export async function qstash(bench: Bench) {
   const { server, quick, say } = bench;
@@ -49,7 +51,8 @@ async function drive<T>(
 }
 
 async function perRun(pushed: PushedApplication, url: string, runs: number) {
-  // One after the other: many at a time would be published in a few requests, too few for one in twenty to fail.
+  // One after the other: many at a time would be published in a few requests, too few for one in
+  // twenty to fail.
   const handles: WorkflowHandle<number>[] = [];
   for (let n = 0; n < runs; n++) handles.push(await pushed.client.start(EightSteps, { n, ms: SLEEP_MS }));
   await withClient(url, (client) => untilEnded(pushed, client));

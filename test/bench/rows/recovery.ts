@@ -8,7 +8,10 @@ import { median } from '../statistics.js';
 
 const RUNS = 50;
 
-/** From the kill -9 of a worker with 50 runs under way until all have completed in another that was up before. Options of both: the defaults. */
+/**
+ * Milliseconds from the kill -9 of a worker with 50 active runs until all have completed in a
+ * second worker that was up before. Both have default options.
+ */
 export async function recovery({ server, quick, say }: Bench) {
   const database = await server.createDatabase();
   const application = await startApplication(database.url, {}, [LostRuns]);
@@ -33,7 +36,7 @@ export async function recovery({ server, quick, say }: Bench) {
   }
 }
 
-/** The same runs where nobody dies: more than what is left of the lost ones. */
+/** Executes the same runs without a crash: an upper bound for what is left of the lost ones. */
 async function allHere(client: WorkflowClient): Promise<number> {
   const began = performance.now();
   await Promise.all(Array.from({ length: RUNS }, (_, n) => client.execute(LostRuns, { n })));

@@ -11,7 +11,10 @@ import { floorLatency } from './floor-latency.js';
 const BLOCK = 16;
 const SUSPEND_AFTER_MS = 1;
 
-/** From sending a signal to the code that waited for it, in one process: of a run that is in its hands, and of one that is suspended. */
+/**
+ * Milliseconds from sending a signal to the code that waits for it, in one process: for an active
+ * run, and for a suspended one.
+ */
 export async function signal(bench: Bench) {
   const { server, quick } = bench;
   const floor = await openFloor(server, 1);

@@ -8,7 +8,10 @@ import { floorUnbatched } from './floor-unbatched.js';
 
 /** Runs that the worker executes at a time. */
 export const CONCURRENCY = 500;
-/** With eager start: room for all that the producer has under way, or what finds no slot goes through the poller after all. */
+/**
+ * Slots with eager start: enough for all runs that the producer has under way. A run without a free
+ * slot would go through the poller.
+ */
 const LOCAL_CONCURRENCY = 2_500;
 /** Runs that the producer has under way at a time. */
 export const IN_FLIGHT = 2_000;
@@ -106,7 +109,7 @@ async function oneRound({ server }: Bench, eagerStart: boolean, load: Load, boot
   }
 }
 
-/** What an application commits that boots and closes. */
+/** Commits of an application that boots and closes. */
 async function idleCommits({ server }: Bench): Promise<number> {
   const database = await server.createDatabase();
   try {

@@ -6,7 +6,7 @@ import { withClient } from '../server.js';
 import { percentile } from '../statistics.js';
 import { Sleeper, sleepers } from '../workflows.js';
 
-/** How late runs go on that slept for 1 s, and for 3 s, which is long enough to be let go of meanwhile. */
+/** Lateness of runs that sleep for 1 s, and for 3 s, which is long enough to be suspended. */
 export async function timer({ server, quick, say }: Bench) {
   const database = await server.createDatabase();
   const application = await startApplication(database.url);
@@ -40,7 +40,7 @@ async function sleepMany(client: WorkflowClient, ms: number, runs: number, sprea
   return Promise.all(Array.from({ length: runs }, (_, n) => one(n)));
 }
 
-/** The same for the sleeps of 1 s, in whole milliseconds, from the recorded times of the steps. */
+/** Lateness of the sleeps of 1 s in whole milliseconds, from the recorded times of the steps. */
 async function recordedOvershoots(url: string): Promise<number[]> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<{ late: number }>(

@@ -10,17 +10,17 @@ const BOOT_MS = 60_000;
 const ANSWER_MS = 5_000;
 const END_MS = 20_000;
 
-/** What went on in the processes. */
+/** Log of the application processes. */
 export class ApplicationLog extends FleetLog {
-  /** Those that died of their own bodies. */
+  /** Processes that were killed by their own bodies. */
   readonly crashed = new Set<number>();
-  /** Those that lived on and were taken for dead. */
+  /** Processes that lived on and were taken for dead. */
   readonly fenced = new Set<number>();
 }
 
 /** One place in the fleet: an application process, and the next one when that has crashed. */
 class Application {
-  /** Where it listens, while it does. */
+  /** The port on which the process listens; undefined while it does not. */
   port: number | undefined;
   private child: ChildProcess | undefined;
   private exited: Promise<unknown> = Promise.resolve();

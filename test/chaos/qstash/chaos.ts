@@ -16,12 +16,18 @@ import { planPushed } from './plan.js';
 import { Ticker } from './ticker.js';
 
 const FAULTS: QStashFaults = { failPublish: 0.05, lose: 0.05, duplicate: 0.2, reorder: 0.3, dropAcknowledgement: 0.1 };
-/** Crashes go on until the end, each takes its process away for seconds, and QStash pauses for 12 s between its tries. */
+/**
+ * Milliseconds that all runs may take to end. Crashes continue until the end, each takes its
+ * process away for seconds, and QStash pauses for 12 s between its tries.
+ */
 const DRAIN_MS = 300_000;
-/** How long what is swept now and then may still be there. */
+/** Milliseconds for which rows that a periodic sweep removes may remain. */
 const SWEPT_MS = 20_000;
 
-/** Has a QStash with faults drive applications that crash, and looks at what has come of it. Leaves no process behind. */
+/**
+ * Drives crashing applications by a QStash with faults, and checks the outcome. Leaves no process
+ * behind.
+ */
 export async function runQStashChaos(settings: ChaosSettings, database: ChaosDatabase, file: string): Promise<ChaosReport> {
   const runs = planPushed(settings);
   await database.query(`${TABLES}; ${CRASHES_TABLE}`);
@@ -95,7 +101,10 @@ export async function runQStashChaos(settings: ChaosSettings, database: ChaosDat
   }
 }
 
-/** Wake-ups, without calls of the sweep. What was refused counts as published: one for each request or member of a batch. */
+/**
+ * Counts wake-ups, without calls of the sweep. A refused one counts as published, once per request
+ * or member of a batch.
+ */
 function messagesOf(qstash: QStashEmulator, sweepUrl: string): { published: number; accepted: number } {
   const { deduplicated, rejected } = qstash.stats();
   const accepted = qstash.messages.filter(({ url }) => url !== sweepUrl).length;

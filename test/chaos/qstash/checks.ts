@@ -9,12 +9,15 @@ export const QSTASH_LEFTOVERS: Readonly<Record<string, string>> = {
   'no session is left between deliveries': `SELECT 'of process ' || pid || ', expires ' || expires_at AS text FROM durable.workflow_sessions`,
 };
 
-/** What is left of wake-ups that were sent again, once that is long ago. */
+/** Rows of the outbox that are left long after the wake-ups were published again. */
 export const OUTBOX: Readonly<Record<string, string>> = {
   'no entry of the outbox is left': `SELECT run_id || ' ' || seq AS text FROM durable.workflow_outbox`,
 };
 
-/** What holds with QStash beyond what holds with workers that are cut off and frozen. */
+/**
+ * Checks the properties that hold with QStash in addition to those of workers that are cut off and
+ * frozen.
+ */
 export function checkDeliveries(outcome: Outcome, log: ApplicationLog): Check[] {
   return [
     { name: 'no run was given up', problems: [...outcome.runs.values()].filter(isGivenUp).map(({ id }) => id) },

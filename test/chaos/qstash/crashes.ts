@@ -7,12 +7,15 @@ import type { Mishap } from '../workflows.js';
 
 export const CRASHES_TABLE = 'CREATE TABLE crashes (step text PRIMARY KEY, pid int, moment text, at timestamptz DEFAULT clock_timestamp())';
 
-/** Of the attempts at steps. */
+/** Share of step attempts that kill their process. */
 const SHARE = 0.02;
 /** `late`: when the body has returned, and what it returned may be on its way to the database. */
 const MOMENTS = ['before', 'after', 'late'] as const;
 
-/** Has the seed decide which attempts kill their process, and when. Each does so once: a run that always killed its process would be given up. */
+/**
+ * Lets the seed decide which attempts kill their process, and when. Each does so once: a run that
+ * always killed its process would be given up.
+ */
 export function crashBySeed(seed: number, pool: pg.Pool): Mishap {
   return async (now) => {
     const { idempotencyKey, attempt } = currentStep();

@@ -6,7 +6,10 @@ import { waitFor } from '../../support/wait.js';
 /** As long as a platform takes to start a process for a request that finds none. */
 const START_MS = 20_000;
 
-/** One address for many processes, as a load balancer has it: each request goes to one that lives, under that one's own name. */
+/**
+ * One address for many processes, like a load balancer: forwards each request to a living process
+ * under the name of that process.
+ */
 export class FrontDoor {
   private turn = 0;
 

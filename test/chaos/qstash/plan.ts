@@ -17,7 +17,10 @@ const WEIGHTS = {
   endless: 5,
 } satisfies Partial<Record<Shape, number>>;
 
-/** The runs, from the seed alone. What goes wrong is decided by QStash's dice and by the steps themselves. */
+/**
+ * Plans the runs from the seed alone. The dice of QStash and the steps themselves decide about
+ * faults.
+ */
 export function planPushed({ seed, runs, workers, seconds }: ChaosSettings): PlannedRun[] {
   return planRuns(new SeededNumbers(seed), { runs, workers, totalMs: seconds * 1_000 }, WEIGHTS);
 }

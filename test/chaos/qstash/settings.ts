@@ -1,11 +1,11 @@
 import type { QStashEnvironment } from 'nestjs-durable/testing';
 
-/** What the chaos gives an application process in its environment. */
+/** Settings that the chaos passes to an application process in its environment. */
 export interface ApplicationSettings {
   readonly seed: number;
   readonly url: string;
   readonly qstash: QStashEnvironment;
-  /** What QStash calls: the front door of all the processes. */
+  /** The URL that QStash calls: the front door of all processes. */
   readonly targetUrl: string;
 }
 

@@ -3,7 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChaosDatabase } from '../database.js';
 
 const TICK_MS = 1_000;
-/** So many times as fast goes by what a run waits before QStash is told of it again: a minute in two seconds. */
+/**
+ * Factor by which the waiting time of a run in the outbox passes faster: a minute in two seconds.
+ */
 const HASTE = 30;
 
 const HASTEN = [
@@ -11,7 +13,10 @@ const HASTEN = [
   `UPDATE durable.workflow_outbox SET next_at = next_at - $1::float8 * interval '1 second'`,
 ];
 
-/** Has QStash call the sweep each second, where a schedule does it each minute, and time pass accordingly. */
+/**
+ * Calls the sweep each second, where a schedule calls it each minute, and lets time pass
+ * accordingly.
+ */
 export class Ticker {
   private isOver = false;
   private readonly ticking: Promise<void>;

@@ -4,7 +4,7 @@ import { startEmbeddedPostgres } from '../../../src/embedded/index.js';
 async function main(): Promise<void> {
   const [dataDir, mode] = process.argv.slice(2);
   const server = await startEmbeddedPostgres(dataDir ? { dataDir } : {});
-  // Before it says that it is ready: whoever hears that may send the signal at once.
+  // Registered before the ready line: the test may send the signal as soon as it reads that line.
   if (mode !== 'forget') process.on('SIGINT', () => process.stdout.write('interrupted\n'));
   process.stdout.write(`ready ${server.url}\n`);
   if (mode === 'forget') return;

@@ -23,7 +23,10 @@ class Broken implements OnApplicationBootstrap {
 })
 class AppModule {}
 
-/** An application whose boot fails, not because of its workflows, and a caller who does not end the process. */
+/**
+ * Boots an application that fails for a reason outside its workflows. The caller does not end the
+ * process.
+ */
 async function main(): Promise<void> {
   const options = { abortOnError: false, logger: false } as const;
   if (process.argv[2] === 'context') await NestFactory.createApplicationContext(AppModule, options);

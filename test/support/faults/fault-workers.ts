@@ -5,9 +5,9 @@ import { spawnCompiled, type SpawnedProcess } from '../processes.js';
 import { FaultProxy } from './proxy.js';
 
 export interface FaultWorkerOptions {
-  /** What the worker executes: a file of `test/processes`. Default `fault-worker.ts`. */
+  /** The program of the worker: a file of `test/processes`. (default: `fault-worker.ts`) */
   program?: string;
-  /** Where the worker connects instead of straight to the database. */
+  /** The URL to which the worker connects instead of the database's own. */
   url?: string;
   worker?: Record<string, unknown>;
   listen?: boolean | { url: string };
@@ -15,7 +15,7 @@ export interface FaultWorkerOptions {
   hooks?: boolean;
   variant?: 'old' | 'new' | 'fits both';
   deploymentId?: string;
-  /** How far the worker's own clock is ahead of the database's, in milliseconds. */
+  /** Milliseconds by which the worker's clock is ahead of the database's. */
   skewMs?: number;
   /** Driven by QStash, with these options; it prints where it listens. */
   qstash?: QStashOptions;
@@ -31,7 +31,7 @@ export class FaultScene {
 
   private constructor(
     readonly database: TestDatabase,
-    /** Where bodies are counted, and where gates are. */
+    /** The database that counts bodies and holds gates. */
     readonly counts: TestDatabase,
     readonly application: TestApplication,
   ) {}
@@ -77,7 +77,7 @@ export class FaultScene {
     await this.counts.query('INSERT INTO gates SELECT unnest($1::text[])', [ids]);
   }
 
-  /** How many runs are in each status. */
+  /** Number of runs in each status. */
   async statuses(prefix = ''): Promise<Record<string, number>> {
     const rows = await this.database.query<{ status: string; count: number }>(
       'SELECT status, count(*)::int FROM durable.workflow_runs WHERE starts_with(id, $1) GROUP BY 1',
@@ -95,7 +95,9 @@ export class FaultScene {
     return rows.map(({ pid }) => pid);
   }
 
-  /** Everything stored of a run, with the versions of its rows: changes when anything is written. */
+  /**
+   * Everything stored for a run, with the versions of its rows. Changes when anything is written.
+   */
   async fingerprint(runId: string): Promise<string> {
     const parts = await Promise.all(
       ['runs', 'steps', 'waits', 'run_log', 'inbox'].map((table) =>
@@ -113,7 +115,10 @@ export class FaultScene {
     return rows.map(({ pid }) => pid);
   }
 
-  /** Makes the session of a worker that is stopped look as if it had not been renewed for a minute: its lock counts for no longer than ten times to live. */
+  /**
+   * Makes the session of a stopped worker look as if it had not been renewed for a minute. Its lock
+   * counts for at most ten times the session's time to live.
+   */
   async neglect(worker: SpawnedProcess): Promise<void> {
     await this.database.query(
       `UPDATE durable.workflow_sessions SET heartbeat_at = now() - interval '1 minute', expires_at = now() - interval '58 seconds' WHERE pid = $1`,
@@ -131,7 +136,7 @@ export class FaultScene {
 
 export const range = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
-/** What must not have happened to a worker that was never told to end. */
+/** Troubles in the log of a worker that was never told to end. */
 export function troublesOf(worker: SpawnedProcess): string[] {
   const { exitCode, signalCode } = worker.child;
   const ended = exitCode === null && signalCode === null ? [] : [`ended: ${exitCode ?? signalCode}`, ...worker.stderrLines];
@@ -150,7 +155,10 @@ export function onProxy(test: (scene: FaultScene, proxy: FaultProxy) => Promise<
   });
 }
 
-/** A test on a scene of its own, which may go on beside others; nothing is left of it, however it ends. */
+/**
+ * Runs a test on a scene of its own, which may run beside others. Nothing of the scene remains,
+ * however the test ends.
+ */
 export function onScene(test: (scene: FaultScene) => Promise<void>): () => Promise<void> {
   return async () => {
     const scene = await FaultScene.create();

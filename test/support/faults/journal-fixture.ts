@@ -13,7 +13,7 @@ import { openSession } from '../../../src/store/sql/sessions.js';
 import { createTestDatabase, type TestDatabase } from '../database.js';
 
 export interface JournalOptions {
-  /** Where to connect instead of straight to the database. */
+  /** The URL to connect to instead of the database's own. */
   url?: string;
   limits?: Partial<JournalLimits>;
   settings?: ConnectionSettings;
@@ -72,7 +72,10 @@ export class JournalFixture {
   }
 }
 
-/** A session of nobody's, whose row speaks of a lock that nobody holds: it can be taken over at any time. */
+/**
+ * Creates a session without an owner. Its row claims a lock that nobody holds, so that it can be
+ * taken over at any time.
+ */
 export async function newSession(database: Database, ttlMs = 60_000): Promise<SessionFence> {
   const id = newSessionId();
   const { server } = await openSession(database, { id, host: 'test', pid: process.pid, deploymentId: 'test', ttlMs, holdsLock: true });

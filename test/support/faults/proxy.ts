@@ -1,6 +1,8 @@
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** The server says that it has ended a statement and is outside a transaction: what was to be committed is. */
+/**
+ * The server's message that a statement has ended outside a transaction: its changes are committed.
+ */
 const READY_AND_IDLE = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 
 interface Cut {
@@ -18,7 +20,7 @@ interface Trap {
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
-  /** What it was to carry has been dropped: nothing that comes later would make sense. */
+  /** True once data of the connection has been dropped: later data would make no sense. */
   isMute: boolean;
 }
 
@@ -44,7 +46,7 @@ export class FaultProxy {
     return proxy;
   }
 
-  /** The same database, through the proxy. */
+  /** The URL of the same database through the proxy. */
   get url(): string {
     const url = new URL(this.target);
     url.hostname = '127.0.0.1';
@@ -53,7 +55,7 @@ export class FaultProxy {
     return url.href;
   }
 
-  /** How many connections are open. */
+  /** Number of open connections. */
   get connections(): number {
     return this.links.size;
   }
@@ -64,13 +66,19 @@ export class FaultProxy {
     this.cutAll();
   }
 
-  /** Connections stay open, and nothing comes through them any more; those made after `restore` are like new. */
+  /**
+   * Keeps connections open and lets no data through them any more. Connections made after `restore`
+   * work.
+   */
   silence(): void {
     this.mode = 'silent';
     for (const link of this.links) link.isMute = true;
   }
 
-  /** Falls silent as soon as a client sends a message that contains `marker`, which the server does not get. Resolves then. */
+  /**
+   * Falls silent as soon as a client sends a message that contains `marker`; the server does not
+   * receive that message. Resolves then.
+   */
   silenceAt(marker: string): Promise<void> {
     return new Promise((sprung) => (this.trap = { marker: Buffer.from(marker), sprung }));
   }
@@ -102,8 +110,9 @@ export class FaultProxy {
   }
 
   /**
-   * The next `times` statements whose message contains `marker` (a statement's name, an id) reach the server and are committed there; their answer is
-   * swallowed, and the connection cut. Resolves when that has happened.
+   * Lets the next `times` statements whose message contains `marker` (a statement's name, an id)
+   * reach the server and commit there, then swallows their answer and cuts the connection. Resolves
+   * when that has happened.
    */
   cutAfterCommit(marker: string, times = 1): Promise<void> {
     return new Promise((done) => this.cuts.push({ marker: Buffer.from(marker), left: times, done }));
@@ -158,7 +167,10 @@ export class FaultProxy {
     });
   }
 
-  /** Timers of the same length run in the order in which they were set, so bytes stay in order while the delay is the same. */
+  /**
+   * Timers of the same length run in the order in which they were set, so bytes keep their order
+   * while the delay is the same.
+   */
   private later(write: () => unknown): void {
     if (this.delayMs === 0) write();
     else setTimeout(write, this.delayMs);

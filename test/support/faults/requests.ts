@@ -13,7 +13,10 @@ export function quietNotifier(database: Database): RunNotifier {
   return new RunNotifier(database, { due: () => Promise.resolve(), messaged: ignore, endedElsewhere: ignore }, ignore);
 }
 
-/** Sends a run a request to cancel and notifies the run, once. Returns the run as it is then; undefined when there is no such run. */
+/**
+ * Sends a run a request to cancel and notifies the run, once. Returns the run's state afterwards;
+ * undefined when there is no such run.
+ */
 export async function requestCancel(
   database: Database,
   runId: string,
@@ -26,7 +29,10 @@ export async function requestCancel(
   return notified ? { id: notified.id, status: notified.status } : sent;
 }
 
-/** Sweeps the inbox and notifies the runs that have messages because of that. Returns the ids of those notified, and of those cancelled. */
+/**
+ * Sweeps the inbox and notifies the runs that have messages because of the sweep. Returns the ids
+ * of notified and of cancelled runs.
+ */
 export async function sweepAndNotify(database: Database): Promise<{ told: string[]; cancelled: string[] }> {
   const { notified, others } = await sweepInbox(database);
   const also = others.length > 0 ? await bumpRuns(database, others) : [];

@@ -15,7 +15,7 @@ import { FaultProxy } from './proxy.js';
 
 const run = promisify(execFile);
 
-/** What outlives a server that is killed, but not the machine, is all that these tests need of a disk. */
+/** Settings without safety of the disk: the tests kill servers, never the machine. */
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
@@ -27,8 +27,9 @@ const SETTINGS = [
 ];
 
 /**
- * A shell between us and the server ends it as soon as our end of the pipe is closed, however that comes: a server must not outlive a test run that is killed. It ends
- * without a word and without a checkpoint, as in a crash; unlike with kill -9 of its first process alone, all of it at once.
+ * A shell between the test and the server ends the server as soon as the test's end of the pipe
+ * closes: a server must not outlive a test run that is killed. The server ends without a
+ * checkpoint, as in a crash, and unlike with kill -9 of its first process, all of it at once.
  */
 const WATCH = `data=$1; shift; "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server; rm -rf "$data"; rmdir "$(dirname "$data")" 2>/dev/null`;
 
@@ -85,15 +86,16 @@ export class Server {
 }
 
 /**
- * Two real servers of one cluster: a primary, and a standby that follows it by streaming replication, for fail-overs. Needs nothing but initdb and postgres: the
- * standby begins as a copy of the cluster that has never been started.
+ * Two real servers of one cluster for fail-overs: a primary, and a standby that follows it by
+ * streaming replication. Needs only initdb and postgres: the standby begins as a copy of a cluster
+ * that has never been started.
  */
 export class ServerPair {
   private constructor(
     private readonly home: Home,
     readonly primary: Server,
     readonly standby: Server,
-    /** What lies between the two. */
+    /** The proxy between the two servers. */
     readonly link: FaultProxy,
   ) {}
 
