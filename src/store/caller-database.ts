@@ -38,16 +38,16 @@ export function toCallerError(error: unknown): unknown {
   switch (faultOf(error)) {
     case 'data':
       if (UNSTORABLE.test(String((error as { code?: unknown }).code)))
-        return new SerializationError('what was given', detail, { cause: error });
+        return new SerializationError('a value of the call', detail, { cause: error });
       return new WorkflowConfigurationError(`The database refuses a row of the module's tables: ${detail}`, { cause: error });
     case 'refused':
-      return new WorkflowConfigurationError(`The database refuses to do it: ${detail}. The role needs rights on the module's tables`, {
+      return new WorkflowConfigurationError(`The database refuses the statement: ${detail}. The role needs rights on the module's tables`, {
         cause: error,
       });
     default: {
       const mayHave = mayHaveTakenEffect(error);
-      const effect = mayHave ? 'whether the call took effect is unknown' : 'nothing was written';
-      return new DatabaseUnavailableError(`The database did not answer as it should, and ${effect}: ${detail}`, {
+      const effect = mayHave ? 'The call may have taken effect' : 'Nothing was written';
+      return new DatabaseUnavailableError(`The database did not complete the call. ${effect}: ${detail}`, {
         cause: error,
         mayHaveTakenEffect: mayHave,
       });

@@ -55,7 +55,7 @@ export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
   const { host } = settings as ConnectionSettings;
   if (host?.includes(',') && !host.startsWith('/')) {
     throw new WorkflowConfigurationError(
-      `the database's address names several hosts (${host}); pg connects to one: name that, or a proxy in front of them`,
+      `the database's address names several hosts (${host}); pg connects to only one: name one host, or a proxy in front of them`,
     );
   }
   return settings;
@@ -151,16 +151,16 @@ function speaksOfTls(url: string): boolean {
 
 function combineTls(inUrl: Ssl, option: Ssl, url: string): Ssl {
   const contradiction = (what: string): InvalidInputError =>
-    new InvalidInputError('connection.ssl', `contradicts the URL beside it: ${what}. Leave one of them out`);
+    new InvalidInputError('connection.ssl', `contradicts the URL: ${what}. Remove one of them`);
   if (option === false) {
     if (inUrl === false) return false;
-    throw contradiction('the option turns TLS off, and the URL asks for it');
+    throw contradiction('the option turns TLS off, and the URL requires it');
   }
-  if (inUrl === false) throw contradiction('the option asks for TLS, and the URL turns it off');
+  if (inUrl === false) throw contradiction('the option requires TLS, and the URL turns it off');
   const fromUrl = typeof inUrl === 'object' ? inUrl : {};
   if (option === true) return fromUrl.rejectUnauthorized === false ? true : inUrl;
   if (option.rejectUnauthorized === false && /[?&]sslmode=verify-(ca|full)/i.test(url)) {
-    throw contradiction('the option accepts any certificate, and the URL asks to verify it');
+    throw contradiction('the option accepts any certificate, and the URL requires its verification');
   }
   // pg makes the private key non-enumerable, so the spread of the files does not copy the key.
   const { rejectUnauthorized: _rejectUnauthorized, ...files } = fromUrl;

@@ -179,7 +179,7 @@ export class DirectConnection {
     if (this.state !== 'open') return hangUp(client);
     if (!this.receives) {
       void client.end().catch(() => undefined);
-      this.failure = new Error('notifications do not arrive on it');
+      this.failure = new Error('notifications do not arrive on the connection');
       this.emit((events) => events.receivesNothing());
       return this.reconnect(RECEIVE_RETRY_MS);
     }

@@ -190,7 +190,7 @@ export const COLUMNS = {
    * owns their starter.
    */
   startsByRuns: STARTS_BY_RUNS,
-  /** The same rows in a flush in which any of them has an id that an earlier run may have had. */
+  /** Such rows of a flush in which any of them has an id that an earlier run may have had. */
   checkedStartsByRuns: STARTS_BY_RUNS,
   tags: TAGS,
   /** Tags of children. A continuation inherits those of its predecessor. */

@@ -20,7 +20,7 @@ export function toStartError({ transition: { runId }, mayBeWritten }: JournalEnt
     return new DatabaseUnavailableError(`run "${runId}" could not be started, and nothing was written: ${why}`, { cause });
   }
   return new DatabaseUnavailableError(
-    `run "${runId}" may have been started or not: the database did not answer (${why}). Start it again with options.id "${runId}": ` +
+    `run "${runId}" may or may not have been started: the database did not answer (${why}). Start it again with options.id "${runId}": ` +
       'a second start with the same id never makes a second run',
     { cause, mayHaveTakenEffect: true },
   );

@@ -82,11 +82,11 @@ export async function resolveOutcomes(
 
 /** @param mayStart true when the flush could start runs */
 function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
-  if (!run) return mayStart ? WITHHELD : new FencedError('the session is gone');
+  if (!run) return mayStart ? WITHHELD : new FencedError('the session has ended');
   if (run.nonce === nonce) return done;
   return { outcome: 'exists', name: run.name, status: run.status, parentRunId: run.parentRunId };
 }
 
 function lost(runId: string): FencedError {
-  return new FencedError(`run "${runId}" is not this session's`);
+  return new FencedError(`this session does not own run "${runId}"`);
 }

@@ -19,7 +19,8 @@ const CREATE: Statement = {
   text: (schema) => `WITH old AS (
   DELETE FROM ${schema}.workflow_operations WHERE started_at IS NULL AND created_at < now() - interval '1 day'
 )
-INSERT INTO ${schema}.workflow_operations (token, kind, conditions, signal_name, payload, note, matched) VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
+INSERT INTO ${schema}.workflow_operations (token, kind, conditions, signal_name, payload, note, matched)
+VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
 };
 
 /**
@@ -86,7 +87,7 @@ export interface OperationRow {
   readonly matched: number;
   readonly done: number;
   readonly skipped: number;
-  /** How many runs wait for their rows to be free. */
+  /** Number of runs whose rows were locked. The operation tries them again. */
   readonly locked: number;
   readonly rate: number | null;
   readonly createdAt: number;
@@ -200,8 +201,8 @@ WHERE token = $1`,
 export type PartClient = PoolClient;
 
 /**
- * Numbers of runs in a part: the processed ones, those skipped because they no longer met the
- * conditions, and the ids of those whose rows were locked.
+ * Result of a part: the number of processed runs, the number of runs skipped because they no longer
+ * met the conditions, and the ids of runs whose rows were locked.
  */
 export interface PartDone {
   readonly done: number;
@@ -209,32 +210,40 @@ export interface PartDone {
   readonly locked: readonly string[];
 }
 
-/** The next runs that an operation comes to. */
+/** The next runs that an operation processes. */
 export interface OperationPart {
   readonly ids: readonly string[];
-  /** The last of them in the operation's order; undefined for a part of runs that the operation has come to before. */
+  /**
+   * Last of these runs in the operation's order. Undefined for a part that tries locked runs again.
+   */
   readonly last: OperationTarget | undefined;
-  /** Runs that wait for their rows beside those of the part. */
+  /** Ids of other runs whose rows were locked. */
   readonly stillLocked: readonly string[];
-  /** Whether no run is left behind this part. */
+  /** True when no run remains after this part. */
   readonly isLast: boolean;
-  /** How long until the next part. */
+  /** Milliseconds until the next part. */
   readonly pauseMs: number;
 }
 
-/** More locked runs are not remembered: the operation waits for them before it goes on. */
+/**
+ * Maximum number of locked runs that are remembered. A full list must shrink before the operation
+ * continues.
+ */
 const MAX_LOCKED = 1_000;
-/** How long until locked runs are tried again. */
+/** Milliseconds until locked runs are tried again. */
 const LOCKED_PAUSE_MS = 1_000;
 
-/** Takes the next runs of an operation; when all others are done, those whose rows were locked. */
+/**
+ * Selects the next runs of an operation. When all others are processed, selects those whose rows
+ * were locked.
+ */
 export async function nextPart(database: Database, operation: UnfinishedOperation, most: number): Promise<OperationPart> {
   const { rate, locked } = operation;
   const limit = rate === null ? most : Math.max(1, Math.min(most, Math.floor(rate)));
   const pauseOf = (count: number): number => (rate === null ? 0 : (count / rate) * 1_000);
   const isFull = locked.length + limit > MAX_LOCKED;
   const targets = isFull ? [] : await nextTargets(database, operation, limit);
-  // Runs are locked in the order of their ids, here as everywhere.
+  // Sorted, because every statement locks runs in the order of their ids.
   if (targets.length > 0 || locked.length === 0) {
     const ids = targets.map(({ id }) => id).sort();
     return { ids, last: targets.at(-1), stillLocked: locked, isLast: targets.length === 0, pauseMs: pauseOf(ids.length) };
@@ -252,7 +261,10 @@ const UNFINISHED_RUNS: Statement = {
 ) AS r`,
 };
 
-/** Of runs that a part has not reached, those that are still as they have to be: their rows are locked. */
+/**
+ * Selects the runs that still meet the conditions, among runs that a part has not reached: their
+ * rows are locked.
+ */
 export async function findUnreached(
   database: Database,
   ids: readonly string[],

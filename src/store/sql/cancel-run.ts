@@ -56,13 +56,16 @@ const BUMP_CANCEL: Statement = {
     ready_at = CASE WHEN started_at IS NULL OR ${IS_BLOCKED} THEN NULL WHEN status IN ('waiting', 'paused') THEN now() ELSE ready_at END,
     wake_at = CASE WHEN status IN ('waiting', 'paused') THEN NULL ELSE wake_at END
   FROM requested WHERE r.id = ANY (ARRAY[requested.id])
-  RETURNING r.id, r.status, r.queue, r.name, r.version, CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
+  RETURNING r.id, r.status, r.queue, r.name, r.version,
+    CASE WHEN r.parent_step_key IS NOT NULL THEN r.parent_run_id END AS parent, r.parent_step_key, r.error
 ), notified_parents AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT parent, 'child_failed', parent_step_key, error FROM bumped WHERE status = 'cancelled' AND parent IS NOT NULL
 ), unpaused AS (
   DELETE FROM ${schema}.workflow_inbox i USING (
-    SELECT m.run_id, m.id FROM bumped CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = bumped.id OFFSET 0) AS m WHERE m.kind = 'pause'
+    SELECT m.run_id, m.id FROM bumped
+    CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = bumped.id OFFSET 0) AS m
+    WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id])
 )
 SELECT id, status, queue, name, version, CASE WHEN status = 'cancelled' THEN parent END FROM bumped WHERE true${lockTimeout}`,

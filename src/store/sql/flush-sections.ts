@@ -166,8 +166,8 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'takenMessages',
     // A message that an abandoned execution took stays, and the run's current owner takes it. This
-    // section must follow continuedRuns: PostgreSQL executes parts without a count from the last to the
-    // first, and a deleted message cannot move (journal-continued.spec.ts proves it).
+    // section must follow continuedRuns: PostgreSQL executes parts without a count from the last to
+    // the first, and a deleted message cannot move (journal-continued.spec.ts proves it).
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,

@@ -18,7 +18,8 @@ const FORK: Statement = {
 ), copied AS (
   INSERT INTO ${schema}.workflow_steps
     (run_id, step_key, epoch, kind, seq, status, output, error, attempts, called_after, called_after_io, args_hash, started_at, finished_at)
-  SELECT $2, s.step_key, 0, s.kind, s.seq, s.status, s.output, s.error, s.attempts, s.called_after, s.called_after_io, s.args_hash, s.started_at, s.finished_at
+  SELECT $2, s.step_key, 0, s.kind, s.seq, s.status, s.output, s.error, s.attempts,
+    s.called_after, s.called_after_io, s.args_hash, s.started_at, s.finished_at
   FROM source CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0) AS s, cut
   WHERE $3::text IS NOT NULL AND cut.found AND s.seq < cut.seq
   RETURNING 150 + coalesce(length(output::text), 0) + coalesce(length(error::text), 0) AS bytes
@@ -26,7 +27,8 @@ const FORK: Statement = {
   SELECT count(*) AS steps, coalesce(sum(bytes), 0) AS bytes FROM copied
 ), run AS (
   INSERT INTO ${schema}.workflow_runs
-    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at, started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id)
+    (id, name, version, queue, priority, input, start_nonce, deployment_id, created_at, status, ready_at,
+      started_at, epoch, history_bytes, deadline_at, timeout_ms, forked_from, seed_run_id)
   SELECT $2, name, version, queue, priority, input, $4::bigint, $5, now(), 'pending', now(), CASE WHEN history.steps > 0 THEN started_at END,
     CASE WHEN history.steps > 0 THEN 1 ELSE 0 END, history.bytes, now() + timeout_ms * interval '1 millisecond', timeout_ms, id,
     CASE WHEN history.steps > 0 THEN coalesce(seed_run_id, id) END

@@ -1,5 +1,6 @@
 import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { SUSPECT_LOSSES } from './claim-runs.js';
 
 /** Due runs of one dispatch key. */
 export interface DueRuns extends DispatchKey {
@@ -20,7 +21,7 @@ export const DUE_COUNTED = 1_000;
  * Each step is one lookup, however many runs are due. The oldest run of a priority is its first.
  */
 function dueSql(schema: string): string {
-  const isReady = `r.status = 'pending' AND r.worker_losses < 2`;
+  const isReady = `r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES}`;
   return `WITH RECURSIVE keys AS (
   (SELECT r.queue, r.name, r.version FROM ${schema}.workflow_runs r WHERE ${isReady} ORDER BY r.queue, r.name, r.version LIMIT 1)
   UNION ALL
@@ -30,7 +31,8 @@ function dueSql(schema: string): string {
 )
 SELECT k.queue, k.name, k.version, counted.due, extract(epoch FROM oldest.at)::float8 * 1000 FROM keys k
 CROSS JOIN LATERAL (SELECT count(*)::int AS due FROM (
-  SELECT 1 FROM ${schema}.workflow_runs r WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version LIMIT ${DUE_COUNTED}) AS counted_rows) AS counted
+  SELECT 1 FROM ${schema}.workflow_runs r
+  WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version LIMIT ${DUE_COUNTED}) AS counted_rows) AS counted
 CROSS JOIN LATERAL (
   WITH RECURSIVE first AS (
     (SELECT r.priority, r.ready_at FROM ${schema}.workflow_runs r WHERE ${isReady} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
@@ -50,10 +52,10 @@ const SUSPECTS_COUNTED = 1_000;
 /** Reads the index of the suspects, most often lost first. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_kinds',
-  text: (
-    schema,
-  ) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int, (array_agg(id ORDER BY worker_losses DESC, id))[1] FROM (
-  SELECT id, queue, name, version, worker_losses FROM ${schema}.workflow_runs WHERE status = 'pending' AND worker_losses >= 2 ORDER BY worker_losses DESC, id LIMIT ${SUSPECTS_COUNTED}
+  text: (schema) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int,
+  (array_agg(id ORDER BY worker_losses DESC, id))[1] FROM (
+  SELECT id, queue, name, version, worker_losses FROM ${schema}.workflow_runs
+  WHERE status = 'pending' AND worker_losses >= ${SUSPECT_LOSSES} ORDER BY worker_losses DESC, id LIMIT ${SUSPECTS_COUNTED}
 ) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
 };
 
@@ -121,9 +123,8 @@ export interface SessionRow {
 
 const SESSIONS: Statement = {
   name: 'durable_list_sessions',
-  text: (
-    schema,
-  ) => `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000, extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now(), serves
+  text: (schema) => `SELECT id::text, host, pid, deployment_id, extract(epoch FROM started_at)::float8 * 1000,
+  extract(epoch FROM heartbeat_at)::float8 * 1000, expires_at < now(), serves
 FROM ${schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
 };
 

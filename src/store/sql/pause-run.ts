@@ -57,15 +57,19 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 const RESUME: Statement = {
   name: 'durable_resume_run',
   text: (schema, lockTimeout) => `WITH run AS MATERIALIZED (
-  SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.status = 'waiting' AND r.is_blocked AS was_blocked, NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
-    OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
+  SELECT r.id, r.status, r.status = 'paused' AS was_paused, r.status = 'waiting' AND r.is_blocked AS was_blocked,
+    NOT r.is_blocked AND (r.wake_at IS NULL OR r.wake_at <= now()
+      OR EXISTS (SELECT 1 FROM ${schema}.workflow_inbox i WHERE i.run_id = r.id AND i.kind <> 'pause')) AS due
   FROM ${schema}.workflow_runs r WHERE r.id = $1 AND r.status NOT IN ${TERMINAL} FOR NO KEY UPDATE NOWAIT
 ), request AS (
   DELETE FROM ${schema}.workflow_inbox i USING (
-    SELECT m.run_id, m.id FROM run CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m WHERE m.kind = 'pause'
+    SELECT m.run_id, m.id FROM run
+    CROSS JOIN LATERAL (SELECT run_id, id, kind FROM ${schema}.workflow_inbox WHERE run_id = run.id OFFSET 0) AS m
+    WHERE m.kind = 'pause'
   ) AS old WHERE i.run_id = ANY (ARRAY[old.run_id]) AND i.id = ANY (ARRAY[old.id]) RETURNING 1
 ), logged AS (
-  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data) SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
+  INSERT INTO ${schema}.workflow_run_log (run_id, kind, data)
+  SELECT id, 'resumed', $2::json FROM run WHERE was_paused OR was_blocked OR EXISTS (SELECT 1 FROM request)
 )
 UPDATE ${schema}.workflow_runs r SET
   wake_count = r.wake_count + 1,

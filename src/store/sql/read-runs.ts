@@ -102,16 +102,19 @@ const describeSql = (schema: string, id: string): string => `SELECT json_build_o
   'epoch', r.epoch, 'generation', r.generation, 'deploymentId', r.deployment_id, 'blockedDeployments', coalesce(r.blocked_deployments, '{}'),
   'parentRunId', r.parent_run_id, 'parentStepKey', r.parent_step_key, 'continuedAs', r.continued_as, 'continuedFrom', r.continued_from,
   'forkedFrom', r.forked_from, 'deadlineAt', ${milliseconds('r.deadline_at')}, 'readyAt', ${milliseconds('r.ready_at')},
-  'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
+  'isServed', EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s
+    WHERE s.expires_at >= now() AND r.queue || E'\\n' || r.name || E'\\n' || r.version = ANY (s.serves)),
   'served', coalesce((SELECT json_agg(DISTINCT k.key) FROM (SELECT unnest(s.serves) AS key FROM ${schema}.workflow_sessions s
     WHERE r.status = 'pending' AND s.expires_at >= now() LIMIT ${MAX_SERVED}) AS k), '[]'),
   'isBlocked', r.is_blocked AND r.status IN ('waiting', 'paused'), 'blockedAt', ${milliseconds('b.at')}, 'blockedReason', b.data::text,
   'children', coalesce((SELECT json_agg(json_build_object('runId', c.id, 'name', c.name, 'status', ${shownStatusSql('c')}) ORDER BY c.created_at, c.id) FROM (
-    SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
+    SELECT id, name, status, continued_as, created_at FROM ${schema}.workflow_runs
+    WHERE parent_run_id = r.id ORDER BY created_at DESC, id DESC LIMIT ${MAX_CHILDREN}) AS c), '[]'),
   'state', coalesce((SELECT json_object_agg(s.key, s.value::text) FROM ${schema}.workflow_state s WHERE s.run_id = r.id), '{}'),
   'tags', coalesce((SELECT json_object_agg(t.key, t.value) FROM ${schema}.workflow_tags t WHERE t.run_id = r.id), '{}'),
   'worker', (SELECT json_build_object('host', o.host, 'pid', o.pid, 'bodies', o.bodies) FROM ${schema}.workflow_sessions o WHERE o.id = r.session_id),
-  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name, 'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts, 'openedAt', ${milliseconds('w.opened_at')})
+  'waits', coalesce((SELECT json_agg(json_build_object('stepKey', w.step_key, 'kind', w.kind, 'name', w.name,
+    'wakeAt', ${milliseconds('w.wake_at')}, 'attempts', w.attempts, 'openedAt', ${milliseconds('w.opened_at')})
     ORDER BY w.opened_at, w.step_key) FROM ${schema}.workflow_waits w WHERE w.run_id = r.id), '[]')
 )::text, r.input::text, r.output::text, r.error::text
 FROM ${schema}.workflow_runs r

@@ -13,10 +13,10 @@ const PAGE: Statement = {
 };
 
 /**
- * A run's recorded steps, in the order in which their results came.
+ * Reads a page of a run's recorded steps, in the order in which their results were recorded.
  *
- * @param after the `seq` of the last step that is left out
- * @param bytes the page ends with the step that reaches so many bytes of results
+ * @param after the `seq` of the last step before the page
+ * @param bytes size of the results at which the page ends
  */
 export async function readSteps(
   database: Database,
@@ -41,12 +41,12 @@ const CANCELLED_BEFORE: Statement = {
   text: (schema) => `SELECT 1 FROM ${schema}.workflow_steps WHERE run_id = $1 AND kind = 'cancel' AND seq < $2::int LIMIT 1`,
 };
 
-/** Whether the run was told to end before it recorded the step. */
+/** True when the run received its cancellation before it recorded the step. */
 export async function wasCancelledBefore(database: Database, runId: string, { seq }: StepRecord): Promise<boolean> {
   return (await database.query(CANCELLED_BEFORE, [runId, seq])).length > 0;
 }
 
-/** More failed steps of one run are not looked at. */
+/** Maximum number of failed steps that are read per run. */
 const FAILED_SEEN = 1_000;
 
 const FAILED: Statement = {
@@ -55,7 +55,10 @@ const FAILED: Statement = {
 WHERE s.run_id = $1 AND s.error IS NOT NULL ORDER BY s.seq DESC LIMIT ${FAILED_SEEN}`,
 };
 
-/** The last 1,000 steps that the run has recorded with an error, oldest first. Errors are JSON text. */
+/**
+ * Reads the last 1,000 steps that the run has recorded with an error, oldest first. Errors are JSON
+ * text.
+ */
 export async function readFailedSteps(database: Database, runId: string): Promise<{ stepKey: string; error: string }[]> {
   const rows = await database.query<[string, string]>(FAILED, [runId]);
   return rows.map(([stepKey, error]) => ({ stepKey, error })).reverse();

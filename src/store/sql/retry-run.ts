@@ -17,7 +17,8 @@ import type { PoolClient } from 'pg';
  * resolve) were meant for the failed run, and are dropped.
  */
 const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
-  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
+  SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs
+  WHERE id = $1 AND status = 'failed' AND generation = $2::int FOR NO KEY UPDATE ${from === 'a call' ? 'NOWAIT' : 'SKIP LOCKED'}
 ), cut AS MATERIALIZED (
   SELECT coalesce(min(s.seq), 2147483647) AS seq FROM run CROSS JOIN LATERAL (
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0

@@ -26,7 +26,8 @@ function sendSignalSql(schema: string): string {
   SELECT id, status FROM ${currentRunSql(schema, '$1', 'id, status')} AS current
 ), ${pastSql(schema, '(SELECT id FROM run WHERE $4::text IS NOT NULL)')}, ${depthSql(schema, 'run', '$6', '$3')}, logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind, name, idempotency_key, data)
-  SELECT id, 'signal_sent', $2, $4, $5::json FROM run WHERE status NOT IN ${TERMINAL} AND NOT (SELECT is_full FROM depth)
+  SELECT id, 'signal_sent', $2, $4, $5::json FROM run
+  WHERE status NOT IN ${TERMINAL} AND NOT (SELECT is_full FROM depth)
     AND NOT EXISTS (SELECT 1 FROM past CROSS JOIN LATERAL (
       SELECT 1 FROM ${schema}.workflow_run_log e WHERE e.run_id = past.id AND e.kind = 'signal_sent' AND e.name = $2 AND e.idempotency_key = $4 LIMIT 1
     ) AS e WHERE past.depth > 1)

@@ -188,7 +188,7 @@ export async function heartbeat(
     const [row] = rows;
     return row && { now: row[0], server: row[1] };
   }
-  throw new Error('no connection took the heartbeat');
+  throw new Error('no connection executed the heartbeat');
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Database, Statement } from '../database.js';
 
-/** More escaped keys of one run are not looked at. */
+/** Maximum number of escaped keys that are read per run. */
 const ESCAPED_SEEN = 10_000;
 
 const FIND: Statement = {
@@ -8,7 +8,7 @@ const FIND: Statement = {
   text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s WHERE s.run_id = $1 AND s.step_key = $2`,
 };
 
-/** Whether the run has recorded a step of that very key. */
+/** True when the run has recorded a step with exactly this key. */
 export async function hasStep(database: Database, runId: string, stepKey: string): Promise<boolean> {
   return (await database.query(FIND, [runId, stepKey])).length > 0;
 }
@@ -19,7 +19,7 @@ const ESCAPED: Statement = {
 WHERE s.run_id = $1 AND position('%' IN s.step_key) > 0 ORDER BY s.seq LIMIT ${ESCAPED_SEEN}`,
 };
 
-/** The keys of a run's recorded steps that have escaped characters. */
+/** Lists the keys of a run's recorded steps that contain escaped characters. */
 export async function listEscapedKeys(database: Database, runId: string): Promise<string[]> {
   return (await database.query<[string]>(ESCAPED, [runId])).map(([key]) => key);
 }
@@ -30,7 +30,10 @@ const NEAR: Statement = {
 WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch') ORDER BY NOT starts_with(s.step_key, $2), s.seq LIMIT $3::int`,
 };
 
-/** Some keys of the run's recorded steps: first those that begin like this, in the order in which they were recorded. */
+/**
+ * Lists some keys of the run's recorded steps: first those with this beginning, in the order in
+ * which they were recorded.
+ */
 export async function listNearKeys(database: Database, runId: string, beginning: string, limit: number): Promise<string[]> {
   return (await database.query<[string]>(NEAR, [runId, beginning, limit])).map(([key]) => key);
 }

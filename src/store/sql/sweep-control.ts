@@ -15,7 +15,8 @@ CROSS JOIN LATERAL (
   SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id
     AND (status = 'running' OR i.kind = 'pause' AND status IN ('pending', 'waiting') OR i.kind <> 'pause' AND status = 'waiting') LIMIT 1
 ) AS r
-WHERE i.kind NOT IN ('signal', 'hook') AND i.kind IN ('pause', 'resolve', 'resolve_failed') AND i.created_at BETWEEN now() - interval '1 minute' AND now() - interval '5 seconds'
+WHERE i.kind NOT IN ('signal', 'hook') AND i.kind IN ('pause', 'resolve', 'resolve_failed')
+  AND i.created_at BETWEEN now() - interval '1 minute' AND now() - interval '5 seconds'
 ORDER BY i.run_id LIMIT 1000`,
 };
 

@@ -33,7 +33,8 @@ function addressed(schema: string): string {
 const NOTIFY_CANCELLED: Statement = {
   name: 'durable_sweep_inbox',
   text: (schema, lockTimeout) => {
-    const isMissed = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
+    const isMissed = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE}
+      OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
     return `WITH missed AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isMissed} LIMIT 1) AS r
