@@ -20,49 +20,58 @@ import { assertOutsideRun } from '../assert-outside-run.js';
 import { checkRunFilter, type RunFilter } from '../queries/run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Which runs are meant: counted first, and nothing is done. */
+/** Options of a dry run, which counts the runs and changes nothing. */
 export interface BulkDryRun extends AuditOptions {
-  /** Never an empty one. Runs that it could do nothing to do not count. */
+  /**
+   * Selects the runs; must not be empty. Runs in a status that the operation cannot change are not
+   * counted.
+   */
   filter: RunFilter;
   dryRun: true;
 }
 
-/** The same, with what is sent to them. */
+/** Options of a dry run of `bulk.signal`, with the signal and its payload. */
 export type BulkSignalDryRun<Sent> = BulkDryRun & { signal: SignalDefinition<unknown, Sent> } & (Sent extends void
     ? { payload?: undefined }
     : { payload: Sent });
 
-/** What has been counted is to be done. */
+/** Options of the call that starts a counted operation. */
 export interface BulkStart {
-  /** Of the dry run; good for a day. */
+  /** Token of the dry run, valid for one day. */
   token: string;
-  /** The most runs per second. Without one as fast as it goes. */
+  /** Most runs per second, more than 0 and at most 1,000,000 (default: no limit). */
   rate?: number;
 }
 
-/** What a dry run has found. */
+/** Result of a dry run. */
 export interface BulkPreview {
   count: number;
   token: string;
 }
 
-/** How far a bulk operation is. */
+/** Progress of a bulk operation. */
 export interface BulkStatus {
   token: string;
   kind: 'cancel' | 'terminate' | 'retry' | 'signal';
   state: 'counted' | 'running' | 'completed' | 'stopped';
-  /** How many runs the dry run counted. */
+  /** Number of runs that the dry run counted. */
   count: number;
-  /** To how many runs it has been done; of `cancel`, how many have been asked to stop. */
+  /**
+   * Number of runs that the operation changed. `cancel` counts the runs that were asked to stop.
+   */
   done: number;
-  /** How many were no longer as they had to be when it came to them; of `cancel`, also those that nobody can execute. */
+  /**
+   * Number of runs that no longer matched when their turn came. `cancel` also counts the runs that
+   * no process can execute.
+   */
   skipped: number;
   /**
-   * How many runs wait because somebody has locked their rows: of `retry` and `terminate`. They are tried again each second, and the operation
-   * is `running` until all are done or skipped, or it is stopped.
+   * Number of runs that `retry` and `terminate` could not change yet, because another transaction
+   * has locked their rows. Each is tried again every second. The operation is `running` until all
+   * runs are done or skipped, or until it is stopped.
    */
   locked: number;
-  /** The most runs per second. */
+  /** Most runs per second; undefined for no limit. */
   rate: number | undefined;
   createdAt: Date;
   startedAt: Date | undefined;
@@ -72,7 +81,7 @@ export interface BulkStatus {
 const DRY_RUN_KEYS = ['filter', 'dryRun', ...ACTOR_KEYS];
 const MAX_RATE = 1_000_000;
 
-/** What an operation can be done to. */
+/** Statuses in which an operation can change a run. */
 const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
   cancel: RUN_STATUSES.filter((status) => !isTerminal(status)),
   terminate: RUN_STATUSES.filter((status) => !isTerminal(status)),
@@ -81,11 +90,16 @@ const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
 };
 
 /**
- * Does something to many runs: `client.bulk`. First a dry run, which counts them and gives a token; then the token, upon which workers do it, also when this process
- * is gone. Each run that meets the filter when its turn comes, and was there at the dry run, is come to once.
+ * Operations on many runs: `client.bulk`. A dry run counts the runs and returns a token. A second
+ * call with the token starts the operation. Workers carry it out, even after this process has
+ * ended.
+ *
+ * The operation processes each run once that existed at the dry run and still matches the filter
+ * when its turn comes.
  *
  * @example
- * const { count, token } = await client.bulk.retry({ filter: { name: 'order', errorCode: 'CARD_DECLINED' }, dryRun: true, actor: 'ann' });
+ * const filter = { name: 'order', errorCode: 'CARD_DECLINED' };
+ * const { count, token } = await client.bulk.retry({ filter, dryRun: true, actor: 'ann' });
  * if (count < 1_000) await client.bulk.retry({ token, rate: 20 });
  */
 export class BulkOperations {
@@ -97,8 +111,9 @@ export class BulkOperations {
   }
 
   /**
-   * Cancels runs, as `client.cancel` does: each is asked to stop, and its code cleans up. A run that nobody can
-   * execute counts as `skipped`: it is asked all the same, and stays as it is until somebody can execute it. `client.bulk.terminate` ends such runs.
+   * Cancels runs, as `client.cancel` does: asks each run to stop, and its code cleans up. A run
+   * that no process can execute counts as `skipped`. It is asked too, and stops once a process can
+   * execute it. `bulk.terminate` ends such runs at once.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -109,7 +124,8 @@ export class BulkOperations {
   }
 
   /**
-   * Ends runs without their code, as `client.terminate` does: for those that nobody can execute, and for which `cancel` would wait in vain.
+   * Ends runs without their code, as `client.terminate` does: for runs that no process can execute,
+   * where `cancel` would have no effect.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -120,7 +136,7 @@ export class BulkOperations {
   }
 
   /**
-   * Retries failed runs, as `client.retry` does: each from the step that it failed of.
+   * Retries failed runs, as `client.retry` does: each from the step that failed.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -131,7 +147,7 @@ export class BulkOperations {
   }
 
   /**
-   * Sends runs a signal, each once.
+   * Sends a signal to each of the runs, once.
    *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError, QueryTimeoutError
    */
@@ -141,15 +157,20 @@ export class BulkOperations {
     return this.#do('signal', options, ['signal', 'payload']);
   }
 
-  /** How far an operation is. @throws InvalidInputError when there is none of that token */
+  /**
+   * Returns the progress of an operation.
+   *
+   * @throws InvalidInputError when no operation has that token
+   */
   async status(token: string): Promise<BulkStatus> {
     return this.#status(checkText(token, 'token'), 'token');
   }
 
   /**
-   * Ends an operation before it is done: what it has come to stays as it is, and it comes to no further run. One that has only been counted cannot be started any more.
+   * Stops an operation. Runs that it has already changed stay as they are, and no further run is
+   * changed. An operation that was only counted can no longer be started.
    *
-   * @throws InvalidInputError when there is none of that token
+   * @throws InvalidInputError when no operation has that token
    */
   async stop(token: string): Promise<BulkStatus> {
     assertOutsideRun('bulk.stop');
@@ -167,8 +188,8 @@ export class BulkOperations {
     ]);
     if ('token' in given) return this.#start(kind, checkOptions(given, 'options', ['token', 'rate']));
     if (given['dryRun'] !== true)
-      throw new InvalidInputError('options.dryRun', 'must be true: what it would do is counted first, and the token does it');
-    if ('rate' in given) throw new InvalidInputError('options.rate', 'belongs to the call with the token');
+      throw new InvalidInputError('options.dryRun', 'must be true: a dry run counts the runs first, and its token starts the operation');
+    if ('rate' in given) throw new InvalidInputError('options.rate', 'is an option of the call with the token, not of the dry run');
     const conditions = toConditions(kind, given['filter']);
     const note = noteOf(given);
     const token = newRunId();
@@ -185,7 +206,7 @@ export class BulkOperations {
     if (rate !== undefined && !(typeof rate === 'number' && rate > 0 && rate <= MAX_RATE))
       throw new InvalidInputError('options.rate', 'must be a number of runs per second, more than 0 and at most 1,000,000');
     const found = await this.#status(token, 'options.token');
-    if (found.kind !== kind) throw new InvalidInputError('options.token', `is of a dry run of bulk.${found.kind}`);
+    if (found.kind !== kind) throw new InvalidInputError('options.token', `belongs to a dry run of bulk.${found.kind}`);
     await startOperation(this.#dependencies.database, token, kind, rate ?? null);
     return this.#status(token, 'options.token');
   }
@@ -199,7 +220,7 @@ export class BulkOperations {
 
   async #status(token: string, argument: string): Promise<BulkStatus> {
     const row = await readOperation(this.#dependencies.database, token);
-    if (!row) throw new InvalidInputError(argument, 'is of no bulk operation, or of a dry run of more than a day ago');
+    if (!row) throw new InvalidInputError(argument, 'belongs to no bulk operation, or to a dry run that is more than a day old');
     const { kind, matched, done, skipped, locked, rate, createdAt, startedAt, finishedAt, isStopped } = row;
     const state = isStopped ? 'stopped' : startedAt === null ? 'counted' : finishedAt === null ? 'running' : 'completed';
     const times = { createdAt: new Date(createdAt), startedAt: toDate(startedAt), finishedAt: toDate(finishedAt) };
@@ -207,10 +228,10 @@ export class BulkOperations {
   }
 }
 
-/** An empty filter would mean every run there is. */
+/** Checks the filter of an operation. An empty filter would select every run. */
 function toConditions(kind: OperationKind, filter: unknown): RunConditions {
   const conditions = checkRunFilter(filter, 'options.filter', 'refused');
-  if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which must not mean every run');
+  if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which would select every run');
   const possible = STATUSES[kind];
   const status = conditions.status?.filter((wanted) => (possible as readonly ShownStatus[]).includes(wanted)) ?? possible;
   if (status.length === 0) throw new InvalidInputError('options.filter.status', `must be one of ${possible.join(', ')} for bulk.${kind}`);

@@ -29,41 +29,57 @@ import { readRetryable, retryOnce } from './retry.js';
 import { findStepKey, recordedStepKey } from './step-key.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Who does something to a run, and why: it shows in the run's events. */
+/** Author and reason of a change to a run. Both appear in the run's history. */
 export interface AuditOptions {
+  /** Name of the person or system that makes the call. */
   actor?: string;
+  /** Reason for the call. */
   reason?: string;
 }
 
-/** The keys of AuditOptions. */
+/** Keys of AuditOptions. */
 export const ACTOR_KEYS = ['actor', 'reason'] as const;
 
-/** The JSON text that events have. @throws InvalidInputError */
+/**
+ * Encodes actor and reason as the JSON text of a history event.
+ *
+ * @throws InvalidInputError
+ */
 export function noteOf(given: AuditOptions, more: Readonly<Record<string, string>> = {}): string {
   const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
   const reason = given.reason === undefined ? undefined : checkText(given.reason, 'options.reason');
   return encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }), ...more }, 'options');
 }
 
-/** Who asks a run to stop, why, and in which transaction. */
+/** Author and reason of a cancel request, and its transaction. */
 export interface CancelOptions extends AuditOptions {
-  /** Join this transaction: the request counts when it commits. `'none'`: join none, not an ambient one either. */
+  /**
+   * Transaction to join: the request takes effect when that transaction commits. `'none'` also
+   * ignores the ambient transaction (default: the ambient transaction, if any).
+   */
   manager?: ManagerOption;
 }
 
-/** From where a run is executed anew. */
+/** Selects the step from which a run is executed again. */
 export interface RetryRunOptions extends AuditOptions {
-  /** The key of a recorded step, as `client.steps` shows it or as the application wrote it: it and all that was recorded after it are executed anew. */
+  /**
+   * Key of a recorded step. The run executes this step again, and all steps that were recorded
+   * after it.
+   */
   fromStep?: string;
 }
 
-/** The run that a fork copies, and the step from which the new run executes. */
+/** Selects the run to fork, and the step from which the new run executes. */
 export interface ForkOptions extends RetryRunOptions, FollowOptions {}
 
-/** What a step comes to. */
+/** Result that is set for a step. */
 export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };
 
-/** Takes control of runs: what operators do to them. @internal */
+/**
+ * Changes runs on behalf of operators.
+ *
+ * @internal
+ */
 export class Control {
   constructor(
     private readonly dependencies: ClientDependencies,
@@ -83,7 +99,7 @@ export class Control {
     if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
   }
 
-  /** Ends the current run of a chain, and once more where that run is continued in between. */
+  /** Ends the current run of a chain. Repeats this when the run is continued in between. */
   async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', ACTOR_KEYS);
@@ -191,11 +207,11 @@ export class Control {
     if (!found) throw new RunNotFoundError(id);
     if (found.status === 'failed') return this.resolveFailed(id, key, given, note);
     if (isTerminal(found.status)) throw new RunEndedError(id);
-    if (found.isRecorded) throw new InvalidInputError('stepKey', `names a step that has its result: "${key}"`);
+    if (found.isRecorded) throw new InvalidInputError('stepKey', `names a step that already has its result: "${key}"`);
     await this.dependencies.notifier.notify([id]);
   }
 
-  /** The step that a failed run has recorded gets another result, and the run goes on from there. */
+  /** Replaces the recorded result of a step of a failed run, and retries the run from that step. */
   private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
     const { rowLockQueues } = this.dependencies.database;
     const retried = await rowLockQueues.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));
@@ -214,7 +230,7 @@ export class Control {
     const step = await readStep(database, id, await recordedStepKey(database, id, key, 'stepKey'));
     if (!step) throw new InvalidInputError('stepKey', `names no recorded step of the run: "${key}"`);
     if (await wasCancelledBefore(database, id, step))
-      throw new InvalidInputError('stepKey', `names a step that was recorded when the run was to end: "${key}"; retry it`);
+      throw new InvalidInputError('stepKey', `names a step that was recorded after the run was asked to stop: "${key}"; use retry`);
     const error = step.kind === 'step' ? new StepFailedError(key, step.attempts, result.error) : result.error;
     const replacement: StepRecord =
       'error' in result

@@ -7,15 +7,19 @@ import { readFailedSteps } from '../../store/sql/read-steps.js';
 import { readFailedRun, retryRun, type RunRetry } from '../../store/sql/retry-run.js';
 import type { WhileLocked } from '../../store/row-lock-queues.js';
 
-/** A failed run, and of which step it failed. */
+/** A failed run that can be retried. */
 export interface RetryableRun {
   readonly runId: string;
   readonly generation: number;
-  /** The step that it failed of; undefined where it failed outside of steps. */
+  /** Key of the step that failed the run; undefined when the run failed outside a step. */
   readonly failedStep: string | undefined;
 }
 
-/** @throws RunNotFoundError, RunNotRetryableError */
+/**
+ * Reads a failed run and finds the step that failed it.
+ *
+ * @throws RunNotFoundError, RunNotRetryableError
+ */
 export async function readRetryable(database: Database, payloads: Payloads, runId: string): Promise<RetryableRun> {
   const run = await readFailedRun(database, runId);
   if (!run) throw new RunNotFoundError(runId);
@@ -26,18 +30,28 @@ export async function readRetryable(database: Database, payloads: Payloads, runI
   return { runId, generation, failedStep: error === null ? undefined : failedStepOf(payloads.showError(error), failed) };
 }
 
-/** A retry of the step that the run failed of. @throws RunNotFoundError, RunNotRetryableError */
+/**
+ * Creates a retry that starts at the step that failed the run.
+ *
+ * @throws RunNotFoundError, RunNotRetryableError
+ */
 export async function retryOf(database: Database, payloads: Payloads, runId: string, note: string): Promise<RunRetry> {
   const { generation, failedStep } = await readRetryable(database, payloads, runId);
   return { runId, generation, fromStep: failedStep ?? null, note };
 }
 
-/** @throws RunNotRetryableError when somebody else came first */
+/**
+ * Retries a run, unless another caller has retried it first.
+ *
+ * @throws RunNotFoundError
+ * @throws RunNotRetryableError when the run has changed since it was read
+ */
 export async function retryOnce(database: Database, whileLocked: WhileLocked, retry: RunRetry): Promise<DueRun> {
   const key = await whileLocked(() => retryRun(database, retry));
   if (key) return { id: retry.runId, ...key };
   const now = await readFailedRun(database, retry.runId);
   if (!now) throw new RunNotFoundError(retry.runId);
-  // Retried, and failed again since: what was decided was decided of another history.
+  // A run that is `failed` here was retried and has failed again meanwhile. This retry was based on
+  // its earlier history.
   throw new RunNotRetryableError(retry.runId, now.status === 'failed' ? 'pending' : now.status);
 }

@@ -3,38 +3,39 @@ import { mayBeEscaped, plainStepKey } from '../../core/step-key-text.js';
 import type { Database } from '../../store/database.js';
 import { hasStep, listEscapedKeys, listNearKeys } from '../../store/sql/step-keys.js';
 
-/** How many keys an error names. */
-const NEAR = 5;
+/** Number of similar keys in an error. */
+const MAX_SIMILAR = 5;
 
-/** Ends the name in a step key: what follows is a key of the application, or a count. */
+/** First character after the name in a step key: a key of the application or a count follows. */
 const NAME_END = /[:#%]/;
 
 /**
- * The key under which a run has recorded the step that a caller names, by its stored key or by its name
- * and key as the application wrote them. Undefined when there is no such step.
+ * Finds the key under which a run has recorded a step. The caller gives either the stored key, or
+ * the name and key as the application wrote them.
  *
- * @throws InvalidInputError when several steps can be meant
+ * @returns undefined when the run has not recorded the step
+ * @throws InvalidInputError when several steps match
  */
 export async function findStepKey(database: Database, runId: string, given: string, argument: string): Promise<string | undefined> {
   if (await hasStep(database, runId, given)) return given;
   if (!mayBeEscaped(given)) return undefined;
   const wanted = [given, plainStepKey(given)];
   const meant = (await listEscapedKeys(database, runId)).filter((key) => wanted.includes(plainStepKey(key)));
-  if (meant.length > 1) throw new InvalidInputError(argument, `may mean several steps of the run: ${quoted(meant.slice(0, NEAR))}`);
+  if (meant.length > 1) throw new InvalidInputError(argument, `matches several steps of the run: ${quoted(meant.slice(0, MAX_SIMILAR))}`);
   return meant[0];
 }
 
 /**
- * The key under which a run has recorded the step that a caller names.
+ * Finds the key under which a run has recorded a step, and rejects a step that is not recorded.
  *
- * @throws InvalidInputError with keys that the run has, when it has not recorded the step
+ * @throws InvalidInputError that lists similar keys of the run
  */
 export async function recordedStepKey(database: Database, runId: string, given: string, argument: string): Promise<string> {
   const key = await findStepKey(database, runId, given, argument);
   if (key !== undefined) return key;
   const end = given.search(NAME_END);
-  const near = await listNearKeys(database, runId, end > 0 ? given.slice(0, end) : given, NEAR);
-  const hint = near.length === 0 ? 'it has recorded none' : `it has recorded ${quoted(near)}`;
+  const similar = await listNearKeys(database, runId, end > 0 ? given.slice(0, end) : given, MAX_SIMILAR);
+  const hint = similar.length === 0 ? 'it has recorded no similar step' : `it has recorded ${quoted(similar)}`;
   throw new InvalidInputError(argument, `names no recorded step of the run: "${given}"; ${hint}`);
 }
 

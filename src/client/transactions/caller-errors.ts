@@ -1,16 +1,19 @@
 import { InvalidInputError, TransactionConflictError } from '../../core/errors/index.js';
 import { TransactionEndedError } from './caller-transaction.js';
 
-/** Of these the caller may expect that the same transaction succeeds the next time. */
+/** Errors after which the same transaction may succeed when it is repeated, by SQLSTATE. */
 const CONFLICTS: Readonly<Record<string, string>> = {
   '40001': 'a run of the same id was created elsewhere after this transaction, which is not READ COMMITTED, had taken its snapshot',
-  '40P01': 'this transaction and another each waited for a run that the other one had started',
-  '55P03': 'another transaction that has not ended has started a run of the same id, and lock_timeout was over first',
+  '40P01': 'this transaction and another were in a deadlock: each waited for a run that the other had started',
+  '55P03': 'another transaction that is still open has started a run of the same id, and lock_timeout expired while waiting for it',
 };
 
-/** What is to be told of an error of a statement in the caller's transaction: it has aborted that transaction, whatever it is called. */
+/**
+ * Translates the error of a statement in the caller's transaction. Any such error has aborted the
+ * transaction.
+ */
 export function callerError(error: unknown, runIds: readonly string[], argument: string): unknown {
-  if (error instanceof TransactionEndedError) return endedUnder(argument);
+  if (error instanceof TransactionEndedError) return endedDuringCall(argument);
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== 'string') return error;
   if (code === '25006') return new InvalidInputError(argument, 'has a read-only transaction', { cause: error });
@@ -20,7 +23,7 @@ export function callerError(error: unknown, runIds: readonly string[], argument:
     });
   }
   if (code === '25P02') {
-    return new InvalidInputError(argument, 'has a transaction in which a statement has failed: it can only be rolled back', {
+    return new InvalidInputError(argument, 'has a transaction in which a statement has failed: roll it back', {
       cause: error,
     });
   }
@@ -32,7 +35,10 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : typeof error;
 }
 
-/** Whoever does not await a call ends the transaction under it. */
-export function endedUnder(argument: string): InvalidInputError {
-  return new InvalidInputError(argument, 'has a transaction that ended under the call: await the call in it');
+/**
+ * Creates the error for a transaction that ended during a call, because the caller did not await
+ * the call.
+ */
+export function endedDuringCall(argument: string): InvalidInputError {
+  return new InvalidInputError(argument, 'has a transaction that ended during the call: await the call inside the transaction');
 }

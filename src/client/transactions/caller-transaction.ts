@@ -3,62 +3,82 @@ import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'type
 import { CALLER_MARK } from '../../store/sql/caller-mark.js';
 import { transactionControls, type TransactionControl } from './transaction-control.js';
 
-/** What depends on savepoints, by how many there were when it was done: when one of them is rolled back it never happened. */
+/**
+ * A side effect of the transaction, with the savepoint depth at which it was registered. Rolling
+ * back to an outer savepoint removes the effect.
+ */
 interface Nested {
   depth: number;
 }
 
-/** One transaction of a caller, from the first time that it is used by a client. */
+/** A transaction of a caller, tracked from the first client call in it. */
 export class CallerTransaction {
   private state: 'open' | 'ended' = 'open';
-  /** Savepoints made since it was first seen. One of another name is older than all that is known of here. */
+  /**
+   * Names of the savepoints since tracking began, outermost first. A rollback to any other name
+   * goes back before the first client call.
+   */
   private readonly savepoints: string[] = [];
-  /** Statements on their way that take back what was done, or end it. */
+  /** Number of statements sent, but not yet answered, that roll back or end the transaction. */
   private ending = 0;
   private effects: (Nested & { readonly callback: () => void })[] = [];
   private readonly created = new Map<string, Nested>();
 
   constructor(private readonly queryRunner: QueryRunner) {}
 
+  /** True while statements can join the transaction. */
   get isOpen(): boolean {
     return this.isAlive && this.ending === 0;
   }
 
-  /** @internal Open, though its end may be on its way. */
+  /**
+   * @internal True until the transaction has ended, also while its COMMIT or ROLLBACK is being
+   *   sent.
+   */
   get isAlive(): boolean {
     return !this.hasEnded && this.queryRunner.isTransactionActive && !this.queryRunner.isReleased;
   }
 
-  /** @internal TypeORM does not know of ends that were sent by hand. */
+  /**
+   * @internal True after the end of the transaction. TypeORM's own state misses a COMMIT or
+   *   ROLLBACK that the application sends as SQL text.
+   */
   get hasEnded(): boolean {
     return this.state === 'ended';
   }
 
-  /** These runs were created in it: nobody else sees them before it commits. */
+  /**
+   * Registers runs that this transaction created: other connections do not see them before the
+   * commit.
+   */
   creates(runIds: Iterable<string>): void {
     for (const id of runIds) this.created.set(id, { depth: this.savepoints.length });
   }
 
-  /** Whether it is open and the run was created in it. */
+  /** True while the transaction is open and contains the creation of the run. */
   holds(runId: string): boolean {
     return this.isAlive && this.created.has(runId);
   }
 
-  /** Calls back after the commit; never when it, or a savepoint that it is in now, is rolled back. */
+  /**
+   * Calls back after the commit. Never calls back when the transaction, or the current savepoint,
+   * is rolled back.
+   */
   afterCommit(callback: () => void): void {
     this.effects.push({ depth: this.savepoints.length, callback });
   }
 
   /**
-   * @internal A statement is about to be sent. What comes after COMMIT or ROLLBACK on the same connection would be a transaction of its own:
-   * a call that was not awaited must fail instead of leaving a run behind that the caller took back.
+   * @internal Handles a statement that is about to be sent. After COMMIT or ROLLBACK, a statement
+   *   on the same connection would run in a transaction of its own. A call that was not awaited
+   *   must fail instead: it would otherwise create a run that the caller rolled back.
    */
   sends(statement: string): void {
     if (!statement.startsWith(CALLER_MARK)) this.ending += endings(transactionControls(statement));
     else if (this.ending > 0 || this.hasEnded) throw new TransactionEndedError();
   }
 
-  /** @internal A statement was answered. */
+  /** @internal Handles the response to a statement. */
   answered(statement: string, success: boolean, command: unknown): void {
     if (statement.startsWith(CALLER_MARK)) return;
     const controls = transactionControls(statement);
@@ -70,7 +90,7 @@ export class CallerTransaction {
   private apply(control: TransactionControl, success: boolean, command: unknown): void {
     if (control.kind === 'begin' || this.hasEnded) return;
     if ('chain' in control) {
-      // PostgreSQL answers COMMIT with ROLLBACK where a statement has failed before.
+      // PostgreSQL answers COMMIT with ROLLBACK after a statement of the transaction has failed.
       const isCommitted = success && control.kind === 'commit' && command !== 'ROLLBACK';
       return this.end(isCommitted ? 'committed' : 'rolledBack');
     }
@@ -81,14 +101,17 @@ export class CallerTransaction {
     else if (index !== -1) this.release(index);
   }
 
-  /** The savepoint stays, and may be rolled back to again. What was done since never happened. */
+  /**
+   * Removes the effects since a savepoint. The savepoint itself stays, and can be rolled back to
+   * again.
+   */
   private rollBackTo(index: number): void {
     this.savepoints.length = index + 1;
     this.effects = this.effects.filter(({ depth }) => depth <= index);
     for (const [id, { depth }] of this.created) if (depth > index) this.created.delete(id);
   }
 
-  /** What was done in it now belongs to what is around it. */
+  /** Moves the effects since a savepoint to the enclosing savepoint. */
   private release(index: number): void {
     this.savepoints.length = index;
     for (const each of [...this.effects, ...this.created.values()]) each.depth = Math.min(each.depth, index);
@@ -101,7 +124,8 @@ export class CallerTransaction {
       try {
         callback();
       } catch {
-        // TypeORM would tell the caller that its COMMIT has failed. Whatever was to be told is found by polling.
+        // The exception would make TypeORM report a failed COMMIT to the caller. Polling finds the
+        // runs that were not announced.
       }
     }
   }
@@ -111,7 +135,7 @@ function endings(controls: readonly TransactionControl[]): number {
   return controls.filter(({ kind }) => kind !== 'begin' && kind !== 'savepoint').length;
 }
 
-/** The caller ended its transaction under the call. */
+/** The caller ended its transaction while a client call was using it. */
 export class TransactionEndedError extends Error {}
 
 const open = new WeakMap<QueryRunner, CallerTransaction>();
@@ -122,24 +146,26 @@ const watcher: EntitySubscriberInterface = {
     const transaction = open.get(queryRunner);
     if (!transaction) return;
     transaction.answered(query, success, (rawResults as { command?: unknown } | undefined)?.command);
-    if (transaction.hasEnded && success && beginsAnew(query)) open.delete(queryRunner);
+    if (transaction.hasEnded && success && beginsTransaction(query)) open.delete(queryRunner);
   },
 };
 
-/** Whether the connection is in a transaction after it that is another than before. */
-function beginsAnew(statement: string): boolean {
+/** True when a statement starts a new transaction on the connection. */
+function beginsTransaction(statement: string): boolean {
   const last = transactionControls(statement).at(-1);
   return last !== undefined && (last.kind === 'begin' || ('chain' in last && last.chain));
 }
 
 /**
- * The transaction that a manager is in, watched to its end: so that the runs started in it are told of at once, and handles know. Only a short cut: runs
- * that nobody was told of are found by polling all the same.
+ * Tracks the transaction that a manager is in, until its end. Tracking lets runs be announced at
+ * the commit, and lets handles know of the commit. It is an optimization: polling finds runs that
+ * were not announced.
  */
 export function openTransactionOf(manager: EntityManager): CallerTransaction | undefined {
   const { queryRunner } = manager;
   if (!queryRunner?.isTransactionActive || queryRunner.isReleased) return undefined;
-  // The getter's new name is not in TypeORM 0.3. A DataSource that is initialized again makes a new list.
+  // TypeORM 0.3 knows the getter only as `connection`. The DataSource is asked each time, because a
+  // DataSource that is initialized again has a new list of subscribers.
   const { subscribers } = queryRunner.connection as unknown as { subscribers: EntitySubscriberInterface[] };
   if (!subscribers.includes(watcher)) subscribers.push(watcher);
   let transaction = open.get(queryRunner);

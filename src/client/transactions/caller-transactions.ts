@@ -5,28 +5,34 @@ import { isPromise } from '../../core/async.js';
 import type { Database } from '../../store/database.js';
 import { isSameDatabase } from '../../store/sql/start-in-transaction.js';
 import { openTransactionOf, type CallerTransaction } from './caller-transaction.js';
-import { callerError, endedUnder } from './caller-errors.js';
+import { callerError, endedDuringCall } from './caller-errors.js';
 
-/** Which transaction a call joins: the given one; `'none'`; when absent the ambient one, if there is one. */
+/**
+ * Transaction that a call joins: that of the given manager, none for `'none'`, or the ambient
+ * transaction (default, if there is one).
+ */
 export type ManagerOption = EntityManager | 'none' | undefined;
 
-/** Finds the transaction that the code around a call is in, if it is in one. */
+/**
+ * Returns the manager of the ambient transaction: the transaction that the code around a call is
+ * in, if any.
+ */
 export type AmbientManager = () => EntityManager | undefined;
 
-/** A transaction of the caller that a call is to join. */
+/** A transaction of the caller that a call joins. */
 export interface JoinedTransaction {
   readonly manager: EntityManager;
   readonly transaction: CallerTransaction;
-  /** What brought it, for errors. */
+  /** Option or setting that supplied the transaction, for errors. */
   readonly argument: string;
 }
 
 const EXPLICIT = 'options.manager';
 const AMBIENT = 'currentTransaction';
 
-/** Decides which transaction of its caller a call joins; the only place that does. */
+/** Decides which transaction of its caller a call joins. No other code decides this. */
 export class CallerTransactions {
-  /** DataSources that lead to our database; asked once each. */
+  /** DataSources that are known to use the database of the workflows; each is checked once. */
   private readonly known = new WeakSet<object>();
 
   constructor(
@@ -35,9 +41,11 @@ export class CallerTransactions {
   ) {}
 
   /**
-   * The transaction to join. Answers at once and asks nothing: `verify` does, on the caller's own connection.
+   * Returns the transaction to join. Synchronous and without a query: `verify` checks the database
+   * on the caller's own connection.
    *
-   * @throws InvalidInputError when the manager is none, or a given one has no open transaction; when the ambient function throws
+   * @throws InvalidInputError when the value is not a manager, when a given manager has no open
+   *   transaction, or when the ambient function throws
    */
   find(manager: ManagerOption): JoinedTransaction | undefined {
     if (manager === 'none') return undefined;
@@ -45,13 +53,13 @@ export class CallerTransactions {
     if (!isManager(manager)) throw new InvalidInputError(EXPLICIT, "must be an EntityManager, or 'none'");
     const transaction = transactionOf(manager, EXPLICIT);
     if (!transaction) {
-      throw new InvalidInputError(EXPLICIT, 'has no open transaction: pass the manager that dataSource.transaction() gives');
+      throw new InvalidInputError(EXPLICIT, 'has no open transaction: pass the manager that dataSource.transaction() provides');
     }
     return { manager, transaction, argument: EXPLICIT };
   }
 
   /**
-   * Makes sure that the transaction is one on our database, and still open.
+   * Verifies that the transaction uses the database of the workflows, and is still open.
    *
    * @throws InvalidInputError
    */
@@ -59,11 +67,11 @@ export class CallerTransactions {
     const { dataSource, isPostgres } = readDataSource(manager, argument);
     if (!this.known.has(dataSource)) {
       if (!isPostgres || !(await this.isOurs(manager, argument))) {
-        throw new InvalidInputError(argument, 'belongs to another database than the workflows');
+        throw new InvalidInputError(argument, 'belongs to a database other than that of the workflows');
       }
       this.known.add(dataSource);
     }
-    if (!transaction.isOpen) throw endedUnder(argument);
+    if (!transaction.isOpen) throw endedDuringCall(argument);
   }
 
   private async isOurs(manager: EntityManager, argument: string): Promise<boolean> {
@@ -85,9 +93,9 @@ export class CallerTransactions {
     if (manager === undefined || manager === null) return undefined;
     if (!isManager(manager)) {
       const what = isPromise(manager) ? ', not a promise' : '';
-      throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined, and at once${what}`);
+      throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined synchronously${what}`);
     }
-    // Outside a transaction the libraries give the DataSource's own manager.
+    // Outside a transaction, the libraries return the DataSource's own manager.
     const transaction = transactionOf(manager, AMBIENT);
     return transaction && { manager, transaction, argument: AMBIENT };
   }
@@ -119,7 +127,7 @@ function readDataSource(manager: EntityManager, argument: string): { dataSource:
   }
 }
 
-/** It has a method of the right name, and nothing behind it. */
+/** Creates the error for an object that has a `query` method but is not an EntityManager. */
 function notAManager(argument: string, cause: unknown): InvalidInputError {
   return new InvalidInputError(argument, 'is not an EntityManager of TypeORM', { cause });
 }

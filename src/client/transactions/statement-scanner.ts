@@ -1,22 +1,27 @@
-/** The first tokens of one statement of a text: all that tells what the statement is. */
+/** First tokens of a statement, which are enough to recognise its kind. */
 export interface StatementHead {
   readonly tokens: readonly Token[];
-  /** More tokens follow than were kept. */
+  /** True when the statement has more tokens than were kept. */
   readonly isCut: boolean;
 }
 
+/** A token of a statement. */
 export type Token =
   | { readonly kind: 'word'; readonly text: string }
   /** A quoted identifier, without its quotes. */
   | { readonly kind: 'name'; readonly text: string }
   | { readonly kind: 'literal' | 'other' };
 
-/** `ROLLBACK TRANSACTION TO SAVEPOINT a` and `CREATE OR REPLACE FUNCTION` fit; so does `COMMIT WORK AND NO CHAIN`. */
+/**
+ * Tokens that are kept of a statement. `ROLLBACK TRANSACTION TO SAVEPOINT a` and `CREATE OR REPLACE
+ * FUNCTION` fit, and so does `COMMIT WORK AND NO CHAIN`.
+ */
 const LONGEST_HEAD = 6;
 
 /**
- * Whatever may open a literal, divide statements or be taken for either. A word takes its dollars along, so that `a$b$` opens no text. `U&` only says
- * how the literal behind it is escaped; backslashes do not move its end.
+ * Matches everything that opens a literal, separates statements, or looks like either. A word
+ * includes its dollar signs, so that `a$b$` does not open a dollar-quoted literal. `U&` only
+ * selects the escapes of the literal after it: backslashes do not end the literal.
  */
 const TOKEN = /[uU]&(?=['"])|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|--|\/\*|\$(?:[a-zA-Z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|\S/g;
 const COMMENT_EDGE = /\/\*|\*\//g;
@@ -30,8 +35,9 @@ const find = (pattern: RegExp, text: string, from: number): RegExpExecArray | nu
 };
 
 /**
- * Splits a text into its statements as the server does, and gives the head of each. Reads no further than the last semicolon, and each character
- * at most twice. Takes `standard_conforming_strings` to be on, PostgreSQL's default.
+ * Splits a text into statements as the server does, and returns the head of each. Stops at the last
+ * semicolon, and reads each character at most twice. Assumes that `standard_conforming_strings` is
+ * on, PostgreSQL's default.
  */
 export function statementHeads(text: string): StatementHead[] {
   return new Scanner(text).scan();
@@ -41,9 +47,14 @@ class Scanner {
   private readonly heads: StatementHead[] = [];
   private tokens: Token[] = [];
   private count = 0;
-  /** The semicolons of `CREATE RULE ... DO (...; ...)` end no statement. */
+  /**
+   * Depth of parentheses: semicolons inside `CREATE RULE ... DO (...; ...)` do not end a statement.
+   */
   private parentheses = 0;
-  /** Nor do those of `CREATE FUNCTION ... BEGIN ATOMIC ...; END`. */
+  /**
+   * Depth of blocks: semicolons inside `CREATE FUNCTION ... BEGIN ATOMIC ...; END` do not end a
+   * statement.
+   */
   private blocks = 0;
   private position = 0;
 
@@ -92,7 +103,7 @@ class Scanner {
   }
 
   private word(text: string): void {
-    // `u&` comes here as well, and is no token of its own.
+    // The pattern also matches `u&` as a word, but it is part of the literal after it.
     if (text.endsWith('&')) return;
     this.keep({ kind: 'word', text });
     if (this.parentheses > 0 || !this.isRoutine()) return;
@@ -123,7 +134,10 @@ class Scanner {
     this.blocks = 0;
   }
 
-  /** Goes behind what closes a literal; what is never closed goes on to the end, and the server refuses it. */
+  /**
+   * Skips to the end of a literal. A literal without an end extends to the end of the text, and the
+   * server refuses the text.
+   */
   private skipTo(end: string, doubled?: string): void {
     for (;;) {
       const found = this.text.indexOf(end, this.position);
@@ -142,7 +156,10 @@ class Scanner {
     }
   }
 
-  /** A text with backslashes, at its opening quote. After a line break another quote continues it, backslashes and all. */
+  /**
+   * Skips a literal with backslash escapes, from its opening quote. A quote after a line break
+   * continues the literal, with the same escapes.
+   */
   private skipEscapedText(): void {
     this.position += 1;
     for (;;) {

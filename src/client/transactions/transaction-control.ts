@@ -1,20 +1,26 @@
 import { statementHeads, type StatementHead, type Token } from './statement-scanner.js';
 
-/** What a statement does to the transaction that it is sent in. */
+/** Effect of a statement on the transaction in which it is sent. */
 export type TransactionControl =
   | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string }
-  /** `prepare` leaves it to another session whether it commits. */
+  /** `prepare` leaves the decision to commit to another session. */
   | { readonly kind: 'commit' | 'rollback' | 'prepare'; readonly chain: boolean }
   | { readonly kind: 'begin' };
 
-/** Nearly every statement is told apart by this alone. */
+/**
+ * Matches texts that may control a transaction. Nearly every other statement is recognised by this
+ * test alone.
+ */
 const SUSPECT = /\b(?:COMMIT|END|ROLLBACK|ABORT|RELEASE|SAVEPOINT|PREPARE|BEGIN|START)\b/i;
 
-/** A quoted name shows as `"`, a literal as `'`, any other sign as `?`. */
+/** Statement shapes. A quoted name appears as `"`, a literal as `'`, any other sign as `?`. */
 const END = /^(COMMIT|END|ROLLBACK|ABORT)(?: (?:WORK|TRANSACTION))?(?: AND (NO )?CHAIN)?$/;
 const SAVEPOINT = /^(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: (?:WORK|TRANSACTION))? TO(?: SAVEPOINT)?) [^ '?]+$/;
 
-/** The statements of a text that begin, end or divide a transaction, in order; sent by TypeORM or by hand, however they are written. */
+/**
+ * Finds the statements of a text that begin, end or divide a transaction, in order. TypeORM or the
+ * application may have sent the text, in any spelling.
+ */
 export function transactionControls(text: string): readonly TransactionControl[] {
   if (!SUSPECT.test(text)) return [];
   return statementHeads(text)
@@ -46,7 +52,10 @@ function shapeOf(token: Token): string {
   return { name: '"', literal: "'", other: '?' }[token.kind];
 }
 
-/** The server folds only the letters of ASCII where a character may have several bytes. */
+/**
+ * Returns the name of a savepoint as the server reads it. In multi-byte encodings the server folds
+ * only ASCII letters to lower case.
+ */
 function nameOf(token: Token): string {
   if (token.kind === 'word') return token.text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
   return token.kind === 'name' ? token.text : '';

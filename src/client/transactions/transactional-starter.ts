@@ -6,27 +6,34 @@ import type { Database } from '../../store/database.js';
 import { clearLeftovers, clearLeftoversIn, findLeftoversIn } from '../../store/sql/leftovers.js';
 import { readRunNames } from '../../store/sql/read-runs.js';
 import { findInTransaction, startInTransaction } from '../../store/sql/start-in-transaction.js';
-import { callerError, endedUnder } from './caller-errors.js';
+import { callerError, endedDuringCall } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 
-/** How often a start looks again for a run that was there and then was not. */
+/** Attempts of a start that finds a run by its id, and then does not find it any more. */
 const MAX_ROUNDS = 3;
 
+/** Outcome of starts in a transaction of the caller. */
 export interface TransactionalStart {
-  /** The ids of the runs that this call created. */
+  /** Ids of the runs that this call created. */
   readonly created: ReadonlySet<string>;
-  /** The workflow names of those that were there before. */
+  /** Workflow names of the runs that already existed, by run id. */
   readonly existing: ReadonlyMap<string, string>;
 }
 
-/** Starts runs in a transaction of the caller. Uses its connection and our own pool, never a second connection of the caller's. */
+/**
+ * Starts runs in a transaction of the caller. Uses the caller's connection and the module's own
+ * pool, never a second connection of the caller.
+ */
 export class TransactionalStarter {
   constructor(private readonly database: Database) {}
 
   /**
-   * @param ids whether somebody else may use one of the ids
-   * @param committed is called with the runs once they are real
-   * @throws TransactionConflictError, InvalidInputError when the transaction is read-only or aborted
+   * Starts the runs that do not exist yet.
+   *
+   * @param ids `'given'` when another caller may use one of the ids
+   * @param committed called with the created runs after the commit
+   * @throws TransactionConflictError
+   * @throws InvalidInputError when the transaction is read-only or aborted
    */
   async start(
     joined: JoinedTransaction,
@@ -35,7 +42,8 @@ export class TransactionalStarter {
     committed: (runs: readonly NewRun[]) => void,
   ): Promise<TransactionalStart> {
     const unique = [...new Map(runs.toReversed().map((run) => [run.id, run])).values()];
-    // In one order, whatever the caller's: two transactions that start the same runs wait for each other, and not in a circle.
+    // Sorted by id, whatever the caller's order: two transactions that start the same runs then
+    // wait for each other, but do not deadlock.
     unique.sort((a, b) => (a.id < b.id ? -1 : 1));
     const created = new Set<string>();
     const existing = new Map<string, string>();
@@ -71,30 +79,32 @@ export class TransactionalStarter {
         if (kept !== undefined) throw new LeftoversError(kept);
         throw new TransactionConflictError(lost, '40001', 'their ids are taken by runs that this transaction cannot see');
       }
-      if (!transaction.isOpen) throw endedUnder(argument);
+      if (!transaction.isOpen) throw endedDuringCall(argument);
       const { started, withheld } = await startInTransaction(this.database, manager, missing, ids, mode);
       for (const id of started) created.add(id);
       missing = missing.filter(({ id }) => !created.has(id));
       if (missing.length === 0) return;
       const left = missing.map(({ id }) => id);
-      // Behind a fixed snapshot an INSERT that meets a run committed since aborts the transaction: look from outside first.
+      // With a fixed snapshot, an INSERT that meets a run committed since then aborts the
+      // transaction. The first lookup therefore uses another connection.
       const found = withheld ? await readRunNames(this.database, left) : await findInTransaction(this.database, manager, left);
       for (const [id, name] of found) existing.set(id, name);
       missing = missing.filter(({ id }) => !existing.has(id));
       isFixed ||= withheld;
-      if (missing.length > 0 && !withheld) await this.makeWay(manager, missing, isFixed ? 'caller' : 'both');
+      if (missing.length > 0 && !withheld) await this.removeLeftovers(manager, missing, isFixed ? 'caller' : 'both');
       mode = 'always';
     }
   }
 
   /**
-   * Removes what earlier runs of these ids have left. On our own connection first, so that the
-   * caller's transaction locks as little as possible; then in the caller's transaction, which may
-   * have deleted the runs itself. A fixed snapshot would see the deletion of rows by us as a conflict.
+   * Removes rows that earlier runs with these ids left behind. The module's own connection goes
+   * first, so that the caller's transaction locks as little as possible. The caller's transaction
+   * follows, because it may have deleted the runs itself. A transaction with a fixed snapshot skips
+   * the first part: it would treat rows deleted by another connection as a conflict.
    */
-  private async makeWay(manager: EntityManager, runs: readonly NewRun[], on: 'caller' | 'both'): Promise<void> {
+  private async removeLeftovers(manager: EntityManager, runs: readonly NewRun[], on: 'caller' | 'both'): Promise<void> {
     const ids = runs.map(({ id }) => id);
-    // Rows that the caller's transaction has locked are left to its own statement.
+    // Rows that the caller's transaction has locked are left to the statement in that transaction.
     if (on === 'both') await clearLeftovers(this.database, ids).catch(ignore);
     await clearLeftoversIn(this.database, manager, ids);
   }
