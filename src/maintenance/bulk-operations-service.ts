@@ -9,15 +9,8 @@ import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
 import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
-import {
-  doPart,
-  findUnreached,
-  listUnfinished,
-  nextPart,
-  type PartClient,
-  type PartDone,
-  type UnfinishedOperation,
-} from '../store/sql/bulk-operations.js';
+import { doPart, findUnreached, nextPart, type PartClient, type PartDone } from '../store/sql/bulk-operation-parts.js';
+import { listUnfinished, type UnfinishedOperation } from '../store/sql/bulk-operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
 

@@ -49,22 +49,22 @@ export interface Statement {
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
- * Tries of a statement that conflicts with another transaction. Behind a pooler the role's
- * isolation level applies to single statements. Under a level stricter than READ COMMITTED they
- * lose no rows. However, they fail with 40001 again and again where many workers claim the same
- * runs. So the repetition runs in a transaction under READ COMMITTED: it costs two more round
+ * Number of tries of a statement that conflicts with another transaction. Behind a pooler the
+ * role's isolation level applies to single statements. Under a level stricter than READ COMMITTED
+ * they lose no rows. However, they fail with 40001 again and again where many workers claim the
+ * same runs. So the repetition runs in a transaction under READ COMMITTED: it costs two more round
  * trips, and cannot conflict in this way.
  */
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
 /**
- * Connections for statements that must not wait. The pool opens more than one only while a
+ * Maximum number of connections for statements that must not wait. More than one opens only while a
  * connection does not answer.
  */
 const MAX_RESERVED = 3;
 
-/** Connections of the pool that deliver messages to runs at the same time. */
+/** Maximum number of connections of the pool that deliver messages to runs at the same time. */
 const MAX_DELIVERING = 2;
 
 const ignore = (): void => undefined;

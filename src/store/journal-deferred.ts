@@ -25,7 +25,7 @@ export function runsAtFault(entries: readonly JournalEntry[], runIds: readonly s
 }
 
 interface Tries {
-  /** Tries that failed although no row of the run was locked. */
+  /** Number of tries that failed although no row of the run was locked. */
   count: number;
   /** Time of the first deferral, from performance.now(). */
   since: number;

@@ -22,7 +22,7 @@ export function startedRun({ transition }: JournalEntry): string {
   return transition.kind === 'wait' ? (transition.child?.id ?? transition.runId) : transition.runId;
 }
 
-/** Bytes of a transition beside its payload. */
+/** Estimated bytes of a transition without its payload. */
 const FIXED_BYTES = 200;
 
 /** Estimates the bytes that the transition adds to a flush. */

@@ -27,8 +27,8 @@ export function toStartError({ transition: { runId }, mayBeWritten }: JournalEnt
 }
 
 /**
- * Times that rows of a deleted run are removed before its id is given up. A trigger of the
- * application may keep restoring the rows.
+ * Number of times that rows of a deleted run are removed before its id is given up. A trigger of
+ * the application may keep restoring the rows.
  */
 export const MAX_CLEARINGS = 5;
 

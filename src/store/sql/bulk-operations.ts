@@ -1,9 +1,5 @@
-import type { PoolClient } from 'pg';
-
 import type { RunConditions } from '../../core/run-filter.js';
 import type { Database, Statement } from '../database.js';
-import { conditionsSql, Parameters } from './run-conditions.js';
-import { TERMINAL } from './run-status.js';
 
 /** Kinds of actions on many runs. */
 export type OperationKind = 'cancel' | 'terminate' | 'retry' | 'signal';
@@ -54,7 +50,7 @@ export async function startOperation(database: Database, token: string, kind: Op
 }
 
 /** Lock timeout that is longer than a part of an operation takes. */
-const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
+export const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 
 const STOP: Statement = {
   name: 'durable_stop_operation',
@@ -149,156 +145,4 @@ export async function listUnfinished(database: Database): Promise<UnfinishedOper
     locked,
     dueInMs,
   }));
-}
-
-/** A run that an operation processes. */
-export interface OperationTarget {
-  readonly id: string;
-  readonly createdAt: string;
-}
-
-/**
- * Selects the next runs that meet the conditions, among the runs that existed when the operation
- * was counted. Neither half of the order ever changes for a run, so that no run is processed twice.
- *
- * @throws QueryTimeoutError
- */
-async function nextTargets(database: Database, operation: UnfinishedOperation, limit: number): Promise<OperationTarget[]> {
-  const parameters = new Parameters();
-  const matching = conditionsSql(operation.conditions, parameters, database.schema);
-  const { after } = operation;
-  // A cancellation must also reach the continuation of a run that was counted. A signal reaches the
-  // continuation under the first run's key.
-  const beganAt =
-    operation.kind === 'cancel' || operation.kind === 'terminate' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
-  const later =
-    after === null
-      ? ''
-      : `AND (r.created_at, r.id) > (${parameters.add(after.createdAt, 'text')}::timestamptz, ${parameters.add(after.id, 'text')})`;
-  const text = `SELECT r.id, r.created_at::text FROM ${database.schema}.workflow_runs r
-WHERE ${matching} AND ${beganAt} <= ${parameters.add(operation.createdAt, 'text')}::timestamptz ${later}
-ORDER BY r.created_at, r.id LIMIT ${parameters.add(limit, 'int')}`;
-  const rows = await database.read<[string, string]>(text, parameters.values);
-  return rows.map(([id, createdAt]) => ({ id, createdAt }));
-}
-
-const LOCK: Statement = {
-  name: 'durable_lock_operation',
-  text: (schema) => `SELECT 1 FROM ${schema}.workflow_operations
-WHERE token = $1 AND finished_at IS NULL AND after_id IS NOT DISTINCT FROM $2::text AND locked = $3::text[] FOR UPDATE SKIP LOCKED`,
-};
-
-const ADVANCE: Statement = {
-  name: 'durable_advance_operation',
-  text: (schema) => `UPDATE ${schema}.workflow_operations SET
-  done = done + $2::int, skipped = skipped + $3::int,
-  after_created_at = coalesce($4::text::timestamptz, after_created_at), after_id = coalesce($5::text, after_id),
-  next_at = now() + $6::float8 * interval '1 millisecond', locked = $7::text[], finished_at = CASE WHEN $8::boolean THEN now() END
-WHERE token = $1`,
-};
-
-/** Client with the transaction of a part. */
-export type PartClient = PoolClient;
-
-/**
- * Result of a part: the number of processed runs, the number of runs skipped because they no longer
- * met the conditions, and the ids of runs whose rows were locked.
- */
-export interface PartDone {
-  readonly done: number;
-  readonly skipped: number;
-  readonly locked: readonly string[];
-}
-
-/** The next runs that an operation processes. */
-export interface OperationPart {
-  readonly ids: readonly string[];
-  /**
-   * Last of these runs in the operation's order. Undefined for a part that tries locked runs again.
-   */
-  readonly last: OperationTarget | undefined;
-  /** Ids of other runs whose rows were locked. */
-  readonly stillLocked: readonly string[];
-  /** True when no run remains after this part. */
-  readonly isLast: boolean;
-  /** Milliseconds until the next part. */
-  readonly pauseMs: number;
-}
-
-/**
- * Maximum number of locked runs that are remembered. A full list must shrink before the operation
- * continues.
- */
-const MAX_LOCKED = 1_000;
-/** Milliseconds until locked runs are tried again. */
-const LOCKED_PAUSE_MS = 1_000;
-
-/**
- * Selects the next runs of an operation. When all others are processed, selects those whose rows
- * were locked.
- */
-export async function nextPart(database: Database, operation: UnfinishedOperation, most: number): Promise<OperationPart> {
-  const { rate, locked } = operation;
-  const limit = rate === null ? most : Math.max(1, Math.min(most, Math.floor(rate)));
-  const pauseOf = (count: number): number => (rate === null ? 0 : (count / rate) * 1_000);
-  const isFull = locked.length + limit > MAX_LOCKED;
-  const targets = isFull ? [] : await nextTargets(database, operation, limit);
-  // Sorted, because every statement locks runs in the order of their ids.
-  if (targets.length > 0 || locked.length === 0) {
-    const ids = targets.map(({ id }) => id).sort();
-    return { ids, last: targets.at(-1), stillLocked: locked, isLast: targets.length === 0, pauseMs: pauseOf(ids.length) };
-  }
-  const ids = locked.slice(0, limit).sort();
-  const pauseMs = Math.max(pauseOf(ids.length), LOCKED_PAUSE_MS);
-  return { ids, last: undefined, stillLocked: locked.slice(limit), isLast: !isFull, pauseMs };
-}
-
-const UNFINISHED_RUNS: Statement = {
-  name: 'durable_operation_locked',
-  text: (schema) => `SELECT r.id FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-  SELECT id FROM ${schema}.workflow_runs WHERE id = x.id AND CASE WHEN $2::boolean THEN status = 'failed'
-    ELSE status NOT IN ${TERMINAL} END LIMIT 1
-) AS r`,
-};
-
-/**
- * Selects the runs that still meet the conditions, among runs that a part has not reached: their
- * rows are locked.
- */
-export async function findUnreached(
-  database: Database,
-  ids: readonly string[],
-  kind: 'retry' | 'terminate',
-  client: PartClient,
-): Promise<string[]> {
-  if (ids.length === 0) return [];
-  return (await database.query<[string]>(UNFINISHED_RUNS, [ids, kind === 'retry'], client)).map(([id]) => id);
-}
-
-/**
- * Executes a part of an operation. The action on its runs and its progress commit together, so that
- * no run is processed twice. The operation is finished with its last part, unless rows are locked.
- * Returns false when another process has executed the part or is executing it.
- *
- * @param work the action, executed in the transaction
- */
-export async function doPart(
-  database: Database,
-  operation: UnfinishedOperation,
-  part: OperationPart,
-  work: (client: PoolClient) => Promise<PartDone>,
-): Promise<boolean> {
-  return database.transaction(async (client) => {
-    // A run that is locked for a moment must not force the whole part to be repeated.
-    await client.query(WAIT_FOR_PART);
-    const own = await database.query(LOCK, [operation.token, operation.after?.id ?? null, operation.locked], client);
-    if (own.length === 0) return false;
-    const { done, skipped, locked: found } = await work(client);
-    const { last, pauseMs } = part;
-    const locked = [...part.stillLocked, ...found];
-    const isFinished = part.isLast && locked.length === 0;
-    const values = [operation.token, done, skipped, last?.createdAt ?? null, last?.id ?? null, pauseMs, locked, isFinished];
-    await database.query(ADVANCE, values, client);
-    return true;
-  });
 }
