@@ -1,5 +1,5 @@
-// Finishes both compilations: marks dist/cjs as CommonJS, loads the package by its name in both ways
-// and compares, and removes declarations that no entry point reaches.
+// Finishes both compilations: marks dist/cjs as CommonJS, loads the package by its name in both
+// ways and compares, and removes declarations that no entry point reaches.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
