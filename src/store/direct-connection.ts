@@ -23,7 +23,8 @@ const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5
 const RECONNECT_MS = 250;
 const LONGEST_RECONNECT_MS = 2_000;
 /**
- * Failed attempts before the failure is reported. A server that restarts usually returns sooner.
+ * Number of failed attempts before the failure is reported. A server that restarts usually returns
+ * sooner.
  */
 const QUIET_ATTEMPTS = 3;
 const REPORT_AGAIN_MS = 60_000;
@@ -58,7 +59,8 @@ export class DirectConnection {
   /** End of the last query in the queue. The connection executes one query at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   /**
-   * Failed attempts in a row, the error of the last one, and when the failure was last reported.
+   * Number of failed attempts in a row, the error of the last one, and when the failure was last
+   * reported.
    */
   private failures = 0;
   private failure: Error | undefined;

@@ -17,7 +17,7 @@ export interface DueRuns extends DispatchKey {
 export const DUE_COUNTED = 1_000;
 
 /**
- * Steps from key to key, and within a key from priority to priority, along the index of the claims.
+ * Moves from key to key, and within a key from priority to priority, along the index of the claims.
  * Each step is one lookup, however many runs are due. The oldest run of a priority is its first.
  */
 function dueSql(schema: string): string {
