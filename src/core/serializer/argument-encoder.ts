@@ -5,7 +5,7 @@ import type { Json } from './json.js';
 import type { Segment } from './path.js';
 import { typeOfInstance, typeOfPrototype } from './types.js';
 
-/** Classes whose instances come back as they went in. */
+/** Classes whose instances are decoded exactly as they were encoded. */
 const EXACT: ReadonlySet<unknown> = new Set(
   [
     [Date, RegExp, Map, Set, URL, Buffer, ArrayBuffer, DataView, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array],
@@ -13,20 +13,25 @@ const EXACT: ReadonlySet<unknown> = new Set(
   ].flatMap((group: readonly Function[]) => group.map((each) => each.prototype as unknown)),
 );
 
-/** The arguments of one call as a tree. */
+/** Arguments of one call as a tree. */
 export interface EncodedArguments {
   readonly tree: readonly Json[];
-  /** Of each argument, whether a decoded copy could not be told from the original. */
+  /** True, for each argument, when a decoded copy is indistinguishable from the original. */
   readonly exact: readonly boolean[];
-  /** Whether they hold instances of registered classes, which the tree shows like those of any other class. */
+  /**
+   * True when the arguments hold instances of registered classes. The tree shows such instances
+   * like those of any other class.
+   */
   readonly hasTypes: boolean;
 }
 
 /**
- * Encodes the arguments of a step, to compare them with those of another pass and to copy them.
+ * Encodes the arguments of a step, to compare them with the arguments in another pass and to copy
+ * them.
  *
- * Two things that differ between passes of the same program are left out. Instances of registered classes are written like any other instance,
- * because the class may be registered later. The stacks of errors move with each edit and each directory.
+ * Two things that differ between passes of the same program are left out. Instances of registered
+ * classes are written like any other instance, because the class may be registered later. Stacks of
+ * errors are left out, because they change with each edit of the code and with its directory.
  */
 export class ArgumentEncoder extends Encoder {
   override readonly stacks = 'left out' as const;
@@ -47,12 +52,13 @@ export class ArgumentEncoder extends Encoder {
         exact.push(this.isExact);
         return json;
       });
-      this.link(tree);
-      // An inexact object that a second argument shares is looked at only once.
-      const isShared = this.references.length > 0 && exact.includes(false);
+      this.reached.link(tree);
+      // An object that two arguments share is checked only once. If the object is inexact, both
+      // are.
+      const isShared = this.reached.hasReferences && exact.includes(false);
       return { tree, exact: isShared ? exact.fill(false) : exact, hasTypes: this.hasTypes };
     } catch (cause) {
-      throw this.asSerializationError(cause);
+      throw this.position.asSerializationError(cause);
     }
   }
 
@@ -62,11 +68,11 @@ export class ArgumentEncoder extends Encoder {
       this.hasTypes = true;
       const { isExact } = this;
       const json = super.content(value, segment, depth);
-      // Its class decides how it comes back, whatever its fields hold.
+      // The class decides how the instance is decoded, whatever the instance holds.
       this.isExact = isExact;
       return json;
     }
-    if (this.isExact && !comesBack(value, prototype)) this.isExact = false;
+    if (this.isExact && !isExactCopy(value, prototype)) this.isExact = false;
     return super.content(value, segment, depth);
   }
 
@@ -75,12 +81,12 @@ export class ArgumentEncoder extends Encoder {
   }
 }
 
-/** Whether the object itself, apart from what it holds, comes back as it went in. */
-function comesBack(value: object, prototype: unknown): boolean {
+/** True when a decoded copy of the object itself, apart from its members, is the same. */
+function isExactCopy(value: object, prototype: unknown): boolean {
   if (types.isProxy(value)) return false;
   if (prototype === Object.prototype)
     return typeof (value as { toJSON?: unknown }).toJSON !== 'function' && Object.getOwnPropertySymbols(value).length === 0;
-  // Keys that are no index come last: what RegExp.exec returns has some.
+  // Keys that are not an index come last. The result of RegExp.exec has such keys.
   if (prototype === Array.prototype) return !/\D/.test(Object.keys(value).at(-1) ?? '');
   if (ArrayBuffer.isView(value) && types.isSharedArrayBuffer(value.buffer)) return false;
   return EXACT.has(prototype) && typeOfInstance(prototype) === undefined;

@@ -1,44 +1,47 @@
 import { ArgumentEncoder } from './argument-encoder.js';
 import { hashOf, hashOfAll } from './hash.js';
 import { decode, encode } from './index.js';
-import { UNDEFINED } from './json.js';
-import type { Json } from './json.js';
+import { isPlainNumber, UNDEFINED, type Json } from './json.js';
 import { escapeText } from './text.js';
 
-/** An argument that is no longer what it was when its call was made. */
+/** An argument that has changed since its call was made. */
 export interface ChangedArgument {
   readonly index: number;
   readonly was: 'a copy' | 'the original';
 }
 
-/** What is kept of a call's arguments where one of them is an object. */
+/** Record of a call's arguments, made when an argument is an object. */
 interface Kept {
-  /** Null for an argument that cannot be written down. */
+  /** Hash of each argument; null for an argument that cannot be encoded. */
   readonly hashes: readonly (number | null)[];
   readonly copied: readonly boolean[];
-  /** Makes copies of those that are copied, each in its place. */
+  /** Returns new copies of the copied arguments, each at its index. */
   readonly copies: (() => readonly unknown[]) | undefined;
 }
 
 /**
- * The arguments of one call, as they were when it was made: a fingerprint to compare them with those of another pass, and copies of what
- * can be copied, so that the callee and the caller do not share objects that one of them changes.
+ * Arguments of one call in the state of the call. A fingerprint compares them with the arguments in
+ * another pass. Copies keep the callee and the caller from sharing objects that one of them
+ * changes.
  *
- * An argument is copied where nothing tells the copy from the original: plain objects and arrays, Date, Map, Set, typed arrays, instances of
- * registered classes. Others are handed on as they are: instances of other classes, functions, proxies.
+ * An argument is copied when the copy is indistinguishable from the original: plain objects and
+ * arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances of other
+ * classes, functions and proxies are passed on as they are.
  */
 export class Arguments {
   private static readonly NONE = new Arguments([], 0, 0);
 
   private constructor(
     private readonly given: readonly unknown[],
-    /** 32 bits; null when the arguments cannot be written down, or are larger than a payload may be. */
+    /**
+     * Hash of 32 bits; null when the arguments cannot be encoded or exceed the limit of a payload.
+     */
     readonly fingerprint: number | null,
     private readonly maxBytes: number,
     private readonly kept?: Kept,
   ) {}
 
-  /** @param maxBytes what a payload may have */
+  /** Records the arguments of a call. @param maxBytes the limit of a payload */
   static of(given: readonly unknown[], maxBytes: number): Arguments {
     if (given.length === 0) return Arguments.NONE;
     if (given.every(isPlain)) return new Arguments(given, hashOfAll(given.map(hashOfPlain)), maxBytes);
@@ -50,7 +53,7 @@ export class Arguments {
     }
   }
 
-  /** Whether an argument is handed on as it is, and can be looked at again. */
+  /** True when an argument is an object that is passed on as it is and can be compared later. */
   get hasOriginals(): boolean {
     const { kept } = this;
     return kept?.hashes.some((hash, index) => hash !== null && !kept.copied[index] && isObject(this.given[index])) === true;
@@ -60,7 +63,7 @@ export class Arguments {
     return this.kept?.copies !== undefined;
   }
 
-  /** The arguments for one use, with new copies of those that are copied. */
+  /** Returns the arguments for one use, with new copies of the copied ones. */
   fresh(): readonly unknown[] {
     if (!this.kept?.copies) return this.given;
     const { copies, copied } = this.kept;
@@ -68,7 +71,7 @@ export class Arguments {
     return this.given.map((value, index) => (copied[index] ? made[index] : value));
   }
 
-  /** The first argument of those that `fresh` gave that is no longer what it was when the call was made. */
+  /** Returns the first argument of a result of `fresh` that has changed since the call was made. */
   changed(used: readonly unknown[]): ChangedArgument | undefined {
     if (!this.kept) return undefined;
     const { hashes, copied } = this.kept;
@@ -79,7 +82,9 @@ export class Arguments {
     return undefined;
   }
 
-  /** An argument that cannot be written down any more has none. */
+  /**
+   * Returns the current hash of each argument; null for an argument that can no longer be encoded.
+   */
   private hashesOf(used: readonly unknown[]): readonly (number | null)[] {
     if (this.fingerprint === null) return keepEach(used, this.maxBytes).hashes;
     try {
@@ -90,7 +95,7 @@ export class Arguments {
   }
 }
 
-/** Encodes all arguments together, so that an object which two of them share stays one. */
+/** Encodes all arguments together, so that two arguments still share an object in the copies. */
 function keep(given: readonly unknown[], maxBytes: number): Kept & { readonly hashes: readonly number[] } {
   const { tree, exact, hasTypes } = new ArgumentEncoder(maxBytes).arguments(given);
   const copied = given.map((value, index) => isObject(value) && exact[index]!);
@@ -101,7 +106,7 @@ function keep(given: readonly unknown[], maxBytes: number): Kept & { readonly ha
   return { hashes, copied, copies: () => decode(text) as unknown[] };
 }
 
-/** Does what can be done with arguments of which one cannot be written down. */
+/** Encodes each argument on its own, when one of them cannot be encoded. */
 function keepEach(given: readonly unknown[], maxBytes: number): Kept {
   const each = given.map((value) => {
     try {
@@ -115,7 +120,7 @@ function keepEach(given: readonly unknown[], maxBytes: number): Kept {
   return { hashes: each.map((kept) => kept?.hashes[0] ?? null), copied, copies };
 }
 
-/** Whether the value is its own JSON. */
+/** True for a primitive whose JSON is the value itself, and for undefined. */
 function isPlain(value: unknown): boolean {
   switch (typeof value) {
     case 'string':
@@ -123,7 +128,7 @@ function isPlain(value: unknown): boolean {
     case 'undefined':
       return true;
     case 'number':
-      return Number.isFinite(value) && !Object.is(value, -0);
+      return isPlainNumber(value);
     default:
       return value === null;
   }
@@ -133,7 +138,7 @@ function hashOfPlain(value: unknown): number {
   return hashOf(value === undefined ? UNDEFINED : (value as Json));
 }
 
-/** Functions cannot be written down, so they never come here. */
+/** True for an object. Functions are not asked about, because they cannot be encoded. */
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

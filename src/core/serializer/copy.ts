@@ -3,10 +3,10 @@ import { types } from 'node:util';
 import type { SizeLimit } from './size-limit.js';
 
 /**
- * A shallow copy of an object's own enumerable properties: every getter is read once, here.
+ * Makes a shallow copy of an object's own enumerable properties. Every getter is read once, here.
  *
- * @param refusal makes the error to throw when the getter of a key threw
- * @param size what the value may still take
+ * @param refusal makes the error to throw when the getter of a key has thrown
+ * @param size the size that the value may still have
  */
 export function copyProperties(value: object, refusal: (key: string, cause: unknown) => Error, size: SizeLimit): Record<string, unknown> {
   if (types.isProxy(value)) return copyProxy(value, refusal, size);
@@ -17,7 +17,10 @@ export function copyProperties(value: object, refusal: (key: string, cause: unkn
   }
 }
 
-/** What a proxy gives need not exist anywhere before it is asked for, and may be without end. */
+/**
+ * Copies a proxy property by property within the size limit. A proxy may generate its properties on
+ * demand, without end.
+ */
 function copyProxy(value: object, refusal: (key: string, cause: unknown) => Error, size: SizeLimit): Record<string, unknown> {
   const entries: [string, unknown][] = [];
   let bytes = 1;
@@ -35,7 +38,7 @@ function copyProxy(value: object, refusal: (key: string, cause: unknown) => Erro
   return Object.fromEntries(entries);
 }
 
-/** A getter threw: finds out which. (Or one of a symbol key, and those do not count.) */
+/** Copies property by property to find the getter that threw. Symbol keys are ignored. */
 function copyOneByOne(value: object, refusal: (key: string, cause: unknown) => Error): Record<string, unknown> {
   const entries = Object.keys(value).map((key) => {
     try {

@@ -8,14 +8,17 @@ import { findReferences } from './references.js';
 import { typeNamed } from './types.js';
 import { isEscaped, mayHoldEscapes, unescapeString } from './text.js';
 
-/** Rebuilds rich values in a parsed tree. It works in place: plain objects and arrays stay the ones that JSON.parse made. */
+/**
+ * Rebuilds rich values in a parsed tree. Works in place: plain objects and arrays remain those that
+ * JSON.parse made.
+ */
 export class Decoder {
   private readonly references: ReadonlyMap<object, object> | undefined;
-  /** The trees that references point to, with what they have become. Absent where nothing is shared. */
+  /** Targets of references, with their decoded values. Absent when the tree has no references. */
   private readonly shared: Map<object, { readonly value: unknown } | undefined> | undefined;
   private readonly hasEscapes: boolean;
 
-  /** @param text what `root` was parsed from: it tells what need not be looked for */
+  /** @param text the text of `root`; shows whether the tree has escapes and references */
   constructor(root: Json, text: string) {
     this.hasEscapes = mayHoldEscapes(text);
     if (!text.includes('"ref"')) return;
@@ -24,7 +27,7 @@ export class Decoder {
     for (const target of this.references.values()) this.shared.set(target, undefined);
   }
 
-  /** An arrow function, to be handed on as it is. */
+  /** Decodes one value. An arrow function, because it is passed on as a callback. */
   readonly value = (json: Json): unknown => {
     if (typeof json === 'string') return unescapeString(json);
     if (typeof json !== 'object' || json === null) return json;
@@ -36,7 +39,7 @@ export class Decoder {
     return value;
   };
 
-  /** A record as `encodeError` writes it: without a tag. */
+  /** Decodes a record that `encodeError` has written, which has no tag. */
   error(record: JsonObject): Error {
     return reviveError(record, this.value);
   }
@@ -62,7 +65,7 @@ export class Decoder {
     for (const key in json) {
       const member = json[key];
       if (typeof member !== 'object' && !(this.hasEscapes && typeof member === 'string')) continue;
-      // An own key, `__proto__` included, is written as data. (Somebody may have extended Object.prototype.)
+      // An own key, `__proto__` included, is data. An extended Object.prototype has inherited keys.
       if (member !== null && Object.hasOwn(json, key)) result[key] = this.value(member);
     }
     return this.hasEscapes ? unescapeKeys(result) : result;
@@ -101,7 +104,8 @@ export class Decoder {
     try {
       value = type.deserialize(data);
     } catch (cause) {
-      // Without the message of what was thrown, which may quote the data: this ends up in logs.
+      // The message of the thrown error is left out: it may quote the data, and this error ends up
+      // in logs.
       throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} threw`, { cause });
     }
     if (isPromise(value))

@@ -1,101 +1,94 @@
 import { types } from 'node:util';
 
-import { PayloadTooLargeError, SerializationError } from '../errors/index.js';
+import { PayloadTooLargeError } from '../errors/index.js';
 import { isPromise } from '../async.js';
 import { copyProperties } from './copy.js';
 import type { ErrorBudget } from './error-budget.js';
-import { errorRecord, isError, nonErrorRecord } from './error-record.js';
-import type { RecordWriter } from './error-record.js';
-import { escapeTag, HOLE, TAG, UNDEFINED } from './json.js';
-import type { Json, JsonObject } from './json.js';
+import { errorRecord, isError, nonErrorRecord, type RecordWriter } from './error-record.js';
+import { escapeTag, HOLE, isPlainNumber, TAG, UNDEFINED, type Json, type JsonObject } from './json.js';
 import { encodeLeaf, textLengthOf } from './leaves.js';
 import { isOpaque } from './opaque.js';
-import { formatPath, mapKey, mapValue, setMember } from './path.js';
-import type { Segment } from './path.js';
-import { linkReferences, referenceTo } from './references.js';
-import type { Reference } from './references.js';
+import { mapKey, mapValue, setMember, type Segment } from './path.js';
+import { Position } from './position.js';
+import { OPEN, ReachedObjects } from './sharing.js';
 import { SizeLimit } from './size-limit.js';
 import { typeOfInstance, type RegisteredType } from './types.js';
 
-/** Deeper values are refused. Well below where V8 or PostgreSQL run out of stack, also when each level is a Map (three of JSON's). */
+/**
+ * Deepest level of a value. Well below the depth at which V8 or PostgreSQL run out of stack, also
+ * when each level is a Map, which takes three levels of JSON.
+ */
 const MAX_DEPTH = 1_000;
 
-/** An array can claim any length; this many elements are beyond every payload limit, and their text still fits in memory. */
+/**
+ * Most elements of an array, which can claim any length. That many elements exceed every payload
+ * limit, and their text still fits in memory.
+ */
 const MAX_ELEMENTS = 10_000_000;
 
-/** What the JSON of these takes at least, in characters. */
+/** Least number of characters in the JSON of a tagged value and of a reference. */
 const TAGGED = 24;
 const REFERENCE = 28;
-
-/** Stands for an object whose own members are being encoded: meeting it again means a cycle. */
-const OPEN = Symbol('open');
 
 /**
  * Turns one value into the tree that is stored.
  *
- * Every object is copied before its members are looked at, so getters and proxies are read once, and what was checked is
- * what is stored. A shallow copy costs less than asking for each property's descriptor.
+ * Every object is copied before its members are checked. Getters and proxies are read once, so the
+ * values that were checked are the values that are stored. A shallow copy costs less than reading
+ * the descriptor of each property.
  */
 export class Encoder implements RecordWriter {
   readonly stacks: RecordWriter['stacks'] = 'kept';
-  private readonly seen = new Map<object, Json | typeof OPEN>();
-  private readonly path: Segment[] = [];
-  protected readonly references: Reference[] = [];
-  /** The objects seen since the outermost `attempt` began, to be forgotten if it fails. Absent outside of one. */
-  private trail: object[] | undefined;
-  /** How far down the object is that was entered last: the part of `path` that counts. */
-  private depth = 0;
+  protected readonly reached = new ReachedObjects();
   private isTooDeep = false;
   private readonly size: SizeLimit;
+  protected readonly position: Position;
 
   /**
-   * @param budget bounds the record of what was thrown
-   * @param maxBytes the most that the text of a payload may take
+   * @param root the name of the value in errors
+   * @param budget the bounds of the record of a thrown value; undefined for a payload
+   * @param maxBytes the largest size of the payload's text
    */
   constructor(
-    private readonly root: string,
+    root: string,
     readonly budget: ErrorBudget | undefined,
     maxBytes = Number.POSITIVE_INFINITY,
   ) {
     this.size = new SizeLimit(root, maxBytes);
+    this.position = new Position(root);
   }
 
   payload(value: unknown): Json {
     try {
-      return this.link(this.value(value, '', 0));
+      return this.reached.link(this.value(value, '', 0));
     } catch (cause) {
-      throw this.asSerializationError(cause);
+      throw this.position.asSerializationError(cause);
     }
   }
 
-  /** The record of what was thrown. */
+  /** Returns the record of a thrown value. */
   thrown(value: unknown): Json {
-    if (!isError(value)) return this.link(nonErrorRecord(value, this));
-    this.seen.set(value, OPEN);
-    return this.link(this.errorRecord(value));
+    if (!isError(value)) return this.reached.link(nonErrorRecord(value, this));
+    this.reached.open(value);
+    return this.reached.link(this.errorRecord(value));
   }
 
   attempt(value: unknown, key: string | number): Json | undefined {
-    const isOutermost = this.trail === undefined;
-    const trail = (this.trail ??= []);
-    const marks = { trail: trail.length, references: this.references.length, depth: this.depth };
-    const encode = (): Json => this.value(value, key, this.depth + 1);
-    try {
-      // An error bounds itself.
-      if (!this.budget || isError(value)) return encode();
-      const json = this.size.within(this.budget.roomForProperty, encode);
-      if (this.budget.keeps(json)) return json;
-    } catch (cause) {
-      // Left out; but a payload is never cut off in silence for being deep or large.
-      if (!this.budget && (this.isTooDeep || cause instanceof RangeError || cause instanceof PayloadTooLargeError)) throw cause;
-    } finally {
-      this.depth = marks.depth;
-      if (isOutermost) this.trail = undefined;
-    }
-    // Nothing may refer to what is not stored.
-    for (const object of trail.splice(marks.trail)) this.seen.delete(object);
-    this.references.length = marks.references;
-    return undefined;
+    const { depth } = this.position;
+    return this.reached.attempt(() => {
+      try {
+        // The record of an error has bounds of its own.
+        if (!this.budget || isError(value)) return this.value(value, key, depth + 1);
+        const json = this.size.within(this.budget.roomForProperty, () => this.value(value, key, depth + 1));
+        return this.budget.keeps(json) ? json : undefined;
+      } catch (cause) {
+        // The value is left out. A payload is never shortened silently because it is deep or large.
+        if (!this.budget && (this.isTooDeep || cause instanceof RangeError || cause instanceof PayloadTooLargeError)) throw cause;
+        return undefined;
+      } finally {
+        this.position.depth = depth;
+      }
+    });
   }
 
   attemptAll(entries: readonly (readonly [string, unknown])[]): JsonObject {
@@ -106,11 +99,6 @@ export class Encoder implements RecordWriter {
     }
     const members = Object.fromEntries(kept);
     return Object.hasOwn(members, TAG) ? escapeTag(members) : members;
-  }
-
-  protected link(json: Json): Json {
-    if (this.references.length > 0) linkReferences(json, this.references);
-    return json;
   }
 
   protected value(value: unknown, segment: Segment, depth: number): Json {
@@ -132,44 +120,40 @@ export class Encoder implements RecordWriter {
       case 'object':
         return value === null ? null : this.object(value, segment, depth);
       default:
-        throw this.failure(segment, depth, `a ${typeof value} is not data`);
+        throw this.position.failure(segment, depth, `a ${typeof value} is not data`);
     }
   }
 
   private object(value: object, segment: Segment, depth: number): Json {
-    if (depth > 0) this.path[depth - 1] = segment;
-    this.depth = depth;
-    const known = this.seen.get(value);
+    this.position.enter(segment, depth);
+    const known = this.reached.find(value);
     if (known !== undefined) return this.again(known, segment, depth);
     if (depth >= MAX_DEPTH) {
       this.isTooDeep = true;
-      throw this.failure(segment, depth, `it is nested more than ${MAX_DEPTH} levels deep`);
+      throw this.position.failure(segment, depth, `it is nested more than ${MAX_DEPTH} levels deep`);
     }
-    this.seen.set(value, OPEN);
-    this.trail?.push(value);
+    this.reached.open(value);
     const json = this.content(value, segment, depth);
-    this.seen.set(value, json);
+    this.reached.close(value, json);
     return json;
   }
 
   private again(known: Json | typeof OPEN, segment: Segment, depth: number): Json {
-    if (known === OPEN) throw this.failure(segment, depth, 'it refers to an object that contains it (a cycle)');
-    // What toJSON made of an instance may be a mere string.
+    if (known === OPEN) throw this.position.failure(segment, depth, 'it refers to an object that contains it (a cycle)');
+    // The toJSON of an instance may return a primitive, which is not shared.
     if (typeof known !== 'object' || known === null) {
       this.size.spend(1 + lengthOf(known));
       return known;
     }
     this.size.spend(REFERENCE);
-    const reference = referenceTo(known);
-    this.references.push(reference);
-    return reference.node;
+    return this.reached.referTo(known);
   }
 
   protected content(value: object, segment: Segment, depth: number): Json {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
       const type = this.typeOf(prototype as object);
-      // What is thrown stays an error whose message SQL can read.
+      // A thrown error is recorded as an error, so that SQL can read its message.
       if (type && !(this.budget && isError(value))) return this.typed(value, type, depth);
       return Array.isArray(value) ? this.array(value, depth) : this.special(value, segment, depth);
     }
@@ -178,22 +162,22 @@ export class Encoder implements RecordWriter {
     return typeof copy.toJSON === 'function' ? this.fromToJSON(value, copy.toJSON, segment, depth) : this.members(copy, depth);
   }
 
-  /** The registration of a class. */
+  /** Returns the registration of a class. */
   protected typeOf(prototype: object): RegisteredType | undefined {
     return typeOfInstance(prototype);
   }
 
   private array(value: readonly unknown[], depth: number): Json[] {
     const { length } = value;
-    // Each element takes a character and a comma: what is far too long, or sparse, is not even begun.
+    // Each element takes a character and a comma. An array that is far too long, or sparse, is
+    // refused before its elements are read.
     this.size.expect(2 * length);
     this.size.spend(length + 1);
-    if (length > MAX_ELEMENTS) throw this.failure(undefined, depth, `it has ${length} elements and may have ${MAX_ELEMENTS}`);
+    if (length > MAX_ELEMENTS) throw this.position.failure(undefined, depth, `it has ${length} elements and may have ${MAX_ELEMENTS}`);
     const result: Json[] = [];
     for (let index = 0; index < length; index++) {
-      // For the error, should reading the element throw.
-      this.path[depth] = index;
-      this.depth = depth + 1;
+      // Set for the error, in case reading the element throws.
+      this.position.enter(index, depth + 1);
       const element = value[index];
       if (element === undefined && !(index in value)) {
         this.size.spend(TAGGED - 6);
@@ -205,11 +189,14 @@ export class Encoder implements RecordWriter {
     return result;
   }
 
-  /** Replaces, in the copy, whatever JSON cannot hold. Most members are left untouched, which is why this is fast. */
+  /**
+   * Replaces the members of the copy that JSON cannot hold. Fast, because most members need no
+   * change.
+   */
   private members(copy: Record<string, unknown>, depth: number): JsonObject {
     let isTagged = false;
     let bytes = 1;
-    // for-in over what a spread made is three times as fast as Object.keys.
+    // for-in over an object that a spread made is three times as fast as Object.keys.
     for (const key in copy) {
       const member = copy[key];
       if (key === TAG) isTagged = true;
@@ -223,14 +210,17 @@ export class Encoder implements RecordWriter {
         bytes++;
         continue;
       }
-      // An own key, `__proto__` included, is written as data. (Somebody may have extended Object.prototype.)
+      // An own key, `__proto__` included, is data. An extended Object.prototype has inherited keys.
       if (Object.hasOwn(copy, key)) copy[key] = this.value(member, key, depth + 1);
     }
     this.size.spend(bytes);
     return isTagged ? escapeTag(copy as JsonObject) : (copy as JsonObject);
   }
 
-  /** Everything whose class is not Object: built-ins first, then `toJSON`, else the instance's own properties. */
+  /**
+   * Encodes an instance of a class: a built-in, or else by its `toJSON`, or else its own
+   * properties.
+   */
   private special(value: object, segment: Segment, depth: number): Json {
     const kind: string = Object.prototype.toString.call(value);
     if (kind === '[object Map]' && types.isMap(value)) return this.map(value, depth);
@@ -245,7 +235,7 @@ export class Encoder implements RecordWriter {
     if (types.isBoxedPrimitive(value)) return this.value(value.valueOf(), segment, depth);
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === 'function') return this.fromToJSON(value, toJSON, segment, depth);
-    if (isOpaque(value, kind)) throw this.failure(undefined, depth, `a ${kind.slice(8, -1)} is not data`);
+    if (isOpaque(value, kind)) throw this.position.failure(undefined, depth, `a ${kind.slice(8, -1)} is not data`);
     return this.members(this.copy(value, depth), depth);
   }
 
@@ -270,7 +260,7 @@ export class Encoder implements RecordWriter {
     this.budget?.enter();
     try {
       const record = errorRecord(error, this);
-      // What a budget bounds need not be counted.
+      // A budget bounds the record already, so it is not counted.
       if (!this.budget) this.size.spend(lengthOf(record.name) + lengthOf(record.message) + lengthOf(record.stack));
       return record;
     } finally {
@@ -281,41 +271,30 @@ export class Encoder implements RecordWriter {
   private typed(value: object, type: RegisteredType, depth: number): JsonObject {
     const data: unknown = type.serialize(value);
     if (isPromise(data))
-      throw this.failure(() => '.serialize()', depth + 1, `type "${type.name}" must be serialized synchronously, not by a promise`);
-    if (data === value) throw this.failure(undefined, depth, `serialize of type "${type.name}" returned the instance itself`);
+      throw this.position.failure(
+        () => '.serialize()',
+        depth + 1,
+        `type "${type.name}" must be serialized synchronously, and serialize returned a promise`,
+      );
+    if (data === value) throw this.position.failure(undefined, depth, `serialize of type "${type.name}" returned the instance itself`);
     return { [TAG]: 'type', name: type.name, value: this.value(data, () => '.serialize()', depth + 1) };
   }
 
-  /** As JSON.stringify does, except that what toJSON returns may have a toJSON of its own. */
+  /**
+   * Encodes as JSON.stringify does, except that the result of toJSON may have a toJSON of its own.
+   */
   private fromToJSON(value: object, toJSON: Function, segment: Segment, depth: number): Json {
     const result: unknown = toJSON.call(value, typeof segment === 'function' ? '' : String(segment));
     if (result === value) return this.members(this.copy(value, depth), depth);
-    if (isPromise(result)) throw this.failure(() => '.toJSON()', depth + 1, 'it is a promise, and must be given synchronously');
+    if (isPromise(result)) throw this.position.failure(() => '.toJSON()', depth + 1, 'it is a promise, and toJSON must be synchronous');
     return this.value(result, () => '.toJSON()', depth + 1);
   }
 
   private copy(value: object, depth: number): Record<string, unknown> {
-    return copyProperties(value, (key, cause) => this.failure(key, depth + 1, 'its getter threw', cause), this.size);
-  }
-
-  /** @param segment the last step of the path, unless the value at fault is the object that was entered last */
-  private failure(segment: Segment | undefined, depth: number, detail: string, cause?: unknown): SerializationError {
-    if (segment !== undefined && depth > 0) this.path[depth - 1] = segment;
-    return new SerializationError(formatPath(this.root, this.path.slice(0, depth)), detail, { cause });
-  }
-
-  /** Revoked proxies, a toJSON that throws, too deep a stack. */
-  protected asSerializationError(cause: unknown): SerializationError | PayloadTooLargeError {
-    if (cause instanceof SerializationError || cause instanceof PayloadTooLargeError) return cause;
-    const detail = cause instanceof RangeError ? 'it is too large or nested too deeply' : 'reading it failed';
-    return this.failure(undefined, this.depth, `${detail} (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+    return copyProperties(value, (key, cause) => this.position.failure(key, depth + 1, 'its getter threw', cause), this.size);
   }
 }
 
 function lengthOf(text: Json | undefined): number {
   return typeof text === 'string' ? text.length : 0;
-}
-
-function isPlainNumber(value: number): boolean {
-  return value === 0 ? 1 / value > 0 : Number.isFinite(value);
 }

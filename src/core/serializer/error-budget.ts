@@ -1,23 +1,26 @@
 import type { Json } from './json.js';
 
-/** In characters. What a failed step or run keeps must stay readable, and small beside the payload that it replaces. */
+/**
+ * Limits in characters. The error of a failed step or run must stay readable, and small beside the
+ * payload that it replaces.
+ */
 const MAX_MESSAGE = 64 * 1024;
 const MAX_STACK = 16 * 1024;
 const MAX_PROPERTY = 16 * 1024;
 const MAX_TOTAL = 256 * 1024;
-/** Errors inside errors: causes, members of an AggregateError, properties. */
+/** Limits of errors inside errors: causes, members of an AggregateError, and properties. */
 const MAX_DEPTH = 8;
 const MAX_ERRORS = 50;
 
 /**
- * Bounds what is stored of one thrown error, with its causes. Whatever does not fit is left out: an error whose response
- * holds 100 MB must not fail the flush that says so.
+ * Bounds the stored form of one thrown error and its causes. Parts that do not fit are left out: an
+ * error that holds a response of 100 MB must not make the flush of the error fail.
  */
 export class ErrorBudget {
   private left = MAX_TOTAL;
   private depth = 0;
 
-  /** Whether one more error may be stored inside the current ones. */
+  /** True when one more error may be stored inside the current ones. */
   get open(): boolean {
     return this.depth < MAX_DEPTH && this.left > 0;
   }
@@ -34,7 +37,7 @@ export class ErrorBudget {
     return this.spend(cut(text, Math.min(MAX_MESSAGE, Math.max(this.left, 0))));
   }
 
-  /** The frames matter most, so a long message at the head of the stack goes first. */
+  /** Shortens a stack. The frames matter most, so a long message at its head is cut first. */
   stack(text: string, message: string): string {
     let stack = text;
     const start = stack.length > MAX_STACK && message.length > 1024 ? stack.indexOf(message) : -1;
@@ -46,12 +49,15 @@ export class ErrorBudget {
     return list.slice(0, MAX_ERRORS);
   }
 
-  /** The most characters that one more own property of an error may take. */
+  /** Most characters of one more own property of an error. */
   get roomForProperty(): number {
     return Math.max(0, Math.min(MAX_PROPERTY, this.left));
   }
 
-  /** Whether an own property of an error may be kept. Errors inside it have been counted already; counting them twice is safe. */
+  /**
+   * Spends the size of an own property of an error, and returns true when the property fits. Errors
+   * inside the property have been counted already; counting them twice is safe.
+   */
   keeps(property: Json): boolean {
     const size = JSON.stringify(property).length;
     if (size > MAX_PROPERTY || size > this.left) return false;
@@ -65,7 +71,7 @@ export class ErrorBudget {
   }
 }
 
-/** Never cuts through a surrogate pair. */
+/** Cuts a text to a length. Never cuts through a surrogate pair. */
 function cut(text: string, length: number): string {
   if (text.length <= length) return text;
   const end = length > 0 && /[\ud800-\udbff]/.test(text.charAt(length - 1)) ? length - 1 : length;

@@ -3,37 +3,41 @@ import { types } from 'node:util';
 import type { ErrorBudget } from './error-budget.js';
 import type { Json, JsonObject } from './json.js';
 
-/** As in errors/workflow-error.ts: the names of the classes of an error of ours, by which `instanceof` knows it. */
+/**
+ * Key of the class names of this package's errors, by which `instanceof` recognises them. The same
+ * key as in errors/workflow-error.ts.
+ */
 const LINEAGE = Symbol.for('nestjs-durable.error');
 
 const NATIVE = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError };
 
-/** Fields of the record itself; all other own properties are in `data`. */
+/** Fields of the record itself. All other own properties are in `data`. */
 const FIELDS = new Set(['name', 'message', 'stack', 'code', 'cause']);
 
-/** What a record asks of the one who stores it. */
+/** Encoder of the values in a record. */
 export interface RecordWriter {
-  /** The value as JSON, or undefined when it cannot be stored. */
+  /** Returns the value as JSON, or undefined when the value cannot be stored. */
   attempt(value: unknown, key: string | number): Json | undefined;
-  /** The values that can be stored, as JSON, by their keys. */
+  /** Returns the values that can be stored, as JSON, by their keys. */
   attemptAll(entries: readonly (readonly [string, unknown])[]): JsonObject;
-  /** Absent where nothing is bounded: in an error that is part of a payload. */
+  /** Bounds of the record; absent for an error that is part of a payload. */
   readonly budget: ErrorBudget | undefined;
   readonly stacks: 'kept' | 'left out';
 }
 
 export function isError(value: unknown): value is Error {
-  // instanceof alone misses errors of another realm (Jest has one per test file), isNativeError alone those made the old way.
+  // instanceof alone misses errors of another realm (Jest has one per test file). isNativeError
+  // alone misses objects that were made by Object.create(Error.prototype).
   if (types.isNativeError(value) || value instanceof Error) return true;
   // A DOMException of another realm is neither.
   return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object DOMException]';
 }
 
 /**
- * The plain fields of an error: `error->>'message'` in SQL.
+ * Returns the record of an error, with plain fields that SQL can read: `error->>'message'`.
  *
- * What cannot be stored of its properties is left out: an error from an HTTP client holds its sockets, and must not hide
- * behind a SerializationError.
+ * Properties that cannot be stored are left out. An error of an HTTP client holds its sockets, and
+ * a SerializationError must not take its place.
  */
 export function errorRecord(error: object, writer: RecordWriter): JsonObject {
   const { budget } = writer;
@@ -57,7 +61,10 @@ export function errorRecord(error: object, writer: RecordWriter): JsonObject {
   return record;
 }
 
-/** For what was thrown and is no Error: the value itself is the `cause`, and `name` is `NonError` unless it has one. */
+/**
+ * Returns the record of a thrown value that is not an Error. The value itself is the `cause`, and
+ * the `name` is `NonError` unless the value has one.
+ */
 export function nonErrorRecord(thrown: unknown, writer: RecordWriter): JsonObject {
   const like: object = typeof thrown === 'object' && thrown !== null ? thrown : {};
   const message = textOf(read(like, 'message')) ?? describe(thrown);
@@ -71,7 +78,10 @@ export function nonErrorRecord(thrown: unknown, writer: RecordWriter): JsonObjec
   return record;
 }
 
-/** The Error that a record tells of. Natives come back as their class, ours satisfy `instanceof` by their lineage. */
+/**
+ * Makes the Error of a record. A native error has its class again. An error of this package
+ * satisfies `instanceof` by its lineage.
+ */
 export function reviveError(record: JsonObject, revive: (json: Json) => unknown): Error {
   const field = (key: string): unknown => (Object.hasOwn(record, key) ? revive(record[key]!) : undefined);
   const name = textOf(field('name')) ?? 'Error';
@@ -89,7 +99,7 @@ export function reviveError(record: JsonObject, revive: (json: Json) => unknown)
   if (lineage !== undefined) hidden(LINEAGE, lineage);
   const data = field('data') ?? {};
   for (const [key, value] of [...(Object.hasOwn(record, 'code') ? [['code', field('code')] as const] : []), ...Object.entries(data)]) {
-    // Not by assignment: a key may be `__proto__`.
+    // Not an assignment, because a key may be `__proto__`.
     Object.defineProperty(error, key, { value, writable: true, enumerable: true, configurable: true });
   }
   return error;
@@ -102,8 +112,9 @@ function create(name: string, message: string, errors: unknown): Error {
 }
 
 /**
- * A class that does not set `name` inherits that of its native base; then the class says more, and
- * `StepFailedError.is` asks for it.
+ * Returns the name of an error. A class that does not set `name` inherits the name of its native
+ * base. The name of the class is then used, because it says more and `StepFailedError.is` compares
+ * it.
  */
 function nameOf(error: object): string {
   const name = textOf(read(error, 'name')) ?? 'Error';
@@ -118,7 +129,7 @@ function ownEntries(error: object): (readonly [string, unknown])[] {
   return keys.map((key) => [key, read(error, key)] as const);
 }
 
-/** A getter that throws counts as absent. */
+/** Reads a property. Returns undefined when the getter throws. */
 function read(target: object, key: PropertyKey): unknown {
   try {
     return (target as Record<PropertyKey, unknown>)[key];
@@ -131,7 +142,7 @@ function add(record: JsonObject, key: string, json: Json | undefined): void {
   if (json !== undefined) record[key] = json;
 }
 
-/** An AggregateError owns its `errors` so; another error's `errors` are data. */
+/** True for an own property that is not enumerable, as `errors` is of an AggregateError. */
 function isHidden(error: object, key: string): boolean {
   return Object.hasOwn(error, key) && !Object.prototype.propertyIsEnumerable.call(error, key);
 }

@@ -2,18 +2,21 @@ import type { Json } from './json.js';
 
 const SEED = 0x811c9dc5;
 const PRIME = 0x01000193;
-/** What tells apart values of different kinds that would otherwise have the same numbers. */
+/**
+ * Start values per kind, which distinguish values of different kinds that have the same numbers.
+ */
 const KINDS = { null: 0x1f3d5b79, false: 0x2c4e6a88, true: 0x3b5d7f91, number: 0x4a6c8ea2, array: 0x59b3d1f3, object: 0x6d8fa1c5 };
 
 const float = new Float64Array(1);
 const halves = new Int32Array(float.buffer);
 
-/** The lines of a stack: V8's and those of engines that write like it. */
+/** Frames of a stack, as V8 and compatible engines write them. */
 const FRAMES = /\n[ \t]+at [^\n]*/g;
 
 /**
- * A 32-bit hash (FNV-1a) of a stored tree. Two trees that differ only in the order in which objects have their keys have the same one, and so have texts that
- * differ only in the stack frames that they quote: neither means anything to a program, and both change when its code is moved.
+ * Returns the 32-bit hash (FNV-1a) of a stored tree. The order of an object's keys and the stack
+ * frames in a text do not change the hash. Neither has a meaning for a program, and both change
+ * when the program's code is moved.
  */
 export function hashOf(json: Json): number {
   if (typeof json === 'string') return hashText(json.includes('\n') ? json.replace(FRAMES, '') : json);
@@ -26,7 +29,7 @@ export function hashOf(json: Json): number {
   return mix(KINDS.object, sum);
 }
 
-/** The hash of several values in their order, from the hash of each. */
+/** Returns the hash of several values in their order, from the hash of each. */
 export function hashOfAll(hashes: readonly number[]): number {
   let hash = KINDS.array;
   for (let index = 0; index < hashes.length; index++) hash = mix(hash, hashes[index]!);
@@ -44,7 +47,9 @@ function hashNumber(value: number): number {
   return mix(mix(KINDS.number, halves[0]!), halves[1]!);
 }
 
-/** Adds a number to a hash and spreads the bits, so that a sum of hashes does not cancel what they differ in. */
+/**
+ * Adds a number to a hash and spreads the bits, so that a sum of hashes keeps their differences.
+ */
 function mix(hash: number, next: number): number {
   let mixed = Math.imul(Math.imul(hash, 31) + next, 0x85ebca6b);
   mixed ^= mixed >>> 13;

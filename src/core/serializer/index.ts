@@ -7,60 +7,64 @@ import { escapeText } from './text.js';
 import { SerializationError } from '../errors/index.js';
 
 /**
- * The JSON text of a payload, for PostgreSQL's `json` type (not jsonb).
+ * Encodes a payload as JSON text, for PostgreSQL's `json` type (not jsonb).
  *
- * Plain values are plain JSON. Date, Map, Set, BigInt, undefined, NaN, infinities, -0, RegExp, URL, bytes and errors come
- * back as they went in, the same object in two places as the same object. Class instances become plain data, by their `toJSON`
- * when they have one.
+ * Plain values are plain JSON. Date, Map, Set, BigInt, undefined, NaN, infinities, -0, RegExp, URL,
+ * bytes and errors are decoded as they were encoded. One object in two places is decoded as one
+ * object. Instances of other classes become plain data, by their `toJSON` when they have one.
  *
- * @param path the name of the value for errors: `input`, or `output of step "charge"`
- * @param maxBytes what is far larger is refused before its text is built; the text may still be somewhat larger
- * @throws SerializationError for functions, symbols, cycles, promises and the like, and more than 1,000 levels
- * @throws PayloadTooLargeError
+ * @param path the name of the value in errors: `input`, or `output of step "charge"`
+ * @param maxBytes size limit; a value that is far larger is refused before its text is built, but
+ *   the text may still be somewhat larger than the limit
+ * @throws SerializationError for functions, symbols, cycles, promises and the like, and for more
+ *   than 1,000 levels
+ * @throws PayloadTooLargeError when the value is far larger than `maxBytes`
  */
 export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_INFINITY): string {
   const json = value === null || typeof value === 'boolean' ? value : new Encoder(path, undefined, maxBytes).payload(value);
   try {
     return escapeText(JSON.stringify(json));
   } catch (cause) {
-    // The text would be longer than a string can be.
+    // The text would exceed the longest string of JavaScript.
     throw new SerializationError(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
-/** The value that `encode` was given. Text without rich values costs no more than JSON.parse. */
+/** Decodes a text that `encode` made. Text without rich values costs no more than JSON.parse. */
 export function decode(text: string): unknown {
   const json = JSON.parse(text) as Json;
-  // Every tag and every escaped string begins so.
+  // Every tag and every escaped string starts with TAG.
   return text.includes(TAG) ? new Decoder(json, text).value(json) : json;
 }
 
 /**
- * The JSON text of anything that was thrown: an object with `name`, `message`, `stack`, and `code`, `cause`, `errors`, `data` (the
- * other own properties) where there are such.
+ * Encodes any thrown value as JSON text: an object with `name`, `message` and `stack`, and with
+ * `code`, `cause`, `errors` and `data` (the other own properties) if they are present.
  *
- * Never throws. Long messages and stacks are cut, chains of causes end after 8, and properties that cannot be stored, or are large,
- * are left out. A thrown value that is no Error is recorded as one, with the value as its `cause`.
+ * Never throws. Long messages and stacks are cut, and a chain of causes ends after 8. Properties
+ * that are large or cannot be stored are left out. A thrown value that is not an Error is recorded
+ * as an error with the value as its `cause`.
  */
 export function encodeError(error: unknown): string {
   try {
     return escapeText(JSON.stringify(new Encoder('error', new ErrorBudget()).thrown(error)));
   } catch {
-    return '{"name":"NonError","message":"what was thrown cannot be read"}';
+    return '{"name":"NonError","message":"the thrown value cannot be read"}';
   }
 }
 
 /**
- * The Error that `encodeError` recorded. Errors of this package satisfy `instanceof` again; of others the name is kept.
+ * Decodes an error that `encodeError` recorded. Errors of this package satisfy `instanceof` again.
+ * Other errors keep their name.
  *
- * @throws PayloadUnreadableError when there is something in it that this process does not know
+ * @throws PayloadUnreadableError when the record has a part that this process does not know
  */
 export function decodeErrorExactly(text: string): Error {
   const record = errorRecordOf(text);
   return new Decoder(record, text).error(record);
 }
 
-/** The same, for people: without what this process does not know, rather than not at all. */
+/** Decodes an error for display. Leaves out the parts that this process does not know. */
 export function decodeError(text: string): Error {
   try {
     return decodeErrorExactly(text);

@@ -3,9 +3,12 @@ import { types } from 'node:util';
 import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
 
-/** Built-in values that contain no others: how each is stored, and how it comes back. */
-
-/** The tag of a leaf, or undefined when the object is none. `kind` is what `Object.prototype.toString` says of it. */
+/**
+ * Encodes a leaf: a built-in value that contains no other values. Returns undefined for any other
+ * object.
+ *
+ * @param kind the result of `Object.prototype.toString` for the object
+ */
 export function encodeLeaf(value: object, kind: string): JsonObject | undefined {
   if (kind === '[object Date]' && types.isDate(value)) {
     const time = value.getTime();
@@ -21,13 +24,17 @@ export function encodeLeaf(value: object, kind: string): JsonObject | undefined 
   return undefined;
 }
 
-/** How many characters the text of a leaf's content takes at least; 0 where it is short, or the object is none. */
+/**
+ * Least number of characters in the text of a leaf's content. 0 for short leaves and other objects.
+ */
 export function textLengthOf(value: object): number {
   if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) return 0;
   return Math.ceil(value.byteLength / 3) * 4;
 }
 
-/** @returns undefined when the tag is no leaf's; no leaf comes back as undefined */
+/**
+ * Decodes a leaf. @returns undefined when the tag is not the tag of a leaf; no leaf is undefined
+ */
 export function decodeLeaf(tag: string, node: JsonObject, text: (json: Json | undefined) => string): unknown {
   switch (tag) {
     case 'date':
@@ -54,7 +61,9 @@ function bytes(type: string, buffer: ArrayBufferLike, offset: number, length: nu
   return { [TAG]: 'bytes', type, value: Buffer.from(buffer, offset, length).toString('base64') };
 }
 
-/** Buffer is a Uint8Array; the class name of any other subclass is not looked at, only what it really is. */
+/**
+ * Returns the type of a view. Buffer is recognised; any other subclass counts as its built-in type.
+ */
 function viewType(view: ArrayBufferView): string {
   if (Buffer.isBuffer(view)) return 'Buffer';
   return types.isTypedArray(view) ? view[Symbol.toStringTag] : 'DataView';
@@ -75,14 +84,14 @@ const VIEWS: Readonly<Record<string, ViewClass | undefined>> = {
   BigInt64Array,
   BigUint64Array,
   DataView,
-  // Node 24 has it; our types and Node 20 do not.
+  // Node 24 has Float16Array; Node 20 and the types of Node in use do not.
   Float16Array: (globalThis as { Float16Array?: ViewClass }).Float16Array,
 };
 
 function decodeBytes(type: string, base64: string): unknown {
   const buffer = Buffer.from(base64, 'base64');
   if (type === 'Buffer') return buffer;
-  // A copy: small Buffers share a pool, at offsets where wider arrays cannot begin.
+  // Copied, because small Buffers share a pool, at offsets where wider arrays cannot begin.
   const own = new Uint8Array(buffer).buffer;
   if (type === 'ArrayBuffer') return own;
   const View = Object.hasOwn(VIEWS, type) ? VIEWS[type] : undefined;

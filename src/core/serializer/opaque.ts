@@ -1,8 +1,8 @@
 import { types } from 'node:util';
 
 /**
- * Built-ins whose content is not in properties. Copied as an instance, they would silently become `{}`. The names of real
- * built-ins are here for imitations and proxies of them.
+ * Built-ins whose content is not in properties. Copied like an instance, they would silently become
+ * `{}`. Map and Set are listed for imitations and proxies, because real ones are encoded.
  */
 const OPAQUE: ReadonlySet<string> = new Set(
   [
@@ -15,7 +15,9 @@ const OPAQUE: ReadonlySet<string> = new Set(
     .map((name) => `[object ${name}]`),
 );
 
-/** @param kind what `Object.prototype.toString` says of the value */
+/**
+ * True for an opaque built-in. @param kind the result of `Object.prototype.toString` for the value
+ */
 export function isOpaque(value: object, kind: string): boolean {
   if (kind === '[object Object]') return false;
   return OPAQUE.has(kind) || NAMESPACE.test(kind) || kind.endsWith(' Iterator]') || types.isPromise(value) || value instanceof Event;

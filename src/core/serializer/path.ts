@@ -1,12 +1,15 @@
-/** One step down into a value: a key, an index, or (for Maps and the like) text that is only made when an error shows it. */
+/**
+ * One level down into a value: a key or an index. For Maps and the like, a function that makes the
+ * text when an error shows the path.
+ */
 export type Segment = string | number | (() => string);
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
-/** Longer paths lose their middle, longer keys their end: a message is for people. */
+/** Limits that keep a message readable. A longer path loses its middle, a longer key its end. */
 const MAX_SEGMENTS = 24;
 const MAX_KEY_LENGTH = 100;
 
-/** The place as one would write it in code: `input.items[3]["unit price"]`. */
+/** Returns the path as code would write it: `input.items[3]["unit price"]`. */
 export function formatPath(root: string, segments: readonly Segment[]): string {
   if (segments.length <= MAX_SEGMENTS) return root + segments.map(formatSegment).join('');
   const half = MAX_SEGMENTS / 2;
@@ -15,7 +18,7 @@ export function formatPath(root: string, segments: readonly Segment[]): string {
   return `${root}${head} ...${segments.length - MAX_SEGMENTS} more... ${tail}`;
 }
 
-/** The value of a Map under `key`; keys that are objects are shown by their position. */
+/** Segment of the value of a Map under `key`. Keys that are objects are shown by their position. */
 export function mapValue(key: unknown, index: number): Segment {
   if (typeof key !== 'string' && typeof key !== 'number') return () => `.values()[${index}]`;
   return () => `.get(${typeof key === 'string' ? quote(key) : key})`;

@@ -3,12 +3,13 @@ import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
 
 /**
- * An object that is reached twice is stored where it is met first; later places hold `{"$durable":"ref","path":[...]}`, with its
- * place in the stored JSON (`output #> path` follows it in SQL). Only values that share objects pay for it.
+ * Reference to an object that was reached before. The object is stored where it is reached first.
+ * Later places hold `{"$durable":"ref","path":[...]}` with the object's path in the stored JSON,
+ * which `output #> path` follows in SQL. Only values that share objects pay for references.
  */
 export interface Reference {
   readonly node: JsonObject;
-  /** The tree that stands for the object where it was met first. */
+  /** Tree of the object at the place where it was reached first. */
   readonly target: Json[] | JsonObject;
 }
 
@@ -16,7 +17,10 @@ export function referenceTo(target: Json[] | JsonObject): Reference {
   return { node: { [TAG]: 'ref', path: [] }, target };
 }
 
-/** Fills in the paths, which are only known when the tree is complete. One walk over it, whatever the number of references. */
+/**
+ * Fills in the paths of references, which are known only when the tree is complete. Walks the tree
+ * once for any number of references.
+ */
 export function linkReferences(root: Json, references: readonly Reference[]): void {
   const waiting = new Map<object, JsonObject[]>();
   for (const { node, target } of references) {
@@ -47,7 +51,10 @@ export function linkReferences(root: Json, references: readonly Reference[]): vo
   walk(root);
 }
 
-/** Each reference of a stored tree and what it points to. To be called before the tree is rebuilt in place. */
+/**
+ * Returns the target of each reference in a stored tree. Must run before the tree is rebuilt in
+ * place.
+ */
 export function findReferences(root: Json): Map<object, object> {
   const found = new Map<object, object>();
   const walk = (json: Json): void => {
@@ -61,7 +68,7 @@ export function findReferences(root: Json): Map<object, object> {
       found.set(json, follow(root, json.path));
       return;
     }
-    // An escaped object's own tag key is data.
+    // The tag key of an escaped object is data.
     const members = tag === 'object' ? (json.value as JsonObject) : json;
     for (const key of Object.keys(members)) walk(members[key]!);
   };

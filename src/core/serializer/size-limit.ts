@@ -1,13 +1,14 @@
 import { PayloadTooLargeError } from '../errors/index.js';
 
 /**
- * Counts what the text of a value takes at least, while the value is encoded, so that a value that is far too large is refused before
- * its text is built. The count never exceeds the size of the finished text.
+ * Counts the least size of a value's text while the value is encoded, so that a value that is far
+ * too large is refused before its text is built. The count never exceeds the size of the finished
+ * text.
  */
 export class SizeLimit {
   private left: number;
 
-  /** @param maxBytes infinity where nothing is limited */
+  /** @param maxBytes the limit; infinity for no limit */
   constructor(
     private readonly subject: string,
     private readonly maxBytes: number,
@@ -15,18 +16,18 @@ export class SizeLimit {
     this.left = maxBytes;
   }
 
-  /** @throws PayloadTooLargeError when more has been spent than there is */
+  /** Counts bytes. @throws PayloadTooLargeError when the limit is exceeded */
   spend(bytes: number): void {
     this.left -= bytes;
     if (this.left < 0) throw this.exceeded(0);
   }
 
-  /** Refuses what could not be spent, and spends nothing. @throws PayloadTooLargeError */
+  /** Checks that the bytes would fit, without counting them. @throws PayloadTooLargeError */
   expect(bytes: number): void {
     if (bytes > this.left) throw this.exceeded(bytes);
   }
 
-  /** Executes code that may spend at most so much, and nothing of what is left here. */
+  /** Executes code with a limit of its own. The bytes that the code counts do not count here. */
   within<T>(bytes: number, code: () => T): T {
     const outer = this.left;
     this.left = bytes;

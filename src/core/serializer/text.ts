@@ -1,25 +1,30 @@
 /**
- * PostgreSQL keeps `json` text as it is, but `->>` fails on `\u0000` and on half a surrogate pair. A string (or key) with
- * one of them is stored as `$durable:` and the string with those characters as `%` and four hex digits. Any other
- * string stays as it is, except one that begins with the prefix itself.
+ * Prefix of an escaped string. PostgreSQL keeps `json` text as it is, but `->>` fails on `\u0000`
+ * and on a lone surrogate. A string or key with one of them is stored as the prefix, followed by
+ * the string with those characters as `%` and four hex digits. Any other string stays as it is,
+ * except a string that starts with the prefix itself.
  */
 const PREFIX = '$durable:';
 
 const PREFIX_LITERAL = `"${PREFIX}`;
 
-/** Half a surrogate pair (whole pairs are one character under the u flag), NUL, and the escape character. */
+/** Lone surrogates (a pair is one character under the u flag), NUL, and the escape character. */
 const ESCAPED = /[\0%\ud800-\udfff]/gu;
 const UNSTORABLE = /[\0\ud800-\udfff]/u;
 
-/** How `JSON.stringify` writes the characters that PostgreSQL cannot read; it may also be a backslash and plain text. */
+/**
+ * Escapes by which `JSON.stringify` writes the characters that PostgreSQL cannot read. A match may
+ * also be an escaped backslash with plain text behind it.
+ */
 const SUSPECT = /\\u(?:0000|d[89a-f])/;
 
-/** A JSON string. Quotes do nothing else in JSON text, so strings can be found without parsing. */
+/** JSON string. Quotes only delimit strings in JSON text, so strings are found without parsing. */
 const LITERAL = /"[^"\\]*(?:\\.[^"\\]*)*"/g;
 
 /**
- * Makes what `JSON.stringify` wrote readable for PostgreSQL. Nearly always nothing is to do, and two searches for
- * rare characters (a quote would not be one) in the whole text say so.
+ * Makes the text of `JSON.stringify` readable for PostgreSQL. Most texts need no change. Two
+ * searches of the whole text for rare characters show that; a search for quotes would match every
+ * text.
  */
 export function escapeText(text: string): string {
   if (!(text.includes('\\u') && SUSPECT.test(text)) && !text.includes(PREFIX)) return text;
@@ -30,7 +35,9 @@ export function escapeText(text: string): string {
   });
 }
 
-/** Whether a text may hold escaped strings; most do not, and are spared the look at each. */
+/**
+ * True when a text may hold escaped strings. For most texts false, which saves a check per string.
+ */
 export function mayHoldEscapes(text: string): boolean {
   return text.includes(PREFIX);
 }

@@ -2,17 +2,20 @@ import { checkOptions } from '../check-options.js';
 import { InvalidInputError } from '../errors/index.js';
 import { checkText } from '../ids.js';
 
-/** How the instances of a class are stored, and how they come back. */
+/** Stored form of a class: how its instances are stored and restored. */
 export interface PayloadType<T> {
-  /** What is stored in place of the class: it outlives the class's own name, so keep it. */
+  /** Name that is stored with each instance. Keep the name when you rename the class. */
   name: string;
-  /** What an instance is stored as: plain data, or anything else that a payload may hold. Must not change the instance. */
+  /**
+   * Returns the data to store for an instance: any value that a payload may hold. Must not change
+   * the instance, and must not return a promise.
+   */
   serialize: (value: T) => unknown;
-  /** An instance again, of what `serialize` gave. */
+  /** Returns an instance from the data that `serialize` returned. Must not return a promise. */
   deserialize: (data: never) => T;
 }
 
-/** A class that was registered. */
+/** Registration of a class. */
 export interface RegisteredType {
   readonly name: string;
   readonly serialize: (value: object) => unknown;
@@ -26,7 +29,10 @@ interface Registry {
 
 const REGISTRY = Symbol.for('nestjs-durable.types');
 
-/** One for all copies of this package in a process: the class is registered in one, and values are stored by the other. */
+/**
+ * Returns the registry of the process, which all copies of this package share. One copy may
+ * register a class whose instances another copy stores.
+ */
 function sharedRegistry(): Registry {
   const holder = globalThis as { [REGISTRY]?: Registry };
   if (!holder[REGISTRY]) Object.defineProperty(holder, REGISTRY, { value: { byName: new Map(), byPrototype: new Map() } });
@@ -35,7 +41,10 @@ function sharedRegistry(): Registry {
 
 const registry = sharedRegistry();
 
-/** Their values come back by themselves, or are no data; a registration would change what is stored already. */
+/**
+ * Prototypes of built-in classes, which cannot be registered. Their values are restored without a
+ * registration, or are not data. A registration would change the meaning of stored values.
+ */
 const BUILT_IN: ReadonlySet<unknown> = new Set(
   [
     [Object, Function, Array, Boolean, Number, String, Symbol, BigInt, Date, RegExp, Map, Set, WeakMap, WeakSet, Promise, URL],
@@ -46,17 +55,26 @@ const BUILT_IN: ReadonlySet<unknown> = new Set(
   ].flatMap((group: readonly Function[]) => group.map((builtIn) => builtIn.prototype as unknown)),
 );
 
-/** Teaches payloads classes of the application. Call it while modules are loaded, in every process that starts or executes runs. */
+/**
+ * Registry of the application's classes whose instances payloads may hold. Register a class while
+ * modules are loaded, in every process that starts or executes runs.
+ */
 export const serializer = {
   /**
-   * Has the instances of a class come back as instances: from step outputs, inputs, outputs, and from within Maps, errors and other objects.
-   * An instance of a subclass comes back as the class that was registered, unless the subclass is registered too.
+   * Registers a class, so that its instances are restored as instances: in inputs, outputs and step
+   * outputs, also inside Maps, errors and other objects. An instance of a subclass is restored as
+   * the registered class, unless the subclass is registered too.
    *
    * @param type the class
-   * @param options the name to store it under, and how to store it
-   * @throws InvalidInputError when the class is built in or registered already, the name is taken, or an argument is not usable
+   * @param options the stored name, and the functions that store and restore an instance
+   * @throws InvalidInputError when the class is built in or already registered, the name is taken,
+   *   or an argument is not valid
    * @example
-   * serializer.register(Decimal, { name: 'Decimal', serialize: (value) => value.toString(), deserialize: (text: string) => new Decimal(text) });
+   * serializer.register(Decimal, {
+   *   name: 'Decimal',
+   *   serialize: (value) => value.toString(),
+   *   deserialize: (text: string) => new Decimal(text),
+   * });
    */
   register<T extends object>(type: Function & { readonly prototype: T }, options: PayloadType<T>): void {
     const prototype = prototypeOf(type);
@@ -74,7 +92,7 @@ export const serializer = {
   },
 };
 
-/** The registration of an object's class, or of the nearest class that it extends. */
+/** Returns the registration of an object's class, or of the nearest registered base class. */
 export function typeOfInstance(prototype: unknown): RegisteredType | undefined {
   if (registry.byPrototype.size === 0) return undefined;
   for (let current: unknown = prototype; typeof current === 'object' && current !== null; current = Object.getPrototypeOf(current)) {
@@ -84,12 +102,12 @@ export function typeOfInstance(prototype: unknown): RegisteredType | undefined {
   return undefined;
 }
 
-/** The registration of a class itself, not of one that it extends. */
+/** Returns the registration of the class itself, not of a base class. */
 export function typeOfPrototype(prototype: unknown): RegisteredType | undefined {
   return registry.byPrototype.size === 0 ? undefined : registry.byPrototype.get(prototype as object);
 }
 
-/** The class that is registered under a stored name. */
+/** Returns the registration under a stored name. */
 export function typeNamed(name: string): RegisteredType | undefined {
   return registry.byName.get(name);
 }
