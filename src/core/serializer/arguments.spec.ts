@@ -24,8 +24,8 @@ class Price {
 serializer.register(Price, { name: 'arguments.Price', serialize: ({ cents }) => cents, deserialize: (cents: number) => new Price(cents) });
 class SubPrice extends Price {}
 
-describe('a fingerprint', () => {
-  it('is the same for equal arguments and another for others', () => {
+describe('the fingerprint of arguments', () => {
+  it('is equal for equal arguments and differs for others', () => {
     const values = (): unknown[][] => [
       [],
       [0],
@@ -71,7 +71,7 @@ describe('a fingerprint', () => {
     expect(values().map((each) => fingerprint(...each))).toEqual(prints);
   });
 
-  it('is the same for any value and its copy', () => {
+  it('is equal for any value and its copy', () => {
     fc.assert(
       fc.property(anyValue, anyValue, (a, b) => {
         if (isSame(a, b)) expect(fingerprint(a)).toBe(fingerprint(b));
@@ -81,7 +81,7 @@ describe('a fingerprint', () => {
     );
   });
 
-  it('does not depend on the order of keys, and does on that of Maps, Sets and arrays', () => {
+  it('ignores the order of keys, but not the order of Maps, Sets and arrays', () => {
     expect(fingerprint({ a: 1, b: { c: 2, d: 3 } })).toBe(fingerprint({ b: { d: 3, c: 2 }, a: 1 }));
     expect(fingerprint(new Map(Object.entries({ a: 1, b: 2 })))).not.toBe(fingerprint(new Map(Object.entries({ b: 2, a: 1 }))));
     expect(fingerprint(new Set([1, 2]))).not.toBe(fingerprint(new Set([2, 1])));
@@ -100,7 +100,7 @@ describe('a fingerprint', () => {
     ['an error in a Map', (error) => new Map([['a', error]])],
     ['an instance that holds one', (error) => Object.assign(new Money(1), { error })],
   ];
-  it.each(moved)('does not depend on where an error was made: %s', (_, wrap) => {
+  it.each(moved)('ignores where an error was made: %s', (_, wrap) => {
     const here = new Error('boom');
     const there = new Error('boom');
     there.stack = here
@@ -112,7 +112,7 @@ describe('a fingerprint', () => {
     expect(fingerprint(wrap(new Error('bang')))).not.toBe(fingerprint(wrap(here)));
   });
 
-  it('depends on what an error says', () => {
+  it('depends on the fields of an error', () => {
     const base = (): Error => new Error('boom');
     const variants = [
       base(),
@@ -131,15 +131,15 @@ describe('a fingerprint', () => {
     expect(new Set(variants.map((error) => fingerprint(error))).size).toBe(variants.length);
   });
 
-  it('is null for what cannot be written down or is too large', () => {
+  it('is null for arguments that cannot be encoded or are too large', () => {
     const cycle: { self?: unknown } = {};
     cycle.self = cycle;
     for (const value of [() => 1, Symbol('s'), cycle, Promise.resolve(), Buffer.alloc(MAX)]) expect(fingerprint(1, value)).toBeNull();
   });
 });
 
-describe('what a step is called with', () => {
-  it('is a copy of its own each time that cannot be told from the original', () => {
+describe('an argument of a step', () => {
+  it('gets a new copy for each use, indistinguishable from the original', () => {
     fc.assert(
       fc.property(anyValue, (value) => {
         const given = of({ value });
@@ -165,7 +165,7 @@ describe('what a step is called with', () => {
     ['a typed array', new Uint16Array([1])],
     ['a RegExp', /x/g],
     ['an instance of a registered class', new Price(1)],
-    ['an object with one', { price: new Price(1) }],
+    ['an object that holds an instance of a registered class', { price: new Price(1) }],
   ])('is copied: %s', (_, value) => {
     const given = of(value);
     const [copy] = given.fresh();
@@ -177,7 +177,7 @@ describe('what a step is called with', () => {
   const match = /a/.exec('a')!;
   it.each<[string, unknown]>([
     ['an instance of another class', new Money(1)],
-    ['an object with one', { money: new Money(1) }],
+    ['an object that holds an instance of another class', { money: new Money(1) }],
     ['an instance of a subclass of a registered class', new SubPrice(1)],
     ['an Error', new Error('x')],
     ['an array with properties', match],
@@ -188,13 +188,13 @@ describe('what a step is called with', () => {
     ['an object with a toJSON', { toJSON: () => 1 }],
     ['an object with a symbol as key', { [Symbol('s')]: 1 }],
     ['a view of shared memory', new Uint8Array(new SharedArrayBuffer(2))],
-  ])('is the original: %s', (_, value) => {
+  ])('is passed on as it is: %s', (_, value) => {
     const given = of(value);
     expect(given.fresh()[0]).toBe(value);
     expect(given.hasOriginals).toBe(true);
   });
 
-  it('is copied beside what cannot be written down', () => {
+  it('is copied beside arguments that cannot be encoded', () => {
     const shared = { n: 1 };
     const order = { a: shared, b: shared };
     const log = (): void => undefined;
@@ -209,7 +209,7 @@ describe('what a step is called with', () => {
     expect(given.changed([{ ...copy, c: 1 }, log, price, priced])).toEqual({ index: 0, was: 'a copy' });
   });
 
-  it('shares objects as the originals do', () => {
+  it('shares objects with other arguments as the originals do', () => {
     const shared = { n: 1 };
     const [a, b] = of(shared, [shared]).fresh() as [object, [object]];
     expect(a).toBe(b[0]);
@@ -219,14 +219,14 @@ describe('what a step is called with', () => {
     expect((of(entity, { entity }).fresh()[1] as { entity: Money }).entity).toBe(entity);
   });
 
-  it('is as it was when the call was made', () => {
+  it('keeps the state that it had when the call was made', () => {
     const order = { items: [1] };
     const given = of(order);
     order.items.push(2);
     expect(given.fresh()).toEqual([{ items: [1] }]);
   });
 
-  it('is found to be changed', () => {
+  it('is reported when it was changed', () => {
     const money: { cents: number; self?: unknown } = new Money(1);
     const given = of('a', money, { b: 1 });
     expect(given.changed(given.fresh())).toBeUndefined();
@@ -238,7 +238,7 @@ describe('what a step is called with', () => {
     expect(given.changed(given.fresh())).toEqual({ index: 1, was: 'the original' });
   });
 
-  it('costs nothing where there is no object', () => {
+  it('is passed on without any copy when no argument is an object', () => {
     const values = ['a', 1, true, null, undefined];
     const given = Arguments.of(values, MAX);
     expect(given.fresh()).toBe(values);

@@ -31,7 +31,7 @@ class CardDeclined extends Error {
 }
 
 describe('encodeError', () => {
-  it('gives plain fields that SQL can read', () => {
+  it('writes plain fields that SQL can read', () => {
     const error = Object.assign(new TypeError('outer', { cause: new Error('inner') }), { code: 'E1', status: 402 });
     expect(stored(error)).toEqual({
       name: 'TypeError',
@@ -71,7 +71,7 @@ describe('encodeError', () => {
     expect(depth).toBe(8);
   });
 
-  it('stays small whatever hangs on the error', () => {
+  it('stays small, however large the properties and members of the error are', () => {
     const list = (depth: number): unknown[] =>
       Array.from({ length: 200 }, () => (depth ? new AggregateError(list(depth - 1), 'x'.repeat(1_000)) : 'x'.repeat(9_000)));
     const error = Object.assign(new AggregateError(list(1), 'all'), {
@@ -100,7 +100,7 @@ describe('encodeError', () => {
     expect(Object.keys(data!)).not.toContain('retry');
   });
 
-  it('stores a property that reads as a tag, and odd keys, as data', () => {
+  it('stores a property that looks like a tag, and odd keys, as data', () => {
     const error = Object.assign(new Error('x'), JSON.parse('{"$durable":"date","__proto__":{"a":1},"lineage":["WorkflowError"]}'));
     const copy = roundTrip(error);
     expect(copy.$durable).toBe('date');
@@ -134,10 +134,10 @@ describe('encodeError', () => {
     ],
     ['a revoked proxy', revoked.proxy],
     ['a hostile proxy', hostile],
-    ['an Error whose name is no string', Object.assign(new Error('x'), { name: 5, stack: {}, message: null })],
+    ['an Error whose name is not a string', Object.assign(new Error('x'), { name: 5, stack: {}, message: null })],
     ['a frozen Error', Object.freeze(new Error('x'))],
-    ['an Error of the old way', Object.create(Error.prototype)],
-    ['NUL and half a character', new Error('a\0b\ud800')],
+    ['an object made by Object.create(Error.prototype)', Object.create(Error.prototype)],
+    ['an Error whose message has NUL and a lone surrogate', new Error('a\0b\ud800')],
   ])('never throws: %s', (_, thrown) => {
     const error = roundTrip(thrown);
     expect(error).toBeInstanceOf(Error);
@@ -163,23 +163,23 @@ describe('decodeError', () => {
     expect(Object.keys(copy).sort()).toEqual(['at', 'card', 'code', 'tried']);
   });
 
-  it('names an error by its class where the class sets no name', () => {
+  it('names an error by its class when the class sets no name', () => {
     expect(roundTrip(new CardDeclined('1')).name).toBe('CardDeclined');
     expect(roundTrip(Object.assign(new CardDeclined('1'), { name: 'Error' })).name).toBe('Error');
     expect(StepFailedError.is(roundTrip(new StepFailedError('charge', 1, new CardDeclined('1'))), CardDeclined)).toBe(true);
   });
 
-  it('is not asked for what is no class', () => {
+  it('StepFailedError.is refuses an argument that is not a class', () => {
     const error = new StepFailedError('charge', 1, new CardDeclined('1'));
     expect(() => StepFailedError.is(error, undefined as never)).toThrow(InvalidInputError);
   });
 
-  it('takes an Error of another realm for one', () => {
+  it('restores an Error of another realm', () => {
     const error = roundTrip(new DOMException('stop', 'AbortError'));
     expect(error).toMatchObject({ name: 'AbortError', message: 'stop', code: 20 });
   });
 
-  it('gives errors of this package their class back', () => {
+  it('restores the class of errors of this package', () => {
     const copy = roundTrip(new StepFailedError('charge#2', 3, new CardDeclined('1')));
     expect(copy).toBeInstanceOf(StepFailedError);
     expect(copy).toBeInstanceOf(WorkflowError);
@@ -190,7 +190,7 @@ describe('decodeError', () => {
     expect(roundTrip(roundTrip(copy))).toBeInstanceOf(StepFailedError);
   });
 
-  it('gives subclasses and causes of ours their class back', () => {
+  it('restores the class of errors of this package, also of subclasses and causes', () => {
     class StolenCard extends NonRetryableError {}
     const copy = roundTrip(new WorkflowFailedError('r1', new StolenCard('stolen')));
     expect(copy).toBeInstanceOf(WorkflowFailedError);
@@ -206,19 +206,19 @@ describe('decodeError', () => {
     [5n, 'NonError', '5 was thrown'],
     [{ status: 500 }, 'NonError', 'an object that is not an Error was thrown'],
     [{ name: 'GrpcError', message: 'gone', code: 5 }, 'GrpcError', 'gone'],
-  ])('tells of a thrown %p by cause and message', (thrown, name, message) => {
+  ])('restores a thrown %p as cause and message', (thrown, name, message) => {
     const error = roundTrip(thrown);
     expect(error).toMatchObject({ name, message });
     expect('cause' in error).toBe(true);
     expect(error.cause).toStrictEqual(thrown);
   });
 
-  it('keeps the error when a newer version has stored something unknown beside it', () => {
+  it('keeps the error when a newer version has stored an unknown value in it', () => {
     const error = decodeError('{"name":"X","message":"m","data":{"a":{"$durable":"temporal"}}}');
     expect(error).toMatchObject({ name: 'X', message: 'm', stack: 'X: m' });
   });
 
-  it('reads what encode wrote for an error, and text that is no record', () => {
+  it('reads an error that encode wrote, and text that is not a record', () => {
     expect(decodeError(encode(new TypeError('x'), 'e'))).toBeInstanceOf(TypeError);
     expect(decodeError('"lost"').message).toContain('lost');
   });

@@ -13,11 +13,11 @@ function expectReadable(text: string): void {
   });
 }
 
-/** All of them with DURABLE_CHAOS=1. */
+/** Number of generated values: all of them with DURABLE_CHAOS=1, otherwise a quarter. */
 const runs = (all: number): number => (process.env['DURABLE_CHAOS'] ? all : all / 4);
 
 describe('any value', () => {
-  it('comes back as it went in, through text that PostgreSQL reads', () => {
+  it('is decoded as it was encoded, from text that PostgreSQL reads', () => {
     fc.assert(
       fc.property(anyValue, (value) => {
         const text = encode(value, 'input');
@@ -30,7 +30,7 @@ describe('any value', () => {
     );
   });
 
-  it('is stored as JSON.stringify would, when it came out of JSON.parse and holds nothing odd', () => {
+  it('is stored as by JSON.stringify when it came from JSON.parse and needs no escape', () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: true, stringUnit: 'grapheme-ascii' }), (json) => {
         const text = JSON.stringify(json);
@@ -42,7 +42,7 @@ describe('any value', () => {
     );
   });
 
-  it('keeps which objects are the same', () => {
+  it('keeps the identity of shared objects', () => {
     const pick = fc.array(fc.tuple(fc.nat({ max: 5 }), anyKey), { minLength: 2, maxLength: 8 });
     fc.assert(
       fc.property(fc.array(anyValue, { minLength: 6, maxLength: 6 }), pick, (values, picks) => {
@@ -62,7 +62,7 @@ describe('any value', () => {
     );
   });
 
-  it('names the place of what cannot be stored', () => {
+  it('is refused with the path of the part that cannot be stored', () => {
     const steps = fc.array(fc.oneof(fc.nat({ max: 3 }), fc.stringMatching(/^[a-z]{1,5}$/)), { maxLength: 10 });
     fc.assert(
       fc.property(steps, (path) => {
@@ -90,8 +90,8 @@ describe('any value', () => {
   });
 });
 
-describe('anything thrown', () => {
-  it('is recorded readably and comes back as an Error', () => {
+describe('any thrown value', () => {
+  it('is recorded readably and decoded as an Error', () => {
     const properties = fc.dictionary(
       anyKey,
       fc.oneof(

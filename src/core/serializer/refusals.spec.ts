@@ -15,7 +15,7 @@ function refusal(value: unknown, path = 'input'): SerializationError {
   throw new Error('nothing was refused');
 }
 
-/** Our types do not know it. */
+/** Makes an object of WebAssembly, which is missing in the types of this project. */
 function emptyWebAssembly(): object {
   const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: new (limits: { initial: number }) => object } };
   return new WebAssembly.Memory({ initial: 1 });
@@ -27,7 +27,7 @@ function nest(levels: number, wrap: (inner: unknown) => unknown): unknown {
   return value;
 }
 
-describe('what is not data is refused with its path', () => {
+describe('a value that is not data is refused with its path', () => {
   const f = (): void => undefined;
   it.each<[string, unknown, string]>([
     ['a function at the root', f, 'input'],
@@ -53,7 +53,7 @@ describe('what is not data is refused with its path', () => {
     ['a key of a Map', { m: new Map([[f, 1]]) }, 'input.m.keys()[0]'],
     ['a value of a Map under an object', { m: new Map([[{}, f]]) }, 'input.m.values()[0]'],
     ['a member of a Set', { s: new Set([1, f]) }, 'input.s.values()[1]'],
-    ['what toJSON returns', { a: { toJSON: () => ({ b: f }) } }, 'input.a.toJSON().b'],
+    ['a function in the result of toJSON', { a: { toJSON: () => ({ b: f }) } }, 'input.a.toJSON().b'],
     [
       'an endless toJSON',
       {
@@ -74,7 +74,7 @@ describe('what is not data is refused with its path', () => {
     expect(message).toContain('cannot be stored');
   });
 
-  it('names the root as it was called', () => {
+  it('the path starts with the given name of the root', () => {
     expect(refusal({ a: Symbol('s') }, 'output of step "charge"').path).toBe('output of step "charge".a');
   });
 
@@ -165,7 +165,7 @@ describe('depth', () => {
     ['arrays', (inner) => [inner]],
     ['Maps', (inner) => new Map([[inner, inner]].slice(0, 1).map(([, v]) => ['k', v]))],
     ['Sets', (inner) => new Set([inner])],
-  ])('1,000 levels of %s come back, more are refused', (_, wrap) => {
+  ])('1,000 levels of %s are restored, more are refused', (_, wrap) => {
     const value = nest(1_000, wrap);
     const text = encode(value, 'input');
     expect(encode(decode(text), 'input')).toBe(text);
@@ -173,14 +173,14 @@ describe('depth', () => {
     expect(refusal(nest(100_000, wrap)).path.length).toBeLessThan(1_000);
   });
 
-  it('counts for errors too, whose properties are not left out for it', () => {
+  it('is limited for errors too, and no property is left out because of the depth', () => {
     const wrap = (inner: unknown): Error => new Error('x', { cause: inner });
     const value = nest(200, wrap);
     expect(encode(decode(encode(value, 'input')), 'input')).toBe(encode(value, 'input'));
     expect(refusal(nest(1_001, wrap)).message).toMatch(/deep/);
   });
 
-  it('a full stack is a SerializationError too', () => {
+  it('an exhausted stack is a SerializationError too', () => {
     const value = nest(900, (next) => ({ next }));
     const dive = (): string => {
       try {
@@ -202,7 +202,7 @@ describe('depth', () => {
 
 describe('stored text of another version', () => {
   it.each(['{"a":{"$durable":"temporal","value":"x"}}', '{"$durable":5}', '{"$durable":"bytes","type":"Float128Array","value":""}'])(
-    '%s is refused, not handed on as data',
+    '%s is refused, not returned as data',
     (text) => {
       expect(() => decode(text)).toThrow(PayloadUnreadableError);
     },

@@ -66,11 +66,11 @@ describe('serializer.register refuses', () => {
     const error = refusal(() => serializer.register(type as typeof Fresh, options as typeof fine));
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error).toMatchObject({ argument });
-    // Nothing of it stays: the class is as unknown as before.
+    // The refused registration leaves nothing behind: the class is unknown, as before.
     expect(encode(new Fresh(), 'input')).toBe('{}');
   });
 
-  it('but takes names that only look odd', () => {
+  it('no names that only look odd', () => {
     for (const name of ['__proto__', 'constructor', 'a"b\'c\\']) {
       const Odd = class {};
       serializer.register(Odd, { name, serialize: () => 1, deserialize: () => new Odd() });

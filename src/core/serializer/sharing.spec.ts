@@ -13,7 +13,7 @@ describe('shared objects', () => {
     ['Buffer', Buffer.from('x')],
     ['Error', new Error('x')],
     ['an object with our tag as its key', { $durable: 'x' }],
-  ])('stay one: %s', (_, shared) => {
+  ])('are decoded as one object: %s', (_, shared) => {
     const copy = roundTrip({ a: shared, b: [shared], c: new Map([[shared, new Set([shared])]]) }) as {
       a: object;
       b: [object];
@@ -25,12 +25,12 @@ describe('shared objects', () => {
     expect(copy.c.get(copy.a)?.has(copy.a)).toBe(true);
   });
 
-  it('are stored in full where they are met first, and referred to by their place', () => {
+  it('are stored in full where they are reached first, and as a reference elsewhere', () => {
     const address = { city: 'Bonn' };
     expect(encode({ ship: address, bill: address }, 'input')).toBe('{"ship":{"city":"Bonn"},"bill":{"$durable":"ref","path":["ship"]}}');
   });
 
-  it('stay one under keys that need escaping, and whatever the order of keys in the text', () => {
+  it('are decoded as one object under escaped keys, and in any order of the keys in the text', () => {
     const shared = { a: 1 };
     const copy = roundTrip({ 'a\0': { $durable: shared }, b: shared }) as Record<string, { $durable?: unknown }>;
     expect(copy['a\0']?.$durable).toBe(copy.b);
@@ -39,7 +39,7 @@ describe('shared objects', () => {
     expect(early.b).toBe(early.a);
   });
 
-  it('cost the same in great number', () => {
+  it('are decoded as one object from 50,000 places', () => {
     const shared = { a: 1 };
     const many = Array.from({ length: 50_000 }, () => shared);
     const copy = roundTrip(many) as object[];

@@ -7,7 +7,7 @@ import { encode, encodeError } from './index.js';
 
 const LIMIT = 4 << 20;
 
-/** Objects that exist only when they are asked for; counts how many were. */
+/** Makes a value that generates its objects on demand, and counts how many were read. */
 function endless(make: (read: () => void) => object): { value: object; reads: () => number } {
   let count = 0;
   return { value: make(() => void count++), reads: () => count };
@@ -33,7 +33,7 @@ describe('the limit of a payload', () => {
     ['a long key', () => ({ ['x'.repeat(LIMIT)]: 1 })],
     ['a text in a Map, as key', () => new Map([['x'.repeat(LIMIT), 1]])],
     ['a text in a Set', () => new Set(['x'.repeat(LIMIT)])],
-    ['what toJSON gives', () => ({ toJSON: () => 'x'.repeat(LIMIT) })],
+    ['the result of toJSON', () => ({ toJSON: () => 'x'.repeat(LIMIT) })],
     ['one text from toJSON, many times', () => times(100, { toJSON: () => 'x'.repeat(LIMIT / 50) })],
     ['the message of an error', () => new Error('x'.repeat(LIMIT))],
     ['a property of an error', () => Object.assign(new Error('x'), { body: Buffer.alloc(LIMIT) })],
@@ -47,7 +47,7 @@ describe('the limit of a payload', () => {
     expect((error as PayloadTooLargeError).bytes).toBeGreaterThan(LIMIT);
   });
 
-  it('a sparse array costs nothing of its length', () => {
+  it('refuses a sparse array without reading its elements', () => {
     const { value, reads } = endless((read) => {
       const sparse: unknown[] = [];
       sparse[9_999_999] = 1;
@@ -57,7 +57,7 @@ describe('the limit of a payload', () => {
     expect(reads()).toBeLessThan(10);
   });
 
-  it('a proxy is asked for no more than fits', () => {
+  it('reads no more of a proxy than fits', () => {
     const keys = Array.from({ length: 1_000_000 }, (_, index) => `k${index}`);
     const { value, reads } = endless(
       (read) =>
@@ -74,7 +74,7 @@ describe('the limit of a payload', () => {
     expect(reads()).toBeLessThan(LIMIT / 100);
   });
 
-  it('a tree that makes itself is left as soon as it is too large', () => {
+  it('stops encoding a tree that generates itself as soon as the tree is too large', () => {
     const { value, reads } = endless((read) => {
       const grown = (depth: number): object => (depth === 0 ? { a: 1 } : { toJSON: () => (read(), [grown(depth - 1), grown(depth - 1)]) });
       return grown(40);
@@ -92,7 +92,7 @@ describe('the limit of a payload', () => {
     expect(reads).toBeLessThan(10);
   });
 
-  it('a value without a limit is refused for its length alone', () => {
+  it('refuses an array of more than ten million elements even without a limit', () => {
     expect(() => encode(Array.from({ length: 10_000_001 }), 'input')).toThrow(SerializationError);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { decode, encode } from './index.js';
 
-/** All strings of the stored text as PostgreSQL reads them, keys included. */
+/** Returns all strings of a stored text as PostgreSQL reads them, keys included. */
 function storedStrings(text: string): string[] {
   const found: string[] = [];
   JSON.parse(text, (key, value: unknown) => {
@@ -30,7 +30,7 @@ describe('strings that PostgreSQL cannot read are escaped', () => {
     '\u0001\u001f\u2028',
     '"\\ud800"',
     'é漢😀',
-  ])('%j comes back, as value, key and Map key', (text) => {
+  ])('%j is restored as value, key and Map key', (text) => {
     const value = { text, [text]: [text], m: new Map([[text, new RegExp('x')]]), nested: { [text]: { [text]: 1n } } };
     for (const each of [text, [text], { [text]: 1 }, value]) {
       const stored = encode(each, 'input');
@@ -39,16 +39,16 @@ describe('strings that PostgreSQL cannot read are escaped', () => {
     }
   });
 
-  it('in a form that people can read', () => {
+  it('the escaped form is readable', () => {
     expect(encode({ 'k\0': 'a\0b%\ud800' }, 'input')).toBe('{"$durable:k%0000":"$durable:a%0000b%0025%d800"}');
   });
 
-  it('and all others stay as they are', () => {
+  it('all other strings stay as they are', () => {
     const value = { a: '50% \\u0000 "x" \u0007 $durable', b: 'bad\0' };
     expect(encode(value, 'input')).toBe(`{"a":${JSON.stringify(value.a)},"b":"$durable:bad%0000"}`);
   });
 
-  it('also in megabytes of text', () => {
+  it('megabytes of text are restored', () => {
     const value = { a: '"\\'.repeat(500_000), b: `${'x'.repeat(1_000_000)}\0` };
     expect(decode(encode(value, 'input'))).toStrictEqual(value);
   });

@@ -5,7 +5,7 @@ import { Arguments } from './arguments.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './index.js';
 import { serializer, type PayloadType } from './types.js';
 
-/** A decimal number as libraries have them: digits in private fields, arithmetic, a toJSON. */
+/** Decimal number as libraries implement it: digits in private fields, arithmetic, a toJSON. */
 class Decimal {
   readonly #units: bigint;
   constructor(text: string) {
@@ -25,7 +25,7 @@ class Decimal {
   }
 }
 
-/** A moment with a zone, as Luxon has it: it knows a Date, and is made by a factory. */
+/** Moment with a time zone, as in Luxon: holds a Date, and is made by a factory. */
 class Moment {
   private constructor(
     readonly at: Date,
@@ -75,7 +75,7 @@ const refusal = (act: () => unknown): unknown => {
 };
 
 describe('instances of registered classes', () => {
-  it('come back as instances', () => {
+  it('are restored as instances', () => {
     const copy = roundTrip(new Decimal('12.50'));
     expect(copy).toBeInstanceOf(Decimal);
     expect(copy.plus(new Decimal('0.50')).toString()).toBe('13.00');
@@ -85,7 +85,7 @@ describe('instances of registered classes', () => {
     expect(roundTrip(Stack.of(1, 2) as Stack)).toBeInstanceOf(Stack);
   });
 
-  it('come back from within objects, arrays, Maps, Sets, errors and each other', () => {
+  it('are restored inside objects, arrays, Maps, Sets, errors and each other', () => {
     const price = new Decimal('1');
     const value = {
       list: [price],
@@ -103,7 +103,7 @@ describe('instances of registered classes', () => {
     expect(copy.nested.at.zone).toBe('a\0b');
   });
 
-  it('come back once where one instance is in two places', () => {
+  it('are restored as one instance where one instance is in two places', () => {
     const price = new Decimal('7');
     const copy = roundTrip({ a: price, b: [price], c: new Map([[price, price]]) });
     expect(copy.b[0]).toBe(copy.a);
@@ -111,13 +111,13 @@ describe('instances of registered classes', () => {
     expect(copy.a).toBeInstanceOf(Decimal);
   });
 
-  it('share what they hold with what is beside them', () => {
+  it('share their members with values beside them', () => {
     const at = new Date(9);
     const { moment, same } = roundTrip({ moment: Moment.of(at, 'UTC'), same: at });
     expect(moment.at).toBe(same);
   });
 
-  it('of a subclass come back as the class that was registered', () => {
+  it('of a subclass are restored as the registered class', () => {
     const copy = roundTrip(new PreciseDecimal('1'));
     expect(copy).toBeInstanceOf(Decimal);
     expect(copy).not.toBeInstanceOf(PreciseDecimal);
@@ -129,12 +129,12 @@ describe('instances of registered classes', () => {
     });
   });
 
-  it('do not confuse data that looks like one', () => {
+  it('are not confused with data that looks like a stored instance', () => {
     const data = { $durable: 'type', name: 'test/Decimal', value: '1.00' };
     expect(roundTrip(data)).toEqual(data);
   });
 
-  it('that were thrown stay errors with a message, and in payloads come back as their class', () => {
+  it('stay errors with a message when thrown, and are restored as their class in payloads', () => {
     expect(JSON.parse(encodeError(new OutOfStock('apple')))).toMatchObject({
       name: 'OutOfStock',
       message: 'no apple left',
@@ -146,7 +146,7 @@ describe('instances of registered classes', () => {
     expect(roundTrip([new OutOfStock('pear')])[0]).toBeInstanceOf(OutOfStock);
   });
 
-  it('have the fingerprint that they had before they were registered', () => {
+  it('have the same fingerprint as before they were registered', () => {
     const fingerprintOf = (...values: unknown[]): number | null => Arguments.of(values, 1_000).fingerprint;
     expect(fingerprintOf(new Decimal('1'))).toBe(fingerprintOf('1.00'));
   });
@@ -168,18 +168,18 @@ describe('serialize and deserialize that misbehave', () => {
       'input.a[0]',
     ],
     ['returns the instance', (value) => value, 'input.a[0]'],
-    ['returns what contains the instance', (value) => ({ value }), 'input.a[0].serialize().value'],
+    ['returns an object that contains the instance', (value) => ({ value }), 'input.a[0].serialize().value'],
     ['returns a function', () => () => 1, 'input.a[0].serialize()'],
     ['returns a promise', async () => 1, 'input.a[0].serialize()'],
-    ['returns another instance for ever', (value) => Object.create(Object.getPrototypeOf(value) as object) as object, 'input.a[0]'],
-  ])('a serialize that %s fails the value, with its path', (what, serialize, path) => {
+    ['returns another instance every time', (value) => Object.create(Object.getPrototypeOf(value) as object) as object, 'input.a[0]'],
+  ])('a serialize that %s makes the value fail with its path', (what, serialize, path) => {
     const value = register(`test/${what}`, serialize);
     const error = refusal(() => encode({ a: [value] }, 'input'));
     expect(error).toBeInstanceOf(SerializationError);
     expect((error as SerializationError).path).toContain(path);
   });
 
-  it('a deserialize that throws makes the value unreadable, and is not quoted', () => {
+  it('a deserialize that throws makes the value unreadable, and its message is not quoted', () => {
     const text = encode(
       register(
         'test/thrower',
@@ -208,12 +208,12 @@ describe('serialize and deserialize that misbehave', () => {
     expect(refusal(() => decode(text))).toBeInstanceOf(PayloadUnreadableError);
   });
 
-  it('an instance without what its constructor sets fails like any other value', () => {
+  it('an instance whose constructor was never called makes the value fail', () => {
     const error = refusal(() => encode(Object.create(Decimal.prototype), 'input'));
     expect(error).toBeInstanceOf(SerializationError);
   });
 
-  it('a proxy that refuses to tell its prototype is no crash', () => {
+  it('a proxy whose getPrototypeOf throws makes the value fail', () => {
     const hostile = new Proxy(
       {},
       {
@@ -229,13 +229,13 @@ describe('serialize and deserialize that misbehave', () => {
 describe('a class that this process does not know', () => {
   const text = '{"a":{"$durable":"type","name":"another/Class","value":{"x":1}}}';
 
-  it('makes the value unreadable, by name', () => {
+  it('makes the value unreadable, and the error names the class', () => {
     const error = refusal(() => decode(text)) as Error;
     expect(error).toBeInstanceOf(PayloadUnreadableError);
     expect(error.message).toContain('"another/Class"');
   });
 
-  it('in an error leaves people the message, and lets the engine know', () => {
+  it('in an error leaves the message for display, and is an error for exact decoding', () => {
     const record = `{"name":"Declined","message":"no money","data":${text}}`;
     expect(decodeError(record)).toMatchObject({ name: 'Declined', message: 'no money' });
     expect(refusal(() => decodeErrorExactly(record))).toBeInstanceOf(PayloadUnreadableError);

@@ -29,7 +29,7 @@ describe('plain values', () => {
   });
 });
 
-describe('rich values come back as they went in', () => {
+describe('rich values are decoded as they were encoded', () => {
   const expression = /a\/b/giu;
   it.each<[string, unknown]>([
     ['undefined', undefined],
@@ -90,7 +90,7 @@ describe('rich values come back as they went in', () => {
     expect(roundTrip([{ $durable: 'hole' }])).toStrictEqual([{ $durable: 'hole' }]);
   });
 
-  it('takes the primitive out of its box', () => {
+  it('stores the primitive of a boxed primitive', () => {
     expect(roundTrip({ a: Object('x'), b: Object(Number.NaN), c: Object(5n) })).toStrictEqual({ a: 'x', b: Number.NaN, c: 5n });
   });
 
@@ -122,7 +122,7 @@ describe('errors in values', () => {
     expect(Object.keys(copy)).toEqual([]);
   });
 
-  it('lose only the properties that cannot be stored, and what is met there is stored elsewhere', () => {
+  it('lose only the properties that cannot be stored, and an object inside one is stored where it is reached next', () => {
     const shared = { n: 1 };
     const error = Object.assign(new Error('x'), { socket: { shared, open: () => 1 }, shared });
     const copy = roundTrip([error, shared]) as [typeof error, typeof shared];
@@ -131,13 +131,13 @@ describe('errors in values', () => {
   });
 });
 
-describe('keys that mean something to JavaScript or to us', () => {
+describe('keys with a meaning for JavaScript or for the serializer', () => {
   it.each([
     '{"__proto__":{"polluted":true}}',
     '{"__proto__":null,"a":1}',
     '{"constructor":{"prototype":{"polluted":1}}}',
     '{"toJSON":"x"}',
-  ])('%s survives as data', (text) => {
+  ])('%s is restored as data', (text) => {
     const value = { data: JSON.parse(text) as object, rich: new Date(0) };
     const copy = roundTrip(value) as typeof value;
     expect(encode(copy, 'input')).toBe(encode(value, 'input'));
@@ -157,7 +157,7 @@ describe('keys that mean something to JavaScript or to us', () => {
     expect(roundTrip([value, value, 5n])).toStrictEqual([value, value, 5n]);
   });
 
-  it('writes no inherited property where somebody has extended Object.prototype', () => {
+  it('writes no inherited property when Object.prototype was extended', () => {
     const value = { a: 1n, b: { c: undefined } };
     // oxlint-disable-next-line no-extend-native
     Object.defineProperty(Object.prototype, 'extra', { value: () => 1, enumerable: true, configurable: true });
