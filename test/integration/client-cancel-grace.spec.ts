@@ -44,8 +44,8 @@ describe('a cancelled run that cleans up', () => {
     return { application, handle };
   };
   /**
-   * Moves all that is recorded of the run into the past, its start included: a worker that
-   * suspended the run knows its history by the time of the start.
+   * Moves all records of the run into the past, including its start: a worker that suspended the
+   * run identifies the cached history by the time of the start.
    */
   const age = (runId: string, by: string): Promise<unknown[]> =>
     database.query(`WITH aged AS (
@@ -59,7 +59,7 @@ describe('a cancelled run that cleans up', () => {
       (row) => row.step_key,
     );
 
-  it('has time for it also when its worker is away for longer than that', async () => {
+  it('gets its full clean-up time after a downtime of the worker that was longer than that time', async () => {
     const { application, handle } = await cancelled('');
     await waitFor(() => bodies === 1);
     await application.close();
@@ -71,7 +71,7 @@ describe('a cancelled run that cleans up', () => {
     expect(await keys(handle.runId)).toEqual(['$cancel', 'tidy']);
   });
 
-  it('has what was left of it when it was suspended meanwhile, and nobody took it up in time', async () => {
+  it('gets the rest of its clean-up time when it was suspended, and its worker was down past the end of that time', async () => {
     const { application, handle } = await cancelled('2s');
     await suspendedAgain(handle.runId);
     await application.close();
@@ -84,7 +84,7 @@ describe('a cancelled run that cleans up', () => {
     expect(await database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
   });
 
-  it('is woken at its end when it sleeps for longer', async () => {
+  it('is woken at the end of its clean-up time when it sleeps for longer', async () => {
     const { handle } = await cancelled('1h');
     await suspendedAgain(handle.runId);
     const { wakeAt, waits } = await handle.describe();

@@ -16,7 +16,7 @@ class ScriptedWorkflow {
   }
 }
 
-/** Like a call of `fetch`: ends by the signal only. */
+/** A body that, like `fetch`, ends only when its signal aborts. */
 const untilAborted = (name: string) => (): Promise<never> => {
   const { abortSignal } = currentStep();
   log.push(`${name} begun`);
@@ -46,7 +46,7 @@ describe('cancelling', () => {
     await database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [runId]),
   ];
 
-  it('a run that was never executed ends it at once', async () => {
+  it('a run that was never executed ends the run at once', async () => {
     const client = await boot(() => log.push('executed'), false);
     const handle = await client.start(ScriptedWorkflow);
     const waiting = handle.result({ timeout: '5s' });
@@ -66,14 +66,14 @@ describe('cancelling', () => {
     expect(log).toEqual(['executed']);
   });
 
-  it('a delayed run that was never executed ends it at once', async () => {
+  it('a delayed run that was never executed ends the run at once', async () => {
     const client = await boot(() => undefined);
     const handle = await client.start(ScriptedWorkflow, undefined, { delay: '1h' });
     await handle.cancel();
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', wakeAt: undefined });
   });
 
-  it('a suspended run wakes it, and its finally may run steps', async () => {
+  it('a suspended run wakes the run, and its finally block may run steps', async () => {
     const client = await boot(async (ctx) => {
       try {
         await ctx.sleep('1 day');
@@ -96,7 +96,7 @@ describe('cancelling', () => {
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
-  it('a run that sleeps without having been suspended reaches it as well', async () => {
+  it('a run that sleeps and is not suspended interrupts the sleep', async () => {
     const client = await boot((ctx) => ctx.sleep('1 day'), { suspendAfter: '10m', pollInterval: '30s', maxPollInterval: '30s' });
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length > 0);
@@ -104,7 +104,7 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a running step aborts its signal', async () => {
+  it('a run aborts the signal of its executing step', async () => {
     const client = await boot(async (ctx) => {
       log.push(`ctx ${ctx.abortSignal.aborted}`);
       await ctx.step('call', untilAborted('call')).catch((error: unknown) => log.push((error as Error).name));
@@ -118,7 +118,7 @@ describe('cancelling', () => {
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).not.toContain('call');
   });
 
-  it('a step that ignores its signal does not wait for it', async () => {
+  it('a run does not wait for a step that ignores its signal', async () => {
     const client = await boot((ctx) => ctx.step('deaf', () => new Promise(() => log.push('begun'))), { shutdownTimeout: 50 });
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(() => log.includes('begun'));
@@ -126,12 +126,12 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a run that swallows it ends cancelled all the same', async () => {
+  it('a run that swallows the cancellation error still ends it cancelled', async () => {
     const client = await boot(async (ctx) => {
       try {
         await ctx.sleep('1 day');
       } catch {
-        // Swallowed.
+        // The workflow swallows the cancellation error.
       }
       return ctx.step('one more', () => 'a result');
     });
@@ -142,7 +142,7 @@ describe('cancelling', () => {
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', output: undefined });
   });
 
-  it('a run that throws something else meanwhile ends it cancelled', async () => {
+  it('a run that throws another error in its clean-up ends it cancelled', async () => {
     const client = await boot(async (ctx) => {
       await ctx.sleep('1 day').finally(() => {
         throw new Error('while cleaning up');
@@ -154,7 +154,7 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a step between two attempts ends the waiting for the next', async () => {
+  it('a run ends the wait of a step for its next attempt', async () => {
     const client = await boot((ctx) =>
       ctx.step('flaky', { retry: { maxAttempts: 9, initialInterval: '1h' } }, () => {
         throw new Error('not now');
@@ -167,7 +167,7 @@ describe('cancelling', () => {
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
-  it('twice is cancelling once', async () => {
+  it('a run twice has the effect of one request', async () => {
     const client = await boot((ctx) => ctx.sleep('1 day').catch((error: unknown) => log.push(error)));
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -190,7 +190,7 @@ describe('cancelling', () => {
     expect(await database.query('SELECT * FROM durable.workflow_run_log WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('a run that does not exist is an error', async () => {
+  it('a run that does not exist rejects with RunNotFoundError', async () => {
     const client = await boot(() => undefined);
     await expect(client.cancel('nobody')).rejects.toBeInstanceOf(RunNotFoundError);
     expect(await database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = 'nobody'`)).toEqual([]);

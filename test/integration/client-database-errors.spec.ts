@@ -12,7 +12,7 @@ class QuietWorkflow {
   async run(): Promise<void> {}
 }
 
-/** All that asks the database at once. */
+/** Calls that query the database immediately. */
 const CALLS: [string, (client: WorkflowClient) => Promise<unknown>][] = [
   ['status', (client) => client.status('some')],
   ['describe', (client) => client.describe('some')],
@@ -51,7 +51,7 @@ describe('a call of the client', () => {
   const boot = async (url = database.url): Promise<WorkflowClient> =>
     (await startApplication(url, [QuietWorkflow], { worker: false, listen: false })).client;
 
-  it('rejects with DatabaseUnavailableError while nobody answers at the address', async () => {
+  it('rejects with DatabaseUnavailableError while no server answers at the address', async () => {
     const client = await boot(proxy.url);
     proxy.refuse();
     for (const [name, call] of CALLS) {
@@ -61,7 +61,7 @@ describe('a call of the client', () => {
     }
   });
 
-  it('rejects with WorkflowConfigurationError where the role has no right', async () => {
+  it('rejects with WorkflowConfigurationError when the role lacks rights on the tables', async () => {
     const [{ name }] = await database.query('SELECT current_database() AS name');
     const role = `${name}_reader`;
     await boot();

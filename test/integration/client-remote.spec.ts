@@ -20,7 +20,7 @@ class WorkWorkflow {
 }
 
 const work = workflowRef<string, string>('work');
-/** So rarely that nothing which is quick can be due to polling. */
+/** Intervals so long that polling cannot explain a quick result. */
 const RARELY = { pollInterval: '30s', maxPollInterval: '30s' };
 
 describe('a client in one process and a worker in another', () => {
@@ -44,9 +44,9 @@ describe('a client in one process and a worker in another', () => {
     return performance.now() - since;
   };
 
-  it('hear of each other at once where they listen', async () => {
+  it('notify each other of starts and results when both listen', async () => {
     const { here } = await boot(RARELY, true);
-    // The first one pays for plans and connections.
+    // The first run pays for query plans and connections.
     await here.execute(work, 'quick');
     const took: number[] = [];
     for (let index = 0; index < 5; index++) {
@@ -61,7 +61,7 @@ describe('a client in one process and a worker in another', () => {
     await expect(failing.describe()).resolves.toMatchObject({ version: 1, name: 'work' });
   });
 
-  it('cancel a suspended and a running one over there at once where they listen', async () => {
+  it('cancel a suspended run and a running run immediately when both listen', async () => {
     const { here } = await boot({ ...RARELY, suspendAfter: 10, shutdownTimeout: 10 }, true);
     aborted = false;
     const [sleeping, hanging] = await here.startMany(work, ['sleep', 'hang']);
@@ -76,14 +76,14 @@ describe('a client in one process and a worker in another', () => {
     expect(aborted).toBe(true);
   });
 
-  it('tell a waiting process of a delayed run in time', async () => {
+  it('execute a delayed run as soon as it is due', async () => {
     const { here } = await boot(RARELY, true);
     const took = await milliseconds(() => here.execute(work, 'quick', { delay: 200 }));
     expect(took).toBeGreaterThanOrEqual(200);
     expect(took).toBeLessThan(4_000);
   });
 
-  it('find each other by polling where they do not listen', async () => {
+  it('see changes of each other by polling when they do not listen', async () => {
     const { here } = await boot({ pollInterval: 20, maxPollInterval: 40, suspendAfter: 10, shutdownTimeout: 10 }, false);
     await expect(here.execute(work, 'quick')).resolves.toBe('done');
     await expect(here.execute(work, 'quick', { delay: 100 })).resolves.toBe('done');
@@ -95,7 +95,7 @@ describe('a client in one process and a worker in another', () => {
     }
   });
 
-  it('share the runs between two workers, each run executed once', async () => {
+  it('share the runs with a second worker, and each run is executed once', async () => {
     const worker = { pollInterval: 20, concurrency: 5 };
     const { here } = await boot(worker, true);
     await startApplication(database.url, [WorkWorkflow], { worker });

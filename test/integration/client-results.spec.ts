@@ -32,7 +32,7 @@ class Sleepy {
 
 const RUNS = 60;
 
-/** Counts how often results are looked up, and in which context. */
+/** Counts lookups of results, and records the async context of each. */
 class LookUps {
   readonly contexts: unknown[] = [];
   private readonly original = pg.Client.prototype.query;
@@ -68,7 +68,7 @@ describe('execute', () => {
     ['milliseconds', (): number => 50],
     ['a duration', (): Duration => '50ms'],
     ['a moment', (): Date => new Date(Date.now() + 50)],
-  ] as const)('waits for no longer than resultTimeout, given as %s, and the run goes on', async (_, resultTimeout) => {
+  ] as const)('stops waiting after resultTimeout, given as %s, and the run continues', async (_, resultTimeout) => {
     const { client } = await startApplication(database.url, [Quick], { worker: false });
     const error: unknown = await client.execute(Quick, 7, { resultTimeout: resultTimeout() }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ResultTimeoutError);
@@ -112,7 +112,7 @@ describe('results', () => {
     });
 
   it.each(['start', 'startMany'] as const)(
-    'of runs that have ended are looked up at once, one after another, from handles of %s',
+    'of ended runs are looked up immediately, one after another, from handles of %s',
     async (how) => {
       await boot();
       const inputs = Array.from({ length: RUNS }, (_, n) => n);
@@ -121,13 +121,13 @@ describe('results', () => {
       await allEnded(handles);
       const since = performance.now();
       for (const [n, handle] of handles.entries()) expect(await handle.result()).toBe(n);
-      // Each of them waited for the next round of the poll before: a second.
+      // Without an immediate lookup, each result would wait a second for the next poll.
       expect(performance.now() - since).toBeLessThan(RUNS * 100);
       expect(lookUps.count).toBe(RUNS);
     },
   );
 
-  it('of runs that have ended are looked up together by all who ask in the same moment', async () => {
+  it('of ended runs share one lookup when they are requested in the same turn', async () => {
     await boot();
     const handles = await app.client.startMany(
       Quick,
@@ -138,13 +138,13 @@ describe('results', () => {
     expect(lookUps.count).toBe(1);
   });
 
-  it('of runs that were started in the same moment are not looked up: their ends are told', async () => {
+  it('of runs that were started in the same turn are not looked up, but reported when the runs end', async () => {
     await boot();
     for (let n = 0; n < 10; n++) expect(await app.client.execute(Quick, n)).toBe(n);
     expect(lookUps.count).toBe(0);
   });
 
-  it('are looked up in no request, also when another request has begun to wait', async () => {
+  it('are looked up outside the async context of every request, also when another request waits first', async () => {
     await boot();
     await als.run('first', async () => {
       const short = await app.client.start(Sleepy, 300);

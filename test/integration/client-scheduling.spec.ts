@@ -37,7 +37,7 @@ class ReportV3 {
   }
 }
 
-describe('when and where a run is executed', () => {
+describe('scheduling', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -48,7 +48,7 @@ describe('when and where a run is executed', () => {
   const workflows = [NoteWorkflow, MailWorkflow, ReportV1, ReportV3];
   const boot = async (worker: object | false = {}) => (await startApplication(database.url, workflows, { worker })).client;
 
-  it('a delayed run waits, and begins no earlier', async () => {
+  it('a delayed run does not start before its delay has passed', async () => {
     const client = await boot();
     const far = await client.start(NoteWorkflow, 'far', { delay: '1h' });
     const before = await far.describe();
@@ -60,7 +60,7 @@ describe('when and where a run is executed', () => {
     expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(250);
   });
 
-  it('a run with a start time begins no earlier, and at once when that has passed', async () => {
+  it('a run with a start time does not start earlier, and starts immediately when that time has passed', async () => {
     const client = await boot();
     const tomorrow = new Date(Date.now() + 86_400_000);
     const far = await client.start(NoteWorkflow, 'far', { startAt: tomorrow });
@@ -73,16 +73,16 @@ describe('when and where a run is executed', () => {
     await expect(client.execute(NoteWorkflow, 'now', { delay: 0 })).resolves.toBe('now');
   });
 
-  it('a run that was delayed without a worker begins when there is one', async () => {
+  it('a delayed run that became due without a worker starts when a worker boots', async () => {
     const starter = await boot(false);
     const { runId } = await starter.start(NoteWorkflow, 'patient', { delay: 50 });
     await closeApplications();
-    // Looks when it boots, however rarely afterwards.
+    // A worker polls when it boots, however long its interval.
     const client = await boot({ pollInterval: '30s', maxPollInterval: '30s' });
     await expect(client.getHandle(NoteWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('patient');
   });
 
-  it('those of a higher priority begin first, and of one priority the oldest', async () => {
+  it('runs with a higher priority start first, and the oldest first among equal priorities', async () => {
     const starter = await boot(false);
     const priorities = [0, 5, -32_768, 32_767, 5, 0];
     for (const [index, priority] of priorities.entries()) await starter.start(NoteWorkflow, `${priority}/${index}`, { priority });
@@ -92,7 +92,7 @@ describe('when and where a run is executed', () => {
     expect(order).toEqual(['32767/3', '5/1', '5/4', '0/0', '0/5', '-32768/2']);
   });
 
-  it('a queue is served by those who name it, else by everybody who has a workflow of it', async () => {
+  it('a queue is served by workers that name it, and otherwise by every worker with a workflow of that queue', async () => {
     const client = await boot({ queues: ['letters'] });
     const inDefault = await client.start(NoteWorkflow, 'a');
     const inMails = await client.start(MailWorkflow, 'b');
@@ -105,7 +105,7 @@ describe('when and where a run is executed', () => {
     await expect(other.getHandle(inMails.runId).result()).resolves.toBe('b');
   });
 
-  it('tags are rows of their own', async () => {
+  it('tags are stored as one row per tag', async () => {
     const client = await boot();
     const { runId } = await client.start(NoteWorkflow, 'tagged', { tags: { customer: '7', plan: 'it\'s "gold"' } });
     await client.start(NoteWorkflow, 'other', { tags: { customer: '8' } });
@@ -118,7 +118,7 @@ describe('when and where a run is executed', () => {
     ]);
   });
 
-  it('a run started by name or by a reference gets the highest version that the worker has', async () => {
+  it('a run started by name or by a reference gets the highest version that the worker registers', async () => {
     const client = await boot();
     for (const target of ['report', workflowRef<void, string>('report')] as const) {
       const handle = await client.start(target as string);
@@ -128,7 +128,7 @@ describe('when and where a run is executed', () => {
     await expect(client.execute(ReportV1)).resolves.toBe('v1');
   });
 
-  it('a run of a workflow or version that nobody here has stays pending', async () => {
+  it('a run of a workflow or version that no worker registers stays pending', async () => {
     const client = await boot();
     const unknown = await client.start('never heard of', 1);
     await expect(client.execute(NoteWorkflow, 'x')).resolves.toBe('x');

@@ -24,7 +24,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a signal to a run whose row is locked for a moment is heard when it is free, and not by the sweep', async () => {
+it('a signal to a run whose row is locked reaches the run when the lock is released, before the next sweep', async () => {
   const { client } = await startApplication(database.url, [Waits], { worker: { suspendAfter: 20 } });
   const handle = await client.start(Waits);
   await waitFor(async () => (await handle.status()) === 'waiting');
@@ -34,7 +34,7 @@ it('a signal to a run whose row is locked for a moment is heard when it is free,
   await holder.query('SELECT id FROM durable.workflow_runs WHERE id = $1 FOR UPDATE', [handle.runId]);
   const sent = handle.signal(go, 7);
   await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_inbox')).length === 1);
-  // Longer than one statement waits for a lock.
+  // The lock is held for longer than one statement waits for it.
   await new Promise((resolve) => setTimeout(resolve, 400));
   await holder.query('COMMIT');
   await holder.end();

@@ -41,7 +41,7 @@ describe('the client', () => {
 
   const boot = async () => (await startApplication(database.url, [GreetWorkflow, OtherWorkflow])).client;
 
-  it('starts runs with ids of its own, which sort by time', async () => {
+  it('generates run ids that sort by time', async () => {
     const client = await boot();
     const handles = [await client.start(GreetWorkflow, 'a'), await client.start(GreetWorkflow, 'b')];
     for (const handle of handles) {
@@ -63,7 +63,7 @@ describe('the client', () => {
     expect(executions.filter((id) => id === 'own')).toHaveLength(1);
   });
 
-  it('creates one run when an id is started many times at once', async () => {
+  it('creates one run when an id is started many times concurrently', async () => {
     const client = await boot();
     const starts = Array.from({ length: 20 }, (_, index) => client.start(GreetWorkflow, `${index}`, { id: 'race' }));
     const handles = await Promise.all(starts);
@@ -73,7 +73,7 @@ describe('the client', () => {
     expect(executions.filter((id) => id === 'race')).toHaveLength(1);
   });
 
-  it('creates one run with the tags of one start when an id is started twice at once', async () => {
+  it('creates one run with the tags of one start when an id is started twice concurrently', async () => {
     const client = await boot();
     const handles = await Promise.all([
       client.start(GreetWorkflow, 'a', { id: 'tagged twice', tags: { who: 'a', a: '1' } }),
@@ -93,7 +93,7 @@ describe('the client', () => {
     expect(error).toMatchObject({ runId: 'theirs', workflowName: 'other', code: 'RUN_ALREADY_EXISTS' });
   });
 
-  it('refuses an id that is taken when asked to', async () => {
+  it("refuses an id that is taken with onConflict 'reject'", async () => {
     const client = await boot();
     await client.start(GreetWorkflow, 'a', { id: 'strict', onConflict: 'reject' });
     await expect(client.start(GreetWorkflow, 'a', { id: 'strict', onConflict: 'reject' })).rejects.toBeInstanceOf(RunAlreadyExistsError);
@@ -101,7 +101,7 @@ describe('the client', () => {
   });
 
   it.each(['quote\'s "and" \\ ; --', '__proto__', 'constructor', 'ünïcödé 😀', 'x'.repeat(255), '../../etc', '%00', '${id}'])(
-    'takes %j as an id',
+    'accepts %j as an id',
     async (id) => {
       const client = await boot();
       const handle = await client.start(GreetWorkflow, id, { id, tags: { [id]: id } });
@@ -125,7 +125,7 @@ describe('the client', () => {
     expect(again.map(({ created }) => created)).toEqual([false, true]);
   });
 
-  it('starts none of many when one of the inputs cannot be stored', async () => {
+  it('starts no run of many when one input cannot be stored', async () => {
     const client = await boot();
     const inputs = ['fine', (() => 1) as never];
     await expect(client.startMany(GreetWorkflow, inputs, (_, index) => ({ id: `none-${index}` }))).rejects.toMatchObject({
@@ -134,21 +134,21 @@ describe('the client', () => {
     await expect(client.status('none-0')).rejects.toBeInstanceOf(RunNotFoundError);
   });
 
-  it('executes: starts and waits', async () => {
+  it('starts a run and returns its result with execute', async () => {
     const client = await boot();
     await expect(client.execute(GreetWorkflow, 'Ada')).resolves.toBe('hello Ada');
     await expect(client.execute('greet', 'Ada', { id: 'executed' })).resolves.toBe('hello Ada');
     await expect(client.execute(GreetWorkflow, 'Bob', { id: 'executed' })).resolves.toBe('hello Ada');
   });
 
-  it('refuses executing in a transaction, which would wait for itself', async () => {
+  it('refuses execute in a transaction, where it would wait for its own commit', async () => {
     const client = await boot();
     const error = await client.execute(GreetWorkflow, 'a', { manager: {} } as never).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error).toMatchObject({ argument: 'options.manager' });
   });
 
-  it('gets runs by class, by name of the id alone, and knows nothing of others', async () => {
+  it('returns handles by class and id or by id alone, and rejects calls on unknown ids', async () => {
     const client = await boot();
     await client.execute(GreetWorkflow, 'Ada', { id: 'got' });
     await expect(client.getHandle(GreetWorkflow, 'got').result()).resolves.toBe('hello Ada');
@@ -161,7 +161,7 @@ describe('the client', () => {
     }
   });
 
-  it('describes a run', async () => {
+  it('describes a run with all its properties', async () => {
     const client = await boot();
     const before = Date.now();
     const handle = await client.start(GreetWorkflow, 'Ada', { priority: 3, tags: { customer: '7' } });
@@ -198,7 +198,7 @@ describe('the client', () => {
     await expect(handle.status()).resolves.toBe('completed');
   });
 
-  it('waits for a result no longer than asked, and can wait again', async () => {
+  it('stops waiting for a result at the timeout, and can wait again', async () => {
     const client = await boot();
     const handle = await client.start(OtherWorkflow);
     for (const timeout of [0, 30, '30ms'] as const) {
@@ -211,7 +211,7 @@ describe('the client', () => {
     const soon = new Date(Date.now() + 50);
     const late = await handle.result({ timeout: soon }).catch((thrown: unknown) => thrown);
     expect(late).toBeInstanceOf(ResultTimeoutError);
-    // The clock of the database reads the Date, and may differ from the clock of this process.
+    // The database's clock evaluates the Date, and may differ from this process's clock.
     expect((late as ResultTimeoutError).timeoutMs).toBeLessThan(1_000);
     const invalid = handle.result({ timeout: new Date(Number.NaN) });
     await expect(invalid).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.timeout' });
@@ -220,7 +220,7 @@ describe('the client', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
   });
 
-  it('refuses to start anything once it is closed, and lets nobody wait for ever', async () => {
+  it('refuses starts and ends all waits once it is closed', async () => {
     const { client, close } = await startApplication(database.url, [GreetWorkflow, OtherWorkflow]);
     const handle = await client.start(OtherWorkflow);
     const waiting = handle.result();

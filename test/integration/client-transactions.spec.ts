@@ -40,7 +40,7 @@ describe('a start with a manager', () => {
     [database, elsewhere] = await Promise.all([createTestDatabase(), createTestDatabase()]);
   });
   beforeEach(async () => {
-    // Polls so rarely that only a notification of the commit explains a quick result.
+    // The poll interval is so long that only a notification at the commit explains a quick result.
     const worker = { pollInterval: '30s', maxPollInterval: '30s' };
     const module = await bootApplication({
       imports: [
@@ -60,7 +60,7 @@ describe('a start with a manager', () => {
   const start = (manager: EntityManager, id: string, options: StartOptions = {}) =>
     client.start(GreetWorkflow, 'Ada', { id, manager, ...options });
 
-  it('is real when the transaction commits, together with the other rows', async () => {
+  it('creates the run when the transaction commits, together with the other rows', async () => {
     const startedAt = performance.now();
     const handle = await dataSource.transaction(async (manager) => {
       await manager.query('INSERT INTO orders VALUES (1)');
@@ -76,7 +76,7 @@ describe('a start with a manager', () => {
     await expect(handle.describe()).resolves.toMatchObject({ tags: { order: '1' }, status: 'completed' });
   });
 
-  it('never happened when the transaction is rolled back', async () => {
+  it('creates no run when the transaction is rolled back', async () => {
     let handle: Awaited<ReturnType<typeof start>> | undefined;
     const transaction = dataSource.transaction(async (manager) => {
       handle = await start(manager, 'rolled back', { tags: { a: 'b' } });
@@ -88,7 +88,7 @@ describe('a start with a manager', () => {
     await expect(handle!.result({ timeout: 1_000 })).rejects.toBeInstanceOf(RunNotFoundError);
   });
 
-  it('belongs to the savepoint that it was made in', async () => {
+  it('is rolled back with the savepoint in which it was made', async () => {
     await dataSource.transaction(async (outer) => {
       await start(outer, 'outer');
       const inner = outer.transaction(async (manager) => {
@@ -98,7 +98,7 @@ describe('a start with a manager', () => {
       });
       await expect(inner).rejects.toBeInstanceOf(Rollback);
       const kept = await outer.transaction((manager) => start(manager, 'kept'));
-      // A released savepoint is no commit.
+      // Releasing a savepoint does not commit.
       await expect(kept.result()).rejects.toBeInstanceOf(RunNotCommittedError);
       expect(await countOf('kept')).toBe(0);
     });
@@ -107,7 +107,7 @@ describe('a start with a manager', () => {
     await expect(client.getHandle('outer').result({ timeout: '5s' })).resolves.toBe('hello Ada');
   });
 
-  it('works with a query runner, once and once more', async () => {
+  it('works with a query runner, for two transactions in a row', async () => {
     const runner = dataSource.createQueryRunner();
     try {
       await runner.startTransaction();
@@ -124,7 +124,7 @@ describe('a start with a manager', () => {
     }
   });
 
-  it('with an id that is taken does not poison the transaction', async () => {
+  it('does not abort the transaction when the id is taken', async () => {
     await client.execute(GreetWorkflow, 'before', { id: 'taken' });
     await client.execute(OtherWorkflow, undefined, { id: 'taken by another' });
     await dataSource.transaction(async (manager) => {
@@ -140,7 +140,7 @@ describe('a start with a manager', () => {
     await expect(client.getHandle('twice').result({ timeout: '5s' })).resolves.toBe('hello Ada');
   });
 
-  it('with arguments that are refused does not poison the transaction', async () => {
+  it('does not abort the transaction when an argument is invalid', async () => {
     await dataSource.transaction(async (manager) => {
       await expect(client.start(GreetWorkflow, 'a', { manager, priority: 1.5 })).rejects.toBeInstanceOf(InvalidInputError);
       await expect(client.start(GreetWorkflow, Symbol('s') as never, { manager })).rejects.toMatchObject({ code: 'SERIALIZATION' });
@@ -150,7 +150,7 @@ describe('a start with a manager', () => {
     expect(await countOf('all the same')).toBe(1);
   });
 
-  it('can be delayed', async () => {
+  it('can delay the run', async () => {
     const far = await dataSource.transaction((manager) => start(manager, 'far', { delay: '1h', priority: 4, queue: 'default' }));
     await expect(far.describe()).resolves.toMatchObject({ status: 'waiting', priority: 4 });
     const near = await dataSource.transaction((manager) => start(manager, 'near', { delay: 150 }));
@@ -159,7 +159,7 @@ describe('a start with a manager', () => {
     expect(startedAt!.getTime() - createdAt.getTime()).toBeGreaterThanOrEqual(149);
   });
 
-  it('starts many runs, or none', async () => {
+  it('starts many runs atomically', async () => {
     const handles = await dataSource.transaction((manager) =>
       client.startMany(GreetWorkflow, ['a', 'b', 'a'], (name) => ({ id: `many ${name}`, manager, tags: { name } })),
     );
@@ -191,12 +191,12 @@ describe('a start with a manager', () => {
     await waitFor(async () => (await client.status('held')) === 'completed');
   });
 
-  it('does not keep a start of the same id elsewhere from seeing the run in the end', async () => {
+  it('lets a concurrent start of the same id outside the transaction return the run after the commit', async () => {
     let outside: ReturnType<typeof client.start> | undefined;
     await dataSource.transaction(async (manager) => {
       await start(manager, 'contended');
       outside = client.start(GreetWorkflow, 'Bob', { id: 'contended' });
-      // Others go on meanwhile.
+      // Other starts continue while the transaction is open.
       await expect(client.execute(GreetWorkflow, 'c')).resolves.toBe('hello c');
     });
     await expect(outside).resolves.toMatchObject({ created: false });
@@ -218,7 +218,7 @@ describe('a start with a manager', () => {
     expect(await database.query('SELECT count(*) FROM durable.workflow_runs')).toEqual(before);
   });
 
-  it('is refused when the transaction has ended, or is one of another database', async () => {
+  it('is refused when the transaction has ended, or belongs to another database', async () => {
     let old: EntityManager | undefined;
     await dataSource.transaction(async (manager) => void (old = manager));
     await expect(start(old!, 'late')).rejects.toMatchObject({ argument: 'options.manager' });
@@ -237,7 +237,7 @@ describe('a start with a manager', () => {
     expect(await countOf('elsewhere')).toBe(0);
   });
 
-  it('takes a manager of another DataSource on the same database', async () => {
+  it('accepts a manager of another DataSource on the same database', async () => {
     const other = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     try {
       const handle = await other.transaction((manager) => start(manager, 'same database'));

@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import { Scope } from '@nestjs/common';
 
 import { currentStep, Step, Workflow, WorkflowModule, type WorkflowContext } from '../../src/index.js';
@@ -26,15 +26,15 @@ export class Steps {
     const nothing = await ctx.sleep('5s');
     exactly<typeof nothing, void>(true);
     await ctx.sleepUntil(new Date());
-    // @ts-expect-error -- a Date is no duration
+    // @ts-expect-error -- a Date is not a duration
     await ctx.sleep(new Date());
-    // @ts-expect-error -- a duration is no Date
+    // @ts-expect-error -- a duration is not a Date
     await ctx.sleepUntil('5s');
-    // @ts-expect-error -- nothing to do
+    // @ts-expect-error -- the body is missing
     await ctx.step('empty');
     // @ts-expect-error -- a misspelt option
     await ctx.step('misspelt', { timeuot: 5 }, () => 1);
-    // @ts-expect-error -- a key is a text
+    // @ts-expect-error -- a key is a string
     await ctx.step('keyed', { key: 5 }, () => 1);
     exactly<ReturnType<typeof currentStep>['attempt'], number>(true);
     // @ts-expect-error -- the run's id is fixed
@@ -64,35 +64,35 @@ export class Steps {
   @Step({ key: (order?: Order) => String(order?.id) })
   async keyedByWhatMayBeAbsent(_order?: Order): Promise<void> {}
 
-  // @ts-expect-error -- the order may be absent, and the key wants one
+  // @ts-expect-error -- the order may be absent, but the key function requires one
   @Step({ key: (order: Order) => String(order.id) })
   async keyOfWhatMayBeAbsent(_order?: Order): Promise<void> {}
 
   @Step({ key: (...ids: string[]) => ids.join() })
   async keyedByAll(..._ids: string[]): Promise<void> {}
 
-  // @ts-expect-error -- the numbers are no texts
+  // @ts-expect-error -- the numbers are not strings
   @Step({ key: (...ids: string[]) => ids.join() })
   async keyOfOtherRest(..._ids: number[]): Promise<void> {}
 
   @Step({ key: () => 'one' })
   async keyedByNothing(_order: Order): Promise<void> {}
 
-  // @ts-expect-error -- a step is async
+  // @ts-expect-error -- a step must be async
   @Step()
   sync(_order: Order): string {
     return 'sync';
   }
 
-  // @ts-expect-error -- the key is made of other arguments
+  // @ts-expect-error -- the key function has other parameters than the step
   @Step({ key: (customer: string) => customer })
   async keyOfOthers(_order: Order): Promise<void> {}
 
-  // @ts-expect-error -- the key takes more than there is
+  // @ts-expect-error -- the key function has more parameters than the step
   @Step({ key: (order: Order, amount: number) => `${order.id}/${amount}` })
   async keyOfMore(_order: Order): Promise<void> {}
 
-  // @ts-expect-error -- a key is a text
+  // @ts-expect-error -- a key is a string
   @Step({ key: (order: Order) => order.id })
   async keyIsANumber(_order: Order): Promise<void> {}
 
@@ -104,12 +104,12 @@ export class Steps {
   @Step({ retry: { maxAttemps: 5 } })
   async misspeltRetry(): Promise<void> {}
 
-  // @ts-expect-error -- a property is no method
+  // @ts-expect-error -- a property is not a method
   @Step()
   readonly property = 5;
 }
 
-// @ts-expect-error -- a workflow has a name
+// @ts-expect-error -- a workflow must have a name
 @Workflow({})
 export class Nameless {}
 
@@ -125,9 +125,9 @@ export const modules = [
   WorkflowModule.forRootAsync({ useFactory: async () => ({ worker: { concurrency: 5 } }) }),
   // @ts-expect-error -- a misspelt option
   WorkflowModule.forRoot({ shcema: 'x' }),
-  // @ts-expect-error -- true is no worker
+  // @ts-expect-error -- true is not a worker option
   WorkflowModule.forRoot({ worker: true }),
-  // @ts-expect-error -- what the factory makes is checked too
+  // @ts-expect-error -- the factory's result is checked too
   WorkflowModule.forRootAsync({ useFactory: () => ({ worker: { concurrency: 'many' } }) }),
 ];
 
@@ -136,11 +136,11 @@ export class InAModule {
   async run(): Promise<void> {}
 }
 
-// @ts-expect-error -- all runs share an instance, or each pass has its own
+// @ts-expect-error -- only the two documented instance scopes exist
 Workflow({ name: 'transient', scope: Scope.TRANSIENT });
-// @ts-expect-error -- a module is named by a text
+// @ts-expect-error -- a module name is a string
 Workflow({ name: 'odd', module: 5 });
 
 WorkflowModule.forRoot({ name: 'billing', enhancers: ['guards', 'interceptors'] });
-// @ts-expect-error -- filters have nothing to answer to
+// @ts-expect-error -- exception filters do not apply to steps
 WorkflowModule.forRoot({ enhancers: ['filters'] });

@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import {
   defineSignal,
   Workflow,
@@ -108,28 +108,28 @@ export async function inputs(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: '1' });
   // @ts-expect-error -- an order has an id
   await client.start(OrderWorkflow, {});
-  // @ts-expect-error -- an order has nothing of that name
+  // @ts-expect-error -- an order has no such property
   await client.start(OrderWorkflow, { id: 1, nope: 1 });
-  // @ts-expect-error -- undefined is no order
+  // @ts-expect-error -- undefined is not an order
   await client.start(OrderWorkflow, undefined);
-  // @ts-expect-error -- options are no input, and this workflow takes none
+  // @ts-expect-error -- the input argument is missing before the options
   await client.start(NightlyWorkflow, { id: 'nightly' });
   await client.start(NightlyWorkflow, undefined, { id: 'nightly' });
-  // @ts-expect-error -- undefined is no order
+  // @ts-expect-error -- undefined is not an order
   await client.startMany(OrderWorkflow, [undefined]);
-  // @ts-expect-error -- the input of each
+  // @ts-expect-error -- one input has the wrong type
   await client.startMany(OrderWorkflow, [{ id: '1' }]);
   // @ts-expect-error -- the input is missing
   await client.execute(OrderWorkflow);
-  // @ts-expect-error -- neither text nor number
+  // @ts-expect-error -- a value that is neither a string nor a number
   await client.start(UnionWorkflow, true);
   await client.start(UnionWorkflow, 'x');
 
-  // An input of void needs no argument.
+  // A workflow with a void input needs no argument.
   await client.start(VoidWorkflow);
   await client.start(VoidWorkflow, undefined, { id: 'x' });
   await client.execute(VoidWorkflow);
-  // @ts-expect-error -- it has no input
+  // @ts-expect-error -- the workflow has no input
   await client.start(VoidWorkflow, { id: 1 });
   await client.start(NightlyWorkflow);
   await client.start(NightlyWorkflow, undefined, { delay: '1h' });
@@ -159,9 +159,9 @@ export async function moments(handle: WorkflowHandle): Promise<void> {
 export async function classes(client: WorkflowClient): Promise<void> {
   // @ts-expect-error -- run must be async
   await client.start(SyncWorkflow, { id: 1 });
-  // @ts-expect-error -- there is no run
+  // @ts-expect-error -- the class has no run method
   await client.start(NoRun);
-  // @ts-expect-error -- an instance is no class
+  // @ts-expect-error -- an instance is not a class
   await client.start(new OrderWorkflow({ charge: () => undefined }), { id: 1 });
 }
 
@@ -179,7 +179,7 @@ export async function references(client: WorkflowClient): Promise<void> {
   // @ts-expect-error -- an id is a number
   await client.start(order, { id: '1' });
   await client.start(workflowRef<void, string>('void'));
-  // @ts-expect-error -- it has no input
+  // @ts-expect-error -- the workflow has no input
   await client.start(workflowRef<void, string>('void'), 1);
 
   const byName = await client.start('order', { anything: 'goes' });
@@ -192,20 +192,20 @@ export async function options(client: WorkflowClient): Promise<void> {
   await client.start(OrderWorkflow, { id: 1 }, { delay: 5, priority: 1, queue: 'x', onConflict: 'reject', startAt: new Date() });
   // @ts-expect-error -- a misspelt option
   await client.start(OrderWorkflow, { id: 1 }, { dealy: 5 });
-  // @ts-expect-error -- no such way
+  // @ts-expect-error -- no such value of onConflict
   await client.start(OrderWorkflow, { id: 1 }, { onConflict: 'replace' });
-  // @ts-expect-error -- a delay is no Date
+  // @ts-expect-error -- a delay is not a Date
   await client.start(OrderWorkflow, { id: 1 }, { delay: new Date() });
-  // @ts-expect-error -- tags are texts
+  // @ts-expect-error -- tags are strings
   await client.start(OrderWorkflow, { id: 1 }, { tags: { a: 1 } });
-  // @ts-expect-error -- it would wait for itself
+  // @ts-expect-error -- execute would wait for its own commit
   await client.execute(OrderWorkflow, { id: 1 }, { manager: {} });
   await client.execute(OrderWorkflow, { id: 1 }, { manager: 'none' });
   await client.start(OrderWorkflow, { id: 1 }, { manager: 'none' });
-  // @ts-expect-error -- null is a manager that was forgotten
+  // @ts-expect-error -- null is probably a forgotten manager
   await client.start(OrderWorkflow, { id: 1 }, { manager: null });
   await client.cancel('id', { manager: 'none' });
-  // @ts-expect-error -- one id for all
+  // @ts-expect-error -- all runs would have the same id
   await client.startMany(OrderWorkflow, [{ id: 1 }], { id: 'x' });
   // @ts-expect-error -- a misspelt option
   await client.cancel('id', { raeson: 'x' });
@@ -227,36 +227,36 @@ export async function listings(client: WorkflowClient): Promise<void> {
   await client.list({ status: 'done' });
   // @ts-expect-error -- a version is a number
   await client.list({ version: '1' });
-  // @ts-expect-error -- a Date, not a text
+  // @ts-expect-error -- a Date is required, not a string
   await client.list({ createdAfter: '2030-01-01' });
-  // @ts-expect-error -- tags are texts
+  // @ts-expect-error -- tags are strings
   await client.list({ tags: { a: 1 } });
-  // @ts-expect-error -- a count has no pages
+  // @ts-expect-error -- count has no pages
   await client.count({ cursor: 'x' });
 
   const groups = await client.failures({ since: '1h', groupBy: ['workflow', 'errorCode'] });
   exactly<typeof groups, FailureGroup[]>(true);
   await client.failures({ since: new Date(), groupBy: 'failedStep', limit: 5 });
-  // @ts-expect-error -- since when?
+  // @ts-expect-error -- since is missing
   await client.failures({ groupBy: 'workflow' });
-  // @ts-expect-error -- by what?
+  // @ts-expect-error -- groupBy is missing
   await client.failures({ since: '1h' });
   // @ts-expect-error -- no such grouping
   await client.failures({ since: '1h', groupBy: 'queue' });
 }
 
-// Taking control of runs.
+// Control of runs.
 export async function controls(client: WorkflowClient): Promise<void> {
   exactly<WorkflowHandle, Awaited<ReturnType<WorkflowClient['fork']>>>(true);
   await client.resolveStep('id', 'charge', { output: 1 }, { actor: 'ann' });
   // @ts-expect-error -- an output or an error, not both
   await client.resolveStep('id', 'charge', { output: 1, error: new Error('x') });
-  // @ts-expect-error -- what is counted is not restricted
+  // @ts-expect-error -- the filter is missing
   await client.bulk.cancel({ dryRun: true });
-  // @ts-expect-error -- counted first
+  // @ts-expect-error -- dryRun is missing
   await client.bulk.cancel({ filter: { name: 'order' } });
   const { token } = await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: approvedBy, payload: { by: 'ann' } });
-  // @ts-expect-error -- not what the signal carries
+  // @ts-expect-error -- not the signal's payload type
   await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: approvedBy, payload: { by: 1 } });
   const { done } = await client.bulk.signal({ token, rate: 5 });
   exactly<number, typeof done>(true);

@@ -1,5 +1,6 @@
-// Checked by the compiler alone (npm run lint:types), with isolatedModules and emitDecoratorMetadata: types of this package in decorated signatures, imported as an
-// application imports them. A class that were exported as a type, or turned into an interface, would not compile here (TS1272).
+// The compiler checks this file (npm run lint:types) with isolatedModules and
+// emitDecoratorMetadata. Decorated signatures use types of this package, imported as an application
+// imports them. A class exported as a type or turned into an interface fails to compile (TS1272).
 import { Inject, Injectable, Scope } from '@nestjs/common';
 import { REQUEST } from '@nestjs/core';
 
@@ -33,12 +34,12 @@ export class DecoratedWorkflow {
     return input.id;
   }
 
-  // A context in the signature of a decorated method: its metadata refers to the class.
+  // The metadata of a decorated method refers to the class of its context parameter.
   @Step()
   async pause(_ctx: WorkflowContext, _duration?: Duration): Promise<void> {}
 }
 
-// As in docs/nestjs.md.
+// The example of docs/nestjs.md.
 @Injectable({ scope: Scope.REQUEST })
 export class Tenant {
   constructor(@Inject(REQUEST) readonly request: WorkflowRequest) {}

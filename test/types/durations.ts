@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import {
   parseDuration,
   Workflow,
@@ -19,22 +19,22 @@ export async function durations(ctx: WorkflowContext, client: WorkflowClient, da
   await ctx.sleep(parseDuration(setting, 'PAUSE'));
   const pause: Duration = '5 minutes';
   await client.getHandle('id').result({ timeout: pause });
-  // @ts-expect-error no unit is called so
+  // @ts-expect-error no such unit
   await ctx.sleep('3 dayz');
   // @ts-expect-error months are not a unit
   await ctx.sleep('1 month');
-  // @ts-expect-error no number
+  // @ts-expect-error the number is missing
   await ctx.sleep('a while');
-  // @ts-expect-error no unit
+  // @ts-expect-error the unit is missing
   await ctx.sleep('30');
-  // @ts-expect-error text that is known only when the process runs
+  // @ts-expect-error the text is known only at run time
   await ctx.sleep(setting);
-  // @ts-expect-error of a timeout too
+  // @ts-expect-error applies to a timeout too
   await client.getHandle('id').result({ timeout: '5 minuts' });
-  // @ts-expect-error of a step too
+  // @ts-expect-error applies to a step too
   await ctx.step('charge', { timeout: '30 secondz' }, async () => 1);
 
-  // Options of the module come from configurations, and are checked at boot.
+  // Module options come from configuration files, and are checked at boot.
   const worker = { pollInterval: '50ms', shutdownTimeout: setting };
   WorkflowModule.forRoot({ worker });
   WorkflowModule.forRootAsync({ useFactory: (text: string) => ({ worker: { sessionTtl: text } }), inject: ['TEXT'] });
@@ -42,13 +42,13 @@ export async function durations(ctx: WorkflowContext, client: WorkflowClient, da
   void configured;
 }
 
-// @ts-expect-error a workflow has a method run
+// @ts-expect-error a workflow must have a run method
 @Workflow({ name: 'no-run' })
 export class WithoutRun {
   async execute(): Promise<void> {}
 }
 
-// @ts-expect-error a run that is not async
+// @ts-expect-error run is not async
 @Workflow({ name: 'sync' })
 export class WithSyncRun {
   run(): number {
@@ -56,7 +56,7 @@ export class WithSyncRun {
   }
 }
 
-// @ts-expect-error a run that is a generator
+// @ts-expect-error run is a generator
 @Workflow({ name: 'generator' })
 export class WithGenerator {
   async *run(): AsyncGenerator<number> {

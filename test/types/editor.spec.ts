@@ -43,7 +43,7 @@ beforeAll(() => {
   });
 });
 
-/** Lists what an editor offers at the bar. */
+/** Lists the completions that an editor offers at the position of the bar. */
 function offered(code: string): string[] {
   const at = HEAD.length + code.indexOf('|');
   text = HEAD + code.replace('|', '');
@@ -51,7 +51,7 @@ function offered(code: string): string[] {
   return (service.getCompletionsAtPosition(FILE, at, {})?.entries ?? []).map(({ name }) => name);
 }
 
-/** Returns what the compiler says of the code. */
+/** Returns the compiler's message about the code. */
 function said(code: string): string {
   text = `${HEAD}export const probe = async () => ${code};`;
   version++;
@@ -93,13 +93,13 @@ describe('the compiler', () => {
       `client.start(OrderWorkflow, { orderId: '7', totalCents: 1 }, { ID: 'x' })`,
       /'ID' does not exist in type 'StartOptions'/,
     ],
-    ['a class that is no workflow', `client.start(Date, {})`, /'DateConstructor' is not assignable to parameter of type/],
+    ['a class that is not a workflow', `client.start(Date, {})`, /'DateConstructor' is not assignable to parameter of type/],
     ['an input where there is none', `client.execute(NightlyWorkflow, 1)`, /type '1' is not assignable to parameter of type 'undefined'/],
-  ])('names %s', (_, code, message) => {
+  ])('reports %s', (_, code, message) => {
     expect(said(code)).toMatch(message);
   });
 
-  it('takes what is right', () => {
+  it('accepts correct calls', () => {
     expect(
       said(`[client.start(OrderWorkflow, { orderId: '7', totalCents: 1 }), client.execute(NightlyWorkflow), client.start('order', 1)]`),
     ).toBe('');

@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import * as v from 'valibot';
 import { z } from 'zod';
 
@@ -9,7 +9,7 @@ export async function hooks(ctx: WorkflowContext): Promise<void> {
   const fromZod: Hook<{ paid: number }> = await ctx.hook({ schema });
   const fromValibot: Hook<string> = await ctx.hook({ schema: v.string() });
   const named: Hook<{ paid: number }> = await ctx.hook<{ paid: number }>({ schema });
-  // @ts-expect-error the schema makes something else
+  // @ts-expect-error the schema returns another type
   await ctx.hook<{ sum: number }>({ schema });
 
   const withHeaders: Hook<HookRequest<{ paid: number }>> = await ctx.hook({ schema, headers: ['x-event'] });
@@ -17,7 +17,7 @@ export async function hooks(ctx: WorkflowContext): Promise<void> {
   const paid: number = body.paid;
   const event: string | undefined = headers['x-event'];
 
-  // @ts-expect-error null when the time is over
+  // @ts-expect-error the result is null after a timeout
   const inTime: { paid: number } = await fromZod.wait({ timeout: '1 day' });
   const sooner: { paid: number } | null = await fromZod.wait({ timeout: '1 day' });
   const untyped: Hook<unknown> = await ctx.hook();
@@ -31,6 +31,6 @@ export class Good {
   }
 }
 
-// @ts-expect-error a verifier has a method verify
+// @ts-expect-error a verifier must have a verify method
 @HookVerifier('bad')
 export class Bad {}

@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import * as v from 'valibot';
 import { z } from 'zod';
 
@@ -55,7 +55,8 @@ class NoSchemaWorkflow {
   async run(_input: number): Promise<void> {}
 }
 
-// The option checks and does not type, because a decorator cannot: `start` takes what `run` does.
+// The schema option does not change types, because a decorator cannot: `start` takes the input
+// of `run`.
 @Workflow({ name: 'option', input: user })
 class OptionWorkflow {
   async run(_user: { name: string; role: string }): Promise<void> {}
@@ -71,13 +72,13 @@ export class IgnoringOptionWorkflow {
   async run(): Promise<void> {}
 }
 
-// @ts-expect-error -- what start would take, a number, is no text: the schema would refuse it
+// @ts-expect-error -- start would accept a number, which the schema would refuse
 @Workflow({ name: 'other option', input: order })
 export class OtherOptionWorkflow {
   async run(_order: { id: string; amount: number }): Promise<void> {}
 }
 
-// @ts-expect-error -- run does not take what the schema gives
+// @ts-expect-error -- run does not accept the output of the schema
 @Workflow({ name: 'mismatched option', input: user })
 export class MismatchedOptionWorkflow {
   async run(_order: { id: string }): Promise<void> {}
@@ -89,7 +90,7 @@ export class MisspeltOptionWorkflow {
   async run(_user: { name: string; role: string }): Promise<void> {}
 }
 
-// A static schema is inherited, as its check is.
+// A static schema is inherited, and so is its check.
 @Workflow({ name: 'zod', version: 2 })
 class NextZodWorkflow extends ZodWorkflow {}
 
@@ -97,22 +98,22 @@ export async function starts(client: WorkflowClient): Promise<void> {
   exactly<InputOf<typeof ZodWorkflow>, { id: string; amount: string }>(true);
   const handle = await client.start(ZodWorkflow, { id: 'x', amount: '5' });
   exactly<typeof handle, WorkflowHandle<number>>(true);
-  // @ts-expect-error -- the amount is a text before the schema has made a number of it
+  // @ts-expect-error -- the amount is a string until the schema converts it to a number
   await client.start(ZodWorkflow, { id: 'x', amount: 5 });
   // @ts-expect-error -- the input is missing
   await client.start(ZodWorkflow);
   await client.start(ValibotWorkflow, { name: 'x' });
-  // @ts-expect-error -- a role is a text
+  // @ts-expect-error -- a role is a string
   await client.start(ValibotWorkflow, { name: 'x', role: 5 });
   await client.startMany(ValibotWorkflow, [{ name: 'x' }, { name: 'y', role: 'z' }], ({ name }) => ({ id: name }));
-  // @ts-expect-error -- the inputs are the schema's
+  // @ts-expect-error -- the inputs have the type of the schema
   await client.startMany(ZodWorkflow, [{ id: 'x', amount: 5 }]);
-  // The schema knows what it is when nothing is given.
+  // The schema supplies the default for a missing input.
   await client.start(OptionalWorkflow);
   await client.start(OptionalWorkflow, 7);
-  // @ts-expect-error -- run does not take what the schema gives
+  // @ts-expect-error -- run does not accept the output of the schema
   await client.start(MismatchWorkflow, { id: 5 });
-  // @ts-expect-error -- nor could the schema take what run does
+  // @ts-expect-error -- the schema does not accept the input of run
   await client.start(MismatchWorkflow, { id: '5' });
   await client.start(NoSchemaWorkflow, 5);
   // @ts-expect-error -- a number
@@ -124,7 +125,7 @@ export async function starts(client: WorkflowClient): Promise<void> {
 
 export const schemas: StandardSchema[] = [order, user, z.string(), v.string()];
 
-// @ts-expect-error -- no schema
+// @ts-expect-error -- not a schema
 @Workflow({ name: 'odd', input: { parse: () => 1 } })
 export class OddWorkflow {}
 
@@ -141,13 +142,13 @@ export function registrations(): void {
     serialize: ({ degrees }) => degrees,
     deserialize: (degrees: number) => Celsius.of(degrees),
   });
-  // @ts-expect-error -- a Celsius has no kelvins
+  // @ts-expect-error -- Celsius has no such property
   serializer.register(Celsius, { name: 'Celsius', serialize: ({ kelvins }) => kelvins as unknown, deserialize: () => Celsius.of(1) });
-  // @ts-expect-error -- what comes back is no Celsius
+  // @ts-expect-error -- the decoder does not return a Celsius
   serializer.register(Celsius, { name: 'Celsius', serialize: ({ degrees }) => degrees, deserialize: (degrees: number) => degrees });
   // @ts-expect-error -- a misspelt option
   serializer.register(Celsius, { nmae: 'Celsius', serialize: () => 1, deserialize: () => Celsius.of(1) });
-  // @ts-expect-error -- an instance is no class
+  // @ts-expect-error -- an instance is not a class
   serializer.register(Celsius.of(1), { name: 'Celsius', serialize: () => 1, deserialize: () => Celsius.of(1) });
 }
 
@@ -157,7 +158,7 @@ export const modules = [
   WorkflowModule.forRoot({ payloads: { codec } }),
   // @ts-expect-error -- a codec is synchronous
   WorkflowModule.forRoot({ payloads: { codec: { ...codec, encode: async (bytes: Uint8Array) => bytes } } }),
-  // @ts-expect-error -- it also decodes
+  // @ts-expect-error -- decode is missing
   WorkflowModule.forRoot({ payloads: { codec: { encode: codec.encode } } }),
   // @ts-expect-error -- a misspelt option
   WorkflowModule.forRoot({ payloads: { codecs: codec } }),

@@ -1,4 +1,4 @@
-// Checked by the compiler alone (npm run lint:types): what compiles here must, what is marked must not.
+// The compiler checks this file (npm run lint:types): it must report each marked line and no other.
 import { z } from 'zod';
 
 import { defineSignal, type WorkflowClient, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
@@ -18,7 +18,7 @@ declare const handle: WorkflowHandle<number>;
 declare const signal: AbortSignal;
 
 export async function waits(): Promise<void> {
-  // Null only where there is a timeout.
+  // The result can be null only with a timeout.
   const always = await ctx.waitForSignal(approved);
   exactly<typeof always, Approval>(true);
   const perhaps = await ctx.waitForSignal(approved, { timeout: '2 days' });
@@ -27,12 +27,12 @@ export async function waits(): Promise<void> {
   exactly<typeof until, Approval | null>(true);
   const withdrawn = await ctx.waitForSignal(approved, { signal });
   exactly<typeof withdrawn, Approval>(true);
-  // One that carries nothing is true.
+  // A signal without a payload has the value true.
   const pinged = await ctx.waitForSignal(ping);
   exactly<typeof pinged, true>(true);
   const perhapsPinged = await ctx.waitForSignal(ping, { timeout: 5 });
   exactly<typeof perhapsPinged, true | null>(true);
-  // @ts-expect-error a name is no signal
+  // @ts-expect-error a name is not a signal
   await ctx.waitForSignal('approved');
   // @ts-expect-error no such option
   await ctx.waitForSignal(approved, { timeOut: 5 });
@@ -52,7 +52,7 @@ export async function schemas(): Promise<void> {
   exactly<typeof got, { items: number }>(true);
   await client.signal('run', counted, { items: '7' });
   await client.bulk.signal({ filter: { name: 'order' }, dryRun: true, signal: counted, payload: { items: '7' } });
-  // @ts-expect-error what is sent is what the schema takes
+  // @ts-expect-error the payload must have the input type of the schema
   await handle.signal(counted, { items: 7 });
   const maybe = defineSignal('maybe', { schema: z.boolean() });
   exactly<Awaited<ReturnType<typeof waitMaybe>>, boolean | null>(true);
@@ -82,9 +82,9 @@ export async function sends(): Promise<void> {
   await handle.signal(ping, undefined, { idempotencyKey: 'k' });
   // @ts-expect-error the payload is missing
   await client.signal('run', approved);
-  // @ts-expect-error the payload is another
+  // @ts-expect-error the payload has another type
   await handle.signal(approved, { of: 'ann' });
-  // @ts-expect-error it carries nothing
+  // @ts-expect-error the signal has no payload
   await handle.signal(ping, { by: 'ann' });
   // @ts-expect-error no such option
   await handle.signal(approved, { by: 'ann' }, { key: 'k' });

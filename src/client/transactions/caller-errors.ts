@@ -23,7 +23,7 @@ export function callerError(error: unknown, runIds: readonly string[], argument:
     });
   }
   if (code === '25P02') {
-    return new InvalidInputError(argument, 'has a transaction in which a statement has failed: roll it back', {
+    return new InvalidInputError(argument, 'has a transaction in which a statement has failed: it must be rolled back', {
       cause: error,
     });
   }
