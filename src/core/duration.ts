@@ -105,8 +105,7 @@ export function toTimestamp(date: Date, argument: string): number {
   const value = date instanceof Date ? date.getTime() : Number.NaN;
   if (!Number.isFinite(value)) throw new InvalidInputError(argument, 'must be a valid Date');
   if (value - Date.now() > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years from now');
-  // PostgreSQL's calendar begins later than JavaScript's. A run that was due long ago is due,
-  // whatever the date.
+  // PostgreSQL's calendar begins later than JavaScript's. A date before 1970 is as due as 1970.
   return Math.max(value, 0);
 }
 

@@ -44,8 +44,8 @@ const CONTROL = /[\u0000-\u001f\u007f]/g;
  * Returns the labels of a run that failed with this error.
  *
  * The code is that of the outermost error of the application in the chain of causes, not of the
- * innermost. An application that turns a library's error into one of its own wants to find the run
- * by its own error.
+ * innermost. An application that wraps a library's error in its own error wants to find the run by
+ * its own error.
  *
  * @param error the error as it was stored
  * @param nameOfStep returns the name of a step of the run by its key; undefined for an unknown key

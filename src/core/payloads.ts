@@ -102,7 +102,9 @@ export class Payloads {
   }
 
   /**
-   * Returns a stored error completely. @throws PayloadUnreadableError when a part of it cannot be
+   * Returns a stored error completely.
+   *
+   * @throws PayloadUnreadableError when a part of it cannot be
    * read
    */
   decodeError(stored: string): Error {

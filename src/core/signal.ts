@@ -46,8 +46,9 @@ export function defineSignal(name: string, options: { schema?: StandardSchema | 
 }
 
 /**
- * Returns the value as a signal. @throws InvalidInputError when `defineSignal` has not made the
- * value
+ * Returns the value as a signal.
+ *
+ * @throws InvalidInputError when the value was not made by `defineSignal`
  */
 export function checkSignal(value: unknown, argument: string): SignalDefinition<unknown> {
   if (typeof value !== 'object' || value === null || !(SIGNAL in value)) {

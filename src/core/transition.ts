@@ -41,9 +41,9 @@ export type RunChange =
   | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 
 /**
- * One fact to be made durable. Only the owner of a run writes transitions other than `start`. They
- * carry the epoch under which the owner holds the run, and the database refuses them once the
- * owner's session has ended.
+ * One fact to be made durable. Only the owner of a run writes transitions other than `start`. Each
+ * of them carries the owner's epoch, and the database refuses the transition once the owner's
+ * session has ended.
  */
 export type Transition =
   | { readonly kind: 'start'; readonly runId: string; readonly run: NewRun; readonly owned: boolean }

@@ -20,9 +20,9 @@ interface Kept {
 }
 
 /**
- * Arguments of one call in the state of the call. A fingerprint compares them with the arguments in
- * another pass. Copies keep the callee and the caller from sharing objects that one of them
- * changes.
+ * Arguments of one call, in the state that they had when the call was made. The fingerprint detects
+ * that a replay makes the call with other arguments. Copies keep the caller and the callee from
+ * sharing objects that one of them changes.
  *
  * An argument is copied when the copy is indistinguishable from the original: plain objects and
  * arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances of other
@@ -138,7 +138,7 @@ function hashOfPlain(value: unknown): number {
   return hashOf(value === undefined ? UNDEFINED : (value as Json));
 }
 
-/** True for an object. Functions are not asked about, because they cannot be encoded. */
+/** True for an object. Functions need no check, because they cannot be encoded. */
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

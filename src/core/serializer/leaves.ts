@@ -33,7 +33,9 @@ export function textLengthOf(value: object): number {
 }
 
 /**
- * Decodes a leaf. @returns undefined when the tag is not the tag of a leaf; no leaf is undefined
+ * Decodes a leaf.
+ *
+ * @returns undefined when the tag is not the tag of a leaf; no leaf is undefined
  */
 export function decodeLeaf(tag: string, node: JsonObject, text: (json: Json | undefined) => string): unknown {
   switch (tag) {

@@ -16,7 +16,9 @@ const OPAQUE: ReadonlySet<string> = new Set(
 );
 
 /**
- * True for an opaque built-in. @param kind the result of `Object.prototype.toString` for the value
+ * True for an opaque built-in.
+ *
+ * @param kind the result of `Object.prototype.toString` for the value
  */
 export function isOpaque(value: object, kind: string): boolean {
   if (kind === '[object Object]') return false;
