@@ -7,12 +7,14 @@ interface Hooked {
 }
 
 /**
- * Does something at the end of the boot: after the last `onApplicationBootstrap` of the application, and as a part of it, so that what fails here fails
- * the boot. Nest has no hook for it, and tells nobody when a later module's hook fails; but it calls the hooks module by module, the root's last, and
- * that of a module's own class after those of its providers. So it is that one which is followed.
+ * Runs a function at the end of the boot, after the last `onApplicationBootstrap` of the
+ * application and as part of it. A failure of the function therefore fails the boot. Nest has no
+ * hook for this, and does not report that the hook of a later module failed. However, Nest calls
+ * the hooks module by module, the root's last, and the hook of a module's class after those of its
+ * providers. The function therefore runs right after the hook of the last module's class.
  *
  * @param self the module whose own hook is being called
- * @param failed what is done when the last hook itself fails
+ * @param failed called when the last hook itself fails
  */
 export async function atEndOfBoot(
   modules: ModulesContainer,
@@ -38,11 +40,15 @@ export async function atEndOfBoot(
   Object.defineProperty(last, 'onApplicationBootstrap', { configurable: true, value: hook });
 }
 
-/** Of the modules whose class is instantiated once, the one whose hooks are called last: the nearest to the root, the later of two that are as near. */
+/**
+ * Returns the module instance whose hooks are called last, among modules whose class is
+ * instantiated once. The module nearest to the root wins; of two at the same distance, the later
+ * one.
+ */
 function lastCalled(modules: ModulesContainer): Hooked | undefined {
   let last: { readonly distance: number; readonly instance: Hooked } | undefined;
   for (const module of modules.values()) {
-    // FirstToStop's comes after the root, and is not reached when the root's own hook fails.
+    // The hook of FirstToStop runs after the root's, and never when the root's own hook fails.
     if (module.metatype === FirstToStopModule) continue;
     const host = module.getProviderByKey(module.metatype);
     if (!host?.isDependencyTreeStatic() || typeof host.instance !== 'object' || host.instance === null) continue;

@@ -6,9 +6,10 @@ import { chainOf, declarationsOf, declaredAt, declaringPlaces } from './step-dec
 const MAX_SHOWN = 5;
 
 /**
- * Looks for steps where no workflow can call them.
+ * Checks that workflows can call the declared steps.
  *
- * @returns steps of classes that the application does not have: instances made by hand, or a class that is missing among the providers
+ * @returns steps of classes that are not among the providers: their instances are created by hand,
+ *   or the class was forgotten
  * @throws WorkflowConfigurationError for steps of a controller, which nothing can inject
  */
 export function checkSteps(discovery: DiscoveryService): string[] {
@@ -32,7 +33,10 @@ export function checkSteps(discovery: DiscoveryService): string[] {
   return missing;
 }
 
-/** The methods with `@Step` of an object and of what it inherits from: decorated ones have the metadata of the method. */
+/**
+ * Lists the methods with `@Step` of an object and of its prototypes. A decorated method carries the
+ * metadata of the original method.
+ */
 export function* stepsOf(instance: object): Iterable<{ name: string; method: Function }> {
   for (const place of chainOf(instance)) {
     for (const name of declaredAt(place).keys()) {
@@ -42,7 +46,10 @@ export function* stepsOf(instance: object): Iterable<{ name: string; method: Fun
   }
 }
 
-/** Lists a few names: with a barrel of a monorepo a process loads dozens of classes that it does not provide. */
+/**
+ * Lists a few names. A process that imports a barrel of a monorepo loads dozens of classes that it
+ * does not provide.
+ */
 export function someOf(names: readonly string[]): string {
   const shown = names.slice(0, MAX_SHOWN).join(', ');
   return names.length > MAX_SHOWN ? `${shown} and ${names.length - MAX_SHOWN} more` : shown;

@@ -14,13 +14,19 @@ import { GENERATORS, putStepOnTop } from './step-overrides.js';
 import { injectableOptionsOf } from './injectable-options.js';
 import { checkModuleName } from './tokens.js';
 
-/** What `@Workflow` says of a class. */
+/** Options of `@Workflow`. */
 export interface WorkflowOptions extends EngineWorkflowOptions {
-  /** `Scope.REQUEST`: an instance for each pass, with its own request-scoped dependencies. Default: one instance for all runs. */
+  /**
+   * Scope of the workflow. `Scope.REQUEST` creates an instance for each pass, with its own
+   * request-scoped dependencies. (default: one instance for all runs)
+   */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
 
-/** `unknown` when `run` takes what the schema gives, and the schema what `start` takes, which is the same as `run`. */
+/**
+ * Resolves to `unknown` when `run` accepts the schema's output and the schema accepts the argument
+ * of `start`, whose type is that of `run`. Otherwise resolves to a message.
+ */
 type SchemaFits<C, Input, Output> = unknown extends Output
   ? unknown
   : C extends new (...args: never[]) => { run: (...args: infer A) => Promise<unknown> }
@@ -29,18 +35,22 @@ type SchemaFits<C, Input, Output> = unknown extends Output
       : [Output] extends [A[0]]
         ? [A[0]] extends [Input]
           ? unknown
-          : 'the schema takes another type than run: as static readonly input of the class it types start'
-        : 'run does not take what the schema gives'
+          : 'the schema accepts another type than run: declare it as static readonly input of the class, so that it types start'
+        : 'run does not accept the output of the schema'
     : unknown;
 
 const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
 
 /**
- * Makes an injectable class a workflow: its `run(input, ctx)` is executed durably. List it among a module's `providers`.
+ * Turns an injectable class into a workflow, whose `run(input, ctx)` is executed durably. List the
+ * class among the `providers` of a module.
  *
- * `run` is executed again from the top whenever the run continues elsewhere, so it decides by its input, by results of steps and by `ctx` alone; all
- * that touches the world is a step.
+ * `run` is executed again from the top whenever the run continues elsewhere. Its decisions may
+ * therefore depend only on its input, on results of steps and on `ctx`. Everything else that reads
+ * or changes the outside world belongs in a step.
  *
+ * @throws WorkflowConfigurationError when the class cannot be a workflow
+ * @throws InvalidInputError naming an option that is invalid
  * @example
  * @Workflow({ name: 'order', version: 1 })
  * export class OrderWorkflow {
@@ -60,12 +70,15 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
     giveScope(target, scope);
-    // A plain @Injectable() above comes later, and would take the scope away.
+    // A plain @Injectable() above this decorator is applied later, and would remove the scope.
     void Promise.resolve().then(() => giveScope(target, scope));
   };
 }
 
-/** What a generator returns cannot be recorded: runs would fail at their end, when everything is done. */
+/**
+ * Refuses a generator as `run`. Its result cannot be recorded, so runs would fail at their end,
+ * after all work is done.
+ */
 function refuseGenerator(target: Function): void {
   const run = (target.prototype as { run?: unknown } | undefined)?.run;
   if (typeof run === 'function' && GENERATORS.has(run.constructor.name))
@@ -74,27 +87,35 @@ function refuseGenerator(target: Function): void {
     );
 }
 
-/** Leaves a scope alone that `@Injectable` gives: the boot refuses two that differ. */
+/** Sets the scope, unless `@Injectable` has set one. The boot refuses two scopes that differ. */
 function giveScope(target: Function, scope: Scope): void {
   const given = injectableOptionsOf(target);
   if (given?.scope === undefined) Injectable({ ...given, scope })(target);
 }
 
-/** `unknown` when the key can be called with the method's arguments: it may want fewer of them, and less of each. */
+/**
+ * Resolves to `unknown` when the key function can be called with the method's arguments. The key
+ * function may take fewer arguments, of wider types. Otherwise resolves to a message.
+ */
 type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = ((...args: Key) => string) extends (
   ...args: Parameters<M>
 ) => string
   ? unknown
-  : 'the key takes arguments that the method does not have';
+  : 'the key function takes arguments that the method does not have';
 
 /**
- * Makes a method of any injectable a step: called from a workflow's `run`, it is executed once and its result recorded; when the run continues
- * elsewhere the recorded result is returned. Outside a run, and inside another step, it is a plain method.
+ * Turns a method of any injectable into a step. Called from a workflow's `run`, the step is
+ * executed once and its result recorded; a replay returns the recorded result. Outside a run, and
+ * inside another step, the method is a plain method.
  *
- * Other decorators of the method may stand above or below it: what they do surrounds the body, in each attempt. An override in a
- * subclass is a step with the same options, unless it has a `@Step()` of its own.
+ * Other decorators of the method may stand above or below this one. Their code surrounds the body
+ * in each attempt. An override in a subclass is a step with the same options, unless it has a
+ * `@Step()` of its own.
  *
- * @throws (the call) StepFailedError when all attempts have failed; its `cause` is the last error
+ * @throws StepFailedError (at the call) when all attempts have failed; its `cause` is the last
+ *   error
+ * @throws WorkflowConfigurationError, InvalidInputError (when the class is loaded) when the method
+ *   cannot be a step, or an option is invalid
  * @example
  * @Step({ retry: { maxAttempts: 8 }, timeout: '30s' })
  * async charge(order: Order): Promise<Charge> {
@@ -117,12 +138,12 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
       throw new WorkflowConfigurationError(`${where}: a generator cannot be a step; return a promise`);
     const checked = checkStep(options, where) as StepMethodOptions<unknown[]>;
     descriptor.value = makeStep(target, method, original as never, checked) as unknown as M;
-    // The decorators above this one come next.
+    // The decorators above this one are applied next.
     void Promise.resolve().then(() => putStepOnTop(target, declaredAt(target).get(method)!));
   };
 }
 
-/** Checks the options when the class is loaded, and not only when the step is called. */
+/** Checks the options when the class is loaded, instead of only when the step is called. */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
   const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
   if (options.name !== undefined) escapeStepText(options.name, `${where}.name`);

@@ -5,7 +5,7 @@ import type { WorkflowDefinition } from '../engine/ports.js';
 import { stepsOf } from './decorated-steps.js';
 import type { StepEnhancer } from './options.js';
 
-/** Under which key Nest's decorators leave classes, and how the tokens of global ones begin. */
+/** Metadata keys of Nest's decorators, and prefixes of the tokens of global enhancers. */
 const KINDS = {
   guards: { metadata: '__guards__', global: 'APP_GUARD', decorator: 'UseGuards' },
   interceptors: { metadata: '__interceptors__', global: 'APP_INTERCEPTOR', decorator: 'UseInterceptors' },
@@ -14,13 +14,15 @@ const KINDS = {
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /**
- * Knows which guards and interceptors Nest finds for a step. It makes those of classes that it has read itself, and leaves out, without a word, those
- * of classes that only a factory, a value or an override has brought in: a guard must not be skipped so.
+ * Knows which guards and interceptors Nest finds for a step. Nest instantiates the enhancers of
+ * classes that Nest has scanned itself. It silently omits the enhancers of classes that only a
+ * factory, a value or an override provides. A guard must not be skipped that way, so the boot
+ * refuses such classes.
  */
 export class EnhancerReach {
-  /** Global ones of which there is no instance for all, and which can be made for a pass. */
+  /** Global enhancers without a shared instance that can be created for each pass. */
   readonly globalsPerPass: readonly Wrapper[];
-  /** Global ones that cannot be made for a pass. */
+  /** Global enhancers that cannot be created for a pass. */
   private readonly unmakeable: readonly Wrapper[];
 
   constructor(
@@ -34,15 +36,16 @@ export class EnhancerReach {
     const all = [...modules.values()];
     const scoped = all.flatMap(({ injectables }) => globalsOf(injectables.values()));
     this.globalsPerPass = scoped.filter((wrapper) => !wrapper.isAlias && !wrapper.isTransient);
-    // Among the providers are those that Nest took for singletons: of one that is none it has an object whose constructor was never called.
+    // Nest lists request-scoped global enhancers among the providers as if they were singletons.
+    // Their instance there was created without running the constructor.
     const taken = all.flatMap(({ providers }) => globalsOf(providers.values())).filter((wrapper) => !wrapper.isDependencyTreeStatic());
     this.unmakeable = [...taken, ...scoped.filter((wrapper) => wrapper.isAlias || wrapper.isTransient)];
   }
 
   /**
-   * Looks at everything that is provided.
+   * Checks the steps of all providers.
    *
-   * @throws WorkflowConfigurationError naming a guard or interceptor that would be left out
+   * @throws WorkflowConfigurationError naming a guard or interceptor that Nest would skip
    */
   check(discovery: DiscoveryService, workflows: readonly { readonly definition: WorkflowDefinition }[]): void {
     if (workflows.length === 0) return;
@@ -57,7 +60,10 @@ export class EnhancerReach {
     this.checkGlobals(workflows);
   }
 
-  /** Why a step cannot be executed: an enhancer of its method or its class that would be left out. */
+  /**
+   * Returns the reason why a step cannot be executed: an enhancer of its method or class that Nest
+   * would skip.
+   */
   unreachedBy(target: object, method: Function): string | undefined {
     const type = target.constructor;
     const known = this.modules.get(this.moduleKeyOf(target))?.injectables;
@@ -67,15 +73,18 @@ export class EnhancerReach {
       const missing = given.find((enhancer): enhancer is Function => typeof enhancer === 'function' && !known?.has(enhancer));
       if (!missing) continue;
       return (
-        `@${decorator}(${missing.name}) on step ${type.name}.${method.name} would be skipped: Nest makes those of classes that are listed as such, ` +
+        `@${decorator}(${missing.name}) on step ${type.name}.${method.name} would be skipped: Nest creates enhancers only for classes that are providers themselves, ` +
         `and ${type.name} comes from a factory, a value, an override, another token or \`new\`. List ${type.name} itself among the providers beside it, ` +
-        `or give an instance: @${decorator}(new ${missing.name}())`
+        `or pass an instance: @${decorator}(new ${missing.name}())`
       );
     }
     return undefined;
   }
 
-  /** Where Nest looks for a step's enhancers: since version 12 first where the very instance is. */
+  /**
+   * Returns the key of the module in which Nest looks for a step's enhancers. Nest 12 first looks
+   * in the module of the instance itself.
+   */
   private moduleKeyOf(target: object): string {
     const creator = this.creator as unknown as { getHostModuleKey?(instance: object, type: Function): string };
     return creator.getHostModuleKey?.(target, target.constructor) || this.creator.getContextModuleKey(target.constructor);
@@ -86,8 +95,8 @@ export class EnhancerReach {
     const [unmakeable] = this.unmakeable;
     if (unmakeable) {
       throw new WorkflowConfigurationError(
-        `${label(unmakeable)} cannot be applied to steps: it is transient, an alias, or request-scoped only by what it depends on. ` +
-          'Provide its class with useClass, and say scope: Scope.REQUEST there',
+        `${label(unmakeable)} cannot be applied to steps: it is transient, an alias, or request-scoped only through its dependencies. ` +
+          'Provide its class with useClass and scope: Scope.REQUEST',
       );
     }
     const singleton = workflows.find(({ definition }) => !('maker' in definition));

@@ -24,11 +24,11 @@ type ErrorClass = abstract new (...args: never[]) => WorkflowError;
 
 interface Answer {
   readonly status: number;
-  /** The status in words, as Nest's own exceptions say it. */
+  /** Reason phrase of the status, as in Nest's own exceptions. */
   readonly error: string;
-  /** Said instead of the error's own message, which is for those who run the application. */
+  /** Text that replaces the error's own message, which is meant for operators. */
   readonly message?: string;
-  /** After how many seconds the same request may succeed. */
+  /** Seconds after which the same request may succeed. */
   readonly retryAfter?: number;
 }
 
@@ -46,7 +46,7 @@ const ANSWERS: readonly (readonly [ErrorClass, Answer])[] = [
   [RunEndedError, CONFLICT],
   [RunNotRetryableError, CONFLICT],
   [WorkflowCancelledError, CONFLICT],
-  [TransactionConflictError, { ...CONFLICT, message: 'another request came between: repeat this one' }],
+  [TransactionConflictError, { ...CONFLICT, message: 'another request was faster: repeat this one' }],
   [PayloadTooLargeError, { status: 413, error: 'Payload Too Large' }],
   [InboxFullError, { status: 429, error: 'Too Many Requests', retryAfter: 5 }],
   [DatabaseUnavailableError, UNAVAILABLE],
@@ -55,7 +55,7 @@ const ANSWERS: readonly (readonly [ErrorClass, Answer])[] = [
   [ResultTimeoutError, { status: 504, error: 'Gateway Timeout', message: 'the run has not ended yet' }],
 ];
 
-/** What the responses of Express and of Fastify have in common. */
+/** Methods that the responses of Express and Fastify have in common. */
 interface HttpResponse {
   readonly headersSent?: boolean;
   readonly sent?: boolean;
@@ -65,16 +65,24 @@ interface HttpResponse {
 }
 
 /**
- * Answers HTTP requests whose handler throws an error of this package: 404 for a run that does not
- * exist, 409 for a run that exists already or has ended, 400 for input that is not usable, 413 for a
- * payload that is too large, 429 for a run whose inbox is full, 504 for a result that did not come in
- * time, 503 for a database that is away. The body is that of Nest's own exceptions with the error's `code`, and the `issues` of a schema.
+ * Answers HTTP requests whose handler throws an error of this package. The status is:
  *
- * Every other error goes to the next filter. So does one of a request that is not HTTP: GraphQL and microservices get the error itself.
+ * - 400 for invalid input
+ * - 404 for a run that does not exist
+ * - 409 for a run that already exists, or that has ended
+ * - 413 for a payload that is too large
+ * - 429 for a run whose inbox is full
+ * - 503 for an unavailable database
+ * - 504 for a result that did not arrive in time
+ *
+ * The body is that of Nest's own exceptions, with the error's `code` and the `issues` of a schema.
+ * Every other error goes to the next filter. For requests other than HTTP, such as GraphQL and
+ * microservices, the error itself is passed on.
  *
  * @example
- * @Module({ providers: [{ provide: APP_FILTER, useClass: WorkflowExceptionFilter }] })   // or @UseFilters(WorkflowExceptionFilter)
+ * @Module({ providers: [{ provide: APP_FILTER, useClass: WorkflowExceptionFilter }] })
  * export class AppModule {}
+ * // or, on a controller: @UseFilters(WorkflowExceptionFilter)
  */
 @Catch(...ANSWERS.map(([type]) => type))
 export class WorkflowExceptionFilter implements ExceptionFilter<WorkflowError> {
@@ -93,7 +101,7 @@ export class WorkflowExceptionFilter implements ExceptionFilter<WorkflowError> {
 }
 
 function answer(response: HttpResponse, error: WorkflowError): void {
-  // Too late to say anything, as in the middle of a stream.
+  // The answer has already begun, for example in the middle of a stream.
   if (response.headersSent || response.sent) return;
   const { status, error: words, message, retryAfter } = answerTo(error);
   if (retryAfter !== undefined) response.header('Retry-After', String(retryAfter));
@@ -111,7 +119,10 @@ interface Emitter {
   emit(event: string, body: unknown): unknown;
 }
 
-/** As Nest's own filter for gateways does: an error that is thrown here would end the gateway's stream of messages. */
+/**
+ * Emits the error as Nest's own filter for gateways does. An error thrown here would end the
+ * gateway's stream of messages.
+ */
 function emit(client: Emitter, error: WorkflowError): void {
   client.emit('exception', { status: 'error', message: answerTo(error).message ?? error.message, code: error.code });
 }

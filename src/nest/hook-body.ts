@@ -3,28 +3,32 @@ import { TextDecoder } from 'node:util';
 
 import { BadRequestException, PayloadTooLargeException, UnsupportedMediaTypeException } from '@nestjs/common';
 
-/** A request as Express and Fastify have it. */
+/** Request object, as Express and Fastify pass it to handlers. */
 export interface HookHttpRequest {
   readonly headers: IncomingHttpHeaders;
-  /** What the application's parser made of the body. */
+  /** Result of the application's body parser. */
   readonly body?: unknown;
-  /** With `rawBody: true` of the application. */
+  /** Raw bytes, which Nest keeps when the application has `rawBody: true`. */
   readonly rawBody?: Buffer;
-  /** Of Fastify: Node's own request. */
+  /** Node's own request, which Fastify passes along. */
   readonly raw?: IncomingMessage;
 }
 
-/** The body of a request. */
+/** Body of a request. */
 export interface HookBody {
-  /** Byte for byte; undefined when a parser of the application has read it and kept nothing. */
+  /**
+   * Unchanged bytes; undefined when a parser of the application has read the body and kept no
+   * bytes.
+   */
   readonly raw: Buffer | undefined;
   readonly value: unknown;
 }
 
 /**
- * Reads the body of a request: what the application's parser left of it, or what is still to be read.
+ * Reads the body of a request: the result of the application's parser, or the bytes that nobody has
+ * read yet.
  *
- * @param maxBytes what it may have at most
+ * @param maxBytes largest size, in bytes
  * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
  */
 export async function readBody(request: HookHttpRequest, maxBytes: number): Promise<HookBody> {
@@ -35,9 +39,10 @@ export async function readBody(request: HookHttpRequest, maxBytes: number): Prom
 }
 
 /**
- * Reads the bytes of a body alone, whatever they are said to mean.
+ * Reads the raw bytes of a body, without regard to its content type.
  *
- * @returns undefined when somebody has read the body and kept nothing of it
+ * @param maxBytes largest size, in bytes
+ * @returns undefined when a parser has read the body and kept no bytes
  * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
  */
 export async function readRawBody(request: HookHttpRequest, maxBytes: number): Promise<Buffer | undefined> {
@@ -46,7 +51,8 @@ export async function readRawBody(request: HookHttpRequest, maxBytes: number): P
   const stream = request.raw ?? (request as unknown as IncomingMessage);
   const { headers } = request;
   const isAnnounced = Number(headers['content-length'] ?? 0) > 0;
-  // What a parser has made says nothing: some make an empty object of a body that they did not read. The stream knows.
+  // The parser's result proves nothing: some parsers return an empty object for a body that they
+  // did not read. The stream knows whether it was read.
   if (stream.readableDidRead || stream.readableEnded)
     return isAnnounced || headers['transfer-encoding'] !== undefined ? undefined : Buffer.alloc(0);
   const bytes = await readStream(stream, maxBytes);
@@ -54,7 +60,10 @@ export async function readRawBody(request: HookHttpRequest, maxBytes: number): P
   return isAnnounced && bytes.length === 0 ? undefined : bytes;
 }
 
-/** What a parser has kept. Of a parser of texts: what is not UTF-8 does not come out as it went in, and fails its signature. */
+/**
+ * Returns the bytes that a parser has kept. A text parser does not preserve bytes that are not
+ * UTF-8; the signature of such a body is then refused.
+ */
 function keptBytes({ body, rawBody }: HookHttpRequest, maxBytes: number): Buffer | undefined {
   const text = typeof body === 'string' ? Buffer.from(body) : undefined;
   const kept = rawBody ?? (Buffer.isBuffer(body) ? body : text);
@@ -91,7 +100,7 @@ function toText(raw: Buffer, contentType: string): string {
   }
 }
 
-/** A field that comes several times is an array. */
+/** Converts the fields of a form. A field that occurs several times becomes an array. */
 function formOf(fields: URLSearchParams): Record<string, string | string[]> {
   return Object.fromEntries(
     [...new Set(fields.keys())].map((name) => {
@@ -101,15 +110,21 @@ function formOf(fields: URLSearchParams): Record<string, string | string[]> {
   );
 }
 
-/** Parsers of forms make objects without a prototype, which would come to the workflow as such. */
+/**
+ * Copies objects without a prototype, which form parsers create, so that workflows receive plain
+ * objects.
+ */
 function plain(body: unknown): unknown {
   return typeof body === 'object' && body !== null && Object.getPrototypeOf(body) === null ? { ...body } : body;
 }
 
-/** What is too long is read to its end and thrown away: a connection that is cut does not bring the answer to the sender. */
+/**
+ * Reads a stream. A body that is too large is read to its end and discarded: if the connection were
+ * cut, the sender would not receive the answer.
+ */
 function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    if (stream.destroyed) return reject(new BadRequestException('the body did not come to its end'));
+    if (stream.destroyed) return reject(new BadRequestException('the body is incomplete'));
     const chunks: Buffer[] = [];
     let size = 0;
     const done = (settle: () => void): void => {
@@ -123,12 +138,12 @@ function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> 
       else chunks.push(chunk);
     };
     const ended = (): void => done(() => resolve(Buffer.concat(chunks)));
-    const failed = (): void => done(() => reject(new BadRequestException('the body did not come to its end')));
+    const failed = (): void => done(() => reject(new BadRequestException('the body is incomplete')));
     if (Number(stream.headers['content-length'] ?? 0) > maxBytes) return done(() => reject(new PayloadTooLargeException()));
     stream.on('data', take).on('end', ended).on('error', failed).on('close', failed);
   });
 }
 
 function ignore(): void {
-  // The sender is gone.
+  // The sender has disconnected.
 }

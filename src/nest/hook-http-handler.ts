@@ -34,25 +34,25 @@ import { HOOK_RECEIVER } from './tokens.js';
 
 const RAW_BODY = 'NestFactory.create(AppModule, { rawBody: true })';
 
-/** When a sender may try again whose payload a full inbox has refused, in seconds. */
+/** Seconds after which a sender may retry when the inbox of the run is full. */
 const RETRY_AFTER_S = '10';
 
-/** What answers a request, in Express and in Fastify. */
+/** Response object, as in Express and Fastify. */
 export interface HookHttpResponse {
   header(name: string, value: string): unknown;
 }
 
-/** What a receiver needs of its module. */
+/** Parts of the module that a handler uses. */
 export interface HookHttpHandlerDependencies {
   readonly hookIntake: HookIntake;
   readonly settings: { readonly maxPayloadBytes: number };
   readonly http: { readonly path: string };
   warn(message: string, error?: unknown): void;
-  /** Warns of what a request has caused, once a minute. */
+  /** Warns about a problem that a request has caused, at most once a minute. */
   warnOfRequest(message: string, error?: unknown): void;
 }
 
-/** Answers requests to hooks. */
+/** Answers HTTP requests to hooks. */
 export class HookHttpHandler implements OnModuleInit {
   private verifiers: ReadonlyMap<string, HookRequestVerifier> = new Map();
 
@@ -62,16 +62,26 @@ export class HookHttpHandler implements OnModuleInit {
     private readonly httpHost: HttpAdapterHost,
   ) {}
 
-  /** @throws WorkflowConfigurationError */
+  /**
+   * Checks the paths and finds the verifiers.
+   *
+   * @throws WorkflowConfigurationError
+   */
   async onModuleInit(): Promise<void> {
     this.checkPaths();
     this.verifiers = findVerifiers(this.discovery);
     if (this.verifiers.size === 0 || (await keepsRawBodies(this.httpHost.httpAdapter)) !== 'no') return;
     const names = [...this.verifiers.keys()].map((name) => `'${name}'`).join(', ');
-    this.module.warn(`@HookVerifier ${names}: the application keeps no raw bodies to verify, and answers 500: ${RAW_BODY}`);
+    this.module.warn(
+      `@HookVerifier ${names}: the application keeps no raw bodies, so requests cannot be verified and are answered with 500: ${RAW_BODY}`,
+    );
   }
 
-  /** @throws HttpException */
+  /**
+   * Answers one request.
+   *
+   * @throws HttpException with the status for the sender
+   */
   async receive(token: string, request: HookHttpRequest, response: HookHttpResponse): Promise<{ status: 'accepted' | 'repeated' }> {
     try {
       const hook = await this.find(token);
@@ -83,7 +93,7 @@ export class HookHttpHandler implements OnModuleInit {
         deliveryId: hook.idempotencyHeader === null ? undefined : headerOf(request.headers, hook.idempotencyHeader),
       });
       if (outcome === 'accepted' || outcome === 'repeated') return { status: outcome };
-      throw new ConflictException('that delivery came before, with another body');
+      throw new ConflictException('that delivery was received before with another body');
     } catch (error) {
       if (error instanceof InboxFullError) response.header('Retry-After', RETRY_AFTER_S);
       throw this.answerTo(error);
@@ -94,7 +104,7 @@ export class HookHttpHandler implements OnModuleInit {
     try {
       return await this.module.hookIntake.find(token);
     } catch (error) {
-      // No token is like that: text that PostgreSQL does not take.
+      // Text that PostgreSQL does not accept is never a token.
       throw token.includes('\0') || !token.isWellFormed() ? new HookNotFoundError() : error;
     }
   }
@@ -103,12 +113,12 @@ export class HookHttpHandler implements OnModuleInit {
     const verifier = this.verifiers.get(name);
     if (!verifier) {
       this.module.warnOfRequest(
-        `a hook is to be verified by '${name}', and no provider here has @HookVerifier('${name}'): its requests are refused`,
+        `requests to a hook are refused: it requires verifier '${name}', but no provider has @HookVerifier('${name}')`,
       );
       throw new ServiceUnavailableException();
     }
     if (!rawBody) {
-      this.module.warnOfRequest(`a hook is to be verified by '${name}', and the application keeps no raw bodies: ${RAW_BODY}`);
+      this.module.warnOfRequest(`requests to a hook cannot be verified by '${name}': the application keeps no raw bodies: ${RAW_BODY}`);
       throw new InternalServerErrorException();
     }
     let isGenuine: unknown;
@@ -124,7 +134,8 @@ export class HookHttpHandler implements OnModuleInit {
 
   private answerTo(error: unknown): HttpException {
     if (error instanceof HttpException) return error;
-    // The same for every token that there is not: nothing of it tells how one would have to look.
+    // The answer is the same for every unknown token, so that it reveals nothing about the form of
+    // valid tokens.
     if (error instanceof HookNotFoundError) return new NotFoundException();
     if (error instanceof RunEndedError) return new GoneException();
     if (error instanceof InboxFullError) return new HttpException('too many payloads wait for the run', HttpStatus.TOO_MANY_REQUESTS);
@@ -138,11 +149,13 @@ export class HookHttpHandler implements OnModuleInit {
       return new InternalServerErrorException();
     }
     if (error instanceof InvalidInputError || error instanceof SerializationError) return new BadRequestException(error.message);
-    this.module.warnOfRequest('a payload for a hook could not be stored', error);
+    this.module.warnOfRequest('could not store a payload for a hook', error);
     return new ServiceUnavailableException();
   }
 
-  /** Nest would send the requests of both to whichever comes first. */
+  /**
+   * Refuses two modules with one path, because Nest would send the requests of both to the first.
+   */
   private checkPaths(): void {
     const receivers = this.discovery
       .getProviders()
@@ -154,7 +167,7 @@ export class HookHttpHandler implements OnModuleInit {
 }
 
 function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
-  // Names like "constructor" are no headers unless they were sent.
+  // Names such as "constructor" are inherited properties, and no headers unless they were sent.
   const value = Object.hasOwn(headers, name) ? headers[name] : undefined;
   return Array.isArray(value) ? value.join(', ') : value;
 }

@@ -4,35 +4,40 @@ import type { DiscoveryService } from '@nestjs/core';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-/** A request to a hook, as whoever checks it sees it. */
+/** Request to a hook, as its verifier receives it. */
 export interface HookVerificationRequest {
   readonly token: string;
-  /** The body as it came, byte for byte. */
+  /** Unchanged bytes of the body. */
   readonly rawBody: Buffer;
-  /** All of them; names in lower case. */
+  /** All headers, with names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Checks requests to hooks: a class with `@HookVerifier`. */
+/** Verifier of requests to hooks: implemented by classes with `@HookVerifier`. */
 export interface HookRequestVerifier {
-  /** Whether the request is genuine. What it throws counts as trouble of its own: the sender is asked to try again. */
+  /**
+   * Returns true when the request is genuine. When this method throws, the request is answered with
+   * 500, and the sender retries.
+   */
   verify(request: HookVerificationRequest): boolean | Promise<boolean>;
 }
 
 const NAME = Symbol.for('nestjs-durable.hook-verifier');
 
 /**
- * Makes an injectable class one that checks requests to hooks, by the name that `ctx.hook({ verify })` uses. List it among a module's `providers`.
- * The raw body needs `NestFactory.create(AppModule, { rawBody: true })`.
+ * Turns an injectable class into a verifier of requests to hooks. `ctx.hook({ verify })` refers to
+ * the verifier by its name. List the class among the `providers` of a module. The raw body requires
+ * `NestFactory.create(AppModule, { rawBody: true })`.
  *
  * @param name at most 255 characters
- * @throws InvalidInputError when the name is not usable
+ * @throws InvalidInputError when the name is invalid
  * @example
  * @HookVerifier('github')
  * export class GitHubVerifier implements HookRequestVerifier {
  *   verify({ rawBody, headers }: HookVerificationRequest): boolean {
  *     const expected = createHmac('sha256', this.secret).update(rawBody).digest();
- *     const given = Buffer.from((headers['x-hub-signature-256'] ?? '').replace('sha256=', ''), 'hex');
+ *     const signature = (headers['x-hub-signature-256'] ?? '').replace('sha256=', '');
+ *     const given = Buffer.from(signature, 'hex');
  *     return given.length === expected.length && timingSafeEqual(given, expected);
  *   }
  * }
@@ -46,9 +51,10 @@ export function HookVerifier(name: string): <T extends new (...args: never[]) =>
 }
 
 /**
- * The verifiers among the application's providers, by name.
+ * Finds the verifiers among the application's providers, by name.
  *
- * @throws WorkflowConfigurationError for two of one name, one without `verify`, and one that is not there all the time
+ * @throws WorkflowConfigurationError for a name used twice, for a verifier without `verify`, and
+ *   for one that is not a singleton
  */
 export function findVerifiers(discovery: DiscoveryService): Map<string, HookRequestVerifier> {
   const found = new Map<string, HookRequestVerifier>();
@@ -58,12 +64,12 @@ export function findVerifiers(discovery: DiscoveryService): Map<string, HookRequ
     const name = (type as unknown as Record<symbol, string>)[NAME]!;
     const where = `@HookVerifier('${name}') on ${type.name}`;
     if (wrapper.isTransient || !wrapper.isDependencyTreeStatic())
-      throw new WorkflowConfigurationError(`${where}: it must be one instance for all requests, and so must what it injects`);
+      throw new WorkflowConfigurationError(`${where}: it must be a singleton, and so must its dependencies`);
     const instance = wrapper.instance as HookRequestVerifier;
     if (typeof instance?.verify !== 'function') throw new WorkflowConfigurationError(`${where}: the class has no method verify(request)`);
     const other = found.get(name);
     if (other && other.constructor !== type)
-      throw new WorkflowConfigurationError(`${where}: ${other.constructor.name} has that name already`);
+      throw new WorkflowConfigurationError(`${where}: ${other.constructor.name} already has that name`);
     found.set(name, instance);
   }
   return found;
@@ -71,7 +77,8 @@ export function findVerifiers(discovery: DiscoveryService): Map<string, HookRequ
 
 function typeOf(wrapper: ReturnType<DiscoveryService['getProviders']>[number]): Function | undefined {
   if (isVerifier(wrapper.metatype)) return wrapper.metatype;
-  // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
+  // Created by a factory, or provided as a value. Reading any other instance may fail, because it
+  // may be a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   if (typeof instance !== 'object' || instance === null) return undefined;
   return isVerifier(instance.constructor) ? instance.constructor : undefined;

@@ -18,11 +18,15 @@ import type { HookHttpResponse, HookHttpHandler } from './hook-http-handler.js';
 import type { EndpointSettings, HttpSettings } from './http-options.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
-/** The endpoint for the hooks of a module: a class of its own for each, because paths and guards belong to classes. */
+/**
+ * Creates the controller for the hooks of a module. Each module has a class of its own, because
+ * paths and guards belong to classes.
+ */
 export function hooksController({ path }: HttpSettings, { guards, decorators }: EndpointSettings): Type {
   @Controller({ path: `${path}/hooks`, version: VERSION_NEUTRAL })
   @UseGuards(...guards)
-  // Known to @nestjs/swagger: the endpoint is for those who were given a token, and no part of the application's documentation.
+  // Excludes the endpoint from @nestjs/swagger: it is for holders of a token, and no part of the
+  // application's documented API.
   @SetMetadata('swagger/apiExcludeController', [true])
   @applyDecorators(...decorators)
   class WorkflowHooksController {

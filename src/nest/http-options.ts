@@ -5,24 +5,45 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { HttpEndpoints } from '../host/http-endpoints.js';
 
-/** Whether an endpoint is open, who guards it, and what else is said of it. */
+/**
+ * Access to an endpoint: `true` opens the endpoint, `false` closes it, and an object opens it with
+ * guards and decorators.
+ */
 export type EndpointOptions =
   | boolean
   | {
       guards?: (Type<CanActivate> | CanActivate)[];
-      /** Decorators of the endpoint's controller, such as the `@Public()` that the application's global guard looks for, or `@SkipThrottle()`. */
+      /**
+       * Decorators of the endpoint's controller, such as the `@Public()` that the application's
+       * global guard recognizes, or `@SkipThrottle()`. (default: none)
+       */
       decorators?: ClassDecorator[];
     };
 
-/** The module's endpoints. All are closed unless they are named here. */
+/**
+ * Endpoints of the module. All endpoints except the one for QStash are closed unless an option
+ * opens them.
+ */
 export interface HttpOptions {
-  /** What their paths begin with. Default `'workflow'`. Modules of one application need different ones. */
+  /**
+   * Prefix of the paths of all endpoints. Each module of an application needs its own. (default:
+   * `'workflow'`)
+   */
   path?: string;
-  /** `POST {path}/hooks/:token`: resumes the run that has the hook. Default: closed. */
+  /**
+   * Opens `POST {path}/hooks/:token`, which resumes the run that has the hook. (default: closed)
+   */
   hooks?: EndpointOptions;
-  /** `POST {path}/qstash` and `POST {path}/qstash/sweep`, for QStash alone: signed. Default: open with `transport: 'qstash'` and `'both'`; `false` where only others execute runs. */
+  /**
+   * Opens `POST {path}/qstash` and `POST {path}/qstash/sweep`, which accept only requests signed by
+   * QStash. Set `false` in a process that starts runs but does not execute them. (default: open
+   * with `transport: 'qstash'` and `'both'`)
+   */
   qstash?: boolean;
-  /** Where the outside world finds this application, as `https://shop.example`, with the global prefix if there is one: `hook.url` begins with it. */
+  /**
+   * Public address of this application, such as `https://shop.example`, including the global prefix
+   * if the application has one. `hook.url` begins with this address. (default: none)
+   */
   publicUrl?: string;
 }
 
@@ -31,7 +52,7 @@ export interface EndpointSettings {
   readonly decorators: readonly ClassDecorator[];
 }
 
-/** The HTTP options with every value known. */
+/** Checked HTTP options, with defaults applied. */
 export interface HttpSettings extends HttpEndpoints {
   /** Guards and decorators of the endpoint for hooks; undefined while the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
@@ -39,7 +60,11 @@ export interface HttpSettings extends HttpEndpoints {
 
 export const DEFAULT_PATH = 'workflow';
 
-/** @throws InvalidInputError */
+/**
+ * Checks the HTTP options and applies the defaults.
+ *
+ * @throws InvalidInputError naming the option that is invalid
+ */
 export function checkHttp(http: HttpOptions | undefined): HttpSettings {
   const given = checkOptions(http === undefined ? {} : http, 'http', ['path', 'hooks', 'qstash', 'publicUrl']);
   return {
@@ -97,9 +122,10 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
 }
 
 /**
- * The endpoints with what a factory of `forRootAsync` says of them.
+ * Adds the HTTP options that a factory of `forRootAsync` returned.
  *
- * @throws InvalidInputError also for what is fixed when the module is defined
+ * @throws InvalidInputError also when the factory returned an option that is fixed when the module
+ *   is defined
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
@@ -112,9 +138,12 @@ export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   return publicUrl === undefined ? http : { ...http, publicUrl: checkPublicUrl(publicUrl) };
 }
 
-/** What is wrong with an option that a factory gives and that it cannot give. */
+/**
+ * Error text for an option that a factory returned although only the definition of the module can
+ * set it.
+ */
 export const FIXED =
-  'is fixed when the module is defined: it stands beside the factory, as in forRootAsync({ name, http: { hooks: true }, useFactory })';
+  'is fixed when the module is defined: set it beside the factory, as in forRootAsync({ name, http: { hooks: true }, useFactory })';
 
 function checkPublicUrl(value: unknown): string {
   const text = typeof value === 'string' && URL.canParse(value) ? value : '';

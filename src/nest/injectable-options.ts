@@ -1,9 +1,9 @@
 import type { ScopeOptions } from '@nestjs/common';
 
-/** The key under which `@Injectable` leaves its options. */
+/** Metadata key under which `@Injectable` stores its options. */
 const SCOPE_OPTIONS = 'scope:options';
 
-/** Returns what `@Injectable`, on the class itself, says of its scope. */
+/** Returns the scope options that `@Injectable` stored on the class itself. */
 export function injectableOptionsOf(target: Function): ScopeOptions | undefined {
   return Reflect.getOwnMetadata(SCOPE_OPTIONS, target) as ScopeOptions | undefined;
 }

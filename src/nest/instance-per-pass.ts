@@ -6,13 +6,13 @@ import type { WorkflowInstanceFactory, StartedRun, WorkflowCode } from '../engin
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
-/** What request-scoped providers get as REQUEST where they are made for a pass of a run. */
+/** Value of REQUEST in request-scoped providers that are created for a pass of a run. */
 export interface WorkflowRequest {
   readonly runId: string;
-  /** The workflow's name. */
+  /** Name of the workflow. */
   readonly workflow: string;
   readonly version: number;
-  /** A copy of the run's input. */
+  /** Copy of the run's input. */
   readonly input: unknown;
 }
 
@@ -22,13 +22,18 @@ export interface WorkflowInstance {
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
-/** Of how many runs failures are counted; of the others the pause begins again at its shortest. */
+/**
+ * Number of runs whose failures are counted. The pause of any other run starts again at the
+ * shortest.
+ */
 const MAX_COUNTED = 10_000;
 
 /**
- * Makes an instance of a workflow for each pass, in a context of its own. Nothing here holds on to it: it goes with the pass.
+ * Creates an instance of a workflow for each pass, in a context of its own. Nothing here keeps the
+ * instance; it is collected with the pass.
  *
- * Providers that are `durable` are made for each pass as well: a strategy that tells tenants apart by an HTTP request cannot do so here.
+ * Providers that are `durable` are created for each pass too. A strategy that identifies tenants by
+ * the HTTP request therefore does not work here.
  */
 export class InstancePerPass implements WorkflowInstanceFactory {
   private readonly failures = new Map<string, number>();
@@ -46,12 +51,13 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     const contextId = ContextIdFactory.create();
     const request: WorkflowRequest = { runId, workflow: name, version, input };
     this.moduleRef.registerRequestByContextId(request, contextId);
-    // Nest does so for controllers alone; without it a guard would be called whose constructor never was.
+    // Nest creates these enhancers for controllers only. Otherwise Nest would call a guard whose
+    // constructor never ran.
     for (const token of this.enhancers?.madePerPass ?? [])
       await this.moduleRef.resolve(token as Type<unknown>, contextId, { strict: false });
     const instance = await this.moduleRef.resolve<WorkflowInstance>(this.token as Type<WorkflowInstance>, contextId, { strict: false });
     if (typeof instance?.run !== 'function')
-      throw new WorkflowConfigurationError(`what is provided as ${type.name} has no method run(input, ctx)`);
+      throw new WorkflowConfigurationError(`the provider of ${type.name} has no method run(input, ctx)`);
     this.failures.delete(runId);
     return {
       invoke: (given, context) => instance.run(given, context),
@@ -68,7 +74,7 @@ export class InstancePerPass implements WorkflowInstanceFactory {
       this.failures.delete(oldest);
     }
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
-    this.warn(`${this.workflow.type.name} could not be made for run "${runId}"; trying again in ${pause / 1_000} s`, error);
+    this.warn(`could not create ${this.workflow.type.name} for run "${runId}"; retrying in ${pause / 1_000} s`, error);
     return pause;
   }
 }

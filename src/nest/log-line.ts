@@ -5,8 +5,8 @@ import { ConsoleLogger, Logger } from '@nestjs/common';
 import type { LogFields } from '../core/log-fields.js';
 
 /**
- * A line of the log with fields. Its own properties are what loggers of JSON write: `message` for Nest's and Winston's, `msg` for Pino's. Whoever makes
- * text of it gets the message.
+ * Log line with fields. JSON loggers write its own properties: `message` for Nest's and Winston's
+ * loggers, `msg` for Pino's. Converted to text, the line is its message.
  */
 export class LogLine {
   readonly message: string;
@@ -32,13 +32,16 @@ export class LogLine {
   }
 }
 
-/** Whether the application's logger writes objects as fields: Nest's with `json`, and those of Pino and Winston. Others get text. */
+/**
+ * Returns true when the application's logger writes objects as fields: Nest's with `json`, and
+ * those of Pino and Winston. Other loggers receive text.
+ */
 export function takesFields(): boolean {
-  // Nest tells nobody which logger is in use.
+  // Nest has no public access to the logger in use.
   const { staticInstanceRef: logger } = Logger as unknown as { staticInstanceRef?: unknown };
   if (typeof logger !== 'object' || logger === null || logger instanceof Logger) return false;
   if (logger instanceof ConsoleLogger) return (logger as unknown as { options?: { json?: boolean } }).options?.json === true;
-  // Both keep the logger that they wrap under this name.
+  // Both loggers keep the logger that they wrap under this name.
   const { logger: inner } = logger as { logger?: unknown };
   return typeof inner === 'object' && inner !== null;
 }

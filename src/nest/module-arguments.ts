@@ -9,7 +9,8 @@ import { checkModuleName } from './tokens.js';
 const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
 
 /**
- * The arguments of `forRoot`: the structure, checked, and a copy of the rest; which keys that may have is checked while the application boots.
+ * Splits the arguments of `forRoot` into the checked structure and a copy of the rest. The keys of
+ * the rest are checked while the application boots.
  *
  * @throws InvalidInputError, WorkflowConfigurationError
  */
@@ -18,7 +19,7 @@ export function readOptions(options: WorkflowModuleExtras & WorkflowModuleOption
   rest: WorkflowModuleOptions;
 } {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
-  // What is no option is left to be named; a copy could not hold `__proto__`.
+  // Unknown keys stay, so that the check at boot can name them. A copy cannot hold `__proto__`.
   const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
   const { name, isGlobal, dataSource, http, ...rest } = checkNamedOptions<WorkflowModuleExtras & WorkflowModuleOptions>(
     options,
@@ -29,7 +30,7 @@ export function readOptions(options: WorkflowModuleExtras & WorkflowModuleOption
 }
 
 /**
- * A copy of the arguments of `forRootAsync`, checked.
+ * Checks and copies the arguments of `forRootAsync`.
  *
  * @throws InvalidInputError, WorkflowConfigurationError
  */
@@ -46,9 +47,9 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
 }
 
 /**
- * Takes what belongs to the endpoints out of the options that a factory gave.
+ * Separates the options of the endpoints from the options that a factory returned.
  *
- * @throws InvalidInputError naming an option that a factory cannot give
+ * @throws InvalidInputError naming an option that a factory cannot set
  */
 export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings): { options: WorkflowModuleOptions; http: HttpSettings } {
   if (!isPlainObject(given)) return { options: given, http: endpoints };

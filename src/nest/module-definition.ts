@@ -27,9 +27,10 @@ import {
 } from './tokens.js';
 
 /**
- * What a module provides and exports under its name. The runtime has the same token in each of them, and none exports it.
+ * Builds the providers and exports of a module under its name. The runtime has the same token in
+ * each module, and no module exports it.
  *
- * @param more what the provider of the options needs
+ * @param more providers that the provider of the options needs
  */
 export function defineModule(
   { name, isGlobal = true, dataSource: dataSourceName, http: endpoints }: ModuleStructure,
@@ -55,7 +56,8 @@ export function defineModule(
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
-  // The class means the module without a name; whoever overrides it in a test means what is injected by the token too.
+  // The class WorkflowClient stands for the module without a name. A test that overrides the class
+  // also overrides the client that is injected by token.
   const clientClasses = name === undefined ? [WorkflowClient, ...clientsOfOtherCopies()] : [];
   const clients: Provider[] =
     name === undefined
@@ -83,13 +85,16 @@ export function defineModule(
   };
 }
 
-/** Before any module is connected: two of a name would each have a worker, and nobody could say which client is injected. */
+/**
+ * Refuses two modules of one name before any module connects. Each would have a worker, and it
+ * would be unclear which client is injected.
+ */
 function checkNames(discovery: DiscoveryService): void {
   const names = modulesAmong(discovery.getProviders().map(({ token }) => token));
   const second = names.findIndex((one, index) => names.indexOf(one) !== index);
   if (second === -1) return;
   const name = names[second];
   const times = names.filter((one) => one === name).length;
-  const advice = name === undefined ? 'it is global, import it once, or give the others a `name`' : 'give each a `name` of its own';
+  const advice = name === undefined ? 'it is global; import it once, or give the others a `name`' : 'give each its own `name`';
   throw new WorkflowConfigurationError(`${moduleLabel(name)} is imported ${times} times: ${advice}`);
 }

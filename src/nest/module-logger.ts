@@ -9,11 +9,14 @@ import type { HostLogger } from '../host/host-logger.js';
 import { LogLine, takesFields } from './log-line.js';
 
 /**
- * The logger of the module. Whatever a line was made of (names that stand in the database, errors of steps, what a request brought), it stays one line
- * and shows as what it is.
+ * Logger of the module. A line stays one line and shows foreign text unchanged: names from the
+ * database, errors of steps, text from requests.
  */
 export class ModuleLogger extends Logger implements HostLogger {
-  /** Writes a line with fields, where the application's logger takes them; else the line alone. */
+  /**
+   * Writes a line with fields when the application's logger supports fields; otherwise the line
+   * alone.
+   */
   line(level: LogLevel, message: string, fields: LogFields = {}, ...rest: unknown[]): void {
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
     this[level](isPlain ? message : new LogLine(logText(message), fields), ...rest);
@@ -53,7 +56,9 @@ export class ModuleLogger extends Logger implements HostLogger {
   }
 }
 
-/** Objects of fields are for loggers that write JSON, which escape by themselves. */
+/**
+ * Escapes text. Objects with fields go only to loggers that write JSON, which escape by themselves.
+ */
 function safe(value: unknown): unknown {
   if (typeof value === 'string') return logText(value);
   return value instanceof Error ? logStack(value) : value;

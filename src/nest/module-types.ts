@@ -3,18 +3,24 @@ import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } 
 import type { HttpOptions, HttpSettings } from './http-options.js';
 import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 
-/** The options that a factory gives: all but what is fixed when the module is defined. */
+/** Options that a factory returns: all options except those fixed when the module is defined. */
 export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
-  /** Takes the place of the `http.publicUrl` beside the factory. */
+  /**
+   * HTTP options that the factory returns. Its `publicUrl` replaces the `http.publicUrl` beside the
+   * factory.
+   */
   http?: Pick<HttpOptions, 'publicUrl'>;
 }
 
-/** Makes the module's options, for `useClass` and `useExisting`. */
+/** Creates the module's options, for `useClass` and `useExisting`. */
 export interface WorkflowOptionsFactory {
   createWorkflowOptions(): WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
 }
 
-/** Where the options come from when they are not known while the module is defined. */
+/**
+ * Options of `forRootAsync`, for options that are not known when the module is defined.
+ * `useFactory`, `useClass` or `useExisting` supplies them.
+ */
 export interface WorkflowModuleAsyncOptions extends WorkflowModuleExtras, Pick<ModuleMetadata, 'imports'> {
   useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
   inject?: (InjectionToken | OptionalFactoryDependency)[];
@@ -22,7 +28,7 @@ export interface WorkflowModuleAsyncOptions extends WorkflowModuleExtras, Pick<M
   useExisting?: Type<WorkflowOptionsFactory>;
 }
 
-/** A module's structure, checked. */
+/** Checked structure of a module: the options that are fixed when the module is defined. */
 export type ModuleStructure = {
   readonly [Key in Exclude<keyof WorkflowModuleExtras, 'http'>]: WorkflowModuleExtras[Key] | undefined;
 } & { readonly http: HttpSettings };

@@ -54,7 +54,7 @@ const KNOWN_WORKER_OPTIONS = [
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
-/** What of the module's structure its options have to know. */
+/** Parts of the module's structure on which its options depend. */
 interface EndpointsOf {
   readonly path: string;
   readonly qstash: boolean;
@@ -64,8 +64,8 @@ const STANDARD: EndpointsOf = { path: DEFAULT_PATH, qstash: true };
 /**
  * Checks the module's options.
  *
- * @param http where the module's endpoints are, and whether that of QStash may be opened
- * @throws InvalidInputError naming the option that is not what it must be
+ * @param http the path of the module's endpoints, and whether the QStash endpoint may be opened
+ * @throws InvalidInputError naming the option that is invalid
  */
 export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv, http: EndpointsOf = STANDARD): ModuleSettings {
   const given = checkNamedOptions(options, 'options', KNOWN_OPTIONS);
@@ -129,7 +129,7 @@ function workerStart(worker: WorkflowModuleOptions['worker'], environment: NodeJ
 
 function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['transport']): WorkerSettings {
   if ((worker as unknown) === true)
-    throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the standard settings');
+    throw new InvalidInputError('worker', 'must be false or an object: {} executes runs with the default settings');
   const given = checkOptions(worker, 'worker', KNOWN_WORKER_OPTIONS);
   const { concurrency = 50, eagerStart, verifyReplay = 'auto', onMismatch = 'auto' } = given;
   const queues = checkQueues(given.queues);
@@ -168,14 +168,17 @@ function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['tran
   };
 }
 
-/** A request that only waits is paid for. */
+/**
+ * Milliseconds after which a waiting run is suspended: the platform bills a request that only
+ * waits.
+ */
 const PUSHED_SUSPEND_AFTER_MS = 100;
 
 function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['transport'] {
   if (transport !== undefined && transport !== 'poll' && transport !== 'qstash' && transport !== 'both')
     throw new InvalidInputError('transport', "must be 'poll', 'qstash' or 'both'");
   if (qstash !== undefined && (transport === undefined || transport === 'poll'))
-    throw new InvalidInputError('qstash', "is for transport 'qstash' and 'both'");
+    throw new InvalidInputError('qstash', "requires transport 'qstash' or 'both'");
   return transport ?? 'poll';
 }
 
@@ -185,7 +188,7 @@ function checkConnection(connection: ConnectionOptions | undefined): ConnectionO
   if (given['embedded'] !== undefined) return { embedded: checkEmbedded(checkOptions(given, 'connection', ['embedded'])['embedded']) };
   const { url, ssl, poolSize } = given as { url: string; ssl?: boolean | TlsOptions; poolSize?: number };
   if (ssl !== undefined && typeof ssl !== 'boolean' && (typeof ssl !== 'object' || ssl === null || Array.isArray(ssl))) {
-    throw new InvalidInputError('connection.ssl', 'must be a boolean or an object as node:tls has it');
+    throw new InvalidInputError('connection.ssl', 'must be a boolean or an object with options of node:tls');
   }
   readDatabaseUrl(url, 'connection.url', ssl);
   if (poolSize !== undefined && !(Number.isInteger(poolSize) && poolSize >= 3 && poolSize <= 1_000)) {
@@ -230,7 +233,7 @@ function checkQueues(queues: unknown): readonly string[] | undefined {
   return names.map((queue, index) => checkText(queue, `worker.queues[${index}]`));
 }
 
-/** It may be an instance of a class, whose methods are called as such. */
+/** Checks the codec. A codec may be an instance of a class, so its methods are not copied. */
 function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec | undefined {
   if (payloads === undefined) return undefined;
   const { codec } = checkOptions(payloads, 'payloads', ['codec']);

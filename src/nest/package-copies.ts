@@ -4,13 +4,16 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 
-// For all copies of this package in the process: ESM beside CommonJS, or one for each of two sets of peer dependencies.
+// Shared by all copies of this package in the process: ESM beside CommonJS, or one copy for each of
+// two sets of peer dependencies.
 const CLIENT_CLASSES = Symbol.for('nestjs-durable.client-classes');
 const shared = globalThis as typeof globalThis & { [CLIENT_CLASSES]?: Set<WeakRef<Function>> };
 const classes = (shared[CLIENT_CLASSES] ??= new Set());
 classes.add(new WeakRef(WorkflowClient));
 
-/** Returns the classes that other copies of this package, loaded until now, call WorkflowClient. */
+/**
+ * Returns the WorkflowClient classes of the other copies of this package that are loaded so far.
+ */
 export function clientsOfOtherCopies(): Function[] {
   const others: Function[] = [];
   for (const reference of classes) {
@@ -22,10 +25,10 @@ export function clientsOfOtherCopies(): Function[] {
 }
 
 /**
- * Looks for the application's default DataSource under the token of another copy of typeorm. The module would not find it, and would
- * take another database instead.
+ * Refuses an application whose default DataSource is registered under the token of another copy of
+ * typeorm. The module would not find that DataSource, and would use another database instead.
  *
- * @throws WorkflowConfigurationError when there is one
+ * @throws WorkflowConfigurationError when the application has such a DataSource
  */
 export function refuseDataSourceOfOtherCopy(discovery: DiscoveryService): void {
   const own: unknown = getDataSourceToken();
@@ -33,11 +36,11 @@ export function refuseDataSourceOfOtherCopy(discovery: DiscoveryService): void {
   if (!isForeign) return;
   throw new WorkflowConfigurationError(
     'the application has a TypeORM DataSource of another copy of @nestjs/typeorm or typeorm than WorkflowModule uses, and the module cannot see it. ' +
-      'Install one version of both (npm ls typeorm @nestjs/typeorm), or say which database holds the runs: connection: { url }',
+      'Install one version of both (npm ls typeorm @nestjs/typeorm), or name the database that holds the runs: connection: { url }',
   );
 }
 
-/** Bundlers rename classes, so this goes by what the class has. */
+/** Recognizes a DataSource class by its methods, because bundlers rename classes. */
 function isDataSourceClass(token: unknown): boolean {
   const prototype: unknown = typeof token === 'function' ? token.prototype : undefined;
   if (typeof prototype !== 'object' || prototype === null) return false;

@@ -13,20 +13,23 @@ import { isSigned } from '../transports/qstash/signature.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
 import { keepsRawBodies } from './raw-body-check.js';
 
-/** A wake-up has a run's id and its queue; a schedule's message has nothing. */
+/**
+ * Largest accepted body. A wake-up holds a run's id and its queue; a schedule's message has no
+ * body.
+ */
 const MAX_BODY_BYTES = 16 << 10;
 const RETRY_AFTER_SECONDS = 10;
 const SWEEP_LIMIT_MS = 50_000;
 const LAST_WORD_MS = 1_000;
 const NO_RAW_BODIES =
   'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true }), and app.useBodyParser() for limits of your own instead of app.use(json())';
-const ANSWERED_500 = 'deliveries of QStash cannot be verified, and are answered with 500';
+const ANSWERED_500 = 'deliveries of QStash cannot be verified and are answered with 500';
 
-/** What the endpoint needs of its module. */
+/** Parts of the module that the endpoint uses. */
 export interface EndpointDependencies {
   readonly http: { readonly path: string };
   readonly qstash: QStashTransport | undefined;
-  /** Absent while the application boots or closes. */
+  /** Host that executes deliveries; absent while the application boots or closes. */
   readonly push: PushHost | undefined;
   warn(message: string, error?: unknown): void;
 }
@@ -39,12 +42,16 @@ interface Answer {
 
 type Adapter = NonNullable<HttpAdapterHost['httpAdapter']>;
 
-/** What the modules of one application may not share: their messages would go to the other, or their schedules replace each other. */
+/**
+ * Paths and namespaces in use, per HTTP server. Two modules must not share them: messages would
+ * reach the wrong module, or schedules would replace each other.
+ */
 const opened = new WeakMap<Adapter, Set<string>>();
 
 /**
- * Opens the two addresses that QStash calls, on the HTTP server itself: what the application wraps around its own routes (a prefix, versions, guards, throttlers, pipes,
- * interceptors, documentation) has nothing to do with them, and cannot break signatures or the meaning of answers.
+ * Opens the two addresses that QStash calls, on the HTTP server itself. The application wraps its
+ * own routes in a prefix, versions, guards, throttlers, pipes, interceptors and documentation. None
+ * of them applies here, so none can break signatures or change the meaning of answers.
  *
  * @throws WorkflowConfigurationError
  */
@@ -58,7 +65,7 @@ export function openEndpoint(adapter: Adapter, module: EndpointDependencies): vo
         for (const [name, value] of Object.entries(headers)) adapter.setHeader(response, name, value);
         return adapter.reply(response, body, status) as unknown;
       });
-      answered.catch((error: unknown) => module.warn('QStash could not be answered', error));
+      answered.catch((error: unknown) => module.warn('could not answer a request of QStash', error));
     });
   };
   open(`/${path}/qstash`, (request) => answer(module, request, 'delivery'));
@@ -68,15 +75,15 @@ export function openEndpoint(adapter: Adapter, module: EndpointDependencies): vo
 
 function claim(adapter: Adapter, what: string): void {
   const claimed = opened.get(adapter) ?? new Set();
-  if (claimed.has(what)) throw new WorkflowConfigurationError(`two modules that QStash drives have the ${what}: they need different ones`);
+  if (claimed.has(what)) throw new WorkflowConfigurationError(`two modules with QStash have the ${what}: give each its own`);
   opened.set(adapter, claimed.add(what));
 }
 
-/** Says at boot already what would make every delivery fail. */
+/** Warns at boot about settings that would make every delivery fail. */
 async function foretell(adapter: Adapter, module: EndpointDependencies): Promise<void> {
   if (!module.qstash?.settings.keys)
     module.warn(
-      'there are no two signing keys of QStash: every delivery is answered with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
+      'the signing keys of QStash are missing: every delivery is answered with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
     );
   if ((await keepsRawBodies(adapter)) === 'no') module.warn(`${ANSWERED_500}: ${NO_RAW_BODIES}`);
 }
@@ -87,7 +94,8 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     if (!qstash || !push) return ELSEWHERE;
     const raw = await readRawBody(request, MAX_BODY_BYTES);
     if (!raw) {
-      // As an error: whoever knows the address could fill the log otherwise.
+      // Passed as an error, whose repetitions are limited; otherwise anyone who knows the address
+      // could fill the log.
       module.warn(ANSWERED_500, new Error(NO_RAW_BODIES));
       return { status: 500, body: { status: 'no raw body' } };
     }
@@ -95,23 +103,24 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     const url = kind === 'delivery' ? deliveryUrl : sweepUrl;
     const body = raw.toString('utf8');
     const signature = request.headers['upstash-signature'];
-    // Other bytes would come out of the text than went into it.
+    // Bytes that are not UTF-8 would change when decoded to text.
     if (!isUtf8(raw) || !(await isSigned({ qstash, signature, body, url }, module.warn.bind(module))))
       return { status: 401, body: { status: 'not signed' } };
-    // Before the platform ends the request: a database that says nothing would keep it longer.
+    // Answers before the platform ends the request, because a database that does not respond would
+    // block the request longer.
     const limitMs = qstash.settings.deliveryTimeoutMs - LAST_WORD_MS;
     return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_LIMIT_MS, limitMs));
   } catch (error) {
     if (error instanceof ClosedError) return ELSEWHERE;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
-    module.warn(`a ${kind} of QStash could not be taken; it comes again`, error);
+    module.warn(`could not process a ${kind} of QStash; QStash repeats it`, error);
     return LATER;
   }
 }
 
 async function deliver(push: PushHost, body: string, limitMs: number): Promise<Answer> {
   const message = decodeMessage(body);
-  // No later attempt would be understood either.
+  // Every later attempt would be refused too.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
   const delivered = push.deliver(message);
   if ((await within(limitMs, delivered)) === 'late') return LATER;
@@ -122,9 +131,12 @@ async function deliver(push: PushHost, body: string, limitMs: number): Promise<A
 
 async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
   const swept = await within(limitMs, push.sweep());
-  return { status: 200, body: { status: swept === 'done' ? 'swept' : 'going on' } };
+  return { status: 200, body: { status: swept === 'done' ? 'swept' : 'still running' } };
 }
 
 const LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
-/** While the application boots or closes. On a connection that is kept, the same process would be asked again and again, and its server could not close. */
+/**
+ * Answer while the application boots or closes. On a kept-alive connection, QStash would call the
+ * same process again and again, and its server could not close.
+ */
 const ELSEWHERE: Answer = { ...LATER, headers: { ...LATER.headers, Connection: 'close' } };

@@ -4,43 +4,65 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 import { checkText } from '../core/ids.js';
 import type { QStashSettings, QueueFlow } from '../transports/qstash/settings.js';
 
-/** How many runs of a queue QStash lets begin; see its flow control. */
+/** Limits on the number of runs of a queue that QStash starts (QStash's flow control). */
 export interface QueueFlowOptions {
-  /** How many at a time. */
+  /** Number of runs that QStash delivers at the same time. */
   parallelism?: number;
-  /** How many per `period`. */
+  /** Number of runs that QStash delivers per `period`. */
   rate?: number;
-  /** In milliseconds or as a duration, whole seconds. Default `'1s'`. */
+  /** Period of `rate`, in milliseconds or as a duration; whole seconds. (default: `'1s'`) */
   period?: ConfiguredDuration;
 }
 
-/** How runs are driven by Upstash QStash. What is not given is taken from the environment. */
+/** Options of Upstash QStash. The environment supplies the options that are absent. */
 export interface QStashOptions {
-  /** Default: `QSTASH_TOKEN`. */
+  /** Token for QStash's API. (default: `QSTASH_TOKEN`) */
   token?: string;
-  /** Of QStash's API. Default: `QSTASH_URL`, else the vendor's. */
+  /** Address of QStash's API. (default: `QSTASH_URL`; without it, `https://qstash.upstash.io`) */
   url?: string;
-  /** Where QStash finds this application, as `https://shop.example`: not through a global prefix, and what signatures name. Default: `QSTASH_TARGET_URL`. */
+  /**
+   * Address at which QStash reaches this application, such as `https://shop.example`, without the
+   * global prefix. Signatures name this address. (default: `QSTASH_TARGET_URL`)
+   */
   targetUrl?: string;
-  /** Default: `QSTASH_CURRENT_SIGNING_KEY`. */
+  /** Key that verifies signatures. (default: `QSTASH_CURRENT_SIGNING_KEY`) */
   currentSigningKey?: string;
-  /** Default: `QSTASH_NEXT_SIGNING_KEY`. */
+  /**
+   * Key that verifies signatures after QStash has rotated its keys. (default:
+   * `QSTASH_NEXT_SIGNING_KEY`)
+   */
   nextSigningKey?: string;
-  /** Tells applications that share a QStash apart. Default `'durable'`. */
+  /** Name that distinguishes applications that share a QStash account. (default: `'durable'`) */
   namespace?: string;
-  /** After how long a delivery hands its run over to the next one, once it has recorded a step. Default `'20s'`. */
+  /**
+   * Time after which a delivery hands its run over to the next delivery, once the delivery has
+   * recorded a step. In milliseconds or as a duration. (default: `'20s'`)
+   */
   timeBudget?: ConfiguredDuration;
-  /** How long the platform lets a request take. Default `'60s'`. */
+  /**
+   * Time after which the platform ends a request, in milliseconds or as a duration. (default:
+   * `'60s'`)
+   */
   deliveryTimeout?: ConfiguredDuration;
-  /** Sleeps up to that are messages that QStash delays (7 days at most on its free plan, a year on others); longer ones are found by the sweep. Default `'1h'`. */
+  /**
+   * Longest delay of a message, in milliseconds or as a duration. QStash delays the messages for
+   * sleeps up to this length; the sweep finds the end of longer sleeps. QStash's free plan allows 7
+   * days, the largest plan a year. (default: `'1h'`)
+   */
   maxDelay?: ConfiguredDuration;
-  /** The schedule of the sweep, as cron; `false` for none: somebody else calls it, or a worker runs somewhere. Default every minute. */
+  /**
+   * Schedule of the sweep, as cron. `false` creates no schedule, because something else calls the
+   * sweep or a worker runs somewhere. (default: every minute)
+   */
   sweep?: false | { cron: string };
-  /** By queue. */
+  /** Flow control of each queue, by the name of the queue. (default: none) */
   flowControl?: Record<string, QueueFlowOptions>;
-  /** Marks messages in QStash's console. */
+  /** Label of messages in QStash's console. (default: none) */
   label?: string;
-  /** Of platforms that freeze the process once it has answered: keeps it going until a promise is settled, as Vercel's `waitUntil`. */
+  /**
+   * Keeps the process running until a promise is settled, like Vercel's `waitUntil`. Needed on
+   * platforms that freeze the process after it has answered. (default: none)
+   */
   waitUntil?: (promise: Promise<unknown>) => void;
 }
 
@@ -60,9 +82,9 @@ const KNOWN = [
   'waitUntil',
 ];
 const DAY_MS = 86_400_000;
-/** Of QStash's largest plan. */
+/** Longest delay that QStash's largest plan allows. */
 const MOST_DELAY_MS = 365 * DAY_MS;
-/** What it takes to hand a run over and to answer. */
+/** Time reserved for handing a run over and for answering the request. */
 const HANDOVER_MS = 2_000;
 const API_URL = 'https://qstash.upstash.io';
 
@@ -76,8 +98,10 @@ const VARIABLES: Readonly<Record<TextOption, string>> = {
 };
 
 /**
- * @param path what the module's endpoints begin with
- * @param isReceiver whether this process takes deliveries
+ * Checks the QStash options and fills them from the environment.
+ *
+ * @param path prefix of the module's endpoints
+ * @param isReceiver true when this process receives deliveries
  * @throws InvalidInputError, WorkflowConfigurationError
  */
 export function toQStashSettings(
@@ -87,7 +111,10 @@ export function toQStashSettings(
   isReceiver: boolean,
 ): QStashSettings {
   const given = checkOptions(options === undefined ? {} : options, 'qstash', KNOWN);
-  /** A variable that is empty counts as one that is not set; an option that is given does not. */
+  /**
+   * Reads an option, or else its variable. An empty variable counts as absent; an empty option is
+   * an error.
+   */
   const text = (option: TextOption, check: (value: unknown, argument: string) => string): string | undefined => {
     const value: unknown = given[option];
     if (value !== undefined) return check(value, `qstash.${option}`);
@@ -96,7 +123,7 @@ export function toQStashSettings(
   };
   const needed = (option: TextOption, check: (value: unknown, argument: string) => string): string => {
     const value = text(option, check);
-    if (value === undefined) throw new InvalidInputError(`qstash.${option}`, `is missing: give it, or set ${VARIABLES[option]}`);
+    if (value === undefined) throw new InvalidInputError(`qstash.${option}`, `is missing: pass it, or set ${VARIABLES[option]}`);
     return value;
   };
   const token = needed('token', checkSecret);
@@ -133,17 +160,22 @@ export function toQStashSettings(
   };
 }
 
-/** Its timeout has to be heard of before the run is let go of: a second before, or less where there is little time. */
+/**
+ * Returns the longest step timeout. The timeout must be recorded before the run is handed over, so
+ * it ends a second earlier, or a quarter earlier when less than four seconds are left.
+ */
 function longestStep(untilLetGoMs: number): number {
   return untilLetGoMs - Math.min(1_000, untilLetGoMs / 4);
 }
 
-/** A process that would take anybody's word, or sign with keys that everybody knows, does not start. */
+/**
+ * Refuses to boot a process that would accept unsigned requests, or sign with publicly known keys.
+ */
 function checkBootSecurity(environment: NodeJS.ProcessEnv, hasKeys: boolean, isReceiver: boolean): void {
   if (environment['NODE_ENV'] !== 'production') return;
-  // So the SDK says that it is off.
+  // The SDK treats these values as "off".
   if (!['', '0', 'false', undefined].includes(environment['QSTASH_DEV']))
-    throw new WorkflowConfigurationError('QSTASH_DEV is set in production: QStash’s SDK would use keys that everybody knows');
+    throw new WorkflowConfigurationError('QSTASH_DEV is set in production: QStash’s SDK would use publicly known keys');
   if (isReceiver && !hasKeys)
     throw new WorkflowConfigurationError(
       'deliveries cannot be verified: set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY, or the options qstash.currentSigningKey and nextSigningKey',
@@ -154,9 +186,12 @@ function toCron(sweep: QStashOptions['sweep']): string | undefined {
   if (sweep === false) return undefined;
   if (sweep === undefined) return '* * * * *';
   const cron = checkText(checkOptions(sweep, 'qstash.sweep', ['cron']).cron, 'qstash.sweep.cron').trim();
-  // Of its meaning QStash is the judge; without a sweep, sleeps would not end.
+  // QStash alone decides what the expression means; without a sweep, long sleeps would not end.
   if (!/^(?:CRON_TZ=[\w/+-]+ +)?[\w*,/?#-]+(?: +[\w*,/?#-]+){4}$/.test(cron))
-    throw new InvalidInputError('qstash.sweep.cron', "must be five fields, as '*/5 * * * *', after a 'CRON_TZ=Europe/Paris ' if need be");
+    throw new InvalidInputError(
+      'qstash.sweep.cron',
+      "must be five fields, as '*/5 * * * *', with an optional 'CRON_TZ=Europe/Paris ' in front",
+    );
   return cron;
 }
 
@@ -178,28 +213,30 @@ function toQueueFlow(options: QueueFlowOptions, argument: string): QueueFlow {
   }
   if (parallelism === undefined && rate === undefined) throw new InvalidInputError(argument, 'must have a parallelism or a rate');
   if (period === undefined) return { parallelism, rate };
-  if (rate === undefined) throw new InvalidInputError(`${argument}.period`, 'is for a rate');
+  if (rate === undefined) throw new InvalidInputError(`${argument}.period`, 'requires a rate');
   const periodSeconds = toMilliseconds(period, `${argument}.period`) / 1_000;
   if (!Number.isInteger(periodSeconds) || periodSeconds < 1)
     throw new InvalidInputError(`${argument}.period`, 'must be whole seconds, one or more');
   return { parallelism, rate, periodSeconds };
 }
 
-/** Never shown in the error. */
+/** Checks a secret. The error never shows the value. */
 function checkSecret(value: unknown, argument: string): string {
   if (typeof value !== 'string' || value === '' || /[^\x21-\x7e]/.test(value))
     throw new InvalidInputError(argument, 'must be a text without spaces');
   return value;
 }
 
-/** Without a dot: that comes behind it in ids of messages. */
+/**
+ * Checks the namespace. The name must have no dot, because a dot follows it in the ids of messages.
+ */
 function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);
   if (!/^[\w-]{1,60}$/.test(name)) throw new InvalidInputError(argument, "must be up to 60 letters, digits, '_' and '-'");
   return name;
 }
 
-/** It travels as a header. */
+/** Checks the label, which QStash receives as an HTTP header. */
 function checkLabel(value: unknown): string {
   const label = checkText(value, 'qstash.label');
   if (/[^\x21-\x7e]/.test(label)) throw new InvalidInputError('qstash.label', 'must be ASCII without spaces');
@@ -209,7 +246,7 @@ function checkLabel(value: unknown): string {
 function checkTarget(value: unknown, argument: string, path: string): string {
   const base = checkUrl(value, argument);
   if (!`${base}/`.includes(`/${path}/qstash/`)) return base;
-  throw new InvalidInputError(argument, `must not have the endpoint's own path: /${path}/qstash is put behind it`);
+  throw new InvalidInputError(argument, `must not contain the endpoint's own path: /${path}/qstash is appended to it`);
 }
 
 function checkUrl(value: unknown, argument: string): string {

@@ -2,16 +2,17 @@ import { Readable } from 'node:stream';
 
 import type { HttpAdapterHost } from '@nestjs/core';
 
-/** A layer of an Express application. */
+/** Layer of an Express application. */
 interface Layer {
   readonly name?: string;
   readonly handle?: (request: object, response: object, next: (error?: unknown) => void) => void;
 }
 
 /**
- * Whether the application keeps the raw bodies of requests. Nest tells nobody, so Express's own parser of JSON is given a body to read, and what it leaves is looked at.
+ * Finds out whether the application keeps the raw bodies of requests. Nest does not expose this
+ * setting. The check therefore gives Express's JSON parser a body and examines the result.
  *
- * @returns `unknown` where that cannot be found out: on Fastify, with parsers of the application's own
+ * @returns `unknown` on Fastify, and with parsers of the application's own
  */
 export async function keepsRawBodies(adapter: HttpAdapterHost['httpAdapter'] | undefined): Promise<'yes' | 'no' | 'unknown'> {
   if (adapter?.getType() !== 'express') return 'unknown';

@@ -13,7 +13,7 @@ import { guardSharedState } from './shared-state.js';
 import { nameRecord } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
-/** The module that looks for its workflows. */
+/** Module whose workflows are searched. */
 export interface ScanningModule {
   readonly name: string | undefined;
   readonly settings: ModuleSettings;
@@ -25,25 +25,26 @@ export interface ScanningModule {
 /**
  * Finds a module's workflows among the application's providers.
  *
- * @throws WorkflowConfigurationError when one cannot work: two of a name and version, no `run`, transient scope, bad options
+ * @throws WorkflowConfigurationError when a workflow cannot work: a name and version used twice, no
+ *   `run`, transient scope, invalid options
  */
 export function findWorkflows(discovery: DiscoveryService, module: ScanningModule): FoundWorkflow[] {
   const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     if (!hasWorkflowMetadata(type) || workflowIdentityOf(type).module !== module.name) continue;
-    // The same under another name; under the workflow's own it stands for it.
+    // Skip aliases of a workflow; an alias registered under the workflow's own token replaces it.
     if (wrapper.isAlias && wrapper.token !== type) continue;
     if (wrapper.isTransient)
       throw new WorkflowConfigurationError(
-        `${type.name} is transient: all runs of a workflow share one instance; with Scope.REQUEST each pass has its own`,
+        `${type.name} is transient: all runs of a workflow share one instance; use Scope.REQUEST for an instance per pass`,
       );
     const workflow = toWorkflow(type, wrapper, module);
     const { name, version } = workflow.definition;
     const other = found.get(`${name}\n${version}`);
     if (other && other.type !== type) {
       throw new WorkflowConfigurationError(
-        `${other.type.name} and ${type.name} are both workflow "${name}" version ${version}: give one another name or version`,
+        `${other.type.name} and ${type.name} are both workflow "${name}" version ${version}: change the name or version of one`,
       );
     }
     if (!other) found.set(`${name}\n${version}`, { type, workflow });
@@ -51,7 +52,9 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
   return [...found.values()].map(({ workflow }) => workflow);
 }
 
-/** Workflows that no module of the application executes, because theirs is not imported. */
+/**
+ * Finds workflows that no module of the application executes, because their module is not imported.
+ */
 export function findUnassignedWorkflows(
   discovery: DiscoveryService,
   modules: readonly (string | undefined)[],
@@ -69,16 +72,19 @@ export function findUnassignedWorkflows(
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
-  // Whatever instance stands for it: tests replace a workflow by something else.
+  // The token names the workflow whatever its instance is: tests replace a workflow by something
+  // else.
   if (typeof wrapper.token === 'function' && hasWorkflowMetadata(wrapper.token)) return wrapper.token;
   if (typeof wrapper.metatype === 'function' && hasWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
-  // Made by a factory, or given as a value. Merely looking at an instance may fail where it is a proxy.
+  // Created by a factory, or provided as a value. Reading any other instance may fail, because it
+  // may be a proxy.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
 /**
- * A run must not share fields with others where the workflow asks for an instance of its own.
+ * Checks that a workflow with `Scope.REQUEST` has an instance per pass, because its runs must not
+ * share fields.
  *
  * @throws WorkflowConfigurationError
  */
@@ -88,14 +94,14 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
   if (scope === undefined) return;
   if (given !== undefined && given !== scope) {
     throw new WorkflowConfigurationError(
-      `${where}: its scope is Scope.${Scope[scope]}, and that of @Injectable() Scope.${Scope[given]}: leave one of them out`,
+      `${where}: its scope is Scope.${Scope[scope]}, but that of @Injectable() is Scope.${Scope[given]}: remove one of them`,
     );
   }
-  // Whatever else stands for the workflow, such as a fake, has the scope that it was provided with.
+  // A substitute for the workflow, such as a fake, keeps the scope with which it was provided.
   if (scope !== Scope.REQUEST || isPerPass || !(instance instanceof type)) return;
   throw new WorkflowConfigurationError(
-    `${where}: it asks for Scope.REQUEST, and is provided as one instance for all runs. List the class itself among the providers, ` +
-      'say scope: Scope.REQUEST beside useFactory, or @Injectable({ scope: Scope.REQUEST }) on the class of useClass',
+    `${where}: it requires Scope.REQUEST, but is provided as one instance for all runs. List the class itself among the providers, ` +
+      'set scope: Scope.REQUEST beside useFactory, or put @Injectable({ scope: Scope.REQUEST }) on the class of useClass',
   );
 }
 
@@ -108,7 +114,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
   checkScope(type, isPerPass, instance, where);
   const runner = (isPerPass ? type.prototype : instance) as Partial<WorkflowInstance> | null | undefined;
   if (typeof runner?.run !== 'function') {
-    const what = isPerPass || runner instanceof type ? 'the class' : 'what is provided as it';
+    const what = isPerPass || runner instanceof type ? 'the class' : 'its provider';
     throw new WorkflowConfigurationError(`${where}: ${what} has no method run(input, ctx)`);
   }
   const identity = {

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 
 import { guardSharedState } from './shared-state.js';
 
-describe('the guard of an instance that runs share', () => {
-  it('leaves the fields readable, writable and listed, and functions as they are', async () => {
+describe('guardSharedState', () => {
+  it('keeps fields readable, writable and enumerable, and functions unchanged', async () => {
     const instance = { n: 1, run: async () => instance.n };
     const run = instance.run;
     const guarded = guardSharedState(instance, () => instance.run());
@@ -13,7 +13,7 @@ describe('the guard of an instance that runs share', () => {
     expect(Object.getOwnPropertyDescriptor(instance, 'run')).toMatchObject({ value: run, writable: true });
   });
 
-  it('takes a frozen instance', async () => {
+  it('accepts a frozen instance', async () => {
     const instance = Object.freeze({ n: 1 });
     await expect(guardSharedState(instance, async () => instance.n)()).resolves.toBe(1);
   });

@@ -2,11 +2,13 @@ import { SharedStateError } from '../core/errors/index.js';
 import { executionScope } from '../engine/current.js';
 
 /**
- * In development, makes a pass fail that changes fields of the workflow's instance: it would work until the first replay, or until two runs meet.
+ * Fails a pass that changes fields of the workflow's instance, in development. Such code would work
+ * until the first replay, or until two runs are executed at the same time.
  *
- * Whoever writes is known by the scope that it writes in, so another run that happens to go on meanwhile is not blamed; and the body of a step may keep
- * what it likes, a connection for one. A field that does not exist at first is known from the end of the pass on in which it has come up. Looks at the
- * instance's own fields, not into them, and not at private ones (`#field`).
+ * The scope of the writing code identifies the pass, so another run that is active at that moment
+ * is not blamed. Step bodies may set fields, for example to keep a connection. A new field is
+ * watched from the end of the pass that has created it. The check covers the instance's own fields.
+ * It covers neither the contents of objects in them nor private fields (`#field`).
  */
 export function guardSharedState<A extends unknown[]>(
   instance: object,
@@ -35,7 +37,11 @@ export function guardSharedState<A extends unknown[]>(
   };
 }
 
-/** Returns whether it can be watched. Functions are left alone: tests spy on them. */
+/**
+ * Watches a field. Functions are not watched, because tests spy on them.
+ *
+ * @returns true when the field can be watched
+ */
 function watch(instance: object, field: string, note: (field: string) => void): boolean {
   const descriptor = Object.getOwnPropertyDescriptor(instance, field);
   if (!descriptor?.configurable || !descriptor.writable || typeof descriptor.value === 'function') return false;

@@ -3,7 +3,10 @@ import { performance } from 'node:perf_hooks';
 
 /** Signals that end a process. */
 const SIGNALS: readonly string[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR2', 'SIGBREAK'];
-/** Signals within this time count as one: npm and process managers pass on what the whole process group receives as well. */
+/**
+ * Milliseconds within which signals count as one: npm and process managers forward what the whole
+ * process group receives too.
+ */
 const ONE_SIGNAL_MS = 1_000;
 
 type Watcher = (signal: NodeJS.Signals) => void;
@@ -11,15 +14,17 @@ type Watcher = (signal: NodeJS.Signals) => void;
 const watchers = new Set<Watcher>();
 const observed = new Set<string>();
 let lastAt = Number.NEGATIVE_INFINITY;
-/** When the first signal of the shutdown under way arrived, of performance.now(). */
+/** Time of the first signal of the current shutdown, on the clock of performance.now(). */
 let firstAt: number | undefined;
 let isClosing = false;
 
 /**
- * Watches for signals, without changing what they do: only where somebody else listens, because Node does not end a process whose signal has a listener.
+ * Watches for signals without changing their effect. It listens only to signals that already have a
+ * listener, because Node does not end a process whose signal has one.
  *
- * @param second is called, once, for a signal that arrives during the shutdown, and later than a second after the first
- * @returns stops watching
+ * @param second called once, for a signal that arrives during the shutdown, more than a second
+ *   after the first
+ * @returns a function that stops watching
  */
 export function watchSignals(second: Watcher): () => void {
   if (watchers.size === 0) {
@@ -38,14 +43,14 @@ export function watchSignals(second: Watcher): () => void {
   };
 }
 
-/** Notes that the shutdown has begun: most often by a signal that arrived a moment ago. */
+/** Records that the shutdown has begun, most often because of a signal that has just arrived. */
 export function shutdownBegan(): void {
   if (isClosing) return;
   isClosing = true;
   firstAt = performance.now() - lastAt < ONE_SIGNAL_MS ? lastAt : undefined;
 }
 
-/** Ends the process as the signal would have. */
+/** Ends the process as the signal would have done. */
 export function exitBy(signal: NodeJS.Signals): never {
   process.exit(128 + (constants.signals[signal] ?? 0));
 }
@@ -54,7 +59,7 @@ function joined(event: string | symbol): void {
   if (typeof event === 'string' && SIGNALS.includes(event)) observe(event);
 }
 
-/** Once nobody else listens, the signal is to end the process again. */
+/** Stops observing a signal without other listeners, so that the signal ends the process again. */
 function left(event: string | symbol): void {
   if (typeof event === 'string' && observed.has(event) && process.listenerCount(event) === 1) ignore(event);
 }

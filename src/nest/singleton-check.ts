@@ -5,8 +5,9 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { BEGINS_WORKER, moduleLabel, modulesAmong, WORKFLOW_RUNTIME } from './tokens.js';
 
 /**
- * Sees that modules are made once, and by the class that begins their worker. Where something request-scoped is injected for the options, Nest makes all
- * of the module anew for each HTTP request, with its connections, and calls no hook of it; so the check has a provider of its own.
+ * Checks that modules are created once, by the class that starts their worker. If a request-scoped
+ * provider is injected for the options, Nest creates the whole module again for each HTTP request,
+ * with its connections, and calls none of its hooks. The check is therefore a provider of its own.
  */
 @Injectable()
 export class ScopeCheck implements OnModuleInit {
@@ -20,13 +21,13 @@ export class ScopeCheck implements OnModuleInit {
       const type = wrapper.host?.metatype as (Function & { readonly [BEGINS_WORKER]?: true }) | undefined;
       if (type && !type[BEGINS_WORKER]) {
         throw new WorkflowConfigurationError(
-          `${moduleLabel(name)} was spread into module ${type.name}, which begins no worker: import what forRoot() returns, ` +
+          `${moduleLabel(name)} was spread into module ${type.name}, which starts no worker: import the result of forRoot(), ` +
             `or let ${type.name} extend WorkflowModule`,
         );
       }
       if (wrapper.isDependencyTreeStatic()) continue;
       throw new WorkflowConfigurationError(
-        `${moduleLabel(name)} depends on a request-scoped provider, most likely by what forRootAsync injects: its options are made once, ` +
+        `${moduleLabel(name)} depends on a request-scoped provider, most likely through what forRootAsync injects: its options are created once, ` +
           'so inject singletons only',
       );
     }

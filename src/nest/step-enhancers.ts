@@ -6,36 +6,45 @@ import { currentStep } from '../engine/current.js';
 import type { StepInterceptor } from '../engine/ports.js';
 import type { EnhancerReach } from './enhancer-lookup.js';
 
-/** What `ExecutionContext.getType()` says in guards and interceptors around a step. */
+/** Result of `ExecutionContext.getType()` in guards and interceptors around a step. */
 const WORKFLOW_CONTEXT_TYPE = 'workflow';
 
 type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
 
-/** Nest's guards and interceptors around the bodies of methods with `@Step`. */
+/** Applies Nest's guards and interceptors to the bodies of methods with `@Step`. */
 export class StepEnhancers implements StepInterceptor {
-  /** Made once for each method of each instance: finding what applies to one goes through all modules. */
+  /**
+   * Enhanced method per instance and method. Created once, because finding its enhancers searches
+   * all modules.
+   */
   private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
   private readonly begun = new WeakSet<object>();
 
   constructor(
     private readonly creator: ExternalContextCreator,
     private readonly reach: EnhancerReach,
-    /** Of the pass, where it has request-scoped enhancers of its own. */
+    /** Context of the pass, when the pass has request-scoped enhancers of its own. */
     private readonly contextId: ContextId | undefined,
   ) {}
 
-  /** The same for one pass. */
+  /** Returns the enhancers for one pass. */
   inContext(contextId: ContextId): StepEnhancers {
     return new StepEnhancers(this.creator, this.reach, contextId);
   }
 
-  /** Global ones that are made for each pass: they must have been made in its context before a step is executed. */
+  /**
+   * Global enhancers that are created for each pass. They must exist in the context of the pass
+   * before a step is executed.
+   */
   get madePerPass(): readonly InjectionToken[] {
     return this.reach.globalsPerPass.map(({ token }) => token);
   }
 
   /**
-   * @throws NonRetryableError when a guard refuses: it would refuse again; or when Nest would leave one out
+   * Executes a step's body inside its guards and interceptors.
+   *
+   * @throws NonRetryableError when a guard refuses, because it would refuse again; or when Nest
+   *   would skip an enhancer
    */
   async execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown> {
     const step = currentStep();

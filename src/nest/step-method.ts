@@ -6,7 +6,7 @@ import { executionScope } from '../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
 import { stepsNameOf } from './steps-of.js';
 
-/** A step of a prototype, with its options. */
+/** Step declared on a prototype, with its options. */
 class DeclaredStep implements StepDeclaration {
   readonly name: string | undefined;
   readonly step: StepFunction;
@@ -30,9 +30,9 @@ class DeclaredStep implements StepDeclaration {
 }
 
 /**
- * Declares a step of a prototype.
+ * Declares a step on a prototype.
  *
- * @returns the function that takes the method's place
+ * @returns the function that replaces the method
  */
 export function makeStep(place: object, method: string, original: StepFunction, options: StepMethodOptions<unknown[]>): StepFunction {
   const declared = new DeclaredStep(place, method, original, options);
@@ -40,7 +40,9 @@ export function makeStep(place: object, method: string, original: StepFunction, 
   return declared.step;
 }
 
-/** Copies what decorators have noted on one function to another that takes its place. */
+/**
+ * Copies the metadata that decorators have stored on one function to the function that replaces it.
+ */
 export function copyMetadata(from: Function, to: Function): void {
   for (const key of Reflect.getMetadataKeys(from) as unknown[]) {
     Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
@@ -70,7 +72,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
         const interceptor = pass.code?.interceptor;
-        // Around the decorated method: it has the metadata, and is a plain method while a step is executed.
+        // The interceptor wraps the decorated method, which has the metadata and acts as a plain
+        // method while a step is executed.
         return interceptor ? interceptor.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });
     });
@@ -81,8 +84,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
 
 function keyOf(key: (...args: unknown[]) => string, args: unknown[], argument: string): string {
   const text = key(...args);
-  if (isPromise(text)) throw new InvalidInputError(argument, 'must be given at once: its function returned a promise');
-  // Without this a key that is missing would be none at all.
+  if (isPromise(text)) throw new InvalidInputError(argument, 'must be a string: its function returned a promise');
+  // Without this check, a missing key would silently mean "no key".
   escapeStepText(text, argument);
   return text;
 }

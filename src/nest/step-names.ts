@@ -8,16 +8,17 @@ import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
-/** A name that `mixin()` of Nest makes up. */
+/** Class name that Nest's `mixin()` makes up. */
 const MIXIN = /^[\da-f]{21}$/;
 
-const HOW_TO_NAME = `Give each class a name that stays: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
+const HOW_TO_NAME = `Give each class a stable name: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
 
 /**
- * Makes the steps of everything that is provided ready to be called: overrides become steps, and no two classes share a step's name.
- * Results are recorded under that name, so two classes of one name could get each other's.
+ * Prepares the steps of all providers: overrides become steps, and no two classes share the name of
+ * a step. Results are recorded under that name, so with a shared name one class could receive the
+ * results of the other.
  *
- * @param warn called with what may go wrong with the next build
+ * @param warn called with problems that the next build may cause
  * @throws WorkflowConfigurationError
  */
 export function prepareSteps(discovery: DiscoveryService, warn: (message: string) => void): void {
@@ -30,7 +31,7 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
     adoptOverrides(target);
     adoptAs(wrapper.token, target);
     if (type && (wrapper.isTransient || !wrapper.isDependencyTreeStatic())) fields.push(...fieldsInPlaceOfSteps(type, target));
-    // A run calls the steps of its own workflow by the method's name alone.
+    // A run calls the steps of its own workflow by the name of the method alone.
     if (!type || wrapper.isAlias || isWorkflow(type) || hasWorkflowMetadata(wrapper.token)) continue;
     for (const [method, declaration] of declarationsOf(target)) {
       const derived = `${stepsNameOf(type)}.${method}`;
@@ -42,27 +43,27 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
       if (!other) owners.set(name, { owner, label });
       else if (other.owner !== owner) {
         throw new WorkflowConfigurationError(
-          `${other.label} and ${label} of another class would both be recorded as step "${name}": their results could change places. ${HOW_TO_NAME}`,
+          `${other.label} and ${label} of another class would both be recorded as step "${name}": their results could be swapped. ${HOW_TO_NAME}`,
         );
       }
     }
   }
   if (fields.length > 0) {
     warn(
-      `${fields.join(', ')}: a field that takes the place of a step is executed again in each pass, because its class is not a singleton. ` +
+      `${fields.join(', ')}: a field that replaces a step is executed again in each pass, because its class is not a singleton. ` +
         'Make it a method',
     );
   }
   if (renamed.size === 0 || process.env['NODE_ENV'] === 'test') return;
   warn(
-    `the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may give other names, and runs ` +
-      `under way could not continue. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
+    `the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may choose other names, and runs ` +
+      `in progress could not continue. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
   );
 }
 
 /**
- * Makes a workflow's record of who calls steps by which name. It finds what the boot cannot know: two classes of one name whose
- * instances are made by hand.
+ * Creates a workflow's record of which class uses which step name. The record finds a conflict that
+ * the boot cannot see: two classes of one name whose instances are created by hand.
  */
 export function nameRecord(workflow: string): (name: string, owner: object) => void {
   const owners = new Map<string, object>();
@@ -70,15 +71,18 @@ export function nameRecord(workflow: string): (name: string, owner: object) => v
     const known = owners.get(name);
     if (known === owner) return;
     if (known === undefined) return void owners.set(name, owner);
-    // A class that a function makes anew for each call.
+    // A class expression inside a function creates another class at each call.
     if (typeof known === 'function' && typeof owner === 'function' && known.toString() === owner.toString()) return;
     throw new WorkflowConfigurationError(
-      `two classes have a step "${name}" in workflow "${workflow}": their recorded results could change places. ${HOW_TO_NAME}`,
+      `two classes have a step "${name}" in workflow "${workflow}": their recorded results could be swapped. ${HOW_TO_NAME}`,
     );
   };
 }
 
-/** Finds what workflows call: the instance, or what instances that are made later inherit from. */
+/**
+ * Returns the object whose methods workflows call: the instance, or the prototype of instances that
+ * are created later.
+ */
 function calledOf({ instance, metatype, inject, isNotMetatype }: Wrapper): { target?: object; type?: Function | undefined } {
   if (typeof instance === 'object' && instance !== null) return { target: instance as object, type: classOf(instance) };
   const isClass = typeof metatype === 'function' && !inject && !isNotMetatype && typeof metatype.prototype === 'object';
@@ -96,7 +100,10 @@ function isWorkflow(type: Function): boolean {
   return false;
 }
 
-/** Tells names that bundlers make: `n`, `aB`, `Notifier$1`; of a minified class also three letters that are no word. */
+/**
+ * Recognizes names that bundlers create: `n`, `aB`, `Notifier$1`, and for a minified class also
+ * three letters that are no word.
+ */
 function looksRenamed(type: Function): boolean {
   const named = namingClassOf(type);
   if (hasStepsName(named)) return false;
@@ -110,24 +117,29 @@ function looksRenamed(type: Function): boolean {
 }
 
 /**
+ * Checks a class whose name looks renamed.
+ *
  * @returns the step, for a warning
- * @throws WorkflowConfigurationError when the build is certain to have renamed the class
+ * @throws WorkflowConfigurationError when the build has certainly renamed the class
  */
 function checkRenamed(type: Function, step: string): string {
   const named = namingClassOf(type);
   if (MIXIN.test(named.name)) {
     throw new WorkflowConfigurationError(
-      `step "${step}" carries the name that mixin() of Nest gives to its class, another one in each process. ${HOW_TO_NAME}`,
+      `step "${step}" contains the class name that mixin() of Nest creates, which differs in each process. ${HOW_TO_NAME}`,
     );
   }
   if (!isMinified(named)) return step;
   throw new WorkflowConfigurationError(
-    `step "${step}" carries the name that a minifier has given to its class: the next build may give that name to another class, whose steps ` +
+    `step "${step}" contains a class name that a minifier has created: the next build may give that name to another class, whose steps ` +
       `would get the results recorded for this one. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
   );
 }
 
-/** Tells whether a minifier has written the class (`class n{charge(){`) and has not kept its name beside the new one. */
+/**
+ * Returns true when a minifier has written the class (`class n{charge(){`) without keeping its
+ * original name.
+ */
 function isMinified(type: Function): boolean {
   const source = Function.prototype.toString.call(type);
   const brace = source.indexOf('{');

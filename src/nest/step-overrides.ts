@@ -8,8 +8,8 @@ export const GENERATORS: ReadonlySet<string> = new Set(['GeneratorFunction', 'As
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 
 /**
- * Makes the overrides of steps steps as well, with the options of the method that they override. Without that an override would be a
- * plain method, executed again in each pass.
+ * Makes overrides of steps into steps, with the options of the method that they override. Otherwise
+ * an override would be a plain method, executed again in each pass.
  *
  * @param start an instance, or the prototype of a class
  * @throws WorkflowConfigurationError naming an override that cannot be a step
@@ -26,8 +26,8 @@ export function adoptOverrides(start: object): void {
 }
 
 /**
- * Looks for fields that take the place of steps, in the text of classes whose instances are made later. Such a field exists on each
- * instance alone, where nothing can make it a step.
+ * Finds fields that replace steps, in the source text of classes whose instances are created later.
+ * Such a field exists only on each instance, where nothing can make it a step.
  *
  * @returns the fields, such as `Stripe.charge`
  */
@@ -43,11 +43,11 @@ export function fieldsInPlaceOfSteps(type: Function, prototype: object): string[
 }
 
 /**
- * Makes the methods of an object steps that is provided as a class with steps without inheriting from it: a fake, or another
- * implementation. Whoever calls them sees the class.
+ * Makes the methods of a substitute into steps. A substitute is provided under a class with steps
+ * without extending it: a fake, or another implementation. Callers see only the class.
  *
- * @param instance what is provided
- * @param type the class that it is provided as
+ * @param instance the provided object
+ * @param type the class under which the object is provided
  * @throws WorkflowConfigurationError naming a method that cannot be a step
  */
 export function adoptStandIn(instance: object, type: Function): void {
@@ -63,22 +63,27 @@ export function adoptStandIn(instance: object, type: Function): void {
 }
 
 /**
- * Puts the step above whatever decorators above `@Step()` have made of the method. They would otherwise surround the call of the step
- * instead of its body: their promise would not settle while the run is suspended, and a transaction would stay open.
+ * Puts the step above whatever decorators above `@Step()` have made of the method. Otherwise they
+ * would surround the call of the step instead of its body: their promise would not settle while the
+ * run is suspended, and a transaction would stay open.
  */
 export function putStepOnTop(place: object, declaration: StepDeclaration): void {
   try {
     adopt(place, declaration.method, declaration);
   } catch {
-    // The boot refuses the class, if it is provided.
+    // The boot refuses the class if it is provided.
   }
 }
 
-/** @returns whether the place has a property of this name that is a step now and was none before */
+/**
+ * Replaces an own property of this name by a step.
+ *
+ * @returns true when the property is a step now and was not one before
+ */
 function adopt(place: object, method: string, declaration: StepDeclaration): boolean {
   const descriptor = Object.getOwnPropertyDescriptor(place, method);
   if (!descriptor || isStep(descriptor.value)) return false;
-  // A decorator above @Step() may bind the method to each instance in this way: the step is inside.
+  // A decorator above @Step() may bind the method to each instance in this way; the step is inside.
   if (descriptor.get && place === declaration.place) return false;
   return replace(place, method, descriptor, declaration, undefined);
 }
@@ -93,7 +98,7 @@ function replace(
   const refuse = (why: string): never => {
     const [owner, base] = [place, declaration.place].map((each) => each.constructor.name);
     throw new WorkflowConfigurationError(
-      `${owner}.${method} takes the place of step ${base}.${method} and cannot be a step: ${why}. Make it an async method with @Step()`,
+      `${owner}.${method} replaces step ${base}.${method} and cannot be a step: ${why}. Make it an async method with @Step()`,
     );
   };
   if (descriptor.get) return refuse('it is a getter');
@@ -103,9 +108,9 @@ function replace(
   const isReplaceable = Object.hasOwn(place, method) ? descriptor.configurable || descriptor.writable : Object.isExtensible(place);
   if (!isReplaceable) return refuse('the object is frozen');
   const step = declaration.wrap(body as never, standsFor) as AnyFunction;
-  // A proxy, because the function may be a mock: whoever holds it goes on asking it what it was called with.
+  // A proxy, because the function may be a mock: its owner still queries the mock for its calls.
   const proxy = new Proxy(body as AnyFunction, { apply: (_, self, args) => Reflect.apply(step, self, args) });
-  // What is noted on the method below the decorator that has replaced it counts as well.
+  // Metadata on the method below the decorator that has replaced it counts as well.
   const noted = place === declaration.place ? [declaration.step, body] : [body];
   for (const from of noted) for (const to of [step, proxy]) copyMetadata(from, to);
   markStep(proxy);

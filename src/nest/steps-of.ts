@@ -5,13 +5,14 @@ const STEPS_OF = Symbol.for('nestjs-durable.steps-of');
 const names = new WeakMap<Function, string>();
 
 /**
- * Names an injectable for the keys of its steps: `payment.charge` instead of `PaymentService.charge`. The name survives a renamed
- * class and a minified build; keep it for as long as runs are under way. Without it the class's own name is used.
+ * Names an injectable for the keys of its steps: `payment.charge` instead of
+ * `PaymentService.charge`. The name survives a renamed class and a minified build. Keep the name
+ * while runs that used it are in progress. (default: the name of the class)
  *
- * The name is that of the decorated class alone: a subclass uses its own.
+ * The name applies to the decorated class alone; a subclass uses its own.
  *
  * @param name unique among the classes with steps; at most 240 characters
- * @throws InvalidInputError when the name is not usable
+ * @throws InvalidInputError when the name is invalid
  * @example
  * @Injectable()
  * @StepsOf('payment')
@@ -27,13 +28,14 @@ export function StepsOf(name: string): ClassDecorator {
   };
 }
 
-/** Tells whether `@StepsOf` names this very class. */
+/** Returns true when `@StepsOf` names this class itself. */
 export function hasStepsName(type: Function): boolean {
   return Object.hasOwn(type, STEPS_OF);
 }
 
 /**
- * Returns the name that the steps of a class carry: what `@StepsOf` says, else the class's own name.
+ * Returns the name that precedes the steps of a class: the name given by `@StepsOf`, or else the
+ * name of the class.
  *
  * @throws WorkflowConfigurationError when there is no name
  */
@@ -48,16 +50,16 @@ export function stepsNameOf(type: Function): string {
 }
 
 /**
- * Returns the class whose name the steps of a class carry: itself, or the nearest that it extends where it has no name, such as a
- * class that a decorator returns.
+ * Returns the class that names the steps of a class: the class itself, or its nearest named base
+ * class. A class that a decorator returns may have no name.
  *
- * @throws WorkflowConfigurationError when there is none
+ * @throws WorkflowConfigurationError when there is no such class
  */
 export function namingClassOf(type: Function): Function {
   for (let each: unknown = type; typeof each === 'function' && each !== Function.prototype; each = Object.getPrototypeOf(each)) {
-    // A static member called `name` may be anything.
+    // A static member called `name` may have any value.
     const name: unknown = each.name;
     if (hasStepsName(each) || (typeof name === 'string' && name !== '')) return each;
   }
-  throw new WorkflowConfigurationError("a class without a name has steps: give it one by @StepsOf('...')");
+  throw new WorkflowConfigurationError("a class without a name has steps: name it with @StepsOf('...')");
 }

@@ -4,72 +4,97 @@ import { getRepositoryToken } from '@nestjs/typeorm';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-// Strings, so that a second copy of the package (ESM beside CommonJS) means the same.
+// Strings, so that a second copy of the package (ESM beside CommonJS) uses the same tokens.
 const PREFIX = 'nestjs-durable';
 const CLIENT = ':client';
 
-/** The options of the module without a name: override it in tests. Another module's: `getWorkflowOptionsToken(name)`. */
+/**
+ * Token of the options of the module without a name. Tests may override its provider.
+ * `getWorkflowOptionsToken(name)` returns the token of another module.
+ */
 export const WORKFLOW_OPTIONS = 'nestjs-durable:options';
 
-/** Each module has its own, and none exports it. */
+/** Token of a module's runtime. Each module provides its own, and no module exports it. */
 export const WORKFLOW_RUNTIME = 'nestjs-durable:runtime';
 
-/** Marks the module class whose life-cycle hooks begin and stop the worker. */
+/** Marks the module class whose life-cycle hooks start and stop the worker. */
 export const BEGINS_WORKER = Symbol.for('nestjs-durable.begins-worker');
 
-/** Each module with an endpoint for hooks has its own, and none exports it. */
+/**
+ * Token of a module's hook receiver. Each module with an endpoint for hooks provides its own, and
+ * no module exports it.
+ */
 export const HOOK_RECEIVER = 'nestjs-durable:hook-receiver';
 
 /**
- * The token of a module's options.
+ * Returns the token of a module's options.
  *
- * @param name the module's name; absent: the one without a name
- * @example Test.createTestingModule({ imports: [AppModule] }).overrideProvider(getWorkflowOptionsToken('billing')).useValue({ worker: false })
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example
+ * Test.createTestingModule({ imports: [AppModule] })
+ *   .overrideProvider(getWorkflowOptionsToken('billing'))
+ *   .useValue({ worker: false })
  */
 export function getWorkflowOptionsToken(name?: string): string {
   return name === undefined ? WORKFLOW_OPTIONS : tokenOf(name, 'options');
 }
 
 /**
- * The token of a module's WorkflowClient.
+ * Returns the token of a module's WorkflowClient.
  *
- * @param name the module's name; absent: the one without a name
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example moduleRef.get<WorkflowClient>(getWorkflowClientToken('billing'))
  */
 export function getWorkflowClientToken(name?: string): string {
   return name === undefined ? `${PREFIX}${CLIENT}` : tokenOf(name, 'client');
 }
 
 /**
- * The token of a repository of one of the module's entities. Without a name it is the one that `@InjectRepository(entity)` of @nestjs/typeorm takes.
+ * Returns the token of a repository of one of the module's entities. For the module without a name,
+ * the token is the one that `@InjectRepository(entity)` of @nestjs/typeorm uses.
  *
- * @param entity such as WorkflowRun
- * @param name the module's name; absent: the one without a name
+ * @param entity the entity, such as WorkflowRun
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example moduleRef.get<Repository<WorkflowRun>>(getWorkflowRepositoryToken(WorkflowRun))
  */
 export function getWorkflowRepositoryToken(entity: Type, name?: string): InjectionToken {
   return name === undefined ? (getRepositoryToken(entity) as InjectionToken) : tokenOf(name, `repository:${entity.name}`);
 }
 
 /**
- * Injects a module's WorkflowClient; that of the module without a name also where two copies of the package have two classes of that name.
+ * Injects a module's WorkflowClient. Use it also for the module without a name when two copies of
+ * the package define two classes WorkflowClient.
  *
- * @param name the module's name; absent: the one without a name
- * @example constructor(@InjectWorkflowClient('billing') private readonly billing: WorkflowClient) {}
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example
+ * constructor(@InjectWorkflowClient('billing') private readonly billing: WorkflowClient) {}
  */
 export const InjectWorkflowClient = (name?: string): ParameterDecorator & PropertyDecorator => Inject(getWorkflowClientToken(name));
 
 /**
  * Injects a repository of one of the module's entities.
  *
- * @param entity such as WorkflowRun
- * @param name the module's name; absent: the one without a name
- * @example constructor(@InjectWorkflowRepository(WorkflowRun, 'billing') private readonly runs: Repository<WorkflowRun>) {}
+ * @param entity the entity, such as WorkflowRun
+ * @param name the module's name (default: the module without a name)
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
+ * @example
+ * constructor(
+ *   @InjectWorkflowRepository(WorkflowRun, 'billing')
+ *   private readonly runs: Repository<WorkflowRun>,
+ * ) {}
  */
 export const InjectWorkflowRepository = (entity: Type, name?: string): ParameterDecorator & PropertyDecorator =>
   Inject(getWorkflowRepositoryToken(entity, name));
 
 /**
- * @returns the name, when modules can be called so
- * @throws WorkflowConfigurationError
+ * Checks the name of a module.
+ *
+ * @returns the name
+ * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
  */
 export function checkModuleName(name: unknown, where: string): string {
   const text = checkText(name, where);
@@ -77,12 +102,15 @@ export function checkModuleName(name: unknown, where: string): string {
   return text;
 }
 
-/** How messages call a module. */
+/** Returns the label of a module in messages. */
 export function moduleLabel(name: string | undefined): string {
   return name === undefined ? 'WorkflowModule' : `WorkflowModule "${name}"`;
 }
 
-/** The names of the modules whose clients are among these tokens, each as often as it is. */
+/**
+ * Returns the names of the modules whose client tokens are in the list. A name appears once for
+ * each of its tokens.
+ */
 export function modulesAmong(tokens: Iterable<unknown>): (string | undefined)[] {
   const names: (string | undefined)[] = [];
   for (const token of tokens) {

@@ -34,10 +34,15 @@ import { StepEnhancers } from './step-enhancers.js';
 import { prepareSteps } from './step-names.js';
 import { BEGINS_WORKER, getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
-/** How long after the worker's start shutdown hooks must have been enabled. */
+/**
+ * Milliseconds after the worker's start at which the module checks that shutdown hooks are enabled.
+ */
 const HOOKS_CHECK_MS = 5_000;
 
-/** How long the worker may be waited for before that is told: for the end of the boot, and after it for the application to listen. */
+/**
+ * Milliseconds without a worker before a warning: during the boot, and after the boot while the
+ * application does not listen.
+ */
 const IDLE_CHECK_MS = 5_000;
 
 const WITHOUT_OPTIONS =
@@ -45,17 +50,23 @@ const WITHOUT_OPTIONS =
   'It is global, so other modules need not import it';
 
 /**
- * Durable workflows. Import it once, list classes with `@Workflow` among your providers, inject WorkflowClient.
+ * Durable workflows. Import this module once, list classes with `@Workflow` among your providers,
+ * and inject WorkflowClient.
  *
  * @example
- * @Module({ imports: [TypeOrmModule.forRoot({ ... }), WorkflowModule.forRoot({})], providers: [OrderWorkflow] })
+ * @Module({
+ *   imports: [TypeOrmModule.forRoot({ ... }), WorkflowModule.forRoot({})],
+ *   providers: [OrderWorkflow],
+ * })
  * export class AppModule {}
  */
 @Module({ imports: [DiscoveryModule] })
 export class WorkflowModule
   implements NestModule, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  /** Tells this class and those that extend it from a module into which `forRoot()` was spread. */
+  /**
+   * Distinguishes this class and its subclasses from a module into which `forRoot()` was spread.
+   */
   static readonly [BEGINS_WORKER] = true;
 
   private readonly runtime: WorkflowRuntime;
@@ -80,7 +91,13 @@ export class WorkflowModule
   }
 
   /**
-   * @throws (while the application boots) InvalidInputError naming an option that is not what it must be; WorkflowConfigurationError; SchemaMismatchError
+   * Defines the module with fixed options.
+   *
+   * @param options options of the module (default: the application's DataSource, see each option)
+   * @throws InvalidInputError at once for `name`, `isGlobal`, `dataSource` and `http`; for the
+   *   other options, while the application boots
+   * @throws WorkflowConfigurationError, SchemaMismatchError while the application boots
+   * @example WorkflowModule.forRoot({ worker: { concurrency: 20 } })
    */
   static forRoot(options: WorkflowModuleExtras & WorkflowModuleOptions = {}): DynamicModule {
     const { structure, rest } = readOptions(options);
@@ -89,9 +106,17 @@ export class WorkflowModule
   }
 
   /**
-   * Like `forRoot`, with options that other providers give.
+   * Defines the module with options that other providers supply.
    *
-   * @throws InvalidInputError naming an argument that is not what it must be; for the options themselves, while the application boots
+   * @param options `useFactory` with `inject`, `useClass` or `useExisting`, and the options that
+   *   are fixed when the module is defined
+   * @throws InvalidInputError naming an invalid argument; for the options that the factory returns,
+   *   while the application boots
+   * @example
+   * WorkflowModule.forRootAsync({
+   *   inject: [ConfigService],
+   *   useFactory: (config: ConfigService) => ({ schema: config.get('SCHEMA') }),
+   * })
    */
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
     const { structure, imports = [], inject = [], useFactory, useClass, useExisting } = checkAsyncOptions(options);
@@ -107,7 +132,10 @@ export class WorkflowModule
     return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
   }
 
-  /** Before the application's own routes are made, which might take every address. */
+  /**
+   * Opens the QStash endpoint before Nest creates the application's routes, because one of them
+   * might match every address.
+   */
   configure(): void {
     const { runtime, httpHost } = this;
     const isReceiver = runtime.qstash !== undefined && runtime.http.qstash && runtime.settings.workerStart !== 'never';
@@ -115,8 +143,10 @@ export class WorkflowModule
   }
 
   /**
-   * Nest tells nobody when a boot fails, and what is open then stays open. So whatever keeps the process alive, or executes runs, begins when all of
-   * the application has booted; until then there are idle pools, which let go of the process.
+   * Scans the workflows, and starts the worker after the whole application has booted. Nest does
+   * not announce a failed boot, and open resources then stay open. Everything that keeps the
+   * process alive or executes runs therefore starts last. Until then there are only idle pools,
+   * which do not keep the process alive.
    */
   async onApplicationBootstrap(): Promise<void> {
     const { modules, runtime } = this;
@@ -154,7 +184,7 @@ export class WorkflowModule
       await runtime.startWorkerAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
-      // Not before: a step may call this very application.
+      // Not before: a step may call this application.
       runtime.idleBecause = 'it has not listened for HTTP requests (app.listen())';
       this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
@@ -165,7 +195,7 @@ export class WorkflowModule
     }
   }
 
-  /** Those of all modules of the application. */
+  /** Returns the runtimes of all modules of the application. */
   private runtimes(): WorkflowRuntime[] {
     return this.discovery
       .getProviders()
@@ -179,7 +209,7 @@ export class WorkflowModule
     const enhancers = reach && new StepEnhancers(this.contexts, reach, undefined);
     const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
     const runtimes = this.runtimes();
-    // One of several modules speaks for the application.
+    // Only one of several modules logs warnings about the whole application.
     const isFirst = runtimes[0] === runtime;
     prepareSteps(discovery, isFirst ? warn : () => undefined);
     const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
@@ -190,38 +220,47 @@ export class WorkflowModule
       discovery,
       runtimes.map((module) => module.name),
     ))
-      warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported here: this process does not execute it`);
-    // Test modules seldom have all providers, and load more classes than they use.
+      warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported; this process does not execute it`);
+    // Test modules often lack providers, and load more classes than they use.
     if (orphans.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
-      warn(`@Step() on ${someOf(orphans)}: not among the providers, so only instances that are made by hand can be called`);
+      warn(`@Step() on ${someOf(orphans)}: the class is not among the providers, so only instances created by hand have these steps`);
     return workflows;
   }
 
-  /** Later: an application context is given to its maker, who enables them, only after the worker has begun. */
+  /**
+   * Checks shutdown hooks after a delay. The caller of `createApplicationContext` enables the hooks
+   * only after the worker has started.
+   */
   private expectShutdownHooks(): void {
     this.exitOnSecondSignal();
     this.hooksCheck = setTimeout(() => this.checkShutdownHooks(), HOOKS_CHECK_MS).unref();
   }
 
-  /** A hook may wait for the result of a run, which waits for the worker, which waits for the hook. */
+  /**
+   * Warns when the boot takes long. A hook may wait for the result of a run; the run waits for the
+   * worker, and the worker for the hook.
+   */
   private expectBoot(workflows: number): void {
     if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
     this.warnWhenIdle(
-      'the application has not booted yet: the worker begins after the last onApplicationBootstrap. If one of them waits for the result of a run, it waits in vain',
+      'the application has not booted yet: the worker starts after the last onApplicationBootstrap. A hook that waits for the result of a run would wait for ever',
     );
   }
 
-  /** `app.init()` with a server of one's own, or with what asks the application without one: Nest tells us of neither. */
+  /**
+   * Warns when the application does not listen. The application may use a server of its own after
+   * `app.init()`, or be called without a server. Nest reports neither.
+   */
   private expectToListen(): void {
     this.warnWhenIdle(
-      'the application has booted, and has not listened for HTTP requests (app.listen()). ' +
-        'Say `worker: {}` to execute runs all the same, as with a server of your own, or `worker: false` to only start them',
+      'the application has booted, but does not listen for HTTP requests (app.listen()). ' +
+        'Set `worker: {}` to execute runs anyway, for example with a server of your own, or `worker: false` to only start runs',
     );
   }
 
   private warnWhenIdle(why: string): void {
     clearTimeout(this.idleCheck);
-    this.idleCheck = setTimeout(() => this.runtime.warn(`nothing is executed yet: ${why}`), IDLE_CHECK_MS).unref();
+    this.idleCheck = setTimeout(() => this.runtime.warn(`no run is executed yet: ${why}`), IDLE_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {
@@ -229,11 +268,11 @@ export class WorkflowModule
     if (workerStart === 'never') return 'its worker is off';
     if (workflows === 0) return 'no class with @Workflow of this module is among the providers';
     if (workerStart === 'listening' && !this.httpHost.httpAdapter && transport !== 'qstash')
-      return 'it does not listen for HTTP requests; say `worker: {}` to execute runs all the same';
+      return 'it does not listen for HTTP requests; set `worker: {}` to execute runs anyway';
     return undefined;
   }
 
-  /** Nothing is left to do in an application whose shutdown begins with FirstToStop. */
+  /** Stops the worker. Does nothing in an application whose shutdown begins with FirstToStop. */
   onModuleDestroy(): Promise<void> {
     return this.stop();
   }
@@ -244,11 +283,14 @@ export class WorkflowModule
 
   async onApplicationShutdown(): Promise<void> {
     await this.runtime.close();
-    // Nest ends the process by sending itself the signal once more.
+    // Nest ends the process by sending the signal to itself once more.
     this.unwatchSignals?.();
   }
 
-  /** Claims nothing from the first moment on, and resolves when no body is under way any more. Nest 11 may call hooks of two shutdowns at a time. */
+  /**
+   * Stops claiming at once, and resolves when no step body is running. Nest 11 may call the hooks
+   * of two shutdowns at the same time.
+   */
   private stop(): Promise<void> {
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
@@ -257,16 +299,19 @@ export class WorkflowModule
     return this.runtime.stopWorker();
   }
 
-  /** Nest ignores further signals while it closes; whoever sends a second one does not want to wait. */
+  /**
+   * Exits on a second signal. Nest ignores further signals while it closes, but the sender of a
+   * second one does not want to wait.
+   */
   private exitOnSecondSignal(): void {
     this.unwatchSignals ??= watchSignals((signal) => {
-      this.runtime.logger.warn(`${signal} again: exiting at once, and cutting off step bodies under way`);
+      this.runtime.logger.warn(`${signal} again: exiting at once; running step bodies are aborted`);
       exitBy(signal);
     });
   }
 
   private checkShutdownHooks(): void {
     if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
-    this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), or a deploy cuts steps off in the middle');
+    this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), otherwise a deploy interrupts running steps');
   }
 }

@@ -85,7 +85,7 @@ describe('the end of the boot', () => {
         .compile(),
     );
     await module.init();
-    expect(warnings).toEqual([expect.stringContaining('If one of them waits for the result of a run, it waits in vain')]);
+    expect(warnings).toEqual([expect.stringContaining('A hook that waits for the result of a run would wait for ever')]);
   });
 
   it('leaves the hook of the root module as it was', async () => {

@@ -224,9 +224,9 @@ describe('configuring the module', () => {
 
     it('and does not boot when that has no run', async () => {
       await expect(build((by) => by.useValue({ walk: async () => 'on foot' }))).rejects.toThrow(
-        '@Workflow() on PayWorkflow: what is provided as it has no method run(input, ctx)',
+        '@Workflow() on PayWorkflow: its provider has no method run(input, ctx)',
       );
-      await expect(build((by) => by.useValue(undefined))).rejects.toThrow(/PayWorkflow: what is provided as it has no method run/);
+      await expect(build((by) => by.useValue(undefined))).rejects.toThrow(/PayWorkflow: its provider has no method run/);
     });
 
     it('and an alias of its class stands for it', async () => {
@@ -282,7 +282,7 @@ describe('configuring the module', () => {
       closeLater(module);
       await module.init();
       expect(lines).toContain(
-        'InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported here: this process does not execute it',
+        'InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported; this process does not execute it',
       );
       const orphans = lines.filter((line) => line.includes('not among the providers'));
       expect(orphans).toEqual([expect.stringMatching(/^@Step\(\) on (\w+\.\w+, ){4}\w+\.\w+ and \d+ more: /)]);
@@ -294,7 +294,7 @@ describe('configuring the module', () => {
 
   it('warns when an application that could listen does not, and names the ways out', async () => {
     const lines = told();
-    const warnings = () => lines.filter((line) => line.includes('nothing is executed yet'));
+    const warnings = () => lines.filter((line) => line.includes('no run is executed yet'));
     const boot = async (worker?: {}): Promise<NestExpressApplication> => {
       const options = { connection: { url: database.url }, ...(worker ? { worker } : {}) };
       return closeLater(await NestFactory.create<NestExpressApplication>(appModule(WorkflowModule.forRoot(options))));

@@ -108,7 +108,7 @@ describe('several modules in one application', () => {
     await expect(twice).rejects.toThrow('WorkflowModule is imported 2 times');
     await closeApplications();
     const named = bootApplication({ imports: [unnamed(), billing(), billing({ schema: 'other' })], providers });
-    await expect(named).rejects.toThrow('WorkflowModule "billing" is imported 2 times: give each a `name` of its own');
+    await expect(named).rejects.toThrow('WorkflowModule "billing" is imported 2 times: give each its own `name`');
     expect(await connections()).toEqual([]);
   });
 

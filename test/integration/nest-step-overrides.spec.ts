@@ -218,6 +218,6 @@ describe('an override of a step', () => {
   ])('does not boot where it is %s', async (_, make) => {
     const error = await boot([make()]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
-    expect((error as Error).message).toMatch(/\.charge takes the place of step Payments\.charge and cannot be a step/);
+    expect((error as Error).message).toMatch(/\.charge replaces step Payments\.charge and cannot be a step/);
   });
 });
