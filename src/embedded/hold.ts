@@ -8,11 +8,20 @@ import { askSupervisor, currentLock, type Lock } from './supervisor-client.js';
 import { startSupervisor } from './supervisor-process.js';
 import type { SupervisorSettings } from './supervisor-types.js';
 
-/** Longer than a crash recovery takes; only a supervisor that neither answers nor ends is ever waited for so long. */
+/**
+ * Milliseconds to wait for a server, longer than a crash recovery takes. Only a supervisor that
+ * neither answers nor ends is waited for this long.
+ */
 const PATIENCE = 120_000;
-/** A lock file that is still unreadable after this long was left by a supervisor that died writing it. */
+/**
+ * Milliseconds after which an unreadable lock file counts as left over by a supervisor that died
+ * while it wrote the file.
+ */
 const HALF_WRITTEN = 2000;
-/** A supervisor that dies in the middle of a word looks like a stranger once; a stranger does so again. */
+/**
+ * Number of wrong answers after which the process at the port counts as a stranger. A supervisor
+ * that dies in the middle of a line looks like a stranger once; a stranger does so again.
+ */
 const STRANGERS = 5;
 const STOP_PATIENCE = 30_000;
 
@@ -58,7 +67,10 @@ async function attach(directory: SupervisedDirectory, resume: boolean): Promise<
   throw new WorkflowConfigurationError(`The embedded PostgreSQL of ${directory.directory} did not answer for ${PATIENCE / 1000} s`);
 }
 
-/** Takes a directory over, for nobody, if its supervisor is dead: so what was left behind is stopped and removed. */
+/**
+ * Takes over a directory whose supervisor is dead, without using its server, so that the left-over
+ * server is stopped and its files are removed.
+ */
 export async function releaseIfAbandoned(directory: SupervisedDirectory): Promise<void> {
   const lock = currentLock(directory.directory);
   if (lock?.content) {
@@ -68,12 +80,13 @@ export async function releaseIfAbandoned(directory: SupervisedDirectory): Promis
   } else if (lock && !isAbandoned(directory.directory, lock)) {
     return;
   }
-  // It ends when nobody comes. An application that has lost its supervisor does come, and goes on.
+  // The new supervisor ends when no application connects. An application that has lost its
+  // supervisor does connect, and continues.
   const letGo = await startSupervisor({ ...directory, resume: true, lock: (lock?.number ?? 0) + 1 });
   letGo?.();
 }
 
-/** This process's share in a server: an open connection to its supervisor. */
+/** Share of this process in a server: an open connection to the server's supervisor. */
 export class Hold {
   private released: Promise<void> | undefined;
   private reattached: Promise<void> | undefined;
@@ -91,7 +104,9 @@ export class Hold {
     return new Hold(directory, url, socket);
   }
 
-  /** Lets go. When this was the last hold, the server has stopped when this settles. */
+  /**
+   * Releases the share. If it was the last one, the server has stopped when the promise settles.
+   */
   release(): Promise<void> {
     return (this.released ??= this.sayGoodbye());
   }
@@ -113,14 +128,18 @@ export class Hold {
 
   private keep(socket: Socket): void {
     this.socket = socket;
-    // A program that forgets to let go still ends; the operating system then lets go for it.
+    // A program that forgets to release still ends. The operating system then closes the
+    // connection.
     socket.unref();
     socket.once('close', () => {
       if (!this.released) this.reattached = this.reattach();
     });
   }
 
-  /** Somebody killed the supervisor. The server still runs; a new supervisor takes it over. */
+  /**
+   * Connects again after the supervisor was killed. The server still runs; a new supervisor takes
+   * it over.
+   */
   private async reattach(): Promise<void> {
     try {
       if (!existsSync(this.directory.directory)) throw new Error('its directory is gone');

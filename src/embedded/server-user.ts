@@ -6,7 +6,7 @@ import type { ServerUser } from './supervisor-types.js';
 
 const run = promisify(execFile);
 
-/** The users to run as, when root asks; `nobody` exists nearly everywhere. */
+/** Users to run the server as when this process is root; `nobody` exists nearly everywhere. */
 const CANDIDATES = ['postgres', 'nobody'];
 const OVERFLOW_ID = 65_534;
 
@@ -24,8 +24,9 @@ export function isRoot(): boolean {
 }
 
 /**
- * PostgreSQL refuses to run as root. Then it runs as whoever owns the data of this directory already, else as an unprivileged user that the
- * system has; no user is created. Null: as ourselves.
+ * Returns the user that the server runs as, because PostgreSQL refuses to run as root. The owner of
+ * the directory's data comes first, then an unprivileged user of the system. No user is created.
+ * Null means the user of this process.
  */
 export async function serverUser(directory?: string): Promise<ServerUser | null> {
   if (!isRoot()) return null;
@@ -38,7 +39,10 @@ export async function serverUser(directory?: string): Promise<ServerUser | null>
   return { uid: OVERFLOW_ID, gid: OVERFLOW_ID };
 }
 
-/** May this user enter the directory? By its mode bits and those of all directories above; access lists are not read. */
+/**
+ * Returns true when the user may enter the directory, by the mode bits of the directory and of all
+ * its parents. Access lists are not read.
+ */
 export function canEnter(user: ServerUser | null, directory: string): boolean {
   if (!user) return true;
   for (let path = resolve(directory); ; path = dirname(path)) {

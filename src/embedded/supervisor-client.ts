@@ -6,29 +6,38 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LockContent, SupervisorMessage } from './supervisor-types.js';
 
-/** How long a supervisor may take to say its first word, before the process with its number is taken for another one. */
+/**
+ * Milliseconds that a supervisor may take for its first line. After that, the process with its
+ * number counts as another program.
+ */
 const FIRST_WORD = 3000;
-/** How many bytes a stranger may send; a supervisor's `hello` has fewer than 200. */
+/** Maximum number of bytes before the proof. A supervisor's `hello` has fewer than 200. */
 const LONGEST_HELLO = 1000;
 
 export interface Lock {
   readonly number: number;
-  /** Undefined while its supervisor writes it, and for ever when that died doing so. */
+  /**
+   * Content of the lock file. Undefined while the supervisor writes it, and for ever when the
+   * supervisor died doing so.
+   */
   readonly content: LockContent | undefined;
 }
 
-/** What asking a supervisor came to. */
+/** Result of a connection to a supervisor. */
 export type Answer =
   | { readonly kind: 'held'; readonly url: string; readonly socket: Socket }
   | { readonly kind: 'failed'; readonly message: string }
-  /** It has ended, or is about to: look again. */
+  /** The supervisor has ended, or is about to: read the lock again. */
   | { readonly kind: 'gone' }
-  /** It did not prove that it knows the lock's token: the port may be somebody else's by now. */
+  /**
+   * The process did not prove that it knows the lock's token: another program may use the port by
+   * now.
+   */
   | { readonly kind: 'stranger' }
-  /** Nobody is there, and nobody will come. */
+  /** No process is there, and none will come. */
   | { readonly kind: 'dead' };
 
-/** The lock of the supervisor that has, or last had, this directory. */
+/** Returns the lock of the supervisor that owns, or last owned, this directory. */
 export function currentLock(directory: string): Lock | undefined {
   const numbers = readdirSync(directory).flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? []);
   if (numbers.length === 0) return undefined;
@@ -50,14 +59,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Asks the supervisor for the server's address; the connection that this leaves open keeps the server running. */
+/**
+ * Connects to the supervisor for the server's address. The connection stays open and keeps the
+ * server running.
+ */
 export function askSupervisor(lock: LockContent): Promise<Answer> {
   if (!isAlive(lock.pid)) return Promise.resolve({ kind: 'dead' });
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port: lock.port });
     let end: Answer = { kind: 'stranger' };
     const timer = setTimeout(() => {
-      // Silent, but alive: a supervisor that the system has stopped, or keeps waiting.
+      // Silent but alive: the system has stopped or delayed the supervisor.
       end = { kind: 'gone' };
       socket.destroy();
     }, FIRST_WORD);

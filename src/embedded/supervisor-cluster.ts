@@ -3,10 +3,11 @@ import type { ChildProcess } from 'node:child_process';
 import type { Cluster, SupervisorContext } from './supervisor-types.js';
 
 /**
- * The server of one directory: created, started, taken over, stopped.
+ * Creates, starts, takes over and stops the server of one directory.
  *
- * Runs in the supervisor, from this function's text. So it uses nothing but `context`, and its inner functions are methods or
- * have no name: bundlers that keep names wrap others in a helper, which the other process does not have.
+ * The supervisor runs this function from its source text. The function therefore uses only
+ * `context`, and its inner functions are methods or have no name. Bundlers that keep names wrap
+ * other functions in a helper, which the supervisor's process does not have.
  */
 export function clusterOf(context: SupervisorContext): Cluster {
   const { fs, path, net, crypto, childProcess, process, settings } = context;
@@ -25,14 +26,17 @@ export function clusterOf(context: SupervisorContext): Cluster {
     aborted: false,
     watch: undefined as NodeJS.Timeout | undefined,
     onCrash(): void {
-      // Replaced by the supervisor.
+      // The supervisor replaces this method.
     },
 
     sleep(milliseconds: number): Promise<void> {
       return new Promise((resolve) => setTimeout(resolve, milliseconds));
     },
 
-    /** Writes what only the server's user may read; never through a link that somebody else has put there. */
+    /**
+     * Writes a file that only the server's user may read. Removes an existing file first, so as not
+     * to write through a link that another user has put there.
+     */
     writePrivate(file: string, text: string): void {
       fs.rmSync(file, { force: true });
       const written = fs.openSync(file, 'wx', 0o600);
@@ -49,7 +53,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       fs.renameSync(`${secretFile}.new`, secretFile);
     },
 
-    /** The server's output is shown in errors: short, and without the password. */
+    /** Shortens the server's output for error messages, and hides the password. */
     presentable(output: string): string {
       const text = secret.password === '' ? output : output.split(secret.password).join('***');
       return text.trim().slice(-TAIL);
@@ -89,11 +93,15 @@ export function clusterOf(context: SupervisorContext): Cluster {
       } finally {
         fs.rmSync(passwordFile, { force: true });
       }
-      // From here on the cluster exists; a supervisor that dies earlier leaves a draft, which the next one removes.
+      // From here on the cluster exists. A supervisor that dies earlier leaves a draft, which the
+      // next supervisor removes.
       fs.renameSync(draft, data);
     },
 
-    /** Runs a short-lived binary; gives the empty string, or what it had to say when it failed. */
+    /**
+     * Runs a short-lived binary. Resolves to an empty string on success, otherwise to the binary's
+     * output.
+     */
     run(name: string, args: readonly string[]): Promise<string> {
       return new Promise((resolve) => {
         const child = childProcess.spawn(self.binary(name), [...args], {
@@ -115,7 +123,10 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /** Is this process our server, and not another one that has got the same number since? */
+    /**
+     * Returns true when the process is our server, and not another process that has received the
+     * same number.
+     */
     isServer(pid: number): boolean {
       try {
         if (process.platform === 'linux') {
@@ -131,7 +142,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }
     },
 
-    /** What the server says about itself in its pid file. */
+    /** Reads the server's own entries from its pid file. */
     running(): { pid: number; port: number; ready: boolean } | undefined {
       try {
         const lines = fs.readFileSync(pidFile, 'utf8').split('\n');
@@ -143,7 +154,10 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }
     },
 
-    /** A server whose supervisor was killed goes on serving its applications; it needs a new supervisor only. */
+    /**
+     * Takes over a server whose supervisor was killed. The server still serves its applications,
+     * and needs only a new supervisor.
+     */
     async adopt(): Promise<boolean> {
       const deadline = Date.now() + 10_000;
       for (let found = self.running(); found; found = self.running()) {
@@ -155,7 +169,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
         if (Date.now() > deadline || self.aborted) await self.stop();
         await self.sleep(25);
       }
-      // No server of ours: a pid file that is still there names a stranger, and would keep ours from starting.
+      // The server is not ours. A pid file of another process would prevent our server from
+      // starting.
       fs.rmSync(pidFile, { force: true });
       return false;
     },
@@ -171,9 +186,12 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /** One try at starting; gives the empty string, or the server's output. */
+    /**
+     * Tries once to start the server. Resolves to an empty string on success, otherwise to the
+     * server's output.
+     */
     async launch(): Promise<string> {
-      // On Windows the last one is undefined, which adds nothing.
+      // On Windows O_NOFOLLOW is undefined, which adds nothing.
       const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = fs.constants;
       const log = fs.openSync(logFile, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
       try {
@@ -245,9 +263,9 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }, 200);
     },
 
-    /** The server appends to its log, and goes on at the new end. */
+    /** Empties the log. The server appends to the file, and continues at the new end. */
     emptyLog(): void {
-      // On Windows the last one is undefined, which adds nothing.
+      // On Windows O_NOFOLLOW is undefined, which adds nothing.
       const log = fs.openSync(logFile, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW);
       try {
         fs.ftruncateSync(log);
@@ -262,7 +280,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       if (self.child?.spawnfile === self.binary('initdb')) self.child.kill('SIGKILL');
     },
 
-    /** Data that nobody will read need no orderly end. */
+    /** Stops the server. Temporary data needs no orderly shutdown, because nobody will read it. */
     async stop(): Promise<void> {
       clearInterval(self.watch);
       const escalation: readonly (readonly [NodeJS.Signals, string, number])[] = [
@@ -272,13 +290,14 @@ export function clusterOf(context: SupervisorContext): Cluster {
       ];
       for (const [signal, mode, patience] of escalation) {
         const child = self.child;
-        // Without its pid file (somebody removed the directory) a server of our own is still known.
+        // Without its pid file, because the directory was removed, a server that we started is
+        // still known.
         const found = self.running() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
         if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(patience / 1000)]);
         else process.kill(found.pid, signal);
         const deadline = Date.now() + patience;
-        // The pid file goes before the process does.
+        // The server removes the pid file before its process ends.
         while (Date.now() < deadline && self.isServer(found.pid)) await self.sleep(10);
       }
     },

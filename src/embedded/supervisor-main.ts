@@ -3,22 +3,29 @@ import type { Socket } from 'node:net';
 import type { Cluster, LockContent, SupervisorContext, SupervisorMessage } from './supervisor-types.js';
 
 /**
- * The supervisor of one directory's server: a process of its own, in a session of its own, so that neither Ctrl-C nor
- * kill -9 of an application ends it. Each application holds a connection; the operating system closes it however the
- * application ends, and with the last one the server stops.
+ * Supervises the server of one directory. The supervisor is a process in a session of its own, so
+ * neither Ctrl-C nor kill -9 of an application ends it. Each application keeps a connection to it.
+ * The operating system closes that connection however the application ends, and with the last
+ * connection the server stops.
  *
- * Runs from this function's text, like `clusterOf`: see there.
+ * The supervisor runs this function from its source text; see `clusterOf` for what that forbids.
  */
 export function supervise(context: SupervisorContext, cluster: Cluster): void {
   const { fs, path, net, crypto, process, settings } = context;
   const LOST_THE_LOCK = 3;
-  /** While whoever started this process lives, it holds our stdin; it comes soon. */
+  /**
+   * Milliseconds to wait for the process that started the supervisor, which holds our stdin and
+   * connects soon.
+   */
   const LONGEST_START = 60_000;
-  /** Once it has gone, others may still come: those that have lost their supervisor. */
+  /**
+   * Milliseconds to wait after that process has ended: applications that have lost their supervisor
+   * may still connect.
+   */
   const GRACE = 1000;
   const token = crypto.randomBytes(24).toString('hex');
   const holders = new Set<Socket>();
-  /** Who has been told our proof, and the proof that has to come from there. */
+  /** Proof that each connection must send, for connections that have received our proof. */
   const greeted = new WeakMap<Socket, string>();
 
   const self = {
@@ -45,12 +52,15 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
         try {
           fs.writeSync(1, 'listening\n');
         } catch {
-          // Whoever started this process has gone.
+          // The process that started the supervisor has ended.
         }
       });
     },
 
-    /** Waits for the first application, which may have died meanwhile. */
+    /**
+     * Closes the supervisor if no application connects in time, because the first application may
+     * have died.
+     */
     wait(milliseconds: number): void {
       clearTimeout(self.grace);
       self.grace = setTimeout(() => void self.close(), milliseconds);
@@ -61,8 +71,9 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     },
 
     /**
-     * The highest numbered lock file is the lock. Each supervisor creates the one after its dead predecessor's, which
-     * only one can. Numbers never go down: whoever was slow and took a number already passed sees a higher one.
+     * Creates the lock file. The file with the highest number is the lock. A supervisor creates the
+     * file after its dead predecessor's, which only one process can do. Numbers never decrease, so
+     * a slow process that creates a number already passed sees a higher one.
      */
     takeLock(port: number): boolean {
       const content: LockContent = { port, token, pid: process.pid };
@@ -108,7 +119,9 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       return crypto.createHmac('sha256', token).update(`${role} ${self.port} ${nonces}`).digest('hex');
     },
 
-    /** Proves that it knows the token; what comes next must be the other side's proof. */
+    /**
+     * Proves that this supervisor knows the token. The next line must be the other side's proof.
+     */
     greet(socket: Socket, theirs: string): void {
       const ours = crypto.randomBytes(24).toString('hex');
       const nonces = `${theirs} ${ours}`;
@@ -121,7 +134,7 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       if (holders.has(socket)) {
         if (line !== 'bye') return;
         holders.delete(socket);
-        // The last one's connection ends with this process: then nothing is left.
+        // The last connection ends with this process; then nothing is left over.
         if (holders.size > 0) socket.end();
         else void self.close();
       } else if (expected === undefined) {
@@ -142,7 +155,10 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       }
     },
 
-    /** The server ended by itself. Its applications know its address: it comes back there. */
+    /**
+     * Starts the server again after it ended by itself, at the same address, because its
+     * applications know that address.
+     */
     async recover(): Promise<void> {
       if (self.closing) return;
       try {

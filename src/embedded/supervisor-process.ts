@@ -5,7 +5,10 @@ import { clusterOf } from './supervisor-cluster.js';
 import { supervise } from './supervisor-main.js';
 import { LOST_THE_LOCK, type SupervisorSettings } from './supervisor-types.js';
 
-/** Reads the program from the first line of stdin: the command line stays short, and says what the process is. */
+/**
+ * Program that reads the supervisor's source from the first line of stdin, so that the command line
+ * stays short and describes the process.
+ */
 const BOOTSTRAP = `/* the supervisor of nestjs-durable's embedded PostgreSQL */
 let text = "";
 process.stdin.on("data", function read(chunk) {
@@ -17,8 +20,8 @@ process.stdin.on("data", function read(chunk) {
 });`;
 
 /**
- * The supervisor travels as text, because no file of this package can be found at run time: it may have been bundled,
- * and it exists as ES modules and as CommonJS.
+ * Returns the supervisor's source text. No file of this package can be found at run time: the
+ * package may have been bundled, and it exists as ES modules and as CommonJS.
  */
 function program(): string {
   const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };
@@ -28,7 +31,7 @@ const context = { ${context.join(', ')}, process, settings };
 (${String(supervise)})(context, (${String(clusterOf)})(context));`;
 }
 
-/** What programs need to run at all, on Linux, macOS and Windows. */
+/** Variables that programs need on Linux, macOS and Windows. */
 const NEEDED = new Set(
   [
     ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH'],
@@ -37,23 +40,26 @@ const NEEDED = new Set(
 );
 
 /**
- * The environment of the supervisor and its server. The application's secrets stay behind: the server may run as another user, who can read the
- * environment of its processes. So does what steers Node, Jest or libpq.
+ * Returns the environment of the supervisor and its server. The application's secrets are left out,
+ * because the server may run as another user, who can read the environment of its processes.
+ * Variables that control Node, Jest or libpq are left out too.
  */
 function environment(): NodeJS.ProcessEnv {
-  // Names have no case on Windows.
+  // Names are case-insensitive on Windows.
   const entries = Object.entries(process.env).filter(([name]) => NEEDED.has(process.platform === 'win32' ? name.toUpperCase() : name));
   return { ...Object.fromEntries(entries), LC_ALL: 'C' };
 }
 
 /**
- * Starts a supervisor, and gives what lets go of it: until then it waits for this process to connect. Undefined when another
- * supervisor was faster.
+ * Starts a supervisor, which waits for this process to connect.
+ *
+ * @returns a function that detaches the supervisor from this process; undefined when another
+ *   supervisor was faster
  */
 export async function startSupervisor(settings: SupervisorSettings): Promise<(() => void) | undefined> {
   const child = spawn(process.execPath, ['-e', BOOTSTRAP], {
     cwd: parse(settings.directory).root,
-    // A session of its own: Ctrl-C at a terminal reaches the application only.
+    // A session of its own, so that Ctrl-C at a terminal reaches only the application.
     detached: true,
     env: environment(),
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -61,7 +67,7 @@ export async function startSupervisor(settings: SupervisorSettings): Promise<(()
   });
   const letGo = (): void => {
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-    // From here on it does not keep this process from ending.
+    // From here on the supervisor does not keep this process from ending.
     child.unref();
   };
   let complaint = '';

@@ -4,30 +4,36 @@ import type fs from 'node:fs';
 import type net from 'node:net';
 import type path from 'node:path';
 
-/** The unprivileged user that the server runs as; PostgreSQL refuses to run as root. */
+/** Unprivileged user that the server runs as, because PostgreSQL refuses to run as root. */
 export interface ServerUser {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** What an application process tells the supervisor that it starts. Travels as JSON. */
+/** Settings that an application process sends, as JSON, to the supervisor that it starts. */
 export interface SupervisorSettings {
-  /** Holds the cluster, its log, its password and the supervisors' locks. */
+  /** Directory of the cluster, its log, its password and the supervisors' locks. */
   readonly directory: string;
-  /** The directory goes when the last application has gone. */
+  /** True when the directory is removed after the last application has left. */
   readonly temporary: boolean;
-  /** The platform package's `native` folder. */
+  /** Path of the platform package's `native` folder. */
   readonly native: string;
   readonly user: ServerUser | null;
-  /** `name=value`, for the server's command line. */
+  /** Settings as `name=value`, for the server's command line. */
   readonly serverSettings: readonly string[];
-  /** The number of the lock to take: the one after the dead supervisor's. */
+  /** Number of the lock to take: the dead supervisor's number plus one. */
   readonly lock: number;
-  /** Applications hold the server's URL already: neither its port nor its data may change. */
+  /**
+   * True when applications hold the server's URL already, so that neither its port nor its data may
+   * change.
+   */
   readonly resume: boolean;
 }
 
-/** Everything that the supervisor's code may touch; it sees no import and no global of its module. */
+/**
+ * Modules and values that the supervisor's code may use. The code sees no imports and no globals of
+ * its module.
+ */
 export interface SupervisorContext {
   readonly fs: typeof fs;
   readonly path: typeof path;
@@ -38,18 +44,24 @@ export interface SupervisorContext {
   readonly settings: SupervisorSettings;
 }
 
-/** The database server of one directory. */
+/** Database server of one directory. */
 export interface Cluster {
-  /** Starts it, creating it before if need be; a server that runs here already is taken over. Gives its URL. */
+  /**
+   * Starts the server and returns its URL. Creates the cluster if needed. A server that already
+   * runs here is taken over.
+   */
   start(resume: boolean): Promise<string>;
   stop(): Promise<void>;
-  /** Makes a start under way fail soon. */
+  /** Makes a start in progress fail soon. */
   abort(): void;
-  /** Called when the server ends without having been asked to. */
+  /** Called when the server ends without a request to stop. */
   onCrash: () => void;
 }
 
-/** A supervisor's lock file: where it listens, and the secret that it shares with whoever may read the file. */
+/**
+ * Content of a supervisor's lock file: its port, and the secret that it shares with everyone who
+ * may read the file.
+ */
 export interface LockContent {
   readonly port: number;
   readonly token: string;
@@ -57,9 +69,11 @@ export interface LockContent {
 }
 
 /**
- * The messages of a supervisor to an application, one JSON per line. The application sends a nonce, the supervisor answers `hello` with its
- * proof, the application sends its own proof, and in the end `bye`. A proof is the HMAC of role, port and both nonces under the lock's token,
- * which never leaves either process: a stranger at that port learns nothing, and cannot pass a proof on from another port.
+ * Messages of a supervisor to an application, one JSON text per line. The application sends a
+ * nonce. The supervisor answers `hello` with its proof, the application sends its own proof, and at
+ * the end `bye`. A proof is the HMAC of role, port and both nonces under the lock's token, which
+ * never leaves either process. A stranger at that port learns nothing, and cannot forward a proof
+ * from another port.
  */
 export type SupervisorMessage =
   | { readonly state: 'hello'; readonly nonce: string; readonly proof: string }
@@ -68,5 +82,5 @@ export type SupervisorMessage =
   | { readonly state: 'failed'; readonly message: string }
   | { readonly state: 'closing' };
 
-/** The exit code of a supervisor that found another one in its place. */
+/** Exit code of a supervisor that found another supervisor in its place. */
 export const LOST_THE_LOCK = 3;

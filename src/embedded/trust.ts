@@ -7,15 +7,18 @@ const STICKY = 0o1000;
 const MOST_LINKS = 40;
 
 /**
- * Says why another user of the machine could put files of their own into a directory; undefined when nobody can. Reads owners and modes of
- * the directory, of every directory above it, and of every symbolic link on the way. Does not read access lists.
+ * Explains why another user of the machine could put files into a directory; undefined when nobody
+ * else can. Reads owners and modes of the directory, of every directory above it, and of every
+ * symbolic link on the path. Does not read access lists.
  */
 export function distrust(directory: string): string | undefined {
   const self = process.getuid?.();
   if (self === undefined) return undefined;
-  // In a user namespace root itself may show under another number: whoever owns "/" rules the machine.
+  // In a user namespace, root itself may appear under another number: the owner of "/" controls the
+  // machine.
   const own = new Set([self, 0, lstatSync(parse(resolve(directory)).root).uid]);
-  // The binaries of the server come from the working directory, so its owner is trusted already: a project mounted into a container, say.
+  // The binaries of the server come from the working directory, so its owner is trusted already,
+  // for example in a project mounted into a container.
   const ancestors = new Set([...own, statSync(process.cwd()).uid]);
 
   const last = resolve(directory);
@@ -23,13 +26,16 @@ export function distrust(directory: string): string | undefined {
     const what = path === last ? 'it' : path;
     if (!(isLast ? own : ancestors).has(stats.uid)) return `${what} belongs to another user (uid ${stats.uid}), who could put files there`;
     if (stats.isDirectory() && isWritableByOthers(stats) && (isLast || (stats.mode & STICKY) === 0)) {
-      return `other users can write to ${what === 'it' ? 'it' : what}. Take that away with: chmod go-w ${path}`;
+      return `other users can write to ${what === 'it' ? 'it' : what}. Remove that right with: chmod go-w ${path}`;
     }
   }
   return undefined;
 }
 
-/** A group with the number of the owner is that user's own group, as Debian and Fedora make them (with umask 002). */
+/**
+ * Returns true when others may write. A group with the owner's number is that user's own group, as
+ * Debian and Fedora create it (with umask 002).
+ */
 function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
   return (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && uid !== gid);
 }
@@ -37,11 +43,14 @@ function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
 interface Station {
   readonly path: string;
   readonly stats: Stats;
-  /** The directory itself, with nothing after it. */
+  /** True for the directory itself, which is the end of the path. */
   readonly isLast: boolean;
 }
 
-/** Lists every directory and every symbolic link that the system passes on the way to a directory; what does not exist is left out. */
+/**
+ * Lists every directory and every symbolic link that the system passes on the path to a directory.
+ * Missing parts are left out.
+ */
 function wayTo(directory: string): Station[] {
   const { root } = parse(directory);
   const stations: Station[] = [{ path: root, stats: lstatSync(root), isLast: directory === root }];

@@ -59,7 +59,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     const error = await refusal(sandbox.dataDir);
 
     expect(error).toMatchObject({ name: 'WorkflowConfigurationError' });
-    expect(String(error)).toMatch(/cannot use \S+kept: other users can write to it\. Take that away with: chmod go-w /);
+    expect(String(error)).toMatch(/cannot use \S+kept: other users can write to it\. Remove that right with: chmod go-w /);
     expect(rogue.heard).toEqual([]);
   });
 

@@ -226,7 +226,7 @@ describe('an application that QStash drives', () => {
     await short.close();
   });
 
-  it('tells when a run is let go of in the middle of a step', async () => {
+  it('warns when a run is handed over in the middle of a step', async () => {
     let begun = 0;
     @Workflow({ name: 'late' })
     class Late {
@@ -243,7 +243,7 @@ describe('an application that QStash drives', () => {
     const brief = await startPushed(database.url, [Late], { logger, options: { qstash: { deliveryTimeout: '3s', namespace: 'late' } } });
     const handle = await brief.client.start(Late);
     expect(await handle.result({ timeout: '20s' })).toBe('done');
-    expect(logger.lines.join('\n')).toContain(`let go of in the middle of a step: "${handle.runId}"`);
+    expect(logger.lines.join('\n')).toContain(`handed over in the middle of a step: "${handle.runId}"`);
     await brief.close();
   });
 

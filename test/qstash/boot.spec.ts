@@ -125,27 +125,27 @@ describe('an application', () => {
     await send(pushed, { body: 'x', signature: 'a.b.c' });
     qstash.setFaults({ failPublish: 1 });
     await pushed.client.start(Short, false);
-    await waitFor(() => logger.has('QStash could not be told'));
+    await waitFor(() => logger.has('could not announce due runs to QStash'));
     qstash.setFaults({});
     const health = await pushed.client.health();
     expectNoSecret(JSON.stringify(health));
     expectNoSecret(logger.lines.join('\n'));
     const { logger: refused } = await boot({}, { qstash: { token: 'qstash_of_nobody', namespace: 'refused' } });
-    await waitFor(() => refused.has('the schedule of the sweep could not be created'));
+    await waitFor(() => refused.has('could not create the schedule of the sweep'));
     expect(refused.has('qstash_of_nobody')).toBe(false);
   });
 
   it('tells what QStash has against its schedule, and boots', async () => {
     const { pushed, logger } = await boot({}, { qstash: { sweep: { cron: '99 * * * *' } } });
     await waitFor(() => logger.has('invalid cron expression: 99 * * * *'));
-    expect(logger.has('the schedule of the sweep could not be created')).toBe(true);
+    expect(logger.has('could not create the schedule of the sweep')).toBe(true);
     expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
   });
 
   it('tells why QStash cannot be reached, and boots', async () => {
     const { pushed, logger } = await boot({}, { qstash: { url: 'http://nowhere.invalid' } });
-    await waitFor(() => logger.has('the schedule of the sweep could not be created: fetch failed: getaddrinfo'));
+    await waitFor(() => logger.has('could not create the schedule of the sweep: fetch failed: getaddrinfo'));
     await pushed.client.start(Short, false);
-    expect(logger.has('QStash could not be told of due runs; trying again: fetch failed: getaddrinfo')).toBe(true);
+    expect(logger.has('could not announce due runs to QStash; retrying: fetch failed: getaddrinfo')).toBe(true);
   });
 });

@@ -121,7 +121,7 @@ describe('what is published to QStash', () => {
     const more = await pushed.client.startMany(Brief, [4, 5]);
     const told = logger.lines.filter((line) => line.includes('QStash refused'));
     expect(told).toEqual([
-      `QStash refused wake-ups; trying again, and then the sweep does: 3 of 3, as that of run "${handles[0]!.runId}": internal server error`,
+      `QStash refused wake-ups; retrying, then leaving them to the sweep: 3 of 3, for example of run "${handles[0]!.runId}": internal server error`,
     ]);
     qstash.setFaults({ failMember: 0 });
     // There is no sweep: what was refused is sent again.

@@ -1,31 +1,32 @@
 import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 
-/** What a poller drives. */
+/** Worker that a poller drives. */
 export interface Pollable {
-  /** Look for due runs, if there is room. */
+  /** Claims due runs if there are free slots. */
   wake(): void;
-  /** Compare what is in hand with what the database says. */
+  /** Compares the active runs with their rows in the database. */
   reconcile(): Promise<void>;
 }
 
 export interface PollerOptions {
-  /** The shortest and the longest pause between two looks, in milliseconds. */
+  /** Shortest pause between two polls, in milliseconds. */
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * Tells the worker to look: at once when a notice says that something is due, and now and then because notices may be lost. The pause grows
- * while nothing happens, so that an idle process asks about once a second.
+ * Tells the worker when to query for due runs: at once when a notification arrives, and
+ * periodically because notifications may be lost. The pause grows while no run is due, so an idle
+ * process polls about once a second.
  */
 export class Poller {
   private timer: NodeJS.Timeout | undefined;
   private pause: number;
   private running = false;
   private reconciledAt = 0;
-  /** The look under way, or the last one. */
+  /** Current or latest poll. */
   private looking: Promise<void> = Promise.resolve();
 
   constructor(
@@ -40,14 +41,14 @@ export class Poller {
     this.schedule();
   }
 
-  /** Something is known to be due. */
+  /** Polls at once, because a run is known to be due. */
   poke(): void {
     if (!this.running) return;
     this.pause = this.options.pollIntervalMs;
     this.worker.wake();
   }
 
-  /** Begins no further look. Resolves when the one under way has ended. */
+  /** Stops polling. Resolves when the current poll has ended. */
   stop(): Promise<void> {
     this.running = false;
     clearTimeout(this.timer);

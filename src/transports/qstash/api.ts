@@ -8,18 +8,18 @@ import type { WakeUp } from '../../store/sql/outbox.js';
 import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
 
-/** The SDK has none of its own. */
+/** Timeout of one call. The SDK has no timeout of its own. */
 const CALL_TIMEOUT_MS = 5_000;
 const CLOCK_TOLERANCE_SECONDS = 5;
-/** Of the API, for one call. */
+/** Maximum number of messages in one call of the API. */
 export const BATCH = 100;
 
-/** What became of a message: why it was not taken, else undefined. */
+/** Reason why QStash refused a message; undefined for an accepted message. */
 export type Refusal = { readonly reason: string } | undefined;
 
 interface DeadLetter {
   readonly id: string;
-  /** Null when the body is not of this version. */
+  /** Id of the run; null when the body has another version. */
   readonly runId: string | null;
   readonly queue: string | null;
   readonly responseStatus: number | null;
@@ -36,9 +36,13 @@ async function loadSdk(): Promise<Sdk> {
   }
 }
 
-/** QStash by its own SDK, with a timeout on every call. `devMode: false` everywhere: else QSTASH_DEV in the environment replaces even keys that were given. */
+/**
+ * Client of QStash's API, built on its SDK, with a timeout on every call. Every SDK object gets
+ * `devMode: false`; otherwise QSTASH_DEV in the environment would replace even keys that were
+ * passed.
+ */
 export class QStashApi {
-  /** Of deduplication ids. */
+  /** Prefix of deduplication ids. */
   private readonly prefix: string;
 
   private constructor(
@@ -46,21 +50,33 @@ export class QStashApi {
     private readonly receiver: Receiver | undefined,
     private readonly settings: QStashSettings,
   ) {
-    // With the address: two stages that share a QStash, and have runs of the same ids, must not swallow each other's messages.
+    // The address is part of the prefix: two stages may share a QStash account and have runs with
+    // the same ids. Without the address, the messages of one stage would suppress those of the
+    // other.
     this.prefix = `${settings.namespace}.${digestOf(settings.deliveryUrl, 8)}`;
   }
 
-  /** @throws WorkflowConfigurationError when the SDK is not installed */
+  /**
+   * Creates the client.
+   *
+   * @throws WorkflowConfigurationError when the SDK is not installed
+   */
   static async create(settings: QStashSettings): Promise<QStashApi> {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
-    // Nobody waits for its own attempts: whoever calls tries again.
+    // The SDK must not retry: every caller here retries itself, and nobody waits for retries of the
+    // SDK.
     const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl, enableTelemetry: false });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
   }
 
-  /** Publishes wake-ups, at most `BATCH` of them; says of each whether it was refused. @throws what the SDK throws, or when it takes too long */
+  /**
+   * Publishes at most `BATCH` wake-ups.
+   *
+   * @returns for each wake-up, the refusal or undefined
+   * @throws the SDK's error, or a TimeoutError
+   */
   async publish(wakeUps: readonly WakeUp[]): Promise<Refusal[]> {
     const answers = await this.call(this.client.batch(wakeUps.map((wakeUp) => this.toRequest(wakeUp))));
     return wakeUps.map((_, index) => {
@@ -69,7 +85,7 @@ export class QStashApi {
     });
   }
 
-  /** Whether a request comes from QStash: signed with either key, for this URL, over this very body. */
+  /** Returns true when QStash has signed a request, with either key, for this URL and this body. */
   async isGenuine(signature: string, body: string, url: string): Promise<boolean> {
     if (!this.receiver) return false;
     try {
@@ -80,21 +96,22 @@ export class QStashApi {
   }
 
   /**
-   * Has the sweep called, as it is configured now. An id of our own makes it one schedule, however many processes do this.
+   * Creates or updates the schedule of the sweep. The schedule has a fixed id, so all processes
+   * share one schedule.
    *
-   * @returns the address that it called until now, where that is another
+   * @returns the address that the schedule called before, if it was another one
    */
   async keepSchedule(): Promise<string | undefined> {
     const { sweepCron, sweepUrl, namespace, label } = this.settings;
     if (sweepCron === undefined) return undefined;
     const scheduleId = `${namespace}-sweep`;
-    // Not get(): the SDK tells the console of each 404.
+    // Not get(): the SDK prints each 404 to the console.
     const before = (await this.call(this.client.schedules.list())).find((schedule) => schedule.scheduleId === scheduleId);
     const schedule = {
       scheduleId,
       destination: sweepUrl,
       cron: sweepCron,
-      // Some frameworks refuse JSON that is empty.
+      // Some frameworks refuse an empty body that is declared as JSON.
       body: '{}',
       headers: { 'content-type': 'application/json' },
       retries: 0,
@@ -104,7 +121,7 @@ export class QStashApi {
     return before && before.destination !== sweepUrl ? before.destination : undefined;
   }
 
-  /** Wake-ups that QStash has given up on, a page of them. */
+  /** Returns one page of wake-ups that QStash has given up on. */
   async deadLetters(cursor: string | undefined, limit: number): Promise<{ deadLetters: DeadLetter[]; cursor: string | undefined }> {
     const filter = { url: this.settings.deliveryUrl };
     const page = await this.call(this.client.dlq.listMessages({ ...(cursor === undefined ? {} : { cursor }), count: limit, filter }));
@@ -116,7 +133,7 @@ export class QStashApi {
     return { deadLetters, cursor: page.cursor || undefined };
   }
 
-  /** Has QStash deliver them again. */
+  /** Makes QStash deliver dead letters again. */
   async redriveDeadLetters(ids: readonly string[]): Promise<number> {
     return (await this.call(this.client.dlq.retry([...ids]))).responses.length;
   }
@@ -140,7 +157,8 @@ export class QStashApi {
       body: encodeMessage({ run: runId, queue, seq }),
       headers: { 'content-type': 'application/json' },
       deduplicationId: `${this.prefix}.${encodeURIComponent(runId)}.${seq}`,
-      // By QStash's clock, not by ours, which may be wrong. A second more rather than one less: what comes too early has to be sent again.
+      // A delay instead of a date, because QStash's clock counts and ours may be wrong. Rounded up:
+      // a message that arrives too early would have to be sent again.
       ...(dueInMs > 0 ? { delay: Math.ceil(dueInMs / 1_000) } : {}),
       ...(isLimited ? { flowControl: flowControl as { key: string; parallelism: number } } : {}),
       ...(label === undefined ? {} : { label }),
@@ -154,7 +172,10 @@ export class QStashApi {
   }
 }
 
-/** Keys of QStash's flow control have letters, digits, hyphens, underscores and periods; a queue may be called anything. */
+/**
+ * Converts the name of a queue to a key of QStash's flow control, which allows letters, digits,
+ * hyphens, underscores and periods.
+ */
 function plainName(queue: string): string {
   return /^[\w.-]{1,100}$/.test(queue) ? queue : digestOf(queue, 24);
 }

@@ -11,43 +11,62 @@ import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
-/** So often a delivery looks for messages that nobody in this process knows of: there are no notices without a connection that listens. */
+/**
+ * Milliseconds between two checks for messages to active runs. There are no notifications without a
+ * connection that listens.
+ */
 const LOOK_EVERY_MS = 1_000;
-/** So much too early a delivery waits, because messages of runs that are nearly due are sent at once, and QStash's delays count in seconds. */
+/**
+ * Milliseconds by which a delivery may be early and still waits in place. Messages of runs that are
+ * nearly due are sent at once, and QStash's delays have a resolution of one second.
+ */
 const MOMENT_MS = 1_000;
-/** What is left for the answer when a run has to be let go of. */
+/** Milliseconds reserved for the answer when a run has to be handed over. */
 const LAST_MOMENT_MS = 2_000;
-/** How long closing waits for a session that is being opened by a database that does not answer. */
+/** Milliseconds that closing waits while the database is slow to open a session. */
 const SESSION_LIMIT_MS = 3_000;
-/** How long closing waits for the last answers: QStash may have to be told of runs that are handed over. */
+/**
+ * Milliseconds that closing waits for the last answers, because QStash may have to be notified of
+ * runs that are handed over.
+ */
 const ANSWERS_LIMIT_MS = 3_000;
-/** So long others wait until a run is done that may kill its process. It waits itself until their time is over, and so much more. */
+/**
+ * Milliseconds that a normal delivery waits for an exclusive one. An exclusive delivery waits this
+ * long plus the time budget of the others.
+ */
 const PATIENCE_MS = 5_000;
 
 /**
- * What a delivery came to. `nothing`: the run is not due, has ended, or is somebody else's. `early`: it is not due yet, and QStash has been told of it again.
- * `told`: the worker of this process, which looks for itself, has been told. `busy`: not now; the same message must come again. `closed`: not here any more.
+ * Result of a delivery.
+ *
+ * - `executed`: the run was executed.
+ * - `nothing`: the run is not due, has ended, or belongs to another process.
+ * - `early`: the run is not due yet, and QStash has a new message for it.
+ * - `told`: the worker of this process, which polls by itself, was notified.
+ * - `busy`: not possible now; QStash must deliver the same message again.
+ * - `closed`: this process no longer executes deliveries.
  */
 export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy' | 'closed';
 
-/** `suspect`: the run was lost with a process again and again, and may only be executed alone. */
+/** Outcome, or `suspect`: several processes died with the run, so it may only be executed alone. */
 type Verdict = DeliveryOutcome | 'suspect';
 
 type With = 'alone' | 'with others';
 
 /**
- * Executes runs that QStash tells of, each as far as it goes within its time. Between deliveries there is nothing: no session, no timer, no query. So a platform
- * may freeze the process then, and nobody has to find out that it did.
+ * Executes the runs that QStash delivers, each as far as its time allows. Between deliveries there
+ * is no session, no timer and no query. A platform may therefore freeze the process then, and
+ * nobody has to detect it.
  */
 export class Deliveries {
   private worker: Worker | undefined;
   private active = 0;
-  /** Of deliveries that are under way. */
+  /** Results of current deliveries. */
   private readonly outcomes = new Set<Promise<unknown>>();
   private readonly company: SharedExclusiveLock;
   private isClosed = false;
   private looking: NodeJS.Timeout | undefined;
-  /** Sessions begin and end one after the other. */
+  /** Latest opening or closing of a session. Sessions open and close one after the other. */
   private changing: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -60,12 +79,16 @@ export class Deliveries {
     this.company = new SharedExclusiveLock(PATIENCE_MS, Math.min(settings.timeBudgetMs + PATIENCE_MS, settings.deliveryTimeoutMs / 2));
   }
 
-  /** The one that works now. */
+  /** Worker of the current session. */
   get current(): Worker | undefined {
     return this.worker;
   }
 
-  /** @throws what the database says */
+  /**
+   * Executes the run of one message.
+   *
+   * @throws errors of the database
+   */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (this.isClosed) return 'closed';
     const outcome = this.handle(message);
@@ -82,7 +105,7 @@ export class Deliveries {
     const since = performance.now();
     try {
       const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others', since));
-      // It has left before it waits for all to leave.
+      // The delivery has released its shared lock before it waits for the exclusive one.
       const outcome = met === 'suspect' ? await this.inCompany(this.company.alone(), () => this.execute(message, 'alone', since)) : met;
       await this.publisher.flush();
       return outcome === 'suspect' ? 'busy' : outcome;
@@ -92,7 +115,9 @@ export class Deliveries {
     }
   }
 
-  /** Lets what is under way end, hands the rest over, and takes nothing more. */
+  /**
+   * Accepts no more deliveries, lets running step bodies end, and hands the remaining runs over.
+   */
   async close(): Promise<void> {
     this.isClosed = true;
     this.company.close();
@@ -102,7 +127,7 @@ export class Deliveries {
     );
     clearInterval(this.looking);
     await this.worker?.stop();
-    // Those that have nothing left to do but to answer should answer with what they have done.
+    // Deliveries that only have to answer should answer with what they have done.
     await within(ANSWERS_LIMIT_MS, Promise.allSettled(this.outcomes));
   }
 
@@ -116,7 +141,12 @@ export class Deliveries {
     }
   }
 
-  /** @param since when the request came, of performance.now(): the platform counts from there */
+  /**
+   * Claims and executes the run.
+   *
+   * @param since time of the request, on the clock of performance.now(): the platform's timeout
+   *   begins there
+   */
   private async execute(message: WakeUpMessage, company: With, since: number): Promise<Verdict> {
     if (this.isClosed) return 'closed';
     const worker = await this.open();
@@ -131,7 +161,8 @@ export class Deliveries {
     ];
     try {
       await worker.gone(id);
-      // Before the answer: a platform may freeze the process with it, and what has not been told then is left to the sweep.
+      // Notify before the answer. A platform may freeze the process after the answer, and only the
+      // sweep would find unsent notifications.
       await worker.told();
     } finally {
       timers.forEach(clearTimeout);
@@ -140,12 +171,16 @@ export class Deliveries {
   }
 
   private letGo(worker: Worker, runId: string): void {
-    const why = `${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout) are over; what was under way is executed again`;
-    this.warn('a run was let go of in the middle of a step', new Error(`"${runId}": ${why}`));
+    const why = `its ${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout) have passed; the running step is executed again`;
+    this.warn('a run was handed over in the middle of a step', new Error(`"${runId}": ${why}`));
     worker.handOver(runId, 'now');
   }
 
-  /** The run, or why this delivery has nothing to do with it. */
+  /**
+   * Claims the run.
+   *
+   * @returns the run, or the outcome when this delivery cannot execute it
+   */
   private async take(worker: Worker, message: WakeUpMessage, company: With): Promise<ClaimedRun | Verdict> {
     const run = await worker.claimById(message.run, company);
     if (run) return run;
@@ -156,20 +191,22 @@ export class Deliveries {
       await this.publisher.note([{ id: message.run }]);
       return 'early';
     }
-    // Told of again within the second, the run would be forgotten: QStash swallows the message as one that it has seen.
+    // A message sent again within the second would be lost: QStash would drop it as a duplicate.
     await sleep(Math.ceil(listed.dueInMs) + 1);
     return this.take(worker, message, company);
   }
 
-  /** Why a run could not be taken that is due, or will be. */
+  /** Explains why a run that is due, or will be, was not claimed. */
   private judge(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
-    // Another process must hear of it.
+    // Another process must receive the message.
     if (this.isClosed) return 'closed';
-    // A copy of one that has done its work, before the run fell asleep: the end of the sleep has a message of its own.
+    // The message repeats one that was processed before the run began to sleep. The end of the
+    // sleep has a message of its own.
     if (listed.dueInMs > 0) return isSameWait(seq, listed.seq) ? 'early' : 'nothing';
     if (!worker.serves(listed)) return 'nothing';
     if (listed.losses >= SUSPECT_LOSSES) return 'suspect';
-    // It became due in this moment, or this worker has lost its session and does not know yet, as after a platform has frozen it.
+    // The run became due just now; or this worker lost its session and has not noticed, as after a
+    // platform has frozen the process.
     return 'busy';
   }
 
@@ -178,7 +215,7 @@ export class Deliveries {
       if (this.worker) return this.worker;
       const worker = this.makeWorker();
       await worker.start();
-      const failed = (error: unknown): void => this.warn('messages could not be looked for', error);
+      const failed = (error: unknown): void => this.warn('could not check for messages to active runs', error);
       this.looking = setInterval(() => void worker.reconcile().catch(failed), LOOK_EVERY_MS);
       return (this.worker = worker);
     });

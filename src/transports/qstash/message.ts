@@ -1,4 +1,7 @@
-/** What goes through QStash: that a run wants to be executed. Everything else is in PostgreSQL. */
+/**
+ * Content of a message through QStash: the id of a run that is due. All other data is in
+ * PostgreSQL.
+ */
 export interface WakeUpMessage {
   readonly run: string;
   readonly queue: string;
@@ -11,7 +14,10 @@ export function encodeMessage({ run, queue, seq }: WakeUpMessage): string {
   return JSON.stringify({ v: VERSION, run, queue, seq });
 }
 
-/** What a delivery's body says; `unknown` for one of another version, or of somebody else. */
+/**
+ * Decodes the body of a delivery. Returns `unknown` for a body of another version, or from another
+ * sender.
+ */
 export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   let value: unknown;
   try {
@@ -22,7 +28,7 @@ export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   if (typeof value !== 'object' || value === null) return 'unknown';
   const { v, run, queue, seq } = value as Record<string, unknown>;
   const isKnown = v === VERSION && typeof run === 'string' && run !== '' && typeof queue === 'string' && typeof seq === 'string';
-  // PostgreSQL has no such text, and so no such run.
+  // PostgreSQL cannot store such text, so no run has this id.
   if (!isKnown || run.includes('\0') || !run.isWellFormed()) return 'unknown';
   return { run, queue, seq };
 }

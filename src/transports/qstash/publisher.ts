@@ -5,35 +5,42 @@ import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
 import { BATCH, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 
-/** A connection that was cut is tried again at once: whoever has started a run waits for it. */
+/**
+ * Pauses before retries after a cut connection, in milliseconds. They are short because a caller
+ * waits for the run that it has started.
+ */
 const AT_ONCE_MS = [100, 300, 900];
 const LEAST_PAUSE_MS = 5_000;
-/** Unless QStash says when a limit is over. */
+/** Longest pause, unless QStash names the time at which a limit ends. */
 const LONGEST_PAUSE_MS = 300_000;
-/** How often a wake-up that was refused is sent again; after that the sweep does. */
+/** Number of times that a refused wake-up is sent again. After that, the sweep sends it. */
 const MOST_REFUSALS = 3;
 const DAY_MS = 86_400_000;
-/** Beyond that it is the sweep's business. */
+/** Maximum number of unsent wake-ups. Beyond this number, the sweep finds the runs. */
 const MOST_PENDING = 100_000;
-/** Within that, one more is as good as due. */
+/** Milliseconds within which a run counts as due. */
 const SOON_MS = 500;
 
 /**
- * Tells QStash which runs want to be executed. That a run is due is a committed row already, so nothing depends on this: what is not sent, because the process
- * ends, or QStash does not answer, is found by the sweep. No transaction is open while HTTP is spoken.
+ * Announces due runs to QStash. A due run is a committed row already, so nothing depends on the
+ * announcement. When the process ends first, or QStash does not answer, the sweep finds the run. No
+ * transaction is open during an HTTP call.
  */
 export class Publisher {
-  /** Runs that are due, or will be, and of which QStash has not been told; with the wake-up where a sweep has read it. */
+  /**
+   * Runs that are due, or will be, and were not announced yet; with the wake-up if a sweep has read
+   * it.
+   */
   private readonly pending = new Map<string, WakeUp | undefined>();
   private sending: Promise<void> | undefined;
-  /** How many are on their way now. */
+  /** Number of wake-ups in the current call. */
   private underWay = 0;
-  /** Who waits until so many more have been sent. */
+  /** Callers that wait until a number of further wake-ups has been sent. */
   private waiting: { left: number; readonly done: () => void }[] = [];
   private pauseMs = 0;
   private retry: NodeJS.Timeout | undefined;
   private isClosed = false;
-  /** How often QStash has refused the wake-up of a run, as far as the publisher tries again. */
+  /** Number of refusals by run, while the publisher still retries. */
   private readonly refusals = new Map<string, number>();
   private readonly timers = new Set<NodeJS.Timeout>();
 
@@ -44,31 +51,37 @@ export class Publisher {
     private readonly warn: (message: string, error?: unknown) => void,
   ) {}
 
-  /** Whether QStash is left alone for a while, because it does not answer or has had enough. */
+  /** True while the publisher pauses, because QStash does not answer or limits the rate. */
   get isPausing(): boolean {
     return this.retry !== undefined;
   }
 
-  /** These runs have become due, or will. Resolves when QStash has been told, or could not be. */
+  /**
+   * Announces runs that have become due, or will. Resolves when QStash has accepted them, or could
+   * not be reached.
+   */
   note(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
-    // In place of what a sweep has read before: something has happened since.
+    // Replaces the wake-up that a sweep has read before, because the run has changed since.
     for (const { id } of runs) this.add(id, undefined);
     return this.flush();
   }
 
-  /** The same for what a sweep has found, and knows already. */
+  /** Announces runs that a sweep has found, with wake-ups that need no query. */
   send(wakeUps: readonly WakeUp[]): Promise<void> {
     for (const wakeUp of wakeUps) this.add(wakeUp.runId, wakeUp);
     return this.flush();
   }
 
-  /** What is noted by now is sent. What others note meanwhile is not waited for: there may be no end to it. While QStash is away, nobody need wait for it. */
+  /**
+   * Sends everything that is pending now. Does not wait for runs that are added meanwhile, because
+   * there may be no end to them. Does not wait while QStash is unreachable.
+   */
   flush(): Promise<void> {
     if (this.isPausing || this.isClosed || !this.sendPending()) return Promise.resolve();
     return new Promise((done) => this.waiting.push({ left: this.underWay + this.pending.size, done }));
   }
 
-  /** Until nothing is pending. Undefined when nothing is. */
+  /** Sends until nothing is pending. Returns undefined when nothing is pending. */
   private sendPending(): Promise<void> | undefined {
     if (this.pending.size === 0 && !this.sending) return undefined;
     this.sending ??= this.drain();
@@ -76,7 +89,7 @@ export class Publisher {
     return this.sending;
   }
 
-  /** Sends what there is once more, and nothing afterwards. */
+  /** Sends what is pending once more, and nothing afterwards. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
     for (const timer of this.timers) clearTimeout(timer);
@@ -90,7 +103,7 @@ export class Publisher {
   }
 
   private async drain(): Promise<void> {
-    // What is noted in the same turn travels together.
+    // Runs that are added in the same turn share a call.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pending.size > 0) {
       const batch = [...this.pending].slice(0, BATCH);
@@ -101,18 +114,19 @@ export class Publisher {
         this.pauseMs = 0;
         this.sent(batch.length);
       } catch (error) {
-        // One that has been noted again meanwhile is newer.
+        // A run that was added again meanwhile has newer data.
         for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
         this.later(error);
         break;
       }
     }
-    // In the same moment as there is nothing left: what is noted from now on begins anew.
+    // In the same turn in which nothing is left, so that runs that are added later start a new
+    // drain.
     this.sending = undefined;
     this.sent(Number.POSITIVE_INFINITY);
   }
 
-  /** Batches go in the order of noting. */
+  /** Resolves the callers whose wake-ups are sent. Batches are sent in the order of adding. */
   private sent(count: number): void {
     this.underWay = 0;
     for (const each of this.waiting) each.left -= count;
@@ -143,13 +157,16 @@ export class Publisher {
     for (const { runId } of near) if (!refused.some((each) => each.runId === runId)) this.refusals.delete(runId);
     const [one] = refused;
     if (!one) return;
-    // Not a line for each: it may be all of them, again and again.
-    const which = `${refused.length} of ${near.length}, as that of run "${one.runId}": ${one.reason}`;
-    this.warn('QStash refused wake-ups; trying again, and then the sweep does', new Error(which));
+    // One line for all refusals: all wake-ups may be refused, again and again.
+    const which = `${refused.length} of ${near.length}, for example of run "${one.runId}": ${one.reason}`;
+    this.warn('QStash refused wake-ups; retrying, then leaving them to the sweep', new Error(which));
     this.againSoon(refused.map(({ runId }) => runId));
   }
 
-  /** A refusal is known at once: the run need not wait for the sweep, unless QStash refuses it again and again. */
+  /**
+   * Retries refused wake-ups, so that the runs need not wait for the sweep. Gives up when QStash
+   * refuses again and again.
+   */
   private againSoon(runIds: readonly string[]): void {
     const again = runIds.filter((runId) => {
       const times = (this.refusals.get(runId) ?? 0) + 1;
@@ -166,7 +183,10 @@ export class Publisher {
     this.timers.add(timer);
   }
 
-  /** A message that was taken although no answer came has the same deduplication id when it is sent again. */
+  /**
+   * Publishes, and retries after transient errors. A repeated message has the same deduplication
+   * id, so it does no harm that QStash may have accepted the first one.
+   */
   private async insist(wakeUps: readonly WakeUp[]): Promise<Awaited<ReturnType<QStashApi['publish']>>> {
     for (const pause of AT_ONCE_MS) {
       try {
@@ -180,7 +200,7 @@ export class Publisher {
   }
 
   private later(error: unknown): void {
-    this.warn('QStash could not be told of due runs; trying again', error);
+    this.warn('could not announce due runs to QStash; retrying', error);
     if (this.isClosed) return;
     this.pauseMs = Math.min(Math.max(LEAST_PAUSE_MS, this.pauseMs * 2), LONGEST_PAUSE_MS);
     const pause = Math.max(this.pauseMs, untilReset(error));
@@ -191,17 +211,22 @@ export class Publisher {
   }
 }
 
-/** Whether it may be over in a moment: QStash did not refuse, nor keep us waiting. */
+/**
+ * Returns true for an error that may pass at once: QStash neither refused the call nor timed out.
+ */
 function isFleeting(error: unknown): boolean {
   const { status, name } = error as { status?: unknown; name?: unknown };
   return name !== 'TimeoutError' && (typeof status !== 'number' || status >= 500);
 }
 
-/** Milliseconds until a limit of QStash's is over, at most a day, as far as its error says so. */
+/**
+ * Returns the milliseconds until a rate limit of QStash ends, at most a day; 0 when the error does
+ * not contain it.
+ */
 function untilReset(error: unknown): number {
   const reset = Number((error as { reset?: unknown }).reset);
   if (!Number.isFinite(reset)) return 0;
-  // Documented as a Unix time; whether of seconds or of milliseconds, its size tells.
+  // Documented as a Unix time. The size shows whether the value is in seconds or milliseconds.
   const resetAt = reset < 100_000_000_000 ? reset * 1_000 : reset;
   return Math.min(Math.max(0, resetAt - Date.now()), DAY_MS);
 }

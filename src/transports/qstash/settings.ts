@@ -1,35 +1,44 @@
-/** How QStash may be used for a queue; the newest message's settings count for its key. */
+/** Flow control of a queue. For each key, QStash uses the settings of the newest message. */
 export interface QueueFlow {
-  /** How many runs of the queue may be executed at a time. */
+  /** Number of runs of the queue that may be executed at the same time. */
   readonly parallelism?: number | undefined;
-  /** How many runs may begin per `periodSeconds`. */
+  /** Number of runs that may start per `periodSeconds`. */
   readonly rate?: number | undefined;
   readonly periodSeconds?: number | undefined;
 }
 
-/** The options of QStash, checked. */
+/** Checked options of QStash. */
 export interface QStashSettings {
   readonly token: string;
-  /** Of the API. Always said: what is not given to the SDK, it takes from variables of its own. */
+  /**
+   * Address of the API. Always passed, because the SDK reads missing values from variables of its
+   * own.
+   */
   readonly apiUrl: string;
-  /** Where wake-ups are delivered to: the very text that is published, and that signatures name. */
+  /** Address of deliveries: the exact text that is published and that signatures name. */
   readonly deliveryUrl: string;
   readonly sweepUrl: string;
   readonly keys: { readonly current: string; readonly next: string } | undefined;
-  /** Tells what several applications publish to one QStash apart. */
+  /** Name that distinguishes applications that share a QStash account. */
   readonly namespace: string;
-  /** How long a delivery goes on with a run before it hands it over. */
+  /** Milliseconds after which a delivery hands its run over. */
   readonly timeBudgetMs: number;
-  /** After how long the platform ends a request. */
+  /** Milliseconds after which the platform ends a request. */
   readonly deliveryTimeoutMs: number;
-  /** How long a step may take that is begun at once: what is let go of in the middle is executed again, and again. */
+  /**
+   * Longest timeout of a step, in milliseconds. A step that is cut off by the end of the request
+   * would be executed again and again.
+   */
   readonly longestStepMs: number;
-  /** Longer sleeps are left to the sweep, or reached in hops. */
+  /**
+   * Longest delay of a message, in milliseconds. Longer sleeps are left to the sweep, or reached in
+   * several hops.
+   */
   readonly maxDelayMs: number;
-  /** Of the sweep; undefined without one. */
+  /** Cron expression of the sweep; undefined when there is no schedule. */
   readonly sweepCron: string | undefined;
   readonly flow: Readonly<Record<string, QueueFlow>>;
   readonly label: string | undefined;
-  /** Keeps the platform from freezing the process before a promise is settled. */
+  /** Prevents the platform from freezing the process before a promise is settled. */
   readonly waitUntil: ((promise: Promise<unknown>) => void) | undefined;
 }

@@ -5,12 +5,13 @@ interface Waiting {
   readonly giveUp: () => void;
 }
 
-/** Has to be called when it is over, once. */
+/** Releases the lock. Must be called exactly once. */
 export type Leave = () => void;
 
 /**
- * Who is executed beside whom: what may kill its process is executed when nothing else is, and nothing else begins until it is done. Those that cannot begin wait here for
- * a while, instead of being refused at once: all that came at the same time would be refused, and come again at the same time.
+ * Shared/exclusive lock for deliveries. Normal deliveries share it; a suspect run, which may crash
+ * the process, takes it alone. Waiters time out instead of failing at once, because QStash would
+ * retry all refused deliveries at the same moment.
  */
 export class SharedExclusiveLock {
   private members = 0;
@@ -19,25 +20,32 @@ export class SharedExclusiveLock {
   private readonly lonely: Waiting[] = [];
 
   /**
-   * @param joinMs how long those wait that are executed with others
-   * @param aloneMs how long one waits that is executed alone: longer than the others go on, or it would never be
+   * @param joinMs milliseconds that a shared request waits
+   * @param aloneMs milliseconds that an exclusive request waits; longer than the others run, or it
+   *   would never get the lock
    */
   constructor(
     private readonly joinMs: number,
     private readonly aloneMs: number,
   ) {}
 
-  /** To be executed with others. Undefined when something is executed alone, or waits for that, all the time. */
+  /**
+   * Acquires the lock together with others. Resolves to undefined when the timeout passes while the
+   * lock is held or requested exclusively.
+   */
   join(): Promise<Leave | undefined> {
     return this.wait(this.joining, this.joinMs, () => this.members--);
   }
 
-  /** To be executed alone, when everybody has left. Undefined when that takes too long. */
+  /**
+   * Acquires the lock alone, after all other holders have released it. Resolves to undefined on
+   * timeout.
+   */
   alone(): Promise<Leave | undefined> {
     return this.wait(this.lonely, this.aloneMs, () => (this.isTaken = false));
   }
 
-  /** Nobody waits any more. */
+  /** Ends all waiting requests without the lock. */
   close(): void {
     for (const waiting of [...this.joining, ...this.lonely]) waiting.giveUp();
   }

@@ -1,6 +1,6 @@
 import type { QStashTransport } from './transport.js';
 
-/** A request, and the address that it must have been signed for. */
+/** Request, with the address for which it must have been signed. */
 interface SignedRequest {
   readonly qstash: QStashTransport;
   readonly signature: string | string[] | undefined;
@@ -8,7 +8,10 @@ interface SignedRequest {
   readonly url: string;
 }
 
-/** Whether a request comes from QStash, for this address. What a deployer may have done wrong is told. */
+/**
+ * Returns true when QStash has signed a request for this address. Warns about mistakes in the
+ * deployment.
+ */
 export async function isSigned(
   { qstash, signature, body, url }: SignedRequest,
   warn: (message: string, error: Error) => void,
@@ -18,13 +21,14 @@ export async function isSigned(
   if (await api.isGenuine(signature, body, url)) return true;
   const subject = subjectOf(signature);
   if (subject === undefined) return false;
-  // Said only where QStash has signed it: else the log would hold whatever anybody sends.
+  // Warn only when QStash has signed the request. Otherwise anyone could write text into the log.
   const isElsewhere = subject !== url && (await api.isGenuine(signature, body, subject));
   const { pathname } = new URL(url);
-  // Two messages: each is told only once in a while, and whoever sends nonsense all the time must not keep the other from being told.
+  // Two messages, each of which is logged only once in a while. Constant requests of a stranger
+  // must not suppress the warning about the address.
   if (isElsewhere) {
-    const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, and taken for ${url}`;
-    const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be what QStash calls';
+    const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, but expected ${url}`;
+    const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be the address that QStash calls';
     warn('a request of QStash was answered with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
   } else {
     const why =
@@ -34,7 +38,7 @@ export async function isSigned(
   return false;
 }
 
-/** Whom a token says that it is for; undefined for what is no token. */
+/** Returns the subject of a token; undefined for text that is not a token. */
 function subjectOf(signature: string): string | undefined {
   try {
     const { sub } = JSON.parse(Buffer.from(signature.split('.')[1] ?? '', 'base64url').toString()) as { sub?: unknown };

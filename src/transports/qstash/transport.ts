@@ -6,7 +6,7 @@ import type { QStashSettings } from './settings.js';
 
 type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
 
-/** This process's way to QStash. */
+/** Connection of this process to QStash: the API, and the publisher of due runs. */
 export class QStashTransport {
   readonly publisher: Publisher;
   private kept: Promise<void> = Promise.resolve();
@@ -20,7 +20,11 @@ export class QStashTransport {
     this.publisher = new Publisher(database, api, settings, warn);
   }
 
-  /** @throws WorkflowConfigurationError when the SDK is not installed */
+  /**
+   * Creates the transport.
+   *
+   * @throws WorkflowConfigurationError when the SDK is not installed
+   */
   static async create(
     settings: QStashSettings,
     database: Database,
@@ -34,9 +38,9 @@ export class QStashTransport {
     return this.publisher.note(runs);
   }
 
-  /** Has QStash call the sweep. Does not keep an application from booting. */
+  /** Creates or updates the schedule of the sweep. A failure does not prevent the boot. */
   keepSchedule(): void {
-    this.kept = this.keep().catch((error: unknown) => this.warn('the schedule of the sweep could not be created', error));
+    this.kept = this.keep().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
     this.settings.waitUntil?.(this.kept);
   }
 
@@ -45,7 +49,7 @@ export class QStashTransport {
     if (before === undefined) return;
     const { namespace, sweepUrl } = this.settings;
     this.warn(
-      `QStash's schedule "${namespace}-sweep" called ${before} until now, and calls ${sweepUrl} from now on. Another application or stage that shares this QStash needs a qstash.namespace of its own`,
+      `QStash's schedule "${namespace}-sweep" called ${before} until now; it calls ${sweepUrl} from now on. Give every application or stage that shares this QStash account its own qstash.namespace`,
     );
   }
 
@@ -54,13 +58,16 @@ export class QStashTransport {
   }
 }
 
-/** Platforms refuse to wait where no request is under way, by throwing. What is under way goes on all the same. */
+/**
+ * Wraps `waitUntil`, which throws on platforms when no request is active. The sending continues
+ * anyway.
+ */
 function quietly(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
   return (promise) => {
     try {
       waitUntil(promise);
     } catch (error) {
-      warn('qstash.waitUntil failed; QStash is told all the same, unless the process is frozen before', error);
+      warn('qstash.waitUntil failed; due runs are still announced, unless the platform freezes the process first', error);
     }
   };
 }
