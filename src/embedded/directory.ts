@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { canEnter, isRoot } from './server-user.js';
-import { distrust } from './trust.js';
+import { explainDistrust } from './trust.js';
 import type { ServerUser } from './supervisor-types.js';
 
 const PREFIX = 'nestjs-durable-postgres-';
@@ -22,7 +22,7 @@ const PREFIX = 'nestjs-durable-postgres-';
  * Milliseconds for which a directory without a supervisor is left alone, because its supervisor may
  * be about to start.
  */
-const NEWBORN = 60_000;
+const NEW_DIRECTORY_MS = 60_000;
 
 /**
  * Mode of our directories. When we are root, the server runs as another user, who may pass through
@@ -54,7 +54,7 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
       // Skip directories that another user of the machine may have prepared for us.
       if (!stats?.isDirectory() || (process.getuid && stats.uid !== process.getuid())) return false;
       const owned = readdirSync(directory).some((entry) => entry.startsWith('supervisor.'));
-      return owned || Date.now() - stats.mtimeMs > NEWBORN;
+      return owned || Date.now() - stats.mtimeMs > NEW_DIRECTORY_MS;
     });
 }
 
@@ -65,24 +65,24 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
  * write that file can therefore choose the database.
  */
 export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
-  const wanted = resolve(dataDir);
+  const target = resolve(dataDir);
   const fail = (why: string, cause?: unknown): never => {
-    throw new WorkflowConfigurationError(`The embedded PostgreSQL cannot use ${wanted}: ${why}`, { cause });
+    throw new WorkflowConfigurationError(`The embedded PostgreSQL cannot use ${target}: ${why}`, { cause });
   };
   try {
-    const isEmpty = (): boolean => readdirSync(wanted).length === 0;
-    if (!existsSync(wanted)) {
-      const above = distrust(dirname(wanted));
-      if (above !== undefined) return fail(`in ${dirname(wanted)}, ${above}`);
-      mkdirSync(wanted, { recursive: true, mode: 0o755 });
-      chmodSync(wanted, privateMode());
-    } else if (isEmpty() && isOurs(wanted)) {
+    const isEmpty = (): boolean => readdirSync(target).length === 0;
+    if (!existsSync(target)) {
+      const parentDistrust = explainDistrust(dirname(target));
+      if (parentDistrust !== undefined) return fail(`in ${dirname(target)}, ${parentDistrust}`);
+      mkdirSync(target, { recursive: true, mode: 0o755 });
+      chmodSync(target, privateMode());
+    } else if (isEmpty() && isOurs(target)) {
       // Created by hand, with the mode that the shell gave it.
-      chmodSync(wanted, privateMode());
+      chmodSync(target, privateMode());
     }
-    const why = distrust(wanted);
+    const why = explainDistrust(target);
     if (why !== undefined) return fail(why);
-    const directory = realpathSync(wanted);
+    const directory = realpathSync(target);
     const entries = readdirSync(directory).filter((entry) => !entry.startsWith('.'));
     const ours = entries.some((entry) => entry === 'cluster' || entry.startsWith('supervisor.'));
     if (entries.length > 0 && !ours) return fail('it holds other files. Name an empty directory, or one that does not exist');

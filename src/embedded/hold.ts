@@ -12,59 +12,61 @@ import type { SupervisorSettings } from './supervisor-types.js';
  * Milliseconds to wait for a server, longer than a crash recovery takes. Only a supervisor that
  * neither answers nor ends is waited for this long.
  */
-const PATIENCE = 120_000;
+const ATTACH_TIMEOUT_MS = 120_000;
 /**
  * Milliseconds after which an unreadable lock file counts as left over by a supervisor that died
  * while it wrote the file.
  */
-const HALF_WRITTEN = 2000;
+const UNREADABLE_LOCK_MS = 2000;
 /**
  * Number of wrong answers after which the process at the port counts as a stranger. A supervisor
  * that dies in the middle of a line looks like a stranger once; a stranger does so again.
  */
-const STRANGERS = 5;
-const STOP_PATIENCE = 30_000;
+const MAX_STRANGER_ANSWERS = 5;
+const STOP_TIMEOUT_MS = 30_000;
 
 export type SupervisedDirectory = Omit<SupervisorSettings, 'lock' | 'resume'>;
 
 function isAbandoned(directory: string, lock: Lock): boolean {
-  const written = statSync(join(directory, `supervisor.${lock.number}`), { throwIfNoEntry: false });
-  return written !== undefined && Date.now() - written.mtimeMs > HALF_WRITTEN;
+  const stats = statSync(join(directory, `supervisor.${lock.number}`), { throwIfNoEntry: false });
+  return stats !== undefined && Date.now() - stats.mtimeMs > UNREADABLE_LOCK_MS;
 }
 
-interface Held {
+interface Attachment {
   readonly url: string;
   readonly socket: Socket;
 }
 
-async function attach(directory: SupervisedDirectory, resume: boolean): Promise<Held> {
-  const deadline = Date.now() + PATIENCE;
-  let letGo: (() => void) | undefined;
-  let strangers = 0;
+async function attach(directory: SupervisedDirectory, resume: boolean): Promise<Attachment> {
+  const deadline = Date.now() + ATTACH_TIMEOUT_MS;
+  let detachSupervisor: (() => void) | undefined;
+  let strangerAnswers = 0;
   try {
     while (Date.now() < deadline) {
       const lock = currentLock(directory.directory);
-      let vacant = lock === undefined;
+      let isVacant = lock === undefined;
       if (lock?.content) {
         const answer = await askSupervisor(lock.content);
-        if (answer.kind === 'held') return answer;
+        if (answer.kind === 'attached') return answer;
         if (answer.kind === 'failed') throw new WorkflowConfigurationError(`The embedded PostgreSQL did not start: ${answer.message}`);
-        strangers = answer.kind === 'stranger' ? strangers + 1 : 0;
-        vacant = answer.kind === 'dead' || strangers >= STRANGERS;
+        strangerAnswers = answer.kind === 'stranger' ? strangerAnswers + 1 : 0;
+        isVacant = answer.kind === 'dead' || strangerAnswers >= MAX_STRANGER_ANSWERS;
       } else if (lock) {
-        vacant = isAbandoned(directory.directory, lock);
+        isVacant = isAbandoned(directory.directory, lock);
       }
-      if (vacant) {
-        letGo?.();
-        letGo = await startSupervisor({ ...directory, resume, lock: (lock?.number ?? 0) + 1 });
+      if (isVacant) {
+        detachSupervisor?.();
+        detachSupervisor = await startSupervisor({ ...directory, resume, lock: (lock?.number ?? 0) + 1 });
       } else {
         await sleep(10);
       }
     }
   } finally {
-    letGo?.();
+    detachSupervisor?.();
   }
-  throw new WorkflowConfigurationError(`The embedded PostgreSQL of ${directory.directory} did not answer for ${PATIENCE / 1000} s`);
+  throw new WorkflowConfigurationError(
+    `The embedded PostgreSQL of ${directory.directory} did not answer for ${ATTACH_TIMEOUT_MS / 1000} s`,
+  );
 }
 
 /**
@@ -75,15 +77,15 @@ export async function releaseIfAbandoned(directory: SupervisedDirectory): Promis
   const lock = currentLock(directory.directory);
   if (lock?.content) {
     const answer = await askSupervisor(lock.content);
-    if (answer.kind === 'held') answer.socket.destroy();
+    if (answer.kind === 'attached') answer.socket.destroy();
     if (answer.kind !== 'dead') return;
   } else if (lock && !isAbandoned(directory.directory, lock)) {
     return;
   }
   // The new supervisor ends when no application connects. An application that has lost its
   // supervisor does connect, and continues.
-  const letGo = await startSupervisor({ ...directory, resume: true, lock: (lock?.number ?? 0) + 1 });
-  letGo?.();
+  const detachSupervisor = await startSupervisor({ ...directory, resume: true, lock: (lock?.number ?? 0) + 1 });
+  detachSupervisor?.();
 }
 
 /** Share of this process in a server: an open connection to the server's supervisor. */
@@ -108,16 +110,16 @@ export class Hold {
    * Releases the share. If it was the last one, the server has stopped when the promise settles.
    */
   release(): Promise<void> {
-    return (this.released ??= this.sayGoodbye());
+    return (this.released ??= this.disconnect());
   }
 
-  private async sayGoodbye(): Promise<void> {
+  private async disconnect(): Promise<void> {
     await this.reattached;
     const socket = this.socket;
     if (socket.destroyed) return;
     socket.ref();
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => socket.destroy(), STOP_PATIENCE);
+      const timer = setTimeout(() => socket.destroy(), STOP_TIMEOUT_MS);
       socket.once('close', () => {
         clearTimeout(timer);
         resolve();

@@ -10,7 +10,7 @@ const run = promisify(execFile);
 const CANDIDATES = ['postgres', 'nobody'];
 const OVERFLOW_ID = 65_534;
 
-async function lookUp(name: string): Promise<ServerUser | undefined> {
+async function findUser(name: string): Promise<ServerUser | undefined> {
   try {
     const [uid, gid] = await Promise.all(['-u', '-g'].map(async (flag) => Number((await run('id', [flag, name])).stdout)));
     return uid && gid ? { uid, gid } : undefined;
@@ -33,7 +33,7 @@ export async function serverUser(directory?: string): Promise<ServerUser | null>
   const owner = directory === undefined ? undefined : lstatSync(resolve(directory, 'cluster'), { throwIfNoEntry: false });
   if (owner?.isDirectory() && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   for (const name of CANDIDATES) {
-    const user = await lookUp(name);
+    const user = await findUser(name);
     if (user) return user;
   }
   return { uid: OVERFLOW_ID, gid: OVERFLOW_ID };

@@ -10,9 +10,9 @@ import type { LockContent, SupervisorMessage } from './supervisor-types.js';
  * Milliseconds that a supervisor may take for its first line. After that, the process with its
  * number counts as another program.
  */
-const FIRST_WORD = 3000;
+const HELLO_TIMEOUT_MS = 3000;
 /** Maximum number of bytes before the proof. A supervisor's `hello` has fewer than 200. */
-const LONGEST_HELLO = 1000;
+const MAX_HELLO_BYTES = 1000;
 
 export interface Lock {
   readonly number: number;
@@ -25,7 +25,7 @@ export interface Lock {
 
 /** Result of a connection to a supervisor. */
 export type Answer =
-  | { readonly kind: 'held'; readonly url: string; readonly socket: Socket }
+  | { readonly kind: 'attached'; readonly url: string; readonly socket: Socket }
   | { readonly kind: 'failed'; readonly message: string }
   /** The supervisor has ended, or is about to: read the lock again. */
   | { readonly kind: 'gone' }
@@ -72,7 +72,7 @@ export function askSupervisor(lock: LockContent): Promise<Answer> {
       // Silent but alive: the system has stopped or delayed the supervisor.
       end = { kind: 'gone' };
       socket.destroy();
-    }, FIRST_WORD);
+    }, HELLO_TIMEOUT_MS);
     const lines = createInterface({ input: socket });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') end = { kind: 'dead' };
@@ -86,7 +86,7 @@ export function askSupervisor(lock: LockContent): Promise<Answer> {
     socket.once('connect', () => socket.write(`${nonce}\n`));
     lines.on('error', () => undefined);
     socket.on('data', () => {
-      if (!isProven && socket.bytesRead > LONGEST_HELLO) socket.destroy();
+      if (!isProven && socket.bytesRead > MAX_HELLO_BYTES) socket.destroy();
     });
     lines.on('line', (line) => {
       clearTimeout(timer);
@@ -103,7 +103,7 @@ export function askSupervisor(lock: LockContent): Promise<Answer> {
         return;
       }
       if (message?.state === 'failed') end = { kind: 'failed', message: message.message };
-      else if (message?.state === 'ready') resolve({ kind: 'held', url: message.url, socket });
+      else if (message?.state === 'ready') resolve({ kind: 'attached', url: message.url, socket });
     });
   });
 }

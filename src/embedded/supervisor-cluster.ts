@@ -17,8 +17,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
   const logFile = path.join(settings.directory, 'server.log');
   const identity = settings.user === null ? {} : { uid: settings.user.uid, gid: settings.user.gid };
   const secret = { port: 0, password: '' };
-  const LOG_LIMIT = 16 * 1024 * 1024;
-  const TAIL = 4000;
+  const MAX_LOG_BYTES = 16 * 1024 * 1024;
+  const MAX_SHOWN_CHARS = 4000;
   const RETRYABLE = /could not create any TCP\/IP sockets|pre-existing shared memory/;
 
   const self = {
@@ -54,9 +54,9 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /** Shortens the server's output for error messages, and hides the password. */
-    presentable(output: string): string {
+    forDisplay(output: string): string {
       const text = secret.password === '' ? output : output.split(secret.password).join('***');
-      return text.trim().slice(-TAIL);
+      return text.trim().slice(-MAX_SHOWN_CHARS);
     },
 
     binary(name: string): string {
@@ -113,12 +113,12 @@ export function clusterOf(context: SupervisorContext): Cluster {
         let output = '';
         for (const stream of [child.stdout, child.stderr]) {
           stream.on('data', (chunk: Buffer) => {
-            output = (output + chunk.toString()).slice(-TAIL);
+            output = (output + chunk.toString()).slice(-MAX_SHOWN_CHARS);
           });
         }
         child.on('error', (error) => resolve(error.message));
         child.on('close', (code, signal) => {
-          resolve(code === 0 ? '' : `${self.presentable(output)} (exit code ${String(code ?? signal)})`);
+          resolve(code === 0 ? '' : `${self.forDisplay(output)} (exit code ${String(code ?? signal)})`);
         });
       });
     },
@@ -143,7 +143,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /** Reads the server's own entries from its pid file. */
-    running(): { pid: number; port: number; ready: boolean } | undefined {
+    readPidFile(): { pid: number; port: number; ready: boolean } | undefined {
       try {
         const lines = fs.readFileSync(pidFile, 'utf8').split('\n');
         const pid = Number(lines[0]);
@@ -160,7 +160,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
      */
     async adopt(): Promise<boolean> {
       const deadline = Date.now() + 10_000;
-      for (let found = self.running(); found; found = self.running()) {
+      for (let found = self.readPidFile(); found; found = self.readPidFile()) {
         if (found.ready) {
           secret.port = found.port;
           self.child = undefined;
@@ -212,12 +212,12 @@ export function clusterOf(context: SupervisorContext): Cluster {
           ended = `exit code ${String(code ?? signal)}`;
         });
         for (;;) {
-          const found = self.running();
+          const found = self.readPidFile();
           if (found?.ready && found.pid === child.pid) return '';
           if (ended !== '') {
             const output = Buffer.alloc(64 * 1024);
             const length = fs.readSync(log, output, 0, output.length, logStart);
-            return `${self.presentable(output.toString('utf8', 0, length))} (${ended})`;
+            return `${self.forDisplay(output.toString('utf8', 0, length))} (${ended})`;
           }
           if (self.aborted) child.kill('SIGKILL');
           await self.sleep(10);
@@ -245,19 +245,19 @@ export function clusterOf(context: SupervisorContext): Cluster {
         if (failure !== '') throw new Error(`the server did not start: ${failure}`);
       }
       self.saveSecret();
-      self.keepAnEyeOnIt();
+      self.watchServer();
       return `postgresql://postgres:${secret.password}@127.0.0.1:${secret.port}/postgres`;
     },
 
-    keepAnEyeOnIt(): void {
-      let looks = 0;
+    watchServer(): void {
+      let checks = 0;
       clearInterval(self.watch);
       self.watch = setInterval(() => {
         const child = self.child;
-        if (child ? child.exitCode !== null || child.signalCode !== null : self.running() === undefined) {
+        if (child ? child.exitCode !== null || child.signalCode !== null : self.readPidFile() === undefined) {
           clearInterval(self.watch);
           self.onCrash();
-        } else if (looks++ % 150 === 0 && (fs.statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_LIMIT) {
+        } else if (checks++ % 150 === 0 && (fs.statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) {
           self.emptyLog();
         }
       }, 200);
@@ -288,15 +288,15 @@ export function clusterOf(context: SupervisorContext): Cluster {
         ['SIGQUIT', 'immediate', 6000],
         ['SIGKILL', 'immediate', 2000],
       ];
-      for (const [signal, mode, patience] of escalation) {
+      for (const [signal, mode, timeoutMs] of escalation) {
         const child = self.child;
         // Without its pid file, because the directory was removed, a server that we started is
         // still known.
-        const found = self.running() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
+        const found = self.readPidFile() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
-        if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(patience / 1000)]);
+        if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(timeoutMs / 1000)]);
         else process.kill(found.pid, signal);
-        const deadline = Date.now() + patience;
+        const deadline = Date.now() + timeoutMs;
         // The server removes the pid file before its process ends.
         while (Date.now() < deadline && self.isServer(found.pid)) await self.sleep(10);
       }

@@ -17,16 +17,16 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
    * Milliseconds to wait for the process that started the supervisor, which holds our stdin and
    * connects soon.
    */
-  const LONGEST_START = 60_000;
+  const START_TIMEOUT_MS = 60_000;
   /**
    * Milliseconds to wait after that process has ended: applications that have lost their supervisor
    * may still connect.
    */
-  const GRACE = 1000;
+  const GRACE_MS = 1000;
   const token = crypto.randomBytes(24).toString('hex');
   const holders = new Set<Socket>();
   /** Proof that each connection must send, for connections that have received our proof. */
-  const greeted = new WeakMap<Socket, string>();
+  const expectedProofs = new WeakMap<Socket, string>();
 
   const self = {
     port: 0,
@@ -44,10 +44,10 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
         const address = server.address();
         self.port = typeof address === 'object' && address !== null ? address.port : 0;
         if (!self.takeLock(self.port)) process.exit(LOST_THE_LOCK);
-        self.wait(LONGEST_START);
+        self.wait(START_TIMEOUT_MS);
         process.stdin.on('error', () => undefined);
         process.stdin.on('close', () => {
-          if (self.started === undefined) self.wait(GRACE);
+          if (self.started === undefined) self.wait(GRACE_MS);
         });
         try {
           fs.writeSync(1, 'listening\n');
@@ -88,14 +88,14 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
         .readdirSync(settings.directory)
         .flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? [])
         .map(Number);
-      const first = numbers.every((number) => number <= settings.lock);
-      for (const number of first ? numbers.filter((other) => other < settings.lock) : [settings.lock]) {
+      const isFirst = numbers.every((number) => number <= settings.lock);
+      for (const number of isFirst ? numbers.filter((other) => other < settings.lock) : [settings.lock]) {
         fs.rmSync(self.lockFile(number), { force: true });
       }
-      return first;
+      return isFirst;
     },
 
-    tell(socket: Socket, message: SupervisorMessage): void {
+    send(socket: Socket, message: SupervisorMessage): void {
       socket.write(`${JSON.stringify(message)}\n`);
     },
 
@@ -111,7 +111,7 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
         if (text.length > 1000) socket.destroy();
         const lines = text.split('\n');
         text = lines.pop() ?? '';
-        for (const line of lines) self.hear(socket, line);
+        for (const line of lines) self.receive(socket, line);
       });
     },
 
@@ -122,15 +122,15 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     /**
      * Proves that this supervisor knows the token. The next line must be the other side's proof.
      */
-    greet(socket: Socket, theirs: string): void {
-      const ours = crypto.randomBytes(24).toString('hex');
-      const nonces = `${theirs} ${ours}`;
-      greeted.set(socket, self.proof('application', nonces));
-      self.tell(socket, { state: 'hello', nonce: ours, proof: self.proof('supervisor', nonces) });
+    greet(socket: Socket, peerNonce: string): void {
+      const ownNonce = crypto.randomBytes(24).toString('hex');
+      const nonces = `${peerNonce} ${ownNonce}`;
+      expectedProofs.set(socket, self.proof('application', nonces));
+      self.send(socket, { state: 'hello', nonce: ownNonce, proof: self.proof('supervisor', nonces) });
     },
 
-    hear(socket: Socket, line: string): void {
-      const expected = greeted.get(socket);
+    receive(socket: Socket, line: string): void {
+      const expected = expectedProofs.get(socket);
       if (holders.has(socket)) {
         if (line !== 'bye') return;
         holders.delete(socket);
@@ -142,14 +142,14 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       } else if (line.length !== expected.length || !crypto.timingSafeEqual(Buffer.from(line), Buffer.from(expected))) {
         socket.destroy();
       } else if (self.closing) {
-        self.tell(socket, { state: 'closing' });
+        self.send(socket, { state: 'closing' });
       } else {
         holders.add(socket);
         clearTimeout(self.grace);
-        self.tell(socket, { state: 'starting' });
+        self.send(socket, { state: 'starting' });
         self.started ??= cluster.start(settings.resume);
         self.started.then(
-          (url) => self.tell(socket, { state: 'ready', url }),
+          (url) => self.send(socket, { state: 'ready', url }),
           (error: unknown) => self.fail(error),
         );
       }
@@ -172,7 +172,7 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
 
     fail(error: unknown): void {
       if (self.closing) return;
-      for (const socket of holders) self.tell(socket, { state: 'failed', message: String((error as Error).message) });
+      for (const socket of holders) self.send(socket, { state: 'failed', message: String((error as Error).message) });
       void self.close();
     },
 

@@ -32,7 +32,7 @@ const context = { ${context.join(', ')}, process, settings };
 }
 
 /** Variables that programs need on Linux, macOS and Windows. */
-const NEEDED = new Set(
+const ALLOWED_VARIABLES = new Set(
   [
     ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH'],
     ['SYSTEMROOT', 'SYSTEMDRIVE', 'WINDIR', 'COMSPEC', 'PATHEXT', 'TEMP', 'TMP', 'USERPROFILE', 'APPDATA', 'LOCALAPPDATA', 'PROGRAMDATA'],
@@ -46,7 +46,9 @@ const NEEDED = new Set(
  */
 function environment(): NodeJS.ProcessEnv {
   // Names are case-insensitive on Windows.
-  const entries = Object.entries(process.env).filter(([name]) => NEEDED.has(process.platform === 'win32' ? name.toUpperCase() : name));
+  const entries = Object.entries(process.env).filter(([name]) =>
+    ALLOWED_VARIABLES.has(process.platform === 'win32' ? name.toUpperCase() : name),
+  );
   return { ...Object.fromEntries(entries), LC_ALL: 'C' };
 }
 
@@ -65,31 +67,32 @@ export async function startSupervisor(settings: SupervisorSettings): Promise<(()
     stdio: ['pipe', 'pipe', 'pipe'],
     windowsHide: true,
   });
-  const letGo = (): void => {
+  const detach = (): void => {
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
     // From here on the supervisor does not keep this process from ending.
     child.unref();
   };
-  let complaint = '';
+  let errorOutput = '';
   child.stdin.on('error', () => undefined);
   child.stderr.on('data', (chunk: Buffer) => {
-    complaint = (complaint + chunk.toString()).slice(-4000);
+    errorOutput = (errorOutput + chunk.toString()).slice(-4000);
   });
   try {
-    const listens = await new Promise<boolean>((resolve, reject) => {
+    const isListening = await new Promise<boolean>((resolve, reject) => {
       child.once('error', reject);
       child.stdout.once('data', () => resolve(true));
       child.once('close', (code, signal) => {
         if (code === LOST_THE_LOCK) resolve(false);
-        else reject(new WorkflowConfigurationError(`The embedded PostgreSQL's supervisor ended (${code ?? signal}): ${complaint.trim()}`));
+        else
+          reject(new WorkflowConfigurationError(`The embedded PostgreSQL's supervisor ended (${code ?? signal}): ${errorOutput.trim()}`));
       });
       child.stdin.write(`${JSON.stringify({ program: program(), settings })}\n`);
     });
-    if (listens) return letGo;
+    if (isListening) return detach;
   } catch (error) {
-    letGo();
+    detach();
     throw error;
   }
-  letGo();
+  detach();
   return undefined;
 }

@@ -4,14 +4,14 @@ import { dirname, parse, resolve, sep } from 'node:path';
 const GROUP_WRITE = 0o020;
 const OTHERS_WRITE = 0o002;
 const STICKY = 0o1000;
-const MOST_LINKS = 40;
+const MAX_LINKS = 40;
 
 /**
  * Explains why another user of the machine could put files into a directory; undefined when nobody
  * else can. Reads owners and modes of the directory, of every directory above it, and of every
  * symbolic link on the path. Does not read access lists.
  */
-export function distrust(directory: string): string | undefined {
+export function explainDistrust(directory: string): string | undefined {
   const self = process.getuid?.();
   if (self === undefined) return undefined;
   // In a user namespace, root itself may appear under another number: the owner of "/" controls the
@@ -22,7 +22,7 @@ export function distrust(directory: string): string | undefined {
   const ancestors = new Set([...own, statSync(process.cwd()).uid]);
 
   const last = resolve(directory);
-  for (const { path, stats, isLast } of wayTo(last)) {
+  for (const { path, stats, isLast } of listPath(last)) {
     const what = path === last ? 'it' : path;
     if (!(isLast ? own : ancestors).has(stats.uid)) return `${what} belongs to another user (uid ${stats.uid}), who could put files there`;
     if (stats.isDirectory() && isWritableByOthers(stats) && (isLast || (stats.mode & STICKY) === 0)) {
@@ -40,7 +40,7 @@ function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
   return (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && uid !== gid);
 }
 
-interface Station {
+interface PathComponent {
   readonly path: string;
   readonly stats: Stats;
   /** True for the directory itself, which is the end of the path. */
@@ -51,9 +51,9 @@ interface Station {
  * Lists every directory and every symbolic link that the system passes on the path to a directory.
  * Missing parts are left out.
  */
-function wayTo(directory: string): Station[] {
+function listPath(directory: string): PathComponent[] {
   const { root } = parse(directory);
-  const stations: Station[] = [{ path: root, stats: lstatSync(root), isLast: directory === root }];
+  const components: PathComponent[] = [{ path: root, stats: lstatSync(root), isLast: directory === root }];
   let rest = directory.slice(root.length).split(sep);
   let path = root;
   let links = 0;
@@ -62,15 +62,15 @@ function wayTo(directory: string): Station[] {
     const stats = lstatSync(next, { throwIfNoEntry: false });
     if (!stats) break;
     if (stats.isSymbolicLink()) {
-      if (++links > MOST_LINKS) throw new Error(`too many symbolic links on the way to ${directory}`);
-      stations.push({ path: next, stats, isLast: false });
+      if (++links > MAX_LINKS) throw new Error(`too many symbolic links on the way to ${directory}`);
+      components.push({ path: next, stats, isLast: false });
       const target = resolve(dirname(next), readlinkSync(next));
       rest = [...target.slice(root.length).split(sep), ...rest];
       path = root;
     } else {
-      stations.push({ path: next, stats, isLast: rest.every((part) => part === '') });
+      components.push({ path: next, stats, isLast: rest.every((part) => part === '') });
       path = next;
     }
   }
-  return stations;
+  return components;
 }

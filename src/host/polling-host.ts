@@ -59,7 +59,7 @@ export class PollingHost {
     });
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
-      woke: () => this.poller.poke(),
+      woke: () => this.poller.pollNow(),
       failed: failed('due runs could not be woken'),
     });
     const sweeper = new SessionSweeper(database, {
@@ -69,7 +69,7 @@ export class PollingHost {
         runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
         runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
         void runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
-        this.poller.poke();
+        this.poller.pollNow();
       },
       failed: failed('dead workers could not be looked for'),
     });
@@ -79,7 +79,7 @@ export class PollingHost {
     });
     const blocked = new PeriodicSweep(
       async () => {
-        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.poke();
+        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.pollNow();
       },
       { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
     );
@@ -153,8 +153,8 @@ export class PollingHost {
     );
   }
 
-  poke(): void {
-    this.poller.poke();
+  pollNow(): void {
+    this.poller.pollNow();
   }
 
   noteWake(wakeAt: number): void {
@@ -167,7 +167,7 @@ export class PollingHost {
   }
 
   noticed(notice: Notice): void {
-    if (notice.due && notice.due.length > 0) this.poller.poke();
+    if (notice.due && notice.due.length > 0) this.poller.pollNow();
     if (notice.messages && notice.messages.length > 0) this.messaged(notice.messages);
     if (notice.wakeAt !== undefined) this.timers.note(notice.wakeAt);
   }
@@ -179,6 +179,6 @@ export class PollingHost {
   directConnected(): void {
     void this.session.lock();
     this.timers.refresh();
-    this.poller.poke();
+    this.poller.pollNow();
   }
 }

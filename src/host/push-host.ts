@@ -42,7 +42,7 @@ export class PushHost {
     private readonly publisher: Publisher,
     settings: QStashSettings,
     /** The worker that this process has all the time, where it has one: two would not share its journal. */
-    private readonly resident: { poke(): void } | undefined,
+    private readonly resident: { pollNow(): void } | undefined,
   ) {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
@@ -71,8 +71,8 @@ export class PushHost {
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
     if (this.isStopping) return 'closed';
-    this.resident.poke();
-    return 'told';
+    this.resident.pollNow();
+    return 'notified';
   }
 
   /** Messages have come for these runs, which may be executed here. */
@@ -114,7 +114,7 @@ export class PushHost {
     await sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, keys);
     const unblocked = await unblockRuns(database, keys, deploymentId);
     await this.operations.advance(OPERATIONS_MS);
-    await publisher.note(unblocked.map((id) => ({ id })));
+    await publisher.announce(unblocked.map((id) => ({ id })));
     await forgetWakeUps(database);
   }
 
@@ -155,6 +155,6 @@ export class PushHost {
     runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
     runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
     await runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
-    await publisher.note(runs);
+    await publisher.announce(runs);
   }
 }

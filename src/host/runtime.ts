@@ -233,7 +233,7 @@ export class WorkflowRuntime implements HostDependencies {
     }
     if (this.qstash && this.settings.qstash) {
       this.push ??= new PushHost(this, workflows, deploymentId, this.qstash.publisher, this.settings.qstash, this.host);
-      this.qstash.keepSchedule();
+      this.qstash.ensureSchedule();
     }
     if (!this.deployment.isKnown && process.env['NODE_ENV'] !== 'test') this.warn(UNKNOWN_BUILD);
     if (this.host) void this.warnOfUnregistered();
@@ -325,7 +325,7 @@ export class WorkflowRuntime implements HostDependencies {
       else wakeAt = Math.min(wakeAt, run.wakeAt);
     }
     const isLater = Number.isFinite(wakeAt);
-    if (now.length > 0) this.host?.poke();
+    if (now.length > 0) this.host?.pollNow();
     // Processes that QStash drives have no session to be seen by.
     this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.host?.noteWake(wakeAt);
@@ -334,7 +334,7 @@ export class WorkflowRuntime implements HostDependencies {
   }
 
   returned(runIds: readonly string[]): void {
-    void this.qstash?.publisher.note(runIds.map((id) => ({ id })));
+    void this.qstash?.publisher.announce(runIds.map((id) => ({ id })));
   }
 
   notify(notice: Notice): void {

@@ -16,7 +16,7 @@ interface Hooked {
  * @param self the module whose own hook is being called
  * @param failed called when the last hook itself fails
  */
-export async function atEndOfBoot(
+export async function afterBootstrap(
   modules: ModulesContainer,
   self: object,
   begin: () => Promise<void>,

@@ -50,7 +50,7 @@ export function* stepsOf(instance: object): Iterable<{ name: string; method: Fun
  * Lists a few names. A process that imports a barrel of a monorepo loads dozens of classes that it
  * does not provide.
  */
-export function someOf(names: readonly string[]): string {
+export function listSome(names: readonly string[]): string {
   const shown = names.slice(0, MAX_SHOWN).join(', ');
   return names.length > MAX_SHOWN ? `${shown} and ${names.length - MAX_SHOWN} more` : shown;
 }

@@ -69,9 +69,9 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
     if (scope === undefined) return;
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
-    giveScope(target, scope);
+    setScope(target, scope);
     // A plain @Injectable() above this decorator is applied later, and would remove the scope.
-    void Promise.resolve().then(() => giveScope(target, scope));
+    void Promise.resolve().then(() => setScope(target, scope));
   };
 }
 
@@ -88,7 +88,7 @@ function refuseGenerator(target: Function): void {
 }
 
 /** Sets the scope, unless `@Injectable` has set one. The boot refuses two scopes that differ. */
-function giveScope(target: Function, scope: Scope): void {
+function setScope(target: Function, scope: Scope): void {
   const given = injectableOptionsOf(target);
   if (given?.scope === undefined) Injectable({ ...given, scope })(target);
 }

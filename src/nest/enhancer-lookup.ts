@@ -19,11 +19,11 @@ type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
  * factory, a value or an override provides. A guard must not be skipped that way, so the boot
  * refuses such classes.
  */
-export class EnhancerReach {
+export class EnhancerLookup {
   /** Global enhancers without a shared instance that can be created for each pass. */
   readonly globalsPerPass: readonly Wrapper[];
   /** Global enhancers that cannot be created for a pass. */
-  private readonly unmakeable: readonly Wrapper[];
+  private readonly notCreatable: readonly Wrapper[];
 
   constructor(
     private readonly creator: ExternalContextCreator,
@@ -38,8 +38,10 @@ export class EnhancerReach {
     this.globalsPerPass = scoped.filter((wrapper) => !wrapper.isAlias && !wrapper.isTransient);
     // Nest lists request-scoped global enhancers among the providers as if they were singletons.
     // Their instance there was created without running the constructor.
-    const taken = all.flatMap(({ providers }) => globalsOf(providers.values())).filter((wrapper) => !wrapper.isDependencyTreeStatic());
-    this.unmakeable = [...taken, ...scoped.filter((wrapper) => wrapper.isAlias || wrapper.isTransient)];
+    const falseSingletons = all
+      .flatMap(({ providers }) => globalsOf(providers.values()))
+      .filter((wrapper) => !wrapper.isDependencyTreeStatic());
+    this.notCreatable = [...falseSingletons, ...scoped.filter((wrapper) => wrapper.isAlias || wrapper.isTransient)];
   }
 
   /**
@@ -53,8 +55,8 @@ export class EnhancerReach {
       const instance: unknown = wrapper.isAlias ? undefined : wrapper.instance;
       if (typeof instance !== 'object' || instance === null) continue;
       for (const { method } of stepsOf(instance)) {
-        const unreached = this.unreachedBy(instance, method);
-        if (unreached) throw new WorkflowConfigurationError(unreached);
+        const skipped = this.explainSkipped(instance, method);
+        if (skipped) throw new WorkflowConfigurationError(skipped);
       }
     }
     this.checkGlobals(workflows);
@@ -64,13 +66,13 @@ export class EnhancerReach {
    * Returns the reason why a step cannot be executed: an enhancer of its method or class that Nest
    * would skip.
    */
-  unreachedBy(target: object, method: Function): string | undefined {
+  explainSkipped(target: object, method: Function): string | undefined {
     const type = target.constructor;
     const known = this.modules.get(this.moduleKeyOf(target))?.injectables;
     for (const kind of this.kinds) {
       const { metadata, decorator } = KINDS[kind];
-      const given = [type, method].flatMap((place) => (Reflect.getMetadata(metadata, place) as unknown[] | undefined) ?? []);
-      const missing = given.find((enhancer): enhancer is Function => typeof enhancer === 'function' && !known?.has(enhancer));
+      const applied = [type, method].flatMap((place) => (Reflect.getMetadata(metadata, place) as unknown[] | undefined) ?? []);
+      const missing = applied.find((enhancer): enhancer is Function => typeof enhancer === 'function' && !known?.has(enhancer));
       if (!missing) continue;
       return (
         `@${decorator}(${missing.name}) on step ${type.name}.${method.name} would be skipped: Nest creates enhancers only for classes that are providers themselves, ` +
@@ -92,10 +94,10 @@ export class EnhancerReach {
 
   private checkGlobals(workflows: readonly { readonly definition: WorkflowDefinition }[]): void {
     const label = ({ token, name }: Wrapper): string => `the global ${String(token).split(' ')[0]} ${String(name).split(' ')[0]}`;
-    const [unmakeable] = this.unmakeable;
-    if (unmakeable) {
+    const [notCreatable] = this.notCreatable;
+    if (notCreatable) {
       throw new WorkflowConfigurationError(
-        `${label(unmakeable)} cannot be applied to steps: it is transient, an alias, or request-scoped only through its dependencies. ` +
+        `${label(notCreatable)} cannot be applied to steps: it is transient, an alias, or request-scoped only through its dependencies. ` +
           'Provide its class with useClass and scope: Scope.REQUEST',
       );
     }

@@ -89,7 +89,7 @@ export class HookHttpHandler implements OnModuleInit {
       if (hook.verify !== null) await this.verify(hook.verify, token, raw, request.headers);
       const outcome = await this.module.hookIntake.accept(hook, {
         body: value,
-        headers: chosen(request.headers, hook.headers),
+        headers: pickHeaders(request.headers, hook.headers),
         deliveryId: hook.idempotencyHeader === null ? undefined : headerOf(request.headers, hook.idempotencyHeader),
       });
       if (outcome === 'accepted' || outcome === 'repeated') return { status: outcome };
@@ -123,7 +123,7 @@ export class HookHttpHandler implements OnModuleInit {
     }
     let isGenuine: unknown;
     try {
-      isGenuine = await verifier.verify({ token, rawBody, headers: chosen(headers, Object.keys(headers)) });
+      isGenuine = await verifier.verify({ token, rawBody, headers: pickHeaders(headers, Object.keys(headers)) });
     } catch (error) {
       if (error instanceof HttpException) throw error;
       this.module.warnOfRequest(`@HookVerifier('${name}') threw`, error);
@@ -172,7 +172,7 @@ function headerOf(headers: IncomingHttpHeaders, name: string): string | undefine
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
-function chosen(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
+function pickHeaders(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     names.flatMap((name) => {
       const value = headerOf(headers, name);

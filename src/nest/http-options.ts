@@ -131,7 +131,7 @@ export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
   for (const fixed of ['path', 'hooks', 'qstash']) {
     if (typeof given === 'object' && given !== null && Object.hasOwn(given, fixed)) {
-      throw new InvalidInputError(`http.${fixed}`, FIXED);
+      throw new InvalidInputError(`http.${fixed}`, FIXED_AT_DEFINITION);
     }
   }
   const { publicUrl } = checkOptions(given as { publicUrl?: unknown }, 'http', ['publicUrl']);
@@ -142,7 +142,7 @@ export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
  * Error text for an option that a factory returned although only the definition of the module can
  * set it.
  */
-export const FIXED =
+export const FIXED_AT_DEFINITION =
   'is fixed when the module is defined: set it beside the factory, as in forRootAsync({ name, http: { hooks: true }, useFactory })';
 
 function checkPublicUrl(value: unknown): string {

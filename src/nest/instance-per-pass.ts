@@ -20,8 +20,8 @@ export interface WorkflowInstance {
   run(input: unknown, context: WorkflowContext): Promise<unknown>;
 }
 
-const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 60_000;
+const MIN_PAUSE_MS = 1_000;
+const MAX_PAUSE_MS = 60_000;
 /**
  * Number of runs whose failures are counted. The pause of any other run starts again at the
  * shortest.
@@ -53,14 +53,14 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     this.moduleRef.registerRequestByContextId(request, contextId);
     // Nest creates these enhancers for controllers only. Otherwise Nest would call a guard whose
     // constructor never ran.
-    for (const token of this.enhancers?.madePerPass ?? [])
+    for (const token of this.enhancers?.createdPerPass ?? [])
       await this.moduleRef.resolve(token as Type<unknown>, contextId, { strict: false });
     const instance = await this.moduleRef.resolve<WorkflowInstance>(this.token as Type<WorkflowInstance>, contextId, { strict: false });
     if (typeof instance?.run !== 'function')
       throw new WorkflowConfigurationError(`the provider of ${type.name} has no method run(input, ctx)`);
     this.failures.delete(runId);
     return {
-      invoke: (given, context) => instance.run(given, context),
+      invoke: (input, context) => instance.run(input, context),
       ...(this.enhancers ? { interceptor: this.enhancers.inContext(contextId) } : {}),
     };
   }
@@ -73,7 +73,7 @@ export class InstancePerPass implements WorkflowInstanceFactory {
       if (this.failures.size <= MAX_COUNTED) break;
       this.failures.delete(oldest);
     }
-    const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
+    const pause = Math.min(MIN_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
     this.warn(`could not create ${this.workflow.type.name} for run "${runId}"; retrying in ${pause / 1_000} s`, error);
     return pause;
   }

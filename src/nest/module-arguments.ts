@@ -1,7 +1,7 @@
 import { checkNamedOptions, isPlainObject, keysOf } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
-import { checkHttp, completeHttp, FIXED, type HttpOptions, type HttpSettings } from './http-options.js';
+import { checkHttp, completeHttp, FIXED_AT_DEFINITION, type HttpOptions, type HttpSettings } from './http-options.js';
 import type { ModuleStructure, WorkflowFactoryOptions, WorkflowModuleAsyncOptions } from './module-types.js';
 import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 import { checkModuleName } from './tokens.js';
@@ -53,7 +53,8 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
  */
 export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings): { options: WorkflowModuleOptions; http: HttpSettings } {
   if (!isPlainObject(given)) return { options: given, http: endpoints };
-  for (const fixed of ['name', 'isGlobal', 'dataSource']) if (Object.hasOwn(given, fixed)) throw new InvalidInputError(fixed, FIXED);
+  for (const fixed of ['name', 'isGlobal', 'dataSource'])
+    if (Object.hasOwn(given, fixed)) throw new InvalidInputError(fixed, FIXED_AT_DEFINITION);
   if (!Object.hasOwn(given, 'http')) return { options: given, http: endpoints };
   const { http, ...options } = checkNamedOptions<WorkflowFactoryOptions>(given, 'options', keysOf(given, 'options'));
   return { options, http: completeHttp(endpoints, http) };

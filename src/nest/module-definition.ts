@@ -15,7 +15,7 @@ import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-cop
 import { toSettings } from './options.js';
 import { WorkflowRuntime } from '../host/runtime.js';
 import { ModuleLogger } from './module-logger.js';
-import { ScopeCheck } from './singleton-check.js';
+import { SingletonCheck } from './singleton-check.js';
 import {
   modulesAmong,
   getWorkflowClientToken,
@@ -35,7 +35,7 @@ import {
 export function defineModule(
   { name, isGlobal = true, dataSource: dataSourceName, http: endpoints }: ModuleStructure,
   options: Provider,
-  more: Provider[] = [],
+  extraProviders: Provider[] = [],
   imports: NonNullable<ModuleMetadata['imports']> = [],
 ): Omit<DynamicModule, 'module'> {
   const optionsToken = getWorkflowOptionsToken(name);
@@ -55,7 +55,7 @@ export function defineModule(
       return WorkflowRuntime.create({ name, http, logger }, settings, dataSource);
     },
   };
-  const client = { inject: [WORKFLOW_RUNTIME], useFactory: (made: WorkflowRuntime) => made.client };
+  const client = { inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => instance.client };
   // The class WorkflowClient stands for the module without a name. A test that overrides the class
   // also overrides the client that is injected by token.
   const clientClasses = name === undefined ? [WorkflowClient, ...clientsOfOtherCopies()] : [];
@@ -69,18 +69,19 @@ export function defineModule(
   const receiver: Provider = {
     provide: HOOK_RECEIVER,
     inject: [WORKFLOW_RUNTIME, DiscoveryService, HttpAdapterHost],
-    useFactory: (made: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) => new HookHttpHandler(made, discovery, host),
+    useFactory: (instance: WorkflowRuntime, discovery: DiscoveryService, host: HttpAdapterHost) =>
+      new HookHttpHandler(instance, discovery, host),
   };
   const repositories = durableEntities.map((entity) => ({
     provide: getWorkflowRepositoryToken(entity, name),
     inject: [WORKFLOW_RUNTIME],
-    useFactory: (made: WorkflowRuntime) => made.orm.getRepository<object>(entity),
+    useFactory: (instance: WorkflowRuntime) => instance.orm.getRepository<object>(entity),
   }));
   return {
     global: isGlobal,
     controllers: endpoints.hooks ? [hooksController(endpoints, endpoints.hooks)] : [],
     imports: [DiscoveryModule, FirstToStopModule, ...imports],
-    providers: [ScopeCheck, options, ...more, runtime, ...clients, ...repositories, ...(endpoints.hooks ? [receiver] : [])],
+    providers: [SingletonCheck, options, ...extraProviders, runtime, ...clients, ...repositories, ...(endpoints.hooks ? [receiver] : [])],
     exports: [clientToken, ...clientClasses, ...repositories.map(({ provide }) => provide)],
   };
 }
@@ -91,9 +92,9 @@ export function defineModule(
  */
 function checkNames(discovery: DiscoveryService): void {
   const names = modulesAmong(discovery.getProviders().map(({ token }) => token));
-  const second = names.findIndex((one, index) => names.indexOf(one) !== index);
-  if (second === -1) return;
-  const name = names[second];
+  const repeated = names.findIndex((one, index) => names.indexOf(one) !== index);
+  if (repeated === -1) return;
+  const name = names[repeated];
   const times = names.filter((one) => one === name).length;
   const advice = name === undefined ? 'it is global; import it once, or give the others a `name`' : 'give each its own `name`';
   throw new WorkflowConfigurationError(`${moduleLabel(name)} is imported ${times} times: ${advice}`);

@@ -55,11 +55,11 @@ const KNOWN_WORKER_OPTIONS = [
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
 /** Parts of the module's structure on which its options depend. */
-interface EndpointsOf {
+interface EndpointContext {
   readonly path: string;
   readonly qstash: boolean;
 }
-const STANDARD: EndpointsOf = { path: DEFAULT_PATH, qstash: true };
+const DEFAULT_ENDPOINTS: EndpointContext = { path: DEFAULT_PATH, qstash: true };
 
 /**
  * Checks the module's options.
@@ -67,7 +67,11 @@ const STANDARD: EndpointsOf = { path: DEFAULT_PATH, qstash: true };
  * @param http the path of the module's endpoints, and whether the QStash endpoint may be opened
  * @throws InvalidInputError naming the option that is invalid
  */
-export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv, http: EndpointsOf = STANDARD): ModuleSettings {
+export function toSettings(
+  options: WorkflowModuleOptions,
+  environment: NodeJS.ProcessEnv,
+  http: EndpointContext = DEFAULT_ENDPOINTS,
+): ModuleSettings {
   const given = checkNamedOptions(options, 'options', KNOWN_OPTIONS);
   const { schema, autoMigrate, deploymentId, worker, pooler, currentTransaction } = given;
   const defaults = checkOptions(given.defaults === undefined ? {} : given.defaults, 'defaults', [
@@ -90,7 +94,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
   const transport = checkTransport(given.transport, given.qstash);
   const isReceiver = start !== 'never' && http.qstash;
   const id = deploymentId ?? (environment['DEPLOYMENT_ID'] || undefined);
-  const home = given.environment ?? (environment['DURABLE_ENVIRONMENT'] || undefined);
+  const environmentName = given.environment ?? (environment['DURABLE_ENVIRONMENT'] || undefined);
   const qstash = transport === 'poll' ? undefined : toQStashSettings(given.qstash, environment, http.path, isReceiver);
   const longestStepMs = transport === 'qstash' ? qstash?.longestStepMs : undefined;
   const stepTimeoutMs = defaults.stepTimeout === undefined ? 300_000 : toMilliseconds(defaults.stepTimeout, 'defaults.stepTimeout');
@@ -99,7 +103,7 @@ export function toSettings(options: WorkflowModuleOptions, environment: NodeJS.P
     schema: schema === undefined ? DEFAULT_SCHEMA : checkSchemaName(schema, 'schema'),
     autoMigrate: autoMigrate ?? true,
     deploymentId: id === undefined ? undefined : checkText(id, 'deploymentId'),
-    environment: home === undefined ? undefined : checkText(home, 'environment'),
+    environment: environmentName === undefined ? undefined : checkText(environmentName, 'environment'),
     workerStart: start,
     worker: toWorkerSettings(worker === false || worker === undefined ? {} : worker, transport),
     transport,
@@ -142,26 +146,26 @@ function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['tran
   }
   if (!['auto', 'block', 'fail'].includes(onMismatch))
     throw new InvalidInputError('worker.onMismatch', "must be 'auto', 'block' or 'fail'");
-  const time = (
+  const durationOption = (
     option: Exclude<keyof WorkerOptions, 'queues' | 'concurrency' | 'eagerStart' | 'verifyReplay' | 'onMismatch'>,
-    standard: number,
-    least: number,
+    defaultMs: number,
+    minMs: number,
   ): number => {
     const value = given[option];
-    const ms = value === undefined ? standard : toMilliseconds(value, `worker.${option}`);
-    if (ms < least || ms > MAX_TIMER_MS)
-      throw new InvalidInputError(`worker.${option}`, `must be from ${least} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
+    const ms = value === undefined ? defaultMs : toMilliseconds(value, `worker.${option}`);
+    if (ms < minMs || ms > MAX_TIMER_MS)
+      throw new InvalidInputError(`worker.${option}`, `must be from ${minMs} ms to ${MAX_TIMER_MS} ms, not ${ms} ms`);
     return ms;
   };
-  const pollIntervalMs = time('pollInterval', 100, 1);
+  const pollIntervalMs = durationOption('pollInterval', 100, 1);
   return {
     queues,
     concurrency,
     pollIntervalMs,
-    maxPollIntervalMs: Math.max(pollIntervalMs, time('maxPollInterval', 1_000, 1)),
-    sessionTtlMs: time('sessionTtl', 30_000, 2_000),
-    suspendAfterMs: time('suspendAfter', transport === 'qstash' ? PUSHED_SUSPEND_AFTER_MS : 1_000, 0),
-    shutdownTimeoutMs: time('shutdownTimeout', 20_000, 0),
+    maxPollIntervalMs: Math.max(pollIntervalMs, durationOption('maxPollInterval', 1_000, 1)),
+    sessionTtlMs: durationOption('sessionTtl', 30_000, 2_000),
+    suspendAfterMs: durationOption('suspendAfter', transport === 'qstash' ? QSTASH_SUSPEND_AFTER_MS : 1_000, 0),
+    shutdownTimeoutMs: durationOption('shutdownTimeout', 20_000, 0),
     eagerStart: eagerStart ?? true,
     verifyReplay,
     onMismatch,
@@ -172,7 +176,7 @@ function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['tran
  * Milliseconds after which a waiting run is suspended: the platform bills a request that only
  * waits.
  */
-const PUSHED_SUSPEND_AFTER_MS = 100;
+const QSTASH_SUSPEND_AFTER_MS = 100;
 
 function checkTransport(transport: unknown, qstash: unknown): ModuleSettings['transport'] {
   if (transport !== undefined && transport !== 'poll' && transport !== 'qstash' && transport !== 'both')

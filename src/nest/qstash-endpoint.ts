@@ -19,8 +19,8 @@ import { keepsRawBodies } from './raw-body-check.js';
  */
 const MAX_BODY_BYTES = 16 << 10;
 const RETRY_AFTER_SECONDS = 10;
-const SWEEP_LIMIT_MS = 50_000;
-const LAST_WORD_MS = 1_000;
+const SWEEP_TIMEOUT_MS = 50_000;
+const ANSWER_MARGIN_MS = 1_000;
 const NO_RAW_BODIES =
   'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true }), and app.useBodyParser() for limits of your own instead of app.use(json())';
 const ANSWERED_500 = 'deliveries of QStash cannot be verified and are answered with 500';
@@ -46,7 +46,7 @@ type Adapter = NonNullable<HttpAdapterHost['httpAdapter']>;
  * Paths and namespaces in use, per HTTP server. Two modules must not share them: messages would
  * reach the wrong module, or schedules would replace each other.
  */
-const opened = new WeakMap<Adapter, Set<string>>();
+const reservedNames = new WeakMap<Adapter, Set<string>>();
 
 /**
  * Opens the two addresses that QStash calls, on the HTTP server itself. The application wraps its
@@ -57,8 +57,8 @@ const opened = new WeakMap<Adapter, Set<string>>();
  */
 export function openEndpoint(adapter: Adapter, module: EndpointDependencies): void {
   const { path } = module.http;
-  claim(adapter, `http.path '${path}'`);
-  if (module.qstash) claim(adapter, `qstash.namespace '${module.qstash.settings.namespace}'`);
+  reserve(adapter, `http.path '${path}'`);
+  if (module.qstash) reserve(adapter, `qstash.namespace '${module.qstash.settings.namespace}'`);
   const open = (address: string, handle: (request: HookHttpRequest) => Promise<Answer>): void => {
     adapter.post(address, (request: HookHttpRequest, response: object) => {
       const answered = handle(request).then(({ status, body, headers = {} }) => {
@@ -70,17 +70,17 @@ export function openEndpoint(adapter: Adapter, module: EndpointDependencies): vo
   };
   open(`/${path}/qstash`, (request) => answer(module, request, 'delivery'));
   open(`/${path}/qstash/sweep`, (request) => answer(module, request, 'sweep'));
-  void foretell(adapter, module);
+  void warnOfMissingSettings(adapter, module);
 }
 
-function claim(adapter: Adapter, what: string): void {
-  const claimed = opened.get(adapter) ?? new Set();
-  if (claimed.has(what)) throw new WorkflowConfigurationError(`two modules with QStash have the ${what}: give each its own`);
-  opened.set(adapter, claimed.add(what));
+function reserve(adapter: Adapter, what: string): void {
+  const reserved = reservedNames.get(adapter) ?? new Set();
+  if (reserved.has(what)) throw new WorkflowConfigurationError(`two modules with QStash have the ${what}: give each its own`);
+  reservedNames.set(adapter, reserved.add(what));
 }
 
 /** Warns at boot about settings that would make every delivery fail. */
-async function foretell(adapter: Adapter, module: EndpointDependencies): Promise<void> {
+async function warnOfMissingSettings(adapter: Adapter, module: EndpointDependencies): Promise<void> {
   if (!module.qstash?.settings.keys)
     module.warn(
       'the signing keys of QStash are missing: every delivery is answered with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
@@ -91,7 +91,7 @@ async function foretell(adapter: Adapter, module: EndpointDependencies): Promise
 async function answer(module: EndpointDependencies, request: HookHttpRequest, kind: 'delivery' | 'sweep'): Promise<Answer> {
   const { qstash, push } = module;
   try {
-    if (!qstash || !push) return ELSEWHERE;
+    if (!qstash || !push) return NOT_READY;
     const raw = await readRawBody(request, MAX_BODY_BYTES);
     if (!raw) {
       // Passed as an error, whose repetitions are limited; otherwise anyone who knows the address
@@ -108,13 +108,13 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
       return { status: 401, body: { status: 'not signed' } };
     // Answers before the platform ends the request, because a database that does not respond would
     // block the request longer.
-    const limitMs = qstash.settings.deliveryTimeoutMs - LAST_WORD_MS;
-    return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_LIMIT_MS, limitMs));
+    const limitMs = qstash.settings.deliveryTimeoutMs - ANSWER_MARGIN_MS;
+    return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_TIMEOUT_MS, limitMs));
   } catch (error) {
-    if (error instanceof ClosedError) return ELSEWHERE;
+    if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
     module.warn(`could not process a ${kind} of QStash; QStash repeats it`, error);
-    return LATER;
+    return RETRY_LATER;
   }
 }
 
@@ -123,10 +123,10 @@ async function deliver(push: PushHost, body: string, limitMs: number): Promise<A
   // Every later attempt would be refused too.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
   const delivered = push.deliver(message);
-  if ((await within(limitMs, delivered)) === 'late') return LATER;
+  if ((await within(limitMs, delivered)) === 'late') return RETRY_LATER;
   const outcome: DeliveryOutcome = await delivered;
-  if (outcome === 'closed') return ELSEWHERE;
-  return outcome === 'busy' ? LATER : { status: 200, body: { status: outcome } };
+  if (outcome === 'closed') return NOT_READY;
+  return outcome === 'busy' ? RETRY_LATER : { status: 200, body: { status: outcome } };
 }
 
 async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
@@ -134,9 +134,9 @@ async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
   return { status: 200, body: { status: swept === 'done' ? 'swept' : 'still running' } };
 }
 
-const LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
+const RETRY_LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
 /**
  * Answer while the application boots or closes. On a kept-alive connection, QStash would call the
  * same process again and again, and its server could not close.
  */
-const ELSEWHERE: Answer = { ...LATER, headers: { ...LATER.headers, Connection: 'close' } };
+const NOT_READY: Answer = { ...RETRY_LATER, headers: { ...RETRY_LATER.headers, Connection: 'close' } };

@@ -66,7 +66,7 @@ export interface QStashOptions {
   waitUntil?: (promise: Promise<unknown>) => void;
 }
 
-const KNOWN = [
+const KNOWN_OPTIONS = [
   'token',
   'url',
   'targetUrl',
@@ -83,7 +83,7 @@ const KNOWN = [
 ];
 const DAY_MS = 86_400_000;
 /** Longest delay that QStash's largest plan allows. */
-const MOST_DELAY_MS = 365 * DAY_MS;
+const MAX_DELAY_MS = 365 * DAY_MS;
 /** Time reserved for handing a run over and for answering the request. */
 const HANDOVER_MS = 2_000;
 const API_URL = 'https://qstash.upstash.io';
@@ -110,7 +110,7 @@ export function toQStashSettings(
   path: string,
   isReceiver: boolean,
 ): QStashSettings {
-  const given = checkOptions(options === undefined ? {} : options, 'qstash', KNOWN);
+  const given = checkOptions(options === undefined ? {} : options, 'qstash', KNOWN_OPTIONS);
   /**
    * Reads an option, or else its variable. An empty variable counts as absent; an empty option is
    * an error.
@@ -121,25 +121,30 @@ export function toQStashSettings(
     const variable = VARIABLES[option];
     return environment[variable] ? check(environment[variable], `qstash.${option} (${variable})`) : undefined;
   };
-  const needed = (option: TextOption, check: (value: unknown, argument: string) => string): string => {
+  const required = (option: TextOption, check: (value: unknown, argument: string) => string): string => {
     const value = text(option, check);
     if (value === undefined) throw new InvalidInputError(`qstash.${option}`, `is missing: pass it, or set ${VARIABLES[option]}`);
     return value;
   };
-  const token = needed('token', checkSecret);
+  const token = required('token', checkSecret);
   const current = text('currentSigningKey', checkSecret);
   const next = text('nextSigningKey', checkSecret);
   const keys = current !== undefined && next !== undefined ? { current, next } : undefined;
   checkBootSecurity(environment, keys !== undefined, isReceiver);
-  const base = needed('targetUrl', (value, argument) => checkTarget(value, argument, path));
-  const time = (option: 'timeBudget' | 'deliveryTimeout' | 'maxDelay', standard: number, least: number, most = DAY_MS): number => {
+  const base = required('targetUrl', (value, argument) => checkTarget(value, argument, path));
+  const durationOption = (
+    option: 'timeBudget' | 'deliveryTimeout' | 'maxDelay',
+    defaultMs: number,
+    minMs: number,
+    maxMs = DAY_MS,
+  ): number => {
     const value = given[option];
-    const ms = value === undefined ? standard : toMilliseconds(value, `qstash.${option}`);
-    if (ms < least || ms > most)
-      throw new InvalidInputError(`qstash.${option}`, `must be from ${least} ms to ${most / DAY_MS} days, not ${ms} ms`);
+    const ms = value === undefined ? defaultMs : toMilliseconds(value, `qstash.${option}`);
+    if (ms < minMs || ms > maxMs)
+      throw new InvalidInputError(`qstash.${option}`, `must be from ${minMs} ms to ${maxMs / DAY_MS} days, not ${ms} ms`);
     return ms;
   };
-  const deliveryTimeoutMs = time('deliveryTimeout', 60_000, 3_000);
+  const deliveryTimeoutMs = durationOption('deliveryTimeout', 60_000, 3_000);
   const { waitUntil } = given;
   if (waitUntil !== undefined && typeof waitUntil !== 'function') throw new InvalidInputError('qstash.waitUntil', 'must be a function');
   return {
@@ -149,10 +154,10 @@ export function toQStashSettings(
     sweepUrl: `${base}/${path}/qstash/sweep`,
     keys,
     namespace: given.namespace === undefined ? 'durable' : checkName(given.namespace, 'qstash.namespace'),
-    timeBudgetMs: Math.min(time('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
+    timeBudgetMs: Math.min(durationOption('timeBudget', 20_000, 0), deliveryTimeoutMs - HANDOVER_MS),
     deliveryTimeoutMs,
     longestStepMs: longestStep(deliveryTimeoutMs - HANDOVER_MS),
-    maxDelayMs: time('maxDelay', 3_600_000, 1_000, MOST_DELAY_MS),
+    maxDelayMs: durationOption('maxDelay', 3_600_000, 1_000, MAX_DELAY_MS),
     sweepCron: toCron(given.sweep),
     flow: toFlow(given.flowControl),
     label: given.label === undefined ? undefined : checkLabel(given.label),
@@ -164,8 +169,8 @@ export function toQStashSettings(
  * Returns the longest step timeout. The timeout must be recorded before the run is handed over, so
  * it ends a second earlier, or a quarter earlier when less than four seconds are left.
  */
-function longestStep(untilLetGoMs: number): number {
-  return untilLetGoMs - Math.min(1_000, untilLetGoMs / 4);
+function longestStep(untilHandoverMs: number): number {
+  return untilHandoverMs - Math.min(1_000, untilHandoverMs / 4);
 }
 
 /**

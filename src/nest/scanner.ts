@@ -10,7 +10,7 @@ import { injectableOptionsOf } from './injectable-options.js';
 import { InstancePerPass, type WorkflowInstance } from './instance-per-pass.js';
 import type { ModuleSettings } from './options.js';
 import { guardSharedState } from './shared-state.js';
-import { nameRecord } from './step-names.js';
+import { createNameRegistry } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
 /** Module whose workflows are searched. */
@@ -59,14 +59,14 @@ export function findUnassignedWorkflows(
   discovery: DiscoveryService,
   modules: readonly (string | undefined)[],
 ): { type: Function; module: string | undefined }[] {
-  const strays = new Map<Function, string | undefined>();
+  const unassigned = new Map<Function, string | undefined>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     if (!hasWorkflowMetadata(type)) continue;
     const { module } = workflowIdentityOf(type);
-    if (!modules.includes(module)) strays.set(type, module);
+    if (!modules.includes(module)) unassigned.set(type, module);
   }
-  return [...strays].map(([type, module]) => ({ type, module }));
+  return [...unassigned].map(([type, module]) => ({ type, module }));
 }
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -127,7 +127,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     runTimeoutMs: timeoutMs ?? settings.runTimeoutMs,
     owns: (target: unknown) =>
       typeof target === 'object' && target !== null && (target === instance || type.prototype.isPrototypeOf(target)),
-    claimName: nameRecord(name),
+    claimName: createNameRegistry(name),
   };
   const source = [...new Set([type, wrapper.metatype])]
     .map((code) => (typeof code === 'function' ? Function.prototype.toString.call(code) : ''))

@@ -28,15 +28,15 @@ let isClosing = false;
  */
 export function watchSignals(second: Watcher): () => void {
   if (watchers.size === 0) {
-    process.on('newListener', joined);
-    process.on('removeListener', left);
+    process.on('newListener', listenerAdded);
+    process.on('removeListener', listenerRemoved);
     for (const signal of SIGNALS) if (process.listenerCount(signal) > 0) observe(signal);
   }
   watchers.add(second);
   return () => {
     if (!watchers.delete(second) || watchers.size > 0) return;
-    process.off('newListener', joined);
-    process.off('removeListener', left);
+    process.off('newListener', listenerAdded);
+    process.off('removeListener', listenerRemoved);
     for (const signal of observed) ignore(signal);
     isClosing = false;
     firstAt = undefined;
@@ -44,7 +44,7 @@ export function watchSignals(second: Watcher): () => void {
 }
 
 /** Records that the shutdown has begun, most often because of a signal that has just arrived. */
-export function shutdownBegan(): void {
+export function noteShutdown(): void {
   if (isClosing) return;
   isClosing = true;
   firstAt = performance.now() - lastAt < ONE_SIGNAL_MS ? lastAt : undefined;
@@ -55,27 +55,27 @@ export function exitBy(signal: NodeJS.Signals): never {
   process.exit(128 + (constants.signals[signal] ?? 0));
 }
 
-function joined(event: string | symbol): void {
+function listenerAdded(event: string | symbol): void {
   if (typeof event === 'string' && SIGNALS.includes(event)) observe(event);
 }
 
 /** Stops observing a signal without other listeners, so that the signal ends the process again. */
-function left(event: string | symbol): void {
+function listenerRemoved(event: string | symbol): void {
   if (typeof event === 'string' && observed.has(event) && process.listenerCount(event) === 1) ignore(event);
 }
 
 function observe(signal: string): void {
   if (observed.has(signal)) return;
   observed.add(signal);
-  process.on(signal, arrived);
+  process.on(signal, signalArrived);
 }
 
 function ignore(signal: string): void {
   observed.delete(signal);
-  process.off(signal, arrived);
+  process.off(signal, signalArrived);
 }
 
-function arrived(signal: NodeJS.Signals): void {
+function signalArrived(signal: NodeJS.Signals): void {
   const now = performance.now();
   lastAt = now;
   if (!isClosing) return;

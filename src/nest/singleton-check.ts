@@ -10,7 +10,7 @@ import { BEGINS_WORKER, moduleLabel, modulesAmong, WORKFLOW_RUNTIME } from './to
  * with its connections, and calls none of its hooks. The check is therefore a provider of its own.
  */
 @Injectable()
-export class ScopeCheck implements OnModuleInit {
+export class SingletonCheck implements OnModuleInit {
   constructor(@Inject(DiscoveryService) private readonly discovery: DiscoveryService) {}
 
   /** @throws WorkflowConfigurationError */

@@ -4,7 +4,7 @@ import type { ContextId, ExternalContextCreator } from '@nestjs/core';
 import { NonRetryableError } from '../core/errors/index.js';
 import { currentStep } from '../engine/current.js';
 import type { StepInterceptor } from '../engine/ports.js';
-import type { EnhancerReach } from './enhancer-lookup.js';
+import type { EnhancerLookup } from './enhancer-lookup.js';
 
 /** Result of `ExecutionContext.getType()` in guards and interceptors around a step. */
 const WORKFLOW_CONTEXT_TYPE = 'workflow';
@@ -22,22 +22,22 @@ export class StepEnhancers implements StepInterceptor {
 
   constructor(
     private readonly creator: ExternalContextCreator,
-    private readonly reach: EnhancerReach,
+    private readonly lookup: EnhancerLookup,
     /** Context of the pass, when the pass has request-scoped enhancers of its own. */
     private readonly contextId: ContextId | undefined,
   ) {}
 
   /** Returns the enhancers for one pass. */
   inContext(contextId: ContextId): StepEnhancers {
-    return new StepEnhancers(this.creator, this.reach, contextId);
+    return new StepEnhancers(this.creator, this.lookup, contextId);
   }
 
   /**
    * Global enhancers that are created for each pass. They must exist in the context of the pass
    * before a step is executed.
    */
-  get madePerPass(): readonly InjectionToken[] {
-    return this.reach.globalsPerPass.map(({ token }) => token);
+  get createdPerPass(): readonly InjectionToken[] {
+    return this.lookup.globalsPerPass.map(({ token }) => token);
   }
 
   /**
@@ -66,11 +66,11 @@ export class StepEnhancers implements StepInterceptor {
     this.enhanced.set(target, methods);
     let enhanced = methods.get(method);
     if (!enhanced) {
-      const unreached = this.reach.unreachedBy(target, method);
-      if (unreached) throw new NonRetryableError(unreached);
+      const skipped = this.lookup.explainSkipped(target, method);
+      if (skipped) throw new NonRetryableError(skipped);
       const callback = method as (...args: unknown[]) => unknown;
-      const { creator, contextId, reach } = this;
-      const kinds = { guards: reach.kinds.includes('guards'), interceptors: reach.kinds.includes('interceptors'), filters: false };
+      const { creator, contextId, lookup } = this;
+      const kinds = { guards: lookup.kinds.includes('guards'), interceptors: lookup.kinds.includes('interceptors'), filters: false };
       enhanced = creator.create(target, callback, name, undefined, undefined, contextId, undefined, kinds, WORKFLOW_CONTEXT_TYPE);
       methods.set(method, enhanced);
     }

@@ -3,7 +3,7 @@ import type { DiscoveryService } from '@nestjs/core';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { hasWorkflowMetadata } from '../core/workflow-metadata.js';
 import { classOf, declarationsOf } from './step-declarations.js';
-import { adoptOverrides, adoptStandIn, fieldsInPlaceOfSteps } from './step-overrides.js';
+import { adoptOverrides, adoptSubstitute, fieldsInPlaceOfSteps } from './step-overrides.js';
 import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -26,10 +26,10 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
   const renamed = new Set<string>();
   const fields: string[] = [];
   for (const wrapper of discovery.getProviders()) {
-    const { target, type } = calledOf(wrapper);
+    const { target, type } = callTarget(wrapper);
     if (!target) continue;
     adoptOverrides(target);
-    adoptAs(wrapper.token, target);
+    adoptSubstituteOf(wrapper.token, target);
     if (type && (wrapper.isTransient || !wrapper.isDependencyTreeStatic())) fields.push(...fieldsInPlaceOfSteps(type, target));
     // A run calls the steps of its own workflow by the name of the method alone.
     if (!type || wrapper.isAlias || isWorkflow(type) || hasWorkflowMetadata(wrapper.token)) continue;
@@ -65,7 +65,7 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
  * Creates a workflow's record of which class uses which step name. The record finds a conflict that
  * the boot cannot see: two classes of one name whose instances are created by hand.
  */
-export function nameRecord(workflow: string): (name: string, owner: object) => void {
+export function createNameRegistry(workflow: string): (name: string, owner: object) => void {
   const owners = new Map<string, object>();
   return (name, owner) => {
     const known = owners.get(name);
@@ -83,20 +83,21 @@ export function nameRecord(workflow: string): (name: string, owner: object) => v
  * Returns the object whose methods workflows call: the instance, or the prototype of instances that
  * are created later.
  */
-function calledOf({ instance, metatype, inject, isNotMetatype }: Wrapper): { target?: object; type?: Function | undefined } {
+function callTarget({ instance, metatype, inject, isNotMetatype }: Wrapper): { target?: object; type?: Function | undefined } {
   if (typeof instance === 'object' && instance !== null) return { target: instance as object, type: classOf(instance) };
   const isClass = typeof metatype === 'function' && !inject && !isNotMetatype && typeof metatype.prototype === 'object';
   return isClass ? { target: metatype.prototype as object, type: metatype } : {};
 }
 
-function adoptAs(token: unknown, target: object): void {
+function adoptSubstituteOf(token: unknown, target: object): void {
   const prototype: unknown = typeof token === 'function' ? token.prototype : undefined;
   if (typeof prototype !== 'object' || prototype === null || prototype === target || prototype.isPrototypeOf(target)) return;
-  adoptStandIn(target, token as Function);
+  adoptSubstitute(target, token as Function);
 }
 
 function isWorkflow(type: Function): boolean {
-  for (let each: unknown = type; typeof each === 'function'; each = Object.getPrototypeOf(each)) if (hasWorkflowMetadata(each)) return true;
+  for (let current: unknown = type; typeof current === 'function'; current = Object.getPrototypeOf(current))
+    if (hasWorkflowMetadata(current)) return true;
   return false;
 }
 

@@ -50,7 +50,7 @@ export function fieldsInPlaceOfSteps(type: Function, prototype: object): string[
  * @param type the class under which the object is provided
  * @throws WorkflowConfigurationError naming a method that cannot be a step
  */
-export function adoptStandIn(instance: object, type: Function): void {
+export function adoptSubstitute(instance: object, type: Function): void {
   for (const [method, declaration] of declarationsOf((type.prototype as object | undefined) ?? null)) {
     for (const place of chainOf(instance)) {
       const descriptor = Object.getOwnPropertyDescriptor(place, method);

@@ -16,23 +16,19 @@ import type { Subscription } from 'rxjs';
 
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { atEndOfBoot } from './after-bootstrap.js';
+import { afterBootstrap } from './after-bootstrap.js';
 import { startingOnlyLine } from '../host/boot-lines.js';
-import { checkSteps, someOf } from './decorated-steps.js';
-import { EnhancerReach } from './enhancer-lookup.js';
 import { FirstToStop } from './first-to-stop.js';
 import { defineModule } from './module-definition.js';
 import type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './module-types.js';
 import { checkAsyncOptions, readOptions } from './module-arguments.js';
 import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 import { WorkflowRuntime } from '../host/runtime.js';
-import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
+import { runtimesOf, scanApplication } from './scan-application.js';
 import { openEndpoint } from './qstash-endpoint.js';
-import { exitBy, shutdownBegan, watchSignals } from './shutdown-signals.js';
-import { StepEnhancers } from './step-enhancers.js';
-import { prepareSteps } from './step-names.js';
-import { BEGINS_WORKER, getWorkflowOptionsToken, moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
+import { exitBy, noteShutdown, watchSignals } from './shutdown-signals.js';
+import { BEGINS_WORKER, getWorkflowOptionsToken, WORKFLOW_RUNTIME } from './tokens.js';
 
 /**
  * Milliseconds after the worker's start at which the module checks that shutdown hooks are enabled.
@@ -121,15 +117,15 @@ export class WorkflowModule
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
     const { structure, imports = [], inject = [], useFactory, useClass, useExisting } = checkAsyncOptions(options);
     const provide = getWorkflowOptionsToken(structure.name);
-    const made = (provider: Provider, more: Provider[] = []): DynamicModule => ({
+    const define = (provider: Provider, more: Provider[] = []): DynamicModule => ({
       module: WorkflowModule,
       ...defineModule(structure, provider, more, imports),
     });
-    if (useFactory) return made({ provide, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
+    if (useFactory) return define({ provide, inject, useFactory: useFactory as FactoryProvider['useFactory'] });
     const factory = useClass ?? useExisting;
     if (!factory) throw new InvalidInputError('options', 'must have useFactory, useClass or useExisting');
     const create = (source: WorkflowOptionsFactory) => source.createWorkflowOptions();
-    return made({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
+    return define({ provide, inject: [factory], useFactory: create }, useClass ? [useClass] : []);
   }
 
   /**
@@ -149,9 +145,9 @@ export class WorkflowModule
    * which do not keep the process alive.
    */
   async onApplicationBootstrap(): Promise<void> {
-    const { modules, runtime } = this;
+    const { contexts, discovery, moduleRef, modules, runtime } = this;
     const closeAll = async (): Promise<void> => {
-      await Promise.all(this.runtimes().map((each) => each.close()));
+      await Promise.all(runtimesOf(discovery).map((each) => each.close()));
     };
     const orClose = async (boot: () => Promise<void>): Promise<void> => {
       try {
@@ -162,14 +158,14 @@ export class WorkflowModule
       }
     };
     await orClose(async () => {
-      const workflows = this.scan();
-      this.expectBoot(workflows.length);
+      const workflows = scanApplication(runtime, { discovery, moduleRef, contexts, modules });
+      this.warnIfBootIsSlow(workflows.length);
       const begin = async (): Promise<void> => {
         clearTimeout(this.idleCheck);
         await runtime.listen();
         await this.start(workflows);
       };
-      await atEndOfBoot(modules, this, () => orClose(begin), closeAll);
+      await afterBootstrap(modules, this, () => orClose(begin), closeAll);
     });
   }
 
@@ -186,45 +182,13 @@ export class WorkflowModule
     } else {
       // Not before: a step may call this application.
       runtime.idleBecause = 'it has not listened for HTTP requests (app.listen())';
-      this.expectToListen();
+      this.warnIfNotListening();
       this.listening = this.httpHost.listen$.subscribe(() => {
         clearTimeout(this.idleCheck);
         void runtime.startWorkerWhenPossible(workflows);
         this.expectShutdownHooks();
       });
     }
-  }
-
-  /** Returns the runtimes of all modules of the application. */
-  private runtimes(): WorkflowRuntime[] {
-    return this.discovery
-      .getProviders()
-      .flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
-  }
-
-  private scan(): FoundWorkflow[] {
-    const { runtime, discovery, moduleRef } = this;
-    const { name, settings } = runtime;
-    const reach = settings.enhancers.length === 0 ? undefined : new EnhancerReach(this.contexts, this.modules, settings.enhancers);
-    const enhancers = reach && new StepEnhancers(this.contexts, reach, undefined);
-    const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
-    const runtimes = this.runtimes();
-    // Only one of several modules logs warnings about the whole application.
-    const isFirst = runtimes[0] === runtime;
-    prepareSteps(discovery, isFirst ? warn : () => undefined);
-    const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
-    reach?.check(discovery, workflows);
-    const orphans = checkSteps(discovery);
-    if (!isFirst) return workflows;
-    for (const stray of findUnassignedWorkflows(
-      discovery,
-      runtimes.map((module) => module.name),
-    ))
-      warn(`${stray.type.name} belongs to ${moduleLabel(stray.module)}, which is not imported; this process does not execute it`);
-    // Test modules often lack providers, and load more classes than they use.
-    if (orphans.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
-      warn(`@Step() on ${someOf(orphans)}: the class is not among the providers, so only instances created by hand have these steps`);
-    return workflows;
   }
 
   /**
@@ -240,7 +204,7 @@ export class WorkflowModule
    * Warns when the boot takes long. A hook may wait for the result of a run; the run waits for the
    * worker, and the worker for the hook.
    */
-  private expectBoot(workflows: number): void {
+  private warnIfBootIsSlow(workflows: number): void {
     if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
     this.warnWhenIdle(
       'the application has not booted yet: the worker starts after the last onApplicationBootstrap. A hook that waits for the result of a run would wait for ever',
@@ -251,7 +215,7 @@ export class WorkflowModule
    * Warns when the application does not listen. The application may use a server of its own after
    * `app.init()`, or be called without a server. Nest reports neither.
    */
-  private expectToListen(): void {
+  private warnIfNotListening(): void {
     this.warnWhenIdle(
       'the application has booted, but does not listen for HTTP requests (app.listen()). ' +
         'Set `worker: {}` to execute runs anyway, for example with a server of your own, or `worker: false` to only start runs',
@@ -295,7 +259,7 @@ export class WorkflowModule
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
     clearTimeout(this.idleCheck);
-    shutdownBegan();
+    noteShutdown();
     return this.runtime.stopWorker();
   }
 

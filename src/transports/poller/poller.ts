@@ -27,7 +27,7 @@ export class Poller {
   private running = false;
   private reconciledAt = 0;
   /** Current or latest poll. */
-  private looking: Promise<void> = Promise.resolve();
+  private polling: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly worker: Pollable,
@@ -42,7 +42,7 @@ export class Poller {
   }
 
   /** Polls at once, because a run is known to be due. */
-  poke(): void {
+  pollNow(): void {
     if (!this.running) return;
     this.pause = this.options.pollIntervalMs;
     this.worker.wake();
@@ -52,14 +52,14 @@ export class Poller {
   stop(): Promise<void> {
     this.running = false;
     clearTimeout(this.timer);
-    return this.looking;
+    return this.polling;
   }
 
   private schedule(): void {
-    this.timer = setTimeout(() => void (this.looking = this.look()), this.pause);
+    this.timer = setTimeout(() => void (this.polling = this.poll()), this.pause);
   }
 
-  private async look(): Promise<void> {
+  private async poll(): Promise<void> {
     this.pause = Math.min(this.pause * 1.5, this.options.maxPollIntervalMs);
     this.worker.wake();
     try {

@@ -101,7 +101,7 @@ export class QStashApi {
    *
    * @returns the address that the schedule called before, if it was another one
    */
-  async keepSchedule(): Promise<string | undefined> {
+  async ensureSchedule(): Promise<string | undefined> {
     const { sweepCron, sweepUrl, namespace, label } = this.settings;
     if (sweepCron === undefined) return undefined;
     const scheduleId = `${namespace}-sweep`;

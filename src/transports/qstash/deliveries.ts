@@ -6,7 +6,7 @@ import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
 import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/outbox.js';
 import type { Worker } from '../../worker/worker.js';
-import { SharedExclusiveLock, type Leave } from './shared-exclusive-lock.js';
+import { SharedExclusiveLock, type Release } from './shared-exclusive-lock.js';
 import type { WakeUpMessage } from './message.js';
 import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
@@ -15,26 +15,26 @@ import type { QStashSettings } from './settings.js';
  * Milliseconds between two checks for messages to active runs. There are no notifications without a
  * connection that listens.
  */
-const LOOK_EVERY_MS = 1_000;
+const INBOX_CHECK_EVERY_MS = 1_000;
 /**
  * Milliseconds by which a delivery may be early and still waits in place. Messages of runs that are
  * nearly due are sent at once, and QStash's delays have a resolution of one second.
  */
-const MOMENT_MS = 1_000;
+const MAX_EARLY_MS = 1_000;
 /** Milliseconds reserved for the answer when a run has to be handed over. */
-const LAST_MOMENT_MS = 2_000;
+const ANSWER_MARGIN_MS = 2_000;
 /** Milliseconds that closing waits while the database is slow to open a session. */
-const SESSION_LIMIT_MS = 3_000;
+const SESSION_TIMEOUT_MS = 3_000;
 /**
  * Milliseconds that closing waits for the last answers, because QStash may have to be notified of
  * runs that are handed over.
  */
-const ANSWERS_LIMIT_MS = 3_000;
+const ANSWERS_TIMEOUT_MS = 3_000;
 /**
  * Milliseconds that a normal delivery waits for an exclusive one. An exclusive delivery waits this
  * long plus the time budget of the others.
  */
-const PATIENCE_MS = 5_000;
+const EXCLUSIVE_WAIT_MS = 5_000;
 
 /**
  * Result of a delivery.
@@ -42,16 +42,16 @@ const PATIENCE_MS = 5_000;
  * - `executed`: the run was executed.
  * - `nothing`: the run is not due, has ended, or belongs to another process.
  * - `early`: the run is not due yet, and QStash has a new message for it.
- * - `told`: the worker of this process, which polls by itself, was notified.
+ * - `notified`: the worker of this process, which polls by itself, was notified.
  * - `busy`: not possible now; QStash must deliver the same message again.
  * - `closed`: this process no longer executes deliveries.
  */
-export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'told' | 'busy' | 'closed';
+export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'notified' | 'busy' | 'closed';
 
 /** Outcome, or `suspect`: several processes died with the run, so it may only be executed alone. */
 type Verdict = DeliveryOutcome | 'suspect';
 
-type With = 'alone' | 'with others';
+type Mode = 'alone' | 'with others';
 
 /**
  * Executes the runs that QStash delivers, each as far as its time allows. Between deliveries there
@@ -63,11 +63,11 @@ export class Deliveries {
   private active = 0;
   /** Results of current deliveries. */
   private readonly outcomes = new Set<Promise<unknown>>();
-  private readonly company: SharedExclusiveLock;
+  private readonly lock: SharedExclusiveLock;
   private isClosed = false;
-  private looking: NodeJS.Timeout | undefined;
+  private inboxTimer: NodeJS.Timeout | undefined;
   /** Latest opening or closing of a session. Sessions open and close one after the other. */
-  private changing: Promise<unknown> = Promise.resolve();
+  private sessionChange: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -76,7 +76,10 @@ export class Deliveries {
     private readonly settings: QStashSettings,
     private readonly warn: (message: string, error?: unknown) => void,
   ) {
-    this.company = new SharedExclusiveLock(PATIENCE_MS, Math.min(settings.timeBudgetMs + PATIENCE_MS, settings.deliveryTimeoutMs / 2));
+    this.lock = new SharedExclusiveLock(
+      EXCLUSIVE_WAIT_MS,
+      Math.min(settings.timeBudgetMs + EXCLUSIVE_WAIT_MS, settings.deliveryTimeoutMs / 2),
+    );
   }
 
   /** Worker of the current session. */
@@ -104,14 +107,15 @@ export class Deliveries {
     this.active++;
     const since = performance.now();
     try {
-      const met = await this.inCompany(this.company.join(), () => this.execute(message, 'with others', since));
+      const first = await this.withLock(this.lock.acquireShared(), () => this.execute(message, 'with others', since));
       // The delivery has released its shared lock before it waits for the exclusive one.
-      const outcome = met === 'suspect' ? await this.inCompany(this.company.alone(), () => this.execute(message, 'alone', since)) : met;
+      const outcome =
+        first === 'suspect' ? await this.withLock(this.lock.acquireExclusive(), () => this.execute(message, 'alone', since)) : first;
       await this.publisher.flush();
       return outcome === 'suspect' ? 'busy' : outcome;
     } finally {
       this.active--;
-      await this.rest();
+      await this.closeIdleSession();
     }
   }
 
@@ -120,24 +124,24 @@ export class Deliveries {
    */
   async close(): Promise<void> {
     this.isClosed = true;
-    this.company.close();
+    this.lock.close();
     await within(
-      SESSION_LIMIT_MS,
-      this.changing.catch(() => undefined),
+      SESSION_TIMEOUT_MS,
+      this.sessionChange.catch(() => undefined),
     );
-    clearInterval(this.looking);
+    clearInterval(this.inboxTimer);
     await this.worker?.stop();
     // Deliveries that only have to answer should answer with what they have done.
-    await within(ANSWERS_LIMIT_MS, Promise.allSettled(this.outcomes));
+    await within(ANSWERS_TIMEOUT_MS, Promise.allSettled(this.outcomes));
   }
 
-  private async inCompany(entering: Promise<Leave | undefined>, work: () => Promise<Verdict>): Promise<Verdict> {
-    const leave = await entering;
-    if (!leave) return this.isClosed ? 'closed' : 'busy';
+  private async withLock(acquired: Promise<Release | undefined>, work: () => Promise<Verdict>): Promise<Verdict> {
+    const release = await acquired;
+    if (!release) return this.isClosed ? 'closed' : 'busy';
     try {
       return await work();
     } finally {
-      leave();
+      release();
     }
   }
 
@@ -147,17 +151,17 @@ export class Deliveries {
    * @param since time of the request, on the clock of performance.now(): the platform's timeout
    *   begins there
    */
-  private async execute(message: WakeUpMessage, company: With, since: number): Promise<Verdict> {
+  private async execute(message: WakeUpMessage, mode: Mode, since: number): Promise<Verdict> {
     if (this.isClosed) return 'closed';
-    const worker = await this.open();
-    const taken = await this.take(worker, message, company);
-    if (typeof taken === 'string') return taken;
-    const { id } = taken;
+    const worker = await this.openSession();
+    const claimed = await this.claim(worker, message, mode);
+    if (typeof claimed === 'string') return claimed;
+    const { id } = claimed;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
-    const leftMs = Math.max(0, deliveryTimeoutMs - LAST_MOMENT_MS - (performance.now() - since));
+    const leftMs = Math.max(0, deliveryTimeoutMs - ANSWER_MARGIN_MS - (performance.now() - since));
     const timers = [
       setTimeout(() => worker.handOver(id, 'soon'), Math.min(timeBudgetMs, leftMs)),
-      setTimeout(() => this.letGo(worker, id), leftMs),
+      setTimeout(() => this.cutOff(worker, id), leftMs),
     ];
     try {
       await worker.gone(id);
@@ -170,7 +174,7 @@ export class Deliveries {
     return 'executed';
   }
 
-  private letGo(worker: Worker, runId: string): void {
+  private cutOff(worker: Worker, runId: string): void {
     const why = `its ${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout) have passed; the running step is executed again`;
     this.warn('a run was handed over in the middle of a step', new Error(`"${runId}": ${why}`));
     worker.handOver(runId, 'now');
@@ -181,23 +185,23 @@ export class Deliveries {
    *
    * @returns the run, or the outcome when this delivery cannot execute it
    */
-  private async take(worker: Worker, message: WakeUpMessage, company: With): Promise<ClaimedRun | Verdict> {
-    const run = await worker.claimById(message.run, company);
+  private async claim(worker: Worker, message: WakeUpMessage, mode: Mode): Promise<ClaimedRun | Verdict> {
+    const run = await worker.claimById(message.run, mode);
     if (run) return run;
     const [listed] = await readWakeUps(this.database, [message.run]);
-    const verdict = listed ? this.judge(worker, message, listed) : 'nothing';
+    const verdict = listed ? this.explainUnclaimed(worker, message, listed) : 'nothing';
     if (!listed || verdict !== 'early') return verdict;
-    if (listed.dueInMs > MOMENT_MS) {
-      await this.publisher.note([{ id: message.run }]);
+    if (listed.dueInMs > MAX_EARLY_MS) {
+      await this.publisher.announce([{ id: message.run }]);
       return 'early';
     }
     // A message sent again within the second would be lost: QStash would drop it as a duplicate.
     await sleep(Math.ceil(listed.dueInMs) + 1);
-    return this.take(worker, message, company);
+    return this.claim(worker, message, mode);
   }
 
   /** Explains why a run that is due, or will be, was not claimed. */
-  private judge(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
+  private explainUnclaimed(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
     // Another process must receive the message.
     if (this.isClosed) return 'closed';
     // The message repeats one that was processed before the run began to sleep. The end of the
@@ -210,30 +214,30 @@ export class Deliveries {
     return 'busy';
   }
 
-  private open(): Promise<Worker> {
-    return this.afterwards(async () => {
+  private openSession(): Promise<Worker> {
+    return this.inSequence(async () => {
       if (this.worker) return this.worker;
       const worker = this.makeWorker();
       await worker.start();
       const failed = (error: unknown): void => this.warn('could not check for messages to active runs', error);
-      this.looking = setInterval(() => void worker.reconcile().catch(failed), LOOK_EVERY_MS);
+      this.inboxTimer = setInterval(() => void worker.reconcile().catch(failed), INBOX_CHECK_EVERY_MS);
       return (this.worker = worker);
     });
   }
 
-  private rest(): Promise<void> {
-    return this.afterwards(async () => {
+  private closeIdleSession(): Promise<void> {
+    return this.inSequence(async () => {
       if (this.active > 0 || !this.worker || this.isClosed) return;
       const { worker } = this;
       this.worker = undefined;
-      clearInterval(this.looking);
+      clearInterval(this.inboxTimer);
       await worker.stop();
     });
   }
 
-  private afterwards<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.changing.then(work, work);
-    this.changing = done.catch(() => undefined);
+  private inSequence<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.sessionChange.then(work, work);
+    this.sessionChange = done.catch(() => undefined);
     return done;
   }
 }

@@ -1,12 +1,12 @@
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 
-interface Waiting {
-  readonly enter: () => void;
+interface Waiter {
+  readonly grant: () => void;
   readonly giveUp: () => void;
 }
 
 /** Releases the lock. Must be called exactly once. */
-export type Leave = () => void;
+export type Release = () => void;
 
 /**
  * Shared/exclusive lock for deliveries. Normal deliveries share it; a suspect run, which may crash
@@ -14,76 +14,76 @@ export type Leave = () => void;
  * retry all refused deliveries at the same moment.
  */
 export class SharedExclusiveLock {
-  private members = 0;
-  private isTaken = false;
-  private readonly joining: Waiting[] = [];
-  private readonly lonely: Waiting[] = [];
+  private holders = 0;
+  private isExclusive = false;
+  private readonly sharedWaiters: Waiter[] = [];
+  private readonly exclusiveWaiters: Waiter[] = [];
 
   /**
-   * @param joinMs milliseconds that a shared request waits
-   * @param aloneMs milliseconds that an exclusive request waits; longer than the others run, or it
+   * @param sharedTimeoutMs milliseconds that a shared request waits
+   * @param exclusiveTimeoutMs milliseconds that an exclusive request waits; longer than the others run, or it
    *   would never get the lock
    */
   constructor(
-    private readonly joinMs: number,
-    private readonly aloneMs: number,
+    private readonly sharedTimeoutMs: number,
+    private readonly exclusiveTimeoutMs: number,
   ) {}
 
   /**
    * Acquires the lock together with others. Resolves to undefined when the timeout passes while the
    * lock is held or requested exclusively.
    */
-  join(): Promise<Leave | undefined> {
-    return this.wait(this.joining, this.joinMs, () => this.members--);
+  acquireShared(): Promise<Release | undefined> {
+    return this.wait(this.sharedWaiters, this.sharedTimeoutMs, () => this.holders--);
   }
 
   /**
    * Acquires the lock alone, after all other holders have released it. Resolves to undefined on
    * timeout.
    */
-  alone(): Promise<Leave | undefined> {
-    return this.wait(this.lonely, this.aloneMs, () => (this.isTaken = false));
+  acquireExclusive(): Promise<Release | undefined> {
+    return this.wait(this.exclusiveWaiters, this.exclusiveTimeoutMs, () => (this.isExclusive = false));
   }
 
   /** Ends all waiting requests without the lock. */
   close(): void {
-    for (const waiting of [...this.joining, ...this.lonely]) waiting.giveUp();
+    for (const waiter of [...this.sharedWaiters, ...this.exclusiveWaiters]) waiter.giveUp();
   }
 
-  private wait(line: Waiting[], patienceMs: number, left: () => void): Promise<Leave | undefined> {
+  private wait(queue: Waiter[], timeoutMs: number, onRelease: () => void): Promise<Release | undefined> {
     return new Promise((resolve) => {
-      const leave = (): void => {
-        left();
+      const release = (): void => {
+        onRelease();
         this.admit();
       };
-      const waiting: Waiting = {
-        enter: () => {
+      const waiter: Waiter = {
+        grant: () => {
           clearTimeout(timer);
-          resolve(leave);
+          resolve(release);
         },
         giveUp: () => {
           clearTimeout(timer);
-          line.splice(line.indexOf(waiting), 1);
+          queue.splice(queue.indexOf(waiter), 1);
           resolve(undefined);
           this.admit();
         },
       };
-      const timer = setTimeout(waiting.giveUp, patienceMs);
-      line.push(waiting);
+      const timer = setTimeout(waiter.giveUp, timeoutMs);
+      queue.push(waiter);
       this.admit();
     });
   }
 
   private admit(): void {
-    if (this.isTaken) return;
-    if (this.lonely.length === 0) {
-      for (const waiting of this.joining.splice(0)) {
-        this.members++;
-        waiting.enter();
+    if (this.isExclusive) return;
+    if (this.exclusiveWaiters.length === 0) {
+      for (const waiter of this.sharedWaiters.splice(0)) {
+        this.holders++;
+        waiter.grant();
       }
-    } else if (this.members === 0) {
-      this.isTaken = true;
-      this.lonely.shift()!.enter();
+    } else if (this.holders === 0) {
+      this.isExclusive = true;
+      this.exclusiveWaiters.shift()!.grant();
     }
   }
 }

@@ -9,7 +9,7 @@ type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
 /** Connection of this process to QStash: the API, and the publisher of due runs. */
 export class QStashTransport {
   readonly publisher: Publisher;
-  private kept: Promise<void> = Promise.resolve();
+  private scheduleUpdate: Promise<void> = Promise.resolve();
 
   private constructor(
     readonly api: QStashApi,
@@ -30,22 +30,22 @@ export class QStashTransport {
     database: Database,
     warn: (message: string, error?: unknown) => void,
   ): Promise<QStashTransport> {
-    const waitUntil = settings.waitUntil && quietly(settings.waitUntil, warn);
+    const waitUntil = settings.waitUntil && withoutThrowing(settings.waitUntil, warn);
     return new QStashTransport(await QStashApi.create(settings), { ...settings, waitUntil }, database, warn);
   }
 
   due(runs: readonly DueRun[]): Promise<void> {
-    return this.publisher.note(runs);
+    return this.publisher.announce(runs);
   }
 
   /** Creates or updates the schedule of the sweep. A failure does not prevent the boot. */
-  keepSchedule(): void {
-    this.kept = this.keep().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
-    this.settings.waitUntil?.(this.kept);
+  ensureSchedule(): void {
+    this.scheduleUpdate = this.updateSchedule().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
+    this.settings.waitUntil?.(this.scheduleUpdate);
   }
 
-  private async keep(): Promise<void> {
-    const before = await this.api.keepSchedule();
+  private async updateSchedule(): Promise<void> {
+    const before = await this.api.ensureSchedule();
     if (before === undefined) return;
     const { namespace, sweepUrl } = this.settings;
     this.warn(
@@ -54,7 +54,7 @@ export class QStashTransport {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.publisher.close(), this.kept]);
+    await Promise.all([this.publisher.close(), this.scheduleUpdate]);
   }
 }
 
@@ -62,7 +62,7 @@ export class QStashTransport {
  * Wraps `waitUntil`, which throws on platforms when no request is active. The sending continues
  * anyway.
  */
-function quietly(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
+function withoutThrowing(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
   return (promise) => {
     try {
       waitUntil(promise);

@@ -1,0 +1,52 @@
+import type { DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContainer } from '@nestjs/core';
+
+import type { FoundWorkflow } from '../host/found-workflow.js';
+import type { WorkflowRuntime } from '../host/runtime.js';
+import { checkSteps, listSome } from './decorated-steps.js';
+import { EnhancerLookup } from './enhancer-lookup.js';
+import { findUnassignedWorkflows, findWorkflows } from './scanner.js';
+import { StepEnhancers } from './step-enhancers.js';
+import { prepareSteps } from './step-names.js';
+import { moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
+
+/** Services of Nest with which the providers of an application are examined. */
+export interface NestServices {
+  readonly discovery: DiscoveryService;
+  readonly moduleRef: ModuleRef;
+  readonly contexts: ExternalContextCreator;
+  readonly modules: ModulesContainer;
+}
+
+/** Returns the runtimes of all modules of the application. */
+export function runtimesOf(discovery: DiscoveryService): WorkflowRuntime[] {
+  return discovery.getProviders().flatMap(({ token, instance }) => (token === WORKFLOW_RUNTIME ? [instance as WorkflowRuntime] : []));
+}
+
+/**
+ * Finds the workflows of one module, prepares the steps of all providers, and warns about classes
+ * that nothing executes.
+ *
+ * @throws WorkflowConfigurationError
+ */
+export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): FoundWorkflow[] {
+  const { discovery, moduleRef, contexts, modules } = nest;
+  const { name, settings } = runtime;
+  const lookup = settings.enhancers.length === 0 ? undefined : new EnhancerLookup(contexts, modules, settings.enhancers);
+  const enhancers = lookup && new StepEnhancers(contexts, lookup, undefined);
+  const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+  const runtimes = runtimesOf(discovery);
+  // Only one of several modules logs warnings about the whole application.
+  const isFirst = runtimes[0] === runtime;
+  prepareSteps(discovery, isFirst ? warn : () => undefined);
+  const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
+  lookup?.check(discovery, workflows);
+  const uncallable = checkSteps(discovery);
+  if (!isFirst) return workflows;
+  const names = runtimes.map((module) => module.name);
+  for (const { type, module } of findUnassignedWorkflows(discovery, names))
+    warn(`${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`);
+  // Test modules often lack providers, and load more classes than they use.
+  if (uncallable.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
+    warn(`@Step() on ${listSome(uncallable)}: the class is not among the providers, so only instances created by hand have these steps`);
+  return workflows;
+}
