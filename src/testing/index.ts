@@ -1,5 +1,5 @@
 /**
- * For tests and for local work.
+ * QStash emulator, for tests and for local work.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** A request that the emulator refuses, with the status that QStash gives it. */
+/** Refusal of a request, with the status that QStash would answer. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,

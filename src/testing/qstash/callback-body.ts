@@ -8,7 +8,7 @@ interface CallbackInput {
   readonly dlqId: string | undefined;
 }
 
-/** What QStash tells a callback. Both bodies are in base64. */
+/** Returns the body that QStash sends to a callback. Both inner bodies are in base64. */
 export function callbackBody({ message, retried, answer, dlqId }: CallbackInput): Buffer {
   const { messageId, url, method, headers, body, retries, dueAt, createdAt, scheduleId, callerIp } = message;
   const told = {

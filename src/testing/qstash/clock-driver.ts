@@ -4,13 +4,19 @@ import { ManualClock, type RealClock } from './clock.js';
 import type { Dispatcher } from './dispatcher.js';
 
 export interface ClockDriverOptions {
-  /** For how long, in real milliseconds, a manual clock stands still for an answer. */
+  /** Real milliseconds for which a manual clock waits for an answer. */
   readonly patience: number;
-  /** For how long, in real milliseconds, a manual clock stands still for what the application may publish after it has answered. */
+  /**
+   * Real milliseconds for which a manual clock waits for messages that the application may publish
+   * after its answer.
+   */
   readonly linger: number;
 }
 
-/** Makes the dispatcher do what is due: by itself on the real clock, on a manual clock only while a test waits for it. */
+/**
+ * Makes the dispatcher start due deliveries: continuously on the real clock, on a manual clock only
+ * while a test waits.
+ */
 export class ClockDriver {
   private alarm: NodeJS.Timeout | undefined;
   private waiters: (() => void)[] = [];
@@ -27,19 +33,22 @@ export class ClockDriver {
     dispatcher.onEnd = () => this.changed();
   }
 
-  /** Called after every change: there may be something to do. */
+  /** Must be called after every change, because a delivery may have become possible. */
   changed(): void {
     this.changes += 1;
     this.work();
     for (const wake of this.waiters.splice(0)) wake();
   }
 
-  /** Until nothing is being delivered and nothing is due. */
+  /** Resolves when no delivery is active or due. */
   async settled(): Promise<void> {
     await this.drive(() => this.quiet());
   }
 
-  /** Moves the manual clock on, from one due time to the next; one call after the other. */
+  /**
+   * Moves the manual clock forward, from one due time to the next. Concurrent calls run one after
+   * the other.
+   */
   advance(clock: ManualClock, span: number): Promise<void> {
     const advanced = this.queue.then(() => this.drive(() => this.moveOn(clock, clock.now() + span)));
     this.queue = advanced;
@@ -71,7 +80,10 @@ export class ClockDriver {
     }
   }
 
-  /** Does what is due until no answer is awaited; with patience, those that do not come are given up. */
+  /**
+   * Starts due deliveries until no answer is awaited. With a timeout, stops waiting for answers
+   * that do not arrive in time.
+   */
   private async quiet(patience?: number): Promise<void> {
     let lingeredAt = -1;
     while (!this.closed) {
@@ -85,7 +97,7 @@ export class ClockDriver {
     }
   }
 
-  /** Resolves with false when nothing has changed for so long. */
+  /** Resolves to true at the next change, and to false when nothing changes within the time. */
   private change(within?: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = within === undefined ? undefined : setTimeout(() => resolve(false), within);

@@ -1,17 +1,17 @@
-/** What the emulator takes for the time. */
+/** Clock of the emulator. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Returns the milliseconds since the epoch. */
   now(): number;
 }
 
-/** The machine's clock. */
+/** Clock of the machine. */
 export class RealClock implements Clock {
   now(): number {
     return Date.now();
   }
 }
 
-/** Stands still until it is told to move. */
+/** Clock that stands still until a test moves it. */
 export class ManualClock implements Clock {
   constructor(private time: number) {}
 
@@ -19,7 +19,7 @@ export class ManualClock implements Clock {
     return this.time;
   }
 
-  /** Never goes back. */
+  /** Moves the clock forward; an earlier time has no effect. */
   moveTo(time: number): void {
     if (time > this.time) this.time = time;
   }

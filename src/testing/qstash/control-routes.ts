@@ -6,7 +6,7 @@ import { durationOfHeader } from './duration.js';
 
 const DONE: ApiResponse = { status: 200 };
 
-/** Queues, flow control, signing keys. */
+/** Returns the routes for queues, flow control and signing keys. */
 export function controlRoutes(office: EmulatorServices): Route[] {
   return [...queueRoutes(office), ...flowRoutes(office), ...keyRoutes(office)];
 }
@@ -106,7 +106,7 @@ function count(query: URLSearchParams, name: string): number | undefined {
   return text === null ? undefined : Number(text);
 }
 
-/** Seconds, or a span. */
+/** Reads a period: a number of seconds, or a duration. */
 function period(query: URLSearchParams): number | undefined {
   const text = query.get('period');
   if (text === null) return undefined;

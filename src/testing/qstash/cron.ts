@@ -2,9 +2,9 @@ import { badRequest } from './api-error.js';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-/** Offsets from UTC change at quarters of an hour only. */
+/** Offsets from UTC change only at quarters of an hour. */
 const QUARTER = 15 * MINUTE;
-/** From one 29 February to the next it is never longer. */
+/** Limit of the search for the next time. Two 29 Februaries are never further apart. */
 const HORIZON = 9 * 366 * DAY;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
@@ -23,7 +23,10 @@ const FIELDS = {
   weekday: { from: 0, to: 7, names: WEEKDAYS },
 } as const satisfies Record<string, Field>;
 
-/** A schedule of five fields, such as `0 9 * * 1-5`, in UTC or in the zone of a leading `CRON_TZ=`. */
+/**
+ * Schedule of five fields, such as `0 9 * * 1-5`, in UTC or in the time zone of a leading
+ * `CRON_TZ=`.
+ */
 export class Cron {
   private readonly minutes: ReadonlySet<number>;
   private readonly hours: ReadonlySet<number>;
@@ -34,7 +37,9 @@ export class Cron {
   private readonly weekdayMatters: boolean;
   private readonly zone: Zone;
 
-  /** @throws ApiError when it is none */
+  /**
+   * @throws ApiError when the text is not a valid expression
+   */
   constructor(readonly text: string) {
     const [, zone, rest] = /^(?:(?:CRON_)?TZ=(\S+)\s+)?(.*)$/.exec(text.trim())!;
     const fields = rest!.trim().split(/\s+/);
@@ -50,7 +55,7 @@ export class Cron {
     this.weekdayMatters = !weekday.startsWith('*');
   }
 
-  /** The next time after that one; undefined when there is none, as for 31 February. */
+  /** Returns the next time after `after`; undefined when no date matches, as for 31 February. */
   next(after: number): number | undefined {
     let time = (Math.floor(after / MINUTE) + 1) * MINUTE;
     for (const end = after + HORIZON; time < end;) {
@@ -63,7 +68,10 @@ export class Cron {
     return undefined;
   }
 
-  /** A day of the month and a day of the week, where both are given: either will do. */
+  /**
+   * Matches the day. When the day of the month and the day of the week are both restricted, one
+   * match is enough.
+   */
   private matchesDay(local: Date): boolean {
     if (!this.months.has(local.getUTCMonth() + 1)) return false;
     const [day, weekday] = [this.days.has(local.getUTCDate()), this.weekdays.has(local.getUTCDay())];
@@ -73,7 +81,8 @@ export class Cron {
   private nextMidnight(time: number, local: Date): number {
     const midnight = time + DAY - (local.getTime() % DAY);
     const shift = this.zone.offsetAt(midnight) - this.zone.offsetAt(time);
-    // Forward when the clocks went back, so that the day is really over; earlier when they went forward, so that its first hour is seen.
+    // Forward when the clocks went back, so that the day has ended; earlier when they went forward,
+    // so that the first hour of the next day is checked.
     return Math.max(midnight - shift, time + MINUTE);
   }
 
@@ -106,12 +115,14 @@ export class Cron {
   }
 }
 
-/** A time zone's offset from UTC. */
+/** Time zone, with its offsets from UTC. */
 class Zone {
   private readonly format: Intl.DateTimeFormat | undefined;
   private readonly known = new Map<number, number>();
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when the time zone is unknown
+   */
   constructor(name: string) {
     if (name === 'UTC') return;
     try {

@@ -7,12 +7,12 @@ import type { Answer } from './send.js';
 export interface DeadLetter {
   readonly dlqId: string;
   readonly message: Message;
-  /** To the last attempt. */
+  /** Answer to the last attempt. */
   readonly answer: Answer;
   readonly time: number;
 }
 
-/** What could not be delivered. */
+/** Messages that could not be delivered. */
 export class DeadLetters {
   private readonly byId = new Map<string, DeadLetter>();
 
@@ -22,25 +22,38 @@ export class DeadLetters {
     return letter;
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such dead letter
+   */
   view(dlqId: string): object {
     return viewOf(this.get(dlqId));
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when the query is invalid
+   */
   list(query: URLSearchParams): object {
     const { items, cursor } = pageOf(this.matching(query), query);
     return { cursor, messages: items.map(viewOf) };
   }
 
-  /** @throws ApiError */
+  /**
+   * Removes and returns a dead letter.
+   *
+   * @throws ApiError when there is no such dead letter
+   */
   take(dlqId: string): DeadLetter {
     const letter = this.get(dlqId);
     this.byId.delete(dlqId);
     return letter;
   }
 
-  /** Takes as many as the query's `count` out; the cursor tells that there are more. @throws ApiError */
+  /**
+   * Removes and returns up to `count` (a parameter of the query) dead letters. The cursor is
+   * defined when there are more.
+   *
+   * @throws ApiError when the query is invalid
+   */
   takeMatching(query: URLSearchParams): { readonly letters: readonly DeadLetter[]; readonly cursor: string | undefined } {
     const found = this.matching(query);
     const letters = found.slice(0, numberOf(query, 'count', 100));

@@ -26,14 +26,14 @@ interface CourierParts {
   readonly add: (task: Task) => void;
 }
 
-/** The status that says: do not try again. */
+/** Status that forbids further attempts. */
 const NON_RETRYABLE = 489;
 
-/** Makes the attempts, and decides what follows from their answers. */
+/** Makes the attempts of deliveries, and decides from each answer what happens next. */
 export class DeliveryAttempts {
   constructor(private readonly parts: CourierParts) {}
 
-  /** Never rejects. */
+  /** Makes one attempt. Never rejects. */
   async deliver(task: Task, signal: AbortSignal): Promise<void> {
     const { message } = task;
     const delivery = this.begin(task);
@@ -73,7 +73,8 @@ export class DeliveryAttempts {
 
   private headersOf({ message, retried }: Task): Headers {
     const { messageId, url, body, headers, scheduleId, callerIp } = message;
-    // Signed by the machine's clock, whatever ours says: that is the clock by which the signature is verified.
+    // Signed by the machine's clock, whatever the emulator's clock shows, because receivers verify
+    // with the machine's clock.
     const signature = signatureOf({ url, body, signingKey: this.parts.keys.current, issuedAt: new Date() });
     return {
       'user-agent': 'Upstash-QStash',
@@ -136,7 +137,7 @@ export class DeliveryAttempts {
     this.callBack(message.failureCallback, task, answer, dlqId);
   }
 
-  /** Tells an address what came of an attempt: a message of its own. */
+  /** Publishes the result of an attempt to a callback address, as a message of its own. */
   private callBack(target: CallbackTarget | undefined, { message, retried }: Task, answer: Answer, dlqId?: string): void {
     if (!target) return;
     const body = callbackBody({ message, retried, answer, dlqId });

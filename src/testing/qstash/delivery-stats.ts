@@ -1,24 +1,24 @@
 import type { QStashDeliveryOutcome, QStashDeliveryRecord } from './message.js';
 
-/** How often what happened since the start, or since `clear()`. */
+/** Counts since the start, or since `clear()`. */
 export interface QStashStats {
-  /** Messages accepted, those of schedules and callbacks among them. */
+  /** Accepted messages, including those of schedules and callbacks. */
   readonly published: number;
-  /** Publications that were swallowed because their id was known. */
+  /** Publications that were dropped because their deduplication id was known. */
   readonly deduplicated: number;
   /** Messages delivered and acknowledged. */
   readonly delivered: number;
-  /** Attempts that failed. */
+  /** Failed attempts. */
   readonly failed: number;
   readonly deadLettered: number;
   readonly cancelled: number;
-  /** Requests to publish, or members of a batch, that a fault made fail. */
+  /** Requests to publish, or members of a batch, that failed because of a fault. */
   readonly rejected: number;
-  /** Messages that a fault lost. */
+  /** Messages lost because of a fault. */
   readonly lost: number;
-  /** Messages that a fault delivers twice. */
+  /** Messages delivered twice because of a fault. */
   readonly duplicated: number;
-  /** Attempts that succeeded and whose answer a fault threw away. */
+  /** Successful attempts whose answer was dropped because of a fault. */
   readonly unacknowledged: number;
 }
 
@@ -26,7 +26,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export type OpenDelivery = Mutable<QStashDeliveryRecord>;
 
-/** What was delivered, and the counts of everything. */
+/** Records of all deliveries, and all counts. */
 export class DeliveryStats {
   private counts = noCounts();
   private records: OpenDelivery[] = [];

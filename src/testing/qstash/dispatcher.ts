@@ -4,15 +4,15 @@ import { PriorityQueue } from './priority-queue.js';
 import { isOver, type Message } from './message.js';
 import type { Queues } from './queues.js';
 
-/** One attempt to come. */
+/** Attempt that is due now or later. */
 export interface Task {
   readonly message: Message;
-  /** How many retries there were before. */
+  /** Number of earlier retries. */
   readonly retried: number;
   readonly dueAt: number;
-  /** Which goes first of those due at the same time. */
+  /** Order among tasks that are due at the same time. */
   readonly order: number;
-  /** `duplicate`: a fault's, delivered once beside the message itself. */
+  /** `duplicate`: a copy that a fault delivers once, beside the message itself. */
   readonly kind: 'original' | 'duplicate';
 }
 
@@ -21,34 +21,42 @@ interface Flight {
   readonly deadline: number;
   readonly abort: AbortController;
   over: boolean;
-  /** Gave no answer for so long that a manual clock no longer waits for it. */
+  /**
+   * True when the answer has been missing for so long that a manual clock no longer waits for it.
+   */
   stalled: boolean;
 }
 
-/** Why a delivery is broken off. Any other reason means that nobody wants to know what came of it. */
+/**
+ * Reason of an aborted delivery that counts as failed. With any other reason, the result is
+ * ignored.
+ */
 export const TIMED_OUT = 'timed out';
 
 export interface DispatcherParts {
   readonly clock: Clock;
   readonly queues: Queues;
   readonly flows: FlowControl;
-  /** How many deliveries may be under way. */
+  /** Maximum number of active deliveries. */
   readonly parallelism: () => number;
-  /** Makes an attempt and decides what follows. Never rejects. */
+  /** Makes an attempt and decides what happens next. Never rejects. */
   readonly deliver: (task: Task, signal: AbortSignal) => Promise<void>;
-  /** Does what else is due. */
+  /** Publishes messages of schedules that are due. */
   readonly tick: (now: number) => void;
-  /** When something else is due. */
+  /** Returns the next time at which a schedule is due. */
   readonly nextTick: () => number | undefined;
 }
 
 const FREE = 'free';
 
-/** Holds what is to be delivered until it is due and let through, and starts it in order. */
+/** Keeps deliveries until they are due and permitted, and starts them in order. */
 export class Dispatcher {
   private readonly future = new PriorityQueue<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
   private readonly deadlines = new PriorityQueue<Flight>((a, b) => a.deadline < b.deadline);
-  /** What is due, by what holds it back: a queue, a flow-control key, or only the number of deliveries. */
+  /**
+   * Due tasks, by the limit that applies: a queue, a flow-control key, or only the number of
+   * deliveries.
+   */
   private readonly lanes = new Map<string, Task[]>();
   private readonly flights = new Set<Flight>();
 
@@ -62,18 +70,18 @@ export class Dispatcher {
     this.future.push(task);
   }
 
-  /** How many due messages wait for that flow-control key. */
+  /** Returns the number of due messages that wait for a flow-control key. */
   waitingFor(flowKey: string): number {
     return [...this.lanes.values()].flat().filter(({ message }) => message.flow?.key === flowKey && !isOver(message)).length;
   }
 
-  /** Starts all that is due and let through. */
+  /** Starts all deliveries that are due and permitted. */
   pump(): void {
     const now = this.parts.clock.now();
     this.parts.tick(now);
     for (let flight = this.nextDeadline(); flight && flight.deadline <= now; flight = this.nextDeadline()) {
       this.deadlines.pop();
-      // What follows from it is decided in a moment: the clock is to wait for that.
+      // The result is decided in a moment, so a manual clock has to wait for it.
       flight.stalled = false;
       flight.abort.abort(TIMED_OUT);
     }
@@ -87,7 +95,7 @@ export class Dispatcher {
     }
   }
 
-  /** When something falls due next, after a pump. */
+  /** Returns the time at which the next task falls due. Call it after `startDue()`. */
   nextAt(): number | undefined {
     const now = this.parts.clock.now();
     const heads = [...this.lanes.values()].map((lane) => this.parts.flows.opensAt(lane[0]?.message.flow?.key, now));
@@ -95,17 +103,17 @@ export class Dispatcher {
     return times.reduce((first, time) => (first === undefined || (time !== undefined && time < first) ? time : first), undefined);
   }
 
-  /** Whether a delivery is under way from which an answer may still be expected soon. */
+  /** Returns true while an answer to a delivery may still arrive soon. */
   awaitsAnswers(): boolean {
     return [...this.flights].some(({ stalled }) => !stalled);
   }
 
-  /** No longer counts on the answers that have not come yet. */
+  /** Stops waiting for the answers that have not arrived. */
   giveUpWaiting(): void {
     for (const flight of this.flights) flight.stalled = true;
   }
 
-  /** Forgets everything and breaks off what is under way. */
+  /** Removes all tasks and aborts active deliveries. */
   clear(): void {
     const flights = [...this.flights];
     this.flights.clear();
@@ -118,14 +126,13 @@ export class Dispatcher {
     }
   }
 
-  /** Called whenever a delivery has ended. */
   onEnd: () => void = () => undefined;
 
   private queueUp(task: Task): void {
     const name = laneOf(task);
     const lane = this.lanes.get(name) ?? [];
     this.lanes.set(name, lane);
-    // A retry has its place in the queue already.
+    // A retry already has its place in the queue.
     if (this.parts.queues.holds(task.message)) lane.unshift(task);
     else lane.push(task);
   }
@@ -185,7 +192,7 @@ function laneOf({ kind, message }: Task): string {
   return message.flow === undefined ? FREE : `flow ${message.flow.key}`;
 }
 
-/** Whether there is nothing to deliver any more. */
+/** Returns true when there is nothing left to deliver. */
 function isMoot({ kind, message }: Task): boolean {
   return kind === 'duplicate' ? message.state === 'cancelled' : isOver(message);
 }

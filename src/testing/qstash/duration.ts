@@ -2,7 +2,10 @@ import { badRequest } from './api-error.js';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Milliseconds of a span as QStash writes it: `10s`, `1h30m`, `7d`. Undefined when it is none. */
+/**
+ * Parses a duration in QStash's notation, such as `10s`, `1h30m` or `7d`. Returns milliseconds, or
+ * undefined for other text.
+ */
 export function parseDuration(text: string): number | undefined {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) return undefined;
   let total = 0;
@@ -10,7 +13,11 @@ export function parseDuration(text: string): number | undefined {
   return Math.round(total);
 }
 
-/** The same for a header of a request. @throws ApiError */
+/**
+ * Parses a duration in a header of a request. Returns milliseconds.
+ *
+ * @throws ApiError when the text is not a duration
+ */
 export function durationOfHeader(name: string, text: string): number {
   const span = parseDuration(text.trim());
   if (span === undefined) throw badRequest(`${name} is not a duration: ${text}`);

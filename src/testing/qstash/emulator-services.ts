@@ -15,7 +15,7 @@ import { Queues } from './queues.js';
 import { Schedules } from './schedules.js';
 import type { SigningKeys } from './signing-keys.js';
 
-/** On the real clock: milliseconds for which a message that is reordered lets others go first. */
+/** Real milliseconds for which a reordered message is held back. */
 const REORDER_WITHIN = 100;
 
 interface OfficeInput extends ClockDriverOptions {
@@ -25,7 +25,7 @@ interface OfficeInput extends ClockDriverOptions {
   readonly keys: SigningKeys;
 }
 
-/** The parts of the emulator, put together. */
+/** Services of the emulator, connected with each other. */
 export class EmulatorServices {
   readonly clock: ManualClock | RealClock;
   readonly dice: FaultInjector;
@@ -62,7 +62,7 @@ export class EmulatorServices {
     this.driver = new ClockDriver(clock, this.dispatcher, options);
   }
 
-  /** Whatever is under way is still delivered, and what comes of it no longer matters. */
+  /** Cancels messages. An active delivery still takes place, but its result is ignored. */
   cancel(messages: readonly Message[]): number {
     const pending = messages.filter((message) => !isOver(message));
     for (const message of pending) {

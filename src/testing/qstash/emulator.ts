@@ -12,7 +12,7 @@ import { ApiServer } from './server.js';
 import { signatureOf } from './signature.js';
 import { SigningKeys } from './signing-keys.js';
 
-/** The variables from which QStash's own SDK reads where it is. */
+/** Environment variables that QStash's SDK reads. */
 export interface QStashEnvironment {
   readonly QSTASH_URL: string;
   readonly QSTASH_TOKEN: string;
@@ -20,20 +20,22 @@ export interface QStashEnvironment {
   readonly QSTASH_NEXT_SIGNING_KEY: string;
 }
 
+/** Request to sign. */
 export interface QStashSignOptions {
   readonly url: string;
   readonly body: string | Uint8Array;
-  /** Now, unless told. The signature is good for five minutes from then. */
+  /** Time of the signature, which is valid for five minutes. (default: now) */
   readonly issuedAt?: Date;
   /** The current one, unless told. */
+  /** Key that signs. (default: the current signing key) */
   readonly signingKey?: string;
 }
 
 /**
- * QStash on your machine, for tests and for local work: an HTTP server to which the Client and the Receiver of `@upstash/qstash` speak
- * unchanged. It keeps everything in memory.
+ * QStash on your machine, for tests and for local work: an HTTP server for the unchanged Client and
+ * Receiver of `@upstash/qstash`. All data is in memory.
  *
- * Signatures are made by the machine's clock, also when the emulator's own clock is a manual one.
+ * Signatures use the machine's clock, even when the emulator's clock is manual.
  *
  * @example
  * const qstash = await QStashEmulator.start({ clock: 'manual' });
@@ -45,7 +47,7 @@ export interface QStashSignOptions {
  */
 export class QStashEmulator {
   private constructor(
-    /** `http://127.0.0.1:<port>`: the Client's `baseUrl`. */
+    /** Address of the server, `http://127.0.0.1:<port>`: the Client's `baseUrl`. */
     readonly url: string,
     readonly token: string,
     private readonly office: EmulatorServices,
@@ -55,7 +57,14 @@ export class QStashEmulator {
     private readonly keys: SigningKeys,
   ) {}
 
-  /** @throws InvalidInputError */
+  /**
+   * Starts an emulator.
+   *
+   * @param options port, clock, faults and limits (default: a free port, the real clock, no faults
+   *   and no limits)
+   * @throws InvalidInputError naming an option that is invalid
+   * @example const qstash = await QStashEmulator.start({ clock: 'manual' });
+   */
   static async start(options: QStashEmulatorOptions = {}): Promise<QStashEmulator> {
     const checked = checkEmulatorOptions(options);
     const dice = new FaultInjector(checked.faults);
@@ -69,35 +78,37 @@ export class QStashEmulator {
     return new QStashEmulator(`http://127.0.0.1:${port}`, token, office, server, dice, quota, keys);
   }
 
-  /** Signs. Rotating makes the next key current. */
+  /** Key that signs. Rotating the keys makes the next key current. */
   get currentSigningKey(): string {
     return this.keys.current;
   }
 
+  /** Key that becomes current when the keys are rotated. */
   get nextSigningKey(): string {
     return this.keys.next;
   }
 
-  /** The emulator's time. */
+  /** Current time of the emulator's clock. */
   get now(): Date {
     return new Date(this.office.clock.now());
   }
 
-  /** Every message that was accepted, in order, whatever became of it. */
+  /** All accepted messages, in order, in any state. */
   get messages(): readonly QStashMessageRecord[] {
     return this.office.store.all().map(recordOf);
   }
 
-  /** Every attempt to deliver, in the order in which they began. */
+  /** All attempts to deliver, in the order of their starts. */
   get deliveries(): readonly QStashDeliveryRecord[] {
     return this.office.ledger.deliveries;
   }
 
+  /** Returns the counts since the start, or since `clear()`. */
   stats(): QStashStats {
     return this.office.ledger.stats;
   }
 
-  /** For `process.env`, or for a process of its own. */
+  /** Returns the environment variables for QStash's SDK, for `process.env` or a child process. */
   env(): QStashEnvironment {
     return {
       QSTASH_URL: this.url,
@@ -108,49 +119,65 @@ export class QStashEmulator {
   }
 
   /**
-   * Moves a manual clock on. What falls due on the way is delivered in order, and each time the answers are awaited before the clock goes on.
+   * Moves a manual clock forward. Deliveries that become due meanwhile are made in order. Each
+   * time, the clock waits for the answers before it continues.
    *
-   * @throws InvalidInputError on the real clock
+   * @param duration milliseconds, or a duration such as `'1h'`
+   * @throws InvalidInputError on the real clock, or for an invalid duration
+   * @example await qstash.advance('1h');
    */
   async advance(duration: Duration): Promise<void> {
     const { clock, driver } = this.office;
-    if (!(clock instanceof ManualClock)) throw new InvalidInputError('options.clock', "must be 'manual' for advance()");
+    if (!(clock instanceof ManualClock)) throw new InvalidInputError('options.clock', "must be 'manual' to use advance()");
     await driver.advance(clock, toMilliseconds(duration, 'duration'));
   }
 
-  /** Delivers what is due now, and waits until nothing is due or being delivered. */
+  /** Starts the deliveries that are due now, and resolves when no delivery is due or active. */
   async settled(): Promise<void> {
     await this.office.driver.settled();
   }
 
-  /** A value for `Upstash-Signature`, for a request that a test makes itself. */
+  /** Returns a value for `Upstash-Signature`, for a request that a test sends itself. */
   sign({ url, body, issuedAt = new Date(), signingKey = this.keys.current }: QStashSignOptions): string {
     return signatureOf({ url, body, issuedAt, signingKey });
   }
 
-  /** The next key becomes the current one. */
+  /** Makes the next key the current one, and creates another next key. */
   rotateSigningKeys(): void {
     this.keys.rotate();
   }
 
-  /** Replaces all faults: `{}` ends them. @throws InvalidInputError */
+  /**
+   * Replaces all faults; `{}` ends all faults.
+   *
+   * @throws InvalidInputError naming a fault that is invalid
+   * @example qstash.setFaults({ seed: 7, duplicate: 0.1 });
+   */
   setFaults(faults: QStashFaults): void {
     this.dice.set(faults);
   }
 
-  /** Replaces all limits: `{}` lifts them. @throws InvalidInputError */
+  /**
+   * Replaces all limits; `{}` removes all limits.
+   *
+   * @throws InvalidInputError naming a limit that is invalid
+   * @example qstash.setLimits({ messagesPerDay: 1_000 });
+   */
   setLimits(limits: QStashLimits): void {
     this.quota.set(limits);
     this.office.driver.changed();
   }
 
-  /** Forgets messages, queues, schedules, dead letters, records and counts; breaks off what is being delivered. */
+  /**
+   * Removes messages, queues, schedules, dead letters, records and counts. Aborts active
+   * deliveries.
+   */
   clear(): void {
     this.office.clear();
     this.office.driver.changed();
   }
 
-  /** Ends the server and whatever is being delivered. May be called twice. */
+  /** Stops the server and aborts active deliveries. May be called twice. */
   async close(): Promise<void> {
     this.office.driver.close();
     this.office.dispatcher.clear();

@@ -11,7 +11,7 @@ interface Entry {
   readonly error?: string | undefined;
 }
 
-/** What happened to the messages, in order, for `client.logs()`. */
+/** Events of all messages, in order, for `client.logs()`. */
 export class EventLog {
   private entries: Entry[] = [];
 
@@ -19,7 +19,11 @@ export class EventLog {
     this.entries.push(entry);
   }
 
-  /** The newest first. @throws ApiError */
+  /**
+   * Returns a page of events, the newest first.
+   *
+   * @throws ApiError when the query is invalid
+   */
   list(query: URLSearchParams): object {
     const found = this.entries.filter(({ state, message, time }) => matches(query, { ...factsOf(message), state }, time)).reverse();
     const { items, cursor } = pageOf(found, query);

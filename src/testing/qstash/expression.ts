@@ -1,6 +1,9 @@
 import { badRequest } from './api-error.js';
 
-/** The functions that `Upstash-Retry-Delay` knows, and how many arguments each takes at least and at most. */
+/**
+ * Functions that `Upstash-Retry-Delay` supports, each with its minimum and maximum number of
+ * arguments.
+ */
 const FUNCTIONS: Readonly<Record<string, { readonly from: number; readonly to: number; readonly call: (...args: number[]) => number }>> = {
   pow: { from: 2, to: 2, call: Math.pow },
   sqrt: { from: 1, to: 1, call: Math.sqrt },
@@ -15,7 +18,11 @@ const FUNCTIONS: Readonly<Record<string, { readonly from: number; readonly to: n
 
 type Expression = (retried: number) => number;
 
-/** Reads a formula over `retried`, such as `1000 * pow(2, retried)`. @throws ApiError when it is none */
+/**
+ * Parses a formula over `retried`, such as `1000 * pow(2, retried)`.
+ *
+ * @throws ApiError when the text is not a formula
+ */
 export function parseExpression(text: string): Expression {
   const parser = new Parser(text);
   const expression = parser.sum();

@@ -1,27 +1,35 @@
 import { checkOptions } from '../../core/check-options.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 
-/** What goes wrong, and how often: probabilities from 0 to 1. What is not named does not happen. */
+/** Faults of the emulator, as probabilities from 0 to 1. (default: 0 for each) */
 export interface QStashFaults {
-  /** The same seed and the same requests bring the same faults. 1 unless told. */
+  /**
+   * Seed of the random numbers. The same seed and the same requests cause the same faults.
+   * (default: 1)
+   */
   readonly seed?: number;
-  /** The request to publish is answered with 500, and nothing is accepted. */
+  /** Answers a request to publish with 500 and accepts nothing. */
   readonly failPublish?: number;
-  /** The messages are accepted, and yet the request is answered with 500. */
+  /** Accepts the messages, but answers the request with 500. */
   readonly dropPublishAnswer?: number;
-  /** One member of a batch is answered with an error and not accepted, whatever becomes of the others. */
+  /**
+   * Answers one member of a batch with an error and does not accept it. The other members are not
+   * affected.
+   */
   readonly failMember?: number;
-  /** The message is accepted and never delivered; it does not become a dead letter either. */
+  /**
+   * Accepts the message but never delivers it. The message does not become a dead letter either.
+   */
   readonly lose?: number;
-  /** The message is delivered twice, the second time at once or up to a minute later. */
+  /** Delivers the message twice, the second time at once or up to a minute later. */
   readonly duplicate?: number;
-  /** The message lets some that were published after it go first. Not for queues. */
+  /** Delivers some messages that were published later first. Does not apply to queues. */
   readonly reorder?: number;
-  /** A message that is to be delivered later is delivered at once. */
+  /** Delivers a delayed message at once. */
   readonly early?: number;
-  /** The message is delivered, its answer thrown away, and it is retried as after a failure. */
+  /** Delivers the message, drops the answer, and retries as after a failure. */
   readonly dropAcknowledgement?: number;
-  /** Not a probability: every message is delivered up to this many milliseconds late. */
+  /** Maximum lateness of every message, in milliseconds. Not a probability. (default: 0) */
   readonly delayMs?: number;
 }
 
@@ -38,7 +46,7 @@ const PROBABILITIES = [
   'dropAcknowledgement',
 ] as const satisfies readonly Fault[];
 
-/** Decides what goes wrong. */
+/** Decides randomly which faults happen. */
 export class FaultInjector {
   private faults: QStashFaults = {};
   private state = 1;
@@ -47,30 +55,37 @@ export class FaultInjector {
     this.set(faults);
   }
 
-  /** Replaces all faults; a seed starts the dice anew. @throws InvalidInputError */
+  /**
+   * Replaces all faults. A seed restarts the random numbers.
+   *
+   * @throws InvalidInputError naming a fault that is invalid
+   */
   set(faults: QStashFaults): void {
     this.faults = checkFaults(faults);
     if (this.faults.seed !== undefined) this.state = this.faults.seed;
   }
 
-  /** Draws nothing for what cannot happen, so that a seed means the same whichever faults there are. */
+  /**
+   * Decides whether a fault happens. Draws no random number for a fault with probability 0, so that
+   * a seed does not depend on which faults exist.
+   */
   happens(fault: Fault): boolean {
     const probability = this.faults[fault] ?? 0;
     return probability > 0 && this.random() < probability;
   }
 
-  /** How late a message is. */
+  /** Returns the lateness of a message, in milliseconds. */
   lateness(): number {
     const most = this.faults.delayMs ?? 0;
     return most > 0 ? this.upTo(most) : 0;
   }
 
-  /** A whole number from 1 to `most`. */
+  /** Returns a random whole number from 1 to `max`. */
   upTo(most: number): number {
     return 1 + Math.floor(this.random() * most);
   }
 
-  /** Mulberry32. */
+  /** Returns the next number of the Mulberry32 generator, from 0 to 1. */
   private random(): number {
     this.state = (this.state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);

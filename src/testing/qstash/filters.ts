@@ -1,10 +1,10 @@
 import { badRequest } from './api-error.js';
 import type { Message } from './message.js';
 
-/** What a list or a bulk action may be narrowed down by. */
+/** Fields by which a list or a bulk action can be filtered. */
 export type Facts = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** Names in a query, and the fact that each asks for. */
+/** Names of query parameters, each with the field that it filters. */
 const FILTERS: readonly (readonly [string, string])[] = [
   ...['messageId', 'dlqId', 'url', 'topicName', 'scheduleId', 'queueName', 'flowControlKey', 'label', 'callerIp'].map(same),
   ...['state', 'responseStatus', 'host', 'path'].map(same),
@@ -21,7 +21,10 @@ export function factsOf({ messageId, url, scheduleId, queue, flow, labels, calle
   return { messageId, url, scheduleId, queueName: queue, flowControlKey: flow?.key, label: labels, callerIp, host, path: pathname };
 }
 
-/** One of the values of each name, and within the dates. */
+/**
+ * Returns true when each filtered field has one of the requested values, and the time is within the
+ * dates.
+ */
 export function matches(query: URLSearchParams, facts: Facts, time: number): boolean {
   const from = Number(query.get('fromDate') ?? Number.NEGATIVE_INFINITY);
   const to = Number(query.get('toDate') ?? Number.POSITIVE_INFINITY);
@@ -36,17 +39,26 @@ export function matches(query: URLSearchParams, facts: Facts, time: number): boo
 export interface Page<T> {
   readonly items: readonly T[];
   /** Undefined on the last page. */
+  /** Position of the next page; undefined on the last page. */
   readonly cursor: string | undefined;
 }
 
-/** As many as the query's `count`, from its `cursor` on. @throws ApiError */
+/**
+ * Returns the page that begins at the query's `cursor` and has up to `count` items.
+ *
+ * @throws ApiError when the query is invalid
+ */
 export function pageOf<T>(items: readonly T[], query: URLSearchParams): Page<T> {
   const [count, from] = [numberOf(query, 'count', 100), numberOf(query, 'cursor', 0)];
   const end = from + count;
   return { items: items.slice(from, end), cursor: end < items.length ? String(end) : undefined };
 }
 
-/** @throws ApiError */
+/**
+ * Reads a number from a query.
+ *
+ * @throws ApiError when the text is not a number
+ */
 export function numberOf(query: URLSearchParams, name: string, otherwise: number): number {
   const text = query.get(name);
   if (text === null || text === '') return otherwise;

@@ -9,10 +9,10 @@ interface Flow {
   paused: boolean;
   pinnedParallelism: boolean;
   pinnedRate: boolean;
-  /** Deliveries under way. */
+  /** Number of active deliveries. */
   active: number;
   periodStart: number;
-  /** Deliveries begun since then. */
+  /** Number of deliveries started in the current period. */
   begun: number;
 }
 
@@ -22,7 +22,10 @@ export interface FlowPin {
   readonly period: number | undefined;
 }
 
-/** Holds deliveries of the same key back; never rejects them. The settings are those of the message that came last. */
+/**
+ * Delays deliveries of the same flow-control key, and never rejects them. The settings of the
+ * latest message apply.
+ */
 export class FlowControl {
   private readonly byKey = new Map<string, Flow>();
 
@@ -52,7 +55,10 @@ export class FlowControl {
     if (flow && flow.active > 0) flow.active -= 1;
   }
 
-  /** When a key that is held back by its rate alone admits again. */
+  /**
+   * Returns the time at which a key admits deliveries again; undefined unless only its rate holds
+   * them back.
+   */
   opensAt(key: string | undefined, now: number): number | undefined {
     const flow = this.of(key);
     if (!flow || flow.rate === undefined || flow.paused || flow.begun < flow.rate) return undefined;
@@ -88,7 +94,9 @@ export class FlowControl {
     this.byKey.clear();
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such key
+   */
   view(key: string, waiting: number): object {
     const flow = this.of(key);
     if (!flow) throw notFound(`flow control key ${key}`);

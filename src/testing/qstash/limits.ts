@@ -3,17 +3,23 @@ import { type Duration, toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { ApiError, badRequest } from './api-error.js';
 
-/** What a plan allows. Without a value there is no such limit, but for `parallelism`. */
+/** Limits of a plan. Absent limits do not apply, except `parallelism`. */
 export interface QStashLimits {
-  /** Messages per day: the next ones are answered with 429, which the SDK throws as QstashDailyRatelimitError. */
+  /**
+   * Messages per day. Further messages are answered with 429, which the SDK throws as
+   * QstashDailyRatelimitError. (default: no limit)
+   */
   readonly messagesPerDay?: number;
-  /** Requests per second: the next ones are answered with 429, which the SDK throws as QstashRatelimitError. */
+  /**
+   * Requests per second. Further requests are answered with 429, which the SDK throws as
+   * QstashRatelimitError. (default: no limit)
+   */
   readonly requestsPerSecond?: number;
-  /** The longest delay. */
+  /** Longest delay, in milliseconds or as a duration. (default: no limit) */
   readonly delay?: Duration;
-  /** The longest body, in bytes. */
+  /** Longest body, in bytes. (default: no limit) */
   readonly messageBytes?: number;
-  /** How many deliveries are under way at a time. 100 unless told. */
+  /** Maximum number of active deliveries. (default: 100) */
   readonly parallelism?: number;
 }
 
@@ -21,7 +27,7 @@ const DAY = 86_400_000;
 const SECOND = 1_000;
 const COUNTS = ['messagesPerDay', 'requestsPerSecond', 'messageBytes', 'parallelism'] as const;
 
-/** How much there has been since a period began. */
+/** Counts usage within fixed periods. */
 class Meter {
   private period = -1;
   private count = 0;
@@ -38,13 +44,13 @@ class Meter {
     this.count += amount;
   }
 
-  /** When the period ends. */
+  /** Time at which the current period ends. */
   get resetsAt(): number {
     return (this.period + 1) * this.length;
   }
 }
 
-/** Keeps to the limits of a plan. */
+/** Enforces the limits of a plan. */
 export class Quota {
   private limits: QStashLimits = {};
   private longestDelay: number | undefined;
@@ -59,7 +65,11 @@ export class Quota {
     return this.limits.parallelism ?? 100;
   }
 
-  /** Replaces all limits. @throws InvalidInputError */
+  /**
+   * Replaces all limits.
+   *
+   * @throws InvalidInputError naming a limit that is invalid
+   */
   set(value: QStashLimits): void {
     const limits = checkOptions(value, 'limits', ['delay', ...COUNTS]);
     for (const name of COUNTS) {
@@ -72,28 +82,40 @@ export class Quota {
     this.limits = limits;
   }
 
-  /** One more request. @throws ApiError */
+  /**
+   * Counts one request.
+   *
+   * @throws ApiError when the limit is exceeded
+   */
   request(now: number): void {
     const { requestsPerSecond: limit } = this.limits;
     if (limit !== undefined && this.second.usedAt(now) >= limit) throw tooMany('Burst-RateLimit', limit, this.second.resetsAt);
     this.second.add(1);
   }
 
-  /** Further messages, all or none of them. @throws ApiError */
+  /**
+   * Counts further messages; on refusal, none of them is counted.
+   *
+   * @throws ApiError when the limit is exceeded
+   */
   messages(count: number, now: number): void {
     const { messagesPerDay: limit } = this.limits;
     if (limit !== undefined && this.day.usedAt(now) + count > limit) throw tooMany('RateLimit', limit, this.day.resetsAt);
     this.day.add(count);
   }
 
-  /** @throws ApiError */
+  /**
+   * Checks the size and delay of a message.
+   *
+   * @throws ApiError when a limit is exceeded
+   */
   check(message: { readonly body: Uint8Array; readonly delay: number }): void {
     if (this.longestDelay !== undefined && message.delay > this.longestDelay) {
       throw badRequest(`the delay of ${message.delay / SECOND} s exceeds the plan's maximum of ${this.longestDelay / SECOND} s`);
     }
     const { messageBytes } = this.limits;
     if (messageBytes !== undefined && message.body.byteLength > messageBytes) {
-      throw new ApiError(413, `the body has ${message.body.byteLength} bytes and may have ${messageBytes}`);
+      throw new ApiError(413, `the body has ${message.body.byteLength} bytes but at most ${messageBytes} are allowed`);
     }
   }
 }

@@ -4,7 +4,7 @@ import type { EmulatorServices } from './emulator-services.js';
 import type { DeadLetter } from './dead-letters.js';
 import { type ApiResponse, type Route, route } from './router.js';
 
-/** Messages under way, dead letters, and the log. */
+/** Returns the routes for pending messages, dead letters and the log. */
 export function messageRoutes(office: EmulatorServices): Route[] {
   const { store, deadLetters, events, driver } = office;
   const cancel = (messages: Parameters<EmulatorServices['cancel']>[0]): ApiResponse => {
@@ -38,7 +38,10 @@ export function messageRoutes(office: EmulatorServices): Route[] {
   ];
 }
 
-/** Each is published anew, at once, and not swallowed for its deduplication id. */
+/**
+ * Publishes each dead letter again, without delay, and without its deduplication id, which would
+ * drop it.
+ */
 function retry({ intake, driver }: EmulatorServices, letters: readonly DeadLetter[]): object[] {
   const receipts = letters.map(({ message }) =>
     intake.accept({ ...message, delay: 0, notBefore: undefined, deduplicationId: undefined }, message.callerIp),

@@ -1,10 +1,10 @@
 import { notFound } from './api-error.js';
 import { isOver, type Message } from './message.js';
 
-/** For how long a deduplication id is remembered. */
+/** Milliseconds for which a deduplication id is remembered. */
 const REMEMBERED = 10 * 60_000;
 
-/** The messages, and the deduplication ids of the last ten minutes. */
+/** All messages, and the deduplication ids of the last ten minutes. */
 export class MessageStore {
   private readonly byId = new Map<string, Message>();
   private readonly ids = new Map<string, { readonly messageId: string; readonly until: number }>();
@@ -15,7 +15,7 @@ export class MessageStore {
     if (deduplicationId !== undefined) this.ids.set(deduplicationId, { messageId, until: now + REMEMBERED });
   }
 
-  /** The message that was published with that deduplication id. */
+  /** Returns the id of the message that was published with this deduplication id. */
   idOf(deduplicationId: string | undefined, now: number): string | undefined {
     for (const [id, { until }] of this.ids) {
       if (until > now) break;
@@ -28,12 +28,16 @@ export class MessageStore {
     return [...this.byId.values()];
   }
 
-  /** Those that are still to be delivered. */
+  /** Returns the messages that are still to be delivered. */
   pending(): Message[] {
     return this.all().filter((message) => !isOver(message));
   }
 
-  /** QStash forgets a message once it is over. @throws ApiError */
+  /**
+   * Returns a message that has not ended. QStash forgets a message once it has ended.
+   *
+   * @throws ApiError when there is no such message
+   */
   get(messageId: string): Message {
     const message = this.byId.get(messageId);
     if (!message || isOver(message)) throw notFound(`message ${messageId}`);

@@ -1,33 +1,33 @@
 import type { Publication } from './publication.js';
 
-/** What became of a message so far. */
+/** State of a message. `dead`: all attempts failed; `lost`: dropped because of a fault. */
 export type QStashMessageState = 'pending' | 'delivering' | 'retrying' | 'delivered' | 'dead' | 'cancelled' | 'lost';
 
-/** A message that was accepted. */
+/** Accepted message. */
 export interface Message extends Publication {
   readonly messageId: string;
-  /** Counts up with every message. */
+  /** Number of the message, which increases with every message. */
   readonly sequence: number;
   readonly createdAt: number;
   readonly dueAt: number;
   readonly callerIp: string;
   state: QStashMessageState;
-  /** How many attempts there have been. */
+  /** Number of attempts so far. */
   attempts: number;
 }
 
-/** A message as a test sees it. Times are those of the emulator's clock. */
+/** Message as tests see it. Times are those of the emulator's clock. */
 export interface QStashMessageRecord {
   readonly messageId: string;
   readonly url: string;
   readonly method: string;
-  /** What is forwarded to the destination. */
+  /** Headers that are forwarded to the destination. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly state: QStashMessageState;
   readonly attempts: number;
   readonly createdAt: Date;
-  /** When it is to be delivered first. */
+  /** Time of the first delivery. */
   readonly notBefore: Date;
   readonly deduplicationId: string | undefined;
   readonly queue: string | undefined;
@@ -35,25 +35,27 @@ export interface QStashMessageRecord {
   readonly scheduleId: string | undefined;
 }
 
-/** What came of one attempt. `unacknowledged`: it succeeded, and a fault threw the answer away. */
+/**
+ * Result of one attempt. `unacknowledged`: the attempt succeeded, but a fault dropped the answer.
+ */
 export type QStashDeliveryOutcome = 'delivering' | 'delivered' | 'failed' | 'unacknowledged';
 
-/** One attempt to deliver a message. Times are those of the emulator's clock. */
+/** Attempt to deliver a message. Times are those of the emulator's clock. */
 export interface QStashDeliveryRecord {
   readonly messageId: string;
   readonly url: string;
   readonly method: string;
-  /** What was sent, the signature among it. */
+  /** Headers that were sent, including the signature. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** As in `Upstash-Retried`: 0 is the first. */
+  /** Number of the attempt as in `Upstash-Retried`: 0 is the first. */
   readonly attempt: number;
   readonly outcome: QStashDeliveryOutcome;
-  /** Undefined while there is no answer, and where there came none. */
+  /** Status of the answer; undefined before the answer, and when no answer arrived. */
   readonly status: number | undefined;
-  /** Why there came no answer. */
+  /** Reason why no answer arrived. */
   readonly error: string | undefined;
-  /** Whether a fault brought it: the message is delivered without it as well. */
+  /** True when a fault caused this delivery; the message is delivered without it too. */
   readonly duplicate: boolean;
   readonly startedAt: Date;
   readonly endedAt: Date | undefined;
@@ -84,7 +86,7 @@ export function recordOf(message: Message): QStashMessageRecord {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** As the API shows a body: text where it is text. */
+/** Shows a body as the API does: as text if it is UTF-8, otherwise as base64. */
 export function bodyFields<Name extends string>(body: Buffer, name: Name): Partial<Record<Name | `${Name}Base64`, string>> {
   const shown: Record<string, string> = {};
   try {
@@ -95,7 +97,7 @@ export function bodyFields<Name extends string>(body: Buffer, name: Name): Parti
   return shown as Partial<Record<Name | `${Name}Base64`, string>>;
 }
 
-/** As the API shows settings that messages and schedules have in common. */
+/** Shows the settings that messages and schedules share, as the API does. */
 export function publicationView(publication: Publication): object {
   const { headers, method, retries, retryDelay, callback, failureCallback, queue, flow, labels } = publication;
   return {
@@ -116,7 +118,7 @@ export function publicationView(publication: Publication): object {
   };
 }
 
-/** As the API shows a message. */
+/** Shows a message as the API does. */
 export function messageView(message: Message): object {
   const { messageId, url, dueAt, createdAt, scheduleId, callerIp } = message;
   return { messageId, url, ...publicationView(message), notBefore: dueAt, createdAt, scheduleId, callerIP: callerIp };

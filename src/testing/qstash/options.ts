@@ -5,28 +5,37 @@ import type { ClockDriverOptions } from './clock-driver.js';
 import type { QStashFaults } from './faults.js';
 import type { QStashLimits } from './limits.js';
 
+/** Options of the emulator. */
 export interface QStashEmulatorOptions {
-  /** On 127.0.0.1; a free one unless told. */
+  /** Port on 127.0.0.1. (default: a free port) */
   readonly port?: number;
-  /** Made up unless told, as are the keys. */
+  /** Token that requests must send. (default: a random token) */
   readonly token?: string;
+  /** Key that signs deliveries. (default: a random key) */
   readonly currentSigningKey?: string;
+  /** Key that becomes current when the keys are rotated. (default: a random key) */
   readonly nextSigningKey?: string;
-  /** `real` unless told. With `manual` nothing is delivered but while a test waits in `advance()` or `settled()`. */
+  /**
+   * Clock of the emulator. With `manual`, messages are delivered only while a test waits in
+   * `advance()` or `settled()`. (default: `'real'`)
+   */
   readonly clock?: 'real' | 'manual';
-  /** Where a manual clock begins: now, unless told. */
+  /** Start time of a manual clock. (default: now) */
   readonly startAt?: Date;
   /**
-   * For how long, in real time, a manual clock waits for an answer before it goes on without it; so a handler that hangs runs into its
-   * timeout by the emulator's clock. 10 s unless told.
+   * Real time for which a manual clock waits for an answer before it continues without it, in
+   * milliseconds or as a duration. A handler that hangs therefore runs into its timeout on the
+   * emulator's clock. (default: `'10s'`)
    */
   readonly patience?: Duration;
   /**
-   * For how long, in real time, a manual clock waits for what the application may publish after it has answered, before it goes on. 0 unless
-   * told.
+   * Real time for which a manual clock waits for messages that the application may publish after
+   * its answer, in milliseconds or as a duration. (default: 0)
    */
   readonly linger?: Duration;
+  /** Faults that the emulator causes. (default: none) */
   readonly faults?: QStashFaults;
+  /** Limits that the emulator enforces. (default: those of `QStashLimits`) */
   readonly limits?: QStashLimits;
 }
 
@@ -54,7 +63,11 @@ const KNOWN = [
   'limits',
 ] as const satisfies readonly (keyof QStashEmulatorOptions)[];
 
-/** @throws InvalidInputError */
+/**
+ * Checks the options of the emulator and applies the defaults.
+ *
+ * @throws InvalidInputError naming an option that is invalid
+ */
 export function checkEmulatorOptions(value: QStashEmulatorOptions): CheckedOptions {
   const options = checkOptions(value, 'options', KNOWN);
   const { port = 0, clock = 'real', patience = '10s', linger = 0, startAt, faults = {}, limits = {} } = options;

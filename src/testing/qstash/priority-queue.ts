@@ -1,4 +1,4 @@
-/** A priority queue: the item that comes before all others is on top. */
+/** Priority queue: the item that precedes all others is on top. */
 export class PriorityQueue<T> {
   private readonly items: T[] = [];
 
@@ -36,7 +36,7 @@ export class PriorityQueue<T> {
     this.items.length = 0;
   }
 
-  /** Puts an item where the top was, and lets it sink. */
+  /** Puts an item in the place of the top, and moves it down to its position. */
   private sink(item: T): void {
     const { items } = this;
     let index = 0;

@@ -5,7 +5,7 @@ import { durationOfHeader } from './duration.js';
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** What a flow-control key is to keep to. */
+/** Limits of a flow-control key. */
 export interface FlowSettings {
   readonly key: string;
   readonly parallelism: number | undefined;
@@ -14,24 +14,24 @@ export interface FlowSettings {
   readonly period: number;
 }
 
-/** Where the answer, or the failure, is to be told. */
+/** Address that receives the answer, or the failure. */
 export interface CallbackTarget {
   readonly url: string;
   readonly headers: Headers;
 }
 
-/** What a request asks to be delivered. */
+/** Checked request to deliver a message. */
 export interface Publication {
   readonly url: string;
   readonly method: string;
-  /** What the destination gets, with the content type. */
+  /** Headers for the destination, including the content type. */
   readonly headers: Headers;
   readonly body: Buffer;
   readonly retries: number;
   readonly retryDelay: string | undefined;
   readonly timeout: number;
   readonly delay: number;
-  /** Milliseconds since the epoch; wins over `delay`. */
+  /** Milliseconds since the epoch; takes precedence over `delayMs`. */
   readonly notBefore: number | undefined;
   readonly deduplicationId: string | undefined;
   readonly queue: string | undefined;
@@ -44,7 +44,7 @@ export interface Publication {
 
 export interface PublicationInput {
   readonly url: string;
-  /** Those of the request, in lower case. */
+  /** Headers of the request, with names in lower case. */
   readonly headers: Headers;
   readonly body: Buffer;
   readonly queue?: string | undefined;
@@ -55,7 +55,11 @@ const DEFAULT_RETRIES = 3;
 const DEFAULT_TIMEOUT = 15 * 60_000;
 const FORWARD = 'upstash-forward-';
 
-/** @throws ApiError */
+/**
+ * Parses a request to publish.
+ *
+ * @throws ApiError naming a header that is invalid
+ */
 export function parsePublication({ url, headers, body, queue, scheduleId }: PublicationInput): Publication {
   checkDestination(url);
   const method = (headers['upstash-method'] ?? 'POST').toUpperCase();
@@ -84,7 +88,9 @@ export function parsePublication({ url, headers, body, queue, scheduleId }: Publ
   };
 }
 
-/** @throws ApiError */
+/**
+ * @throws ApiError when the URL has no valid scheme
+ */
 function checkDestination(url: string): void {
   if (!/^https?:\/\/./.test(url) || !URL.canParse(url)) {
     throw badRequest(`invalid destination url: ${url} has no valid scheme, add http:// or https:// in front of it`);
@@ -137,11 +143,13 @@ function flowOf(headers: Headers): FlowSettings | undefined {
     return text === undefined ? undefined : Number(text);
   };
   const [parallelism, rate] = [count('parallelism'), count('rate')];
-  if (parallelism === undefined && rate === undefined) throw badRequest('flow control needs a parallelism or a rate');
+  if (parallelism === undefined && rate === undefined) throw badRequest('flow control requires a parallelism or a rate');
   return { key, parallelism, rate, period: durationOfHeader('period', settings.get('period') ?? '1s') };
 }
 
-/** `Upstash-Callback-Retries: 1` is the `Upstash-Retries` of the callback itself. */
+/**
+ * Reads a callback. `Upstash-Callback-Retries: 1` is the `Upstash-Retries` of the callback itself.
+ */
 function callbackOf(headers: Headers, name: string): CallbackTarget | undefined {
   const url = headers[name];
   if (url === undefined) return undefined;
@@ -149,7 +157,7 @@ function callbackOf(headers: Headers, name: string): CallbackTarget | undefined 
   for (const [header, value] of Object.entries(headers)) {
     if (header.startsWith(`${name}-`)) own[`upstash-${header.slice(name.length + 1)}`] = value;
   }
-  // What is wrong with it is said now: later there is nobody to hear it.
+  // Errors of the callback must be reported now, because later there is no request to answer.
   parsePublication({ url, headers: own, body: Buffer.alloc(0) });
   return { url, headers: own };
 }

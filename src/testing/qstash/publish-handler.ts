@@ -24,15 +24,17 @@ interface IntakeParts {
   readonly ledger: DeliveryStats;
   readonly store: MessageStore;
   readonly add: (task: Task) => void;
-  /** How long a message that lets others go first is held back; 0 where it is enough to change the order. */
+  /**
+   * Milliseconds for which a reordered message is held back; 0 when changing the order is enough.
+   */
   readonly reorderWithin: number;
 }
 
 const MINUTE = 60_000;
-/** How many of those due at the same time may overtake a message that is reordered. */
+/** Maximum number of messages, due at the same time, that may overtake a reordered message. */
 const OVERTAKERS = 16;
 
-/** Accepts messages, and decides when they are to be delivered. */
+/** Accepts messages, and decides when they are delivered. */
 export class PublishHandler {
   private sequence = 0;
 
@@ -88,7 +90,7 @@ export class PublishHandler {
   }
 }
 
-/** `Upstash-Not-Before` wins over `Upstash-Delay`. */
+/** Returns the due time. `Upstash-Not-Before` takes precedence over `Upstash-Delay`. */
 export function dueAtOf({ delay, notBefore }: Publication, now: number): number {
   return notBefore === undefined ? now + delay : Math.max(now, notBefore);
 }

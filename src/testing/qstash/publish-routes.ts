@@ -4,7 +4,7 @@ import type { EmulatorServices } from './emulator-services.js';
 import { type Headers, parsePublication, type PublicationInput } from './publication.js';
 import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
 
-/** What a member of a batch may look like. */
+/** Unchecked member of a batch. */
 interface BatchMember {
   readonly destination?: unknown;
   readonly headers?: unknown;
@@ -29,7 +29,7 @@ export function publishRoutes(office: EmulatorServices): Route[] {
   ];
 }
 
-/** Some clients encode the destination. */
+/** Decodes a destination that the client has encoded; some clients do. */
 function destinationOf(text: string): string {
   if (!/^https?%3A/i.test(text)) return text;
   try {
@@ -39,7 +39,7 @@ function destinationOf(text: string): string {
   }
 }
 
-/** Publishes under the faults and limits of a whole request. */
+/** Publishes under the faults and limits of one request. */
 function exposed<T>(office: EmulatorServices, count: number, publish: () => T[]): T[] {
   const { dice, ledger, quota, clock, driver } = office;
   if (dice.happens('failPublish')) {

@@ -7,7 +7,10 @@ interface Queue {
   updatedAt: number;
   parallelism: number;
   paused: boolean;
-  /** Messages that were begun and are not over: they keep their places while they wait for a retry. */
+  /**
+   * Messages with at least one attempt that have not ended. They keep their places while they wait
+   * for a retry.
+   */
   readonly holders: Set<Message>;
 }
 
@@ -16,7 +19,10 @@ export interface QueueSettings {
   readonly paused?: boolean | undefined;
 }
 
-/** First in, first out: so many messages at a time are under way, and one that failed holds up those behind it. */
+/**
+ * First-in, first-out queues. A queue has a limited number of active messages, and a failed message
+ * holds up the messages behind it.
+ */
 export class Queues {
   private readonly byName = new Map<string, Queue>();
 
@@ -28,7 +34,7 @@ export class Queues {
     this.byName.set(name, queue);
   }
 
-  /** A message for a queue that is not there makes one. */
+  /** Creates the queue of a message if it does not exist. */
   ensure(name: string, now: number): void {
     if (!this.byName.has(name)) this.upsert(name, {}, now);
   }
@@ -46,7 +52,7 @@ export class Queues {
     this.of(message)?.holders.add(message);
   }
 
-  /** Once the message is over. */
+  /** Frees the place of a message that has ended. */
   release(message: Message): void {
     this.of(message)?.holders.delete(message);
   }
@@ -59,7 +65,9 @@ export class Queues {
     this.byName.clear();
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such queue
+   */
   view(name: string, messages: Iterable<Message>): object {
     const queue = this.byName.get(name);
     if (!queue) throw notFound(`queue ${name}`);

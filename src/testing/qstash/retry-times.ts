@@ -3,32 +3,35 @@ import { parseDuration } from './duration.js';
 
 const DAY = 86_400_000;
 
-/** Headers by which an answer says when to try again. */
+/** Headers of an answer that determine the next attempt. */
 const ASKING = ['retry-after', 'x-ratelimit-reset', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'];
 
 export interface FailedAttempt {
-  /** How many retries there have been: 0 after the first attempt. */
+  /** Number of retries so far: 0 after the first attempt. */
   readonly retried: number;
-  /** The message's `Upstash-Retry-Delay`. */
+  /** Expression in the message's `Upstash-Retry-Delay`. */
   readonly expression: string | undefined;
-  /** The answer's headers, with names in lower case. */
+  /** Headers of the answer, with names in lower case. */
   readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
   readonly now: number;
 }
 
-/** Milliseconds until the next attempt: what the answer says, else the message's expression, else 12 s, 2m28s, 30m8s ... */
+/**
+ * Returns the milliseconds until the next attempt: from the answer, else from the message's
+ * expression, else 12 s, 2m28s, 30m8s ...
+ */
 export function retryDelay({ retried, expression, headers, now }: FailedAttempt): number {
   for (const name of ASKING) {
     const text = headers[name]?.[0];
     const asked = text === undefined ? undefined : parseRetryAfter(text, now);
-    // One that asks for more than a day is not followed.
+    // QStash ignores a header that demands more than a day.
     if (asked !== undefined && asked <= DAY) return bounded(asked);
   }
   if (expression !== undefined) return bounded(parseExpression(expression)(retried));
   return bounded(1_000 * Math.exp(2.5 * (retried + 1)));
 }
 
-/** Seconds, a date, or a span such as `5m`. */
+/** Parses seconds, a date, or a duration such as `5m`. Returns milliseconds. */
 function parseRetryAfter(text: string, now: number): number | undefined {
   const trimmed = text.trim();
   if (/^\d+(?:\.\d+)?$/.test(trimmed)) return Number(trimmed) * 1_000;
@@ -38,7 +41,7 @@ function parseRetryAfter(text: string, now: number): number | undefined {
   return Number.isNaN(date) ? undefined : date - now;
 }
 
-/** Within a day, and not in the past. */
+/** Limits a delay to the range from 0 to one day. */
 function bounded(delay: number): number {
   return Number.isNaN(delay) ? 0 : Math.round(Math.min(DAY, Math.max(0, delay)));
 }

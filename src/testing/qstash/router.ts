@@ -1,10 +1,10 @@
 import type { Headers } from './publication.js';
 
 export interface ApiRequest {
-  /** What the groups of the route's pattern have matched. */
+  /** Texts that the groups of the route's pattern matched. */
   readonly params: readonly string[];
   readonly query: URLSearchParams;
-  /** In lower case. */
+  /** Headers, with names in lower case. */
   readonly headers: Headers;
   readonly body: Buffer;
   readonly callerIp: string;
@@ -12,7 +12,7 @@ export interface ApiRequest {
 
 export interface ApiResponse {
   readonly status: number;
-  /** Sent as JSON. */
+  /** Body, which is sent as JSON. */
   readonly body?: unknown;
 }
 
@@ -21,23 +21,26 @@ type Handler = (request: ApiRequest) => ApiResponse;
 export interface Route {
   readonly method: string;
   readonly pattern: RegExp;
-  /** Whether the pattern is held against the whole target: a destination may have a query of its own. */
+  /**
+   * True when the pattern applies to the whole target, because a destination may have a query of
+   * its own.
+   */
   readonly whole: boolean;
   readonly handle: Handler;
 }
 
-/** `/v2/queues/:/pause`: a colon is one segment. */
+/** Creates routes such as `/v2/queues/:/pause`; a colon stands for one segment. */
 export function route(methods: string, path: string, handle: Handler): Route[] {
   const pattern = new RegExp(`^${path.replaceAll(':', '([^/]+)')}/?$`);
   return methods.split(' ').map((method) => ({ method, pattern, whole: false, handle }));
 }
 
-/** What follows the path is a destination, as it was written. */
+/** Creates a route whose path is followed by a destination, in its original form. */
 export function routeToDestination(method: string, path: string, handle: Handler): Route[] {
   return [{ method, pattern: new RegExp(`^${path.replaceAll(':', '([^/]+)')}/(.+)$`), whole: true, handle }];
 }
 
-/** The route for a raw request target, and what its groups have matched. */
+/** Finds the route for a raw request target, and the texts that its groups matched. */
 export function findRoute(routes: readonly Route[], method: string, target: string): { route: Route; params: string[] } | undefined {
   const path = target.split('?', 1)[0]!;
   for (const route of routes) {

@@ -14,13 +14,17 @@ interface Schedule {
   lastAt: number | undefined;
 }
 
-/** Publishes messages again and again. */
+/** Schedules, which publish messages repeatedly. */
 export class Schedules {
   private readonly byId = new Map<string, Schedule>();
 
   constructor(private readonly publish: (publication: Publication) => void) {}
 
-  /** A known id replaces what was there. @throws ApiError */
+  /**
+   * Creates or replaces a schedule.
+   *
+   * @throws ApiError when the cron expression is invalid
+   */
   upsert(scheduleId: string | undefined, cronText: string, publication: Publication, now: number): string {
     const id = scheduleId ?? `scd_${randomUUID()}`;
     const cron = new Cron(cronText);
@@ -28,7 +32,7 @@ export class Schedules {
     this.byId.set(id, {
       scheduleId: id,
       cron,
-      // An id that was used once would swallow all but the first message.
+      // A deduplication id that is used again would drop all messages but the first.
       publication: { ...publication, scheduleId: id, deduplicationId: undefined, notBefore: undefined },
       createdAt,
       paused: false,
@@ -38,7 +42,7 @@ export class Schedules {
     return id;
   }
 
-  /** Publishes what is due: once, however much was missed. */
+  /** Publishes the messages that are due; only one per schedule, however many times were missed. */
   tick(now: number): void {
     for (const schedule of this.byId.values()) {
       if (schedule.paused || schedule.nextAt === undefined || schedule.nextAt > now) continue;
@@ -56,20 +60,26 @@ export class Schedules {
     return first;
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such schedule
+   */
   setPaused(scheduleId: string, state: 'paused' | 'running', now: number): void {
     const schedule = this.get(scheduleId);
     schedule.paused = state === 'paused';
     schedule.nextAt = schedule.cron.next(now);
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such schedule
+   */
   delete(scheduleId: string): void {
     this.get(scheduleId);
     this.byId.delete(scheduleId);
   }
 
-  /** @throws ApiError */
+  /**
+   * @throws ApiError when there is no such schedule
+   */
   view(scheduleId: string): object {
     return viewOf(this.get(scheduleId));
   }

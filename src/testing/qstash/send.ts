@@ -2,7 +2,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Headers } from './publication.js';
 
-/** A longer answer is cut off here. */
+/** Largest answer, in bytes. The rest is cut off. */
 const MAX_ANSWER = 1_048_576;
 
 export interface OutgoingRequest {
@@ -14,15 +14,18 @@ export interface OutgoingRequest {
 }
 
 export interface Answer {
-  /** Undefined when there came none. */
+  /** Status of the answer; undefined when no answer arrived. */
   readonly status: number | undefined;
   readonly headers: Readonly<Record<string, string[]>>;
   readonly body: Buffer;
-  /** Why there came none. */
+  /** Reason why no answer arrived. */
   readonly error: string | undefined;
 }
 
-/** One HTTP request on a connection of its own. Never rejects: no answer is an answer too. */
+/**
+ * Sends one HTTP request on a connection of its own. Never rejects: a missing answer is a result
+ * too.
+ */
 export function sendRequest({ url, method, headers, body, signal }: OutgoingRequest): Promise<Answer> {
   return new Promise((resolve) => {
     const fail = ({ message }: { readonly message: string }): void =>
@@ -39,7 +42,7 @@ export function sendRequest({ url, method, headers, body, signal }: OutgoingRequ
           size += chunk.byteLength;
         });
         response.on('error', fail);
-        // An answer that breaks off is none.
+        // An incomplete answer counts as none.
         response.on('close', () => {
           if (!response.complete) fail({ message: 'the connection was closed before the answer was complete' });
         });

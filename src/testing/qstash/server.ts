@@ -10,7 +10,7 @@ import type { ApiResponse, Route } from './router.js';
 import { findRoute } from './router.js';
 import { scheduleRoutes } from './schedule-routes.js';
 
-/** The HTTP side: asks for the token, finds the route, and answers in JSON. */
+/** HTTP server: checks the token, finds the route, and answers in JSON. */
 export class ApiServer {
   private readonly server: Server;
   private readonly routes: readonly Route[];
@@ -23,7 +23,11 @@ export class ApiServer {
     this.server = createServer((request, response) => void this.serve(request, response));
   }
 
-  /** The port that it listens on. */
+  /**
+   * Starts the server.
+   *
+   * @returns the port that it listens on
+   */
   async listen(port: number): Promise<number> {
     this.server.listen(port, '127.0.0.1');
     await once(this.server, 'listening');
@@ -37,7 +41,7 @@ export class ApiServer {
     await once(this.server, 'close');
   }
 
-  /** Never rejects. */
+  /** Serves one request. Never rejects. */
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const chunks: Buffer[] = [];

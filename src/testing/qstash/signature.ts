@@ -1,17 +1,17 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto';
 
-/** For how many seconds a signature is good. */
+/** Seconds for which a signature is valid. */
 const LIFETIME = 300;
 
 export interface SignatureInput {
-  /** The destination: the subject of the token. */
+  /** Destination: the subject of the token. */
   readonly url: string;
   readonly body: string | Uint8Array;
   readonly signingKey: string;
   readonly issuedAt: Date;
 }
 
-/** The value of `Upstash-Signature`: a JWT, signed with HS256. */
+/** Returns a value for `Upstash-Signature`: a JWT signed with HS256. */
 export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput): string {
   const iat = Math.floor(issuedAt.getTime() / 1_000);
   const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME, nbf: 0, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
@@ -19,7 +19,7 @@ export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput)
   return `${signed}.${createHmac('sha256', signingKey).update(signed).digest('base64url')}`;
 }
 
-/** Padded, as QStash does it. */
+/** Returns the hash of a body with padding, as QStash does. */
 function hashOf(body: string | Uint8Array): string {
   return `${createHash('sha256').update(body).digest('base64url')}=`;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-/** The current key signs; rotating makes the next one current. */
+/** Current and next signing key. The current key signs; rotating makes the next key current. */
 export class SigningKeys {
   constructor(
     private currentKey: string = newKey(),

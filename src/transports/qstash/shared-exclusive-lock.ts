@@ -21,8 +21,8 @@ export class SharedExclusiveLock {
 
   /**
    * @param sharedTimeoutMs milliseconds that a shared request waits
-   * @param exclusiveTimeoutMs milliseconds that an exclusive request waits; longer than the others run, or it
-   *   would never get the lock
+   * @param exclusiveTimeoutMs milliseconds that an exclusive request waits; longer than the others
+   *   run, or it would never get the lock
    */
   constructor(
     private readonly sharedTimeoutMs: number,
