@@ -99,9 +99,13 @@ it('is found by a client that only knows its environment', async () => {
   expect(bench.qstash.messages).toHaveLength(1);
 });
 
-it.each([{ port: -1 }, { clock: 'fast' }, { prt: 1 }, { token: '' }, { limits: { parallelism: 0 } }, { patience: 'long' }] as unknown[])(
-  'refuses the options %j',
-  async (options) => {
-    await expect(QStashEmulator.start(options as QStashEmulatorOptions)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
-  },
-);
+it.each([
+  { port: -1 },
+  { clock: 'fast' },
+  { prt: 1 },
+  { token: '' },
+  { limits: { parallelism: 0 } },
+  { answerTimeout: 'long' },
+] as unknown[])('refuses the options %j', async (options) => {
+  await expect(QStashEmulator.start(options as QStashEmulatorOptions)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+});

@@ -141,9 +141,9 @@ it('delivers what a handler publishes while the clock moves', async () => {
   expect(secondsOfDeliveries(start)).toEqual([0, 60, 60, 120, 120]);
 });
 
-it('lingers for what is published after the answer, when told to', async () => {
+it('waits for messages published after the answer, with a quietPeriod', async () => {
   await bench.close();
-  bench = await openBench({ linger: 100 });
+  bench = await openBench({ quietPeriod: 100 });
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = ({ body }) => {
     if (body === '0') setTimeout(() => void client.publishJSON({ url: endpoint.url, body: 1, delay: '10s' }), 10);

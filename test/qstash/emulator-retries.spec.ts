@@ -117,7 +117,7 @@ it('retries after a crash in the middle of a delivery, and when nobody is there'
 
 it('counts an answer that comes too late as a failure, and does not wait for the first attempt to end', async () => {
   await bench.close();
-  bench = await openBench({ patience: 50 });
+  bench = await openBench({ answerTimeout: 50 });
   const { client, endpoint, qstash } = bench;
   let answer: (status: number) => void = () => undefined;
   endpoint.behave = ({ headers }) => (headers['upstash-retried'] === '0' ? new Promise<number>((resolve) => (answer = resolve)) : 200);

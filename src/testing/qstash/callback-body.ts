@@ -11,7 +11,7 @@ interface CallbackInput {
 /** Returns the body that QStash sends to a callback. Both inner bodies are in base64. */
 export function callbackBody({ message, retried, answer, dlqId }: CallbackInput): Buffer {
   const { messageId, url, method, headers, body, retries, dueAt, createdAt, scheduleId, callerIp } = message;
-  const told = {
+  const content = {
     status: answer.status ?? 0,
     header: answer.headers,
     body: (answer.error === undefined ? answer.body : Buffer.from(answer.error)).toString('base64'),
@@ -28,5 +28,5 @@ export function callbackBody({ message, retried, answer, dlqId }: CallbackInput)
     scheduleId,
     callerIP: callerIp,
   };
-  return Buffer.from(JSON.stringify(told));
+  return Buffer.from(JSON.stringify(content));
 }

@@ -5,12 +5,12 @@ import type { Dispatcher } from './dispatcher.js';
 
 export interface ClockDriverOptions {
   /** Real milliseconds for which a manual clock waits for an answer. */
-  readonly patience: number;
+  readonly answerTimeoutMs: number;
   /**
    * Real milliseconds for which a manual clock waits for messages that the application may publish
    * after its answer.
    */
-  readonly linger: number;
+  readonly quietPeriodMs: number;
 }
 
 /**
@@ -18,10 +18,10 @@ export interface ClockDriverOptions {
  * while a test waits.
  */
 export class ClockDriver {
-  private alarm: NodeJS.Timeout | undefined;
+  private timer: NodeJS.Timeout | undefined;
   private waiters: (() => void)[] = [];
   private changes = 0;
-  private driving = 0;
+  private activeWaits = 0;
   private closed = false;
   private queue: Promise<void> = Promise.resolve();
 
@@ -29,41 +29,39 @@ export class ClockDriver {
     private readonly clock: ManualClock | RealClock,
     private readonly dispatcher: Dispatcher,
     private readonly options: ClockDriverOptions,
-  ) {
-    dispatcher.onEnd = () => this.changed();
-  }
+  ) {}
 
   /** Must be called after every change, because a delivery may have become possible. */
   changed(): void {
     this.changes += 1;
-    this.work();
+    this.startDue();
     for (const wake of this.waiters.splice(0)) wake();
   }
 
   /** Resolves when no delivery is active or due. */
   async settled(): Promise<void> {
-    await this.drive(() => this.quiet());
+    await this.drive(() => this.untilQuiet());
   }
 
   /**
    * Moves the manual clock forward, from one due time to the next. Concurrent calls run one after
    * the other.
    */
-  advance(clock: ManualClock, span: number): Promise<void> {
-    const advanced = this.queue.then(() => this.drive(() => this.moveOn(clock, clock.now() + span)));
+  advance(clock: ManualClock, spanMs: number): Promise<void> {
+    const advanced = this.queue.then(() => this.drive(() => this.moveForward(clock, clock.now() + spanMs)));
     this.queue = advanced;
     return advanced;
   }
 
   close(): void {
     this.closed = true;
-    clearTimeout(this.alarm);
+    clearTimeout(this.timer);
     this.changed();
   }
 
-  private async moveOn(clock: ManualClock, target: number): Promise<void> {
+  private async moveForward(clock: ManualClock, target: number): Promise<void> {
     while (!this.closed) {
-      await this.quiet(this.options.patience);
+      await this.untilQuiet(this.options.answerTimeoutMs);
       const next = this.dispatcher.nextAt();
       if (next === undefined || next > target) break;
       clock.moveTo(next);
@@ -72,11 +70,11 @@ export class ClockDriver {
   }
 
   private async drive(body: () => Promise<void>): Promise<void> {
-    this.driving += 1;
+    this.activeWaits += 1;
     try {
       await body();
     } finally {
-      this.driving -= 1;
+      this.activeWaits -= 1;
     }
   }
 
@@ -84,23 +82,23 @@ export class ClockDriver {
    * Starts due deliveries until no answer is awaited. With a timeout, stops waiting for answers
    * that do not arrive in time.
    */
-  private async quiet(patience?: number): Promise<void> {
-    let lingeredAt = -1;
+  private async untilQuiet(answerTimeoutMs?: number): Promise<void> {
+    let lastQuietAt = -1;
     while (!this.closed) {
-      this.work();
-      if (patience === undefined ? this.dispatcher.active > 0 : this.dispatcher.awaitsAnswers()) {
-        if (!(await this.change(patience))) this.dispatcher.giveUpWaiting();
-      } else if (this.options.linger > 0 && this.clock instanceof ManualClock && lingeredAt !== this.changes) {
-        lingeredAt = this.changes;
-        await this.change(this.options.linger);
+      this.startDue();
+      if (answerTimeoutMs === undefined ? this.dispatcher.active > 0 : this.dispatcher.awaitsAnswers()) {
+        if (!(await this.nextChange(answerTimeoutMs))) this.dispatcher.stopAwaiting();
+      } else if (this.options.quietPeriodMs > 0 && this.clock instanceof ManualClock && lastQuietAt !== this.changes) {
+        lastQuietAt = this.changes;
+        await this.nextChange(this.options.quietPeriodMs);
       } else return;
     }
   }
 
   /** Resolves to true at the next change, and to false when nothing changes within the time. */
-  private change(within?: number): Promise<boolean> {
+  private nextChange(timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const timer = within === undefined ? undefined : setTimeout(() => resolve(false), within);
+      const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve(false), timeoutMs);
       this.waiters.push(() => {
         clearTimeout(timer);
         resolve(true);
@@ -108,15 +106,15 @@ export class ClockDriver {
     });
   }
 
-  private work(): void {
+  private startDue(): void {
     if (this.closed) return;
     if (this.clock instanceof ManualClock) {
-      if (this.driving > 0) this.dispatcher.pump();
+      if (this.activeWaits > 0) this.dispatcher.startDue();
       return;
     }
-    this.dispatcher.pump();
-    clearTimeout(this.alarm);
+    this.dispatcher.startDue();
+    clearTimeout(this.timer);
     const next = this.dispatcher.nextAt();
-    if (next !== undefined) this.alarm = setTimeout(() => this.changed(), Math.min(MAX_TIMER_MS, Math.max(0, next - this.clock.now())));
+    if (next !== undefined) this.timer = setTimeout(() => this.changed(), Math.min(MAX_TIMER_MS, Math.max(0, next - this.clock.now())));
   }
 }

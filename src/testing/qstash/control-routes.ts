@@ -7,12 +7,12 @@ import { durationOfHeader } from './duration.js';
 const DONE: ApiResponse = { status: 200 };
 
 /** Returns the routes for queues, flow control and signing keys. */
-export function controlRoutes(office: EmulatorServices): Route[] {
-  return [...queueRoutes(office), ...flowRoutes(office), ...keyRoutes(office)];
+export function controlRoutes(services: EmulatorServices): Route[] {
+  return [...queueRoutes(services), ...flowRoutes(services), ...keyRoutes(services)];
 }
 
-function queueRoutes(office: EmulatorServices): Route[] {
-  const { queues, store, clock, driver } = office;
+function queueRoutes(services: EmulatorServices): Route[] {
+  const { queues, store, clock, driver } = services;
   const update = (name: string, settings: QueueSettings): ApiResponse => {
     queues.upsert(name, settings, clock.now());
     driver.changed();
@@ -27,7 +27,7 @@ function queueRoutes(office: EmulatorServices): Route[] {
     ...route('GET', '/v2/queues/:', ({ params }) => ({ status: 200, body: queues.view(params[0]!, store.pending()) })),
     ...route('DELETE', '/v2/queues/:', ({ params }) => {
       queues.delete(params[0]!);
-      office.cancel(store.pending().filter(({ queue }) => queue === params[0]));
+      services.cancel(store.pending().filter(({ queue }) => queue === params[0]));
       driver.changed();
       return DONE;
     }),
@@ -51,10 +51,10 @@ function parseQueue(body: Buffer): QueueSettings & { queueName: string } {
 
 function flowRoutes({ flows, quota, dispatcher, clock, driver }: EmulatorServices): Route[] {
   const view = (key: string): object => flows.view(key, dispatcher.waitingFor(key));
-  const changing =
-    (change: (key: string, query: URLSearchParams) => void) =>
+  const routeThatChanges =
+    (apply: (key: string, query: URLSearchParams) => void) =>
     ({ params, query }: ApiRequest): ApiResponse => {
-      change(params[0]!, query);
+      apply(params[0]!, query);
       driver.changed();
       return DONE;
     };
@@ -68,24 +68,28 @@ function flowRoutes({ flows, quota, dispatcher, clock, driver }: EmulatorService
     ...route(
       'POST',
       '/v2/flowControl/:/pause',
-      changing((key) => flows.setPaused(key, 'paused')),
+      routeThatChanges((key) => flows.setPaused(key, 'paused')),
     ),
     ...route(
       'POST',
       '/v2/flowControl/:/resume',
-      changing((key) => flows.setPaused(key, 'running')),
+      routeThatChanges((key) => flows.setPaused(key, 'running')),
     ),
     ...route(
       'POST',
       '/v2/flowControl/:/pin',
-      changing((key, query) =>
-        flows.pin(key, { parallelism: count(query, 'parallelism'), rate: count(query, 'rate'), period: period(query) }),
+      routeThatChanges((key, query) =>
+        flows.pin(key, {
+          parallelism: countParameter(query, 'parallelism'),
+          rate: countParameter(query, 'rate'),
+          periodMs: periodMs(query),
+        }),
       ),
     ),
     ...route(
       'POST',
       '/v2/flowControl/:/unpin',
-      changing((key, query) =>
+      routeThatChanges((key, query) =>
         flows.unpin(
           key,
           (['parallelism', 'rate'] as const).filter((name) => query.get(name) === 'true'),
@@ -95,19 +99,19 @@ function flowRoutes({ flows, quota, dispatcher, clock, driver }: EmulatorService
     ...route(
       'POST',
       '/v2/flowControl/:/resetRate',
-      changing((key) => flows.resetRate(key, clock.now())),
+      routeThatChanges((key) => flows.resetRate(key, clock.now())),
     ),
   ];
 }
 
-function count(query: URLSearchParams, name: string): number | undefined {
+function countParameter(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text !== null && !/^[1-9]\d*$/.test(text)) throw badRequest(`invalid ${name}: ${text}`);
   return text === null ? undefined : Number(text);
 }
 
 /** Reads a period: a number of seconds, or a duration. */
-function period(query: URLSearchParams): number | undefined {
+function periodMs(query: URLSearchParams): number | undefined {
   const text = query.get('period');
   if (text === null) return undefined;
   return /^\d+$/.test(text) ? Number(text) * 1_000 : durationOfHeader('period', text);

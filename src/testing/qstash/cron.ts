@@ -1,11 +1,11 @@
 import { badRequest } from './api-error.js';
 
-const MINUTE = 60_000;
-const DAY = 24 * 60 * MINUTE;
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
 /** Offsets from UTC change only at quarters of an hour. */
-const QUARTER = 15 * MINUTE;
+const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 /** Limit of the search for the next time. Two 29 Februaries are never further apart. */
-const HORIZON = 9 * 366 * DAY;
+const SEARCH_LIMIT_MS = 9 * 366 * DAY_MS;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
@@ -33,8 +33,8 @@ export class Cron {
   private readonly days: ReadonlySet<number>;
   private readonly months: ReadonlySet<number>;
   private readonly weekdays: ReadonlySet<number>;
-  private readonly dayMatters: boolean;
-  private readonly weekdayMatters: boolean;
+  private readonly isDayRestricted: boolean;
+  private readonly isWeekdayRestricted: boolean;
   private readonly zone: Zone;
 
   /**
@@ -51,18 +51,18 @@ export class Cron {
     this.days = this.parse(day, FIELDS.day);
     this.months = this.parse(month, FIELDS.month);
     this.weekdays = new Set([...this.parse(weekday, FIELDS.weekday)].map((number) => number % 7));
-    this.dayMatters = !day.startsWith('*');
-    this.weekdayMatters = !weekday.startsWith('*');
+    this.isDayRestricted = !day.startsWith('*');
+    this.isWeekdayRestricted = !weekday.startsWith('*');
   }
 
   /** Returns the next time after `after`; undefined when no date matches, as for 31 February. */
   next(after: number): number | undefined {
-    let time = (Math.floor(after / MINUTE) + 1) * MINUTE;
-    for (const end = after + HORIZON; time < end;) {
+    let time = (Math.floor(after / MINUTE_MS) + 1) * MINUTE_MS;
+    for (const end = after + SEARCH_LIMIT_MS; time < end;) {
       const local = new Date(time + this.zone.offsetAt(time));
       if (!this.matchesDay(local)) time = this.nextMidnight(time, local);
-      else if (!this.hours.has(local.getUTCHours())) time += (60 - local.getUTCMinutes()) * MINUTE;
-      else if (!this.minutes.has(local.getUTCMinutes())) time += MINUTE;
+      else if (!this.hours.has(local.getUTCHours())) time += (60 - local.getUTCMinutes()) * MINUTE_MS;
+      else if (!this.minutes.has(local.getUTCMinutes())) time += MINUTE_MS;
       else return time;
     }
     return undefined;
@@ -75,15 +75,15 @@ export class Cron {
   private matchesDay(local: Date): boolean {
     if (!this.months.has(local.getUTCMonth() + 1)) return false;
     const [day, weekday] = [this.days.has(local.getUTCDate()), this.weekdays.has(local.getUTCDay())];
-    return this.dayMatters && this.weekdayMatters ? day || weekday : day && weekday;
+    return this.isDayRestricted && this.isWeekdayRestricted ? day || weekday : day && weekday;
   }
 
   private nextMidnight(time: number, local: Date): number {
-    const midnight = time + DAY - (local.getTime() % DAY);
+    const midnight = time + DAY_MS - (local.getTime() % DAY_MS);
     const shift = this.zone.offsetAt(midnight) - this.zone.offsetAt(time);
     // Forward when the clocks went back, so that the day has ended; earlier when they went forward,
     // so that the first hour of the next day is checked.
-    return Math.max(midnight - shift, time + MINUTE);
+    return Math.max(midnight - shift, time + MINUTE_MS);
   }
 
   private parse(text: string, field: Field): ReadonlySet<number> {
@@ -96,9 +96,9 @@ export class Cron {
       const from = first === '*' ? field.from : this.number(first!, field);
       const single = first !== '*' && step === undefined ? from : field.to;
       const to = last === undefined ? single : this.number(last, field);
-      const by = Number(step ?? 1);
-      if (from > to || by < 1) throw this.refusal();
-      for (let number = from; number <= to; number += by) numbers.add(number);
+      const increment = Number(step ?? 1);
+      if (from > to || increment < 1) throw this.refusal();
+      for (let number = from; number <= to; number += increment) numbers.add(number);
     }
     return numbers;
   }
@@ -118,7 +118,7 @@ export class Cron {
 /** Time zone, with its offsets from UTC. */
 class Zone {
   private readonly format: Intl.DateTimeFormat | undefined;
-  private readonly known = new Map<number, number>();
+  private readonly offsets = new Map<number, number>();
 
   /**
    * @throws ApiError when the time zone is unknown
@@ -142,13 +142,13 @@ class Zone {
 
   offsetAt(time: number): number {
     if (!this.format) return 0;
-    const slot = Math.floor(time / QUARTER) * QUARTER;
-    let offset = this.known.get(slot);
+    const slot = Math.floor(time / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
+    let offset = this.offsets.get(slot);
     if (offset === undefined) {
       const parts = Object.fromEntries(this.format.formatToParts(slot).map(({ type, value }) => [type, Number(value)]));
       offset = Date.UTC(parts['year']!, parts['month']! - 1, parts['day'], parts['hour'], parts['minute']) - slot;
-      if (this.known.size > 1_000) this.known.clear();
-      this.known.set(slot, offset);
+      if (this.offsets.size > 1_000) this.offsets.clear();
+      this.offsets.set(slot, offset);
     }
     return offset;
   }

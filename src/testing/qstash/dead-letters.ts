@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { notFound } from './api-error.js';
-import { factsOf, matches, numberOf, pageOf } from './filters.js';
+import { fieldsOf, matches, numberOf, pageOf } from './filters.js';
 import { bodyFields, type Message, messageView } from './message.js';
 import type { Answer } from './send.js';
 
@@ -17,9 +17,9 @@ export class DeadLetters {
   private readonly byId = new Map<string, DeadLetter>();
 
   add(message: Message, answer: Answer, time: number): DeadLetter {
-    const letter = { dlqId: `${time}-${randomUUID()}`, message, answer, time };
-    this.byId.set(letter.dlqId, letter);
-    return letter;
+    const deadLetter = { dlqId: `${time}-${randomUUID()}`, message, answer, time };
+    this.byId.set(deadLetter.dlqId, deadLetter);
+    return deadLetter;
   }
 
   /**
@@ -42,10 +42,10 @@ export class DeadLetters {
    *
    * @throws ApiError when there is no such dead letter
    */
-  take(dlqId: string): DeadLetter {
-    const letter = this.get(dlqId);
+  remove(dlqId: string): DeadLetter {
+    const deadLetter = this.get(dlqId);
     this.byId.delete(dlqId);
-    return letter;
+    return deadLetter;
   }
 
   /**
@@ -54,11 +54,11 @@ export class DeadLetters {
    *
    * @throws ApiError when the query is invalid
    */
-  takeMatching(query: URLSearchParams): { readonly letters: readonly DeadLetter[]; readonly cursor: string | undefined } {
-    const found = this.matching(query);
-    const letters = found.slice(0, numberOf(query, 'count', 100));
-    for (const { dlqId } of letters) this.byId.delete(dlqId);
-    return { letters, cursor: found[letters.length]?.dlqId };
+  removeMatching(query: URLSearchParams): { readonly found: readonly DeadLetter[]; readonly cursor: string | undefined } {
+    const matching = this.matching(query);
+    const found = matching.slice(0, numberOf(query, 'count', 100));
+    for (const { dlqId } of found) this.byId.delete(dlqId);
+    return { found, cursor: matching[found.length]?.dlqId };
   }
 
   clear(): void {
@@ -67,14 +67,14 @@ export class DeadLetters {
 
   private matching(query: URLSearchParams): DeadLetter[] {
     return [...this.byId.values()].filter(({ dlqId, message, answer, time }) =>
-      matches(query, { ...factsOf(message), dlqId, responseStatus: answer.status?.toString() }, time),
+      matches(query, { ...fieldsOf(message), dlqId, responseStatus: answer.status?.toString() }, time),
     );
   }
 
   private get(dlqId: string): DeadLetter {
-    const letter = this.byId.get(dlqId);
-    if (!letter) throw notFound(`dead letter ${dlqId}`);
-    return letter;
+    const deadLetter = this.byId.get(dlqId);
+    if (!deadLetter) throw notFound(`dead letter ${dlqId}`);
+    return deadLetter;
   }
 }
 

@@ -9,20 +9,20 @@ import type { DeliveryStats, OpenDelivery } from './delivery-stats.js';
 import type { Message } from './message.js';
 import { type CallbackTarget, type Headers, parsePublication } from './publication.js';
 import type { Queues } from './queues.js';
-import { retryDelay } from './retry-times.js';
+import { retryDelayMs } from './retry-times.js';
 import { type Answer, sendRequest } from './send.js';
 import { signatureOf } from './signature.js';
 import type { SigningKeys } from './signing-keys.js';
 
-interface CourierParts {
+interface DeliveryDependencies {
   readonly clock: Clock;
-  readonly dice: FaultInjector;
+  readonly faults: FaultInjector;
   readonly keys: SigningKeys;
   readonly queues: Queues;
   readonly events: EventLog;
-  readonly ledger: DeliveryStats;
+  readonly stats: DeliveryStats;
   readonly deadLetters: DeadLetters;
-  readonly intake: PublishHandler;
+  readonly publishHandler: PublishHandler;
   readonly add: (task: Task) => void;
 }
 
@@ -31,12 +31,12 @@ const NON_RETRYABLE = 489;
 
 /** Makes the attempts of deliveries, and decides from each answer what happens next. */
 export class DeliveryAttempts {
-  constructor(private readonly parts: CourierParts) {}
+  constructor(private readonly dependencies: DeliveryDependencies) {}
 
   /** Makes one attempt. Never rejects. */
   async deliver(task: Task, signal: AbortSignal): Promise<void> {
     const { message } = task;
-    const delivery = this.begin(task);
+    const delivery = this.start(task);
     const answer = await sendRequest({ url: message.url, method: message.method, headers: delivery.headers, body: message.body, signal });
     const timedOut = signal.aborted && signal.reason === TIMED_OUT;
     // The emulator was closed or cleared.
@@ -44,8 +44,8 @@ export class DeliveryAttempts {
     this.settle(task, timedOut && answer.status === undefined ? { ...answer, error: TIMED_OUT } : answer, delivery);
   }
 
-  private begin(task: Task): OpenDelivery {
-    const { clock, events, ledger } = this.parts;
+  private start(task: Task): OpenDelivery {
+    const { clock, events, stats } = this.dependencies;
     const { message, retried, kind } = task;
     const now = clock.now();
     if (kind === 'original') {
@@ -67,7 +67,7 @@ export class DeliveryAttempts {
       startedAt: new Date(now),
       endedAt: undefined,
     };
-    ledger.begin(delivery);
+    stats.start(delivery);
     return delivery;
   }
 
@@ -75,7 +75,7 @@ export class DeliveryAttempts {
     const { messageId, url, body, headers, scheduleId, callerIp } = message;
     // Signed by the machine's clock, whatever the emulator's clock shows, because receivers verify
     // with the machine's clock.
-    const signature = signatureOf({ url, body, signingKey: this.parts.keys.current, issuedAt: new Date() });
+    const signature = signatureOf({ url, body, signingKey: this.dependencies.keys.current, issuedAt: new Date() });
     return {
       'user-agent': 'Upstash-QStash',
       ...headers,
@@ -89,14 +89,14 @@ export class DeliveryAttempts {
   }
 
   private settle(task: Task, answer: Answer, delivery: OpenDelivery): void {
-    const { clock, dice, ledger } = this.parts;
+    const { clock, faults, stats } = this.dependencies;
     const { message, kind } = task;
     const now = clock.now();
     const { status } = answer;
     const succeeded = status !== undefined && status >= 200 && status < 300;
-    const acknowledged = succeeded && !dice.happens('dropAcknowledgement');
+    const acknowledged = succeeded && !faults.happens('dropAcknowledgement');
     [delivery.status, delivery.error] = [status, answer.error];
-    ledger.end(delivery, acknowledged ? 'delivered' : succeeded ? 'unacknowledged' : 'failed', now);
+    stats.end(delivery, acknowledged ? 'delivered' : succeeded ? 'unacknowledged' : 'failed', now);
     if (kind === 'duplicate' || message.state === 'cancelled') return;
     if (acknowledged || (status !== undefined && !succeeded)) this.callBack(message.callback, task, answer);
     if (acknowledged) this.delivered(message, now);
@@ -104,34 +104,34 @@ export class DeliveryAttempts {
   }
 
   private delivered(message: Message, now: number): void {
-    const { events, ledger, queues } = this.parts;
+    const { events, stats, queues } = this.dependencies;
     message.state = 'delivered';
     queues.release(message);
-    ledger.count('delivered');
+    stats.count('delivered');
     events.add({ time: now, state: 'DELIVERED', message });
   }
 
   private failed(task: Task, answer: Answer, now: number): void {
-    const { events, add } = this.parts;
+    const { events, add } = this.dependencies;
     const { message, retried } = task;
     const error = answer.error ?? `status ${answer.status}`;
     events.add({ time: now, state: 'ERROR', message, error });
     if (retried >= message.retries || isNonRetryable(answer)) {
-      this.die(task, answer, now);
+      this.moveToDeadLetters(task, answer, now);
       return;
     }
-    const delay = retryDelay({ retried, expression: message.retryDelay, headers: answer.headers, now });
+    const delayMs = retryDelayMs({ retried, expression: message.retryDelay, headers: answer.headers, now });
     message.state = 'retrying';
-    events.add({ time: now, state: 'RETRY', message, error, nextDeliveryTime: now + delay });
-    add({ message, retried: retried + 1, dueAt: now + delay, order: message.sequence, kind: 'original' });
+    events.add({ time: now, state: 'RETRY', message, error, nextDeliveryTime: now + delayMs });
+    add({ message, retried: retried + 1, dueAt: now + delayMs, order: message.sequence, kind: 'original' });
   }
 
-  private die(task: Task, answer: Answer, now: number): void {
-    const { events, ledger, queues, deadLetters } = this.parts;
+  private moveToDeadLetters(task: Task, answer: Answer, now: number): void {
+    const { events, stats, queues, deadLetters } = this.dependencies;
     const { message } = task;
     message.state = 'dead';
     queues.release(message);
-    ledger.count('deadLettered');
+    stats.count('deadLettered');
     events.add({ time: now, state: 'FAILED', message, error: answer.error });
     const { dlqId } = deadLetters.add(message, answer, now);
     this.callBack(message.failureCallback, task, answer, dlqId);
@@ -141,7 +141,7 @@ export class DeliveryAttempts {
   private callBack(target: CallbackTarget | undefined, { message, retried }: Task, answer: Answer, dlqId?: string): void {
     if (!target) return;
     const body = callbackBody({ message, retried, answer, dlqId });
-    this.parts.intake.accept(parsePublication({ url: target.url, headers: target.headers, body }), message.callerIp);
+    this.dependencies.publishHandler.accept(parsePublication({ url: target.url, headers: target.headers, body }), message.callerIp);
   }
 }
 

@@ -35,7 +35,7 @@ export class DeliveryStats {
     this.counts[what] += 1;
   }
 
-  begin(record: OpenDelivery): void {
+  start(record: OpenDelivery): void {
     this.records.push(record);
   }
 

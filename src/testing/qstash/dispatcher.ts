@@ -1,7 +1,7 @@
 import type { Clock } from './clock.js';
 import type { FlowControl } from './flow-control.js';
 import { PriorityQueue } from './priority-queue.js';
-import { isOver, type Message } from './message.js';
+import { hasEnded, type Message } from './message.js';
 import type { Queues } from './queues.js';
 
 /** Attempt that is due now or later. */
@@ -16,15 +16,15 @@ export interface Task {
   readonly kind: 'original' | 'duplicate';
 }
 
-interface Flight {
+interface InFlightDelivery {
   readonly task: Task;
   readonly deadline: number;
   readonly abort: AbortController;
-  over: boolean;
+  hasEnded: boolean;
   /**
    * True when the answer has been missing for so long that a manual clock no longer waits for it.
    */
-  stalled: boolean;
+  isStalled: boolean;
 }
 
 /**
@@ -33,7 +33,7 @@ interface Flight {
  */
 export const TIMED_OUT = 'timed out';
 
-export interface DispatcherParts {
+export interface DispatcherDependencies {
   readonly clock: Clock;
   readonly queues: Queues;
   readonly flows: FlowControl;
@@ -45,154 +45,160 @@ export interface DispatcherParts {
   readonly tick: (now: number) => void;
   /** Returns the next time at which a schedule is due. */
   readonly nextTick: () => number | undefined;
+  /** Called after each delivery that has ended. */
+  readonly deliveryEnded: () => void;
 }
 
-const FREE = 'free';
+const UNLIMITED = 'free';
 
 /** Keeps deliveries until they are due and permitted, and starts them in order. */
 export class Dispatcher {
-  private readonly future = new PriorityQueue<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
-  private readonly deadlines = new PriorityQueue<Flight>((a, b) => a.deadline < b.deadline);
+  private readonly scheduled = new PriorityQueue<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
+  private readonly deadlines = new PriorityQueue<InFlightDelivery>((a, b) => a.deadline < b.deadline);
   /**
    * Due tasks, by the limit that applies: a queue, a flow-control key, or only the number of
    * deliveries.
    */
-  private readonly lanes = new Map<string, Task[]>();
-  private readonly flights = new Set<Flight>();
+  private readonly waitLists = new Map<string, Task[]>();
+  private readonly inFlight = new Set<InFlightDelivery>();
 
-  constructor(private readonly parts: DispatcherParts) {}
+  constructor(private readonly dependencies: DispatcherDependencies) {}
 
   get active(): number {
-    return this.flights.size;
+    return this.inFlight.size;
   }
 
   add(task: Task): void {
-    this.future.push(task);
+    this.scheduled.push(task);
   }
 
   /** Returns the number of due messages that wait for a flow-control key. */
   waitingFor(flowKey: string): number {
-    return [...this.lanes.values()].flat().filter(({ message }) => message.flow?.key === flowKey && !isOver(message)).length;
+    return [...this.waitLists.values()].flat().filter(({ message }) => message.flow?.key === flowKey && !hasEnded(message)).length;
   }
 
   /** Starts all deliveries that are due and permitted. */
-  pump(): void {
-    const now = this.parts.clock.now();
-    this.parts.tick(now);
-    for (let flight = this.nextDeadline(); flight && flight.deadline <= now; flight = this.nextDeadline()) {
+  startDue(): void {
+    const now = this.dependencies.clock.now();
+    this.dependencies.tick(now);
+    for (let delivery = this.nextDeadline(); delivery && delivery.deadline <= now; delivery = this.nextDeadline()) {
       this.deadlines.pop();
       // The result is decided in a moment, so a manual clock has to wait for it.
-      flight.stalled = false;
-      flight.abort.abort(TIMED_OUT);
+      delivery.isStalled = false;
+      delivery.abort.abort(TIMED_OUT);
     }
-    for (let task = this.nextFuture(); task && task.dueAt <= now; task = this.nextFuture()) {
-      this.future.pop();
-      this.queueUp(task);
+    for (let task = this.nextScheduled(); task && task.dueAt <= now; task = this.nextScheduled()) {
+      this.scheduled.pop();
+      this.addToWaitList(task);
     }
-    for (const [name, lane] of this.lanes) {
-      this.drain(lane, now);
-      if (lane.length === 0) this.lanes.delete(name);
+    for (const [name, waitList] of this.waitLists) {
+      this.drain(waitList, now);
+      if (waitList.length === 0) this.waitLists.delete(name);
     }
   }
 
   /** Returns the time at which the next task falls due. Call it after `startDue()`. */
   nextAt(): number | undefined {
-    const now = this.parts.clock.now();
-    const heads = [...this.lanes.values()].map((lane) => this.parts.flows.opensAt(lane[0]?.message.flow?.key, now));
-    const times = [this.nextFuture()?.dueAt, this.nextDeadline()?.deadline, this.parts.nextTick(), ...heads];
+    const now = this.dependencies.clock.now();
+    const heads = [...this.waitLists.values()].map((waitList) => this.dependencies.flows.admitsAt(waitList[0]?.message.flow?.key, now));
+    const times = [this.nextScheduled()?.dueAt, this.nextDeadline()?.deadline, this.dependencies.nextTick(), ...heads];
     return times.reduce((first, time) => (first === undefined || (time !== undefined && time < first) ? time : first), undefined);
   }
 
   /** Returns true while an answer to a delivery may still arrive soon. */
   awaitsAnswers(): boolean {
-    return [...this.flights].some(({ stalled }) => !stalled);
+    return [...this.inFlight].some(({ isStalled }) => !isStalled);
   }
 
   /** Stops waiting for the answers that have not arrived. */
-  giveUpWaiting(): void {
-    for (const flight of this.flights) flight.stalled = true;
+  stopAwaiting(): void {
+    for (const delivery of this.inFlight) delivery.isStalled = true;
   }
 
   /** Removes all tasks and aborts active deliveries. */
   clear(): void {
-    const flights = [...this.flights];
-    this.flights.clear();
-    this.future.clear();
+    const inFlight = [...this.inFlight];
+    this.inFlight.clear();
+    this.scheduled.clear();
     this.deadlines.clear();
-    this.lanes.clear();
-    for (const flight of flights) {
-      flight.over = true;
-      flight.abort.abort('cleared');
+    this.waitLists.clear();
+    for (const delivery of inFlight) {
+      delivery.hasEnded = true;
+      delivery.abort.abort('cleared');
     }
   }
 
-  onEnd: () => void = () => undefined;
-
-  private queueUp(task: Task): void {
-    const name = laneOf(task);
-    const lane = this.lanes.get(name) ?? [];
-    this.lanes.set(name, lane);
+  private addToWaitList(task: Task): void {
+    const name = waitListOf(task);
+    const waitList = this.waitLists.get(name) ?? [];
+    this.waitLists.set(name, waitList);
     // A retry already has its place in the queue.
-    if (this.parts.queues.holds(task.message)) lane.unshift(task);
-    else lane.push(task);
+    if (this.dependencies.queues.holds(task.message)) waitList.unshift(task);
+    else waitList.push(task);
   }
 
-  private drain(lane: Task[], now: number): void {
-    for (let task = lane[0]; task && this.flights.size < this.parts.parallelism(); task = lane[0]) {
-      if (isMoot(task)) {
-        lane.shift();
+  private drain(waitList: Task[], now: number): void {
+    for (let task = waitList[0]; task && this.inFlight.size < this.dependencies.parallelism(); task = waitList[0]) {
+      if (isObsolete(task)) {
+        waitList.shift();
         continue;
       }
       if (!this.admits(task, now)) return;
-      lane.shift();
+      waitList.shift();
       void this.start(task, now);
     }
   }
 
   private admits({ kind, message }: Task, now: number): boolean {
-    return kind === 'duplicate' || (this.parts.queues.admits(message) && this.parts.flows.admits(message.flow?.key, now));
+    return kind === 'duplicate' || (this.dependencies.queues.admits(message) && this.dependencies.flows.admits(message.flow?.key, now));
   }
 
   private async start(task: Task, now: number): Promise<void> {
-    const { queues, flows, deliver } = this.parts;
+    const { queues, flows, deliver } = this.dependencies;
     const flowKey = task.kind === 'duplicate' ? undefined : task.message.flow?.key;
-    const flight: Flight = { task, deadline: now + task.message.timeout, abort: new AbortController(), over: false, stalled: false };
-    this.flights.add(flight);
-    this.deadlines.push(flight);
-    flows.begin(flowKey, now);
-    if (task.kind === 'original') queues.take(task.message);
-    await deliver(task, flight.abort.signal);
-    if (flight.over) return;
-    flight.over = true;
-    this.flights.delete(flight);
+    const delivery: InFlightDelivery = {
+      task,
+      deadline: now + task.message.timeoutMs,
+      abort: new AbortController(),
+      hasEnded: false,
+      isStalled: false,
+    };
+    this.inFlight.add(delivery);
+    this.deadlines.push(delivery);
+    flows.start(flowKey, now);
+    if (task.kind === 'original') queues.hold(task.message);
+    await deliver(task, delivery.abort.signal);
+    if (delivery.hasEnded) return;
+    delivery.hasEnded = true;
+    this.inFlight.delete(delivery);
     flows.end(flowKey);
-    this.onEnd();
+    this.dependencies.deliveryEnded();
   }
 
-  private nextFuture(): Task | undefined {
-    for (let task = this.future.peek(); task; task = this.future.peek()) {
-      if (!isMoot(task)) return task;
-      this.future.pop();
+  private nextScheduled(): Task | undefined {
+    for (let task = this.scheduled.peek(); task; task = this.scheduled.peek()) {
+      if (!isObsolete(task)) return task;
+      this.scheduled.pop();
     }
     return undefined;
   }
 
-  private nextDeadline(): Flight | undefined {
-    for (let flight = this.deadlines.peek(); flight; flight = this.deadlines.peek()) {
-      if (!flight.over) return flight;
+  private nextDeadline(): InFlightDelivery | undefined {
+    for (let delivery = this.deadlines.peek(); delivery; delivery = this.deadlines.peek()) {
+      if (!delivery.hasEnded) return delivery;
       this.deadlines.pop();
     }
     return undefined;
   }
 }
 
-function laneOf({ kind, message }: Task): string {
-  if (kind === 'duplicate') return FREE;
+function waitListOf({ kind, message }: Task): string {
+  if (kind === 'duplicate') return UNLIMITED;
   if (message.queue !== undefined) return `queue ${message.queue}`;
-  return message.flow === undefined ? FREE : `flow ${message.flow.key}`;
+  return message.flow === undefined ? UNLIMITED : `flow ${message.flow.key}`;
 }
 
 /** Returns true when there is nothing left to deliver. */
-function isMoot({ kind, message }: Task): boolean {
-  return kind === 'duplicate' ? message.state === 'cancelled' : isOver(message);
+function isObsolete({ kind, message }: Task): boolean {
+  return kind === 'duplicate' ? message.state === 'cancelled' : hasEnded(message);
 }

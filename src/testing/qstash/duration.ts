@@ -19,7 +19,7 @@ export function parseDuration(text: string): number | undefined {
  * @throws ApiError when the text is not a duration
  */
 export function durationOfHeader(name: string, text: string): number {
-  const span = parseDuration(text.trim());
-  if (span === undefined) throw badRequest(`${name} is not a duration: ${text}`);
-  return span;
+  const duration = parseDuration(text.trim());
+  if (duration === undefined) throw badRequest(`${name} is not a duration: ${text}`);
+  return duration;
 }

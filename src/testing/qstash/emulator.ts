@@ -50,9 +50,9 @@ export class QStashEmulator {
     /** Address of the server, `http://127.0.0.1:<port>`: the Client's `baseUrl`. */
     readonly url: string,
     readonly token: string,
-    private readonly office: EmulatorServices,
+    private readonly services: EmulatorServices,
     private readonly server: ApiServer,
-    private readonly dice: FaultInjector,
+    private readonly faults: FaultInjector,
     private readonly quota: Quota,
     private readonly keys: SigningKeys,
   ) {}
@@ -67,15 +67,15 @@ export class QStashEmulator {
    */
   static async start(options: QStashEmulatorOptions = {}): Promise<QStashEmulator> {
     const checked = checkEmulatorOptions(options);
-    const dice = new FaultInjector(checked.faults);
+    const faults = new FaultInjector(checked.faults);
     const quota = new Quota(checked.limits);
     const keys = new SigningKeys(checked.currentSigningKey, checked.nextSigningKey);
     const clock = checked.clock === 'manual' ? new ManualClock(checked.startAt) : new RealClock();
-    const { patience, linger, token = `qstash_${randomBytes(16).toString('base64url')}` } = checked;
-    const office = new EmulatorServices({ clock, dice, quota, keys, patience, linger });
-    const server = new ApiServer(office, token);
+    const { answerTimeoutMs, quietPeriodMs, token = `qstash_${randomBytes(16).toString('base64url')}` } = checked;
+    const services = new EmulatorServices({ clock, faults, quota, keys, answerTimeoutMs, quietPeriodMs });
+    const server = new ApiServer(services, token);
     const port = await server.listen(checked.port);
-    return new QStashEmulator(`http://127.0.0.1:${port}`, token, office, server, dice, quota, keys);
+    return new QStashEmulator(`http://127.0.0.1:${port}`, token, services, server, faults, quota, keys);
   }
 
   /** Key that signs. Rotating the keys makes the next key current. */
@@ -90,22 +90,22 @@ export class QStashEmulator {
 
   /** Current time of the emulator's clock. */
   get now(): Date {
-    return new Date(this.office.clock.now());
+    return new Date(this.services.clock.now());
   }
 
   /** All accepted messages, in order, in any state. */
   get messages(): readonly QStashMessageRecord[] {
-    return this.office.store.all().map(recordOf);
+    return this.services.store.all().map(recordOf);
   }
 
   /** All attempts to deliver, in the order of their starts. */
   get deliveries(): readonly QStashDeliveryRecord[] {
-    return this.office.ledger.deliveries;
+    return this.services.stats.deliveries;
   }
 
   /** Returns the counts since the start, or since `clear()`. */
   stats(): QStashStats {
-    return this.office.ledger.stats;
+    return this.services.stats.stats;
   }
 
   /** Returns the environment variables for QStash's SDK, for `process.env` or a child process. */
@@ -127,14 +127,14 @@ export class QStashEmulator {
    * @example await qstash.advance('1h');
    */
   async advance(duration: Duration): Promise<void> {
-    const { clock, driver } = this.office;
+    const { clock, driver } = this.services;
     if (!(clock instanceof ManualClock)) throw new InvalidInputError('options.clock', "must be 'manual' to use advance()");
     await driver.advance(clock, toMilliseconds(duration, 'duration'));
   }
 
   /** Starts the deliveries that are due now, and resolves when no delivery is due or active. */
   async settled(): Promise<void> {
-    await this.office.driver.settled();
+    await this.services.driver.settled();
   }
 
   /** Returns a value for `Upstash-Signature`, for a request that a test sends itself. */
@@ -154,7 +154,7 @@ export class QStashEmulator {
    * @example qstash.setFaults({ seed: 7, duplicate: 0.1 });
    */
   setFaults(faults: QStashFaults): void {
-    this.dice.set(faults);
+    this.faults.set(faults);
   }
 
   /**
@@ -165,7 +165,7 @@ export class QStashEmulator {
    */
   setLimits(limits: QStashLimits): void {
     this.quota.set(limits);
-    this.office.driver.changed();
+    this.services.driver.changed();
   }
 
   /**
@@ -173,14 +173,14 @@ export class QStashEmulator {
    * deliveries.
    */
   clear(): void {
-    this.office.clear();
-    this.office.driver.changed();
+    this.services.clear();
+    this.services.driver.changed();
   }
 
   /** Stops the server and aborts active deliveries. May be called twice. */
   async close(): Promise<void> {
-    this.office.driver.close();
-    this.office.dispatcher.clear();
+    this.services.driver.close();
+    this.services.dispatcher.clear();
     await this.server.close();
   }
 }

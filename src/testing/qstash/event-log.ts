@@ -1,4 +1,4 @@
-import { factsOf, matches, pageOf } from './filters.js';
+import { fieldsOf, matches, pageOf } from './filters.js';
 import type { Message } from './message.js';
 
 type EventState = 'CREATED' | 'ACTIVE' | 'RETRY' | 'ERROR' | 'DELIVERED' | 'FAILED' | 'CANCELED';
@@ -25,7 +25,7 @@ export class EventLog {
    * @throws ApiError when the query is invalid
    */
   list(query: URLSearchParams): object {
-    const found = this.entries.filter(({ state, message, time }) => matches(query, { ...factsOf(message), state }, time)).reverse();
+    const found = this.entries.filter(({ state, message, time }) => matches(query, { ...fieldsOf(message), state }, time)).reverse();
     const { items, cursor } = pageOf(found, query);
     return { cursor, events: items.map(viewOf) };
   }

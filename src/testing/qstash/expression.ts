@@ -80,19 +80,19 @@ class Parser {
   }
 
   private call(name: string): Expression {
-    const known = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined;
-    if (!known) throw this.refusal();
+    const definition = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined;
+    if (!definition) throw this.refusal();
     this.expect('(');
     const args = [this.sum()];
     while (this.take(',')) args.push(this.sum());
     this.expect(')');
-    if (args.length < known.from || args.length > known.to) throw this.refusal();
-    return (retried) => known.call(...args.map((argument) => argument(retried)));
+    if (args.length < definition.from || args.length > definition.to) throw this.refusal();
+    return (retried) => definition.call(...args.map((argument) => argument(retried)));
   }
 
-  private take(...wanted: string[]): string | undefined {
+  private take(...candidates: string[]): string | undefined {
     const token = this.tokens[this.position];
-    if (token === undefined || !wanted.includes(token)) return undefined;
+    if (token === undefined || !candidates.includes(token)) return undefined;
     this.position += 1;
     return token;
   }

@@ -75,14 +75,14 @@ export class FaultInjector {
   }
 
   /** Returns the lateness of a message, in milliseconds. */
-  lateness(): number {
-    const most = this.faults.delayMs ?? 0;
-    return most > 0 ? this.upTo(most) : 0;
+  latenessMs(): number {
+    const max = this.faults.delayMs ?? 0;
+    return max > 0 ? this.upTo(max) : 0;
   }
 
   /** Returns a random whole number from 1 to `max`. */
-  upTo(most: number): number {
-    return 1 + Math.floor(this.random() * most);
+  upTo(max: number): number {
+    return 1 + Math.floor(this.random() * max);
   }
 
   /** Returns the next number of the Mulberry32 generator, from 0 to 1. */

@@ -2,7 +2,7 @@ import { badRequest } from './api-error.js';
 import type { Message } from './message.js';
 
 /** Fields by which a list or a bulk action can be filtered. */
-export type Facts = Readonly<Record<string, string | readonly string[] | undefined>>;
+export type FilterFields = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** Names of query parameters, each with the field that it filters. */
 const FILTERS: readonly (readonly [string, string])[] = [
@@ -16,7 +16,7 @@ function same(name: string): readonly [string, string] {
   return [name, name];
 }
 
-export function factsOf({ messageId, url, scheduleId, queue, flow, labels, callerIp }: Message): Facts {
+export function fieldsOf({ messageId, url, scheduleId, queue, flow, labels, callerIp }: Message): FilterFields {
   const { host, pathname } = new URL(url);
   return { messageId, url, scheduleId, queueName: queue, flowControlKey: flow?.key, label: labels, callerIp, host, path: pathname };
 }
@@ -25,14 +25,14 @@ export function factsOf({ messageId, url, scheduleId, queue, flow, labels, calle
  * Returns true when each filtered field has one of the requested values, and the time is within the
  * dates.
  */
-export function matches(query: URLSearchParams, facts: Facts, time: number): boolean {
+export function matches(query: URLSearchParams, fields: FilterFields, time: number): boolean {
   const from = Number(query.get('fromDate') ?? Number.NEGATIVE_INFINITY);
   const to = Number(query.get('toDate') ?? Number.POSITIVE_INFINITY);
   if (time < from || time > to) return false;
-  return FILTERS.every(([name, fact]) => {
-    const wanted = query.getAll(name);
-    const value = facts[fact];
-    return wanted.length === 0 || [value].flat().some((one) => one !== undefined && wanted.includes(one));
+  return FILTERS.every(([name, field]) => {
+    const requested = query.getAll(name);
+    const value = fields[field];
+    return requested.length === 0 || [value].flat().some((one) => one !== undefined && requested.includes(one));
   });
 }
 
@@ -59,9 +59,9 @@ export function pageOf<T>(items: readonly T[], query: URLSearchParams): Page<T> 
  *
  * @throws ApiError when the text is not a number
  */
-export function numberOf(query: URLSearchParams, name: string, otherwise: number): number {
+export function numberOf(query: URLSearchParams, name: string, fallback: number): number {
   const text = query.get(name);
-  if (text === null || text === '') return otherwise;
+  if (text === null || text === '') return fallback;
   if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid ${name}: ${text}`);
   return Number(text);
 }

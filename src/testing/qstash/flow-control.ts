@@ -5,7 +5,7 @@ interface Flow {
   readonly key: string;
   parallelism: number | undefined;
   rate: number | undefined;
-  period: number;
+  periodMs: number;
   paused: boolean;
   pinnedParallelism: boolean;
   pinnedRate: boolean;
@@ -13,13 +13,13 @@ interface Flow {
   active: number;
   periodStart: number;
   /** Number of deliveries started in the current period. */
-  begun: number;
+  started: number;
 }
 
 export interface FlowPin {
   readonly parallelism: number | undefined;
   readonly rate: number | undefined;
-  readonly period: number | undefined;
+  readonly periodMs: number | undefined;
 }
 
 /**
@@ -32,21 +32,21 @@ export class FlowControl {
   configure(settings: FlowSettings): void {
     const flow = this.ensure(settings.key);
     if (!flow.pinnedParallelism) flow.parallelism = settings.parallelism;
-    if (!flow.pinnedRate) [flow.rate, flow.period] = [settings.rate, settings.period];
+    if (!flow.pinnedRate) [flow.rate, flow.periodMs] = [settings.rate, settings.periodMs];
   }
 
   admits(key: string | undefined, now: number): boolean {
     const flow = this.of(key);
     if (!flow) return true;
     if (flow.paused || flow.active >= (flow.parallelism ?? Number.POSITIVE_INFINITY)) return false;
-    return now >= flow.periodStart + flow.period || flow.begun < (flow.rate ?? Number.POSITIVE_INFINITY);
+    return now >= flow.periodStart + flow.periodMs || flow.started < (flow.rate ?? Number.POSITIVE_INFINITY);
   }
 
-  begin(key: string | undefined, now: number): void {
+  start(key: string | undefined, now: number): void {
     const flow = this.of(key);
     if (!flow) return;
-    if (now >= flow.periodStart + flow.period) [flow.periodStart, flow.begun] = [now, 0];
-    flow.begun += 1;
+    if (now >= flow.periodStart + flow.periodMs) [flow.periodStart, flow.started] = [now, 0];
+    flow.started += 1;
     flow.active += 1;
   }
 
@@ -59,10 +59,10 @@ export class FlowControl {
    * Returns the time at which a key admits deliveries again; undefined unless only its rate holds
    * them back.
    */
-  opensAt(key: string | undefined, now: number): number | undefined {
+  admitsAt(key: string | undefined, now: number): number | undefined {
     const flow = this.of(key);
-    if (!flow || flow.rate === undefined || flow.paused || flow.begun < flow.rate) return undefined;
-    const end = flow.periodStart + flow.period;
+    if (!flow || flow.rate === undefined || flow.paused || flow.started < flow.rate) return undefined;
+    const end = flow.periodStart + flow.periodMs;
     return end > now ? end : undefined;
   }
 
@@ -70,13 +70,13 @@ export class FlowControl {
     this.ensure(key).paused = state === 'paused';
   }
 
-  pin(key: string, { parallelism, rate, period }: FlowPin): void {
+  pin(key: string, { parallelism, rate, periodMs }: FlowPin): void {
     const flow = this.ensure(key);
     if (parallelism !== undefined) [flow.parallelism, flow.pinnedParallelism] = [parallelism, true];
-    if (rate === undefined && period === undefined) return;
+    if (rate === undefined && periodMs === undefined) return;
     flow.pinnedRate = true;
     flow.rate = rate ?? flow.rate;
-    flow.period = period ?? flow.period;
+    flow.periodMs = periodMs ?? flow.periodMs;
   }
 
   unpin(key: string, what: readonly ('parallelism' | 'rate')[]): void {
@@ -87,7 +87,7 @@ export class FlowControl {
 
   resetRate(key: string, now: number): void {
     const flow = this.ensure(key);
-    [flow.periodStart, flow.begun] = [now, 0];
+    [flow.periodStart, flow.started] = [now, 0];
   }
 
   clear(): void {
@@ -106,8 +106,8 @@ export class FlowControl {
       parallelismMax: flow.parallelism ?? 0,
       parallelismCount: flow.active,
       rateMax: flow.rate ?? 0,
-      rateCount: flow.begun,
-      ratePeriod: flow.period / 1_000,
+      rateCount: flow.started,
+      ratePeriod: flow.periodMs / 1_000,
       ratePeriodStart: Math.floor(flow.periodStart / 1_000),
       isPaused: flow.paused,
       isPinnedParallelism: flow.pinnedParallelism,
@@ -130,13 +130,13 @@ export class FlowControl {
       key,
       parallelism: undefined,
       rate: undefined,
-      period: 1_000,
+      periodMs: 1_000,
       paused: false,
       pinnedParallelism: false,
       pinnedRate: false,
       active: 0,
       periodStart: 0,
-      begun: 0,
+      started: 0,
     };
     this.byKey.set(key, flow);
     return flow;

@@ -23,8 +23,8 @@ export interface QStashLimits {
   readonly parallelism?: number;
 }
 
-const DAY = 86_400_000;
-const SECOND = 1_000;
+const DAY_MS = 86_400_000;
+const SECOND_MS = 1_000;
 const COUNTS = ['messagesPerDay', 'requestsPerSecond', 'messageBytes', 'parallelism'] as const;
 
 /** Counts usage within fixed periods. */
@@ -32,10 +32,10 @@ class Meter {
   private period = -1;
   private count = 0;
 
-  constructor(private readonly length: number) {}
+  constructor(private readonly periodMs: number) {}
 
   usedAt(now: number): number {
-    const period = Math.floor(now / this.length);
+    const period = Math.floor(now / this.periodMs);
     if (period !== this.period) [this.period, this.count] = [period, 0];
     return this.count;
   }
@@ -46,16 +46,16 @@ class Meter {
 
   /** Time at which the current period ends. */
   get resetsAt(): number {
-    return (this.period + 1) * this.length;
+    return (this.period + 1) * this.periodMs;
   }
 }
 
 /** Enforces the limits of a plan. */
 export class Quota {
   private limits: QStashLimits = {};
-  private longestDelay: number | undefined;
-  private readonly day = new Meter(DAY);
-  private readonly second = new Meter(SECOND);
+  private maxDelayMs: number | undefined;
+  private readonly day = new Meter(DAY_MS);
+  private readonly second = new Meter(SECOND_MS);
 
   constructor(limits: QStashLimits) {
     this.set(limits);
@@ -78,7 +78,7 @@ export class Quota {
         throw new InvalidInputError(`limits.${name}`, 'must be a whole number, 1 or more');
       }
     }
-    this.longestDelay = limits.delay === undefined ? undefined : toMilliseconds(limits.delay, 'limits.delay');
+    this.maxDelayMs = limits.delay === undefined ? undefined : toMilliseconds(limits.delay, 'limits.delay');
     this.limits = limits;
   }
 
@@ -109,9 +109,9 @@ export class Quota {
    *
    * @throws ApiError when a limit is exceeded
    */
-  check(message: { readonly body: Uint8Array; readonly delay: number }): void {
-    if (this.longestDelay !== undefined && message.delay > this.longestDelay) {
-      throw badRequest(`the delay of ${message.delay / SECOND} s exceeds the plan's maximum of ${this.longestDelay / SECOND} s`);
+  check(message: { readonly body: Uint8Array; readonly delayMs: number }): void {
+    if (this.maxDelayMs !== undefined && message.delayMs > this.maxDelayMs) {
+      throw badRequest(`the delay of ${message.delayMs / SECOND_MS} s exceeds the plan's maximum of ${this.maxDelayMs / SECOND_MS} s`);
     }
     const { messageBytes } = this.limits;
     if (messageBytes !== undefined && message.body.byteLength > messageBytes) {

@@ -1,8 +1,8 @@
 import { notFound } from './api-error.js';
-import { isOver, type Message } from './message.js';
+import { hasEnded, type Message } from './message.js';
 
 /** Milliseconds for which a deduplication id is remembered. */
-const REMEMBERED = 10 * 60_000;
+const DEDUPLICATION_WINDOW_MS = 10 * 60_000;
 
 /** All messages, and the deduplication ids of the last ten minutes. */
 export class MessageStore {
@@ -12,11 +12,11 @@ export class MessageStore {
   add(message: Message, now: number): void {
     const { messageId, deduplicationId } = message;
     this.byId.set(messageId, message);
-    if (deduplicationId !== undefined) this.ids.set(deduplicationId, { messageId, until: now + REMEMBERED });
+    if (deduplicationId !== undefined) this.ids.set(deduplicationId, { messageId, until: now + DEDUPLICATION_WINDOW_MS });
   }
 
   /** Returns the id of the message that was published with this deduplication id. */
-  idOf(deduplicationId: string | undefined, now: number): string | undefined {
+  duplicateOf(deduplicationId: string | undefined, now: number): string | undefined {
     for (const [id, { until }] of this.ids) {
       if (until > now) break;
       this.ids.delete(id);
@@ -30,7 +30,7 @@ export class MessageStore {
 
   /** Returns the messages that are still to be delivered. */
   pending(): Message[] {
-    return this.all().filter((message) => !isOver(message));
+    return this.all().filter((message) => !hasEnded(message));
   }
 
   /**
@@ -40,7 +40,7 @@ export class MessageStore {
    */
   get(messageId: string): Message {
     const message = this.byId.get(messageId);
-    if (!message || isOver(message)) throw notFound(`message ${messageId}`);
+    if (!message || hasEnded(message)) throw notFound(`message ${messageId}`);
     return message;
   }
 

@@ -61,7 +61,7 @@ export interface QStashDeliveryRecord {
   readonly endedAt: Date | undefined;
 }
 
-export function isOver({ state }: Message): boolean {
+export function hasEnded({ state }: Message): boolean {
   return state === 'delivered' || state === 'dead' || state === 'cancelled' || state === 'lost';
 }
 
@@ -112,7 +112,7 @@ export function publicationView(publication: Publication): object {
     flowControlKey: flow?.key,
     parallelism: flow?.parallelism,
     rate: flow?.rate,
-    period: flow === undefined ? undefined : flow.period / 1_000,
+    period: flow === undefined ? undefined : flow.periodMs / 1_000,
     label: labels[0],
     labels: labels.length === 0 ? undefined : labels,
   };

@@ -27,12 +27,12 @@ export interface QStashEmulatorOptions {
    * milliseconds or as a duration. A handler that hangs therefore runs into its timeout on the
    * emulator's clock. (default: `'10s'`)
    */
-  readonly patience?: Duration;
+  readonly answerTimeout?: Duration;
   /**
    * Real time for which a manual clock waits for messages that the application may publish after
    * its answer, in milliseconds or as a duration. (default: 0)
    */
-  readonly linger?: Duration;
+  readonly quietPeriod?: Duration;
   /** Faults that the emulator causes. (default: none) */
   readonly faults?: QStashFaults;
   /** Limits that the emulator enforces. (default: those of `QStashLimits`) */
@@ -57,8 +57,8 @@ const KNOWN = [
   'nextSigningKey',
   'clock',
   'startAt',
-  'patience',
-  'linger',
+  'answerTimeout',
+  'quietPeriod',
   'faults',
   'limits',
 ] as const satisfies readonly (keyof QStashEmulatorOptions)[];
@@ -70,7 +70,7 @@ const KNOWN = [
  */
 export function checkEmulatorOptions(value: QStashEmulatorOptions): CheckedOptions {
   const options = checkOptions(value, 'options', KNOWN);
-  const { port = 0, clock = 'real', patience = '10s', linger = 0, startAt, faults = {}, limits = {} } = options;
+  const { port = 0, clock = 'real', answerTimeout = '10s', quietPeriod = 0, startAt, faults = {}, limits = {} } = options;
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidInputError('options.port', 'must be a port');
   if (clock !== 'real' && clock !== 'manual') throw new InvalidInputError('options.clock', "must be 'real' or 'manual'");
   return {
@@ -80,8 +80,8 @@ export function checkEmulatorOptions(value: QStashEmulatorOptions): CheckedOptio
     currentSigningKey: textOf(options, 'currentSigningKey'),
     nextSigningKey: textOf(options, 'nextSigningKey'),
     startAt: startAt === undefined ? Date.now() : toTimestamp(startAt, 'options.startAt'),
-    patience: toMilliseconds(patience, 'options.patience'),
-    linger: toMilliseconds(linger, 'options.linger'),
+    answerTimeoutMs: toMilliseconds(answerTimeout, 'options.answerTimeout'),
+    quietPeriodMs: toMilliseconds(quietPeriod, 'options.quietPeriod'),
     faults,
     limits,
   };

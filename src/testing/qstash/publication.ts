@@ -10,8 +10,7 @@ export interface FlowSettings {
   readonly key: string;
   readonly parallelism: number | undefined;
   readonly rate: number | undefined;
-  /** Milliseconds. */
-  readonly period: number;
+  readonly periodMs: number;
 }
 
 /** Address that receives the answer, or the failure. */
@@ -29,8 +28,8 @@ export interface Publication {
   readonly body: Buffer;
   readonly retries: number;
   readonly retryDelay: string | undefined;
-  readonly timeout: number;
-  readonly delay: number;
+  readonly timeoutMs: number;
+  readonly delayMs: number;
   /** Milliseconds since the epoch; takes precedence over `delayMs`. */
   readonly notBefore: number | undefined;
   readonly deduplicationId: string | undefined;
@@ -52,8 +51,8 @@ export interface PublicationInput {
 }
 
 const DEFAULT_RETRIES = 3;
-const DEFAULT_TIMEOUT = 15 * 60_000;
-const FORWARD = 'upstash-forward-';
+const DEFAULT_TIMEOUT_MS = 15 * 60_000;
+const FORWARD_PREFIX = 'upstash-forward-';
 
 /**
  * Parses a request to publish.
@@ -64,7 +63,7 @@ export function parsePublication({ url, headers, body, queue, scheduleId }: Publ
   checkDestination(url);
   const method = (headers['upstash-method'] ?? 'POST').toUpperCase();
   if (!/^(?:GET|POST|PUT|PATCH|DELETE)$/.test(method)) throw badRequest(`invalid Upstash-Method: ${method}`);
-  const span = (name: string): number | undefined => (headers[name] === undefined ? undefined : durationOfHeader(name, headers[name]));
+  const duration = (name: string): number | undefined => (headers[name] === undefined ? undefined : durationOfHeader(name, headers[name]));
   if (headers['upstash-retry-delay'] !== undefined) parseExpression(headers['upstash-retry-delay']);
   const forwarded = forwardedHeaders(headers);
   const notBefore = countOf(headers, 'upstash-not-before');
@@ -75,8 +74,8 @@ export function parsePublication({ url, headers, body, queue, scheduleId }: Publ
     body,
     retries: countOf(headers, 'upstash-retries') ?? DEFAULT_RETRIES,
     retryDelay: headers['upstash-retry-delay'],
-    timeout: span('upstash-timeout') ?? DEFAULT_TIMEOUT,
-    delay: span('upstash-delay') ?? 0,
+    timeoutMs: duration('upstash-timeout') ?? DEFAULT_TIMEOUT_MS,
+    delayMs: duration('upstash-delay') ?? 0,
     notBefore: notBefore === undefined ? undefined : notBefore * 1_000,
     deduplicationId: deduplicationIdOf({ url, method, headers, body, forwarded }),
     queue: queue ?? headers['upstash-queue-name'],
@@ -100,7 +99,7 @@ function checkDestination(url: string): void {
 function forwardedHeaders(headers: Headers): Headers {
   const forwarded: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (name.startsWith(FORWARD)) forwarded[name.slice(FORWARD.length)] = value;
+    if (name.startsWith(FORWARD_PREFIX)) forwarded[name.slice(FORWARD_PREFIX.length)] = value;
   }
   if (headers['content-type'] !== undefined) forwarded['content-type'] = headers['content-type'];
   return forwarded;
@@ -122,8 +121,8 @@ interface Content {
 }
 
 function deduplicationIdOf({ url, method, headers, body, forwarded }: Content): string | undefined {
-  const given = headers['upstash-deduplication-id'];
-  if (given !== undefined || headers['upstash-content-based-deduplication'] !== 'true') return given;
+  const explicitId = headers['upstash-deduplication-id'];
+  if (explicitId !== undefined || headers['upstash-content-based-deduplication'] !== 'true') return explicitId;
   const sorted = Object.entries(forwarded).sort(([a], [b]) => (a < b ? -1 : 1));
   const content = JSON.stringify([url, method, sorted]);
   return `content:${createHash('sha256').update(content).update(body).digest('hex')}`;
@@ -144,7 +143,7 @@ function flowOf(headers: Headers): FlowSettings | undefined {
   };
   const [parallelism, rate] = [count('parallelism'), count('rate')];
   if (parallelism === undefined && rate === undefined) throw badRequest('flow control requires a parallelism or a rate');
-  return { key, parallelism, rate, period: durationOfHeader('period', settings.get('period') ?? '1s') };
+  return { key, parallelism, rate, periodMs: durationOfHeader('period', settings.get('period') ?? '1s') };
 }
 
 /**
@@ -153,11 +152,11 @@ function flowOf(headers: Headers): FlowSettings | undefined {
 function callbackOf(headers: Headers, name: string): CallbackTarget | undefined {
   const url = headers[name];
   if (url === undefined) return undefined;
-  const own: Record<string, string> = { 'content-type': 'application/json' };
+  const ownHeaders: Record<string, string> = { 'content-type': 'application/json' };
   for (const [header, value] of Object.entries(headers)) {
-    if (header.startsWith(`${name}-`)) own[`upstash-${header.slice(name.length + 1)}`] = value;
+    if (header.startsWith(`${name}-`)) ownHeaders[`upstash-${header.slice(name.length + 1)}`] = value;
   }
   // Errors of the callback must be reported now, because later there is no request to answer.
-  parsePublication({ url, headers: own, body: Buffer.alloc(0) });
-  return { url, headers: own };
+  parsePublication({ url, headers: ownHeaders, body: Buffer.alloc(0) });
+  return { url, headers: ownHeaders };
 }

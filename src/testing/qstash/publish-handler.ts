@@ -15,37 +15,37 @@ export interface Receipt {
   readonly deduplicated?: true;
 }
 
-interface IntakeParts {
+interface PublishDependencies {
   readonly clock: Clock;
-  readonly dice: FaultInjector;
+  readonly faults: FaultInjector;
   readonly queues: Queues;
   readonly flows: FlowControl;
   readonly events: EventLog;
-  readonly ledger: DeliveryStats;
+  readonly stats: DeliveryStats;
   readonly store: MessageStore;
   readonly add: (task: Task) => void;
   /**
    * Milliseconds for which a reordered message is held back; 0 when changing the order is enough.
    */
-  readonly reorderWithin: number;
+  readonly reorderDelayMs: number;
 }
 
-const MINUTE = 60_000;
+const MINUTE_MS = 60_000;
 /** Maximum number of messages, due at the same time, that may overtake a reordered message. */
-const OVERTAKERS = 16;
+const MAX_OVERTAKING = 16;
 
 /** Accepts messages, and decides when they are delivered. */
 export class PublishHandler {
   private sequence = 0;
 
-  constructor(private readonly parts: IntakeParts) {}
+  constructor(private readonly dependencies: PublishDependencies) {}
 
   accept(publication: Publication, callerIp: string): Receipt {
-    const { clock, store, ledger } = this.parts;
+    const { clock, store, stats } = this.dependencies;
     const now = clock.now();
-    const known = store.idOf(publication.deduplicationId, now);
+    const known = store.duplicateOf(publication.deduplicationId, now);
     if (known !== undefined) {
-      ledger.count('deduplicated');
+      stats.count('deduplicated');
       return { messageId: known, deduplicated: true };
     }
     const message: Message = {
@@ -58,39 +58,39 @@ export class PublishHandler {
       state: 'pending',
       attempts: 0,
     };
-    this.enter(message, now);
+    this.register(message, now);
     return { messageId: message.messageId };
   }
 
-  private enter(message: Message, now: number): void {
-    const { dice, queues, flows, events, ledger, store } = this.parts;
+  private register(message: Message, now: number): void {
+    const { faults, queues, flows, events, stats, store } = this.dependencies;
     store.add(message, now);
-    ledger.count('published');
+    stats.count('published');
     events.add({ time: now, state: 'CREATED', message });
     if (message.queue !== undefined) queues.ensure(message.queue, now);
     if (message.flow) flows.configure(message.flow);
-    if (dice.happens('lose')) {
+    if (faults.happens('lose')) {
       message.state = 'lost';
-      ledger.count('lost');
-    } else this.post(message, now);
+      stats.count('lost');
+    } else this.schedule(message, now);
   }
 
-  private post(message: Message, now: number): void {
-    const { dice, ledger, add, reorderWithin } = this.parts;
-    const early = message.dueAt > now && dice.happens('early');
-    const reordered = message.queue === undefined && dice.happens('reorder');
-    const held = reordered && reorderWithin > 0 ? dice.upTo(reorderWithin) : 0;
-    const dueAt = (early ? now : message.dueAt) + dice.lateness() + held;
-    const order = message.sequence + (reordered ? dice.upTo(OVERTAKERS) + 0.5 : 0);
+  private schedule(message: Message, now: number): void {
+    const { faults, stats, add, reorderDelayMs } = this.dependencies;
+    const early = message.dueAt > now && faults.happens('early');
+    const reordered = message.queue === undefined && faults.happens('reorder');
+    const heldBackMs = reordered && reorderDelayMs > 0 ? faults.upTo(reorderDelayMs) : 0;
+    const dueAt = (early ? now : message.dueAt) + faults.latenessMs() + heldBackMs;
+    const order = message.sequence + (reordered ? faults.upTo(MAX_OVERTAKING) + 0.5 : 0);
     add({ message, retried: 0, dueAt, order, kind: 'original' });
-    if (!dice.happens('duplicate')) return;
-    ledger.count('duplicated');
-    const later = dice.upTo(2) === 1 ? 0 : dice.upTo(MINUTE);
-    add({ message, retried: 0, dueAt: dueAt + later, order, kind: 'duplicate' });
+    if (!faults.happens('duplicate')) return;
+    stats.count('duplicated');
+    const laterMs = faults.upTo(2) === 1 ? 0 : faults.upTo(MINUTE_MS);
+    add({ message, retried: 0, dueAt: dueAt + laterMs, order, kind: 'duplicate' });
   }
 }
 
 /** Returns the due time. `Upstash-Not-Before` takes precedence over `Upstash-Delay`. */
-export function dueAtOf({ delay, notBefore }: Publication, now: number): number {
-  return notBefore === undefined ? now + delay : Math.max(now, notBefore);
+export function dueAtOf({ delayMs, notBefore }: Publication, now: number): number {
+  return notBefore === undefined ? now + delayMs : Math.max(now, notBefore);
 }

@@ -12,10 +12,12 @@ interface BatchMember {
   readonly queue?: unknown;
 }
 
-export function publishRoutes(office: EmulatorServices): Route[] {
+export function publishRoutes(services: EmulatorServices): Route[] {
   const publish = (request: ApiRequest, url: string, queue?: string): ApiResponse => {
-    const receipts = (): Receipt[] => [publishOne(office, { url, queue, headers: request.headers, body: request.body }, request.callerIp)];
-    const [receipt] = exposed(office, 1, receipts);
+    const receipts = (): Receipt[] => [
+      publishOne(services, { url, queue, headers: request.headers, body: request.body }, request.callerIp),
+    ];
+    const [receipt] = withFaultsAndLimits(services, 1, receipts);
     return { status: receipt!.deduplicated ? 202 : 200, body: receipt };
   };
   return [
@@ -23,8 +25,8 @@ export function publishRoutes(office: EmulatorServices): Route[] {
     ...routeToDestination('POST', '/v2/enqueue/:', (request) => publish(request, destinationOf(request.params[1]!), request.params[0])),
     ...route('POST', '/v2/batch', ({ body, callerIp }) => {
       const members = parseBatch(body);
-      const receipts = (): object[] => members.map((member) => publishMember(office, member, callerIp));
-      return { status: 200, body: exposed(office, members.length, receipts) };
+      const receipts = (): object[] => members.map((member) => publishMember(services, member, callerIp));
+      return { status: 200, body: withFaultsAndLimits(services, members.length, receipts) };
     }),
   ];
 }
@@ -40,33 +42,33 @@ function destinationOf(text: string): string {
 }
 
 /** Publishes under the faults and limits of one request. */
-function exposed<T>(office: EmulatorServices, count: number, publish: () => T[]): T[] {
-  const { dice, ledger, quota, clock, driver } = office;
-  if (dice.happens('failPublish')) {
-    ledger.count('rejected');
+function withFaultsAndLimits<T>(services: EmulatorServices, count: number, publish: () => T[]): T[] {
+  const { faults, stats, quota, clock, driver } = services;
+  if (faults.happens('failPublish')) {
+    stats.count('rejected');
     throw new ApiError(500, 'internal server error');
   }
   quota.messages(count, clock.now());
   const results = publish();
   driver.changed();
-  if (dice.happens('dropPublishAnswer')) throw new ApiError(500, 'internal server error');
+  if (faults.happens('dropPublishAnswer')) throw new ApiError(500, 'internal server error');
   return results;
 }
 
-function publishOne({ quota, clock, intake }: EmulatorServices, input: PublicationInput, callerIp: string): Receipt {
+function publishOne({ quota, clock, publishHandler }: EmulatorServices, input: PublicationInput, callerIp: string): Receipt {
   const publication = parsePublication(input);
   const now = clock.now();
-  quota.check({ body: publication.body, delay: dueAtOf(publication, now) - now });
-  return intake.accept(publication, callerIp);
+  quota.check({ body: publication.body, delayMs: dueAtOf(publication, now) - now });
+  return publishHandler.accept(publication, callerIp);
 }
 
-function publishMember(office: EmulatorServices, member: BatchMember, callerIp: string): object {
-  if (office.dice.happens('failMember')) {
-    office.ledger.count('rejected');
+function publishMember(services: EmulatorServices, member: BatchMember, callerIp: string): object {
+  if (services.faults.happens('failMember')) {
+    services.stats.count('rejected');
     return { error: 'internal server error' };
   }
   try {
-    return publishOne(office, inputOf(member), callerIp);
+    return publishOne(services, inputOf(member), callerIp);
   } catch (error) {
     if (error instanceof ApiError) return { error: error.message };
     throw error;
@@ -86,11 +88,11 @@ function parseBatch(body: Buffer): BatchMember[] {
 
 function inputOf({ destination, headers, body, queue }: BatchMember): PublicationInput {
   if (typeof destination !== 'string') throw badRequest('the destination is missing');
-  const named: Record<string, string> = {};
-  for (const [name, value] of Object.entries((headers ?? {}) as Headers)) named[name.toLowerCase()] = String(value);
+  const lowerCased: Record<string, string> = {};
+  for (const [name, value] of Object.entries((headers ?? {}) as Headers)) lowerCased[name.toLowerCase()] = String(value);
   return {
     url: destination,
-    headers: named,
+    headers: lowerCased,
     body: Buffer.from(typeof body === 'string' ? body : body === undefined || body === null ? '' : JSON.stringify(body)),
     queue: typeof queue === 'string' ? queue : undefined,
   };

@@ -48,7 +48,7 @@ export class Queues {
     return this.of(message)?.holders.has(message) ?? false;
   }
 
-  take(message: Message): void {
+  hold(message: Message): void {
     this.of(message)?.holders.add(message);
   }
 

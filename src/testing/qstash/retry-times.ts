@@ -1,10 +1,10 @@
 import { parseExpression } from './expression.js';
 import { parseDuration } from './duration.js';
 
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 
 /** Headers of an answer that determine the next attempt. */
-const ASKING = ['retry-after', 'x-ratelimit-reset', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'];
+const RETRY_HEADERS = ['retry-after', 'x-ratelimit-reset', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'];
 
 export interface FailedAttempt {
   /** Number of retries so far: 0 after the first attempt. */
@@ -20,28 +20,28 @@ export interface FailedAttempt {
  * Returns the milliseconds until the next attempt: from the answer, else from the message's
  * expression, else 12 s, 2m28s, 30m8s ...
  */
-export function retryDelay({ retried, expression, headers, now }: FailedAttempt): number {
-  for (const name of ASKING) {
+export function retryDelayMs({ retried, expression, headers, now }: FailedAttempt): number {
+  for (const name of RETRY_HEADERS) {
     const text = headers[name]?.[0];
-    const asked = text === undefined ? undefined : parseRetryAfter(text, now);
+    const requestedMs = text === undefined ? undefined : parseRetryAfter(text, now);
     // QStash ignores a header that demands more than a day.
-    if (asked !== undefined && asked <= DAY) return bounded(asked);
+    if (requestedMs !== undefined && requestedMs <= DAY_MS) return clampDelay(requestedMs);
   }
-  if (expression !== undefined) return bounded(parseExpression(expression)(retried));
-  return bounded(1_000 * Math.exp(2.5 * (retried + 1)));
+  if (expression !== undefined) return clampDelay(parseExpression(expression)(retried));
+  return clampDelay(1_000 * Math.exp(2.5 * (retried + 1)));
 }
 
 /** Parses seconds, a date, or a duration such as `5m`. Returns milliseconds. */
 function parseRetryAfter(text: string, now: number): number | undefined {
   const trimmed = text.trim();
   if (/^\d+(?:\.\d+)?$/.test(trimmed)) return Number(trimmed) * 1_000;
-  const span = parseDuration(trimmed);
-  if (span !== undefined) return span;
+  const durationMs = parseDuration(trimmed);
+  if (durationMs !== undefined) return durationMs;
   const date = Date.parse(trimmed);
   return Number.isNaN(date) ? undefined : date - now;
 }
 
 /** Limits a delay to the range from 0 to one day. */
-function bounded(delay: number): number {
-  return Number.isNaN(delay) ? 0 : Math.round(Math.min(DAY, Math.max(0, delay)));
+function clampDelay(delayMs: number): number {
+  return Number.isNaN(delayMs) ? 0 : Math.round(Math.min(DAY_MS, Math.max(0, delayMs)));
 }

@@ -107,7 +107,7 @@ function viewOf({ scheduleId, cron, publication, createdAt, paused, nextAt, last
     destination: publication.url,
     ...publicationView(publication),
     retries: publication.retries,
-    delay: publication.delay === 0 ? undefined : publication.delay / 1_000,
+    delay: publication.delayMs === 0 ? undefined : publication.delayMs / 1_000,
     isPaused: paused,
     nextScheduleTime: nextAt,
     lastScheduleTime: lastAt,

@@ -3,7 +3,7 @@ import { request as requestHttps } from 'node:https';
 import type { Headers } from './publication.js';
 
 /** Largest answer, in bytes. The rest is cut off. */
-const MAX_ANSWER = 1_048_576;
+const MAX_ANSWER_BYTES = 1_048_576;
 
 export interface OutgoingRequest {
   readonly url: string;
@@ -38,7 +38,7 @@ export function sendRequest({ url, method, headers, body, signal }: OutgoingRequ
         const chunks: Buffer[] = [];
         let size = 0;
         response.on('data', (chunk: Buffer) => {
-          if (size < MAX_ANSWER) chunks.push(chunk.subarray(0, MAX_ANSWER - size));
+          if (size < MAX_ANSWER_BYTES) chunks.push(chunk.subarray(0, MAX_ANSWER_BYTES - size));
           size += chunk.byteLength;
         });
         response.on('error', fail);

@@ -16,10 +16,10 @@ export class ApiServer {
   private readonly routes: readonly Route[];
 
   constructor(
-    private readonly office: EmulatorServices,
+    private readonly services: EmulatorServices,
     private readonly token: string,
   ) {
-    this.routes = [publishRoutes, messageRoutes, scheduleRoutes, controlRoutes].flatMap((routesOf) => routesOf(office));
+    this.routes = [publishRoutes, messageRoutes, scheduleRoutes, controlRoutes].flatMap((routesOf) => routesOf(services));
     this.server = createServer((request, response) => void this.serve(request, response));
   }
 
@@ -58,7 +58,7 @@ export class ApiServer {
   private answer(request: IncomingMessage, body: Buffer): ApiResponse {
     const { method = 'GET', url: target = '/', socket } = request;
     if (request.headers.authorization !== `Bearer ${this.token}`) throw new ApiError(401, 'unauthorized: invalid token');
-    this.office.quota.request(this.office.clock.now());
+    this.services.quota.request(this.services.clock.now());
     const found = findRoute(this.routes, method, target);
     if (!found) throw notFound(`${method} ${target}`);
     const headers: Record<string, string> = {};

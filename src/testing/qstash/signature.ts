@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto';
 
 /** Seconds for which a signature is valid. */
-const LIFETIME = 300;
+const LIFETIME_SECONDS = 300;
 
 export interface SignatureInput {
   /** Destination: the subject of the token. */
@@ -14,7 +14,7 @@ export interface SignatureInput {
 /** Returns a value for `Upstash-Signature`: a JWT signed with HS256. */
 export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput): string {
   const iat = Math.floor(issuedAt.getTime() / 1_000);
-  const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME, nbf: 0, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
+  const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME_SECONDS, nbf: 0, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
   const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${signed}.${createHmac('sha256', signingKey).update(signed).digest('base64url')}`;
 }
