@@ -3,7 +3,7 @@ export type { ExecuteOptions } from './client/execute-options.js';
 export type { StartManyOptions } from './client/starter.js';
 export type { BlockedDescription, WaitingFor } from './client/queries/waiting-for.js';
 export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
-export type { SendOptions } from './client/sender.js';
+export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {
   StartChildOptions,
@@ -18,10 +18,10 @@ export type {
   StepOptions,
   WaitOptions,
 } from './engine/context-options.js';
-export type { AuditOptions } from './client/control/control.js';
+export type { AuditOptions } from './client/control/control-options.js';
 export type { BulkDryRun, BulkOperations, BulkPreview, BulkSignalDryRun, BulkStart, BulkStatus } from './client/control/bulk.js';
-export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control/control.js';
-export type { FollowOptions } from './client/follow.js';
+export type { CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './client/control/control-options.js';
+export type { FollowOptions } from './client/follow-options.js';
 export type { StepsOptions } from './client/queries/steps.js';
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './client/dead-letters.js';
 export { WorkflowHandle } from './client/handle.js';
@@ -37,7 +37,7 @@ export type {
 export type { HistoryEntry, HistoryOptions, HistoryPage } from './client/queries/history.js';
 export type { FailureGroup, FailureGrouping, FailuresOptions, ListOptions, RunPage, RunSummary } from './client/queries/listing.js';
 export type { RunFilter } from './client/queries/run-filter.js';
-export type { ManagerOption } from './client/transactions/caller-transactions.js';
+export type { ManagerOption } from './client/transactions/manager-option.js';
 export type { FailureDimension } from './core/failure.js';
 export type { StartOptions } from './client/start-options.js';
 export {

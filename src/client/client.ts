@@ -2,14 +2,8 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
-import {
-  Control,
-  type AuditOptions,
-  type CancelOptions,
-  type ForkOptions,
-  type RetryRunOptions,
-  type StepResult,
-} from './control/control.js';
+import type { AuditOptions, CancelOptions, ForkOptions, RetryRunOptions, StepResult } from './control/control-options.js';
+import { Control } from './control/control.js';
 import { BulkOperations } from './control/bulk.js';
 import { CallerTransactions } from './transactions/caller-transactions.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
@@ -18,7 +12,8 @@ import { checkExecuteOptions, type ExecuteOptions } from './execute-options.js';
 import { WorkflowHandle } from './handle.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 import { RunQueries } from './queries/run-queries.js';
-import { Sender, type SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
+import { Sender } from './sender.js';
 import { checkStart, toNewRun, type StartOptions } from './start-options.js';
 import { Starter, type StartManyOptions } from './starter.js';
 import type { ClientDependencies } from './dependencies.js';

@@ -12,14 +12,14 @@ import {
 import type { RunStatus, ShownStatus } from '../core/run.js';
 import type { SignalArguments, SignalDefinition } from '../core/signal.js';
 import type { RunEnd } from '../store/sql/read-runs.js';
-import type { CancelOptions } from './control/control.js';
+import type { CancelOptions } from './control/control-options.js';
 import type { CallerTransaction } from './transactions/caller-transaction.js';
 import type { RunDescription, StepDescription } from './queries/describe.js';
-import { checkFollowing, type FollowOptions } from './follow.js';
+import { checkFollowing, type FollowOptions } from './follow-options.js';
 import type { HistoryOptions, HistoryPage } from './queries/history.js';
 import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
-import type { SendOptions } from './sender.js';
+import type { SendOptions } from './send-options.js';
 
 /** Calls of the client that a handle forwards with its run id. */
 interface RunAccess {

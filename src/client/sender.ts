@@ -6,21 +6,11 @@ import { checkSignal } from '../core/signal.js';
 import { validate } from '../core/standard-schema.js';
 import { sendSignal, sendSignalInTransaction, type OutgoingSignal, type SignalSent } from '../store/sql/send-signal.js';
 import { callerError } from './transactions/caller-errors.js';
-import type { CallerTransactions, JoinedTransaction, ManagerOption } from './transactions/caller-transactions.js';
+import type { SendOptions } from './send-options.js';
+import type { CallerTransactions, JoinedTransaction } from './transactions/caller-transactions.js';
 import { HookIntake } from './hook-intake.js';
 import { runNotFound } from './follow.js';
 import type { ClientDependencies } from './dependencies.js';
-
-/** Options of a signal. */
-export interface SendOptions {
-  /** Key that makes repeated sends safe: a run receives one signal per name and key. */
-  idempotencyKey?: string;
-  /**
-   * Transaction to join: the signal is sent when that transaction commits, and never if it rolls
-   * back. `'none'` also ignores the ambient transaction (default: the ambient transaction, if any).
-   */
-  manager?: ManagerOption;
-}
 
 /** Stores messages in the inboxes of runs, and notifies the runs. */
 export class Sender {

@@ -15,7 +15,7 @@ import {
   type OperationKind,
   type OperationSignal,
 } from '../../store/sql/bulk-operations.js';
-import { ACTOR_KEYS, noteOf, type AuditOptions } from './control.js';
+import { ACTOR_KEYS, noteOf, type AuditOptions } from './control-options.js';
 import { assertOutsideRun } from '../assert-outside-run.js';
 import { checkRunFilter, type RunFilter } from '../queries/run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';

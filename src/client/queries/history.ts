@@ -7,7 +7,8 @@ import type { Database } from '../../store/database.js';
 import { readHistory, type HistoryRow } from '../../store/sql/read-history.js';
 import { areOneChain } from '../../store/sql/chains.js';
 import { readRunStatus } from '../../store/sql/read-runs.js';
-import { checkFollowing, currentRunId, type FollowOptions } from '../follow.js';
+import { checkFollowing, type FollowOptions } from '../follow-options.js';
+import { currentRunId } from '../follow.js';
 import { checkLimit, decodeHistoryCursor, encodeHistoryCursor } from './cursor.js';
 
 /** Selects a page of a run's history. */

@@ -5,7 +5,8 @@ import { readRunStatus } from '../../store/sql/read-runs.js';
 import { readSteps } from '../../store/sql/read-steps.js';
 import { checkLimit } from './cursor.js';
 import { toStepDescription, type StepDescription } from './describe.js';
-import { checkFollowing, currentRunId, runNotFound, type FollowOptions } from '../follow.js';
+import { checkFollowing, type FollowOptions } from '../follow-options.js';
+import { currentRunId, runNotFound } from '../follow.js';
 import type { ClientDependencies } from '../dependencies.js';
 
 /** Selects recorded steps of a run. */

@@ -6,12 +6,7 @@ import type { Database } from '../../store/database.js';
 import { isSameDatabase } from '../../store/sql/start-in-transaction.js';
 import { openTransactionOf, type CallerTransaction } from './caller-transaction.js';
 import { callerError, endedDuringCall } from './caller-errors.js';
-
-/**
- * Transaction that a call joins: that of the given manager, none for `'none'`, or the ambient
- * transaction (default, if there is one).
- */
-export type ManagerOption = EntityManager | 'none' | undefined;
+import type { ManagerOption } from './manager-option.js';
 
 /**
  * Returns the manager of the ambient transaction: the transaction that the code around a call is

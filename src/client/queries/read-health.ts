@@ -1,0 +1,70 @@
+import { performance } from 'node:perf_hooks';
+import { clearTimeout, setTimeout } from '../../core/timers.js';
+import { dispatchKeyText } from '../../core/run.js';
+import type { Database } from '../../store/database.js';
+import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessions, type DueRuns } from '../../store/sql/health.js';
+import type { DueHealth, KnownDirectConnection, KnownWorker, WorkflowHealth } from './health.js';
+
+/**
+ * Milliseconds until the report is returned without the database. Health probes give up soon after.
+ */
+const ANSWER_MS = 5_000;
+
+/** Collects the health report. Never rejects because of the database. */
+export async function healthOf(
+  database: Database,
+  { health: worker, keys }: KnownWorker,
+  direct: KnownDirectConnection | undefined,
+): Promise<WorkflowHealth> {
+  const directConnection =
+    direct && (direct.isConnected ? { isConnected: true as const } : { isConnected: false as const, error: direct.error });
+  const since = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the database did not answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+  });
+  try {
+    const sessions = await Promise.race([listSessions(database), late]);
+    const latencyMs = performance.now() - since;
+    const due = await Promise.race([findDueRuns(database), late]);
+    const waiting = await Promise.race([findWaitingKinds(database), late]);
+    const blocked = await Promise.race([findBlockedRuns(database), late]);
+    const suspects = await Promise.race([findSuspects(database), late]);
+    const alive = sessions.filter(({ isExpired }) => !isExpired);
+    const served = new Set([...(keys ?? []).map(dispatchKeyText), ...alive.flatMap(({ serves }) => serves)]);
+    return {
+      database: { isReachable: true, latencyMs },
+      worker,
+      directConnection,
+      sessions: sessions.map(({ serves: _, ...each }) => ({
+        ...each,
+        startedAt: new Date(each.startedAt),
+        heartbeatAt: new Date(each.heartbeatAt),
+      })),
+      backlog: due.map(toHealth),
+      unregistered: due.filter((each) => !served.has(dispatchKeyText(each))).map(toHealth),
+      unregisteredWaiting: waiting.filter((each) => !served.has(dispatchKeyText(each))),
+      blocked,
+      suspects,
+      oldestDueAt: due.length === 0 ? undefined : new Date(Math.min(...due.map(({ oldestDueAt }) => oldestDueAt))),
+    };
+  } catch (error) {
+    const known = error instanceof Error ? error : new Error(String(error));
+    const nothing = {
+      sessions: [],
+      backlog: [],
+      unregistered: [],
+      unregisteredWaiting: [],
+      blocked: [],
+      suspects: [],
+      oldestDueAt: undefined,
+    };
+    return { database: { isReachable: false, error: known }, worker, directConnection, ...nothing };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function toHealth({ oldestDueAt, ...each }: DueRuns): DueHealth {
+  return { ...each, oldestDueAt: new Date(oldestDueAt) };
+}
