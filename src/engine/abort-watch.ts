@@ -1,6 +1,9 @@
 import type { Call } from './call.js';
 
-/** Calls that an AbortSignal withdraws: one listener for each signal, however many calls it was given to. */
+/**
+ * Withdraws calls when their AbortSignal is aborted. Adds one listener per signal, for any number
+ * of calls.
+ */
 export class AbortWatch {
   private readonly watched = new Map<AbortSignal, Set<Call>>();
 

@@ -4,48 +4,54 @@ import type { Call } from './call.js';
 import type { StopReason } from './pass-state.js';
 import { warnOnce } from './warn-once.js';
 
-/** How many calls in a row may be refused. A loop without an end would otherwise keep the process from everything else. */
+/**
+ * Number of calls that may be refused. A loop without an end would otherwise block the event loop
+ * of the process.
+ */
 const MAX_REFUSED = 10_000;
 
-/** What may become of a call that is made after the run was stopped. */
+/** Decision about a call that is made after the run was stopped. */
 export type Judgement = 'begin' | 'refuse' | 'never';
 
 /**
- * Decides which steps may begin after a cancellation or a timeout has reached the code: those of its clean-up, and not those of a loop whose `catch` swallows the error.
+ * Decides which steps may begin after a cancellation or a timeout has reached the code. Steps of
+ * the cleanup may, and steps of a loop whose `catch` swallows the error may not.
  *
- * A step that was interrupted does not begin again. Once the code has taken up again what was interrupted, as loops do, nothing begins that it had called before,
- * the clean-up in the `catch` of the loop included. What it calls for the first time begins. Waits begin, because clean-up may wait.
+ * A step that was interrupted does not begin again. When the code calls an interrupted step again,
+ * as loops do, nothing begins that the code had called before. This includes cleanup in the `catch`
+ * of the loop. Steps that the code calls for the first time begin. Waits always begin, because
+ * cleanup may wait.
  */
 export class AfterStop {
   private readonly interrupted = new Set<string>();
   private readonly before = new Set<string>();
-  /** The code goes on as if nothing had happened. */
+  /** True once the code has called an interrupted step again, and so ignores the stop. */
   private isIgnored = false;
   private refused = 0;
 
   /**
-   * @param calls those that the code has made, before they are rejected
-   * @param isHeard whether the code knows of the stop without any of them
+   * @param calls calls of the code, before they are rejected
+   * @param isKnown true when the code knows of the stop without a rejected call
    */
   constructor(
     calls: Iterable<Call>,
-    private isHeard: boolean,
+    private isKnown: boolean,
   ) {
     for (const { settled, kind, name } of calls) {
       const identity = identityOf(kind, name);
       this.before.add(identity);
       if (settled) continue;
       this.interrupted.add(identity);
-      this.isHeard = true;
+      this.isKnown = true;
     }
   }
 
   judge(kind: StepKind, name: string): Judgement {
     const isWait = kind === 'sleep' || kind === 'signal' || kind === 'hook';
     const identity = identityOf(kind, name);
-    if (!this.isHeard) {
-      // Nothing was open that could reject, so the code hears of the stop now.
-      this.isHeard = true;
+    if (!this.isKnown) {
+      // No call was open that could reject, so this call tells the code of the stop.
+      this.isKnown = true;
       this.interrupted.add(identity);
       return 'refuse';
     }
@@ -60,12 +66,15 @@ export class AfterStop {
   }
 }
 
-/** Warns of a call that was refused because the run was stopped before. */
-export function warnOfRefusedCall(
+/**
+ * Returns the error of a call that was refused because the run was stopped before, and warns of the
+ * call once.
+ */
+export function refusalOf(
   pass: { readonly definition: { readonly name: string }; warn(message: string): void },
   name: string,
   stop: StopReason,
-): void {
+): StopReason {
   const how = stop instanceof WorkflowTimeoutError ? 'timed out' : 'was cancelled';
   warnOnce(`stopped\n${pass.definition.name}\n${name}`, () =>
     pass.warn(
@@ -73,9 +82,10 @@ export function warnOfRefusedCall(
         'ctx.abortSignal.aborted, and give clean-up steps of its own (docs/operations.md)',
     ),
   );
+  return stop;
 }
 
-/** Names that loops make up of numbers and ids (`charge 17`) count as one. */
+/** Numbers and ids in names that loops build (`charge 17`). Such names count as one. */
 const NUMBERS = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}|\d+/gi;
 
 function identityOf(kind: StepKind, name: string): string {

@@ -4,12 +4,14 @@ import type { PassHandle } from './pass-handle.js';
 import { warnOnce } from './warn-once.js';
 
 /**
- * Looks whether an argument was changed while the body of a step was executed. `run` would see the change now, and not in a replay, which executes no body.
+ * Finds an argument that the body of a step has changed. `run` would see the change now, but not in
+ * a replay, which executes no body.
  *
- * Of an argument that was copied `run` sees no change, now or later: development warns, because the author may count on it.
+ * When the argument was copied, `run` never sees the change. Development warns, because the author
+ * may count on it.
  *
- * @param used what the body was called with
- * @param thrown what the body threw, if it did
+ * @param used arguments with which the body was called
+ * @param thrown value that the body threw, if it did
  * @returns the error that the step fails with in development; production only warns
  */
 export function findChange(

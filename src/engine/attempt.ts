@@ -6,20 +6,20 @@ import type { PassHandle } from './pass-handle.js';
 
 let begun: Attempt | undefined;
 
-/** The body that began last since this was asked before, whatever became of it. */
+/** Returns the body that began last since the previous call, even if it has ended. */
 export function lastBegunBody(): CurrentStep | undefined {
   const last = begun;
   begun = undefined;
   return last;
 }
 
-/** Who wants to know what became of an attempt. */
+/** Notified when an attempt ends. */
 export interface AttemptDelegate {
   succeeded(value: unknown): void;
   failed(error: unknown): void;
 }
 
-/** One try of a step's body. Makes its AbortController only when somebody looks at the signal. */
+/** One attempt at a step's body. Its AbortController is created when the signal is used. */
 export class Attempt implements CurrentStep {
   private controller: AbortController | undefined;
   private isAborted = false;
@@ -46,12 +46,12 @@ export class Attempt implements CurrentStep {
     return this.controller.signal;
   }
 
-  /** Executes the body; the listener hears of its end once, and never when the attempt is aborted first. */
+  /** Executes the body. The listener is notified of the end once, and never after an abort. */
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);
     if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
-    // An async function around the body would make two more promises, of which there is one a step already.
+    // An async function around the body would create two more promises per step.
     let result: unknown;
     try {
       const scope = { pass: this.pass, step: this };
@@ -65,7 +65,7 @@ export class Attempt implements CurrentStep {
     );
   }
 
-  /** The time of the attempt is over. */
+  /** Fails the attempt because its timeout has passed. */
   expire(timeoutMs: number): void {
     const { listener } = this;
     const error = new StepTimeoutError(this.stepKey, timeoutMs);
@@ -73,7 +73,7 @@ export class Attempt implements CurrentStep {
     listener?.failed(error);
   }
 
-  /** Tells the body to stop and stops listening to it. */
+  /** Aborts the signal of the body and ignores its result. */
   abort(reason: unknown): void {
     if (!this.end()) return;
     this.isAborted = true;
@@ -81,7 +81,7 @@ export class Attempt implements CurrentStep {
     this.controller?.abort(reason);
   }
 
-  /** @returns who is to hear of it; nobody when it has ended before */
+  /** Ends the attempt. @returns the listener; undefined when the attempt had ended before */
   private end(): AttemptDelegate | undefined {
     const { listener } = this;
     this.listener = undefined;
@@ -94,7 +94,7 @@ function noteBegun(attempt: Attempt): void {
   begun = attempt;
 }
 
-/** One function for all timers: a closure for each step's would be the largest part of the attempt. */
+/** Shared by all timers: a closure per step would be the largest part of the attempt. */
 function expire(attempt: Attempt, timeoutMs: number): void {
   attempt.expire(timeoutMs);
 }

@@ -1,23 +1,26 @@
 import type { Abortable } from './pass-handle.js';
 
-/** The bodies that a pass has under way, and the signals that tell them and the workflow function to stop. */
+/** Bodies that a pass executes, and the AbortSignal of its workflow function. */
 export class Attempts {
   private running: Set<Abortable> | undefined;
-  /** Made when somebody looks at the signal: most workflows never do. */
+  /** Created when the signal is used, because most workflows never use it. */
   private controller: AbortController | undefined;
-  /** Called when it is wanted: an error costs a stack trace, and most runs end with nobody to tell. */
+  /**
+   * Creates the reason when it is needed. An error costs a stack trace, and most runs end with
+   * nothing to abort.
+   */
   private reason: (() => unknown) | undefined;
 
   get count(): number {
     return this.running?.size ?? 0;
   }
 
-  /** Whether anybody has asked for the workflow function's own signal. */
+  /** True when the code has used the signal of the workflow function. */
   get isSignalUsed(): boolean {
     return this.controller !== undefined;
   }
 
-  /** The workflow function's own signal. */
+  /** AbortSignal of the workflow function. */
   get signal(): AbortSignal {
     this.controller ??= new AbortController();
     if (this.reason && !this.controller.signal.aborted) this.controller.abort(this.reason());
@@ -42,7 +45,7 @@ export class Attempts {
     return false;
   }
 
-  /** Tells the body of one step to stop. */
+  /** Aborts the body of one step. */
   abortStep(stepKey: string, reason: unknown): void {
     for (const attempt of this.running ?? []) {
       if (attempt.stepKey !== stepKey) continue;
@@ -51,7 +54,7 @@ export class Attempts {
     }
   }
 
-  /** Tells everything under way to stop; what is added later runs. */
+  /** Aborts all bodies. Bodies that are added later run. */
   abort(reason: () => unknown): void {
     this.reason = reason;
     if (!this.controller && this.count === 0) return;

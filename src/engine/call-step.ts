@@ -9,13 +9,13 @@ import { beginStep } from './step-runner.js';
 import type { StepOptions } from './context-options.js';
 import { noteRejection } from './rejections.js';
 
-/** A step without any options, which is most of them, costs no checks. */
+/** Marks a step without options. Most steps have none, and their checks are skipped. */
 export const NO_OPTIONS: StepOptions = Object.freeze({});
 
 /**
- * Calls a step of the pass: what `ctx.step` and methods with `@Step` have in common.
+ * Calls a step of the pass, for `ctx.step` and for methods with `@Step`.
  *
- * @param args what the body is called with; absent for a function that takes nothing
+ * @param args arguments of the body; undefined for a function that takes none
  */
 export function callStep(
   pass: PassHandle,
@@ -52,25 +52,31 @@ function toSpec(
   };
 }
 
-/** What is wrong with the name must not show as trouble in a message that names it. */
+/**
+ * Returns a name for use in messages. An invalid name must not break the message that reports it.
+ */
 function shown(name: unknown): string {
   return typeof name === 'string' ? name : typeof name;
 }
 
-/** Bad arguments reject the promise that the caller awaits, as an async function would. */
+/** Turns an error that `start` throws into a rejection, as an async function would. */
 export function toRejection<T>(start: () => Promise<T>): Promise<T> {
   try {
     return start();
   } catch (error) {
     noteRejection(error);
     const rejected = Promise.reject(error);
-    // Whoever awaits the call hears of it; a call that nobody awaits must not end the process.
+    // Code that awaits the call gets the error. A call that no code awaits must not end the
+    // process.
     rejected.catch(() => undefined);
     return rejected;
   }
 }
 
-/** The same for what is made of several calls: one of them may be given up when nobody awaits the whole. */
+/**
+ * Starts an operation of several calls whose rejection may be ignored. One of its calls may be
+ * withdrawn when no code awaits the whole.
+ */
 export function ignoreUnhandled<T>(start: () => Promise<T>): Promise<T> {
   const promise = toRejection(start);
   promise.catch(() => undefined);

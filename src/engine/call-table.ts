@@ -2,7 +2,7 @@ import { NestedStepError } from '../core/errors/index.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait, StepKind } from '../core/step.js';
 import type { RunEvent } from '../core/transition.js';
-import { AfterStop, warnOfRefusedCall } from './after-stop.js';
+import { AfterStop, refusalOf } from './after-stop.js';
 import { Call } from './call.js';
 import { executionScope } from './current.js';
 import type { MessageHandler } from './mailbox.js';
@@ -32,7 +32,10 @@ import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';
 import type { ResultQueue } from './result-queue.js';
 
-/** Dropped payloads that one pass notes in the history. Whoever knows a hook's URL can send any number. */
+/**
+ * Largest number of dropped payloads that one pass notes in the history. A holder of a hook's URL
+ * can send any number.
+ */
 const MAX_DROPS_NOTED = 100;
 
 /** The parts of a pass that this one uses. */
@@ -55,7 +58,10 @@ interface Parts {
   readonly end: { returned(outcome: PassOutcome): void };
 }
 
-/** The calls that the workflow function of one pass has made, and what operations need to answer them. */
+/**
+ * Calls that the workflow function of one pass has made, and the services that operations need to
+ * answer them.
+ */
 export class CallTable implements PassHandle {
   readonly byKey = new Map<string, Call>();
   readonly run: PassRun;
@@ -128,10 +134,7 @@ export class CallTable implements PassHandle {
     if (this.afterStop) {
       const judgement = this.afterStop.judge(kind, name);
       if (judgement === 'never') return new Promise(() => undefined);
-      if (judgement === 'refuse') {
-        warnOfRefusedCall(this, name, state.stopReason!);
-        throw state.stopReason!;
-      }
+      if (judgement === 'refuse') throw refusalOf(this, name, state.stopReason!);
     }
     const call = new Call(this.keys.next(name, key), name, kind, queue.count, !queue.isInTurn, argsHash);
     const promise = call.promise!;
@@ -163,8 +166,7 @@ export class CallTable implements PassHandle {
   private calledLate(kind: StepKind, name: string): Promise<never> {
     const { state, settings } = this.parts;
     // A late call of a stopped run is no mistake: the code may still clean up.
-    if (settings.isDevelopment && state.hasEnded && !state.stopReason)
-      warnOfLateCall(this.definition, { kind, name }, (message) => this.warn(message));
+    if (settings.isDevelopment && state.hasEnded && !state.stopReason) warnOfLateCall(this, kind, name);
     return new Promise(() => undefined);
   }
 

@@ -3,41 +3,47 @@ import type { Arguments } from '../core/serializer/arguments.js';
 import type { StepKind } from '../core/step.js';
 import { noteRejection } from './rejections.js';
 
-/** The body of a step. It gets the arguments of one attempt. */
+/** Body of a step. It gets the arguments of one attempt. */
 export type StepBody = (given: readonly unknown[]) => unknown;
 
-/** How a step's body is to be tried. */
+/** Body of a step and how it is tried. */
 export interface StepSpec {
   readonly retry: RetryPolicy;
-  /** Limit of one attempt in milliseconds; null for none. */
+  /** Time limit of one attempt in milliseconds; null for none. */
   readonly timeoutMs: number | null;
   readonly body: StepBody;
-  /** Absent where the body takes nothing. */
+  /** Arguments of the body; absent when it takes none. */
   readonly given?: Arguments | undefined;
 }
 
 const ignore = (): void => undefined;
 
-/** A durable operation that the workflow function has called and that has not been settled. */
+/** Durable call that the workflow function has made. */
 export class Call {
-  /** Let go of when the call is settled: the call lives as long as its pass, and the result may be large. */
+  /**
+   * Promise of the caller. Released when the call is settled: the call lives as long as its pass,
+   * and the result may be large.
+   */
   promise: Promise<unknown> | undefined;
   settled = false;
-  /** How many attempts have failed so far. */
+  /** Number of failed attempts. */
   failures = 0;
-  /** Whether the database has a row that says it waits. */
+  /** True when the database has a row for the wait of this call. */
   waitRecorded = false;
   startedAt = 0;
-  /** The messages that end it. */
+  /** Channel of the messages that end the call. */
   channel: string | undefined;
-  /** Undoes what the wait set off elsewhere when it is given up, and closes it: a child run that goes on. */
+  /**
+   * Called when the call is withdrawn. Undoes effects of the wait elsewhere, such as a child run
+   * that continues, and closes the wait.
+   */
   onWithdrawn: (() => void) | undefined;
   private fulfil: ((value: unknown) => void) | undefined;
   private refuse: ((error: unknown) => void) | undefined;
 
   constructor(
     readonly stepKey: string,
-    /** The key without the number or key of this call. */
+    /** Step key without the number or the key of this call. */
     readonly name: string,
     readonly kind: StepKind,
     readonly calledAfter: number,
@@ -59,13 +65,14 @@ export class Call {
   reject(error: unknown): void {
     const { promise, refuse } = this;
     this.release();
-    // A step that nobody awaits must not end the process when it fails; whoever does await it hears of it all the same.
+    // A failed step that no code awaits must not end the process. Code that awaits the step still
+    // gets the error.
     promise?.catch(ignore);
     noteRejection(error);
     refuse?.(error);
   }
 
-  /** The functions that settle a promise keep it, too. */
+  /** Releases the promise. The functions that settle a promise hold it too. */
   private release(): void {
     this.settled = true;
     this.promise = undefined;

@@ -36,7 +36,7 @@ export class Cancellation implements CleanupGraceDelegate {
     private readonly waits: readonly OpenWait[],
   ) {}
 
-  /** Time at which the cleanup must have ended; undefined while the code has not been told to stop. */
+  /** Time at which the cleanup must have ended; undefined while the code knows of no stop. */
   get graceEnd(): number | undefined {
     return this.grace?.end;
   }

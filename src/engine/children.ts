@@ -23,7 +23,10 @@ const START_OPTIONS = ['id', 'queue', 'priority', 'tags'];
 const DETACHED_OPTIONS = [...START_OPTIONS, 'key'];
 const INVOKE_OPTIONS = [...DETACHED_OPTIONS, 'timeout', 'onTimeout', 'onCancel', 'signal'];
 
-/** Starts a child run and waits for its result. The start and the wait become durable together, so a crash neither loses nor doubles the child. */
+/**
+ * Starts a child run and waits for its result. The start and the wait become durable in one
+ * transaction, so a crash neither loses nor duplicates the child.
+ */
 export function invoke(pass: PassHandle, workflow: unknown, input: unknown, options: InvokeOptions = {}): Promise<unknown> {
   checkOptions(options, 'options', INVOKE_OPTIONS);
   checkChoice(options.onTimeout, 'options.onTimeout', ['leave', 'cancel']);
@@ -36,22 +39,22 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
     if (recorded) {
       call.waitRecorded = true;
-      return pass.whenDurable(() => !call.settled && attend(pass, call, recorded, options));
+      return pass.whenDurable(() => !call.settled && awaitChild(pass, call, recorded, options));
     }
     const wakeAt = deadline();
     start.withInput(given).then(
-      (run) => pass.whenDurable(() => launch(pass, call, run, wakeAt, options)),
+      (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
       (error: unknown) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }),
     );
   };
-  const resumed = (call: Call, { name }: OpenWait): void => careFor(pass, call, name!, options);
+  const resumed = (call: Call, { name }: OpenWait): void => cancelChildOnWithdraw(pass, call, name!, options);
   const deferred = (): void => {
     [given] = Arguments.of([input], pass.settings.payloads.maxBytes).fresh();
   };
   return pass.call('child', `invoke:${start.name}`, options.key, null, begin, { signal: options.signal, resumed, deferred });
 }
 
-/** Starts a run that goes its own way; resolves when it is durable. */
+/** Starts a run without waiting for its end. Resolves when the new run is durable. */
 export function startDetached(
   pass: PassHandle,
   workflow: unknown,
@@ -66,12 +69,13 @@ export function startDetached(
     const spec = { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs };
     const body = async ([value]: readonly unknown[]): Promise<{ runId: string }> => {
       const run = await start.withInput(value);
-      // The same ids in every attempt: a start whose answer was lost is not made twice.
+      // Every attempt uses the same ids, so a start whose response was lost is not made twice.
       for (let life = 1; ; life++) {
         const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
         const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
         const outcome = await pass.effects.startDetached(child);
-        // A made-up id that is taken belongs to a child of an earlier run of this run's id.
+        // A generated id that is taken belongs to a child of an earlier run with the id of this
+        // run.
         if (outcome === 'started' || options.id !== undefined) return { runId: id };
       }
     };
@@ -80,7 +84,10 @@ export function startDetached(
   return pass.call('start', `start:${start.name}`, options.key, null, begin) as Promise<{ runId: string }>;
 }
 
-/** `invoke` for each input, so many at a time; the results in the order of the inputs. */
+/**
+ * Invokes the workflow for each input, at most `maxInFlight` at a time. Returns the results in the
+ * order of the inputs.
+ */
 export async function invokeMany(
   pass: PassHandle,
   workflow: unknown,
@@ -91,7 +98,7 @@ export async function invokeMany(
   if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
   if (!Number.isInteger(maxInFlight) || maxInFlight < 1)
     throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
-  // As they are now: many of them are started later.
+  // Copies the inputs now, because many children are started later.
   const given = Arguments.of([...(inputs as unknown[])], pass.settings.payloads.maxBytes).fresh();
   const results: unknown[] = Array.from({ length: given.length });
   let next = 0;
@@ -101,7 +108,7 @@ export async function invokeMany(
       try {
         results[index] = await invoke(pass, workflow, given[index], { ...each, key: String(index) });
       } catch (error) {
-        // Those that have been started go on; no more are.
+        // Started children continue, and no more are started.
         next = given.length;
         throw error;
       }
@@ -111,11 +118,11 @@ export async function invokeMany(
   return results;
 }
 
-/** Ends the run, and has another begin in its place with a history of its own. */
+/** Ends the run and starts another in its place, with a history of its own. */
 export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
   const outer = executionScope.getStore();
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
-  // A branch that has lost must not end the run that goes on.
+  // A branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
   const next = await pass.settings.starts.check(workflow, {}).withInput(input);
   outer?.signal?.throwIfAborted();
@@ -123,25 +130,25 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
   return new Promise<never>(() => undefined);
 }
 
-function launch(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
+function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
   if (call.settled || pass.isClosed) return;
   const { generation } = pass.run;
   const child = { ...run, parentRunId: pass.run.id, parentStepKey: returnAddress(call.stepKey, generation) };
-  // The count of attempts of a wait for a child is the generation that started it.
+  // For a wait for a child, `attempts` stores the generation that started the child.
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
-  attend(pass, call, wait, options);
+  awaitChild(pass, call, wait, options);
 }
 
-/** Has the child cancelled when the call is given up. */
-function careFor(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
+/** Requests the cancellation of the child when the call is withdrawn. */
+function cancelChildOnWithdraw(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
   if (onCancel !== 'leave') call.onWithdrawn = () => pass.effects.cancelChild(call.stepKey, childId);
 }
 
 /** Waits for the end of a child that exists. */
-function attend(pass: PassHandle, call: Call, { name, wakeAt, attempts }: OpenWait, options: InvokeOptions): void {
+function awaitChild(pass: PassHandle, call: Call, { name, wakeAt, attempts }: OpenWait, options: InvokeOptions): void {
   const childId = name!;
-  careFor(pass, call, childId, options);
+  cancelChildOnWithdraw(pass, call, childId, options);
   const spec: WaitSpec = {
     kind: 'child',
     name: childId,
@@ -156,7 +163,10 @@ function attend(pass: PassHandle, call: Call, { name, wakeAt, attempts }: OpenWa
   listen(pass, call, spec, wakeAt);
 }
 
-/** Where a child leaves its end. Children that are started after a retry have other addresses: the end of one from before must not be taken for theirs. */
+/**
+ * Returns the address to which a child sends its end. Children that are started after a retry have
+ * other addresses, so that the end of an earlier child is not taken for theirs.
+ */
 function returnAddress(stepKey: string, generation: number): string {
   return generation === 0 ? stepKey : `${stepKey}~${generation}`;
 }

@@ -2,21 +2,30 @@ import type { OpenWait, StepRecord } from '../core/step.js';
 import { CANCEL_KEY } from './step-keys.js';
 import type { Timers } from './timers.js';
 
-/** The time is counted every second, or so many times where it is longer. */
+/**
+ * Shortest interval in which the time is counted. The interval is longer when the time is longer
+ * than 30 of them.
+ */
 const LEAST_TICK_MS = 1_000;
 const TICKS = 30;
 
-/** What a grace period asks for, and reports to. */
+/** Receives the end of a cleanup grace, and says when its time counts. */
 export interface CleanupGraceDelegate {
-  /** True when the code can make progress: the process owns the run and the database accepts writes. */
+  /**
+   * True when the code can make progress: the process owns the run, and the database accepts
+   * writes.
+   */
   canProgress(): boolean;
   graceUsedUp(): void;
 }
 
 /**
- * The time that `catch` and `finally` of a cancelled run have. Only time in which they could get on counts: not while nobody has the run, or the process is
- * frozen, or the database takes nothing. So neither a crash nor a deploy uses it up: a pass begins with all of it, or with what was left when the run was
- * last suspended; time that the code spends waiting counts.
+ * Time that `catch` and `finally` of a cancelled run have for cleanup.
+ *
+ * Time counts only while the code can make progress: not while the run has no owner, the process is
+ * frozen, or the database accepts no writes. So neither a crash nor a deployment uses the time up.
+ * A pass begins with all of it, or with the rest of the last suspension. Time that the code spends
+ * waiting counts.
  */
 export class CleanupGrace {
   private leftMs: number;
@@ -40,12 +49,12 @@ export class CleanupGrace {
     this.schedule();
   }
 
-  /** When it is over, if all time counts from now on. */
+  /** Time at which the grace ends, if all time counts from now on. */
   get end(): number {
     return this.countedAt + this.leftMs;
   }
 
-  /** What is left of it, for the pass after a suspension. */
+  /** Returns the remaining time as a wait, for the pass after a suspension. */
   suspend(): OpenWait {
     const openedAt = Math.floor(this.alarms.now());
     return { stepKey: CANCEL_KEY, kind: 'grace', name: null, wakeAt: Math.ceil(this.end), attempts: ++this.suspensions, openedAt };
@@ -57,7 +66,7 @@ export class CleanupGrace {
 
   private count(): void {
     const now = this.alarms.now();
-    // A tick that comes much too late comes from a process that was frozen.
+    // Limits the time of one tick: a tick that is much too late comes from a frozen process.
     if (this.delegate.canProgress()) this.leftMs -= Math.min(now - this.countedAt, 2 * this.tickMs);
     this.countedAt = now;
     if (this.leftMs <= 0) this.delegate.graceUsedUp();
@@ -65,7 +74,10 @@ export class CleanupGrace {
   }
 }
 
-/** For how long the code has waited since the suspension, for something that it began to wait for after the cancellation. */
+/**
+ * Returns the time that the code has waited since the suspension, in waits that began after the
+ * cancellation.
+ */
 function waited(suspended: OpenWait, waits: readonly OpenWait[], cancel: StepRecord, now: number): number {
   const open = waits.filter((wait) => wait !== suspended && wait.openedAt >= cancel.finishedAt);
   const until = Math.min(now, ...open.map((wait) => wait.wakeAt ?? Number.POSITIVE_INFINITY));

@@ -2,11 +2,14 @@ import type { Call } from './call.js';
 import { precedingKey } from './step-keys.js';
 import { warnOnce } from './warn-once.js';
 
-/** Warns of steps that were under way when `run` ended: their results are dropped, and what follows them in the code is never done. */
+/**
+ * Warns of steps that were open when `run` ended. Their results are dropped, and code that follows
+ * them is never executed.
+ */
 export function warnOfOpenSteps(definition: { readonly name: string }, calls: Iterable<Call>, warn: (message: string) => void): void {
   let open: string[] | undefined;
   for (const { settled, kind, stepKey } of calls) {
-    // A wait that nobody awaits any more has lost a Promise.race, and does no harm.
+    // A wait that no code awaits any more has lost a Promise.race, and does no harm.
     if (!settled && (kind === 'step' || kind === 'start' || kind === 'child')) (open ??= []).push(stepKey);
   }
   if (!open) return;
@@ -16,20 +19,20 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
   warnOnce(`open\n${definition.name}\n${first}`, () =>
     warn(
       `run() ended while ${open.length === 1 ? 'step' : 'steps'} ${shown.join(', ')}${more} had no result: it is not recorded, and code that waits for ` +
-        'it never goes on. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
+        'it never continues. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
     ),
   );
 }
 
-/** Warns of work that code asks for after `run` has ended: nobody executes it. */
+/** Warns of a call that code makes after `run` has ended. The call is never executed. */
 export function warnOfLateCall(
-  definition: { readonly name: string },
-  { kind, name }: Pick<Call, 'kind' | 'name'>,
-  warn: (message: string) => void,
+  pass: { readonly definition: { readonly name: string }; warn(message: string): void },
+  kind: Call['kind'],
+  name: string,
 ): void {
   if (kind !== 'step' && kind !== 'start' && kind !== 'child') return;
-  warnOnce(`late\n${definition.name}\n${name}`, () =>
-    warn(`"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`),
+  warnOnce(`late\n${pass.definition.name}\n${name}`, () =>
+    pass.warn(`"${name}" was called after run() had ended, and does not begin. Was an await forgotten, of the function that calls it?`),
   );
 }
 

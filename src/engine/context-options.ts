@@ -2,90 +2,109 @@ import type { Duration } from '../core/duration.js';
 import type { RetryOptions } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 
-/** How a step is identified and tried. */
+/** Options of a step. */
 export interface StepOptions {
-  /** Tells calls of the same name apart: `charge:<key>`. Needed where calls of one name are made in parallel branches that also do I/O. */
+  /**
+   * Distinguishes calls of the same name: the step key becomes `charge:<key>`. Needed where
+   * parallel branches call the same step and also do ordinary I/O.
+   */
   key?: string;
   retry?: RetryOptions;
-  /** Limit of one attempt. Default 5 minutes. */
+  /** Time limit of one attempt. Default: 5 minutes, or what the workflow or the module sets. */
   timeout?: Duration;
 }
 
-/** What every wait takes. */
+/** Options that every wait accepts. */
 export interface WaitOptions {
-  /** Withdraws the wait: it rejects with the signal's reason, and nothing of it is recorded. */
+  /**
+   * Withdraws the wait when it is aborted. The wait rejects with the reason of the signal, and
+   * nothing of the wait is recorded.
+   */
   signal?: AbortSignal;
 }
 
-/** How a signal is waited for. */
+/** Options of `ctx.waitForSignal`. */
 export interface SignalOptions extends WaitOptions {
-  /** How long to wait at most, or until when. */
+  /** Longest time to wait, or the moment at which the wait ends. Default: no limit. */
   timeout?: Duration | Date;
 }
 
-/** How a child run is started and waited for. */
+/** Options of `ctx.invoke`. */
 export interface InvokeOptions {
-  /** The child's id; a new ULID when absent. */
+  /** Id of the child. Default: a generated id. */
   id?: string;
-  /** Tells calls for the same workflow apart: `invoke:order:<key>`. */
+  /** Distinguishes calls for the same workflow: the step key becomes `invoke:order:<key>`. */
   key?: string;
   queue?: string;
   priority?: number;
   tags?: Record<string, string>;
-  /** How long to wait at most, or until when. */
+  /** Longest time to wait, or the moment at which the wait ends. Default: no limit. */
   timeout?: Duration | Date;
-  /** What becomes of the child when the time is over. Default `'leave'`: it goes on. */
+  /** Fate of the child when the timeout has passed. Default: `'leave'`, so the child continues. */
   onTimeout?: 'leave' | 'cancel';
-  /** What becomes of the child when the parent is cancelled, or loses interest in it (a race, an AbortSignal). Default `'cancel'`. */
+  /**
+   * Fate of the child when the parent is cancelled or withdraws the wait, as a race or an
+   * AbortSignal does. Default: `'cancel'`.
+   */
   onCancel?: 'cancel' | 'leave';
-  /** Withdraws the wait. */
+  /** Withdraws the wait when it is aborted. */
   signal?: AbortSignal;
 }
 
-/** How many child runs are started and waited for. */
+/** Options of `ctx.invokeMany`. */
 export interface InvokeManyOptions extends Omit<InvokeOptions, 'id' | 'key'> {
-  /** How many of them may be under way at a time. Default 50. */
+  /** Largest number of children that run at the same time. Default: 50. */
   maxInFlight?: number;
 }
 
-/** How a run is started that nobody waits for. */
+/** Options of `ctx.start`, which starts a run without waiting for it. */
 export type StartChildOptions = Pick<InvokeOptions, 'id' | 'key' | 'queue' | 'priority' | 'tags'>;
 
-/** How a hook is made. */
+/** Options of `ctx.hook`. */
 export interface HookOptions<T = unknown> {
-  /** What the caller of the hook must know, from 16 characters; 43 unguessable ones when absent. */
+  /**
+   * Token that the caller of the hook must know: at least 16 characters. Default: 43 characters
+   * that cannot be guessed.
+   */
   token?: string;
   /**
-   * A schema of zod, valibot or another library of https://standardschema.dev for the body. What does not fit is refused where it comes in, if that process
-   * knows the hook, else dropped when the workflow comes to it; the workflow gets what the schema makes of the body.
+   * Schema for the body, of zod, valibot or another library of https://standardschema.dev. A
+   * process that knows the hook refuses a body that does not match. Otherwise the body is dropped
+   * when the workflow takes it. The workflow gets the output of the schema.
    */
   schema?: StandardSchema<unknown, T>;
-  /** Request headers that the workflow wants to see; values are then `{ body, headers }`, with names in lower case. Never the others. */
+  /**
+   * Names of the request headers that the workflow needs. Payloads are then `{ body, headers }`,
+   * with header names in lower case. Other headers are never stored.
+   */
   headers?: readonly string[];
-  /** The name of a `@HookVerifier` that checks each request before it is accepted. */
+  /** Name of a `@HookVerifier` that checks each request before it is accepted. */
   verify?: string;
-  /** The request header with the sender's id of a delivery: one that is sent again is accepted, and given to the workflow once. */
+  /**
+   * Request header that carries the sender's id of a delivery. A delivery that is repeated is
+   * accepted, and reaches the workflow once.
+   */
   idempotencyHeader?: string;
 }
 
-/** What a hook was called with, where the workflow asked for headers. */
+/** Request to a hook whose options name headers. */
 export interface HookRequest<T> {
   readonly body: T;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A way for the outside world to resume a run. Closed when the run ends. */
+/** Entry point through which the outside world resumes a run. Closed when the run ends. */
 export interface Hook<T> extends AsyncIterable<T> {
   readonly token: string;
-  /** Where to POST to; only the path when the module does not know its public URL. */
+  /** URL for POST requests. Only the path when the module does not know its public URL. */
   readonly url: string;
-  /** The next payload; null when the time is over first. */
+  /** Waits for the next payload. Returns null when the timeout has passed. */
   wait(options: { timeout: Duration | Date; signal?: AbortSignal }): Promise<T | null>;
   wait(options?: { signal?: AbortSignal }): Promise<T>;
 }
 
-/** The branches of a race, by name. */
+/** Branches of a race, by name. */
 export type RaceBranches = Record<string, (signal: AbortSignal) => unknown>;
 
-/** Which branch won, and with what. */
+/** Name of the branch that won, and its value. */
 export type RaceResult<B extends RaceBranches> = { [K in keyof B]: { key: K; value: Awaited<ReturnType<B[K]>> } }[keyof B];

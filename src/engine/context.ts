@@ -29,9 +29,10 @@ import { waitForSignal } from './signals.js';
 import { beginWait, type WaitSpec } from './wait.js';
 import { WorkflowContext } from './workflow-context.js';
 
-/** The context of one pass. */
+/** Context of one pass. */
 export class PassContext extends WorkflowContext {
-  // Private by the language: a context that is logged or returned by mistake must not drag the pass along.
+  // Private by the language. A context that is logged or returned by mistake must not include the
+  // pass.
   readonly #pass: PassHandle;
   #seeded: SeededRandom | undefined;
   #logger: RunLogger | undefined;
@@ -129,7 +130,7 @@ export class PassContext extends WorkflowContext {
     return this.#seeded;
   }
 
-  /** The wake time is computed once: a later pass finds it recorded. */
+  /** Begins a sleep. The wake time is computed once, and a later pass reads the recorded one. */
   private wait(wakeAt: () => number, options: WaitOptions): Promise<void> {
     checkOptions(options, 'options', ['signal']);
     const pass = this.#pass;
@@ -138,7 +139,10 @@ export class PassContext extends WorkflowContext {
   }
 }
 
-/** A body is not executed again on replay: what it draws must not shift the sequence of the run. */
+/**
+ * Tells if the caller is the body of a step. A replay does not execute bodies, so their random
+ * numbers must not shift the sequence of the run.
+ */
 function insideStep(): boolean {
   return executionScope.getStore()?.step !== undefined;
 }

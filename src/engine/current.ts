@@ -4,41 +4,58 @@ import { outside } from '../core/outside.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { PassHandle } from './pass-handle.js';
 
-/** What a step's body may know about itself. */
+/** Facts about the step whose body is executed. */
 export interface CurrentStep {
   readonly runId: string;
   readonly stepKey: string;
-  /** Which try of the body this is, from 1. */
+  /** Number of this attempt, from 1. */
   readonly attempt: number;
   /**
-   * The same for every attempt of this step, also after a crash: hand it to the systems that the body calls, so that they notice a
-   * repetition.
+   * Key that is the same for every attempt of this step, also after a crash. Pass it to the systems
+   * that the body calls, so that they can detect a repeated request.
    */
   readonly idempotencyKey: string;
-  /** Aborted when the attempt times out, the run is cancelled or ends, or the worker loses the run. */
+  /**
+   * AbortSignal that is aborted when the attempt times out, the run is cancelled or ends, or the
+   * worker loses the run.
+   */
   readonly abortSignal: AbortSignal;
 }
 
-/** Where the code is: in the workflow function of a pass, or in the body of one of its steps. */
+/**
+ * Position of the code that is executed: in the workflow function of a pass, or in the body of a
+ * step.
+ */
 export interface Scope {
   readonly pass: PassHandle;
   readonly step: CurrentStep | undefined;
-  /** Of the branch of a race: withdraws what is called in it. */
+  /**
+   * AbortSignal of the surrounding branch of a race. It withdraws calls that are made in the
+   * branch.
+   */
   readonly signal?: AbortSignal;
 }
 
-/** One for the process, so that steps of a second copy of the package (ESM beside CommonJS) find their run: without it they would be plain methods, recorded nowhere. */
+/**
+ * Key of the storage that all copies of the package in a process share (ESM beside CommonJS).
+ * Without sharing, steps of a second copy would not find their run: they would be plain methods,
+ * and recorded nowhere.
+ */
 const SCOPES = Symbol.for('nestjs-durable.scopes');
 const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };
 
-/** Finds the pass that a call belongs to, whatever the object it is made on: self-calls, factories and a bare `new` alike. */
+/**
+ * Scope of the current code. It finds the pass of a call whatever the object it is made on:
+ * self-calls, factories and a bare `new` alike.
+ */
 export const executionScope = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
 const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => executionScope.run(scope, code, given);
 
 /**
- * Executes code of the application for a pass, in no other context. Runs begin, and steps are tried, in whatever context a flush ended or a claim was
- * asked for: most often that of a request which started another run, with its user, its trace and its open transaction.
+ * Executes code of the application for a pass, isolated from the current asynchronous context. Runs
+ * begin, and steps are tried, in the context of a flush or a claim. Most often that is the context
+ * of a request that started another run, with its user, its trace and its open transaction.
  */
 export function inScope<T>(scope: Scope, code: () => T): T;
 export function inScope<A, T>(scope: Scope, code: (given: A) => T, given: A): T;
@@ -46,14 +63,14 @@ export function inScope<A, T>(scope: Scope, code: (given: A | undefined) => T, g
   return outside(runInScope<A | undefined, T>, scope, code, given);
 }
 
-/** `currentStep()` was called where no step's body is being executed. */
+/** Thrown by `currentStep()` outside the body of a step. */
 export class NotInStepError extends WorkflowError {
   static override readonly errorName: string = 'NotInStepError';
   readonly code = 'NOT_IN_STEP';
 }
 
 /**
- * The step whose body is being executed.
+ * Returns the step whose body is being executed.
  *
  * @throws NotInStepError outside a step's body
  * @example await this.payments.charge(order, currentStep().idempotencyKey);
@@ -64,20 +81,21 @@ export function currentStep(): CurrentStep {
   return step;
 }
 
-/** Where the code is that calls `currentRun()`. */
+/** Position of the code that calls `currentRun()`. */
 export interface CurrentRun {
   readonly runId: string;
-  /** The name of the workflow. */
+  /** Name of the workflow. */
   readonly workflow: string;
   readonly version: number;
-  /** Inside the body of a step: its key. */
+  /** Key of the step whose body is executed; undefined outside a body. */
   readonly stepKey: string | undefined;
-  /** Inside the body of a step: which try of the body this is, from 1. */
+  /** Number of the attempt, from 1; undefined outside a body. */
   readonly attempt: number | undefined;
 }
 
 /**
- * The run whose code is being executed, in `run` or in the body of a step; undefined elsewhere. For loggers that add ids to each line.
+ * Returns the run whose code is being executed, in `run` or in the body of a step; undefined
+ * elsewhere. Useful for loggers that add ids to each line.
  *
  * @example LoggerModule.forRoot({ pinoHttp: { mixin: () => ({ ...currentRun() }) } })
  */

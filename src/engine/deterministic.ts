@@ -1,5 +1,6 @@
 /**
- * Random numbers that are the same in every pass of a run: xoshiro128** (Blackman and Vigna, public domain algorithm), seeded from the run's id. Not for secrets.
+ * Random numbers that are the same in every pass of a run. Uses xoshiro128** (Blackman and Vigna,
+ * public domain), seeded from the id of the run. Not for secrets.
  */
 export class SeededRandom {
   private readonly state = new Uint32Array(4);
@@ -17,7 +18,7 @@ export class SeededRandom {
     if (this.state.every((word) => word === 0)) this.state[0] = 1;
   }
 
-  /** 32 random bits. */
+  /** Returns 32 random bits. */
   private bits(): number {
     const s = this.state;
     const s1 = s[1]!;
@@ -33,12 +34,12 @@ export class SeededRandom {
     return result;
   }
 
-  /** A number from 0 up to but not including 1, with 53 random bits. */
+  /** Returns a number from 0 up to but not including 1, with 53 random bits. */
   number(): number {
     return ((this.bits() >>> 5) * 0x4000000 + (this.bits() >>> 6)) / 2 ** 53;
   }
 
-  /** A version-4 UUID. */
+  /** Returns a version-4 UUID. */
   uuid(): string {
     const bytes = Buffer.alloc(16);
     for (let offset = 0; offset < 16; offset += 4) bytes.writeUInt32BE(this.bits(), offset);

@@ -1,9 +1,9 @@
 /**
- * Decides when the work behind a call may begin: not while the recorded part is being replayed, not while the pass is held, and a body not before
- * everything that the code had seen when it made the call is durable.
+ * Decides when the work of a call may begin. Nothing begins while the recorded part is replayed or
+ * the pass is held. A body waits until everything that the code has seen is durable.
  */
 export class DurabilityGate {
-  /** What may not begin yet, because of replay or because the pass is held. */
+  /** Work that waits for the end of the replay, or of a hold. */
   private deferred: (() => void)[] = [];
   private gated: (() => void)[] = [];
   private held = false;
@@ -20,12 +20,12 @@ export class DurabilityGate {
     return this.live;
   }
 
-  /** Whether the pass is live and not held. */
+  /** True when the pass is live and not held. */
   get isOpen(): boolean {
     return this.live && !this.held;
   }
 
-  /** Results up to this one are durable. */
+  /** The `seq` up to which results are durable. */
   get durable(): number {
     return this.durableSeq;
   }
@@ -52,7 +52,8 @@ export class DurabilityGate {
   }
 
   /**
-   * Begins once everything that the code has seen is durable: not only what it had seen when it made the call, because branches share variables.
+   * Calls `begin` once everything that the code has seen is durable. That includes results that the
+   * code saw after it made the call, because branches share variables.
    */
   whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(() => this.whenDurable(begin));
@@ -66,7 +67,7 @@ export class DurabilityGate {
     for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }
 
-  /** Everything recorded has been delivered. */
+  /** Ends the replay, after everything recorded was delivered. */
   goLive(): void {
     if (this.live) return;
     this.live = true;
@@ -82,7 +83,7 @@ export class DurabilityGate {
     if (this.live) this.release();
   }
 
-  /** Forgets the work of calls that will not be done. */
+  /** Drops work that has not begun, because its calls will be rejected or never settle. */
   clear(): void {
     this.deferred = [];
     this.gated = [];

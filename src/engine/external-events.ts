@@ -18,8 +18,10 @@ interface Parts {
 }
 
 /**
- * What comes to a pass from outside its own code: timers that are due, messages, AbortSignals. One thing enters per turn, and none while a result is on
- * its way to the code: so what the code withdraws when it gets a result is withdrawn before anything else could end it.
+ * Events that come to a pass from outside its own code: due timers, messages and AbortSignals.
+ *
+ * One event enters per turn, and none while a result is on its way to the code. So calls that the
+ * code withdraws when it gets a result are withdrawn before another event could settle them.
  */
 export class ExternalEvents {
   private readonly mailbox = new Mailbox();
@@ -29,7 +31,7 @@ export class ExternalEvents {
 
   constructor(private readonly parts: Parts) {}
 
-  /** How many waits are for messages. */
+  /** Number of waits for messages. */
   get waits(): number {
     return this.mailbox.size;
   }
@@ -38,27 +40,27 @@ export class ExternalEvents {
     return this.mailbox.hasMessages;
   }
 
-  /** Whether something wants to enter. */
+  /** True when an event wants to enter. */
   get isPending(): boolean {
     return this.offers.length > 0;
   }
 
-  /** Whether a message is being looked at. */
+  /** True while a message is validated. */
   get isScreening(): boolean {
     return this.screening?.isBusy === true;
   }
 
-  /** Whether there is a message of the channel that no open wait takes. */
+  /** True when there is a message of the channel that no open wait takes. */
   hasSpare(channel: string): boolean {
     return this.mailbox.hasSpare(channel);
   }
 
-  /** Signals and payloads for hooks that nobody has taken. */
+  /** Number and size of signals and hook payloads that no wait has taken. */
   get load(): { readonly count: number; readonly length: number } {
     return this.mailbox.load;
   }
 
-  /** Channels that waits are open for and no message is here. */
+  /** Channels of open waits for which no message has arrived. */
   missing(): Iterable<string> {
     return this.mailbox.missing();
   }
@@ -72,8 +74,8 @@ export class ExternalEvents {
   }
 
   /** Gives the call the next message of the channel that no earlier wait takes. */
-  listen(channel: string, call: Call, taker: MessageHandler): void {
-    this.mailbox.await(channel, call, taker);
+  listen(channel: string, call: Call, handler: MessageHandler): void {
+    this.mailbox.await(channel, call, handler);
     if (this.mailbox.hasMatch(channel)) this.offerMatch(channel);
     else this.parts.port.missing?.();
   }
@@ -89,18 +91,18 @@ export class ExternalEvents {
     activity.update();
   }
 
-  /** Lets in what wants to, until `isEntered`. */
+  /** Lets events in until `isEntered` returns true. */
   admit(isEntered: () => boolean): void {
     while (!isEntered() && this.offers.length > 0 && this.parts.gate.isOpen) this.offers.shift()!();
   }
 
-  /** The call is withdrawn when the signal is aborted. */
+  /** Withdraws the call when the signal is aborted. */
   watch(signal: AbortSignal, call: Call): void {
     this.withdrawals ??= new AbortWatch((withdrawn, reason) => this.parts.calls.withdraw(withdrawn, reason));
     this.withdrawals.watch(signal, call);
   }
 
-  /** The call has its result, or is given up. */
+  /** Forgets the wait of a call that was settled or withdrawn. */
   forget(call: Call): void {
     if (call.channel !== undefined) this.mailbox.forget(call.channel, call);
   }
@@ -109,28 +111,31 @@ export class ExternalEvents {
     this.mailbox.clearWaits();
   }
 
-  /** A message and a wait for it are both here: they meet when it is their turn. */
+  /** Queues the meeting of a message and a wait for its channel. */
   private offerMatch(channel: string): void {
     this.offer(() => {
       const next = this.mailbox.next(channel);
       if (!next) return;
-      const { message, call, taker } = next;
+      const { message, call, handler } = next;
       const screened = this.screening?.resultOf(message);
-      if (taker.screening && !screened) return this.screen(channel, message, taker.screening);
+      if (handler.screening && !screened) return this.screen(channel, message, handler.screening);
       const others = this.mailbox.match(channel);
       this.screening?.forget(message);
-      taker.take(message, screened);
-      // What came while this one was looked at was offered in vain.
-      if (taker.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
+      handler.take(message, screened);
+      // Messages that arrived during the validation were offered too early.
+      if (handler.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
-      // The step and not the channel: the channel of a hook is its token, and whoever reads the token can resume the run.
+      // Names the step and not the channel. The channel of a hook is its token, and a reader of the
+      // token could resume the run.
       this.parts.port.warn(
         `"${call.stepKey}" took a message although ${others} later waits are open for it: was the first wait abandoned in a Promise.race?`,
       );
     });
   }
 
-  /** Has a message looked at before it is taken: it is offered again when that is done, unless it was refused. */
+  /**
+   * Validates a message before it is taken. A valid message is offered again after the validation.
+   */
   private screen(channel: string, message: Message, { screen, refused }: NonNullable<MessageHandler['screening']>): void {
     this.screening ??= new PayloadValidation();
     this.screening.begin(message, screen, (refusal) => {

@@ -15,11 +15,11 @@ import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
 
 interface HookRecord {
   readonly token: string;
-  /** The run that has the token. */
+  /** Id of the run that has the token, when it is another run. */
   readonly owner?: string;
 }
 
-/** A hook's options, checked. */
+/** Checked options of a hook. */
 interface HookSettings {
   readonly token: string | undefined;
   readonly schema: StandardSchema | undefined;
@@ -31,7 +31,10 @@ interface HookSettings {
 const UNGUESSABLE_BYTES = 32;
 const SHORTEST_TOKEN = 16;
 
-/** Makes a hook; it is durable, and its token known to be unique, when the promise resolves. */
+/**
+ * Creates a hook. When the promise resolves, the hook is durable and its token is known to be
+ * unique.
+ */
 export async function createHook(pass: PassHandle, options: HookOptions = {}): Promise<Hook<unknown>> {
   const { token: wanted, schema, ...hook } = checkHook(options);
   const { definition } = pass;
@@ -116,13 +119,17 @@ class PassHook implements Hook<unknown> {
   }
 }
 
-/** Has a payload checked by its hook's schema. A schema that throws fails the wait: that is a mistake of the code, not of the sender. */
+/**
+ * Validates a payload with the schema of its hook. A schema that throws fails the wait, because the
+ * mistake is in the code and not in the payload.
+ */
 async function screen(pass: PassHandle, schema: StandardSchema, shape: 'body' | 'request', message: Message): Promise<Verdict> {
   let value: unknown;
   try {
     value = pass.settings.payloads.decode(message.payload, 'payload');
   } catch {
-    // Delivered as it is: what cannot be read in this process blocks the run for it.
+    // Delivers the payload unchanged. A payload that this process cannot decode blocks the run for
+    // this deployment.
     return { settlement: { output: message.payload, attempts: 1 } };
   }
   const fitting = (body: unknown): Promise<unknown> => inScope({ pass, step: undefined }, async () => validate(schema, body, 'payload'));

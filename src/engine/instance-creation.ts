@@ -15,8 +15,11 @@ interface Parts {
 }
 
 /**
- * Makes the code of a pass before the first turn, so that it may take time without showing in the order of calls. What cannot be made is tried
- * again: constructors and factories connect to things, and a run shall not fail for ever because something was away for a moment.
+ * Creates the code of a pass before the first turn. So a slow factory does not affect the order of
+ * calls.
+ *
+ * A failed creation is tried again. Constructors and factories connect to services, and a service
+ * that is unavailable for a moment must not fail the run for ever.
  */
 export class InstanceCreation {
   private state: 'making' | 'made' | 'failed' = 'making';
@@ -37,7 +40,8 @@ export class InstanceCreation {
     } catch (error) {
       return state.rejectUnreadable('input', error);
     }
-    // Outside of whatever started the run: a constructor that calls a step must not call it for another run.
+    // Runs outside the current scope: a constructor that calls a step must not call it for another
+    // run.
     const making = executionScope.exit(async () => this.factory.make({ runId: run.id, input }));
     making.then(
       (code) => this.made(code),
@@ -45,7 +49,7 @@ export class InstanceCreation {
     );
   }
 
-  /** Calls back once it is known whether the code can be made. */
+  /** Calls back, at once or later, when it is known if the code can be created. */
   whenKnown(known: (outcome: 'made' | 'failed') => void): void {
     if (this.state === 'making') this.waiting.push(known);
     else known(this.state);

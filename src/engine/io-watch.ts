@@ -2,17 +2,20 @@ import { createHook, type AsyncHook } from 'node:async_hooks';
 
 import { executionScope } from './current.js';
 
-/** What code makes that waits for nothing outside of itself. */
+/** Types of resources that do not wait for anything outside the process. */
 const OWN = new Set(['PROMISE', 'TickObject', 'Microtask']);
 
 const watches = new Map<object, IoWatch>();
 let hook: AsyncHook | undefined;
 
-/** Notices whether the code of a pass begins ordinary I/O: timers, requests, queries. Costs every promise of the process something while it is on. */
+/**
+ * Detects if the code of a pass begins ordinary I/O: timers, requests, queries. While it is on,
+ * every promise of the process costs more.
+ */
 export class IoWatch {
   private readonly resources: object[] = [];
 
-  /** Bun and Deno accept hooks and never call them. */
+  /** False in Bun and Deno, which accept hooks and never call them. */
   readonly isReliable = !('bun' in process.versions) && !('deno' in process.versions);
 
   begin(pass: object): void {
@@ -32,7 +35,7 @@ export class IoWatch {
     if (watches.delete(pass) && watches.size === 0) hook?.disable();
   }
 
-  /** Whether there was any, other than lines written to the console. */
+  /** True when the code has begun I/O other than lines written to the console. */
   get sawIo(): boolean {
     return this.resources.some((resource) => !isOfConsole((resource as { handle?: unknown }).handle));
   }

@@ -1,29 +1,32 @@
 import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 
-/** What becomes of the message that a wait is given. */
+/** Handles the message that a wait gets. */
 export interface MessageHandler {
   readonly take: (message: Message, screened: Settlement | undefined) => void;
-  /** Where not every message is taken: looks at it first. */
+  /** Validation of each message before it is taken; absent when every message is taken. */
   readonly screening?: { readonly screen: Screen; readonly refused: (message: Message, refusal: Error) => void };
 }
 
 interface Waiting {
   readonly call: Call;
-  readonly taker: MessageHandler;
+  readonly handler: MessageHandler;
 }
 
 /**
- * Messages that have come for a pass and nobody has taken, and waits that nobody has sent to; both in order, by channel. Of several waits for one
- * channel the one that was called first takes first.
+ * Messages that no wait has taken, and waits that have no message, both in order and by channel. Of
+ * several waits for one channel, the wait that was called first gets the first message.
  */
 export class Mailbox {
-  /** Ids of everything that was heard: the inbox is read again before what was taken is gone from it. */
+  /**
+   * Ids of all received messages. The inbox is read again before taken messages are deleted from
+   * it.
+   */
   private receivedIds: Set<string> | undefined;
   private messages: Map<string, Message[]> | undefined;
   private waits: Map<string, Waiting[]> | undefined;
 
-  /** How many waits are open. */
+  /** Number of open waits. */
   get size(): number {
     let count = 0;
     for (const waits of this.waits?.values() ?? []) count += waits.length;
@@ -34,20 +37,22 @@ export class Mailbox {
     return (this.messages?.size ?? 0) > 0;
   }
 
-  /** How many signals and payloads for hooks nobody has taken, and how long they are together, in characters. */
+  /**
+   * Number and total length, in characters, of signals and hook payloads that no wait has taken.
+   */
   readonly load = { count: 0, length: 0 };
 
-  /** Channels that waits are open for and no message is here. */
+  /** Channels of open waits for which no message has arrived. */
   *missing(): Iterable<string> {
     for (const channel of this.waits?.keys() ?? []) if (!this.messages?.has(channel)) yield channel;
   }
 
-  /** A message is gone from the inbox: it is not read again. */
+  /** Forgets the id of a message that has left the inbox and cannot be read again. */
   forgetReceived(id: string): void {
     this.receivedIds?.delete(id);
   }
 
-  /** @returns whether the message is new */
+  /** Adds a message. @returns true when the message is new */
   put(message: Message): boolean {
     this.receivedIds ??= new Set();
     if (this.receivedIds.has(message.id)) return false;
@@ -58,32 +63,35 @@ export class Mailbox {
     return true;
   }
 
-  await(channel: string, call: Call, taker: MessageHandler): void {
+  await(channel: string, call: Call, handler: MessageHandler): void {
     this.waits ??= new Map();
-    append(this.waits, channel, { call, taker });
+    append(this.waits, channel, { call, handler });
   }
 
-  /** Whether there is a message of the channel that no open wait takes. */
+  /** True when there is a message of the channel that no open wait takes. */
   hasSpare(channel: string): boolean {
     return (this.messages?.get(channel)?.length ?? 0) > (this.waits?.get(channel)?.length ?? 0);
   }
 
-  /** Whether some wait can take a message now. */
+  /** True when a wait can take a message of the channel now. */
   hasMatch(channel: string): boolean {
     return this.messages?.has(channel) === true && this.waits?.has(channel) === true;
   }
 
-  /** The oldest message of a channel and the oldest wait for it; undefined unless there are both. */
-  next(channel: string): { readonly message: Message; readonly call: Call; readonly taker: MessageHandler } | undefined {
+  /**
+   * Returns the oldest message of a channel and the oldest wait for it; undefined unless both
+   * exist.
+   */
+  next(channel: string): { readonly message: Message; readonly call: Call; readonly handler: MessageHandler } | undefined {
     const wait = this.waits?.get(channel)?.[0];
     const message = this.messages?.get(channel)?.[0];
-    return wait && message && { message, call: wait.call, taker: wait.taker };
+    return wait && message && { message, call: wait.call, handler: wait.handler };
   }
 
   /**
-   * Removes the two that come next: they have met.
+   * Removes the message and the wait that `next` returns.
    *
-   * @returns how many other waits for the channel stay open
+   * @returns the number of other open waits for the channel
    */
   match(channel: string): number {
     const waits = this.waits!.get(channel)!;
@@ -93,7 +101,7 @@ export class Mailbox {
     return waits.length;
   }
 
-  /** Removes a message: it has been taken, or nobody is to take it. */
+  /** Removes a message that was taken or refused. */
   drop(channel: string, message: Message): void {
     const messages = this.messages?.get(channel);
     const index = messages?.indexOf(message) ?? -1;
@@ -109,7 +117,7 @@ export class Mailbox {
     this.load.length += by * payload.length;
   }
 
-  /** Forgets the wait of a call that has its result, or was withdrawn. */
+  /** Forgets the wait of a call that was settled or withdrawn. */
   forget(channel: string, call: Call): void {
     const waits = this.waits?.get(channel);
     const index = waits?.findIndex((waiting) => waiting.call === call) ?? -1;

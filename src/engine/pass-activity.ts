@@ -24,7 +24,7 @@ interface Parts {
   readonly cancellation: Cancellation;
 }
 
-/** Tells the worker when a pass only waits, when it becomes active again, and when it is at rest. */
+/** Notifies the worker when a pass only waits, when it is active again and when it is at rest. */
 export class PassActivity implements ActivityDelegate {
   /** True while the worker has been told that the pass only waits. */
   isIdle = false;
@@ -39,15 +39,15 @@ export class PassActivity implements ActivityDelegate {
   }
 
   /**
-   * Calls back once, when no body is executed and every result is durable. A later call replaces an
-   * earlier one.
+   * Calls back once, when no body is executed and every result is durable. A later call replaces
+   * an earlier one.
    */
   whenAtRest(callback: () => void): void {
     this.atRest = callback;
     this.update();
   }
 
-  /** Compares the activity of the pass with what the worker was last told. Called after changes. */
+  /** Compares the activity of the pass with what the worker knows. Called after changes. */
   update(): void {
     const { run, port, state, timers, gate, queue, events, cancellation } = this.parts;
     if (state.isClosed) return;
@@ -55,7 +55,8 @@ export class PassActivity implements ActivityDelegate {
     if (this.atRest && !isWorking) {
       const { atRest } = this;
       this.atRest = undefined;
-      // In a callback of its own: the code that caused this update may be in the middle of a change.
+      // Runs in a callback of its own: the code that caused this update may be in the middle of a
+      // change.
       setImmediate(atRest);
     }
     const isActive = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening;

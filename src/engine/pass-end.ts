@@ -25,7 +25,7 @@ interface Parts {
   readonly events: ExternalEvents;
 }
 
-/** Ends a pass: decides its outcome, has it checked by a replay where that is on, and reports it. */
+/** Ends a pass: decides its outcome, has it checked by a replay if that is on, and reports it. */
 export class PassEnd {
   /** Outcome of `run()` while recorded results are still being delivered. */
   private early: PassOutcome | undefined;

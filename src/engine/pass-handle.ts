@@ -7,13 +7,19 @@ import type { Settlement } from './message.js';
 import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
-/** What some calls need beside what begins them. */
+/** Options of a call that most calls do without. */
 export interface CallOptions {
-  /** Withdraws the call. */
+  /** Withdraws the call when it is aborted. */
   readonly signal?: AbortSignal | undefined;
-  /** Hears of the open wait of an earlier pass at once: the call may be given up before it could begin. */
+  /**
+   * Called at once with the open wait of an earlier pass: the call may be withdrawn before it can
+   * begin.
+   */
   readonly resumed?: (call: Call, wait: OpenWait) => void;
-  /** Called at once when the call has to be begun and cannot begin yet: the time to copy what the caller may change meanwhile. */
+  /**
+   * Called at once when the call must begin and cannot yet. Used to copy values that the caller may
+   * change before the call begins.
+   */
   readonly deferred?: () => void;
 }
 
@@ -22,28 +28,29 @@ export interface ActivityDelegate {
   update(): void;
 }
 
-/** A try of a body that can be told to stop. */
+/** Attempt at a body that can be aborted. */
 export interface Abortable {
   readonly stepKey: string;
-  /** Which try this is, from 1. */
+  /** Number of the attempt, from 1. */
   readonly attempt: number;
   abort(reason: unknown): void;
 }
 
-/** A pass as the operations that a workflow calls see it. */
+/** Pass as the operations of a workflow see it. */
 export interface PassHandle {
   readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
   readonly definition: WorkflowDefinition;
-  /** What is executed; there once the pass has begun. */
+  /** Code that is executed; undefined until the pass has begun. */
   readonly code: WorkflowCode | undefined;
   readonly settings: EngineSettings;
   readonly timers: Timers;
   readonly abortSignal: AbortSignal;
   readonly isClosed: boolean;
-  /** The recorded time of the last delivery: the clock that the workflow sees. */
+  /** Recorded time of the last delivery: the clock that the workflow sees. */
   readonly logicalNow: number;
   /**
-   * A durable operation of the workflow function: its recorded result, or `begin` to produce one.
+   * Makes a durable call of the workflow function. Returns its recorded result, or calls `begin` to
+   * produce one.
    *
    * @throws NestedStepError inside the body of a step
    */
@@ -55,44 +62,47 @@ export interface PassHandle {
     begin: (call: Call) => void,
     options?: CallOptions,
   ): Promise<unknown>;
-  /** The wait of that step that was open when the run was last let go of. */
+  /** Returns the wait of a step that was open when the run was last suspended or handed back. */
   recordedWait(stepKey: string): OpenWait | undefined;
-  /** Begins once everything that the code had seen when it made the call is durable. */
+  /** Calls `begin` once everything that the code has seen is durable. */
   whenDurable(begin: () => void): void;
-  /** What the workflow sets off outside its own run. */
+  /** Effects of the workflow outside its own run. */
   readonly effects: PassEffects;
-  /** Opens a wait for a child run and starts the child, together. */
+  /** Opens a wait for a child run and starts the child, in one transaction. */
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
-  /** Whether the code takes part in a change, from the first time that it comes to it with the change in place. */
+  /** Tells if the run takes part in a change of the code. */
   isPatched(id: string): boolean;
-  /** Ends the run; another goes on in its place. */
+  /** Ends the run and starts another in its place. */
   continueAs(run: NewRun): void;
-  /** Shows a value to those who look at the run. */
+  /** Publishes a value for readers of the run. */
   setState(key: string, value: unknown): void;
-  /** Tells the developer something. */
+  /** Logs a warning for the developer. */
   warn(message: string): void;
   attemptFailed(failure: AttemptFailure): void;
-  /** Whether the code only comes to what an earlier pass came to. */
+  /** True while the code repeats what an earlier pass did. */
   readonly isReplaying: boolean;
   attemptBegan(attempt: Abortable): void;
   attemptEnded(attempt: Abortable): void;
   /** Makes an open wait durable. */
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void;
-  /** Lets something that ends a wait in, when it is its turn: nothing enters while a result is on its way to the code. */
+  /**
+   * Queues something that ends a wait until it may enter. Nothing enters while a result is on its
+   * way to the code.
+   */
   offer(enter: () => void): void;
-  /** Whether there is a message of that channel that no open wait takes. */
+  /** True when there is a message of the channel that no open wait takes. */
   hasSpareMessage(channel: string): boolean;
-  /** Gives the call the next message of that channel that no earlier wait takes. */
+  /** Gives the call the next message of the channel that no earlier wait takes. */
   listen(channel: string, call: Call, handler: MessageHandler): void;
-  /** A message is not what the wait of that step is for: it is gone, and the history says why. */
+  /** Drops a message that the wait of a step has refused. The history says why. */
   dropMessage(stepKey: string, messageId: string, refusal: Error): void;
-  /** A call has its result: it enters the journal, and the lane. */
+  /** Records the result of a call, and queues the result for the code. */
   settle(call: Call, settlement: Settlement): void;
   /** Rejects a call that has no result yet, and records nothing of it. */
   withdraw(call: Call, reason: unknown): void;
   decodeError(text: string): Error;
-  /** The stored text of a result. @throws SerializationError, PayloadTooLargeError */
+  /** Encodes a result as it is stored. @throws SerializationError, PayloadTooLargeError */
   encode(value: unknown, subject: string): string;
-  /** The stored text of what was thrown. Never throws. */
+  /** Encodes a thrown value as it is stored. Never throws. */
   encodeError(error: unknown): string;
 }

@@ -22,25 +22,26 @@ interface Parts {
 /**
  * The state of a pass.
  *
- * | State      | Meaning                                                                         |
- * | ---------- | ------------------------------------------------------------------------------- |
- * | `open`     | The workflow function runs. The durability gate knows if it replays or is held. |
- * | `stopping` | The code has been told of a cancellation or timeout, and may clean up.          |
- * | `ended`    | The code has ended. Its outcome may still wait for the replay check.            |
- * | `closed`   | The pass is given up. Nothing that its code does has any effect.                |
+ * | State      | Meaning                                                                        |
+ * | ---------- | ------------------------------------------------------------------------------ |
+ * | `open`     | The workflow function runs: live, replayed or held (durability-gate.ts).       |
+ * | `stopping` | A cancellation or timeout has reached the code, which may clean up.            |
+ * | `ended`    | The code has ended. Its outcome may still wait for the replay check.           |
+ * | `closed`   | The pass was given up. Nothing that its code does has any effect.              |
  *
- * | From               | To         | Method   | Cause                                                |
- * | ------------------ | ---------- | -------- | ---------------------------------------------------- |
- * | `open`             | `stopping` | `stop`   | the record of a cancellation or timeout is delivered |
- * | `open`, `stopping` | `ended`    | `end`    | `run()` settles, or its time for cleanup is used up  |
- * | any                | `closed`   | `close`  | the run is suspended, handed back, lost or restarted |
- * | `open`, `stopping` | `closed`   | `reject` | the code does not match the recorded history         |
+ * | From             | To       | Method | Cause                                                |
+ * | ---------------- | -------- | ------ | ---------------------------------------------------- |
+ * | open             | stopping | stop   | the record of a cancellation or timeout is delivered |
+ * | open             | stopping | stop   | the run is cancelled, and its code cannot be created |
+ * | open or stopping | ended    | end    | `run()` settles, or its time for cleanup is used up  |
+ * | any              | closed   | close  | the run is suspended, handed back, lost or restarted |
+ * | open or stopping | closed   | reject | the code does not match the recorded history         |
  *
  * In `open` and `stopping` calls have an effect. Leaving these two states shuts the parts down.
  */
 export class PassState {
   private current: 'open' | 'stopping' | 'ended' | 'closed' = 'open';
-  /** Reason why the run was stopped; undefined until the code has been told. */
+  /** Reason why the run was stopped; undefined until the stop has reached the code. */
   stopReason: StopReason | undefined;
 
   constructor(private readonly parts: Parts) {}
@@ -60,7 +61,7 @@ export class PassState {
     return this.current === 'closed';
   }
 
-  /** Notes that the code is told of a cancellation or a timeout. */
+  /** Notes that a cancellation or a timeout has reached the code. */
   stop(reason: StopReason): void {
     this.current = 'stopping';
     this.stopReason = reason;

@@ -1,6 +1,9 @@
 import type { Message, Screen, Settlement } from './message.js';
 
-/** Checks messages before they are taken. A check may take its time; meanwhile the message stays where it is, and the run is not suspended. */
+/**
+ * Validates messages before they are taken. A validation may take time. Meanwhile the message stays
+ * in the mailbox, and the run is not suspended.
+ */
 export class PayloadValidation {
   private readonly verdicts = new Map<string, Settlement | 'pending'>();
   private pending = 0;
@@ -9,13 +12,13 @@ export class PayloadValidation {
     return this.pending > 0;
   }
 
-  /** What the message's wait gets, once that is known. */
+  /** Returns what the wait of the message gets, once the validation has ended. */
   resultOf(message: Message): Settlement | undefined {
     const verdict = this.verdicts.get(message.id);
     return verdict === 'pending' ? undefined : verdict;
   }
 
-  /** Checks a message, once. `done` hears of the refusal, if it is one. */
+  /** Validates a message once. `done` gets the refusal, if there is one. */
   begin(message: Message, screen: Screen, done: (refusal: Error | undefined) => void): void {
     if (this.verdicts.has(message.id)) return;
     this.verdicts.set(message.id, 'pending');
@@ -27,7 +30,7 @@ export class PayloadValidation {
     });
   }
 
-  /** The message has been taken. */
+  /** Forgets a message that has been taken. */
   forget(message: Message): void {
     this.verdicts.delete(message.id);
   }

@@ -9,117 +9,147 @@ import type { RunEvent } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { WorkflowContext } from './workflow-context.js';
 
-/** The code of a workflow, ready to be executed. */
+/** Code of a workflow, ready to be executed. */
 export interface WorkflowCode {
   readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
-  /** What the application wants around the bodies of methods with `@Step`. */
+  /** Runs interceptors of the application around the bodies of methods with `@Step`. */
   readonly interceptor?: StepInterceptor;
 }
 
+/** Surroundings of a step's body, such as guards and interceptors of Nest. */
 export interface StepInterceptor {
-  /** Executes the body: `method` called on `target`, within what surrounds it. */
+  /** Calls `method` on `target`, inside the interceptors. */
   execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown>;
-  /** What surrounds the body has let it begin. */
+  /** Notes that the interceptors have let the body begin. */
   began(step: object): void;
 }
 
-/** What a pass's own code may depend on. */
+/** Run for which an instance of a workflow is created. */
 export interface StartedRun {
   readonly runId: string;
   readonly input: unknown;
 }
 
-/** Makes the code of one pass, where a workflow wants an instance for each. */
+/** Creates the code of one pass, for workflows with an instance per pass. */
 export interface WorkflowInstanceFactory {
   make(run: StartedRun): Promise<WorkflowCode>;
-  /** It could not be made. @returns milliseconds until it is tried again */
+  /** Reports that the code could not be created. @returns milliseconds until the next try */
   failed(runId: string, error: unknown): number;
 }
 
-/** A workflow as the engine needs it: how to identify it and how to run it. */
+/** Workflow as the engine needs it: its identity and its code. */
 export type WorkflowDefinition = WorkflowIdentity & (WorkflowCode | { readonly maker: WorkflowInstanceFactory });
 
 interface WorkflowIdentity {
   readonly name: string;
   readonly version: number;
   readonly queue: string;
-  /** Steps of the workflow's own class have the method's name alone as their key. */
+  /**
+   * Tells if an object is the workflow itself. The method's name alone is the key of its own steps.
+   */
   readonly owns: (target: unknown) => boolean;
   /**
    * Claims the name of a step for its owner: a class, or a declaration.
    *
-   * @throws WorkflowConfigurationError when the workflow has called another owner's step by this name
+   * @throws WorkflowConfigurationError when the workflow has called another owner's step by this
+   * name
    */
   readonly claimName?: (name: string, owner: object) => void;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
-  /** The most that a step's own timeout may be: beyond that its body would be cut off, and executed again for ever. */
+  /**
+   * Longest allowed timeout of a step, in milliseconds. A longer body would be cut off and executed
+   * again for ever.
+   */
   readonly longestStepMs?: number | undefined;
-  /** How long runs may take that are started by the workflow's name alone: of the others it is known when they are started. */
+  /**
+   * Time limit, in milliseconds, of runs that are started by the workflow's name alone. The limit
+   * of other runs is known when they are started.
+   */
   readonly runTimeoutMs?: number | null;
 }
 
-/** The run that a pass executes. */
+/** Run that a pass executes. */
 export interface PassRun {
   readonly id: string;
-  /** As it is stored. */
+  /** Text as it is stored. */
   readonly input: string;
   readonly startedAt: number;
-  /** When it fails if it has not ended, milliseconds since the epoch by the database's clock. */
+  /**
+   * Time at which the run fails unless it has ended. Milliseconds since the epoch, by the
+   * database's clock.
+   */
   readonly deadlineAt: number | null;
-  /** How many times it has been retried. */
+  /** Number of times that an operator has retried the run. */
   readonly generation: number;
-  /** Where its random numbers come from. */
+  /** Seed of the random numbers of the run. */
   readonly seedId: string;
 }
 
-/** How the workflow function ended. Payloads are text as it is stored. */
+/** End of the workflow function. Payloads are text as it is stored. */
 export type PassOutcome =
   | { readonly status: 'completed'; readonly output: string; readonly continuedAs?: NewRun }
   | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
   | { readonly status: 'cancelled'; readonly error: string };
 
-/** Why a pass could not go on. Nothing more comes from it. */
+/** Reason why a pass gave up. Nothing more is reported of the pass. */
 export type PassFault =
-  /** Today's code does not fit the history, or cannot read it: the run waits for another deployment. */
+  /**
+   * Today's code does not match the history, or cannot read it. The run waits for another
+   * deployment.
+   */
   | { readonly kind: 'mismatch'; readonly error: Error }
-  /** A result that the workflow saw already could not be stored: another pass must start from what is stored. */
+  /**
+   * The database refused a result that the workflow had seen. Another pass must start from what is
+   * stored.
+   */
   | { readonly kind: 'restart' };
 
-/** The execution of a run, as its pass sees it. */
+/** Execution of a run, as its pass sees it. */
 export interface PassPort {
   readonly journal: PassJournal;
-  /** Something that the developer should hear of. */
+  /** Logs a warning for the developer. */
   warn(message: string): void;
-  /** An attempt of a step has failed. */
+  /** Reports a failed attempt of a step. */
   attemptFailed(failure: AttemptFailure): void;
-  /** `leftovers` tells whether waits or messages of the run may still be recorded. */
+  /** Reports the end of the run. `leftovers` says if waits or messages of the run may be stored. */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
-  /** Nothing is active but waits. `wakeAt` is when the first of them is due; infinity when only messages are waited for. */
+  /**
+   * Reports that the pass only waits. `wakeAt` is the time of the first timer, and infinity when
+   * only messages are awaited.
+   */
   idle(wakeAt: number): void;
-  /** Something is active again. */
+  /** Reports that the pass is active again. */
   busy(): void;
-  /** A wait is open for which no message has been received: where some were held back, this one may be among them. */
+  /**
+   * Reports an open wait for which no message has arrived. If the worker left messages in the
+   * inbox, one of them may be for this wait.
+   */
   missing?(): void;
 }
 
 /**
- * Makes durable what a pass does. Everything handed over is written in the order in which it is handed over; `durable` is
- * called once it is committed, `refused` when the database will not have it.
+ * Makes the acts of a pass durable, in the order in which they are handed over. `durable` is called
+ * after the commit, `refused` when the database refuses the data.
  */
 export interface PassJournal extends PassEffects {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
-  /** Opens a wait for a child run and starts the child, together. `refused`: there is a run of that id. */
+  /**
+   * Opens a wait for a child run and starts the child, in one transaction. `refused` is called when
+   * a run with the id exists.
+   */
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
-  /** The wait of that key is no longer open. */
+  /** Closes the wait of a step. */
   closeWait(stepKey: string): void;
-  /** A message is gone from the inbox that nobody took. Without an event when many were dropped before. */
+  /**
+   * Deletes a message that no wait took. The event is null when many messages were dropped before.
+   */
   dropMessage(messageId: string, event: RunEvent | null): void;
 }
 
-/** A failed attempt of a step. */
+/** Failed attempt of a step. */
 export interface AttemptFailure {
   readonly stepKey: string;
   readonly attempt: number;
@@ -129,30 +159,30 @@ export interface AttemptFailure {
   readonly error: unknown;
 }
 
-/** A line that the code of a workflow logs. */
+/** Log line that the code of a workflow writes. */
 export interface RunLine {
   readonly level: LogLevel;
   readonly message: unknown;
   readonly params: readonly unknown[];
 }
 
-/** What a pass sets off outside its own run. */
+/** Effects of a pass outside its own run. */
 export interface PassEffects {
   /**
-   * Starts a run that nobody waits for; resolves when it is durable.
+   * Starts a run without waiting for its end. Resolves when the new run is durable.
    *
    * @returns `'taken'` when the id belongs to a run that this parent did not start
    */
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
-  /** Asks a child run to stop, and closes the wait for it, together. */
+  /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
   cancelChild(stepKey: string, childId: string): void;
-  /** @returns the token, and who has it when that is another run */
+  /** Creates a hook. @returns the token, and its owner when another run has the token */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
-  /** Shows a value to those who look at the run. JSON text. */
+  /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;
 }
 
-/** A hook to be created. */
+/** Hook that is to be created. */
 export interface NewHook {
   readonly stepKey: string;
   readonly token: string;
@@ -161,71 +191,87 @@ export interface NewHook {
   readonly idempotencyHeader: string | null;
 }
 
-/** How runs are made that the workflow starts. */
+/** Prepares runs that a workflow starts. */
 export interface RunStarter {
   /** @throws InvalidInputError, WorkflowNotFoundError */
   check(workflow: unknown, options: object): PreparedStart;
-  /** A run's id that follows from the step that starts it. */
+  /**
+   * Returns the id of a run that a step starts. The id follows from the step, so all attempts get
+   * the same one.
+   */
   idFor(runId: string, stepKey: string): string;
 }
 
-/** A start whose arguments but the input have been checked. */
+/** Start of a run whose arguments have been checked, except the input. */
 export interface PreparedStart {
-  /** Of the workflow. */
+  /** Name of the workflow. */
   readonly name: string;
   /** @throws InvalidInputError, SerializationError, PayloadTooLargeError */
   withInput(input: unknown): Promise<NewRun>;
 }
 
-/** What the engine takes from its surroundings. */
+/** Settings and services that the engine gets from its host. */
 export interface EngineSettings {
   readonly payloads: Payloads;
-  /** Whether mistakes of the application's code are looked for, and cost the time that it takes. */
+  /** True when checks for mistakes in the application's code are on. They cost time. */
   readonly isDevelopment: boolean;
   readonly cancelGraceMs: number;
-  /** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+  /** Milliseconds that a replay waits for a recorded call that has not been made. */
   readonly replayStallMs: number;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns the current time in milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
   /**
-   * Whether this process has lately been told that its runs are its own. After a freeze it has not: others may have taken them over, and no body
-   * begins before it knows.
+   * True when this process knows that its runs are its own. After a freeze the process does not
+   * know: other workers may have taken the runs over. No body begins until the process knows.
    */
   readonly isSure: () => boolean;
-  /** Whether this process is closing. A body that fails meanwhile may have lost what it uses: its attempt does not count, and it is executed again elsewhere. */
+  /**
+   * True while this process is closing. A body that fails meanwhile may have lost a resource that
+   * it uses. So the attempt does not count, and the body is executed again elsewhere.
+   */
   readonly isClosing: () => boolean;
-  /** Writes a line that the code of a run logs. */
+  /** Writes a log line of the code of a run. */
   readonly log: (workflow: string, runId: string, line: RunLine) => void;
   readonly starts: RunStarter;
-  /** Where a hook is called. */
+  /** Returns the URL of a hook. */
   readonly hookUrl: (token: string) => string;
-  /** Where those who accept payloads find the schemas of hooks. */
+  /** Schemas of hooks, for the code that accepts payloads. */
   readonly hookSchemas: HookSchemas;
-  /** Replays a run whose code has ended, before its end is recorded. Absent where that is not done. */
+  /**
+   * Replays a run whose code has ended, before the end is recorded. Absent when the check is off.
+   */
   readonly verifyReplay?: ReplayVerifier | undefined;
 }
 
-/** What a replay is compared with. */
+/** Record of a run that a replay is compared with. */
 export interface Recording {
   readonly run: PassRun;
   readonly definition: WorkflowDefinition;
-  /** The results that the code got, and the waits that were open when its last pass began. */
+  /** Results that the code got, and the waits that were open when its last pass began. */
   readonly history: History;
-  /** All calls that the code made, by step key: also those that have no result. Absent where only the history is known. */
+  /**
+   * Calls that the code made, by step key, with or without a result. Absent when only the history
+   * is known.
+   */
   readonly calls?: ReadonlyMap<string, Call> | undefined;
-  /** Absent where the run has not ended. */
+  /** Outcome of the run; absent when the run has not ended. */
   readonly outcome?: PassOutcome | undefined;
 }
 
-/** Replays a run. @returns an error that names the first difference; undefined when there is none, or none can be proved */
+/**
+ * Replays a run.
+ *
+ * @returns an error that names the first difference; undefined when no difference was found or
+ * proved
+ */
 export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;
 
 /** Follows a pass step by step. */
 export interface PassObserver {
-  /** The code has made a call. `record` is its recorded result, if there is one. */
+  /** Called when the code has made a call. `record` is its recorded result, if there is one. */
   called(call: Call, record: StepRecord | undefined): void;
-  /** The code does not make a recorded call. Replaces the refusal of the code. */
+  /** Called when the code does not make a recorded call. The pass does not reject the code then. */
   missed(step: StepRecord): void;
-  /** Everything recorded was delivered, and the code waits for more. */
+  /** Called when everything recorded was delivered and the code waits for more. */
   stoodStill(): void;
 }

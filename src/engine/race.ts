@@ -6,8 +6,9 @@ import type { PassHandle } from './pass-handle.js';
 import { noteRejection } from './rejections.js';
 
 /**
- * Executes the branches side by side until one has ended. Whatever the others have open is withdrawn in the same turn of the pass, before any further
- * result or message enters: a signal that a loser waited for stays for whoever waits next.
+ * Executes the branches in parallel until one has ended. Open calls of the other branches are
+ * withdrawn in the same turn of the pass, before another result or message enters. So a signal that
+ * a losing branch waited for remains for the next wait.
  */
 export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Promise<RaceResult<B>> {
   if (!isPlainObject(branches)) throw new InvalidInputError('branches', 'must be an object of functions');
@@ -27,7 +28,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       for (const [key, controller] of controllers) if (key !== winner) controller.abort(new RaceLostError(winner));
       settle();
     };
-    // A race inside a branch that has lost has lost as well.
+    // A race inside a branch that has lost is lost too.
     outer?.signal?.addEventListener('abort', () => {
       if (isOver) return;
       isOver = true;

@@ -1,19 +1,19 @@
-/** What calls of workflows have rejected with. */
-const given = new WeakSet<object>();
+/** Errors that calls of workflows have rejected with. */
+const known = new WeakSet<object>();
 
-/** How far down the causes of an error are looked at. */
+/** Largest number of causes of an error that are checked. */
 const DEPTH = 10;
 
-/** A call rejects with this. */
+/** Notes an error that a call rejects with. */
 export function noteRejection(error: unknown): void {
-  if (typeof error === 'object' && error !== null) given.add(error);
+  if (typeof error === 'object' && error !== null) known.add(error);
 }
 
-/** Whether an error has come out of a workflow's call, by itself or as the cause of another. */
+/** Tells if an error comes from a call of a workflow, directly or as a cause of another error. */
 export function isOfCall(reason: unknown): boolean {
   let error = reason;
   for (let depth = 0; depth < DEPTH && typeof error === 'object' && error !== null; depth++) {
-    if (given.has(error)) return true;
+    if (known.has(error)) return true;
     try {
       error = (error as { cause?: unknown }).cause;
     } catch {

@@ -41,7 +41,7 @@ export class ReplayCheck {
     return this.results !== undefined && this.results.every(isRepeatable) && [...this.parts.calls.byKey.values()].every(isRepeatable);
   }
 
-  /** Replays the run. @returns the first difference; undefined when there is none */
+  /** Replays the run. @returns the first difference, if there is one */
   async findDifference(outcome: PassOutcome): Promise<Error | undefined> {
     const { run, definition, settings, calls } = this.parts;
     const history = { steps: this.results!, waits: this.waits };

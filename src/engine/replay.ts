@@ -4,20 +4,21 @@ import type { Call } from './call.js';
 const NOTHING: readonly StepRecord[] = [];
 
 /**
- * The recorded part of a run, and whether today's code keeps to it. With each step was recorded after how many deliveries it was called; so
- * before one more result is delivered, all calls that came before it must have been made again.
+ * Recorded part of a run, which the code must repeat. Each recorded step stores how many results
+ * had been delivered when it was called (`calledAfter`). Before the next result is delivered, the
+ * code must have made all calls that were recorded before it.
  */
 export class Replay {
-  // Most passes are a run's first: they have nothing to look up, and get no maps.
+  // Absent in the first pass of a run, which has no records. Most passes are the first.
   private readonly byKey: ReadonlyMap<string, StepRecord> | undefined;
   private readonly waits: ReadonlyMap<string, OpenWait> | undefined;
-  /** In the order in which the calls were made. */
+  /** Recorded calls in the order in which they were made. */
   private readonly expected: readonly StepRecord[];
-  /** Whether calls came out of ordinary I/O when the run was recorded. */
+  /** True when calls followed ordinary I/O when the run was recorded. */
   readonly hasIo: boolean = false;
   private checked = 0;
   private readonly called: Set<string> | undefined;
-  /** Recorded waits that the code has not come to. */
+  /** Recorded waits that the code has not reached. */
   private readonly ahead: Set<string> | undefined;
 
   constructor(history: History) {
@@ -33,7 +34,7 @@ export class Replay {
     this.expected = history.steps.filter((step) => !isMarker(step)).sort((a, b) => a.calledAfter - b.calledAfter);
   }
 
-  /** The record of a step that is called now, if it has one. */
+  /** Notes a call of the code. @returns the record of its step, if there is one */
   call(stepKey: string): StepRecord | undefined {
     this.ahead?.delete(stepKey);
     const record = this.byKey?.get(stepKey);
@@ -41,22 +42,25 @@ export class Replay {
     return record;
   }
 
-  /** Whether the code has come to everything that it had come to before. */
+  /** True when the code has reached everything that it had reached before. */
   get isCaughtUp(): boolean {
     return (this.ahead?.size ?? 0) === 0;
   }
 
-  /** Whether the step had its result when the pass began. */
+  /** True when the step had its result when the pass began. */
   isRecorded(stepKey: string): boolean {
     return this.byKey?.has(stepKey) === true;
   }
 
-  /** The wait that was open when the run was last let go of. */
+  /** Returns the wait of a step that was open when the run was last suspended or handed back. */
   openWait(stepKey: string): OpenWait | undefined {
     return this.waits?.get(stepKey);
   }
 
-  /** A recorded step that the code should have called by now, after so many deliveries, and has not. */
+  /**
+   * Finds a recorded step that the code should have called after `delivered` results and has not.
+   * Advances past steps that were called.
+   */
   findMissing(delivered: number): StepRecord | undefined {
     for (; this.checked < this.expected.length; this.checked++) {
       const step = this.expected[this.checked]!;
@@ -66,18 +70,21 @@ export class Replay {
     return undefined;
   }
 
-  /** A recorded step that the code never called. */
+  /** Finds a recorded step that the code never called. */
   findUncalled(): StepRecord | undefined {
     return this.findMissing(Number.POSITIVE_INFINITY);
   }
 }
 
-/** Not called by the code, or allowed to vanish from it: cancellations, and patches whose old branch is gone. */
+/**
+ * Tells if the code may leave out a record: a cancellation, or a patch whose old branch was
+ * removed.
+ */
 function isMarker({ kind }: StepRecord): boolean {
   return kind === 'cancel' || kind === 'patch';
 }
 
-/** What tells a call of today's code from the one that was recorded; undefined when nothing does. */
+/** Compares a call of today's code with its record. @returns the difference, if there is one */
 export function differs(record: Pick<StepRecord, 'kind' | 'argsHash' | 'calledAfter' | 'calledAfterIo'>, call: Call): string | undefined {
   if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
   if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)

@@ -3,32 +3,36 @@ import type { Replay } from './replay.js';
 import type { Timers } from './timers.js';
 import { turns, type TurnTaker } from './turns.js';
 
-/** What a lane drives. */
+/** Receives the results of a queue. */
 export interface ResultQueueDelegate {
-  /** The first turn: call the workflow function. */
+  /** Calls the workflow function, in the first turn. */
   invoke(): void;
   deliver(record: StepRecord): void;
-  /** Nothing is recorded that the code has not seen: what wants to enter may. */
+  /** Lets an event in, when no record waits for delivery. */
   admit(): void;
-  /** A turn is over and nothing is left to deliver. */
+  /** Called after a turn when nothing is left to deliver. */
   delivered(): void;
-  /** The code does not call what is recorded. */
+  /** Called when the code does not make a recorded call. */
   missed(step: StepRecord): void;
-  /** A turn has been asked for. */
+  /** Called when a turn was requested. */
   stirred(): void;
 }
 
-/** How long a missing call is waited for when the code has made another in its place. */
-const ASTRAY_MS = 2_000;
+/**
+ * Milliseconds that the queue waits for a recorded call when the code has made another call in its
+ * place.
+ */
+const DIVERGED_MS = 2_000;
 
 const STALL = '$stall';
 
 /**
- * Lets results into the code one at a time, in the order of `seq`, live and on replay: one per turn (turns.ts). Before one more is delivered, the
- * code must have made every call that it had made at that point when the run was recorded.
+ * Delivers results to the code in the order of `seq`, live and on replay, one per turn (turns.ts).
+ * Before the next result is delivered, the code must have made every call that it had made at that
+ * point when the run was recorded.
  */
 export class ResultQueue implements TurnTaker {
-  /** How many results have been delivered. */
+  /** Number of delivered results. */
   count = 0;
   isInTurn = false;
   private isRequested = false;
@@ -44,10 +48,10 @@ export class ResultQueue implements TurnTaker {
     private readonly replay: Replay,
     private readonly alarms: Timers,
     private readonly stallMs: number,
-    private readonly owner: ResultQueueDelegate,
+    private readonly delegate: ResultQueueDelegate,
   ) {}
 
-  /** Whether the code is at it, or will be in a moment. */
+  /** True when a turn is running or was requested. */
   get isTurning(): boolean {
     return this.isRequested || this.isInTurn;
   }
@@ -65,12 +69,12 @@ export class ResultQueue implements TurnTaker {
     this.request();
   }
 
-  /** Asks for a turn. */
+  /** Requests a turn. */
   request(): void {
     if (this.isRequested || this.closed) return;
     this.isRequested = true;
     turns.request(this);
-    this.owner.stirred();
+    this.delegate.stirred();
   }
 
   /** Notes a replayed call without a record: a sign that the code has changed. */
@@ -80,7 +84,10 @@ export class ResultQueue implements TurnTaker {
     this.divergedKey = stepKey;
   }
 
-  /** @returns the step key of a call without a record that the code made after so many deliveries */
+  /**
+   * Returns the step key of a call without a record that the code made after so many deliveries;
+   * undefined when there was no such call.
+   */
   unrecordedCallAfter(deliveries: number): string | undefined {
     return this.divergedAt === deliveries ? this.divergedKey : undefined;
   }
@@ -96,17 +103,17 @@ export class ResultQueue implements TurnTaker {
     this.isInTurn = true;
     if (!this.started) {
       this.started = true;
-      return this.owner.invoke();
+      return this.delegate.invoke();
     }
     if (this.replay.findMissing(this.count)) return;
     let record = this.records.shift();
     if (!record) {
-      this.owner.admit();
+      this.delegate.admit();
       record = this.records.shift();
     }
     if (!record) return;
     this.count++;
-    this.owner.deliver(record);
+    this.delegate.deliver(record);
   }
 
   endTurn(): void {
@@ -116,16 +123,17 @@ export class ResultQueue implements TurnTaker {
     if (missing) return this.await(missing);
     this.alarms.clear(STALL);
     if (this.records.length > 0) this.request();
-    else this.owner.delivered();
+    else this.delegate.delivered();
   }
 
   /**
-   * The call may come out of ordinary I/O that takes longer than it did: a cache that was warm then. Nothing is executed meanwhile. It is not waited for as
-   * long when the code has made another call in its place: most likely it was changed.
+   * Waits for a recorded call, while nothing is executed. The call may follow ordinary I/O that
+   * takes longer than it did when recorded, such as a cache that was warm then. The wait is shorter
+   * when the code has made another call in its place: most likely the code was changed.
    */
   private await(missing: StepRecord): void {
-    const astray = !this.replay.hasIo && this.divergedAt === missing.calledAfter;
-    const patience = astray ? Math.min(ASTRAY_MS, this.stallMs) : this.stallMs;
-    this.alarms.set(STALL, this.alarms.now() + patience, () => this.owner.missed(missing));
+    const hasDiverged = !this.replay.hasIo && this.divergedAt === missing.calledAfter;
+    const waitMs = hasDiverged ? Math.min(DIVERGED_MS, this.stallMs) : this.stallMs;
+    this.alarms.set(STALL, this.alarms.now() + waitMs, () => this.delegate.missed(missing));
   }
 }

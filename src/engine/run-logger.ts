@@ -3,7 +3,10 @@ import type { PassHandle } from './pass-handle.js';
 
 const LEVELS: readonly LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 
-/** Makes the logger of a pass. It writes nothing while the code only comes to what an earlier pass came to, and has logged. */
+/**
+ * Creates the logger of a pass. It writes nothing while the code repeats an earlier pass, which has
+ * logged those lines.
+ */
 export function makeRunLogger(pass: PassHandle): RunLogger {
   const { definition, run, settings } = pass;
   const write = (level: LogLevel, message: unknown, params: readonly unknown[]): void => {

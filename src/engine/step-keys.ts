@@ -2,28 +2,29 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { escapeStepText } from '../core/step-key-text.js';
 
-/** A row of an index must stay below 2,700 bytes. */
+/** Longest step key, in characters. A row of an index must stay below 2,700 bytes. */
 const MAX_LENGTH = 800;
 
 const NUMBERED = /#(\d+)$/;
 
-/** The key under which a pass records the delivery of a cancellation. */
+/** Step key of the record of a cancellation. */
 export const CANCEL_KEY = '$cancel';
 
-/** The alarm of a run's deadline. */
+/** Key of the timer for a run's deadline. */
 export const TIMEOUT_KEY = '$timeout';
 
-/** The key under which a pass records that it takes part in a change of the code. */
+/** Returns the step key of the record of a patch. */
 export function patchKey(id: string): string {
   return `$patch:${checkText(id, 'id of the patch')}`;
 }
 
 /**
- * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. The same calls in the same order get the same keys,
- * which is what replay stands on; so the number is taken when the call is made, before anything is awaited.
+ * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. Replay depends on
+ * it that the same calls in the same order get the same keys. So the number is taken when the call
+ * is made, before anything is awaited.
  */
 export class StepKeys {
-  /** Of names that were called more than once. */
+  /** Number of calls by name, for names that were called more than once. */
   private counts: Map<string, number> | undefined;
 
   /** @param calls the calls of the pass, by step key */
@@ -46,7 +47,7 @@ export class StepKeys {
   }
 }
 
-/** The key of the call of the same name before this one: of `charge#3`, `charge#2`. */
+/** Returns the key of the previous call of the same name: `charge#2` for `charge#3`. */
 export function precedingKey(stepKey: string): string | undefined {
   const numbered = NUMBERED.exec(stepKey);
   if (!numbered) return undefined;

@@ -8,9 +8,13 @@ import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 
+/** Milliseconds between two checks if this process still owns its runs. */
 const UNSURE_PAUSE_MS = 50;
 
-/** Begins a step: tries its body until it succeeds or its policy is used up, across passes and processes. */
+/**
+ * Begins a step. Its body is tried until it succeeds or the retry policy is used up, across passes
+ * and processes.
+ */
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
   call.startedAt = wait?.openedAt ?? Math.floor(pass.settings.now());
@@ -40,7 +44,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       pass.attemptEnded(current);
     },
     failed: (error) => {
-      // Left as it is: the run is about to be handed back.
+      // Leaves the attempt unrecorded, because the run is about to be handed back.
       if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
       try {
         fail(pass, call, spec, (given && findChange(pass, call, spec, given, error)) ?? error);
@@ -57,7 +61,8 @@ function succeed(pass: PassHandle, call: Call, value: unknown): void {
   try {
     pass.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
   } catch (error) {
-    // The body has done its work: doing it again would not make its result storable.
+    // Fails the step. The body has done its work, and another attempt would not make the result
+    // storable.
     giveUp(pass, call, error, attempts);
   }
 }
@@ -74,18 +79,19 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   pass.attemptFailed({ ...failure, nextAttemptAt: wakeAt });
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;
-  // The next attempt begins when the pause is over and this one's failure is durable: a crash repeats one attempt, not all of them.
+  // The next attempt begins when the pause has passed and this failure is durable. So a crash
+  // repeats one attempt, not all of them.
   let isDurable = false;
-  let isOver = false;
+  let isPauseOver = false;
   const next = (): void => {
-    if (isDurable && isOver) pass.whenDurable(() => attempt(pass, call, spec));
+    if (isDurable && isPauseOver) pass.whenDurable(() => attempt(pass, call, spec));
   };
   pass.openWait(call, { stepKey: call.stepKey, kind: 'retry', name: null, wakeAt, attempts, openedAt: call.startedAt }, event, () => {
     isDurable = true;
     next();
   });
   pass.timers.set(call.stepKey, wakeAt, () => {
-    isOver = true;
+    isPauseOver = true;
     next();
   });
 }
@@ -94,7 +100,10 @@ function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number):
   pass.settle(call, { error: pass.encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
 }
 
-/** Milliseconds until the next attempt; undefined, or the error to give up with, when there is to be none. */
+/**
+ * Returns milliseconds until the next attempt. Returns undefined, or the error to fail with, when
+ * there is no next attempt.
+ */
 function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | InvalidInputError | undefined {
   if (error instanceof NonRetryableError || error instanceof ArgumentChangedError) return undefined;
   try {
@@ -108,7 +117,7 @@ function retryPause(error: unknown, spec: StepSpec, failed: number, now: number)
         : toMilliseconds(retryAfter, 'retryAfter');
     }
   } catch {
-    // A retryIf that throws, or a retryAfter that is no time, must not lose the error that they were asked about.
+    // A retryIf that throws, or an invalid retryAfter, must not hide the error of the step.
     return undefined;
   }
   return backoffMs(spec.retry, failed);

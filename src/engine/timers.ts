@@ -3,7 +3,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 /** setTimeout turns longer delays into 1 ms. */
 const LONGEST_MS = 2 ** 30;
 
-/** The timers of one pass, by step key; all gone at once when the pass is. */
+/** Timers of one pass, by key. All of them are cleared when the pass ends. */
 export class Timers {
   private due: Map<string, { wakeAt: number; handle: NodeJS.Timeout }> | undefined;
 
@@ -42,7 +42,7 @@ export class Timers {
     return this.due?.size ?? 0;
   }
 
-  /** When the first timer is due; infinity when there is none. */
+  /** Returns the time at which the first timer is due; infinity without timers. */
   next(): number {
     let first = Number.POSITIVE_INFINITY;
     for (const { wakeAt } of this.due?.values() ?? []) first = Math.min(first, wakeAt);

@@ -1,25 +1,27 @@
 import { setImmediate } from '../core/timers.js';
 
-/** A lane that delivers results to one pass, one per turn. */
+/** Delivers results to one pass, one per turn. */
 export interface TurnTaker {
-  /** Delivers one result; the code that it lets go on runs in microtasks right after. */
+  /** Delivers one result. The code that awaits it runs in microtasks right after. */
   beginTurn(): void;
-  /** The code has nothing more to do but wait. */
+  /** Ends the turn, after the code has run until it waits for something. */
   endTurn(): void;
 }
 
 /**
- * Gives every lane that asked a turn, all in one round of the event loop. Both halves are queued before either runs, so Node executes them
- * back to back with nothing but microtasks (and process.nextTick) in between: a call made inside a turn follows from the delivery, and
- * one made outside comes out of ordinary I/O. Replay depends on that distinction.
+ * Gives every queue that requested it a turn, all in one round of the event loop.
+ *
+ * Both halves of a turn are queued before either runs. So Node executes them back to back, with
+ * nothing but microtasks and `process.nextTick` in between. A call made inside a turn follows from
+ * the delivery, and a call outside follows from ordinary I/O. Replay depends on that distinction.
  */
 class TurnScheduler {
   private waiting: TurnTaker[] = [];
   private taking: TurnTaker[] = [];
   private scheduled = false;
 
-  request(lane: TurnTaker): void {
-    this.waiting.push(lane);
+  request(queue: TurnTaker): void {
+    this.waiting.push(queue);
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
@@ -36,7 +38,10 @@ class TurnScheduler {
   }
 }
 
-/** One pass's trouble must not cost the others their turn: it is reported where Node reports what nobody caught. */
+/**
+ * Runs half a turn. An error in one pass must not cost the other passes their turn, so it is thrown
+ * where Node reports uncaught errors.
+ */
 function isolated(taker: TurnTaker, half: keyof TurnTaker): void {
   try {
     taker[half]();

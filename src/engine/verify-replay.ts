@@ -9,18 +9,23 @@ import { Pass } from './pass.js';
 import type { EngineSettings, PassObserver, PassOutcome, PassPort, Recording } from './ports.js';
 import { differs } from './replay.js';
 
-/** How long a replay is waited for that stands still: it may wait for ordinary I/O, and then nothing can be said of it. */
-const PATIENCE_MS = 2_000;
+/**
+ * Milliseconds that a replay may stand still. It may wait for ordinary I/O, and then nothing can be
+ * said about it.
+ */
+const STILL_MS = 2_000;
 
-/** What came of a replay. */
+/** Result of a replay: the first difference, no difference, or no proof. */
 type Verdict = { readonly stepKey: string | null; readonly detail: string } | 'same' | 'unknown';
 
 /**
- * Executes a workflow once more from what is recorded of a run, and compares: which steps it calls, in which order and with which arguments, and how it ends. No body is
+ * Executes a workflow again with the recorded results of a run, and compares. It compares which
+ * steps are called, in which order and with which arguments, and how the run ends. No body is
  * executed and nothing is written.
  *
- * Finds what the next worker would stumble over: variables of `run` that the function of a step writes, `Date.now()`, `Math.random()`, code that was changed. Says nothing where ordinary
- * I/O in `run` may be the cause, because that takes another time in each pass.
+ * The check finds what would block the run in its next pass: variables of `run` that the function
+ * of a step writes, `Date.now()`, `Math.random()` and changed code. It reports no difference that
+ * ordinary I/O in `run` may cause, because I/O takes another time in each pass.
  *
  * @returns an error that names the first difference
  */
@@ -47,7 +52,7 @@ class ReplayComparison implements PassObserver {
       (verdict) => this.decide(verdict),
       (outcome) => this.decide(this.compare(outcome)),
     );
-    const own = { ...settings, verifyReplay: undefined, isDevelopment: false, log: () => undefined, replayStallMs: PATIENCE_MS };
+    const own = { ...settings, verifyReplay: undefined, isDevelopment: false, log: () => undefined, replayStallMs: STILL_MS };
     this.pass = new Pass({ ...run, deadlineAt: null }, definition, history, port, own, this);
     this.pass.hold();
   }
@@ -75,8 +80,8 @@ class ReplayComparison implements PassObserver {
   }
 
   stoodStill(): void {
-    const verdict = { stepKey: null, detail: 'run() waits for something that no recorded result brings about' };
-    this.stillTimer ??= setTimeout(() => this.decide(verdict), this.watch.sawIo ? PATIENCE_MS : 0);
+    const verdict = { stepKey: null, detail: 'run() waits for something that no recorded result causes' };
+    this.stillTimer ??= setTimeout(() => this.decide(verdict), this.watch.sawIo ? STILL_MS : 0);
   }
 
   private compare(outcome: PassOutcome): Verdict {
@@ -89,7 +94,10 @@ class ReplayComparison implements PassObserver {
     return detail === undefined ? 'same' : { stepKey: null, detail };
   }
 
-  /** Ordinary I/O that takes another time may be why the code does something else, or nothing: then the difference says nothing. */
+  /**
+   * Reports the verdict. A difference proves nothing when `run` does ordinary I/O: its timing
+   * varies, so the code may act in another order or still wait.
+   */
   private decide(verdict: Verdict): void {
     const isProof = this.pass.endedInTurn !== false && this.watch.isReliable && !this.watch.sawIo;
     clearTimeout(this.stillTimer);
@@ -99,13 +107,13 @@ class ReplayComparison implements PassObserver {
   }
 }
 
-/** What is not the same about two ends of a run. */
+/** Returns the difference between two ends of a run, if there is one. */
 function differenceOf(before: PassOutcome, now: PassOutcome, payloads: Payloads): string | undefined {
   if (before.status === 'completed' && now.status === 'completed') {
-    if (before.continuedAs?.name !== now.continuedAs?.name) return 'run() goes on as another workflow';
+    if (before.continuedAs?.name !== now.continuedAs?.name) return 'run() continues as another workflow';
     const [was, is] = before.continuedAs ? [before.continuedAs.input, now.continuedAs!.input] : [before.output, now.output];
     if (was === is || fingerprintOf(was, payloads) === fingerprintOf(is, payloads)) return undefined;
-    return before.continuedAs ? 'the input of the run that goes on is another' : 'the output is another';
+    return before.continuedAs ? 'the input of the next run differs' : 'the output differs';
   }
   const [was, is] = [describeEnd(before, payloads), describeEnd(now, payloads)];
   return was === is ? undefined : `run() ${was}, and ${is} when it is replayed`;
@@ -145,7 +153,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       const { stepKey, detail } = fault.error as NonDeterminismError;
       decide({ stepKey, detail });
     },
-    // The code of a workflow with an instance for each pass could not be made.
+    // Reached when the code of the pass could not be created.
     idle: () => decide('unknown'),
   };
 }

@@ -4,29 +4,40 @@ import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 import type { PassHandle } from './pass-handle.js';
 
-/** An operation that ends from outside: when its time comes, or with a message. */
+/** Operation that ends from outside: by a message, or when its time has come. */
 export interface WaitSpec {
   readonly kind: WaitKind;
-  /** What it waits for, for those who look at the run: a signal's name, a hook's token, a child's run id. */
+  /**
+   * Name of the awaited thing, for readers of the run: a signal's name, a hook's token, a child's
+   * run id.
+   */
   readonly name: string | null;
-  /** When its time comes, by the database's clock; computed once, a later pass finds it recorded. Null: never. */
+  /**
+   * Computes the time at which the wait ends, by the database's clock; null for never. Computed
+   * once, and a later pass reads the recorded time.
+   */
   readonly wakeAt: () => number | null;
   readonly expired: () => Settlement;
-  /** The messages that end it. */
+  /** Channel of the messages that end the wait. */
   readonly channel?: string;
   readonly taken?: (message: Message) => Settlement;
-  /** Looks at each message before it is taken; what it refuses is dropped, and the wait goes on. */
+  /**
+   * Validates each message before it is taken. A refused message is dropped, and the wait
+   * continues.
+   */
   readonly screen?: Screen;
 }
 
-/** Begins a wait, or takes up the one that is recorded. */
+/** Begins a wait, or continues a recorded one. */
 export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const recorded = pass.recordedWait(call.stepKey);
   call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
-    // What has come already is taken without a trace of waiting. Not what an earlier wait takes: this one's deadline would be computed anew in the next pass.
+    // A message that has arrived is taken without recording a wait. A message that an earlier wait
+    // takes does not count: this wait would not be recorded, and the next pass would compute its
+    // deadline again.
     const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
     else if (!isHere) open(pass, call, spec, wakeAt);
@@ -38,7 +49,7 @@ function open(pass: PassHandle, call: Call, { kind, name }: WaitSpec, wakeAt: nu
   pass.openWait(call, { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt }, null, ignore);
 }
 
-/** Ends the call when its time comes or its message does, whichever enters first. */
+/** Ends the call at its wake time or with a message, whichever enters first. */
 export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: number | null): void {
   const { channel, taken, expired, screen } = spec;
   if (wakeAt !== null) {
@@ -60,7 +71,10 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   }
 }
 
-/** @returns when a timeout given as a duration or a moment is over; null for none */
+/**
+ * @returns a function that computes when a timeout, given as a duration or a moment, has passed;
+ * null for no timeout
+ */
 export function deadlineOf(pass: PassHandle, timeout: Duration | Date | undefined, argument: string): () => number | null {
   if (timeout === undefined) return () => null;
   if (timeout instanceof Date) {
@@ -72,5 +86,5 @@ export function deadlineOf(pass: PassHandle, timeout: Duration | Date | undefine
 }
 
 function ignore(): void {
-  // That the wait is durable sets nothing off.
+  // The durable wait triggers nothing.
 }

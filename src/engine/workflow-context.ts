@@ -15,23 +15,27 @@ import type {
 } from './context-options.js';
 import type { RunLogger } from '../core/log-fields.js';
 
-/** What a workflow's `run` gets as its second argument: everything that is recorded, and nothing that differs between passes. */
+/** Second argument of `run`. All that it offers is recorded, and the same in every pass. */
 export abstract class WorkflowContext {
-  /** The id of the run. */
+  /** Id of the run. */
   abstract readonly runId: string;
 
-  /** Aborted when the run is cancelled or ends, or this worker loses it. */
+  /**
+   * AbortSignal that is aborted when the run is cancelled or ends, or when this worker loses it.
+   */
   abstract readonly abortSignal: AbortSignal;
 
   /**
-   * Logs with the application's logger, with the run's id and workflow. Lines that an earlier pass has logged are left out when `run` is executed again.
+   * Logger of the application, with the id and the workflow of the run. Lines that an earlier pass
+   * has logged are left out when `run` is executed again.
    *
    * @example ctx.logger.log('waiting for the approval');
    */
   abstract readonly logger: RunLogger;
 
   /**
-   * Executes `fn` once and records its result; when the run continues elsewhere, the recorded result is returned instead.
+   * Executes `fn` and records its result. When the run continues elsewhere, the recorded result is
+   * returned and `fn` is not executed again.
    *
    * @throws StepFailedError when all attempts have failed; its `cause` is the last error
    * @throws NestedStepError inside another step
@@ -41,20 +45,23 @@ export abstract class WorkflowContext {
   abstract step<T>(name: string, options: StepOptions, fn: () => Promise<T> | T): Promise<T>;
 
   /**
-   * Waits, for milliseconds or for months. Survives restarts, and holds neither a connection nor a slot for longer than a moment.
+   * Waits for a duration, from milliseconds to months. The wait survives restarts. It holds neither
+   * a connection nor a slot for longer than a moment.
    *
    * @example await ctx.sleep('3 days');
    */
   abstract sleep(duration: Duration, options?: WaitOptions): Promise<void>;
 
-  /** Waits until a moment. One that has passed already is over at once. */
+  /** Waits until a moment. Returns at once when the moment has passed. */
   abstract sleepUntil(date: Date, options?: WaitOptions): Promise<void>;
 
   /**
-   * Waits for a signal, and takes it: the oldest of that name that nobody has taken. What comes before it is waited for is kept.
+   * Waits for a signal and takes the oldest of that name that no wait has taken. Signals that
+   * arrive before the wait are kept.
    *
-   * @param options.timeout how long to wait at most, or until when
-   * @returns what the signal carries, `true` when that is nothing; null when the time is over first
+   * @param options.timeout longest time to wait, or the moment at which the wait ends
+   * @returns the payload of the signal, or `true` when it has none; null when the timeout has
+   * passed
    * @example const approval = await ctx.waitForSignal(approved, { timeout: '2 days' });
    */
   abstract waitForSignal<P>(
@@ -64,10 +71,12 @@ export abstract class WorkflowContext {
   abstract waitForSignal<P>(signal: SignalDefinition<P, never>, options?: WaitOptions): Promise<SignalValue<P>>;
 
   /**
-   * Makes a hook: a token with which the outside world resumes this run without knowing its id, by POST or `client.resumeHook`. Durable when the promise
-   * resolves; closed when the run ends. What comes before it is waited for is kept.
+   * Creates a hook: a token with which the outside world resumes this run without knowing its id,
+   * by POST or `client.resumeHook`. The hook is durable when the promise resolves, and closed when
+   * the run ends. Payloads that arrive before the wait are kept.
    *
-   * @param options.token from 16 characters; chosen ones are free again when the run that has them has ended
+   * @param options.token at least 16 characters; a chosen token can be used again when its run has
+   * ended
    * @throws HookConflictError when another run has the token
    * @example
    * const hook = await ctx.hook<Payment>();
@@ -78,28 +87,32 @@ export abstract class WorkflowContext {
   abstract hook<T = unknown>(options?: HookOptions<T>): Promise<Hook<T>>;
 
   /**
-   * Executes branches side by side until one has ended, and withdraws at once whatever the others have open. Each gets an AbortSignal; steps and waits that
-   * it calls need not be given it.
+   * Executes branches in parallel until one has ended, and then withdraws all open calls of the
+   * other branches. Each branch gets an AbortSignal. Steps and waits that a branch calls are
+   * withdrawn even if the signal is not passed to them.
    *
-   * @returns the winner's key and value; rejects when the first branch to end has failed
+   * @returns the key and the value of the winner; rejects when the first branch to end has failed
    * @example
-   * const { key, value } = await ctx.race({ paid: () => hook.wait(), late: () => ctx.sleep('1 day') });
+   * const { key, value } = await ctx.race({ paid: () => hook.wait(), late: () => ctx.sleep('1 day')
+   * });
    */
   abstract race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>>;
 
   /**
    * Starts a child run and waits for its result.
    *
-   * @throws WorkflowFailedError with what the child threw as its cause; WorkflowCancelledError; ResultTimeoutError after `options.timeout`
+   * @throws WorkflowFailedError with the error of the child as its cause; WorkflowCancelledError;
+   * ResultTimeoutError after `options.timeout`
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
   abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;
   abstract invoke(workflow: string, input?: unknown, options?: InvokeOptions): Promise<unknown>;
 
   /**
-   * A child run for each input, `maxInFlight` at a time. Rejects when one fails; no more are started then, and those under way go on.
+   * Starts a child run for each input, at most `maxInFlight` at a time, and waits for all results.
+   * Rejects when one child fails. No more children are started then, and started ones continue.
    *
-   * @returns their results, in the order of the inputs
+   * @returns the results, in the order of the inputs
    */
   abstract invokeMany<W extends WorkflowTarget>(
     workflow: W,
@@ -108,36 +121,42 @@ export abstract class WorkflowContext {
   ): Promise<OutputOf<W>[]>;
   abstract invokeMany(workflow: string, inputs: readonly unknown[], options?: InvokeManyOptions): Promise<unknown[]>;
 
-  /** Starts a run that goes its own way. Resolves when it is durable. */
+  /** Starts a run without waiting for its end. Resolves when the new run is durable. */
   abstract start<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, StartChildOptions>): Promise<{ runId: string }>;
   abstract start(workflow: string, input?: unknown, options?: StartChildOptions): Promise<{ runId: string }>;
 
   /**
-   * Ends this run and begins another in its place, with an empty history: for loops that would go on for ever. Signals that nobody took go with it, and
-   * `handle.result()` follows.
+   * Ends this run and starts another in its place, with an empty history. Use it for loops without
+   * an end. Signals that no wait has taken move to the new run, and `handle.result()` follows it.
    *
    * @example return ctx.continueAsNew(PollWorkflow, { since: ctx.now() });
    */
   abstract continueAsNew<W extends WorkflowTarget>(workflow: W, ...args: InputArguments<InputOf<W>>): Promise<never>;
 
   /**
-   * Whether this run takes part in a change of the code: true for runs that come to this place for the first time with the change deployed, false for those
-   * that were past it.
+   * Tells if this run takes part in a change of the code. True for runs that reach this line for
+   * the first time with the change deployed, false for runs that had passed it before.
    *
-   * @param id names the change; keep it for as long as runs from before it may exist
+   * @param id name of the change; keep it for as long as runs from before the change may exist
    * @example if (ctx.patched('check stock first')) await this.checkStock(order);
    */
   abstract patched(id: string): boolean;
 
-  /** Shows a value to those who look at the run: `handle.describe()` has it under `state`. Not a step; the last value of a key counts. */
+  /**
+   * Publishes a value: `handle.describe()` returns it under `state`. This is not a step, and the
+   * last value of a key counts.
+   */
   abstract setState(key: string, value: unknown): void;
 
-  /** The time of the last recorded result, or of the start: the same in every pass, unlike `new Date()`. */
+  /**
+   * Time of the last recorded result, or of the start of the run. Unlike `new Date()`, it is the
+   * same in every pass.
+   */
   abstract now(): Date;
 
-  /** A number from 0 up to but not including 1, the same in every pass. Not for secrets. */
+  /** Random number from 0 up to but not including 1, the same in every pass. Not for secrets. */
   abstract random(): number;
 
-  /** A version-4 UUID, the same in every pass. Not for secrets. */
+  /** Random version-4 UUID, the same in every pass. Not for secrets. */
   abstract uuid(): string;
 }

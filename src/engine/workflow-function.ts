@@ -32,7 +32,7 @@ interface Parts {
   readonly end: PassEnd;
 }
 
-/** The workflow function of a pass: created, called in the first turn, and given a result a turn. */
+/** Workflow function of a pass. It is called in the first turn, and gets one result per turn. */
 export class WorkflowFunction implements ResultQueueDelegate {
   /** Code that is executed; undefined until it was created. */
   code: WorkflowCode | undefined;
