@@ -6,7 +6,10 @@ import { delay, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
-/** Cancels after so many milliseconds; the effects are the bodies that began, those after the cancellation behind a bar. */
+/**
+ * Cancels the run after `at` milliseconds. The effects list the bodies that began, with a bar
+ * before those after the cancellation.
+ */
 async function cancelled(workflow: WorkflowFunction, { at = 250, ...options }: RunOptions & { at?: number } = {}): Promise<TestRun> {
   const run = new TestRun(workflow, { settings: { verifyReplay: undefined }, ...options });
   setTimeout(() => {
@@ -22,40 +25,40 @@ const after = ({ effects }: TestRun): string[] => effects.slice(effects.indexOf(
 const work = (ctx: WorkflowContext, name: string, key?: string): Promise<number> =>
   ctx.step(name, key === undefined ? {} : { key }, () => delay(100, 1));
 
-describe('a loop that swallows the cancellation', () => {
+describe('a loop whose catch swallows the cancellation', () => {
   const loops: [string, WorkflowFunction][] = [
     [
-      'of one step',
+      'a loop over one step',
       async (ctx) => {
         for (let item = 0; item < 1_000; item++) await work(ctx, 'charge').catch(() => undefined);
       },
     ],
     [
-      'of one step with keys',
+      'a loop over one step with keys',
       async (ctx) => {
         for (let item = 0; item < 1_000; item++) await work(ctx, 'charge', String(item)).catch(() => undefined);
       },
     ],
     [
-      'of one step with numbers in its name',
+      'a loop over one step with numbers in its name',
       async (ctx) => {
         for (let item = 0; item < 1_000; item++) await work(ctx, `charge order-${item}`).catch(() => undefined);
       },
     ],
     [
-      'of chunks',
+      'a loop over chunks',
       async (ctx) => {
         for (let chunk = 0; chunk < 100; chunk++) await Promise.allSettled(Array.from({ length: 10 }, () => work(ctx, 'charge')));
       },
     ],
     [
-      'without an end',
+      'a loop without an end',
       async (ctx) => {
         for (;;) await work(ctx, 'charge').catch(() => undefined);
       },
     ],
     [
-      'that sleeps and polls',
+      'a loop that sleeps and polls',
       async (ctx) => {
         for (;;) {
           try {
@@ -68,7 +71,7 @@ describe('a loop that swallows the cancellation', () => {
       },
     ],
     [
-      'with ordinary I/O when the cancellation comes',
+      'a loop that does ordinary I/O during the cancellation',
       async (ctx) => {
         for (let item = 0; item < 1_000; item++) {
           try {
@@ -81,11 +84,11 @@ describe('a loop that swallows the cancellation', () => {
       },
     ],
   ];
-  it.each(loops)('begins no further step: %s', async (_, workflow) => {
+  it.each(loops)('begins no further step after the cancellation: %s', async (_, workflow) => {
     expect(after(await cancelled(workflow))).toEqual([]);
   });
 
-  it('begins no step of the next round but what stands before the one that was interrupted', async () => {
+  it('begins only the steps of its next round that precede the interrupted step', async () => {
     const run = await cancelled(
       async (ctx) => {
         for (let item = 0; item < 100; item++) {
@@ -136,7 +139,7 @@ describe('a loop that swallows the cancellation', () => {
     expect(after(await cancelled(workflow))).toEqual(expected);
   });
 
-  it('is the same wherever it crashes', async () => {
+  it('ends with the same steps wherever the process crashes', async () => {
     for (const [, workflow] of loops.slice(0, 4)) {
       const calm = await cancelled(workflow);
       for (let point = 1; point < calm.journal.flushes.flat().length; point++) {
@@ -146,7 +149,7 @@ describe('a loop that swallows the cancellation', () => {
     }
   });
 
-  it('is warned of, once', async () => {
+  it('is reported by one warning', async () => {
     const named: WorkflowFunction = async (ctx) => {
       for (;;) await work(ctx, 'warned of').catch(() => undefined);
     };
@@ -157,10 +160,10 @@ describe('a loop that swallows the cancellation', () => {
   });
 });
 
-describe('the clean-up of a cancelled run', () => {
+describe('the cleanup of a cancelled run', () => {
   const cleanUps: [string, WorkflowFunction, string[]][] = [
     [
-      'in catch and finally',
+      'steps in catch and finally',
       async (ctx) => {
         try {
           await work(ctx, 'charge');
@@ -176,7 +179,7 @@ describe('the clean-up of a cancelled run', () => {
       ['refund', 'release'],
     ],
     [
-      'in a loop over what is done',
+      'a loop over completed steps',
       async (ctx) => {
         const done: number[] = [];
         try {
@@ -188,7 +191,7 @@ describe('the clean-up of a cancelled run', () => {
       ['release', 'release#2'],
     ],
     [
-      'with a step that was called before and was not interrupted',
+      'a step that was called before and was not interrupted',
       async (ctx) => {
         await work(ctx, 'set status');
         try {
@@ -201,7 +204,7 @@ describe('the clean-up of a cancelled run', () => {
       ['set status#2'],
     ],
     [
-      'of each item of a loop that ends with the cancellation',
+      'the cleanup of each item of a loop that ends with the cancellation',
       async (ctx) => {
         for (let item = 0; item < 10; item++) {
           try {
@@ -216,7 +219,7 @@ describe('the clean-up of a cancelled run', () => {
       ['release#2'],
     ],
     [
-      'after a loop that swallows the cancellation',
+      'steps after a loop whose catch swallows the cancellation',
       async (ctx) => {
         for (let item = 0; item < 10; item++) await work(ctx, 'charge').catch(() => undefined);
         await work(ctx, 'close the books');
@@ -224,7 +227,7 @@ describe('the clean-up of a cancelled run', () => {
       ['close the books'],
     ],
     [
-      'that waits',
+      'a wait',
       async (ctx) => {
         try {
           await ctx.sleep('1h');

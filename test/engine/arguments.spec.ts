@@ -50,7 +50,10 @@ class Steps {
 }
 const steps = new Steps();
 
-/** Executes the workflow in one pass, and again with a crash after each transition and a suspension at each wait: all must end alike. */
+/**
+ * Executes the workflow in one pass, and again with a crash after each transition and a suspension
+ * at each wait. All executions must end the same.
+ */
 async function everywhere(workflow: WorkflowFunction, options: RunOptions = {}): Promise<unknown> {
   const calm = await execute(workflow, { self: steps, ...options });
   const total = calm.run.journal.flushes.flat().length;
@@ -65,7 +68,7 @@ async function everywhere(workflow: WorkflowFunction, options: RunOptions = {}):
 }
 
 describe('arguments of a step', () => {
-  it('are copies: what the body changes is not seen by run, live or replayed', async () => {
+  it('are copies: run does not see changes by the body, live or in a replay', async () => {
     const output = await everywhere(async (ctx) => {
       const order: { id?: number } = {};
       await steps.create(order);
@@ -76,7 +79,7 @@ describe('arguments of a step', () => {
     expect(output).toEqual({ id: undefined });
   });
 
-  it('are as they were when the call was made, in each attempt', async () => {
+  it('have the values of the call in each attempt', async () => {
     failures = 2;
     const { ending } = await execute(
       async () => {
@@ -91,7 +94,7 @@ describe('arguments of a step', () => {
     expect(seen).toEqual([['a'], ['a'], ['a']]);
   });
 
-  it('do not change while the body is under way', async () => {
+  it('do not change while the body is executed', async () => {
     await everywhere(async () => {
       const order = { items: ['a'], at: new Map([[1, 'x']]) };
       const looked = steps.look(order);
@@ -103,7 +106,7 @@ describe('arguments of a step', () => {
     expect(seen[0]).toEqual([{ items: ['a'], at: new Map([[1, 'x']]) }]);
   });
 
-  it('may collect in a loop what the body returns', async () => {
+  it('may be an array in which a loop collects results of the body', async () => {
     const output = await everywhere(async (ctx) => {
       const list: string[] = [];
       for (const item of ['a', 'b', 'c']) {
@@ -116,7 +119,7 @@ describe('arguments of a step', () => {
     expect(output).toEqual(['a1', 'b2', 'c3']);
   });
 
-  it('are the originals where a copy could be told apart', async () => {
+  it('are the originals when a copy would behave differently', async () => {
     const { ending } = await execute(
       async () => {
         const order = new Order();
@@ -127,7 +130,7 @@ describe('arguments of a step', () => {
     expect(ending).toMatchObject({ output: [true, false] });
   });
 
-  it('are not tied to what the body returns and changes later', async () => {
+  it('stay separate from an object that the body returns and changes later', async () => {
     const { ending } = await execute(
       async (ctx) => {
         const kept = await steps.keep({ n: 1 });
@@ -139,13 +142,13 @@ describe('arguments of a step', () => {
     expect(ending).toMatchObject({ output: { n: 1 } });
   });
 
-  it('of a method that is called inside of a step are its own', async () => {
+  it('of a method that is called inside a step are not copied', async () => {
     const order: { id?: number } = {};
     const { ending } = await execute((ctx) => ctx.step('outer', async () => (await steps.create(order), order.id)), { self: steps });
     expect(ending).toMatchObject({ output: 7 });
   });
 
-  it('that are copied and changed are warned of once, in development', async () => {
+  it('that are copied and changed cause one warning in development', async () => {
     const workflow = async (): Promise<void> => {
       const list: string[] = [];
       await Promise.all(['a', 'b'].map((item) => steps.push(list, item)));
@@ -159,14 +162,14 @@ describe('arguments of a step', () => {
   });
 });
 
-describe('an argument that cannot be copied and is changed', () => {
+describe('a changed argument that cannot be copied', () => {
   const create: WorkflowFunction = async () => {
     const order = new Order();
     await steps.create(order);
     return order.id;
   };
 
-  it('fails the step at once in development, and names step and argument', async () => {
+  it('fails the step in development, with an error that names the step and the argument', async () => {
     const { run, ending } = await execute(create, { self: steps });
     expect(ending.status).toBe('failed');
     const failed = (ending as { error: Error }).error as StepFailedError;
@@ -177,7 +180,7 @@ describe('an argument that cannot be copied and is changed', () => {
     expect(run.bodies.size + run.stored.history.steps.length).toBe(1);
   });
 
-  it('is warned of in production', async () => {
+  it('causes a warning in production', async () => {
     const settings = { isDevelopment: false };
     const { run, ending } = await execute(create, { self: steps, settings });
     expect(ending).toEqual({ status: 'completed', output: 7 });
@@ -185,7 +188,7 @@ describe('an argument that cannot be copied and is changed', () => {
     expect((await execute(create, { self: steps, settings })).run.warnings).toEqual([]);
   });
 
-  it('is found inside of another value, and when the body fails', async () => {
+  it('is found inside another value, and when the body fails', async () => {
     const nested: WorkflowFunction = async () => {
       const order = new Order();
       await steps.push(order.items, 'a');

@@ -35,7 +35,7 @@ const tidy: WorkflowFunction = async (ctx) => {
 };
 
 describe('a cancelled run', () => {
-  it('hears it as WorkflowCancelledError in its open steps and waits, and may run steps in catch and finally', async () => {
+  it('rejects its open steps and waits with WorkflowCancelledError, and may run steps in catch and finally', async () => {
     const run = await cancelledAfter(100, tidy);
     expect(run.ending).toMatchObject({ status: 'cancelled', error: { name: 'WorkflowCancelledError', reason: 'why not', runId: 'run-1' } });
     expect(run.keys).toEqual(['a', '$cancel', 'undo', 'sleep#2', 'tidy']);
@@ -51,7 +51,7 @@ describe('a cancelled run', () => {
     expect(seen).toEqual([true, true, true]);
   });
 
-  it('ends cancelled even if the code swallows it', async () => {
+  it('ends cancelled even if its code swallows the error', async () => {
     const run = await cancelledAfter(10, async (ctx) => {
       await ctx.sleep('1h').catch(() => undefined);
       return 'as if nothing had happened';
@@ -59,12 +59,12 @@ describe('a cancelled run', () => {
     expect(run.ending?.status).toBe('cancelled');
   });
 
-  it('ends cancelled when its code throws something else on the way', async () => {
+  it('ends cancelled when its code throws another error', async () => {
     const run = await cancelledAfter(10, (ctx) => ctx.sleep('1h').catch(() => JSON.parse('no')));
     expect(run.ending?.status).toBe('cancelled');
   });
 
-  it('tells the bodies of its open steps to stop, and drops what they still return', async () => {
+  it('aborts the bodies of its open steps and drops their results', async () => {
     const signals: AbortSignal[] = [];
     let late = false;
     const run = await cancelledAfter(10, async (ctx) => {
@@ -83,7 +83,7 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel', 'sleep']);
   });
 
-  it('gives steps that begin afterwards a signal that is not aborted', async () => {
+  it('gives steps that begin after the cancellation a signal that is not aborted', async () => {
     let aborted: boolean | undefined;
     await cancelledAfter(10, async (ctx) => {
       try {
@@ -98,7 +98,7 @@ describe('a cancelled run', () => {
     expect(aborted).toBe(false);
   });
 
-  it('may go on for the grace period, and no longer', async () => {
+  it('may run for the cleanup time, and no longer', async () => {
     const begun = Date.now();
     const forever: WorkflowFunction = async (ctx) => {
       for (;;) await ctx.sleep('10s').catch(() => undefined);
@@ -109,7 +109,7 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
   });
 
-  it('may go on for no longer when it is suspended meanwhile', async () => {
+  it('gets no extra cleanup time when it is suspended meanwhile', async () => {
     const begun = Date.now();
     const forever: WorkflowFunction = async (ctx) => {
       for (;;) await ctx.sleep('10s').catch(() => undefined);
@@ -121,7 +121,7 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel', 'sleep#2', 'sleep#3']);
   });
 
-  it('is not taken to be idle while it does ordinary I/O: suspended, it would not come to tidy up', async () => {
+  it('is not idle while it does ordinary I/O: a suspension would prevent its cleanup', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       try {
         await ctx.sleep('1h');
@@ -135,7 +135,7 @@ describe('a cancelled run', () => {
     expect(run.idle.slice(run.idle.indexOf(null)).filter((wakeAt) => wakeAt !== null)).toEqual([]);
   });
 
-  it('delivers the cancellation at the same place in every pass', async () => {
+  it('gets the cancellation at the same place in every pass', async () => {
     const run = await cancelledAfter(100, tidy);
     const total = run.journal.flushes.flat().length;
     expect((await execute(tidy, { history: run.stored.history })).ending).toEqual(run.ending);
@@ -148,7 +148,7 @@ describe('a cancelled run', () => {
     }
   });
 
-  it('is cancelled once, however often one asks', async () => {
+  it('is cancelled once, even by repeated requests', async () => {
     const run = new TestRun(tidy);
     for (const ms of [50, 50, 51, 103]) setTimeout(() => run.cancel(String(ms)), ms);
     await run.end();
@@ -156,7 +156,7 @@ describe('a cancelled run', () => {
     expect(run.ending).toMatchObject({ error: { reason: '50' } });
   });
 
-  it('before its first turn rejects the first call', async () => {
+  it('rejects its first call when it is cancelled before its first turn', async () => {
     const run = new TestRun(async (ctx) => {
       await ctx.step('a', () => delay(10));
     });
@@ -165,7 +165,7 @@ describe('a cancelled run', () => {
     expect(run.keys).toEqual(['$cancel']);
   });
 
-  it('that has its last result already completes, if the cancellation comes later', async () => {
+  it('completes when the cancellation arrives after its last result', async () => {
     const run = new TestRun((ctx) => ctx.step('a', () => 1));
     run.journal.stopped = true;
     await rest(run);
@@ -174,7 +174,7 @@ describe('a cancelled run', () => {
     expect((await run.end()).status).toBe('completed');
   });
 
-  it('while it is held, and after it is resumed, hears it', async () => {
+  it('gets the cancellation after a hold', async () => {
     const run = new TestRun(tidy);
     await until(() => run.idle.some((wakeAt) => wakeAt !== null) || run.stored.waits.size > 1);
     run.pass.hold();
@@ -187,8 +187,8 @@ describe('a cancelled run', () => {
   });
 });
 
-describe('the time to clean up', () => {
-  /** Takes more than half of the time. */
+describe('the cleanup time of a cancelled run', () => {
+  /** Uses more than half of the cleanup time. */
   const cleaning: WorkflowFunction = async (ctx) => {
     try {
       await ctx.sleep('1h');
@@ -202,10 +202,10 @@ describe('the time to clean up', () => {
     await until(() => run.keys.includes('$cancel'));
     return run;
   };
-  /** Time passes, and no timer falls due: as for a process that is frozen, or for a run that nobody has. */
+  /** Lets time pass without firing timers, as for a frozen process or a run without an owner. */
   const lose = (ms: number): unknown => jest.setSystemTime(Date.now() + ms);
 
-  it('does not pass while nobody has the run', async () => {
+  it('does not pass while the run has no owner', async () => {
     const run = await cancelled(cleaning);
     await until(() => run.bodies.has('tidy'));
     await delayed(16_000);
@@ -245,7 +245,7 @@ describe('the time to clean up', () => {
     expect(run.keys).toEqual(['$cancel', 'tidy', 'lock up']);
   });
 
-  it('does not pass while the process does not know whether the run is its own', async () => {
+  it('does not pass while the process does not know if it owns the run', async () => {
     let isSure = true;
     const run = new TestRun(cleaning, { settings: { isSure: () => isSure } });
     await until(() => run.stored.waits.size > 0);
@@ -256,7 +256,7 @@ describe('the time to clean up', () => {
     expect(run.keys).toEqual(['$cancel', 'tidy']);
   });
 
-  it('is what was left when the run was suspended, however late it is taken up again', async () => {
+  it('is the rest from before a suspension, however late the run is claimed again', async () => {
     const run = await cancelled(
       async (ctx) => {
         try {
@@ -282,7 +282,7 @@ describe('the time to clean up', () => {
     expect(run.bodies.get('too late')).toBe(1);
   });
 
-  it('has passed when the run wakes from a wait that is longer', async () => {
+  it('has passed when the run wakes from a longer wait', async () => {
     const begun = Date.now();
     const run = await cancelled((ctx) => ctx.sleep('1h').catch(() => ctx.sleep('2h')), { suspends: true });
     await run.end();

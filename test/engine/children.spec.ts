@@ -7,7 +7,7 @@ import { until, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
-/** Starts of runs whose ends never come. */
+/** Starts of runs that never end. */
 const starts: RunStarter = {
   check: (workflow) => ({ name: String(workflow), withInput: async () => ({ id: 'child-1', name: String(workflow) }) as NewRun }),
   idFor: (runId, stepKey) => `${runId}:${stepKey}`,
@@ -28,9 +28,9 @@ const raced: WorkflowFunction = async (ctx) => {
   return key;
 };
 
-describe('a child that nobody waits for any more', () => {
+describe('a child run whose parent no longer waits', () => {
   it.each([['step sleep'], ['closeWait invoke:child'], ['wait sleep#2']])(
-    'is asked to stop once its parent has lost interest, also by a parent that dies right after "%s"',
+    'is cancelled by a parent that lost interest, even if the parent dies right after "%s"',
     async (last) => {
       const labels = (): string[] => run.journal.flushes.flat();
       const run: TestRun = new TestRun(raced, { settings: { starts }, crashes: (count) => labels()[count - 1] === last });
@@ -40,7 +40,7 @@ describe('a child that nobody waits for any more', () => {
     },
   );
 
-  it.each([['step $cancel'], ['wait invoke:child']])('is asked to stop by a cancelled parent that dies right after "%s"', async (last) => {
+  it.each([['step $cancel'], ['wait invoke:child']])('is cancelled by a cancelled parent that dies right after "%s"', async (last) => {
     const labels = (): string[] => run.journal.flushes.flat();
     const run: TestRun = new TestRun((ctx) => ctx.invoke(new Child() as never), {
       settings: { starts },

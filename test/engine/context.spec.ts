@@ -5,7 +5,10 @@ import { delay, until, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
-/** Executes it without a crash, then with one after each transition, then as a replay; gives what each run returned. */
+/**
+ * Executes a workflow without a crash, with one after each transition, and as a replay. Returns the
+ * output of each.
+ */
 async function everywhere(workflow: WorkflowFunction): Promise<unknown[]> {
   const { run, ending } = await execute(workflow);
   const endings = [ending, (await execute(workflow, { history: run.stored.history })).ending];
@@ -14,7 +17,7 @@ async function everywhere(workflow: WorkflowFunction): Promise<unknown[]> {
   return endings;
 }
 
-describe('the context', () => {
+describe('the workflow context', () => {
   it('ctx.now is the time of the last recorded result, the same in every pass', async () => {
     const begun = Date.now();
     const { run, ending } = await execute(async (ctx) => {
@@ -59,12 +62,12 @@ describe('the context', () => {
     for (const value of output) if (typeof value === 'number') expect(value >= 0 && value < 1).toBe(true);
   });
 
-  it('ctx.uuid differs from run to run', async () => {
+  it('ctx.uuid differs between runs', async () => {
     const ids = await Promise.all(['x', 'y'].map((id) => execute((ctx) => ctx.uuid(), { id })));
     expect(ids[0]!.ending).not.toEqual(ids[1]!.ending);
   });
 
-  it('ctx.random and ctx.uuid inside a step do not shift what the workflow gets afterwards', async () => {
+  it('ctx.random and ctx.uuid inside a step do not shift the later values of the workflow', async () => {
     const endings = await everywhere(async (ctx) => {
       await ctx.step('a', () => [ctx.uuid(), ctx.random()]);
       const id = ctx.uuid();
@@ -87,18 +90,18 @@ describe('the context', () => {
     await until(() => run.stored.waits.size > 0);
     run.cancel();
     await run.end();
-    // The database keeps microseconds, and gives back whole milliseconds.
+    // The database stores microseconds, and returns whole milliseconds.
     const steps = run.stored.history.steps.map((step) => ({ ...step, finishedAt: Math.round(step.finishedAt) }));
     await execute(run.workflow, { history: { steps, waits: [] } });
     expect(times[0]).toBe(times[1]);
   });
 
-  it('can be logged without dragging the engine along', async () => {
+  it('can be logged without the engine in the output', async () => {
     const { ending } = await execute((ctx) => Object.keys(ctx), { bare: true });
     expect(ending).toMatchObject({ output: expect.not.arrayContaining(['pass']) });
   });
 
-  it('its signal is aborted when the run has ended', async () => {
+  it('ctx.abortSignal is aborted when the run has ended', async () => {
     let signal: AbortSignal | undefined;
     await execute((ctx) => {
       signal = ctx.abortSignal;

@@ -14,7 +14,7 @@ const sequence =
     return count;
   };
 
-describe('flushes', () => {
+describe('flushes of a run', () => {
   it.each<[string, () => unknown]>([
     ['synchronous', () => 1],
     ['asynchronous', () => delay(5)],
@@ -26,7 +26,7 @@ describe('flushes', () => {
     }
   });
 
-  it('the end is handed over before the flush of the last result is taken, however long the code goes on in microtasks', async () => {
+  it('carry the end with the last result, however many microtasks the code needs', async () => {
     const { run } = await execute(async (ctx) => {
       await ctx.step('a', () => 1);
       for (let turns = 0; turns < 1_000; turns++) await Promise.resolve();
@@ -34,12 +34,12 @@ describe('flushes', () => {
     expect(run.journal.flushes).toEqual([['step a', 'ended']]);
   });
 
-  it('a failed step and the end of the run share one', async () => {
+  it('carry a failed step together with the end of the run', async () => {
     const { run } = await execute((ctx) => ctx.step('a', { retry: { maxAttempts: 1 } }, () => Promise.reject(new Error('no'))));
     expect(run.journal.flushes).toEqual([['step a', 'ended']]);
   });
 
-  it('a step that crashes after its result costs no more than its own', async () => {
+  it('cost one flush for a step that crashes after its result', async () => {
     const { run } = await execute(
       sequence(3, () => delay(1)),
       { crashes: (count) => count === 2 },
@@ -53,7 +53,7 @@ describe('flushes', () => {
     );
   });
 
-  it('two runs that end in the same moment have their ends in the flushes of their last results', async () => {
+  it('carry the ends of two runs that end at the same moment with their last results', async () => {
     const runs = Array.from({ length: 3 }, () => new TestRun(sequence(2, () => delay(5))));
     for (const run of runs) {
       await run.end();
@@ -62,8 +62,8 @@ describe('flushes', () => {
   });
 });
 
-describe('no body begins before everything it could have seen is durable', () => {
-  it('in a sequence', async () => {
+describe('the body of a step', () => {
+  it('begins after the previous step of a sequence is durable', async () => {
     const run = new TestRun(sequence(2, () => 1));
     run.journal.stopped = true;
     await rest(run);
@@ -74,7 +74,7 @@ describe('no body begins before everything it could have seen is durable', () =>
     expect(run.effects).toEqual(['s1', 's2']);
   });
 
-  it('also what it reads through a shared variable', async () => {
+  it('begins after a result that it reads through a shared variable is durable', async () => {
     const read: string[] = [];
     const run: TestRun = new TestRun(
       async (ctx) => {
@@ -91,7 +91,7 @@ describe('no body begins before everything it could have seen is durable', () =>
     expect(read).toEqual([]);
   });
 
-  it('steps called together need not wait for each other', async () => {
+  it('does not wait for steps that were called together with it', async () => {
     const run = new TestRun((ctx) => Promise.all([ctx.step('a', () => 1), ctx.step('b', () => 2)]));
     run.journal.stopped = true;
     await rest(run);
@@ -100,7 +100,7 @@ describe('no body begins before everything it could have seen is durable', () =>
     await run.end();
   });
 
-  it('after a sleep', async () => {
+  it('begins after a sleep before it is durable', async () => {
     const run = new TestRun(async (ctx) => {
       await ctx.sleep(10);
       await ctx.step('a', () => 1);
@@ -114,7 +114,7 @@ describe('no body begins before everything it could have seen is durable', () =>
     await run.end();
   });
 
-  it('a retry, too', async () => {
+  it('begins its retry after everything seen is durable', async () => {
     const run = new TestRun(
       async (ctx) => {
         let tries = 0;
@@ -131,7 +131,7 @@ describe('no body begins before everything it could have seen is durable', () =>
     expect(run.bodies.get('a')).toBe(2);
   });
 
-  it('whatever a flush takes', async () => {
+  it('begins after what it has seen is durable, however long a flush takes', async () => {
     for (const latency of [0, 1, 7, 40]) {
       const { run, ending } = await execute(
         (ctx) =>
@@ -149,7 +149,7 @@ describe('no body begins before everything it could have seen is durable', () =>
   });
 });
 
-/** Refuses the first result of that step. */
+/** Refuses the first result of a step. */
 function refusing(stepKey: string): (entry: Entry) => Error | undefined {
   let left = 1;
   return (entry) =>
@@ -175,7 +175,7 @@ describe('a result that the database refuses', () => {
     expect(run.stored.history.steps).toMatchObject([{ stepKey: 'a', status: 'failed' }, { stepKey: 'b' }]);
   });
 
-  it('is a StepFailedError for the code, as any other step that failed', async () => {
+  it('is a StepFailedError for the code, like any other failed step', async () => {
     const { ending } = await execute(
       async (ctx) => {
         const error = await ctx.step('a', () => 'bad').catch((error: unknown) => error);
@@ -187,7 +187,7 @@ describe('a result that the database refuses', () => {
     expect(ending).toMatchObject({ output: [true, true] });
   });
 
-  it('becomes a failed step also when it was the last and the run has ended', async () => {
+  it('becomes a failed step even when it was the last and the run has ended', async () => {
     const { run, ending } = await execute((ctx) => ctx.step('a', () => 'bad').catch(() => 'caught'), { refuses: refusing('a') });
     expect(run.stored.history.steps).toMatchObject([{ stepKey: 'a', status: 'failed' }]);
     expect(ending).toMatchObject({ status: 'completed', output: 'caught' });
@@ -205,7 +205,7 @@ describe('a result that the database refuses', () => {
     expect(run.stored.waits.size).toBe(0);
   });
 
-  it('leaves nothing recorded that the code did because of it', async () => {
+  it('leaves no record of what the code did because of it', async () => {
     const run = new TestRun(
       async (ctx) => {
         const good = await ctx.step('a', () => 'bad').catch(() => undefined);
@@ -218,7 +218,7 @@ describe('a result that the database refuses', () => {
     expect(run.keys).toEqual(['a', 'b']);
   });
 
-  it('does not hurt a parallel step whose result is stored', async () => {
+  it('does not affect a parallel step whose result is stored', async () => {
     const { run, ending } = await execute(
       (ctx) =>
         Promise.allSettled([ctx.step('a', () => delay(5)), ctx.step('b', () => delay(1)), ctx.step('c', () => delay(9))]).then((all) =>
@@ -232,7 +232,7 @@ describe('a result that the database refuses', () => {
 });
 
 describe('a result that was stored by a newer version', () => {
-  it('blocks the run for this deployment, and neither the process nor a neighbour notices', async () => {
+  it('blocks the run for this deployment, and affects neither the process nor other runs', async () => {
     const workflow: WorkflowFunction = async (ctx) => [await ctx.step('a', () => 1), await ctx.step('b', () => 2)];
     const { run } = await execute(workflow);
     const [a, b] = run.stored.history.steps;

@@ -19,57 +19,63 @@ export type WorkflowFunction = (ctx: WorkflowContext, input: any) => unknown;
 export interface RunOptions {
   input?: unknown;
   id?: string;
-  /** Whose methods with `@Step` have plain names. */
+  /** Object whose methods with `@Step` have plain names. */
   self?: object;
   settings?: Partial<EngineSettings>;
-  /** Limit of an attempt where a step has none of its own. */
+  /** Time limit of an attempt when a step has none of its own. */
   stepTimeoutMs?: number;
   /** Virtual milliseconds that a flush takes. */
   latency?: () => number;
   refuses?: (entry: Entry) => Error | undefined;
-  /** Called after each durable transition; true: the process dies there. */
+  /** Called after each durable transition. The process dies when it returns true. */
   crashes?: (count: number) => boolean;
-  /** What was recorded before. */
+  /** Records from before the first pass. */
   history?: History;
-  /** Hand the workflow the context as it is: no body is noted unless it says so, and the harness handles no rejection. */
+  /**
+   * Passes the original context to the workflow. Only bodies that call `began` are noted then, and
+   * the harness handles no rejection.
+   */
   bare?: boolean;
-  /** Suspend whenever the run is idle: let go of the pass, and make another when the first wait is due. */
+  /**
+   * Suspends the run whenever it is idle: closes the pass, and creates another when the first wait
+   * is due.
+   */
   suspends?: boolean;
 }
 
-/** How a run ended, decoded. */
+/** Decoded end of a run. */
 export type Ending =
   | { readonly status: 'completed'; readonly output: any }
   | { readonly status: 'failed' | 'cancelled'; readonly error: Error }
   | { readonly status: 'blocked'; readonly error: Error };
 
-/** A run on an in-memory store: executed by real passes, as many as it takes. */
+/** Run on an in-memory store, executed by as many real passes as it needs. */
 export class TestRun {
   readonly stored = new Stored();
   readonly journal: MemoryJournal;
   pass!: Pass;
-  /** How many passes there have been. */
+  /** Number of passes so far. */
   passes = 0;
-  /** How often the body of each step has begun. */
+  /** Number of times that the body of each step has begun. */
   readonly bodies = new Map<string, number>();
-  /** Side effects, in their order: a body beginning is one, and what a test adds. */
+  /** Side effects in order: each beginning of a body, and what a test adds. */
   readonly effects: string[] = [];
-  /** What the pass said of being idle: when it is due, or null for busy again. */
+  /** Idle reports of the pass: the time at which it is due, or null for busy again. */
   readonly idle: (number | null)[] = [];
   fault: PassFault | undefined;
-  /** A result has been refused: the pass will be made anew. */
+  /** True after a refused result: another pass will be created. */
   private restarting = false;
   private sent = 0;
-  /** What the developer was warned of. */
+  /** Warnings for the developer. */
   readonly warnings: string[] = [];
-  /** The children that were asked to stop, each time. */
+  /** Child runs whose cancellation was requested, once per request. */
   readonly cancelledChildren: string[] = [];
   readonly states = new Map<string, string>();
   /** Steps that refused a message. */
   readonly dropped: string[] = [];
-  /** The run is in nobody's hands, until it is due or something comes for it. */
+  /** True while the run has no owner, until it is due or a message arrives. */
   isParked = false;
-  /** Makes a pass when a suspended run is due. */
+  /** Creates a pass when a suspended run is due. */
   private waking: NodeJS.Timeout | undefined;
   private cancelReason: { readonly reason: string | undefined } | undefined;
   private readonly startedAt = Date.now();
@@ -88,7 +94,9 @@ export class TestRun {
     this.begin();
   }
 
-  /** Lets time pass until the run has ended or is blocked. Throws when something happened that must never happen. */
+  /**
+   * Lets time pass until the run has ended or is blocked. Throws when an invariant was violated.
+   */
   async end(): Promise<Ending> {
     await until(
       () => this.stored.outcome !== undefined || this.fault?.kind === 'mismatch',
@@ -115,13 +123,13 @@ export class TestRun {
     if (this.stored.violations.length > 0) throw new Error(this.stored.violations.join('\n'));
   }
 
-  /** The process dies: what is not durable is lost. Another takes over at once. */
+  /** Kills the process, which loses what is not durable. Another process takes over at once. */
   crash(): void {
     this.letGo();
     setImmediate(() => this.begin());
   }
 
-  /** The process dies, and for now nobody takes over. */
+  /** Kills the process, and no other takes over for now. */
   letGo(reason: unknown = new Error('the process died')): void {
     const { pass } = this;
     this.passes++;
@@ -129,7 +137,7 @@ export class TestRun {
     pass.close(reason);
   }
 
-  /** A new pass from what is stored. */
+  /** Creates a pass from what is stored. */
   begin(): void {
     clearTimeout(this.waking);
     this.isParked = false;
@@ -164,7 +172,7 @@ export class TestRun {
     if (this.cancelReason) this.pass.cancel(null, this.cancelReason.reason);
   }
 
-  /** Sends a message: it is durable at once, and a pass after a crash hears of it again. */
+  /** Sends a message. It is durable at once, and a pass after a crash receives it again. */
   send(channel: string, payload: unknown): void {
     const message = { id: String(++this.sent), channel, payload: encode(payload, 'payload'), outcome: 'value' } as const;
     this.stored.inbox.set(message.id, message);
@@ -172,14 +180,20 @@ export class TestRun {
     else this.pass.receive(message);
   }
 
-  /** Asks for cancellation; a pass after a crash hears of it again unless it is recorded. */
+  /**
+   * Requests the cancellation. A pass after a crash receives the request again unless it is
+   * recorded.
+   */
   cancel(reason?: string): void {
     this.cancelReason = { reason };
     if (this.isParked) this.begin();
     else this.pass.cancel(null, reason);
   }
 
-  /** Notes that the body of the current step has begun. Bodies of `ctx.step` are noted without being asked to, with what the code had seen by then. */
+  /**
+   * Notes that the body of the current step has begun. Bodies of `ctx.step` are noted
+   * automatically, with the results that the code had seen by then.
+   */
   began(seen: Iterable<string> = []): void {
     const { stepKey } = currentStep();
     this.bodies.set(stepKey, (this.bodies.get(stepKey) ?? 0) + 1);
@@ -203,7 +217,7 @@ export class TestRun {
     };
   }
 
-  /** The context, with notes on what bodies begin and which results the code has seen. */
+  /** Wraps the context. Notes which bodies begin and which results the code has seen. */
   private watch(ctx: WorkflowContext): WorkflowContext {
     const seen = new Set<string>();
     const keyed = (name: string, call: Promise<unknown>): Promise<unknown> => {
@@ -280,7 +294,10 @@ export class TestRun {
     };
   }
 
-  /** As the worker does with an end that the database will not have: a failure that it will. */
+  /**
+   * Ends the run as the worker does when the database refuses an end: with a failure that can be
+   * stored.
+   */
   private endRefused(life: number, { name, message }: Error): void {
     if (life !== this.passes || this.restarting) return;
     const outcome = { status: 'failed', error: JSON.stringify({ name, message }), failure: { code: name, step: null } } as const;
@@ -294,7 +311,7 @@ export class TestRun {
       if (this.idle.at(-1) !== wakeAt) return this.pass.resume();
       this.letGo(undefined);
       this.isParked = true;
-      // setTimeout turns longer delays into 1 ms; a run that is taken up early is suspended again.
+      // setTimeout turns longer delays into 1 ms. A run that is claimed early is suspended again.
       const left = Math.min(Math.max(0, wakeAt - Date.now()), 2 ** 30);
       if (Number.isFinite(wakeAt)) this.waking = setTimeout(() => this.begin(), left);
     };
@@ -321,7 +338,7 @@ export async function execute(workflow: WorkflowFunction, options?: RunOptions):
   return { run, ending: await run.end() };
 }
 
-/** Lets the pass do what it can without time passing. */
+/** Lets the pass run until it waits, without advancing time. */
 export async function rest(run: TestRun): Promise<void> {
   await settle();
   run.check();

@@ -9,7 +9,7 @@ const TOKEN = 'a token of the test';
 const CHANNEL = `hook:${TOKEN}`;
 const count = z.coerce.number().int();
 
-/** Takes its time, as a schema that asks somebody does. */
+/** Validates slowly, as a schema does that queries another service. */
 const slow = z.number().refine(async (value) => {
   await delay(100);
   return value > 0;
@@ -17,7 +17,7 @@ const slow = z.number().refine(async (value) => {
 
 useVirtualTime();
 
-it('warns of an abandoned wait without its token, which is a secret', async () => {
+it('a warning of an abandoned hook wait does not contain the token, which is a secret', async () => {
   const run = new TestRun(async (ctx) => {
     const hook = await ctx.hook({ token: TOKEN });
     await Promise.race([hook.wait(), ctx.sleep(10)]);
@@ -31,8 +31,8 @@ it('warns of an abandoned wait without its token, which is a secret', async () =
   expect(run.warnings.join('')).not.toContain(TOKEN);
 });
 
-describe('a payload that does not fit the schema of its hook', () => {
-  it('is dropped with a word in the history, and the wait goes on', async () => {
+describe('a payload that does not match the schema of its hook', () => {
+  it('is dropped and noted in the history, and the wait continues', async () => {
     const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: count })).wait());
     await rest(run);
     run.send(CHANNEL, 'many');
@@ -45,7 +45,7 @@ describe('a payload that does not fit the schema of its hook', () => {
     expect(await run.end()).toMatchObject({ status: 'completed', output: 12 });
   });
 
-  it('is dropped also when it came before it is waited for; then the wait shows', async () => {
+  it('is dropped even when it arrived before the wait, and then the wait is recorded', async () => {
     const run = new TestRun(async (ctx) => {
       const hook = await ctx.hook({ token: TOKEN, schema: count });
       await ctx.sleep(1_000);
@@ -60,7 +60,7 @@ describe('a payload that does not fit the schema of its hook', () => {
     expect(await run.end()).toMatchObject({ output: 3 });
   });
 
-  it('does not come in the way of those that fit: they are taken in order, as the schema makes them', async () => {
+  it('does not block matching payloads: they are taken in order, as the schema outputs them', async () => {
     const run = new TestRun(async (ctx) => {
       const got: number[] = [];
       for await (const value of await ctx.hook({ token: TOKEN, schema: count })) if (got.push(value) === 3) break;
@@ -73,7 +73,7 @@ describe('a payload that does not fit the schema of its hook', () => {
   });
 });
 
-describe('a payload that is being checked', () => {
+describe('a payload whose validation is running', () => {
   it('keeps the run from being suspended', async () => {
     const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: slow })).wait(), { suspends: true });
     run.send(CHANNEL, 5);
@@ -83,7 +83,7 @@ describe('a payload that is being checked', () => {
     expect(await run.end()).toMatchObject({ output: 5 });
   });
 
-  it('is left for the next wait when the time of this one is over', async () => {
+  it('is left for the next wait when the timeout of this wait passes', async () => {
     const run = new TestRun(async (ctx) => {
       const hook = await ctx.hook({ token: TOKEN, schema: slow });
       return [await hook.wait({ timeout: 50 }), await hook.wait()];
@@ -92,7 +92,7 @@ describe('a payload that is being checked', () => {
     expect(await run.end()).toMatchObject({ output: [null, 5] });
   });
 
-  it('is taken once, whatever transition the process dies after', async () => {
+  it('is taken once, after whichever transition the process dies', async () => {
     for (let at = 1; at <= 8; at++) {
       const run = new TestRun(
         async (ctx) => {
@@ -109,7 +109,7 @@ describe('a payload that is being checked', () => {
 });
 
 describe('the schema of a hook', () => {
-  it('that throws fails the wait: the payload is not at fault', async () => {
+  it('that throws fails the wait, because the payload is not at fault', async () => {
     const broken = z.any().transform(() => {
       throw new TypeError('a mistake');
     });
@@ -119,14 +119,14 @@ describe('the schema of a hook', () => {
     expect(run.dropped).toEqual([]);
   });
 
-  it('is asked of the body where the workflow wants headers too', async () => {
+  it('validates only the body when the workflow wants headers too', async () => {
     const schema = z.object({ n: count });
     const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema, headers: ['X-From'] })).wait());
     run.send(CHANNEL, { body: { n: '7' }, headers: { 'x-from': 'test' } });
     expect(await run.end()).toMatchObject({ output: { body: { n: 7 }, headers: { 'x-from': 'test' } } });
   });
 
-  it('is known to those who accept payloads from every pass that has made or met the hook', async () => {
+  it('is registered for receivers of payloads by every pass that created or replayed the hook', async () => {
     const hookSchemas = new HookSchemas();
     const run = new TestRun(async (ctx) => (await ctx.hook({ token: TOKEN, schema: count })).wait(), { settings: { hookSchemas } });
     await rest(run);
@@ -148,7 +148,7 @@ describe('options of a hook', () => {
     ['options.idempotencyHeader', { idempotencyHeader: 'a:b' }],
     ['options.secret', { secret: 'x' }],
   ];
-  it.each(wrong)('are refused where they are wrong: %s', async (argument, options) => {
+  it.each(wrong)('are refused with the name of the wrong option: %s', async (argument, options) => {
     const run = new TestRun(async (ctx) => ctx.hook(options));
     expect(await run.end()).toMatchObject({ status: 'failed', error: { code: 'INVALID_INPUT', argument } });
     expect(run.keys).toEqual([]);

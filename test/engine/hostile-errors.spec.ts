@@ -11,12 +11,12 @@ const trap = new Proxy(new Error('p'), {
   },
 });
 
-describe('an error that cannot be looked at', () => {
-  it('is no error of ours, and asking does not throw', () => {
+describe('an error whose properties cannot be read', () => {
+  it('is not one of our errors, and the check does not throw', () => {
     expect((trap as unknown) instanceof NonRetryableError).toBe(false);
   });
 
-  it('need not even have a prototype', () => {
+  it('may lack a prototype', () => {
     expect(new StepFailedError('charge', 1, Object.create(null)).message).toContain('cannot be read');
   });
 

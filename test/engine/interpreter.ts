@@ -4,32 +4,38 @@ import { currentStep } from '../../src/engine/current.js';
 import { MAX_ATTEMPTS, type Node, type SignalName } from './programs.js';
 import { delay } from './virtual-time.js';
 
-/** Virtual milliseconds in one unit of a program. The rest tells apart what would otherwise end in the same moment. */
+/**
+ * Virtual milliseconds in one unit of a program. The remainder separates events that would
+ * otherwise end at the same moment.
+ */
 export const UNIT = 1_000_000;
 
 const SIGNALS = { x: defineSignal<string>('x'), y: defineSignal<string>('y') };
 
-/** The same for ordinary I/O, which is shorter than what a replay waits for. */
+/**
+ * Virtual milliseconds in one unit of ordinary I/O, which is shorter than the stall time of a
+ * replay.
+ */
 const IO_UNIT = 200;
 
 /**
- * The world outside of the workflow, which no crash touches. What a body does there ends when it would have ended without the crash: so
- * who wins a race does not depend on crashes, and runs can be compared.
+ * World outside the workflow, which crashes do not affect. Work of a body ends when it would have
+ * ended without the crash. So crashes do not change the winner of a race, and runs can be compared.
  */
 export class World {
-  /** What was done there and when it is over. */
+  /** Work that was begun, and the time at which it ends. */
   private readonly work = new Map<string, number>();
-  /** What the passes have seen, each its own. */
+  /** Trace of each pass. */
   readonly traces: string[][] = [];
-  /** Which step returned the value of another. */
+  /** Step that returned a value, by value. */
   readonly swapped: string[] = [];
 
   constructor(
-    /** How long I/O takes is not the same in every pass. */
+    /** Returns the duration of I/O, which differs between passes. */
     private readonly ioTakes: (id: number, takes: number) => number,
   ) {}
 
-  /** The program as a workflow function. */
+  /** Returns the program as a workflow function. */
   workflow(program: Node): (ctx: WorkflowContext) => Promise<unknown> {
     return (ctx) => {
       const trace: string[] = [];
@@ -122,7 +128,7 @@ class Interpreter {
   }
 
   private async together(how: (Node & { kind: 'together' })['how'], branches: Promise<unknown>[]): Promise<unknown> {
-    // A branch that loses may fail later, when nobody listens any more.
+    // A losing branch may fail later, when no code awaits it any more.
     for (const branch of branches) branch.catch(() => undefined);
     switch (how) {
       case 'all':
@@ -178,7 +184,7 @@ class Interpreter {
   }
 }
 
-/** So many units and a bit that differs from name to name. */
+/** Returns the milliseconds of so many units, plus a remainder that depends on the name. */
 export function span(units: number, name: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);

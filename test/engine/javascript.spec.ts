@@ -9,7 +9,7 @@ useVirtualTime();
 
 const once = { retry: { maxAttempts: 1 } };
 
-/** Steps that take so many milliseconds, or fail after them. */
+/** Steps that take a number of milliseconds, or fail after them. */
 function steps(ctx: WorkflowContext): {
   ok: (name: string, ms: number) => Promise<string>;
   bad: (name: string, ms: number) => Promise<string>;
@@ -87,8 +87,8 @@ function message(error: unknown): string {
   return (error as Error).message;
 }
 
-describe('what promises mean', () => {
-  it.each(cases)('%s', async (_, workflow, expected) => {
+describe('promises of a workflow', () => {
+  it.each(cases)('behave as in plain JavaScript: %s', async (_, workflow, expected) => {
     const matcher = (each: unknown): unknown => (each instanceof RegExp ? expect.stringMatching(each) : each);
     const wanted = { status: 'completed', output: Array.isArray(expected) ? expected.map(matcher) : matcher(expected) };
     const { run, ending } = await execute(workflow);
@@ -100,7 +100,7 @@ describe('what promises mean', () => {
     }
   });
 
-  it('a loser of a race goes on until the run ends, and may be awaited later', async () => {
+  it('keep a loser of Promise.race running until the run ends, and it may be awaited later', async () => {
     const { run, ending } = await execute(async (ctx) => {
       const slow = steps(ctx).ok('slow', 20);
       const winner = await Promise.race([slow, steps(ctx).ok('fast', 10)]);
@@ -110,7 +110,7 @@ describe('what promises mean', () => {
     expect(run.keys).toEqual(['fast', 'slow']);
   });
 
-  it('results enter the code one at a time, in the order in which they were recorded', async () => {
+  it('settle one at a time, in the order in which results were recorded', async () => {
     const orders: string[][] = [];
     const workflow: WorkflowFunction = async (ctx) => {
       const order: string[] = [];
@@ -118,7 +118,7 @@ describe('what promises mean', () => {
       const branch = async (name: string): Promise<void> => {
         await ctx.step(name, () => undefined);
         order.push(`${name} 1`);
-        // However long a branch goes on in microtasks, no other result comes between.
+        // No other result enters while a branch continues in microtasks.
         for (let turns = 0; turns < 20; turns++) await Promise.resolve();
         order.push(`${name} 2`);
       };
@@ -131,7 +131,7 @@ describe('what promises mean', () => {
     expect(orders).toEqual([recorded, recorded]);
   });
 
-  it('results that come together are delivered in the recorded order although steps were called in another', async () => {
+  it('settle in the recorded order when results arrive together, even if steps were called in another order', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       const order: string[] = [];
       await Promise.all(['a', 'b', 'c'].map((name, index) => ctx.step(name, () => delay(30 - index * 10)).then(() => order.push(name))));
@@ -143,7 +143,7 @@ describe('what promises mean', () => {
     expect(again.ending).toEqual(ending);
   });
 
-  it('a hundred parallel steps all begin before one has ended', async () => {
+  it('let a hundred parallel steps begin before one has ended', async () => {
     const run: TestRun = new TestRun((ctx) =>
       Promise.all(Array.from({ length: 100 }, (_, index) => ctx.step(`s${index}`, () => delay(5).then(() => run.effects.length)))),
     );
@@ -154,8 +154,8 @@ describe('what promises mean', () => {
 });
 
 // Jest fails a test in which a rejection is not handled.
-describe('a step that nobody awaits', () => {
-  it('and that fails causes no unhandled rejection', async () => {
+describe('a step that no code awaits', () => {
+  it('causes no unhandled rejection when it fails', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       void ctx.step('lost', once, () => Promise.reject(new Error('lost')));
       await ctx.step('b', () => delay(10));
@@ -168,7 +168,7 @@ describe('a step that nobody awaits', () => {
     expect(again.ending).toEqual(ending);
   });
 
-  it('and that is refused for its arguments causes no unhandled rejection', async () => {
+  it('causes no unhandled rejection when its arguments are refused', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       void ctx.step('', () => 1);
       void ctx.sleep(-1);

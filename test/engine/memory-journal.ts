@@ -3,7 +3,7 @@ import type { PassOutcome } from '../../src/engine/ports.js';
 import type { History, OpenWait, StepRecord } from '../../src/core/step.js';
 import type { RunEvent } from '../../src/core/transition.js';
 
-/** One thing handed over to be made durable. */
+/** Entry that is to become durable. */
 export type Entry = { readonly done: () => void; readonly failed: (error: Error) => void } & (
   | { readonly kind: 'step'; readonly step: StepRecord; readonly closesWait: boolean; readonly takes: string | null }
   | { readonly kind: 'wait'; readonly wait: OpenWait; readonly event: RunEvent | null }
@@ -12,15 +12,15 @@ export type Entry = { readonly done: () => void; readonly failed: (error: Error)
   | { readonly kind: 'suspended' }
 );
 
-/** What the database holds of one run. */
+/** Stored state of one run. */
 export class Stored {
   private readonly records: StepRecord[] = [];
   readonly waits = new Map<string, OpenWait>();
   readonly events: RunEvent[] = [];
-  /** Messages that nobody has taken. */
+  /** Messages that no wait has taken. */
   readonly inbox = new Map<string, Message>();
   outcome: PassOutcome | undefined;
-  /** What must never be, and was. */
+  /** Violations of invariants. */
   readonly violations: string[] = [];
 
   has(stepKey: string): boolean {
@@ -60,13 +60,13 @@ export class Stored {
 }
 
 /**
- * Behaves like the journal: what is handed in becomes durable later, in order, in batches. A flush starts with the next round of the event loop
- * unless one is under way.
+ * Behaves like the journal: entries become durable later, in order, in batches. A flush starts with
+ * the next round of the event loop unless another is active.
  */
 export class MemoryJournal {
-  /** What each flush wrote: `step charge`, `wait sleep`, `ended`. */
+  /** Entries of each flush: `step charge`, `wait sleep`, `ended`. */
   readonly flushes: string[][] = [];
-  /** While true nothing is taken. */
+  /** True while the journal accepts no entries. */
   stopped = false;
   private queue: Entry[] = [];
   private scheduled = false;
@@ -78,13 +78,19 @@ export class MemoryJournal {
     readonly stored: Stored,
     /** Virtual milliseconds that a flush takes; 0 for one round of the event loop. */
     public latency: () => number,
-    /** The database will not have it: the transitions of a run in that flush are refused together. */
+    /**
+     * True when the database refuses an entry. All transitions of the run in that flush are refused
+     * together.
+     */
     private readonly refuses: (entry: Entry) => Error | undefined,
-    /** Called after each transition has become durable, before anybody hears of it. True when the process is dead. */
+    /**
+     * Called after each transition has become durable, before its callback. Returns true when the
+     * process is dead.
+     */
     private readonly written: (count: number) => boolean,
   ) {}
 
-  /** What has been handed in and is not durable. */
+  /** Entries that are not durable yet. */
   get waiting(): readonly string[] {
     return this.queue.map(label);
   }
@@ -99,7 +105,7 @@ export class MemoryJournal {
     this.schedule();
   }
 
-  /** What is not durable is lost, and nobody hears of what is. */
+  /** Drops entries that are not durable, and calls no callback of the others. */
   crash(): void {
     this.life++;
     this.queue = [];
@@ -145,7 +151,8 @@ export class MemoryJournal {
       if (refusal) entry.failed(refusal);
       else entry.done();
     }
-    // One round later, as the journal does: what these results set off is then in the queue as well.
+    // Calls back one round later, as the journal does. Entries that these results cause are in the
+    // queue by then.
     if (this.queue.length > 0) this.later(() => this.schedule());
   }
 

@@ -9,7 +9,7 @@ import { delay, settle, until, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
-/** Records with one workflow until so many results are durable, goes on with another. */
+/** Records with one workflow until a number of results is durable, then continues with another. */
 async function change(
   before: WorkflowFunction,
   recorded: number,
@@ -29,7 +29,7 @@ const inOrder =
     for (const name of names) await (name === 'sleep' ? ctx.sleep(10) : step(ctx, name));
   };
 
-describe('code that does not fit its history', () => {
+describe('code that does not match its history', () => {
   const cases: [string, WorkflowFunction, number, WorkflowFunction, string][] = [
     ['a step was renamed', inOrder('a', 'b', 'c'), 2, inOrder('a', 'bb', 'c'), 'b'],
     ['the first step was renamed', inOrder('a', 'b'), 1, inOrder('aa', 'b'), 'a'],
@@ -66,7 +66,7 @@ describe('code that does not fit its history', () => {
     ],
   ];
 
-  it.each(cases)('blocks the run and names the place, and no body is executed before: %s', async (_, before, recorded, after, place) => {
+  it.each(cases)('blocks the run and names the step, before any body is executed: %s', async (_, before, recorded, after, place) => {
     const { run, ending } = await change(before, recorded, after);
     expect(ending.status).toBe('blocked');
     const error = (ending as Extract<Ending, { status: 'blocked' }>).error as NonDeterminismError;
@@ -77,13 +77,13 @@ describe('code that does not fit its history', () => {
     expect(run.journal.flushes).toEqual([]);
   });
 
-  it('what comes after the recorded part may change', async () => {
+  it('may differ after the recorded part', async () => {
     const { run, ending } = await change(inOrder('a', 'b'), 1, inOrder('a', 'x', 'sleep', 'y'));
     expect(ending.status).toBe('completed');
     expect(run.keys).toEqual(['a', 'x', 'sleep', 'y']);
   });
 
-  it('nothing comes from a pass that has been blocked', async () => {
+  it('has no effect after the run was blocked', async () => {
     const { run: recorded } = await execute(inOrder('a', 'b'));
     let caught = false;
     const run = new TestRun(
@@ -114,7 +114,7 @@ describe('code that does not fit its history', () => {
     }
   }
 
-  it('other arguments are a mismatch; a body that changed is not', async () => {
+  it('is detected by changed arguments, not by a changed body', async () => {
     const pay =
       (amount: number): WorkflowFunction =>
       () =>
@@ -159,7 +159,7 @@ describe('ordinary I/O between steps', () => {
     }
   });
 
-  it('that never comes to its call on replay is a mismatch in the end, and no body is executed before', async () => {
+  it('is a mismatch when the call after it is not made on replay, and no body is executed before', async () => {
     const { run, ending } = await change(withIo(slow), 2, async (ctx) => {
       await step(ctx, 'a');
       await slow();
@@ -182,7 +182,7 @@ describe('ordinary I/O between steps', () => {
     expect(ending).toEqual({ status: 'completed', output: 1 });
   });
 
-  it('in a branch that calls a step of the same name as another branch never swaps their results', async () => {
+  it('never swaps the results of two branches that call a step of the same name', async () => {
     const branches =
       (io: () => unknown): WorkflowFunction =>
       async (ctx) => {
@@ -201,7 +201,7 @@ describe('ordinary I/O between steps', () => {
     else expect(ending).toMatchObject({ output: ['A', 'B'] });
   });
 
-  it('in a branch is no obstacle where steps of the same name have keys', async () => {
+  it('is allowed in branches that call steps of the same name with keys', async () => {
     const branches =
       (io: () => unknown): WorkflowFunction =>
       (ctx) =>
@@ -225,7 +225,7 @@ describe('ordinary I/O between steps', () => {
     }
   });
 
-  it('that takes long again beside a step, while another branch has more to do, is no mismatch', async () => {
+  it('is no mismatch when it takes long again while another branch has more to do', async () => {
     const workflow: WorkflowFunction = (ctx) =>
       Promise.all([
         (async () => {

@@ -6,7 +6,10 @@ import { span, UNIT, World } from './interpreter.js';
 import { programs, some, type Node, type ProgramSpace, type Sending } from './programs.js';
 import { jump, rewind, settle } from './virtual-time.js';
 
-/** How many programs; more with DURABLE_PROPERTY_RUNS. Without it a second or two each, whichever comes first. */
+/**
+ * Number of programs, set with DURABLE_PROPERTY_RUNS. Without it a test runs for one or two
+ * seconds, or up to this number.
+ */
 const RUNS = Number(process.env.DURABLE_PROPERTY_RUNS ?? 0);
 const BUDGET_MS = RUNS > 0 ? 0 : 1_500;
 export const LONG = 24 * 3_600_000;
@@ -14,18 +17,20 @@ export const LONG = 24 * 3_600_000;
 export interface Executed {
   readonly run: TestRun;
   readonly world: World;
-  /** The signals that were sent to it, by the number that each carries. */
+  /** Signals that were sent to the run, by the number that each carries. */
   readonly sent: readonly Sending[];
-  /** What can be compared: no stacks. */
+  /** Comparable part of the end, without stacks. */
   readonly summary: unknown;
   readonly ending: Ending;
 }
 
 export interface Plan extends RunOptions {
-  /** So that I/O takes another time in every pass. */
+  /** Makes I/O take another time in every pass. */
   ioSeed?: number;
   cancelAt?: number;
-  /** Signals that are sent to the run; after the last of them come more, so that no wait is for ever. */
+  /**
+   * Signals that are sent to the run. More follow after the last one, so that no wait is endless.
+   */
   sendings?: readonly Sending[];
 }
 
@@ -42,13 +47,13 @@ export async function play(program: Node, { ioSeed = 0, cancelAt, sendings, ...o
   const sent: Sending[] = [];
   if (sendings) sendAll(run, sendings, sent);
   const ending = await run.end();
-  // Bodies of passes that are gone, and of steps that lost a race, must not disturb the next run.
+  // Bodies of closed passes, and of steps that lost a race, must not disturb the next run.
   while (jump()) await settle();
   run.check();
   return { run, world, ending, sent, summary: summaryOf(run, ending) };
 }
 
-/** Each signal carries its number, and comes in a moment in which nothing else does. */
+/** Sends each signal with its number, at a moment without other events. */
 function sendAll(run: TestRun, sendings: readonly Sending[], sent: Sending[]): void {
   const isOver = (): boolean => run.ending !== undefined;
   const send = (sending: Sending): void => {
@@ -77,19 +82,21 @@ function summaryOf(run: TestRun, ending: Ending): unknown {
 
 const EXPECTED = ['Error', 'AggregateError', 'StepFailedError', 'WorkflowCancelledError', 'NonDeterminismError'];
 
-/** What must hold of every run, whatever its program. */
+/** Checks what must hold for every run, whatever its program. */
 export function sane({ run, world, ending }: Executed): void {
   if (ending.status !== 'completed') expect(EXPECTED).toContain(ending.error.name);
   expect(world.swapped).toEqual([]);
   expect(new Set(run.keys).size).toBe(run.keys.length);
 }
 
-/** What is recorded gives the same end again, and no body of a recorded step is executed for it. */
+/**
+ * Checks that a replay of the records has the same end, and executes no body of a recorded step.
+ */
 export async function replays(program: Node, first: Executed, ioSeed: number): Promise<void> {
   const { history } = first.run.stored;
   const again = await play(program, { history, ioSeed });
   if (isLoose(program)) {
-    // With I/O beside it the code may come to more, never to anything else.
+    // With ordinary I/O the code may get further, but never to another result.
     if (again.ending.status !== 'blocked') expect(again.run.stored.history.steps.slice(0, history.steps.length)).toEqual(history.steps);
     return;
   }
@@ -97,7 +104,10 @@ export async function replays(program: Node, first: Executed, ioSeed: number): P
   expect(again.run.effects.filter((key) => first.run.stored.has(key))).toEqual([]);
 }
 
-/** Ordinary I/O beside parallel branches: what a replay then sees may differ. */
+/**
+ * Tells if a program has ordinary I/O beside parallel branches. A replay may then see other
+ * timings.
+ */
 export function isLoose(program: Node): boolean {
   return some(program, ({ kind }) => kind === 'io') && some(program, ({ kind }) => kind === 'together');
 }
@@ -106,7 +116,10 @@ export function crashingAt(...points: number[]): (count: number) => boolean {
   return (count) => points.includes(count);
 }
 
-/** Checks programs until the time is up, or as many as were asked for. Each batch has its own seed, which fast-check prints. */
+/**
+ * Checks programs until the time has passed, or the requested number is reached. Each batch has its
+ * own seed, which fast-check prints.
+ */
 export async function check(space: ProgramSpace, property: (program: Node, numbers: number[]) => Promise<void>): Promise<number> {
   const until = performance.now() + BUDGET_MS;
   let played = 0;

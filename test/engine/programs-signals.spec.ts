@@ -10,7 +10,10 @@ useVirtualTime();
 
 const SPACE: ProgramSpace = { io: false, together: true, signals: true };
 
-/** No signal is lost, none is taken twice, those of one name are taken in order, and the code sees all that are taken. */
+/**
+ * Checks that no signal is lost or taken twice, that signals of one name are taken in order, and
+ * that the code sees all taken signals.
+ */
 function keeps({ run, world, sent }: Executed): void {
   const taken = run.stored.history.steps
     .filter(({ kind, status, output }) => kind === 'signal' && status === 'completed' && output !== 'null')
@@ -28,15 +31,18 @@ function keeps({ run, world, sent }: Executed): void {
   }
 }
 
-/** Nothing is open at the end of a program that abandons nothing: what it withdrew is closed. */
+/**
+ * Checks that no wait is open at the end of a program that abandons none: withdrawn waits are
+ * closed.
+ */
 function closes(program: Node, { run, ending }: Executed): void {
   const abandons = some(program, (node) => node.kind === 'together' && node.how !== 'allSettled');
   if (!abandons && ending.status !== 'cancelled') expect([...run.stored.waits.keys()]).toEqual([]);
 }
 
-describe('any program that is sent signals', () => {
+describe('any program that receives signals', () => {
   it(
-    'ends alike wherever it crashes, and neither loses a signal nor takes one twice',
+    'ends the same wherever the process crashes, and neither loses a signal nor takes one twice',
     async () => {
       const played = await check(SPACE, async (program, [first, second, third]) => {
         for (const sent of fc.sample(sendings(), { numRuns: 2, seed: first! + 61 * second! })) {
@@ -50,7 +56,8 @@ describe('any program that is sent signals', () => {
           const total = calm.run.journal.flushes.flat().length;
           for (let point = 1; point < total; point++) await same({ crashes: crashingAt(point) });
           await same({ crashes: crashingAt(first!, second!, third!) });
-          // Not for ever: code that opens and withdraws a wait before anything is recorded would do so again and again.
+          // Crashes a limited number of times. Code that opens and withdraws a wait before anything
+          // is recorded would otherwise repeat that for ever.
           await same({ crashes: (count) => count % 2 === 0 && count < 3 * total });
           await same({ suspends: true });
           await same({ suspends: true, crashes: crashingAt(first!, second!) });
@@ -62,7 +69,7 @@ describe('any program that is sent signals', () => {
   );
 
   it(
-    'and cancelled is cancelled in the same place wherever it crashes',
+    'is cancelled at the same place wherever the process crashes',
     async () => {
       await check(SPACE, async (program, [at, first, second]) => {
         const [sent] = fc.sample(sendings(), { numRuns: 1, seed: first! });
@@ -81,7 +88,7 @@ describe('any program that is sent signals', () => {
   );
 
   it(
-    'and whose flushes are slow loses none and takes none twice',
+    'loses no signal and takes none twice when flushes are slow',
     async () => {
       await check(SPACE, async (program, [slow, first, second]) => {
         const [sent] = fc.sample(sendings(), { numRuns: 1, seed: first! });

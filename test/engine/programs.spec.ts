@@ -12,7 +12,7 @@ describe('any program', () => {
     ['without I/O, in parallel branches', { io: false, together: true }],
     ['with I/O, in sequence', { io: true, together: false }],
   ])(
-    '%s, ends alike wherever it crashes',
+    '%s, ends the same wherever the process crashes',
     async (_, space) => {
       const played = await check(space, async (program, [first, second, third, ioSeed]) => {
         const calm = await play(program);
@@ -21,7 +21,7 @@ describe('any program', () => {
         const strict = !space.io;
         const same = (other: Executed): void => {
           sane(other);
-          // I/O that takes longer moves what comes after it, and nothing else.
+          // Longer I/O only delays what follows it.
           if (strict) expect(other.summary).toEqual(calm.summary);
           else expect(withoutTimes(other.summary)).toEqual(withoutTimes(calm.summary));
           const wanted = calm.world.traces[0]!;
@@ -40,7 +40,7 @@ describe('any program', () => {
   );
 
   it(
-    'that is cancelled is cancelled in the same place wherever it crashes',
+    'is cancelled at the same place wherever the process crashes',
     async () => {
       await check({ io: false, together: true }, async (program, [at, first, second]) => {
         const cancelAt = at! * 1_000_000 + 1;
@@ -58,7 +58,7 @@ describe('any program', () => {
   );
 
   it(
-    'with I/O in parallel branches ends and can be replayed, or says where it does not fit its history',
+    'with I/O in parallel branches ends and can be replayed, or names the step that does not match its history',
     async () => {
       await check({ io: true, together: true }, async (program, [first, second, third, ioSeed]) => {
         for (const plan of [
@@ -68,7 +68,7 @@ describe('any program', () => {
           { crashes: (count: number) => count % 3 === 0 },
         ]) {
           const played = await play(program, { ...plan, ioSeed: ioSeed! + 1 });
-          // Two calls of one name that come out of I/O cannot be told apart.
+          // Two calls of one name after I/O cannot be distinguished.
           if (!isLoose(program)) sane(played);
           if (played.ending.status === 'blocked') {
             expect(isLoose(program)).toBe(true);
@@ -81,7 +81,7 @@ describe('any program', () => {
   );
 
   it(
-    'with I/O in parallel branches ends alike wherever it crashes where steps have keys and time decides nothing',
+    'with I/O in parallel branches ends the same wherever the process crashes, if steps have keys and time decides nothing',
     async () => {
       await check({ io: true, together: true }, async (drawn, [first, second, third, ioSeed]) => {
         const program = timeless(drawn);
@@ -99,7 +99,7 @@ describe('any program', () => {
   );
 
   it(
-    'whose flushes are slow begins no body before what was seen is durable',
+    'begins no body before what was seen is durable when flushes are slow',
     async () => {
       await check({ io: true, together: true }, async (program, [first, second, third]) => {
         const latency = (): number => first! * 500_000;
@@ -112,7 +112,7 @@ describe('any program', () => {
   );
 });
 
-/** How the run ended, and what was recorded in whatever order. */
+/** Returns the end of the run and its records, in any order. */
 function endOf(summary: unknown): unknown {
   const { results, ...rest } = withoutTimes(summary) as { results: string[] };
   return { ...rest, results: results.toSorted() };
@@ -123,12 +123,15 @@ function withoutTimes(summary: unknown): unknown {
   return { ...rest, results: results.map((line) => line.replace(/ \d+$/, '')) };
 }
 
-/** The program with a key for every step, so that no two calls can be mistaken for each other. */
+/** Gives every step of the program a key, so that no two calls can be confused. */
 function keyed(program: Node): Node {
   return transformed(program, (node) => (node.kind === 'step' ? { ...node, keyed: true } : node));
 }
 
-/** The program with nothing in it that time decides: no races, no first of several failures, and neither sleeps nor random numbers, which have no keys. */
+/**
+ * Removes from the program what time decides: races, the first of several failures, and sleeps and
+ * random numbers, which have no keys.
+ */
 function timeless(program: Node): Node {
   return transformed(keyed(program), (node) => {
     if (node.kind === 'sleep') return { ...node, kind: 'io' };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** A workflow as data, so that fast-check can make it up and make it smaller. */
+/** Workflow as data, which fast-check can generate and shrink. */
 export type Node =
   | {
       readonly kind: 'step';
@@ -11,7 +11,7 @@ export type Node =
       readonly fails: number;
     }
   | { readonly kind: 'sleep'; readonly id: number; readonly takes: number }
-  /** Waits for a signal; for ever when `takes` is 0. */
+  /** Waits for a signal; endlessly when `takes` is 0. */
   | { readonly kind: 'signal'; readonly id: number; readonly name: SignalName; readonly takes: number }
   /** Waits for a signal, and is withdrawn after a while. */
   | { readonly kind: 'withdrawn'; readonly id: number; readonly name: SignalName; readonly takes: number }
@@ -25,16 +25,16 @@ export type Node =
   | { readonly kind: 'together'; readonly how: 'all' | 'allSettled' | 'race' | 'any'; readonly branches: readonly Node[] }
   | { readonly kind: 'try'; readonly body: Node; readonly caught: Node; readonly after: Node };
 
-/** Which signals there are: few, so that waits compete for them. */
+/** Names of signals. There are few, so that waits compete for them. */
 export type SignalName = 'x' | 'y';
 
-/** A signal that is sent to the run after so many units. */
+/** Signal that is sent to the run after a number of units. */
 export interface Sending {
   readonly name: SignalName;
   readonly at: number;
 }
 
-/** How often a step is tried. A step that fails as often fails for good. */
+/** Number of attempts of a step. A step that fails as often fails for good. */
 export const MAX_ATTEMPTS = 3;
 
 export interface ProgramSpace {
@@ -101,7 +101,7 @@ export function programs({ io, together, signals = false }: ProgramSpace): fc.Ar
     }),
     try: fc.record({ kind: fc.constant('try' as const), body: tie('program'), caught: tie('program'), after: tie('program') }),
   }));
-  // At least two steps, else nothing can go wrong.
+  // Needs at least two steps, since one alone has no order.
   return fc
     .record({ kind: fc.constant('seq' as const), nodes: fc.array(program, { minLength: 2, maxLength: 5 }) })
     .map(numbered)

@@ -11,7 +11,7 @@ const collectGarbage = runInNewContext('gc') as () => void;
 
 useVirtualTime();
 
-it('the results of steps are let go of when the code is done with them', async () => {
+it('results of steps are released from memory when the code no longer uses them', async () => {
   const refs: WeakRef<object>[] = [];
   const use = async (ctx: WorkflowContext): Promise<void> => {
     refs.push(new WeakRef(await ctx.step('load', () => ({ rows: [1] }))));
@@ -28,6 +28,6 @@ it('the results of steps are let go of when the code is done with them', async (
   );
   expect(await run.end()).toMatchObject({ status: 'completed' });
   expect(refs).toHaveLength(20);
-  // The last one may still be at hand somewhere.
+  // The last result may still be referenced.
   expect(kept).toBeLessThanOrEqual(1);
 });

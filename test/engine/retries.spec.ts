@@ -11,7 +11,7 @@ class CardDeclined extends Error {
   override readonly name = 'CardDeclined';
 }
 
-/** A step that fails so many times, and notes when it is tried and as which attempt. */
+/** Step that fails a number of times, and notes the time and the number of each attempt. */
 function flaky(failures: number, retry: object = { maxAttempts: 5 }, error: (attempt: number) => unknown = () => new Error('flaky')) {
   const tries: { at: number; attempt: number }[] = [];
   const begun = Date.now();
@@ -26,7 +26,7 @@ function flaky(failures: number, retry: object = { maxAttempts: 5 }, error: (att
 }
 
 describe('a step that fails', () => {
-  it('is tried again, each pause twice the one before, up to the longest', async () => {
+  it('is tried again, and each pause is twice the previous one, up to maxInterval', async () => {
     const { tries, workflow } = flaky(4, { maxAttempts: 5, initialInterval: 100, maxInterval: 300 });
     const { run, ending } = await execute(workflow);
     expect(ending).toMatchObject({ output: 5 });
@@ -49,7 +49,7 @@ describe('a step that fails', () => {
     expect(run.stored.history.steps).toMatchObject([{ status: 'failed', attempts: 3, output: null }]);
   });
 
-  it('counts attempts across crashes: none is given away, none is added', async () => {
+  it('counts attempts across crashes without losing or adding one', async () => {
     for (let crash = 1; crash <= 3; crash++) {
       const { tries, workflow } = flaky(9, { maxAttempts: 4, initialInterval: 100 });
       const { ending } = await execute(workflow, { crashes: (count) => count === crash });
@@ -81,7 +81,7 @@ describe('a step that fails', () => {
     expect(tries.map(({ at }) => at)).toEqual([0, 600_000]);
   });
 
-  it('with a NonRetryableError is not tried again', async () => {
+  it('is not tried again after a NonRetryableError', async () => {
     const { tries, workflow } = flaky(9, { maxAttempts: 5 }, () => new NonRetryableError('stolen'));
     const { ending } = await execute(workflow);
     expect(tries).toHaveLength(1);
@@ -100,18 +100,18 @@ describe('a step that fails', () => {
     expect(tries.map(({ at }) => at)).toEqual([0, pause]);
   });
 
-  it('with a RetryableError counts as an attempt', async () => {
+  it('counts an attempt that throws a RetryableError', async () => {
     const { tries, workflow } = flaky(9, { maxAttempts: 2 }, () => new RetryableError('limited', { retryAfter: 5 }));
     await execute(workflow);
     expect(tries).toHaveLength(2);
   });
 
-  it('with a retryAfter that is no time keeps its own error', async () => {
+  it('keeps its own error when retryAfter is not a time', async () => {
     const { ending } = await execute(flaky(9, {}, () => new RetryableError('limited', { retryAfter: 'soon' as never })).workflow);
     expect(ending).toMatchObject({ error: { cause: { message: 'limited' } } });
   });
 
-  it('is not tried again where retryIf says no, or throws', async () => {
+  it('is not tried again when retryIf returns false or throws', async () => {
     const seen: unknown[] = [];
     const no = flaky(9, { maxAttempts: 5, retryIf: (error: Error) => seen.push(error.message) < 2 });
     await execute(no.workflow);
@@ -122,7 +122,7 @@ describe('a step that fails', () => {
     expect(bad.tries).toHaveLength(1);
   });
 
-  it('throws StepFailedError, whose cause can be told by class, live and on replay', async () => {
+  it('throws a StepFailedError whose cause can be identified by class, live and on replay', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       try {
         await ctx.step('a', { retry: { maxAttempts: 1 } }, () => {
@@ -163,8 +163,8 @@ describe('a step that fails', () => {
   });
 });
 
-describe('a step that takes too long', () => {
-  it('is told to stop by its signal, and is tried again', async () => {
+describe('a step that exceeds its timeout', () => {
+  it('is aborted by its signal and tried again', async () => {
     const signals: AbortSignal[] = [];
     const { run, ending } = await execute((ctx) =>
       ctx.step('a', { timeout: '1s', retry: { initialInterval: 10 } }, async () => {
@@ -180,7 +180,7 @@ describe('a step that takes too long', () => {
     expect(run.bodies.get('a')).toBe(2);
   });
 
-  it('fails with StepTimeoutError as the cause; what the body does afterwards counts for nothing', async () => {
+  it('fails with StepTimeoutError as the cause, and later acts of the body are ignored', async () => {
     let late = false;
     const { run, ending } = await execute(async (ctx) => {
       const error = await ctx
@@ -198,7 +198,7 @@ describe('a step that takes too long', () => {
     expect(run.keys).toEqual(['a', 'sleep']);
   });
 
-  it('sees its timeout also when it first looks at the signal afterwards', async () => {
+  it('has an aborted signal even if the body first reads the signal after the timeout', async () => {
     const { ending } = await execute(async (ctx) => {
       const step = currentStepIn();
       await ctx.step('a', { timeout: 50, retry: { maxAttempts: 1 } }, step.body).catch(() => undefined);

@@ -11,7 +11,7 @@ const rejected = defineSignal<string>('rejected');
 useVirtualTime();
 
 describe('a signal', () => {
-  it('that came before it is waited for is taken at once, without a trace of waiting', async () => {
+  it('that arrived before its wait is taken at once, and no wait is recorded', async () => {
     const run = new TestRun(async (ctx) => {
       await ctx.sleep(1_000);
       return ctx.waitForSignal(approved);
@@ -22,7 +22,7 @@ describe('a signal', () => {
     expect(run.stored.inbox.size).toBe(0);
   });
 
-  it('that comes while it is waited for ends the wait', async () => {
+  it('that arrives during its wait ends the wait', async () => {
     const run = new TestRun(async (ctx) => ctx.waitForSignal(approved));
     await rest(run);
     expect(run.idle.at(-1)).toBe(Infinity);
@@ -31,32 +31,32 @@ describe('a signal', () => {
     expect(run.keys).toEqual(['signal:approved']);
   });
 
-  it('of several is taken in the order in which they came, each by one wait', async () => {
+  it('is taken in order of arrival, each by one wait', async () => {
     const run = new TestRun(async (ctx) => [await ctx.waitForSignal(approved), await ctx.waitForSignal(approved)]);
     for (const name of ['one', 'two', 'three']) run.send('signal:approved', name);
     expect(await run.end()).toMatchObject({ output: ['one', 'two'] });
     expect([...run.stored.inbox.values()].map(({ payload }) => payload)).toEqual(['"three"']);
   });
 
-  it('of another name is left alone', async () => {
+  it('of another name is left in the inbox', async () => {
     const run = new TestRun(async (ctx) => ctx.waitForSignal(approved, { timeout: 50 }));
     run.send('signal:rejected', 'no');
     expect(await run.end()).toMatchObject({ output: null });
     expect(run.stored.inbox.size).toBe(1);
   });
 
-  it('is not lost to a timeout that wins: the next wait takes it', async () => {
+  it('is kept for the next wait when the timeout wins', async () => {
     const run = new TestRun(async (ctx) => {
       const first = await ctx.waitForSignal(approved, { timeout: 1_000 });
       return [first, await ctx.waitForSignal(approved, { timeout: 1_000 })];
     });
     await rest(run);
-    // In the round of the event loop in which the timeout enters.
+    // Sends the signal in the round of the event loop in which the timeout enters.
     setTimeout(() => run.send('signal:approved', 'late'), 1_000);
     expect(await run.end()).toMatchObject({ output: [null, 'late'] });
   });
 
-  it('is taken once, whatever transition the process dies after', async () => {
+  it('is taken once, after whichever transition the process dies', async () => {
     for (let at = 1; at <= 8; at++) {
       const run = new TestRun(
         async (ctx) => {
@@ -72,7 +72,7 @@ describe('a signal', () => {
     }
   });
 
-  it('that an earlier wait takes does not keep the deadline of the next one from being recorded', async () => {
+  it('that an earlier wait takes does not prevent the recording of the next deadline', async () => {
     const begun = Date.now();
     const run = new TestRun(
       async (ctx) => {
@@ -89,7 +89,7 @@ describe('a signal', () => {
     expect(Date.now() - begun).toBe(1_000_010);
   });
 
-  it('warns when an abandoned wait takes what a later one wanted', async () => {
+  it('causes a warning when an abandoned wait takes it before a later wait', async () => {
     const run = new TestRun(async (ctx) => {
       await Promise.race([ctx.waitForSignal(approved), ctx.sleep(10)]);
       return ctx.waitForSignal(approved);
@@ -109,7 +109,7 @@ describe('a signal', () => {
 });
 
 describe('ctx.race', () => {
-  it('leaves the signal of a loser for whoever waits next, even when both came together', async () => {
+  it('leaves the signal of a loser for the next wait, even when both arrived together', async () => {
     const run = new TestRun(async (ctx) => {
       const first = await ctx.race({ yes: () => ctx.waitForSignal(approved), no: () => ctx.waitForSignal(rejected) });
       return [first, await ctx.waitForSignal(rejected)];
@@ -121,7 +121,7 @@ describe('ctx.race', () => {
     expect(run.stored.waits.size).toBe(0);
   });
 
-  it('withdraws steps: their bodies are told, their results dropped', async () => {
+  it('withdraws steps: their bodies are aborted and their results dropped', async () => {
     let told = false;
     const { ending, run } = await execute(
       async (ctx) => {
@@ -142,7 +142,7 @@ describe('ctx.race', () => {
     expect(run.keys).toEqual(['sleep']);
   });
 
-  it('rejects when the first branch to end has failed, and tells losers which branch won', async () => {
+  it('rejects when the first branch to end has failed, and losers learn which branch won', async () => {
     let reason: unknown;
     const { ending } = await execute(async (ctx) => {
       try {
@@ -162,7 +162,7 @@ describe('ctx.race', () => {
     expect(ending).toMatchObject({ output: ['first to fail', 'RACE_LOST', 'fails'] });
   });
 
-  it('comes out the same whatever transition the process dies after', async () => {
+  it('has the same winner after whichever transition the process dies', async () => {
     for (let at = 1; at <= 10; at++) {
       const run = new TestRun(
         async (ctx) => {
@@ -183,7 +183,7 @@ describe('ctx.race', () => {
     }
   });
 
-  it('in a branch that has lost has lost as well', async () => {
+  it('rejects inside a branch that has lost', async () => {
     const run = new TestRun(async (ctx) => {
       const outer = await ctx.race({
         inner: () => ctx.race({ a: () => ctx.waitForSignal(approved), b: () => ctx.waitForSignal(rejected) }),
@@ -202,8 +202,8 @@ describe('ctx.race', () => {
   });
 });
 
-describe('a race that nobody awaits', () => {
-  it('fails in silence', async () => {
+describe('a race that no code awaits', () => {
+  it('causes no unhandled rejection when it fails', async () => {
     const unheard: unknown[] = [];
     const listener = (reason: unknown): void => void unheard.push(reason);
     process.on('unhandledRejection', listener);
@@ -223,8 +223,8 @@ describe('a race that nobody awaits', () => {
   });
 });
 
-describe('a branch that has lost', () => {
-  it('hears so from a race that it is in, and cannot begin another', async () => {
+describe('a branch that has lost a race', () => {
+  it('gets the rejection of its inner race, and cannot begin another race', async () => {
     const heard: unknown[] = [];
     const code = (error: unknown): unknown => heard.push((error as { code: string }).code);
     const { ending, run } = await execute(async (ctx) => {
@@ -245,7 +245,7 @@ describe('a branch that has lost', () => {
 });
 
 describe('an AbortSignal', () => {
-  it('withdraws the wait that it was given to', async () => {
+  it('withdraws the wait to which it was passed', async () => {
     const run = new TestRun(async (ctx) => {
       const controller = new AbortController();
       const waiting = ctx.waitForSignal(approved, { signal: controller.signal }).catch((error: Error) => error.message);
@@ -264,7 +264,7 @@ describe('an AbortSignal', () => {
 });
 
 describe('ctx.patched', () => {
-  it('is true for runs that come there with the change in place, in every pass', async () => {
+  it('is true in every pass of a run that reaches the call with the change deployed', async () => {
     const run = new TestRun(
       async (ctx) => {
         await ctx.step('a', () => 1);
@@ -275,7 +275,7 @@ describe('ctx.patched', () => {
     expect(await run.end()).toMatchObject({ output: 'new' });
   });
 
-  it('is false for a run that was past the place', async () => {
+  it('is false for a run that had passed the place before', async () => {
     const run = new TestRun(async (ctx) => {
       await ctx.step('a', () => 1);
       await ctx.sleep('1h');

@@ -43,7 +43,7 @@ class Payments {
 const payments = new Payments();
 
 describe('names and keys of steps', () => {
-  it('take what business data has, wherever the run crashes', async () => {
+  it('accept any text of business data, wherever the process crashes', async () => {
     for (const crashAt of [0, 3, 20]) {
       const { run, ending } = await execute(
         async (ctx) => {
@@ -64,7 +64,7 @@ describe('names and keys of steps', () => {
     }
   });
 
-  it('never make one key of two', () => {
+  it('never map two texts to one key', () => {
     const text = fc.oneof(
       fc.constantFrom(...DATA, 'a', 'a#2', 'a#3', 'a%232', 'a%23'),
       fc.string({ minLength: 1, unit: fc.constantFrom('a', '#', '2', '%', '3', '$') }),
@@ -84,7 +84,7 @@ describe('names and keys of steps', () => {
     );
   });
 
-  it('are shown as they were written, where that does no harm', async () => {
+  it('are shown as they were written, unless that is ambiguous', async () => {
     expect(['pay:PO%2312', '%2410', 'line%0Abreak', '10% off', '100%2525'].map(showStepKey)).toEqual([
       'pay:PO#12',
       '$10',
@@ -98,7 +98,7 @@ describe('names and keys of steps', () => {
     expect((ending as { error: Error }).error.message).toContain('"pay:PO#12"');
   });
 
-  it.each([[''], ['x'.repeat(256)], [undefined], [7]])('are refused where they cannot be kept: %p', (text) => {
+  it.each([[''], ['x'.repeat(256)], [undefined], [7]])('are refused when they cannot be stored: %p', (text) => {
     expect(() => escapeStepText(text, 'key')).toThrow(InvalidInputError);
   });
 });

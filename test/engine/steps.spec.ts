@@ -15,7 +15,10 @@ import { delay, useVirtualTime } from './virtual-time.js';
 
 useVirtualTime();
 
-/** Executes a workflow, then again from what is recorded; both must end alike, and the second must execute nothing. */
+/**
+ * Executes a workflow, then replays it from its records. Both must end the same, and the replay
+ * must execute no body.
+ */
 async function twice(workflow: WorkflowFunction): Promise<TestRun> {
   const { run, ending } = await execute(workflow);
   const again = await execute(workflow, { history: run.stored.history });
@@ -35,7 +38,7 @@ class Point {
 }
 
 describe('step keys', () => {
-  it('warn once of calls of one name that branches with ordinary I/O make at the same time, and of no others', async () => {
+  it('cause one warning when branches with ordinary I/O call one name at the same time', async () => {
     const rivals = new TestRun(async (ctx) => {
       const branch = async (ms: number): Promise<unknown> => {
         await delay(ms);
@@ -62,7 +65,7 @@ describe('step keys', () => {
     expect(others.warnings).toEqual([]);
   });
 
-  it('count calls of the same name, and are distinguished by a key', async () => {
+  it('number calls of the same name, unless the calls have keys', async () => {
     const run = await twice(async (ctx) => {
       await ctx.step('charge', () => 1);
       await ctx.step('charge', () => 2);
@@ -75,20 +78,20 @@ describe('step keys', () => {
     expect(run.keys).toEqual(['charge', 'charge#2', 'charge:eu', 'charge:us', 'charge:eu#2', 'sleep', 'sleep#2']);
   });
 
-  it('are given when the call is made, not when the step ends', async () => {
+  it('are assigned when the call is made, not when the step ends', async () => {
     const run = await twice((ctx) =>
       Promise.all([ctx.step('x', () => delay(30)), ctx.step('x', () => delay(20)), ctx.step('x', { key: 'k' }, () => delay(10))]),
     );
     expect(run.keys).toEqual(['x:k', 'x#2', 'x']);
   });
 
-  it.each([[''], ['x'.repeat(256)]])('refuses the name %j, and nothing is recorded', async (name) => {
+  it.each([[''], ['x'.repeat(256)]])('refuse the name %j, and nothing is recorded', async (name) => {
     const { run, ending } = await execute((ctx) => ctx.step(name, () => 1));
     expect(ending).toMatchObject({ status: 'failed', error: { name: 'InvalidInputError' } });
     expect(run.keys).toEqual([]);
   });
 
-  it('are not used up by a call that is refused', async () => {
+  it('are not consumed by a refused call', async () => {
     const { run } = await execute(async (ctx) => {
       await ctx.step('a', { key: '' }, () => 1).catch(() => undefined);
       await ctx.step('a', { retry: { maxAttempts: 0 } }, () => 1).catch(() => undefined);
@@ -114,7 +117,7 @@ describe('a recorded result', () => {
     expect(again.run.effects).toEqual([]);
   });
 
-  it('that was lost is produced again, under the same idempotency key', async () => {
+  it('that was lost in a crash is produced again, under the same idempotency key', async () => {
     const keys: string[] = [];
     const run = new TestRun((ctx) => ctx.step('a', () => void keys.push(currentStep().idempotencyKey)));
     run.journal.stopped = true;
@@ -152,7 +155,7 @@ describe('a recorded result', () => {
     if (typeof made[0] === 'object' && made[0] !== null) expect(seen[0]).not.toBe(made[0]);
   });
 
-  it('loses its class the first time too', async () => {
+  it('loses its class in the first pass too', async () => {
     const { ending } = await execute(async (ctx) => {
       const point = await ctx.step('a', () => new Point(3, 4));
       return [point instanceof Point, point.length, point.x];
@@ -160,7 +163,7 @@ describe('a recorded result', () => {
     expect(ending).toMatchObject({ output: [false, undefined, 3] });
   });
 
-  it('does not change when the code changes what it got', async () => {
+  it('does not change when the code changes the returned object', async () => {
     const run = await twice(async (ctx) => {
       const list = await ctx.step('a', () => [1]);
       list.push(2);
@@ -181,7 +184,7 @@ describe('a recorded result', () => {
     expect(run.bodies.get('a')).toBe(1);
   });
 
-  it('of run() that cannot be stored fails the run', async () => {
+  it('of run() fails the run when it cannot be stored', async () => {
     const { ending } = await execute(() => ({ deep: () => 1 }));
     expect(ending).toMatchObject({ status: 'failed', error: { name: 'SerializationError', message: expect.stringContaining('deep') } });
   });
@@ -215,7 +218,7 @@ class PaymentService {
 }
 
 describe('nested steps', () => {
-  it('ctx.step inside a step is refused, naming both', async () => {
+  it('ctx.step inside a step is refused with an error that names both', async () => {
     const { run, ending } = await execute(async (ctx) => {
       await ctx.step('outer', { retry: { maxAttempts: 1 } }, () => ctx.step('inner', () => 1));
     });
@@ -226,7 +229,7 @@ describe('nested steps', () => {
     expect(run.bodies).toEqual(new Map([['outer', 1]]));
   });
 
-  it('ctx.sleep inside a step is refused, also after the body has awaited something', async () => {
+  it('ctx.sleep inside a step is refused, even after an await in the body', async () => {
     const { ending } = await execute((ctx) =>
       ctx.step('outer', { retry: { maxAttempts: 1 } }, async () => {
         await delay(5);

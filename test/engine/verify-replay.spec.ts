@@ -18,13 +18,13 @@ const verified = (workflow: WorkflowFunction, options = {}): Promise<{ run: Test
 
 const step = (ctx: WorkflowContext, name: string): Promise<string> => ctx.step(name, () => name);
 
-/** A counter that a replay does not turn back, like a clock. */
+/** Counter that a replay does not turn back, like a clock. */
 const counter = (): (() => number) => {
   let count = 0;
   return () => ++count;
 };
 
-it('a run with more results than fit is not kept in memory to be checked', async () => {
+it('a run with too many bytes of results is not kept in memory for the replay check', async () => {
   const write = (results: number): WorkflowFunction => {
     return async (ctx) => {
       let written = 0;
@@ -41,7 +41,7 @@ it('a run with more results than fit is not kept in memory to be checked', async
   expect((await verified(write(10))).ending).toEqual({ status: 'completed', output: 10 });
 });
 
-describe('a replay at the end of a run finds', () => {
+describe('the replay check at the end of a run', () => {
   const cases: [string, () => WorkflowFunction, string | null][] = [
     [
       'a variable that the function of a step writes, in the output',
@@ -139,7 +139,7 @@ describe('a replay at the end of a run finds', () => {
     },
     null,
   ]);
-  it.each(cases)('%s', async (_, make, place) => {
+  it.each(cases)('finds %s', async (_, make, place) => {
     const { run, ending } = await verified(make());
     expect(ending.status).toBe('failed');
     const { error } = ending as { error: Error };
@@ -151,7 +151,7 @@ describe('a replay at the end of a run finds', () => {
   });
 });
 
-describe('a replay at the end of a run has nothing to say', () => {
+describe('a run without a provable difference', () => {
   const signal = defineSignal<string>('go');
   const all: [string, WorkflowFunction][] = [
     ['without any step', () => 1],
@@ -173,7 +173,7 @@ describe('a replay at the end of a run has nothing to say', () => {
     ['of I/O beside a step', async (ctx) => (await Promise.all([delay(3), ctx.step('a', () => delay(50))]), await step(ctx, 'b'))],
     ['of I/O that is slower than what is recorded', async (ctx) => void (await Promise.all([delay(30), ctx.step('a', () => delay(50))]))],
   ];
-  it.each(all)('%s', async (_, workflow) => {
+  it.each(all)('passes the replay check: %s', async (_, workflow) => {
     const plain = await execute(workflow);
     rewind();
     const { run, ending } = await verified(workflow);
@@ -182,12 +182,12 @@ describe('a replay at the end of a run has nothing to say', () => {
     expect(run.passes).toBe(1);
   });
 
-  it('where the run was suspended and patched in between', async () => {
+  it('passes the replay check after a suspension and a patch', async () => {
     const { ending } = await verified(async (ctx) => [ctx.patched('x'), await ctx.sleep(1_000), ctx.patched('y')], { suspends: true });
     expect(ending).toEqual({ status: 'completed', output: [true, undefined, true] });
   });
 
-  it('where the run was cancelled', async () => {
+  it('passes the replay check after a cancellation', async () => {
     const run = new TestRun(
       async (ctx) => {
         try {
@@ -203,7 +203,7 @@ describe('a replay at the end of a run has nothing to say', () => {
     expect(await run.end()).toMatchObject({ status: 'cancelled', error: expect.any(WorkflowCancelledError) });
   });
 
-  it('where signals came', async () => {
+  it('passes the replay check after signals', async () => {
     const run = new TestRun(async (ctx) => [await ctx.waitForSignal(signal), await ctx.waitForSignal(signal), await step(ctx, 'a')], {
       settings,
     });
@@ -214,14 +214,14 @@ describe('a replay at the end of a run has nothing to say', () => {
   });
 });
 
-describe('while the end of a run is replayed', () => {
-  it('the process may die: the next one records the end', async () => {
+describe('the replay check of a run that has ended', () => {
+  it('lets the next process record the end when this process dies', async () => {
     const { run, ending } = await verified((ctx) => step(ctx, 'a'), { crashes: (count: number) => count === 1 });
     expect(ending).toEqual({ status: 'completed', output: 'a' });
     expect(run.passes).toBeGreaterThan(1);
   });
 
-  it('a pass that is closed records no end', async () => {
+  it('records no end when the pass is closed meanwhile', async () => {
     let replays = 0;
     const run = new TestRun(() => 1, {
       settings: {
@@ -238,8 +238,8 @@ describe('while the end of a run is replayed', () => {
   });
 });
 
-describe('a step that is under way when run ends', () => {
-  it('is warned of once, in development', async () => {
+describe('a step that is open when run() ends', () => {
+  it('causes one warning in development', async () => {
     const workflow: WorkflowFunction = async (ctx) => {
       void ctx.step('audit', () => delay(50));
       // oxlint-disable-next-line typescript/no-misused-promises -- the mistake that it is about
@@ -255,7 +255,7 @@ describe('a step that is under way when run ends', () => {
     expect((await execute(workflow)).run.warnings).toEqual([]);
   });
 
-  it('is no matter for waits, losers of ctx.race, cancelled runs and production', async () => {
+  it('causes no warning for waits, losers of ctx.race, cancelled runs and in production', async () => {
     const quiet: WorkflowFunction[] = [
       (ctx) => Promise.race([ctx.sleep(1_000), step(ctx, 'a')]),
       (ctx) => ctx.race({ a: () => ctx.step('slow in a race', () => delay(50)), b: () => step(ctx, 'b') }),
@@ -266,8 +266,8 @@ describe('a step that is under way when run ends', () => {
   });
 });
 
-describe('a step that is called after run has ended', () => {
-  /** A helper that nobody awaits: ordinary I/O, then a step. Its call is noted. */
+describe('a step that is called after run() has ended', () => {
+  /** Helper that no code awaits: ordinary I/O, then a step. Its call is noted. */
   const forgetful = (name: string, calls: string[]): WorkflowFunction => {
     return async (ctx) => {
       void delay(50).then(() => {
@@ -284,7 +284,7 @@ describe('a step that is called after run has ended', () => {
     return run.warnings;
   }
 
-  it('does not begin, and is warned of once in development', async () => {
+  it('does not begin, and causes one warning in development', async () => {
     const calls: string[] = [];
     const { run, ending } = await execute(forgetful('late audit', calls));
     expect(ending).toEqual({ status: 'completed', output: 1 });
@@ -294,7 +294,7 @@ describe('a step that is called after run has ended', () => {
     expect(await afterTheCall(second.run, again)).toEqual([]);
   });
 
-  it('is no matter for cancelled runs and production', async () => {
+  it('causes no warning for cancelled runs and in production', async () => {
     const calls: string[] = [];
     const { run } = await execute(forgetful('late in production', calls), { settings: { isDevelopment: false } });
     expect(await afterTheCall(run, calls)).toEqual([]);
@@ -315,7 +315,7 @@ describe('any program', () => {
     ['with I/O, in sequence', { io: true, together: false }],
     ['with I/O, in parallel branches', { io: true, together: true }],
   ])(
-    '%s, ends as it does without the replay at its end',
+    '%s, ends as it does without the replay check',
     async (_, space) => {
       const own = { replayStallMs: 2 ** 40, cancelGraceMs: 2 ** 40, ...settings };
       await check(space, async (program, [first, second, cancelAt]) => {

@@ -10,7 +10,10 @@ const nextRound = globalThis.setImmediate;
 const realTimers = { setTimeout: timers.setTimeout, clearTimeout: timers.clearTimeout, setImmediate: timers.setImmediate };
 let pending = 0;
 
-/** Counts what is scheduled for the next round of the event loop, so that `settle` knows when nothing is left to do. */
+/**
+ * Counts callbacks that are scheduled for the next round of the event loop. `settle` uses the count
+ * to detect that no work is left.
+ */
 function countingSetImmediate(callback: (...args: unknown[]) => void, ...args: unknown[]): NodeJS.Immediate {
   pending++;
   return nextRound(() => {
@@ -20,12 +23,13 @@ function countingSetImmediate(callback: (...args: unknown[]) => void, ...args: u
 }
 
 /**
- * Makes time in this file virtual: Date and setTimeout stand still until nothing else is left to do, then jump to the next timer. So a sleep of
- * three days takes no time, and the order of events is the same on every machine.
+ * Makes time in this file virtual. Date and setTimeout stand still until no other work is left,
+ * then jump to the next timer. So a sleep of three days takes no time, and the order of events is
+ * the same on every machine.
  */
 export function useVirtualTime(): void {
   beforeAll(() => {
-    // What the engine's turns stand on stays real.
+    // Keeps the functions real that turns of the engine depend on.
     jest.useFakeTimers({
       doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'],
       now: EPOCH,
@@ -45,13 +49,13 @@ export function useVirtualTime(): void {
   });
 }
 
-/** Drops all timers, and begins time anew. */
+/** Drops all timers and restarts time. */
 export function rewind(): void {
   jest.clearAllTimers();
   jest.setSystemTime(EPOCH);
 }
 
-/** Resolves when all microtasks and immediates are done, and those that they led to. */
+/** Resolves when all microtasks and immediates are done, and those that they caused. */
 export async function settle(): Promise<void> {
   for (let quiet = 0; quiet < 2; quiet++) {
     await new Promise((resolve) => nextRound(resolve));
@@ -59,7 +63,7 @@ export async function settle(): Promise<void> {
   }
 }
 
-/** Lets the next timer fire; false when there is none. */
+/** Fires the next timer; returns false without timers. */
 export function jump(): boolean {
   if (jest.getTimerCount() === 0) return false;
   jest.advanceTimersToNextTimer();
@@ -75,7 +79,10 @@ export async function until(condition: () => boolean, what: string | (() => stri
   }
 }
 
-/** Resolves after so many virtual milliseconds. Makes an async resource as a real timer does, so that it shows as ordinary I/O. */
+/**
+ * Resolves after `ms` virtual milliseconds. Creates an async resource as a real timer does, so that
+ * it counts as ordinary I/O.
+ */
 export function delay(ms: number): Promise<void>;
 export function delay<T>(ms: number, value: T): Promise<T>;
 export function delay(ms: number, value?: unknown): Promise<unknown> {

@@ -9,7 +9,7 @@ useVirtualTime();
 const DAY = 86_400_000;
 
 describe('a sleep', () => {
-  it('takes as long as it says', async () => {
+  it('lasts as long as its duration', async () => {
     const begun = Date.now();
     const { run } = await execute(async (ctx) => {
       await ctx.sleep('3 days');
@@ -23,7 +23,7 @@ describe('a sleep', () => {
     ]);
   });
 
-  it('has its wake time computed once: a pass that begins later does not begin it anew', async () => {
+  it('computes its wake time once, and a later pass does not restart it', async () => {
     const begun = Date.now();
     const run = new TestRun((ctx) => ctx.sleep('3 days'));
     await until(() => run.stored.waits.size > 0);
@@ -37,7 +37,7 @@ describe('a sleep', () => {
     expect(run.journal.flushes.flat()).toEqual(['wait sleep', 'step sleep', 'ended']);
   });
 
-  it('whose time passed while nobody had the run is over at once', async () => {
+  it('ends at once when its time passed while the run had no owner', async () => {
     const run = new TestRun((ctx) => ctx.sleep('1h'));
     await until(() => run.stored.waits.size > 0);
     run.letGo();
@@ -47,13 +47,13 @@ describe('a sleep', () => {
     expect(run.stored.history.steps[0]!.finishedAt).toBe(late);
   });
 
-  it('is never over early, although timers may be', async () => {
+  it('never ends early, although timers may fire early', async () => {
     const begun = Date.now();
     const { run } = await execute((ctx) => ctx.sleep(100), { settings: { now: () => begun + (Date.now() - begun) * 0.7 } });
     expect(run.stored.history.steps[0]!.finishedAt).toBeGreaterThanOrEqual(begun + 100);
   });
 
-  it('several at a time end in the order in which they are due', async () => {
+  it('ends in order of wake times among several sleeps', async () => {
     const { run, ending } = await execute(async (ctx) => {
       const order: number[] = [];
       await Promise.all([30, 10, 20].map((ms) => ctx.sleep(ms).then(() => order.push(ms))));
@@ -64,7 +64,7 @@ describe('a sleep', () => {
   });
 });
 
-describe('suspending', () => {
+describe('the suspension of a run', () => {
   const workflow: WorkflowFunction = async (ctx) => {
     const order: unknown[] = [];
     try {
@@ -83,7 +83,7 @@ describe('suspending', () => {
     return order;
   };
 
-  it('passes through no user code, and changes nothing of what the run does', async () => {
+  it('passes through no user code and does not change what the run does', async () => {
     const { run, ending } = await execute(workflow);
     const suspended = await execute(workflow, { suspends: true });
     expect(suspended.run.passes).toBeGreaterThan(3);
@@ -93,7 +93,7 @@ describe('suspending', () => {
     expect(suspended.run.effects).toEqual(run.effects);
   });
 
-  it('an idle run says when the first of its waits is due; a busy one does not', async () => {
+  it('is offered with the first wake time while the run is idle, not while it is busy', async () => {
     const begun = Date.now();
     const run = new TestRun(async (ctx) => {
       await Promise.all([ctx.sleep('1h'), ctx.sleep('30m').then(() => ctx.step('a', () => delay(100)))]);
@@ -108,7 +108,7 @@ describe('suspending', () => {
     await run.end();
   });
 
-  it('a run is not idle while a body is executed, or while a result is on its way to the database', async () => {
+  it('is not offered while a body is executed or a result is not durable', async () => {
     const run = new TestRun((ctx) => Promise.all([ctx.sleep('1h'), ctx.step('a', () => delay(100))]));
     await until(() => run.stored.waits.size > 0);
     run.journal.stopped = true;
@@ -124,7 +124,7 @@ describe('suspending', () => {
     await run.end();
   });
 
-  it('a run that only does ordinary I/O is not idle', async () => {
+  it('is not offered while the run only does ordinary I/O', async () => {
     const run = new TestRun(async (ctx) => {
       await ctx.step('a', () => 1);
       await delay(5_000);
@@ -133,7 +133,7 @@ describe('suspending', () => {
     expect(run.idle.filter((wakeAt) => wakeAt !== null)).toEqual([]);
   });
 
-  it('a pass that is held begins nothing new, and goes on when it is resumed', async () => {
+  it('holds the pass, which begins nothing new until it is resumed', async () => {
     const run = new TestRun(async (ctx) => {
       const first = ctx.step('a', () => delay(10));
       await delay(20);
@@ -152,7 +152,7 @@ describe('suspending', () => {
     expect(run.effects).toEqual(['a', 'b']);
   });
 
-  it('nothing enters a pass that is held: what falls due meanwhile does so once it goes on', async () => {
+  it('keeps timers that fall due out of a held pass until it is resumed', async () => {
     const run = new TestRun((ctx) =>
       Promise.all([
         ctx.sleep(1_000),
@@ -177,7 +177,7 @@ describe('suspending', () => {
 });
 
 describe('an abandoned pass', () => {
-  it('never settles its calls and writes nothing, whatever its code and bodies still do', async () => {
+  it('never settles its calls and writes nothing, even if its code and bodies continue', async () => {
     const log: string[] = [];
     const run = new TestRun(async (ctx) => {
       const life = run.passes;
@@ -208,27 +208,30 @@ describe('an abandoned pass', () => {
     expect(run.effects).toEqual(['body', 'body', 'late']);
   });
 
-  it.each([[undefined], [new Error('lost')]])('tells its bodies to stop, those that look later included (reason: %s)', async (reason) => {
-    const bodies: CurrentStep[] = [];
-    const run = new TestRun((ctx) => {
-      // Looked at before and after.
-      void ctx.abortSignal;
-      return Promise.all([
-        ctx.step('a', () => {
-          bodies.push(currentStep());
-          currentStep().abortSignal.throwIfAborted();
-          return delay(50);
-        }),
-        ctx.step('b', () => {
-          bodies.push(currentStep());
-          return delay(50);
-        }),
-      ]);
-    });
-    await until(() => bodies.length === 2);
-    run.letGo(reason);
-    expect(bodies.map((body) => body.abortSignal.aborted)).toEqual([true, true]);
-    expect(run.pass.context.abortSignal.aborted).toBe(true);
-    if (reason) expect(bodies.map((body) => body.abortSignal.reason as unknown)).toEqual([reason, reason]);
-  });
+  it.each([[undefined], [new Error('lost')]])(
+    'aborts the signals of its bodies, even if they are read later (reason: %s)',
+    async (reason) => {
+      const bodies: CurrentStep[] = [];
+      const run = new TestRun((ctx) => {
+        // Reads the signal before and after the abort.
+        void ctx.abortSignal;
+        return Promise.all([
+          ctx.step('a', () => {
+            bodies.push(currentStep());
+            currentStep().abortSignal.throwIfAborted();
+            return delay(50);
+          }),
+          ctx.step('b', () => {
+            bodies.push(currentStep());
+            return delay(50);
+          }),
+        ]);
+      });
+      await until(() => bodies.length === 2);
+      run.letGo(reason);
+      expect(bodies.map((body) => body.abortSignal.aborted)).toEqual([true, true]);
+      expect(run.pass.context.abortSignal.aborted).toBe(true);
+      if (reason) expect(bodies.map((body) => body.abortSignal.reason as unknown)).toEqual([reason, reason]);
+    },
+  );
 });
