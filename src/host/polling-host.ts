@@ -9,6 +9,7 @@ import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
 import { SessionSweeper } from '../maintenance/session-sweeper.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
+import { handBackOwnerless } from '../store/sql/hand-back.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
@@ -19,6 +20,7 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { workerEvents } from './worker-events.js';
 import { createWorker } from './create-worker.js';
+import { withSetAside } from './unwritable-health.js';
 
 /** How long services may take to end what they are at. */
 const SERVICES_STOP_MS = 1_000;
@@ -79,9 +81,10 @@ export class PollingHost {
     });
     const blocked = new PeriodicSweep(
       async () => {
-        if ((await unblockRuns(database, this.worker.dispatchKeys, deploymentId)).length > 0) this.poller.pollNow();
+        const due = [...(await unblockRuns(database, this.worker.dispatchKeys, deploymentId)), ...(await handBackOwnerless(database))];
+        if (due.length > 0) this.poller.pollNow();
       },
-      { everyMs: UNBLOCK_EVERY_MS, failed: failed('blocked runs could not be looked for') },
+      { everyMs: UNBLOCK_EVERY_MS, failed: failed('could not look for blocked runs, and for runs without a session') },
     );
     const overdue = new PeriodicSweep(() => sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, this.worker.dispatchKeys), {
       everyMs: SWEEP_OVERDUE_EVERY_MS,
@@ -99,7 +102,8 @@ export class PollingHost {
   get known(): KnownWorker {
     const { runs, slots, freeSlots } = this.worker.load;
     const state = !this.running ? 'stopped' : this.session.fence ? 'running' : 'fenced';
-    const unwritable = this.worker.unwritableRuns.map(({ since, ...each }) => ({ ...each, since: new Date(since) }));
+    const own = this.worker.unwritableRuns.map(({ since, ...each }) => ({ ...each, since: new Date(since) }));
+    const unwritable = withSetAside(own, this.runtime.database);
     return { health: { state, runs, slots, freeSlots, unwritable }, keys: this.worker.dispatchKeys };
   }
 

@@ -7,6 +7,7 @@ import { sweepMessages } from '../maintenance/message-sweep.js';
 import { sweepOverdue } from '../maintenance/overdue-sweep.js';
 import { OperationsService } from '../maintenance/bulk-operations-service.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { handBackOwnerless } from '../store/sql/hand-back.js';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
@@ -18,6 +19,7 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { workerEvents } from './worker-events.js';
 import { createWorker, queuesOf } from './create-worker.js';
+import { withSetAside } from './unwritable-health.js';
 
 /** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
 const SWEEP_LIMIT = 1_000;
@@ -62,7 +64,7 @@ export class PushHost {
       runs: load?.runs ?? 0,
       slots: load?.slots ?? 0,
       freeSlots: load?.freeSlots ?? 0,
-      unwritable: [],
+      unwritable: withSetAside([], this.runtime.database),
     } as const;
     return { health, keys: this.registry.keys(this.queues) };
   }
@@ -112,9 +114,9 @@ export class PushHost {
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
     await sweepMessages(database, runtime.notifier, runtime);
     await sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, keys);
-    const unblocked = await unblockRuns(database, keys, deploymentId);
+    const due = [...(await unblockRuns(database, keys, deploymentId)), ...(await handBackOwnerless(database))];
     await this.operations.advance(OPERATIONS_MS);
-    await publisher.announce(unblocked.map((id) => ({ id })));
+    await publisher.announce(due.map((id) => ({ id })));
     await forgetWakeUps(database);
   }
 

@@ -120,6 +120,8 @@ export class WorkflowRuntime implements HostDependencies {
       DEFAULT_JOURNAL_LIMITS,
     );
     this.notifier = new RunNotifier(database, this, (error) => this.warn('runs could not be notified of messages yet', error));
+    database.unwritable.report = (runId, error) =>
+      this.warn(`the database refuses to change run "${runId}"; other runs continue without it`, error, { runId });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
       payloads: this.payloads,

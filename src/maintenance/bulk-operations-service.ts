@@ -6,10 +6,11 @@ import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError, Workflo
 import type { Payloads } from '../core/payloads.js';
 import { isTerminal, type DueRun } from '../core/run.js';
 import type { Database } from '../store/database.js';
+import { faultOf } from '../store/database-errors.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { sendCancel } from '../store/sql/cancel-run.js';
 import { endRuns, findUnexecutable, type EndedRun } from '../store/sql/end-runs.js';
-import { doPart, findUnreached, nextPart, type PartClient, type PartDone } from '../store/sql/bulk-operation-parts.js';
+import { doPart, findUnreached, nextPart, type OperationPart, type PartClient, type PartDone } from '../store/sql/bulk-operation-parts.js';
 import { listUnfinished, type UnfinishedOperation } from '../store/sql/bulk-operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
@@ -111,7 +112,26 @@ export class OperationsService {
   }
 
   private async doNext(operation: UnfinishedOperation): Promise<number> {
-    const part = await nextPart(this.database, operation, PART);
+    for (let most = PART; ;) {
+      const part = await nextPart(this.database, operation, most);
+      try {
+        return await this.doPart(operation, part);
+      } catch (error) {
+        // The database refuses one of the runs. Smaller parts find out which one, and leave it out.
+        if (faultOf(error) !== 'data' || part.ids.length === 0) throw error;
+        if (part.ids.length === 1) return this.leaveOut(operation, part, error);
+        most = Math.ceil(part.ids.length / 2);
+      }
+    }
+  }
+
+  private async leaveOut(operation: UnfinishedOperation, part: OperationPart, error: unknown): Promise<number> {
+    this.database.unwritable.refused(`bulk ${operation.kind}`, part.ids[0]!, error);
+    await doPart(this.database, operation, part, async () => ({ done: 0, skipped: 1, locked: [] }));
+    return part.pauseMs;
+  }
+
+  private async doPart(operation: UnfinishedOperation, part: OperationPart): Promise<number> {
     const prepared = await this.prepare(operation, part.ids);
     let announce: Announcement | undefined;
     const isMine = await doPart(this.database, operation, part, async (client) => {

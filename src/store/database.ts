@@ -14,6 +14,7 @@ import { ReadingPool } from './reading-pool.js';
 import { Refusals } from './refusals.js';
 import { POOL_SETTINGS, SET_LOCK_TIMEOUT, withSettings } from './startup-options.js';
 import { RowLockQueues } from './row-lock-queues.js';
+import { UnwritableRuns } from './unwritable-runs.js';
 
 export type { ConnectionSettings } from './connection-settings.js';
 
@@ -82,6 +83,7 @@ export class Database {
   readonly inboxSampling = new InboxSampling();
   /** Calls that wait for locked rows of runs. */
   readonly rowLockQueues = new RowLockQueues();
+  readonly unwritable = new UnwritableRuns();
   private readonly texts = new Map<string, string>();
   private readonly settings: OwnClientSettings;
   private readonly pooler: Pooler | undefined;

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Database } from '../store/database.js';
-import { claimRuns, claimRunsFrom, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
+import { faultOf } from '../store/database-errors.js';
+import { claimRunsFrom, claimWritable, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
 
 /** So often a backlog is claimed from its very beginning, where what is more urgent, or was committed late, stands. */
 const FROM_START_EVERY_MS = 250;
@@ -17,7 +18,14 @@ export class BacklogCursor {
 
   async claim(claim: Claim): Promise<ClaimedRun[]> {
     if (this.places.size === 0 || performance.now() >= this.fromStartAt) return this.fromStart(claim);
-    const runs = await claimRunsFrom(this.database, claim, [...this.places.values()]);
+    let runs: ClaimedRun[];
+    try {
+      runs = await claimRunsFrom(this.database, claim, [...this.places.values()]);
+    } catch (error) {
+      // The database refuses one of the runs. A claim from the start finds out which one.
+      if (faultOf(error) !== 'data') throw error;
+      return this.fromStart(claim);
+    }
     this.isUnsure = runs.length < claim.limit;
     if (this.isUnsure) this.places.clear();
     else this.note(runs);
@@ -25,10 +33,10 @@ export class BacklogCursor {
   }
 
   private async fromStart(claim: Claim): Promise<ClaimedRun[]> {
-    const runs = await claimRuns(this.database, claim);
+    const { rows: runs, isPartial } = await claimWritable(this.database, claim);
     this.fromStartAt = performance.now() + FROM_START_EVERY_MS;
     this.places.clear();
-    this.isUnsure = false;
+    this.isUnsure = isPartial;
     if (runs.length === claim.limit) this.note(runs);
     return runs;
   }

@@ -1,9 +1,7 @@
 // Public types must not need the types of pg, as read-health.ts does.
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 
-/**
- * An active run of this process whose row the database refuses to change, even to block the run.
- */
+/** A run whose row the database refuses to change for this process. */
 export interface UnwritableHealth {
   runId: string;
   since: Date;
@@ -25,9 +23,9 @@ export interface WorkerHealth {
   /** Number of slots without a run. */
   freeSlots: number;
   /**
-   * First 100 runs that the database refuses to write at all: a trigger or constraint of the
-   * application rejects them. They hold no slot, and are retried once a minute until the cause is
-   * removed.
+   * First 100 runs whose rows the database refuses to change: a trigger or constraint of the
+   * application rejects them. They hold no slot, and other runs continue. Each is retried at least
+   * once a minute until the cause is removed.
    */
   unwritable: readonly UnwritableHealth[];
 }

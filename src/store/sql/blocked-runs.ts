@@ -1,19 +1,20 @@
 import type { DispatchKey } from '../../core/run.js';
-import type { Database, Statement } from '../database.js';
+import type { Database } from '../database.js';
+import { changeMany, manyRuns } from '../many-runs.js';
 
-const UNBLOCK: Statement = {
-  name: 'durable_unblock',
-  text: (schema) => `WITH fitting AS MATERIALIZED (
+const UNBLOCK = manyRuns('durable_unblock', {
+  select: (schema, narrow) => `WITH fitting AS MATERIALIZED (
   SELECT r.id FROM ${schema}.workflow_runs r
   WHERE r.status = 'waiting' AND r.is_blocked AND NOT ($4::text = ANY (r.blocked_deployments))
     AND EXISTS (SELECT 1 FROM unnest($1::text[], $2::text[], $3::int[]) AS k(queue, name, version)
-      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
+      WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)${narrow}
   ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
-), unblocked AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now(), is_blocked = false FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING r.id
-)
-SELECT id FROM unblocked`,
-};
+)`,
+  change: (schema) =>
+    `UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = now(), is_blocked = false FROM fitting WHERE r.id = ANY (ARRAY[fitting.id]) RETURNING r.id`,
+  selected: 'SELECT id FROM fitting',
+  parameter: 5,
+});
 
 /**
  * Makes blocked runs due whose history the code of this deployment may fit. Runs that this
@@ -21,5 +22,5 @@ SELECT id FROM unblocked`,
  */
 export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<string[]> {
   const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId];
-  return (await database.query<[string]>(UNBLOCK, values)).map(([id]) => id);
+  return (await changeMany<[string]>(database, UNBLOCK, values, ([id]) => id)).rows.map(([id]) => id);
 }

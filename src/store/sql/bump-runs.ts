@@ -1,6 +1,7 @@
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { RunStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { changeNamed } from '../many-runs.js';
 import { IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
@@ -31,7 +32,9 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
  */
 export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
   // Sorted, because every statement locks runs in the order of their ids.
-  const rows = await database.deliver<[string, RunStatus, string, string, number]>(BUMP, [[...new Set(runIds)].sort()], 'first');
+  const rows = await changeNamed(database, BUMP.name, [...new Set(runIds)].sort(), (ids) =>
+    database.deliver<[string, RunStatus, string, string, number]>(BUMP, [ids], 'first'),
+  );
   return rows.map(([id, status, queue, name, version]) => ({ id, status, queue, name, version }));
 }
 

@@ -4,6 +4,7 @@ import type { EntityManager } from 'typeorm';
 import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
+import { changeNamed } from '../many-runs.js';
 import { currentRunSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { IS_BLOCKED, TERMINAL } from './run-status.js';
@@ -150,12 +151,12 @@ export interface CancelNotified extends NotifiedRun {
  */
 export async function notifyOfCancel(database: Database, requests: readonly CancelRequest[]): Promise<CancelNotified[]> {
   // Sorted, because every statement locks runs in the order of their ids.
-  const sorted = [...requests].sort((a, b) => (a.runId < b.runId ? -1 : 1));
-  const rows = await database.deliver<[string, RunStatus, string, string, number, string | null]>(
-    BUMP_CANCEL,
-    [sorted.map(({ runId }) => runId), sorted.map(({ error }) => error), sorted.map(({ parentId }) => parentId ?? '')],
-    'first',
-  );
+  const byRun = new Map(requests.map((request) => [request.runId, request]));
+  const rows = await changeNamed(database, BUMP_CANCEL.name, [...byRun.keys()].sort(), (ids) => {
+    const errors = ids.map((id) => byRun.get(id)!.error);
+    const parents = ids.map((id) => byRun.get(id)!.parentId ?? '');
+    return database.deliver<[string, RunStatus, string, string, number, string | null]>(BUMP_CANCEL, [ids, errors, parents], 'first');
+  });
   const ended = rows.filter(([, status]) => status === 'cancelled').map(([id]) => id);
   if (ended.length > 0) await database.deliver(CLEAR, [ended], 'first');
   return rows.map(([id, status, queue, name, version, parentId]) => ({ id, status, queue, name, version, parentId }));

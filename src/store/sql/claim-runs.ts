@@ -1,5 +1,6 @@
 import { ANY_VERSION, type ClaimKey, type OwnedRun } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { changeMany, manyRuns, type Changed } from '../many-runs.js';
 import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
 
@@ -28,16 +29,24 @@ export interface ClaimedRun extends OwnedRun {
  * (`queue = ANY (...)` sorted 100,000 rows). SKIP LOCKED never waits, so the order of these locks
  * does not matter.
  */
-const CLAIM: Statement = { name: 'durable_claim', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from the start') };
+const CLAIM = manyRuns('durable_claim', {
+  select: (schema, narrow) => selectDue(schema, 'from the start', narrow),
+  change: takeDue,
+  selected: 'SELECT id FROM due WHERE $8::float8[] IS NOT NULL',
+  parameter: 9,
+});
 
 /**
  * Claims runs of a backlog. Each key's scan begins where its last claim ended, within one priority.
  * Index entries of runs claimed earlier remain while any snapshot is held. A scan from the
  * beginning would step over all of them.
  */
-const CLAIM_FROM: Statement = { name: 'durable_claim_on', text: (schema, lockTimeout) => claimText(schema, lockTimeout, 'from a place') };
+const CLAIM_FROM: Statement = {
+  name: 'durable_claim_on',
+  text: (schema, lockTimeout) => `${selectDue(schema, 'from a place', '')}\n${takeDue(schema, lockTimeout)}`,
+};
 
-function claimText(schema: string, lockTimeout: string, from: 'from the start' | 'from a place'): string {
+function selectDue(schema: string, from: 'from the start' | 'from a place', narrow: string): string {
   const isFromPlace = from === 'from a place';
   const keys = isFromPlace
     ? 'unnest($2::text[], $3::text[], $4::int[], $9::smallint[], $10::timestamptz[]) AS k(queue, name, version, priority, ready_at)'
@@ -50,15 +59,14 @@ due AS MATERIALIZED (
     SELECT r.id, r.priority, r.ready_at FROM ${schema}.workflow_runs r
     WHERE r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES} AND r.queue = k.queue AND r.name = k.name AND r.version = k.version
       ${isFromPlace ? 'AND r.priority = k.priority AND r.ready_at >= k.ready_at' : ''}
-      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))${narrow}
     ORDER BY ${isFromPlace ? '' : 'r.priority DESC, '}r.ready_at
     LIMIT $6::int
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS c
   ORDER BY c.priority DESC, c.ready_at
   LIMIT $6::int
-)
-${takeDue(schema, lockTimeout)}`;
+)`;
 }
 
 /**
@@ -66,9 +74,8 @@ ${takeDue(schema, lockTimeout)}`;
  * is nearly always empty contains them. They are separate from other runs, so that a run that kills
  * its worker does not take others with it.
  */
-const CLAIM_SUSPECTS: Statement = {
-  name: 'durable_claim_suspects',
-  text: (schema, lockTimeout) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
+const CLAIM_SUSPECTS = manyRuns('durable_claim_suspects', {
+  select: (schema, narrow) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
 suspects AS MATERIALIZED (
   SELECT c.id, c.worker_losses, c.priority, c.ready_at FROM session
   CROSS JOIN LATERAL (
@@ -76,7 +83,7 @@ suspects AS MATERIALIZED (
     WHERE r.status = 'pending' AND r.worker_losses >= ${SUSPECT_LOSSES}
       AND EXISTS (SELECT 1 FROM unnest($2::text[], $3::text[], $4::int[]) AS k(queue, name, version)
         WHERE r.queue = k.queue AND r.name = k.name AND r.version = k.version)
-      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))
+      AND (r.blocked_deployments IS NULL OR NOT ($5::text = ANY (r.blocked_deployments)))${narrow}
     ORDER BY r.worker_losses DESC, r.id
     LIMIT $6::int
     FOR NO KEY UPDATE SKIP LOCKED
@@ -84,9 +91,11 @@ suspects AS MATERIALIZED (
 ), due AS MATERIALIZED (
   SELECT s.id, s.priority, s.ready_at FROM suspects s ORDER BY s.worker_losses DESC, s.id
   LIMIT (SELECT greatest(1, (count(*) + 3) / 4) FROM suspects WHERE worker_losses = (SELECT max(worker_losses) FROM suspects))
-)
-${takeDue(schema, lockTimeout)}`,
-};
+)`,
+  change: takeDue,
+  selected: 'SELECT id FROM due WHERE $8::float8[] IS NOT NULL',
+  parameter: 9,
+});
 
 function lockedSession(schema: string): string {
   return `SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $7::text FOR KEY SHARE`;
@@ -197,7 +206,16 @@ export interface Claim {
  * another server answers.
  */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
-  return (await database.query<ClaimedRow>(CLAIM, valuesOf(claim))).map(toClaimedRun);
+  return (await claimWritable(database, claim)).rows;
+}
+
+/**
+ * Claims due runs as `claimRuns` does. The result is partial when the database has refused a run
+ * that is due: more due runs may remain, although fewer than `limit` were claimed.
+ */
+export async function claimWritable(database: Database, claim: Claim): Promise<Changed<ClaimedRun>> {
+  const { rows, isPartial } = await changeMany<ClaimedRow>(database, CLAIM, valuesOf(claim), ([id]) => id, claim.limit);
+  return { rows: rows.map(toClaimedRun), isPartial };
 }
 
 /** A dispatch key, and the place in its order where a claim begins. */
@@ -223,7 +241,7 @@ export async function claimRunsFrom(database: Database, claim: Claim, places: re
  * continue.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
-  return (await database.query<ClaimedRow>(CLAIM_SUSPECTS, valuesOf(claim))).map(toClaimedRun);
+  return (await changeMany<ClaimedRow>(database, CLAIM_SUSPECTS, valuesOf(claim), ([id]) => id, claim.limit)).rows.map(toClaimedRun);
 }
 
 /**

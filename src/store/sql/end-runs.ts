@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 
 import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { changeNamed } from '../many-runs.js';
 import { KEPT_BY_FAILED } from './send-signal.js';
 import { TERMINAL } from './run-status.js';
 
@@ -86,8 +87,8 @@ export interface EndedRun {
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;
   // Sorted, because every statement locks runs in the order of their ids.
-  const ids = [...errors.keys()].sort();
-  const values = [
+  const allIds = [...errors.keys()].sort();
+  const values = (ids: readonly string[]): unknown[] => [
     ids,
     ids.map((id) => errors.get(id)),
     status,
@@ -98,7 +99,9 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
     which === 'any' ? [] : which.overdueBeside.map(dispatchKeyText),
   ];
   const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
-  const rows = await database.query<[string, string | null]>(statement, values, client);
+  const end = (ids: readonly string[]) => database.query<[string, string | null]>(statement, values(ids), client);
+  // A caller that waits for one run gets the error.
+  const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
   return rows.map(([id, parentId]) => ({ id, parentId }));
 }
 

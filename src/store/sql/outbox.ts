@@ -1,5 +1,6 @@
 import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { changeMany, manyRuns } from '../many-runs.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
 
 /** Announcement to a push transport that a run must be executed. */
@@ -130,22 +131,23 @@ export async function forgetWakeUps(database: Database): Promise<void> {
  */
 const IN_TRANSIT = `interval '5 seconds'`;
 
-const WAKE: Statement = {
-  name: 'durable_wake_listed',
-  text: (schema) => `WITH due AS MATERIALIZED (
+const WAKE = manyRuns('durable_wake_listed', {
+  select: (schema, narrow) => `WITH due AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs
-  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${IN_TRANSIT}
+  WHERE status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= now() - ${IN_TRANSIT}${narrow}
   ORDER BY wake_at LIMIT $1::int FOR NO KEY UPDATE SKIP LOCKED
-), woken AS (
-  UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
-  RETURNING r.id, r.queue, r.epoch, r.wake_count
-)
-SELECT id, queue, epoch || '.' || wake_count || 'w', 0::float8, 0 FROM woken`,
-};
+)`,
+  change: (
+    schema,
+  ) => `UPDATE ${schema}.workflow_runs r SET status = 'pending', ready_at = r.wake_at, wake_at = NULL FROM due WHERE r.id = ANY (ARRAY[due.id])
+RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w', 0::float8, 0`,
+  selected: 'SELECT id FROM due',
+  parameter: 2,
+});
 
 /** Makes up to `limit` waiting runs whose time has come pending, and returns them. */
 export async function wakeListed(database: Database, limit: number): Promise<WakeUp[]> {
-  return (await database.query<Row>(WAKE, [limit])).map(toWakeUp);
+  return (await changeMany<Row>(database, WAKE, [limit], ([id]) => id)).rows.map(toWakeUp);
 }
 
 function toWakeUp([runId, queue, seq, dueInMs, losses]: Row): WakeUp {

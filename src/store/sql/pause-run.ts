@@ -1,6 +1,7 @@
 import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
+import { changeNamed } from '../many-runs.js';
 import { TERMINAL } from './run-status.js';
 
 /**
@@ -99,7 +100,8 @@ export async function sendPause(database: Database, runId: string, note: string)
  * for a lock: leaves out runs whose rows are locked, and runs that are no longer to be paused.
  */
 export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
-  return (await database.deliver<NotifiedRow>(NOTIFY, [[...runIds].sort()], 'first')).map(toRun);
+  const notify = (ids: readonly string[]) => database.deliver<NotifiedRow>(NOTIFY, [ids], 'first');
+  return (await changeNamed(database, NOTIFY.name, [...runIds].sort(), notify)).map(toRun);
 }
 
 const UNPAUSED: Statement = {

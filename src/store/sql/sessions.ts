@@ -6,7 +6,9 @@ import { WorkerLostError } from '../../core/errors/index.js';
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 import { encodeError } from '../../core/serializer/index.js';
 import type { Database, Statement } from '../database.js';
+import { unlessRefused } from '../many-runs.js';
 import { clearSuspects } from './clear-suspects.js';
+import { changeOwned, handBackAll, handBackWritable } from './hand-back.js';
 import { SERVER } from './server-identity.js';
 
 /** Number of dead sessions after which a run fails, if it was the only run of each of them. */
@@ -34,14 +36,6 @@ WHERE id = $1::bigint${lockTimeout} RETURNING extract(epoch FROM now())::float8 
 const CLOSE: Statement = {
   name: 'durable_close_session',
   text: (schema) => `DELETE FROM ${schema}.workflow_sessions WHERE id = $1::bigint`,
-};
-
-const HAND_BACK: Statement = {
-  name: 'durable_hand_back',
-  text: (schema) => `WITH mine AS MATERIALIZED (
-  SELECT id FROM ${schema}.workflow_runs WHERE status = 'running' AND session_id = $1::bigint ORDER BY id FOR NO KEY UPDATE
-)
-UPDATE ${schema}.workflow_runs r SET status = 'pending', session_id = NULL, ready_at = now() FROM mine WHERE r.id = ANY (ARRAY[mine.id]) RETURNING r.id`,
 };
 
 /** Lock timeout longer than that of a flush, because an active flush may hold a session's row. */
@@ -85,11 +79,9 @@ const TAKE_OVER_SESSIONS: Statement = {
 DELETE FROM ${schema}.workflow_sessions s USING dead WHERE s.id = dead.id RETURNING s.id::text, s.exclusive_run_id`,
 };
 
-const TAKE_OVER_RUNS: Statement = {
-  name: 'durable_take_over_runs',
-  text: (schema) => `WITH lost AS MATERIALIZED (
+const takeOverText = (schema: string, narrow: string): string => `WITH lost AS MATERIALIZED (
   SELECT r.id, r.id = ANY ($2::text[]) AS exclusive FROM ${schema}.workflow_runs r
-  WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[]) ORDER BY r.id FOR NO KEY UPDATE
+  WHERE r.status = 'running' AND r.session_id = ANY ($1::bigint[])${narrow} ORDER BY r.id FOR NO KEY UPDATE
 ), logged AS (
   INSERT INTO ${schema}.workflow_run_log (run_id, kind) SELECT id, 'worker_lost' FROM lost
 )
@@ -101,7 +93,12 @@ UPDATE ${schema}.workflow_runs r SET
   finished_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN now() END,
   ready_at = CASE WHEN r.exclusive_losses + lost.exclusive::int >= ${MAX_EXCLUSIVE_LOSSES} THEN NULL ELSE now() END
 FROM lost WHERE r.id = ANY (ARRAY[lost.id])
-RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`,
+RETURNING r.id, r.status, CASE WHEN r.status = 'failed' AND r.parent_step_key IS NOT NULL THEN r.parent_run_id END`;
+
+const TAKE_OVER_RUNS: Statement = { name: 'durable_take_over_runs', text: (schema) => takeOverText(schema, '') };
+const TAKE_OVER_ONLY: Statement = {
+  name: 'durable_take_over_runs_only',
+  text: (schema) => takeOverText(schema, ' AND r.id = ANY ($3::text[])'),
 };
 
 const TAKE_BACK_LOSS: Statement = {
@@ -193,14 +190,17 @@ export async function heartbeat(
 
 /**
  * Closes a session. Its remaining runs are due for other workers at once, and the closing does not
- * count as a loss. Returns the ids of these runs.
+ * count as a loss. Returns the ids of these runs. A run that the database refuses to change is left
+ * to `handBackOwnerless`.
  */
 export async function closeSession(database: Database, id: string): Promise<string[]> {
-  return database.transaction(async (client) => {
-    await client.query(LONG_LOCK_TIMEOUT);
-    await database.query(CLOSE, [id], client);
-    return (await database.query<[string]>(HAND_BACK, [id], client)).map(([runId]) => runId);
-  });
+  return unlessRefused((way) =>
+    database.transaction(async (client) => {
+      await client.query(LONG_LOCK_TIMEOUT);
+      await database.query(CLOSE, [id], client);
+      return way === 'together' ? handBackAll(database, client, id) : handBackWritable(database, client, id);
+    }),
+  );
 }
 
 /** State of the sessions of this schema, as other processes see them. */
@@ -215,6 +215,8 @@ export async function surveySessions(database: Database): Promise<SessionSurvey>
   const [row] = await database.query<[number, string[] | null, string[] | null]>(SUSPECTS, [sessionLockClass(database)]);
   return { count: row![0], expired: row![1] ?? [], unlocked: row![2] ?? [] };
 }
+
+type LostRow = [id: string, status: 'pending' | 'failed', parent: string | null];
 
 /** A run that was taken from a dead session. */
 export interface LostRun {
@@ -236,24 +238,30 @@ export interface LostRun {
  * have been renewed, may hold its lock again, or may have recorded in its row that it lost the
  * lock.
  *
+ * A run that the database refuses to change is left to `handBackOwnerless`.
+ *
  * @param evidence reason why the sessions count as dead
  */
 export async function takeOver(database: Database, ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<LostRun[]> {
-  return database.transaction(async (client) => {
-    await client.query(LONG_LOCK_TIMEOUT);
-    const values = [sessionLockClass(database), ids, evidence];
-    const dead = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
-    if (dead.length === 0) return [];
-    const exclusive = dead.flatMap(([, runId]) => (runId === null ? [] : [runId]));
-    const rows = await database.query<[string, 'pending' | 'failed', string | null]>(
-      TAKE_OVER_RUNS,
-      [dead.map(([id]) => id), exclusive],
-      client,
-    );
-    const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
-    await explain(database, client, lost);
-    return lost;
-  });
+  return unlessRefused((way) =>
+    database.transaction(async (client) => {
+      await client.query(LONG_LOCK_TIMEOUT);
+      const values = [sessionLockClass(database), ids, evidence];
+      const dead = await database.query<[string, string | null]>(TAKE_OVER_SESSIONS, values, client);
+      if (dead.length === 0) return [];
+      const sessions = dead.map(([id]) => id);
+      const exclusive = dead.flatMap(([, runId]) => (runId === null ? [] : [runId]));
+      const take = async (only?: readonly string[]): Promise<LostRun[]> => {
+        const rows = only
+          ? await database.query<LostRow>(TAKE_OVER_ONLY, [sessions, exclusive, only], client)
+          : await database.query<LostRow>(TAKE_OVER_RUNS, [sessions, exclusive], client);
+        const lost = rows.map(([id, status, parent]) => ({ id, status, parent }));
+        await explain(database, client, lost);
+        return lost;
+      };
+      return way === 'together' ? take() : changeOwned(database, client, sessions, take);
+    }),
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import type { NotifiedRun } from '../../core/run-notices.js';
 import { encodeError } from '../../core/serializer/index.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
+import { changeMany, manyRuns } from '../many-runs.js';
 import { notifyOfCancel } from './cancel-run.js';
 import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
@@ -25,34 +26,37 @@ function addressed(schema: string): string {
 )`;
 }
 
+/** True for runs that have not followed a request to cancel. */
+const MISSED_CANCEL = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
+
 /**
  * Notifies runs that have been executed of requests to cancel. A running run sees its counter, and
  * a waiting run becomes due. Every claim reads the inbox, so due and blocked runs learn of the
  * request anyway. For them only the time of the request is recorded once.
  */
-const NOTIFY_CANCELLED: Statement = {
-  name: 'durable_sweep_inbox',
-  text: (schema, lockTimeout) => {
-    const isMissed = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE}
-      OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
-    return `WITH missed AS MATERIALIZED (
+const NOTIFY_CANCELLED = manyRuns('durable_sweep_inbox', {
+  select: (schema, narrow) => `WITH missed AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
-  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${isMissed} LIMIT 1) AS r
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${MISSED_CANCEL}${narrow} LIMIT 1) AS r
   WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE}
   ORDER BY i.run_id LIMIT 1000
 ), locked AS MATERIALIZED (
   SELECT r.id FROM missed CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${isMissed} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${MISSED_CANCEL} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
-)
-UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_requested_at = coalesce(cancel_requested_at, now()),
+)`,
+  change: (
+    schema,
+    lockTimeout,
+  ) => `UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1, cancel_requested_at = coalesce(cancel_requested_at, now()),
   status = CASE WHEN ${IS_CANCELLABLE} THEN 'pending' WHEN status = 'paused' THEN 'waiting' ELSE status END,
   ready_at = CASE WHEN ${IS_CANCELLABLE} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${IS_CANCELLABLE} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
-RETURNING r.id, r.status, r.queue, r.name, r.version`;
-  },
-};
+RETURNING r.id, r.status, r.queue, r.name, r.version`,
+  selected: 'SELECT id FROM locked',
+  parameter: 1,
+});
 
 /**
  * Finds cancelled runs that no worker has executed. They have nothing to clean up, and must not be
@@ -71,18 +75,18 @@ WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} OR
  */
 const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
 
+/** True for runs that read their inbox when they are notified. */
+const MISSED_MESSAGE = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
+
 /**
  * Notifies runs that wait for a message which is already there: their notification was lost.
  * Signals that no wait needs are ignored: they are kept, and every claim reads them. Cancelled and
  * overdue runs are left out too. Their waits have ended, so they would be notified again and again.
  */
-const NOTIFY_WAITING: Statement = {
-  name: 'durable_sweep_messages',
-  text: (schema, lockTimeout) => {
-    const isMissed = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
-    return `${addressed(schema)}, missed AS MATERIALIZED (
+const NOTIFY_WAITING = manyRuns('durable_sweep_messages', {
+  select: (schema, narrow) => `${addressed(schema)}, missed AS MATERIALIZED (
   SELECT a.run_id AS id FROM addressed a
-  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND ${isMissed} LIMIT 1) AS r
+  CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = a.run_id AND ${MISSED_MESSAGE}${narrow} LIMIT 1) AS r
   CROSS JOIN LATERAL (
     SELECT 1 FROM (SELECT * FROM ${schema}.workflow_waits WHERE run_id = a.run_id OFFSET 0) AS w CROSS JOIN LATERAL (
       SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i
@@ -93,17 +97,18 @@ const NOTIFY_WAITING: Statement = {
   LIMIT 1000
 ), locked AS MATERIALIZED (
   SELECT r.id FROM missed CROSS JOIN LATERAL (
-    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${isMissed} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM ${schema}.workflow_runs WHERE id = missed.id AND ${MISSED_MESSAGE} LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
   ) AS r
-)
-UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
+)`,
+  change: (schema, lockTimeout) => `UPDATE ${schema}.workflow_runs r SET wake_count = wake_count + 1,
   status = CASE WHEN ${IS_WAKEABLE} THEN 'pending' ELSE status END,
   ready_at = CASE WHEN ${IS_WAKEABLE} THEN now() ELSE ready_at END,
   wake_at = CASE WHEN ${IS_WAKEABLE} THEN NULL ELSE wake_at END
 FROM locked WHERE r.id = ANY (ARRAY[locked.id])${lockTimeout}
-RETURNING r.id, r.status, r.queue, r.name, r.version`;
-  },
-};
+RETURNING r.id, r.status, r.queue, r.name, r.version`,
+  selected: 'SELECT id FROM locked',
+  parameter: 1,
+});
 
 /** Finds runs that were continued, and have messages that arrived too late to move with them. */
 const LEFT_BEHIND: Statement = {
@@ -158,7 +163,7 @@ export interface InboxSwept {
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();
   for (const statement of [NOTIFY_CANCELLED, NOTIFY_WAITING]) {
-    const rows = await database.query<[string, RunStatus, string, string, number]>(statement, []);
+    const { rows } = await changeMany<[string, RunStatus, string, string, number]>(database, statement, [], ([id]) => id);
     for (const [id, status, queue, name, version] of rows) notified.set(id, { id, status, queue, name, version });
   }
   const requests = (await database.query<[string, string | null]>(UNSTARTED, [])).map(([runId, payload]) => {
