@@ -1,16 +1,11 @@
-import { notifyOfEnd } from '../client/control/notify-of-end.js';
 import type { KnownWorker } from '../client/queries/health.js';
 import { ANY_VERSION, type DispatchKey } from '../core/run.js';
 import { within } from '../core/async.js';
-import { sweepMessages } from '../maintenance/message-sweep.js';
-import { OperationsService } from '../maintenance/bulk-operations-service.js';
-import { sweepOverdue } from '../maintenance/overdue-sweep.js';
+import type { BackgroundService } from '../maintenance/background-service.js';
 import { PeriodicSweep } from '../maintenance/periodic-sweep.js';
-import { SessionSweeper } from '../maintenance/session-sweeper.js';
+import { createSweeps } from '../maintenance/sweeps.js';
 import { TimerService } from '../maintenance/timer-service.js';
 import type { Notice } from '../store/notifications.js';
-import { handBackOwnerless } from '../store/sql/hand-back.js';
-import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { Poller } from '../transports/poller/poller.js';
 import { WorkflowRegistry } from '../worker/registry.js';
 import type { Session } from '../worker/session.js';
@@ -24,11 +19,8 @@ import { withSetAside } from './unwritable-health.js';
 
 /** How long services may take to end what they are at. */
 const SERVICES_STOP_MS = 1_000;
-const SWEEP_INBOX_EVERY_MS = 5_000;
-const SWEEP_OVERDUE_EVERY_MS = 5_000;
 /** Names of workflows that were warned of; more are not told apart. */
 const MAX_STRANGERS = 1_000;
-const UNBLOCK_EVERY_MS = 10_000;
 
 /** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
 export class PollingHost {
@@ -38,7 +30,7 @@ export class PollingHost {
   private readonly session: Session;
   private readonly poller: Poller;
   private readonly timers: TimerService;
-  private readonly services: readonly { start(): void; stop(): Promise<void> }[];
+  private readonly services: readonly BackgroundService[];
   private running = false;
   private starting: Promise<void> | undefined;
 
@@ -49,7 +41,7 @@ export class PollingHost {
   ) {
     const { settings, database, clock } = runtime;
     const { worker } = settings;
-    const failed = (what: string) => (error: unknown) => runtime.warn(what, error);
+    const failed = (message: string, error: unknown): void => runtime.warn(message, error);
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const parts = createWorker(runtime, this.registry, deploymentId, 'due', workerEvents(runtime));
     this.session = parts.session;
@@ -57,45 +49,27 @@ export class PollingHost {
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
-      failed: failed('what this process owns could not be looked up'),
+      failed: (error) => failed('what this process owns could not be looked up', error),
     });
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
       woke: () => this.poller.pollNow(),
-      failed: failed('due runs could not be woken'),
+      failed: (error) => failed('due runs could not be woken', error),
     });
-    const sweeper = new SessionSweeper(database, {
-      self: () => this.session.id,
+    const sweeps = createSweeps({
+      database,
+      payloads: runtime.payloads,
+      notifier: runtime.notifier,
+      notices: runtime,
+      deploymentId,
       sessionTtlMs: worker.sessionTtlMs,
-      tookOver: (runs) => {
-        runtime.logger.warn(`took over ${runs.length} runs of a worker that is gone`);
-        runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
-        void runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
-        this.poller.pollNow();
-      },
-      failed: failed('dead workers could not be looked for'),
+      ownSession: () => this.session.id,
+      served: () => this.worker.dispatchKeys,
+      returned: async () => this.poller.pollNow(),
+      log: (message) => runtime.logger.warn(message),
+      failed,
     });
-    const inbox = new PeriodicSweep(() => sweepMessages(database, runtime.notifier, runtime), {
-      everyMs: SWEEP_INBOX_EVERY_MS,
-      failed: failed('the inbox could not be swept'),
-    });
-    const blocked = new PeriodicSweep(
-      async () => {
-        const due = [...(await unblockRuns(database, this.worker.dispatchKeys, deploymentId)), ...(await handBackOwnerless(database))];
-        if (due.length > 0) this.poller.pollNow();
-      },
-      { everyMs: UNBLOCK_EVERY_MS, failed: failed('could not look for blocked runs, and for runs without a session') },
-    );
-    const overdue = new PeriodicSweep(() => sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, this.worker.dispatchKeys), {
-      everyMs: SWEEP_OVERDUE_EVERY_MS,
-      failed: failed('runs whose time is over could not be looked for'),
-    });
-    const operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
-      due: (runs) => void runtime.due(runs),
-      ended: (runs) => notifyOfEnd(runtime, runtime.notifier, runs),
-      failed: failed('bulk operations could not go on'),
-    });
-    this.services = [this.timers, sweeper, inbox, blocked, overdue, operations];
+    this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, failed))];
   }
 
   /** What it does, for those who ask how the module is. */

@@ -1,14 +1,10 @@
-import { notifyOfEnd } from '../client/control/notify-of-end.js';
 import { performance } from 'node:perf_hooks';
 import type { KnownWorker } from '../client/queries/health.js';
 import { ClosedError } from '../core/errors/index.js';
 import { AbortGate } from '../core/async.js';
-import { sweepMessages } from '../maintenance/message-sweep.js';
-import { sweepOverdue } from '../maintenance/overdue-sweep.js';
-import { OperationsService } from '../maintenance/bulk-operations-service.js';
-import { unblockRuns } from '../store/sql/blocked-runs.js';
-import { handBackOwnerless } from '../store/sql/hand-back.js';
-import { surveySessions, takeOver } from '../store/sql/sessions.js';
+import { sleep } from '../core/timers.js';
+import type { Sweep } from '../maintenance/sweep.js';
+import { createSweeps } from '../maintenance/sweeps.js';
 import { forgetWakeUps, resendWakeUps, wakeListed, type WakeUp } from '../store/sql/outbox.js';
 import { Deliveries, type DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import type { WakeUpMessage } from '../transports/qstash/message.js';
@@ -23,19 +19,19 @@ import { withSetAside } from './unwritable-health.js';
 
 /** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
 const SWEEP_LIMIT = 1_000;
-const SWEEP_FOR_MS = 20_000;
-/** How long a sweep goes on with bulk operations. */
-const OPERATIONS_MS = 10_000;
+const SEND_WAKE_UPS_MS = 20_000;
+/** Milliseconds for which one sweep continues as long as more is due. */
+const SWEEP_AGAIN_MS = 10_000;
 
 /** What executes runs in a process that is called when something is due: deliveries, and the sweep that stands in for timers and for what was lost. */
 export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
-  private readonly operations: OperationsService;
+  private readonly sweeps: readonly Pick<Sweep, 'run'>[];
   private sweeping: Promise<void> | undefined;
   private next: Promise<void> | undefined;
   private readonly stopping = new AbortGate();
-  private isStopping = false;
+  private readonly stopped = new AbortController();
 
   constructor(
     private readonly runtime: HostDependencies,
@@ -50,11 +46,26 @@ export class PushHost {
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
     this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
-    this.operations = new OperationsService(database, runtime.payloads, runtime.notifier, {
-      due: (runs) => void runtime.due(runs),
-      ended: (runs) => notifyOfEnd(runtime, runtime.notifier, runs),
-      failed: (error) => runtime.warn('bulk operations could not go on', error),
+    this.sweeps = this.createSweeps();
+  }
+
+  /** Lists the sweeps in their order, with the wake-ups that this host sends between them. */
+  private createSweeps(): readonly Pick<Sweep, 'run'>[] {
+    const { runtime, publisher } = this;
+    const [deadSessions, ...others] = createSweeps({
+      database: runtime.database,
+      payloads: runtime.payloads,
+      notifier: runtime.notifier,
+      notices: runtime,
+      deploymentId: this.deploymentId,
+      sessionTtlMs: runtime.settings.worker.sessionTtlMs,
+      ownSession: () => undefined,
+      served: () => this.registry.keys(this.queues),
+      returned: (runIds) => publisher.note(runIds.map((id) => ({ id }))),
+      log: (message) => runtime.logger.warn(message),
+      failed: (message, error) => runtime.warn(message, error),
     });
+    return [deadSessions, { run: async () => void (await this.sendWakeUps()) }, ...others];
   }
 
   get known(): KnownWorker {
@@ -72,7 +83,7 @@ export class PushHost {
   /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
-    if (this.isStopping) return 'closed';
+    if (this.stopped.signal.aborted) return 'closed';
     this.resident.pollNow();
     return 'notified';
   }
@@ -104,20 +115,26 @@ export class PushHost {
   }
 
   private async sweepAll(): Promise<void> {
-    const { runtime, publisher, deploymentId } = this;
-    const { database } = runtime;
-    await this.takeOverDead();
-    const until = performance.now() + SWEEP_FOR_MS;
+    const { signal } = this.stopped;
+    for (const sweep of this.sweeps) {
+      const until = performance.now() + SWEEP_AGAIN_MS;
+      let dueInMs = await sweep.run(signal);
+      // A bulk operation with a rate continues within the time, instead of doing one part per sweep.
+      while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
+        await sleep(dueInMs, undefined, { ref: false });
+        dueInMs = await sweep.run(signal);
+      }
+    }
+    await forgetWakeUps(this.runtime.database);
+  }
+
+  private async sendWakeUps(): Promise<void> {
+    const { database } = this.runtime;
+    const until = performance.now() + SEND_WAKE_UPS_MS;
     const keys = this.registry.keys(this.queues);
-    // First: what is woken now has been due since its time came, and would be told of twice.
-    await this.tellAll(until, () => resendWakeUps(database, keys, deploymentId, SWEEP_LIMIT));
+    // First: a run that is woken now has been due since its wake time, and would be announced twice.
+    await this.tellAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
-    await sweepMessages(database, runtime.notifier, runtime);
-    await sweepOverdue(database, runtime.payloads, runtime, runtime.notifier, keys);
-    const due = [...(await unblockRuns(database, keys, deploymentId)), ...(await handBackOwnerless(database))];
-    await this.operations.advance(OPERATIONS_MS);
-    await publisher.announce(due.map((id) => ({ id })));
-    await forgetWakeUps(database);
   }
 
   private async tellAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
@@ -129,8 +146,7 @@ export class PushHost {
   }
 
   async stop(): Promise<void> {
-    this.isStopping = true;
-    void this.operations.stop();
+    this.stopped.abort();
     await this.deliveries.close();
     // A server closes only when all requests have been answered.
     this.stopping.abort(new ClosedError());
@@ -146,17 +162,5 @@ export class PushHost {
 
   private get queues(): readonly string[] {
     return queuesOf(this.runtime.settings, this.registry);
-  }
-
-  private async takeOverDead(): Promise<void> {
-    const { runtime, publisher } = this;
-    const { expired } = await surveySessions(runtime.database);
-    if (expired.length === 0) return;
-    const runs = await takeOver(runtime.database, expired, 'expired');
-    if (runs.length === 0) return;
-    runtime.logger.warn(`took over ${runs.length} runs of a delivery that is gone`);
-    runtime.endedElsewhere(runs.filter(({ status }) => status === 'failed').map(({ id }) => id));
-    await runtime.notifier.notify(runs.flatMap(({ parent }) => parent ?? []));
-    await publisher.announce(runs);
   }
 }

@@ -1,41 +1,29 @@
-import { clearTimeout, setTimeout } from '../core/timers.js';
+import { BackgroundService } from './background-service.js';
+import type { Sweep } from './sweep.js';
 
-export interface PeriodicSweepOptions {
-  readonly everyMs: number;
-  readonly failed: (error: unknown) => void;
-}
-
-/** Does something now and then, never twice at a time, until it is stopped. The pause varies, so that processes do not sweep in step. */
-export class PeriodicSweep {
-  private timer: NodeJS.Timeout | undefined;
-  private running = false;
-  private working: Promise<void> | undefined;
+/** Runs one sweep again and again. The pause varies a little, so that processes do not sweep in step. */
+export class PeriodicSweep extends BackgroundService {
+  private readonly stopping = new AbortController();
 
   constructor(
-    private readonly sweep: () => Promise<void>,
-    private readonly options: PeriodicSweepOptions,
-  ) {}
-
-  /** The first sweep comes at once. */
-  start(): void {
-    this.running = true;
-    this.schedule(0);
+    private readonly sweep: Sweep,
+    private readonly failed: (message: string, error: unknown) => void,
+  ) {
+    super();
   }
 
-  async stop(): Promise<void> {
-    this.running = false;
-    clearTimeout(this.timer);
-    await this.working;
+  override stop(): Promise<void> {
+    this.stopping.abort();
+    return super.stop();
   }
 
-  private schedule(pause: number): void {
-    this.timer = setTimeout(() => {
-      this.working = this.sweep()
-        .catch((error: unknown) => this.options.failed(error))
-        .then(() => {
-          this.working = undefined;
-          if (this.running) this.schedule(this.options.everyMs * (0.8 + Math.random() * 0.4));
-        });
-    }, pause);
+  protected async work(): Promise<number> {
+    let dueInMs: number | undefined;
+    try {
+      dueInMs = await this.sweep.run(this.stopping.signal);
+    } catch (error) {
+      this.failed(this.sweep.failure, error);
+    }
+    return Math.min(Math.max(dueInMs ?? Number.POSITIVE_INFINITY, 1), this.sweep.everyMs) * (0.9 + Math.random() * 0.2);
   }
 }

@@ -1,15 +1,16 @@
-import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { DatabaseClock } from '../core/clock.js';
 import type { Database } from '../store/database.js';
 import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
+import { BackgroundService } from './background-service.js';
 
 const BATCH = 1_000;
-/** The pause after a look that came a moment too early; twice as long each time that what is due is not to be had, because somebody locks it. */
+/** Shortest pause, after a query that was sent a moment too early. */
 const LEAST_PAUSE_MS = 2;
+/** Longest pause while due runs are locked by somebody else. The pause doubles up to this. */
 const LOCKED_PAUSE_MS = 250;
 
 export interface TimerServiceOptions {
-  /** The longest pause between two looks, in milliseconds: how late a wake time that nobody told of is noticed. */
+  /** Longest pause between two queries, in milliseconds: how late a wake time is noticed that nobody announced. */
   readonly maxPauseMs: number;
   /** Runs have become due. */
   readonly woke: (count: number) => void;
@@ -17,58 +18,44 @@ export interface TimerServiceOptions {
 }
 
 /**
- * Makes waiting runs pending when their time has come. The next wake time is known, so that they are late by milliseconds; every process does this, and
- * whoever comes first does the work.
+ * Makes waiting runs pending when their wake time has passed. The service knows the next wake time, so
+ * that runs are late by milliseconds. Every process has this service; the fastest does the work.
  */
-export class TimerService {
-  private timer: NodeJS.Timeout | undefined;
+export class TimerService extends BackgroundService {
   private next = Number.POSITIVE_INFINITY;
-  private looking = false;
   private leastPauseMs = LEAST_PAUSE_MS;
-  private running = false;
 
   constructor(
     private readonly database: Database,
     private readonly clock: DatabaseClock,
     private readonly options: TimerServiceOptions,
-  ) {}
-
-  /** Looks at once: what fell due before this process was there has waited long enough. */
-  start(): void {
-    this.running = true;
-    this.refresh();
+  ) {
+    super();
   }
 
-  /** Wake times may have been set that nobody told of. */
+  /** Queries at once: runs that fell due before this process existed have waited long enough. */
+  override start(): void {
+    this.next = Number.NEGATIVE_INFINITY;
+    super.start();
+  }
+
+  /** Queries at once: wake times may have been set that nobody announced. */
   refresh(): void {
     this.note(Number.NEGATIVE_INFINITY);
   }
 
-  /** A run will be due then, milliseconds since the epoch by the database's clock. */
+  /** @param wakeAt when a run will be due, in milliseconds since the epoch by the database's clock */
   note(wakeAt: number): void {
     if (wakeAt >= this.next) return;
     this.next = wakeAt;
-    if (this.running && !this.looking) this.schedule();
+    this.schedule(this.pauseMs(0));
   }
 
-  async stop(): Promise<void> {
-    this.running = false;
-    clearTimeout(this.timer);
-    while (this.looking) await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-
-  private schedule(leastMs = 0): void {
-    clearTimeout(this.timer);
-    const left = Math.ceil(this.next - this.clock.now());
-    this.timer = setTimeout(() => void this.look(), Math.max(leastMs, Math.min(left, this.options.maxPauseMs)));
-  }
-
-  private async look(): Promise<void> {
-    this.looking = true;
+  protected async work(): Promise<number> {
     let total = 0;
     try {
       this.next = Number.POSITIVE_INFINITY;
-      for (let woken = BATCH; woken === BATCH && this.running;) {
+      for (let woken = BATCH; woken === BATCH && this.isRunning;) {
         woken = await wakeDueRuns(this.database, BATCH);
         total += woken;
         if (woken > 0) this.options.woke(woken);
@@ -77,11 +64,14 @@ export class TimerService {
       if (next !== undefined) this.next = Math.min(this.next, next);
     } catch (error) {
       this.options.failed(error);
-    } finally {
-      this.looking = false;
-      const isStuck = total === 0 && this.next <= this.clock.now();
-      this.leastPauseMs = isStuck ? Math.min(this.leastPauseMs * 2, LOCKED_PAUSE_MS) : LEAST_PAUSE_MS;
-      if (this.running) this.schedule(this.leastPauseMs);
     }
+    const isStuck = total === 0 && this.next <= this.clock.now();
+    this.leastPauseMs = isStuck ? Math.min(this.leastPauseMs * 2, LOCKED_PAUSE_MS) : LEAST_PAUSE_MS;
+    return this.pauseMs(this.leastPauseMs);
+  }
+
+  private pauseMs(leastMs: number): number {
+    const leftMs = Math.ceil(this.next - this.clock.now());
+    return Math.max(leastMs, Math.min(leftMs, this.options.maxPauseMs));
   }
 }

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { Payloads } from '../../src/core/payloads.js';
 import { defineSignal, Workflow, type BulkStatus, type WorkflowContext, type WorkflowHandle } from '../../src/index.js';
-import { OperationsService } from '../../src/maintenance/bulk-operations-service.js';
+import { BulkOperationsSweep } from '../../src/maintenance/bulk-operations-sweep.js';
+import { PeriodicSweep } from '../../src/maintenance/periodic-sweep.js';
 import { Database } from '../../src/store/database.js';
 import { closeApplications, startApplication, type TestApplication } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -184,12 +185,11 @@ describe('a bulk operation whose worker dies', () => {
       return rows;
     }) as typeof dying.query;
     const none = (): void => undefined;
-    const serve = (through: Database): OperationsService =>
-      new OperationsService(through, new Payloads(1_000_000, undefined), quietNotifier(through), {
-        due: none,
-        ended: () => Promise.resolve(),
-        failed: none,
-      });
+    const serve = (through: Database): PeriodicSweep => {
+      const options = { due: none, ended: () => Promise.resolve(), failed: none };
+      const sweep = new BulkOperationsSweep(through, new Payloads(1_000_000, undefined), quietNotifier(through), options);
+      return new PeriodicSweep(sweep, none);
+    };
     const [first, second] = [serve(dying), serve(new Database({ connectionString: database.url }, { poolSize: 2 }))];
     first.start();
     await waitFor(() => parts === 2);

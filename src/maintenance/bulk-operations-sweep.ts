@@ -1,6 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
-import { clearTimeout, setTimeout, sleep } from '../core/timers.js';
 import { retryOf } from '../client/control/retry.js';
 import { RunNotFoundError, RunNotRetryableError, WorkflowCancelledError, WorkflowTerminatedError } from '../core/errors/index.js';
 import type { Payloads } from '../core/payloads.js';
@@ -14,12 +11,13 @@ import { doPart, findUnreached, nextPart, type OperationPart, type PartClient, t
 import { listUnfinished, type UnfinishedOperation } from '../store/sql/bulk-operations.js';
 import { retryRun, type RunRetry } from '../store/sql/retry-run.js';
 import { sendSignal } from '../store/sql/send-signal.js';
+import type { Sweep } from './sweep.js';
 
-const LOOK_EVERY_MS = 1_000;
+const SWEEP_EVERY_MS = 1_000;
 /** The runs of a part are locked, or sent to, in one transaction. */
 const PART = 100;
 
-export interface OperationsOptions {
+export interface BulkOperationsOptions {
   /** Runs have become due. */
   readonly due: (runs: readonly DueRun[]) => void;
   /** Runs were ended without their code. */
@@ -34,79 +32,31 @@ type Announcement = () => Promise<void>;
  * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the next part. After a crash another goes on where the last
  * part ended.
  */
-export class OperationsService {
-  private timer: NodeJS.Timeout | undefined;
-  private running = false;
-  private working: Promise<void> | undefined;
+export class BulkOperationsSweep implements Sweep {
+  readonly failure = 'bulk operations could not go on';
+  readonly everyMs = SWEEP_EVERY_MS;
 
   constructor(
     private readonly database: Database,
     private readonly payloads: Payloads,
     private readonly notifier: RunNotifier,
-    private readonly options: OperationsOptions,
+    private readonly options: BulkOperationsOptions,
   ) {}
 
-  start(): void {
-    this.running = true;
-    this.schedule(0);
-  }
-
-  async stop(): Promise<void> {
-    this.running = false;
-    clearTimeout(this.timer);
-    await this.working;
-  }
-
-  /** Does what is due, part by part, for about so long at most. */
-  async advance(forMs: number): Promise<void> {
-    const until = performance.now() + forMs;
-    this.running = true;
-    try {
-      let next = await this.look();
-      while (this.running && performance.now() + next < until) {
-        // What has a rate goes on within the time, instead of a part each time that somebody asks.
-        await sleep(next, undefined, { ref: false });
-        next = await this.look();
-      }
-    } catch (error) {
-      this.options.failed(error);
-    } finally {
-      this.running = false;
-    }
-  }
-
-  private schedule(pauseMs: number): void {
-    this.timer = setTimeout(() => {
-      this.working = this.look().then(
-        (next) => this.again(next),
-        (error: unknown) => {
-          this.options.failed(error);
-          this.again(LOOK_EVERY_MS);
-        },
-      );
-    }, pauseMs);
-  }
-
-  private again(pauseMs: number): void {
-    this.working = undefined;
-    if (this.running) this.schedule(Math.min(Math.max(pauseMs, 1), LOOK_EVERY_MS) * (0.9 + Math.random() * 0.2));
-  }
-
-  /** @returns milliseconds until there is something to do; infinity when nothing is known of */
-  private async look(): Promise<number> {
-    let next = Number.POSITIVE_INFINITY;
+  /** Does one part of each operation that is due. */
+  async run(signal: AbortSignal): Promise<number | undefined> {
+    let next: number | undefined;
     for (const operation of await listUnfinished(this.database)) {
-      if (!this.running) return next;
-      if (operation.dueInMs > 0) {
-        next = Math.min(next, operation.dueInMs);
+      if (signal.aborted) return next;
+      let dueInMs = operation.dueInMs;
+      try {
+        if (dueInMs <= 0) dueInMs = await this.doNext(operation);
+      } catch (error) {
+        // One operation that fails must not delay the others.
+        this.options.failed(error);
         continue;
       }
-      try {
-        next = Math.min(next, await this.doNext(operation));
-      } catch (error) {
-        // One operation that cannot go on must not hold up the others.
-        this.options.failed(error);
-      }
+      next = Math.min(next ?? dueInMs, dueInMs);
     }
     return next;
   }

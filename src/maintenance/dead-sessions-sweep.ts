@@ -1,0 +1,61 @@
+import { performance } from 'node:perf_hooks';
+import { surveySessions, takeOver } from '../store/sql/sessions.js';
+import type { Sweep } from './sweep.js';
+import type { SweepDependencies } from './sweeps.js';
+
+/** Milliseconds between two surveys of a process while there are few sessions. */
+const SURVEY_EVERY_MS = 300;
+/** More sessions than this share the surveys, so that the load does not grow with the number of sessions. */
+const SESSIONS_PER_SURVEY = 4;
+
+/**
+ * Takes over the runs of sessions that have died: at once where the session's lock is gone, because
+ * the server frees the lock when the process dies; otherwise when the session's row has expired. A lock
+ * must be missing in two surveys in a row, because a living process may be connecting again.
+ */
+export class DeadSessionsSweep implements Sweep {
+  readonly failure = 'dead workers could not be looked for';
+  private sessions = 1;
+  private unlockedBefore: ReadonlySet<string> = new Set();
+  /** After an error of the database, other processes need time to renew the sessions that expired meanwhile. */
+  private expiredOnlyAfter = 0;
+
+  constructor(private readonly dependencies: SweepDependencies) {}
+
+  get everyMs(): number {
+    return SURVEY_EVERY_MS * Math.max(1, this.sessions / SESSIONS_PER_SURVEY);
+  }
+
+  async run(): Promise<undefined> {
+    const { database, sessionTtlMs, ownSession } = this.dependencies;
+    // Before the survey: while this process closes, its row still exists when the worker has no session any more.
+    const own = ownSession();
+    try {
+      const survey = await surveySessions(database);
+      this.sessions = survey.count;
+      const unlocked = survey.unlocked.filter((id) => id !== own);
+      const dead = unlocked.filter((id) => this.unlockedBefore.has(id));
+      this.unlockedBefore = new Set(unlocked);
+      const expired = survey.expired.filter((id) => id !== own);
+      if (performance.now() >= this.expiredOnlyAfter) await this.takeOver(expired, 'expired');
+      await this.takeOver(dead, 'unlocked');
+    } catch (error) {
+      this.sessions = 1;
+      this.unlockedBefore = new Set();
+      this.expiredOnlyAfter = performance.now() + sessionTtlMs / 2;
+      throw error;
+    }
+  }
+
+  private async takeOver(ids: readonly string[], evidence: 'expired' | 'unlocked'): Promise<void> {
+    if (ids.length === 0) return;
+    const { database, notices, notifier, returned, log } = this.dependencies;
+    const runs = await takeOver(database, ids, evidence);
+    if (runs.length === 0) return;
+    log(`took over ${runs.length} runs of a worker that is gone`);
+    const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
+    notices.endedElsewhere(failed);
+    const pending = runs.filter(({ status }) => status === 'pending').map(({ id }) => id);
+    await Promise.all([notifier.notify(runs.flatMap(({ parent }) => parent ?? [])), returned(pending)]);
+  }
+}

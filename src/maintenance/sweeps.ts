@@ -1,0 +1,68 @@
+import { notifyOfEnd } from '../client/control/notify-of-end.js';
+import type { Payloads } from '../core/payloads.js';
+import type { DispatchKey } from '../core/run.js';
+import type { RunNotices } from '../core/run-notices.js';
+import type { Database } from '../store/database.js';
+import type { RunNotifier } from '../store/run-notifier.js';
+import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { BulkOperationsSweep } from './bulk-operations-sweep.js';
+import { DeadSessionsSweep } from './dead-sessions-sweep.js';
+import { sweepMessages } from './message-sweep.js';
+import { sweepOverdue } from './overdue-sweep.js';
+import type { Sweep } from './sweep.js';
+
+const INBOX_EVERY_MS = 5_000;
+const OVERDUE_EVERY_MS = 5_000;
+const UNBLOCK_EVERY_MS = 10_000;
+
+/** Everything that the sweeps of a process need. */
+export interface SweepDependencies {
+  readonly database: Database;
+  readonly payloads: Payloads;
+  readonly notifier: RunNotifier;
+  readonly notices: RunNotices;
+  readonly deploymentId: string;
+  readonly sessionTtlMs: number;
+  /** Id of this process's own session, which the process never takes over. */
+  readonly ownSession: () => string | undefined;
+  /** Workflows that this process claims. */
+  readonly served: () => readonly DispatchKey[];
+  /** Runs are due again, of which no other process knows. */
+  readonly returned: (runIds: readonly string[]) => Promise<void>;
+  readonly log: (message: string) => void;
+  readonly failed: (message: string, error: unknown) => void;
+}
+
+/**
+ * Lists the sweeps in the order in which a process that is only called now and then runs them all. The
+ * runs of dead sessions come first: everything else may concern those runs.
+ */
+export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
+  const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;
+  const deadSessions = new DeadSessionsSweep(dependencies);
+  const inbox: Sweep = {
+    failure: 'the inbox could not be swept',
+    everyMs: INBOX_EVERY_MS,
+    run: async () => void (await sweepMessages(database, notifier, notices)),
+  };
+  const overdue: Sweep = {
+    failure: 'runs whose time is over could not be looked for',
+    everyMs: OVERDUE_EVERY_MS,
+    run: async () => void (await sweepOverdue(database, payloads, notices, notifier, served())),
+  };
+  const blocked: Sweep = {
+    failure: 'blocked runs could not be looked for',
+    everyMs: UNBLOCK_EVERY_MS,
+    run: async () => {
+      const unblocked = await unblockRuns(database, served(), deploymentId);
+      if (unblocked.length > 0) await returned(unblocked);
+      return undefined;
+    },
+  };
+  const bulkOperations = new BulkOperationsSweep(database, payloads, notifier, {
+    due: (runs) => void notices.due(runs),
+    ended: (runs) => notifyOfEnd(notices, notifier, runs),
+    failed: (error) => failed('bulk operations could not go on', error),
+  });
+  return [deadSessions, inbox, overdue, blocked, bulkOperations];
+}
