@@ -13,7 +13,8 @@ import { takeHttp } from './module-arguments.js';
 import type { ModuleStructure, WorkflowFactoryOptions } from './module-types.js';
 import { clientsOfOtherCopies, refuseDataSourceOfOtherCopy } from './package-copies.js';
 import { toSettings } from './options.js';
-import { WorkflowRuntime } from '../host/runtime.js';
+import { createRuntime } from '../host/create-runtime.js';
+import type { WorkflowRuntime } from '../host/runtime.js';
 import { ModuleLogger } from './module-logger.js';
 import { SingletonCheck } from './singleton-check.js';
 import {
@@ -52,7 +53,7 @@ export function defineModule(
       }
       if (!dataSource && !settings.connection) refuseDataSourceOfOtherCopy(discovery);
       const logger = new ModuleLogger(name === undefined ? 'WorkflowModule' : `WorkflowModule:${name}`);
-      return WorkflowRuntime.create({ name, http, logger }, settings, dataSource);
+      return createRuntime({ name, http, logger }, settings, dataSource);
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => instance.client };

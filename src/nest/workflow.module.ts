@@ -173,19 +173,19 @@ export class WorkflowModule
     const { runtime } = this;
     const reason = this.whyNoWorker(workflows.length);
     if (reason !== undefined) {
-      runtime.idleBecause = reason;
+      runtime.workers.idleBecause = reason;
       if (runtime.settings.workerStart === 'never') runtime.logger.log(startingOnlyLine(reason));
       else runtime.warn(startingOnlyLine(reason));
     } else if (runtime.settings.workerStart === 'boot' || runtime.settings.transport === 'qstash') {
-      await runtime.startWorkerAtBoot(workflows);
+      await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
-      // Not before: a step may call this application.
-      runtime.idleBecause = 'it has not listened for HTTP requests (app.listen())';
-      this.warnIfNotListening();
+      // Not before: a step may call this very application.
+      runtime.workers.idleBecause = 'it has not listened for HTTP requests (app.listen())';
+      this.expectToListen();
       this.listening = this.httpHost.listen$.subscribe(() => {
         clearTimeout(this.idleCheck);
-        void runtime.startWorkerWhenPossible(workflows);
+        void runtime.workers.startWhenPossible(workflows);
         this.expectShutdownHooks();
       });
     }
@@ -259,8 +259,8 @@ export class WorkflowModule
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
     clearTimeout(this.idleCheck);
-    noteShutdown();
-    return this.runtime.stopWorker();
+    shutdownBegan();
+    return this.runtime.workers.stop();
   }
 
   /**

@@ -1,0 +1,53 @@
+import { performance } from 'node:perf_hooks';
+
+import type { DataSource } from 'typeorm';
+
+import { WorkflowError } from '../core/errors/index.js';
+import { Database } from '../store/database.js';
+import { createOrm, prepareSchema } from '../store/orm.js';
+import { whileServerAnswers, type OpenClients } from '../store/server-watch.js';
+import { readClock } from '../store/sql/connection-probes.js';
+import { QStashTransport } from '../transports/qstash/transport.js';
+import { whileAway } from './boot-retry.js';
+import { checkPool, failedBoot } from './connection-checks.js';
+import { resolveConnection } from './connection.js';
+import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
+import type { ModuleSettings } from './settings.js';
+
+/**
+ * Connects to the database, brings the schema up to date and returns the runtime of a module. Waits a
+ * while for a database that does not answer.
+ *
+ * @throws WorkflowConfigurationError, SchemaMismatchError, DatabaseUnavailableError
+ */
+export async function createRuntime(
+  parts: RuntimeParts,
+  settings: ModuleSettings,
+  dataSource: DataSource | undefined,
+): Promise<WorkflowRuntime> {
+  const connection = await resolveConnection(settings, dataSource, process.env);
+  const { schema, pooler } = settings;
+  const openClients: OpenClients = new Set();
+  const orm = createOrm(connection.settings, schema, pooler, openClients);
+  const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
+  const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+  const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
+  const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, qstash);
+  const prepare = async (): Promise<string[]> => {
+    if (!orm.isInitialized) await orm.initialize();
+    const migrated = await prepareSchema(orm, schema, settings.autoMigrate ? 'migrate' : 'check');
+    await checkPool(database, settings);
+    const askedAt = performance.now();
+    runtime.clock.sync(await readClock(database), askedAt);
+    return migrated;
+  };
+  try {
+    const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
+    const applied = await whileAway(watched, connection.patienceMs, (message) => runtime.logger.warn(message));
+    if (applied.length > 0) runtime.logger.log(`schema "${schema}" is up to date: applied ${applied.join(', ')}`);
+    return runtime;
+  } catch (error) {
+    await runtime.close();
+    throw error instanceof WorkflowError ? error : failedBoot(`prepare its schema "${schema}"`, settings, error);
+  }
+}

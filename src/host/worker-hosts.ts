@@ -1,0 +1,131 @@
+import { WorkflowError } from '../core/errors/index.js';
+import { sleep } from '../core/timers.js';
+import type { KnownWorker } from '../client/queries/health.js';
+import { isInRecovery } from '../store/sql/connection-probes.js';
+import { explainReadOnly } from '../store/standby.js';
+import type { QStashTransport } from '../transports/qstash/transport.js';
+import { executingLine, UNKNOWN_BUILD } from './boot-lines.js';
+import { whileAway } from './boot-retry.js';
+import { failedBoot } from './connection-checks.js';
+import type { Deployment } from './deployment.js';
+import type { FoundWorkflow } from './found-workflow.js';
+import { findForeignHome, foreignHomeLine, whenHome } from './home-check.js';
+import type { HostDependencies } from './host-dependencies.js';
+import { PollingHost } from './polling-host.js';
+import { PushHost } from './push-host.js';
+import { describeUnregistered } from './unregistered-runs.js';
+import type { UnregisteredWatch } from './unregistered-watch.js';
+
+/** Milliseconds before a worker that could not be started is started again. */
+const START_AGAIN_MS = 1_000;
+
+const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
+
+/** Parts of a runtime that its hosts need beside what a host shares with the client. */
+export interface WorkerHostsDependencies extends HostDependencies {
+  readonly qstash: QStashTransport | undefined;
+  readonly deployment: Deployment;
+  readonly watch: UnregisteredWatch;
+}
+
+/** The hosts of a module: one that polls, one that QStash drives, both, or none. Starts and stops them. */
+export class WorkerHosts {
+  polling: PollingHost | undefined;
+  push: PushHost | undefined;
+  /** The reason why this process executes nothing, as far as the boot has come. */
+  idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
+  private isStopped = false;
+
+  constructor(
+    private readonly runtime: WorkerHostsDependencies,
+    /** Milliseconds that the boot waits for a database that does not answer. */
+    private readonly patienceMs: number,
+  ) {}
+
+  /** The state and the workflows of the worker in this process. */
+  get known(): KnownWorker {
+    return this.polling?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined };
+  }
+
+  /**
+   * Starts the worker while the application boots. Waits a while for a database that does not answer.
+   *
+   * @throws WorkflowConfigurationError, DatabaseUnavailableError
+   */
+  async startAtBoot(workflows: readonly FoundWorkflow[]): Promise<void> {
+    const { database, logger, settings } = this.runtime;
+    const start = async (): Promise<void> => {
+      try {
+        await this.start(workflows);
+      } catch (error) {
+        throw await explainReadOnly(error, () => isInRecovery(database));
+      }
+    };
+    try {
+      await whileAway(start, this.patienceMs, (message) => logger.warn(message));
+    } catch (error) {
+      throw error instanceof WorkflowError ? error : failedBoot('start its worker', settings, error);
+    }
+  }
+
+  /** Starts the worker of a process that is already in use: an error of the database delays the start, and does not end the process. */
+  async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
+    while (!this.isStopped) {
+      try {
+        return await this.start(workflows);
+      } catch (error) {
+        this.runtime.warn('the worker could not be started; trying again', error);
+        await sleep(START_AGAIN_MS);
+      }
+    }
+  }
+
+  /** Stops executing runs: lets step bodies finish, and hands the rest back. The client stays usable. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.all([this.polling?.stop(), this.push?.stop()]);
+  }
+
+  private async start(workflows: readonly FoundWorkflow[]): Promise<void> {
+    if (this.isStopped) return;
+    const { runtime } = this;
+    const { database, settings, deployment, qstash } = runtime;
+    const findForeign = (): Promise<string | undefined> => findForeignHome(database, settings.environment);
+    const foreign = await findForeign();
+    if (foreign !== undefined) return void this.startAtHome(workflows, foreign, findForeign);
+    if (this.isStopped) return;
+    deployment.foundWorkflows(workflows.map(({ source }) => source));
+    if (settings.transport !== 'qstash') {
+      this.polling ??= new PollingHost(runtime, workflows, deployment.id);
+      await this.polling.start();
+    }
+    if (qstash && settings.qstash) {
+      this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling);
+      qstash.keepSchedule();
+    }
+    if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn(UNKNOWN_BUILD);
+    if (this.polling) void this.warnOfUnregistered(this.polling);
+    runtime.watch.note();
+    runtime.logger.log(executingLine(workflows, deployment.id, settings));
+  }
+
+  /** Starts the worker once the database is the one that the runs belong to. */
+  private async startAtHome(
+    workflows: readonly FoundWorkflow[],
+    foreign: string,
+    findForeign: () => Promise<string | undefined>,
+  ): Promise<void> {
+    const { database, logger } = this.runtime;
+    const report = (reason: string): void => logger.error(foreignHomeLine(reason, database.schema));
+    if (await whenHome(findForeign, foreign, () => this.isStopped, report)) await this.startWhenPossible(workflows);
+  }
+
+  private async warnOfUnregistered({ known }: PollingHost): Promise<void> {
+    const { runtime } = this;
+    try {
+      for (const line of await describeUnregistered(runtime.database, known.keys ?? [])) runtime.warn(line);
+    } catch (error) {
+      if (!this.isStopped) runtime.warn('due runs could not be looked at', error);
+    }
+  }
+}
