@@ -12,7 +12,10 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
   return `executing ${names} from ${from}${driven}, up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
 }
 
-/** Tells that runs are started here and executed elsewhere. A warning, unless the code asked for it with `worker: false`. */
+/**
+ * Tells that runs are started here and executed elsewhere. A warning, unless the code asked for it
+ * with `worker: false`.
+ */
 export function startingOnlyLine(reason: string): string {
   return `this process starts runs and executes none: ${reason}`;
 }

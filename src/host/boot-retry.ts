@@ -5,18 +5,23 @@ import { DatabaseUnavailableError } from '../core/errors/index.js';
 import { isAway } from '../store/database-errors.js';
 import { describeError } from './connection-checks.js';
 
-/** How long a boot waits for its database: as long as TypeOrmModule with its default of ten tries, three seconds apart. */
+/**
+ * How long a boot waits for its database: as long as TypeOrmModule with its default of ten tries,
+ * three seconds apart.
+ */
 export const BOOT_PATIENCE_MS = 30_000;
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 3_000;
 
 /**
- * Repeats what an application needs its database for while it boots, as long as the database is away: restarting, failing over, or not yet up.
+ * Repeats what an application needs its database for while it boots, as long as the database is
+ * away: restarting, failing over, or not yet up.
  *
  * @param patienceMs how long to repeat; 0: try once
  * @param warn is told of each failure that is followed by another attempt
- * @throws DatabaseUnavailableError when the database is still away then, and every other error at once
+ * @throws DatabaseUnavailableError when the database is still away then, and every other error at
+ *   once
  */
 export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number, warn: (message: string) => void): Promise<T> {
   const since = performance.now();

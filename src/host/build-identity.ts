@@ -21,10 +21,12 @@ export interface ProcessInfo {
 const identities = new Map<string, string>();
 
 /**
- * Tells one build of the application from another: a digest of the code files beside the entry file, and of package.json. Replicas of one image agree, a restart
- * changes nothing, and a changed helper makes another build.
+ * Tells one build of the application from another: a digest of the code files beside the entry
+ * file, and of package.json. Replicas of one image agree, a restart changes nothing, and a changed
+ * helper makes another build.
  *
- * @returns undefined where the process does not tell which file is the application's: under a test runner, for one
+ * @returns undefined where the process does not tell which file is the application's: under a test
+ *   runner, for one
  */
 export function buildIdentity(processInfo: ProcessInfo): string | undefined {
   const entry = findEntry(processInfo);
@@ -37,7 +39,10 @@ export function buildIdentity(processInfo: ProcessInfo): string | undefined {
   return identity;
 }
 
-/** The application's first file. PM2 starts a file of its own, and names the application's in the environment. */
+/**
+ * The application's first file. PM2 starts a file of its own, and names the application's in the
+ * environment.
+ */
 function findEntry({ argv, execPath, env, cwd }: ProcessInfo): string | undefined {
   for (const named of [env['pm_exec_path'], argv[1]]) {
     const file = named === undefined || named === '' ? undefined : resolveFile(resolve(cwd, named));
@@ -72,7 +77,10 @@ function digestBuild(entry: string): string {
   return hash.digest('hex');
 }
 
-/** Where the package of the entry file begins, and the folder in it that has the code: `dist` of `dist/src/main.js`, because helpers may lie beside `src`. */
+/**
+ * Where the package of the entry file begins, and the folder in it that has the code: `dist` of
+ * `dist/src/main.js`, because helpers may lie beside `src`.
+ */
 function homeOf(entry: string): { home: string | undefined; root: string } {
   for (let folder = dirname(entry); ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'package.json'))) {
@@ -83,7 +91,9 @@ function homeOf(entry: string): { home: string | undefined; root: string } {
   }
 }
 
-/** Code files in a folder and those below it, in an order that does not depend on the file system. */
+/**
+ * Code files in a folder and those below it, in an order that does not depend on the file system.
+ */
 function codeFiles(root: string): string[] {
   const files: string[] = [];
   const folders = [root];

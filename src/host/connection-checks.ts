@@ -9,8 +9,9 @@ import type { ModuleSettings } from './settings.js';
 const USE_POOLER = `set pooler: 'transaction', or connect to the server itself`;
 
 /**
- * Finds out whether the pool's connections are what the options say they are. A pooler that nobody has told of refuses our settings, or ignores them,
- * and then mixes up named statements: better said now than then.
+ * Finds out whether the pool's connections are what the options say they are. A pooler that nobody
+ * has told of refuses our settings, or ignores them, and then mixes up named statements: better
+ * said now than then.
  *
  * @throws WorkflowConfigurationError when they lead through a pooler and `pooler` does not say so
  */

@@ -8,7 +8,9 @@ import { BOOT_PATIENCE_MS } from './boot-retry.js';
 import { readDatabaseUrl } from './database-url.js';
 import type { ModuleSettings } from './settings.js';
 
-/** The module's own pool: two connections for the journal and claims, the rest for everything else. */
+/**
+ * The module's own pool: two connections for the journal and claims, the rest for everything else.
+ */
 const DEFAULT_POOL_SIZE = 5;
 
 export interface ResolvedConnection {
@@ -20,7 +22,8 @@ export interface ResolvedConnection {
 }
 
 /**
- * Where the tables are: what `connection` says, else the application's DataSource, else `DATABASE_URL`.
+ * Where the tables are: what `connection` says, else the application's DataSource, else
+ * `DATABASE_URL`.
  *
  * @throws WorkflowConfigurationError when there is none of them
  * @throws InvalidInputError when `DATABASE_URL` is no URL of a PostgreSQL database

@@ -18,7 +18,10 @@ export interface WorkerParts {
   readonly session: Session;
 }
 
-/** The queues that a worker serves: those that the options name, else the default one and those of its workflows. */
+/**
+ * The queues that a worker serves: those that the options name, else the default one and those of
+ * its workflows.
+ */
 export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues: readonly string[] }): readonly string[] {
   return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
 }

@@ -8,7 +8,8 @@ const EXAMPLE = 'postgresql://user:password@host:5432/database';
  *
  * @param argument the option or variable that the URL comes from
  * @param ssl the option beside it, which wins over the URL's TLS parameters
- * @throws InvalidInputError when pg could not connect with it, or would connect to something else than what was meant
+ * @throws InvalidInputError when pg could not connect with it, or would connect to something else
+ *   than what was meant
  */
 export function readDatabaseUrl(url: unknown, argument: string, ssl?: ConnectionSettings['ssl']): ConnectionSettings {
   if (typeof url !== 'string' || !/^(postgres(ql)?:\/\/|socket:)/i.test(url) || url.includes('\0')) {

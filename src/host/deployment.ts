@@ -4,7 +4,10 @@ import { buildIdentity, type ProcessInfo } from './build-identity.js';
 
 const DIGITS = 16;
 
-/** The id that tells this deployment from others: the one that was configured, or one derived from the application's files. */
+/**
+ * The id that tells this deployment from others: the one that was configured, or one derived from
+ * the application's files.
+ */
 export class Deployment {
   private current: string;
   /** Whether a new build gets another id by itself. */

@@ -3,7 +3,8 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { PollingHost } from './polling-host.js';
 
 /**
- * What becomes of what happens on the direct connection: news for the worker and for those who wait for results, lines for the log.
+ * What becomes of what happens on the direct connection: news for the worker and for those who wait
+ * for results, lines for the log.
  *
  * @param host the worker of this process, once it has one
  */

@@ -22,7 +22,8 @@ export class FailureLog {
   private lines = 0;
 
   /**
-   * @param what `codes`: error messages stay out of the log, because the application encrypts them where they are stored
+   * @param what `codes`: error messages stay out of the log, because the application encrypts them
+   *   where they are stored
    */
   constructor(
     private readonly write: Write,

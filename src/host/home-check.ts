@@ -41,7 +41,8 @@ function isSame(here: Home, there: Home): boolean {
 }
 
 /**
- * Waits until the process may execute the runs: somebody has said that the database is the real one.
+ * Waits until the process may execute the runs: somebody has said that the database is the real
+ * one.
  *
  * @param stopped the process no longer wants to
  * @param report is told why it may not, at once and then each minute

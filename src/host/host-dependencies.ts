@@ -28,7 +28,9 @@ export interface HostDependencies extends RunNotices {
   /** Logs failed attempts, steps and runs. */
   readonly failures: FailureLog;
   warn(message: string, error?: unknown, fields?: LogFields): void;
-  /** Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands. */
+  /**
+   * Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands.
+   */
   returned(runIds: readonly string[]): void;
   /** Tells the others what they may want to know. */
   notify(notice: Notice): void;

@@ -97,11 +97,13 @@ export class PollingHost {
   }
 
   async stop(): Promise<void> {
-    // An application may be closed while it boots: a session that is being opened must not be left behind.
+    // An application may be closed while it boots: a session that is being opened must not be left
+    // behind.
     await this.starting?.catch(() => undefined);
     if (!this.running) return this.worker.stop();
     this.running = false;
-    // At once: from here on nothing new begins, and the worker does not care for what they still bring. Their last query may be one that is never answered.
+    // At once: from here on nothing new begins, and the worker does not care for what they still
+    // bring. Their last query may be one that is never answered.
     const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
     await Promise.all([services, this.worker.stop()]);
   }
@@ -120,7 +122,10 @@ export class PollingHost {
     return this.worker.reserve(key);
   }
 
-  /** Most likely its class is missing among the providers; it may also be another process's business. */
+  /**
+   * Most likely its class is missing among the providers; it may also be another process's
+   * business.
+   */
   private warnOfStranger({ name, version }: DispatchKey): void {
     const isKnown =
       version === ANY_VERSION ? this.worker.dispatchKeys.some((key) => key.name === name) : this.registry.find(name, version) !== undefined;

@@ -17,13 +17,19 @@ import { workerEvents } from './worker-events.js';
 import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
-/** How many runs a sweep looks for at a time, and how long it goes on as long as there are so many; the next one does the rest. */
+/**
+ * How many runs a sweep looks for at a time, and how long it goes on as long as there are so many;
+ * the next one does the rest.
+ */
 const SWEEP_LIMIT = 1_000;
 const SEND_WAKE_UPS_MS = 20_000;
 /** Milliseconds for which one sweep continues as long as more is due. */
 const SWEEP_AGAIN_MS = 10_000;
 
-/** What executes runs in a process that is called when something is due: deliveries, and the sweep that stands in for timers and for what was lost. */
+/**
+ * What executes runs in a process that is called when something is due: deliveries, and the sweep
+ * that stands in for timers and for what was lost.
+ */
 export class PushHost {
   private readonly registry: WorkflowRegistry;
   private readonly deliveries: Deliveries;
@@ -39,7 +45,10 @@ export class PushHost {
     private readonly deploymentId: string,
     private readonly publisher: Publisher,
     settings: QStashSettings,
-    /** The worker that this process has all the time, where it has one: two would not share its journal. */
+    /**
+     * The worker that this process has all the time, where it has one: two would not share its
+     * journal.
+     */
     private readonly resident: { pollNow(): void } | undefined,
   ) {
     const { database } = runtime;
@@ -80,7 +89,10 @@ export class PushHost {
     return { health, keys: this.registry.keys(this.queues) };
   }
 
-  /** @throws what the database says; ClosedError when it has not answered by the time that the application is closed */
+  /**
+   * @throws what the database says; ClosedError when it has not answered by the time that the
+   *   application is closed
+   */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
     if (this.stopped.signal.aborted) return 'closed';
@@ -94,12 +106,18 @@ export class PushHost {
     looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
   }
 
-  /** Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs of processes that died. @throws as `deliver` does */
+  /**
+   * Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs
+   * of processes that died. @throws as `deliver` does
+   */
   sweep(): Promise<void> {
     return this.stopping.until(this.inTurn());
   }
 
-  /** One after the other: what is asked for while one is under way, the next one does, for all that asked. */
+  /**
+   * One after the other: what is asked for while one is under way, the next one does, for all that
+   * asked.
+   */
   private inTurn(): Promise<void> {
     if (this.sweeping) {
       this.next ??= this.sweeping
@@ -119,7 +137,8 @@ export class PushHost {
     for (const sweep of this.sweeps) {
       const until = performance.now() + SWEEP_AGAIN_MS;
       let dueInMs = await sweep.run(signal);
-      // A bulk operation with a rate continues within the time, instead of doing one part per sweep.
+      // A bulk operation with a rate continues within the time, instead of doing one part per
+      // sweep.
       while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
         await sleep(dueInMs, undefined, { ref: false });
         dueInMs = await sweep.run(signal);
@@ -132,7 +151,8 @@ export class PushHost {
     const { database } = this.runtime;
     const until = performance.now() + SEND_WAKE_UPS_MS;
     const keys = this.registry.keys(this.queues);
-    // First: a run that is woken now has been due since its wake time, and would be announced twice.
+    // First: a run that is woken now has been due since its wake time, and would be announced
+    // twice.
     await this.tellAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
     await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
   }

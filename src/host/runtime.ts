@@ -166,8 +166,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   /**
-   * Opens what keeps the process alive. Not before all of the application has been made: Nest tells nobody when that fails, and what is open then stays
-   * open. The pools close what is idle.
+   * Opens what keeps the process alive. Not before all of the application has been made: Nest tells
+   * nobody when that fails, and what is open then stays open. The pools close what is idle.
    */
   async listen(): Promise<void> {
     if (!this.closing) await this.direct?.start();
@@ -180,8 +180,9 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   /**
-   * Warns of trouble. What comes again and again is written once in a while, and so are warnings that differ only in their run. While the database is
-   * away everything fails, so that is one warning for all.
+   * Warns of trouble. What comes again and again is written once in a while, and so are warnings
+   * that differ only in their run. While the database is away everything fails, so that is one
+   * warning for all.
    */
   warn(message: string, error?: unknown, fields?: LogFields): void {
     if (isOutage(error)) return this.outages.failed(message, error);

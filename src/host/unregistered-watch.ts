@@ -7,7 +7,9 @@ import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/s
 
 /** A run is looked for once it had this time to be claimed. */
 const LOOK_AFTER_MS = 25_000;
-/** The time until a look for a run that nobody was known to serve; its worker may be about to boot. */
+/**
+ * The time until a look for a run that nobody was known to serve; its worker may be about to boot.
+ */
 const LOOK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
 /** Kinds of runs that were warned of; more are not told apart. */
@@ -44,7 +46,10 @@ export class UnregisteredWatch {
     private readonly options: UnregisteredWatchOptions,
   ) {}
 
-  /** Looks later, because something is due or may be; soon where nobody was known to serve these runs. */
+  /**
+   * Looks later, because something is due or may be; soon where nobody was known to serve these
+   * runs.
+   */
   note(runs?: readonly DispatchKey[]): void {
     if (this.stopped) return;
     const { lookAfterMs = LOOK_AFTER_MS, lookSoonMs = LOOK_SOON_MS } = this.options;

@@ -16,8 +16,9 @@ interface Kind {
 }
 
 /**
- * Returns what warnings of one kind have in common. A warning of a run keeps its workflow and the names of its steps, because another step is another
- * mistake. The run's id, the keys of steps and counts grow with the data, so they do not count.
+ * Returns what warnings of one kind have in common. A warning of a run keeps its workflow and the
+ * names of its steps, because another step is another mistake. The run's id, the keys of steps and
+ * counts grow with the data, so they do not count.
  */
 function kindOf(message: string): string {
   if (!message.startsWith('run "')) return message;
@@ -28,8 +29,9 @@ function kindOf(message: string): string {
 }
 
 /**
- * Writes one warning of a kind, and then how many more came while others were left out. Whoever sends requests can cause warnings: the log must not grow
- * with them. Nothing of a kind is remembered once its time is over.
+ * Writes one warning of a kind, and then how many more came while others were left out. Whoever
+ * sends requests can cause warnings: the log must not grow with them. Nothing of a kind is
+ * remembered once its time is over.
  */
 export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();
@@ -38,7 +40,8 @@ export class WarningLimiter {
   constructor(private readonly write: (line: string, fields: LogFields | undefined) => void) {}
 
   /**
-   * @param message what the warning has in common with others like it, apart from the run that it begins with, keys and counts
+   * @param message what the warning has in common with others like it, apart from the run that it
+   *   begins with, keys and counts
    * @param error what caused it, if anything
    */
   warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields?: LogFields): void {
@@ -60,7 +63,10 @@ export class WarningLimiter {
     this.write(line, fields);
   }
 
-  /** Forgets all, and writes nothing more: whatever fails from now on fails because the module is closed. */
+  /**
+   * Forgets all, and writes nothing more: whatever fails from now on fails because the module is
+   * closed.
+   */
   close(): void {
     this.closed = true;
     for (const { timer } of this.kinds.values()) clearTimeout(timer);

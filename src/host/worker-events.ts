@@ -1,7 +1,10 @@
 import type { WorkerEvents } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
 
-/** What becomes of what a worker tells: results for those who wait, news for other processes, lines for the log. */
+/**
+ * What becomes of what a worker tells: results for those who wait, news for other processes, lines
+ * for the log.
+ */
 export function workerEvents(runtime: HostDependencies): WorkerEvents {
   return {
     ended: (run, outcome) => {

@@ -28,7 +28,10 @@ export interface WorkerHostsDependencies extends HostDependencies {
   readonly watch: UnregisteredWatch;
 }
 
-/** The hosts of a module: one that polls, one that QStash drives, both, or none. Starts and stops them. */
+/**
+ * The hosts of a module: one that polls, one that QStash drives, both, or none. Starts and stops
+ * them.
+ */
 export class WorkerHosts {
   polling: PollingHost | undefined;
   push: PushHost | undefined;
@@ -48,7 +51,8 @@ export class WorkerHosts {
   }
 
   /**
-   * Starts the worker while the application boots. Waits a while for a database that does not answer.
+   * Starts the worker while the application boots. Waits a while for a database that does not
+   * answer.
    *
    * @throws WorkflowConfigurationError, DatabaseUnavailableError
    */
@@ -68,7 +72,10 @@ export class WorkerHosts {
     }
   }
 
-  /** Starts the worker of a process that is already in use: an error of the database delays the start, and does not end the process. */
+  /**
+   * Starts the worker of a process that is already in use: an error of the database delays the
+   * start, and does not end the process.
+   */
   async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
     while (!this.isStopped) {
       try {
@@ -80,7 +87,10 @@ export class WorkerHosts {
     }
   }
 
-  /** Stops executing runs: lets step bodies finish, and hands the rest back. The client stays usable. */
+  /**
+   * Stops executing runs: lets step bodies finish, and hands the rest back. The client stays
+   * usable.
+   */
   async stop(): Promise<void> {
     this.isStopped = true;
     await Promise.all([this.polling?.stop(), this.push?.stop()]);

@@ -1,8 +1,8 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /**
- * Work that a process does again and again in the background, never twice at a time. The work itself
- * says how long to pause before it is done again.
+ * Work that a process does again and again in the background, never twice at a time. The work
+ * itself says how long to pause before it is done again.
  */
 export abstract class BackgroundService {
   private timer: NodeJS.Timeout | undefined;
@@ -26,10 +26,14 @@ export abstract class BackgroundService {
     return this.running;
   }
 
-  /** Does the work once. Never rejects. Resolves to the pause before the next time, in milliseconds. */
+  /**
+   * Does the work once. Never rejects. Resolves to the pause before the next time, in milliseconds.
+   */
   protected abstract work(): Promise<number>;
 
-  /** Changes when the work is done next. Has no effect while the work is under way, or after `stop`. */
+  /**
+   * Changes when the work is done next. Has no effect while the work is under way, or after `stop`.
+   */
   protected schedule(pauseMs: number): void {
     if (!this.running || this.working) return;
     clearTimeout(this.timer);

@@ -29,8 +29,8 @@ export interface BulkOperationsOptions {
 type Announcement = () => Promise<void>;
 
 /**
- * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the next part. After a crash another goes on where the last
- * part ended.
+ * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the
+ * next part. After a crash another goes on where the last part ended.
  */
 export class BulkOperationsSweep implements Sweep {
   readonly failure = 'bulk operations could not go on';

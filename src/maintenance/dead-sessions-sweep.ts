@@ -5,19 +5,25 @@ import type { SweepDependencies } from './sweeps.js';
 
 /** Milliseconds between two surveys of a process while there are few sessions. */
 const SURVEY_EVERY_MS = 300;
-/** More sessions than this share the surveys, so that the load does not grow with the number of sessions. */
+/**
+ * More sessions than this share the surveys, so that the load does not grow with the number of
+ * sessions.
+ */
 const SESSIONS_PER_SURVEY = 4;
 
 /**
  * Takes over the runs of sessions that have died: at once where the session's lock is gone, because
- * the server frees the lock when the process dies; otherwise when the session's row has expired. A lock
- * must be missing in two surveys in a row, because a living process may be connecting again.
+ * the server frees the lock when the process dies; otherwise when the session's row has expired. A
+ * lock must be missing in two surveys in a row, because a living process may be connecting again.
  */
 export class DeadSessionsSweep implements Sweep {
   readonly failure = 'dead workers could not be looked for';
   private sessions = 1;
   private unlockedBefore: ReadonlySet<string> = new Set();
-  /** After an error of the database, other processes need time to renew the sessions that expired meanwhile. */
+  /**
+   * After an error of the database, other processes need time to renew the sessions that expired
+   * meanwhile.
+   */
   private expiredOnlyAfter = 0;
 
   constructor(private readonly dependencies: SweepDependencies) {}
@@ -28,7 +34,8 @@ export class DeadSessionsSweep implements Sweep {
 
   async run(): Promise<undefined> {
     const { database, sessionTtlMs, ownSession } = this.dependencies;
-    // Before the survey: while this process closes, its row still exists when the worker has no session any more.
+    // Before the survey: while this process closes, its row still exists when the worker has no
+    // session any more.
     const own = ownSession();
     try {
       const survey = await surveySessions(database);

@@ -8,8 +8,8 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { endRuns, findOverdueRuns } from '../store/sql/end-runs.js';
 
 /**
- * Fails runs whose `timeout` has passed and that nobody can execute: runs that are blocked, that were
- * never claimed, or whose workflow no living process has.
+ * Fails runs whose `timeout` has passed and that nobody can execute: runs that are blocked, that
+ * were never claimed, or whose workflow no living process has.
  *
  * @param served what this process claims, which its session may not say
  */

@@ -1,7 +1,10 @@
 import { BackgroundService } from './background-service.js';
 import type { Sweep } from './sweep.js';
 
-/** Runs one sweep again and again. The pause varies a little, so that processes do not sweep in step. */
+/**
+ * Runs one sweep again and again. The pause varies a little, so that processes do not sweep in
+ * step.
+ */
 export class PeriodicSweep extends BackgroundService {
   private readonly stopping = new AbortController();
 

@@ -34,8 +34,8 @@ export interface SweepDependencies {
 }
 
 /**
- * Lists the sweeps in the order in which a process that is only called now and then runs them all. The
- * runs of dead sessions come first: everything else may concern those runs.
+ * Lists the sweeps in the order in which a process that is only called now and then runs them all.
+ * The runs of dead sessions come first: everything else may concern those runs.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
   const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;

@@ -10,7 +10,10 @@ const LEAST_PAUSE_MS = 2;
 const LOCKED_PAUSE_MS = 250;
 
 export interface TimerServiceOptions {
-  /** Longest pause between two queries, in milliseconds: how late a wake time is noticed that nobody announced. */
+  /**
+   * Longest pause between two queries, in milliseconds: how late a wake time is noticed that nobody
+   * announced.
+   */
   readonly maxPauseMs: number;
   /** Runs have become due. */
   readonly woke: (count: number) => void;
@@ -18,8 +21,8 @@ export interface TimerServiceOptions {
 }
 
 /**
- * Makes waiting runs pending when their wake time has passed. The service knows the next wake time, so
- * that runs are late by milliseconds. Every process has this service; the fastest does the work.
+ * Makes waiting runs pending when their wake time has passed. The service knows the next wake time,
+ * so that runs are late by milliseconds. Every process has this service; the fastest does the work.
  */
 export class TimerService extends BackgroundService {
   private next = Number.POSITIVE_INFINITY;
@@ -44,7 +47,9 @@ export class TimerService extends BackgroundService {
     this.note(Number.NEGATIVE_INFINITY);
   }
 
-  /** @param wakeAt when a run will be due, in milliseconds since the epoch by the database's clock */
+  /**
+   * @param wakeAt when a run will be due, in milliseconds since the epoch by the database's clock
+   */
   note(wakeAt: number): void {
     if (wakeAt >= this.next) return;
     this.next = wakeAt;

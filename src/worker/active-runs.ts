@@ -23,17 +23,20 @@ import { Slots } from './slots.js';
 import { UnstartedRuns } from './unstarted-runs.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Whoever fills the slots. */
-interface SlotsWatcher {
+/** The claimer, which fills the slots. */
+interface SlotsDelegate {
   slotFreed(): void;
-  /** Nothing is in hand any more. */
+  /** No run is active any more. */
   emptied(): void;
 }
 
-/** How many runs that cannot be written are shown. */
+/** Most runs with unwritable rows that are shown. */
 const MAX_SHOWN = 100;
 
-/** The runs that this process executes, from when they begin until they have ended, are suspended, handed back, or somebody else's. */
+/**
+ * The runs that this process executes, from their beginning until they end, are suspended, handed
+ * back or taken over.
+ */
 export class ActiveRuns implements ExecutionDelegate<Execution> {
   readonly slots: Slots;
   readonly histories = new HistoryCache();
@@ -54,11 +57,11 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     session: Session,
     options: WorkerOptions,
     private readonly events: WorkerEvents,
-    private readonly watcher: SlotsWatcher,
+    private readonly delegate: SlotsDelegate,
   ) {
     this.slots = new Slots(options.concurrency);
     this.unstarted = new UnstartedRuns(journal, events, options);
-    const unread = (error: unknown): void => events.log('warn', 'messages could not be read', error);
+    const unread = (error: unknown): void => events.log('warn', 'worker: could not read messages', error);
     this.inboxes = new InboxReader(database, () => session.id, this.executions, unread);
     this.effects = new RunEffects(database, journal, notifier, session, options.engine.payloads, events, options.engine.now);
     this.log = new RunLog(events, options.deploymentId);
@@ -74,13 +77,13 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return this.executions.has(runId);
   }
 
-  /** About how many bytes the histories of its runs have. */
+  /** About how many bytes the histories of the active runs have. */
   get historyBytes(): number {
     return [...this.executions.values()].reduce((sum, { journal }) => sum + journal.historyBytes, 0);
   }
 
-  /** What the database must have of what is in hand. */
-  holdings(): OwnedRunState[] {
+  /** Returns the state that the database must have of the active runs. */
+  ownedRuns(): OwnedRunState[] {
     return [...this.executions.values()].map(({ run, pass, isLeaving }) => ({
       id: run.id,
       epoch: run.epoch,
@@ -89,33 +92,38 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     }));
   }
 
-  /** Whether this process still executes a run of that id which was deleted since. A claim, or a start, would else have another epoch. */
+  /**
+   * True when this process still executes a deleted run that had this id. Otherwise a claim or a
+   * start would bring a higher epoch.
+   */
   hasFormer({ id, epoch }: Pick<OwnedRun, 'id' | 'epoch'>): boolean {
     const former = this.executions.get(id);
     return former !== undefined && former.run.epoch >= epoch;
   }
 
-  /** Stops a run that was deleted. Resolves when nothing that it did can be written any more. */
+  /** Stops a run that was deleted. Resolves when nothing more of the deleted run can be written. */
   async dropFormer(runId: string): Promise<void> {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
     if (former) {
-      this.events.log('warn', `run "${runId}" was deleted while it was executed here, and a new run has its id`, undefined, { runId });
+      this.events.log('warn', `worker: run "${runId}" was deleted while it was executed here, and a new run has its id`, undefined, {
+        runId,
+      });
       former.abandon(new FencedError(`run "${runId}" has been deleted`));
       this.forget(former);
     }
     await discarded;
   }
 
-  /** The bodies of steps under way. */
+  /** Active bodies of steps. */
   *bodies(): Iterable<Body> {
     for (const { run, pass } of this.executions.values())
       for (const { stepKey, attempt } of pass.bodies) yield { runId: run.id, stepKey, attempt };
   }
 
-  /** The caller has taken a slot for it. */
+  /** Begins a run, for which the caller has taken a slot. */
   begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce'): void {
-    // The flush that started the new run carried all that was on its way for the former one.
+    // The flush that started the new run also carried everything in flight for the deleted one.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const former = this.executions.get(run.id);
@@ -126,27 +134,35 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     execution.start(begin);
   }
 
-  /** Resolves when this process no longer has the run: it has ended, waits, or goes on elsewhere. At once when it has not. */
-  gone(runId: string): Promise<void> {
+  /** Resolves when this process does not execute the run, or no longer does. */
+  departed(runId: string): Promise<void> {
     if (!this.executions.has(runId)) return Promise.resolve();
     return new Promise((resolve) => {
       this.departures.set(runId, [...(this.departures.get(runId) ?? []), resolve]);
     });
   }
 
-  /** Lets go of a run, so that it goes on elsewhere: once something of it has been recorded here and no body is under way, or at once. */
+  /**
+   * Hands a run over to other processes.
+   *
+   * @param when `now` aborts active bodies; `soon` waits for them, and for the first result
+   *   recorded here
+   */
   handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
     const execution = this.executions.get(runId);
     if (when === 'now') execution?.handBack(reason);
     else execution?.handOver(reason);
   }
 
-  /** Delivers what waits for runs whose counters have been read as these, where that is news. */
-  async deliverNews(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
+  /** Delivers the messages of runs whose wake counters, as just read, have moved. */
+  async deliverNew(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
     await this.inboxes.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
-  /** Lets bodies under way end, until `deadline` of performance.now(), and begins nothing new. */
+  /**
+   * Begins nothing more, and resolves when no body is active, or at `deadline` by
+   * performance.now().
+   */
   async bodiesFinished(deadline: number): Promise<void> {
     for (const execution of this.executions.values()) execution.pass.hold();
     while (performance.now() < deadline && [...this.executions.values()].some((execution) => execution.pass.isWorking)) await sleep(5);
@@ -156,7 +172,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     for (const execution of this.executions.values()) execution.handBack(reason);
   }
 
-  /** Stops everything at once: it is somebody else's. */
+  /** Stops everything at once: other processes own the runs now. */
   abandonAll(reason: unknown): void {
     for (const execution of this.executions.values()) {
       execution.abandon(reason);
@@ -167,23 +183,26 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   clear(): void {
     for (const [id, execution] of this.executions) {
       execution.abandon(new ClosedError());
-      this.departed(id);
+      this.remove(id);
     }
   }
 
   freeSlots(count: number): void {
     this.slots.release(count);
-    this.watcher.slotFreed();
+    this.delegate.slotFreed();
   }
 
-  /** Runs that wait for each other, or for something that never comes, would hold all slots for ever without a word. */
+  /**
+   * Warns when no slot was free for long: runs may wait for each other, or for something that never
+   * happens.
+   */
   warnWhenStuck(): void {
     const seconds = this.slots.stuckForSeconds();
     if (seconds === undefined) return;
     const names = new Map<string, number>();
     for (const { run, holdsSlot } of this.executions.values()) if (holdsSlot) names.set(run.name, (names.get(run.name) ?? 0) + 1);
     const holders = [...names].map(([name, count]) => `${count} of "${name}"`).join(', ');
-    this.events.log('warn', `all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
+    this.events.log('warn', `worker: all ${this.slots.size} slots have been taken for ${seconds} s, by ${holders}: due runs wait`);
   }
 
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void {
@@ -216,7 +235,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     );
   }
 
-  /** Runs in hand whose rows take no change. */
+  /** Active runs whose rows take no change. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
     const found: { runId: string; since: number; error: Error }[] = [];
     for (const { run, unwritableSince } of this.executions.values())
@@ -241,13 +260,13 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     const { id } = execution.run;
     if (execution.known) this.histories.drop(execution.known);
     if (this.executions.get(id) === execution) {
-      this.departed(id);
+      this.remove(id);
     }
     this.slotWanted(execution, 'no');
-    if (this.executions.size === 0) this.watcher.emptied();
+    if (this.executions.size === 0) this.delegate.emptied();
   }
 
-  private departed(id: string): void {
+  private remove(id: string): void {
     this.executions.delete(id);
     for (const left of this.departures.get(id) ?? []) left();
     this.departures.delete(id);

@@ -3,17 +3,23 @@ import type { Database } from '../store/database.js';
 import { faultOf } from '../store/database-errors.js';
 import { claimRunsFrom, claimWritable, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
 
-/** So often a backlog is claimed from its very beginning, where what is more urgent, or was committed late, stands. */
+/**
+ * Milliseconds between two claims from the start of a backlog, where urgent runs and runs that were
+ * committed late are.
+ */
 const FROM_START_EVERY_MS = 250;
 
-/** Claims due runs; while there is a backlog, on from where the last claim ended. */
+/** Claims due runs. While there is a backlog, each claim begins where the last one ended. */
 export class BacklogCursor {
   private places = new Map<string, ClaimPlace>();
   private fromStartAt = 0;
 
   constructor(private readonly database: Database) {}
 
-  /** Whether the last claim began in the middle, and found fewer than it asked for: the next begins at the start. */
+  /**
+   * True when the last claim began in the middle and found fewer runs than it asked for. The next
+   * claim then begins at the start.
+   */
   isUnsure = false;
 
   async claim(claim: Claim): Promise<ClaimedRun[]> {

@@ -4,10 +4,10 @@ import { showBodies, type ShownBody } from '../store/sql/show-bodies.js';
 import type { Body } from './loop-watch.js';
 
 const TICK_MS = 1_000;
-/** The most bodies that a session shows. */
+/** Most bodies that a session shows. */
 const MOST_SHOWN = 500;
 
-/** What is needed of the worker. */
+/** The worker, as this file needs it. */
 export interface BodiesSource {
   readonly sessionId: () => string | undefined;
   readonly bodies: () => Iterable<Body>;
@@ -15,13 +15,13 @@ export interface BodiesSource {
 }
 
 /**
- * Shows in the session's row the bodies that have been under way for a second or more, for `describe`. Shorter ones cost no statement, and each second
- * costs one at most.
+ * Writes to the session's row which bodies have been active for a second or more, for `describe`.
+ * Shorter bodies cost no statement, and each second costs one statement at most.
  */
 export class BodiesShown {
   private timer: NodeJS.Timeout | undefined;
   private seen = new Map<string, ShownBody>();
-  /** What the row shows, and of which session. */
+  /** The session, and the bodies that its row shows. */
   private written = '';
   private writing = false;
 
@@ -58,7 +58,7 @@ export class BodiesShown {
       await showBodies(this.database, sessionId, bodies);
       this.written = state;
     } catch {
-      // It is shown at the next tick, when the database answers.
+      // The next tick tries again.
     } finally {
       this.writing = false;
     }

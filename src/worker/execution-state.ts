@@ -33,8 +33,8 @@
  *
  * (1) `handingOver` once a result was recorded in this process and a handover is wanted.
  * (2) `left` if the code ended meanwhile; `listening` if a pause is requested, until the inbox says
- * whether the request still stands; otherwise `running`. Wherever the table says `running`, a wanted
- * handover leads to `handingOver` instead, as in (1).
+ * whether the request still stands; otherwise `running`. Wherever the table says `running`, a
+ * wanted handover leads to `handingOver` instead, as in (1).
  *
  * No event leads out of `left`: a run that returns to this process gets another execution.
  */

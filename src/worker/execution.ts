@@ -15,8 +15,8 @@ import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 const LEAST_IDLE_MS = 10;
 
 /**
- * A run that this process executes: decides when the run is suspended, paused, handed back or ended.
- * The table of states and events is in execution-state.ts.
+ * A run that this process executes: decides when the run is suspended, paused, handed back or
+ * ended. The table of states and events is in execution-state.ts.
  */
 export class Execution implements PassPort, RunRecorderDelegate, RunChangesDelegate {
   readonly pass: Pass;
@@ -51,7 +51,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.changes = new RunChanges(run, services.journal, this.journal, this);
   }
 
-  /** True when the database may already have the run's last change: the run may no longer be this process's. */
+  /**
+   * True when the database may already have the run's last change: the run may no longer be this
+   * process's.
+   */
   get isLeaving(): boolean {
     return this.state.name === 'leaving' || this.hasLeft;
   }
@@ -90,8 +93,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /**
-   * Hands the run back as soon as a result was recorded here and no body is active. The first condition
-   * guarantees progress, however often the run is handed over.
+   * Hands the run back as soon as a result was recorded here and no body is active. The first
+   * condition guarantees progress, however often the run is handed over.
    */
   handOver(reason: unknown): void {
     if (this.hasLeft) return;
@@ -105,7 +108,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (this.state.name === 'listening') this.continue();
   }
 
-  /** Begins nothing more, lets active bodies finish, and leaves once their results are durable. Called for each reading of the request. */
+  /**
+   * Begins nothing more, lets active bodies finish, and leaves once their results are durable.
+   * Called for each reading of the request.
+   */
   pause(): void {
     const { state } = this;
     if (state.name === 'left' || state.name === 'pausing') return;
@@ -123,7 +129,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     else if (this.state.name === 'pausing') this.continue();
   }
 
-  /** A wait has no message here, or a message was taken: reads what was left in the table for want of room. */
+  /**
+   * A wait has no message here, or a message was taken: reads what was left in the table for want
+   * of room.
+   */
   missing(): void {
     if (this.inbox.hasMore && !this.hasLeft) this.services.inboxes.readMore(this);
   }
@@ -224,7 +233,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return true;
   }
 
-  /** Begins nothing more, and calls back once no body is active and every result is durable, unless the state is another by then. */
+  /**
+   * Begins nothing more, and calls back once no body is active and every result is durable, unless
+   * the state is another by then.
+   */
   private whenBodiesFinished(finished: () => void): void {
     const { state } = this;
     this.pass.hold();
@@ -262,7 +274,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       this.abandon(undefined);
       const { id, queue, name, version } = this.run;
       if (change.wakeAt !== null) void this.services.events.due([{ id, queue, name, version, wakeAt: change.wakeAt }]);
-      if (this.known) this.services.histories.rest(this.known);
+      if (this.known) this.services.histories.keep(this.known);
       this.released(undefined);
     };
     this.changes.suspend(change, settled, (error) => this.fenced(error));
@@ -281,13 +293,19 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.services.inboxes.checkSoon(this.run.id);
   }
 
-  /** Keeps a run that continues this one in the same queue, unless it is of another workflow, which may have a queue of its own. */
+  /**
+   * Keeps a run that continues this one in the same queue, unless it is of another workflow, which
+   * may have a queue of its own.
+   */
   private inSameQueue(outcome: PassOutcome): PassOutcome {
     if (outcome.status !== 'completed' || outcome.continuedAs?.name !== this.run.name) return outcome;
     return { ...outcome, continuedAs: { ...outcome.continuedAs, queue: this.run.queue } };
   }
 
-  /** Fails the run at a mismatch, for tests: a failure says more there than a run that waits for another deployment. */
+  /**
+   * Fails the run at a mismatch, for tests: a failure says more there than a run that waits for
+   * another deployment.
+   */
   private fail(mismatch: Error): void {
     this.abandon(undefined);
     const { stored: error, plain } = this.services.options.engine.payloads.encodeFailure(mismatch, this.run.id);

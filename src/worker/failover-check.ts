@@ -1,41 +1,43 @@
 import type { Database } from '../store/database.js';
 import { viewRuns, type StoredRun } from '../store/sql/compare-owned-runs.js';
 
-/** A run in this process's hands, and what the database has acknowledged of it. */
+/** A run that this process executes, and the last of its results that the database acknowledged. */
 export interface OwnedRunState {
   readonly id: string;
   readonly epoch: number;
-  /** Results up to this one were acknowledged. */
+  /** Number of the last acknowledged result. */
   readonly lastSeq: number;
-  /** Its last change is on its way: the database may have it already. */
+  /** True when the run's last change is in flight: the database may already have it. */
   readonly isLeaving: boolean;
 }
 
-/** What a server has of what this process believes to be durable. */
+/** Comparison of a server with what this process believes to be durable. */
 export interface Comparison {
   readonly server: string;
   readonly hasSession: boolean;
-  /** How many runs lack something: their claim, a result, or all. */
+  /** Number of runs whose claim, last results or whole row the server lacks. */
   readonly lacking: number;
 }
 
 /**
- * Compares what this process has in hand with what the server that answers now has of it. Commits are lost from the end, so what came last tells whether all is there.
+ * Compares the runs of this process with what the server that answers now has of them. A failover
+ * loses the last commits, so the last commit of a run shows whether all of the run is there.
  *
- * @param holdings asked again at the end: what a late answer of the former server has brought meanwhile is compared as well
+ * @param ownedRuns called again after the query, so that runs which a late answer of the former
+ *   server added meanwhile are compared too
  */
-export async function checkFailover(database: Database, sessionId: string, holdings: () => readonly OwnedRunState[]): Promise<Comparison> {
+export async function checkFailover(database: Database, sessionId: string, ownedRuns: () => readonly OwnedRunState[]): Promise<Comparison> {
   for (;;) {
-    const asked = new Set(holdings().map(({ id }) => id));
-    const { server, hasSession, runs } = await viewRuns(database, sessionId, [...asked]);
-    const now = holdings();
-    if (!now.every(({ id }) => asked.has(id))) continue;
-    return { server, hasSession, lacking: now.filter((holding) => !isThere(holding, runs.get(holding.id))).length };
+    const queried = new Set(ownedRuns().map(({ id }) => id));
+    const { server, hasSession, runs } = await viewRuns(database, sessionId, [...queried]);
+    const now = ownedRuns();
+    if (!now.every(({ id }) => queried.has(id))) continue;
+    return { server, hasSession, lacking: now.filter((run) => !isComplete(run, runs.get(run.id))).length };
   }
 }
 
-function isThere(holding: OwnedRunState, stored: StoredRun | undefined): boolean {
+function isComplete(run: OwnedRunState, stored: StoredRun | undefined): boolean {
   if (!stored) return false;
-  if (stored.isOwned && stored.epoch === holding.epoch) return stored.lastSeq >= holding.lastSeq;
-  return holding.isLeaving && stored.epoch >= holding.epoch;
+  if (stored.isOwned && stored.epoch === run.epoch) return stored.lastSeq >= run.lastSeq;
+  return run.isLeaving && stored.epoch >= run.epoch;
 }

@@ -1,9 +1,9 @@
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 
-/** Histories are loaded for so many bytes at a time. */
+/** Bytes of histories that one statement loads. */
 const BATCH_BYTES = 16 << 20;
 
-/** The runs in groups whose histories can be loaded together. */
+/** Splits runs into groups whose histories can be loaded together. */
 export function* historyBatches(runs: readonly ClaimedRun[]): Generator<ClaimedRun[]> {
   let batch: ClaimedRun[] = [];
   let bytes = 0;

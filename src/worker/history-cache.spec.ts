@@ -24,10 +24,10 @@ const historyOf = (steps: number, bytes = 1): History => ({
 /** Lets a run rest that has this history. */
 function rest(cache: HistoryCache, run: OwnedRun, history: History): void {
   const known = cache.follow(run, history);
-  if (known) cache.rest(known);
+  if (known) cache.keep(known);
 }
 
-describe('the cache of histories', () => {
+describe('HistoryCache', () => {
   it.each([
     ['everything for the next epoch', {}, 2, undefined],
     ['what comes after for a later epoch', {}, 5, 3],
@@ -42,7 +42,7 @@ describe('the cache of histories', () => {
     expect(part).toMatchObject({ history: historyOf(3), loadAfter });
   });
 
-  it('keeps up with the steps and waits of a run', () => {
+  it('adds the steps and waits of a run that become durable', () => {
     const cache = new HistoryCache();
     const known = cache.follow(runOf('a'), historyOf(1))!;
     const wait = { stepKey: 'sleep', kind: 'sleep', name: null, wakeAt: 10.4, attempts: 0, openedAt: 5 } as const;
@@ -51,13 +51,13 @@ describe('the cache of histories', () => {
     known.opened({ ...wait, stepKey: 'other' });
     known.recorded(stepOf(2), false);
     known.closed('other');
-    cache.rest(known);
+    cache.keep(known);
     const part = cache.takeAll([runOf('a', 2)]).get('a');
     expect(part?.history.steps.map(({ seq }) => seq)).toEqual([1, 2]);
     expect(part?.history.waits).toEqual([{ ...wait, wakeAt: 10 }]);
   });
 
-  it('drops the run that was let go of first when there is no more room', () => {
+  it('drops the run that was suspended first when there is no more room', () => {
     const cache = new HistoryCache({ bytes: 10 * KIB, runs: 100 });
     for (const id of ['a', 'b', 'c']) rest(cache, runOf(id), historyOf(1, 4 * KIB));
     const kept = cache.takeAll(['a', 'b', 'c'].map((id) => runOf(id, 2)));
@@ -68,18 +68,18 @@ describe('the cache of histories', () => {
     const cache = new HistoryCache({ bytes: 10 * KIB, runs: 100 });
     const known = cache.follow(runOf('a'), historyOf(1, 4 * KIB))!;
     known.recorded(stepOf(2, 8 * KIB), false);
-    cache.rest(known);
+    cache.keep(known);
     expect(cache.takeAll([runOf('a', 2)]).size).toBe(0);
     expect(cache.follow(runOf('b'), historyOf(1, 9 * KIB))).toBeDefined();
   });
 
-  it('holds no more runs than it may', () => {
+  it('keeps no more runs than its limit', () => {
     const cache = new HistoryCache({ bytes: 10 * KIB, runs: 2 });
     for (const id of ['a', 'b', 'c']) rest(cache, runOf(id), historyOf(1));
     expect([...cache.takeAll(['a', 'b', 'c'].map((id) => runOf(id, 2))).keys()]).toEqual(['b', 'c']);
   });
 
-  it('follows no run that is being stopped', () => {
+  it('does not follow a run that is being cancelled', () => {
     const grace = { stepKey: '$grace', kind: 'grace', name: null, wakeAt: 0, attempts: 0, openedAt: 0 } as const;
     expect(new HistoryCache().follow(runOf('a'), { steps: [], waits: [grace] })).toBeUndefined();
   });

@@ -1,13 +1,16 @@
 import type { OwnedRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 
-/** Histories of all runs together may take so many bytes of payloads, and there may be so many. */
+/**
+ * Bytes of payloads that the histories of all runs may take together, and the most suspended runs
+ * with a history.
+ */
 const MAX_BYTES = 16 << 20;
 const MAX_RUNS = 1_000;
 /** Bytes that a step or a wait takes beside its payload. */
 const FIXED_BYTES = 300;
 
-/** The history of a run as its owner has it: loaded once, and kept up as results become durable. */
+/** The history of a run in memory: loaded once, and extended as results become durable. */
 export class KnownHistory {
   private readonly steps: StepRecord[];
   private readonly waits: Map<string, OpenWait>;
@@ -32,14 +35,17 @@ export class KnownHistory {
     return { steps: [...this.steps], waits: [...this.waits.values()] };
   }
 
-  /** A step has become durable. */
+  /** Adds a step that became durable. */
   recorded(step: StepRecord, closesWait: boolean): void {
     this.steps.push(step);
     if (closesWait) this.waits.delete(step.stepKey);
     this.cache.grown(this, bytesOf(step));
   }
 
-  /** A wait has become durable. As in the table, of two with the same key the one with more attempts counts. */
+  /**
+   * Adds a wait that became durable. As in the table, the wait with more attempts replaces one with
+   * the same key.
+   */
   opened(wait: OpenWait): void {
     const before = this.waits.get(wait.stepKey);
     if (before && wait.attempts <= before.attempts) return;
@@ -53,46 +59,52 @@ export class KnownHistory {
   }
 }
 
-/** What a claimed run's history is made of: what is known, and what has to be loaded. */
+/** The part of a claimed run's history that is in memory, and where loading begins. */
 export interface KnownPart {
   readonly history: History;
-  /** Steps after this one have to be loaded, and the waits; `undefined` when nothing has. */
+  /**
+   * Steps after this one must be loaded, and the waits; `undefined` when the history is complete.
+   */
   readonly loadAfter: number | undefined;
 }
 
 /**
- * Histories of runs that this process has let go of lately, so that a run that waits again and again
- * is not loaded again and again: a parent of n children would load n * n / 2 rows.
+ * Keeps the histories of runs that this process suspended lately, so that a run that waits often is
+ * not loaded each time: a parent of n children would load n * n / 2 rows.
  *
- * The claim says how much of one is still right. Each claim raises the epoch by one: the next epoch
- * means that nobody had the run meanwhile. Others only add steps, unless an operator removes some: a
- * retry raises the generation. A run that was deleted and started again has begun at another time. A
- * server that lost commits is another server, and everything is forgotten then.
+ * The claim says how much of a kept history is still right. Each claim raises the epoch by one: the
+ * next epoch means that no other process had the run meanwhile. Other owners only add steps, unless
+ * an operator removes some: a retry raises the generation. A run that was deleted and started again
+ * began at another time. A failover that loses commits changes the server, and the worker then
+ * forgets everything.
  */
 export class HistoryCache {
   private bytes = 0;
-  /** Of runs that nobody here executes, the one that was let go of first coming first. */
-  private readonly resting = new Map<string, KnownHistory>();
+  /** Histories of suspended runs, the run that was suspended first coming first. */
+  private readonly suspended = new Map<string, KnownHistory>();
   private readonly inUse = new Set<KnownHistory>();
 
   constructor(private readonly limits: { readonly bytes: number; readonly runs: number } = { bytes: MAX_BYTES, runs: MAX_RUNS }) {}
 
-  /** Follows a run that begins here with this history; not where it is too large, or the run is being stopped. */
+  /**
+   * Follows a run that begins here with this history. Returns undefined, and does not follow, where
+   * the history is too large or the run is being cancelled.
+   */
   follow(run: OwnedRun, history: History): KnownHistory | undefined {
-    const isStopping = history.waits.some(({ kind }) => kind === 'grace') || history.steps.some(({ kind }) => kind === 'cancel');
+    const isCancelled = history.waits.some(({ kind }) => kind === 'grace') || history.steps.some(({ kind }) => kind === 'cancel');
     const bytes = history.steps.reduce((sum, step) => sum + bytesOf(step), 0) + history.waits.length * FIXED_BYTES;
-    if (isStopping || !this.makeRoom(bytes)) return undefined;
+    if (isCancelled || !this.makeRoom(bytes)) return undefined;
     const known = new KnownHistory(this, run, history, bytes);
     this.bytes += bytes;
     this.inUse.add(known);
     return known;
   }
 
-  /** The run has been suspended: its history is kept for the next claim. */
-  rest(known: KnownHistory): void {
+  /** Keeps the history of a run that was suspended, for the next claim. */
+  keep(known: KnownHistory): void {
     if (!this.inUse.delete(known)) return;
-    this.resting.set(known.run.id, known);
-    if (this.resting.size > this.limits.runs) this.dropOldest();
+    this.suspended.set(known.run.id, known);
+    if (this.suspended.size > this.limits.runs) this.dropOldest();
   }
 
   /** Forgets the history of a run that is no longer followed. */
@@ -100,7 +112,7 @@ export class HistoryCache {
     if (this.inUse.delete(known)) this.bytes -= known.bytes;
   }
 
-  /** Takes out what is known of runs that have just been claimed. */
+  /** Removes and returns the known parts of the histories of runs that have just been claimed. */
   takeAll(runs: readonly OwnedRun[]): Map<string, KnownPart> {
     const parts = new Map<string, KnownPart>();
     for (const run of runs) {
@@ -111,9 +123,9 @@ export class HistoryCache {
   }
 
   private take(run: OwnedRun): KnownPart | undefined {
-    const known = this.resting.get(run.id);
+    const known = this.suspended.get(run.id);
     if (!known) return undefined;
-    this.resting.delete(run.id);
+    this.suspended.delete(run.id);
     this.bytes -= known.bytes;
     const { epoch, generation, startedAt } = known.run;
     if (run.generation !== generation || run.startedAt !== startedAt || run.epoch <= epoch) return undefined;
@@ -121,14 +133,14 @@ export class HistoryCache {
     return { history, loadAfter: run.epoch === epoch + 1 ? undefined : lastSeq };
   }
 
-  /** Forgets everything: another server may lack what this one had. */
+  /** Forgets everything: the server that answers now may lack what the former server had. */
   clear(): void {
-    this.resting.clear();
+    this.suspended.clear();
     this.inUse.clear();
     this.bytes = 0;
   }
 
-  /** A history that is followed has become larger. */
+  /** Counts the bytes by which a followed history has grown. */
   grown(known: KnownHistory, bytes: number): void {
     if (!this.inUse.has(known)) return;
     if (!this.makeRoom(bytes)) return this.drop(known);
@@ -137,13 +149,13 @@ export class HistoryCache {
   }
 
   private makeRoom(bytes: number): boolean {
-    while (this.bytes + bytes > this.limits.bytes && this.resting.size > 0) this.dropOldest();
+    while (this.bytes + bytes > this.limits.bytes && this.suspended.size > 0) this.dropOldest();
     return this.bytes + bytes <= this.limits.bytes;
   }
 
   private dropOldest(): void {
-    for (const [id, known] of this.resting) {
-      this.resting.delete(id);
+    for (const [id, known] of this.suspended) {
+      this.suspended.delete(id);
       this.bytes -= known.bytes;
       return;
     }

@@ -10,7 +10,7 @@ import { historyBatches } from './history-batches.js';
 import type { KnownPart } from './history-cache.js';
 import type { ActiveRuns } from './active-runs.js';
 
-/** Smaller histories are loaded without a look at what is in hand. */
+/** Histories up to this size are loaded without counting the bytes of active runs. */
 const SMALL_BYTES = 1 << 20;
 
 /**
@@ -19,7 +19,7 @@ const SMALL_BYTES = 1 << 20;
  */
 const HEAP_SHARE = 4;
 
-/** Bytes of histories that this process can have in hand. */
+/** Bytes of histories that this process can hold. */
 function historyLimit(): number {
   return Math.floor(v8.getHeapStatistics().heap_size_limit / HEAP_SHARE);
 }
@@ -28,28 +28,33 @@ function historyLimit(): number {
 interface LoaderEvents {
   /** The run's history does not fit this process. */
   block(run: ClaimedRun, error: HistoryTooLargeError): void;
-  /** The run's history does not fit beside what is in hand. */
+  /** The run's history does not fit beside the histories of active runs. */
   postpone(run: ClaimedRun): void;
 }
 
-/** Claimed runs with their histories, or with what kept those from being loaded. */
+/**
+ * Claimed runs with their histories, or with the error that kept the histories from being loaded.
+ */
 export interface LoadedRuns {
   readonly runs: readonly ClaimedRun[];
   readonly histories: ReadonlyMap<string, History>;
   readonly error?: unknown;
 }
 
-/** Brings the histories of claimed runs: from the cache, as far as they are known, and from the database. Runs that do not fit the heap are let go of. */
+/**
+ * Loads the histories of claimed runs: from the cache as far as possible, and otherwise from the
+ * database. Releases runs whose histories do not fit the heap.
+ */
 export class HistoryLoader {
   constructor(
     private readonly database: Database,
-    private readonly inHand: Pick<ActiveRuns, 'historyBytes' | 'histories'>,
+    private readonly active: Pick<ActiveRuns, 'historyBytes' | 'histories'>,
     private readonly events: LoaderEvents,
   ) {}
 
-  /** Gives the runs in groups: first those of which everything is known. */
+  /** Yields the runs in groups, first the runs whose history is complete in the cache. */
   async *load(claimed: readonly ClaimedRun[]): AsyncGenerator<LoadedRuns> {
-    const parts = this.inHand.histories.takeAll(claimed);
+    const parts = this.active.histories.takeAll(claimed);
     const complete = claimed.filter(({ id }) => isComplete(parts.get(id)));
     yield { runs: complete, histories: new Map(complete.map(({ id }) => [id, parts.get(id)!.history])) };
     const lacking = claimed.filter(({ id }) => !isComplete(parts.get(id)));
@@ -80,7 +85,7 @@ export class HistoryLoader {
     const sized = runs.map((run) => ({ ...run, historyBytes: measured.get(run.id) ?? run.historyBytes }));
     if (sized.every(({ historyBytes }) => historyBytes <= SMALL_BYTES)) return sized;
     const limit = historyLimit();
-    let bytes = this.inHand.historyBytes;
+    let bytes = this.active.historyBytes;
     return sized.filter((run) => {
       const { id, historyBytes } = run;
       if (historyBytes > limit) this.events.block(run, new HistoryTooLargeError(id, historyBytes, limit));

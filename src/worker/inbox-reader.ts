@@ -6,17 +6,21 @@ import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
 
 /**
- * The wake counter of a run whose inbox has not been read: it is no run's, so that the run cannot be suspended before. What the claim found counts messages that
- * nobody here has seen.
+ * Wake counter that no run can have. Keeps a claimed run from being suspended before its inbox was
+ * read: the counter that the claim found includes messages that this process has not seen.
  */
 export const UNREAD = -1;
 
-/** Signals and payloads for hooks that a run holds in memory. The rest stays in the table until the run has taken some. */
+/**
+ * Most signals and hook payloads that a run holds in memory. The rest stays in the table until the
+ * run has taken some.
+ */
 const MAX_HELD = 100;
 const MAX_HELD_LENGTH = 4 * 1024 * 1024;
 /**
- * More are read once the run holds no more than that. While a transaction anywhere on the server keeps what was read from being settled, each read passes
- * over what the run holds: so a run that holds more than a few is left alone.
+ * Number of held messages up to which more are read. While an old transaction anywhere on the
+ * server keeps reads from being settled, each read skips what the run holds: a run that holds many
+ * is not read.
  */
 const FEW_HELD = MAX_HELD / 4;
 /** Inboxes that one statement reads. */
@@ -36,16 +40,19 @@ export interface MessageReceiver {
   inboxRead(): void;
 }
 
-/** A run whose inbox is to be read, and its wake counter as it was before. */
+/** A run whose inbox is to be read, and the wake counter that was read before the inbox. */
 interface Due {
   readonly id: string;
-  /** Undefined where nothing is known to have come, but more waits in the table. */
+  /** Undefined where no new message is known, but more messages are left in the table. */
   readonly wakeCount: number | undefined;
 }
 
-/** Brings messages from the inbox to the runs in this process's hands: one read at a time, of no more than the runs can hold. */
+/**
+ * Delivers messages from the inbox table to the active runs of this process. Reads one batch at a
+ * time, and no more than the runs can hold.
+ */
 export class InboxReader {
-  /** Runs to be checked. */
+  /** Ids of runs to be checked. */
   private readonly asked = new Set<string>();
   private checking: Promise<void> | undefined;
   private reading: Promise<void> = Promise.resolve();
@@ -57,7 +64,10 @@ export class InboxReader {
     private readonly failed: (error: unknown) => void,
   ) {}
 
-  /** Looks for messages to these runs, where this process has them. What is asked for while a look is under way is looked for together, after it. */
+  /**
+   * Delivers new messages to these runs, as far as this process has them. All requests that arrive
+   * during a check share the check after it.
+   */
   check(runIds: readonly string[]): Promise<void> {
     for (const id of runIds) if (this.executions.has(id)) this.asked.add(id);
     const after = this.checking;
@@ -65,17 +75,20 @@ export class InboxReader {
     return after ? after.then(() => this.checking) : this.checking;
   }
 
-  /** Looks for messages to this run, for nobody who waits for the answer: a failure is only reported. */
+  /** Delivers new messages to this run in the background. Only reports a failure. */
   checkSoon(runId: string): void {
     this.check([runId]).catch(this.failed);
   }
 
-  /** Delivers what waits for runs whose counters have been read as these. */
+  /** Delivers the messages of runs whose wake counters were just read. */
   async deliver(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
     if (runs.length > 0) await this.enqueue(runs);
   }
 
-  /** Reads what was left in the table, where the run has room for it, or waits for it. */
+  /**
+   * Reads the messages that were left in the table, where the run has room for more or waits for
+   * one of them.
+   */
   readMore(execution: MessageReceiver): void {
     const { inbox, run } = execution;
     if (inbox.isReading) {
@@ -92,7 +105,7 @@ export class InboxReader {
     this.enqueue([{ id: run.id, wakeCount: undefined }]).then(ended, (error: unknown) => {
       inbox.isReading = false;
       this.failed(error);
-      // It must not wait for ever for what lies in the table: the next look at what this process owns reads it.
+      // The next comparison with the owned runs reads the inbox: the run must not wait for ever.
       execution.wakeCount = UNREAD;
     });
   }
@@ -136,7 +149,7 @@ export class InboxReader {
       const read = reads.get(execution.run.id)!;
       execution.inbox.forget(gone);
       for (const id of gone) execution.pass.forgetMessage(id);
-      // Only now: had the messages not been read, the counter would say that they had.
+      // Only now: after a failed read the counter must not count the messages as read.
       if (wakeCount !== undefined) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
       this.take(execution, read, place);
       execution.inboxRead();
@@ -152,8 +165,9 @@ export class InboxReader {
   }
 
   /**
-   * Something came for the run, and nothing new was found: it was found before, or its sender had its id, and no transaction yet, when everything up to
-   * a later id was read. A run that waits for nothing else can do without it until the sweep sends it on.
+   * Reads the whole inbox when the counter moved and the read found nothing new. Either the message
+   * was found before, or its sender had its id, and no transaction yet, when a later id was read. A
+   * run with no open wait can do without the message until the sweep finds it.
    */
   private async readBelow(execution: MessageReceiver): Promise<void> {
     const { inbox } = execution;
@@ -163,7 +177,7 @@ export class InboxReader {
     if (this.executions.get(execution.run.id) === execution) this.take(execution, read!, place);
   }
 
-  /** What is waited for may stand behind messages that nobody takes. */
+  /** Reads messages for open waits, which may stand behind messages that the run never takes. */
   private async readMissing(execution: MessageReceiver): Promise<void> {
     const { inbox, pass, run } = execution;
     const missing = [...pass.mail.missing()];
@@ -176,7 +190,10 @@ export class InboxReader {
   }
 }
 
-/** Where the next read of a run begins, and what the run has room for. A run that holds little can hold any one message. */
+/**
+ * Returns where the next read of a run begins, and how much room the run has. A run that holds
+ * little takes any one message.
+ */
 function placeOf(execution: MessageReceiver): InboxPlace {
   const { run, inbox, pass } = execution;
   const { count, length } = pass.mail.load;
@@ -184,13 +201,13 @@ function placeOf(execution: MessageReceiver): InboxPlace {
   return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
 }
 
-/** Whether the run holds so little that more is worth a read. */
+/** True when the run holds few enough messages to read more. */
 function hasRoom({ pass }: MessageReceiver): boolean {
   const { count, length } = pass.mail.load;
   return count === 0 || (count <= FEW_HELD && length <= MAX_HELD_LENGTH / 4);
 }
 
-/** Whether a wait of the run is open for which no message is here. */
+/** True when a wait of the run is open for which no message is here. */
 function isMissingSome({ pass }: MessageReceiver): boolean {
   return [...pass.mail.missing()].length > 0;
 }

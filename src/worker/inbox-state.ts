@@ -1,26 +1,27 @@
 import type { InboxMessage, InboxRead } from '../store/sql/read-inbox.js';
 
-/** More reads than that are not told apart while transactions of before are open. */
+/** Most unsettled reads that are distinguished while older transactions are open. */
 const MAX_UNSETTLED = 16;
 
 /**
- * How far the inbox of a run has been read. Ids come from a sequence, so a message with a smaller id may be committed after one with a larger id has been
- * read: what has been read counts as complete, up to `floor`, only once every transaction of that time has ended. Beyond it, messages that have been read
- * are told by their ids.
+ * Remembers how far the inbox of a run has been read. Ids come from a sequence, so a message with a
+ * smaller id may be committed after a larger id was read. Everything up to `floor` counts as
+ * complete, because every transaction of that time has ended. Beyond `floor`, the ids of read
+ * messages are kept.
  */
 export class InboxState {
   floor = 0n;
-  /** Messages are left in the table because the run holds as many as it may. */
+  /** True when messages are left in the table because the run holds as many as it may. */
   hasMore = false;
-  /** A read of what was left has been asked for; and once more since. */
+  /** A read of the rest was requested; `isAskedAgain` when once more since. */
   isReading = false;
   isAskedAgain = false;
-  /** Up to this id everything was read that could be seen. */
+  /** Largest id up to which all visible messages were read. */
   private cursor = 0n;
   private unsettled: { readonly cursor: bigint; readonly xmax: bigint }[] = [];
-  /** Messages that have been read and may be in the table still. */
+  /** Ids of read messages that may still be in the table. */
   private readonly read = new Set<string>();
-  /** Those of them that are gone from the table. */
+  /** Ids of read messages that have left the table. */
   private gone: string[] = [];
 
   /** Ids of messages that must not be read again. */
@@ -28,32 +29,35 @@ export class InboxState {
     return this.read;
   }
 
-  /** Messages that are gone from the table: a read that begins from now on does not see them. */
+  /**
+   * Takes the ids of messages that have left the table: a read that begins from now on does not see
+   * them.
+   */
   takeGone(): readonly string[] {
     const { gone } = this;
     this.gone = [];
     return gone;
   }
 
-  /** The read that began when these were gone has ended. */
+  /** Forgets these messages: a read that began after they left the table has ended. */
   forget(gone: readonly string[]): void {
     for (const id of gone) this.read.delete(id);
   }
 
-  /** A message has been taken, or dropped, for good. */
-  isGone(id: string): void {
+  /** Notes that a message was taken, or dropped. */
+  noteGone(id: string): void {
     this.gone.push(id);
   }
 
-  /** Notes messages that have been read out of their order. */
+  /** Notes messages that were read out of order. */
   note(messages: readonly InboxMessage[]): void {
     for (const { id } of messages) this.read.add(id);
   }
 
-  /** Notes what was read, and what was left. */
+  /** Notes the result of a read. */
   noteRead({ messages, left, xmin, xmax }: InboxRead, room: number): void {
     this.note(messages);
-    // Without room nothing was looked for.
+    // Without room the read asked for no signals.
     this.hasMore = left !== undefined || room === 0;
     if (room === 0) return;
     const last = left === undefined ? messages.reduce((most, { id }) => (BigInt(id) > most ? BigInt(id) : most), this.cursor) : left - 1n;

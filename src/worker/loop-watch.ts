@@ -5,20 +5,21 @@ import { lastBegunBody } from '../engine/attempt.js';
 
 const TICK_MS = 500;
 const WARN_AGAIN_MS = 10_000;
-/** A line names so many steps. */
+/** Most steps that one warning names. */
 const MOST_NAMED = 5;
 
-/** A body under way. */
+/** An active body of a step. */
 export interface Body {
   readonly runId: string;
   readonly stepKey: string;
-  /** Which try of the body this is, from 1. */
+  /** Number of the attempt, from 1. */
   readonly attempt: number;
 }
 
 /**
- * Notices when the event loop was blocked, and names the bodies that may have done it. While it is blocked this process renews nothing, claims nothing and answers
- * nobody, and without a direct connection others take it for dead.
+ * Notices when the event loop was blocked, and names the bodies that may have blocked it. A blocked
+ * process renews no session, claims nothing and answers nobody. Without a direct connection, other
+ * processes then take it for dead.
  */
 export class LoopWatch {
   private timer: NodeJS.Timeout | undefined;
@@ -26,7 +27,7 @@ export class LoopWatch {
   private warnedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
-    /** From how long on a block is reported, in milliseconds. */
+    /** Shortest block that is reported, in milliseconds. */
     private readonly leastMs: number,
     private readonly bodies: () => Iterable<Body>,
     private readonly warn: (message: string) => void,
@@ -45,7 +46,8 @@ export class LoopWatch {
     const now = performance.now();
     const blockedMs = now - this.tickedAt - TICK_MS;
     this.tickedAt = now;
-    // The body that began last has often ended by now: one that blocks and returns ends before any timer fires.
+    // The body that began last has often ended by now: a body that blocks ends before any timer
+    // fires.
     const begun = lastBegunBody();
     if (blockedMs < this.leastMs || now - this.warnedAt < WARN_AGAIN_MS) return;
     this.warnedAt = now;
@@ -54,8 +56,8 @@ export class LoopWatch {
     const who = first ?? 'code outside of steps';
     const more = others.length === 0 ? '' : `, or by one of ${others.length} others: ${others.slice(0, MOST_NAMED).join(', ')}`;
     this.warn(
-      `the event loop was blocked for ${(blockedMs / 1_000).toFixed(1)} s, most likely by ${who}${more}. ` +
-        'Do long computations in a worker thread, or let go of the loop now and then',
+      `worker: the event loop was blocked for ${(blockedMs / 1_000).toFixed(1)} s, most likely by ${who}${more}. ` +
+        'Do long computations in a worker thread, or yield to the event loop now and then',
     );
   }
 }

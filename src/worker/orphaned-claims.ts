@@ -1,22 +1,26 @@
 import { performance } from 'node:perf_hooks';
 
-/** A run that the database says is ours. */
+/** A run that this process owns according to the database. */
 interface Owned {
   readonly id: string;
   readonly epoch: number;
 }
 
 /**
- * Runs that the database says are ours and that we do not have: a claim gave them to us, and its answer was lost. They are told from those whose answer is
- * still on its way: they have been there for two looks, and no claim is under way that began before the first.
+ * Detects orphaned claims: runs that the database assigned to this process in a claim whose answer
+ * was lost. Such a run is missing in memory in two checks in a row, and no claim is in flight that
+ * began before the first check. Otherwise the answer may still arrive.
  */
 export class OrphanedClaims {
   private seen = new Map<string, { readonly epoch: number; readonly since: number }>();
 
   /**
-   * Of the runs that we do not have, as the database had them just now, those whose claim was lost.
+   * Returns the runs whose claim was lost.
    *
-   * @param claimingSince when the claim began that is under way, of performance.now(); infinity when none is
+   * @param missing runs that the database has just assigned to this process and that are not in
+   *   memory
+   * @param claimingSince start of the oldest claim in flight, by performance.now(); infinity when
+   *   there is none
    */
   lost<Run extends Owned>(missing: readonly Run[], claimingSince: number): Run[] {
     const before = this.seen;

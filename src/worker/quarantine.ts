@@ -4,35 +4,40 @@ import type { Database } from '../store/database.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { claimSuspects, markExclusive, type Claim, type ClaimedRun } from '../store/sql/claim-runs.js';
 
-/** How often a worker looks for runs that were lost with others. */
-const LOOK_EVERY_MS = 500;
-/** How long a quarantine lasts at most when its runs were lost twice; twice as long for each further loss. */
+/** Milliseconds between two searches for suspect runs. */
+const SEARCH_EVERY_MS = 500;
+/**
+ * Longest quarantine of runs that were lost twice, in milliseconds. Each further loss doubles the
+ * limit.
+ */
 const FIRST_LIMIT_MS = 5_000;
 const LONGEST_LIMIT_MS = 600_000;
 
-/** What a quarantine needs of its worker. */
+/** The worker, as its quarantine needs it. */
 export interface QuarantineDelegate {
   /** Executes the runs now. */
   execute(runs: readonly ClaimedRun[], fence: SessionFence): Promise<void>;
   handBack(runs: readonly ClaimedRun[]): void;
-  /** The session shall last at least so many milliseconds, also while the event loop is blocked. */
+  /** Makes the session last this long at least, also while the event loop is blocked. */
   outlive(ms: number): Promise<void>;
-  /** The quarantine may be over, or its turn may have come: look. */
+  /** Advances the quarantine, which may begin or end now. */
   wake(): void;
 }
 
 /**
- * Runs that were lost with a worker more than once are executed apart from all others, so that one that kills its worker takes nobody along: this
- * worker claims some, lets what it executes come to an end, executes them by themselves, and goes on as before. The other workers never notice. It is
- * bounded in time, so that innocent long runs do not stop the intake; the more often a run was lost, the longer it is watched.
+ * Executes suspect runs, which were lost with a worker more than once, apart from all others. A run
+ * that kills its worker then takes no other run along. This worker claims some suspects, lets its
+ * active runs finish, executes the suspects alone, and continues as before. Other workers do not
+ * notice. The quarantine is bounded in time, so that innocent long runs do not stop the claims of
+ * this worker. The more often a run was lost, the longer its quarantine lasts.
  */
 export class Quarantine {
   private state: 'none' | 'held' | 'executing' = 'none';
   private heldRuns: readonly ClaimedRun[] = [];
-  private nextLook = 0;
+  private nextSearch = 0;
   private deadline = 0;
   private timer: NodeJS.Timeout | undefined;
-  /** The run that is executed with no other beside it. */
+  /** Id of the run that is executed with no other beside it. */
   exclusiveRunId: string | null = null;
 
   constructor(
@@ -40,23 +45,23 @@ export class Quarantine {
     private readonly host: QuarantineDelegate,
   ) {}
 
-  /** While it is, nothing else may begin here. */
+  /** True while nothing else may begin here. */
   get isActive(): boolean {
     return this.state !== 'none';
   }
 
-  /** The runs that have been claimed and not begun. */
+  /** Runs that were claimed and have not begun. */
   get held(): readonly ClaimedRun[] {
     return this.heldRuns;
   }
 
-  get isDueForLook(): boolean {
-    return this.state === 'none' && performance.now() >= this.nextLook;
+  get isSearchDue(): boolean {
+    return this.state === 'none' && performance.now() >= this.nextSearch;
   }
 
-  /** Looks for such runs. */
-  async look(claim: Claim): Promise<void> {
-    this.nextLook = performance.now() + LOOK_EVERY_MS;
+  /** Claims suspect runs, if there are any. */
+  async search(claim: Claim): Promise<void> {
+    this.nextSearch = performance.now() + SEARCH_EVERY_MS;
     const runs = await claimSuspects(this.database, claim);
     if (runs.length === 0) return;
     this.heldRuns = runs;
@@ -64,10 +69,15 @@ export class Quarantine {
     this.limit(runs);
   }
 
-  /** Goes on, if it can: begins once the worker has nothing else in its hands, and ends when its runs have ended or its time is over. */
-  async advance(fence: SessionFence, inHand: number): Promise<void> {
+  /**
+   * Begins the quarantine once the worker executes nothing else. Ends the quarantine when its runs
+   * have ended or its time is over.
+   *
+   * @param active number of runs that the worker executes
+   */
+  async advance(fence: SessionFence, active: number): Promise<void> {
     const isLate = performance.now() >= this.deadline;
-    if (this.state === 'held' && inHand === 0) {
+    if (this.state === 'held' && active === 0) {
       const runs = this.heldRuns;
       this.exclusiveRunId = runs.length === 1 ? runs[0]!.id : null;
       await markExclusive(this.database, fence.id, this.exclusiveRunId);
@@ -77,14 +87,14 @@ export class Quarantine {
       await this.host.execute(runs, fence);
     } else if (this.state === 'held' && isLate) {
       this.host.handBack(this.end());
-      this.nextLook = performance.now() + FIRST_LIMIT_MS;
-    } else if (this.state === 'executing' && (inHand === 0 || isLate)) {
+      this.nextSearch = performance.now() + FIRST_LIMIT_MS;
+    } else if (this.state === 'executing' && (active === 0 || isLate)) {
       await markExclusive(this.database, fence.id, null);
       this.end();
     }
   }
 
-  /** Forgets everything; returns the runs that have been claimed and not begun. */
+  /** Ends the quarantine. Returns the runs that were claimed and have not begun. */
   end(): readonly ClaimedRun[] {
     clearTimeout(this.timer);
     const runs = this.heldRuns;
@@ -94,7 +104,7 @@ export class Quarantine {
     return runs;
   }
 
-  /** @returns how long it may take, in milliseconds */
+  /** Starts the time limit of the quarantine. Returns the limit in milliseconds. */
   private limit(runs: readonly ClaimedRun[]): number {
     const losses = Math.max(...runs.map((run) => run.losses));
     const ms = Math.min(FIRST_LIMIT_MS * 2 ** Math.max(0, losses - 2), LONGEST_LIMIT_MS);

@@ -1,6 +1,6 @@
 /**
- * Pauses before the record of a step, or a change of a run, is tried again when the database refused
- * it. After the last pause the run is blocked.
+ * Pauses before the record of a step, or a change of a run, is tried again when the database
+ * refused it. After the last pause the run is blocked.
  */
 const PAUSES_MS = [500, 2_000, 5_000];
 
@@ -17,7 +17,10 @@ export class Refusals {
 
   constructor(private readonly delegate: RefusalDelegate) {}
 
-  /** Reports the refusal. Returns the pause before the next try, or undefined when the run is blocked instead. */
+  /**
+   * Reports the refusal. Returns the pause before the next try, or undefined when the run is
+   * blocked instead.
+   */
   next(error: Error): number | undefined {
     const pauseMs = PAUSES_MS[this.count++];
     if (pauseMs === undefined) this.delegate.block(error);

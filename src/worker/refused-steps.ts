@@ -3,9 +3,9 @@ import { StepNotRecordedError } from '../core/errors/index.js';
 import { Refusals, type RefusalDelegate } from './refusals.js';
 
 /**
- * Decides what happens to records of a run's steps that the database refuses. A refused result becomes
- * a failure of the step. A failure that is refused too is tried again with pauses, and then given up;
- * the body is not executed again meanwhile.
+ * Decides what happens to records of a run's steps that the database refuses. A refused result
+ * becomes a failure of the step. A failure that is refused too is tried again with pauses, and then
+ * given up; the body is not executed again meanwhile.
  */
 export class RefusedSteps {
   private replacing = false;
@@ -20,7 +20,10 @@ export class RefusedSteps {
     this.refusals = new Refusals(delegate);
   }
 
-  /** True when a result was refused and its failure is being recorded: an end that followed from the result does not count. */
+  /**
+   * True when a result was refused and its failure is being recorded: an end that followed from the
+   * result does not count.
+   */
   get isReplacing(): boolean {
     return this.replacing;
   }

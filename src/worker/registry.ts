@@ -17,7 +17,7 @@ export class WorkflowRegistry {
     return this.definitions.size === 0;
   }
 
-  /** Those that the workflows are started in. */
+  /** Queues in which the workflows are started. */
   get queues(): string[] {
     return [...this.definitions.values()].flatMap((versions) => [...versions.values()].map(({ queue }) => queue));
   }
@@ -26,7 +26,10 @@ export class WorkflowRegistry {
     return this.definitions.get(name)?.get(version);
   }
 
-  /** Everything that a claim may name: each queue with each version of each workflow, and with runs started by name alone. */
+  /**
+   * Everything that a claim may name: each queue with each version of each workflow. Runs that were
+   * started by name alone have a key of their own.
+   */
   keys(queues: readonly string[]): ClaimKey[] {
     const keys: ClaimKey[] = [];
     for (const queue of queues) {

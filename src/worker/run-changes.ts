@@ -33,9 +33,9 @@ export interface RunChangesDelegate extends RefusalDelegate {
 
 /**
  * Submits the changes of a run's row with which the run leaves this process: its suspension, its
- * return, its end. A change that the database refuses is tried again with pauses; after that the run
- * is blocked. Where the database refuses that too, the run stays with this process, holds no slot, and
- * is tried once a minute.
+ * return, its end. A change that the database refuses is tried again with pauses; after that the
+ * run is blocked. Where the database refuses that too, the run stays with this process, holds no
+ * slot, and is tried once a minute.
  */
 export class RunChanges {
   private readonly refusals: Refusals;
@@ -102,7 +102,10 @@ export class RunChanges {
     this.journal.submit({ kind: 'change', runId: id, epoch, change, historyBytes: this.recorder.historyBytes }, done, failed);
   }
 
-  /** Replaces an end whose values cannot be stored by a failure that can. Retries a change that a rule of the application refuses. */
+  /**
+   * Replaces an end whose values cannot be stored by a failure that can. Retries a change that a
+   * rule of the application refuses.
+   */
   private refused(error: Error, change: RunChange, outcome: PassOutcome | undefined): void {
     if (this.recorder.isReplacing && 'output' in change) return;
     if (!isRefusal(error)) return this.delegate.released(undefined);

@@ -17,27 +17,29 @@ import type { Session } from './session.js';
 import type { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** More than any run is lost. */
+/** More losses than any run can have. */
 const ANY_LOSSES = 1_000_000;
 
-/** Fills the free slots: with due runs that it claims, and with runs that are started in this process. */
+/** Fills the free slots: with due runs that it claims, and with runs that this process starts. */
 export class RunClaimer {
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
-  private readonly claimer: BacklogCursor;
+  private readonly cursor: BacklogCursor;
   private readonly loader: HistoryLoader;
   private readonly quarantine: Quarantine;
   private isOpen = false;
   private claiming: Promise<void> | undefined;
   private claimAgain = false;
-  /** The last claim took all that it asked for: there is more. */
+  /** True when the last claim got as many runs as it asked for: more are due. */
   private backlog = false;
-  /** When the claim began that is under way, of performance.now(); infinity when none is. */
-  private unnamedSince = Number.POSITIVE_INFINITY;
-  /** Claims of one run each that are under way. */
-  private readonly named = new Set<{ readonly since: number }>();
-  /** Runs that have been claimed and whose histories are on their way. */
-  private readonly taking = new Map<string, ClaimedRun>();
+  /**
+   * Start of the claim of due runs in flight, by performance.now(); infinity when there is none.
+   */
+  private dueClaimSince = Number.POSITIVE_INFINITY;
+  /** Claims by id in flight. */
+  private readonly claimsById = new Set<{ readonly since: number }>();
+  /** Claimed runs whose histories are being loaded. */
+  private readonly loading = new Map<string, ClaimedRun>();
 
   constructor(
     private readonly database: Database,
@@ -49,7 +51,7 @@ export class RunClaimer {
   ) {
     this.keys = registry.keys(options.queues);
     this.slots = runs.slots;
-    this.claimer = new BacklogCursor(database);
+    this.cursor = new BacklogCursor(database);
     this.loader = new HistoryLoader(database, runs, {
       block: (run, error) => {
         runs.freeSlots(1);
@@ -62,7 +64,7 @@ export class RunClaimer {
       },
     });
     this.quarantine = new Quarantine(database, {
-      execute: async (claimed, fence) => void (await this.take(claimed, fence)),
+      execute: async (claimed, fence) => void (await this.beginAll(claimed, fence)),
       handBack: (claimed) => runs.unstarted.handBack(claimed),
       outlive: (ms) => session.outlive(ms),
       wake: () => this.wake(),
@@ -73,12 +75,12 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /** When the oldest claim that is under way began, of performance.now(); infinity when none is. */
+  /** Start of the oldest claim in flight, by performance.now(); infinity when there is none. */
   get claimingSince(): number {
-    return Math.min(this.unnamedSince, ...[...this.named].map(({ since }) => since));
+    return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
 
-  /** The run that is executed here with no other beside it. */
+  /** Id of the run that is executed here with no other beside it. */
   get exclusiveRunId(): string | null {
     return this.quarantine.exclusiveRunId;
   }
@@ -88,29 +90,32 @@ export class RunClaimer {
     this.wake();
   }
 
-  /** Takes nothing more; what a claim under way brings is handed back. */
-  shut(): void {
+  /** Claims nothing more. Runs that a claim in flight returns are handed back. */
+  close(): void {
     this.isOpen = false;
   }
 
-  /** Resolves when no claim of due runs is under way. */
-  async claimed(): Promise<void> {
+  /** Resolves when no claim of due runs is in flight. */
+  async claimsEnded(): Promise<void> {
     await this.claiming;
   }
 
-  /** Forgets what it knew of what is due; returns the runs that have been claimed and not begun. */
+  /**
+   * Forgets the backlog, and ends a quarantine. Returns the runs that were claimed and have not
+   * begun.
+   */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
     return this.quarantine.end();
   }
 
-  /** What the database must have of what has been claimed and has not begun. */
-  holdings(): OwnedRunState[] {
-    const claimed = [...this.taking.values(), ...this.quarantine.held];
+  /** Returns the state that the database must have of claimed runs that have not begun. */
+  ownedRuns(): OwnedRunState[] {
+    const claimed = [...this.loading.values(), ...this.quarantine.held];
     return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));
   }
 
-  /** Something may be due: look, if there is room. */
+  /** Claims due runs, if a slot is free. */
   wake(): void {
     if (!this.isOpen || this.options.takes === 'named') return;
     if (this.claiming) this.claimAgain = true;
@@ -121,12 +126,15 @@ export class RunClaimer {
     if (this.backlog) this.wake();
   }
 
-  /** Nothing is in hand any more. */
+  /** Continues a quarantine when no run is active any more. */
   emptied(): void {
     if (this.quarantine.isActive) this.wake();
   }
 
-  /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
+  /**
+   * Reserves a slot for a run that is about to be started here, unless none is free or older runs
+   * wait for it.
+   */
   reserve(key: DispatchKey): Reservation | undefined {
     const { fence } = this.session;
     if (!this.isOpen || !this.options.eagerStart || !fence) return undefined;
@@ -152,22 +160,25 @@ export class RunClaimer {
   }
 
   /**
-   * Takes this run, if it is due. Undefined when it is not, or this process cannot have it.
+   * Claims one run and begins it. Returns undefined when the run is not due, or this process cannot
+   * execute it.
    *
-   * @throws ClosedError, and whatever keeps a run from beginning that has been taken: it is handed back, and must be told of again
+   * @param mode `alone` also claims a run that was lost with its worker more than once
+   * @throws ClosedError, or the error that kept a claimed run from beginning: the run is handed
+   *   back, and must be announced again
    */
-  async claimById(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
+  async claimById(runId: string, mode: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
     const { fence } = this.session;
     if (!fence || !this.isOpen) return undefined;
-    const mostLosses = company === 'alone' ? ANY_LOSSES : SUSPECT_LOSSES - 1;
+    const mostLosses = mode === 'alone' ? ANY_LOSSES : SUSPECT_LOSSES - 1;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId };
-    const underWay = { since: performance.now() };
-    this.named.add(underWay);
-    const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.named.delete(underWay));
+    const inFlight = { since: performance.now() };
+    this.claimsById.add(inFlight);
+    const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.claimsById.delete(inFlight));
     if (!run) return undefined;
-    // Only now: a death before counts against nobody.
+    // Only now: if the worker dies before this, no run is suspected.
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
-    const failure = await this.take([run], fence);
+    const failure = await this.beginAll([run], fence);
     if (failure) throw failure;
     return run;
   }
@@ -176,22 +187,23 @@ export class RunClaimer {
     try {
       do {
         this.claimAgain = false;
-        this.unnamedSince = performance.now();
+        this.dueClaimSince = performance.now();
         await this.claimOnce();
       } while ((this.claimAgain || this.backlog) && this.isOpen && this.slots.free > 0);
     } catch (error) {
       this.backlog = false;
-      if (this.isOpen) this.events.log('warn', 'due runs could not be claimed', error);
+      if (this.isOpen) this.events.log('warn', 'worker: could not claim due runs; trying again at the next poll', error);
     } finally {
       this.claiming = undefined;
-      this.unnamedSince = Number.POSITIVE_INFINITY;
+      this.dueClaimSince = Number.POSITIVE_INFINITY;
     }
   }
 
   private async claimOnce(): Promise<void> {
     const { fence } = this.session;
     if (!fence || this.keys.length === 0) {
-      // Or the loop that claims for as long as there is more would never let anything else happen.
+      // Otherwise the loop, which claims as long as there is a backlog, would block everything
+      // else.
       this.backlog = false;
       return;
     }
@@ -203,52 +215,60 @@ export class RunClaimer {
     const limit = this.slots.free;
     if (limit === 0) return;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
-    const claimed = await this.claimer.claim(claim);
-    // Fewer than asked for, from a place in the middle, says nothing of what stands before it.
-    this.backlog = claimed.length >= limit || this.claimer.isUnsure;
-    await this.take(claimed, fence);
-    if (this.quarantine.isDueForLook) {
-      await this.quarantine.look({ ...claim, limit: this.slots.size });
+    const claimed = await this.cursor.claim(claim);
+    // A claim from the middle of the backlog that got few runs says nothing about the runs before
+    // that place.
+    this.backlog = claimed.length >= limit || this.cursor.isUnsure;
+    await this.beginAll(claimed, fence);
+    if (this.quarantine.isSearchDue) {
+      await this.quarantine.search({ ...claim, limit: this.slots.size });
       if (this.quarantine.isActive) this.claimAgain = true;
     }
   }
 
-  /** @returns why some have been handed back, if some have */
-  private async take(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
+  /**
+   * Loads the histories of claimed runs, and begins the runs. Takes a slot for each run.
+   *
+   * @returns the error for which some runs were handed back, if any were
+   */
+  private async beginAll(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
     this.slots.take(claimed.length);
     let failure = this.begin(
       claimed.filter((run) => !run.hasHistory),
       fence,
       () => EMPTY_HISTORY,
     );
-    // A fresh run's counter tells whether something came before it began.
+    // A run that was never executed has a message only if its wake counter moved.
     const known = claimed.filter((run) => run.hasHistory);
-    for (const run of known) this.taking.set(run.id, run);
+    for (const run of known) this.loading.set(run.id, run);
     for await (const { runs, histories, error } of this.loader.load(known)) {
       if (error === undefined) {
         failure = this.begin(runs, fence, (id) => histories.get(id)!) ?? failure;
         continue;
       }
       failure = new Error('histories could not be loaded', { cause: error });
-      this.events.log('warn', 'histories could not be loaded; the runs are handed back', error);
+      this.events.log('warn', 'worker: could not load histories; the runs are handed back', error);
       this.runs.freeSlots(runs.length);
       this.runs.unstarted.handBack(runs);
     }
-    for (const run of known) this.taking.delete(run.id);
-    await this.runs.inboxes.deliver(claimed.filter(mayHaveMail));
+    for (const run of known) this.loading.delete(run.id);
+    await this.runs.inboxes.deliver(claimed.filter(mayHaveMessages));
     return failure;
   }
 
-  /** Much may have happened since the claim was sent: the worker may be closing, the session gone, or another server be there, which may lack the claim. */
+  /**
+   * Begins claimed runs, or hands them back. Since the claim was sent, the worker may have begun to
+   * close, the session may be lost, or another server may answer, which may lack the claim.
+   */
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): Error | undefined {
     if (this.session.fence === fence && this.isOpen) {
       for (const run of claimed) {
         if (this.runs.hasFormer(run)) {
-          void this.putBack(run, fence);
+          void this.handBackSuccessor(run, fence);
           continue;
         }
         const begin = run.wakeCount > 0 ? 'inboxFirst' : 'atOnce';
-        this.runs.begin(mayHaveMail(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), begin);
+        this.runs.begin(mayHaveMessages(run) ? { ...run, wakeCount: UNREAD } : run, historyOf(run.id), begin);
       }
       return undefined;
     }
@@ -258,20 +278,23 @@ export class RunClaimer {
     return this.isOpen ? new FencedError('the session was lost before the run began') : new ClosedError();
   }
 
-  /** A deleted run of the same id is still executed here, and its last writes may have met this one: both start over. */
-  private async putBack(run: ClaimedRun, fence: SessionFence): Promise<void> {
+  /**
+   * Hands a claimed run back whose id belonged to a deleted run that is still executed here. The
+   * last writes of the deleted run may have reached the new one, so that both stop.
+   */
+  private async handBackSuccessor(run: ClaimedRun, fence: SessionFence): Promise<void> {
     this.runs.freeSlots(1);
     try {
       await this.runs.dropFormer(run.id);
       if (await resetRun(this.database, fence, run)) void this.events.due([run]);
     } catch (error) {
-      // The comparison with what the session owns finds the run, and hands it back.
-      this.events.log('warn', `run "${run.id}" could not be handed back yet`, error, { runId: run.id });
+      // The comparison with the runs that the session owns finds the run, and hands it back.
+      this.events.log('warn', `worker: could not hand back run "${run.id}" yet`, error, { runId: run.id });
     }
   }
 }
 
-/** Something may have been sent to the run before it was claimed. */
-function mayHaveMail(run: ClaimedRun): boolean {
+/** True when the run may have been sent something before it was claimed. */
+function mayHaveMessages(run: ClaimedRun): boolean {
   return run.hasHistory || run.wakeCount > 0;
 }

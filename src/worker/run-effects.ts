@@ -10,9 +10,9 @@ import { createHook } from '../store/sql/hooks.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
 
-/** What runs in hand set off outside themselves: other runs, messages, hooks. */
+/** Effects of active runs outside themselves: other runs, messages, hooks. */
 export class RunEffects {
-  /** Notifications that are under way. */
+  /** Notifications in flight. */
   private readonly notifying = new Set<Promise<void>>();
 
   constructor(
@@ -25,24 +25,24 @@ export class RunEffects {
     private readonly now: () => number,
   ) {}
 
-  /** A run is durable that somebody may execute. */
+  /** Announces a run that has become durable, for any process that may execute it. */
   started(run: NewRun): void {
     void this.events.due([dueRun(run, this.now())]);
   }
 
-  /** Messages for these runs are durable: notifies the runs. */
+  /** Notifies runs of messages that have become durable. */
   sent(runIds: readonly string[]): void {
     this.follow(this.notifier.notify(runIds));
   }
 
-  /** A request of `parentId` to cancel this run is durable: notifies the run. */
+  /** Notifies a run that a request of `parentId` to cancel it has become durable. */
   cancelSent(runId: string, parentId: string): void {
     const error = this.payloads.encodeError(new WorkflowCancelledError(runId, PARENT_CANCELLED), runId);
     this.follow(this.notifier.notifyOfCancel([{ runId, error, parentId }]));
   }
 
-  /** Resolves when the runs to which something has been sent by now have been notified, or could not be. */
-  async told(): Promise<void> {
+  /** Resolves when all notifications in flight have ended, successful or not. */
+  async notified(): Promise<void> {
     await Promise.all(this.notifying);
   }
 
@@ -66,7 +66,7 @@ export class RunEffects {
   async createHook(run: OwnedRun, hook: NewHook): Promise<{ token: string; owner?: string }> {
     const { fence } = this.session;
     const made = fence && (await createHook(this.database, fence, { runId: run.id, epoch: run.epoch, ...hook }));
-    if (!made) throw new Error('this worker no longer has the run');
+    if (!made) throw new Error('this worker no longer owns the run');
     return made;
   }
 

@@ -25,8 +25,8 @@ export interface RunRecorderDelegate extends RefusalDelegate {
 }
 
 /**
- * Hands what the pass of a run does to the journal. Follows what becomes durable: in the history that
- * the cache keeps, and in the state of the inbox.
+ * Hands what the pass of a run does to the journal. Follows what becomes durable: in the history
+ * that the cache keeps, and in the state of the inbox.
  */
 export class RunRecorder implements PassJournal {
   private bytes: number;
@@ -61,7 +61,7 @@ export class RunRecorder implements PassJournal {
     const role = this.isReplacing ? 'replacement' : 'result';
     const recorded = (): void => {
       this.known?.recorded(step, closesWait);
-      if (takes !== null) this.inbox.isGone(takes);
+      if (takes !== null) this.inbox.noteGone(takes);
       durable();
       this.delegate.resultDurable();
     };
@@ -81,7 +81,8 @@ export class RunRecorder implements PassJournal {
       durable();
     };
     const lost = (error: Error): void => {
-      // A retry whose event cannot be stored continues without it: a crash loses its count of attempts.
+      // A retry whose event cannot be stored continues without it: a crash loses its count of
+      // attempts.
       if (event !== null) return durable();
       // Any other wait would begin again with each claim, and never end.
       this.delegate.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
@@ -124,7 +125,7 @@ export class RunRecorder implements PassJournal {
   dropMessage(messageId: string, event: RunEvent | null): void {
     const { id, epoch } = this.run;
     // A message whose event cannot be stored stays in the inbox, and is refused again.
-    const dropped = (): void => this.inbox.isGone(messageId);
+    const dropped = (): void => this.inbox.noteGone(messageId);
     this.services.journal.submit({ kind: 'drop', runId: id, epoch, messageId, event }, dropped, ignore);
     this.delegate.missing();
   }

@@ -12,18 +12,18 @@ import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { closeSession, heartbeat, openSession, type Heartbeat, type QuickExecutor } from '../store/sql/sessions.js';
 
-/** How long a new session waits for its lock. */
-const LOCK_PATIENCE_MS = 500;
+/** Milliseconds that a new session waits for its lock. */
+const LOCK_TIMEOUT_MS = 500;
 const RETRY_MS = 200;
 const GOODBYE_TRIES = 3;
 
-/** What a session needs to know of its worker. */
+/** Settings of a session, and callbacks of its worker. */
 export interface SessionOptions {
   readonly ttlMs: number;
   readonly deploymentId: string;
-  /** What the worker claims, for others to know which runs nobody can execute. */
+  /** Workflows that the worker claims. Shows other processes which runs nobody can execute. */
   readonly serves: readonly DispatchKey[];
-  /** The session is gone: whoever took it over has our runs. */
+  /** The session was taken over, and its runs with it. */
   readonly lost: (id: string) => void;
   /** Another server answers than the one that the session was last seen on. */
   readonly moved: () => void;
@@ -31,30 +31,38 @@ export interface SessionOptions {
 }
 
 /**
- * This process's right to own runs: one row, renewed at a third of its time to live, however many runs it owns. Where there is a direct connection,
- * it also holds a lock whose absence tells others at once that the process has died.
+ * The right of this process to own runs: one row, renewed at a third of its time to live, however
+ * many runs the session owns. With a direct connection the session also holds a lock. When the
+ * process dies the server frees the lock, and other processes see at once that it is gone.
  */
 export class Session {
   private current: SessionFence | undefined;
   private opening: Promise<SessionFence> | undefined;
-  /** An attempt to make it failed, but its row may be there. */
+  /** Id of a session whose opening failed, but whose row may exist. */
   private doubtful: string | undefined;
   private closed = false;
   private timer: NodeJS.Timeout | undefined;
-  /** The session whose lock is asked for: it is, before the session is made. */
+  /** Id of the session that the lock is for. Set before the session is opened. */
   private lockId: string | undefined;
   private holdsLock = false;
-  /** The direct connection did not answer a heartbeat: the next one takes another, until the direct one has been made anew. */
+  /**
+   * True when the direct connection did not answer a heartbeat. Further heartbeats use another
+   * connection until the direct one has been opened again.
+   */
   private isDirectMute = false;
   private isBeating = false;
   private beatAgain = false;
-  /** The renewal under way, or the last one. */
+  /** The renewal in flight, or the last one. */
   private beats: Promise<void> = Promise.resolve();
-  /** Others take this process for dead unless the next renewal comes at once. */
+  /**
+   * True when other processes would take this one for dead unless the next renewal is sent at once.
+   */
   private isUrgent = false;
-  /** When the row was last made or renewed, of performance.now(): the moment at which that was asked for. */
+  /**
+   * Time at which the last successful insert or renewal of the row was sent, by performance.now().
+   */
   private renewedAt = Number.NEGATIVE_INFINITY;
-  /** Until when the row must not expire although nobody renews it, of performance.now(). */
+  /** Time before which the row must not expire although nobody renews it, by performance.now(). */
   private outlivesUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -68,17 +76,20 @@ export class Session {
     return this.current?.id;
   }
 
-  /** With what every write for the session's runs goes; another object as soon as anything of it changes. */
+  /**
+   * The fence that every write for the session's runs carries. Another object after each change of
+   * the session.
+   */
   get fence(): SessionFence | undefined {
     return this.current;
   }
 
-  /** Whether it cannot have expired. */
+  /** True when the row cannot have expired. */
   get isFresh(): boolean {
     return performance.now() - this.renewedAt < this.options.ttlMs;
   }
 
-  /** @throws ClosedError after `close`, and what the database says */
+  /** @throws ClosedError after `close`, and errors of the database */
   open(): Promise<SessionFence> {
     if (this.closed) return Promise.reject(new ClosedError());
     this.opening ??= this.make().finally(() => (this.opening = undefined));
@@ -91,8 +102,9 @@ export class Session {
     this.doubtful = id;
     this.lockId = id;
     this.holdsLock = false;
-    // First the lock: of a process that dies in the middle of this, others see at once that it is gone. A connection that is mute must not keep us from working.
-    if (this.direct) await within(LOCK_PATIENCE_MS, this.hold(id));
+    // First the lock: if the process dies in the middle of this, others see at once that it is
+    // gone. A connection that does not answer must not keep the worker from starting.
+    if (this.direct) await within(LOCK_TIMEOUT_MS, this.hold(id));
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
     const { now, server } = await openSession(this.database, {
@@ -110,15 +122,15 @@ export class Session {
     this.current = fence;
     this.renewedAt = askedAt;
     this.schedule();
-    // The direct connection may have come or gone meanwhile.
+    // The direct connection may have been opened or lost meanwhile.
     if (!this.holdsLock) void this.lock();
     if (this.holdsLock !== holdsLock) void this.beat();
     return fence;
   }
 
   /**
-   * Has the row expire so much later where no lock shows that this process lives: what is executed now has been lost before, and may block the event loop for longer
-   * than the time to live.
+   * Makes the row expire later, where no lock shows that this process lives. For runs that were
+   * lost before: they may block the event loop for longer than the time to live.
    */
   async outlive(ms: number): Promise<void> {
     if (this.holdsLock) return;
@@ -126,14 +138,14 @@ export class Session {
     await this.beat();
   }
 
-  /** What it owns has been found on this server. */
+  /** Continues the session on another server, which has everything that the session owns. */
   moveTo(server: string): SessionFence {
     if (!this.current) throw new Error('there is no session');
     this.current = { id: this.current.id, server };
     return this.current;
   }
 
-  /** The direct connection is there again. */
+  /** Takes the lock on a direct connection that was opened again. */
   async lock(): Promise<void> {
     const { id } = this;
     this.isDirectMute = false;
@@ -142,7 +154,10 @@ export class Session {
     if (this.holdsLock) await this.beat();
   }
 
-  /** Tries to take the lock again. The server may not have noticed yet that an old connection is gone, and holds the lock for that one. */
+  /**
+   * Tries to take the lock again. The server may still hold the lock for an old connection that is
+   * lost.
+   */
   private async lockAgain(): Promise<void> {
     const { id } = this;
     if (!id || this.holdsLock || this.isDirectMute || !this.direct?.isConnected) return;
@@ -156,8 +171,9 @@ export class Session {
   }
 
   /**
-   * Says in the row that the lock is gone, before another process concludes that this one is. Resolves when the row says so, or could not be
-   * reached; then the connection that held the lock may end.
+   * Writes to the row that the lock is gone, before another process concludes that this process
+   * died. Resolves when the row is written, or could not be reached. The connection that held the
+   * lock may end after that.
    */
   async unlock(): Promise<void> {
     if (!this.holdsLock) return;
@@ -174,10 +190,10 @@ export class Session {
     this.holdsLock = false;
   }
 
-  /** Says goodbye: what it owns is due for others at once. */
+  /** Deletes the session: its runs are due for other processes at once. */
   async close(): Promise<void> {
     this.closed = true;
-    // One that is being made must not be left behind.
+    // A session that is being opened must not be left behind.
     await this.opening?.catch(() => undefined);
     const id = this.id ?? this.doubtful;
     this.drop();
@@ -186,7 +202,7 @@ export class Session {
       try {
         return void (await closeSession(this.database, id));
       } catch (error) {
-        // Others will notice that it has expired.
+        // Other processes will notice that the session has expired.
         if (tries === GOODBYE_TRIES) return this.options.failed(error);
         await sleep(RETRY_MS);
       }
@@ -198,7 +214,10 @@ export class Session {
     this.timer = setTimeout(() => void this.beat(), pause);
   }
 
-  /** Renews the row, and sees to the next renewal. What changes during a renewal is written by another one right after it. */
+  /**
+   * Renews the row, and schedules the next renewal. A change during a renewal is written by another
+   * renewal right after it.
+   */
   private beat(): Promise<void> {
     if (this.isBeating) this.beatAgain = true;
     else {
@@ -219,7 +238,7 @@ export class Session {
       } while (this.beatAgain);
       void this.lockAgain();
     } catch (error) {
-      // The time to live is running: try again soon.
+      // The row expires soon: try again before that.
       pause = RETRY_MS;
       this.options.failed(error);
     } finally {
@@ -232,10 +251,10 @@ export class Session {
     const sentAt = performance.now();
     let answer: Heartbeat | undefined;
     const asked = heartbeat(this.ways(), () => this.wanted(id, sentAt)).then((beat) => (answer = beat));
-    // An answer that never comes must not keep us from asking again on another connection.
+    // Without an answer the next heartbeat must be sent on another connection.
     if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
       this.isDirectMute = true;
-      throw new Error('no answer');
+      throw new Error('the heartbeat was not answered in time');
     }
     if (answer) {
       this.clock.sync(answer.now, sentAt);
@@ -244,7 +263,7 @@ export class Session {
     } else if (this.id === id) this.options.lost(id);
   }
 
-  /** The connections that a renewal tries. */
+  /** Connections that a renewal tries, in this order. */
   private ways(): QuickExecutor[] {
     const { database, direct, isUrgent } = this;
     this.isUrgent = false;

@@ -1,12 +1,15 @@
 import { performance } from 'node:perf_hooks';
 
-/** After so long without a free slot it is said who holds them. */
+/** Milliseconds without a free slot after which a warning names the holders. */
 const STUCK_MS = 30_000;
 
-/** How many runs are executed at a time. Runs that only wait hold no slot, and may take one back when they go on, even where none is free. */
+/**
+ * Slots for the runs that are executed at a time. A run that only waits holds no slot. When it
+ * continues it takes one again, even where none is free.
+ */
 export class Slots {
   private taken = 0;
-  /** When there was last a free slot, of performance.now(). */
+  /** Time at which a slot was last free, by performance.now(). */
   private roomAt = performance.now();
 
   constructor(readonly size: number) {}
@@ -24,7 +27,7 @@ export class Slots {
     this.roomAt = performance.now();
   }
 
-  /** For how many seconds there has been no free slot, if it is time to say so (again). */
+  /** Seconds without a free slot, when a warning is due; otherwise undefined. */
   stuckForSeconds(): number | undefined {
     const now = performance.now();
     if (this.free > 0) this.roomAt = now;

@@ -4,14 +4,14 @@ import type { Committed, RunChange } from '../core/transition.js';
 import type { Journal } from '../store/journal.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** How long a run waits for which there is no room. */
+/** Milliseconds that a run waits for which there is no room. */
 const POSTPONE_MS = 1_000;
 
 const ignore = (): void => undefined;
 
 type UnstartedRun = Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>;
 
-/** Lets go of runs that are this session's and have not begun. */
+/** Releases runs that this session owns and that have not begun. */
 export class UnstartedRuns {
   constructor(
     private readonly journal: Journal,
@@ -20,14 +20,15 @@ export class UnstartedRuns {
   ) {}
 
   /**
-   * Makes runs due for whoever claims them.
+   * Makes runs due again, for any worker that claims them.
    *
-   * @param teller who tells those of it that do not poll: the caller, where a transport will name the run once more, or this
+   * @param announcedBy announces the runs to processes that do not poll: the caller, where a
+   *   transport will name the run once more, or this method
    */
-  handBack(runs: readonly UnstartedRun[], teller: 'caller' | 'this' = 'caller'): void {
+  handBack(runs: readonly UnstartedRun[], announcedBy: 'caller' | 'this' = 'caller'): void {
     for (const run of runs) {
       this.change(run, { status: 'pending' }, ({ outcome }) => {
-        if (outcome === 'done' && teller === 'this') this.events.returned([run.id]);
+        if (outcome === 'done' && announcedBy === 'this') this.events.returned([run.id]);
       });
     }
   }
@@ -37,7 +38,7 @@ export class UnstartedRuns {
     this.change(run, { status: 'waiting', blockedFor: this.options.deploymentId, reason: encodeError(error) }, ignore);
   }
 
-  /** Has a run wait for a moment. */
+  /** Makes a run wait for a moment. */
   postpone(run: OwnedRun): void {
     const { id, queue, name, version, wakeCount } = run;
     const wakeAt = Math.ceil(this.options.engine.now()) + POSTPONE_MS;

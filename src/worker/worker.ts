@@ -21,24 +21,28 @@ import { OrphanedClaims } from './orphaned-claims.js';
 import { listenForRejections } from './unhandled-rejections.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** How long the last writes of a closing process may take. */
+/** Milliseconds that the last writes of a closing process may take. */
 const LAST_WRITES_MS = 3_000;
-/** From when on a block of the event loop is reported. */
+/** Shortest block of the event loop that is reported, in milliseconds. */
 const LEAST_BLOCK_MS = 1_000;
-/** How long the answer to the last claim may take. */
+/** Milliseconds that the answer to the last claim may take. */
 const LAST_CLAIM_MS = 1_000;
-/** How long the goodbye may take; without one, others notice. */
+/**
+ * Milliseconds that closing the session may take. Other processes notice a session that was not
+ * closed.
+ */
 const GOODBYE_MS = 2_000;
 
 /**
- * Claims due runs (intake.ts), executes them with the engine (runs-in-hand.ts), and lets go of those that end or only wait. It takes no more than it has
- * free slots; who tells it that something is due is a transport's business.
+ * Claims due runs (run-claimer.ts), executes them with the engine (active-runs.ts), and releases
+ * runs that end or only wait. Claims no more runs than there are free slots. A transport decides
+ * when the worker claims.
  */
 export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
   private readonly runs: ActiveRuns;
-  private readonly intake: RunClaimer;
-  private readonly strays = new OrphanedClaims();
+  private readonly claimer: RunClaimer;
+  private readonly orphanedClaims = new OrphanedClaims();
   private comparing: Promise<void> | undefined;
   private stopListening: (() => void) | undefined;
   private ending: Promise<void> | undefined;
@@ -55,8 +59,8 @@ export class Worker {
     private readonly events: WorkerEvents,
   ) {
     this.runs = new ActiveRuns(database, journal, notifier, registry, session, options, events, {
-      slotFreed: () => this.intake.slotFreed(),
-      emptied: () => this.intake.emptied(),
+      slotFreed: () => this.claimer.slotFreed(),
+      emptied: () => this.claimer.emptied(),
     });
     this.loopWatch = new LoopWatch(
       LEAST_BLOCK_MS,
@@ -68,20 +72,20 @@ export class Worker {
       bodies: () => this.runs.bodies(),
       now: options.engine.now,
     });
-    this.intake = new RunClaimer(database, registry, session, this.runs, options, events);
+    this.claimer = new RunClaimer(database, registry, session, this.runs, options, events);
   }
 
   get dispatchKeys(): readonly DispatchKey[] {
-    return this.intake.dispatchKeys;
+    return this.claimer.dispatchKeys;
   }
 
-  /** How much it has in hand, and how much more it could take. */
+  /** Number of active runs, of slots, and of free slots. */
   get load(): { readonly runs: number; readonly slots: number; readonly freeSlots: number } {
     const { size, slots } = this.runs;
     return { runs: size, slots: slots.size, freeSlots: slots.free };
   }
 
-  /** Runs in hand whose rows take no change. */
+  /** Active runs whose rows take no change. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
     return this.runs.unwritableRuns;
   }
@@ -92,58 +96,70 @@ export class Worker {
     this.stopListening = listenForRejections((message, error) => this.events.log('warn', message, error));
     this.loopWatch.start();
     this.bodiesShown.start();
-    this.intake.open();
+    this.claimer.open();
   }
 
-  /** Something may be due: look, if there is room. */
+  /** Claims due runs, if a slot is free. */
   wake(): void {
-    this.intake.wake();
+    this.claimer.wake();
   }
 
   /**
-   * Takes a run of which a transport has told, and executes it as far as that goes.
+   * Claims a run that a transport has named, and begins it.
    *
-   * @param company one that was lost with a worker again and again is taken only when it is executed alone
-   * @returns undefined when it is not due, or nothing for this process
+   * @param mode a run that was lost with its worker more than once is claimed only `alone`
+   * @returns undefined when the run is not due, or this process cannot execute it
    */
-  claimById(runId: string, company: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
-    return this.intake.claimById(runId, company);
+  claimById(runId: string, mode: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
+    return this.claimer.claimById(runId, mode);
   }
 
-  /** Whether it is one that this worker can execute. */
+  /** True when this worker can execute the run. */
   serves(run: DispatchKey & { readonly blockedDeployments: readonly string[] }): boolean {
     const isKnown = ({ queue, name, version }: DispatchKey): boolean => run.queue === queue && run.name === name && run.version === version;
     return this.dispatchKeys.some(isKnown) && !run.blockedDeployments.includes(this.options.deploymentId);
   }
 
-  /** Resolves when this process does not have the run, or no longer. */
+  /** Resolves when this process does not execute the run, or no longer does. */
   gone(runId: string): Promise<void> {
-    return this.runs.gone(runId);
+    return this.runs.departed(runId);
   }
 
-  /** Resolves when those have been told to whom runs executed here have sent something: a child's end to its parent, for one. */
+  /**
+   * Resolves when the runs are notified to which runs executed here have sent something, such as a
+   * child's end to its parent.
+   */
   told(): Promise<void> {
-    return this.runs.effects.told();
+    return this.runs.effects.notified();
   }
 
-  /** Lets go of a run, for others to go on with: `soon` once something of it has been recorded here and no body is under way. */
+  /**
+   * Hands a run over to other processes.
+   *
+   * @param when `now` aborts active bodies; `soon` waits for them, and for the first result
+   *   recorded here
+   */
   handOver(runId: string, when: 'soon' | 'now'): void {
     this.runs.handOver(runId, when, new ClosedError());
   }
 
-  /** A slot for a run that is about to be started here, if there is one and nothing older waits for it. */
+  /**
+   * Reserves a slot for a run that is about to be started here, unless none is free or older runs
+   * wait for it.
+   */
   reserve(key: DispatchKey): Reservation | undefined {
-    return this.intake.reserve(key);
+    return this.claimer.reserve(key);
   }
 
-  /** Looks for messages to these runs, where this process has them. */
+  /** Delivers new messages to these runs, as far as this process executes them. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
     await this.runs.inboxes.check(runIds);
   }
 
   /**
-   * Compares what this process has with what the database says it owns: finds messages of which no notice came, and runs that a claim gave it
-   * whose answer was lost. Those are handed back, once they have been seen twice.
+   * Compares the active runs with the runs that the session owns in the database. Delivers messages
+   * of which no notice arrived. Hands back runs of claims whose answer was lost, once two checks
+   * have missed them.
    */
   async reconcile(): Promise<void> {
     const sessionId = this.session.id;
@@ -152,21 +168,23 @@ export class Worker {
     const { server, rows } = await listOwnedRuns(this.database, sessionId);
     if (this.session.id !== sessionId || this.state !== 'running') return;
     if (server !== this.session.fence?.server) return this.serverMoved();
-    const held = new Set([...this.runs.holdings(), ...this.intake.holdings()].map(({ id }) => id));
+    const held = new Set([...this.runs.ownedRuns(), ...this.claimer.ownedRuns()].map(({ id }) => id));
     const missing = rows.filter((row) => !held.has(row.id));
-    const given = this.strays.lost(missing, this.intake.claimingSince);
-    if (given.length > 0)
-      this.events.log('warn', `${given.length} runs were claimed without this process hearing of it; they are handed back`);
-    this.runs.unstarted.handBack(given, 'this');
-    await this.runs.deliverNews(rows);
+    const orphaned = this.orphanedClaims.lost(missing, this.claimer.claimingSince);
+    if (orphaned.length > 0)
+      this.events.log('warn', `worker: the answer to a claim of ${orphaned.length} runs was lost; the runs are handed back`);
+    this.runs.unstarted.handBack(orphaned, 'this');
+    await this.runs.deliverNew(rows);
   }
 
-  /** The session is gone: everything that it owned is somebody else's. Stops it quietly and goes on under a new session. */
+  /**
+   * Stops all runs of a session that other processes took over, and continues under a new session.
+   */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
-    this.events.log('warn', `this worker's session was taken over; its ${this.runs.size} runs go on elsewhere`, undefined, { sessionId });
-    // It lives: that death must not count against the run that was executed alone.
-    const alone = this.intake.exclusiveRunId;
+    this.events.log('warn', `worker: the session was taken over; its ${this.runs.size} runs continue elsewhere`, undefined, { sessionId });
+    // This worker lives: the takeover must not count against the run that was executed alone.
+    const alone = this.claimer.exclusiveRunId;
     const takeBack = async (): Promise<void> => {
       if (alone !== null) await takeBackLoss(this.database, alone);
     };
@@ -174,9 +192,10 @@ export class Worker {
   }
 
   /**
-   * Another server answers, or the same one after a restart. Where it has all that had been acknowledged, the work goes on as if nothing had happened. Where it
-   * does not (asynchronous replication), what this process remembers is worth nothing: its runs are executed anew from what is recorded.
-   * Resolves when it is known which; until then nothing is written for the session's runs.
+   * Handles a change of the server: a failover, or a restart. If the server has everything that was
+   * acknowledged, the work continues. Otherwise (asynchronous replication) the state in memory is
+   * wrong, and the runs are executed again from what is recorded. Nothing is written for the runs
+   * of the session until this has resolved.
    */
   serverMoved(): Promise<void> {
     this.comparing ??= this.compare().finally(() => (this.comparing = undefined));
@@ -186,7 +205,7 @@ export class Worker {
   private async compare(): Promise<void> {
     const { fence } = this.session;
     if (!fence) return;
-    const all = (): OwnedRunState[] => [...this.runs.holdings(), ...this.intake.holdings()];
+    const all = (): OwnedRunState[] => [...this.runs.ownedRuns(), ...this.claimer.ownedRuns()];
     const { server, hasSession, lacking } = await checkFailover(this.database, fence.id, all);
     if (this.session.fence !== fence) return;
     if (!hasSession) return void this.fenced(fence.id);
@@ -195,18 +214,18 @@ export class Worker {
       this.journal.useSession(this.session.moveTo(server));
       return this.wake();
     }
-    const what = `the database has failed over and lost commits: ${lacking} of ${this.runs.size} runs in hand lack something`;
-    this.events.log('warn', `${what}; all are executed anew from what is recorded`);
-    const reason = new FencedError('a fail-over of the database has lost what was recorded');
+    const what = `worker: the database has failed over and lost commits of ${lacking} of ${this.runs.size} active runs`;
+    this.events.log('warn', `${what}; all are executed again from what is recorded`);
+    const reason = new FencedError('a failover of the database has lost what was recorded');
     void this.startOver(reason, async () => this.events.returned(await closeSession(this.database, fence.id)));
   }
 
-  /** Stops everything quietly and goes on under a new session, once `before` is done. */
+  /** Stops all runs without writing, and continues under a new session after `before`. */
   private async startOver(reason: FencedError, before: () => Promise<void>): Promise<void> {
     this.runs.histories.clear();
     this.session.drop();
     this.journal.useSession(null);
-    this.intake.reset();
+    this.claimer.reset();
     this.runs.abandonAll(reason);
     for (let pause = 50; this.state === 'running'; pause = Math.min(pause * 2, 2_000)) {
       try {
@@ -214,35 +233,38 @@ export class Worker {
         this.journal.useSession(await this.session.open());
         return this.wake();
       } catch (error) {
-        this.events.log('warn', 'no new session yet', error);
+        this.events.log('warn', 'worker: could not open a new session; trying again', error);
         await sleep(pause);
       }
     }
   }
 
-  /** Whether it is closing, or closed. */
+  /** True once `stop` was called. */
   get isClosing(): boolean {
     return this.ending !== undefined;
   }
 
-  /** Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and says goodbye. All who ask wait for the same end. */
+  /**
+   * Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and closes
+   * the session. Every call returns the same promise.
+   */
   stop(): Promise<void> {
     this.ending ??= this.end();
     return this.ending;
   }
 
   private async end(): Promise<void> {
-    // A worker that could not be started may have left a session all the same.
+    // A failed start may have left a session.
     if (this.state === 'stopped') return void (await within(GOODBYE_MS, this.session.close()));
     this.state = 'stopping';
-    this.intake.shut();
+    this.claimer.close();
     await this.runs.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);
     this.runs.handBackAll(new ClosedError());
-    // A claim whose answer is on its way has runs to hand back.
-    await within(LAST_CLAIM_MS, this.intake.claimed());
-    this.runs.unstarted.handBack(this.intake.reset());
+    // A claim in flight may return runs, which must be handed back.
+    await within(LAST_CLAIM_MS, this.claimer.claimsEnded());
+    this.runs.unstarted.handBack(this.claimer.reset());
     await this.journal.drain(LAST_WRITES_MS);
-    await within(GOODBYE_MS, this.runs.effects.told());
+    await within(GOODBYE_MS, this.runs.effects.notified());
     await within(GOODBYE_MS, this.session.close());
     this.state = 'stopped';
     this.stopListening?.();

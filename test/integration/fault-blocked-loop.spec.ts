@@ -17,7 +17,7 @@ describe('a body that blocks the event loop for longer than sessionTtl', () => {
       const other = await scene.ready({ worker: SESSION });
       await scene.open([`blocker:${worker.child.pid}`]);
       const [, seconds] = /blocked for (\d+\.\d) s/.exec(
-        await worker.waitForLine(/^WARN the event loop was blocked .*"gate" of run "blocker"/),
+        await worker.waitForLine(/^WARN worker: the event loop was blocked .*"gate" of run "blocker"/),
       )!;
       expect(Number(seconds)).toBeGreaterThanOrEqual(BLOCK_MS / 1_000 - 1);
       await scene.open(['beside', 'blocker']);
