@@ -6,8 +6,8 @@ import { isAway } from '../store/database-errors.js';
 import { describeError } from './connection-checks.js';
 
 /**
- * How long a boot waits for its database: as long as TypeOrmModule with its default of ten tries,
- * three seconds apart.
+ * Milliseconds that a boot waits for its database: as long as TypeOrmModule with its default of ten
+ * tries, three seconds apart.
  */
 export const BOOT_PATIENCE_MS = 30_000;
 
@@ -15,13 +15,13 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 3_000;
 
 /**
- * Repeats what an application needs its database for while it boots, as long as the database is
- * away: restarting, failing over, or not yet up.
+ * Repeats a part of the boot that needs the database, while the database is away: restarting,
+ * failing over, or not yet up.
  *
- * @param patienceMs how long to repeat; 0: try once
- * @param warn is told of each failure that is followed by another attempt
- * @throws DatabaseUnavailableError when the database is still away then, and every other error at
- *   once
+ * @param patienceMs milliseconds for which to repeat; 0 tries once
+ * @param warn receives a line for each failure that another attempt follows
+ * @throws DatabaseUnavailableError when the database is still away after that, and every other
+ *   error at once
  */
 export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number, warn: (message: string) => void): Promise<T> {
   const since = performance.now();

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
 
-/** What Node appends to a path that names no file: `node dist/main`. */
+/** Suffixes that Node appends to a path that names no file, as in `node dist/main`. */
 const SUFFIXES = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '.tsx', '/index.js', '/index.cjs', '/index.mjs', '/index.ts'];
 const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.tsx']);
 /** Bounds keep the boot fast. Files beyond them count with their size and time, or not at all. */
@@ -10,7 +10,7 @@ const MOST_FILES = 5_000;
 const MOST_FOLDERS = 1_000;
 const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
 
-/** What a process says of itself. */
+/** Properties of the process that show which file is the application's. */
 export interface ProcessInfo {
   readonly argv: readonly string[];
   readonly execPath: string;
@@ -21,12 +21,12 @@ export interface ProcessInfo {
 const identities = new Map<string, string>();
 
 /**
- * Tells one build of the application from another: a digest of the code files beside the entry
- * file, and of package.json. Replicas of one image agree, a restart changes nothing, and a changed
- * helper makes another build.
+ * Identifies the build of the application: a digest of the code files beside the entry file, and of
+ * package.json. Replicas of one image agree, a restart changes nothing, and a changed helper makes
+ * another build.
  *
- * @returns undefined where the process does not tell which file is the application's: under a test
- *   runner, for one
+ * @returns undefined where the process does not show which file is the application's, as under a
+ *   test runner
  */
 export function buildIdentity(processInfo: ProcessInfo): string | undefined {
   const entry = findEntry(processInfo);
@@ -78,7 +78,7 @@ function digestBuild(entry: string): string {
 }
 
 /**
- * Where the package of the entry file begins, and the folder in it that has the code: `dist` of
+ * Returns the folder of the entry file's package, and the folder in it that has the code: `dist` of
  * `dist/src/main.js`, because helpers may lie beside `src`.
  */
 function homeOf(entry: string): { home: string | undefined; root: string } {

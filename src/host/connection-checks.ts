@@ -9,11 +9,12 @@ import type { ModuleSettings } from './settings.js';
 const USE_POOLER = `set pooler: 'transaction', or connect to the server itself`;
 
 /**
- * Finds out whether the pool's connections are what the options say they are. A pooler that nobody
- * has told of refuses our settings, or ignores them, and then mixes up named statements: better
- * said now than then.
+ * Checks that the pool's connections are as the options say. A pooler that the options do not name
+ * refuses our settings, or ignores them and later mixes up named statements: the boot is the better
+ * time to say so.
  *
- * @throws WorkflowConfigurationError when they lead through a pooler and `pooler` does not say so
+ * @throws WorkflowConfigurationError when the connections lead through a pooler and `pooler` does
+ *   not say so
  */
 export async function checkPool(database: Database, settings: ModuleSettings): Promise<void> {
   if (settings.pooler) return;
@@ -45,7 +46,7 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
   return '. The pooler takes no settings: leave them out of the connection (extra.options, statement_timeout, lock_timeout ...)';
 }
 
-/** What to say of it in a line. */
+/** Returns the message of an error for one line of the log. */
 export function describeError(error: unknown): string {
   // Jest has an Error of its own, and Node's are none there.
   if (!types.isNativeError(error) && !(error instanceof Error)) return typeof error === 'string' ? error : typeof error;

@@ -17,16 +17,16 @@ export interface ResolvedConnection {
   readonly settings: ConnectionSettings;
   readonly poolSize: number;
   readonly embedded: EmbeddedPostgres | undefined;
-  /** How long the boot waits for a database that is away. */
+  /** Milliseconds that the boot waits for a database that does not answer. */
   readonly patienceMs: number;
 }
 
 /**
- * Where the tables are: what `connection` says, else the application's DataSource, else
- * `DATABASE_URL`.
+ * Finds the database of the tables: the option `connection`, else the application's DataSource,
+ * else `DATABASE_URL`.
  *
- * @throws WorkflowConfigurationError when there is none of them
- * @throws InvalidInputError when `DATABASE_URL` is no URL of a PostgreSQL database
+ * @throws WorkflowConfigurationError without any of these
+ * @throws InvalidInputError when `DATABASE_URL` is not the URL of a PostgreSQL database
  */
 export async function resolveConnection(
   settings: ModuleSettings,
@@ -51,7 +51,9 @@ export async function resolveConnection(
   );
 }
 
-/** As long as TypeOrmModule waits for its own connection, whose options the DataSource keeps. */
+/**
+ * Returns how long TypeOrmModule waits for its own connection: the DataSource keeps these options.
+ */
 function patienceOf({ options }: DataSource): number {
   const { retryAttempts, retryDelay } = options as { retryAttempts?: unknown; retryDelay?: unknown };
   const attempts = typeof retryAttempts === 'number' ? retryAttempts : 10;

@@ -7,9 +7,13 @@ import { Worker } from '../worker/worker.js';
 import type { HostDependencies } from './host-dependencies.js';
 import type { ModuleSettings } from './settings.js';
 
-/** How long a cancelled run's `catch` and `finally` may go on. */
+/**
+ * Milliseconds that the `catch` and `finally` of a cancelled run may take.
+ */
 const CANCEL_GRACE_MS = 30_000;
-/** How long a replay waits for a call that came out of ordinary I/O when it was recorded. */
+/**
+ * Milliseconds that a replay waits for a call that followed ordinary I/O when it was recorded.
+ */
 const REPLAY_STALL_MS = 30_000;
 
 /** A worker and its session. */
@@ -26,7 +30,9 @@ export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues
   return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
 }
 
-/** Puts a worker together, out of what the process shares. */
+/**
+ * Creates a worker and its session from the shared parts of the process.
+ */
 export function createWorker(
   runtime: HostDependencies,
   registry: WorkflowRegistry,

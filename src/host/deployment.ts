@@ -4,13 +4,10 @@ import { buildIdentity, type ProcessInfo } from './build-identity.js';
 
 const DIGITS = 16;
 
-/**
- * The id that tells this deployment from others: the one that was configured, or one derived from
- * the application's files.
- */
+/** The id of this deployment: the configured one, or one derived from the application's files. */
 export class Deployment {
   private current: string;
-  /** Whether a new build gets another id by itself. */
+  /** True when a new build gets another id by itself. */
   readonly isKnown: boolean;
 
   constructor(configured: string | undefined, processInfo: ProcessInfo = here()) {
@@ -23,7 +20,9 @@ export class Deployment {
     return this.current;
   }
 
-  /** Where nothing else tells builds apart, the text of the workflow classes does. */
+  /**
+   * Derives the id from the text of the workflow classes, where nothing else distinguishes builds.
+   */
   foundWorkflows(sources: readonly string[]): void {
     if (!this.isKnown) this.current = digest(sources);
   }

@@ -3,10 +3,10 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { PollingHost } from './polling-host.js';
 
 /**
- * What becomes of what happens on the direct connection: news for the worker and for those who wait
- * for results, lines for the log.
+ * Handles the events of the direct connection: notifies the worker and the callers that wait for
+ * results, and writes to the log.
  *
- * @param host the worker of this process, once it has one
+ * @param host the worker of this process, once there is one
  */
 export function directEvents(runtime: HostDependencies, host: () => PollingHost | undefined): DirectConnectionEvents {
   const { listen } = runtime.settings;

@@ -4,11 +4,11 @@ import type { LogFields, LogLevel } from '../core/log-fields.js';
 import type { AttemptFailure } from '../engine/ports.js';
 import { describeError } from './connection-checks.js';
 
-/** So many lines are logged in a window; of the rest only their number. */
+/** Most lines that are logged in a window. Of further lines only the number is logged. */
 const MOST_LINES = 100;
 const WINDOW_MS = 10_000;
 
-/** The run that something failed in. */
+/** The run in which an attempt or a step failed. */
 export interface FailedRun {
   readonly id: string;
   readonly name: string;

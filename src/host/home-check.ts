@@ -7,11 +7,11 @@ const LOOK_AGAIN_MS = 2_000;
 const REPORT_EVERY = 30;
 
 /**
- * Finds out whether this process may execute the runs of the database. A copy of a database (a
- * restored dump, a template) has the runs of the original: whoever executes them does their work a
- * second time. Records where the database is when nobody has yet.
+ * Checks that this process may execute the runs of the database. A copy of a database (a restored
+ * dump, a template) has the runs of the original, and executing the copies does the work a second
+ * time. Records the place of the database if no process has done so yet.
  *
- * @returns why the process may not; undefined when it may
+ * @returns the reason why the process may not execute the runs; undefined when it may
  */
 export async function findForeignHome(database: Database, environment: string | undefined): Promise<string | undefined> {
   const { here, recorded } = await readHome(database);
@@ -41,11 +41,12 @@ function isSame(here: Home, there: Home): boolean {
 }
 
 /**
- * Waits until the process may execute the runs: somebody has said that the database is the real
- * one.
+ * Waits until the process may execute the runs, because an operator has said that the database is
+ * the real one.
  *
- * @param stopped the process no longer wants to
- * @param report is told why it may not, at once and then each minute
+ * @param stopped returns true when the process no longer wants to execute runs
+ * @param report receives the reason at once, and then each minute
+ * @returns false when the process stopped first
  */
 export async function whenHome(
   look: () => Promise<string | undefined>,
@@ -63,7 +64,7 @@ export async function whenHome(
   return true;
 }
 
-/** What to say of it, and what to do about it. */
+/** Returns the log line: the reason, and what the operator can do. */
 export function foreignHomeLine(reason: string, schema: string): string {
   return (
     `No run is executed here: ${reason}. If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +

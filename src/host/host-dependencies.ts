@@ -14,7 +14,7 @@ import type { FailureLog } from './failure-log.js';
 import type { HostLogger } from './host-logger.js';
 import type { ModuleSettings } from './settings.js';
 
-/** What the worker of a process shares with its client. */
+/** Parts of a runtime that the worker of a process shares with its client. */
 export interface HostDependencies extends RunNotices {
   readonly settings: ModuleSettings;
   readonly payloads: Payloads;
@@ -29,14 +29,14 @@ export interface HostDependencies extends RunNotices {
   readonly failures: FailureLog;
   warn(message: string, error?: unknown, fields?: LogFields): void;
   /**
-   * Tells QStash, where it drives runs, of those that are due again; they are in nobody's hands.
+   * Announces to QStash, where it drives runs, runs that are due again and that no process owns.
    */
   returned(runIds: readonly string[]): void;
-  /** Tells the others what they may want to know. */
+  /** Sends a notice to other processes. */
   notify(notice: Notice): void;
-  /** How workflows start runs. */
+  /** Prepares the runs that workflows start. */
   readonly starts: RunStarter;
-  /** Where a hook is called. */
+  /** Returns the URL that calls a hook. */
   hookUrl(token: string): string;
   readonly hookSchemas: HookSchemas;
 }

@@ -17,16 +17,16 @@ import { workerEvents } from './worker-events.js';
 import { createWorker } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
-/** How long services may take to end what they are at. */
+/** Milliseconds that services may take to end the work under way. */
 const SERVICES_STOP_MS = 1_000;
-/** Names of workflows that were warned of; more are not told apart. */
-const MAX_STRANGERS = 1_000;
+/** Most workflow names that are remembered as warned about. */
+const MAX_WARNED = 1_000;
 
-/** The worker of a process with all that serves it: its session, the poller, timers and sweeps. */
+/** The worker of a process that polls, with its session, poller, timers and sweeps. */
 export class PollingHost {
   private readonly worker: Worker;
   private readonly registry: WorkflowRegistry;
-  private readonly strangers = new Set<string>();
+  private readonly warned = new Set<string>();
   private readonly session: Session;
   private readonly poller: Poller;
   private readonly timers: TimerService;
@@ -72,7 +72,7 @@ export class PollingHost {
     this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, failed))];
   }
 
-  /** What it does, for those who ask how the module is. */
+  /** State of the worker, for health checks. */
   get known(): KnownWorker {
     const { runs, slots, freeSlots } = this.worker.load;
     const state = !this.running ? 'stopped' : this.session.fence ? 'running' : 'fenced';
@@ -102,8 +102,8 @@ export class PollingHost {
     await this.starting?.catch(() => undefined);
     if (!this.running) return this.worker.stop();
     this.running = false;
-    // At once: from here on nothing new begins, and the worker does not care for what they still
-    // bring. Their last query may be one that is never answered.
+    // In parallel: nothing new begins from here on, and the worker needs nothing of the services. A
+    // service may be stuck in a query, so the wait for the services is bounded.
     const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
     await Promise.all([services, this.worker.stop()]);
   }
@@ -112,25 +112,27 @@ export class PollingHost {
     await this.worker.fenced(sessionId);
   }
 
-  /** Resolves when it is known what holds on the server that answers now. */
+  /**
+   * Compares the runs of this process with the server that answers now. Resolves when that is done.
+   */
   async moved(): Promise<void> {
     await this.worker.serverMoved();
   }
 
   reserve(key: DispatchKey): Reservation | undefined {
-    this.warnOfStranger(key);
+    this.warnOfUnregistered(key);
     return this.worker.reserve(key);
   }
 
   /**
-   * Most likely its class is missing among the providers; it may also be another process's
-   * business.
+   * Warns once of a workflow that this process does not have. Most likely its class is missing
+   * among the providers, but another process may have it.
    */
-  private warnOfStranger({ name, version }: DispatchKey): void {
+  private warnOfUnregistered({ name, version }: DispatchKey): void {
     const isKnown =
       version === ANY_VERSION ? this.worker.dispatchKeys.some((key) => key.name === name) : this.registry.find(name, version) !== undefined;
-    if (isKnown || this.strangers.has(name) || this.strangers.size >= MAX_STRANGERS) return;
-    this.strangers.add(name);
+    if (isKnown || this.warned.has(name) || this.warned.size >= MAX_WARNED) return;
+    this.warned.add(name);
     this.runtime.warn(
       `a run of "${name}"${version === ANY_VERSION ? '' : ` version ${version}`} was started, which is not among the providers here: it waits for a process that has it`,
     );

@@ -18,8 +18,8 @@ import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
 /**
- * How many runs a sweep looks for at a time, and how long it goes on as long as there are so many;
- * the next one does the rest.
+ * Runs that one query of a sweep finds at most, and milliseconds for which the sweep repeats a full
+ * query. The next sweep does the rest.
  */
 const SWEEP_LIMIT = 1_000;
 const SEND_WAKE_UPS_MS = 20_000;
@@ -27,8 +27,8 @@ const SEND_WAKE_UPS_MS = 20_000;
 const SWEEP_AGAIN_MS = 10_000;
 
 /**
- * What executes runs in a process that is called when something is due: deliveries, and the sweep
- * that stands in for timers and for what was lost.
+ * Executes runs in a process that is called when something is due: deliveries of single runs, and a
+ * sweep that replaces timers and finds what was lost.
  */
 export class PushHost {
   private readonly registry: WorkflowRegistry;
@@ -46,8 +46,7 @@ export class PushHost {
     private readonly publisher: Publisher,
     settings: QStashSettings,
     /**
-     * The worker that this process has all the time, where it has one: two would not share its
-     * journal.
+     * The polling worker of this process, where there is one: two workers cannot share one journal.
      */
     private readonly resident: { pollNow(): void } | undefined,
   ) {
@@ -90,7 +89,7 @@ export class PushHost {
   }
 
   /**
-   * @throws what the database says; ClosedError when it has not answered by the time that the
+   * @throws errors of the database; ClosedError when the database has not answered before the
    *   application is closed
    */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
@@ -100,24 +99,21 @@ export class PushHost {
     return 'notified';
   }
 
-  /** Messages have come for these runs, which may be executed here. */
+  /** Delivers new messages to these runs, as far as they are executed here. */
   messaged(runIds: readonly string[]): void {
     const looked = this.deliveries.current?.checkMessages(runIds);
     looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
   }
 
   /**
-   * Finds what nobody has told of: sleeps that are over, messages and wake-ups that were lost, runs
-   * of processes that died. @throws as `deliver` does
+   * Finds work that nobody announced: sleeps that have ended, lost messages and wake-ups, runs of
+   * processes that died. @throws as `deliver` does
    */
   sweep(): Promise<void> {
     return this.stopping.until(this.inTurn());
   }
 
-  /**
-   * One after the other: what is asked for while one is under way, the next one does, for all that
-   * asked.
-   */
+  /** Runs one sweep at a time. All requests that arrive during a sweep share the next one. */
   private inTurn(): Promise<void> {
     if (this.sweeping) {
       this.next ??= this.sweeping

@@ -36,10 +36,10 @@ import { unservedResults } from './unserved-results.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHosts, type WorkerHostsDependencies } from './worker-hosts.js';
 
-/** How long the last writes of a closing process may take, after those of its worker. */
+/** Milliseconds that the last writes of a closing process may take, after those of its worker. */
 const LAST_WRITES_MS = 1_000;
 
-/** How long a connection may take to close. */
+/** Milliseconds that a connection may take to close. */
 const DISCONNECT_MS = 1_000;
 
 /** The parts of a runtime that its module decides. */
@@ -50,7 +50,7 @@ export interface RuntimeParts {
   readonly logger: HostLogger;
 }
 
-/** Everything of one WorkflowModule that lives as long as the application does, put together. */
+/** Everything of one WorkflowModule that lives as long as the application. */
 export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly logger: HostLogger;
   readonly failures: FailureLog;
@@ -63,7 +63,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly starts: ClientRunStarter;
   readonly hookSchemas = new HookSchemas();
   readonly hookIntake: HookIntake;
-  /** The module's name; undefined for the one without. */
+  /** The module's name; undefined for the module without a name. */
   readonly name: string | undefined;
   readonly http: HttpEndpoints;
   readonly direct: DirectConnection | undefined;
@@ -166,8 +166,9 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   /**
-   * Opens what keeps the process alive. Not before all of the application has been made: Nest tells
-   * nobody when that fails, and what is open then stays open. The pools close what is idle.
+   * Opens the direct connection, which keeps the process alive. Called only after all of the
+   * application was made: Nest announces no failure of that, and an open connection would stay
+   * open. The pools close idle connections by themselves.
    */
   async listen(): Promise<void> {
     if (!this.closing) await this.direct?.start();
@@ -180,16 +181,15 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   /**
-   * Warns of trouble. What comes again and again is written once in a while, and so are warnings
-   * that differ only in their run. While the database is away everything fails, so that is one
-   * warning for all.
+   * Logs a warning. Repeated warnings are written once in a while, also when they differ only in
+   * their run. While the database is away everything fails, which is one warning for all.
    */
   warn(message: string, error?: unknown, fields?: LogFields): void {
     if (isOutage(error)) return this.outages.failed(message, error);
     this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', fields);
   }
 
-  /** Warns of what somebody who sends requests has caused. */
+  /** Warns of something that a sender of requests has caused. */
   warnOfRequest(message: string, error?: unknown): void {
     this.warnings.warn(message, error, 'once a minute');
   }
@@ -230,7 +230,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ ended: runIds });
   }
 
-  /** Where QStash has runs executed. */
+  /** The host that executes the runs which QStash names; undefined without QStash. */
   get push(): PushHost | undefined {
     return this.workers.push;
   }
@@ -239,7 +239,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     return hookUrl(this.http, token);
   }
 
-  /** Whatever fails, the rest is closed all the same. */
+  /** Closes everything, also when a part fails to close. */
   private async closeAll(): Promise<void> {
     const watched = this.watch.stop();
     const failed = (error: unknown): void => this.warn('while closing', error);

@@ -14,7 +14,7 @@ export type ConnectionOptions =
       url: string;
       /** As in node:tls; `true` for the system's certificates. */
       ssl?: boolean | TlsOptions;
-      /** How many connections the module's own pool may have. Default 5. */
+      /** Most connections of the module's own pool (default: 5). */
       poolSize?: number;
     }
   | {
@@ -51,11 +51,11 @@ export interface ModuleSettings {
   readonly deploymentId: string | undefined;
   readonly environment: string | undefined;
   readonly logFailures: boolean;
-  /** When to execute runs: `listening` means once the application listens. */
+  /** Start of the worker; `listening` means once the application listens. */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
   readonly transport: 'poll' | 'qstash' | 'both';
-  /** Where the transport is not `poll`. */
+  /** Settings of QStash, unless the transport is `poll`. */
   readonly qstash: QStashSettings | undefined;
   readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
@@ -64,8 +64,8 @@ export interface ModuleSettings {
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /**
-   * What a request of QStash leaves for one attempt of a step; undefined where runs are not
-   * executed in requests.
+   * Milliseconds that a request of QStash leaves for one attempt of a step; undefined where runs
+   * are not executed in requests.
    */
   readonly longestStepMs: number | undefined;
   readonly runTimeoutMs: number | null;

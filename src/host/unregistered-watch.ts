@@ -15,7 +15,7 @@ const OVERDUE_MS = 20_000;
 /** Kinds of runs that were warned of; more are not told apart. */
 const MAX_WARNED = 1_000;
 
-/** What the watch needs of its process. */
+/** The process, as the watch needs it. */
 export interface UnregisteredWatchOptions {
   readonly worker: () => KnownWorker;
   /** Milliseconds since the epoch, by the database's clock. */

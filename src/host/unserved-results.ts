@@ -11,12 +11,12 @@ const PATIENCE_MS = 2_000;
 const LOOKED_AT = 20;
 const DEPTH = 5;
 
-/** What the search needs of its process. */
+/** The process, as the search needs it. */
 export interface UnservedResultsOptions {
   readonly settings: ModuleSettings;
   /** Milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
-  /** Why this process executes nothing; undefined while it executes runs. */
+  /** Returns the reason why this process executes nothing; undefined while it executes runs. */
   readonly idleBecause: () => string | undefined;
 }
 

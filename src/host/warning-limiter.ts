@@ -4,10 +4,10 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { LogFields } from '../core/log-fields.js';
 import { describeError } from './connection-checks.js';
 
-/** Kinds that are told apart at a time; what comes beyond them is one kind. */
+/** Most kinds that are distinguished at a time. All further warnings are one kind. */
 const MAX_KINDS = 500;
 
-/** For how long others of a kind are left out after one. */
+/** Milliseconds for which further warnings of a kind are left out. */
 const WINDOW_MS = { 'every 5 s': 5_000, 'once a minute': 60_000 };
 
 interface Kind {
@@ -29,9 +29,9 @@ function kindOf(message: string): string {
 }
 
 /**
- * Writes one warning of a kind, and then how many more came while others were left out. Whoever
- * sends requests can cause warnings: the log must not grow with them. Nothing of a kind is
- * remembered once its time is over.
+ * Writes the first warning of a kind, and later the number of warnings that were left out. Senders
+ * of requests can cause warnings, and the log must not grow with the requests. A kind is forgotten
+ * once its time is over.
  */
 export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();
@@ -64,8 +64,8 @@ export class WarningLimiter {
   }
 
   /**
-   * Forgets all, and writes nothing more: whatever fails from now on fails because the module is
-   * closed.
+   * Forgets all kinds, and writes nothing more: failures from now on follow from closing the
+   * module.
    */
   close(): void {
     this.closed = true;

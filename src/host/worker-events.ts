@@ -2,7 +2,7 @@ import type { WorkerEvents } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
 
 /**
- * What becomes of what a worker tells: results for those who wait, news for other processes, lines
+ * Handles the events of a worker: results for callers that wait, notices for other processes, lines
  * for the log.
  */
 export function workerEvents(runtime: HostDependencies): WorkerEvents {

@@ -25,12 +25,12 @@ export interface BulkOperationsOptions {
   readonly failed: (error: unknown) => void;
 }
 
-/** What is left to do once a part is committed. */
+/** Notifications that are sent once a part is committed. */
 type Announcement = () => Promise<void>;
 
 /**
- * Executes bulk operations, a part at a time. Every worker does this; whoever comes first does the
- * next part. After a crash another goes on where the last part ended.
+ * Executes bulk operations, a part at a time. Every process has this sweep; the fastest does the
+ * next part. After a crash another process continues where the last part ended.
  */
 export class BulkOperationsSweep implements Sweep {
   readonly failure = 'bulk operations could not go on';

@@ -1,16 +1,16 @@
 /**
  * States of a run that this process executes, and the events that move the run between them.
  *
- * | state         | meaning                                                                         |
- * |---------------|---------------------------------------------------------------------------------|
- * | `listening`   | Nothing begins before the inbox has been read: a request to cancel or to pause  |
- * |               | may wait there. Replay continues.                                               |
- * | `running`     | The code is active.                                                             |
- * | `idle`        | The code only waits. A timer suspends the run.                                  |
- * | `pausing`     | An operator wants the run to pause. Nothing begins; active bodies finish.       |
- * | `handingOver` | The run is to continue elsewhere. Nothing begins; active bodies finish.         |
- * | `leaving`     | The journal has the suspension or the pause, which fails if a message arrived.  |
- * | `left`        | The pass is closed. The journal may still have the last change of the run.      |
+ * | state         | meaning |
+ * |---------------|---------|
+ * | `listening`   | Nothing begins before the inbox has been read: a request to cancel or pause |
+ * |               | may wait there. Replay continues. |
+ * | `running`     | The code is active. |
+ * | `idle`        | The code only waits. A timer suspends the run. |
+ * | `pausing`     | An operator wants the run to pause. Nothing begins; active bodies finish. |
+ * | `handingOver` | The run is to continue elsewhere. Nothing begins; active bodies finish. |
+ * | `leaving`     | The journal has the suspension or pause, which fails if a message arrived. |
+ * | `left`        | The pass is closed. The journal may still have the last change of the run. |
  *
  * Each cell names the next state; `-` means that the event changes nothing, `noted` that the event
  * takes effect once the run stays after all.

@@ -22,7 +22,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   readonly pass: Pass;
   readonly journal: RunRecorder;
   wakeCount: number;
-  /** How far the inbox of the run has been read. */
+  /** The part of the run's inbox that has been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
   /** The time and the cause since when the row of the run takes no change. */

@@ -17,7 +17,7 @@ import { Worker } from './worker.js';
 /** Lets nobody read the inbox for as long as it is closed. */
 class GatedDatabase extends Database {
   asked = 0;
-  /** How often the counters of runs were looked at. */
+  /** Number of queries for the counters of runs. */
   looked = 0;
   open!: () => void;
   private readonly opened = new Promise<void>((resolve) => (this.open = resolve));

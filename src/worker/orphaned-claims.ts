@@ -19,8 +19,8 @@ export class OrphanedClaims {
    *
    * @param missing runs that the database has just assigned to this process and that are not in
    *   memory
-   * @param claimingSince start of the oldest claim in flight, by performance.now(); infinity when
-   *   there is none
+   * @param claimingSince start of the oldest claim in flight, by performance.now(); infinity
+   *   without one
    */
   lost<Run extends Owned>(missing: readonly Run[], claimingSince: number): Run[] {
     const before = this.seen;

@@ -33,7 +33,7 @@ export class RunClaimer {
   /** True when the last claim got as many runs as it asked for: more are due. */
   private backlog = false;
   /**
-   * Start of the claim of due runs in flight, by performance.now(); infinity when there is none.
+   * Start of the claim of due runs in flight, by performance.now(); infinity without one.
    */
   private dueClaimSince = Number.POSITIVE_INFINITY;
   /** Claims by id in flight. */
@@ -75,7 +75,7 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /** Start of the oldest claim in flight, by performance.now(); infinity when there is none. */
+  /** Start of the oldest claim in flight, by performance.now(); infinity without one. */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
