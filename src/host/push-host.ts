@@ -69,7 +69,7 @@ export class PushHost {
       sessionTtlMs: runtime.settings.worker.sessionTtlMs,
       ownSession: () => undefined,
       served: () => this.registry.keys(this.queues),
-      returned: (runIds) => publisher.note(runIds.map((id) => ({ id }))),
+      returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
       log: (message) => runtime.logger.warn(message),
       failed: (message, error) => runtime.warn(message, error),
     });

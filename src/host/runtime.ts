@@ -202,7 +202,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       else wakeAt = Math.min(wakeAt, run.wakeAt);
     }
     const isLater = Number.isFinite(wakeAt);
-    if (now.length > 0) this.workers.polling?.poke();
+    if (now.length > 0) this.workers.polling?.pollNow();
     // Processes that QStash drives have no session to be seen by.
     this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.workers.polling?.noteWake(wakeAt);

@@ -111,7 +111,7 @@ export class WorkerHosts {
     }
     if (qstash && settings.qstash) {
       this.push ??= new PushHost(runtime, workflows, deployment.id, qstash.publisher, settings.qstash, this.polling);
-      qstash.keepSchedule();
+      qstash.ensureSchedule();
     }
     if (!deployment.isKnown && process.env['NODE_ENV'] !== 'test') runtime.warn(UNKNOWN_BUILD);
     if (this.polling) void this.warnOfUnregistered(this.polling);

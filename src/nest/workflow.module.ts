@@ -180,9 +180,9 @@ export class WorkflowModule
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
-      // Not before: a step may call this very application.
+      // Not before: a step may call this application.
       runtime.workers.idleBecause = 'it has not listened for HTTP requests (app.listen())';
-      this.expectToListen();
+      this.warnIfNotListening();
       this.listening = this.httpHost.listen$.subscribe(() => {
         clearTimeout(this.idleCheck);
         void runtime.workers.startWhenPossible(workflows);
@@ -259,7 +259,7 @@ export class WorkflowModule
     this.listening?.unsubscribe();
     clearTimeout(this.hooksCheck);
     clearTimeout(this.idleCheck);
-    shutdownBegan();
+    noteShutdown();
     return this.runtime.workers.stop();
   }
 
