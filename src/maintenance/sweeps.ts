@@ -5,6 +5,7 @@ import type { RunNotices } from '../core/run-notices.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
+import { handBackOwnerless } from '../store/sql/hand-back.js';
 import { BulkOperationsSweep } from './bulk-operations-sweep.js';
 import { DeadSessionsSweep } from './dead-sessions-sweep.js';
 import { sweepMessages } from './message-sweep.js';
@@ -14,6 +15,7 @@ import type { Sweep } from './sweep.js';
 const INBOX_EVERY_MS = 5_000;
 const OVERDUE_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
+const OWNERLESS_EVERY_MS = 10_000;
 
 /** Everything that the sweeps of a process need. */
 export interface SweepDependencies {
@@ -59,10 +61,19 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
       return undefined;
     },
   };
+  const ownerless: Sweep = {
+    failure: 'could not hand back runs whose session is gone',
+    everyMs: OWNERLESS_EVERY_MS,
+    run: async () => {
+      const handedBack = await handBackOwnerless(database);
+      if (handedBack.length > 0) await returned(handedBack);
+      return undefined;
+    },
+  };
   const bulkOperations = new BulkOperationsSweep(database, payloads, notifier, {
     due: (runs) => void notices.due(runs),
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
     failed: (error) => failed('bulk operations could not go on', error),
   });
-  return [deadSessions, inbox, overdue, blocked, bulkOperations];
+  return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations];
 }
