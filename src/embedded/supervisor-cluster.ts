@@ -93,15 +93,11 @@ export function clusterOf(context: SupervisorContext): Cluster {
       } finally {
         fs.rmSync(passwordFile, { force: true });
       }
-      // From here on the cluster exists. A supervisor that dies earlier leaves a draft, which the
-      // next supervisor removes.
+      // From here on the cluster exists. The next supervisor removes the draft of one that died.
       fs.renameSync(draft, data);
     },
 
-    /**
-     * Runs a short-lived binary. Resolves to an empty string on success, otherwise to the binary's
-     * output.
-     */
+    /** Runs a short-lived binary. Resolves to an empty string, or to the output of a failure. */
     run(name: string, args: readonly string[]): Promise<string> {
       return new Promise((resolve) => {
         const child = childProcess.spawn(self.binary(name), [...args], {
@@ -123,10 +119,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /**
-     * Returns true when the process is our server, and not another process that has received the
-     * same number.
-     */
+    /** Tells our server from another process that has received the same number. */
     isServer(pid: number): boolean {
       try {
         if (process.platform === 'linux') {
@@ -290,8 +283,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       ];
       for (const [signal, mode, timeoutMs] of escalation) {
         const child = self.child;
-        // Without its pid file, because the directory was removed, a server that we started is
-        // still known.
+        // A server that we started is known without its pid file, as after its directory was removed.
         const found = self.readPidFile() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
         if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(timeoutMs / 1000)]);

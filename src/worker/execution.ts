@@ -1,5 +1,4 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
-import { failureOf } from '../core/failure.js';
 import type { OwnedRun } from '../core/run.js';
 import type { History } from '../core/step.js';
 import { Pass } from '../engine/pass.js';
@@ -8,6 +7,7 @@ import type { ExecutionDelegate, ExecutionServices } from './execution-services.
 import { HANDING_OVER, LEFT, LISTENING, PAUSING, RUNNING, type ExecutionState } from './execution-state.js';
 import type { KnownHistory } from './history-cache.js';
 import { InboxState } from './inbox-state.js';
+import { failedByMismatch, inSameQueue } from './outcomes.js';
 import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
 import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 
@@ -155,7 +155,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       return;
     }
     this.enter(LEFT);
-    this.changes.end(this.inSameQueue(outcome), this.inbox.hasMore ? 'some' : leftovers);
+    this.changes.end(inSameQueue(this.run, outcome), this.inbox.hasMore ? 'some' : leftovers);
   }
 
   faulted(fault: PassFault): void {
@@ -164,8 +164,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
       return this.owner.restart(this);
     }
     if (this.hasLeft) return;
-    if (this.services.options.onMismatch === 'fail') this.fail(fault.error);
-    else this.block(fault.error);
+    const { onMismatch, engine } = this.services.options;
+    if (onMismatch === 'block') return this.block(fault.error);
+    this.abandon(undefined);
+    this.changes.end(failedByMismatch(this.run, fault.error, engine.payloads), 'some');
   }
 
   idle(wakeAt: number): void {
@@ -291,24 +293,5 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (state.isPauseWanted) this.enter(LISTENING);
     else this.continue();
     this.services.inboxes.checkSoon(this.run.id);
-  }
-
-  /**
-   * Keeps a run that continues this one in the same queue, unless it is of another workflow, which
-   * may have a queue of its own.
-   */
-  private inSameQueue(outcome: PassOutcome): PassOutcome {
-    if (outcome.status !== 'completed' || outcome.continuedAs?.name !== this.run.name) return outcome;
-    return { ...outcome, continuedAs: { ...outcome.continuedAs, queue: this.run.queue } };
-  }
-
-  /**
-   * Fails the run at a mismatch, for tests: a failure says more there than a run that waits for
-   * another deployment.
-   */
-  private fail(mismatch: Error): void {
-    this.abandon(undefined);
-    const { stored: error, plain } = this.services.options.engine.payloads.encodeFailure(mismatch, this.run.id);
-    this.changes.end({ status: 'failed', error, failure: failureOf(plain, () => undefined) }, 'some');
   }
 }
