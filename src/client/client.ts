@@ -54,7 +54,8 @@ export class WorkflowClient extends RunQueries {
    * run is durable when that transaction commits.
    *
    * @param workflow the class of the workflow, a `workflowRef`, or the workflow's name
-   * @param args the workflow's input, checked by its `input` schema if it has one; then the options:
+   * @param args the workflow's input, checked by its `input` schema if it has one; then the
+   *   options:
    *   id, queue, priority, delay, timeout, tags and transaction of the run
    * @throws InvalidInputError when an argument is invalid; `issues` lists what the schema rejects
    * @throws SerializationError, PayloadTooLargeError when the input cannot be stored

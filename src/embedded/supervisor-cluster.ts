@@ -283,7 +283,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       ];
       for (const [signal, mode, timeoutMs] of escalation) {
         const child = self.child;
-        // A server that we started is known without its pid file, as after its directory was removed.
+        // A server that we started is known without its pid file, if its directory was removed.
         const found = self.readPidFile() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
         if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(timeoutMs / 1000)]);
