@@ -18,12 +18,21 @@ describe('servedHint', () => {
     ['nothing, for an unrelated short name', key('odd'), undefined],
   ];
   it.each(cases)('returns %s', (_, run, expected) => {
-    expect(servedHint(run, SERVED)).toBe(expected);
+    expect(servedHint(run, SERVED)?.reason).toBe(expected);
+  });
+
+  const remedies: [string, DispatchKey, string][] = [
+    ['a version', key('order', 1), 'Deploy "order" version 1 as well'],
+    ['a queue', key('order', 2, 'prio'), 'Correct the queue, or add "prio" to `worker.queues`'],
+    ['a name', key('oder', 0), 'Correct the name, or deploy a workflow named "oder"'],
+  ];
+  it.each(remedies)('says what to do about %s without a worker', (_, run, expected) => {
+    expect(servedHint(run, SERVED)?.remedy).toBe(expected);
   });
 
   it('stays short and quick when live workers serve many workflows', () => {
     const many = Array.from({ length: 1_000 }, (_, n) => dispatchKeyText(key('order', n + 1)));
-    expect(servedHint(key('order', 5_000), many)).toBe('live workers execute version 1, 2, 3 and 997 more');
+    expect(servedHint(key('order', 5_000), many)?.reason).toBe('live workers execute version 1, 2, 3 and 997 more');
     expect(servedHint(key('x'.repeat(240)), [dispatchKeyText(key('y'.repeat(240)))])).toBeUndefined();
   });
 });

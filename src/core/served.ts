@@ -19,6 +19,14 @@ function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>)
   return version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
 }
 
+/** Likely cause for which no worker executes a run. */
+export interface ServedHint {
+  /** Cause in words, such as `live workers execute version 2`. */
+  readonly reason: string;
+  /** Instruction as a sentence without its full stop. */
+  readonly remedy: string;
+}
+
 /**
  * Returns a hint why no worker executes a run: live workers execute the workflow from another
  * queue, in another version, or under a name that differs by a letter or two.
@@ -26,18 +34,24 @@ function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>)
  * @param served dispatch keys of live workers, as texts
  * @returns undefined when no live worker executes anything similar
  */
-export function servedHint(key: DispatchKey, served: Iterable<string>): string | undefined {
+export function servedHint(key: DispatchKey, served: Iterable<string>): ServedHint | undefined {
   const keys = [...served].map(keyOf);
   const versions = (candidates: readonly DispatchKey[]): string => listOf(candidates.map(({ version }) => String(version)));
   const sameName = keys.filter(({ name, version }) => name === key.name && version !== ANY_VERSION);
   const sameWorkflow = sameName.filter(({ version }) => key.version === ANY_VERSION || version === key.version);
   if (sameWorkflow.length > 0) {
-    return `live workers execute it from queue ${listOf(sameWorkflow.map(({ queue }) => `"${queue}"`))}`;
+    return {
+      reason: `live workers execute it from queue ${listOf(sameWorkflow.map(({ queue }) => `"${queue}"`))}`,
+      remedy: `Correct the queue, or add "${key.queue}" to \`worker.queues\``,
+    };
   }
   const sameQueue = sameName.filter(({ queue }) => queue === key.queue);
-  if (sameQueue.length > 0) return `live workers execute version ${versions(sameQueue)}`;
+  if (sameQueue.length > 0) {
+    return { reason: `live workers execute version ${versions(sameQueue)}`, remedy: `Deploy ${workflowLabel(key)} as well` };
+  }
   const near = keys.filter(({ name }) => isNear(name, key.name)).map(({ name }) => `"${name}"`);
-  return near.length === 0 ? undefined : `the name resembles ${listOf(near)}`;
+  if (near.length === 0) return undefined;
+  return { reason: `the name resembles ${listOf(near)}`, remedy: `Correct the name, or deploy a workflow named "${key.name}"` };
 }
 
 function keyOf(text: string): DispatchKey {

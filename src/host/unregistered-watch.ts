@@ -14,6 +14,8 @@ const LOOK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
 /** Kinds of runs that were warned of; more are not told apart. */
 const MAX_WARNED = 1_000;
+/** Most workflows that the warning names when no process executes runs. */
+const MAX_NAMED = 3;
 
 /** The process, as the watch needs it. */
 export interface UnregisteredWatchOptions {
@@ -37,6 +39,8 @@ export class UnregisteredWatch {
   /** Served by a living process when it was last looked. */
   private readonly known = new ServedKeys();
   private readonly warned = new Set<string>();
+  /** True from the warning that no process executes runs until a process does. */
+  private hasWarnedOfNoWorker = false;
   private stopped = false;
   /** The look under way, or the last one. */
   private looking: Promise<void> = Promise.resolve();
@@ -95,28 +99,42 @@ export class UnregisteredWatch {
     this.known.replace(served);
     for (const key of served) this.warned.delete(key);
     const latest = this.options.now() - overdueMs;
-    for (const kind of await findDueRuns(this.database)) {
+    const overdue = (await findDueRuns(this.database)).filter((kind) => !served.has(dispatchKeyText(kind)) && kind.oldestDueAt <= latest);
+    if (served.size === 0) return this.warnOfNoWorker(overdue);
+    this.hasWarnedOfNoWorker = false;
+    for (const kind of overdue) {
       const key = dispatchKeyText(kind);
-      if (served.has(key) || this.warned.has(key) || kind.oldestDueAt > latest || this.warned.size >= MAX_WARNED) continue;
+      if (this.warned.has(key) || this.warned.size >= MAX_WARNED) continue;
       this.warned.add(key);
       this.options.warn(unservedLine(kind, served));
     }
   }
+
+  /** Warns once for all workflows, because the cause is the same. */
+  private warnOfNoWorker(overdue: readonly DueRuns[]): void {
+    if (overdue.length === 0 || this.hasWarnedOfNoWorker) return;
+    this.hasWarnedOfNoWorker = true;
+    const more = overdue.length > MAX_NAMED ? ` and ${overdue.length - MAX_NAMED} more workflows` : '';
+    const runs = overdue.slice(0, MAX_NAMED).map(dueLabel).join(', ');
+    this.options.warn(
+      `no process executes runs: is the worker off (\`worker: false\` or DURABLE_WORKER=off)? ${runs}${more}. client.health() lists such runs`,
+    );
+  }
+}
+
+/** Due runs in words: `2 runs of "order" version 1 in queue "default" due since ...`. */
+function dueLabel(kind: DueRuns): string {
+  const { due, oldestDueAt } = kind;
+  const more = due < DUE_COUNTED ? '' : ' or more';
+  return `${due === 1 ? '1 run' : `${due}${more} runs`} of ${dispatchLabel(kind)} due since ${new Date(oldestDueAt).toISOString()}`;
 }
 
 function unservedLine(kind: DueRuns, served: ReadonlySet<string>): string {
-  const { due, oldestDueAt } = kind;
-  const many = due < DUE_COUNTED ? '' : ' or more';
-  const since = new Date(oldestDueAt).toISOString();
-  const runs = due === 1 ? '1 run' : `${due}${many} runs`;
-  const nobody = served.size === 0 ? 'no process executes runs at all' : `no living process executes ${due === 1 ? 'it' : 'them'}`;
+  const them = kind.due === 1 ? 'it' : 'them';
   const hint = servedHint(kind, served);
-  const question =
-    served.size === 0
-      ? 'Does a process with a worker run, or is its worker off?'
-      : 'Is the name or the queue misspelt, is the workflow not among the providers, or does its worker not run?';
+  const advice = hint?.remedy ?? 'Is the name or the queue misspelt, is the workflow not among the providers, or does its worker not run?';
   return (
-    `${runs} of ${dispatchLabel(kind)} due since ${since}: ${nobody}${hint === undefined ? '' : ` (${hint})`}. ${question} ` +
-    'client.health() lists such runs; client.terminate() ends them'
+    `${dueLabel(kind)}: no live worker executes ${them}${hint === undefined ? '' : ` (${hint.reason})`}. ` +
+    `${advice}${advice.endsWith('?') ? '' : '.'} client.health() lists such runs; client.terminate() ends ${them}`
   );
 }

@@ -63,11 +63,12 @@ export function unservedResults(
 
 function explain(runId: string, row: RunDescriptionRow, idle: string | undefined): string {
   const who = row.id === runId ? `Run "${runId}"` : `Run "${runId}" waits for run "${row.id}", which`;
-  const waits = `${who} waits for a process that executes ${dispatchLabel(row)}, and none is alive`;
+  const waits = `${who} waits for a process that executes ${dispatchLabel(row)}, and no live worker does`;
   const elsewhere = "Where another process executes it, say worker: false here, or worker: { onMismatch: 'block' }";
   if (idle !== undefined) {
     return `${waits}: this process executes nothing, because ${idle}. A test module says WorkflowModule.forRoot({ worker: {} }) and awaits module.init(). ${elsewhere}`;
   }
   const hint = servedHint(row, row.served);
-  return `${waits}${hint === undefined ? '' : `: ${hint}`}. Is its class among the providers, and are name and queue spelt right? ${elsewhere}`;
+  if (hint) return `${waits}: ${hint.reason}. ${hint.remedy}. ${elsewhere}`;
+  return `${waits}. Is its class among the providers, and are name and queue spelt right? ${elsewhere}`;
 }

@@ -62,7 +62,7 @@ describe('a test that waits for a run which nobody executes', () => {
     expect(await refusal(client.execute(Greet, undefined, { id: 'early' }))).toContain('the module has not been initialized');
     await module.init();
     const message = await refusal(client.execute(Greet, undefined, { id: 'forgotten', resultTimeout: '1h' }));
-    expect(message).toContain('Run "forgotten" waits for a process that executes "greet" version 1 in queue "default", and none is alive');
+    expect(message).toContain('Run "forgotten" waits for a process that executes "greet" version 1 in queue "default", and no live worker does');
     expect(message).toContain('it does not listen for HTTP requests');
     expect(message).toContain('WorkflowModule.forRoot({ worker: {} })');
     expect(await refusal(client.getHandle('forgotten').result())).toBe(message);
@@ -91,7 +91,7 @@ describe('a test that waits for a run which nobody executes', () => {
       refusal(client.execute(Greet, undefined, { queue: 'prio' })),
       refusal(client.execute(Parent, undefined, { id: 'p' })),
     ]);
-    expect(messages[0]).toContain('executes "gret" in queue "default", and none is alive: the name resembles "greet"');
+    expect(messages[0]).toContain('executes "gret" in queue "default", and no live worker does: the name resembles "greet"');
     expect(messages[1]).toContain('live workers execute it from queue "default"');
     expect(messages[2]).toContain('Run "p" waits for run "child of p", which waits for a process that executes "stranger"');
     // The others go on.
