@@ -98,7 +98,7 @@ describe('a run that nobody can execute', () => {
       .result({ timeout: 50 })
       .catch((thrown: unknown) => thrown);
     expect(late).toMatchObject({ code: 'RESULT_TIMEOUT', status: 'blocked' });
-    expect((late as Error).message).toContain('deployment "blocked 2" does not fit');
+    expect((late as Error).message).toContain('for another deployment: the code of deployment "blocked 2" does not fit');
     const result = client.getHandle('blocked').result({ timeout: '20s' });
     await client.terminate('blocked', { actor: 'ann', reason: 'never again' });
     const error: unknown = await result.catch((thrown: unknown) => thrown);
@@ -165,10 +165,10 @@ describe('a run that nobody can execute', () => {
       );
     const typo = await message(client.execute('chnaging', undefined, { id: 'typo', resultTimeout: 50 }));
     expect(typo).toContain(
-      'It is pending, and waits for a process that executes "chnaging" in queue "default": none is alive; the name resembles "changing"',
+      'It is pending, and waits for a process that executes "chnaging" in queue "default": no live worker executes it; the name resembles "changing"',
     );
     const queue = await message(client.execute(Changing, undefined, { queue: 'typo', resultTimeout: 50 }));
-    expect(queue).toContain('"changing" version 1 in queue "typo": none is alive');
+    expect(queue).toContain('"changing" version 1 in queue "typo": no live worker executes it');
     await client.start(Changing, undefined, { id: 'waits' });
     await waitFor(async () => (await client.status('waits')) === 'waiting');
     expect(await message(client.getHandle('waits').result({ timeout: 50 }))).toContain('It is waiting, and waits for signal "go"');
@@ -198,9 +198,9 @@ describe('a run that nobody can execute', () => {
       );
     const text = async (): Promise<string | undefined> => (await client.describe('left')).waitingFor[0]?.text;
     await serve('changing', '-1 hour');
-    expect(await text()).toBe('for a process that executes "changing" version 1 in queue "default": none is alive');
+    expect(await text()).toBe('for a process that executes "changing" version 1 in queue "default": no worker is alive');
     await serve('changin', '1 hour');
-    expect(await text()).toContain('none is alive; the name resembles "changin"');
+    expect(await text()).toContain('no live worker executes it; the name resembles "changin"');
     await serve('changing', '1 hour');
     expect(await text()).toBe('for a free slot of a worker that executes "changing" version 1 in queue "default"');
     await database.query(`DELETE FROM durable.workflow_sessions WHERE host = 'gone'`);

@@ -75,16 +75,17 @@ export function waitingForOf(row: Row): WaitingFor[] {
 function workerOf(row: Row): WaitingFor {
   const { name, isServed, served, readyAt } = row;
   const hint = isServed ? undefined : servedHint(row, served);
+  const nobody = served.length === 0 ? 'no worker is alive' : 'no live worker executes it';
   const text = isServed
     ? `for a free slot of a worker that executes ${dispatchLabel(row)}`
-    : `for a process that executes ${dispatchLabel(row)}: none is alive${hint === undefined ? '' : `; ${hint}`}`;
+    : `for a process that executes ${dispatchLabel(row)}: ${nobody}${hint === undefined ? '' : `; ${hint.reason}`}`;
   return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
 }
 
 /** Causes that new code does not remove, with their remedies, by error code. */
 const REMEDIES: Readonly<Record<string, string>> = {
   STEP_NOT_RECORDED: 'the database refuses to record a step of it. Remove what refuses',
-  RUN_NOT_RECORDED: 'the database refuses to record how it goes on. Remove what refuses',
+  RUN_NOT_RECORDED: 'the database refuses to record its progress. Remove what refuses',
   HISTORY_TOO_LARGE: 'its history does not fit the heap of the process. Give the process a larger one',
 };
 
@@ -98,7 +99,7 @@ function unblockingOf(row: Row): WaitingFor {
 
 function deploymentOf({ blockedDeployments, blockedAt }: Row): WaitingFor {
   const name = blockedDeployments.at(-1);
-  const text = `for a deployment whose code fits its history: it is blocked, and deployment "${name}" does not fit; describe().blocked says why`;
+  const text = `for another deployment: the code of deployment "${name}" does not fit the run's history; describe().blocked says why`;
   return { kind: 'deployment', name, since: toDate(blockedAt), until: undefined, text };
 }
 
@@ -110,7 +111,7 @@ function waitOf({ kind, name, stepKey, wakeAt, openedAt, attempts }: Row['waits'
     sleep: `for a time: "${stepKey}"${end}`,
     retry: `for the next attempt of step "${stepKey}" (failed so far: ${attempts})${until === undefined ? '' : ` at ${until.toISOString()}`}`,
     signal: `for signal "${name}"${end}`,
-    hook: `for a call of hook "${shown}..." of step "${stepKey}"${end}`,
+    hook: `for a call of the hook of step "${stepKey}" (its token begins with "${shown}")${end}`,
     child: `for child run "${name}"${end}`,
     grace: `for its clean-up to end${end}`,
   };
