@@ -73,7 +73,7 @@ export class PushHost {
       log: (message) => runtime.logger.warn(message),
       failed: (message, error) => runtime.warn(message, error),
     });
-    return [deadSessions, { run: async () => void (await this.sendWakeUps()) }, ...others];
+    return [deadSessions, { run: () => this.sendWakeUps() }, ...others];
   }
 
   get known(): KnownWorker {
@@ -143,17 +143,17 @@ export class PushHost {
     await forgetWakeUps(this.runtime.database);
   }
 
-  private async sendWakeUps(): Promise<void> {
+  private async sendWakeUps(): Promise<undefined> {
     const { database } = this.runtime;
     const until = performance.now() + SEND_WAKE_UPS_MS;
     const keys = this.registry.keys(this.queues);
     // First: a run that is woken now has been due since its wake time, and would be announced
     // twice.
-    await this.tellAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
-    await this.tellAll(until, () => wakeListed(database, SWEEP_LIMIT));
+    await this.sendAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
+    await this.sendAll(until, () => wakeListed(database, SWEEP_LIMIT));
   }
 
-  private async tellAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
+  private async sendAll(until: number, find: () => Promise<WakeUp[]>): Promise<void> {
     for (;;) {
       const found = await find();
       await this.publisher.send(found);

@@ -45,12 +45,18 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
   const inbox: Sweep = {
     failure: 'the inbox could not be swept',
     everyMs: INBOX_EVERY_MS,
-    run: async () => void (await sweepMessages(database, notifier, notices)),
+    run: async () => {
+      await sweepMessages(database, notifier, notices);
+      return undefined;
+    },
   };
   const overdue: Sweep = {
     failure: 'runs whose time is over could not be looked for',
     everyMs: OVERDUE_EVERY_MS,
-    run: async () => void (await sweepOverdue(database, payloads, notices, notifier, served())),
+    run: async () => {
+      await sweepOverdue(database, payloads, notices, notifier, served());
+      return undefined;
+    },
   };
   const blocked: Sweep = {
     failure: 'blocked runs could not be looked for',

@@ -62,7 +62,9 @@ describe('a test that waits for a run which nobody executes', () => {
     expect(await refusal(client.execute(Greet, undefined, { id: 'early' }))).toContain('the module has not been initialized');
     await module.init();
     const message = await refusal(client.execute(Greet, undefined, { id: 'forgotten', resultTimeout: '1h' }));
-    expect(message).toContain('Run "forgotten" waits for a process that executes "greet" version 1 in queue "default", and no live worker does');
+    expect(message).toContain(
+      'Run "forgotten" waits for a process that executes "greet" version 1 in queue "default", and no live worker does',
+    );
     expect(message).toContain('it does not listen for HTTP requests');
     expect(message).toContain('WorkflowModule.forRoot({ worker: {} })');
     expect(await refusal(client.getHandle('forgotten').result())).toBe(message);
