@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
-import type { Sweep } from './sweep.js';
-import type { SweepDependencies } from './sweeps.js';
+import type { Sweep, SweepDependencies } from './sweep.js';
 
 /** Milliseconds between two surveys of a process while there are few sessions. */
 const SURVEY_EVERY_MS = 300;
@@ -17,7 +16,7 @@ const SESSIONS_PER_SURVEY = 4;
  * lock must be missing in two surveys in a row, because a living process may be connecting again.
  */
 export class DeadSessionsSweep implements Sweep {
-  readonly failure = 'dead workers could not be looked for';
+  readonly failure = 'could not look for dead workers';
   private sessions = 1;
   private unlockedBefore: ReadonlySet<string> = new Set();
   /**

@@ -1,39 +1,16 @@
 import { notifyOfEnd } from '../client/control/notify-of-end.js';
-import type { Payloads } from '../core/payloads.js';
-import type { DispatchKey } from '../core/run.js';
-import type { RunNotices } from '../core/run-notices.js';
-import type { Database } from '../store/database.js';
-import type { RunNotifier } from '../store/run-notifier.js';
 import { unblockRuns } from '../store/sql/blocked-runs.js';
 import { handBackOwnerless } from '../store/sql/hand-back.js';
 import { BulkOperationsSweep } from './bulk-operations-sweep.js';
 import { DeadSessionsSweep } from './dead-sessions-sweep.js';
 import { sweepMessages } from './message-sweep.js';
 import { sweepOverdue } from './overdue-sweep.js';
-import type { Sweep } from './sweep.js';
+import type { Sweep, SweepDependencies } from './sweep.js';
 
 const INBOX_EVERY_MS = 5_000;
 const OVERDUE_EVERY_MS = 5_000;
 const UNBLOCK_EVERY_MS = 10_000;
 const OWNERLESS_EVERY_MS = 10_000;
-
-/** Everything that the sweeps of a process need. */
-export interface SweepDependencies {
-  readonly database: Database;
-  readonly payloads: Payloads;
-  readonly notifier: RunNotifier;
-  readonly notices: RunNotices;
-  readonly deploymentId: string;
-  readonly sessionTtlMs: number;
-  /** Id of this process's own session, which the process never takes over. */
-  readonly ownSession: () => string | undefined;
-  /** Workflows that this process claims. */
-  readonly served: () => readonly DispatchKey[];
-  /** Runs are due again, of which no other process knows. */
-  readonly returned: (runIds: readonly string[]) => Promise<void>;
-  readonly log: (message: string) => void;
-  readonly failed: (message: string, error: unknown) => void;
-}
 
 /**
  * Lists the sweeps in the order in which a process that is only called now and then runs them all.

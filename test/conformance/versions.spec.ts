@@ -106,7 +106,7 @@ describe('versions of a workflow', () => {
       const { createdAt } = await stranded.describe();
       const health = await client.health();
       expect(health.database).toMatchObject({ isReachable: true });
-      expect(health.worker).toEqual({ state: 'running', runs: 0, slots: 7, freeSlots: 7 });
+      expect(health.worker).toEqual({ state: 'running', runs: 0, slots: 7, freeSlots: 7, unwritable: [] });
       expect(health.sessions).toMatchObject([{ pid: process.pid, isExpired: false }]);
       expect(health.unregistered).toEqual([
         { queue: 'default', name: 'order', version: 1, due: 2, oldestDueAt: createdAt },
