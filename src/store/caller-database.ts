@@ -2,10 +2,13 @@ import { types } from 'node:util';
 
 import { DatabaseUnavailableError, SerializationError, WorkflowConfigurationError, WorkflowError } from '../core/errors/index.js';
 import { faultOf, mayHaveTakenEffect } from './database-errors.js';
-import type { Database } from './database.js';
+import type { Database, Statement } from './database.js';
 
 /** Error classes of data that cannot be stored: data exceptions, and exceeded limits. */
 const UNSTORABLE = /^(22|54)/;
+
+/** Codes of a missing column, table, function or schema. */
+const MISSING = /^(42703|42P01|42883|3F000)$/;
 
 /**
  * Makes a view of a database whose errors are typed. Callers of the client get these errors, with
@@ -19,7 +22,7 @@ export function forCallers(database: Database): Database {
       try {
         return await call.apply(database, args);
       } catch (error) {
-        throw toCallerError(error);
+        throw toCallerError(error, isRead(method, args[0]) ? 'read' : 'write');
       }
     }) as Database[Method];
   };
@@ -30,8 +33,16 @@ export function forCallers(database: Database): Database {
   return view;
 }
 
-/** Turns a driver's error into an error of the package. Other errors stay unchanged. */
-export function toCallerError(error: unknown): unknown {
+function isRead(method: keyof Database, statement: unknown): boolean {
+  return method === 'read' || (method === 'query' && (statement as Statement).text('', '').startsWith('SELECT'));
+}
+
+/**
+ * Turns a driver's error into an error of the package. Other errors stay unchanged.
+ *
+ * @param call `read`: the message does not say whether anything was written
+ */
+export function toCallerError(error: unknown, call: 'read' | 'write' = 'write'): unknown {
   // Under Jest, Node's own errors belong to another realm: `instanceof Error` is false for them.
   if (!types.isNativeError(error) || error instanceof WorkflowError || error.name === 'TypeError') return error;
   const { message: detail } = error;
@@ -41,13 +52,18 @@ export function toCallerError(error: unknown): unknown {
         return new SerializationError('a value of the call', detail, { cause: error });
       return new WorkflowConfigurationError(`The database refuses a row of the module's tables: ${detail}`, { cause: error });
     case 'refused':
+      if (MISSING.test(String((error as { code?: unknown }).code))) {
+        return new WorkflowConfigurationError(`The database has another schema than this version needs: ${detail}. Run the migrations`, {
+          cause: error,
+        });
+      }
       return new WorkflowConfigurationError(`The database refuses the statement: ${detail}. The role needs rights on the module's tables`, {
         cause: error,
       });
     default: {
       const mayHave = mayHaveTakenEffect(error);
-      const effect = mayHave ? 'The call may have taken effect' : 'Nothing was written';
-      return new DatabaseUnavailableError(`The database did not complete the call. ${effect}: ${detail}`, {
+      const written = mayHave ? '. The call may have taken effect' : '. Nothing was written';
+      return new DatabaseUnavailableError(`The database did not complete the call${call === 'read' ? '' : written}: ${detail}`, {
         cause: error,
         mayHaveTakenEffect: mayHave,
       });
