@@ -14,10 +14,11 @@ describe('OutageLog', () => {
   it('writes one line for all that fails, one while it lasts, and one at the end', async () => {
     const away = new Error('connect ECONNREFUSED');
     for (let n = 0; n < 100; n++) log.failed(n === 0 ? 'due runs could not be claimed' : 'something else', away);
+    log.failed('something else', new Error('the database system is starting up'));
     expect(lines).toEqual(['warn: the database cannot be reached; trying again: connect ECONNREFUSED (due runs could not be claimed)']);
     await waitFor(() => lines.length === 3);
     expect(lines[1]).toBe(
-      'warn: the database cannot be reached for 0 s (99 tries since the last line); trying again: connect ECONNREFUSED',
+      'warn: the database has been unreachable for 0 s (100 tries since the last line); trying again: the database system is starting up',
     );
     expect(lines[2]).toBe('log: the database answers again; it was away for about 0 s');
     log.failed('again', away);

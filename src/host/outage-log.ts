@@ -16,6 +16,7 @@ export class OutageLog {
   private began = 0;
   private last = 0;
   private failures = 0;
+  private latest: unknown;
 
   constructor(
     private readonly write: (level: 'warn' | 'log', line: string) => void,
@@ -26,10 +27,11 @@ export class OutageLog {
   failed(work: string, error: unknown): void {
     this.last = performance.now();
     this.failures++;
+    this.latest = error;
     if (this.timer) return;
     this.began = this.last;
     this.failures = 0;
-    this.timer = setInterval(() => this.look(error), this.everyMs).unref();
+    this.timer = setInterval(() => this.look(), this.everyMs).unref();
     this.write('warn', `the database cannot be reached; trying again: ${describeError(error)} (${work})`);
   }
 
@@ -38,7 +40,7 @@ export class OutageLog {
     this.timer = undefined;
   }
 
-  private look(error: unknown): void {
+  private look(): void {
     const seconds = Math.round((this.last - this.began) / 1_000);
     if (this.failures === 0) {
       this.close();
@@ -48,7 +50,7 @@ export class OutageLog {
     this.failures = 0;
     this.write(
       'warn',
-      `the database cannot be reached for ${seconds} s (${times} since the last line); trying again: ${describeError(error)}`,
+      `the database has been unreachable for ${seconds} s (${times} since the last line); trying again: ${describeError(this.latest)}`,
     );
   }
 }

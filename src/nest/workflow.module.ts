@@ -229,7 +229,7 @@ export class WorkflowModule
 
   private whyNoWorker(workflows: number): string | undefined {
     const { workerStart, transport } = this.runtime.settings;
-    if (workerStart === 'never') return 'its worker is off';
+    if (workerStart === 'never') return 'its worker is off (`worker: false` or DURABLE_WORKER=off)';
     if (workflows === 0) return 'no class with @Workflow of this module is among the providers';
     if (workerStart === 'listening' && !this.httpHost.httpAdapter && transport !== 'qstash')
       return 'it does not listen for HTTP requests; set `worker: {}` to execute runs anyway';
