@@ -1,8 +1,8 @@
 export { WorkflowClient } from './client/client.js';
 export type { ExecuteOptions } from './client/execute-options.js';
 export type { StartManyOptions } from './client/starter.js';
-export type { BlockedDescription, WaitingFor } from './client/queries/waiting-for.js';
-export type { BodyDescription, ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
+export type { BlockedDescription, BodyDescription, WaitingFor } from './client/queries/waiting-for.js';
+export type { ChildDescription, RunDescription, StepDescription, WaitDescription } from './client/queries/describe.js';
 export type { SendOptions } from './client/send-options.js';
 export { defineSignal, type SignalArguments, type SignalDefinition, type SignalValue } from './core/signal.js';
 export type {

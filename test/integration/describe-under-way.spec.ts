@@ -51,9 +51,14 @@ describe('describe', () => {
       return bodies.length > 0 ? bodies : undefined;
     });
     expect(body).toEqual({ stepKey: 'hang', attempt: 2, since: expect.any(Date), host: hostname(), pid: process.pid });
+    const expected = `for step "hang", which has been running since ${body!.since.toISOString()} (attempt 2, host "${hostname()}", process ${process.pid})`;
+    const { waitingFor } = await asking.client.describe(runId);
+    expect(waitingFor).toEqual([{ kind: 'step', name: 'hang', since: body!.since, until: undefined, text: expected }]);
     expect(Math.abs(body!.since.getTime() - startedAt)).toBeLessThan(10_000);
     finish!();
     await waitFor(async () => (await underWay()).length === 0);
+    const after = await waitFor(async () => (await asking.client.describe(runId)).waitingFor[0]);
+    expect(after.kind).toBe('sleep');
   });
 
   it('costs short bodies no statement', async () => {

@@ -2,7 +2,7 @@ import { toDate } from '../../core/duration.js';
 import type { Payloads } from '../../core/payloads.js';
 import { isTerminal, type ShownStatus } from '../../core/run.js';
 import type { StepKind, StepRecord } from '../../core/step.js';
-import { blockedOf, waitingForOf, type BlockedDescription, type WaitingFor } from './waiting-for.js';
+import { blockedOf, bodiesOf, waitingForOf, type BlockedDescription, type BodyDescription, type WaitingFor } from './waiting-for.js';
 import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 
 /** An open wait of a run. */
@@ -21,17 +21,6 @@ export interface WaitDescription {
   wakeAt: Date | undefined;
   /** Number of failed attempts of the step. */
   attempts: number;
-}
-
-/** A step body that is executing. */
-export interface BodyDescription {
-  stepKey: string;
-  /** Number of the attempt, from 1. */
-  attempt: number;
-  /** Moment at which a worker first reported the body, accurate to about a second. */
-  since: Date;
-  host: string;
-  pid: number;
 }
 
 /** A run that this run has started. */
@@ -162,13 +151,6 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     deadline: toDate(row.deadlineAt),
     state: Object.fromEntries(Object.entries(row.state).map(([key, text]) => [key, payloads.decode(text, `state "${key}"`)])),
   };
-}
-
-function bodiesOf({ id, worker }: RunDescriptionRow): BodyDescription[] {
-  if (!worker) return [];
-  const { host, pid, bodies } = worker;
-  const own = (bodies ?? []).filter(({ runId }) => runId === id);
-  return own.map(({ stepKey, attempt, since }) => ({ stepKey, attempt, since: new Date(since), host, pid }));
 }
 
 /**

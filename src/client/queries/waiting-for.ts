@@ -10,9 +10,10 @@ export interface WaitingFor {
    *
    * `worker`: a process that executes the workflow must claim the run. `deployment`: a deployment
    * whose code matches the run's history is needed. `resume`: an operator must resume the run. The
-   * run is then paused, or blocked by something other than its code.
+   * run is then paused, or blocked by something other than its code. `step`: the body of a step has
+   * been executing for a second or two.
    */
-  kind: 'worker' | 'deployment' | 'resume' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
+  kind: 'worker' | 'deployment' | 'resume' | 'step' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
   /**
    * Name of the awaited thing: a signal's name, a child's run id, the first characters of a hook's
    * token, a step key, a workflow or a deployment.
@@ -23,6 +24,17 @@ export interface WaitingFor {
   until: Date | undefined;
   /** Description in words, for people and logs. */
   text: string;
+}
+
+/** A step body that is executing. */
+export interface BodyDescription {
+  stepKey: string;
+  /** Number of the attempt, from 1. */
+  attempt: number;
+  /** Moment at which a worker first reported the body, accurate to about a second. */
+  since: Date;
+  host: string;
+  pid: number;
 }
 
 /** Reason why a run is blocked. */
@@ -39,6 +51,7 @@ export interface BlockedDescription {
 
 type Row = Pick<
   RunDescriptionRow,
+  | 'id'
   | 'status'
   | 'name'
   | 'version'
@@ -51,6 +64,7 @@ type Row = Pick<
   | 'blockedAt'
   | 'blockedReason'
   | 'blockedDeployments'
+  | 'worker'
 >;
 
 /** @internal */
@@ -62,14 +76,31 @@ export function blockedOf(row: Row, payloads: Payloads): BlockedDescription | un
 
 /** @internal */
 export function waitingForOf(row: Row): WaitingFor[] {
-  const waits = row.status === 'waiting' || row.status === 'running' || row.status === 'paused' ? row.waits.map(waitOf) : [];
   if (row.status === 'pending') return [workerOf(row)];
+  if (row.status !== 'waiting' && row.status !== 'running' && row.status !== 'paused') return [];
+  const bodies = bodiesOf(row);
+  // The wait for an attempt stays open until the attempt has ended.
+  const open = row.waits.filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
+  const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
   if (row.isBlocked) return [unblockingOf(row), ...waits];
   if (row.status !== 'paused') return waits;
   return [
     { kind: 'resume', name: undefined, since: undefined, until: undefined, text: 'for somebody to resume it: it is paused' },
     ...waits,
   ];
+}
+
+/** @internal */
+export function bodiesOf({ id, worker }: Pick<RunDescriptionRow, 'id' | 'worker'>): BodyDescription[] {
+  if (!worker) return [];
+  const { host, pid, bodies } = worker;
+  const own = (bodies ?? []).filter(({ runId }) => runId === id);
+  return own.map(({ stepKey, attempt, since }) => ({ stepKey, attempt, since: new Date(since), host, pid }));
+}
+
+function bodyWaitOf({ stepKey, attempt, since, host, pid }: BodyDescription): WaitingFor {
+  const text = `for step "${stepKey}", which has been running since ${since.toISOString()} (attempt ${attempt}, host "${host}", process ${pid})`;
+  return { kind: 'step', name: stepKey, since, until: undefined, text };
 }
 
 function workerOf(row: Row): WaitingFor {
