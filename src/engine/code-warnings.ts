@@ -16,10 +16,12 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
   const [first] = open;
   const shown = open.slice(0, 3).map((key) => `"${key}"`);
   const more = open.length > shown.length ? ` and ${open.length - shown.length} more` : '';
+  const [steps, results, after] =
+    open.length === 1 ? ['step', 'Its result', 'code after it'] : ['steps', 'Their results', 'code after them'];
   warnOnce(`open\n${definition.name}\n${first}`, () =>
     warn(
-      `run() ended while ${open.length === 1 ? 'step' : 'steps'} ${shown.join(', ')}${more} had no result: it is not recorded, and code that waits for ` +
-        'it never continues. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
+      `run() ended while ${steps} ${shown.join(', ')}${more} had no result. ${results} will not be recorded, and ${after} will not be ` +
+        'executed. Was an await forgotten, as in forEach(async ...)? Use ctx.race where the first of several branches is enough',
     ),
   );
 }

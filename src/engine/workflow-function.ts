@@ -123,8 +123,8 @@ export class WorkflowFunction implements ResultQueueDelegate {
     const { stepKey, calledAfter } = step;
     const place = calledAfter === 0 ? 'at the start' : `after ${calledAfter} ${calledAfter === 1 ? 'result' : 'results'}`;
     const unrecorded = queue.unrecordedCallAfter(calledAfter);
-    const instead = unrecorded === undefined ? 'now the code does not call it there' : `now the code calls "${unrecorded}" there`;
-    state.reject(stepKey, `it was called ${place} when it was recorded, and ${instead}`);
+    const instead = unrecorded === undefined ? 'the code does not call it there' : `the code calls "${unrecorded}" there`;
+    state.reject(stepKey, `the history has "${stepKey}" ${place}, but ${instead}`);
   }
 
   stirred(): void {

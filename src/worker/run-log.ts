@@ -21,7 +21,7 @@ export class RunLog {
   }
 
   blocked(runId: string, error: Error): void {
-    const here = `this one is "${this.deploymentId}"; set DEPLOYMENT_ID if a new build does not get another id`;
+    const here = `this one is "${this.deploymentId}"; if a new build has the same id, set DEPLOYMENT_ID`;
     const isRefused = error instanceof StepNotRecordedError || error instanceof RunNotRecordedError;
     const waits = isRefused ? 'until client.resume() is called' : `and waits for another deployment (${here})`;
     this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
