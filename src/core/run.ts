@@ -13,9 +13,8 @@ export type RunStatus =
   /**
    * A worker owns the run. The journal of the owner writes every further status: `waiting` when the
    * run is suspended or blocked, `paused`, `pending` when it is handed back, and the terminal ones.
-   * When the worker dies, the `DeadSessionsSweep` of another process makes the run `pending`
-   * again, or
-   * `failed` when several workers have died while they executed only this run.
+   * When the worker dies, the `DeadSessionsSweep` of another process makes the run `pending` again,
+   * or `failed` when several workers have died while they executed only this run.
    */
   | 'running'
   /**

@@ -52,8 +52,8 @@ export function createWorker(
     deploymentId,
     serves: registry.keys(queues),
     lost: (id) => void worker.fenced(id),
-    moved: () => void worker.serverMoved().catch(failed('what the new server has could not be asked for')),
-    failed: failed('the session could not be renewed'),
+    moved: () => void worker.serverMoved().catch(failed('session: could not compare runs with the new server')),
+    failed: failed('session: could not renew the session'),
   });
   const worker: Worker = new Worker(
     database,

@@ -18,9 +18,9 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
       host()?.noticed(notice);
     },
     lost: async () => host()?.directLost(),
-    failed: (error) => runtime.warn('a notification could not be handled', error),
+    failed: (error) => runtime.warn('listen: could not handle a notification', error),
     connected: () => {
-      if (isMissing) runtime.logger.log('the direct connection is there');
+      if (isMissing) runtime.logger.log('listen: the direct connection is open');
       isMissing = false;
       runtime.hub.refresh();
       host()?.directConnected();

@@ -49,12 +49,12 @@ export class PollingHost {
     this.poller = new Poller(this.worker, {
       pollIntervalMs: worker.pollIntervalMs,
       maxPollIntervalMs: worker.maxPollIntervalMs,
-      failed: (error) => failed('what this process owns could not be looked up', error),
+      failed: (error) => failed('poller: could not compare active runs with the database', error),
     });
     this.timers = new TimerService(database, clock, {
       maxPauseMs: worker.maxPollIntervalMs,
       woke: () => this.poller.pollNow(),
-      failed: (error) => failed('due runs could not be woken', error),
+      failed: (error) => failed('timers: could not wake due runs', error),
     });
     const sweeps = createSweeps({
       database,
@@ -148,7 +148,7 @@ export class PollingHost {
 
   messaged(runIds: readonly string[]): void {
     if (!this.running) return;
-    this.worker.checkMessages(runIds).catch((error: unknown) => this.runtime.warn('messages could not be read', error));
+    this.worker.checkMessages(runIds).catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
   }
 
   noticed(notice: Notice): void {

@@ -102,7 +102,7 @@ export class PushHost {
   /** Delivers new messages to these runs, as far as they are executed here. */
   messaged(runIds: readonly string[]): void {
     const looked = this.deliveries.current?.checkMessages(runIds);
-    looked?.catch((error: unknown) => this.runtime.warn('messages could not be read', error));
+    looked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
   }
 
   /**

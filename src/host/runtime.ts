@@ -96,11 +96,11 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       {
         fenced: (sessionId) => void Promise.all([this.workers.polling?.fenced(sessionId), this.workers.push?.fenced(sessionId)]),
         moved: async () => void (await Promise.all([this.workers.polling?.moved(), this.workers.push?.moved()])),
-        trouble: (error) => this.warn('the database does not take writes; trying again', error),
+        trouble: (error) => this.warn('journal: the database does not take writes; trying again', error),
       },
       DEFAULT_JOURNAL_LIMITS,
     );
-    this.notifier = new RunNotifier(database, this, (error) => this.warn('runs could not be notified of messages yet', error));
+    this.notifier = new RunNotifier(database, this, (error) => this.warn('notifier: could not notify runs of messages yet', error));
     database.unwritable.report = (runId, error) =>
       this.warn(`the database refuses to change run "${runId}"; other runs continue without it`, error, { runId });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
@@ -109,7 +109,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       pollIntervalMs: 100,
       maxPollIntervalMs: 1_000,
       receivesNotices: () => this.direct?.isConnected ?? false,
-      failed: (error) => this.warn('results could not be asked for', error),
+      failed: (error) => this.warn('results: could not query results', error),
       now: () => this.clock.now(),
       findUnserved: unservedResults(
         database,
@@ -242,7 +242,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   /** Closes everything, also when a part fails to close. */
   private async closeAll(): Promise<void> {
     const watched = this.watch.stop();
-    const failed = (error: unknown): void => this.warn('while closing', error);
+    const failed = (error: unknown): void => this.warn('runtime: could not close a part of the module', error);
     await this.workers.stop().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);

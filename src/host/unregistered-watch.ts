@@ -87,7 +87,7 @@ export class UnregisteredWatch {
     try {
       await this.warnOfUnregistered(overdueMs);
     } catch (error) {
-      if (!this.stopped) this.options.warn('due runs could not be looked at', error);
+      if (!this.stopped) this.options.warn('worker: could not look up due runs', error);
     }
     if (this.options.worker().keys) this.note();
   }

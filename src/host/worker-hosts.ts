@@ -81,7 +81,7 @@ export class WorkerHosts {
       try {
         return await this.start(workflows);
       } catch (error) {
-        this.runtime.warn('the worker could not be started; trying again', error);
+        this.runtime.warn('worker: could not start; trying again', error);
         await sleep(START_AGAIN_MS);
       }
     }
@@ -135,7 +135,7 @@ export class WorkerHosts {
     try {
       for (const line of await describeUnregistered(runtime.database, known.keys ?? [])) runtime.warn(line);
     } catch (error) {
-      if (!this.isStopped) runtime.warn('due runs could not be looked at', error);
+      if (!this.isStopped) runtime.warn('worker: could not look up due runs', error);
     }
   }
 }

@@ -33,7 +33,7 @@ type Announcement = () => Promise<void>;
  * next part. After a crash another process continues where the last part ended.
  */
 export class BulkOperationsSweep implements Sweep {
-  readonly failure = 'bulk operations could not go on';
+  readonly failure = 'sweep: could not continue bulk operations';
   readonly everyMs = SWEEP_EVERY_MS;
 
   constructor(

@@ -16,7 +16,7 @@ const SESSIONS_PER_SURVEY = 4;
  * lock must be missing in two surveys in a row, because a living process may be connecting again.
  */
 export class DeadSessionsSweep implements Sweep {
-  readonly failure = 'could not look for dead workers';
+  readonly failure = 'sweep: could not find dead sessions';
   private sessions = 1;
   private unlockedBefore: ReadonlySet<string> = new Set();
   /**
@@ -58,7 +58,7 @@ export class DeadSessionsSweep implements Sweep {
     const { database, notices, notifier, returned, log } = this.dependencies;
     const runs = await takeOver(database, ids, evidence);
     if (runs.length === 0) return;
-    log(`took over ${runs.length} runs of a worker that is gone`);
+    log(`sweep: took over ${runs.length} runs of a worker that died`);
     const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
     notices.endedElsewhere(failed);
     const pending = runs.filter(({ status }) => status === 'pending').map(({ id }) => id);

@@ -20,7 +20,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
   const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;
   const deadSessions = new DeadSessionsSweep(dependencies);
   const inbox: Sweep = {
-    failure: 'the inbox could not be swept',
+    failure: 'sweep: could not read the inbox',
     everyMs: INBOX_EVERY_MS,
     run: async () => {
       await sweepMessages(database, notifier, notices);
@@ -28,7 +28,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     },
   };
   const overdue: Sweep = {
-    failure: 'runs whose time is over could not be looked for',
+    failure: 'sweep: could not find overdue runs',
     everyMs: OVERDUE_EVERY_MS,
     run: async () => {
       await sweepOverdue(database, payloads, notices, notifier, served());
@@ -36,7 +36,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     },
   };
   const blocked: Sweep = {
-    failure: 'blocked runs could not be looked for',
+    failure: 'sweep: could not find blocked runs',
     everyMs: UNBLOCK_EVERY_MS,
     run: async () => {
       const unblocked = await unblockRuns(database, served(), deploymentId);
@@ -45,7 +45,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
     },
   };
   const ownerless: Sweep = {
-    failure: 'could not hand back runs whose session is gone',
+    failure: 'sweep: could not hand back runs whose session is gone',
     everyMs: OWNERLESS_EVERY_MS,
     run: async () => {
       const handedBack = await handBackOwnerless(database);
@@ -56,7 +56,7 @@ export function createSweeps(dependencies: SweepDependencies): readonly [deadSes
   const bulkOperations = new BulkOperationsSweep(database, payloads, notifier, {
     due: (runs) => void notices.due(runs),
     ended: (runs) => notifyOfEnd(notices, notifier, runs),
-    failed: (error) => failed('bulk operations could not go on', error),
+    failed: (error) => failed('sweep: could not continue bulk operations', error),
   });
   return [deadSessions, inbox, overdue, blocked, ownerless, bulkOperations];
 }

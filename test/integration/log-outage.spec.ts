@@ -44,6 +44,6 @@ it('a database that goes away under a worker is one warning, whatever fails for 
   proxy.restore();
   expect(await (await start).result()).toBe('hello');
   // The connections that were cut report their own loss.
-  const others = lines.filter((line) => !/^the direct connection|^the session could not be renewed/.test(line));
+  const others = lines.filter((line) => !/^the direct connection|^session: could not renew the session/.test(line));
   expect(others).toEqual([expect.stringContaining('the database cannot be reached; trying again: ')]);
 });

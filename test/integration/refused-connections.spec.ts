@@ -125,7 +125,7 @@ describe('a module whose connections are refused', () => {
     const module = await boot({ url: database.url }, { listen: { url: direct.url } });
     await waitFor(() => lines.some((each) => each.startsWith('the direct connection to the url of "listen" cannot be made')));
     direct.restore();
-    await waitFor(() => lines.includes('the direct connection is there'));
+    await waitFor(() => lines.includes('listen: the direct connection is open'));
     expect((await module.get(WorkflowClient).health()).directConnection).toEqual({ isConnected: true });
     await closeApplications();
     await direct.stop();
