@@ -5,7 +5,7 @@ import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
 const SESSION = { sessionTtl: '2s' };
-const TAKEN_OVER = /^WARN this worker's session was taken over/;
+const TAKEN_OVER = /^WARN worker: the session was taken over/;
 
 describe('a worker that does not answer for longer than its session', () => {
   /** Until the heir executes the runs, under epochs of its own. */
