@@ -1,10 +1,10 @@
-/** Column types of rows that are sent as arrays. */
+/** Types of the columns whose values are sent to the server as arrays. */
 export type ArrayType = 'text' | 'json' | 'int' | 'smallint' | 'bigint' | 'float8' | 'boolean';
 
-/** Object ids of the element types. PostgreSQL never changes the ids of its own types. */
+/** PostgreSQL's object ids of the element types. They are the same on every server. */
 const OIDS: Record<ArrayType, number> = { text: 25, json: 114, int: 23, smallint: 21, bigint: 20, float8: 701, boolean: 16 };
 
-/** Bytes of one element. 0 stands for texts, whose size depends on the value. */
+/** Number of bytes of one element. 0 means that the size depends on the value, as for texts. */
 const SIZES: Record<ArrayType, number> = { text: 0, json: 0, int: 4, smallint: 2, bigint: 8, float8: 8, boolean: 1 };
 
 const HEADER_BYTES = 20;
@@ -13,11 +13,11 @@ const LENGTH_BYTES = 4;
 /**
  * Writes one column of the rows as a one-dimensional PostgreSQL array in the binary format. `pg`
  * sends the buffer unchanged. The header contains the number of dimensions, a flag for nulls, the
- * element type, the length and the lower bound. Each element follows with its length before it; the
- * length is -1 for null.
+ * element type, the length and the lower bound. Before each element stands its length, which is -1
+ * for null.
  *
- * The text format would cost four times the garbage in this process, because every element is
- * quoted and copied twice. It would also need a parser in the server.
+ * The text format would produce four times as much garbage in this process, because it quotes every
+ * element and copies it twice. The server would also have to parse the text.
  */
 export function toBinaryArray(rows: readonly (readonly unknown[])[], column: number, type: ArrayType): Buffer {
   const buffer = Buffer.allocUnsafe(sizeOf(rows, column, type));
@@ -53,7 +53,11 @@ function sizeOf(rows: readonly (readonly unknown[])[], column: number, type: Arr
   return size;
 }
 
-/** @returns the position where the next element begins */
+/**
+ * Writes one element into the buffer.
+ *
+ * @returns the position after the element
+ */
 function writeElement(buffer: Buffer, value: unknown, type: ArrayType, at: number): number {
   switch (type) {
     case 'text':

@@ -4,15 +4,15 @@ import { DatabaseUnavailableError, SerializationError, WorkflowConfigurationErro
 import { faultOf, mayHaveTakenEffect } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 
-/** Error classes of data that cannot be stored: data exceptions, and exceeded limits. */
+/** Error classes for data that cannot be stored: data exceptions and exceeded limits. */
 const UNSTORABLE = /^(22|54)/;
 
-/** Codes of a missing column, table, function or schema. */
+/** Error codes for a missing column, table, function or schema. */
 const MISSING = /^(42703|42P01|42883|3F000)$/;
 
 /**
- * Makes a view of a database whose errors are typed. Callers of the client get these errors, with
- * the driver's error as the `cause`.
+ * Wraps a database for callers of the client. The wrapper rejects with the package's typed errors,
+ * which have the driver's error as their `cause`.
  */
 export function forCallers(database: Database): Database {
   const view = Object.create(database) as Database;
@@ -38,12 +38,13 @@ function isRead(method: keyof Database, statement: unknown): boolean {
 }
 
 /**
- * Turns a driver's error into an error of the package. Other errors stay unchanged.
+ * Turns a driver's error into an error of the package. Returns any other error unchanged.
  *
- * @param call `read`: the message does not say whether anything was written
+ * @param call `read` for a call that writes nothing: the message then does not mention writes
  */
 export function toCallerError(error: unknown, call: 'read' | 'write' = 'write'): unknown {
-  // Under Jest, Node's own errors belong to another realm: `instanceof Error` is false for them.
+  // `instanceof Error` would not work under Jest, which runs the tests in another realm than Node's
+  // own errors.
   if (!types.isNativeError(error) || error instanceof WorkflowError || error.name === 'TypeError') return error;
   const { message: detail } = error;
   switch (faultOf(error)) {

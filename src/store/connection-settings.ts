@@ -3,15 +3,15 @@ import type { DataSource } from 'typeorm';
 
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
 
-/** Settings of a connection to the database, in the words of `pg`. */
+/** Settings of a connection to the database, named as in `pg`. */
 export type ConnectionSettings = pg.ClientConfig;
 
 type Ssl = NonNullable<pg.ClientConfig['ssl']>;
 
 /**
- * Milliseconds that making a connection may take, unless the application allows more. A pool counts
- * the wait for a free connection as well. So a shorter limit of the application would make
- * statements of a busy module fail.
+ * Shortest time limit for making a connection, in milliseconds. The application can only make it
+ * longer. A pool's limit also covers the wait for a free connection, so a shorter one would make
+ * statements fail while the module is busy.
  */
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -19,9 +19,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslnegotiation', 'options', 'application_name'] as const;
 
 /**
- * Settings of pg that describe a connection and do not come from a URL. The application's settings
- * for statements and pools are excluded: its timeouts, type parsers, `binary` and `pipeline` do not
- * fit the module's statements.
+ * Further settings of the application's connection that the module's connections also use. Settings
+ * for statements and pools are missing here: timeouts, type parsers, `binary` and `pipeline` chosen
+ * by the application do not fit the module's statements.
  */
 const PASSED_ON = [
   'stream',
@@ -32,13 +32,13 @@ const PASSED_ON = [
   'maxLifetimeSeconds',
 ] as const;
 
-/** Parameters of a URL that say how the connection is encrypted. */
+/** URL parameters that determine how the connection is encrypted. */
 const TLS_PARAMETERS = ['ssl', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert', 'sslnegotiation'];
 
 /**
  * Resolves settings once, by pg's own rules: a URL wins over the other settings, and PG* variables
- * supply missing values. The result has no URL, so that the module can add settings of its own
- * without the URL replacing them. Resolving twice changes nothing.
+ * supply missing values. The result contains no URL, which would override settings that the module
+ * adds later. Resolving the result again returns the same settings.
  *
  * @throws the error of pg for a URL that pg cannot read, and WorkflowConfigurationError for several
  * hosts
@@ -62,8 +62,8 @@ export function resolveSettings(given: pg.ClientConfig): ConnectionSettings {
 }
 
 /**
- * Resolves the settings of a URL and of the option `ssl` beside it. The option wins over the TLS
- * parameters of the URL.
+ * Resolves the settings of a URL and of the separate option `ssl`. The option wins over the TLS
+ * parameters in the URL.
  *
  * @throws InvalidInputError when the URL and the option contradict each other, and the error of pg
  * for a URL that pg cannot read
@@ -81,8 +81,8 @@ export function settingsOfUrl(url: string, ssl?: Ssl): ConnectionSettings {
 
 /**
  * Resolves the settings of a second address of the same database, for example one that bypasses a
- * pooler. Values that the second URL leaves out come from the first settings: user, password (also
- * a function), database and TLS.
+ * pooler. The first settings supply what the second URL leaves out: the user, the password (which
+ * may be a function), the database and TLS.
  */
 export function settingsPast(settings: ConnectionSettings, url: string): ConnectionSettings {
   const own = resolveSettings({ connectionString: url });
@@ -105,8 +105,8 @@ export function settingsPast(settings: ConnectionSettings, url: string): Connect
 }
 
 /**
- * Resolves the settings that the pool of an application's DataSource connects with. They are
- * combined as TypeORM combines them: `extra` wins over the other options.
+ * Resolves the settings with which the pool of the application's DataSource connects. Combines them
+ * as TypeORM does: `extra` wins over the other options.
  *
  * @throws WorkflowConfigurationError when the DataSource is not of type postgres
  */
@@ -132,8 +132,8 @@ export function settingsOfDataSource({ options }: DataSource): ConnectionSetting
 }
 
 /**
- * Reads the settings as pg does, without a connection: a client that has not connected has no
- * socket.
+ * Reads the settings as pg does. A pg client that has not connected opens no socket, so creating
+ * one is enough.
  */
 function parametersOf(given: pg.ClientConfig): Record<string, unknown> {
   const client = new pg.Client({ ...given, stream: undefined });
@@ -162,7 +162,8 @@ function combineTls(inUrl: Ssl, option: Ssl, url: string): Ssl {
   if (option.rejectUnauthorized === false && /[?&]sslmode=verify-(ca|full)/i.test(url)) {
     throw contradiction('the option accepts any certificate, and the URL requires its verification');
   }
-  // pg makes the private key non-enumerable, so the spread of the files does not copy the key.
+  // pg makes the private key non-enumerable, so `files` does not contain it: it is added
+  // separately.
   const { rejectUnauthorized: _rejectUnauthorized, ...files } = fromUrl;
   const key = option.key ?? fromUrl.key;
   return { ...files, ...option, ...(key === undefined ? {} : { key }) };

@@ -1,20 +1,22 @@
 import { WorkflowError } from '../core/errors/index.js';
 import { StandbyError } from './standby.js';
 
-/** Kinds of errors that a query rejects with. Each kind asks for another reaction. */
+/** Kinds of errors with which a query can reject. Callers react to each kind differently. */
 export type DatabaseFault =
   /**
-   * The connection or the server is lost, or the server refuses for now. Nobody knows whether the
-   * statement took effect; the caller repeats the statement.
+   * The connection or the server is lost, or the server temporarily refuses. The statement may have
+   * taken effect, and the caller repeats it.
    */
   | 'connection'
-  /** Two transactions conflicted. Nothing took effect; the caller repeats at once. */
+  /**
+   * Two transactions conflicted. The statement had no effect, and the caller repeats it at once.
+   */
   | 'conflict'
-  /** Another transaction holds a lock on a row or on a table. Nothing took effect. */
+  /** Another transaction holds a lock on a row or on a table. The statement had no effect. */
   | 'locked'
   /**
    * The server cancelled the statement, usually because of a statement_timeout: the statement
-   * waited for a lock or takes too long.
+   * waited too long for a lock, or took too long itself.
    */
   | 'cancelled'
   /**
@@ -26,47 +28,47 @@ export type DatabaseFault =
   | 'data';
 
 const CONFLICTS = new Set(['40001', '40P01']);
-/** Errors of this process while it encoded the values for the wire. */
+/** Codes of errors that occur in this process while it encodes the values for the server. */
 const UNWRITABLE = new Set(['ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_TYPE']);
 /**
- * Error classes that the data themselves cause: data exceptions, violated constraints, exceeded
- * limits and casts. They include errors that the application's triggers and functions raise.
+ * Error classes that the data can cause: data exceptions, violated constraints, exceeded limits and
+ * casts. They include errors raised by the application's triggers and functions.
  */
 const DATA = /^(09|2[123]|38|39|44|54|P0|42804|42846|428C9|42P18)/;
 
 /**
- * Error classes that do not come from the values: constraints, and errors that the application's
- * triggers and functions raise.
+ * Error classes of rules about values: constraints, and errors raised by the application's triggers
+ * and functions. PostgreSQL itself could store the value.
  */
 const FORBIDDEN = /^(09|23|38|39|44|P0)/;
 
 /**
- * True when a rule of the application refuses a value that could be stored otherwise. The
- * application may remove the rule.
+ * True when a constraint or a trigger refuses a value that PostgreSQL itself could store. The
+ * application may remove this rule later.
  */
 export function isForbidden(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && code.length === 5 && FORBIDDEN.test(code);
 }
 
-/** Error classes of access, and of a missing schema. */
+/** Error classes for missing rights, and for a missing database or schema. */
 const REFUSED = /^(28|3D|3F|42|0A|2F)/;
 
-/** Errors of connections that were never established. Nothing was sent. */
+/** Codes for a connection that was never established, so that no statement was sent. */
 const UNCONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'EACCES']);
 /**
- * Errors that may follow a commit: a lost connection, a shutdown, a failure of the server or its
- * disk.
+ * Error classes that are possible after the commit has succeeded: a lost connection, a shutdown, or
+ * a failure of the server or its disk.
  */
 const AFTER_COMMIT = /^(08|57P01|57P02|58|XX)/;
 
 /**
- * Classifies an error that a query rejected with. An error that does not clearly come from the data
- * counts as trouble of the database: a failover, a rotated password, a full disk. Such trouble
- * ends, so a run must not fail because of it.
+ * Classifies an error with which a query rejected. An error that the data did not clearly cause
+ * counts as a problem of the database, such as a failover, a rotated password or a full disk. Such
+ * problems pass, so they must not make a run fail.
  */
 export function faultOf(error: unknown): DatabaseFault {
-  // A typed error for callers contains the driver's error as its cause.
+  // This error was already translated for callers: the driver's error is its cause.
   if (error instanceof WorkflowError && error.cause !== undefined) return faultOf(error.cause);
   const code = codeOf(error);
   if (code === undefined) return 'connection';
@@ -88,8 +90,9 @@ export function mayHaveTakenEffect(error: unknown): boolean {
 }
 
 /**
- * True when the statement waited for a lock while it processed a row. PostgreSQL adds the row's
- * place to the error then. A statement requests a lock on a whole table before it reaches any row.
+ * True when the statement waited for the lock of a row. PostgreSQL then adds the row's position to
+ * the error. A statement locks whole tables before it reads any row, so a wait for a table lock has
+ * no position.
  */
 export function wasAtARow(error: unknown): boolean {
   return typeof error === 'object' && error !== null && typeof (error as { where?: unknown }).where === 'string';
@@ -101,52 +104,53 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * Node's codes for an address that has no server at the moment. ENOENT is the missing socket of a
- * server that has not started.
+ * Codes of Node for an address at which no server answers at the moment. ENOENT means that a
+ * server's Unix socket does not exist, because the server has not started.
  */
 const NO_ANSWER = /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|ENOTFOUND|EAI_|ENOENT|PASSWORD_UNAVAILABLE)/;
 
 /**
- * Codes of a server that starts, stops or is full, of a broken connection, and of conflicting
- * transactions.
+ * Error codes for a server that is starting, stopping or full, for a broken connection, and for
+ * conflicting transactions.
  */
 const NOT_NOW = /^(57P0[123]|08|53|40)/;
 
 /**
- * A pooler's answers to a client that it will never admit. Their code is that of a broken
- * connection.
+ * Messages of a pooler that will never admit this client. The pooler sends them with the code of a
+ * broken connection, so only the text shows the difference.
  */
 const NEVER = /unsupported startup parameter|no such (database|user)|authentication failed|auth failed/i;
 
 /**
- * True when an error at boot is likely to disappear by itself: the server restarts, fails over or
- * is full. False for a wrong password, a missing database, a missing right or a certificate that
- * does not fit.
+ * True when an error at boot is likely to disappear by itself, because the server restarts, fails
+ * over or is full. False for a wrong password, a missing database, a missing right or an invalid
+ * certificate.
  */
 export function isAway(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   if (error instanceof StandbyError) return true;
   const { code, message } = error as { code?: unknown; message?: unknown };
   const text = typeof message === 'string' ? message : '';
-  // pg's own errors have no code.
+  // Errors that pg creates itself have no code, so only their text shows the reason.
   if (typeof code !== 'string') return /terminated|timeout/i.test(text);
   return code.length === 5 && /^[0-9A-Z]{5}$/.test(code) && !NO_ANSWER.test(code)
     ? NOT_NOW.test(code) && !NEVER.test(text)
     : NO_ANSWER.test(code);
 }
 
-/** Errors of the module's own connections while its database was away. */
+/** Errors that the module's own connections caused while the module's database was away. */
 const outages = new WeakSet<object>();
 
 /**
- * Remembers an error of the module's own connections when it means that the database is away. Other
- * servers of the application cause errors with the same codes.
+ * Remembers an error of the module's own connections when it means that the module's database is
+ * away. The code alone does not show that: the application's other servers cause errors with the
+ * same codes.
  */
 export function noteOutage(error: unknown): void {
   if (isAway(error) && faultOf(error) === 'connection') outages.add(error as object);
 }
 
-/** True when the module's own database was away when this error occurred. */
+/** True when this error occurred because the module's own database was away. */
 export function isOutage(error: unknown): boolean {
   return typeof error === 'object' && error !== null && outages.has(error);
 }

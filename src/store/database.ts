@@ -19,69 +19,71 @@ import { UnwritableRuns } from './unwritable-runs.js';
 export type { ConnectionSettings } from './connection-settings.js';
 
 /**
- * Executes a query. One shared function, because a closure for each statement would cost more. A
- * connection keeps the async context in which it was made, so callers run this function outside any
- * context.
+ * Executes a query. All statements share this function, because a closure per statement would be
+ * slower. A connection keeps the async context in which it was made, so callers leave their context
+ * before they call this function.
  */
 function run<Row extends unknown[]>(client: pg.Pool | pg.ClientBase, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
   return client.query<Row>(query);
 }
 
 /**
- * A statement whose text depends only on the schema and the kind of connection. It has a name, so
- * that each connection of the module's pool plans the statement once.
+ * A statement whose text depends only on the schema and the kind of connection. The name lets
+ * PostgreSQL plan the statement once per connection of the module's pool.
  */
 export interface Statement {
   readonly name: string;
   /**
-   * @param lockTimeout a condition that sets the lock timeout. It belongs after the conditions of
-   * the outermost WHERE of a statement that may wait for a lock. Empty where the connection has a
-   * lock_timeout anyway.
+   * Builds the text of the statement.
+   *
+   * @param lockTimeout a condition that sets the lock timeout, or an empty text when the connection
+   * already has one. A statement that may wait for a lock adds the condition at the end of its
+   * outermost WHERE.
    */
   readonly text: (schema: string, lockTimeout: string) => string;
 }
 
 /**
- * Begins a transaction under READ COMMITTED. A takeover deletes a session and then selects its runs
- * with a newer snapshot. Under REPEATABLE READ, which a role or a database may default to, the
- * second statement keeps the old snapshot. It would miss the runs of a flush that committed in
- * between, and those runs would stay `running` for ever.
+ * Begins a transaction under READ COMMITTED, whatever the role's or the database's default is. A
+ * worker that takes over another worker's runs first deletes its session, and then selects the
+ * runs. The second statement must see the runs that were committed in between. Under REPEATABLE
+ * READ it would miss these runs, and they would stay `running` for ever.
  */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
- * Number of tries of a statement that conflicts with another transaction. Behind a pooler the
- * role's isolation level applies to single statements. Under a level stricter than READ COMMITTED
- * they lose no rows. However, they fail with 40001 again and again where many workers claim the
- * same runs. So the repetition runs in a transaction under READ COMMITTED: it costs two more round
- * trips, and cannot conflict in this way.
+ * Number of tries of a statement that conflicts with another transaction. Behind a pooler, the
+ * role's isolation level applies to single statements. If the level is stricter than READ
+ * COMMITTED, no data is lost. However, the statement fails with 40001 again and again while many
+ * workers claim the same runs. So the second try and later ones run in a transaction under READ
+ * COMMITTED. It costs two more round trips, but cannot fail with 40001.
  */
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
 /**
- * Maximum number of connections for statements that must not wait. More than one opens only while a
+ * Maximum number of connections for statements that must not wait. A second one opens only when a
  * connection does not answer.
  */
 const MAX_RESERVED = 3;
 
-/** Maximum number of connections of the pool that deliver messages to runs at the same time. */
+/** Maximum number of the pool's connections that may deliver messages to runs at the same time. */
 const MAX_DELIVERING = 2;
 
 const ignore = (): void => undefined;
 
 /**
- * The module's own small pool. The module never uses the application's pool for its work, so that
- * neither starves the other.
+ * The module's own small pool of connections. The module does not work on the application's pool,
+ * so that neither can use up the other's connections.
  */
 export class Database {
   readonly pool: pg.Pool;
   /** Name of the schema as a quoted identifier. */
   readonly schema: string;
   readonly schemaName: string;
-  /** Chooses the messages that check the depth of their run's inbox. */
+  /** Chooses which messages check how many messages already wait for their run. */
   readonly inboxSampling = new InboxSampling();
-  /** Calls that wait for locked rows of runs. */
+  /** Calls that wait until another transaction unlocks the row of a run. */
   readonly rowLockQueues = new RowLockQueues();
   readonly unwritable = new UnwritableRuns();
   private readonly texts = new Map<string, string>();
@@ -90,7 +92,7 @@ export class Database {
   private readonly clients = new Set<pg.PoolClient>();
   private readonly reading: ReadingPool;
   private readonly deliveries: Limiter;
-  /** Pool for statements that must not wait. It usually holds one connection. */
+  /** Pool for statements that must not wait behind others. It usually holds one connection. */
   private readonly reservedPool: pg.Pool;
   private closed = false;
 
@@ -101,8 +103,8 @@ export class Database {
     this.settings = {
       application_name: 'nestjs-durable',
       ...resolveSettings(settings),
-      // Without this timeout, a statement would wait for a vanished server until TCP gives up after
-      // a quarter of an hour.
+      // Without this timeout, a statement would wait for a vanished server until TCP gives up,
+      // which takes a quarter of an hour.
       query_timeout: 15_000,
       refusals: new Refusals(),
     };
@@ -113,14 +115,14 @@ export class Database {
   }
 
   /**
-   * Executes a hot statement. Rows are returned as arrays, which saves the cost of building
-   * objects. Outside a transaction, a statement that conflicts with another one is repeated.
+   * Executes a frequent statement. Returns rows as arrays, because building objects costs time.
+   * Repeats a statement that conflicts with another one, unless it is part of a transaction.
    */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
     const text = this.textOf(statement);
-    // Behind a pooler the next transaction may use another connection, which lacks the statement
-    // that this one prepared. So the statement gets no name there.
+    // Behind a pooler, the next transaction may use another server connection, on which this
+    // statement is not prepared. So the statement gets no name there.
     const query = this.pooler
       ? { text, values, rowMode: 'array' as const }
       : { name: statement.name, text, values, rowMode: 'array' as const };
@@ -139,30 +141,30 @@ export class Database {
   }
 
   /**
-   * Executes a statement that delivers something to runs, or looks up where to deliver it. At most
-   * two such statements use connections of the pool at the same time. However many messages arrive,
-   * claims, flushes and heartbeats find a connection.
+   * Executes a statement that delivers messages to runs, or that looks up where to deliver them.
+   * Only two such statements use the pool at the same time. So claims, flushes and heartbeats find
+   * a connection even while many messages arrive.
    *
-   * @param turn `first`: before the statements that already wait for a connection
+   * @param turn `first` puts the statement before those that already wait for a connection
    */
   async deliver<Row extends unknown[]>(statement: Statement, values: unknown[], turn: Turn = 'last'): Promise<Row[]> {
     return this.deliveries.run(() => this.query<Row>(statement, values), turn);
   }
 
-  /** Executes a query that may take long, on separate connections: see reading-pool.ts. */
+  /** Executes a query that may take long. It uses separate connections: see reading-pool.ts. */
   async read<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
     return outside(() => this.reading.query<Row>(text, values));
   }
 
-  /** Executes statements in a transaction. */
+  /** Executes statements in a transaction and returns the result of `work`. */
   async transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await outside(() => this.pool.connect()).catch((error: unknown) => {
       noteOutage(error);
       throw error;
     });
-    // The pool listens for errors of idle clients only. A client that dies while in use also
-    // rejects its query.
+    // The pool handles errors of idle clients only. An error event without a handler would end the
+    // process, and the query rejects anyway.
     client.on('error', ignore);
     let broken: Error | undefined;
     try {
@@ -184,9 +186,9 @@ export class Database {
   }
 
   /**
-   * Executes a statement that must not wait behind other work, on a reserved connection. The
-   * connection is made when it is first needed, and closed when idle. When the server accepts no
-   * more connections, the pool executes the statement.
+   * Executes a statement that must not wait behind other work, on a reserved connection. This
+   * connection is made when it is first needed, and closed when idle. The normal pool executes the
+   * statement when the server accepts no more connections.
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
@@ -206,8 +208,8 @@ export class Database {
   }
 
   /**
-   * Executes a statement at once if the pool has a free connection, because making one takes many
-   * round trips. Otherwise a reserved connection executes the statement.
+   * Executes a statement at once when the pool has a free connection, because making a new
+   * connection takes many round trips. Otherwise a reserved connection executes the statement.
    */
   async urgent<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     const hasFree = this.reservedPool.idleCount === 0 && this.pool.idleCount > 0 && this.pool.waitingCount === 0;
@@ -215,8 +217,8 @@ export class Database {
   }
 
   /**
-   * Text of a statement for a connection without the pool's settings. The statement sets the pool's
-   * lock timeout itself.
+   * Returns the text of a statement for a connection that lacks the pool's settings. The text
+   * itself sets the lock timeout that the pool would have set.
    */
   textWithLockTimeout(statement: Statement): string {
     return statement.text(this.schema, SET_LOCK_TIMEOUT);

@@ -13,65 +13,71 @@ import { hangUp } from './own-client.js';
 import { notifyByPool } from './sql/connection-probes.js';
 import { sessionLockClass } from './sql/sessions.js';
 
-/** Milliseconds during which notices are collected into one notification. */
+/** Milliseconds for which notices are collected before they are sent as one notification. */
 const COALESCE_MS = 3;
 /**
- * Makes the server check whether the client is still reachable. Without the check the server would
- * hold the lock of a vanished host for hours. Not every platform supports these settings.
+ * Makes the server check whether this client is still reachable. Without these checks, the server
+ * would hold the lock of a vanished host for hours. Some platforms do not support these settings.
  */
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
 const LONGEST_RECONNECT_MS = 2_000;
 /**
- * Number of failed attempts before the failure is reported. A server that restarts usually returns
- * sooner.
+ * Number of failed attempts before the failure is reported. A restarting server is usually back
+ * before that.
  */
 const QUIET_ATTEMPTS = 3;
 const REPORT_AGAIN_MS = 60_000;
 /**
- * Milliseconds between two pings. A connection whose other end vanished silently receives nothing;
- * only a query that gets no answer reveals it.
+ * Milliseconds between two pings. A connection to a server that vanished silently looks as if it
+ * were idle. Only a query without an answer shows the loss.
  */
 const PING_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 500;
 /**
- * Milliseconds that the test notification may take to arrive, and milliseconds until the next try
- * when it did not arrive.
+ * Milliseconds for which the module waits for its test notification. `RECEIVE_RETRY_MS` is the
+ * pause before the next try when none arrives.
  */
 const RECEIVE_TIMEOUT_MS = 3_000;
 const RECEIVE_RETRY_MS = 60_000;
 
 /**
- * The one connection outside the pool. It listens, notifies, and holds the lock that shows that
- * this process lives. The server frees the lock the moment the process dies. The connection
- * reconnects by itself until it is stopped.
+ * The module's one connection outside the pool. It listens, notifies, and holds the lock that shows
+ * that this process is alive. The server frees the lock at once when the process dies. The
+ * connection reconnects by itself until it is stopped.
  */
 export class DirectConnection {
   private readonly self = randomUUID();
   private readonly batch = new NoticeBatch();
   private client: Client | undefined;
-  /** Connection that is being established. */
+  /** The connection that is being established, if any. */
   private attempt: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reconnecting: NodeJS.Timeout | undefined;
   private pinging: NodeJS.Timeout | undefined;
   private state: 'new' | 'open' | 'stopped' = 'new';
-  /** End of the last query in the queue. The connection executes one query at a time. */
+  /**
+   * Settles when the last query in the queue has ended. The connection executes one query at a
+   * time.
+   */
   private turn: Promise<unknown> = Promise.resolve();
   /**
-   * Number of failed attempts in a row, the error of the last one, and when the failure was last
-   * reported.
+   * Number of failed attempts in a row. `failure` is the last error, and `reportedAt` is the time
+   * of the last report.
    */
   private failures = 0;
   private failure: Error | undefined;
   private reportedAt = Number.NEGATIVE_INFINITY;
-  /** True once a notification has arrived on a connection of this kind. */
+  /**
+   * True once this process has received a test notification. Later connections are not tested
+   * again.
+   */
   private receives = false;
 
   constructor(
     private readonly database: Database,
     private readonly events: DirectConnectionEvents,
-    /** Address to connect to instead of the pool's. */
+    /** Address of the direct connection, if it differs from the pool's address. */
     private readonly url?: string,
   ) {}
 
@@ -80,14 +86,17 @@ export class DirectConnection {
   }
 
   /**
-   * Reason why the connection cannot be made. Undefined while connected, and before the first
-   * attempt has failed.
+   * Reason why the connection cannot be made. Undefined while it is connected, and before the first
+   * failure.
    */
   get error(): Error | undefined {
     return this.client === undefined ? this.failure : undefined;
   }
 
-  /** Resolves after the first attempt, successful or not. A stopped connection stays stopped. */
+  /**
+   * Connects. Resolves after the first attempt, also when it fails. Does nothing once the
+   * connection has been stopped.
+   */
   async start(): Promise<void> {
     if (this.state !== 'new') return;
     this.state = 'open';
@@ -96,8 +105,8 @@ export class DirectConnection {
   }
 
   /**
-   * Notifies the other processes within milliseconds. Drops the notice while there is no
-   * connection.
+   * Notifies the other processes within milliseconds. Drops the notice when the connection is not
+   * established.
    */
   notify(notice: Notice): void {
     if (!this.client) return;
@@ -108,7 +117,9 @@ export class DirectConnection {
     }, COALESCE_MS);
   }
 
-  /** Acquires the lock of a session. Returns true when this connection holds the lock now. */
+  /**
+   * Tries to acquire the lock of a session. Returns true when this connection now holds the lock.
+   */
   async lock(sessionId: string): Promise<boolean> {
     const client = this.client;
     if (!client) return false;
@@ -118,9 +129,9 @@ export class DirectConnection {
   }
 
   /**
-   * Executes a statement on this connection, which never executes long statements.
+   * Executes a short statement on this connection. A long one would delay everything else on it.
    *
-   * @returns undefined when there is no connection, or the statement failed on it
+   * @returns undefined when there is no connection, or when the statement failed
    */
   async execute<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[] | undefined> {
     const client = this.client;
@@ -129,8 +140,8 @@ export class DirectConnection {
   }
 
   /**
-   * Sends the collected notices and ends the connection, also one that is being established. When
-   * the promise resolves, no socket is left.
+   * Sends the collected notices, then ends the connection, even if it is still being established.
+   * All sockets are closed when the promise resolves.
    */
   async stop(): Promise<void> {
     this.state = 'stopped';
@@ -163,9 +174,9 @@ export class DirectConnection {
     try {
       await client.connect();
       this.receives ||= await this.receivesFromPool(client);
-      // A NOTIFY is a commit of its own and contains nothing that must survive a crash, so it need
-      // not wait for the disk. The setting must not be sent to a pooler, which would pass it on to
-      // other clients.
+      // NOTIFY runs in its own transaction and contains nothing that must survive a crash. So its
+      // commit need not wait for the disk. A pooler must not get this setting, because it would
+      // apply it to other clients as well.
       if (this.receives) {
         await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
         await client.query(KEEP_ALIVE).catch(() => undefined);
@@ -194,10 +205,10 @@ export class DirectConnection {
   }
 
   /**
-   * True when a notification that the pool sends arrives on this connection. Through a pooler
-   * LISTEN succeeds, but the server connection serves other clients a moment later. Notifications
-   * that the connection sends itself may even arrive. Only a notification from another connection
-   * proves that it listens.
+   * Returns true when a notification from the pool arrives on this connection. LISTEN succeeds
+   * behind a pooler as well, but the pooler soon gives the server connection to other clients. A
+   * notification that the connection sends to itself proves nothing, because it can arrive
+   * nevertheless. So another connection sends the test notification.
    */
   private async receivesFromPool(client: Client): Promise<boolean> {
     const channel = probeChannelOf(this.database.schemaName);
@@ -218,8 +229,8 @@ export class DirectConnection {
     this.client = undefined;
     if (this.state !== 'open') return hangUp(client);
     const closed = within(CLOSE_TIMEOUT_MS, this.events.lost()).finally(() => hangUp(client));
-    // The server frees the lock when the connection ends. Before that, other processes must be able
-    // to read why nobody holds the lock.
+    // The server frees the lock when the connection closes. The connection closes only after
+    // `lost`, in which the session records why its lock is gone.
     closed.catch((error: unknown) => this.events.failed(error));
     this.reconnect(0);
   }
@@ -231,8 +242,8 @@ export class DirectConnection {
   }
 
   /**
-   * Reconnects after a pause that grows with the failures, to spare a server that refuses
-   * repeatedly.
+   * Reconnects after a pause that grows with each failure, so that a server that keeps refusing is
+   * not overloaded.
    */
   private reconnectLater(): void {
     this.reconnect(Math.min(RECONNECT_MS * 2 ** Math.min(this.failures, 10), LONGEST_RECONNECT_MS));
@@ -249,8 +260,8 @@ export class DirectConnection {
   }
 
   /**
-   * Calls a handler. Handlers run inside an event of the socket, where a thrown error would end the
-   * process.
+   * Calls one of the callbacks. It catches their errors, because an error thrown inside a socket
+   * event would end the process.
    */
   private emit(call: (events: DirectConnectionEvents) => void): void {
     try {
@@ -261,8 +272,8 @@ export class DirectConnection {
   }
 
   /**
-   * Executes one query at a time. A connection that does not answer is treated as lost, whatever
-   * its socket says.
+   * Executes a query after the earlier ones have ended. Treats a connection that does not answer as
+   * lost, even if its socket still seems open.
    */
   private queryInTurn<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
     return this.inTurn(client, () => client.query<Row>(text, values));
@@ -291,8 +302,8 @@ export class DirectConnection {
     if (!client) return;
     const channel = channelOf(this.database.schemaName);
     for (const payload of this.batch.take(this.self)) {
-      // The notification is a separate statement after the commit: NOTIFY takes a lock that
-      // serialises all commits that contain one.
+      // The notification is not part of the transaction that it reports. NOTIFY takes a lock at
+      // commit, so transactions that contain it would commit one after another.
       void this.queryInTurn(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }

@@ -22,7 +22,10 @@ export type Row<C extends Columns> = {
 
 type TransitionOf<Kind extends Transition['kind']> = Extract<Transition, { kind: Kind }>;
 
-/** Columns that identify the owned run of a row. */
+/**
+ * Columns that name the run that a row belongs to. The epoch shows that this process still owns the
+ * run.
+ */
 const OWNER = [
   ['run_id', 'text'],
   ['epoch', 'int'],
@@ -63,8 +66,8 @@ const STARTS_BY_RUNS = [
 ] as const;
 
 /**
- * Builds the row of a child or a continuation. The wake counter of a continuation says that
- * messages may wait: those that move to it.
+ * Builds the row of a run that another run starts: a child or a continuation. A continuation begins
+ * with the wake counter 1, because unread messages of its predecessor may move to it.
  */
 export function startByRunRow(
   run: NewRun,
@@ -180,37 +183,43 @@ const TAGS = [
   ['value', 'text'],
 ] as const;
 
-/** Kinds of rows in a flush, with the columns of each. */
+/** Kinds of rows that a flush writes, with the columns of each kind. */
 export const COLUMNS = {
   starts: STARTS,
-  /** The starts of a flush in which any run has an id that an earlier run may have had. */
+  /** Replaces `starts` when any of them has an id that an earlier run may have had. */
   checkedStarts: STARTS,
   /**
-   * Children and continuations, which other runs start. They are written only while this session
-   * owns their starter.
+   * Children and continuations. They are written only while this session owns the run that starts
+   * them.
    */
   startsByRuns: STARTS_BY_RUNS,
-  /** Such rows of a flush in which any of them has an id that an earlier run may have had. */
+  /** Replaces `startsByRuns` when any of them has an id that an earlier run may have had. */
   checkedStartsByRuns: STARTS_BY_RUNS,
   tags: TAGS,
-  /** Tags of children. A continuation inherits those of its predecessor. */
+  /**
+   * Tags of children. A continuation takes over the tags of its predecessor, so it needs no rows
+   * here.
+   */
   childTags: TAGS,
   changes: CHANGES,
   steps: STEPS,
   waits: WAITS,
   closedWaits: [...OWNER, ['step_key', 'text']],
-  /** Ended runs, whose remaining waits and messages are deleted. */
+  /** Ended runs. Their remaining waits and messages are deleted. */
   endedRuns: [...OWNER, ['is_failed', 'boolean']],
   logEntries: LOG_ENTRIES,
   states: [...OWNER, ['key', 'text'], ['value', 'json']],
   /**
-   * Messages that ended child runs leave with their parents, and cancelled parents with their
-   * children.
+   * Messages between parents and children: an ended child reports its result to its parent, and a
+   * cancelled parent cancels its children.
    */
   messages: [...OWNER, ['to_run_id', 'text'], ['kind', 'text'], ['name', 'text'], ['payload', 'json']],
-  /** Runs whose unread messages move to the run that continues them. */
+  /** Runs that continue in a new run, to which their unread messages move. */
   continuedRuns: [...OWNER, ['to_run_id', 'text']],
-  /** Payloads that did not fit their hooks. They are among `takenMessages` too. */
+  /**
+   * Messages whose payloads were dropped because they did not match the hook. `takenMessages`
+   * contains these messages too.
+   */
   droppedPayloads: [...OWNER, ['id', 'bigint'], ['step_key', 'text'], ['data', 'json']],
   takenMessages: [...OWNER, ['id', 'bigint']],
 } as const satisfies Readonly<Record<string, Columns>>;

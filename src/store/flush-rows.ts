@@ -6,8 +6,8 @@ const CANCEL_REQUEST = JSON.stringify({ reason: PARENT_CANCELLED });
 
 /**
  * Builds the rows that make these transitions durable. One statement cannot change the same row
- * twice, so such changes are merged here. Of several waits of a step the last one counts. A wait
- * that ends in the flush that would open it is never written.
+ * twice, so changes of the same row are merged here. The last of several waits of one step wins. A
+ * wait that opens and ends in the same flush is not written.
  */
 export function toFlushRows(transitions: readonly Transition[]): FlushRows {
   const rows: FlushRows = {
@@ -44,7 +44,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { id } = run;
         rows.starts.push(startRow(run, owned));
         if (run.hasGivenId) given.starts = true;
-        // Of two starts with the same id the first one counts, and so do its tags.
+        // When the same id is started twice, the first start wins, together with its tags.
         if (started.has(id)) break;
         started.add(id);
         for (const key of Object.keys(run.tags)) rows.tags.push([id, key, run.tags[key]!]);
@@ -120,8 +120,8 @@ function moveAll<Row>(from: Row[], to: Row[]): void {
 }
 
 /**
- * Links of a continued run to its parent. A parent that waits for the run then waits for its
- * continuation.
+ * Returns the columns that link a continuation to the parent of the run that it continues. A parent
+ * that waits for this run then waits for the continuation.
  */
 function inherited(parent: OwnedRun['parent'] | undefined): Partial<NewRun> {
   return parent ? { parentRunId: parent.runId, parentStepKey: parent.stepKey } : {};

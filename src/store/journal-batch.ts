@@ -5,27 +5,29 @@ export interface JournalLimits {
   readonly members: number;
   /** Maximum payload bytes in one flush. */
   readonly flushBytes: number;
-  /** Payload bytes that may wait. Beyond this limit `ready()` holds callers back. */
+  /**
+   * Maximum payload bytes that may wait for a flush. Above this limit `ready()` makes callers wait.
+   */
   readonly queuedBytes: number;
-  /** Milliseconds for which a start is tried while the database cannot be reached. */
+  /** Milliseconds after which a start is given up when the database cannot be reached. */
   readonly startTimeoutMs: number;
 }
 
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startTimeoutMs: 30_000 };
 
 /**
- * True when an entry starts a child under an id that may have been used before. Such an entry may
- * have to be written twice. So its parent's next transitions, above all a suspension, must be
- * written after it.
+ * True when an entry starts a child whose id may have been used before. The flush may have to write
+ * such an entry a second time. So the parent's next transitions, such as its suspension, must go
+ * into a later flush.
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;
 }
 
 /**
- * Takes the oldest entries of the queue, as many as fit into one flush. Entries of runs in flight
- * stay in the queue, so that a run's transitions become durable in their order. Entries of deferred
- * runs move to the deferred entries.
+ * Takes the oldest entries of the queue, as many as fit into one flush. Entries of a run that
+ * another flush is writing stay in the queue, because a run's transitions must become durable in
+ * order. Entries of deferred runs move to `deferred`.
  */
 export function takeBatch(
   queue: readonly JournalEntry[],
@@ -35,7 +37,8 @@ export function takeBatch(
 ): { taken: JournalEntry[]; rest: JournalEntry[] } {
   const taken: JournalEntry[] = [];
   const left: JournalEntry[] = [];
-  // Runs of which the batch takes nothing more, and runs of which it takes only such children.
+  // `closed`: runs that get no further entry in this batch. `starting`: runs that get only further
+  // entries that start a child under a given id.
   const closed = new Set<string>();
   const starting = new Set<string>();
   let bytes = 0;
@@ -48,7 +51,7 @@ export function takeBatch(
       waiting.push(entry);
       continue;
     }
-    // PostgreSQL applies one change of a row per statement and silently drops the others.
+    // PostgreSQL applies only one change of a row per statement, and silently ignores further ones.
     if (inFlight.has(runId) || closed.has(runId) || (starting.has(runId) && !startsGivenId(entry))) {
       closed.add(runId);
       left.push(entry);

@@ -4,30 +4,31 @@ import { faultOf, wasAtARow } from './database-errors.js';
 import { partition } from './journal-batch.js';
 import type { JournalEntry } from './journal-entry.js';
 
-/** Longest pause between two tries of one run. */
+/** Longest pause between two tries to write the same run, in milliseconds. */
 const MAX_PAUSE_MS = 1_000;
 /** Milliseconds after which a lock held by another transaction is reported. */
 const REPORT_LOCK_AFTER_MS = 10_000;
 
 /**
- * Finds the runs that may be at fault when a lock was not acquired or the server cancelled the
- * statement, although no run of the statement is locked. `none` means that no single run causes the
- * trouble. `unclear` means that one of several runs does.
+ * Finds the runs that may have made a statement fail, although no row of its runs is locked. The
+ * statement failed because it could not acquire a lock, or because the server cancelled it. `none`
+ * means that no single run is the cause. `unclear` means that one of several runs is.
  */
 export function runsAtFault(entries: readonly JournalEntry[], runIds: readonly string[], error: unknown): Set<string> | 'none' | 'unclear' {
   const isLock = faultOf(error) === 'locked';
-  // The lock was on a whole table.
+  // The statement waited for a lock on a whole table, which is no run's fault.
   if (isLock && !wasAtARow(error)) return 'none';
   if (runIds.length === 1) return new Set(runIds);
-  // Only a start can wait for an id that an open transaction is inserting.
+  // The statement waited for an id that another open transaction is inserting. Only starts insert
+  // ids.
   const starts = entries.filter(({ transition }) => transition.kind === 'start').map(({ transition }) => transition.runId);
   return isLock && starts.length > 0 ? new Set(starts) : 'unclear';
 }
 
 interface Tries {
-  /** Number of tries that failed although no row of the run was locked. */
+  /** Number of failed tries during which no row of the run was locked. */
   count: number;
-  /** Time of the first deferral, from performance.now(). */
+  /** Time when the run was first deferred, from performance.now(). */
   since: number;
   notBefore: number;
   cause: unknown;
@@ -35,12 +36,12 @@ interface Tries {
 }
 
 /**
- * Runs that cannot be written together with others. Their rows are locked by others, or the server
- * cancels each statement that would write them, or it has recently refused to write them.
- * Transitions of such a run wait here, in their order.
+ * Runs that must be written separately from others. Other transactions have locked their rows, the
+ * server cancels the statements that write them, or the database has recently refused them. The
+ * transitions of such a run wait here, in order.
  */
 export class DeferredRuns {
-  /** Transitions by run. New transitions of such a run are added here (journal-batch.ts). */
+  /** Waiting transitions of each run. takeBatch() adds new transitions of these runs here. */
   readonly entries = new Map<string, JournalEntry[]>();
   private readonly tries = new Map<string, Tries>();
 
@@ -49,8 +50,8 @@ export class DeferredRuns {
   }
 
   /**
-   * Defers transitions. They go before the transitions of their runs that already wait, because
-   * those were handed in later.
+   * Defers transitions. Puts them before the waiting transitions of the same run, which were handed
+   * in later.
    */
   put(entries: readonly JournalEntry[], cause: unknown): void {
     for (const entry of entries.toReversed()) {
@@ -68,7 +69,7 @@ export class DeferredRuns {
 
   /**
    * Puts transitions of one run after `entry`, or before all waiting ones when `entry` does not
-   * wait.
+   * wait here.
    */
   putAfter(entry: JournalEntry, later: readonly JournalEntry[]): void {
     const waiting = this.entries.get(entry.transition.runId) ?? [];
@@ -76,7 +77,7 @@ export class DeferredRuns {
     this.entries.set(entry.transition.runId, waiting);
   }
 
-  /** Defers transitions after those of their runs that already wait. */
+  /** Defers transitions. Puts them after the waiting transitions of the same run. */
   join(entries: readonly JournalEntry[]): void {
     for (const entry of entries) {
       const { runId } = entry.transition;
@@ -87,8 +88,8 @@ export class DeferredRuns {
   }
 
   /**
-   * Records that the run could not be written although no row of it was locked. Each such failure
-   * makes the pause before the next try longer.
+   * Counts a failed try during which no row of the run was locked. Each one makes the pause before
+   * the next try longer.
    */
   backOff(runId: string): void {
     const tries = this.tries.get(runId);
@@ -97,18 +98,21 @@ export class DeferredRuns {
     tries.notBefore = performance.now() + Math.min(50 * 2 ** Math.min(tries.count, 10), MAX_PAUSE_MS);
   }
 
-  /** Runs that may be tried now. */
+  /** Returns the runs that may be tried now. */
   due(): string[] {
     const now = performance.now();
     return [...this.entries.keys()].filter((runId) => (this.tries.get(runId)?.notBefore ?? 0) <= now);
   }
 
-  /** Error because of which the run waits. */
+  /** Returns the error because of which the run waits. */
   causeOf(runId: string): unknown {
     return this.tries.get(runId)?.cause;
   }
 
-  /** Runs that have waited long for a lock of another transaction. Returns each run once. */
+  /**
+   * Returns the runs that have waited long for another transaction's lock. Returns each run only
+   * once.
+   */
   longLocked(): string[] {
     const now = performance.now();
     const found: string[] = [];
@@ -121,8 +125,8 @@ export class DeferredRuns {
   }
 
   /**
-   * Takes the run's next transitions, up to the first change of its row: one statement can change
-   * the row only once.
+   * Takes the next transitions of the run, up to the first one that changes the run's row. One
+   * statement can change the row only once.
    */
   take(runId: string): JournalEntry[] {
     const entries = this.entries.get(runId) ?? [];
@@ -142,7 +146,7 @@ export class DeferredRuns {
     return removed;
   }
 
-  /** Forgets runs that have no waiting transitions. */
+  /** Forgets runs whose transitions have all been written or removed. */
   forgetEmpty(): void {
     for (const [runId, entries] of this.entries) {
       if (entries.length > 0) continue;

@@ -1,31 +1,34 @@
 import type { Committed, Transition } from '../core/transition.js';
 
-/** A transition on its way to the database, with the callbacks for its outcome. */
+/** A transition that is to be written to the database, with the callbacks for its outcome. */
 export interface JournalEntry {
   readonly transition: Transition;
   readonly bytes: number;
   /**
-   * Session that owned the run when the transition was handed in. Null for a transition that needs
-   * no owner.
+   * Session that owned the run when the transition was handed in. Null when the transition needs no
+   * owner.
    */
   readonly sessionId: string | null;
   /** Time when the transition was handed in, from performance.now(). */
   readonly since: number;
   readonly done: (committed: Committed) => void;
   readonly failed: (error: Error) => void;
-  /** True when the transition was sent and no answer arrived, so that the database may have it. */
+  /** True when the transition was sent but not answered, so that the database may contain it. */
   mayBeWritten?: boolean;
 }
 
-/** Id of the run that an entry starts, or of the entry's own run when it starts none. */
+/**
+ * Returns the id of the run that an entry starts. Returns the id of the entry's own run when it
+ * starts none.
+ */
 export function startedRun({ transition }: JournalEntry): string {
   return transition.kind === 'wait' ? (transition.child?.id ?? transition.runId) : transition.runId;
 }
 
-/** Estimated bytes of a transition without its payload. */
+/** Estimated number of bytes of a transition, not counting its payload. */
 const FIXED_BYTES = 200;
 
-/** Estimates the bytes that the transition adds to a flush. */
+/** Estimates how many bytes the transition adds to a flush. */
 export function sizeOf(transition: Transition): number {
   switch (transition.kind) {
     case 'start':
@@ -48,14 +51,14 @@ export function sizeOf(transition: Transition): number {
   }
 }
 
-/** Calls back with the outcome of the transition. */
+/** Calls the callback that fits the outcome of the transition. */
 export function reportOutcome(entry: JournalEntry, outcome: Committed | Error): void {
   try {
     if (outcome instanceof Error) entry.failed(outcome);
     else entry.done(outcome);
   } catch (error) {
-    // The transition is written. The error of one callback must not keep the other callbacks from
-    // being called, nor cause a second write.
+    // The transition is written already. An error of this callback must not stop the other
+    // callbacks, and must not cause a second write.
     process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
   }
 }

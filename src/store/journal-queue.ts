@@ -3,13 +3,16 @@ import { partition } from './journal-batch.js';
 import { reportOutcome, type JournalEntry } from './journal-entry.js';
 import type { SessionFence } from './session-fence.js';
 
-/** Transitions that wait for a flush, and the session that they must belong to. */
+/** Transitions that wait for a flush, and the session that now owns this process's runs. */
 export class JournalQueue {
   fence: SessionFence | null = null;
-  /** Oldest first. */
+  /** Waiting transitions, oldest first. */
   entries: JournalEntry[] = [];
   isClosed = false;
-  /** Payload bytes of all unsettled transitions, those in flight and deferred ones included. */
+  /**
+   * Payload bytes of all transitions without an outcome, including those being written and deferred
+   * ones.
+   */
   bytes = 0;
   private waiters: (() => void)[] = [];
 
@@ -39,7 +42,7 @@ export class JournalQueue {
     for (const entry of entries) this.settle(entry, error);
   }
 
-  /** Resolves when a flush has ended, or the journal was closed. */
+  /** Resolves when the next flush has ended, or when the journal is closed. */
   nextProgress(): Promise<void> {
     return new Promise((resolve) => this.waiters.push(resolve));
   }

@@ -9,11 +9,14 @@ const MAX_RUNS = 1_000;
 
 /**
  * Runs that the database has recently refused to write. Their next transitions are written
- * separately. In a shared flush such a transition would make the others fail too, and each time
- * cost a search for the run at fault.
+ * separately from other runs. In a shared flush, another refusal would make the whole flush fail,
+ * and finding the run at fault would take several more statements.
  */
 export class RefusedRuns {
-  /** Time until which each run counts as refused, from performance.now(). The oldest is first. */
+  /**
+   * Time, from performance.now(), until which each run counts as refused. The run with the earliest
+   * time comes first.
+   */
   private readonly until = new Map<string, number>();
 
   get size(): number {

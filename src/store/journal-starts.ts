@@ -2,18 +2,20 @@ import { DatabaseUnavailableError, LeftoversError } from '../core/errors/index.j
 import { mayHaveTakenEffect } from './database-errors.js';
 import { startedRun, type JournalEntry } from './journal-entry.js';
 
-/** Marks the entries that the database may have although no answer arrived. */
+/** Marks entries that the database may contain because they were sent and not answered. */
 export function markUncertain(entries: readonly JournalEntry[], error: unknown): void {
   if (!mayHaveTakenEffect(error)) return;
   for (const entry of entries) entry.mayBeWritten = true;
 }
 
-/** Accepts starts that were handed in before `latest`, a time from performance.now(). */
+/**
+ * Creates a filter for starts that were handed in before `latest`, a time from performance.now().
+ */
 export function isOverdueStart(latest: number): (entry: JournalEntry) => boolean {
   return ({ transition, since }) => transition.kind === 'start' && since <= latest;
 }
 
-/** Creates the error of a start that is given up. */
+/** Creates the error for a start that the journal no longer tries. */
 export function toStartError({ transition: { runId }, mayBeWritten }: JournalEntry, cause: unknown): DatabaseUnavailableError {
   const why = cause instanceof Error ? cause.message : 'no answer';
   if (!mayBeWritten) {
@@ -27,12 +29,12 @@ export function toStartError({ transition: { runId }, mayBeWritten }: JournalEnt
 }
 
 /**
- * Number of times that rows of a deleted run are removed before its id is given up. A trigger of
- * the application may keep restoring the rows.
+ * Maximum number of times that a start removes the rows of a deleted run with the same id. A
+ * trigger of the application may restore the rows each time, so the start then fails.
  */
 export const MAX_CLEARINGS = 5;
 
-/** Creates the error of a start whose id still has rows of a deleted run. */
+/** Creates the error for a start that failed because rows of a deleted run still have its id. */
 export function toLeftoversError(entry: JournalEntry): LeftoversError {
   return new LeftoversError(startedRun(entry));
 }

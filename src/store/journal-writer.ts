@@ -22,12 +22,12 @@ import { findLockedRuns } from './sql/find-locked-runs.js';
 const DEFERRED_PAUSE_MS = 50;
 
 /**
- * Writes transitions until each one is settled. Repeats a flush while the database is away, finds
- * the run that makes a flush fail, and defers runs that cannot be written at the moment.
+ * Writes transitions until each one has an outcome. Repeats a flush while the database is away,
+ * finds the run that makes a flush fail, and defers runs that cannot be written at the moment.
  */
 export class JournalWriter {
   readonly deferred = new DeferredRuns();
-  /** Number of active searches for a run that makes its flush fail. */
+  /** Number of searches in progress for a run that makes its flush fail. */
   searches = 0;
   private readonly refused = new RefusedRuns();
   private isWritingDeferred = false;
@@ -41,8 +41,9 @@ export class JournalWriter {
   ) {}
 
   /**
-   * Removes the later transitions of an owned run after one that cannot be stored, or of a deleted
-   * run. They may depend on it: an end, for example, would hide that a result is missing.
+   * Removes and returns the remaining transitions of a run, except its start. Called when an
+   * earlier transition cannot be stored, or when the run was deleted. The remaining ones may depend
+   * on the earlier one. An end, for example, would hide that a result is missing.
    */
   takeRest(runId: string): JournalEntry[] {
     const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
@@ -58,7 +59,9 @@ export class JournalWriter {
     if (!this.isWritingDeferred) void this.writeDeferred();
   }
 
-  /** Writes entries of one session until each entry is settled or deferred. Never rejects. */
+  /**
+   * Writes entries of one session until each entry has an outcome or is deferred. Never rejects.
+   */
   async write(wanted: readonly JournalEntry[]): Promise<void> {
     let entries = wanted;
     let clearings = 0;
@@ -78,7 +81,7 @@ export class JournalWriter {
         if (this.queue.isClosed) return this.queue.refuse(entries, new ClosedError());
         if (fault === 'locked' || fault === 'cancelled') {
           const left = await this.defer(entries, error);
-          // One of the entries is at fault, and the others must not wait for it.
+          // One of these runs is at fault. The search for it lets the others be written without it.
           if (left === 'unclear') return this.halve(entries);
           if (left.length < entries.length) {
             entries = left;
@@ -96,14 +99,14 @@ export class JournalWriter {
   }
 
   /**
-   * Writes entries with one statement. Returns `moved` when another server answered: entries whose
-   * session is still valid must then be written again.
+   * Writes entries with one statement. Returns `moved` when another server answered and nothing was
+   * written. The caller then writes the entries again whose session is still valid.
    */
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const current = this.queue.fence?.id === sessionId ? this.queue.fence : null;
-    // With an invalid fence nothing of an ended session is written. The statement still shows which
-    // entries had been written before.
+    // The session of these entries has ended: with this invalid fence, the statement writes nothing
+    // for its runs. It still shows which entries an earlier try had written.
     const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
@@ -124,8 +127,9 @@ export class JournalWriter {
   }
 
   /**
-   * Pauses before these entries are tried again, longer each time. Gives up overdue starts, because
-   * their callers prefer an error to an endless wait. Results of runs wait without a limit.
+   * Pauses before these entries are tried again, longer with each try. Gives up starts that have
+   * waited too long, because their callers prefer an error to an endless wait. Results of runs may
+   * wait for any time.
    */
   private async pause(entries: readonly JournalEntry[], error: unknown, tries: number): Promise<readonly JournalEntry[]> {
     markUncertain(entries, error);
@@ -138,8 +142,8 @@ export class JournalWriter {
   }
 
   /**
-   * Divides the entries until the one that cannot be stored is found. The data of one run must not
-   * make the writes of others fail.
+   * Divides the entries until the one that cannot be stored is found. One run's invalid data must
+   * not prevent the writes for other runs.
    */
   private async divide(entries: readonly JournalEntry[], error: Error): Promise<void> {
     const [first, ...rest] = entries;
@@ -151,8 +155,8 @@ export class JournalWriter {
   }
 
   /**
-   * Writes each transition of a run separately, up to the one that is refused. A run whose end is
-   * refused keeps the results before it.
+   * Writes each transition of a run separately, until one is refused. So the results before a
+   * refused end are still stored.
    */
   private async writeInTurn(entries: readonly JournalEntry[]): Promise<void> {
     let refusal: Error | undefined;
@@ -165,8 +169,8 @@ export class JournalWriter {
       await this.write([watched]);
       const rest = entries.slice(index + 1);
       if (refusal) return this.queue.refuse(rest, refusal);
-      // Deferred transitions of the run wait, perhaps this one among them. The rest must follow in
-      // its order.
+      // Transitions of this run were deferred, perhaps including this one. The rest must wait too,
+      // in order.
       if (this.deferred.isWaiting(entry.transition.runId)) return this.deferred.putAfter(watched, rest);
     }
   }
@@ -182,8 +186,9 @@ export class JournalWriter {
   }
 
   /**
-   * Defers the runs that the database does not accept, and returns the rest. Returns all entries
-   * when no single run causes the trouble, and `unclear` when one of several is at fault.
+   * Defers the runs that the database does not accept at the moment, and returns the other entries.
+   * Returns all entries when no single run is the cause. Returns `unclear` when one of several runs
+   * is, but it is not known which.
    */
   private async defer(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
     const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];
@@ -209,7 +214,7 @@ export class JournalWriter {
     }
   }
 
-  /** Writes deferred runs, one at a time, as soon as their rows are free. */
+  /** Writes deferred runs, one at a time, once no other transaction has locked their rows. */
   private async writeDeferred(): Promise<void> {
     this.isWritingDeferred = true;
     while (this.deferred.size > 0) {

@@ -13,26 +13,23 @@ import { JournalWriter } from './journal-writer.js';
 import type { SessionFence } from './session-fence.js';
 
 /**
- * Maximum number of flushes at the same time. With a single one this process would idle while the
- * server works, and the server while this process works.
+ * Maximum number of flushes at the same time. With only one, this process would idle while the
+ * server works, and the server would idle while this process works.
  */
 const MAX_FLUSHES = 2;
 
-/** Number of waiting transitions from which a second flush starts beside the first. */
+/** Number of waiting transitions at which a second flush starts while the first is active. */
 const SECOND_FLUSH_FROM = 100;
 
 /**
- * The one gate through which transitions become durable. When no flush is active, one starts at
- * once. Transitions that arrive meanwhile go into the next flush together. Transitions of one run
- * become durable in the order in which they were handed in.
+ * Writes all transitions of this process's runs. A transition starts a flush at once when none is
+ * active. Transitions that arrive during a flush go into the next one together. The transitions of
+ * one run become durable in the order in which they were handed in.
  */
 export class Journal {
   private readonly queue = new JournalQueue();
   private readonly writer: JournalWriter;
-  /**
-   * Number of active flushes, and the runs that they contain. Further transitions of these runs
-   * wait.
-   */
+  /** Number of active flushes. `inFlight` contains their runs, whose further transitions wait. */
   private flushes = 0;
   private readonly inFlight = new Set<string>();
   private scheduled = false;
@@ -47,8 +44,8 @@ export class Journal {
   }
 
   /**
-   * Sets the session that owns this process's runs from now on. Refuses transitions that were
-   * handed in for another session.
+   * Sets the session that owns this process's runs from now on. Refuses waiting transitions that
+   * were handed in for another session.
    */
   useSession(fence: SessionFence | null): void {
     this.queue.fence = fence;
@@ -57,7 +54,7 @@ export class Journal {
     this.queue.refuse(stale, new FencedError('the session has ended'));
   }
 
-  /** Hands in a transition. Exactly one of the two callbacks is called, later. */
+  /** Hands in a transition. Later, exactly one of the two callbacks is called. */
   submit(transition: Transition, done: (committed: Committed) => void, failed: (error: Error) => void): void {
     const { fence, isClosed } = this.queue;
     const owned = transition.kind !== 'start' || transition.owned;
@@ -72,19 +69,18 @@ export class Journal {
     this.schedule();
   }
 
-  /** True when the database is so far behind that callers must wait for room. */
+  /** True when so much waits for the database that callers must wait before they hand in more. */
   get isFull(): boolean {
     return this.queue.bytes >= this.limits.queuedBytes && !this.queue.isClosed;
   }
 
-  /** Resolves when there is room. Resolves at once unless the database is far behind. */
+  /** Resolves when more may be handed in. Resolves at once unless `isFull`. */
   async ready(): Promise<void> {
     while (this.isFull) await this.queue.nextProgress();
   }
 
   /**
-   * Resolves when everything that was handed in has been written or refused, or when the timeout
-   * has passed.
+   * Resolves when every transition handed in so far has an outcome, or when the timeout has passed.
    */
   async drain(timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
     const deadline = performance.now() + timeoutMs;
@@ -93,15 +89,15 @@ export class Journal {
   }
 
   /**
-   * Refuses the transitions of a run that has been deleted. Resolves when no flush contains
-   * anything of that run.
+   * Refuses the waiting transitions of a run that has been deleted. Resolves when no active flush
+   * contains transitions of this run.
    */
   async discard(runId: string): Promise<void> {
     this.queue.refuse(this.writer.takeRest(runId), new FencedError(`run "${runId}" has been deleted`));
     while (this.inFlight.has(runId) && !this.queue.isClosed) await this.queue.nextProgress();
   }
 
-  /** Refuses everything that has not been written, now and later. */
+  /** Refuses all transitions that have not been written, and all that are handed in later. */
   close(): void {
     this.queue.isClosed = true;
     const left = [...this.queue.remove(() => true), ...this.writer.deferred.remove(() => true)];
@@ -111,9 +107,9 @@ export class Journal {
   }
 
   /**
-   * Starts a flush when none is active. Starts a second flush beside it only when many transitions
-   * wait, so that flushes stay large. While the first flush searches for a run that makes it fail,
-   * a second one always starts, so that other runs continue.
+   * Starts a flush when none is active. Starts a second one only when many transitions wait,
+   * because large flushes cost less. While the first flush searches for the run that makes it fail,
+   * the second starts for any transition, so that other runs continue.
    */
   private schedule(): void {
     const waiting = this.queue.entries.length;
@@ -139,8 +135,8 @@ export class Journal {
     this.flushes--;
     for (const runId of runIds) this.inFlight.delete(runId);
     this.queue.progressed();
-    // The check runs one round later, when the transitions that these results cause are in the
-    // queue as well.
+    // The runs react to these results first. The check comes after that, so that it also counts the
+    // transitions that they hand in.
     if (this.queue.entries.length > 0) setImmediate(() => this.schedule());
   }
 }

@@ -4,38 +4,42 @@ import { sleep } from '../core/timers.js';
 import { faultOf } from './database-errors.js';
 import type { Database, Statement } from './database.js';
 
-/** Maximum number of refused runs that one call tries again. */
+/** Maximum number of refused runs that one call tries to change again. */
 const MAX_RETRIED = 20;
 /**
  * Milliseconds until a refused statement has released its row locks. PostgreSQL sends the error
- * first, and another connection would skip the locked rows.
+ * before it releases them, and a repetition on another connection would skip the locked rows.
  */
 const ROLLBACK_MS = 10;
 
 /**
- * A statement that selects many runs and changes them. All forms but `all` have one more parameter,
- * a list of ids.
+ * Forms of a statement that selects runs and changes them. Each form except `all` has one more
+ * parameter: a list of run ids.
  */
 export interface ManyRuns {
   readonly all: Statement;
-  /** Leaves out the listed runs. */
+  /** Changes the selected runs except the listed ones. */
   readonly except: Statement;
-  /** Changes the listed runs only. */
+  /** Changes those selected runs that are listed. */
   readonly only: Statement;
-  /** Returns the ids that `except` would change. */
+  /** Returns the ids of the runs that `except` would change. Changes nothing. */
   readonly find: Statement;
 }
 
-/** Texts of a statement that changes many runs. */
+/** Texts from which the forms of a statement for many runs are built. */
 export interface ManyRunsText {
   /**
-   * CTEs that select and lock the runs. `narrow` belongs into the WHERE that reads `workflow_runs`.
+   * Builds the CTEs that select and lock the runs. `narrow` is a further condition for the WHERE
+   * clause of the SELECT from `workflow_runs`.
    */
   readonly select: (schema: string, narrow: string) => string;
   readonly change: (schema: string, lockTimeout: string) => string;
-  /** Returns the selected ids. Must refer to each parameter that only `change` refers to. */
+  /**
+   * Statement after the CTEs that returns the selected ids. It must mention every parameter that
+   * otherwise only `change` mentions, because PostgreSQL needs to know each parameter's type.
+   */
   readonly selected: string;
-  /** Number of the parameter with the ids. */
+  /** Number of the parameter that contains the listed ids. */
   readonly parameter: number;
 }
 
@@ -53,17 +57,21 @@ export function manyRuns(name: string, { select, change, selected, parameter }: 
   };
 }
 
-/** Result of a change of many runs. */
+/** Result of changing many runs. */
 export interface Changed<Row> {
   readonly rows: Row[];
-  /** True when a run was refused. Runs that the change should include may remain. */
+  /**
+   * True when the call may have left out runs that it should change, because the database refused a
+   * run.
+   */
   readonly isPartial: boolean;
 }
 
 /**
- * Changes many runs in one statement. When the database refuses the values of a run, the other runs
- * are changed without it, and the run is set aside: see UnwritableRuns. A refused run that is
- * written at last is returned alone; the next call changes the others.
+ * Changes many runs in one statement. When the database refuses to change a run, changes the others
+ * without it, and remembers it in `UnwritableRuns`. Later calls first try the remembered runs
+ * again. Once one of these runs is changed, the call returns only such runs, and the next call
+ * changes the others.
  *
  * @param idOf reads the run's id from a returned row
  * @param limit maximum number of runs that the statement changes
@@ -104,7 +112,7 @@ export async function changeMany<Row extends unknown[]>(
       only,
       refused,
     ).catch((other: unknown) => {
-      // The caller must learn of the runs that were changed.
+      // Some runs were changed, and the caller must get their rows. An error would hide them.
       if (rows.length === 0) throw other;
       isPartial = true;
     });
@@ -114,8 +122,8 @@ export async function changeMany<Row extends unknown[]>(
 }
 
 /**
- * Changes the named runs in one statement. A run that the database refuses is left out, and set
- * aside for the next calls.
+ * Changes the named runs in one statement. Leaves out a run that the database refuses to change,
+ * and remembers it for the next calls.
  */
 export async function changeNamed<T>(
   database: Database,
@@ -144,7 +152,8 @@ export async function changeNamed<T>(
 }
 
 /**
- * Works on many runs in a transaction. The work on a run that the database refuses is undone alone.
+ * Changes many runs within a transaction. When the database refuses a run, undoes the work on this
+ * run only.
  */
 export async function changeInTransaction<T>(
   client: ClientBase,
@@ -167,7 +176,10 @@ export async function changeInTransaction<T>(
   return changed;
 }
 
-/** Does the work on all ids; after a refusal on each half, down to the runs at fault. */
+/**
+ * Does the work on all ids. After a refusal, does it on each half separately, until the refused
+ * runs are found.
+ */
 async function inHalves(
   ids: readonly string[],
   work: (ids: readonly string[]) => Promise<void>,
@@ -188,7 +200,7 @@ async function inHalves(
 
 /**
  * Does work on many runs in one statement. When the database refuses one of the runs, does the work
- * again in a way that leaves out such runs.
+ * again with `'apart'`, which leaves out refused runs.
  */
 export async function unlessRefused<T>(work: (way: 'together' | 'apart') => Promise<T>): Promise<T> {
   try {

@@ -3,38 +3,41 @@ import { createHash } from 'node:crypto';
 import type { DispatchKey } from '../core/run.js';
 
 /**
- * Content of a notification between processes, which shortens waits. No behaviour depends on its
- * arrival.
+ * Content of a notification between processes. It only shortens waits: everything also works
+ * without it.
  */
 export interface Notice {
-  /** Keys under which runs have become due. */
+  /** Dispatch keys of runs that have become due. */
   readonly due?: readonly DispatchKey[];
-  /** Runs that have ended. */
+  /** Ids of runs that have ended. */
   readonly ended?: readonly string[];
-  /** Runs that have received a message. */
+  /** Ids of runs that have received a message. */
   readonly messages?: readonly string[];
   /** Time when a suspended or delayed run becomes due, in milliseconds since the epoch. */
   readonly wakeAt?: number;
 }
 
-/** Limit for a payload. PostgreSQL's own limit is 8,000 bytes. */
+/** Maximum number of bytes of a payload. PostgreSQL's own limit is 8,000 bytes. */
 const MAX_PAYLOAD_BYTES = 7_000;
 
-/** Name of a schema's notification channel. PostgreSQL limits names of channels to 63 bytes. */
+/**
+ * Returns the name of a schema's notification channel. PostgreSQL limits channel names to 63 bytes.
+ */
 export function channelOf(schemaName: string): string {
   return `durable_${createHash('sha256').update(schemaName).digest('hex').slice(0, 24)}`;
 }
 
 /**
- * Name of the channel on which a connection tests whether notifications arrive. The name is
- * constant, because behind a pooler some server connection keeps listening on it.
+ * Returns the name of the channel on which a connection tests whether notifications arrive. All
+ * processes use the same name: behind a pooler some server connections keep listening, and new
+ * names would accumulate on them.
  */
 export function probeChannelOf(schemaName: string): string {
   return `${channelOf(schemaName)}_probe`;
 }
 
 /**
- * Collects notices for a few milliseconds, so that a thousand ended runs cost only a few
+ * Collects notices for a few milliseconds, so that even a thousand ended runs need only a few
  * notifications.
  */
 export class NoticeBatch {
@@ -50,7 +53,7 @@ export class NoticeBatch {
     if (notice.wakeAt !== undefined) this.wakeAt = Math.min(this.wakeAt, notice.wakeAt);
   }
 
-  /** Returns the payloads to send, each below PostgreSQL's limit, and empties the batch. */
+  /** Empties the batch and returns the payloads to send, each below PostgreSQL's limit. */
   take(sender: string): string[] {
     const payloads: string[] = [];
     let current: { s: string; d: [string, string, number][]; e: string[]; m: string[]; w?: number } = { s: sender, d: [], e: [], m: [] };
@@ -81,18 +84,16 @@ export class NoticeBatch {
 }
 
 /**
- * The longest id or name that a notice may contain, in characters. `checkText` accepts no longer
- * one.
+ * Maximum length of an id or a name in a notice, in characters. `checkText` accepts no longer text.
  */
 const MAX_TEXT_LENGTH = 255;
 
 /**
- * Reads a payload. Any role of the database may send one, and another version of this package may
- * use another format. So every field is checked, and one field that does not fit makes the whole
- * payload ignored.
+ * Reads a payload. Any role of the database may send payloads, and another version of this package
+ * may send another format. So each field is checked, and the whole payload is ignored when one
+ * field is invalid.
  *
- * @returns undefined for a payload that this process sent itself, or that does not have the form of
- * a notice
+ * @returns undefined for a payload that this process sent itself, and for an invalid one
  */
 export function parseNotice(payload: string, self: string): Notice | undefined {
   let wire: unknown;
@@ -115,7 +116,8 @@ export function parseNotice(payload: string, self: string): Notice | undefined {
 }
 
 /**
- * Checks every item of a list. PostgreSQL limits a payload to 8,000 bytes, which bounds every list.
+ * Checks each item of a list. The list needs no length limit, because PostgreSQL limits a payload
+ * to 8,000 bytes.
  */
 function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
   return Array.isArray(value) && value.every(isItem);
@@ -130,7 +132,8 @@ function isKey(value: unknown): value is [queue: string, name: string, version: 
 }
 
 /**
- * True for a time that a Date can hold: at most 8.64e15 milliseconds on either side of the epoch.
+ * True for a time that a Date can represent: at most 8.64e15 milliseconds before or after the
+ * epoch.
  */
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && Math.abs(value) <= 8.64e15;

@@ -14,8 +14,8 @@ import { checkServer } from './server-check.js';
 import { explainReadOnly } from './standby.js';
 
 /**
- * Creates the module's own DataSource: its entities, in its schema, on two connections that close
- * when idle.
+ * Creates the module's own DataSource for its entities in its schema. It uses two connections,
+ * which close when idle.
  *
  * @param openClients set that contains the clients of the DataSource while they are open
  */
@@ -23,8 +23,8 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
   const { connectionTimeoutMillis, ...resolved } = resolveSettings(settings);
   const options = {
     type: 'postgres',
-    // Without `native`, so that TypeORM does not use pg-native where the application has installed
-    // it.
+    // TypeORM would use pg-native where the application has installed it. This driver object has no
+    // `native`, so TypeORM uses pg itself.
     driver: { Pool: pg.Pool },
     name: `nestjs-durable:${schema}`,
     schema,
@@ -48,9 +48,9 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
 }
 
 /**
- * Migrates the schema or, with `autoMigrate` off, checks it. One SELECT shows whether migrations
- * are missing. Only then are locks taken, by one process at a time. Returns the migrations that
- * this call has run.
+ * Migrates the schema or, for `check`, only checks it. One SELECT shows whether migrations are
+ * missing. Only in this case are locks taken, and only one process at a time migrates. Returns the
+ * migrations that this call has run.
  *
  * @throws SchemaMismatchError when migrations are missing and may not be run;
  * WorkflowConfigurationError when the module does not support the server; StandbyError when
@@ -64,10 +64,11 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   const runner = orm.createQueryRunner();
   try {
     await runner.startTransaction('READ COMMITTED');
-    // Others queue behind this transaction while it waits for a lock, so its wait has a limit.
+    // While this transaction waits for a lock, other transactions queue behind it. So its wait has
+    // a limit.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
-    // The role's timeouts are meant for the application's queries, not for building indexes or
-    // waiting for another process's migration.
+    // Turned off, because the role's timeouts are meant for the application's queries. Building an
+    // index, or waiting for another process's migration, may take longer.
     await runner.query(NO_TIMEOUTS);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
@@ -83,13 +84,14 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
 }
 
 /**
- * True when the table of migrations exists. to_regclass() could answer from a cache that is older
- * than the migration lock. Then ten processes would migrate twice.
+ * Selects whether the table of migrations exists. to_regclass() could use a cache from before this
+ * process got the migration lock. A process would then run migrations that another one has just
+ * run.
  */
 const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relname = $2) AS there`;
 
-/** Turns off those timeouts that this version of the server knows. */
+/** Turns off timeouts, but only those that this version of the server knows. */
 const NO_TIMEOUTS = `SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
   WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`;
 

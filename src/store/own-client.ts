@@ -6,28 +6,30 @@ import type { Refusals } from './refusals.js';
 import { OWN_TYPES } from './type-parsers.js';
 
 /**
- * Settings of the process (`pg.defaults`) that pg applies to every client which does not set them
- * itself.
+ * Process-wide settings (`pg.defaults`) that pg applies to each client without a value of its own.
  */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
-/** Idle milliseconds after which the operating system probes the other end of the connection. */
+/**
+ * Milliseconds without traffic after which the operating system probes the other end of a
+ * connection.
+ */
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
-/** Settings of a client of the module's own. */
+/** Settings of a client that the module creates. */
 export interface OwnClientSettings extends ConnectionSettings {
-  /** Recent refusals, shared by all clients of the module. */
+  /** Recent refusals of the server, shared by all clients of the module. */
   refusals?: Refusals;
   /**
-   * Milliseconds that connecting may take, for a pool that sets no limit to the wait for a
-   * connection.
+   * Milliseconds that connecting may take. For a pool whose callers may wait for a free connection
+   * without a limit.
    */
   connectTimeoutMillis?: number | undefined;
   /** Set that contains the client from its first attempt to connect until its connection ends. */
   openClients?: Set<pg.Client> | undefined;
 }
 
-/** Members of a client that @types/pg leaves out. */
+/** Members of a pg client that @types/pg leaves out. */
 interface Internals {
   binary: boolean;
   pipeline: boolean;
@@ -39,20 +41,20 @@ type Callback = (error: Error | null | undefined, client?: pg.Client) => void;
 
 /**
  * The client of every connection that the module opens. It reads values with the module's own
- * parsers, whatever the application has set for the process. It also destroys the socket when
- * connecting fails: pg keeps the socket open when a password function rejects.
+ * parsers, even if the application has replaced the parsers of pg. It also destroys the socket when
+ * connecting fails, because pg leaves it open when a password function rejects.
  */
 export class OwnClient extends pg.Client {
   private readonly refusals: Refusals | undefined;
   private readonly openClients: Set<pg.Client> | undefined;
 
   constructor(settings: OwnClientSettings = {}) {
-    // A pool makes the password non-enumerable, so the spread of the settings does not copy it.
+    // A pool makes the password non-enumerable, so it must be copied separately.
     const { password } = settings;
     super({
       keepAlive: true,
-      // The operating system's default of two hours is too long for a connection that the network
-      // has dropped.
+      // The operating system's default is two hours. A connection that the network has dropped must
+      // be detected sooner.
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       ...settings,
       ...(settings.connectTimeoutMillis === undefined ? {} : { connectionTimeoutMillis: settings.connectTimeoutMillis }),
@@ -82,24 +84,21 @@ export class OwnClient extends pg.Client {
     if (this.openClients) this.once('end', () => this.openClients?.delete(this));
     super.connect((error: Error | null) => {
       this.refusals?.note(error ?? undefined);
-      // The socket is destroyed a moment later, because pg may still be processing the server's
-      // answer.
+      // Delayed, because pg may still be processing the server's answer in this turn.
       if (error) setImmediate(() => hangUp(this));
       callback(error, this);
     });
   }
 }
 
-/**
- * Ends a connection at once, whatever its state is. Queries that wait for an answer get an error.
- */
+/** Closes a connection at once, in any state. Queries without an answer reject. */
 export function hangUp(client: pg.Client): void {
   (client as unknown as Internals).connection?.stream.destroy();
 }
 
 /**
- * Wraps a password function so that its error names its source. The error is logged far from the
- * function.
+ * Wraps a password function so that its errors say that they come from this function. The error is
+ * logged in another place.
  */
 function named(given: () => string | Promise<string>): () => Promise<string> {
   return async () => {

@@ -6,24 +6,25 @@ import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
 
 /**
- * Number of connections. More would not make queries faster, and would take capacity from the
+ * Number of connections. More of them would not speed up queries, and would take capacity from the
  * workers.
  */
 const CONNECTIONS = 2;
 
 /**
- * Milliseconds that a query may take. The limit is the time that a person is willing to wait, and
- * that vacuum can afford a held snapshot.
+ * Milliseconds that a query may take. People do not wait longer, and vacuum cannot remove rows that
+ * the query's snapshot may still need.
  */
 const QUERY_TIMEOUT_MS = 15_000;
 
 const ignore = (): void => undefined;
 
 /**
- * Connections for queries that may take long: listings, counts, reports. They are separate from
- * those of the journal, so that a slow query never delays a start or a step. They also leave the
- * planner free: the settings of the hot statements (database.ts) would walk an index for every row
- * of a count. The first query opens them, and they close when idle.
+ * Pool for queries that may take long, such as listings, counts and reports. Its connections are
+ * separate from those of the journal, so that a slow query never delays a start or a step. They
+ * also lack the planner settings of frequent statements (startup-options.ts), which would make a
+ * count visit every row through an index. The connections open with the first query and close when
+ * idle.
  */
 export class ReadingPool {
   private readonly pool: pg.Pool;
@@ -41,7 +42,7 @@ export class ReadingPool {
   ) {
     const session = [
       `statement_timeout=${timeoutMs}`,
-      // One query uses one processor of the server.
+      // Makes one query use only one processor of the server.
       'max_parallel_workers_per_gather=0',
       'jit=off',
       'client_min_messages=warning',
@@ -55,26 +56,28 @@ export class ReadingPool {
       ...(options === undefined ? {} : { options }),
       ...(given.refusals === undefined ? {} : { refusals: given.refusals }),
       Client: OwnClient,
-      // A caller that finds both connections busy waits until one is free.
+      // Lets a caller wait until one of the busy connections is free.
       connectionTimeoutMillis: timeoutMs + 5_000,
-      // A vanished server cannot report that the time is over.
+      // The server itself ends a query that takes too long. This limit is for a server that has
+      // vanished.
       query_timeout: timeoutMs + 5_000,
       max: CONNECTIONS,
       idleTimeoutMillis: 10_000,
       allowExitOnIdle: true,
     };
     this.pool = new pg.Pool(own);
-    // As in database.ts, an idle connection that dies must not end the process.
+    // The pool emits an error when an idle connection dies. Without a handler, it would end the
+    // process.
     this.pool.on('error', ignore);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
   }
 
   /**
-   * Executes a query. The statement has no name, so PostgreSQL plans it for these values, and its
-   * text may vary.
+   * Executes a query and returns its rows. The statement has no name: its text varies, and
+   * PostgreSQL should plan it for these values.
    *
-   * @throws QueryTimeoutError
+   * @throws QueryTimeoutError when the query takes too long
    */
   async query<Row extends unknown[]>(text: string, values: readonly unknown[]): Promise<Row[]> {
     try {
@@ -96,12 +99,12 @@ export class ReadingPool {
       return rows;
     } finally {
       client.removeListener('error', ignore);
-      // A failed transaction is discarded with its connection.
+      // A connection on which a transaction failed is closed instead of reused.
       client.release(broken);
     }
   }
 
-  /** Ends every connection, also those that wait for an answer. */
+  /** Closes every connection, even one that waits for an answer. */
   async close(): Promise<void> {
     const ended = this.pool.end();
     for (const client of this.clients) void (client as unknown as pg.Client).end().catch(ignore);

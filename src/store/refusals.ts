@@ -4,33 +4,33 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * Codes of a server that answered and did not admit the client: wrong password, no such database,
- * too many connections.
+ * Error codes of a server that answered but did not admit the client: a wrong password, a missing
+ * database, or too many connections.
  */
 const REFUSED = /^(28|3D|53)/;
 
 /**
- * Codes of an address without a server. Another attempt costs nothing, and the server may return at
- * any moment.
+ * Error codes for an address without a server. They cause no pause: another attempt costs nothing,
+ * and the server may return at any moment.
  */
 const ABSENT = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
 
 /**
- * Remembers, for all pools of the module together, that the server refused a connection or that no
- * password was available. During a pause, further attempts fail with the same error and without a
- * connection. So a process that cannot log in does not use up the server's connections.
+ * Remembers that the server refused a connection, or that no password was available. All pools of
+ * the module share this. During the pause that follows, connecting fails at once with the same
+ * error. So a process that cannot log in does not use up the server's connections.
  */
 export class Refusals {
   private last: Error | undefined;
   private pauseMs = 0;
   private until = 0;
 
-  /** Returns the error to fail with now, or undefined when a connection may be tried. */
+  /** Returns the error with which connecting must fail now, or undefined when it may be tried. */
   current(): Error | undefined {
     return performance.now() < this.until ? this.last : undefined;
   }
 
-  /** Records how an attempt ended. */
+  /** Records the result of an attempt: its error, or undefined after a success. */
   note(error: Error | undefined): void {
     const code = (error as { code?: unknown } | undefined)?.code;
     const isRefusal =
@@ -47,7 +47,7 @@ export class Refusals {
   }
 }
 
-/** True for errors that pg creates itself when a connection ends or does not answer. */
+/** True for errors that pg itself creates when a connection ends or does not answer. */
 function isSilence({ message }: Error): boolean {
   return /timeout|terminated/i.test(message);
 }

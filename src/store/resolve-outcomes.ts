@@ -8,8 +8,8 @@ import type { FlushResult } from './sql/flush.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
 
 /**
- * Outcome of an entry of which nothing was written, because rows of an earlier run have the id of
- * the run that it starts.
+ * Outcome of an entry that was not written, because the id of the run that it starts still has rows
+ * of an earlier run.
  */
 export const WITHHELD = 'withheld';
 
@@ -17,8 +17,8 @@ export type Outcome = Committed | Error | typeof WITHHELD;
 
 /**
  * Determines the outcome of each entry. Usually the row counts show that everything was written.
- * Otherwise some rows existed before: another process wrote them, or this very flush did and the
- * answer to its commit was lost. The identity of each transition distinguishes the two.
+ * Otherwise some rows existed before. Either another process wrote them, or an earlier try of this
+ * flush did, and its answer was lost. The identity of each transition distinguishes the two cases.
  */
 export async function resolveOutcomes(
   database: Database,
@@ -33,7 +33,7 @@ export async function resolveOutcomes(
     result.changes === rows.changes.length &&
     result.startsByRuns === rows.startsByRuns.length + rows.checkedStartsByRuns.length
   ) {
-    // The row counts do not include waits, but the result shows when the session has ended.
+    // The row counts do not include waits, so a wait counts as written while the session is alive.
     return entries.map(({ sessionId, transition }) => (sessionId === null || result.sessionAlive ? done : lost(transition.runId)));
   }
   const runIds = entries.flatMap(({ transition }) =>
@@ -60,15 +60,16 @@ export async function resolveOutcomes(
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
       }
       case 'change':
-        // A lower epoch means that a failover has lost the claim.
+        // The database has an older epoch than this process: a failover has lost the claim of the
+        // run.
         if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
         }
         if (isTerminal(transition.change.status) && run.epoch === transition.epoch && run.status !== transition.change.status)
           return lost(runId);
-        // While the session lives, no other process takes its runs. If the run is no longer owned,
-        // this flush has changed it.
+        // No other process takes the runs of a living session. So if this session no longer owns
+        // the run, an earlier try of this flush has changed it.
         return done;
       case 'wait':
         if (!result.sessionAlive || run?.epoch !== transition.epoch) return lost(runId);
@@ -80,7 +81,11 @@ export async function resolveOutcomes(
   });
 }
 
-/** @param mayStart true when the flush could start runs */
+/**
+ * Determines the outcome of starting a run.
+ *
+ * @param mayStart true when the flush was able to start the run
+ */
 function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
   if (!run) return mayStart ? WITHHELD : new FencedError('the session has ended');
   if (run.nonce === nonce) return done;

@@ -5,45 +5,47 @@ import { faultOf } from './database-errors.js';
 
 const SHORTEST_PAUSE_MS = 3;
 const LONGEST_PAUSE_MS = 1_000;
-/** Milliseconds that a call waits for a locked row. */
+/** Milliseconds for which a call waits for a locked row. */
 const MAX_WAIT_MS = 10_000;
 
 /**
- * Pause before a locked row is tried again: a quarter of the time since the first try. So a freed
- * row is found soon, however long it was locked.
+ * Returns the pause before a locked row is tried again: a quarter of the time since the first try.
+ * So the row is tried soon after it is unlocked, compared with how long it was locked.
  */
 export function pauseAfter(elapsedMs: number): number {
   return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 
-/** Calls of this process that change the row of one run, in their order of arrival. */
+/** Calls of this process that change the row of one run, in order of arrival. */
 interface LockQueue {
   last: Promise<unknown>;
   length: number;
   /**
-   * Time when a try first found the row locked, from performance.now(), and the error of the last
-   * such try.
+   * `since`: the time of the first try that found the row locked, from performance.now(). `error`:
+   * the error of the last such try.
    */
   locked: { readonly since: number; readonly error: unknown } | undefined;
 }
 
-/** Repeats work that fails at once when the run's row is locked, until the row is free. */
+/**
+ * Does work that fails at once when the run's row is locked. Repeats it until the row is unlocked.
+ */
 export type WhileLocked = <T>(work: () => Promise<T>) => Promise<T>;
 
 const ignore = (): void => undefined;
 
 /**
- * Queues the calls that change a run's row. However many calls wait for one locked row, only the
- * first one tries the row. It holds no connection between two tries.
+ * Queues the calls that change a run's row. Only the first call in a queue tries the locked row,
+ * however many wait. Between two tries it holds no connection.
  */
 export class RowLockQueues {
   private readonly queues = new Map<string, LockQueue>();
 
   /**
-   * Does the work when the earlier calls have ended.
+   * Does the work after the earlier calls for the same run have ended.
    *
-   * @throws the error of the work; the error of the lock when the row stays locked for longer than
-   * 10 s
+   * @returns the result of the work
+   * @throws the error of the work, or the lock's error when the row stays locked for more than 10 s
    */
   async inTurn<T>(runId: string, work: (whileLocked: WhileLocked) => Promise<T>): Promise<T> {
     const since = performance.now();
@@ -51,7 +53,8 @@ export class RowLockQueues {
     this.queues.set(runId, queue);
     queue.length++;
     const turn = queue.last.then(() => {
-      // The earlier calls have tried the row for the whole time that this call has waited.
+      // The earlier calls have tried the row during this call's whole wait, so another try would be
+      // pointless.
       if (queue.locked && performance.now() - since > MAX_WAIT_MS) throw queue.locked.error;
       return work((once) => tryUntilFree(queue, since, once));
     });

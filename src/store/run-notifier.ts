@@ -14,14 +14,17 @@ import { pauseAfter } from './row-lock-queues.js';
 
 /** Maximum number of runs that one statement notifies. */
 const BATCH = 100;
-/** Maximum number of waiting notifications. The sweeps notify the runs beyond this limit. */
+/**
+ * Maximum number of waiting notifications. Further runs are notified by the sweeps, which search
+ * the database regularly.
+ */
 const MAX_PENDING = 10_000;
 /**
- * Milliseconds that a caller waits for a run whose row is locked. The notifier continues after
+ * Milliseconds for which a caller waits while the run's row is locked. The notifier continues after
  * that.
  */
 const CALLER_WAIT_MS = 1_000;
-/** Milliseconds for which the notifier tries. After that the sweeps notify the run. */
+/** Milliseconds for which the notifier tries to notify a run. After that, the sweeps do it. */
 const GIVE_UP_AFTER_MS = 60_000;
 
 type Kind = 'message' | 'cancel' | 'pause';
@@ -30,7 +33,7 @@ type Kind = 'message' | 'cancel' | 'pause';
 interface Pending {
   readonly kind: Kind;
   readonly runId: string;
-  /** Request to cancel; undefined for other kinds. */
+  /** Request to cancel. Undefined for other kinds of notifications. */
   readonly request: CancelRequest | undefined;
   readonly done: Promise<void>;
   readonly settle: (next?: Promise<void>) => void;
@@ -41,28 +44,29 @@ interface Pending {
 }
 
 /**
- * Result of a batch: the notified runs, and the runs whose rows were locked. All other runs have
- * ended or no longer need the notification.
+ * Result of a batch. A run that is neither notified nor locked has ended or no longer needs the
+ * notification.
  */
 interface Reached {
   readonly notified: readonly NotifiedRun[];
   readonly locked: ReadonlySet<string>;
   /**
-   * Follow-up by run. It notifies the run that continues this run, or the parent that waits for its
-   * end.
+   * Next notification after each run's own: to the run that continues it, or to the parent that
+   * waits for its end.
    */
   readonly follow: ReadonlyMap<string, () => Promise<void>>;
 }
 
 /**
- * Notifies runs of new messages and requests: raises their wake counters in the database, then
- * announces the result to the workers. Code that makes a message durable for a run calls this class
- * to notify the run.
+ * Notifies runs that the database contains new messages or requests for them. Raises the wake
+ * counters of the runs, then tells the workers. Code that stores a message for a run calls this
+ * class afterwards.
  *
- * At most one statement of the notifier is active, and it never waits for a lock. A run whose row
- * is locked is tried again after a pause, during which no connection is held. However many messages
- * arrive meanwhile, the run is notified once. Messages of continued runs are forwarded. The sweeps
- * find notifications that are lost by a crash or a long-held row.
+ * Only one statement of the notifier is active at a time, and it never waits for a lock. A run
+ * whose row is locked is tried again after a pause, during which no connection is held. Messages
+ * that arrive for it in the meantime cause no further notification. Messages of a continued run are
+ * forwarded to the run that continues it. The sweeps find runs that were not notified because of a
+ * crash or a row that stayed locked.
  */
 export class RunNotifier {
   private readonly pending = new Map<string, Pending>();
@@ -77,22 +81,22 @@ export class RunNotifier {
   ) {}
 
   /**
-   * Notifies runs of durable messages. Never rejects. Resolves also when a run's row stays locked
-   * for a second, and continues to try.
+   * Notifies runs that messages for them are stored. Never rejects. When a run's row stays locked,
+   * resolves after a second and continues to try.
    */
   async notify(runIds: readonly string[]): Promise<void> {
     await this.settled(runIds.map((runId) => this.add('message', runId, undefined)));
   }
 
   /**
-   * Notifies runs of durable requests to cancel. Runs that have never been executed end at once.
+   * Notifies runs that requests to cancel them are stored. Ends runs that have never been executed.
    * Resolves as `notify` does.
    */
   async notifyOfCancel(requests: readonly CancelRequest[]): Promise<void> {
     await this.settled(requests.map((request) => this.add('cancel', request.runId, request)));
   }
 
-  /** Notifies a run of a durable request to pause. Resolves as `notify` does. */
+  /** Notifies a run that a request to pause it is stored. Resolves as `notify` does. */
   async notifyOfPause(runId: string): Promise<void> {
     await this.settled([this.add('pause', runId, undefined)]);
   }
@@ -125,7 +129,7 @@ export class RunNotifier {
     if (this.working) return;
     this.working = true;
     clearTimeout(this.timer);
-    // Requests of the same turn go into one statement.
+    // Waits a moment, so that requests of the same turn go into one statement.
     await Promise.resolve();
     for (let batch = this.take(); batch.length > 0; batch = this.take()) await this.notifyBatch(batch);
     this.working = false;
@@ -135,8 +139,8 @@ export class RunNotifier {
   }
 
   /**
-   * Takes runs of one kind that may be tried now. A later message to such a run causes a new
-   * notification.
+   * Takes the runs to notify now, all of one kind. Removes them from `pending`, so that a later
+   * message to such a run causes a new notification.
    */
   private take(): Pending[] {
     const batch: Pending[] = [];
@@ -159,16 +163,16 @@ export class RunNotifier {
       }
     } catch (error) {
       if (isLocked(error)) return batch.forEach((each) => this.retryLater(each));
-      // The messages are durable. No caller waits for a database that is away or refuses; the
-      // sweeps notify the runs.
+      // The messages are stored, so no caller needs to wait until the database works again. The
+      // sweeps will notify the runs.
       if (!this.closed) this.failed(error);
       for (const each of batch) each.settle();
     }
   }
 
   /**
-   * Schedules the next try for a locked run. Callers that wait for earlier and newer messages of
-   * the run share this try.
+   * Schedules the next try for a locked run. If newer messages of the run already wait for a
+   * notification, their callers share this try.
    */
   private retryLater(each: Pending): void {
     const now = performance.now();
@@ -216,7 +220,12 @@ export class RunNotifier {
     return missed.length > 0 ? findMissed(this.database, missed) : [];
   }
 
-  /** @param notify notifies the continuation of a run */
+  /**
+   * Handles runs that were not notified: those that are locked, and those that are continued by
+   * another run.
+   *
+   * @param notify notifies the run that continues a run
+   */
   private async reachMissed(
     missed: readonly MissedRun[],
     notify: (successor: string, runId: string) => Promise<void>,

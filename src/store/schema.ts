@@ -3,7 +3,7 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-/** Access to the migrations for the layers above. */
+/** Exports of the migrations that other folders need. */
 export { DEFAULT_SCHEMA, durableMigrations, type DurableMigration } from '../../migrations/index.js';
 
 /**
@@ -14,7 +14,7 @@ export { DEFAULT_SCHEMA, durableMigrations, type DurableMigration } from '../../
 export function checkSchemaName(schema: unknown, argument: string): string {
   const name = checkText(schema, argument);
   if (Buffer.byteLength(name) > 63) throw new InvalidInputError(argument, 'must have at most 63 bytes');
-  // TypeORM treats a dot as the end of the database's name.
+  // TypeORM would read the text before a dot as the name of the database.
   if (name.includes('.')) throw new InvalidInputError(argument, 'must not contain a dot');
   return name;
 }

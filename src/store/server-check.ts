@@ -6,8 +6,8 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 const OLDEST_MAJOR = 13;
 
 /**
- * Encodings that can store every text. SQL_ASCII stores the bytes of any text and returns them
- * unchanged.
+ * Encodings in which the database can store every text. SQL_ASCII stores the bytes of any text and
+ * returns them unchanged.
  */
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
@@ -24,10 +24,10 @@ interface Server {
 
 /**
  * Checks that the module supports the server, and that its database can store every text. A
- * database in LATIN1, for example, could refuse the name of a step or an error's message after the
- * step's body has been executed.
+ * database in LATIN1, for example, could refuse a step's name or an error's message after the step
+ * has been executed.
  *
- * @throws WorkflowConfigurationError that names the server's property and the required one
+ * @throws WorkflowConfigurationError that names the unsupported property and the required value
  */
 export async function checkServer(orm: DataSource): Promise<void> {
   const [server] = (await orm.query(SERVER)) as Server[];

@@ -3,21 +3,21 @@ import type pg from 'pg';
 import { clearTimeout, setTimeout } from '../core/timers.js';
 import { hangUp } from './own-client.js';
 
-/** Clients of a pool whose connections are open. */
+/** Clients of a pool that are currently open. */
 export type OpenClients = Set<pg.Client>;
 
-/** Milliseconds before the first probe, and between two probes. */
+/** Milliseconds before the first probe, and between later ones. */
 const PROBE_EVERY_MS = 5_000;
 
 /**
- * Does work on connections whose queries have no timeout, because a migration may take long. The
- * work would wait for a server that stops answering until TCP gives up, so another connection
- * probes the server. When a probe gets no answer, the connections of the work are ended, and the
- * work rejects.
+ * Does work whose queries have no timeout, because a migration may take long. If the server
+ * vanished, these queries would wait until TCP gives up. So another connection probes the server.
+ * When a probe gets no answer, the connections of the work are closed, and the work rejects.
  *
  * @param probe a query with a timeout, on another connection to the same server
  * @param clients the connections of the work
- * @throws the error of the work; an error with the code ETIMEDOUT when the server stopped answering
+ * @throws the error of the work, or an error with the code ETIMEDOUT when the server stopped
+ * answering
  */
 export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clients: OpenClients, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -50,12 +50,12 @@ export async function whileServerAnswers<T>(probe: () => Promise<unknown>, clien
 }
 
 /**
- * True when a probe got no answer. A server that answers with an error is alive: a full server, for
- * example, may be busy with this migration.
+ * True when a probe got no answer. A server that answers with an error is alive: it may be full,
+ * for example, while it still executes the migration.
  */
 function isSilence(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };
-  // pg's own errors have no code.
+  // Errors that pg creates itself have no code, so only their text shows the reason.
   return typeof code === 'string' ? /^(ECONN|EPIPE|ETIMEDOUT|EHOST|ENET)/.test(code) : /timeout|terminated/i.test(error.message);
 }

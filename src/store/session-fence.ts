@@ -1,9 +1,9 @@
 /**
- * Condition of every write for owned runs: the row of the session must exist, on the server on
- * which the session's data were last verified.
+ * Condition of every write for runs of a session: the session's row exists, on the server that was
+ * last verified.
  */
 export interface SessionFence {
   readonly id: string;
-  /** Identity of the server and its timeline: see `SERVER`. */
+  /** Identity of the server, including its timeline: see `SERVER`. */
   readonly server: string;
 }

@@ -1,5 +1,5 @@
 /**
- * The error of a hot standby that was asked to write. A failover may promote the standby at any
+ * Error for a write that was sent to a hot standby. A failover may promote the standby at any
  * moment.
  */
 export class StandbyError extends Error {
@@ -12,10 +12,10 @@ export class StandbyError extends Error {
 }
 
 /**
- * Determines why the server refused to write. A standby may be promoted soon; a role that may only
- * read stays so.
+ * Determines why the server refused to write. A standby may soon be promoted. A role without the
+ * right to write, however, does not get it by waiting.
  *
- * @param isInRecovery queries the server
+ * @param isInRecovery asks the server whether it is a standby
  * @returns a StandbyError, or the given error
  */
 export async function explainReadOnly(error: unknown, isInRecovery: () => Promise<boolean>): Promise<unknown> {

@@ -7,7 +7,10 @@ const asText: Parser = (text) => text;
 const asBoolean: Parser = (text) => text === 't' || text === 'true';
 const asJson: Parser = (text) => JSON.parse(text) as unknown;
 
-/** Parsers of the types that the module reads, by the type's oid. Every other type stays text. */
+/**
+ * Parsers by the oid of the type, for the types that the module reads. Values of other types stay
+ * text.
+ */
 const PARSERS = new Map<number, Parser>([
   [16, asBoolean],
   // int2, int4, oid, float4, float8. int8 and numeric stay text, because a number cannot hold all
@@ -25,9 +28,9 @@ const PARSERS = new Map<number, Parser>([
 ]);
 
 /**
- * Parsers of the module's own connections. The application may replace those of the process
- * (`pg.types.setTypeParser`), for `Decimal` or `BigInt` columns for example. The values that the
- * module reads must not change with them.
+ * Parsers of the module's own connections. The application may replace the process-wide parsers
+ * (`pg.types.setTypeParser`), for example to get `Decimal` or `BigInt`. The values that the module
+ * reads must not change because of that.
  */
 export const OWN_TYPES: pg.CustomTypesConfig = {
   getTypeParser: (oid: number): Parser => PARSERS.get(oid) ?? asText,
@@ -35,7 +38,7 @@ export const OWN_TYPES: pg.CustomTypesConfig = {
 
 const TIMESTAMP = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:([+-]\d\d)(?::?(\d\d))?(?::?\d\d)?)?$/;
 
-/** Reads a time in ISO style. Returns null for other styles, as pg does. */
+/** Reads a time in ISO format. Returns null for other formats, as pg does. */
 function parseTimestamp(text: string): Date | number | null {
   if (text === 'infinity') return Infinity;
   if (text === '-infinity') return -Infinity;
@@ -49,7 +52,8 @@ function parseTimestamp(text: string): Date | number | null {
 function arrayOf(parse: Parser): Parser {
   return (text) => {
     const items: unknown[] = [];
-    // Each match is one element: quoted, with backslashes before quotes and backslashes, or bare.
+    // Each match is one element. It is either bare, or quoted with a backslash before each quote
+    // and backslash.
     for (const [, quoted, bare] of text.slice(1, -1).matchAll(/"((?:[^"\\]|\\.)*)"|([^,]+)/gs)) {
       if (quoted !== undefined) items.push(parse(quoted.replaceAll(/\\(.)/gs, '$1')));
       else items.push(bare === 'NULL' ? null : parse(bare!));

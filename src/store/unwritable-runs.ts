@@ -1,9 +1,12 @@
 import { performance } from 'node:perf_hooks';
 
-/** Pauses before a refused change of a run is tried again. */
+/** Milliseconds until a refused change of a run is tried again for the first time. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Milliseconds after its last refusal when a run is forgotten: it may have ended or be deleted. */
+/**
+ * Milliseconds after the last refusal at which a run is forgotten, because it may have ended or
+ * been deleted.
+ */
 const FORGET_AFTER_MS = 300_000;
 const MAX_RUNS_PER_CHANGE = 1_000;
 const NONE: readonly string[] = [];
@@ -12,12 +15,15 @@ interface Refusal {
   readonly since: Date;
   error: unknown;
   pauseMs: number;
-  /** Times of the next try and of the last refusal, from performance.now(). */
+  /**
+   * `tryAt`: time of the next try. `refusedAt`: time of the last refusal. Both come from
+   * performance.now().
+   */
   tryAt: number;
   refusedAt: number;
 }
 
-/** A run whose row the database refused to change together with the rows of other runs. */
+/** A run that the database has refused to change. */
 export interface UnwritableRun {
   readonly runId: string;
   readonly since: Date;
@@ -25,16 +31,16 @@ export interface UnwritableRun {
 }
 
 /**
- * Runs whose rows the database refuses to change, by the change, such as a claim. A trigger of the
- * application that refuses one run would otherwise fail every statement that includes the run. So
- * these statements leave the run out, and the run is tried separately after a pause.
+ * Runs that the database has refused to change, for each kind of change, such as a claim. If a
+ * trigger of the application refuses one run, every statement that includes this run fails. So
+ * these statements leave it out, and after a pause it is tried separately.
  */
 export class UnwritableRuns {
-  /** Receives each run once, when its row is refused for the first time. */
+  /** Called once for each run, when the database first refuses to change it. */
   report: (runId: string, error: unknown) => void = () => undefined;
   private readonly changes = new Map<string, Map<string, Refusal>>();
 
-  /** Runs that statements of this change leave out. */
+  /** Returns the runs that statements of this change must leave out. */
   of(change: string): readonly string[] {
     const runs = this.changes.get(change);
     if (!runs) return NONE;
@@ -43,7 +49,7 @@ export class UnwritableRuns {
     return [...runs.keys()];
   }
 
-  /** Runs among `of` that may be tried now, up to `limit` runs. */
+  /** Returns the runs among `of` that may be tried now, at most `limit`. */
   due(change: string, limit: number, isWanted: (runId: string) => boolean = () => true): string[] {
     const now = performance.now();
     const due: string[] = [];
@@ -57,9 +63,9 @@ export class UnwritableRuns {
   }
 
   /**
-   * Records a refusal.
+   * Records that the database refused to change a run.
    *
-   * @throws the error when too many runs are refused: then no single run is at fault
+   * @throws the error when so many runs are refused that no single run can be the cause
    */
   refused(change: string, runId: string, error: unknown): void {
     const isKnown = [...this.changes.values()].some((known) => known.has(runId));
@@ -74,14 +80,15 @@ export class UnwritableRuns {
   }
 
   /**
-   * Forgets a run that was written. The cause may be gone for all runs, so they are tried at once.
+   * Forgets a run that was changed. The cause may be gone for the other runs too, so they may be
+   * tried at once.
    */
   written(change: string, runId: string): void {
     if (!this.delete(change, runId)) return;
     for (const refusals of this.changes.values()) for (const refusal of refusals.values()) refusal.tryAt = 0;
   }
 
-  /** Returns each run once, up to `limit` runs. */
+  /** Returns each refused run once, at most `limit` runs. */
   list(limit: number): UnwritableRun[] {
     const found = new Map<string, UnwritableRun>();
     for (const [change, runs] of this.changes) {
