@@ -24,4 +24,13 @@ describe('OutageLog', () => {
     log.failed('again', away);
     expect(lines[3]).toContain('(again)');
   });
+
+  it('logs another cause at once, and only the first time', () => {
+    log.failed('a claim', Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+    for (let n = 0; n < 3; n++) {
+      log.failed('a claim', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+      log.failed('a claim', Object.assign(new Error('no password'), { code: 'PASSWORD_UNAVAILABLE' }));
+    }
+    expect(lines.slice(1)).toEqual(['warn: the database cannot be reached for another reason: no password (a claim)']);
+  });
 });

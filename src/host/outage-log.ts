@@ -6,6 +6,9 @@ import { describeError } from './connection-checks.js';
 /** The time between two lines of an outage that lasts. */
 const EVERY_MS = 15_000;
 
+/** Number of different causes that an outage logs at once. */
+const MAX_CAUSES = 5;
+
 /**
  * Logs that the database is away: one line when the first work fails for it, one now and then while
  * it lasts, and one when nothing has failed for a while. Without it every part of the worker would
@@ -17,6 +20,8 @@ export class OutageLog {
   private last = 0;
   private failures = 0;
   private latest: unknown;
+  /** Codes of the causes that this outage has logged. */
+  private readonly causes = new Set<string>();
 
   constructor(
     private readonly write: (level: 'warn' | 'log', line: string) => void,
@@ -28,7 +33,11 @@ export class OutageLog {
     this.last = performance.now();
     this.failures++;
     this.latest = error;
-    if (this.timer) return;
+    const isNew = this.isNewCause(error);
+    if (this.timer) {
+      if (isNew) this.write('warn', `the database cannot be reached for another reason: ${describeError(error)} (${work})`);
+      return;
+    }
     this.began = this.last;
     this.failures = 0;
     this.timer = setInterval(() => this.look(), this.everyMs).unref();
@@ -38,6 +47,19 @@ export class OutageLog {
   close(): void {
     clearInterval(this.timer);
     this.timer = undefined;
+    this.causes.clear();
+  }
+
+  /**
+   * True for the first error with this code in an outage. Errors of the network do not count: a
+   * database that goes away causes several of them, and their difference tells nothing.
+   */
+  private isNewCause(error: unknown): boolean {
+    const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+    if (typeof code !== 'string' || /^E[A-Z_]+$/.test(code) || this.causes.has(code)) return false;
+    if (this.causes.size >= MAX_CAUSES) return false;
+    this.causes.add(code);
+    return true;
   }
 
   private look(): void {
