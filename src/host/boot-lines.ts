@@ -2,7 +2,10 @@ import type { ModuleSettings } from './settings.js';
 import type { FoundWorkflow } from './found-workflow.js';
 import { queuesOf } from './create-worker.js';
 
-/** Tells what this process executes, from where, and as which deployment. */
+/**
+ * Returns the log line that names the workflows that this process executes, their queues, and the
+ * deployment id.
+ */
 export function executingLine(workflows: readonly FoundWorkflow[], deploymentId: string, settings: ModuleSettings): string {
   const queues = queuesOf(settings, { queues: workflows.map(({ definition }) => definition.queue) });
   const names = workflows.map(({ definition }) => `${definition.name} v${definition.version}`).join(', ');
@@ -13,13 +16,13 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
 }
 
 /**
- * Tells that runs are started here and executed elsewhere. A warning, unless the code asked for it
- * with `worker: false`.
+ * Returns the log line of a process that only starts runs, while other processes execute them. The
+ * caller logs the line as a warning, unless the code asked for this with `worker: false`.
  */
 export function startingOnlyLine(reason: string): string {
   return `this process starts runs and executes none: ${reason}`;
 }
 
-/** Warns of a deployment id that does not change with the build. */
+/** Warning about a deployment id that stays the same when the application is built again. */
 export const UNKNOWN_BUILD =
   'the files of this application were not found, so a new build with the same workflow classes counts as the same deployment: set DEPLOYMENT_ID';

@@ -6,8 +6,8 @@ import { isAway } from '../store/database-errors.js';
 import { describeError } from './connection-checks.js';
 
 /**
- * Milliseconds that a boot waits for its database: as long as TypeOrmModule with its default of ten
- * tries, three seconds apart.
+ * Milliseconds that the boot waits for its database. TypeOrmModule waits as long by default: ten
+ * attempts, three seconds apart.
  */
 export const BOOT_PATIENCE_MS = 30_000;
 
@@ -15,13 +15,14 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 3_000;
 
 /**
- * Repeats a part of the boot that needs the database, while the database is away: restarting,
- * failing over, or not yet up.
+ * Repeats a part of the boot while the database cannot be reached, for example because the server
+ * restarts, fails over or has not started yet.
  *
- * @param patienceMs milliseconds for which to repeat; 0 tries once
- * @param warn receives a line for each failure that another attempt follows
- * @throws DatabaseUnavailableError when the database is still away after that, and every other
- *   error at once
+ * @param patienceMs milliseconds for which the attempt is repeated; 0 means a single attempt
+ * @param warn called with a log line after each failure, unless it is the last
+ * @returns the result of the attempt that succeeded
+ * @throws DatabaseUnavailableError when the database cannot be reached within this time; any other
+ *   error of the attempt at once
  */
 export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number, warn: (message: string) => void): Promise<T> {
   const since = performance.now();

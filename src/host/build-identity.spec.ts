@@ -20,7 +20,10 @@ describe('the identity of a build', () => {
     for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
   });
 
-  /** An application of its own, so that what a process remembers of another does not count. */
+  /**
+   * Creates another application in a new folder. The identity of an application is cached by its
+   * path, so tests must not share one.
+   */
   function build(files: Record<string, string>): string {
     const folder = mkdtempSync(join(tmpdir(), 'build-'));
     folders.push(folder);

@@ -2,15 +2,18 @@ import { createHash, type Hash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
 
-/** Suffixes that Node appends to a path that names no file, as in `node dist/main`. */
+/** Suffixes that Node tries when a path names no file, as in `node dist/main`. */
 const SUFFIXES = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '.tsx', '/index.js', '/index.cjs', '/index.mjs', '/index.ts'];
 const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.tsx']);
-/** Bounds keep the boot fast. Files beyond them count with their size and time, or not at all. */
+/**
+ * Limits that keep the boot fast. Files beyond the limit in bytes are identified by their size and
+ * time. Files beyond the limits in number are ignored.
+ */
 const MOST_FILES = 5_000;
 const MOST_FOLDERS = 1_000;
 const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
 
-/** Properties of the process that show which file is the application's. */
+/** Properties of the process that show which file is the first file of the application. */
 export interface ProcessInfo {
   readonly argv: readonly string[];
   readonly execPath: string;
@@ -21,12 +24,12 @@ export interface ProcessInfo {
 const identities = new Map<string, string>();
 
 /**
- * Identifies the build of the application: a digest of the code files beside the entry file, and of
- * package.json. Replicas of one image agree, a restart changes nothing, and a changed helper makes
- * another build.
+ * Identifies the build of the application by a digest of package.json and of the code files beside
+ * the entry file. Replicas of one image have the same identity, and a restart keeps it. A change in
+ * any helper file changes it.
  *
- * @returns undefined where the process does not show which file is the application's, as under a
- *   test runner
+ * @returns undefined when the process does not show which file is the application's first, for
+ *   example under a test runner
  */
 export function buildIdentity(processInfo: ProcessInfo): string | undefined {
   const entry = findEntry(processInfo);
@@ -40,16 +43,16 @@ export function buildIdentity(processInfo: ProcessInfo): string | undefined {
 }
 
 /**
- * The application's first file. PM2 starts a file of its own, and names the application's in the
- * environment.
+ * Finds the application's first file. PM2 starts a file of its own, and passes the path of the
+ * application's file in the environment.
  */
 function findEntry({ argv, execPath, env, cwd }: ProcessInfo): string | undefined {
   for (const named of [env['pm_exec_path'], argv[1]]) {
     const file = named === undefined || named === '' ? undefined : resolveFile(resolve(cwd, named));
-    // A tool that runs the application, such as Jest.
+    // A file in node_modules is a tool that runs the application, such as Jest.
     if (file !== undefined && !file.split(sep).includes('node_modules')) return file;
   }
-  // An executable that has the application in it.
+  // Any executable other than these contains the application itself.
   return /^(node|bun|deno)/i.test(basename(execPath)) ? undefined : resolveFile(execPath);
 }
 
@@ -58,7 +61,7 @@ function resolveFile(path: string): string | undefined {
     try {
       if (statSync(path + suffix).isFile()) return realpathSync(path + suffix);
     } catch {
-      // The next form may be there.
+      // No file has this suffix; try the next one.
     }
   }
   return undefined;
@@ -78,8 +81,9 @@ function digestBuild(entry: string): string {
 }
 
 /**
- * Returns the folder of the entry file's package, and the folder in it that has the code: `dist` of
- * `dist/src/main.js`, because helpers may lie beside `src`.
+ * Finds the folder of the entry file's package (`home`), and the top folder of its code (`root`).
+ * For `dist/src/main.js` the code is in `dist`, because helper files may be in folders beside
+ * `src`.
  */
 function homeOf(entry: string): { home: string | undefined; root: string } {
   for (let folder = dirname(entry); ; folder = dirname(folder)) {
@@ -92,7 +96,8 @@ function homeOf(entry: string): { home: string | undefined; root: string } {
 }
 
 /**
- * Code files in a folder and those below it, in an order that does not depend on the file system.
+ * Lists the code files in a folder and its subfolders, in an order that does not depend on the file
+ * system.
  */
 function codeFiles(root: string): string[] {
   const files: string[] = [];
@@ -120,7 +125,11 @@ function readSorted(folder: string) {
   return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** @returns how much of its content was read, in bytes */
+/**
+ * Adds a file to the digest.
+ *
+ * @returns number of bytes of content that were read; 0 when only the size and time were added
+ */
 function noteFile(hash: Hash, file: string, name: string, mostBytes: number): number {
   hash.update(name).update('\0');
   try {
@@ -132,7 +141,7 @@ function noteFile(hash: Hash, file: string, name: string, mostBytes: number): nu
     }
     hash.update(String(Math.floor(mtimeMs)));
   } catch {
-    // A file that cannot be read cannot be executed either.
+    // Skipped, because a file that cannot be read cannot be executed either.
   }
   return 0;
 }

@@ -9,12 +9,12 @@ import type { ModuleSettings } from './settings.js';
 const USE_POOLER = `set pooler: 'transaction', or connect to the server itself`;
 
 /**
- * Checks that the pool's connections are as the options say. A pooler that the options do not name
- * refuses our settings, or ignores them and later mixes up named statements: the boot is the better
- * time to say so.
+ * Checks that the pool's connections reach the server as the options say. A pooler that the options
+ * do not name refuses the module's settings, or ignores them and later mixes up named statements.
+ * An error at boot is clearer than these later errors.
  *
- * @throws WorkflowConfigurationError when the connections lead through a pooler and `pooler` does
- *   not say so
+ * @throws WorkflowConfigurationError when the connections go through a pooler and the option
+ *   `pooler` is not set
  */
 export async function checkPool(database: Database, settings: ModuleSettings): Promise<void> {
   if (settings.pooler) return;
@@ -22,7 +22,7 @@ export async function checkPool(database: Database, settings: ModuleSettings): P
   throw new WorkflowConfigurationError(`WorkflowModule connects through a pooler that ignores settings (PgBouncer?): ${USE_POOLER}`);
 }
 
-/** The error of a boot that cannot succeed, with a hint at what may help. */
+/** Creates the error for a boot that cannot succeed, with a hint at what may help. */
 export function failedBoot(what: string, { pooler, autoMigrate }: ModuleSettings, cause: unknown): WorkflowConfigurationError {
   return new WorkflowConfigurationError(`WorkflowModule could not ${what}: ${describeError(cause)}${hintFor(cause, pooler, autoMigrate)}`, {
     cause,
@@ -40,7 +40,7 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
   if ((cause as { code?: unknown } | undefined)?.code === '25006') {
     return '. The server is a standby, or the role may only read: name the primary, or a role that may write';
   }
-  // What PgBouncer says to settings at the start of a connection.
+  // PgBouncer refuses settings at the start of a connection with this text.
   if (!/unsupported startup parameter/.test(describeError(cause))) return '';
   if (!pooler) return `. This is a pooler such as PgBouncer: ${USE_POOLER}`;
   return '. The pooler takes no settings: leave them out of the connection (extra.options, statement_timeout, lock_timeout ...)';
@@ -48,10 +48,11 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
 
 /** Returns the message of an error for one line of the log. */
 export function describeError(error: unknown): string {
-  // Jest has an Error of its own, and Node's are none there.
+  // In Jest, errors that Node creates are not instances of the global Error class.
   if (!types.isNativeError(error) && !(error instanceof Error)) return typeof error === 'string' ? error : typeof error;
-  // Node's connection errors to a name with several addresses carry their message inside.
+  // A host name may have several addresses. If all connections fail, the error of Node has no
+  // message of its own and contains one error per address.
   if ('errors' in error && Array.isArray(error.errors) && error.message === '') return error.errors.map(describeError).join('; ');
-  // Of `fetch`, which says itself no more than that it failed.
+  // An error of `fetch` says only "fetch failed"; its cause says why.
   return error.message === 'fetch failed' && error.cause !== undefined ? `${error.message}: ${describeError(error.cause)}` : error.message;
 }

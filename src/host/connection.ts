@@ -9,7 +9,8 @@ import { readDatabaseUrl } from './database-url.js';
 import type { ModuleSettings } from './settings.js';
 
 /**
- * The module's own pool: two connections for the journal and claims, the rest for everything else.
+ * Number of connections in the module's own pool: two for the journal (which writes results) and
+ * for claims of runs, three for everything else.
  */
 const DEFAULT_POOL_SIZE = 5;
 
@@ -22,10 +23,10 @@ export interface ResolvedConnection {
 }
 
 /**
- * Finds the database of the tables: the option `connection`, else the application's DataSource,
- * else `DATABASE_URL`.
+ * Finds the database that holds the module's tables: the option `connection`, or else the
+ * application's DataSource, or else `DATABASE_URL`.
  *
- * @throws WorkflowConfigurationError without any of these
+ * @throws WorkflowConfigurationError when none of the three is present
  * @throws InvalidInputError when `DATABASE_URL` is not the URL of a PostgreSQL database
  */
 export async function resolveConnection(
@@ -52,7 +53,8 @@ export async function resolveConnection(
 }
 
 /**
- * Returns how long TypeOrmModule waits for its own connection: the DataSource keeps these options.
+ * Returns the milliseconds that TypeOrmModule waits for its own connection. The DataSource contains
+ * the options of TypeOrmModule from which this time follows.
  */
 function patienceOf({ options }: DataSource): number {
   const { retryAttempts, retryDelay } = options as { retryAttempts?: unknown; retryDelay?: unknown };

@@ -15,8 +15,8 @@ import { WorkflowRuntime, type RuntimeParts } from './runtime.js';
 import type { ModuleSettings } from './settings.js';
 
 /**
- * Connects to the database, brings the schema up to date and returns the runtime of a module. Waits
- * a while for a database that does not answer.
+ * Connects to the database, brings the schema up to date and creates the runtime of a module. Waits
+ * for a database that does not answer, but only for a limited time.
  *
  * @throws WorkflowConfigurationError, SchemaMismatchError, DatabaseUnavailableError
  */

@@ -8,11 +8,13 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { ModuleSettings } from './settings.js';
 
 /**
- * Milliseconds that the `catch` and `finally` of a cancelled run may take.
+ * Milliseconds that a cancelled run may spend in the `catch` and `finally` blocks of its workflow's
+ * code.
  */
 const CANCEL_GRACE_MS = 30_000;
 /**
- * Milliseconds that a replay waits for a call that followed ordinary I/O when it was recorded.
+ * Milliseconds that a replay waits for the code to make a recorded call. The code may do ordinary
+ * I/O before that call.
  */
 const REPLAY_STALL_MS = 30_000;
 
@@ -23,8 +25,8 @@ export interface WorkerParts {
 }
 
 /**
- * The queues that a worker serves: those that the options name, else the default one and those of
- * its workflows.
+ * Returns the queues from which a worker executes runs: those in the options, or else the default
+ * queue and the queues of its workflows.
  */
 export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues: readonly string[] }): readonly string[] {
   return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];

@@ -4,12 +4,12 @@ import { settingsOfUrl, type ConnectionSettings } from '../store/connection-sett
 const EXAMPLE = 'postgresql://user:password@host:5432/database';
 
 /**
- * Reads the URL of a database. No error shows the URL, which has the password in it.
+ * Reads the URL of a database. Errors never show the URL, because it contains the password.
  *
- * @param argument the option or variable that the URL comes from
- * @param ssl the option beside it, which wins over the URL's TLS parameters
- * @throws InvalidInputError when pg could not connect with it, or would connect to something else
- *   than what was meant
+ * @param argument name of the option or variable that contains the URL
+ * @param ssl the option `ssl`, which takes precedence over the TLS parameters in the URL
+ * @throws InvalidInputError when pg could not connect with the URL, or would connect to something
+ *   other than what was meant
  */
 export function readDatabaseUrl(url: unknown, argument: string, ssl?: ConnectionSettings['ssl']): ConnectionSettings {
   if (typeof url !== 'string' || !/^(postgres(ql)?:\/\/|socket:)/i.test(url) || url.includes('\0')) {
@@ -31,7 +31,7 @@ export function readDatabaseUrl(url: unknown, argument: string, ssl?: Connection
   }
 }
 
-/** The reason why pg cannot read a URL, as far as it does not show the URL. */
+/** Returns the reason why pg cannot read a URL; empty when the reason might reveal the URL. */
 function reasonOf(error: unknown): string {
   if (error instanceof URIError) return ': % must be followed by two hexadecimal digits; write a % itself as %25';
   const { code, path } = error as { code?: unknown; path?: unknown };

@@ -4,10 +4,13 @@ import { buildIdentity, type ProcessInfo } from './build-identity.js';
 
 const DIGITS = 16;
 
-/** The id of this deployment: the configured one, or one derived from the application's files. */
+/**
+ * Deployment of the application. Its id is the configured one, or is derived from the files of the
+ * application.
+ */
 export class Deployment {
   private current: string;
-  /** True when a new build gets another id by itself. */
+  /** True when the id is configured or derived from files, so that a new build has another id. */
   readonly isKnown: boolean;
 
   constructor(configured: string | undefined, processInfo: ProcessInfo = here()) {
@@ -20,9 +23,7 @@ export class Deployment {
     return this.current;
   }
 
-  /**
-   * Derives the id from the text of the workflow classes, where nothing else distinguishes builds.
-   */
+  /** Derives the id from the source text of the workflow classes when there is no better source. */
   foundWorkflows(sources: readonly string[]): void {
     if (!this.isKnown) this.current = digest(sources);
   }

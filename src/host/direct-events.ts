@@ -3,10 +3,10 @@ import type { HostDependencies } from './host-dependencies.js';
 import type { PollingHost } from './polling-host.js';
 
 /**
- * Handles the events of the direct connection: notifies the worker and the callers that wait for
- * results, and writes to the log.
+ * Creates the handlers for events of the direct connection. They notify the worker and the callers
+ * that wait for results, and write to the log.
  *
- * @param host the worker of this process, once there is one
+ * @param host returns the worker of this process; undefined before it is created
  */
 export function directEvents(runtime: HostDependencies, host: () => PollingHost | undefined): DirectConnectionEvents {
   const { listen } = runtime.settings;

@@ -4,11 +4,14 @@ import type { LogFields, LogLevel } from '../core/log-fields.js';
 import type { AttemptFailure } from '../engine/ports.js';
 import { describeError } from './connection-checks.js';
 
-/** Most lines that are logged in a window. Of further lines only the number is logged. */
+/**
+ * Maximum number of lines that are logged in ten seconds. Further failures are only counted, and
+ * the log shows their number.
+ */
 const MOST_LINES = 100;
 const WINDOW_MS = 10_000;
 
-/** The run in which an attempt or a step failed. */
+/** Run in which an attempt or a step failed. */
 export interface FailedRun {
   readonly id: string;
   readonly name: string;
@@ -22,8 +25,8 @@ export class FailureLog {
   private lines = 0;
 
   /**
-   * @param what `codes`: error messages stay out of the log, because the application encrypts them
-   *   where they are stored
+   * @param what `codes` keeps error messages out of the log, because the application encrypts them
+   *   in the database
    */
   constructor(
     private readonly write: Write,

@@ -1,8 +1,8 @@
 import type { WorkflowDefinition } from '../engine/ports.js';
 
-/** A workflow that the application provides. */
+/** Workflow that the application provides. */
 export interface FoundWorkflow {
   readonly definition: WorkflowDefinition;
-  /** The source text of its class, which is part of the derived deployment id. */
+  /** Source text of the workflow class, from which a deployment id may be derived. */
   readonly source: string;
 }

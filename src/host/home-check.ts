@@ -3,13 +3,13 @@ import type { Database } from '../store/database.js';
 import { hasUnfinishedRuns, readHome, recordHome, type Home } from '../store/sql/home.js';
 
 const LOOK_AGAIN_MS = 2_000;
-/** Looks between two error messages. */
+/** Number of checks between two error messages. */
 const REPORT_EVERY = 30;
 
 /**
- * Checks that this process may execute the runs of the database. A copy of a database (a restored
- * dump, a template) has the runs of the original, and executing the copies does the work a second
- * time. Records the place of the database if no process has done so yet.
+ * Checks that this process may execute the runs in the database. A copy of a database (a restored
+ * dump, a template) contains the runs of the original. Executing them would do the work of the
+ * original a second time. The first process records which server and database the runs belong to.
  *
  * @returns the reason why the process may not execute the runs; undefined when it may
  */
@@ -41,12 +41,13 @@ function isSame(here: Home, there: Home): boolean {
 }
 
 /**
- * Waits until the process may execute the runs, because an operator has said that the database is
- * the real one.
+ * Waits until the process may execute the runs: an operator must confirm that this database is the
+ * original.
  *
+ * @param look checks again, and returns the reason why the process may not execute the runs
  * @param stopped returns true when the process no longer wants to execute runs
- * @param report receives the reason at once, and then each minute
- * @returns false when the process stopped first
+ * @param report called with the reason at once, and then once a minute
+ * @returns false when the process stopped before it was allowed to execute the runs
  */
 export async function whenHome(
   look: () => Promise<string | undefined>,
@@ -64,7 +65,7 @@ export async function whenHome(
   return true;
 }
 
-/** Returns the log line: the reason, and what the operator can do. */
+/** Returns the log line with the reason and with what the operator can do. */
 export function foreignHomeLine(reason: string, schema: string): string {
   return (
     `No run is executed here: ${reason}. If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +

@@ -14,7 +14,7 @@ import type { FailureLog } from './failure-log.js';
 import type { HostLogger } from './host-logger.js';
 import type { ModuleSettings } from './settings.js';
 
-/** Parts of a runtime that the worker of a process shares with its client. */
+/** Parts of the runtime that the worker and the client of a process share. */
 export interface HostDependencies extends RunNotices {
   readonly settings: ModuleSettings;
   readonly payloads: Payloads;
@@ -29,7 +29,8 @@ export interface HostDependencies extends RunNotices {
   readonly failures: FailureLog;
   warn(message: string, error?: unknown, fields?: LogFields): void;
   /**
-   * Announces to QStash, where it drives runs, runs that are due again and that no process owns.
+   * Announces to QStash the runs that are due again and that no process owns. Does nothing in a
+   * module without QStash.
    */
   returned(runIds: readonly string[]): void;
   /** Sends a notice to other processes. */

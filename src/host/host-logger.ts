@@ -1,7 +1,7 @@
 import type { LogFields, LogLevel } from '../core/log-fields.js';
 import type { RunLine } from '../engine/ports.js';
 
-/** The application's logger, as far as the host uses it. Each call writes one line. */
+/** Methods of the application's logger that this module calls. Each call writes one line. */
 export interface HostLogger {
   log(message: string): void;
   warn(message: string): void;

@@ -3,16 +3,16 @@ import { performance } from 'node:perf_hooks';
 import { clearInterval, setInterval } from '../core/timers.js';
 import { describeError } from './connection-checks.js';
 
-/** The time between two lines of an outage that lasts. */
+/** Milliseconds between two log lines during an outage. */
 const EVERY_MS = 15_000;
 
 /** Number of different causes that an outage logs at once. */
 const MAX_CAUSES = 5;
 
 /**
- * Logs that the database is away: one line when the first work fails for it, one now and then while
- * it lasts, and one when nothing has failed for a while. Without it every part of the worker would
- * repeat its own line.
+ * Logs outages of the database: one line at the first failure, one at intervals during the outage,
+ * and one when failures have stopped. Otherwise, each part of the worker would log its own failures
+ * again and again.
  */
 export class OutageLog {
   private timer: NodeJS.Timeout | undefined;
@@ -28,7 +28,11 @@ export class OutageLog {
     private readonly everyMs = EVERY_MS,
   ) {}
 
-  /** @param work what failed */
+  /**
+   * Records a failure that an outage has caused.
+   *
+   * @param work description of the work that failed
+   */
   failed(work: string, error: unknown): void {
     this.last = performance.now();
     this.failures++;

@@ -17,12 +17,12 @@ import { workerEvents } from './worker-events.js';
 import { createWorker } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
-/** Milliseconds that services may take to end the work under way. */
+/** Milliseconds for which the stop waits for current work of the poller, timers and sweeps. */
 const SERVICES_STOP_MS = 1_000;
-/** Most workflow names that are remembered as warned about. */
+/** Maximum number of workflow names about which this process warns. */
 const MAX_WARNED = 1_000;
 
-/** The worker of a process that polls, with its session, poller, timers and sweeps. */
+/** Worker of a process that polls the database, with its session, poller, timers and sweeps. */
 export class PollingHost {
   private readonly worker: Worker;
   private readonly registry: WorkflowRegistry;
@@ -97,13 +97,13 @@ export class PollingHost {
   }
 
   async stop(): Promise<void> {
-    // An application may be closed while it boots: a session that is being opened must not be left
-    // behind.
+    // An application may be closed while it boots. A session that is being opened now must be
+    // closed too.
     await this.starting?.catch(() => undefined);
     if (!this.running) return this.worker.stop();
     this.running = false;
-    // In parallel: nothing new begins from here on, and the worker needs nothing of the services. A
-    // service may be stuck in a query, so the wait for the services is bounded.
+    // Stopped in parallel, because nothing new begins from here on and the worker does not depend
+    // on the services. A service may be stuck in a query, so the time for the services is limited.
     const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
     await Promise.all([services, this.worker.stop()]);
   }
@@ -113,7 +113,8 @@ export class PollingHost {
   }
 
   /**
-   * Compares the runs of this process with the server that answers now. Resolves when that is done.
+   * Checks that the runs of this process are still its own, after another database server has taken
+   * over. Resolves after the check.
    */
   async moved(): Promise<void> {
     await this.worker.serverMoved();
@@ -125,8 +126,8 @@ export class PollingHost {
   }
 
   /**
-   * Warns once of a workflow that this process does not have. Most likely its class is missing
-   * among the providers, but another process may have it.
+   * Warns once about a workflow that this process does not have. Its class is probably missing
+   * among the providers, but another process may have the class.
    */
   private warnOfUnregistered({ name, version }: DispatchKey): void {
     const isKnown =

@@ -18,17 +18,17 @@ import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
 /**
- * Runs that one query of a sweep finds at most, and milliseconds for which the sweep repeats a full
- * query. The next sweep does the rest.
+ * Maximum number of runs that one query of a sweep returns. A full query is repeated for
+ * `SEND_WAKE_UPS_MS`; the next sweep finds the rest.
  */
 const SWEEP_LIMIT = 1_000;
 const SEND_WAKE_UPS_MS = 20_000;
-/** Milliseconds for which one sweep continues as long as more is due. */
+/** Milliseconds for which one sweep continues while more work becomes due. */
 const SWEEP_AGAIN_MS = 10_000;
 
 /**
- * Executes runs in a process that is called when something is due: deliveries of single runs, and a
- * sweep that replaces timers and finds what was lost.
+ * Executes runs in a process that QStash calls when a run is due. QStash also calls a sweep, which
+ * replaces timers and finds runs whose messages were lost.
  */
 export class PushHost {
   private readonly registry: WorkflowRegistry;
@@ -46,7 +46,8 @@ export class PushHost {
     private readonly publisher: Publisher,
     settings: QStashSettings,
     /**
-     * The polling worker of this process, where there is one: two workers cannot share one journal.
+     * Polling worker of this process, or undefined. If present, it executes the delivered runs,
+     * because two workers in one process cannot share the journal that writes their results.
      */
     private readonly resident: { pollNow(): void } | undefined,
   ) {
@@ -57,7 +58,10 @@ export class PushHost {
     this.sweeps = this.createSweeps();
   }
 
-  /** Lists the sweeps in their order, with the wake-ups that this host sends between them. */
+  /**
+   * Creates the sweeps in the order in which they are executed, and adds one that sends wake-ups to
+   * QStash.
+   */
   private createSweeps(): readonly Pick<Sweep, 'run'>[] {
     const { runtime, publisher } = this;
     const [deadSessions, ...others] = createSweeps({
@@ -89,8 +93,11 @@ export class PushHost {
   }
 
   /**
-   * @throws errors of the database; ClosedError when the database has not answered before the
-   *   application is closed
+   * Executes the run that a message names, or notifies the polling worker of this process.
+   *
+   * @returns the result, which decides how the request of QStash is answered
+   * @throws errors of the database; ClosedError when the application is closed before the database
+   *   has answered
    */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
     if (!this.resident) return this.stopping.until(this.deliveries.deliver(message));
@@ -99,15 +106,18 @@ export class PushHost {
     return 'notified';
   }
 
-  /** Delivers new messages to these runs, as far as they are executed here. */
+  /** Delivers new messages to those of the given runs that are executed in this process. */
   messaged(runIds: readonly string[]): void {
     const looked = this.deliveries.current?.checkMessages(runIds);
     looked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));
   }
 
   /**
-   * Finds work that nobody announced: sleeps that have ended, lost messages and wake-ups, runs of
-   * processes that died. @throws as `deliver` does
+   * Finds work that no message has announced: sleeps that have ended, lost messages and wake-ups,
+   * and runs of processes that died.
+   *
+   * @throws errors of the database; ClosedError when the application is closed before the database
+   *   has answered
    */
   sweep(): Promise<void> {
     return this.stopping.until(this.inTurn());
@@ -133,8 +143,8 @@ export class PushHost {
     for (const sweep of this.sweeps) {
       const until = performance.now() + SWEEP_AGAIN_MS;
       let dueInMs = await sweep.run(signal);
-      // A bulk operation with a rate continues within the time, instead of doing one part per
-      // sweep.
+      // A bulk operation with a rate limit has several parts. Execute more than one part per sweep,
+      // while there is time.
       while (dueInMs !== undefined && !signal.aborted && performance.now() + dueInMs < until) {
         await sleep(dueInMs, undefined, { ref: false });
         dueInMs = await sweep.run(signal);
@@ -147,8 +157,8 @@ export class PushHost {
     const { database } = this.runtime;
     const until = performance.now() + SEND_WAKE_UPS_MS;
     const keys = this.registry.keys(this.queues);
-    // First: a run that is woken now has been due since its wake time, and would be announced
-    // twice.
+    // This order matters: a run that the second query wakes is due at once, and the first query
+    // would announce it a second time.
     await this.sendAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
     await this.sendAll(until, () => wakeListed(database, SWEEP_LIMIT));
   }
@@ -164,7 +174,8 @@ export class PushHost {
   async stop(): Promise<void> {
     this.stopped.abort();
     await this.deliveries.close();
-    // A server closes only when all requests have been answered.
+    // Ends the deliveries that still wait for the database. The HTTP server cannot close until
+    // every request has an answer.
     this.stopping.abort(new ClosedError());
   }
 

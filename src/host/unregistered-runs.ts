@@ -7,8 +7,8 @@ import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.
 const SHOWN = 10;
 
 /**
- * Says which runs wait for a class that is no longer among the providers, most likely; they may
- * also be another process's business.
+ * Lists the runs that no workflow class of this process can continue. The class is probably missing
+ * among the providers, but another process may have the class.
  *
  * @returns lines for the log
  */

@@ -109,7 +109,7 @@ describe('the watch for runs that nobody executes', () => {
     watch.note([order]);
     await warned();
     expect(warnings).toEqual([expect.stringContaining('"order" version 1 in queue "default"')]);
-    // Served now: it is known from the next look on.
+    // A worker serves "order" now, and the watch remembers this after its next look.
     keys.push(order);
     const before = looks;
     watch.note([order]);
@@ -118,7 +118,7 @@ describe('the watch for runs that nobody executes', () => {
     for (let n = 0; n < 100; n++) watch.note([order]);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(looks).toBe(settled);
-    // A run of the kind is warned of again once it was served in between.
+    // Runs of the workflow were served in between, so the watch warns about them again.
     keys.length = 0;
     watch.note([{ ...order, name: 'unknown' }]);
     await waitFor(() => warnings.length > 1);

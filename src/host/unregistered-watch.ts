@@ -5,22 +5,26 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { Database } from '../store/database.js';
 import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
 
-/** A run is looked for once it had this time to be claimed. */
+/**
+ * Milliseconds between a start of runs and the look for unclaimed ones. A worker normally claims
+ * its runs long before.
+ */
 const LOOK_AFTER_MS = 25_000;
 /**
- * The time until a look for a run that nobody was known to serve; its worker may be about to boot.
+ * Milliseconds until the look when no process was known to serve the started runs. A worker that is
+ * about to boot may still claim them.
  */
 const LOOK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
-/** Kinds of runs that were warned of; more are not told apart. */
+/** Maximum number of kinds of runs (workflow, version and queue) about which the watch warns. */
 const MAX_WARNED = 1_000;
-/** Most workflows that the warning names when no process executes runs. */
+/** Maximum number of workflows that the warning names when no process executes runs. */
 const MAX_NAMED = 3;
 
-/** The process, as the watch needs it. */
+/** Parts of the process that the watch uses. */
 export interface UnregisteredWatchOptions {
   readonly worker: () => KnownWorker;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
   readonly warn: (message: string, error?: unknown) => void;
   readonly lookAfterMs?: number;
@@ -28,21 +32,23 @@ export interface UnregisteredWatchOptions {
 }
 
 /**
- * Warns of due runs that no living process executes: a misspelt name or queue, a class that is not
- * among the providers, no worker at all. A process with a worker looks all the time; another one
- * looks some time after it has made runs due. A run that nobody served at the last look is looked
- * for within seconds. Each kind of runs is warned of once, until somebody serves it.
+ * Warns about due runs that no living process executes. The name or queue may be misspelt, the
+ * class may be missing among the providers, or no worker may run. A process with a worker looks for
+ * such runs all the time. Any other process looks once, some time after it has started or woken
+ * runs. If no process served their workflow at the latest look, the next look follows within
+ * seconds. The watch warns about each workflow, version and queue once, until a process serves them
+ * again.
  */
 export class UnregisteredWatch {
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Timeout | undefined;
-  /** Served by a living process when it was last looked. */
+  /** Workflows, versions and queues that a living process served at the latest look. */
   private readonly known = new ServedKeys();
   private readonly warned = new Set<string>();
-  /** True from the warning that no process executes runs until a process does. */
+  /** True after the warning that no process executes runs, until a process does. */
   private hasWarnedOfNoWorker = false;
   private stopped = false;
-  /** The look under way, or the last one. */
+  /** Current or latest look. */
   private looking: Promise<void> = Promise.resolve();
 
   constructor(
@@ -51,13 +57,13 @@ export class UnregisteredWatch {
   ) {}
 
   /**
-   * Looks later, because something is due or may be; soon where nobody was known to serve these
-   * runs.
+   * Plans a look for unclaimed runs, because runs are due or may become due. The look follows soon
+   * when no process was known to serve the given runs.
    */
   note(runs?: readonly DispatchKey[]): void {
     if (this.stopped) return;
     const { lookAfterMs = LOOK_AFTER_MS, lookSoonMs = LOOK_SOON_MS } = this.options;
-    // A script that has started its runs may end.
+    // The timer does not keep the process alive, so a script may end after it has started its runs.
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
       this.begin(Math.min(OVERDUE_MS, lookAfterMs));
@@ -69,7 +75,7 @@ export class UnregisteredWatch {
     }, lookSoonMs).unref();
   }
 
-  /** Begins no further look. Resolves when the one under way has ended. */
+  /** Stops looking. Resolves when the current look has ended. */
   stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -77,7 +83,7 @@ export class UnregisteredWatch {
     return this.looking;
   }
 
-  /** Looks once the look under way has ended. */
+  /** Looks after the current look has ended. */
   private begin(overdueMs: number): void {
     this.looking = this.looking.then(() => this.look(overdueMs));
   }
@@ -110,7 +116,9 @@ export class UnregisteredWatch {
     }
   }
 
-  /** Warns once for all workflows, because the cause is the same. */
+  /**
+   * Warns once for all workflows, because the cause is the same for all: no process executes runs.
+   */
   private warnOfNoWorker(overdue: readonly DueRuns[]): void {
     if (overdue.length === 0 || this.hasWarnedOfNoWorker) return;
     this.hasWarnedOfNoWorker = true;
@@ -122,7 +130,7 @@ export class UnregisteredWatch {
   }
 }
 
-/** Due runs in words: `2 runs of "order" version 1 in queue "default" due since ...`. */
+/** Describes due runs: `2 runs of "order" version 1 in queue "default" due since ...`. */
 function dueLabel(kind: DueRuns): string {
   const { due, oldestDueAt } = kind;
   const more = due < DUE_COUNTED ? '' : ' or more';

@@ -4,30 +4,31 @@ import type { Database } from '../store/database.js';
 import { describeRun, type RunDescriptionRow } from '../store/sql/read-runs.js';
 import type { ModuleSettings } from './settings.js';
 
-/** The time that a worker which is about to boot has to claim a run. */
+/** Milliseconds that a due run may stay unclaimed, because a worker may be about to boot. */
 const PATIENCE_MS = 2_000;
 
-/** Runs that are looked at in one round, and how far down a chain of child runs. */
+/** Maximum number of runs that one round examines, and maximum depth in a chain of child runs. */
 const LOOKED_AT = 20;
 const DEPTH = 5;
 
-/** The process, as the search needs it. */
+/** Parts of the process that the search uses. */
 export interface UnservedResultsOptions {
   readonly settings: ModuleSettings;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
   /** Returns the reason why this process executes nothing; undefined while it executes runs. */
   readonly idleBecause: () => string | undefined;
 }
 
 /**
- * Finds awaited runs that no living process executes, so that a test fails with the reason instead
- * of its timeout.
+ * Creates a function that finds awaited runs that no living process executes. A test then fails
+ * with the reason instead of its own timeout.
  *
- * Only under tests, and only in a process that was meant to execute runs: elsewhere a worker may be
- * on its way. A run that only its own `timeout` can end is left to that timeout.
+ * Used only in tests, and only in a process that is meant to execute runs: elsewhere, a worker may
+ * still start in another process. While this process executes runs, a run with a `timeout` is left
+ * to that timeout.
  *
- * @returns undefined where runs are waited for as long as it takes
+ * @returns undefined in all other processes, where callers wait for results without this check
  */
 export function unservedResults(
   database: Database,

@@ -4,7 +4,10 @@ import type { Database } from '../store/database.js';
 
 const MAX_SHOWN = 100;
 
-/** Adds the runs that statements over many runs leave out: see UnwritableRuns. */
+/**
+ * Adds the runs whose rows the database refuses to change. Statements for many runs at once leave
+ * these runs out (see UnwritableRuns).
+ */
 export function withSetAside(own: readonly UnwritableHealth[], database: Database): UnwritableHealth[] {
   const shown = new Set(own.map(({ runId }) => runId));
   const others = database.unwritable.list(MAX_SHOWN).filter(({ runId }) => !shown.has(runId));

@@ -4,10 +4,13 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 import type { LogFields } from '../core/log-fields.js';
 import { describeError } from './connection-checks.js';
 
-/** Most kinds that are distinguished at a time. All further warnings are one kind. */
+/**
+ * Maximum number of kinds of warnings that are distinguished at a time. All further warnings count
+ * as one kind.
+ */
 const MAX_KINDS = 500;
 
-/** Milliseconds for which further warnings of a kind are left out. */
+/** Milliseconds for which further warnings of one kind are not logged. */
 const WINDOW_MS = { 'every 5 s': 5_000, 'once a minute': 60_000 };
 
 interface Kind {
@@ -16,9 +19,10 @@ interface Kind {
 }
 
 /**
- * Returns what warnings of one kind have in common. A warning of a run keeps its workflow and the
- * names of its steps, because another step is another mistake. The run's id, the keys of steps and
- * counts grow with the data, so they do not count.
+ * Returns the text that all warnings of one kind have in common. A warning about a run keeps the
+ * names of the workflow and of steps, because another step has another problem. Run ids, keys of
+ * steps and counts are removed: they differ from run to run, so each run would be a kind of its
+ * own.
  */
 function kindOf(message: string): string {
   if (!message.startsWith('run "')) return message;
@@ -29,9 +33,9 @@ function kindOf(message: string): string {
 }
 
 /**
- * Writes the first warning of a kind, and later the number of warnings that were left out. Senders
- * of requests can cause warnings, and the log must not grow with the requests. A kind is forgotten
- * once its time is over.
+ * Writes the first warning of each kind, and later the number of warnings that were left out.
+ * Otherwise anyone who sends requests could fill the log with warnings. The limiter forgets a kind
+ * when its time is over.
  */
 export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();
@@ -40,15 +44,21 @@ export class WarningLimiter {
   constructor(private readonly write: (line: string, fields: LogFields | undefined) => void) {}
 
   /**
-   * @param message what the warning has in common with others like it, apart from the run that it
-   *   begins with, keys and counts
-   * @param error what caused it, if anything
+   * Writes a warning, unless one of the same kind was written shortly before.
+   *
+   * @param message text that identifies the kind; run ids, keys of steps and counts in it may
+   *   differ
+   * @param error cause of the warning, if there is one
    */
   warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields?: LogFields): void {
     this.limit(kindOf(message), error === undefined ? message : `${message}: ${describeError(error)}`, WINDOW_MS[how], fields);
   }
 
-  /** @param windowMs for how long others of the kind are left out after one, in milliseconds */
+  /**
+   * Writes a line, unless one of the same kind was written shortly before.
+   *
+   * @param windowMs milliseconds for which further lines of this kind are left out
+   */
   limit(kind: string, line: string, windowMs: number, fields?: LogFields): void {
     if (this.closed) return;
     const key = this.kinds.has(kind) || this.kinds.size < MAX_KINDS ? kind : '';
@@ -64,7 +74,7 @@ export class WarningLimiter {
   }
 
   /**
-   * Forgets all kinds, and writes nothing more: failures from now on follow from closing the
+   * Forgets all kinds and writes nothing more, because later failures only result from closing the
    * module.
    */
   close(): void {

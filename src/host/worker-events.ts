@@ -2,8 +2,8 @@ import type { WorkerEvents } from '../worker/worker-types.js';
 import type { HostDependencies } from './host-dependencies.js';
 
 /**
- * Handles the events of a worker: results for callers that wait, notices for other processes, lines
- * for the log.
+ * Creates the handlers for events of a worker. They pass results to waiting callers, notify other
+ * processes, and write to the log.
  */
 export function workerEvents(runtime: HostDependencies): WorkerEvents {
   return {

@@ -16,12 +16,12 @@ import { PushHost } from './push-host.js';
 import { describeUnregistered } from './unregistered-runs.js';
 import type { UnregisteredWatch } from './unregistered-watch.js';
 
-/** Milliseconds before a worker that could not be started is started again. */
+/** Milliseconds after which the start of a worker is tried again. */
 const START_AGAIN_MS = 1_000;
 
 const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
-/** Parts of a runtime that its hosts need beside what a host shares with the client. */
+/** Parts of a runtime that its hosts use in addition to those that they share with the client. */
 export interface WorkerHostsDependencies extends HostDependencies {
   readonly qstash: QStashTransport | undefined;
   readonly deployment: Deployment;
@@ -29,13 +29,13 @@ export interface WorkerHostsDependencies extends HostDependencies {
 }
 
 /**
- * The hosts of a module: one that polls, one that QStash drives, both, or none. Starts and stops
- * them.
+ * Starts and stops the hosts of a module, which execute its runs: one that polls, one that QStash
+ * calls, both, or none.
  */
 export class WorkerHosts {
   polling: PollingHost | undefined;
   push: PushHost | undefined;
-  /** The reason why this process executes nothing, as far as the boot has come. */
+  /** Reason why this process executes no runs yet. The boot updates it at each stage. */
   idleBecause = 'the module has not been initialized (module.init(), or app.listen())';
   private isStopped = false;
 
@@ -45,14 +45,14 @@ export class WorkerHosts {
     private readonly patienceMs: number,
   ) {}
 
-  /** The state and the workflows of the worker in this process. */
+  /** State of the worker in this process, and the workflows that it serves. */
   get known(): KnownWorker {
     return this.polling?.known ?? this.push?.known ?? { health: NO_WORKER, keys: undefined };
   }
 
   /**
-   * Starts the worker while the application boots. Waits a while for a database that does not
-   * answer.
+   * Starts the worker while the application boots. Waits for a database that does not answer, but
+   * only for a limited time.
    *
    * @throws WorkflowConfigurationError, DatabaseUnavailableError
    */
@@ -73,8 +73,8 @@ export class WorkerHosts {
   }
 
   /**
-   * Starts the worker of a process that is already in use: an error of the database delays the
-   * start, and does not end the process.
+   * Starts the worker of a process that is already in use. An error of the database delays the
+   * start, but does not end the process.
    */
   async startWhenPossible(workflows: readonly FoundWorkflow[]): Promise<void> {
     while (!this.isStopped) {
@@ -88,8 +88,8 @@ export class WorkerHosts {
   }
 
   /**
-   * Stops executing runs: lets step bodies finish, and hands the rest back. The client stays
-   * usable.
+   * Stops executing runs. Step bodies may finish, and the remaining runs are released for other
+   * processes. The client stays usable.
    */
   async stop(): Promise<void> {
     this.isStopped = true;
@@ -119,7 +119,7 @@ export class WorkerHosts {
     runtime.logger.log(executingLine(workflows, deployment.id, settings));
   }
 
-  /** Starts the worker once the database is the one that the runs belong to. */
+  /** Starts the worker when the check no longer considers the database a copy of another one. */
   private async startAtHome(
     workflows: readonly FoundWorkflow[],
     foreign: string,

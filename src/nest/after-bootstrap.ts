@@ -7,13 +7,15 @@ interface Hooked {
 }
 
 /**
- * Runs a function at the end of the boot, after the last `onApplicationBootstrap` of the
- * application and as part of it. A failure of the function therefore fails the boot. Nest has no
- * hook for this, and does not report that the hook of a later module failed. However, Nest calls
- * the hooks module by module, the root's last, and the hook of a module's class after those of its
- * providers. The function therefore runs right after the hook of the last module's class.
+ * Runs a function as the last part of the boot, after the last `onApplicationBootstrap` hook of the
+ * application. A failure of the function therefore fails the boot.
  *
- * @param self the module whose own hook is being called
+ * Nest has no hook for this, and does not report that the hook of a later module failed. However,
+ * Nest calls the hooks module by module, and those of the root module last. In each module, it
+ * calls the hook of the module class after those of the providers. The function therefore runs
+ * right after the hook of the last module class.
+ *
+ * @param self module whose own hook is being called
  * @param failed called when the last hook itself fails
  */
 export async function afterBootstrap(
@@ -41,14 +43,15 @@ export async function afterBootstrap(
 }
 
 /**
- * Returns the module instance whose hooks are called last, among modules whose class is
- * instantiated once. The module nearest to the root wins; of two at the same distance, the later
- * one.
+ * Returns the module instance whose hook is called last, among module classes that are instantiated
+ * once. This is the module nearest to the root. If two modules have the same distance to the root,
+ * it is the later one.
  */
 function lastCalled(modules: ModulesContainer): Hooked | undefined {
   let last: { readonly distance: number; readonly instance: Hooked } | undefined;
   for (const module of modules.values()) {
-    // The hook of FirstToStop runs after the root's, and never when the root's own hook fails.
+    // The hook of FirstToStopModule cannot be used. It runs after the root module's hook, and does
+    // not run at all if that hook fails.
     if (module.metatype === FirstToStopModule) continue;
     const host = module.getProviderByKey(module.metatype);
     if (!host?.isDependencyTreeStatic() || typeof host.instance !== 'object' || host.instance === null) continue;

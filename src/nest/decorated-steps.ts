@@ -8,9 +8,10 @@ const MAX_SHOWN = 5;
 /**
  * Checks that workflows can call the declared steps.
  *
- * @returns steps of classes that are not among the providers: their instances are created by hand,
+ * @returns steps whose class is not among the providers: either its instances are created by hand,
  *   or the class was forgotten
- * @throws WorkflowConfigurationError for steps of a controller, which nothing can inject
+ * @throws WorkflowConfigurationError for steps of a controller, because a controller cannot be
+ *   injected into a workflow
  */
 export function checkSteps(discovery: DiscoveryService): string[] {
   for (const { metatype } of discovery.getControllers()) {
@@ -47,8 +48,8 @@ export function* stepsOf(instance: object): Iterable<{ name: string; method: Fun
 }
 
 /**
- * Lists a few names. A process that imports a barrel of a monorepo loads dozens of classes that it
- * does not provide.
+ * Lists the first few names. A process that imports a barrel file of a monorepo loads dozens of
+ * classes with steps that it does not provide.
  */
 export function listSome(names: readonly string[]): string {
   const shown = names.slice(0, MAX_SHOWN).join(', ');

@@ -17,15 +17,16 @@ import { checkModuleName } from './tokens.js';
 /** Options of `@Workflow`. */
 export interface WorkflowOptions extends EngineWorkflowOptions {
   /**
-   * Scope of the workflow. `Scope.REQUEST` creates an instance for each pass, with its own
-   * request-scoped dependencies. (default: one instance for all runs)
+   * Scope of the workflow. With `Scope.REQUEST`, each execution of `run` has an instance of its
+   * own, with its own request-scoped dependencies. (default: one instance for all runs)
    */
   scope?: Scope.DEFAULT | Scope.REQUEST;
 }
 
 /**
- * Resolves to `unknown` when `run` accepts the schema's output and the schema accepts the argument
- * of `start`, whose type is that of `run`. Otherwise resolves to a message.
+ * Resolves to `unknown` when `run` accepts the output of the schema, and the schema accepts the
+ * argument of `start`. The argument of `start` has the type of the input of `run`. Otherwise
+ * resolves to a text that the compiler shows as the error.
  */
 type SchemaFits<C, Input, Output> = unknown extends Output
   ? unknown
@@ -70,14 +71,15 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
     setScope(target, scope);
-    // A plain @Injectable() above this decorator is applied later, and would remove the scope.
+    // A plain @Injectable() above this decorator is applied after it and would remove the scope, so
+    // the scope is set later.
     void Promise.resolve().then(() => setScope(target, scope));
   };
 }
 
 /**
- * Refuses a generator as `run`. Its result cannot be recorded, so runs would fail at their end,
- * after all work is done.
+ * Refuses a generator function as `run`. A generator object cannot be recorded as a result, so a
+ * run would fail at its end, after all work is done.
  */
 function refuseGenerator(target: Function): void {
   const run = (target.prototype as { run?: unknown } | undefined)?.run;
@@ -87,15 +89,16 @@ function refuseGenerator(target: Function): void {
     );
 }
 
-/** Sets the scope, unless `@Injectable` has set one. The boot refuses two scopes that differ. */
+/** Sets the scope, unless `@Injectable` has set one. If the two differ, the boot fails. */
 function setScope(target: Function, scope: Scope): void {
   const given = injectableOptionsOf(target);
   if (given?.scope === undefined) Injectable({ ...given, scope })(target);
 }
 
 /**
- * Resolves to `unknown` when the key function can be called with the method's arguments. The key
- * function may take fewer arguments, of wider types. Otherwise resolves to a message.
+ * Resolves to `unknown` when the key function accepts the arguments of the method. It may have
+ * fewer parameters, and their types may be wider. Otherwise resolves to a text that the compiler
+ * shows as the error.
  */
 type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = ((...args: Key) => string) extends (
   ...args: Parameters<M>
@@ -138,7 +141,7 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
       throw new WorkflowConfigurationError(`${where}: a generator cannot be a step; return a promise`);
     const checked = checkStep(options, where) as StepMethodOptions<unknown[]>;
     descriptor.value = makeStep(target, method, original as never, checked) as unknown as M;
-    // The decorators above this one are applied next.
+    // Decorators above this one are applied after it, so the step is put on top of them later.
     void Promise.resolve().then(() => putStepOnTop(target, declaredAt(target).get(method)!));
   };
 }

@@ -5,7 +5,10 @@ import type { WorkflowDefinition } from '../engine/ports.js';
 import { stepsOf } from './decorated-steps.js';
 import type { StepEnhancer } from './options.js';
 
-/** Metadata keys of Nest's decorators, and prefixes of the tokens of global enhancers. */
+/**
+ * For each kind of enhancer: the metadata key of Nest's decorator, the prefix of the tokens of
+ * global enhancers, and the decorator.
+ */
 const KINDS = {
   guards: { metadata: '__guards__', global: 'APP_GUARD', decorator: 'UseGuards' },
   interceptors: { metadata: '__interceptors__', global: 'APP_INTERCEPTOR', decorator: 'UseInterceptors' },
@@ -14,15 +17,18 @@ const KINDS = {
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /**
- * Knows which guards and interceptors Nest finds for a step. Nest instantiates the enhancers of
- * classes that Nest has scanned itself. It silently omits the enhancers of classes that only a
- * factory, a value or an override provides. A guard must not be skipped that way, so the boot
- * refuses such classes.
+ * Finds the guards and interceptors that Nest applies to a step. Nest instantiates the enhancers of
+ * classes that Nest has scanned. For a class that only a factory, a value or an override provides,
+ * Nest silently applies no enhancers. A guard must not be skipped that way, so the boot refuses
+ * such classes.
  */
 export class EnhancerLookup {
-  /** Global enhancers without a shared instance that can be created for each pass. */
+  /**
+   * Global enhancers without a shared instance, for which an instance can be created for each
+   * execution of a workflow.
+   */
   readonly globalsPerPass: readonly Wrapper[];
-  /** Global enhancers that cannot be created for a pass. */
+  /** Global enhancers without a shared instance, for which no instance can be created. */
   private readonly notCreatable: readonly Wrapper[];
 
   constructor(
@@ -37,7 +43,8 @@ export class EnhancerLookup {
     const scoped = all.flatMap(({ injectables }) => globalsOf(injectables.values()));
     this.globalsPerPass = scoped.filter((wrapper) => !wrapper.isAlias && !wrapper.isTransient);
     // Nest lists request-scoped global enhancers among the providers as if they were singletons.
-    // Their instance there was created without running the constructor.
+    // The instances in that list were created without running the constructor, so they cannot be
+    // used.
     const falseSingletons = all
       .flatMap(({ providers }) => globalsOf(providers.values()))
       .filter((wrapper) => !wrapper.isDependencyTreeStatic());
@@ -63,8 +70,8 @@ export class EnhancerLookup {
   }
 
   /**
-   * Returns the reason why a step cannot be executed: an enhancer of its method or class that Nest
-   * would skip.
+   * Returns the reason why a step cannot be executed: Nest would skip an enhancer of its method or
+   * class. Returns undefined when there is no such reason.
    */
   explainSkipped(target: object, method: Function): string | undefined {
     const type = target.constructor;

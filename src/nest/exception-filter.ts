@@ -26,7 +26,7 @@ interface Answer {
   readonly status: number;
   /** Reason phrase of the status, as in Nest's own exceptions. */
   readonly error: string;
-  /** Text that replaces the error's own message, which is meant for operators. */
+  /** Text for the answer, which replaces the error's own message for operators. */
   readonly message?: string;
   /** Seconds after which the same request may succeed. */
   readonly retryAfter?: number;
@@ -75,9 +75,9 @@ interface HttpResponse {
  * - 503 for an unavailable database
  * - 504 for a result that did not arrive in time
  *
- * The body is that of Nest's own exceptions, with the error's `code` and the `issues` of a schema.
- * Every other error goes to the next filter. For requests other than HTTP, such as GraphQL and
- * microservices, the error itself is passed on.
+ * The body has the form of Nest's own exceptions, with the error's `code` and the `issues` that a
+ * schema reported. Every other error is passed to the next filter. For requests other than HTTP,
+ * such as GraphQL and microservices, the error itself is passed on.
  *
  * @example
  * @Module({ providers: [{ provide: APP_FILTER, useClass: WorkflowExceptionFilter }] })
@@ -101,7 +101,8 @@ export class WorkflowExceptionFilter implements ExceptionFilter<WorkflowError> {
 }
 
 function answer(response: HttpResponse, error: WorkflowError): void {
-  // The answer has already begun, for example in the middle of a stream.
+  // The headers were already sent, for example because the handler failed in the middle of a
+  // stream.
   if (response.headersSent || response.sent) return;
   const { status, error: words, message, retryAfter } = answerTo(error);
   if (retryAfter !== undefined) response.header('Retry-After', String(retryAfter));
@@ -120,8 +121,8 @@ interface Emitter {
 }
 
 /**
- * Emits the error as Nest's own filter for gateways does. An error thrown here would end the
- * gateway's stream of messages.
+ * Emits the error to a WebSocket client, as Nest's own filter for gateways does. An error thrown
+ * here would end the gateway's stream of messages.
  */
 function emit(client: Emitter, error: WorkflowError): void {
   client.emit('exception', { status: 'error', message: answerTo(error).message ?? error.message, code: error.code });

@@ -2,17 +2,18 @@ import { Inject, Injectable, Module, type OnModuleDestroy } from '@nestjs/common
 import { ModulesContainer } from '@nestjs/core';
 
 /**
- * Nest gives the root module the distance 0 or 1, and calls shutdown hooks from the lowest distance
- * on.
+ * Distance lower than that of the root module, which Nest sets to 0 or 1. Nest calls shutdown hooks
+ * in the order of distance, lowest first.
  */
 const BEFORE_THE_ROOT = -1;
 
 /**
- * Receives the first shutdown hook of the application, and awaits the workers there. Step bodies
- * use providers that close their connections in `onModuleDestroy`, so bodies must end before that.
+ * Receives the first shutdown hook of the application, and waits there until the workers have
+ * stopped. Step bodies use providers that close their connections in `onModuleDestroy`, so the
+ * bodies must end before that.
  *
  * Nest calls these hooks module by module, awaits each, and begins at the root. This provider
- * therefore has a module of its own, whose distance is lower than the root's.
+ * therefore has a module of its own, whose distance is lower than that of the root.
  */
 @Injectable()
 export class FirstToStop implements OnModuleDestroy {
@@ -33,8 +34,8 @@ export class FirstToStop implements OnModuleDestroy {
 }
 
 /**
- * Gives FirstToStop its place in the order of Nest's hooks. All WorkflowModules of an application
- * import the same one.
+ * Module of FirstToStop, which determines its place in the order of Nest's hooks. All
+ * WorkflowModules of an application import this one module.
  */
 @Module({ providers: [FirstToStop], exports: [FirstToStop] })
 export class FirstToStopModule {}

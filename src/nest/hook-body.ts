@@ -6,29 +6,32 @@ import { BadRequestException, PayloadTooLargeException, UnsupportedMediaTypeExce
 /** Request object, as Express and Fastify pass it to handlers. */
 export interface HookHttpRequest {
   readonly headers: IncomingHttpHeaders;
-  /** Result of the application's body parser. */
+  /** Parsed body, from the application's body parser. */
   readonly body?: unknown;
-  /** Raw bytes, which Nest keeps when the application has `rawBody: true`. */
+  /**
+   * Raw bytes of the body, which Nest keeps when the application has the option `rawBody: true`.
+   */
   readonly rawBody?: Buffer;
-  /** Node's own request, which Fastify passes along. */
+  /** Request object of Node, which Fastify adds to its own. */
   readonly raw?: IncomingMessage;
 }
 
-/** Body of a request. */
+/** Body of a request to a hook. */
 export interface HookBody {
   /**
-   * Unchanged bytes; undefined when a parser of the application has read the body and kept no
-   * bytes.
+   * Unchanged bytes of the body; undefined when a parser of the application has read the body
+   * without keeping the bytes.
    */
   readonly raw: Buffer | undefined;
   readonly value: unknown;
 }
 
 /**
- * Reads the body of a request: the result of the application's parser, or the bytes that nobody has
- * read yet.
+ * Reads the body of a request. Uses the result of the application's parser, or reads the bytes if
+ * no parser has read them yet.
  *
- * @param maxBytes largest size, in bytes
+ * @param maxBytes maximum size, in bytes
+ * @returns the parsed body, with its raw bytes if they are available
  * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
  */
 export async function readBody(request: HookHttpRequest, maxBytes: number): Promise<HookBody> {
@@ -39,10 +42,10 @@ export async function readBody(request: HookHttpRequest, maxBytes: number): Prom
 }
 
 /**
- * Reads the raw bytes of a body, without regard to its content type.
+ * Reads the raw bytes of a body of any content type.
  *
- * @param maxBytes largest size, in bytes
- * @returns undefined when a parser has read the body and kept no bytes
+ * @param maxBytes maximum size, in bytes
+ * @returns the bytes; undefined when a parser has read the body without keeping them
  * @throws PayloadTooLargeException, UnsupportedMediaTypeException, BadRequestException
  */
 export async function readRawBody(request: HookHttpRequest, maxBytes: number): Promise<Buffer | undefined> {
@@ -51,8 +54,8 @@ export async function readRawBody(request: HookHttpRequest, maxBytes: number): P
   const stream = request.raw ?? (request as unknown as IncomingMessage);
   const { headers } = request;
   const isAnnounced = Number(headers['content-length'] ?? 0) > 0;
-  // The parser's result proves nothing: some parsers return an empty object for a body that they
-  // did not read. The stream knows whether it was read.
+  // The parser's result does not show whether the body was read: some parsers return an empty
+  // object for a body that they have skipped. The stream shows whether it was read.
   if (stream.readableDidRead || stream.readableEnded)
     return isAnnounced || headers['transfer-encoding'] !== undefined ? undefined : Buffer.alloc(0);
   const bytes = await readStream(stream, maxBytes);
@@ -61,8 +64,8 @@ export async function readRawBody(request: HookHttpRequest, maxBytes: number): P
 }
 
 /**
- * Returns the bytes that a parser has kept. A text parser does not preserve bytes that are not
- * UTF-8; the signature of such a body is then refused.
+ * Returns the bytes that a parser has kept. A text parser changes bytes that are not UTF-8, so the
+ * signature of such a body does not match and is refused.
  */
 function keptBytes({ body, rawBody }: HookHttpRequest, maxBytes: number): Buffer | undefined {
   const text = typeof body === 'string' ? Buffer.from(body) : undefined;
@@ -111,16 +114,16 @@ function formOf(fields: URLSearchParams): Record<string, string | string[]> {
 }
 
 /**
- * Copies objects without a prototype, which form parsers create, so that workflows receive plain
- * objects.
+ * Copies an object without a prototype, which some form parsers create, so that workflows receive a
+ * plain object.
  */
 function plain(body: unknown): unknown {
   return typeof body === 'object' && body !== null && Object.getPrototypeOf(body) === null ? { ...body } : body;
 }
 
 /**
- * Reads a stream. A body that is too large is read to its end and discarded: if the connection were
- * cut, the sender would not receive the answer.
+ * Reads a stream. A body that is too large is read to its end and discarded. If the server cut the
+ * connection instead, the sender would not receive the answer.
  */
 function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -145,5 +148,5 @@ function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> 
 }
 
 function ignore(): void {
-  // The sender has disconnected.
+  // Ignored, because the error means that the sender has disconnected.
 }

@@ -42,7 +42,7 @@ export interface HookHttpResponse {
   header(name: string, value: string): unknown;
 }
 
-/** Parts of the module that a handler uses. */
+/** Parts of the module that the handler uses. */
 export interface HookHttpHandlerDependencies {
   readonly hookIntake: HookIntake;
   readonly settings: { readonly maxPayloadBytes: number };
@@ -63,7 +63,7 @@ export class HookHttpHandler implements OnModuleInit {
   ) {}
 
   /**
-   * Checks the paths and finds the verifiers.
+   * Checks that no two modules share a path, and finds the application's verifiers.
    *
    * @throws WorkflowConfigurationError
    */
@@ -78,9 +78,10 @@ export class HookHttpHandler implements OnModuleInit {
   }
 
   /**
-   * Answers one request.
+   * Delivers the body of one request to the run that has the hook.
    *
-   * @throws HttpException with the status for the sender
+   * @returns `accepted`, or `repeated` when the same request was delivered before
+   * @throws HttpException with the status that the sender receives
    */
   async receive(token: string, request: HookHttpRequest, response: HookHttpResponse): Promise<{ status: 'accepted' | 'repeated' }> {
     try {
@@ -104,7 +105,8 @@ export class HookHttpHandler implements OnModuleInit {
     try {
       return await this.module.hookIntake.find(token);
     } catch (error) {
-      // Text that PostgreSQL does not accept is never a token.
+      // PostgreSQL cannot store such text, so no hook has this token: answer as for any unknown
+      // token.
       throw token.includes('\0') || !token.isWellFormed() ? new HookNotFoundError() : error;
     }
   }
@@ -154,7 +156,8 @@ export class HookHttpHandler implements OnModuleInit {
   }
 
   /**
-   * Refuses two modules with one path, because Nest would send the requests of both to the first.
+   * Refuses two modules with the same path, because Nest would send the requests for both to the
+   * first one.
    */
   private checkPaths(): void {
     const receivers = this.discovery
@@ -167,7 +170,8 @@ export class HookHttpHandler implements OnModuleInit {
 }
 
 function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
-  // Names such as "constructor" are inherited properties, and no headers unless they were sent.
+  // A name such as "constructor" is also an inherited property of the object. Only own properties
+  // are headers that were sent.
   const value = Object.hasOwn(headers, name) ? headers[name] : undefined;
   return Array.isArray(value) ? value.join(', ') : value;
 }

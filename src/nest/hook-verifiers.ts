@@ -13,7 +13,7 @@ export interface HookVerificationRequest {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Verifier of requests to hooks: implemented by classes with `@HookVerifier`. */
+/** Verifier of requests to hooks, which classes with `@HookVerifier` implement. */
 export interface HookRequestVerifier {
   /**
    * Returns true when the request is genuine. When this method throws, the request is answered with
@@ -51,10 +51,11 @@ export function HookVerifier(name: string): <T extends new (...args: never[]) =>
 }
 
 /**
- * Finds the verifiers among the application's providers, by name.
+ * Finds the verifiers among the application's providers.
  *
- * @throws WorkflowConfigurationError for a name used twice, for a verifier without `verify`, and
- *   for one that is not a singleton
+ * @returns the verifiers by name
+ * @throws WorkflowConfigurationError for a name used twice, for a verifier without a method
+ *   `verify`, and for a verifier that is not a singleton
  */
 export function findVerifiers(discovery: DiscoveryService): Map<string, HookRequestVerifier> {
   const found = new Map<string, HookRequestVerifier>();
@@ -77,8 +78,8 @@ export function findVerifiers(discovery: DiscoveryService): Map<string, HookRequ
 
 function typeOf(wrapper: ReturnType<DiscoveryService['getProviders']>[number]): Function | undefined {
   if (isVerifier(wrapper.metatype)) return wrapper.metatype;
-  // Created by a factory, or provided as a value. Reading any other instance may fail, because it
-  // may be a proxy.
+  // Read the instance only if a factory created it or it was provided as a value. Any other
+  // instance may be a proxy, and reading it may fail.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   if (typeof instance !== 'object' || instance === null) return undefined;
   return isVerifier(instance.constructor) ? instance.constructor : undefined;

@@ -19,14 +19,14 @@ import type { EndpointSettings, HttpSettings } from './http-options.js';
 import { HOOK_RECEIVER } from './tokens.js';
 
 /**
- * Creates the controller for the hooks of a module. Each module has a class of its own, because
- * paths and guards belong to classes.
+ * Creates the controller for the hooks of a module. Each module has a controller class of its own,
+ * because the path and guards are metadata of the class.
  */
 export function hooksController({ path }: HttpSettings, { guards, decorators }: EndpointSettings): Type {
   @Controller({ path: `${path}/hooks`, version: VERSION_NEUTRAL })
   @UseGuards(...guards)
-  // Excludes the endpoint from @nestjs/swagger: it is for holders of a token, and no part of the
-  // application's documented API.
+  // Excludes the endpoint from @nestjs/swagger. Only holders of a hook's token may call it, so it
+  // is not part of the application's documented API.
   @SetMetadata('swagger/apiExcludeController', [true])
   @applyDecorators(...decorators)
   class WorkflowHooksController {

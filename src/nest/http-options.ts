@@ -21,8 +21,8 @@ export type EndpointOptions =
     };
 
 /**
- * Endpoints of the module. All endpoints except the one for QStash are closed unless an option
- * opens them.
+ * HTTP endpoints of the module. Every endpoint is closed unless an option opens it, except the
+ * endpoint for QStash.
  */
 export interface HttpOptions {
   /**
@@ -122,10 +122,10 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
 }
 
 /**
- * Adds the HTTP options that a factory of `forRootAsync` returned.
+ * Adds the HTTP options that a factory of `forRootAsync` has returned.
  *
- * @throws InvalidInputError also when the factory returned an option that is fixed when the module
- *   is defined
+ * @throws InvalidInputError when such an option is invalid, or may only be set when the module is
+ *   defined
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
   if (given === undefined) return http;
@@ -139,8 +139,8 @@ export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {
 }
 
 /**
- * Error text for an option that a factory returned although only the definition of the module can
- * set it.
+ * Error text for an option that a factory has returned, although it may only be set when the module
+ * is defined.
  */
 export const FIXED_AT_DEFINITION =
   'is fixed when the module is defined: set it beside the factory, as in forRootAsync({ name, http: { hooks: true }, useFactory })';

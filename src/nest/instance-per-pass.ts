@@ -6,7 +6,10 @@ import type { WorkflowInstanceFactory, StartedRun, WorkflowCode } from '../engin
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
-/** Value of REQUEST in request-scoped providers that are created for a pass of a run. */
+/**
+ * Value that request-scoped providers receive when they inject REQUEST and are created for one
+ * execution of a workflow function (a pass).
+ */
 export interface WorkflowRequest {
   readonly runId: string;
   /** Name of the workflow. */
@@ -23,17 +26,19 @@ export interface WorkflowInstance {
 const MIN_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 60_000;
 /**
- * Number of runs whose failures are counted. The pause of any other run starts again at the
- * shortest.
+ * Maximum number of runs whose failures are counted. For any other run, the pause before the next
+ * attempt starts again at its minimum.
  */
 const MAX_COUNTED = 10_000;
 
 /**
- * Creates an instance of a workflow for each pass, in a context of its own. Nothing here keeps the
- * instance; it is collected with the pass.
+ * Creates an instance of a workflow for each execution of its `run` (a pass), in a dependency
+ * injection context of its own. No reference to the instance is kept, so it can be
+ * garbage-collected after the pass.
  *
- * Providers that are `durable` are created for each pass too. A strategy that identifies tenants by
- * the HTTP request therefore does not work here.
+ * Providers that are `durable` in the sense of Nest are created for each pass too. A
+ * durable-provider strategy that identifies tenants by the HTTP request therefore does not work
+ * here.
  */
 export class InstancePerPass implements WorkflowInstanceFactory {
   private readonly failures = new Map<string, number>();
@@ -51,8 +56,8 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     const contextId = ContextIdFactory.create();
     const request: WorkflowRequest = { runId, workflow: name, version, input };
     this.moduleRef.registerRequestByContextId(request, contextId);
-    // Nest creates these enhancers for controllers only. Otherwise Nest would call a guard whose
-    // constructor never ran.
+    // Create these enhancers here, because Nest does so for controllers only. Otherwise Nest would
+    // call a guard whose constructor never ran.
     for (const token of this.enhancers?.createdPerPass ?? [])
       await this.moduleRef.resolve(token as Type<unknown>, contextId, { strict: false });
     const instance = await this.moduleRef.resolve<WorkflowInstance>(this.token as Type<WorkflowInstance>, contextId, { strict: false });

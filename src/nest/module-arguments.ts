@@ -9,8 +9,8 @@ import { checkModuleName } from './tokens.js';
 const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
 
 /**
- * Splits the arguments of `forRoot` into the checked structure and a copy of the rest. The keys of
- * the rest are checked while the application boots.
+ * Splits the arguments of `forRoot` into the structure of the module, which is checked here, and a
+ * copy of the other options. The keys of these options are checked while the application boots.
  *
  * @throws InvalidInputError, WorkflowConfigurationError
  */
@@ -19,7 +19,8 @@ export function readOptions(options: WorkflowModuleExtras & WorkflowModuleOption
   rest: WorkflowModuleOptions;
 } {
   if (!isPlainObject(options)) throw new InvalidInputError('options', 'must be an object');
-  // Unknown keys stay, so that the check at boot can name them. A copy cannot hold `__proto__`.
+  // Unknown keys are kept, so that the check at boot can name them. `__proto__` is removed, because
+  // a copy cannot have such a key.
   const known = keysOf(options, 'options').filter((key) => key !== '__proto__');
   const { name, isGlobal, dataSource, http, ...rest } = checkNamedOptions<WorkflowModuleExtras & WorkflowModuleOptions>(
     options,

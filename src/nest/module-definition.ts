@@ -28,8 +28,8 @@ import {
 } from './tokens.js';
 
 /**
- * Builds the providers and exports of a module under its name. The runtime has the same token in
- * each module, and no module exports it.
+ * Builds the providers and exports of a module, whose tokens contain its name. Only the runtime has
+ * the same token in each module, and no module exports it.
  *
  * @param more providers that the provider of the options needs
  */
@@ -57,8 +57,8 @@ export function defineModule(
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => instance.client };
-  // The class WorkflowClient stands for the module without a name. A test that overrides the class
-  // also overrides the client that is injected by token.
+  // In the module without a name, the class WorkflowClient is a token too. A test that overrides
+  // the class also overrides the client that is injected by its other token.
   const clientClasses = name === undefined ? [WorkflowClient, ...clientsOfOtherCopies()] : [];
   const clients: Provider[] =
     name === undefined
@@ -88,8 +88,8 @@ export function defineModule(
 }
 
 /**
- * Refuses two modules of one name before any module connects. Each would have a worker, and it
- * would be unclear which client is injected.
+ * Refuses two modules with the same name before any module connects to the database. Each would
+ * have a worker, and it would be unclear which of the two clients is injected.
  */
 function checkNames(discovery: DiscoveryService): void {
   const names = modulesAmong(discovery.getProviders().map(({ token }) => token));

@@ -9,13 +9,13 @@ import type { HostLogger } from '../host/host-logger.js';
 import { LogLine, takesFields } from './log-line.js';
 
 /**
- * Logger of the module. A line stays one line and shows foreign text unchanged: names from the
- * database, errors of steps, text from requests.
+ * Logger of the module. Text from outside (names in the database, errors of steps, requests) is
+ * escaped, so that it cannot begin a new log line.
  */
 export class ModuleLogger extends Logger implements HostLogger {
   /**
-   * Writes a line with fields when the application's logger supports fields; otherwise the line
-   * alone.
+   * Writes a line with its fields if the logger of the application supports fields; otherwise
+   * writes only the line.
    */
   line(level: LogLevel, message: string, fields: LogFields = {}, ...rest: unknown[]): void {
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
@@ -57,7 +57,8 @@ export class ModuleLogger extends Logger implements HostLogger {
 }
 
 /**
- * Escapes text. Objects with fields go only to loggers that write JSON, which escape by themselves.
+ * Escapes text. Objects with fields are not escaped here, because only loggers that write JSON
+ * receive them, and JSON escapes them.
  */
 function safe(value: unknown): unknown {
   if (typeof value === 'string') return logText(value);

@@ -66,23 +66,23 @@ export interface WorkerOptions {
    */
   shutdownTimeout?: ConfiguredDuration;
   /**
-   * Executes the runs that this process starts without a claim, so that they skip one query.
+   * Lets this process execute the runs that it starts without first claiming them by a query.
    * (default: `true`)
    */
   eagerStart?: boolean;
   /**
-   * Executes the code of a run once more when the run has ended, from its recorded results, and
-   * compares the two passes. No step body is executed for this check. A run whose second pass
-   * differs fails with ReplayDifferenceError. (default: `'auto'`, which checks unless NODE_ENV is
-   * `production`)
+   * Executes the workflow function of a run a second time after the run has ended, with the
+   * recorded results, and compares the two executions. The check executes no step bodies. A run
+   * whose second execution differs fails with ReplayDifferenceError. (default: `'auto'`, which
+   * checks unless NODE_ENV is `production`)
    */
   verifyReplay?: 'auto' | 'always' | 'never';
   /**
-   * Decides what happens to a run whose history the code does not fit. `'block'` keeps the run
-   * waiting for a deployment that fits; `'fail'` fails the run with NonDeterminismError. With
-   * `'block'`, `result()` of a run that no process can execute waits in tests too
-   * (docs/testing.md). (default: `'auto'`, which is `'fail'` when NODE_ENV is `test`, else
-   * `'block'`)
+   * Decides what happens to a run whose recorded history does not fit the workflow's code.
+   * `'block'` keeps the run waiting for a deployment whose code fits; `'fail'` fails the run with
+   * NonDeterminismError. With `'block'`, `result()` also waits in tests for a run that no process
+   * can execute (docs/testing.md). (default: `'auto'`, which is `'fail'` when NODE_ENV is `test`,
+   * else `'block'`)
    */
   onMismatch?: 'auto' | 'block' | 'fail';
 }
@@ -101,16 +101,16 @@ export interface WorkflowModuleOptions {
    */
   autoMigrate?: boolean;
   /**
-   * Identifies the deployment. A run whose history the deployed code does not fit waits for another
-   * deployment. (default: `DEPLOYMENT_ID` from the environment; without it, derived from the
-   * application's code)
+   * Identifies the deployment. A run whose history does not fit the deployed code waits for another
+   * deployment. (default: `DEPLOYMENT_ID` from the environment; if that is not set, derived from
+   * the application's code)
    */
   deploymentId?: string;
   /**
    * Name of the environment whose runs this process executes, such as `'production'`. The database
-   * remembers the name, and processes of another environment execute nothing there. (default:
-   * `DURABLE_ENVIRONMENT` from the environment; without it, a copy of a database is recognized by
-   * the server and database that it is on)
+   * records the name, and processes of another environment do not execute its runs. (default:
+   * `DURABLE_ENVIRONMENT` from the environment; if that is not set, a copy of a database is
+   * recognized by its server and database)
    */
   environment?: string;
   /**
@@ -120,10 +120,10 @@ export interface WorkflowModuleOptions {
    */
   logFailures?: boolean;
   /**
-   * Executes runs in this process. `false`: the process only starts runs. An object: the process
-   * executes runs from the boot on. `DURABLE_WORKER=off` in the environment wins over this option.
-   * (default: the process executes runs once the application listens for HTTP requests, so scripts
-   * and REPLs execute none)
+   * Decides whether this process executes runs. With `false`, it only starts runs. With an object,
+   * it executes runs from the boot on. `DURABLE_WORKER=off` in the environment takes precedence
+   * over this option. (default: it executes runs after the application has begun to listen for HTTP
+   * requests, so scripts and REPLs execute none)
    */
   worker?: false | WorkerOptions;
   /**
@@ -139,28 +139,28 @@ export interface WorkflowModuleOptions {
    */
   qstash?: QStashOptions;
   /**
-   * Pooler through which the connection goes: `'transaction'` for PgBouncer in transaction mode and
-   * similar poolers. The module then uses nothing that outlives a transaction: no startup options,
-   * no named statements, no LISTEN. (default: none, a connection to the server itself)
+   * Pooler through which the module connects: `'transaction'` for PgBouncer in transaction mode and
+   * similar poolers. The module then uses no feature that outlives a transaction: no startup
+   * options, no named statements, no LISTEN. (default: none, a connection to the server itself)
    */
   pooler?: 'transaction';
   /**
-   * Keeps one direct connection for LISTEN/NOTIFY and for the lock that shows that the process
-   * lives. `{ url }` connects to that address, past the pooler. (default: `true`; `false` with
-   * `pooler` or with `transport: 'qstash'`)
+   * Keeps one direct connection open for LISTEN/NOTIFY and for a lock that shows other processes
+   * that this process is alive. `{ url }` connects to that address instead of the pooler. (default:
+   * `true`; `false` with `pooler` or with `transport: 'qstash'`)
    */
   listen?: boolean | { url: string };
   /**
-   * Guards and interceptors of Nest to apply to the bodies of methods with `@Step`: those on the
-   * method, on its class, and the application's global ones. Global ones must then expect the
-   * context type `'workflow'`. (default: none)
+   * Kinds of Nest enhancers that are applied to the bodies of methods with `@Step`. They may stand
+   * on the method or its class, or be global. Global ones must then expect the context type
+   * `'workflow'`. (default: none)
    */
   enhancers?: StepEnhancer[];
   /**
-   * Returns the transaction that the calling code is in, for libraries that keep the transaction in
-   * the asynchronous context. Starts then join the transaction without a `manager`. The function is
-   * called at each start that has no `manager`. It returns `undefined`, or a manager without an
-   * open transaction, when there is no transaction. (default: none)
+   * Returns the transaction of the calling code, for libraries that keep the transaction in the
+   * asynchronous context. A start of a run then joins this transaction even without a `manager`.
+   * The function is called at each start that has no `manager`. It returns `undefined`, or a
+   * manager without an open transaction, when there is no transaction. (default: none)
    *
    * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */

@@ -6,8 +6,8 @@ import type { WorkflowModuleOptions, WorkflowModuleExtras } from './options.js';
 /** Options that a factory returns: all options except those fixed when the module is defined. */
 export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
   /**
-   * HTTP options that the factory returns. Its `publicUrl` replaces the `http.publicUrl` beside the
-   * factory.
+   * HTTP options that the factory returns. The `publicUrl` here replaces the one in the `http`
+   * option that is passed beside the factory.
    */
   http?: Pick<HttpOptions, 'publicUrl'>;
 }

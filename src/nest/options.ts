@@ -54,7 +54,7 @@ const KNOWN_WORKER_OPTIONS = [
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
-/** Parts of the module's structure on which its options depend. */
+/** Parts of the module's structure that the check of its options uses. */
 interface EndpointContext {
   readonly path: string;
   readonly qstash: boolean;
@@ -173,8 +173,8 @@ function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['tran
 }
 
 /**
- * Milliseconds after which a waiting run is suspended: the platform bills a request that only
- * waits.
+ * Milliseconds after which a waiting run is suspended with QStash. The time is short, because a
+ * platform also bills the time in which a request only waits.
  */
 const QSTASH_SUSPEND_AFTER_MS = 100;
 

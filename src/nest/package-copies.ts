@@ -4,15 +4,16 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 
-// Shared by all copies of this package in the process: ESM beside CommonJS, or one copy for each of
-// two sets of peer dependencies.
+// All copies of this package in the process share these classes. There may be several: ESM beside
+// CommonJS, or one copy for each of two sets of peer dependencies.
 const CLIENT_CLASSES = Symbol.for('nestjs-durable.client-classes');
 const shared = globalThis as typeof globalThis & { [CLIENT_CLASSES]?: Set<WeakRef<Function>> };
 const classes = (shared[CLIENT_CLASSES] ??= new Set());
 classes.add(new WeakRef(WorkflowClient));
 
 /**
- * Returns the WorkflowClient classes of the other copies of this package that are loaded so far.
+ * Returns the WorkflowClient classes of the other copies of this package that have been loaded
+ * until now.
  */
 export function clientsOfOtherCopies(): Function[] {
   const others: Function[] = [];
@@ -26,7 +27,7 @@ export function clientsOfOtherCopies(): Function[] {
 
 /**
  * Refuses an application whose default DataSource is registered under the token of another copy of
- * typeorm. The module would not find that DataSource, and would use another database instead.
+ * typeorm. The module would not find the DataSource and would connect to another database instead.
  *
  * @throws WorkflowConfigurationError when the application has such a DataSource
  */
@@ -40,7 +41,7 @@ export function refuseDataSourceOfOtherCopy(discovery: DiscoveryService): void {
   );
 }
 
-/** Recognizes a DataSource class by its methods, because bundlers rename classes. */
+/** Recognizes a DataSource class by its methods, because a bundler may have renamed the class. */
 function isDataSourceClass(token: unknown): boolean {
   const prototype: unknown = typeof token === 'function' ? token.prototype : undefined;
   if (typeof prototype !== 'object' || prototype === null) return false;

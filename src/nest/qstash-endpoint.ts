@@ -14,8 +14,8 @@ import type { QStashTransport } from '../transports/qstash/transport.js';
 import { keepsRawBodies } from './raw-body-check.js';
 
 /**
- * Largest accepted body. A wake-up holds a run's id and its queue; a schedule's message has no
- * body.
+ * Maximum size of a request body, in bytes. A wake-up contains only the id and the queue of a run,
+ * and the message of a schedule has no body.
  */
 const MAX_BODY_BYTES = 16 << 10;
 const RETRY_AFTER_SECONDS = 10;
@@ -29,7 +29,7 @@ const ANSWERED_500 = 'deliveries of QStash cannot be verified and are answered w
 export interface EndpointDependencies {
   readonly http: { readonly path: string };
   readonly qstash: QStashTransport | undefined;
-  /** Host that executes deliveries; absent while the application boots or closes. */
+  /** Host that executes deliveries; undefined while the application boots or closes. */
   readonly push: PushHost | undefined;
   warn(message: string, error?: unknown): void;
 }
@@ -43,15 +43,16 @@ interface Answer {
 type Adapter = NonNullable<HttpAdapterHost['httpAdapter']>;
 
 /**
- * Paths and namespaces in use, per HTTP server. Two modules must not share them: messages would
- * reach the wrong module, or schedules would replace each other.
+ * Paths and namespaces that modules use on each HTTP server. Two modules must not share a path,
+ * because messages would reach the wrong module. They must not share a namespace, because one would
+ * replace the schedule of the other.
  */
 const reservedNames = new WeakMap<Adapter, Set<string>>();
 
 /**
- * Opens the two addresses that QStash calls, on the HTTP server itself. The application wraps its
- * own routes in a prefix, versions, guards, throttlers, pipes, interceptors and documentation. None
- * of them applies here, so none can break signatures or change the meaning of answers.
+ * Opens the two addresses that QStash calls, on the HTTP server itself. The application applies a
+ * prefix, versions, guards, throttlers, pipes, interceptors and documentation to its own routes.
+ * None of them applies here, so they cannot break signatures or change the meaning of answers.
  *
  * @throws WorkflowConfigurationError
  */
@@ -94,8 +95,8 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     if (!qstash || !push) return NOT_READY;
     const raw = await readRawBody(request, MAX_BODY_BYTES);
     if (!raw) {
-      // Passed as an error, whose repetitions are limited; otherwise anyone who knows the address
-      // could fill the log.
+      // The text is passed as an error, because repeated errors are not logged each time. Otherwise
+      // anyone who knows the address could fill the log.
       module.warn(ANSWERED_500, new Error(NO_RAW_BODIES));
       return { status: 500, body: { status: 'no raw body' } };
     }
@@ -103,11 +104,12 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     const url = kind === 'delivery' ? deliveryUrl : sweepUrl;
     const body = raw.toString('utf8');
     const signature = request.headers['upstash-signature'];
-    // Bytes that are not UTF-8 would change when decoded to text.
+    // Bytes that are not UTF-8 change when they are decoded to text, so their signature cannot be
+    // checked.
     if (!isUtf8(raw) || !(await isSigned({ qstash, signature, body, url }, module.warn.bind(module))))
       return { status: 401, body: { status: 'not signed' } };
-    // Answers before the platform ends the request, because a database that does not respond would
-    // block the request longer.
+    // Limit the time, so that the answer is sent before the platform ends the request. A database
+    // that does not respond would block the request for longer.
     const limitMs = qstash.settings.deliveryTimeoutMs - ANSWER_MARGIN_MS;
     return kind === 'delivery' ? await deliver(push, body, limitMs) : await sweep(push, Math.min(SWEEP_TIMEOUT_MS, limitMs));
   } catch (error) {
@@ -120,7 +122,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
 
 async function deliver(push: PushHost, body: string, limitMs: number): Promise<Answer> {
   const message = decodeMessage(body);
-  // Every later attempt would be refused too.
+  // Tell QStash not to retry, because every later attempt would be refused too.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
   const delivered = push.deliver(message);
   if ((await within(limitMs, delivered)) === 'late') return RETRY_LATER;

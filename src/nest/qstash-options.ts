@@ -4,7 +4,10 @@ import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/in
 import { checkText } from '../core/ids.js';
 import type { QStashSettings, QueueFlow } from '../transports/qstash/settings.js';
 
-/** Limits on the number of runs of a queue that QStash starts (QStash's flow control). */
+/**
+ * Limits of a queue: how many of its runs QStash delivers at the same time and per period (flow
+ * control).
+ */
 export interface QueueFlowOptions {
   /** Number of runs that QStash delivers at the same time. */
   parallelism?: number;
@@ -14,7 +17,7 @@ export interface QueueFlowOptions {
   period?: ConfiguredDuration;
 }
 
-/** Options of Upstash QStash. The environment supplies the options that are absent. */
+/** Options of Upstash QStash. Options that are not set are read from the environment. */
 export interface QStashOptions {
   /** Token for QStash's API. (default: `QSTASH_TOKEN`) */
   token?: string;
@@ -35,8 +38,8 @@ export interface QStashOptions {
   /** Name that distinguishes applications that share a QStash account. (default: `'durable'`) */
   namespace?: string;
   /**
-   * Time after which a delivery hands its run over to the next delivery, once the delivery has
-   * recorded a step. In milliseconds or as a duration. (default: `'20s'`)
+   * Time after which a delivery passes its run on to another delivery, provided that it has
+   * recorded at least one step. In milliseconds or as a duration. (default: `'20s'`)
    */
   timeBudget?: ConfiguredDuration;
   /**
@@ -51,8 +54,9 @@ export interface QStashOptions {
    */
   maxDelay?: ConfiguredDuration;
   /**
-   * Schedule of the sweep, as cron. `false` creates no schedule, because something else calls the
-   * sweep or a worker runs somewhere. (default: every minute)
+   * Schedule of the sweep, as a cron expression. The sweep finds due runs that no message has
+   * announced. With `false` no schedule is created, because something else calls the sweep or a
+   * worker runs somewhere. (default: every minute)
    */
   sweep?: false | { cron: string };
   /** Flow control of each queue, by the name of the queue. (default: none) */
@@ -82,9 +86,9 @@ const KNOWN_OPTIONS = [
   'waitUntil',
 ];
 const DAY_MS = 86_400_000;
-/** Longest delay that QStash's largest plan allows. */
+/** Longest delay of a message that QStash's largest plan allows, in milliseconds. */
 const MAX_DELAY_MS = 365 * DAY_MS;
-/** Time reserved for handing a run over and for answering the request. */
+/** Milliseconds reserved for releasing a run to the next delivery and for answering the request. */
 const HANDOVER_MS = 2_000;
 const API_URL = 'https://qstash.upstash.io';
 
@@ -98,9 +102,9 @@ const VARIABLES: Readonly<Record<TextOption, string>> = {
 };
 
 /**
- * Checks the QStash options and fills them from the environment.
+ * Checks the QStash options, and reads options that are not set from the environment.
  *
- * @param path prefix of the module's endpoints
+ * @param path prefix of the paths of the module's endpoints
  * @param isReceiver true when this process receives deliveries
  * @throws InvalidInputError, WorkflowConfigurationError
  */
@@ -112,8 +116,8 @@ export function toQStashSettings(
 ): QStashSettings {
   const given = checkOptions(options === undefined ? {} : options, 'qstash', KNOWN_OPTIONS);
   /**
-   * Reads an option, or else its variable. An empty variable counts as absent; an empty option is
-   * an error.
+   * Returns the value of an option, or else of its environment variable. An empty variable counts
+   * as not set; an empty option is an error.
    */
   const text = (option: TextOption, check: (value: unknown, argument: string) => string): string | undefined => {
     const value: unknown = given[option];
@@ -166,8 +170,9 @@ export function toQStashSettings(
 }
 
 /**
- * Returns the longest step timeout. The timeout must be recorded before the run is handed over, so
- * it ends a second earlier, or a quarter earlier when less than four seconds are left.
+ * Returns the longest timeout of a step, in milliseconds. A timeout must be recorded before the
+ * delivery releases its run, so it must be shorter than the time until then. The difference is a
+ * second, or a quarter of that time if less than four seconds are left.
  */
 function longestStep(untilHandoverMs: number): number {
   return untilHandoverMs - Math.min(1_000, untilHandoverMs / 4);
@@ -178,7 +183,7 @@ function longestStep(untilHandoverMs: number): number {
  */
 function checkBootSecurity(environment: NodeJS.ProcessEnv, hasKeys: boolean, isReceiver: boolean): void {
   if (environment['NODE_ENV'] !== 'production') return;
-  // The SDK treats these values as "off".
+  // For these values, the SDK treats its development mode as switched off.
   if (!['', '0', 'false', undefined].includes(environment['QSTASH_DEV']))
     throw new WorkflowConfigurationError('QSTASH_DEV is set in production: QStash’s SDK would use publicly known keys');
   if (isReceiver && !hasKeys)
@@ -191,7 +196,8 @@ function toCron(sweep: QStashOptions['sweep']): string | undefined {
   if (sweep === false) return undefined;
   if (sweep === undefined) return '* * * * *';
   const cron = checkText(checkOptions(sweep, 'qstash.sweep', ['cron']).cron, 'qstash.sweep.cron').trim();
-  // QStash alone decides what the expression means; without a sweep, long sleeps would not end.
+  // Check only the form, because QStash decides what the expression means. A wrong expression must
+  // not pass unnoticed: without a sweep, long sleeps would never end.
   if (!/^(?:CRON_TZ=[\w/+-]+ +)?[\w*,/?#-]+(?: +[\w*,/?#-]+){4}$/.test(cron))
     throw new InvalidInputError(
       'qstash.sweep.cron',
@@ -233,7 +239,8 @@ function checkSecret(value: unknown, argument: string): string {
 }
 
 /**
- * Checks the namespace. The name must have no dot, because a dot follows it in the ids of messages.
+ * Checks the namespace, which must not contain a dot: in the ids of messages, a dot separates it
+ * from the rest.
  */
 function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);

@@ -2,17 +2,17 @@ import { Readable } from 'node:stream';
 
 import type { HttpAdapterHost } from '@nestjs/core';
 
-/** Layer of an Express application. */
+/** Handler in the middleware stack of an Express application. */
 interface Layer {
   readonly name?: string;
   readonly handle?: (request: object, response: object, next: (error?: unknown) => void) => void;
 }
 
 /**
- * Finds out whether the application keeps the raw bodies of requests. Nest does not expose this
- * setting. The check therefore gives Express's JSON parser a body and examines the result.
+ * Determines whether the application keeps the raw bodies of requests. Nest does not expose this
+ * setting, so the check passes a body to Express's JSON parser and examines the result.
  *
- * @returns `unknown` on Fastify, and with parsers of the application's own
+ * @returns `unknown` on Fastify, and for an application with parsers of its own
  */
 export async function keepsRawBodies(adapter: HttpAdapterHost['httpAdapter'] | undefined): Promise<'yes' | 'no' | 'unknown'> {
   if (adapter?.getType() !== 'express') return 'unknown';

@@ -9,7 +9,7 @@ import { StepEnhancers } from './step-enhancers.js';
 import { prepareSteps } from './step-names.js';
 import { moduleLabel, WORKFLOW_RUNTIME } from './tokens.js';
 
-/** Services of Nest with which the providers of an application are examined. */
+/** Services of Nest that are used to examine the providers of an application. */
 export interface NestServices {
   readonly discovery: DiscoveryService;
   readonly moduleRef: ModuleRef;
@@ -35,7 +35,7 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   const enhancers = lookup && new StepEnhancers(contexts, lookup, undefined);
   const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
   const runtimes = runtimesOf(discovery);
-  // Only one of several modules logs warnings about the whole application.
+  // Warnings about the whole application are logged by its first module only.
   const isFirst = runtimes[0] === runtime;
   prepareSteps(discovery, isFirst ? warn : () => undefined);
   const workflows = findWorkflows(discovery, { name, settings, moduleRef, enhancers, warn });
@@ -45,7 +45,8 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   const names = runtimes.map((module) => module.name);
   for (const { type, module } of findUnassignedWorkflows(discovery, names))
     warn(`${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`);
-  // Test modules often lack providers, and load more classes than they use.
+  // No warning in tests, because test modules often leave providers out and load more classes than
+  // they use.
   if (uncallable.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
     warn(`@Step() on ${listSome(uncallable)}: the class is not among the providers, so only instances created by hand have these steps`);
   return workflows;

@@ -13,7 +13,7 @@ import { guardSharedState } from './shared-state.js';
 import { createNameRegistry } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
-/** Module whose workflows are searched. */
+/** Module whose workflows are to be found. */
 export interface ScanningModule {
   readonly name: string | undefined;
   readonly settings: ModuleSettings;
@@ -25,15 +25,16 @@ export interface ScanningModule {
 /**
  * Finds a module's workflows among the application's providers.
  *
- * @throws WorkflowConfigurationError when a workflow cannot work: a name and version used twice, no
- *   `run`, transient scope, invalid options
+ * @throws WorkflowConfigurationError when a workflow cannot be executed: its name and version are
+ *   used twice, `run` is missing, its scope is transient, or an option is invalid
  */
 export function findWorkflows(discovery: DiscoveryService, module: ScanningModule): FoundWorkflow[] {
   const found = new Map<string, { type: Function; workflow: FoundWorkflow }>();
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     if (!hasWorkflowMetadata(type) || workflowIdentityOf(type).module !== module.name) continue;
-    // Skip aliases of a workflow; an alias registered under the workflow's own token replaces it.
+    // Skip an alias of a workflow, unless it is registered under the token of the workflow itself
+    // and so replaces the workflow.
     if (wrapper.isAlias && wrapper.token !== type) continue;
     if (wrapper.isTransient)
       throw new WorkflowConfigurationError(
@@ -53,7 +54,8 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
 }
 
 /**
- * Finds workflows that no module of the application executes, because their module is not imported.
+ * Finds workflows that no module of the application executes, because the module to which they are
+ * assigned is not imported.
  */
 export function findUnassignedWorkflows(
   discovery: DiscoveryService,
@@ -72,19 +74,18 @@ export function findUnassignedWorkflows(
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 function typeOf(wrapper: Wrapper): Function | undefined {
-  // The token names the workflow whatever its instance is: tests replace a workflow by something
-  // else.
+  // The token identifies the workflow even if a test has replaced the instance by something else.
   if (typeof wrapper.token === 'function' && hasWorkflowMetadata(wrapper.token)) return wrapper.token;
   if (typeof wrapper.metatype === 'function' && hasWorkflowMetadata(wrapper.metatype)) return wrapper.metatype;
-  // Created by a factory, or provided as a value. Reading any other instance may fail, because it
-  // may be a proxy.
+  // Read the instance only if a factory created it or it was provided as a value. Any other
+  // instance may be a proxy, and reading it may fail.
   const instance = wrapper.isNotMetatype || wrapper.inject ? (wrapper.instance as object | null | undefined) : undefined;
   return typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
 }
 
 /**
- * Checks that a workflow with `Scope.REQUEST` has an instance per pass, because its runs must not
- * share fields.
+ * Checks that a workflow with `Scope.REQUEST` has a separate instance for each execution, because
+ * its runs must not share fields.
  *
  * @throws WorkflowConfigurationError
  */
@@ -97,7 +98,8 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
       `${where}: its scope is Scope.${Scope[scope]}, but that of @Injectable() is Scope.${Scope[given]}: remove one of them`,
     );
   }
-  // A substitute for the workflow, such as a fake, keeps the scope with which it was provided.
+  // No error for a substitute of the workflow, such as a fake: it keeps the scope with which it was
+  // provided.
   if (scope !== Scope.REQUEST || isPerPass || !(instance instanceof type)) return;
   throw new WorkflowConfigurationError(
     `${where}: it requires Scope.REQUEST, but is provided as one instance for all runs. List the class itself among the providers, ` +

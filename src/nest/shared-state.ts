@@ -2,13 +2,14 @@ import { SharedStateError } from '../core/errors/index.js';
 import { executionScope } from '../engine/current.js';
 
 /**
- * Fails a pass that changes fields of the workflow's instance, in development. Such code would work
- * until the first replay, or until two runs are executed at the same time.
+ * Wraps a workflow's `run` so that, during development, an execution (a pass) that changes fields
+ * of the workflow's instance fails. Code that does so works only until its first replay, or until
+ * two runs are executed at the same time.
  *
- * The scope of the writing code identifies the pass, so another run that is active at that moment
- * is not blamed. Step bodies may set fields, for example to keep a connection. A new field is
- * watched from the end of the pass that has created it. The check covers the instance's own fields.
- * It covers neither the contents of objects in them nor private fields (`#field`).
+ * The asynchronous context of the changing code identifies the pass, so another run that is active
+ * at that moment does not fail. Step bodies may set fields, for example to keep a connection. A new
+ * field is watched after the pass that has created it. The check covers the fields of the instance
+ * itself, but neither the contents of objects in them nor private fields (`#field`).
  */
 export function guardSharedState<A extends unknown[]>(
   instance: object,
@@ -38,9 +39,10 @@ export function guardSharedState<A extends unknown[]>(
 }
 
 /**
- * Watches a field. Functions are not watched, because tests spy on them.
+ * Calls `note` whenever a field is changed. Fields that contain functions are not watched, because
+ * tests replace them with spies.
  *
- * @returns true when the field can be watched
+ * @returns false when the field cannot be watched
  */
 function watch(instance: object, field: string, note: (field: string) => void): boolean {
   const descriptor = Object.getOwnPropertyDescriptor(instance, field);

@@ -4,8 +4,8 @@ import { performance } from 'node:perf_hooks';
 /** Signals that end a process. */
 const SIGNALS: readonly string[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR2', 'SIGBREAK'];
 /**
- * Milliseconds within which signals count as one: npm and process managers forward what the whole
- * process group receives too.
+ * Milliseconds within which several signals count as one. A terminal sends a signal to the whole
+ * process group, and npm or a process manager forwards the same signal again.
  */
 const ONE_SIGNAL_MS = 1_000;
 
@@ -14,16 +14,20 @@ type Watcher = (signal: NodeJS.Signals) => void;
 const watchers = new Set<Watcher>();
 const observed = new Set<string>();
 let lastAt = Number.NEGATIVE_INFINITY;
-/** Time of the first signal of the current shutdown, on the clock of performance.now(). */
+/**
+ * Time of the first signal of the current shutdown, in milliseconds on the clock of
+ * performance.now().
+ */
 let firstAt: number | undefined;
 let isClosing = false;
 
 /**
- * Watches for signals without changing their effect. It listens only to signals that already have a
- * listener, because Node does not end a process whose signal has one.
+ * Watches for a second signal during a shutdown. Node ends the process at a signal that has no
+ * listener, and watching must not change that. A signal is therefore observed only while it has
+ * another listener.
  *
- * @param second called once, for a signal that arrives during the shutdown, more than a second
- *   after the first
+ * @param second called at a signal that arrives during the shutdown and more than a second after
+ *   the first
  * @returns a function that stops watching
  */
 export function watchSignals(second: Watcher): () => void {
@@ -43,14 +47,14 @@ export function watchSignals(second: Watcher): () => void {
   };
 }
 
-/** Records that the shutdown has begun, most often because of a signal that has just arrived. */
+/** Records that the shutdown has begun. Its cause is usually a signal that has just arrived. */
 export function noteShutdown(): void {
   if (isClosing) return;
   isClosing = true;
   firstAt = performance.now() - lastAt < ONE_SIGNAL_MS ? lastAt : undefined;
 }
 
-/** Ends the process as the signal would have done. */
+/** Ends the process with the exit code that the signal would have caused. */
 export function exitBy(signal: NodeJS.Signals): never {
   process.exit(128 + (constants.signals[signal] ?? 0));
 }
@@ -59,7 +63,10 @@ function listenerAdded(event: string | symbol): void {
   if (typeof event === 'string' && SIGNALS.includes(event)) observe(event);
 }
 
-/** Stops observing a signal without other listeners, so that the signal ends the process again. */
+/**
+ * Stops observing a signal when no other listener is left, so that the signal ends the process
+ * again.
+ */
 function listenerRemoved(event: string | symbol): void {
   if (typeof event === 'string' && observed.has(event) && process.listenerCount(event) === 1) ignore(event);
 }

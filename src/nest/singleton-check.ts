@@ -5,9 +5,10 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { BEGINS_WORKER, moduleLabel, modulesAmong, WORKFLOW_RUNTIME } from './tokens.js';
 
 /**
- * Checks that modules are created once, by the class that starts their worker. If a request-scoped
- * provider is injected for the options, Nest creates the whole module again for each HTTP request,
- * with its connections, and calls none of its hooks. The check is therefore a provider of its own.
+ * Checks that each WorkflowModule is created only once, and by the class that starts its worker. If
+ * the options inject a request-scoped provider, Nest creates the whole module again for each HTTP
+ * request. Such a module opens connections, but Nest calls none of its hooks. The check is
+ * therefore a separate provider, whose hook Nest does call.
  */
 @Injectable()
 export class SingletonCheck implements OnModuleInit {

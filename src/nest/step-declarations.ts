@@ -1,36 +1,36 @@
 import type { StepOptions } from '../engine/context-options.js';
 
-/** Options of `@Step`: the identity of the step, and how it is retried. */
+/** Options of `@Step`: its name and key, and how failed attempts are retried. */
 export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {
   /**
-   * Name of the step. (default: the name of the method; with the class in front when the method is
-   * not the workflow's own, as in `PaymentService.charge`)
+   * Name of the step. (default: the name of the method, with the class name in front if the method
+   * belongs to another class than the workflow, as in `PaymentService.charge`)
    */
   name?: string;
   /**
-   * Derives a key from the arguments, which distinguishes calls of the same step: `charge:<key>`.
+   * Returns a key that distinguishes calls of the same step by their arguments: `charge:<key>`.
    * (default: calls are numbered, as in `charge#2`)
    */
   key?: (...args: Key) => string;
 }
 
-/** Function that a step wraps. */
+/** Function that is the body of a step. */
 export type StepFunction = (this: unknown, ...args: never[]) => unknown;
 
 /** Method with `@Step()`. */
 export interface StepDeclaration {
-  /** Prototype of the class that has the decorator. */
+  /** Prototype of the class in which the decorated method is declared. */
   readonly place: object;
   readonly method: string;
-  /** Name given by `@Step({ name })`. */
+  /** Name in the options of `@Step`; undefined when they contain none. */
   readonly name: string | undefined;
-  /** Function by which `@Step()` has replaced the method. */
+  /** Function with which `@Step()` has replaced the method. */
   readonly step: StepFunction;
   /**
-   * Turns another function into a step like this one: an override, or the result of a decorator
-   * above `@Step()`.
+   * Turns another function into a step with the same options. The function is an override of the
+   * method, or the result of a decorator above `@Step()`.
    *
-   * @param standsFor the class that names the step when the function belongs to a plain object
+   * @param standsFor class whose name the step has when the function belongs to a plain object
    */
   wrap(body: StepFunction, standsFor?: Function): StepFunction;
 }
@@ -38,15 +38,15 @@ export interface StepDeclaration {
 interface Registry {
   readonly declarations: WeakMap<object, Map<string, StepDeclaration>>;
   /**
-   * Keys of `declarations`, held weakly, because test runners load classes again and again into one
-   * process.
+   * Keys of `declarations`. The references are weak, so that classes can be garbage-collected: test
+   * runners load them again and again in one process.
    */
   readonly places: Set<WeakRef<object>>;
   readonly steps: WeakSet<Function>;
 }
 
-// One registry per process, because a base class may come from a library with its own copy of this
-// package.
+// There is one registry per process, because a base class may come from a library that has its own
+// copy of this package.
 const REGISTRY = Symbol.for('nestjs-durable.step-declarations');
 const shared = globalThis as typeof globalThis & { [REGISTRY]?: Registry };
 const registry = (shared[REGISTRY] ??= { declarations: new WeakMap(), places: new Set(), steps: new WeakSet() });
@@ -59,7 +59,7 @@ export function declareStep(place: object, declaration: StepDeclaration): void {
   registry.places.add(new WeakRef(place));
 }
 
-/** Marks a function that records its calls in a run. */
+/** Marks a function as a step, whose calls are recorded in the run. */
 export function markStep(step: Function): void {
   registry.steps.add(step);
 }
@@ -68,7 +68,7 @@ export function isStep(value: unknown): boolean {
   return typeof value === 'function' && registry.steps.has(value);
 }
 
-/** Returns the steps that a prototype itself declares, by method. */
+/** Returns the steps that the prototype itself declares, not those it inherits, by method name. */
 export function declaredAt(place: object): ReadonlyMap<string, StepDeclaration> {
   return registry.declarations.get(place) ?? NONE;
 }
@@ -76,8 +76,8 @@ export function declaredAt(place: object): ReadonlyMap<string, StepDeclaration> 
 const NONE: ReadonlyMap<string, StepDeclaration> = new Map();
 
 /**
- * Returns the steps of an object and of its prototypes, by method. The most derived declaration
- * wins.
+ * Returns the steps of an object and of its prototypes, by method name. If several declare the same
+ * method, the most derived declaration is returned.
  */
 export function declarationsOf(start: object | null): ReadonlyMap<string, StepDeclaration> {
   const found = new Map<string, StepDeclaration>();

@@ -6,7 +6,7 @@ import { currentStep } from '../engine/current.js';
 import type { StepInterceptor } from '../engine/ports.js';
 import type { EnhancerLookup } from './enhancer-lookup.js';
 
-/** Result of `ExecutionContext.getType()` in guards and interceptors around a step. */
+/** Value that `ExecutionContext.getType()` returns in guards and interceptors around a step. */
 const WORKFLOW_CONTEXT_TYPE = 'workflow';
 
 type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
@@ -14,8 +14,8 @@ type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
 /** Applies Nest's guards and interceptors to the bodies of methods with `@Step`. */
 export class StepEnhancers implements StepInterceptor {
   /**
-   * Enhanced method per instance and method. Created once, because finding its enhancers searches
-   * all modules.
+   * Method with its enhancers applied, per instance and method. The result is kept, because finding
+   * the enhancers searches all modules.
    */
   private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
   private readonly begun = new WeakSet<object>();
@@ -23,27 +23,34 @@ export class StepEnhancers implements StepInterceptor {
   constructor(
     private readonly creator: ExternalContextCreator,
     private readonly lookup: EnhancerLookup,
-    /** Context of the pass, when the pass has request-scoped enhancers of its own. */
+    /**
+     * Dependency injection context of one execution of a workflow (a pass); undefined when the pass
+     * has no request-scoped enhancers of its own.
+     */
     private readonly contextId: ContextId | undefined,
   ) {}
 
-  /** Returns the enhancers for one pass. */
+  /**
+   * Returns a copy for one execution of a workflow (a pass), which uses the enhancers created in
+   * that context.
+   */
   inContext(contextId: ContextId): StepEnhancers {
     return new StepEnhancers(this.creator, this.lookup, contextId);
   }
 
   /**
-   * Global enhancers that are created for each pass. They must exist in the context of the pass
-   * before a step is executed.
+   * Tokens of global enhancers that are created for each execution of a workflow (a pass). They
+   * must be created in the context of the pass before its first step is executed.
    */
   get createdPerPass(): readonly InjectionToken[] {
     return this.lookup.globalsPerPass.map(({ token }) => token);
   }
 
   /**
-   * Executes a step's body inside its guards and interceptors.
+   * Executes the body of a step inside its guards and interceptors.
    *
-   * @throws NonRetryableError when a guard refuses, because it would refuse again; or when Nest
+   * @returns the result of the body, as the interceptors return it
+   * @throws NonRetryableError when a guard refuses, because it would refuse again, or when Nest
    *   would skip an enhancer
    */
   async execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown> {

@@ -6,7 +6,7 @@ import { executionScope } from '../engine/current.js';
 import { classOf, declareStep, markStep, type StepDeclaration, type StepFunction, type StepMethodOptions } from './step-declarations.js';
 import { stepsNameOf } from './steps-of.js';
 
-/** Step declared on a prototype, with its options. */
+/** Declaration of a step on a prototype, with its options. */
 class DeclaredStep implements StepDeclaration {
   readonly name: string | undefined;
   readonly step: StepFunction;
@@ -41,7 +41,7 @@ export function makeStep(place: object, method: string, original: StepFunction, 
 }
 
 /**
- * Copies the metadata that decorators have stored on one function to the function that replaces it.
+ * Copies the metadata that decorators have stored on a function to the function that replaces it.
  */
 export function copyMetadata(from: Function, to: Function): void {
   for (const key of Reflect.getMetadataKeys(from) as unknown[]) {
@@ -72,8 +72,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
       };
       return callStep(pass, stepName, stepOptions, args, (given) => {
         const interceptor = pass.code?.interceptor;
-        // The interceptor wraps the decorated method, which has the metadata and acts as a plain
-        // method while a step is executed.
+        // The interceptor receives the decorated method, because that has the metadata. During the
+        // execution of a step, the decorated method acts as a plain method.
         return interceptor ? interceptor.execute(this, step, method, given) : original.apply(this, given as unknown[]);
       });
     });
@@ -85,7 +85,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
 function keyOf(key: (...args: unknown[]) => string, args: unknown[], argument: string): string {
   const text = key(...args);
   if (isPromise(text)) throw new InvalidInputError(argument, 'must be a string: its function returned a promise');
-  // Without this check, a missing key would silently mean "no key".
+  // A key function that returns undefined by mistake must fail: its call would otherwise silently
+  // count as a call without a key.
   escapeStepText(text, argument);
   return text;
 }

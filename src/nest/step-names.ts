@@ -8,17 +8,17 @@ import { hasStepsName, namingClassOf, stepsNameOf } from './steps-of.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
-/** Class name that Nest's `mixin()` makes up. */
+/** Pattern of the class name that `mixin()` of Nest generates. */
 const MIXIN = /^[\da-f]{21}$/;
 
 const HOW_TO_NAME = `Give each class a stable name: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
 
 /**
- * Prepares the steps of all providers: overrides become steps, and no two classes share the name of
- * a step. Results are recorded under that name, so with a shared name one class could receive the
+ * Prepares the steps of all providers. Overrides become steps, and two classes that use the same
+ * step name are refused. Results are recorded under that name, so one class could receive the
  * results of the other.
  *
- * @param warn called with problems that the next build may cause
+ * @param warn called with a message about names that the next build may change
  * @throws WorkflowConfigurationError
  */
 export function prepareSteps(discovery: DiscoveryService, warn: (message: string) => void): void {
@@ -31,7 +31,8 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
     adoptOverrides(target);
     adoptSubstituteOf(wrapper.token, target);
     if (type && (wrapper.isTransient || !wrapper.isDependencyTreeStatic())) fields.push(...fieldsInPlaceOfSteps(type, target));
-    // A run calls the steps of its own workflow by the name of the method alone.
+    // This check skips workflows. The name of a workflow's own step is the method name alone, and
+    // only its own runs use that name.
     if (!type || wrapper.isAlias || isWorkflow(type) || hasWorkflowMetadata(wrapper.token)) continue;
     for (const [method, declaration] of declarationsOf(target)) {
       const derived = `${stepsNameOf(type)}.${method}`;
@@ -62,8 +63,9 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
 }
 
 /**
- * Creates a workflow's record of which class uses which step name. The record finds a conflict that
- * the boot cannot see: two classes of one name whose instances are created by hand.
+ * Creates a function that records which class uses which step name in a workflow. It refuses a
+ * conflict that the boot cannot see: two classes with the same name whose instances are created by
+ * hand.
  */
 export function createNameRegistry(workflow: string): (name: string, owner: object) => void {
   const owners = new Map<string, object>();
@@ -71,7 +73,8 @@ export function createNameRegistry(workflow: string): (name: string, owner: obje
     const known = owners.get(name);
     if (known === owner) return;
     if (known === undefined) return void owners.set(name, owner);
-    // A class expression inside a function creates another class at each call.
+    // No conflict: a class expression inside a function creates a new class at each call, with the
+    // same source.
     if (typeof known === 'function' && typeof owner === 'function' && known.toString() === owner.toString()) return;
     throw new WorkflowConfigurationError(
       `two classes have a step "${name}" in workflow "${workflow}": their recorded results could be swapped. ${HOW_TO_NAME}`,
@@ -80,8 +83,8 @@ export function createNameRegistry(workflow: string): (name: string, owner: obje
 }
 
 /**
- * Returns the object whose methods workflows call: the instance, or the prototype of instances that
- * are created later.
+ * Returns the object whose methods workflows call: the instance, or the prototype if instances are
+ * created later.
  */
 function callTarget({ instance, metatype, inject, isNotMetatype }: Wrapper): { target?: object; type?: Function | undefined } {
   if (typeof instance === 'object' && instance !== null) return { target: instance as object, type: classOf(instance) };
@@ -102,8 +105,8 @@ function isWorkflow(type: Function): boolean {
 }
 
 /**
- * Recognizes names that bundlers create: `n`, `aB`, `Notifier$1`, and for a minified class also
- * three letters that are no word.
+ * Recognizes class names that a bundler or minifier may have created: `n`, `aB`, `Notifier$1`. In a
+ * minified class, three letters count too, unless they look like a word or an abbreviation.
  */
 function looksRenamed(type: Function): boolean {
   const named = namingClassOf(type);
@@ -118,10 +121,10 @@ function looksRenamed(type: Function): boolean {
 }
 
 /**
- * Checks a class whose name looks renamed.
+ * Checks a class whose name may have been changed by the build.
  *
- * @returns the step, for a warning
- * @throws WorkflowConfigurationError when the build has certainly renamed the class
+ * @returns the name of the step, for a warning
+ * @throws WorkflowConfigurationError when the build has certainly changed the name
  */
 function checkRenamed(type: Function, step: string): string {
   const named = namingClassOf(type);
@@ -138,8 +141,8 @@ function checkRenamed(type: Function, step: string): string {
 }
 
 /**
- * Returns true when a minifier has written the class (`class n{charge(){`) without keeping its
- * original name.
+ * Returns true when the source of a class is minified (`class n{charge(){`) and its original name
+ * is lost.
  */
 function isMinified(type: Function): boolean {
   const source = Function.prototype.toString.call(type);

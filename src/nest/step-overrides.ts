@@ -8,8 +8,9 @@ export const GENERATORS: ReadonlySet<string> = new Set(['GeneratorFunction', 'As
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 
 /**
- * Makes overrides of steps into steps, with the options of the method that they override. Otherwise
- * an override would be a plain method, executed again in each pass.
+ * Turns overrides of steps into steps, with the options of the overridden method. Otherwise an
+ * override would be a plain method, which is executed again whenever the workflow function is
+ * executed again.
  *
  * @param start an instance, or the prototype of a class
  * @throws WorkflowConfigurationError naming an override that cannot be a step
@@ -27,7 +28,7 @@ export function adoptOverrides(start: object): void {
 
 /**
  * Finds fields that replace steps, in the source text of classes whose instances are created later.
- * Such a field exists only on each instance, where nothing can make it a step.
+ * Such a field exists only on each instance, so it cannot be turned into a step in advance.
  *
  * @returns the fields, such as `Stripe.charge`
  */
@@ -43,8 +44,9 @@ export function fieldsInPlaceOfSteps(type: Function, prototype: object): string[
 }
 
 /**
- * Makes the methods of a substitute into steps. A substitute is provided under a class with steps
- * without extending it: a fake, or another implementation. Callers see only the class.
+ * Turns the methods of a substitute into steps. A substitute (a fake, or another implementation) is
+ * provided under a class with steps, but does not extend that class. Its callers know only that
+ * class, and expect steps.
  *
  * @param instance the provided object
  * @param type the class under which the object is provided
@@ -63,27 +65,29 @@ export function adoptSubstitute(instance: object, type: Function): void {
 }
 
 /**
- * Puts the step above whatever decorators above `@Step()` have made of the method. Otherwise they
- * would surround the call of the step instead of its body: their promise would not settle while the
+ * Wraps the step around the decorators above `@Step()`, so that their code surrounds only the body
+ * of the step. If they surrounded the call of the step, their promise would stay pending while the
  * run is suspended, and a transaction would stay open.
  */
 export function putStepOnTop(place: object, declaration: StepDeclaration): void {
   try {
     adopt(place, declaration.method, declaration);
   } catch {
-    // The boot refuses the class if it is provided.
+    // Ignored, because the boot refuses the class if it is provided.
   }
 }
 
 /**
- * Replaces an own property of this name by a step.
+ * Replaces an own property of the object by a step, if the property exists and is no step yet.
  *
- * @returns true when the property is a step now and was not one before
+ * @param method name of the property
+ * @returns true when the property was replaced
  */
 function adopt(place: object, method: string, declaration: StepDeclaration): boolean {
   const descriptor = Object.getOwnPropertyDescriptor(place, method);
   if (!descriptor || isStep(descriptor.value)) return false;
-  // A decorator above @Step() may bind the method to each instance in this way; the step is inside.
+  // A getter where `@Step()` was declared comes from a decorator above it that binds the method to
+  // each instance. The bound method is the step already.
   if (descriptor.get && place === declaration.place) return false;
   return replace(place, method, descriptor, declaration, undefined);
 }
@@ -108,9 +112,11 @@ function replace(
   const isReplaceable = Object.hasOwn(place, method) ? descriptor.configurable || descriptor.writable : Object.isExtensible(place);
   if (!isReplaceable) return refuse('the object is frozen');
   const step = declaration.wrap(body as never, standsFor) as AnyFunction;
-  // A proxy, because the function may be a mock: its owner still queries the mock for its calls.
+  // The function is wrapped in a proxy, because it may be a mock, and tests still read its recorded
+  // calls.
   const proxy = new Proxy(body as AnyFunction, { apply: (_, self, args) => Reflect.apply(step, self, args) });
-  // Metadata on the method below the decorator that has replaced it counts as well.
+  // A decorator above `@Step()` may have replaced the method. Metadata on the method below that
+  // decorator must be copied too.
   const noted = place === declaration.place ? [declaration.step, body] : [body];
   for (const from of noted) for (const to of [step, proxy]) copyMetadata(from, to);
   markStep(proxy);

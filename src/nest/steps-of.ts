@@ -5,11 +5,12 @@ const STEPS_OF = Symbol.for('nestjs-durable.steps-of');
 const names = new WeakMap<Function, string>();
 
 /**
- * Names an injectable for the keys of its steps: `payment.charge` instead of
- * `PaymentService.charge`. The name survives a renamed class and a minified build. Keep the name
- * while runs that used it are in progress. (default: the name of the class)
+ * Sets the name of an injectable class in the keys of its steps: `payment.charge` instead of
+ * `PaymentService.charge`. The name stays the same when the class is renamed or the build is
+ * minified. Do not change the name while runs that used it are in progress. (default: the name of
+ * the class)
  *
- * The name applies to the decorated class alone; a subclass uses its own.
+ * The name applies to the decorated class alone; a subclass has its own name.
  *
  * @param name unique among the classes with steps; at most 240 characters
  * @throws InvalidInputError when the name is invalid
@@ -28,16 +29,16 @@ export function StepsOf(name: string): ClassDecorator {
   };
 }
 
-/** Returns true when `@StepsOf` names this class itself. */
+/** Returns true when this class itself, not a base class, is decorated with `@StepsOf`. */
 export function hasStepsName(type: Function): boolean {
   return Object.hasOwn(type, STEPS_OF);
 }
 
 /**
- * Returns the name that precedes the steps of a class: the name given by `@StepsOf`, or else the
- * name of the class.
+ * Returns the name in front of the step names of a class: the name in `@StepsOf`, or else the name
+ * of the class.
  *
- * @throws WorkflowConfigurationError when there is no name
+ * @throws WorkflowConfigurationError when the class has no name
  */
 export function stepsNameOf(type: Function): string {
   let name = names.get(type);
@@ -50,14 +51,14 @@ export function stepsNameOf(type: Function): string {
 }
 
 /**
- * Returns the class that names the steps of a class: the class itself, or its nearest named base
- * class. A class that a decorator returns may have no name.
+ * Returns the class whose name the steps of a class have: the class itself, or its nearest base
+ * class that has a name. A class that a decorator has created may have no name.
  *
- * @throws WorkflowConfigurationError when there is no such class
+ * @throws WorkflowConfigurationError when no such class has a name
  */
 export function namingClassOf(type: Function): Function {
   for (let each: unknown = type; typeof each === 'function' && each !== Function.prototype; each = Object.getPrototypeOf(each)) {
-    // A static member called `name` may have any value.
+    // A static member called `name` may have any value, so the type is checked.
     const name: unknown = each.name;
     if (hasStepsName(each) || (typeof name === 'string' && name !== '')) return each;
   }

@@ -4,7 +4,8 @@ import { getRepositoryToken } from '@nestjs/typeorm';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-// Strings, so that a second copy of the package (ESM beside CommonJS) uses the same tokens.
+// Tokens are strings, so that a second copy of the package (ESM beside CommonJS) uses the same
+// ones.
 const PREFIX = 'nestjs-durable';
 const CLIENT = ':client';
 
@@ -93,6 +94,7 @@ export const InjectWorkflowRepository = (entity: Type, name?: string): Parameter
 /**
  * Checks the name of a module.
  *
+ * @param where the argument or option that contains the name, for error messages
  * @returns the name
  * @throws InvalidInputError, WorkflowConfigurationError when a module cannot have this name
  */
@@ -108,8 +110,8 @@ export function moduleLabel(name: string | undefined): string {
 }
 
 /**
- * Returns the names of the modules whose client tokens are in the list. A name appears once for
- * each of its tokens.
+ * Returns the names of the modules whose client tokens are in the list. A name is repeated if its
+ * token is repeated.
  */
 export function modulesAmong(tokens: Iterable<unknown>): (string | undefined)[] {
   const names: (string | undefined)[] = [];

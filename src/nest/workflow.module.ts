@@ -36,8 +36,8 @@ import { BEGINS_WORKER, getWorkflowOptionsToken, WORKFLOW_RUNTIME } from './toke
 const HOOKS_CHECK_MS = 5_000;
 
 /**
- * Milliseconds without a worker before a warning: during the boot, and after the boot while the
- * application does not listen.
+ * Milliseconds after which the module warns that no worker has started. The reason is a slow boot,
+ * or an application that does not listen for HTTP requests.
  */
 const IDLE_CHECK_MS = 5_000;
 
@@ -46,7 +46,7 @@ const WITHOUT_OPTIONS =
   'It is global, so other modules need not import it';
 
 /**
- * Durable workflows. Import this module once, list classes with `@Workflow` among your providers,
+ * Module for durable workflows. Import it once, list classes with `@Workflow` among your providers,
  * and inject WorkflowClient.
  *
  * @example
@@ -61,7 +61,8 @@ export class WorkflowModule
   implements NestModule, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   /**
-   * Distinguishes this class and its subclasses from a module into which `forRoot()` was spread.
+   * Mark of this class and its subclasses. A module class into which the result of `forRoot()` was
+   * spread lacks it.
    */
   static readonly [BEGINS_WORKER] = true;
 
@@ -129,8 +130,8 @@ export class WorkflowModule
   }
 
   /**
-   * Opens the QStash endpoint before Nest creates the application's routes, because one of them
-   * might match every address.
+   * Opens the QStash endpoint before Nest creates the routes of the application, because a route of
+   * the application might match every address.
    */
   configure(): void {
     const { runtime, httpHost } = this;
@@ -139,10 +140,10 @@ export class WorkflowModule
   }
 
   /**
-   * Scans the workflows, and starts the worker after the whole application has booted. Nest does
-   * not announce a failed boot, and open resources then stay open. Everything that keeps the
-   * process alive or executes runs therefore starts last. Until then there are only idle pools,
-   * which do not keep the process alive.
+   * Finds the workflows, and starts the worker after the whole application has booted. Nest does
+   * not announce a failed boot, so resources that are open by then stay open. Everything that keeps
+   * the process alive or executes runs therefore starts last. Before that, there are only idle
+   * connection pools, which do not keep the process alive.
    */
   async onApplicationBootstrap(): Promise<void> {
     const { contexts, discovery, moduleRef, modules, runtime } = this;
@@ -180,7 +181,8 @@ export class WorkflowModule
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
-      // Not before: a step may call this application.
+      // The worker starts only after this event, because a step may call this application over
+      // HTTP.
       runtime.workers.idleBecause = 'it has not listened for HTTP requests (app.listen())';
       this.warnIfNotListening();
       this.listening = this.httpHost.listen$.subscribe(() => {
@@ -192,8 +194,8 @@ export class WorkflowModule
   }
 
   /**
-   * Checks shutdown hooks after a delay. The caller of `createApplicationContext` enables the hooks
-   * only after the worker has started.
+   * Checks after a delay that shutdown hooks are enabled. With `createApplicationContext`, the
+   * caller enables the hooks only after the worker has started.
    */
   private expectShutdownHooks(): void {
     this.exitOnSecondSignal();
@@ -201,8 +203,8 @@ export class WorkflowModule
   }
 
   /**
-   * Warns when the boot takes long. A hook may wait for the result of a run; the run waits for the
-   * worker, and the worker for the hook.
+   * Warns when the boot takes long. It may be a deadlock: a hook waits for the result of a run,
+   * whose worker starts only after the hook has ended.
    */
   private warnIfBootIsSlow(workflows: number): void {
     if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
@@ -212,8 +214,8 @@ export class WorkflowModule
   }
 
   /**
-   * Warns when the application does not listen. The application may use a server of its own after
-   * `app.init()`, or be called without a server. Nest reports neither.
+   * Warns when the application does not listen for HTTP requests. It may use an HTTP server of its
+   * own after `app.init()`, or may be called without a server. Nest reports neither.
    */
   private warnIfNotListening(): void {
     this.warnWhenIdle(
@@ -236,7 +238,7 @@ export class WorkflowModule
     return undefined;
   }
 
-  /** Stops the worker. Does nothing in an application whose shutdown begins with FirstToStop. */
+  /** Stops the worker. Does nothing if FirstToStop has already stopped it. */
   onModuleDestroy(): Promise<void> {
     return this.stop();
   }
@@ -247,13 +249,13 @@ export class WorkflowModule
 
   async onApplicationShutdown(): Promise<void> {
     await this.runtime.close();
-    // Nest ends the process by sending the signal to itself once more.
+    // Stop observing, because Nest now sends the signal to the process once more to end it.
     this.unwatchSignals?.();
   }
 
   /**
-   * Stops claiming at once, and resolves when no step body is running. Nest 11 may call the hooks
-   * of two shutdowns at the same time.
+   * Stops claiming runs at once, and resolves when no step body is being executed. Nest 11 may call
+   * the hooks for two shutdowns at the same time, so a second call must be harmless.
    */
   private stop(): Promise<void> {
     this.listening?.unsubscribe();
@@ -264,8 +266,8 @@ export class WorkflowModule
   }
 
   /**
-   * Exits on a second signal. Nest ignores further signals while it closes, but the sender of a
-   * second one does not want to wait.
+   * Exits at a second signal. Nest ignores further signals while it closes the application, but the
+   * sender of a second signal does not want to wait.
    */
   private exitOnSecondSignal(): void {
     this.unwatchSignals ??= watchSignals((signal) => {

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { clearTimeout, setTimeout } from '../../core/timers.js';
 
-/** Worker that a poller drives. */
+/** Methods of a worker that the poller calls. */
 export interface Pollable {
   /** Claims due runs if there are free slots. */
   wake(): void;
@@ -17,8 +17,8 @@ export interface PollerOptions {
 }
 
 /**
- * Tells the worker when to query for due runs: at once when a notification arrives, and
- * periodically because notifications may be lost. The pause grows while no run is due, so an idle
+ * Makes the worker query for due runs: at once when a notification arrives, and periodically
+ * because notifications may be lost. The pause between polls grows while no run is due, so an idle
  * process polls about once a second.
  */
 export class Poller {

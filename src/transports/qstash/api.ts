@@ -8,7 +8,7 @@ import type { WakeUp } from '../../store/sql/outbox.js';
 import { decodeMessage, encodeMessage } from './message.js';
 import type { QStashSettings } from './settings.js';
 
-/** Timeout of one call. The SDK has no timeout of its own. */
+/** Milliseconds until a call of the API times out. The SDK has no timeout of its own. */
 const CALL_TIMEOUT_MS = 5_000;
 const CLOCK_TOLERANCE_SECONDS = 5;
 /** Maximum number of messages in one call of the API. */
@@ -19,7 +19,10 @@ export type Refusal = { readonly reason: string } | undefined;
 
 interface DeadLetter {
   readonly id: string;
-  /** Id of the run; null when the body has another version. */
+  /**
+   * Id of the run that the message names; null when another version of this package wrote the
+   * message.
+   */
   readonly runId: string | null;
   readonly queue: string | null;
   readonly responseStatus: number | null;
@@ -37,9 +40,9 @@ async function loadSdk(): Promise<Sdk> {
 }
 
 /**
- * Client of QStash's API, built on its SDK, with a timeout on every call. Every SDK object gets
- * `devMode: false`; otherwise QSTASH_DEV in the environment would replace even keys that were
- * passed.
+ * Client of QStash's API, which uses QStash's SDK and adds a timeout to every call. Every SDK
+ * object is created with `devMode: false`. Otherwise the variable QSTASH_DEV would replace even
+ * keys that were passed explicitly.
  */
 export class QStashApi {
   /** Prefix of deduplication ids. */
@@ -64,8 +67,7 @@ export class QStashApi {
   static async create(settings: QStashSettings): Promise<QStashApi> {
     const { Client, Receiver } = await loadSdk();
     const { token, apiUrl, keys } = settings;
-    // The SDK must not retry: every caller here retries itself, and nobody waits for retries of the
-    // SDK.
+    // Retries of the SDK are switched off, because every caller of this class retries by itself.
     const client = new Client({ token, devMode: false, retry: false, baseUrl: apiUrl, enableTelemetry: false });
     const receiver = keys && new Receiver({ currentSigningKey: keys.current, nextSigningKey: keys.next, devMode: false });
     return new QStashApi(client, receiver, settings);
@@ -74,8 +76,8 @@ export class QStashApi {
   /**
    * Publishes at most `BATCH` wake-ups.
    *
-   * @returns for each wake-up, the refusal or undefined
-   * @throws the SDK's error, or a TimeoutError
+   * @returns for each wake-up, why QStash refused it; undefined if QStash accepted it
+   * @throws the error of the SDK, or a TimeoutError
    */
   async publish(wakeUps: readonly WakeUp[]): Promise<Refusal[]> {
     const answers = await this.call(this.client.batch(wakeUps.map((wakeUp) => this.toRequest(wakeUp))));
@@ -85,7 +87,10 @@ export class QStashApi {
     });
   }
 
-  /** Returns true when QStash has signed a request, with either key, for this URL and this body. */
+  /**
+   * Returns true when QStash has signed a request for this URL and this body, with the current or
+   * the next key.
+   */
   async isGenuine(signature: string, body: string, url: string): Promise<boolean> {
     if (!this.receiver) return false;
     try {
@@ -99,19 +104,20 @@ export class QStashApi {
    * Creates or updates the schedule of the sweep. The schedule has a fixed id, so all processes
    * share one schedule.
    *
-   * @returns the address that the schedule called before, if it was another one
+   * @returns the address that the schedule called before; undefined if it has not changed
    */
   async ensureSchedule(): Promise<string | undefined> {
     const { sweepCron, sweepUrl, namespace, label } = this.settings;
     if (sweepCron === undefined) return undefined;
     const scheduleId = `${namespace}-sweep`;
-    // Not get(): the SDK prints each 404 to the console.
+    // Uses list() instead of get(), because the SDK prints each 404 to the console.
     const before = (await this.call(this.client.schedules.list())).find((schedule) => schedule.scheduleId === scheduleId);
     const schedule = {
       scheduleId,
       destination: sweepUrl,
       cron: sweepCron,
-      // Some frameworks refuse an empty body that is declared as JSON.
+      // The body is not empty, because some frameworks refuse an empty body that is declared as
+      // JSON.
       body: '{}',
       headers: { 'content-type': 'application/json' },
       retries: 0,
@@ -121,7 +127,7 @@ export class QStashApi {
     return before && before.destination !== sweepUrl ? before.destination : undefined;
   }
 
-  /** Returns one page of wake-ups that QStash has given up on. */
+  /** Returns one page of dead letters: wake-ups that QStash no longer tries to deliver. */
   async deadLetters(cursor: string | undefined, limit: number): Promise<{ deadLetters: DeadLetter[]; cursor: string | undefined }> {
     const filter = { url: this.settings.deliveryUrl };
     const page = await this.call(this.client.dlq.listMessages({ ...(cursor === undefined ? {} : { cursor }), count: limit, filter }));
@@ -133,7 +139,11 @@ export class QStashApi {
     return { deadLetters, cursor: page.cursor || undefined };
   }
 
-  /** Makes QStash deliver dead letters again. */
+  /**
+   * Makes QStash deliver dead letters again.
+   *
+   * @returns number of messages that QStash delivers again
+   */
   async redriveDeadLetters(ids: readonly string[]): Promise<number> {
     return (await this.call(this.client.dlq.retry([...ids]))).responses.length;
   }
@@ -157,8 +167,9 @@ export class QStashApi {
       body: encodeMessage({ run: runId, queue, seq }),
       headers: { 'content-type': 'application/json' },
       deduplicationId: `${this.prefix}.${encodeURIComponent(runId)}.${seq}`,
-      // A delay instead of a date, because QStash's clock counts and ours may be wrong. Rounded up:
-      // a message that arrives too early would have to be sent again.
+      // The time is sent as a delay, not as a date, because the clock of this process may differ
+      // from QStash's. The delay is rounded up, because a message that arrives too early would have
+      // to be sent again.
       ...(dueInMs > 0 ? { delay: Math.ceil(dueInMs / 1_000) } : {}),
       ...(isLimited ? { flowControl: flowControl as { key: string; parallelism: number } } : {}),
       ...(label === undefined ? {} : { label }),

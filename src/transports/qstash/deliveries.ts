@@ -12,27 +12,27 @@ import type { Publisher } from './publisher.js';
 import type { QStashSettings } from './settings.js';
 
 /**
- * Milliseconds between two checks for messages to active runs. There are no notifications without a
- * connection that listens.
+ * Milliseconds between two checks for messages to active runs. The checks are necessary, because
+ * without a listening connection this process receives no notifications.
  */
 const INBOX_CHECK_EVERY_MS = 1_000;
 /**
- * Milliseconds by which a delivery may be early and still waits in place. Messages of runs that are
- * nearly due are sent at once, and QStash's delays have a resolution of one second.
+ * Maximum milliseconds by which a delivery may be early and still wait for its run to become due.
+ * QStash sends messages of nearly due runs at once, and its delays have a resolution of one second.
  */
 const MAX_EARLY_MS = 1_000;
-/** Milliseconds reserved for the answer when a run has to be handed over. */
+/** Milliseconds reserved for the answer when a delivery has to release its run to the next one. */
 const ANSWER_MARGIN_MS = 2_000;
-/** Milliseconds that closing waits while the database is slow to open a session. */
+/** Milliseconds for which close() waits for a session that is being opened by a slow database. */
 const SESSION_TIMEOUT_MS = 3_000;
 /**
- * Milliseconds that closing waits for the last answers, because QStash may have to be notified of
- * runs that are handed over.
+ * Milliseconds for which close() waits for the last answers. Before its answer, a delivery may have
+ * to announce to QStash the run that it has released.
  */
 const ANSWERS_TIMEOUT_MS = 3_000;
 /**
- * Milliseconds that a normal delivery waits for an exclusive one. An exclusive delivery waits this
- * long plus the time budget of the others.
+ * Milliseconds for which a normal delivery waits while another delivery executes its run alone
+ * (exclusively). An exclusive delivery waits this long plus the time budget of the normal ones.
  */
 const EXCLUSIVE_WAIT_MS = 5_000;
 
@@ -42,21 +42,24 @@ const EXCLUSIVE_WAIT_MS = 5_000;
  * - `executed`: the run was executed.
  * - `nothing`: the run is not due, has ended, or belongs to another process.
  * - `early`: the run is not due yet, and QStash has a new message for it.
- * - `notified`: the worker of this process, which polls by itself, was notified.
- * - `busy`: not possible now; QStash must deliver the same message again.
+ * - `notified`: the polling worker of this process was notified and will execute the run.
+ * - `busy`: the run cannot be executed now; QStash must deliver the same message again.
  * - `closed`: this process no longer executes deliveries.
  */
 export type DeliveryOutcome = 'executed' | 'nothing' | 'early' | 'notified' | 'busy' | 'closed';
 
-/** Outcome, or `suspect`: several processes died with the run, so it may only be executed alone. */
+/**
+ * Outcome of a delivery, or `suspect`: several processes died while they executed the run, so it
+ * may only be executed alone.
+ */
 type Verdict = DeliveryOutcome | 'suspect';
 
 type Mode = 'alone' | 'with others';
 
 /**
- * Executes the runs that QStash delivers, each as far as its time allows. Between deliveries there
- * is no session, no timer and no query. A platform may therefore freeze the process then, and
- * nobody has to detect it.
+ * Executes the runs that QStash delivers, each as far as the time of its request allows. Between
+ * deliveries there is no session, no timer and no query. A platform may therefore freeze the
+ * process then, without consequences that other processes would have to detect.
  */
 export class Deliveries {
   private worker: Worker | undefined;
@@ -66,7 +69,7 @@ export class Deliveries {
   private readonly lock: SharedExclusiveLock;
   private isClosed = false;
   private inboxTimer: NodeJS.Timeout | undefined;
-  /** Latest opening or closing of a session. Sessions open and close one after the other. */
+  /** Latest opening or closing of a session. The next one begins after it has ended. */
   private sessionChange: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -88,8 +91,9 @@ export class Deliveries {
   }
 
   /**
-   * Executes the run of one message.
+   * Executes the run that a message names.
    *
+   * @returns the result, which decides how the request is answered
    * @throws errors of the database
    */
   async deliver(message: WakeUpMessage): Promise<DeliveryOutcome> {
@@ -108,7 +112,8 @@ export class Deliveries {
     const since = performance.now();
     try {
       const first = await this.withLock(this.lock.acquireShared(), () => this.execute(message, 'with others', since));
-      // The delivery has released its shared lock before it waits for the exclusive one.
+      // At this point the delivery has already released its shared lock, so waiting for the
+      // exclusive lock cannot deadlock.
       const outcome =
         first === 'suspect' ? await this.withLock(this.lock.acquireExclusive(), () => this.execute(message, 'alone', since)) : first;
       await this.publisher.flush();
@@ -120,7 +125,8 @@ export class Deliveries {
   }
 
   /**
-   * Accepts no more deliveries, lets running step bodies end, and hands the remaining runs over.
+   * Accepts no more deliveries, lets current step bodies end, and releases the remaining runs to
+   * other processes.
    */
   async close(): Promise<void> {
     this.isClosed = true;
@@ -131,7 +137,8 @@ export class Deliveries {
     );
     clearInterval(this.inboxTimer);
     await this.worker?.stop();
-    // Deliveries that only have to answer should answer with what they have done.
+    // Wait for deliveries that only have to send their answer, so that the answer is their true
+    // result.
     await within(ANSWERS_TIMEOUT_MS, Promise.allSettled(this.outcomes));
   }
 
@@ -148,8 +155,8 @@ export class Deliveries {
   /**
    * Claims and executes the run.
    *
-   * @param since time of the request, on the clock of performance.now(): the platform's timeout
-   *   begins there
+   * @param since time of the request, on the clock of performance.now(); the platform's timeout
+   *   counts from this time
    */
   private async execute(message: WakeUpMessage, mode: Mode, since: number): Promise<Verdict> {
     if (this.isClosed) return 'closed';
@@ -165,8 +172,8 @@ export class Deliveries {
     ];
     try {
       await worker.gone(id);
-      // Notify before the answer. A platform may freeze the process after the answer, and only the
-      // sweep would find unsent notifications.
+      // Announce other due runs before the answer. A platform may freeze the process after the
+      // answer, and then only the sweep would find the runs that were not announced.
       await worker.told();
     } finally {
       timers.forEach(clearTimeout);
@@ -195,22 +202,23 @@ export class Deliveries {
       await this.publisher.announce([{ id: message.run }]);
       return 'early';
     }
-    // A message sent again within the second would be lost: QStash would drop it as a duplicate.
+    // Wait here until the run is due, because QStash would drop a message that is sent again within
+    // the same second as a duplicate.
     await sleep(Math.ceil(listed.dueInMs) + 1);
     return this.claim(worker, message, mode);
   }
 
-  /** Explains why a run that is due, or will be, was not claimed. */
+  /** Returns the outcome for a run that was not claimed although it is due or will be. */
   private explainUnclaimed(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
-    // Another process must receive the message.
+    // This process is closing, so QStash must deliver the message to another process.
     if (this.isClosed) return 'closed';
-    // The message repeats one that was processed before the run began to sleep. The end of the
-    // sleep has a message of its own.
+    // If the sequence numbers differ, the message is an old one that was processed before the run
+    // began to sleep. Another message announces the end of the sleep.
     if (listed.dueInMs > 0) return isSameWait(seq, listed.seq) ? 'early' : 'nothing';
     if (!worker.serves(listed)) return 'nothing';
     if (listed.losses >= SUSPECT_LOSSES) return 'suspect';
-    // The run became due just now; or this worker lost its session and has not noticed, as after a
-    // platform has frozen the process.
+    // Either the run became due just now, or this worker has lost its session without noticing, for
+    // example while the platform had frozen the process.
     return 'busy';
   }
 

@@ -1,6 +1,5 @@
 /**
- * Content of a message through QStash: the id of a run that is due. All other data is in
- * PostgreSQL.
+ * Content of a message that QStash delivers: the id of a due run. All other data is in PostgreSQL.
  */
 export interface WakeUpMessage {
   readonly run: string;
@@ -15,8 +14,8 @@ export function encodeMessage({ run, queue, seq }: WakeUpMessage): string {
 }
 
 /**
- * Decodes the body of a delivery. Returns `unknown` for a body of another version, or from another
- * sender.
+ * Decodes the body of a delivery. Returns `unknown` for a body that another version of this
+ * package, or another sender, wrote.
  */
 export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   let value: unknown;
@@ -28,7 +27,7 @@ export function decodeMessage(body: string): WakeUpMessage | 'unknown' {
   if (typeof value !== 'object' || value === null) return 'unknown';
   const { v, run, queue, seq } = value as Record<string, unknown>;
   const isKnown = v === VERSION && typeof run === 'string' && run !== '' && typeof queue === 'string' && typeof seq === 'string';
-  // PostgreSQL cannot store such text, so no run has this id.
+  // PostgreSQL cannot store text with a zero character or lone surrogates, so no run has this id.
   if (!isKnown || run.includes('\0') || !run.isWellFormed()) return 'unknown';
   return { run, queue, seq };
 }

@@ -6,41 +6,50 @@ import { BATCH, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 
 /**
- * Pauses before retries after a cut connection, in milliseconds. They are short because a caller
- * waits for the run that it has started.
+ * Milliseconds before each retry after a lost connection. The pauses are short, because a caller
+ * waits for the start of its run.
  */
 const QUICK_RETRY_PAUSES_MS = [100, 300, 900];
 const MIN_PAUSE_MS = 5_000;
-/** Longest pause, unless QStash names the time at which a limit ends. */
+/**
+ * Longest pause between retries, in milliseconds. When QStash limits the rate and names the time at
+ * which the limit ends, the publisher pauses until that time.
+ */
 const MAX_PAUSE_MS = 300_000;
-/** Number of times that a refused wake-up is sent again. After that, the sweep sends it. */
+/**
+ * Number of times that the publisher sends a refused wake-up again. After that, the next sweep
+ * sends it.
+ */
 const MAX_REFUSALS = 3;
 const DAY_MS = 86_400_000;
-/** Maximum number of unsent wake-ups. Beyond this number, the sweep finds the runs. */
+/** Maximum number of unsent wake-ups. Further runs are not announced, and the sweep finds them. */
 const MAX_PENDING = 100_000;
-/** Milliseconds within which a run counts as due. */
+/** Milliseconds before its time at which a run already counts as due. */
 const ALMOST_DUE_MS = 500;
 
 /**
- * Announces due runs to QStash. A due run is a committed row already, so nothing depends on the
- * announcement. When the process ends first, or QStash does not answer, the sweep finds the run. No
- * transaction is open during an HTTP call.
+ * Announces due runs to QStash. That a run is due has already been committed to the database, so an
+ * announcement may get lost. If the process ends first, or QStash does not answer, the sweep finds
+ * the run. No transaction is open during an HTTP call.
  */
 export class Publisher {
   /**
-   * Runs that are due, or will be, and were not announced yet; with the wake-up if a sweep has read
-   * it.
+   * Runs that are due or will be, and that have not been announced yet. The value is the wake-up
+   * that a sweep has read; undefined if it must be read from the database.
    */
   private readonly pending = new Map<string, WakeUp | undefined>();
   private sending: Promise<void> | undefined;
-  /** Number of wake-ups in the current call. */
+  /** Number of wake-ups in the current call of the API. */
   private inFlight = 0;
-  /** Callers that wait until a number of further wake-ups has been sent. */
+  /**
+   * Callers that wait for their wake-ups, each with the number of wake-ups that must be sent before
+   * it can continue.
+   */
   private waiters: { left: number; readonly done: () => void }[] = [];
   private pauseMs = 0;
   private retry: NodeJS.Timeout | undefined;
   private isClosed = false;
-  /** Number of refusals by run, while the publisher still retries. */
+  /** Number of refusals of each run that the publisher still retries. */
   private readonly refusals = new Map<string, number>();
   private readonly timers = new Set<NodeJS.Timeout>();
 
@@ -57,31 +66,33 @@ export class Publisher {
   }
 
   /**
-   * Announces runs that have become due, or will. Resolves when QStash has accepted them, or could
-   * not be reached.
+   * Announces runs that have become due, or will. Resolves when QStash has accepted the
+   * announcements, or could not be reached.
    */
   announce(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
-    // Replaces the wake-up that a sweep has read before, because the run has changed since.
+    // The wake-up that a sweep has read before is outdated, because the run has changed since.
     for (const { id } of runs) this.add(id, undefined);
     return this.flush();
   }
 
-  /** Announces runs that a sweep has found, with wake-ups that need no query. */
+  /**
+   * Announces runs that a sweep has found. Their wake-ups are complete, so no query is necessary.
+   */
   send(wakeUps: readonly WakeUp[]): Promise<void> {
     for (const wakeUp of wakeUps) this.add(wakeUp.runId, wakeUp);
     return this.flush();
   }
 
   /**
-   * Sends everything that is pending now. Does not wait for runs that are added meanwhile, because
-   * there may be no end to them. Does not wait while QStash is unreachable.
+   * Sends the wake-ups that are pending now. Does not wait for wake-ups that are added meanwhile,
+   * because their number may have no end. Does not wait while QStash cannot be reached.
    */
   flush(): Promise<void> {
     if (this.isPausing || this.isClosed || !this.sendPending()) return Promise.resolve();
     return new Promise((done) => this.waiters.push({ left: this.inFlight + this.pending.size, done }));
   }
 
-  /** Sends until nothing is pending. Returns undefined when nothing is pending. */
+  /** Sends wake-ups until none is pending. Returns undefined when none is pending already. */
   private sendPending(): Promise<void> | undefined {
     if (this.pending.size === 0 && !this.sending) return undefined;
     this.sending ??= this.drain();
@@ -89,7 +100,7 @@ export class Publisher {
     return this.sending;
   }
 
-  /** Sends what is pending once more, and nothing afterwards. */
+  /** Sends the pending wake-ups once more, and nothing afterwards. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
     for (const timer of this.timers) clearTimeout(timer);
@@ -103,7 +114,7 @@ export class Publisher {
   }
 
   private async drain(): Promise<void> {
-    // Runs that are added in the same turn share a call.
+    // Wait, so that runs that are added in the same turn of the event loop share one call.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pending.size > 0) {
       const batch = [...this.pending].slice(0, BATCH);
@@ -114,19 +125,23 @@ export class Publisher {
         this.pauseMs = 0;
         this.batchSent(batch.length);
       } catch (error) {
-        // A run that was added again meanwhile has newer data.
+        // Put the unsent wake-ups back, except for runs that were added again meanwhile and have
+        // newer data.
         for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
         this.retryLater(error);
         break;
       }
     }
-    // In the same turn in which nothing is left, so that runs that are added later start a new
-    // drain.
+    // No `await` between the last check of `pending` and this line, so that runs that are added
+    // later start sending again.
     this.sending = undefined;
     this.batchSent(Number.POSITIVE_INFINITY);
   }
 
-  /** Resolves the callers whose wake-ups are sent. Batches are sent in the order of adding. */
+  /**
+   * Resolves the callers whose wake-ups have been sent. Wake-ups are sent in the order in which
+   * they were added.
+   */
   private batchSent(count: number): void {
     this.inFlight = 0;
     for (const each of this.waiters) each.left -= count;
@@ -157,15 +172,16 @@ export class Publisher {
     for (const { runId } of near) if (!refused.some((each) => each.runId === runId)) this.refusals.delete(runId);
     const [one] = refused;
     if (!one) return;
-    // One line for all refusals: all wake-ups may be refused, again and again.
+    // All refusals of a batch share one log line, because QStash may refuse all wake-ups again and
+    // again.
     const which = `${refused.length} of ${near.length}, for example of run "${one.runId}": ${one.reason}`;
     this.warn('QStash refused wake-ups; retrying, then leaving them to the sweep', new Error(which));
     this.retryRefused(refused.map(({ runId }) => runId));
   }
 
   /**
-   * Retries refused wake-ups, so that the runs need not wait for the sweep. Gives up when QStash
-   * refuses again and again.
+   * Retries refused wake-ups, so that their runs need not wait for the sweep. Gives up when QStash
+   * refuses the same run again and again.
    */
   private retryRefused(runIds: readonly string[]): void {
     const again = runIds.filter((runId) => {
@@ -184,8 +200,9 @@ export class Publisher {
   }
 
   /**
-   * Publishes, and retries after transient errors. A repeated message has the same deduplication
-   * id, so it does no harm that QStash may have accepted the first one.
+   * Publishes wake-ups, and retries after transient errors. QStash may have accepted the first
+   * message although the call failed. That does no harm, because a repeated message has the same
+   * deduplication id.
    */
   private async publishWithRetries(wakeUps: readonly WakeUp[]): Promise<Awaited<ReturnType<QStashApi['publish']>>> {
     for (const pause of QUICK_RETRY_PAUSES_MS) {
@@ -212,7 +229,8 @@ export class Publisher {
 }
 
 /**
- * Returns true for an error that may pass at once: QStash neither refused the call nor timed out.
+ * Returns true for an error that an immediate retry may avoid: QStash neither refused the call nor
+ * timed out.
  */
 function isTransient(error: unknown): boolean {
   const { status, name } = error as { status?: unknown; name?: unknown };
@@ -221,12 +239,13 @@ function isTransient(error: unknown): boolean {
 
 /**
  * Returns the milliseconds until a rate limit of QStash ends, at most a day; 0 when the error does
- * not contain it.
+ * not contain the time.
  */
 function msUntilReset(error: unknown): number {
   const reset = Number((error as { reset?: unknown }).reset);
   if (!Number.isFinite(reset)) return 0;
-  // Documented as a Unix time. The size shows whether the value is in seconds or milliseconds.
+  // QStash documents this value as a Unix time without its unit. A small number must be in seconds,
+  // a large one in milliseconds.
   const resetAt = reset < 100_000_000_000 ? reset * 1_000 : reset;
   return Math.min(Math.max(0, resetAt - Date.now()), DAY_MS);
 }

@@ -1,4 +1,7 @@
-/** Flow control of a queue. For each key, QStash uses the settings of the newest message. */
+/**
+ * Flow control of a queue. If messages with the same key differ, QStash uses the settings of the
+ * newest one.
+ */
 export interface QueueFlow {
   /** Number of runs of the queue that may be executed at the same time. */
   readonly parallelism?: number | undefined;
@@ -11,31 +14,33 @@ export interface QueueFlow {
 export interface QStashSettings {
   readonly token: string;
   /**
-   * Address of the API. Always passed, because the SDK reads missing values from variables of its
-   * own.
+   * Address of the API. It is always passed to the SDK, which would otherwise read it from its own
+   * environment variables.
    */
   readonly apiUrl: string;
-  /** Address of deliveries: the exact text that is published and that signatures name. */
+  /**
+   * Address that QStash calls to deliver a run. Messages and signatures contain exactly this text.
+   */
   readonly deliveryUrl: string;
   readonly sweepUrl: string;
   readonly keys: { readonly current: string; readonly next: string } | undefined;
   /** Name that distinguishes applications that share a QStash account. */
   readonly namespace: string;
-  /** Milliseconds after which a delivery hands its run over. */
+  /** Milliseconds after which a delivery releases its run to the next delivery. */
   readonly timeBudgetMs: number;
   /** Milliseconds after which the platform ends a request. */
   readonly deliveryTimeoutMs: number;
   /**
-   * Longest timeout of a step, in milliseconds. A step that is cut off by the end of the request
-   * would be executed again and again.
+   * Longest timeout of a step, in milliseconds. A longer step could be cut off by the end of its
+   * request again and again.
    */
   readonly longestStepMs: number;
   /**
-   * Longest delay of a message, in milliseconds. Longer sleeps are left to the sweep, or reached in
-   * several hops.
+   * Longest delay of a message, in milliseconds. A longer sleep is announced by the sweep, or by
+   * several messages one after the other.
    */
   readonly maxDelayMs: number;
-  /** Cron expression of the sweep; undefined when there is no schedule. */
+  /** Cron expression of the sweep; undefined when the sweep has no schedule. */
   readonly sweepCron: string | undefined;
   readonly flow: Readonly<Record<string, QueueFlow>>;
   readonly label: string | undefined;

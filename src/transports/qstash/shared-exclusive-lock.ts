@@ -9,9 +9,9 @@ interface Waiter {
 export type Release = () => void;
 
 /**
- * Shared/exclusive lock for deliveries. Normal deliveries share it; a suspect run, which may crash
- * the process, takes it alone. Waiters time out instead of failing at once, because QStash would
- * retry all refused deliveries at the same moment.
+ * Shared/exclusive lock for deliveries. Normal deliveries share the lock. A run that may crash the
+ * process (a suspect run) requires the lock exclusively. A request waits for the lock until its
+ * timeout. If it failed at once, QStash would retry all refused deliveries at the same moment.
  */
 export class SharedExclusiveLock {
   private holders = 0;
@@ -20,9 +20,9 @@ export class SharedExclusiveLock {
   private readonly exclusiveWaiters: Waiter[] = [];
 
   /**
-   * @param sharedTimeoutMs milliseconds that a shared request waits
-   * @param exclusiveTimeoutMs milliseconds that an exclusive request waits; longer than the others
-   *   run, or it would never get the lock
+   * @param sharedTimeoutMs milliseconds for which a shared request waits
+   * @param exclusiveTimeoutMs milliseconds for which an exclusive request waits. Must be longer
+   *   than holders of the shared lock keep it, or an exclusive request would never succeed
    */
   constructor(
     private readonly sharedTimeoutMs: number,
@@ -30,22 +30,22 @@ export class SharedExclusiveLock {
   ) {}
 
   /**
-   * Acquires the lock together with others. Resolves to undefined when the timeout passes while the
-   * lock is held or requested exclusively.
+   * Acquires the lock as one of several holders. Resolves to undefined if the lock is held or
+   * requested exclusively until the timeout.
    */
   acquireShared(): Promise<Release | undefined> {
     return this.wait(this.sharedWaiters, this.sharedTimeoutMs, () => this.holders--);
   }
 
   /**
-   * Acquires the lock alone, after all other holders have released it. Resolves to undefined on
-   * timeout.
+   * Acquires the lock as its only holder, after all other holders have released it. Resolves to
+   * undefined after the timeout.
    */
   acquireExclusive(): Promise<Release | undefined> {
     return this.wait(this.exclusiveWaiters, this.exclusiveTimeoutMs, () => (this.isExclusive = false));
   }
 
-  /** Ends all waiting requests without the lock. */
+  /** Ends all waiting requests, which do not receive the lock. */
   close(): void {
     for (const waiter of [...this.sharedWaiters, ...this.exclusiveWaiters]) waiter.giveUp();
   }

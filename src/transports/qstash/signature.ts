@@ -9,8 +9,8 @@ interface SignedRequest {
 }
 
 /**
- * Returns true when QStash has signed a request for this address. Warns about mistakes in the
- * deployment.
+ * Returns true when QStash has signed a request for this address. Warns when a valid signature
+ * shows a mistake in the deployment, such as a wrong address.
  */
 export async function isSigned(
   { qstash, signature, body, url }: SignedRequest,
@@ -21,11 +21,12 @@ export async function isSigned(
   if (await api.isGenuine(signature, body, url)) return true;
   const subject = subjectOf(signature);
   if (subject === undefined) return false;
-  // Warn only when QStash has signed the request. Otherwise anyone could write text into the log.
+  // Warn only if QStash itself has signed the request. Otherwise any sender could write text into
+  // the log.
   const isElsewhere = subject !== url && (await api.isGenuine(signature, body, subject));
   const { pathname } = new URL(url);
-  // Two messages, each of which is logged only once in a while. Constant requests of a stranger
-  // must not suppress the warning about the address.
+  // The two warnings have different texts, and each is limited separately. Constant requests of a
+  // stranger must not suppress the warning about the address.
   if (isElsewhere) {
     const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, but expected ${url}`;
     const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be the address that QStash calls';
@@ -38,7 +39,10 @@ export async function isSigned(
   return false;
 }
 
-/** Returns the subject of a token; undefined for text that is not a token. */
+/**
+ * Returns the address for which a signature (a JSON Web Token) was made; undefined when the text is
+ * not a token.
+ */
 function subjectOf(signature: string): string | undefined {
   try {
     const { sub } = JSON.parse(Buffer.from(signature.split('.')[1] ?? '', 'base64url').toString()) as { sub?: unknown };

@@ -6,7 +6,10 @@ import type { QStashSettings } from './settings.js';
 
 type WaitUntil = NonNullable<QStashSettings['waitUntil']>;
 
-/** Connection of this process to QStash: the API, and the publisher of due runs. */
+/**
+ * Access of this process to QStash: the client of its API, and the publisher that announces due
+ * runs.
+ */
 export class QStashTransport {
   readonly publisher: Publisher;
   private scheduleUpdate: Promise<void> = Promise.resolve();
@@ -38,7 +41,10 @@ export class QStashTransport {
     return this.publisher.announce(runs);
   }
 
-  /** Creates or updates the schedule of the sweep. A failure does not prevent the boot. */
+  /**
+   * Creates or updates the schedule of the sweep in the background. A failure causes a warning and
+   * does not prevent the boot.
+   */
   ensureSchedule(): void {
     this.scheduleUpdate = this.updateSchedule().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
     this.settings.waitUntil?.(this.scheduleUpdate);
@@ -59,8 +65,8 @@ export class QStashTransport {
 }
 
 /**
- * Wraps `waitUntil`, which throws on platforms when no request is active. The sending continues
- * anyway.
+ * Wraps `waitUntil`, which throws on some platforms when no request is active. The publisher
+ * continues to send anyway.
  */
 function withoutThrowing(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
   return (promise) => {
