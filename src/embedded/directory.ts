@@ -19,18 +19,19 @@ import type { ServerUser } from './supervisor-types.js';
 
 const PREFIX = 'nestjs-durable-postgres-';
 /**
- * Milliseconds for which a directory without a supervisor is left alone, because its supervisor may
- * be about to start.
+ * Milliseconds for which a directory without a supervisor is not removed, because its supervisor
+ * may be about to start.
  */
 const NEW_DIRECTORY_MS = 60_000;
 
 /**
- * Mode of our directories. When we are root, the server runs as another user, who may pass through
- * the directory but sees only its own cluster.
+ * Returns the mode of the directories that this package creates. When this process is root, the
+ * server runs as another user. That user may pass through such a directory, but may only list the
+ * directory of its own cluster.
  */
 const privateMode = (): number => (isRoot() ? 0o711 : 0o700);
 
-/** Returns the directory for temporary files, which the server's user can reach. */
+/** Returns a directory for temporary files that the server's user can reach. */
 export function temporaryRoot(user: ServerUser | null): string {
   const candidates = [tmpdir(), '/tmp', '/var/tmp'].filter((path) => existsSync(path));
   return realpathSync(candidates.find((path) => canEnter(user, path)) ?? tmpdir());
@@ -42,7 +43,7 @@ export function createTemporaryDirectory(user: ServerUser | null): string {
   return directory;
 }
 
-/** Lists temporary directories of ours, other than `own`, that may be left over. */
+/** Lists temporary directories that this package created and may have left behind, except `own`. */
 export function otherTemporaryDirectories(user: ServerUser | null, own: string | undefined): string[] {
   const root = temporaryRoot(user);
   return readdirSync(root)
@@ -51,7 +52,7 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
     .filter((directory) => {
       if (directory === own) return false;
       const stats = lstatSync(directory, { throwIfNoEntry: false });
-      // Skip directories that another user of the machine may have prepared for us.
+      // Another user of the machine may have created such a directory to deceive this process.
       if (!stats?.isDirectory() || (process.getuid && stats.uid !== process.getuid())) return false;
       const owned = readdirSync(directory).some((entry) => entry.startsWith('supervisor.'));
       return owned || Date.now() - stats.mtimeMs > NEW_DIRECTORY_MS;
@@ -59,10 +60,10 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
 }
 
 /**
- * Prepares the directory that the user wants to keep. Creates the directory if needed. Refuses a
- * directory that holds other files, or that another user of the machine could have prepared. The
- * lock file in the directory names the supervisor, and the supervisor the server. A user who can
- * write that file can therefore choose the database.
+ * Prepares the directory in which the application keeps its data, and creates it if needed. Refuses
+ * a directory that holds other files, or that another user of the machine could have prepared. The
+ * lock file in the directory leads to the supervisor, and the supervisor returns the server's URL.
+ * A user who can write that file can therefore choose the database.
  */
 export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
   const target = resolve(dataDir);
@@ -77,7 +78,7 @@ export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): 
       mkdirSync(target, { recursive: true, mode: 0o755 });
       chmodSync(target, privateMode());
     } else if (isEmpty() && isOurs(target)) {
-      // Created by hand, with the mode that the shell gave it.
+      // The directory was created by hand, with the shell's default mode, which may be too open.
       chmodSync(target, privateMode());
     }
     const why = explainDistrust(target);

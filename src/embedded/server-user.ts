@@ -6,7 +6,10 @@ import type { ServerUser } from './supervisor-types.js';
 
 const run = promisify(execFile);
 
-/** Users to run the server as when this process is root; `nobody` exists nearly everywhere. */
+/**
+ * Names of users to run the server as when this process is root. The user `nobody` exists on almost
+ * every system.
+ */
 const CANDIDATES = ['postgres', 'nobody'];
 const OVERFLOW_ID = 65_534;
 
@@ -24,9 +27,9 @@ export function isRoot(): boolean {
 }
 
 /**
- * Returns the user that the server runs as, because PostgreSQL refuses to run as root. The owner of
- * the directory's data comes first, then an unprivileged user of the system. No user is created.
- * Null means the user of this process.
+ * Returns the user that the server runs as when this process is root, because PostgreSQL refuses to
+ * run as root. Prefers the owner of the directory's data, then an unprivileged user of the system.
+ * Creates no user. Returns null when the server runs as the user of this process.
  */
 export async function serverUser(directory?: string): Promise<ServerUser | null> {
   if (!isRoot()) return null;
@@ -40,8 +43,8 @@ export async function serverUser(directory?: string): Promise<ServerUser | null>
 }
 
 /**
- * Returns true when the user may enter the directory, by the mode bits of the directory and of all
- * its parents. Access lists are not read.
+ * Returns true when the mode bits of the directory and of all its parents let the user enter. Does
+ * not read access lists.
  */
 export function canEnter(user: ServerUser | null, directory: string): boolean {
   if (!user) return true;

@@ -7,37 +7,39 @@ import { createInterface } from 'node:readline';
 import type { LockContent, SupervisorMessage } from './supervisor-types.js';
 
 /**
- * Milliseconds that a supervisor may take for its first line. After that, the process with its
- * number counts as another program.
+ * Milliseconds to wait for the first line of a supervisor. After that, the caller reads the lock
+ * file and connects again.
  */
 const HELLO_TIMEOUT_MS = 3000;
-/** Maximum number of bytes before the proof. A supervisor's `hello` has fewer than 200. */
+/**
+ * Maximum number of bytes before the process has proved that it is the supervisor. The `hello` of a
+ * supervisor has fewer than 200 bytes.
+ */
 const MAX_HELLO_BYTES = 1000;
 
 export interface Lock {
   readonly number: number;
   /**
-   * Content of the lock file. Undefined while the supervisor writes it, and for ever when the
-   * supervisor died doing so.
+   * Content of the lock file; undefined while the supervisor is writing the file. If the supervisor
+   * died at that moment, the content stays undefined.
    */
   readonly content: LockContent | undefined;
 }
 
-/** Result of a connection to a supervisor. */
+/** Result of an attempt to connect to a supervisor. */
 export type Answer =
   | { readonly kind: 'attached'; readonly url: string; readonly socket: Socket }
   | { readonly kind: 'failed'; readonly message: string }
-  /** The supervisor has ended, or is about to: read the lock again. */
+  /** The supervisor has ended, is about to end, or does not answer: read the lock file again. */
   | { readonly kind: 'gone' }
   /**
-   * The process did not prove that it knows the lock's token: another program may use the port by
-   * now.
+   * The process did not prove that it knows the lock's token. Another program may use the port now.
    */
   | { readonly kind: 'stranger' }
-  /** No process is there, and none will come. */
+  /** No process listens at the port, and none will. */
   | { readonly kind: 'dead' };
 
-/** Returns the lock of the supervisor that owns, or last owned, this directory. */
+/** Returns the newest supervisor lock in this directory; its supervisor may be dead. */
 export function currentLock(directory: string): Lock | undefined {
   const numbers = readdirSync(directory).flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? []);
   if (numbers.length === 0) return undefined;
@@ -60,8 +62,8 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * Connects to the supervisor for the server's address. The connection stays open and keeps the
- * server running.
+ * Connects to the supervisor and asks for the server's URL. The open connection keeps the server
+ * running.
  */
 export function askSupervisor(lock: LockContent): Promise<Answer> {
   if (!isAlive(lock.pid)) return Promise.resolve({ kind: 'dead' });
@@ -69,7 +71,8 @@ export function askSupervisor(lock: LockContent): Promise<Answer> {
     const socket = connect({ host: '127.0.0.1', port: lock.port });
     let end: Answer = { kind: 'stranger' };
     const timer = setTimeout(() => {
-      // Silent but alive: the system has stopped or delayed the supervisor.
+      // The process accepted the connection but sends nothing: the system has stopped or delayed
+      // the supervisor.
       end = { kind: 'gone' };
       socket.destroy();
     }, HELLO_TIMEOUT_MS);

@@ -5,9 +5,9 @@ import type { Cluster, SupervisorContext } from './supervisor-types.js';
 /**
  * Creates, starts, takes over and stops the server of one directory.
  *
- * The supervisor runs this function from its source text. The function therefore uses only
- * `context`, and its inner functions are methods or have no name. Bundlers that keep names wrap
- * other functions in a helper, which the supervisor's process does not have.
+ * The supervisor's process runs this function from its source text. The function therefore uses
+ * nothing outside itself except `context`. Its inner functions are methods or have no name, because
+ * bundlers that keep names wrap other functions in a helper, which that process lacks.
  */
 export function clusterOf(context: SupervisorContext): Cluster {
   const { fs, path, net, crypto, childProcess, process, settings } = context;
@@ -26,7 +26,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
     aborted: false,
     watch: undefined as NodeJS.Timeout | undefined,
     onCrash(): void {
-      // The supervisor replaces this method.
+      // The supervisor replaces this method with its own.
     },
 
     sleep(milliseconds: number): Promise<void> {
@@ -34,8 +34,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /**
-     * Writes a file that only the server's user may read. Removes an existing file first, so as not
-     * to write through a link that another user has put there.
+     * Writes a file that only the server's user may read. Removes an existing file first: it may be
+     * a link by which another user redirects the write.
      */
     writePrivate(file: string, text: string): void {
       fs.rmSync(file, { force: true });
@@ -53,7 +53,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       fs.renameSync(`${secretFile}.new`, secretFile);
     },
 
-    /** Shortens the server's output for error messages, and hides the password. */
+    /** Shortens the server's output for error messages, and replaces the password in it. */
     forDisplay(output: string): string {
       const text = secret.password === '' ? output : output.split(secret.password).join('***');
       return text.trim().slice(-MAX_SHOWN_CHARS);
@@ -93,11 +93,14 @@ export function clusterOf(context: SupervisorContext): Cluster {
       } finally {
         fs.rmSync(passwordFile, { force: true });
       }
-      // From here on the cluster exists. The next supervisor removes the draft of one that died.
+      // After this rename the cluster is complete. If this process dies earlier, the next
+      // supervisor removes the draft.
       fs.renameSync(draft, data);
     },
 
-    /** Runs a short-lived binary. Resolves to an empty string, or to the output of a failure. */
+    /**
+     * Runs a short-lived binary. Resolves to an empty string on success, otherwise to its output.
+     */
     run(name: string, args: readonly string[]): Promise<string> {
       return new Promise((resolve) => {
         const child = childProcess.spawn(self.binary(name), [...args], {
@@ -119,7 +122,10 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /** Tells our server from another process that has received the same number. */
+    /**
+     * Returns true when this process id belongs to the server of this directory. The system may
+     * have given the server's former id to another process.
+     */
     isServer(pid: number): boolean {
       try {
         if (process.platform === 'linux') {
@@ -135,7 +141,10 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }
     },
 
-    /** Reads the server's own entries from its pid file. */
+    /**
+     * Reads the entries of the server's pid file; undefined when the file is missing or not from a
+     * running server.
+     */
     readPidFile(): { pid: number; port: number; ready: boolean } | undefined {
       try {
         const lines = fs.readFileSync(pidFile, 'utf8').split('\n');
@@ -149,7 +158,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
 
     /**
      * Takes over a server whose supervisor was killed. The server still serves its applications,
-     * and needs only a new supervisor.
+     * and needs only a new supervisor. Returns false when no such server is running.
      */
     async adopt(): Promise<boolean> {
       const deadline = Date.now() + 10_000;
@@ -162,8 +171,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
         if (Date.now() > deadline || self.aborted) await self.stop();
         await self.sleep(25);
       }
-      // The server is not ours. A pid file of another process would prevent our server from
-      // starting.
+      // The pid file does not belong to a running server of this directory: the file is stale and
+      // would keep our server from starting.
       fs.rmSync(pidFile, { force: true });
       return false;
     },
@@ -184,7 +193,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
      * server's output.
      */
     async launch(): Promise<string> {
-      // On Windows O_NOFOLLOW is undefined, which adds nothing.
+      // Windows has no O_NOFOLLOW; an undefined flag changes nothing there.
       const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = fs.constants;
       const log = fs.openSync(logFile, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o600);
       try {
@@ -256,9 +265,12 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }, 200);
     },
 
-    /** Empties the log. The server appends to the file, and continues at the new end. */
+    /**
+     * Empties the log file. The server opened the file for appending, so it continues at the new
+     * end.
+     */
     emptyLog(): void {
-      // On Windows O_NOFOLLOW is undefined, which adds nothing.
+      // Windows has no O_NOFOLLOW; an undefined flag changes nothing there.
       const log = fs.openSync(logFile, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW);
       try {
         fs.ftruncateSync(log);
@@ -273,7 +285,10 @@ export function clusterOf(context: SupervisorContext): Cluster {
       if (self.child?.spawnfile === self.binary('initdb')) self.child.kill('SIGKILL');
     },
 
-    /** Stops the server. Temporary data needs no orderly shutdown, because nobody will read it. */
+    /**
+     * Stops the server, as quickly as possible when the data is temporary and will not be read
+     * again.
+     */
     async stop(): Promise<void> {
       clearInterval(self.watch);
       const escalation: readonly (readonly [NodeJS.Signals, string, number])[] = [
@@ -283,13 +298,15 @@ export function clusterOf(context: SupervisorContext): Cluster {
       ];
       for (const [signal, mode, timeoutMs] of escalation) {
         const child = self.child;
-        // A server that we started is known without its pid file, if its directory was removed.
+        // If its directory was removed, the server has no pid file, but this process may know its
+        // process id.
         const found = self.readPidFile() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
         if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(timeoutMs / 1000)]);
         else process.kill(found.pid, signal);
         const deadline = Date.now() + timeoutMs;
-        // The server removes the pid file before its process ends.
+        // Check the process itself, because the server removes the pid file before its process
+        // ends.
         while (Date.now() < deadline && self.isServer(found.pid)) await self.sleep(10);
       }
     },

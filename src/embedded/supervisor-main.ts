@@ -4,28 +4,32 @@ import type { Cluster, LockContent, SupervisorContext, SupervisorMessage } from 
 
 /**
  * Supervises the server of one directory. The supervisor is a process in a session of its own, so
- * neither Ctrl-C nor kill -9 of an application ends it. Each application keeps a connection to it.
- * The operating system closes that connection however the application ends, and with the last
- * connection the server stops.
+ * neither Ctrl-C nor kill -9 of an application ends it. Each application keeps a connection to the
+ * supervisor. The operating system closes that connection however the application ends. When the
+ * last connection is closed, the supervisor stops the server.
  *
- * The supervisor runs this function from its source text; see `clusterOf` for what that forbids.
+ * The supervisor's process runs this function from its source text; see `clusterOf` for what that
+ * forbids.
  */
 export function supervise(context: SupervisorContext, cluster: Cluster): void {
   const { fs, path, net, crypto, process, settings } = context;
   const LOST_THE_LOCK = 3;
   /**
-   * Milliseconds to wait for the process that started the supervisor, which holds our stdin and
-   * connects soon.
+   * Milliseconds to wait for the first connection. The process that started the supervisor holds
+   * the supervisor's stdin open and connects soon.
    */
   const START_TIMEOUT_MS = 60_000;
   /**
-   * Milliseconds to wait after that process has ended: applications that have lost their supervisor
-   * may still connect.
+   * Milliseconds to wait for a connection after the process that started the supervisor has ended.
+   * Applications that have lost their former supervisor may still connect.
    */
   const GRACE_MS = 1000;
   const token = crypto.randomBytes(24).toString('hex');
   const holders = new Set<Socket>();
-  /** Proof that each connection must send, for connections that have received our proof. */
+  /**
+   * Proof that the application must send, for each connection that has received the supervisor's
+   * proof.
+   */
   const expectedProofs = new WeakMap<Socket, string>();
 
   const self = {
@@ -52,14 +56,14 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
         try {
           fs.writeSync(1, 'listening\n');
         } catch {
-          // The process that started the supervisor has ended.
+          // Ignore the error: the process that started the supervisor has ended.
         }
       });
     },
 
     /**
-     * Closes the supervisor if no application connects in time, because the first application may
-     * have died.
+     * Closes the supervisor if no application connects within this time, because the first
+     * application may have died.
      */
     wait(milliseconds: number): void {
       clearTimeout(self.grace);
@@ -71,9 +75,10 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     },
 
     /**
-     * Creates the lock file. The file with the highest number is the lock. A supervisor creates the
-     * file after its dead predecessor's, which only one process can do. Numbers never decrease, so
-     * a slow process that creates a number already passed sees a higher one.
+     * Creates the supervisor's lock file. Returns false when another supervisor was faster. The
+     * lock file with the highest number is valid. A new supervisor takes the number after its dead
+     * predecessor's, and only one process can create that file. Numbers never decrease: a slow
+     * process that creates an old number finds a higher one.
      */
     takeLock(port: number): boolean {
       const content: LockContent = { port, token, pid: process.pid };
@@ -120,7 +125,8 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     },
 
     /**
-     * Proves that this supervisor knows the token. The next line must be the other side's proof.
+     * Proves to the application that this supervisor knows the token. The application's next line
+     * must be its own proof.
      */
     greet(socket: Socket, peerNonce: string): void {
       const ownNonce = crypto.randomBytes(24).toString('hex');
@@ -134,7 +140,8 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
       if (holders.has(socket)) {
         if (line !== 'bye') return;
         holders.delete(socket);
-        // The last connection ends with this process; then nothing is left over.
+        // The last application's connection stays open until this process ends, so that the
+        // application sees when everything has been removed.
         if (holders.size > 0) socket.end();
         else void self.close();
       } else if (expected === undefined) {
@@ -156,8 +163,8 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     },
 
     /**
-     * Starts the server again after it ended by itself, at the same address, because its
-     * applications know that address.
+     * Starts the server again after a crash. Uses the same address, because the applications
+     * already know it.
      */
     async recover(): Promise<void> {
       if (self.closing) return;

@@ -6,8 +6,8 @@ import { supervise } from './supervisor-main.js';
 import { LOST_THE_LOCK, type SupervisorSettings } from './supervisor-types.js';
 
 /**
- * Program that reads the supervisor's source from the first line of stdin, so that the command line
- * stays short and describes the process.
+ * Program that reads the supervisor's source text from the first line of stdin. The command line
+ * therefore stays short, and describes the process in lists of processes.
  */
 const BOOTSTRAP = `/* the supervisor of nestjs-durable's embedded PostgreSQL */
 let text = "";
@@ -20,7 +20,7 @@ process.stdin.on("data", function read(chunk) {
 });`;
 
 /**
- * Returns the supervisor's source text. No file of this package can be found at run time: the
+ * Returns the supervisor's source text. A file of this package could not be found at run time: the
  * package may have been bundled, and it exists as ES modules and as CommonJS.
  */
 function program(): string {
@@ -31,7 +31,7 @@ const context = { ${context.join(', ')}, process, settings };
 (${String(supervise)})(context, (${String(clusterOf)})(context));`;
 }
 
-/** Variables that programs need on Linux, macOS and Windows. */
+/** Environment variables that programs need on Linux, macOS and Windows. */
 const ALLOWED_VARIABLES = new Set(
   [
     ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH'],
@@ -40,9 +40,9 @@ const ALLOWED_VARIABLES = new Set(
 );
 
 /**
- * Returns the environment of the supervisor and its server. The application's secrets are left out,
- * because the server may run as another user, who can read the environment of its processes.
- * Variables that control Node, Jest or libpq are left out too.
+ * Returns the environment of the supervisor and its server. Leaves out the application's secrets,
+ * because the server may run as another user, who can read the environment of its processes. Leaves
+ * out variables that control Node, Jest or libpq, too.
  */
 function environment(): NodeJS.ProcessEnv {
   // Names are case-insensitive on Windows.
@@ -55,13 +55,14 @@ function environment(): NodeJS.ProcessEnv {
 /**
  * Starts a supervisor, which waits for this process to connect.
  *
- * @returns a function that detaches the supervisor from this process; undefined when another
- *   supervisor was faster
+ * @returns a function that lets this process end without the supervisor, to call after connecting;
+ *   undefined when another supervisor was faster
  */
 export async function startSupervisor(settings: SupervisorSettings): Promise<(() => void) | undefined> {
   const child = spawn(process.execPath, ['-e', BOOTSTRAP], {
     cwd: parse(settings.directory).root,
-    // A session of its own, so that Ctrl-C at a terminal reaches only the application.
+    // Give the supervisor a session of its own, so that Ctrl-C at a terminal reaches only the
+    // application.
     detached: true,
     env: environment(),
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -69,7 +70,7 @@ export async function startSupervisor(settings: SupervisorSettings): Promise<(()
   });
   const detach = (): void => {
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-    // From here on the supervisor does not keep this process from ending.
+    // Let this process end although the supervisor is still running.
     child.unref();
   };
   let errorOutput = '';

@@ -10,29 +10,31 @@ export interface ServerUser {
   readonly gid: number;
 }
 
-/** Settings that an application process sends, as JSON, to the supervisor that it starts. */
+/** Settings that an application sends as JSON to the supervisor that it starts. */
 export interface SupervisorSettings {
-  /** Directory of the cluster, its log, its password and the supervisors' locks. */
+  /**
+   * Directory that contains the cluster, its log, its password and the lock files of supervisors.
+   */
   readonly directory: string;
   /** True when the directory is removed after the last application has left. */
   readonly temporary: boolean;
-  /** Path of the platform package's `native` folder. */
+  /** Path of the folder `native` in the platform's package. */
   readonly native: string;
   readonly user: ServerUser | null;
-  /** Settings as `name=value`, for the server's command line. */
+  /** Settings of PostgreSQL as `name=value`, for the server's command line. */
   readonly serverSettings: readonly string[];
-  /** Number of the lock to take: the dead supervisor's number plus one. */
+  /** Number of the lock file to create: the number of the dead supervisor's lock plus one. */
   readonly lock: number;
   /**
-   * True when applications hold the server's URL already, so that neither its port nor its data may
+   * True when applications already know the server's URL, so that its port and its data must not
    * change.
    */
   readonly resume: boolean;
 }
 
 /**
- * Modules and values that the supervisor's code may use. The code sees no imports and no globals of
- * its module.
+ * Modules and values that the supervisor's code may use. The code runs from its source text, so it
+ * has no access to the imports and globals of its module.
  */
 export interface SupervisorContext {
   readonly fs: typeof fs;
@@ -47,20 +49,20 @@ export interface SupervisorContext {
 /** Database server of one directory. */
 export interface Cluster {
   /**
-   * Starts the server and returns its URL. Creates the cluster if needed. A server that already
-   * runs here is taken over.
+   * Starts the server and returns its URL. Creates the cluster if needed. If the server is already
+   * running, only takes it over.
    */
   start(resume: boolean): Promise<string>;
   stop(): Promise<void>;
   /** Makes a start in progress fail soon. */
   abort(): void;
-  /** Called when the server ends without a request to stop. */
+  /** Called when the server ends although nobody asked it to stop. */
   onCrash: () => void;
 }
 
 /**
- * Content of a supervisor's lock file: its port, and the secret that it shares with everyone who
- * may read the file.
+ * Content of a supervisor's lock file: its port, its process id, and a secret token. Everyone who
+ * may read the file shares the token with the supervisor.
  */
 export interface LockContent {
   readonly port: number;
@@ -69,11 +71,11 @@ export interface LockContent {
 }
 
 /**
- * Messages of a supervisor to an application, one JSON text per line. The application sends a
- * nonce. The supervisor answers `hello` with its proof, the application sends its own proof, and at
- * the end `bye`. A proof is the HMAC of role, port and both nonces under the lock's token, which
- * never leaves either process. A stranger at that port learns nothing, and cannot forward a proof
- * from another port.
+ * Messages from a supervisor to an application, one JSON text per line. The application sends a
+ * nonce, and the supervisor answers `hello` with its proof. The application then sends its own
+ * proof, and `bye` at the end. A proof is the HMAC of role, port and both nonces, with the lock's
+ * token as the key. The token itself is never sent. Another program at the port therefore learns
+ * nothing, and cannot forward a proof from another port.
  */
 export type SupervisorMessage =
   | { readonly state: 'hello'; readonly nonce: string; readonly proof: string }

@@ -7,18 +7,18 @@ const STICKY = 0o1000;
 const MAX_LINKS = 40;
 
 /**
- * Explains why another user of the machine could put files into a directory; undefined when nobody
- * else can. Reads owners and modes of the directory, of every directory above it, and of every
- * symbolic link on the path. Does not read access lists.
+ * Returns the reason why another user of the machine could put files into a directory; undefined
+ * when no other user can. Reads owners and modes of the directory, of every directory above it, and
+ * of every symbolic link on the path. Does not read access lists.
  */
 export function explainDistrust(directory: string): string | undefined {
   const self = process.getuid?.();
   if (self === undefined) return undefined;
-  // In a user namespace, root itself may appear under another number: the owner of "/" controls the
-  // machine.
+  // Trust the owner of "/" too, who controls the machine: in a user namespace, root may have
+  // another number than 0.
   const own = new Set([self, 0, lstatSync(parse(resolve(directory)).root).uid]);
-  // The binaries of the server come from the working directory, so its owner is trusted already,
-  // for example in a project mounted into a container.
+  // Trust the owner of the working directory too, because the server's binaries come from there.
+  // Such an owner may differ, for example in a project mounted into a container.
   const ancestors = new Set([...own, statSync(process.cwd()).uid]);
 
   const last = resolve(directory);
@@ -33,8 +33,8 @@ export function explainDistrust(directory: string): string | undefined {
 }
 
 /**
- * Returns true when others may write. A group with the owner's number is that user's own group, as
- * Debian and Fedora create it (with umask 002).
+ * Returns true when other users may write to the file. A group with the number of the file's owner
+ * counts as the owner: Debian and Fedora create such a group for each user (with umask 002).
  */
 function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
   return (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && uid !== gid);
@@ -48,8 +48,8 @@ interface PathComponent {
 }
 
 /**
- * Lists every directory and every symbolic link that the system passes on the path to a directory.
- * Missing parts are left out.
+ * Lists every directory and symbolic link on the path to a directory. Omits those that do not
+ * exist.
  */
 function listPath(directory: string): PathComponent[] {
   const { root } = parse(directory);

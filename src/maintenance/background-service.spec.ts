@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { waitFor } from '../../test/support/wait.js';
 import { BackgroundService } from './background-service.js';
 
-/** Works until it is released, and pauses for an hour. */
+/** Does work that lasts until `release` is called, then pauses for an hour. */
 class SlowService extends BackgroundService {
   begun = 0;
   ended = 0;

@@ -1,8 +1,8 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /**
- * Work that a process does again and again in the background, never twice at a time. The work
- * itself says how long to pause before it is done again.
+ * Work that a process repeats in the background, never twice at the same time. Each time, the work
+ * returns how long to pause before the next time.
  */
 export abstract class BackgroundService {
   private timer: NodeJS.Timeout | undefined;
@@ -15,7 +15,7 @@ export abstract class BackgroundService {
     this.schedule(0);
   }
 
-  /** Begins no further work. Resolves when the work under way has ended. */
+  /** Begins no further work. Resolves when the current work has ended. */
   async stop(): Promise<void> {
     this.running = false;
     clearTimeout(this.timer);
@@ -27,12 +27,13 @@ export abstract class BackgroundService {
   }
 
   /**
-   * Does the work once. Never rejects. Resolves to the pause before the next time, in milliseconds.
+   * Does the work once. Never rejects. Resolves to the milliseconds to pause before the next time.
    */
   protected abstract work(): Promise<number>;
 
   /**
-   * Changes when the work is done next. Has no effect while the work is under way, or after `stop`.
+   * Sets the milliseconds until the work is done next. Has no effect during the work, or after
+   * `stop`.
    */
   protected schedule(pauseMs: number): void {
     if (!this.running || this.working) return;

@@ -14,23 +14,24 @@ import { sendSignal } from '../store/sql/send-signal.js';
 import type { Sweep } from './sweep.js';
 
 const SWEEP_EVERY_MS = 1_000;
-/** The runs of a part are locked, or sent to, in one transaction. */
+/** Maximum number of runs in one part of a bulk operation. One transaction handles one part. */
 const PART = 100;
 
 export interface BulkOperationsOptions {
-  /** Runs have become due. */
+  /** Called when retried runs have become due. */
   readonly due: (runs: readonly DueRun[]) => void;
-  /** Runs were ended without their code. */
+  /** Called when an operation has ended runs without executing their code. */
   readonly ended: (runs: readonly EndedRun[]) => Promise<void>;
   readonly failed: (error: unknown) => void;
 }
 
-/** Notifications that are sent once a part is committed. */
+/** Sends notifications about the runs of a part. Called once the part is committed. */
 type Announcement = () => Promise<void>;
 
 /**
- * Executes bulk operations, a part at a time. Every process has this sweep; the fastest does the
- * next part. After a crash another process continues where the last part ended.
+ * Executes bulk operations in parts of several runs. Every process has this sweep; the fastest
+ * process does the next part. After a crash, another process continues after the last committed
+ * part.
  */
 export class BulkOperationsSweep implements Sweep {
   readonly failure = 'sweep: could not continue bulk operations';
@@ -43,7 +44,10 @@ export class BulkOperationsSweep implements Sweep {
     private readonly options: BulkOperationsOptions,
   ) {}
 
-  /** Does one part of each operation that is due. */
+  /**
+   * Does the next part of each operation that is due. Returns the milliseconds until the next part
+   * is due.
+   */
   async run(signal: AbortSignal): Promise<number | undefined> {
     let next: number | undefined;
     for (const operation of await listUnfinished(this.database)) {
@@ -52,7 +56,7 @@ export class BulkOperationsSweep implements Sweep {
       try {
         if (dueInMs <= 0) dueInMs = await this.doNext(operation);
       } catch (error) {
-        // One operation that fails must not delay the others.
+        // Continue with the next operation: an operation that fails must not delay the others.
         this.options.failed(error);
         continue;
       }
@@ -67,7 +71,8 @@ export class BulkOperationsSweep implements Sweep {
       try {
         return await this.doPart(operation, part);
       } catch (error) {
-        // The database refuses one of the runs. Smaller parts find out which one, and leave it out.
+        // The database refuses one of the runs. Smaller parts find that run, which is then left
+        // out.
         if (faultOf(error) !== 'data' || part.ids.length === 0) throw error;
         if (part.ids.length === 1) return this.leaveOut(operation, part, error);
         most = Math.ceil(part.ids.length / 2);
@@ -89,7 +94,7 @@ export class BulkOperationsSweep implements Sweep {
       announce = later;
       return done;
     });
-    // What is not told now, the sweeps will.
+    // If a notification fails here, the sweeps will send it later.
     if (isMine) await announce?.().catch((error: unknown) => this.options.failed(error));
     return part.pauseMs;
   }
@@ -124,7 +129,8 @@ export class BulkOperationsSweep implements Sweep {
       this.notifier.notifyOfCancel(
         asked.map((id) => ({ runId: id, error: this.payloads.encodeError(new WorkflowCancelledError(id, reason), id), parentId: null })),
       );
-    // The request is kept, but nothing comes of it until somebody can execute the run.
+    // A request to a run that no process can execute has no effect yet, so the run counts as
+    // skipped.
     const inVain = await findUnexecutable(this.database, asked, client);
     const done = asked.length - inVain.length;
     return { done, skipped: ids.length - done, locked: [], announce };
@@ -153,7 +159,8 @@ export class BulkOperationsSweep implements Sweep {
     const { token, signal, note } = operation;
     const sent: string[] = [];
     for (const runId of ids) {
-      // The key shows in the run's events which operation it was.
+      // The idempotency key contains the operation's token, so that the run's events show the
+      // operation.
       const found = await sendSignal(this.database, { runId, ...signal!, idempotencyKey: `bulk:${token}`, note }, client);
       if (found?.isNew) sent.push(found.runId);
     }
@@ -183,7 +190,10 @@ export class BulkOperationsSweep implements Sweep {
   }
 }
 
-/** Somebody else came first, or the run has been deleted. */
+/**
+ * Ignores the error of a run that was retried by another caller or has been deleted. Rethrows other
+ * errors.
+ */
 function unlessRetried(error: unknown): undefined {
   if (!(error instanceof RunNotRetryableError || error instanceof RunNotFoundError)) throw error;
 }

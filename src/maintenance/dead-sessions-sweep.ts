@@ -2,26 +2,27 @@ import { performance } from 'node:perf_hooks';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
-/** Milliseconds between two surveys of a process while there are few sessions. */
+/** Milliseconds between two surveys in one process while there are few sessions. */
 const SURVEY_EVERY_MS = 300;
 /**
- * More sessions than this share the surveys, so that the load does not grow with the number of
- * sessions.
+ * Number of sessions above which each process surveys less often, so that the load does not grow
+ * with the number of sessions.
  */
 const SESSIONS_PER_SURVEY = 4;
 
 /**
- * Takes over the runs of sessions that have died: at once where the session's lock is gone, because
- * the server frees the lock when the process dies; otherwise when the session's row has expired. A
- * lock must be missing in two surveys in a row, because a living process may be connecting again.
+ * Takes over the runs of dead sessions. A session is dead when its lock is gone, because the server
+ * frees the lock when the process dies. The lock must be missing in two surveys in a row, because a
+ * living process may be connecting again. Without a lock, a session is dead when its row has
+ * expired.
  */
 export class DeadSessionsSweep implements Sweep {
   readonly failure = 'sweep: could not find dead sessions';
   private sessions = 1;
   private unlockedBefore: ReadonlySet<string> = new Set();
   /**
-   * After an error of the database, other processes need time to renew the sessions that expired
-   * meanwhile.
+   * Time before which no expired session is taken over, by performance.now(). While the database is
+   * away, sessions expire although their processes live; these processes need time for a renewal.
    */
   private expiredOnlyAfter = 0;
 
@@ -33,8 +34,8 @@ export class DeadSessionsSweep implements Sweep {
 
   async run(): Promise<undefined> {
     const { database, sessionTtlMs, ownSession } = this.dependencies;
-    // Before the survey: while this process closes, its row still exists when the worker has no
-    // session any more.
+    // Read the id before the survey: while this process closes, the worker may drop its session
+    // before the row is deleted.
     const own = ownSession();
     try {
       const survey = await surveySessions(database);

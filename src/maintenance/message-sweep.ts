@@ -5,9 +5,9 @@ import { sweepControl } from '../store/sql/sweep-control.js';
 import { sweepInbox } from '../store/sql/sweep-inbox.js';
 
 /**
- * Finds messages of which runs were not notified, because the sender died in between or a row was
- * locked for too long, and notifies the runs. Also clears away what was sent to runs that have
- * ended since.
+ * Finds messages whose runs were not notified, and notifies the runs. Such a message remains when
+ * its sender died before the notification, or when a row was locked for too long. Also deletes
+ * messages to runs that have ended.
  */
 export async function sweepMessages(database: Database, notifier: RunNotifier, notices: RunNotices): Promise<void> {
   const { notified, others } = await sweepInbox(database);

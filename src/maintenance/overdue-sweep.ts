@@ -8,10 +8,10 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { endRuns, findOverdueRuns } from '../store/sql/end-runs.js';
 
 /**
- * Fails runs whose `timeout` has passed and that nobody can execute: runs that are blocked, that
- * were never claimed, or whose workflow no living process has.
+ * Fails runs whose `timeout` has passed and that no process can execute: runs that are blocked,
+ * that were never claimed, or whose workflow no living process has.
  *
- * @param served what this process claims, which its session may not say
+ * @param served workflows that this process claims, which may be missing in the row of its session
  */
 export async function sweepOverdue(
   database: Database,
@@ -29,7 +29,7 @@ export async function sweepOverdue(
     event: 'timed_out',
     note: null,
     which: { overdueBeside: served },
-    // The next sweep finds the run again.
+    // A locked run is left out here, and the next sweep finds it again.
     whereLocked: 'leave out',
   } as const;
   const ended = await endRuns(database, { ...ending, errors });

@@ -2,8 +2,8 @@ import { BackgroundService } from './background-service.js';
 import type { Sweep } from './sweep.js';
 
 /**
- * Runs one sweep again and again. The pause varies a little, so that processes do not sweep in
- * step.
+ * Repeats one sweep. The pauses vary a little, so that the sweeps of several processes do not all
+ * begin at the same moment.
  */
 export class PeriodicSweep extends BackgroundService {
   private readonly stopping = new AbortController();

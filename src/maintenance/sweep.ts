@@ -4,17 +4,20 @@ import type { RunNotices } from '../core/run-notices.js';
 import type { Database } from '../store/database.js';
 import type { RunNotifier } from '../store/run-notifier.js';
 
-/** Work that any process may do for all others: whichever process begins first does it. */
+/**
+ * Work on the database that any process may do for all others. The first process to begin does the
+ * work.
+ */
 export interface Sweep {
-  /** Log line for a run of the sweep that failed. */
+  /** Log line for an execution of the sweep that failed. */
   readonly failure: string;
-  /** Milliseconds between two runs in a process that sweeps all the time. */
+  /** Milliseconds between two sweeps in a process that sweeps continuously. */
   readonly everyMs: number;
   /**
-   * Does what is due.
+   * Does the work that is due.
    *
    * @param signal aborted when no further work may begin
-   * @returns milliseconds until more is due; undefined when nothing more is known
+   * @returns milliseconds until more work is due; undefined when no further work is known
    */
   run(signal: AbortSignal): Promise<number | undefined>;
 }
@@ -27,11 +30,11 @@ export interface SweepDependencies {
   readonly notices: RunNotices;
   readonly deploymentId: string;
   readonly sessionTtlMs: number;
-  /** Id of this process's own session, which the process never takes over. */
+  /** Returns the id of this process's own session, which this process must not take over. */
   readonly ownSession: () => string | undefined;
-  /** Workflows that this process claims. */
+  /** Returns the workflows that this process claims. */
   readonly served: () => readonly DispatchKey[];
-  /** Runs are due again, of which no other process knows. */
+  /** Called when runs are due again and no other process knows yet. */
   readonly returned: (runIds: readonly string[]) => Promise<void>;
   readonly log: (message: string) => void;
   readonly failed: (message: string, error: unknown) => void;

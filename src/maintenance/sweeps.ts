@@ -13,8 +13,9 @@ const UNBLOCK_EVERY_MS = 10_000;
 const OWNERLESS_EVERY_MS = 10_000;
 
 /**
- * Lists the sweeps in the order in which a process that is only called now and then runs them all.
- * The runs of dead sessions come first: everything else may concern those runs.
+ * Creates all sweeps. A process that is only called from time to time executes them in this order.
+ * The takeover of dead sessions comes first, because every other sweep may concern the runs that it
+ * releases.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
   const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;

@@ -4,25 +4,32 @@ import { nextWakeTime, wakeDueRuns } from '../store/sql/timers.js';
 import { BackgroundService } from './background-service.js';
 
 const BATCH = 1_000;
-/** Shortest pause, after a query that was sent a moment too early. */
+/**
+ * Minimum number of milliseconds to the next query. The last query may have come a moment too
+ * early.
+ */
 const LEAST_PAUSE_MS = 2;
-/** Longest pause while due runs are locked by somebody else. The pause doubles up to this. */
+/**
+ * Maximum number of milliseconds between queries while another transaction locks the due runs. The
+ * pause doubles up to this value.
+ */
 const LOCKED_PAUSE_MS = 250;
 
 export interface TimerServiceOptions {
   /**
-   * Longest pause between two queries, in milliseconds: how late a wake time is noticed that nobody
-   * announced.
+   * Maximum number of milliseconds between two queries. A wake time that was not announced to this
+   * process is noticed this late at most.
    */
   readonly maxPauseMs: number;
-  /** Runs have become due. */
+  /** Called with the number of runs that have become due. */
   readonly woke: (count: number) => void;
   readonly failed: (error: unknown) => void;
 }
 
 /**
  * Makes waiting runs pending when their wake time has passed. The service knows the next wake time,
- * so that runs are late by milliseconds. Every process has this service; the fastest does the work.
+ * so runs are only milliseconds late. Every process has this service; the fastest process does the
+ * work.
  */
 export class TimerService extends BackgroundService {
   private next = Number.POSITIVE_INFINITY;
@@ -36,19 +43,25 @@ export class TimerService extends BackgroundService {
     super();
   }
 
-  /** Queries at once: runs that fell due before this process existed have waited long enough. */
+  /**
+   * Starts the service with a query at once: some runs may have become due before this process
+   * started.
+   */
   override start(): void {
     this.next = Number.NEGATIVE_INFINITY;
     super.start();
   }
 
-  /** Queries at once: wake times may have been set that nobody announced. */
+  /** Queries at once: wake times may have been set without an announcement to this process. */
   refresh(): void {
     this.note(Number.NEGATIVE_INFINITY);
   }
 
   /**
-   * @param wakeAt when a run will be due, in milliseconds since the epoch by the database's clock
+   * Announces a wake time, so that the service queries no later than that.
+   *
+   * @param wakeAt time at which a run will be due, in milliseconds since the epoch by the
+   *   database's clock
    */
   note(wakeAt: number): void {
     if (wakeAt >= this.next) return;

@@ -23,19 +23,19 @@ import { Slots } from './slots.js';
 import { UnstartedRuns } from './unstarted-runs.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** The claimer, which fills the slots. */
+/** The claimer, which fills free slots with runs. */
 interface SlotsDelegate {
   slotFreed(): void;
-  /** No run is active any more. */
+  /** Called when no run is active any more. */
   emptied(): void;
 }
 
-/** Most runs with unwritable rows that are shown. */
+/** Maximum number of runs that are shown although the database takes no change of their rows. */
 const MAX_SHOWN = 100;
 
 /**
- * The runs that this process executes, from their beginning until they end, are suspended, handed
- * back or taken over.
+ * The runs that this process executes. A run leaves this list when it ends, is suspended, is handed
+ * back, or is taken over by another process.
  */
 export class ActiveRuns implements ExecutionDelegate<Execution> {
   readonly slots: Slots;
@@ -46,7 +46,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   readonly log: RunLog;
   private readonly services: ExecutionServices;
   private readonly executions = new Map<string, Execution>();
-  /** Callbacks for the departure of runs, by run. */
+  /** Functions to call when a run leaves this process, by the run's id. */
   private readonly departures = new Map<string, (() => void)[]>();
 
   constructor(
@@ -77,12 +77,12 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return this.executions.has(runId);
   }
 
-  /** About how many bytes the histories of the active runs have. */
+  /** Approximate number of bytes in the histories of the active runs. */
   get historyBytes(): number {
     return [...this.executions.values()].reduce((sum, { journal }) => sum + journal.historyBytes, 0);
   }
 
-  /** Returns the state that the database must have of the active runs. */
+  /** Returns the active runs, each with the state that the database must have for the run. */
   ownedRuns(): OwnedRunState[] {
     return [...this.executions.values()].map(({ run, pass, isLeaving }) => ({
       id: run.id,
@@ -93,15 +93,17 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * True when this process still executes a deleted run that had this id. Otherwise a claim or a
-   * start would bring a higher epoch.
+   * True when this process still executes a deleted run with the id of this new run. A claim or a
+   * start of the same run would have a higher epoch, so the run here is another one.
    */
   hasFormer({ id, epoch }: Pick<OwnedRun, 'id' | 'epoch'>): boolean {
     const former = this.executions.get(id);
     return former !== undefined && former.run.epoch >= epoch;
   }
 
-  /** Stops a run that was deleted. Resolves when nothing more of the deleted run can be written. */
+  /**
+   * Stops executing a deleted run. Resolves when nothing more of the deleted run can be written.
+   */
   async dropFormer(runId: string): Promise<void> {
     const former = this.executions.get(runId);
     const discarded = this.journal.discard(runId);
@@ -115,15 +117,16 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     await discarded;
   }
 
-  /** Active bodies of steps. */
+  /** Yields the step bodies that are being executed, each with the id of its run. */
   *bodies(): Iterable<Body> {
     for (const { run, pass } of this.executions.values())
       for (const { stepKey, attempt } of pass.bodies) yield { runId: run.id, stepKey, attempt };
   }
 
-  /** Begins a run, for which the caller has taken a slot. */
+  /** Begins executing a run. The caller has already taken a slot for the run. */
   begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce'): void {
-    // The flush that started the new run also carried everything in flight for the deleted one.
+    // No need to wait: the flush that started the new run also wrote all pending changes of the
+    // deleted run.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const former = this.executions.get(run.id);
@@ -134,7 +137,10 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     execution.start(begin);
   }
 
-  /** Resolves when this process does not execute the run, or no longer does. */
+  /**
+   * Resolves when this process no longer executes the run; at once when it does not execute the run
+   * now.
+   */
   departed(runId: string): Promise<void> {
     if (!this.executions.has(runId)) return Promise.resolve();
     return new Promise((resolve) => {
@@ -145,8 +151,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   /**
    * Hands a run over to other processes.
    *
-   * @param when `now` aborts active bodies; `soon` waits for them, and for the first result
-   *   recorded here
+   * @param when `now` aborts active step bodies; `soon` waits until they have ended and this
+   *   process has recorded at least one result of the run
    */
   handOver(runId: string, when: 'soon' | 'now', reason: unknown): void {
     const execution = this.executions.get(runId);
@@ -154,14 +160,14 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     else execution?.handOver(reason);
   }
 
-  /** Delivers the messages of runs whose wake counters, as just read, have moved. */
+  /** Delivers new messages to runs whose wake counters, as just read, have increased. */
   async deliverNew(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
     await this.inboxes.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
   /**
-   * Begins nothing more, and resolves when no body is active, or at `deadline` by
-   * performance.now().
+   * Begins no further step body. Resolves when no body is active, or at `deadline`, which is a time
+   * of performance.now().
    */
   async bodiesFinished(deadline: number): Promise<void> {
     for (const execution of this.executions.values()) execution.pass.hold();
@@ -172,7 +178,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     for (const execution of this.executions.values()) execution.handBack(reason);
   }
 
-  /** Stops everything at once: other processes own the runs now. */
+  /** Stops all runs at once, without writing anything, because other processes own the runs now. */
   abandonAll(reason: unknown): void {
     for (const execution of this.executions.values()) {
       execution.abandon(reason);
@@ -193,8 +199,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * Warns when no slot was free for long: runs may wait for each other, or for something that never
-   * happens.
+   * Warns when no slot has been free for a long time: the active runs may wait for each other, or
+   * for something that never happens.
    */
   warnWhenStuck(): void {
     const seconds = this.slots.stuckForSeconds();
@@ -235,7 +241,7 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     );
   }
 
-  /** Active runs whose rows take no change. */
+  /** Active runs for which the database refuses every change of the run's row. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
     const found: { runId: string; since: number; error: Error }[] = [];
     for (const { run, unwritableSince } of this.executions.values())

@@ -4,12 +4,12 @@ import { faultOf } from '../store/database-errors.js';
 import { claimRunsFrom, claimWritable, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
 
 /**
- * Milliseconds between two claims from the start of a backlog, where urgent runs and runs that were
- * committed late are.
+ * Milliseconds between two claims from the start of a backlog. Only such claims find urgent runs,
+ * and runs that were committed late.
  */
 const FROM_START_EVERY_MS = 250;
 
-/** Claims due runs. While there is a backlog, each claim begins where the last one ended. */
+/** Claims due runs. While there is a backlog, each claim begins where the previous claim ended. */
 export class BacklogCursor {
   private places = new Map<string, ClaimPlace>();
   private fromStartAt = 0;
@@ -17,8 +17,8 @@ export class BacklogCursor {
   constructor(private readonly database: Database) {}
 
   /**
-   * True when the last claim began in the middle and found fewer runs than it asked for. The next
-   * claim then begins at the start.
+   * True when the last claim began in the middle of the backlog and found fewer runs than it asked
+   * for. The next claim then begins at the start.
    */
   isUnsure = false;
 
@@ -28,7 +28,8 @@ export class BacklogCursor {
     try {
       runs = await claimRunsFrom(this.database, claim, [...this.places.values()]);
     } catch (error) {
-      // The database refuses one of the runs. A claim from the start finds out which one.
+      // The database refuses to claim one of the runs. A claim from the start finds that run and
+      // skips it.
       if (faultOf(error) !== 'data') throw error;
       return this.fromStart(claim);
     }

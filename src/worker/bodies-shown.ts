@@ -4,10 +4,10 @@ import { showBodies, type ShownBody } from '../store/sql/show-bodies.js';
 import type { Body } from './loop-watch.js';
 
 const TICK_MS = 1_000;
-/** Most bodies that a session shows. */
+/** Maximum number of step bodies that the session's row shows. */
 const MOST_SHOWN = 500;
 
-/** The worker, as this file needs it. */
+/** The properties of the worker that this file uses. */
 export interface BodiesSource {
   readonly sessionId: () => string | undefined;
   readonly bodies: () => Iterable<Body>;
@@ -15,13 +15,15 @@ export interface BodiesSource {
 }
 
 /**
- * Writes to the session's row which bodies have been active for a second or more, for `describe`.
- * Shorter bodies cost no statement, and each second costs one statement at most.
+ * Writes to the session's row, for `describe`, which step bodies have been active for a second or
+ * more. Shorter bodies cause no statement, and there is at most one statement a second.
  */
 export class BodiesShown {
   private timer: NodeJS.Timeout | undefined;
   private seen = new Map<string, ShownBody>();
-  /** The session, and the bodies that its row shows. */
+  /**
+   * The session and its bodies as last written to the row, to skip a write that changes nothing.
+   */
   private written = '';
   private writing = false;
 
@@ -58,7 +60,7 @@ export class BodiesShown {
       await showBodies(this.database, sessionId, bodies);
       this.written = state;
     } catch {
-      // The next tick tries again.
+      // The next tick tries to write again.
     } finally {
       this.writing = false;
     }

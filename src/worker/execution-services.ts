@@ -6,7 +6,7 @@ import type { RunEffects } from './run-effects.js';
 import type { RunLog } from './run-log.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Services of the worker that all its executions share. */
+/** Services of the worker that all executions of runs share. */
 export interface ExecutionServices {
   readonly options: Pick<WorkerOptions, 'suspendAfterMs' | 'deploymentId' | 'onMismatch' | 'engine'>;
   readonly journal: Journal;
@@ -20,15 +20,19 @@ export interface ExecutionServices {
 /**
  * The owner of an execution: keeps the slots and the list of active runs.
  *
- * @typeParam Execution the execution itself; a parameter, so that this file does not import it
+ * @typeParam Execution the class of the execution; a parameter, so that this file need not import
+ *   the class
  */
 export interface ExecutionDelegate<Execution> {
-  /** The run needs a slot, or no longer does. */
+  /** Called when the run needs a slot, and when the run no longer needs its slot. */
   slotWanted(execution: Execution, wanted: 'yes' | 'no'): void;
-  /** The run is no longer this process's; `outcome` is its end when it has ended. */
+  /**
+   * Called when this process no longer owns the run. `outcome` is undefined unless the run has
+   * ended.
+   */
   released(execution: Execution, outcome: PassOutcome | undefined): void;
-  /** The run is due again, for any worker that claims it. */
+  /** Called when the run is due again and any worker may claim it. */
   handedBack(execution: Execution): void;
-  /** The run must be executed again from what is stored. */
+  /** Called when the run must be executed again from its stored history. */
   restart(execution: Execution): void;
 }

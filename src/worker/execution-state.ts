@@ -45,7 +45,10 @@ export type ExecutionState =
       readonly name: 'leaving';
       /** True when an operator wants the run to pause. */
       isPauseWanted: boolean;
-      /** Ends the run that stays, because its code ended while the change was with the journal. */
+      /**
+       * Ends the run if the suspension fails. Set when the workflow's code ended while the journal
+       * was writing the suspension.
+       */
       end: (() => void) | undefined;
     };
 

@@ -11,27 +11,33 @@ import { failedByMismatch, inSameQueue } from './outcomes.js';
 import { RunChanges, type RunChangesDelegate, type Suspension } from './run-changes.js';
 import { RunRecorder, type RunRecorderDelegate } from './run-recorder.js';
 
-/** Shortest pause before an idle run is checked again, in milliseconds. */
+/** Minimum number of milliseconds before an idle run is checked again. */
 const LEAST_IDLE_MS = 10;
 
 /**
- * A run that this process executes: decides when the run is suspended, paused, handed back or
+ * Executes one run in this process, and decides when the run is suspended, paused, handed back or
  * ended. The table of states and events is in execution-state.ts.
  */
 export class Execution implements PassPort, RunRecorderDelegate, RunChangesDelegate {
   readonly pass: Pass;
   readonly journal: RunRecorder;
   wakeCount: number;
-  /** The part of the run's inbox that has been read. */
+  /** State of the run's inbox: which messages have been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
-  /** The time and the cause since when the row of the run takes no change. */
+  /**
+   * Time since when the database refuses every change of the run's row, and the error; undefined
+   * when changes are accepted.
+   */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
-  /** A request to continue the run elsewhere, which stands until the run leaves. */
+  /**
+   * Request to continue the run in another process. The request stands until the run leaves this
+   * process.
+   */
   private handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
-  /** The last result that was recorded when this execution began. */
+  /** Sequence number of the last result that was durable when this execution began. */
   private readonly firstSeq: number;
   private readonly changes: RunChanges;
 
@@ -41,7 +47,9 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     history: History,
     private readonly services: ExecutionServices,
     private readonly owner: ExecutionDelegate<Execution>,
-    /** The history as the cache follows it; undefined where the cache does not. */
+    /**
+     * The copy of the history that the cache keeps up to date; undefined when the cache keeps none.
+     */
     readonly known: KnownHistory | undefined,
   ) {
     this.wakeCount = run.wakeCount;
@@ -52,8 +60,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /**
-   * True when the database may already have the run's last change: the run may no longer be this
-   * process's.
+   * True when the run's last change has been sent to the database. The change may already be
+   * durable, and then this process no longer owns the run.
    */
   get isLeaving(): boolean {
     return this.state.name === 'leaving' || this.hasLeft;
@@ -68,7 +76,9 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return this.state.name === 'leaving' ? this.state.isPauseWanted : this.state.name === 'pausing';
   }
 
-  /** Starts the pass. With `inboxFirst`, nothing begins before the inbox has been read. */
+  /**
+   * Starts the workflow function. With `inboxFirst`, no step begins before the inbox has been read.
+   */
   start(begin: 'atOnce' | 'inboxFirst'): void {
     if (begin === 'inboxFirst') {
       this.enter(LISTENING);
@@ -77,7 +87,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.pass.start();
   }
 
-  /** Stops at once: nothing more of the run is written here. */
+  /** Stops the run at once. This process writes nothing more of the run, except its last change. */
   abandon(reason: unknown): void {
     this.enter(LEFT);
     this.journal.close();
@@ -85,7 +95,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.pass.close(reason);
   }
 
-  /** Hands the run back: due at once for any worker. Active bodies are aborted. */
+  /** Hands the run back: any worker may claim the run at once. Active step bodies are aborted. */
   handBack(reason: unknown): void {
     if (this.hasLeft) return;
     this.abandon(reason);
@@ -93,8 +103,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /**
-   * Hands the run back as soon as a result was recorded here and no body is active. The first
-   * condition guarantees progress, however often the run is handed over.
+   * Hands the run back once this process has recorded a result of the run and no step body is
+   * active. The recorded result guarantees progress, however often the run is handed over.
    */
   handOver(reason: unknown): void {
     if (this.hasLeft) return;
@@ -103,14 +113,14 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (name === 'listening' || name === 'running' || name === 'idle') this.handOverAfterProgress();
   }
 
-  /** The inbox has been read, and the messages in it were delivered. */
+  /** Called when the inbox has been read and its messages have been delivered. */
   inboxRead(): void {
     if (this.state.name === 'listening') this.continue();
   }
 
   /**
-   * Begins nothing more, lets active bodies finish, and leaves once their results are durable.
-   * Called for each reading of the request.
+   * Pauses the run: begins no further step, lets active bodies finish, and releases the run once
+   * their results are durable. Called each time the request to pause is read from the inbox.
    */
   pause(): void {
     const { state } = this;
@@ -123,15 +133,15 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.whenBodiesFinished(() => this.leave({ status: 'paused', wakeAt: null, wakeCount: this.wakeCount }));
   }
 
-  /** The request to pause was withdrawn. */
+  /** Called when an operator has withdrawn the request to pause. */
   unpause(): void {
     if (this.state.name === 'leaving') this.state.isPauseWanted = false;
     else if (this.state.name === 'pausing') this.continue();
   }
 
   /**
-   * A wait has no message here, or a message was taken: reads what was left in the table for want
-   * of room.
+   * Called when a wait has no message in memory, or when a message was taken. Reads the messages
+   * that were left in the table because the run held too many.
    */
   missing(): void {
     if (this.inbox.hasMore && !this.hasLeft) this.services.inboxes.readMore(this);
@@ -182,7 +192,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     if (!this.hasLeft) this.owner.slotWanted(this, 'yes');
   }
 
-  /** Releases the run until another deployment takes it up, or an operator resumes it. */
+  /** Blocks the run until another deployment claims the run, or an operator resumes it. */
   block(error: Error): void {
     this.abandon(undefined);
     this.services.log.blocked(this.run.id, error);
@@ -200,7 +210,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.services.log.unwritable(this.run, error);
   }
 
-  /** The run is no longer this process's. */
+  /** Called when this process no longer owns the run. */
   fenced(error: Error): void {
     if (this.hasLeft) return;
     this.abandon(error);
@@ -220,13 +230,16 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.state = state;
   }
 
-  /** Lets the code continue, unless the run is to continue elsewhere. */
+  /** Lets the workflow's code continue, unless the run is to be handed over now. */
   private continue(): void {
     this.enter(RUNNING);
     if (!this.handOverAfterProgress()) this.pass.resume();
   }
 
-  /** @returns true when the run is being handed over */
+  /**
+   * Hands the run over if that was requested and a result was recorded here. Returns true when the
+   * handover has begun.
+   */
   private handOverAfterProgress(): boolean {
     if (!this.handover || this.pass.durableSeq === this.firstSeq) return false;
     const { reason } = this.handover;
@@ -236,15 +249,16 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /**
-   * Begins nothing more, and calls back once no body is active and every result is durable, unless
-   * the state is another by then.
+   * Begins no further step. Calls `finished` once no body is active and every result is durable,
+   * unless the state has changed by then.
    */
   private whenBodiesFinished(finished: () => void): void {
     const { state } = this;
     this.pass.hold();
     this.pass.whenAtRest(() => {
       if (this.state !== state) return;
-      // The run left this state and entered it again meanwhile.
+      // The code has continued, and then entered this state again, before the callback. Wait once
+      // more.
       if (this.pass.isWorking) this.whenBodiesFinished(finished);
       else finished();
     });
@@ -254,7 +268,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return setTimeout(() => this.suspend(), ms);
   }
 
-  /** Suspends a run that only waits, unless it would be resumed in a moment. */
+  /** Suspends a run that only waits, unless the wait would end a moment later. */
   private suspend(): void {
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;
@@ -267,7 +281,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.leave({ status: 'waiting', wakeAt: Number.isFinite(this.nextWake) ? this.nextWake : null, wakeCount: this.wakeCount });
   }
 
-  /** Submits the suspension, which takes effect unless a message arrived. */
+  /** Submits the suspension or the pause. The change takes effect unless a message has arrived. */
   private leave(change: Suspension): void {
     this.enter({ name: 'leaving', isPauseWanted: change.status === 'paused', end: undefined });
     const settled = (outcome: string): void => {
@@ -282,7 +296,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.changes.suspend(change, settled, (error) => this.fenced(error));
   }
 
-  /** A message arrived before the run was suspended: continues the run in memory. */
+  /** Continues the run in memory, because a message arrived before the run was suspended. */
   private stay(): void {
     const { state } = this;
     if (state.name !== 'leaving') return;

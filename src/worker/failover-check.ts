@@ -1,30 +1,30 @@
 import type { Database } from '../store/database.js';
 import { viewRuns, type StoredRun } from '../store/sql/compare-owned-runs.js';
 
-/** A run that this process executes, and the last of its results that the database acknowledged. */
+/** A run that this process executes, with the last result that the database acknowledged. */
 export interface OwnedRunState {
   readonly id: string;
   readonly epoch: number;
-  /** Number of the last acknowledged result. */
+  /** Sequence number of the last acknowledged result. */
   readonly lastSeq: number;
-  /** True when the run's last change is in flight: the database may already have it. */
+  /** True when the run's last change has been sent: the database may already have the change. */
   readonly isLeaving: boolean;
 }
 
-/** Comparison of a server with what this process believes to be durable. */
+/** Result of comparing a server with the state that this process believes to be durable. */
 export interface Comparison {
   readonly server: string;
   readonly hasSession: boolean;
-  /** Number of runs whose claim, last results or whole row the server lacks. */
+  /** Number of runs for which the server lacks the row, the claim or the last results. */
   readonly lacking: number;
 }
 
 /**
- * Compares the runs of this process with what the server that answers now has of them. A failover
- * loses the last commits, so the last commit of a run shows whether all of the run is there.
+ * Compares the runs of this process with the rows on the server that answers now. A failover loses
+ * the last commits. If the server has a run's last commit, it therefore has the whole run.
  *
- * @param ownedRuns called again after the query, so that runs which a late answer of the former
- *   server added meanwhile are compared too
+ * @param ownedRuns returns the runs to compare. Called again after the query, because a late answer
+ *   of the former server may have added runs meanwhile
  */
 export async function checkFailover(database: Database, sessionId: string, ownedRuns: () => readonly OwnedRunState[]): Promise<Comparison> {
   for (;;) {

@@ -1,9 +1,9 @@
 import type { ClaimedRun } from '../store/sql/claim-runs.js';
 
-/** Bytes of histories that one statement loads. */
+/** Maximum number of bytes of histories that one statement loads. */
 const BATCH_BYTES = 16 << 20;
 
-/** Splits runs into groups whose histories can be loaded together. */
+/** Splits runs into groups. One statement loads the histories of one group. */
 export function* historyBatches(runs: readonly ClaimedRun[]): Generator<ClaimedRun[]> {
   let batch: ClaimedRun[] = [];
   let bytes = 0;

@@ -21,7 +21,7 @@ const historyOf = (steps: number, bytes = 1): History => ({
   waits: [],
 });
 
-/** Lets a run rest that has this history. */
+/** Adds a run with this history to the cache, as if the run had been executed and suspended. */
 function rest(cache: HistoryCache, run: OwnedRun, history: History): void {
   const known = cache.follow(run, history);
   if (known) cache.keep(known);

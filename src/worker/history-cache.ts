@@ -7,10 +7,10 @@ import type { History, OpenWait, StepRecord } from '../core/step.js';
  */
 const MAX_BYTES = 16 << 20;
 const MAX_RUNS = 1_000;
-/** Bytes that a step or a wait takes beside its payload. */
+/** Number of bytes that a step or a wait takes beside its payload. */
 const FIXED_BYTES = 300;
 
-/** The history of a run in memory: loaded once, and extended as results become durable. */
+/** Copy of a run's history in memory: loaded once, then extended as results become durable. */
 export class KnownHistory {
   private readonly steps: StepRecord[];
   private readonly waits: Map<string, OpenWait>;
@@ -35,7 +35,7 @@ export class KnownHistory {
     return { steps: [...this.steps], waits: [...this.waits.values()] };
   }
 
-  /** Adds a step that became durable. */
+  /** Adds a step that has become durable. */
   recorded(step: StepRecord, closesWait: boolean): void {
     this.steps.push(step);
     if (closesWait) this.waits.delete(step.stepKey);
@@ -43,8 +43,8 @@ export class KnownHistory {
   }
 
   /**
-   * Adds a wait that became durable. As in the table, the wait with more attempts replaces one with
-   * the same key.
+   * Adds a wait that has become durable. Of two waits with the same key, the wait with more
+   * attempts is kept, as in the table.
    */
   opened(wait: OpenWait): void {
     const before = this.waits.get(wait.stepKey);
@@ -59,36 +59,39 @@ export class KnownHistory {
   }
 }
 
-/** The part of a claimed run's history that is in memory, and where loading begins. */
+/**
+ * The part of a claimed run's history that is in memory, and the point from which to load the rest.
+ */
 export interface KnownPart {
   readonly history: History;
   /**
-   * Steps after this one must be loaded, and the waits; `undefined` when the history is complete.
+   * Number of the last step in memory: later steps, and all waits, must be loaded. Undefined when
+   * the history in memory is complete.
    */
   readonly loadAfter: number | undefined;
 }
 
 /**
- * Keeps the histories of runs that this process suspended lately, so that a run that waits often is
- * not loaded each time: a parent of n children would load n * n / 2 rows.
+ * Keeps the histories of runs that this process suspended recently, so that a run that waits often
+ * is not loaded each time. Without the cache, a parent of n children would load n * n / 2 rows.
  *
- * The claim says how much of a kept history is still right. Each claim raises the epoch by one: the
- * next epoch means that no other process had the run meanwhile. Other owners only add steps, unless
- * an operator removes some: a retry raises the generation. A run that was deleted and started again
- * began at another time. A failover that loses commits changes the server, and the worker then
- * forgets everything.
+ * Each claim shows whether a kept history is still right. A claim raises the epoch by one: if the
+ * epoch is the next one, no other process has owned the run meanwhile. Otherwise another owner has
+ * added steps, and only these are loaded. A retry by an operator may remove steps, and raises the
+ * generation. A run that was deleted and started again has another start time. After a failover,
+ * the worker clears the cache.
  */
 export class HistoryCache {
   private bytes = 0;
-  /** Histories of suspended runs, the run that was suspended first coming first. */
+  /** Histories of suspended runs, in the order in which the runs were suspended. */
   private readonly suspended = new Map<string, KnownHistory>();
   private readonly inUse = new Set<KnownHistory>();
 
   constructor(private readonly limits: { readonly bytes: number; readonly runs: number } = { bytes: MAX_BYTES, runs: MAX_RUNS }) {}
 
   /**
-   * Follows a run that begins here with this history. Returns undefined, and does not follow, where
-   * the history is too large or the run is being cancelled.
+   * Begins to keep a copy of the run's history up to date while the run is executed here. Returns
+   * undefined, and keeps nothing, when the history is too large or the run is being cancelled.
    */
   follow(run: OwnedRun, history: History): KnownHistory | undefined {
     const isCancelled = history.waits.some(({ kind }) => kind === 'grace') || history.steps.some(({ kind }) => kind === 'cancel');
@@ -100,19 +103,22 @@ export class HistoryCache {
     return known;
   }
 
-  /** Keeps the history of a run that was suspended, for the next claim. */
+  /** Keeps the history of a run that has been suspended, for its next claim. */
   keep(known: KnownHistory): void {
     if (!this.inUse.delete(known)) return;
     this.suspended.set(known.run.id, known);
     if (this.suspended.size > this.limits.runs) this.dropOldest();
   }
 
-  /** Forgets the history of a run that is no longer followed. */
+  /** Drops the history of a run that has left this process without being suspended. */
   drop(known: KnownHistory): void {
     if (this.inUse.delete(known)) this.bytes -= known.bytes;
   }
 
-  /** Removes and returns the known parts of the histories of runs that have just been claimed. */
+  /**
+   * Removes the histories of these newly claimed runs from the cache. Returns the parts that are
+   * still right.
+   */
   takeAll(runs: readonly OwnedRun[]): Map<string, KnownPart> {
     const parts = new Map<string, KnownPart>();
     for (const run of runs) {
@@ -133,14 +139,16 @@ export class HistoryCache {
     return { history, loadAfter: run.epoch === epoch + 1 ? undefined : lastSeq };
   }
 
-  /** Forgets everything: the server that answers now may lack what the former server had. */
+  /**
+   * Removes everything: the server that answers now may lack results that the former server had.
+   */
   clear(): void {
     this.suspended.clear();
     this.inUse.clear();
     this.bytes = 0;
   }
 
-  /** Counts the bytes by which a followed history has grown. */
+  /** Adds to the size of a history that has grown by this number of bytes. */
   grown(known: KnownHistory, bytes: number): void {
     if (!this.inUse.has(known)) return;
     if (!this.makeRoom(bytes)) return this.drop(known);

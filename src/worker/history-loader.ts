@@ -10,25 +10,25 @@ import { historyBatches } from './history-batches.js';
 import type { KnownPart } from './history-cache.js';
 import type { ActiveRuns } from './active-runs.js';
 
-/** Histories up to this size are loaded without counting the bytes of active runs. */
+/** Size in bytes up to which a history is loaded without counting the bytes of active runs. */
 const SMALL_BYTES = 1 << 20;
 
 /**
- * Part of the heap that histories may take as stored text. Decoded values take as much again and
- * more, and text outside of Latin-1 takes two bytes per character.
+ * Divisor of the heap size: stored text of histories may take a quarter of the heap. Decoded values
+ * take at least as much again, and text outside of Latin-1 takes two bytes per character.
  */
 const HEAP_SHARE = 4;
 
-/** Bytes of histories that this process can hold. */
+/** Returns the number of bytes of histories that this process can hold. */
 function historyLimit(): number {
   return Math.floor(v8.getHeapStatistics().heap_size_limit / HEAP_SHARE);
 }
 
 /** Callbacks for runs that are not loaded. */
 interface LoaderEvents {
-  /** The run's history does not fit this process. */
+  /** Called when the run's history is too large for this process, even without other runs. */
   block(run: ClaimedRun, error: HistoryTooLargeError): void;
-  /** The run's history does not fit beside the histories of active runs. */
+  /** Called when the run's history does not fit now, beside the histories of the active runs. */
   postpone(run: ClaimedRun): void;
 }
 

@@ -14,10 +14,10 @@ import { WorkflowRegistry } from './registry.js';
 import { Session } from './session.js';
 import { Worker } from './worker.js';
 
-/** Lets nobody read the inbox for as long as it is closed. */
+/** Delays every read of inboxes while the gate is closed. */
 class GatedDatabase extends Database {
   asked = 0;
-  /** Number of queries for the counters of runs. */
+  /** Number of queries for the wake counters of runs. */
   looked = 0;
   open!: () => void;
   private readonly opened = new Promise<void>((resolve) => (this.open = resolve));
@@ -130,7 +130,8 @@ describe('messages to a run that a worker has claimed', () => {
     await start(database);
     await waitFor(() => database.asked === 1);
     await requestCancel(open.database, 'run', '{}', '{}');
-    // Until the worker has tried to suspend it and looked once more, or has suspended it.
+    // Wait until the worker has either suspended the run, or failed to and queried the counters
+    // again.
     await waitFor(async () => database.looked > 0 || (await run()).status === 'waiting');
     expect(await run()).toEqual({ status: 'running', epoch: 2 });
     database.open();

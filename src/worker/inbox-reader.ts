@@ -6,27 +6,28 @@ import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
 
 /**
- * Wake counter that no run can have. Keeps a claimed run from being suspended before its inbox was
- * read: the counter that the claim found includes messages that this process has not seen.
+ * Wake counter that no stored run can have, for a run whose inbox has not been read. The counter
+ * that a claim returns includes unread messages. With that counter, the run could be suspended
+ * before it has read them.
  */
 export const UNREAD = -1;
 
 /**
- * Most signals and hook payloads that a run holds in memory. The rest stays in the table until the
- * run has taken some.
+ * Maximum number of signals and hook payloads that a run holds in memory. Further messages stay in
+ * the table until the run has taken some.
  */
 const MAX_HELD = 100;
 const MAX_HELD_LENGTH = 4 * 1024 * 1024;
 /**
- * Number of held messages up to which more are read. While an old transaction anywhere on the
- * server keeps reads from being settled, each read skips what the run holds: a run that holds many
- * is not read.
+ * Number of held messages up to which a run reads more. While an old transaction is open anywhere
+ * on the server, each read must skip the messages that the run holds. A run that holds many is
+ * therefore not read.
  */
 const FEW_HELD = MAX_HELD / 4;
-/** Inboxes that one statement reads. */
+/** Maximum number of inboxes that one statement reads. */
 const BATCH = 50;
 
-/** An active run that receives messages. */
+/** An active run, to which messages are delivered. */
 export interface MessageReceiver {
   readonly run: OwnedRun;
   readonly pass: Pass;
@@ -36,23 +37,23 @@ export interface MessageReceiver {
   readonly isPausing: boolean;
   pause(): void;
   unpause(): void;
-  /** The inbox has been read, and the messages in it were delivered. */
+  /** Called when the inbox has been read and its messages have been delivered. */
   inboxRead(): void;
 }
 
-/** A run whose inbox is to be read, and the wake counter that was read before the inbox. */
+/** A run whose inbox is to be read, with the wake counter that was read before the inbox. */
 interface Due {
   readonly id: string;
-  /** Undefined where no new message is known, but more messages are left in the table. */
+  /** Undefined when no new message is known and only messages left in the table are to be read. */
   readonly wakeCount: number | undefined;
 }
 
 /**
  * Delivers messages from the inbox table to the active runs of this process. Reads one batch at a
- * time, and no more than the runs can hold.
+ * time, and only as many messages as the runs can hold.
  */
 export class InboxReader {
-  /** Ids of runs to be checked. */
+  /** Ids of runs whose wake counters are to be compared. */
   private readonly asked = new Set<string>();
   private checking: Promise<void> | undefined;
   private reading: Promise<void> = Promise.resolve();
@@ -65,8 +66,8 @@ export class InboxReader {
   ) {}
 
   /**
-   * Delivers new messages to these runs, as far as this process has them. All requests that arrive
-   * during a check share the check after it.
+   * Delivers new messages to those of these runs that this process executes. All requests that
+   * arrive during a check are answered by one further check.
    */
   check(runIds: readonly string[]): Promise<void> {
     for (const id of runIds) if (this.executions.has(id)) this.asked.add(id);
@@ -75,19 +76,19 @@ export class InboxReader {
     return after ? after.then(() => this.checking) : this.checking;
   }
 
-  /** Delivers new messages to this run in the background. Only reports a failure. */
+  /** Delivers new messages to this run in the background. A failure is only reported. */
   checkSoon(runId: string): void {
     this.check([runId]).catch(this.failed);
   }
 
-  /** Delivers the messages of runs whose wake counters were just read. */
+  /** Delivers the new messages of runs whose wake counters have just been read. */
   async deliver(runs: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
     if (runs.length > 0) await this.enqueue(runs);
   }
 
   /**
-   * Reads the messages that were left in the table, where the run has room for more or waits for
-   * one of them.
+   * Reads messages that were left in the table, if the run has room for more or waits for one of
+   * them.
    */
   readMore(execution: MessageReceiver): void {
     const { inbox, run } = execution;
@@ -105,7 +106,8 @@ export class InboxReader {
     this.enqueue([{ id: run.id, wakeCount: undefined }]).then(ended, (error: unknown) => {
       inbox.isReading = false;
       this.failed(error);
-      // The next comparison with the owned runs reads the inbox: the run must not wait for ever.
+      // This value makes the next comparison with the owned runs read the inbox. Otherwise the run
+      // could wait for ever.
       execution.wakeCount = UNREAD;
     });
   }
@@ -149,7 +151,8 @@ export class InboxReader {
       const read = reads.get(execution.run.id)!;
       execution.inbox.forget(gone);
       for (const id of gone) execution.pass.forgetMessage(id);
-      // Only now: after a failed read the counter must not count the messages as read.
+      // Set the counter only after the read: a failed read must not make its messages count as
+      // read.
       if (wakeCount !== undefined) execution.wakeCount = Math.max(execution.wakeCount, wakeCount);
       this.take(execution, read, place);
       execution.inboxRead();
@@ -165,9 +168,10 @@ export class InboxReader {
   }
 
   /**
-   * Reads the whole inbox when the counter moved and the read found nothing new. Either the message
-   * was found before, or its sender had its id, and no transaction yet, when a later id was read. A
-   * run with no open wait can do without the message until the sweep finds it.
+   * Reads the whole inbox when the wake counter increased but the read found nothing new. Either an
+   * earlier read found the message, or the message has a smaller id than one already read. The
+   * second happens when the sender draws the id before its transaction gets a number. A run without
+   * an open wait can wait for this message until the sweep finds it.
    */
   private async readBelow(execution: MessageReceiver): Promise<void> {
     const { inbox } = execution;
@@ -177,7 +181,10 @@ export class InboxReader {
     if (this.executions.get(execution.run.id) === execution) this.take(execution, read!, place);
   }
 
-  /** Reads messages for open waits, which may stand behind messages that the run never takes. */
+  /**
+   * Reads messages for open waits. Messages that the run never takes may be ahead of them in the
+   * inbox.
+   */
   private async readMissing(execution: MessageReceiver): Promise<void> {
     const { inbox, pass, run } = execution;
     const missing = [...pass.mail.missing()];
@@ -191,8 +198,8 @@ export class InboxReader {
 }
 
 /**
- * Returns where the next read of a run begins, and how much room the run has. A run that holds
- * little takes any one message.
+ * Returns the id from which the next read of a run begins, and the number of messages and bytes
+ * that fit. A run that holds nothing may always read one message, however large.
  */
 function placeOf(execution: MessageReceiver): InboxPlace {
   const { run, inbox, pass } = execution;
@@ -201,13 +208,13 @@ function placeOf(execution: MessageReceiver): InboxPlace {
   return { runId: run.id, floor: inbox.floor, room: isFull ? 0 : MAX_HELD - count, bytes: Math.max(1, MAX_HELD_LENGTH - length) };
 }
 
-/** True when the run holds few enough messages to read more. */
+/** True when the run holds so few messages that more may be read. */
 function hasRoom({ pass }: MessageReceiver): boolean {
   const { count, length } = pass.mail.load;
   return count === 0 || (count <= FEW_HELD && length <= MAX_HELD_LENGTH / 4);
 }
 
-/** True when a wait of the run is open for which no message is here. */
+/** True when the run has an open wait and no message for the wait in memory. */
 function isMissingSome({ pass }: MessageReceiver): boolean {
   return [...pass.mail.missing()].length > 0;
 }

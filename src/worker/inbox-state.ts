@@ -1,27 +1,30 @@
 import type { InboxMessage, InboxRead } from '../store/sql/read-inbox.js';
 
-/** Most unsettled reads that are distinguished while older transactions are open. */
+/** Maximum number of unsettled reads that are remembered while older transactions are open. */
 const MAX_UNSETTLED = 16;
 
 /**
- * Remembers how far the inbox of a run has been read. Ids come from a sequence, so a message with a
- * smaller id may be committed after a larger id was read. Everything up to `floor` counts as
- * complete, because every transaction of that time has ended. Beyond `floor`, the ids of read
- * messages are kept.
+ * Remembers which messages in a run's inbox have been read. Ids come from a sequence, so a message
+ * with a smaller id may be committed after a larger id was read. Up to the id `floor` nothing can
+ * be missing, because every transaction of that time has ended. Beyond `floor`, the id of each read
+ * message is kept.
  */
 export class InboxState {
   floor = 0n;
-  /** True when messages are left in the table because the run holds as many as it may. */
+  /** True when messages were left in the table because the run holds the maximum number. */
   hasMore = false;
-  /** A read of the rest was requested; `isAskedAgain` when once more since. */
+  /**
+   * True while the messages left in the table are being read. `isAskedAgain` is true when another
+   * read was requested during that time.
+   */
   isReading = false;
   isAskedAgain = false;
   /** Largest id up to which all visible messages were read. */
   private cursor = 0n;
   private unsettled: { readonly cursor: bigint; readonly xmax: bigint }[] = [];
-  /** Ids of read messages that may still be in the table. */
+  /** Ids of messages that have been read and may still be in the table. */
   private readonly read = new Set<string>();
-  /** Ids of read messages that have left the table. */
+  /** Ids of messages that have been read and have since left the table. */
   private gone: string[] = [];
 
   /** Ids of messages that must not be read again. */
@@ -30,8 +33,8 @@ export class InboxState {
   }
 
   /**
-   * Takes the ids of messages that have left the table: a read that begins from now on does not see
-   * them.
+   * Returns and clears the list of messages that have left the table. A read that begins after this
+   * call cannot find those messages.
    */
   takeGone(): readonly string[] {
     const { gone } = this;
@@ -39,25 +42,28 @@ export class InboxState {
     return gone;
   }
 
-  /** Forgets these messages: a read that began after they left the table has ended. */
+  /**
+   * Forgets messages that have left the table. Called when a read that began after they left has
+   * ended.
+   */
   forget(gone: readonly string[]): void {
     for (const id of gone) this.read.delete(id);
   }
 
-  /** Notes that a message was taken, or dropped. */
+  /** Records that a message has left the table, because it was taken or dropped. */
   noteGone(id: string): void {
     this.gone.push(id);
   }
 
-  /** Notes messages that were read out of order. */
+  /** Records the ids of messages that were read. */
   note(messages: readonly InboxMessage[]): void {
     for (const { id } of messages) this.read.add(id);
   }
 
-  /** Notes the result of a read. */
+  /** Records the result of a read. */
   noteRead({ messages, left, xmin, xmax }: InboxRead, room: number): void {
     this.note(messages);
-    // Without room the read asked for no signals.
+    // A run without room reads no signals, so some may be left.
     this.hasMore = left !== undefined || room === 0;
     if (room === 0) return;
     const last = left === undefined ? messages.reduce((most, { id }) => (BigInt(id) > most ? BigInt(id) : most), this.cursor) : left - 1n;

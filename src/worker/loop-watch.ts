@@ -5,10 +5,10 @@ import { lastBegunBody } from '../engine/attempt.js';
 
 const TICK_MS = 500;
 const WARN_AGAIN_MS = 10_000;
-/** Most steps that one warning names. */
+/** Maximum number of steps that one warning names. */
 const MOST_NAMED = 5;
 
-/** An active body of a step. */
+/** A step body that is being executed. */
 export interface Body {
   readonly runId: string;
   readonly stepKey: string;
@@ -17,9 +17,9 @@ export interface Body {
 }
 
 /**
- * Notices when the event loop was blocked, and names the bodies that may have blocked it. A blocked
- * process renews no session, claims nothing and answers nobody. Without a direct connection, other
- * processes then take it for dead.
+ * Reports when the event loop was blocked, and names the step bodies that may have blocked it. A
+ * blocked process neither renews its session nor claims runs nor answers requests. Without a direct
+ * connection, other processes then consider the process dead.
  */
 export class LoopWatch {
   private timer: NodeJS.Timeout | undefined;
@@ -46,8 +46,8 @@ export class LoopWatch {
     const now = performance.now();
     const blockedMs = now - this.tickedAt - TICK_MS;
     this.tickedAt = now;
-    // The body that began last has often ended by now: a body that blocks ends before any timer
-    // fires.
+    // Include the body that began last, although it has often ended by now: a body that blocks the
+    // loop ends before any timer fires.
     const begun = lastBegunBody();
     if (blockedMs < this.leastMs || now - this.warnedAt < WARN_AGAIN_MS) return;
     this.warnedAt = now;

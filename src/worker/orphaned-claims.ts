@@ -7,20 +7,21 @@ interface Owned {
 }
 
 /**
- * Detects orphaned claims: runs that the database assigned to this process in a claim whose answer
- * was lost. Such a run is missing in memory in two checks in a row, and no claim is in flight that
- * began before the first check. Otherwise the answer may still arrive.
+ * Detects orphaned claims: runs that the database assigned to this process although the answer to
+ * the claim was lost. A run is orphaned when two checks in a row find it missing in memory. The run
+ * does not count while a claim is in flight that began before the first check, because its answer
+ * may still arrive.
  */
 export class OrphanedClaims {
   private seen = new Map<string, { readonly epoch: number; readonly since: number }>();
 
   /**
-   * Returns the runs whose claim was lost.
+   * Returns the orphaned runs: those whose claim was answered, but whose answer was lost.
    *
-   * @param missing runs that the database has just assigned to this process and that are not in
+   * @param missing runs that this process owns according to the database, but that are not in
    *   memory
-   * @param claimingSince start of the oldest claim in flight, by performance.now(); infinity
-   *   without one
+   * @param claimingSince start of the oldest claim in flight, by performance.now(); infinity when
+   *   no claim is in flight
    */
   lost<Run extends Owned>(missing: readonly Run[], claimingSince: number): Run[] {
     const before = this.seen;

@@ -4,8 +4,8 @@ import type { OwnedRun } from '../core/run.js';
 import type { PassOutcome } from '../engine/ports.js';
 
 /**
- * Keeps a run that continues this one in the same queue, unless it is of another workflow, which
- * may have a queue of its own.
+ * Puts the run that continues this run into the same queue, if both have the same workflow. Another
+ * workflow may have a queue of its own.
  */
 export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
   if (outcome.status !== 'completed' || outcome.continuedAs?.name !== run.name) return outcome;
@@ -13,8 +13,8 @@ export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
 }
 
 /**
- * Fails a run whose code does not fit its history, for tests: a failure says more there than a run
- * that waits for another deployment.
+ * Returns the failure of a run whose code does not match its history, for tests. A test learns more
+ * from a failed run than from a run that waits for another deployment.
  */
 export function failedByMismatch(run: OwnedRun, mismatch: Error, payloads: Payloads): PassOutcome {
   const { stored: error, plain } = payloads.encodeFailure(mismatch, run.id);

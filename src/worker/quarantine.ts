@@ -7,29 +7,30 @@ import { claimSuspects, markExclusive, type Claim, type ClaimedRun } from '../st
 /** Milliseconds between two searches for suspect runs. */
 const SEARCH_EVERY_MS = 500;
 /**
- * Longest quarantine of runs that were lost twice, in milliseconds. Each further loss doubles the
- * limit.
+ * Maximum number of milliseconds that a quarantine lasts for runs that were lost twice. Each
+ * further loss doubles this limit.
  */
 const FIRST_LIMIT_MS = 5_000;
 const LONGEST_LIMIT_MS = 600_000;
 
-/** The worker, as its quarantine needs it. */
+/** The functions of the worker that its quarantine calls. */
 export interface QuarantineDelegate {
   /** Executes the runs now. */
   execute(runs: readonly ClaimedRun[], fence: SessionFence): Promise<void>;
   handBack(runs: readonly ClaimedRun[]): void;
-  /** Makes the session last this long at least, also while the event loop is blocked. */
+  /** Keeps the session valid for at least this long, even while the event loop is blocked. */
   outlive(ms: number): Promise<void>;
-  /** Advances the quarantine, which may begin or end now. */
+  /** Called when the quarantine may begin or end: the worker calls `advance` soon. */
   wake(): void;
 }
 
 /**
- * Executes suspect runs, which were lost with a worker more than once, apart from all others. A run
- * that kills its worker then takes no other run along. This worker claims some suspects, lets its
- * active runs finish, executes the suspects alone, and continues as before. Other workers do not
- * notice. The quarantine is bounded in time, so that innocent long runs do not stop the claims of
- * this worker. The more often a run was lost, the longer its quarantine lasts.
+ * Executes suspect runs without any other run beside them. A run is suspect when it was lost with
+ * its worker more than once. If such a run kills its worker, no other run is lost. This worker
+ * claims some suspects, lets its active runs finish, executes the suspects alone, and then
+ * continues as before. Other workers are not affected. The quarantine has a time limit, so that
+ * long runs that are innocent do not stop the claims of this worker. The more often a run was lost,
+ * the longer its quarantine may last.
  */
 export class Quarantine {
   private state: 'none' | 'held' | 'executing' = 'none';
@@ -37,7 +38,7 @@ export class Quarantine {
   private nextSearch = 0;
   private deadline = 0;
   private timer: NodeJS.Timeout | undefined;
-  /** Id of the run that is executed with no other beside it. */
+  /** Id of the run that is executed alone; null when no run is. */
   exclusiveRunId: string | null = null;
 
   constructor(
@@ -45,12 +46,12 @@ export class Quarantine {
     private readonly host: QuarantineDelegate,
   ) {}
 
-  /** True while nothing else may begin here. */
+  /** True while this worker must begin no other run. */
   get isActive(): boolean {
     return this.state !== 'none';
   }
 
-  /** Runs that were claimed and have not begun. */
+  /** Suspect runs that were claimed and have not begun. */
   get held(): readonly ClaimedRun[] {
     return this.heldRuns;
   }
@@ -70,8 +71,8 @@ export class Quarantine {
   }
 
   /**
-   * Begins the quarantine once the worker executes nothing else. Ends the quarantine when its runs
-   * have ended or its time is over.
+   * Begins to execute the suspect runs once the worker executes nothing else. Ends the quarantine
+   * when these runs have ended or the time limit has passed.
    *
    * @param active number of runs that the worker executes
    */
@@ -94,7 +95,7 @@ export class Quarantine {
     }
   }
 
-  /** Ends the quarantine. Returns the runs that were claimed and have not begun. */
+  /** Ends the quarantine. Returns the suspect runs that were claimed and have not begun. */
   end(): readonly ClaimedRun[] {
     clearTimeout(this.timer);
     const runs = this.heldRuns;

@@ -1,25 +1,28 @@
 /**
- * Pauses before the record of a step, or a change of a run, is tried again when the database
- * refused it. After the last pause the run is blocked.
+ * Milliseconds to wait before each retry of a write that the database refused: the record of a
+ * step, or a change of a run. After the last retry the run is blocked.
  */
 const PAUSES_MS = [500, 2_000, 5_000];
 
 /** The execution whose write was refused. */
 export interface RefusalDelegate {
-  /** The write is tried again later; nothing of the run is active until then. */
+  /** Called when the write is to be retried later. Until then, nothing of the run is active. */
   retriesLater(message: string): void;
   block(error: Error): void;
 }
 
-/** Counts the refusals of one kind of write, and decides between another try and giving up. */
+/**
+ * Counts the refusals of one kind of write, and decides whether to retry the write or to block the
+ * run.
+ */
 export class Refusals {
   private count = 0;
 
   constructor(private readonly delegate: RefusalDelegate) {}
 
   /**
-   * Reports the refusal. Returns the pause before the next try, or undefined when the run is
-   * blocked instead.
+   * Handles a refusal. Returns the milliseconds to wait before the retry, or undefined after
+   * blocking the run.
    */
   next(error: Error): number | undefined {
     const pauseMs = PAUSES_MS[this.count++];
@@ -29,7 +32,10 @@ export class Refusals {
   }
 }
 
-/** True when the database refuses the data; otherwise this process no longer owns the run. */
+/**
+ * True when the database refuses the data. Any other error means that this process no longer owns
+ * the run.
+ */
 export function isRefusal(error: Error): boolean {
   const { code } = error as { code?: unknown };
   return code !== 'FENCED' && code !== 'CLOSED';

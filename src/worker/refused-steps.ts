@@ -3,9 +3,9 @@ import { StepNotRecordedError } from '../core/errors/index.js';
 import { Refusals, type RefusalDelegate } from './refusals.js';
 
 /**
- * Decides what happens to records of a run's steps that the database refuses. A refused result
- * becomes a failure of the step. A failure that is refused too is tried again with pauses, and then
- * given up; the body is not executed again meanwhile.
+ * Decides what to do when the database refuses the record of a step. A refused result is replaced
+ * by a failure of the step. If the failure is refused too, the write is retried a few times, and
+ * then the run is blocked. The step's body is not executed again meanwhile.
  */
 export class RefusedSteps {
   private replacing = false;
@@ -21,8 +21,8 @@ export class RefusedSteps {
   }
 
   /**
-   * True when a result was refused and its failure is being recorded: an end that followed from the
-   * result does not count.
+   * True when a result was refused and a failure is being recorded instead. If the run ends because
+   * of the refused result, that end must not be recorded.
    */
   get isReplacing(): boolean {
     return this.replacing;
@@ -31,19 +31,19 @@ export class RefusedSteps {
   /**
    * Handles one refused record.
    *
-   * @param role `replacement` for the failure that stands in for a refused result
-   * @param replace submits the failure that is recorded instead; called once
+   * @param role `replacement` for the failure that replaces a refused result
+   * @param replace submits that failure; called once
    * @param retry submits the same record again
    */
   refused(stepKey: string, cause: Error, role: 'result' | 'replacement', replace: (error: Error) => void, retry: () => void): void {
     if (role === 'replacement') return this.retryLater(stepKey, cause, retry);
-    // Refusals of later results follow from the first one.
+    // Later results are refused only because of the first refusal, so they need no handling.
     if (this.replacing) return;
     this.replacing = true;
     replace(cause);
   }
 
-  /** Cancels the next try: the run leaves this process. */
+  /** Cancels the next retry, because the run leaves this process. */
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);

@@ -17,7 +17,7 @@ export class WorkflowRegistry {
     return this.definitions.size === 0;
   }
 
-  /** Queues in which the workflows are started. */
+  /** Queues in which runs of these workflows are started. */
   get queues(): string[] {
     return [...this.definitions.values()].flatMap((versions) => [...versions.values()].map(({ queue }) => queue));
   }
@@ -27,8 +27,8 @@ export class WorkflowRegistry {
   }
 
   /**
-   * Everything that a claim may name: each queue with each version of each workflow. Runs that were
-   * started by name alone have a key of their own.
+   * Returns every combination that a claim may name: each queue with each version of each workflow.
+   * Runs that were started without a version have a key of their own.
    */
   keys(queues: readonly string[]): ClaimKey[] {
     const keys: ClaimKey[] = [];

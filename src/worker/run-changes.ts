@@ -9,33 +9,36 @@ import type { Journal } from '../store/journal.js';
 import { isRefusal, Refusals, type RefusalDelegate } from './refusals.js';
 import type { RunRecorder } from './run-recorder.js';
 
-/** Pauses between tries to block a run whose row takes no change at all. */
+/**
+ * Milliseconds before the first retry to block a run whose row takes no change. Each further pause
+ * is twice as long.
+ */
 const FIRST_BLOCK_PAUSE_MS = 5_000;
 const LONGEST_BLOCK_PAUSE_MS = 60_000;
 
-/** Stands in for an end whose values cannot be stored. */
+/** Error to record for a run whose result or error cannot be stored. */
 const UNSTORABLE = JSON.stringify({ name: 'SerializationError', message: 'the result of the run cannot be stored', code: 'SERIALIZATION' });
 
-/** A change that takes effect only when no message arrived since `wakeCount` was read. */
+/** A change that takes effect only if no message has arrived since `wakeCount` was read. */
 export type Suspension = RunChange & { readonly wakeCount: number; readonly wakeAt: number | null };
 
 /** The execution whose run is changed. */
 export interface RunChangesDelegate extends RefusalDelegate {
-  /** True when nothing more of the run is written here but its last change. */
+  /** True when this process writes nothing more of the run except its last change. */
   readonly hasLeft: boolean;
-  /** The last change is durable, or the run is no longer this process's. */
+  /** Called when the last change is durable, or when this process no longer owns the run. */
   released(outcome: PassOutcome | undefined): void;
-  /** The run is due again, for any worker. */
+  /** Called when the run is due again and any worker may claim it. */
   handedBack(): void;
-  /** The database refuses even to block the run. Called once. */
+  /** Called once, when the database refuses even the change that blocks the run. */
   unwritable(error: RunNotRecordedError): void;
 }
 
 /**
- * Submits the changes of a run's row with which the run leaves this process: its suspension, its
- * return, its end. A change that the database refuses is tried again with pauses; after that the
- * run is blocked. Where the database refuses that too, the run stays with this process, holds no
- * slot, and is tried once a minute.
+ * Submits the changes of a run's row with which the run leaves this process: suspension, handing
+ * back, end. A change that the database refuses is retried a few times, and then the run is
+ * blocked. If the database refuses that too, the run stays with this process without a slot, and
+ * blocking is retried once a minute.
  */
 export class RunChanges {
   private readonly refusals: Refusals;
@@ -63,12 +66,12 @@ export class RunChanges {
     );
   }
 
-  /** Makes the run due at once, for any worker that claims it. */
+  /** Makes the run due at once, so that any worker may claim it. */
   handBack(): void {
     this.change({ status: 'pending' }, undefined);
   }
 
-  /** Makes the run wait for another deployment, or for an operator. */
+  /** Blocks the run until another deployment claims it, or an operator resumes it. */
   block(deploymentId: string, error: Error): void {
     this.change({ status: 'waiting', blockedFor: deploymentId, reason: encodeError(error) }, undefined);
   }
@@ -84,7 +87,7 @@ export class RunChanges {
     this.change({ status, output: null, error, leftovers, parent, ...failure }, outcome);
   }
 
-  /** Cancels the next try. */
+  /** Cancels the next retry. */
   close(): void {
     clearTimeout(this.timer);
   }
@@ -103,8 +106,8 @@ export class RunChanges {
   }
 
   /**
-   * Replaces an end whose values cannot be stored by a failure that can. Retries a change that a
-   * rule of the application refuses.
+   * Handles a refused change. If the values of an end cannot be stored, submits a failure that can
+   * be stored instead. If a rule of the application forbids the change, retries the change.
    */
   private refused(error: Error, change: RunChange, outcome: PassOutcome | undefined): void {
     if (this.recorder.isReplacing && 'output' in change) return;

@@ -17,10 +17,13 @@ import type { Session } from './session.js';
 import type { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** More losses than any run can have. */
+/** Number of losses that is larger than any run can have. */
 const ANY_LOSSES = 1_000_000;
 
-/** Fills the free slots: with due runs that it claims, and with runs that this process starts. */
+/**
+ * Fills the free slots, with due runs that the worker claims and with runs that this process
+ * starts.
+ */
 export class RunClaimer {
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
@@ -30,15 +33,16 @@ export class RunClaimer {
   private isOpen = false;
   private claiming: Promise<void> | undefined;
   private claimAgain = false;
-  /** True when the last claim got as many runs as it asked for: more are due. */
+  /** True when the last claim returned as many runs as it asked for, so more runs are due. */
   private backlog = false;
   /**
-   * Start of the claim of due runs in flight, by performance.now(); infinity without one.
+   * Time at which the current claim of due runs began, by performance.now(); infinity when there is
+   * none.
    */
   private dueClaimSince = Number.POSITIVE_INFINITY;
-  /** Claims by id in flight. */
+  /** Claims in flight that name a run by its id. */
   private readonly claimsById = new Set<{ readonly since: number }>();
-  /** Claimed runs whose histories are being loaded. */
+  /** Claimed runs whose histories are being loaded, by run id. */
   private readonly loading = new Map<string, ClaimedRun>();
 
   constructor(
@@ -75,12 +79,15 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /** Start of the oldest claim in flight, by performance.now(); infinity without one. */
+  /**
+   * Time at which the oldest claim in flight began, by performance.now(); infinity when there is
+   * none.
+   */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
 
-  /** Id of the run that is executed here with no other beside it. */
+  /** Id of the run that this worker executes alone; null when no run is. */
   get exclusiveRunId(): string | null {
     return this.quarantine.exclusiveRunId;
   }
@@ -90,7 +97,7 @@ export class RunClaimer {
     this.wake();
   }
 
-  /** Claims nothing more. Runs that a claim in flight returns are handed back. */
+  /** Stops claiming. Runs that a claim in flight still returns are handed back. */
   close(): void {
     this.isOpen = false;
   }
@@ -101,15 +108,18 @@ export class RunClaimer {
   }
 
   /**
-   * Forgets the backlog, and ends a quarantine. Returns the runs that were claimed and have not
-   * begun.
+   * Forgets the backlog and ends the quarantine. Returns the suspect runs that were claimed and
+   * have not begun.
    */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
     return this.quarantine.end();
   }
 
-  /** Returns the state that the database must have of claimed runs that have not begun. */
+  /**
+   * Returns the claimed runs that have not begun, each with the state that the database must have
+   * for the run.
+   */
   ownedRuns(): OwnedRunState[] {
     const claimed = [...this.loading.values(), ...this.quarantine.held];
     return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));
@@ -126,14 +136,14 @@ export class RunClaimer {
     if (this.backlog) this.wake();
   }
 
-  /** Continues a quarantine when no run is active any more. */
+  /** Called when no run is active any more: a quarantine may begin or end now. */
   emptied(): void {
     if (this.quarantine.isActive) this.wake();
   }
 
   /**
-   * Reserves a slot for a run that is about to be started here, unless none is free or older runs
-   * wait for it.
+   * Reserves a slot for a run that is about to be started here. Returns undefined when no slot is
+   * free, or older runs are waiting for one.
    */
   reserve(key: DispatchKey): Reservation | undefined {
     const { fence } = this.session;
@@ -164,8 +174,8 @@ export class RunClaimer {
    * execute it.
    *
    * @param mode `alone` also claims a run that was lost with its worker more than once
-   * @throws ClosedError, or the error that kept a claimed run from beginning: the run is handed
-   *   back, and must be announced again
+   * @throws ClosedError, or the error that kept a claimed run from beginning. The run has then been
+   *   handed back, and the caller must announce the run again
    */
   async claimById(runId: string, mode: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
     const { fence } = this.session;
@@ -176,7 +186,8 @@ export class RunClaimer {
     this.claimsById.add(inFlight);
     const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.claimsById.delete(inFlight));
     if (!run) return undefined;
-    // Only now: if the worker dies before this, no run is suspected.
+    // Marked only now: if the worker dies before this line, the death does not count against the
+    // run.
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
     const failure = await this.beginAll([run], fence);
     if (failure) throw failure;
@@ -202,8 +213,7 @@ export class RunClaimer {
   private async claimOnce(): Promise<void> {
     const { fence } = this.session;
     if (!fence || this.keys.length === 0) {
-      // Otherwise the loop, which claims as long as there is a backlog, would block everything
-      // else.
+      // Without this, the loop would claim again and again, and block the whole process.
       this.backlog = false;
       return;
     }
@@ -216,8 +226,8 @@ export class RunClaimer {
     if (limit === 0) return;
     const claim = { fence, keys: this.keys, deploymentId: this.options.deploymentId, limit };
     const claimed = await this.cursor.claim(claim);
-    // A claim from the middle of the backlog that got few runs says nothing about the runs before
-    // that place.
+    // A claim from the middle of the backlog may return few runs although there are more at the
+    // start.
     this.backlog = claimed.length >= limit || this.cursor.isUnsure;
     await this.beginAll(claimed, fence);
     if (this.quarantine.isSearchDue) {
@@ -227,9 +237,9 @@ export class RunClaimer {
   }
 
   /**
-   * Loads the histories of claimed runs, and begins the runs. Takes a slot for each run.
+   * Loads the histories of claimed runs and begins the runs. Takes a slot for each run.
    *
-   * @returns the error for which some runs were handed back, if any were
+   * @returns an error when some runs were handed back, otherwise undefined
    */
   private async beginAll(claimed: readonly ClaimedRun[], fence: SessionFence): Promise<Error | undefined> {
     this.slots.take(claimed.length);
@@ -238,7 +248,8 @@ export class RunClaimer {
       fence,
       () => EMPTY_HISTORY,
     );
-    // A run that was never executed has a message only if its wake counter moved.
+    // A run without a history was never executed. It has messages only if its wake counter is above
+    // 0.
     const known = claimed.filter((run) => run.hasHistory);
     for (const run of known) this.loading.set(run.id, run);
     for await (const { runs, histories, error } of this.loader.load(known)) {
@@ -257,8 +268,9 @@ export class RunClaimer {
   }
 
   /**
-   * Begins claimed runs, or hands them back. Since the claim was sent, the worker may have begun to
-   * close, the session may be lost, or another server may answer, which may lack the claim.
+   * Begins claimed runs, or hands them back if the claim is no longer valid. After the claim was
+   * sent, the worker may have begun to close, or the session may have been lost. Another server,
+   * which lacks the claim, may answer now.
    */
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): Error | undefined {
     if (this.session.fence === fence && this.isOpen) {
@@ -279,8 +291,8 @@ export class RunClaimer {
   }
 
   /**
-   * Hands a claimed run back whose id belonged to a deleted run that is still executed here. The
-   * last writes of the deleted run may have reached the new one, so that both stop.
+   * Hands back a claimed run that has the id of a deleted run which is still executed here. Both
+   * runs stop, because the last writes of the deleted run may have changed the row of the new run.
    */
   private async handBackSuccessor(run: ClaimedRun, fence: SessionFence): Promise<void> {
     this.runs.freeSlots(1);
@@ -288,13 +300,14 @@ export class RunClaimer {
       await this.runs.dropFormer(run.id);
       if (await resetRun(this.database, fence, run)) void this.events.due([run]);
     } catch (error) {
-      // The comparison with the runs that the session owns finds the run, and hands it back.
+      // The next comparison with the runs that the session owns will find this run and hand it
+      // back.
       this.events.log('warn', `worker: could not hand back run "${run.id}" yet`, error, { runId: run.id });
     }
   }
 }
 
-/** True when the run may have been sent something before it was claimed. */
+/** True when a message may have been sent to the run before it was claimed. */
 function mayHaveMessages(run: ClaimedRun): boolean {
   return run.hasHistory || run.wakeCount > 0;
 }

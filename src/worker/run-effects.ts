@@ -10,7 +10,7 @@ import { createHook } from '../store/sql/hooks.js';
 import type { Session } from './session.js';
 import type { WorkerEvents } from './worker-types.js';
 
-/** Effects of active runs outside themselves: other runs, messages, hooks. */
+/** Executes the effects of active runs on other runs: starts, messages, cancellations, hooks. */
 export class RunEffects {
   /** Notifications in flight. */
   private readonly notifying = new Set<Promise<void>>();
@@ -25,7 +25,7 @@ export class RunEffects {
     private readonly now: () => number,
   ) {}
 
-  /** Announces a run that has become durable, for any process that may execute it. */
+  /** Announces a run whose start is durable to all processes that may execute the run. */
   started(run: NewRun): void {
     void this.events.due([dueRun(run, this.now())]);
   }
@@ -35,13 +35,16 @@ export class RunEffects {
     this.follow(this.notifier.notify(runIds));
   }
 
-  /** Notifies a run that a request of `parentId` to cancel it has become durable. */
+  /**
+   * Notifies a run that its parent, `parentId`, has requested its cancellation. The request is
+   * durable.
+   */
   cancelSent(runId: string, parentId: string): void {
     const error = this.payloads.encodeError(new WorkflowCancelledError(runId, PARENT_CANCELLED), runId);
     this.follow(this.notifier.notifyOfCancel([{ runId, error, parentId }]));
   }
 
-  /** Resolves when all notifications in flight have ended, successful or not. */
+  /** Resolves when all notifications in flight have succeeded or failed. */
   async notified(): Promise<void> {
     await Promise.all(this.notifying);
   }

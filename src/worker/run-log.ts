@@ -27,7 +27,10 @@ export class RunLog {
     this.events.log('error', `run "${runId}" is blocked ${waits}`, error, { runId });
   }
 
-  /** Reports that the row of the run takes no change, not even that the run is blocked. */
+  /**
+   * Reports that the database refuses every change of the run's row, even the change that blocks
+   * the run.
+   */
   unwritable(run: NamedRun, error: Error): void {
     const what = `run "${run.id}" cannot be written, not even as blocked; it is tried once a minute until the cause is removed`;
     this.events.log('error', what, error, fieldsOf(run));

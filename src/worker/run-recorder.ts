@@ -11,22 +11,22 @@ import { RefusedSteps } from './refused-steps.js';
 
 const ignore = (): void => undefined;
 
-/** Bytes that a step takes beside its payload. */
+/** Number of bytes that a step takes beside its payload. */
 const STEP_BYTES = 150;
 
-/** The execution whose pass is recorded. */
+/** The execution whose workflow function is being recorded. */
 export interface RunRecorderDelegate extends RefusalDelegate {
-  /** A result is durable. */
+  /** Called when a result has become durable. */
   resultDurable(): void;
-  /** The run has room for more messages than it holds. */
+  /** Called when a message was taken or dropped, so that the run may have room for more. */
   missing(): void;
-  /** The run is no longer this process's. */
+  /** Called when this process no longer owns the run. */
   fenced(error: Error): void;
 }
 
 /**
- * Hands what the pass of a run does to the journal. Follows what becomes durable: in the history
- * that the cache keeps, and in the state of the inbox.
+ * Submits to the journal everything that the workflow function of a run does. Once a record is
+ * durable, updates the cached history and the state of the inbox.
  */
 export class RunRecorder implements PassJournal {
   private bytes: number;
@@ -35,7 +35,9 @@ export class RunRecorder implements PassJournal {
   constructor(
     private readonly run: OwnedRun,
     private readonly inbox: InboxState,
-    /** The history as the cache follows it; undefined where the cache does not. */
+    /**
+     * The copy of the history that the cache keeps up to date; undefined when the cache keeps none.
+     */
     private readonly known: KnownHistory | undefined,
     private readonly services: ExecutionServices,
     private readonly delegate: RunRecorderDelegate,
@@ -43,12 +45,15 @@ export class RunRecorder implements PassJournal {
     this.bytes = run.historyBytes;
   }
 
-  /** About how many bytes of the run are recorded or with the journal. */
+  /**
+   * Approximate number of bytes of the run's history, including records that the journal has not
+   * yet written.
+   */
   get historyBytes(): number {
     return this.bytes;
   }
 
-  /** True when a result was refused and its failure is being recorded. */
+  /** True when a result was refused and a failure is being recorded instead. */
   get isReplacing(): boolean {
     return this.refusedSteps?.isReplacing ?? false;
   }
@@ -81,10 +86,11 @@ export class RunRecorder implements PassJournal {
       durable();
     };
     const lost = (error: Error): void => {
-      // A retry whose event cannot be stored continues without it: a crash loses its count of
-      // attempts.
+      // This wait is the pause before a retry of a step. If its event cannot be stored, the run
+      // continues without the record. A crash then loses the number of attempts.
       if (event !== null) return durable();
-      // Any other wait would begin again with each claim, and never end.
+      // Block the run: without its record, the wait would begin again after each claim and never
+      // end.
       this.delegate.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
     };
     this.services.journal.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
@@ -124,7 +130,8 @@ export class RunRecorder implements PassJournal {
 
   dropMessage(messageId: string, event: RunEvent | null): void {
     const { id, epoch } = this.run;
-    // A message whose event cannot be stored stays in the inbox, and is refused again.
+    // If the event cannot be stored, the message stays in the inbox and is refused again at the
+    // next read.
     const dropped = (): void => this.inbox.noteGone(messageId);
     this.services.journal.submit({ kind: 'drop', runId: id, epoch, messageId, event }, dropped, ignore);
     this.delegate.missing();
@@ -138,7 +145,7 @@ export class RunRecorder implements PassJournal {
     return this.services.effects.createHook(this.run, hook);
   }
 
-  /** Cancels the next try of a refused record: the run leaves this process. */
+  /** Cancels the next retry of a refused record, because the run leaves this process. */
   close(): void {
     this.refusedSteps?.close();
   }

@@ -138,7 +138,7 @@ describe('a session', () => {
     await other.connect();
     const key = [sessionLockClass(database), Number(BigInt(id) & 0x7fffffffn)];
     proxy.refuse();
-    // As the server does for a connection whose end it has not noticed.
+    // Simulates a server that still holds the lock for a connection whose loss it has not noticed.
     await other.query('SELECT pg_advisory_lock($1::int, $2::int)', key);
     proxy.restore();
     await waitFor(() => listening.isConnected);

@@ -12,7 +12,7 @@ import type { DirectConnection } from '../store/direct-connection.js';
 import type { SessionFence } from '../store/session-fence.js';
 import { closeSession, heartbeat, openSession, type Heartbeat, type QuickExecutor } from '../store/sql/sessions.js';
 
-/** Milliseconds that a new session waits for its lock. */
+/** Milliseconds that opening a session waits for its lock. */
 const LOCK_TIMEOUT_MS = 500;
 const RETRY_MS = 200;
 const GOODBYE_TRIES = 3;
@@ -21,48 +21,55 @@ const GOODBYE_TRIES = 3;
 export interface SessionOptions {
   readonly ttlMs: number;
   readonly deploymentId: string;
-  /** Workflows that the worker claims. Shows other processes which runs nobody can execute. */
+  /**
+   * Workflows that the worker claims. From them, other processes see which runs no process can
+   * execute.
+   */
   readonly serves: readonly DispatchKey[];
-  /** The session was taken over, and its runs with it. */
+  /** Called when other processes have taken over the session and its runs. */
   readonly lost: (id: string) => void;
-  /** Another server answers than the one that the session was last seen on. */
+  /** Called when another server answers than the server that last knew the session. */
   readonly moved: () => void;
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * The right of this process to own runs: one row, renewed at a third of its time to live, however
- * many runs the session owns. With a direct connection the session also holds a lock. When the
- * process dies the server frees the lock, and other processes see at once that it is gone.
+ * The right of this process to own runs: one row in the database, however many runs the session
+ * owns. The row is renewed after each third of its time to live. With a direct connection the
+ * session also holds a lock. When the process dies, the server frees the lock, and other processes
+ * notice the death at once.
  */
 export class Session {
   private current: SessionFence | undefined;
   private opening: Promise<SessionFence> | undefined;
-  /** Id of a session whose opening failed, but whose row may exist. */
+  /**
+   * Id of a session that could not be opened, but whose row may exist because the answer was lost.
+   */
   private doubtful: string | undefined;
   private closed = false;
   private timer: NodeJS.Timeout | undefined;
-  /** Id of the session that the lock is for. Set before the session is opened. */
+  /** Id of the session that the lock belongs to. Set before the session is opened. */
   private lockId: string | undefined;
   private holdsLock = false;
   /**
-   * True when the direct connection did not answer a heartbeat. Further heartbeats use another
-   * connection until the direct one has been opened again.
+   * True when the direct connection did not answer a heartbeat. Heartbeats then use the pool until
+   * the direct connection has been opened again.
    */
   private isDirectMute = false;
   private isBeating = false;
   private beatAgain = false;
-  /** The renewal in flight, or the last one. */
+  /** Promise of the current renewal, or of the last one. */
   private beats: Promise<void> = Promise.resolve();
   /**
-   * True when other processes would take this one for dead unless the next renewal is sent at once.
+   * True when the next renewal must not wait for a free connection, because other processes would
+   * otherwise consider this process dead.
    */
   private isUrgent = false;
   /**
    * Time at which the last successful insert or renewal of the row was sent, by performance.now().
    */
   private renewedAt = Number.NEGATIVE_INFINITY;
-  /** Time before which the row must not expire although nobody renews it, by performance.now(). */
+  /** Time until which the row must stay valid without a renewal, by performance.now(). */
   private outlivesUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -77,8 +84,8 @@ export class Session {
   }
 
   /**
-   * The fence that every write for the session's runs carries. Another object after each change of
-   * the session.
+   * The fence that every write for the session's runs carries. Each change of the session creates a
+   * new object.
    */
   get fence(): SessionFence | undefined {
     return this.current;
@@ -89,7 +96,11 @@ export class Session {
     return performance.now() - this.renewedAt < this.options.ttlMs;
   }
 
-  /** @throws ClosedError after `close`, and errors of the database */
+  /**
+   * Opens a session and returns its fence.
+   *
+   * @throws ClosedError after `close`, or an error of the database
+   */
   open(): Promise<SessionFence> {
     if (this.closed) return Promise.reject(new ClosedError());
     this.opening ??= this.make().finally(() => (this.opening = undefined));
@@ -102,8 +113,8 @@ export class Session {
     this.doubtful = id;
     this.lockId = id;
     this.holdsLock = false;
-    // First the lock: if the process dies in the middle of this, others see at once that it is
-    // gone. A connection that does not answer must not keep the worker from starting.
+    // Take the lock first: if the process dies before the session is open, others notice the death
+    // at once. The time limit lets the worker start although the direct connection does not answer.
     if (this.direct) await within(LOCK_TIMEOUT_MS, this.hold(id));
     const holdsLock = this.holdsLock;
     const askedAt = performance.now();
@@ -122,15 +133,16 @@ export class Session {
     this.current = fence;
     this.renewedAt = askedAt;
     this.schedule();
-    // The direct connection may have been opened or lost meanwhile.
+    // The direct connection may have been opened or lost while the session was being opened.
     if (!this.holdsLock) void this.lock();
     if (this.holdsLock !== holdsLock) void this.beat();
     return fence;
   }
 
   /**
-   * Makes the row expire later, where no lock shows that this process lives. For runs that were
-   * lost before: they may block the event loop for longer than the time to live.
+   * Keeps the row valid for this long without a renewal, unless a lock shows that this process
+   * lives. Needed for runs that were lost before: they may block the event loop for longer than the
+   * time to live.
    */
   async outlive(ms: number): Promise<void> {
     if (this.holdsLock) return;
@@ -138,7 +150,7 @@ export class Session {
     await this.beat();
   }
 
-  /** Continues the session on another server, which has everything that the session owns. */
+  /** Continues the session on another server, which has every row that the session owns. */
   moveTo(server: string): SessionFence {
     if (!this.current) throw new Error('there is no session');
     this.current = { id: this.current.id, server };
@@ -155,8 +167,8 @@ export class Session {
   }
 
   /**
-   * Tries to take the lock again. The server may still hold the lock for an old connection that is
-   * lost.
+   * Tries to take the lock again, because the server may have held the lock for an old, lost
+   * connection until now.
    */
   private async lockAgain(): Promise<void> {
     const { id } = this;
@@ -171,9 +183,9 @@ export class Session {
   }
 
   /**
-   * Writes to the row that the lock is gone, before another process concludes that this process
-   * died. Resolves when the row is written, or could not be reached. The connection that held the
-   * lock may end after that.
+   * Writes to the row that this process no longer holds the lock. Otherwise other processes would
+   * conclude from the missing lock that this process died. Resolves when the row has been written,
+   * or the attempt has failed. Only then may the connection that holds the lock end.
    */
   async unlock(): Promise<void> {
     if (!this.holdsLock) return;
@@ -182,7 +194,7 @@ export class Session {
     await this.beat();
   }
 
-  /** Forgets a session that others have taken over. */
+  /** Drops a session that other processes have taken over. */
   drop(): void {
     clearTimeout(this.timer);
     this.current = undefined;
@@ -190,10 +202,10 @@ export class Session {
     this.holdsLock = false;
   }
 
-  /** Deletes the session: its runs are due for other processes at once. */
+  /** Deletes the session's row, so that other processes may claim its runs at once. */
   async close(): Promise<void> {
     this.closed = true;
-    // A session that is being opened must not be left behind.
+    // Wait for a session that is being opened, so that its row is deleted too.
     await this.opening?.catch(() => undefined);
     const id = this.id ?? this.doubtful;
     this.drop();
@@ -202,7 +214,7 @@ export class Session {
       try {
         return void (await closeSession(this.database, id));
       } catch (error) {
-        // Other processes will notice that the session has expired.
+        // Give up: other processes will take over the runs when the session has expired.
         if (tries === GOODBYE_TRIES) return this.options.failed(error);
         await sleep(RETRY_MS);
       }
@@ -215,8 +227,8 @@ export class Session {
   }
 
   /**
-   * Renews the row, and schedules the next renewal. A change during a renewal is written by another
-   * renewal right after it.
+   * Renews the row, and schedules the next renewal. A call during a renewal causes one more renewal
+   * right after it, which writes what has changed meanwhile.
    */
   private beat(): Promise<void> {
     if (this.isBeating) this.beatAgain = true;
@@ -238,7 +250,7 @@ export class Session {
       } while (this.beatAgain);
       void this.lockAgain();
     } catch (error) {
-      // The row expires soon: try again before that.
+      // The next attempt must come before the row expires, so it comes sooner than usual.
       pause = RETRY_MS;
       this.options.failed(error);
     } finally {
@@ -251,7 +263,7 @@ export class Session {
     const sentAt = performance.now();
     let answer: Heartbeat | undefined;
     const asked = heartbeat(this.ways(), () => this.wanted(id, sentAt)).then((beat) => (answer = beat));
-    // Without an answer the next heartbeat must be sent on another connection.
+    // No answer in time: the next heartbeat must use another connection.
     if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
       this.isDirectMute = true;
       throw new Error('the heartbeat was not answered in time');
@@ -263,7 +275,7 @@ export class Session {
     } else if (this.id === id) this.options.lost(id);
   }
 
-  /** Connections that a renewal tries, in this order. */
+  /** Returns the connections that a renewal tries, in the order of the tries. */
   private ways(): QuickExecutor[] {
     const { database, direct, isUrgent } = this;
     this.isUrgent = false;

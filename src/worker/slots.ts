@@ -1,11 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
-/** Milliseconds without a free slot after which a warning names the holders. */
+/**
+ * Milliseconds without a free slot after which a warning names the workflows that hold the slots.
+ */
 const STUCK_MS = 30_000;
 
 /**
- * Slots for the runs that are executed at a time. A run that only waits holds no slot. When it
- * continues it takes one again, even where none is free.
+ * Slots, which limit how many runs are executed at the same time. A run that only waits holds no
+ * slot. When such a run continues, it takes a slot again, even if none is free.
  */
 export class Slots {
   private taken = 0;
@@ -27,7 +29,7 @@ export class Slots {
     this.roomAt = performance.now();
   }
 
-  /** Seconds without a free slot, when a warning is due; otherwise undefined. */
+  /** Returns the seconds without a free slot when a warning is due, otherwise undefined. */
   stuckForSeconds(): number | undefined {
     const now = performance.now();
     if (this.free > 0) this.roomAt = now;

@@ -5,11 +5,11 @@ type Warn = (message: string, error: unknown) => void;
 const workers = new Set<Warn>();
 
 /**
- * Keeps the process alive when a workflow awaits a promise of a durable call too late: `const
- * reminder = this.remind(ctx)`, and the run is cancelled, or a branch loses, before `await
- * reminder`. By default Node ends a process for such a rejection, and all other runs of the process
- * with it. The process that takes the run over would end in the same way. Other rejections are
- * treated as Node would treat them.
+ * Keeps the process alive when a workflow awaits the promise of a durable call too late. Example:
+ * after `const reminder = this.remind(ctx)` the run is cancelled, or a branch loses, before `await
+ * reminder`. By default Node ends the process for such a rejection, and all other runs of the
+ * process are lost with it. The process that takes the run over would then end in the same way.
+ * Other rejections are treated as Node treats them by default.
  *
  * @returns a function that stops listening
  */
@@ -23,7 +23,8 @@ export function listenForRejections(warn: Warn): () => void {
 
 function onRejection(reason: unknown, promise: Promise<unknown>): void {
   if (isOfCall(reason)) {
-    // Other listeners that count such promises, as Jest does, see that this one has been handled.
+    // Attach a handler, so that other listeners that count unhandled rejections, such as those of
+    // Jest, count this one as handled.
     promise.catch(() => undefined);
     const [warn] = workers;
     return warn?.('a workflow has a promise that nobody awaited when it failed; await it, or give it a catch', reason);
@@ -33,7 +34,7 @@ function onRejection(reason: unknown, promise: Promise<unknown>): void {
   process.emitWarning(`Unhandled promise rejection: ${String(reason)}`, 'UnhandledPromiseRejectionWarning');
 }
 
-/** True when Node's flag makes an unhandled rejection end the process. */
+/** True when Node's flags let an unhandled rejection end the process. */
 function nodeThrows(): boolean {
   const flags = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');
   const mode = /--unhandled-rejections[= ](\S+)/.exec(flags)?.[1] ?? 'throw';

@@ -4,14 +4,14 @@ import type { Committed, RunChange } from '../core/transition.js';
 import type { Journal } from '../store/journal.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Milliseconds that a run waits for which there is no room. */
+/** Milliseconds until a run for which there was no room is due again. */
 const POSTPONE_MS = 1_000;
 
 const ignore = (): void => undefined;
 
 type UnstartedRun = Pick<OwnedRun, 'id' | 'epoch' | 'historyBytes'>;
 
-/** Releases runs that this session owns and that have not begun. */
+/** Releases runs that this session owns but has not begun to execute. */
 export class UnstartedRuns {
   constructor(
     private readonly journal: Journal,
@@ -20,10 +20,10 @@ export class UnstartedRuns {
   ) {}
 
   /**
-   * Makes runs due again, for any worker that claims them.
+   * Makes runs due again, so that any worker may claim them.
    *
-   * @param announcedBy announces the runs to processes that do not poll: the caller, where a
-   *   transport will name the run once more, or this method
+   * @param announcedBy names who announces the runs to processes that do not poll. `caller` when a
+   *   transport will name the run once more; `this` when this method must announce the runs
    */
   handBack(runs: readonly UnstartedRun[], announcedBy: 'caller' | 'this' = 'caller'): void {
     for (const run of runs) {
@@ -38,7 +38,7 @@ export class UnstartedRuns {
     this.change(run, { status: 'waiting', blockedFor: this.options.deploymentId, reason: encodeError(error) }, ignore);
   }
 
-  /** Makes a run wait for a moment. */
+  /** Makes a run due again after a short wait. */
   postpone(run: OwnedRun): void {
     const { id, queue, name, version, wakeCount } = run;
     const wakeAt = Math.ceil(this.options.engine.now()) + POSTPONE_MS;

@@ -10,10 +10,10 @@ export interface WorkerOptions {
   readonly suspendAfterMs: number;
   readonly shutdownTimeoutMs: number;
   readonly eagerStart: boolean;
-  /** `due` claims all due runs; `named` claims only runs that a transport names. */
+  /** `due` claims all due runs; `named` claims only runs that a transport names by their id. */
   readonly takes: 'due' | 'named';
   readonly deploymentId: string;
-  /** Fate of a run whose history does not fit the code. */
+  /** Reaction to a run whose history does not match the workflow's code. */
   readonly onMismatch: 'block' | 'fail';
   readonly engine: EngineSettings;
 }
@@ -21,16 +21,19 @@ export interface WorkerOptions {
 /** Events of a worker. */
 export interface WorkerEvents extends RunNotices {
   ended(run: OwnedRun, outcome: PassOutcome): void;
-  /** Runs that could not be executed here are due again. Processes that poll find them. */
+  /**
+   * Called when runs that could not be executed here are due again. Processes that poll find such
+   * runs without a notice.
+   */
   returned(runIds: readonly string[]): void;
-  /** An attempt of a step of this run has failed. */
+  /** Called when an attempt of a step of this run has failed. */
   attemptFailed(run: OwnedRun, failure: AttemptFailure): void;
   log(level: 'warn' | 'error', message: string, error?: unknown, fields?: LogFields): void;
 }
 
-/** A slot that a start in this process reserved for the run that it is about to create. */
+/** A slot that this process reserved for a run that it is about to create. */
 export interface Reservation {
-  /** The run has been created, owned by this process's session. */
+  /** Called when the run has been created and is owned by this process's session. */
   execute(run: OwnedRun): void;
   release(): void;
 }

@@ -25,17 +25,17 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 const LAST_WRITES_MS = 3_000;
 /** Shortest block of the event loop that is reported, in milliseconds. */
 const LEAST_BLOCK_MS = 1_000;
-/** Milliseconds that the answer to the last claim may take. */
+/** Milliseconds that a closing process waits for the answer to its last claim. */
 const LAST_CLAIM_MS = 1_000;
 /**
- * Milliseconds that closing the session may take. Other processes notice a session that was not
- * closed.
+ * Milliseconds that closing the session may take. If the session is not closed in time, other
+ * processes take over its runs when it has expired.
  */
 const GOODBYE_MS = 2_000;
 
 /**
  * Claims due runs (run-claimer.ts), executes them with the engine (active-runs.ts), and releases
- * runs that end or only wait. Claims no more runs than there are free slots. A transport decides
+ * runs that end or only wait. Never claims more runs than there are free slots. A transport decides
  * when the worker claims.
  */
 export class Worker {
@@ -79,13 +79,13 @@ export class Worker {
     return this.claimer.dispatchKeys;
   }
 
-  /** Number of active runs, of slots, and of free slots. */
+  /** Number of active runs, of all slots, and of free slots. */
   get load(): { readonly runs: number; readonly slots: number; readonly freeSlots: number } {
     const { size, slots } = this.runs;
     return { runs: size, slots: slots.size, freeSlots: slots.free };
   }
 
-  /** Active runs whose rows take no change. */
+  /** Active runs for which the database refuses every change of the run's row. */
   get unwritableRuns(): { runId: string; since: number; error: Error }[] {
     return this.runs.unwritableRuns;
   }
@@ -105,9 +105,9 @@ export class Worker {
   }
 
   /**
-   * Claims a run that a transport has named, and begins it.
+   * Claims a run that a transport has named, and begins the run.
    *
-   * @param mode a run that was lost with its worker more than once is claimed only `alone`
+   * @param mode `alone` also claims a run that was lost with its worker more than once
    * @returns undefined when the run is not due, or this process cannot execute it
    */
   claimById(runId: string, mode: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
@@ -120,14 +120,17 @@ export class Worker {
     return this.dispatchKeys.some(isKnown) && !run.blockedDeployments.includes(this.options.deploymentId);
   }
 
-  /** Resolves when this process does not execute the run, or no longer does. */
+  /**
+   * Resolves when this process no longer executes the run; at once when it does not execute the run
+   * now.
+   */
   gone(runId: string): Promise<void> {
     return this.runs.departed(runId);
   }
 
   /**
-   * Resolves when the runs are notified to which runs executed here have sent something, such as a
-   * child's end to its parent.
+   * Resolves when all runs have been notified of the messages that runs in this process sent to
+   * them. An example is the message to a parent that its child has ended.
    */
   told(): Promise<void> {
     return this.runs.effects.notified();
@@ -136,30 +139,30 @@ export class Worker {
   /**
    * Hands a run over to other processes.
    *
-   * @param when `now` aborts active bodies; `soon` waits for them, and for the first result
-   *   recorded here
+   * @param when `now` aborts active step bodies; `soon` waits until they have ended and this
+   *   process has recorded at least one result of the run
    */
   handOver(runId: string, when: 'soon' | 'now'): void {
     this.runs.handOver(runId, when, new ClosedError());
   }
 
   /**
-   * Reserves a slot for a run that is about to be started here, unless none is free or older runs
-   * wait for it.
+   * Reserves a slot for a run that is about to be started here. Returns undefined when no slot is
+   * free, or older runs are waiting for one.
    */
   reserve(key: DispatchKey): Reservation | undefined {
     return this.claimer.reserve(key);
   }
 
-  /** Delivers new messages to these runs, as far as this process executes them. */
+  /** Delivers new messages to those of these runs that this process executes. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
     await this.runs.inboxes.check(runIds);
   }
 
   /**
    * Compares the active runs with the runs that the session owns in the database. Delivers messages
-   * of which no notice arrived. Hands back runs of claims whose answer was lost, once two checks
-   * have missed them.
+   * of which this process received no notice. When the answer to a claim was lost, two such checks
+   * find the claimed runs missing here, and the runs are handed back.
    */
   async reconcile(): Promise<void> {
     const sessionId = this.session.id;
@@ -178,12 +181,14 @@ export class Worker {
   }
 
   /**
-   * Stops all runs of a session that other processes took over, and continues under a new session.
+   * Stops all runs of a session that other processes have taken over, and continues with a new
+   * session.
    */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
     this.events.log('warn', `worker: the session was taken over; its ${this.runs.size} runs continue elsewhere`, undefined, { sessionId });
-    // This worker lives: the takeover must not count against the run that was executed alone.
+    // This worker is still alive, so the takeover must not count as a loss of the run that was
+    // executed alone.
     const alone = this.claimer.exclusiveRunId;
     const takeBack = async (): Promise<void> => {
       if (alone !== null) await takeBackLoss(this.database, alone);
@@ -192,10 +197,10 @@ export class Worker {
   }
 
   /**
-   * Handles a change of the server: a failover, or a restart. If the server has everything that was
-   * acknowledged, the work continues. Otherwise (asynchronous replication) the state in memory is
-   * wrong, and the runs are executed again from what is recorded. Nothing is written for the runs
-   * of the session until this has resolved.
+   * Handles a change of the database server: a failover or a restart. If the server has everything
+   * that was acknowledged, the work continues. Otherwise (asynchronous replication) the state in
+   * memory is wrong, and all runs are executed again from their stored histories. Nothing is
+   * written for the session's runs until the promise resolves.
    */
   serverMoved(): Promise<void> {
     this.comparing ??= this.compare().finally(() => (this.comparing = undefined));
@@ -220,7 +225,9 @@ export class Worker {
     void this.startOver(reason, async () => this.events.returned(await closeSession(this.database, fence.id)));
   }
 
-  /** Stops all runs without writing, and continues under a new session after `before`. */
+  /**
+   * Stops all runs without writing anything, calls `before`, and then continues with a new session.
+   */
   private async startOver(reason: FencedError, before: () => Promise<void>): Promise<void> {
     this.runs.histories.clear();
     this.session.drop();
@@ -245,8 +252,8 @@ export class Worker {
   }
 
   /**
-   * Stops claiming, lets step bodies finish for `shutdownTimeout`, hands every run back and closes
-   * the session. Every call returns the same promise.
+   * Stops claiming, lets step bodies finish for at most `shutdownTimeout`, hands every run back and
+   * closes the session. Every call returns the same promise.
    */
   stop(): Promise<void> {
     this.ending ??= this.end();
@@ -254,13 +261,13 @@ export class Worker {
   }
 
   private async end(): Promise<void> {
-    // A failed start may have left a session.
+    // A start that failed may have left a session, which must be closed.
     if (this.state === 'stopped') return void (await within(GOODBYE_MS, this.session.close()));
     this.state = 'stopping';
     this.claimer.close();
     await this.runs.bodiesFinished(performance.now() + this.options.shutdownTimeoutMs);
     this.runs.handBackAll(new ClosedError());
-    // A claim in flight may return runs, which must be handed back.
+    // Wait for a claim in flight: it may return runs, which must be handed back.
     await within(LAST_CLAIM_MS, this.claimer.claimsEnded());
     this.runs.unstarted.handBack(this.claimer.reset());
     await this.journal.drain(LAST_WRITES_MS);
