@@ -1,5 +1,5 @@
 /**
- * QStash emulator, for tests and for local work.
+ * Emulator of QStash, for tests and for local work.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** Refusal of a request, with the status that QStash would answer. */
+/** Error that refuses a request, with the status code that QStash would answer. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,

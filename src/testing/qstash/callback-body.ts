@@ -8,7 +8,10 @@ interface CallbackInput {
   readonly dlqId: string | undefined;
 }
 
-/** Returns the body that QStash sends to a callback. Both inner bodies are in base64. */
+/**
+ * Returns the body of the request that QStash sends to a callback address. The two bodies inside
+ * it, of the message and of the answer, are in base64.
+ */
 export function callbackBody({ message, retried, answer, dlqId }: CallbackInput): Buffer {
   const { messageId, url, method, headers, body, retries, dueAt, createdAt, scheduleId, callerIp } = message;
   const content = {

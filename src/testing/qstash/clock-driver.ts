@@ -4,18 +4,18 @@ import { ManualClock, type RealClock } from './clock.js';
 import type { Dispatcher } from './dispatcher.js';
 
 export interface ClockDriverOptions {
-  /** Real milliseconds for which a manual clock waits for an answer. */
+  /** Milliseconds of real time for which a manual clock waits for an answer. */
   readonly answerTimeoutMs: number;
   /**
-   * Real milliseconds for which a manual clock waits for messages that the application may publish
-   * after its answer.
+   * Milliseconds of real time for which a manual clock waits for new messages after an answer,
+   * because the application may still publish some.
    */
   readonly quietPeriodMs: number;
 }
 
 /**
- * Makes the dispatcher start due deliveries: continuously on the real clock, on a manual clock only
- * while a test waits.
+ * Makes the dispatcher start due deliveries. With the real clock this happens at all times, with a
+ * manual clock only while a test waits.
  */
 export class ClockDriver {
   private timer: NodeJS.Timeout | undefined;
@@ -31,7 +31,10 @@ export class ClockDriver {
     private readonly options: ClockDriverOptions,
   ) {}
 
-  /** Must be called after every change, because a delivery may have become possible. */
+  /**
+   * Starts deliveries that have become possible. The emulator must call this method after every
+   * change.
+   */
   changed(): void {
     this.changes += 1;
     this.startDue();
@@ -44,8 +47,8 @@ export class ClockDriver {
   }
 
   /**
-   * Moves the manual clock forward, from one due time to the next. Concurrent calls run one after
-   * the other.
+   * Moves the manual clock forward by this time, and stops at each time at which a delivery is due.
+   * Concurrent calls are executed one after the other.
    */
   advance(clock: ManualClock, spanMs: number): Promise<void> {
     const advanced = this.queue.then(() => this.drive(() => this.moveForward(clock, clock.now() + spanMs)));
@@ -79,8 +82,8 @@ export class ClockDriver {
   }
 
   /**
-   * Starts due deliveries until no answer is awaited. With a timeout, stops waiting for answers
-   * that do not arrive in time.
+   * Starts due deliveries, and resolves when all answers have arrived. With a timeout, no longer
+   * waits for an answer that takes longer.
    */
   private async untilQuiet(answerTimeoutMs?: number): Promise<void> {
     let lastQuietAt = -1;
@@ -95,7 +98,7 @@ export class ClockDriver {
     }
   }
 
-  /** Resolves to true at the next change, and to false when nothing changes within the time. */
+  /** Resolves to true at the next change, or to false when the time has passed without a change. */
   private nextChange(timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve(false), timeoutMs);

@@ -1,10 +1,10 @@
 /** Clock of the emulator. */
 export interface Clock {
-  /** Returns the milliseconds since the epoch. */
+  /** Returns the current time in milliseconds since the epoch. */
   now(): number;
 }
 
-/** Clock of the machine. */
+/** Clock that shows the time of the machine. */
 export class RealClock implements Clock {
   now(): number {
     return Date.now();
@@ -19,7 +19,7 @@ export class ManualClock implements Clock {
     return this.time;
   }
 
-  /** Moves the clock forward; an earlier time has no effect. */
+  /** Moves the clock forward to this time. An earlier time has no effect. */
   moveTo(time: number): void {
     if (time > this.time) this.time = time;
   }

@@ -6,7 +6,7 @@ import { durationOfHeader } from './duration.js';
 
 const DONE: ApiResponse = { status: 200 };
 
-/** Returns the routes for queues, flow control and signing keys. */
+/** Returns the API's routes for queues, flow control and signing keys. */
 export function controlRoutes(services: EmulatorServices): Route[] {
   return [...queueRoutes(services), ...flowRoutes(services), ...keyRoutes(services)];
 }
@@ -110,7 +110,10 @@ function countParameter(query: URLSearchParams, name: string): number | undefine
   return text === null ? undefined : Number(text);
 }
 
-/** Reads a period: a number of seconds, or a duration. */
+/**
+ * Returns the milliseconds of a period in the query, which is a number of seconds or a duration;
+ * undefined without a period.
+ */
 function periodMs(query: URLSearchParams): number | undefined {
   const text = query.get('period');
   if (text === null) return undefined;

@@ -2,9 +2,15 @@ import { badRequest } from './api-error.js';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
-/** Offsets from UTC change only at quarters of an hour. */
+/**
+ * Milliseconds in a quarter of an hour. The offset of a time zone from UTC changes only at full
+ * quarters of an hour.
+ */
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
-/** Limit of the search for the next time. Two 29 Februaries are never further apart. */
+/**
+ * Maximum number of milliseconds to search for the next time. The next 29 February is always
+ * nearer.
+ */
 const SEARCH_LIMIT_MS = 9 * 366 * DAY_MS;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
@@ -24,8 +30,8 @@ const FIELDS = {
 } as const satisfies Record<string, Field>;
 
 /**
- * Schedule of five fields, such as `0 9 * * 1-5`, in UTC or in the time zone of a leading
- * `CRON_TZ=`.
+ * Cron expression with five fields, such as `0 9 * * 1-5`. The times are in UTC, or in the time
+ * zone that a leading `CRON_TZ=` names.
  */
 export class Cron {
   private readonly minutes: ReadonlySet<number>;
@@ -38,6 +44,8 @@ export class Cron {
   private readonly zone: Zone;
 
   /**
+   * Parses a cron expression.
+   *
    * @throws ApiError when the text is not a valid expression
    */
   constructor(readonly text: string) {
@@ -55,7 +63,10 @@ export class Cron {
     this.isWeekdayRestricted = !weekday.startsWith('*');
   }
 
-  /** Returns the next time after `after`; undefined when no date matches, as for 31 February. */
+  /**
+   * Returns the first matching time after `after`; undefined when no date ever matches, as for 31
+   * February.
+   */
   next(after: number): number | undefined {
     let time = (Math.floor(after / MINUTE_MS) + 1) * MINUTE_MS;
     for (const end = after + SEARCH_LIMIT_MS; time < end;) {
@@ -69,8 +80,8 @@ export class Cron {
   }
 
   /**
-   * Matches the day. When the day of the month and the day of the week are both restricted, one
-   * match is enough.
+   * Returns true when the day matches. When the expression restricts both the day of the month and
+   * the day of the week, one of them is enough.
    */
   private matchesDay(local: Date): boolean {
     if (!this.months.has(local.getUTCMonth() + 1)) return false;
@@ -81,8 +92,8 @@ export class Cron {
   private nextMidnight(time: number, local: Date): number {
     const midnight = time + DAY_MS - (local.getTime() % DAY_MS);
     const shift = this.zone.offsetAt(midnight) - this.zone.offsetAt(time);
-    // Forward when the clocks went back, so that the day has ended; earlier when they went forward,
-    // so that the first hour of the next day is checked.
+    // Correct for a change of the clocks on this day. If they go back, midnight comes later. If
+    // they go forward, midnight comes earlier, and the next day's first hour must not be skipped.
     return Math.max(midnight - shift, time + MINUTE_MS);
   }
 
@@ -121,6 +132,8 @@ class Zone {
   private readonly offsets = new Map<number, number>();
 
   /**
+   * Creates a time zone from its name.
+   *
    * @throws ApiError when the time zone is unknown
    */
   constructor(name: string) {

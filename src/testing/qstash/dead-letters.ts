@@ -7,12 +7,12 @@ import type { Answer } from './send.js';
 export interface DeadLetter {
   readonly dlqId: string;
   readonly message: Message;
-  /** Answer to the last attempt. */
+  /** Answer to the last attempt to deliver the message. */
   readonly answer: Answer;
   readonly time: number;
 }
 
-/** Messages that could not be delivered. */
+/** Dead letters: messages that could not be delivered. */
 export class DeadLetters {
   private readonly byId = new Map<string, DeadLetter>();
 
@@ -23,13 +23,17 @@ export class DeadLetters {
   }
 
   /**
-   * @throws ApiError when there is no such dead letter
+   * Returns a dead letter as the API shows it.
+   *
+   * @throws ApiError when there is no dead letter with this id
    */
   view(dlqId: string): object {
     return viewOf(this.get(dlqId));
   }
 
   /**
+   * Returns a page of the dead letters that match the query.
+   *
    * @throws ApiError when the query is invalid
    */
   list(query: URLSearchParams): object {
@@ -40,7 +44,7 @@ export class DeadLetters {
   /**
    * Removes and returns a dead letter.
    *
-   * @throws ApiError when there is no such dead letter
+   * @throws ApiError when there is no dead letter with this id
    */
   remove(dlqId: string): DeadLetter {
     const deadLetter = this.get(dlqId);
@@ -49,8 +53,8 @@ export class DeadLetters {
   }
 
   /**
-   * Removes and returns up to `count` (a parameter of the query) dead letters. The cursor is
-   * defined when there are more.
+   * Removes and returns the dead letters that match the query, at most as many as its parameter
+   * `count` allows. The cursor is defined when more dead letters match.
    *
    * @throws ApiError when the query is invalid
    */

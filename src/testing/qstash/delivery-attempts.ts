@@ -26,20 +26,20 @@ interface DeliveryDependencies {
   readonly add: (task: Task) => void;
 }
 
-/** Status that forbids further attempts. */
+/** Status code by which a destination forbids further attempts. */
 const NON_RETRYABLE = 489;
 
-/** Makes the attempts of deliveries, and decides from each answer what happens next. */
+/** Makes the attempts to deliver messages, and decides from each answer what happens next. */
 export class DeliveryAttempts {
   constructor(private readonly dependencies: DeliveryDependencies) {}
 
-  /** Makes one attempt. Never rejects. */
+  /** Makes one attempt to deliver a message. Never rejects. */
   async deliver(task: Task, signal: AbortSignal): Promise<void> {
     const { message } = task;
     const delivery = this.start(task);
     const answer = await sendRequest({ url: message.url, method: message.method, headers: delivery.headers, body: message.body, signal });
     const timedOut = signal.aborted && signal.reason === TIMED_OUT;
-    // The emulator was closed or cleared.
+    // Ignore the result: the delivery was aborted because the emulator was closed or cleared.
     if (signal.aborted && !timedOut) return;
     this.settle(task, timedOut && answer.status === undefined ? { ...answer, error: TIMED_OUT } : answer, delivery);
   }
@@ -73,8 +73,8 @@ export class DeliveryAttempts {
 
   private headersOf({ message, retried }: Task): Headers {
     const { messageId, url, body, headers, scheduleId, callerIp } = message;
-    // Signed by the machine's clock, whatever the emulator's clock shows, because receivers verify
-    // with the machine's clock.
+    // Sign with the machine's clock, even if the emulator's clock is manual, because receivers
+    // verify the signature with the machine's clock.
     const signature = signatureOf({ url, body, signingKey: this.dependencies.keys.current, issuedAt: new Date() });
     return {
       'user-agent': 'Upstash-QStash',
@@ -137,7 +137,7 @@ export class DeliveryAttempts {
     this.callBack(message.failureCallback, task, answer, dlqId);
   }
 
-  /** Publishes the result of an attempt to a callback address, as a message of its own. */
+  /** Publishes the result of an attempt as a new message to a callback address. */
   private callBack(target: CallbackTarget | undefined, { message, retried }: Task, answer: Answer, dlqId?: string): void {
     if (!target) return;
     const body = callbackBody({ message, retried, answer, dlqId });

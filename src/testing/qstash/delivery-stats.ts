@@ -1,24 +1,24 @@
 import type { QStashDeliveryOutcome, QStashDeliveryRecord } from './message.js';
 
-/** Counts since the start, or since `clear()`. */
+/** Counts since the start of the emulator, or since the last `clear()`. */
 export interface QStashStats {
-  /** Accepted messages, including those of schedules and callbacks. */
+  /** Number of accepted messages, including the messages of schedules and callbacks. */
   readonly published: number;
-  /** Publications that were dropped because their deduplication id was known. */
+  /** Number of publications that were dropped because their deduplication id was already in use. */
   readonly deduplicated: number;
-  /** Messages delivered and acknowledged. */
+  /** Number of messages that were delivered and acknowledged. */
   readonly delivered: number;
-  /** Failed attempts. */
+  /** Number of failed attempts to deliver a message. */
   readonly failed: number;
   readonly deadLettered: number;
   readonly cancelled: number;
-  /** Requests to publish, or members of a batch, that failed because of a fault. */
+  /** Number of requests to publish, or members of a batch, that were refused because of a fault. */
   readonly rejected: number;
-  /** Messages lost because of a fault. */
+  /** Number of messages that were lost because of a fault. */
   readonly lost: number;
-  /** Messages delivered twice because of a fault. */
+  /** Number of messages that were delivered twice because of a fault. */
   readonly duplicated: number;
-  /** Successful attempts whose answer was dropped because of a fault. */
+  /** Number of successful attempts whose answer was dropped because of a fault. */
   readonly unacknowledged: number;
 }
 
@@ -26,7 +26,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export type OpenDelivery = Mutable<QStashDeliveryRecord>;
 
-/** Records of all deliveries, and all counts. */
+/** Records of all attempts to deliver, and counts of all events. */
 export class DeliveryStats {
   private counts = noCounts();
   private records: OpenDelivery[] = [];

@@ -4,15 +4,17 @@ import { PriorityQueue } from './priority-queue.js';
 import { hasEnded, type Message } from './message.js';
 import type { Queues } from './queues.js';
 
-/** Attempt that is due now or later. */
+/** Attempt to deliver a message that is due now or later. */
 export interface Task {
   readonly message: Message;
-  /** Number of earlier retries. */
+  /** Number of retries before this attempt. */
   readonly retried: number;
   readonly dueAt: number;
-  /** Order among tasks that are due at the same time. */
+  /** Order among the tasks that are due at the same time: the lowest number is first. */
   readonly order: number;
-  /** `duplicate`: a copy that a fault delivers once, beside the message itself. */
+  /**
+   * `duplicate` for a copy of the message, which a fault delivers once in addition to the message.
+   */
   readonly kind: 'original' | 'duplicate';
 }
 
@@ -21,15 +23,13 @@ interface InFlightDelivery {
   readonly deadline: number;
   readonly abort: AbortController;
   hasEnded: boolean;
-  /**
-   * True when the answer has been missing for so long that a manual clock no longer waits for it.
-   */
+  /** True when a manual clock no longer waits for the answer, because the answer takes too long. */
   isStalled: boolean;
 }
 
 /**
- * Reason of an aborted delivery that counts as failed. With any other reason, the result is
- * ignored.
+ * Reason for aborting a delivery that then counts as failed. The result of a delivery that is
+ * aborted for another reason is ignored.
  */
 export const TIMED_OUT = 'timed out';
 
@@ -37,11 +37,11 @@ export interface DispatcherDependencies {
   readonly clock: Clock;
   readonly queues: Queues;
   readonly flows: FlowControl;
-  /** Maximum number of active deliveries. */
+  /** Returns the maximum number of active deliveries. */
   readonly parallelism: () => number;
-  /** Makes an attempt and decides what happens next. Never rejects. */
+  /** Makes one attempt and decides what happens next. Never rejects. */
   readonly deliver: (task: Task, signal: AbortSignal) => Promise<void>;
-  /** Publishes messages of schedules that are due. */
+  /** Publishes the messages of schedules that are due. */
   readonly tick: (now: number) => void;
   /** Returns the next time at which a schedule is due. */
   readonly nextTick: () => number | undefined;
@@ -51,13 +51,13 @@ export interface DispatcherDependencies {
 
 const UNLIMITED = 'free';
 
-/** Keeps deliveries until they are due and permitted, and starts them in order. */
+/** Keeps tasks until they are due and the limits permit them, and starts them in order. */
 export class Dispatcher {
   private readonly scheduled = new PriorityQueue<Task>((a, b) => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order));
   private readonly deadlines = new PriorityQueue<InFlightDelivery>((a, b) => a.deadline < b.deadline);
   /**
-   * Due tasks, by the limit that applies: a queue, a flow-control key, or only the number of
-   * deliveries.
+   * Due tasks, grouped by the limit that delays them: a queue, a flow-control key, or only the
+   * maximum number of active deliveries.
    */
   private readonly waitLists = new Map<string, Task[]>();
   private readonly inFlight = new Set<InFlightDelivery>();
@@ -72,18 +72,18 @@ export class Dispatcher {
     this.scheduled.push(task);
   }
 
-  /** Returns the number of due messages that wait for a flow-control key. */
+  /** Returns the number of due messages that wait because of this flow-control key. */
   waitingFor(flowKey: string): number {
     return [...this.waitLists.values()].flat().filter(({ message }) => message.flow?.key === flowKey && !hasEnded(message)).length;
   }
 
-  /** Starts all deliveries that are due and permitted. */
+  /** Starts all deliveries that are due and permitted. Aborts deliveries that have timed out. */
   startDue(): void {
     const now = this.dependencies.clock.now();
     this.dependencies.tick(now);
     for (let delivery = this.nextDeadline(); delivery && delivery.deadline <= now; delivery = this.nextDeadline()) {
       this.deadlines.pop();
-      // The result is decided in a moment, so a manual clock has to wait for it.
+      // The abort ends this delivery a moment later, so a manual clock must wait for the result.
       delivery.isStalled = false;
       delivery.abort.abort(TIMED_OUT);
     }
@@ -97,7 +97,7 @@ export class Dispatcher {
     }
   }
 
-  /** Returns the time at which the next task falls due. Call it after `startDue()`. */
+  /** Returns the time at which something is next due. To be called after `startDue()`. */
   nextAt(): number | undefined {
     const now = this.dependencies.clock.now();
     const heads = [...this.waitLists.values()].map((waitList) => this.dependencies.flows.admitsAt(waitList[0]?.message.flow?.key, now));
@@ -105,12 +105,15 @@ export class Dispatcher {
     return times.reduce((first, time) => (first === undefined || (time !== undefined && time < first) ? time : first), undefined);
   }
 
-  /** Returns true while an answer to a delivery may still arrive soon. */
+  /** Returns true while an answer may still arrive for which a manual clock must wait. */
   awaitsAnswers(): boolean {
     return [...this.inFlight].some(({ isStalled }) => !isStalled);
   }
 
-  /** Stops waiting for the answers that have not arrived. */
+  /**
+   * Returns the milliseconds of a period in the query, which is a number of seconds or a duration;
+   * undefined without a period.
+   */
   stopAwaiting(): void {
     for (const delivery of this.inFlight) delivery.isStalled = true;
   }
@@ -132,7 +135,7 @@ export class Dispatcher {
     const name = waitListOf(task);
     const waitList = this.waitLists.get(name) ?? [];
     this.waitLists.set(name, waitList);
-    // A retry already has its place in the queue.
+    // A retry goes to the front, because its message still has its place in the queue.
     if (this.dependencies.queues.holds(task.message)) waitList.unshift(task);
     else waitList.push(task);
   }
@@ -198,7 +201,7 @@ function waitListOf({ kind, message }: Task): string {
   return message.flow === undefined ? UNLIMITED : `flow ${message.flow.key}`;
 }
 
-/** Returns true when there is nothing left to deliver. */
+/** Returns true when the task's message no longer needs a delivery. */
 function isObsolete({ kind, message }: Task): boolean {
   return kind === 'duplicate' ? message.state === 'cancelled' : hasEnded(message);
 }

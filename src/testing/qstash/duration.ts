@@ -4,7 +4,7 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 
 /**
  * Parses a duration in QStash's notation, such as `10s`, `1h30m` or `7d`. Returns milliseconds, or
- * undefined for other text.
+ * undefined when the text is not a duration.
  */
 export function parseDuration(text: string): number | undefined {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) return undefined;
@@ -14,7 +14,7 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
- * Parses a duration in a header of a request. Returns milliseconds.
+ * Parses a duration in a request's header. Returns milliseconds.
  *
  * @throws ApiError when the text is not a duration
  */

@@ -15,7 +15,7 @@ import { Queues } from './queues.js';
 import { Schedules } from './schedules.js';
 import type { SigningKeys } from './signing-keys.js';
 
-/** Real milliseconds for which a reordered message is held back. */
+/** Maximum number of milliseconds of real time for which a reordered message is held back. */
 const REORDER_DELAY_MS = 100;
 
 interface EmulatorSettings extends ClockDriverOptions {
@@ -25,7 +25,7 @@ interface EmulatorSettings extends ClockDriverOptions {
   readonly keys: SigningKeys;
 }
 
-/** Services of the emulator, connected with each other. */
+/** Creates the services of the emulator and connects them with each other. */
 export class EmulatorServices {
   readonly clock: ManualClock | RealClock;
   readonly faults: FaultInjector;
@@ -73,7 +73,7 @@ export class EmulatorServices {
     this.driver = new ClockDriver(clock, this.dispatcher, options);
   }
 
-  /** Cancels messages. An active delivery still takes place, but its result is ignored. */
+  /** Cancels messages. An active delivery continues, but its result is ignored. */
   cancel(messages: readonly Message[]): number {
     const pending = messages.filter((message) => !hasEnded(message));
     for (const message of pending) {

@@ -20,20 +20,19 @@ export interface QStashEnvironment {
   readonly QSTASH_NEXT_SIGNING_KEY: string;
 }
 
-/** Request to sign. */
+/** Request to be signed. */
 export interface QStashSignOptions {
   readonly url: string;
   readonly body: string | Uint8Array;
-  /** Time of the signature, which is valid for five minutes. (default: now) */
+  /** Time of the signature, which is then valid for five minutes. (default: now) */
   readonly issuedAt?: Date;
-  /** The current one, unless told. */
-  /** Key that signs. (default: the current signing key) */
+  /** Key to sign with. (default: the current signing key) */
   readonly signingKey?: string;
 }
 
 /**
- * QStash on your machine, for tests and for local work: an HTTP server for the unchanged Client and
- * Receiver of `@upstash/qstash`. All data is in memory.
+ * QStash on your machine, for tests and for local work: an HTTP server that works with the
+ * unchanged Client and Receiver of `@upstash/qstash`. All data is in memory.
  *
  * Signatures use the machine's clock, even when the emulator's clock is manual.
  *
@@ -47,7 +46,7 @@ export interface QStashSignOptions {
  */
 export class QStashEmulator {
   private constructor(
-    /** Address of the server, `http://127.0.0.1:<port>`: the Client's `baseUrl`. */
+    /** Address of the server, `http://127.0.0.1:<port>`, to be used as the Client's `baseUrl`. */
     readonly url: string,
     readonly token: string,
     private readonly services: EmulatorServices,
@@ -62,7 +61,7 @@ export class QStashEmulator {
    *
    * @param options port, clock, faults and limits (default: a free port, the real clock, no faults
    *   and no limits)
-   * @throws InvalidInputError naming an option that is invalid
+   * @throws InvalidInputError that names an invalid option
    * @example const qstash = await QStashEmulator.start({ clock: 'manual' });
    */
   static async start(options: QStashEmulatorOptions = {}): Promise<QStashEmulator> {
@@ -78,12 +77,12 @@ export class QStashEmulator {
     return new QStashEmulator(`http://127.0.0.1:${port}`, token, services, server, faults, quota, keys);
   }
 
-  /** Key that signs. Rotating the keys makes the next key current. */
+  /** Key that signs deliveries. Rotating the keys replaces this key with the next key. */
   get currentSigningKey(): string {
     return this.keys.current;
   }
 
-  /** Key that becomes current when the keys are rotated. */
+  /** Key that becomes the current key when the keys are rotated. */
   get nextSigningKey(): string {
     return this.keys.next;
   }
@@ -93,22 +92,25 @@ export class QStashEmulator {
     return new Date(this.services.clock.now());
   }
 
-  /** All accepted messages, in order, in any state. */
+  /** All accepted messages in any state, in the order of their publication. */
   get messages(): readonly QStashMessageRecord[] {
     return this.services.store.all().map(recordOf);
   }
 
-  /** All attempts to deliver, in the order of their starts. */
+  /** All attempts to deliver messages, in the order of their starts. */
   get deliveries(): readonly QStashDeliveryRecord[] {
     return this.services.stats.deliveries;
   }
 
-  /** Returns the counts since the start, or since `clear()`. */
+  /** Returns the counts since the start of the emulator, or since the last `clear()`. */
   stats(): QStashStats {
     return this.services.stats.stats;
   }
 
-  /** Returns the environment variables for QStash's SDK, for `process.env` or a child process. */
+  /**
+   * Returns the environment variables for QStash's SDK. Assign them to `process.env` or pass
+   * them to a child process.
+   */
   env(): QStashEnvironment {
     return {
       QSTASH_URL: this.url,
@@ -119,11 +121,11 @@ export class QStashEmulator {
   }
 
   /**
-   * Moves a manual clock forward. Deliveries that become due meanwhile are made in order. Each
-   * time, the clock waits for the answers before it continues.
+   * Moves a manual clock forward. Deliveries that become due meanwhile are made in order. After
+   * each delivery, the clock waits for the answer before it moves on.
    *
    * @param duration milliseconds, or a duration such as `'1h'`
-   * @throws InvalidInputError on the real clock, or for an invalid duration
+   * @throws InvalidInputError when the emulator uses the real clock, or for an invalid duration
    * @example await qstash.advance('1h');
    */
   async advance(duration: Duration): Promise<void> {
@@ -137,20 +139,20 @@ export class QStashEmulator {
     await this.services.driver.settled();
   }
 
-  /** Returns a value for `Upstash-Signature`, for a request that a test sends itself. */
+  /** Returns the value of the header `Upstash-Signature` for a request that a test sends itself. */
   sign({ url, body, issuedAt = new Date(), signingKey = this.keys.current }: QStashSignOptions): string {
     return signatureOf({ url, body, issuedAt, signingKey });
   }
 
-  /** Makes the next key the current one, and creates another next key. */
+  /** Makes the next key the current key, and creates a new next key. */
   rotateSigningKeys(): void {
     this.keys.rotate();
   }
 
   /**
-   * Replaces all faults; `{}` ends all faults.
+   * Replaces all faults; `{}` turns all faults off.
    *
-   * @throws InvalidInputError naming a fault that is invalid
+   * @throws InvalidInputError that names an invalid fault
    * @example qstash.setFaults({ seed: 7, duplicate: 0.1 });
    */
   setFaults(faults: QStashFaults): void {
@@ -160,7 +162,7 @@ export class QStashEmulator {
   /**
    * Replaces all limits; `{}` removes all limits.
    *
-   * @throws InvalidInputError naming a limit that is invalid
+   * @throws InvalidInputError that names an invalid limit
    * @example qstash.setLimits({ messagesPerDay: 1_000 });
    */
   setLimits(limits: QStashLimits): void {

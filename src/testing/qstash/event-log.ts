@@ -11,7 +11,7 @@ interface Entry {
   readonly error?: string | undefined;
 }
 
-/** Events of all messages, in order, for `client.logs()`. */
+/** Log of all messages' events, in order, for `client.logs()`. */
 export class EventLog {
   private entries: Entry[] = [];
 
@@ -20,7 +20,7 @@ export class EventLog {
   }
 
   /**
-   * Returns a page of events, the newest first.
+   * Returns a page of events, with the newest event first.
    *
    * @throws ApiError when the query is invalid
    */

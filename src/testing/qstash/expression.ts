@@ -1,8 +1,8 @@
 import { badRequest } from './api-error.js';
 
 /**
- * Functions that `Upstash-Retry-Delay` supports, each with its minimum and maximum number of
- * arguments.
+ * Functions that a formula in `Upstash-Retry-Delay` may call, each with its minimum and maximum
+ * number of arguments.
  */
 const FUNCTIONS: Readonly<Record<string, { readonly from: number; readonly to: number; readonly call: (...args: number[]) => number }>> = {
   pow: { from: 2, to: 2, call: Math.pow },
@@ -19,7 +19,8 @@ const FUNCTIONS: Readonly<Record<string, { readonly from: number; readonly to: n
 type Expression = (retried: number) => number;
 
 /**
- * Parses a formula over `retried`, such as `1000 * pow(2, retried)`.
+ * Parses a formula that may contain the variable `retried`, such as `1000 * pow(2, retried)`.
+ * Returns the formula as a function.
  *
  * @throws ApiError when the text is not a formula
  */

@@ -1,35 +1,46 @@
 import { checkOptions } from '../../core/check-options.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 
-/** Faults of the emulator, as probabilities from 0 to 1. (default: 0 for each) */
+/** Faults that the emulator causes, each with its probability from 0 to 1. (default: 0 for each) */
 export interface QStashFaults {
   /**
-   * Seed of the random numbers. The same seed and the same requests cause the same faults.
+   * Seed of the random numbers. With the same seed, the same requests cause the same faults.
    * (default: 1)
    */
   readonly seed?: number;
-  /** Answers a request to publish with 500 and accepts nothing. */
+  /** Probability that a request to publish is answered with 500 and nothing is accepted. */
   readonly failPublish?: number;
-  /** Accepts the messages, but answers the request with 500. */
+  /**
+   * Probability that a request to publish is answered with 500 although its messages are accepted.
+   */
   readonly dropPublishAnswer?: number;
   /**
-   * Answers one member of a batch with an error and does not accept it. The other members are not
-   * affected.
+   * Probability that a member of a batch is answered with an error and not accepted. The other
+   * members are not affected.
    */
   readonly failMember?: number;
   /**
-   * Accepts the message but never delivers it. The message does not become a dead letter either.
+   * Probability that a message is accepted but never delivered. Such a message does not become a
+   * dead letter either.
    */
   readonly lose?: number;
-  /** Delivers the message twice, the second time at once or up to a minute later. */
+  /** Probability that a message is delivered a second time, at once or up to a minute later. */
   readonly duplicate?: number;
-  /** Delivers some messages that were published later first. Does not apply to queues. */
+  /**
+   * Probability that a message is delivered after some messages that were published later. Does not
+   * apply to queues.
+   */
   readonly reorder?: number;
-  /** Delivers a delayed message at once. */
+  /** Probability that a delayed message is delivered at once. */
   readonly early?: number;
-  /** Delivers the message, drops the answer, and retries as after a failure. */
+  /**
+   * Probability that a message is delivered, but the answer is dropped. The delivery is then
+   * retried as after a failure.
+   */
   readonly dropAcknowledgement?: number;
-  /** Maximum lateness of every message, in milliseconds. Not a probability. (default: 0) */
+  /**
+   * Maximum number of milliseconds by which each message is late. Not a probability. (default: 0)
+   */
   readonly delayMs?: number;
 }
 
@@ -46,7 +57,7 @@ const PROBABILITIES = [
   'dropAcknowledgement',
 ] as const satisfies readonly Fault[];
 
-/** Decides randomly which faults happen. */
+/** Decides at random which faults happen. */
 export class FaultInjector {
   private faults: QStashFaults = {};
   private state = 1;
@@ -58,7 +69,7 @@ export class FaultInjector {
   /**
    * Replaces all faults. A seed restarts the random numbers.
    *
-   * @throws InvalidInputError naming a fault that is invalid
+   * @throws InvalidInputError that names an invalid fault
    */
   set(faults: QStashFaults): void {
     this.faults = checkFaults(faults);
@@ -66,15 +77,15 @@ export class FaultInjector {
   }
 
   /**
-   * Decides whether a fault happens. Draws no random number for a fault with probability 0, so that
-   * a seed does not depend on which faults exist.
+   * Decides at random if a fault happens. Draws no random number for a fault with probability 0, so
+   * that faults which are not used do not change the results of a seed.
    */
   happens(fault: Fault): boolean {
     const probability = this.faults[fault] ?? 0;
     return probability > 0 && this.random() < probability;
   }
 
-  /** Returns the lateness of a message, in milliseconds. */
+  /** Returns a random number of milliseconds by which a message is late. */
   latenessMs(): number {
     const max = this.faults.delayMs ?? 0;
     return max > 0 ? this.upTo(max) : 0;
@@ -85,7 +96,7 @@ export class FaultInjector {
     return 1 + Math.floor(this.random() * max);
   }
 
-  /** Returns the next number of the Mulberry32 generator, from 0 to 1. */
+  /** Returns the next random number of the Mulberry32 generator, from 0 to 1. */
   private random(): number {
     this.state = (this.state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);

@@ -1,10 +1,10 @@
 import { badRequest } from './api-error.js';
 import type { Message } from './message.js';
 
-/** Fields by which a list or a bulk action can be filtered. */
+/** Fields of an item by which a query can filter a list or a bulk action. */
 export type FilterFields = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** Names of query parameters, each with the field that it filters. */
+/** Names of query parameters, each with the name of the field that it filters. */
 const FILTERS: readonly (readonly [string, string])[] = [
   ...['messageId', 'dlqId', 'url', 'topicName', 'scheduleId', 'queueName', 'flowControlKey', 'label', 'callerIp'].map(same),
   ...['state', 'responseStatus', 'host', 'path'].map(same),
@@ -22,8 +22,8 @@ export function fieldsOf({ messageId, url, scheduleId, queue, flow, labels, call
 }
 
 /**
- * Returns true when each filtered field has one of the requested values, and the time is within the
- * dates.
+ * Returns true when each filtered field has one of the requested values, and the time is between
+ * the requested dates.
  */
 export function matches(query: URLSearchParams, fields: FilterFields, time: number): boolean {
   const from = Number(query.get('fromDate') ?? Number.NEGATIVE_INFINITY);
@@ -38,13 +38,12 @@ export function matches(query: URLSearchParams, fields: FilterFields, time: numb
 
 export interface Page<T> {
   readonly items: readonly T[];
-  /** Undefined on the last page. */
-  /** Position of the next page; undefined on the last page. */
+  /** Position at which the next page begins; undefined on the last page. */
   readonly cursor: string | undefined;
 }
 
 /**
- * Returns the page that begins at the query's `cursor` and has up to `count` items.
+ * Returns the page that begins at the position `cursor` of the query and has up to `count` items.
  *
  * @throws ApiError when the query is invalid
  */
@@ -55,7 +54,7 @@ export function pageOf<T>(items: readonly T[], query: URLSearchParams): Page<T> 
 }
 
 /**
- * Reads a number from a query.
+ * Returns the number in a parameter of the query, or `fallback` when the parameter is missing.
  *
  * @throws ApiError when the text is not a number
  */

@@ -12,7 +12,7 @@ interface Flow {
   /** Number of active deliveries. */
   active: number;
   periodStart: number;
-  /** Number of deliveries started in the current period. */
+  /** Number of deliveries that were started in the current period. */
   started: number;
 }
 
@@ -23,8 +23,8 @@ export interface FlowPin {
 }
 
 /**
- * Delays deliveries of the same flow-control key, and never rejects them. The settings of the
- * latest message apply.
+ * Limits the deliveries of messages with the same flow-control key by delaying some of them. The
+ * settings of the latest message with the key apply.
  */
 export class FlowControl {
   private readonly byKey = new Map<string, Flow>();
@@ -56,8 +56,8 @@ export class FlowControl {
   }
 
   /**
-   * Returns the time at which a key admits deliveries again; undefined unless only its rate holds
-   * them back.
+   * Returns the time at which the key's rate permits the next delivery. Undefined when the rate
+   * does not delay deliveries now, or the key is paused.
    */
   admitsAt(key: string | undefined, now: number): number | undefined {
     const flow = this.of(key);
@@ -95,6 +95,8 @@ export class FlowControl {
   }
 
   /**
+   * Returns the state of a flow-control key as the API shows it.
+   *
    * @throws ApiError when there is no such key
    */
   view(key: string, waiting: number): object {

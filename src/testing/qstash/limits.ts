@@ -3,21 +3,21 @@ import { type Duration, toMilliseconds } from '../../core/duration.js';
 import { InvalidInputError } from '../../core/errors/index.js';
 import { ApiError, badRequest } from './api-error.js';
 
-/** Limits of a plan. Absent limits do not apply, except `parallelism`. */
+/** Limits of a QStash plan. A limit that is not set does not apply, except `parallelism`. */
 export interface QStashLimits {
   /**
-   * Messages per day. Further messages are answered with 429, which the SDK throws as
-   * QstashDailyRatelimitError. (default: no limit)
+   * Maximum number of messages per day. Further messages are answered with 429, for which the SDK
+   * throws QstashDailyRatelimitError. (default: no limit)
    */
   readonly messagesPerDay?: number;
   /**
-   * Requests per second. Further requests are answered with 429, which the SDK throws as
-   * QstashRatelimitError. (default: no limit)
+   * Maximum number of requests per second. Further requests are answered with 429, for which the
+   * SDK throws QstashRatelimitError. (default: no limit)
    */
   readonly requestsPerSecond?: number;
-  /** Longest delay, in milliseconds or as a duration. (default: no limit) */
+  /** Maximum delay of a message, in milliseconds or as a duration. (default: no limit) */
   readonly delay?: Duration;
-  /** Longest body, in bytes. (default: no limit) */
+  /** Maximum number of bytes in a message's body. (default: no limit) */
   readonly messageBytes?: number;
   /** Maximum number of active deliveries. (default: 100) */
   readonly parallelism?: number;
@@ -27,7 +27,7 @@ const DAY_MS = 86_400_000;
 const SECOND_MS = 1_000;
 const COUNTS = ['messagesPerDay', 'requestsPerSecond', 'messageBytes', 'parallelism'] as const;
 
-/** Counts usage within fixed periods. */
+/** Counts uses in periods of a fixed length. */
 class Meter {
   private period = -1;
   private count = 0;
@@ -50,7 +50,7 @@ class Meter {
   }
 }
 
-/** Enforces the limits of a plan. */
+/** Enforces the limits of a QStash plan. */
 export class Quota {
   private limits: QStashLimits = {};
   private maxDelayMs: number | undefined;
@@ -68,7 +68,7 @@ export class Quota {
   /**
    * Replaces all limits.
    *
-   * @throws InvalidInputError naming a limit that is invalid
+   * @throws InvalidInputError that names an invalid limit
    */
   set(value: QStashLimits): void {
     const limits = checkOptions(value, 'limits', ['delay', ...COUNTS]);
@@ -94,7 +94,7 @@ export class Quota {
   }
 
   /**
-   * Counts further messages; on refusal, none of them is counted.
+   * Counts further messages. When the limit is exceeded, counts none of them.
    *
    * @throws ApiError when the limit is exceeded
    */
@@ -105,7 +105,7 @@ export class Quota {
   }
 
   /**
-   * Checks the size and delay of a message.
+   * Checks the size and the delay of a message.
    *
    * @throws ApiError when a limit is exceeded
    */

@@ -4,7 +4,7 @@ import type { EmulatorServices } from './emulator-services.js';
 import type { DeadLetter } from './dead-letters.js';
 import { type ApiResponse, type Route, route } from './router.js';
 
-/** Returns the routes for pending messages, dead letters and the log. */
+/** Returns the API's routes for pending messages, dead letters and the log. */
 export function messageRoutes(services: EmulatorServices): Route[] {
   const { store, deadLetters, events, driver } = services;
   const cancel = (messages: Parameters<EmulatorServices['cancel']>[0]): ApiResponse => {
@@ -39,8 +39,8 @@ export function messageRoutes(services: EmulatorServices): Route[] {
 }
 
 /**
- * Publishes each dead letter again, without delay, and without its deduplication id, which would
- * drop it.
+ * Publishes the message of each dead letter again, without its delay. Omits the deduplication id,
+ * because QStash would otherwise drop the message as a duplicate.
  */
 function retry({ publishHandler, driver }: EmulatorServices, found: readonly DeadLetter[]): object[] {
   const receipts = found.map(({ message }) =>

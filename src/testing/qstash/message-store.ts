@@ -15,7 +15,10 @@ export class MessageStore {
     if (deduplicationId !== undefined) this.ids.set(deduplicationId, { messageId, until: now + DEDUPLICATION_WINDOW_MS });
   }
 
-  /** Returns the id of the message that was published with this deduplication id. */
+  /**
+   * Returns the id of the message that was published with this deduplication id; undefined when
+   * there is no such message.
+   */
   duplicateOf(deduplicationId: string | undefined, now: number): string | undefined {
     for (const [id, { until }] of this.ids) {
       if (until > now) break;
@@ -28,13 +31,14 @@ export class MessageStore {
     return [...this.byId.values()];
   }
 
-  /** Returns the messages that are still to be delivered. */
+  /** Returns the messages that have not been delivered and may still be. */
   pending(): Message[] {
     return this.all().filter((message) => !hasEnded(message));
   }
 
   /**
-   * Returns a message that has not ended. QStash forgets a message once it has ended.
+   * Returns a message by its id, if it has not ended. As in QStash, an ended message cannot be
+   * found.
    *
    * @throws ApiError when there is no such message
    */

@@ -1,22 +1,25 @@
 import type { Publication } from './publication.js';
 
-/** State of a message. `dead`: all attempts failed; `lost`: dropped because of a fault. */
+/**
+ * State of a message. `dead` means that all attempts failed, `lost` that a fault dropped the
+ * message.
+ */
 export type QStashMessageState = 'pending' | 'delivering' | 'retrying' | 'delivered' | 'dead' | 'cancelled' | 'lost';
 
-/** Accepted message. */
+/** Message that the emulator has accepted. */
 export interface Message extends Publication {
   readonly messageId: string;
-  /** Number of the message, which increases with every message. */
+  /** Number of the message: each message has a higher number than the message before it. */
   readonly sequence: number;
   readonly createdAt: number;
   readonly dueAt: number;
   readonly callerIp: string;
   state: QStashMessageState;
-  /** Number of attempts so far. */
+  /** Number of attempts to deliver the message so far. */
   attempts: number;
 }
 
-/** Message as tests see it. Times are those of the emulator's clock. */
+/** Record of a message, for tests. Its times are those of the emulator's clock. */
 export interface QStashMessageRecord {
   readonly messageId: string;
   readonly url: string;
@@ -27,7 +30,7 @@ export interface QStashMessageRecord {
   readonly state: QStashMessageState;
   readonly attempts: number;
   readonly createdAt: Date;
-  /** Time of the first delivery. */
+  /** Earliest time of the first delivery. */
   readonly notBefore: Date;
   readonly deduplicationId: string | undefined;
   readonly queue: string | undefined;
@@ -36,26 +39,30 @@ export interface QStashMessageRecord {
 }
 
 /**
- * Result of one attempt. `unacknowledged`: the attempt succeeded, but a fault dropped the answer.
+ * Result of one attempt to deliver a message. `unacknowledged` means that the attempt succeeded,
+ * but a fault dropped the answer.
  */
 export type QStashDeliveryOutcome = 'delivering' | 'delivered' | 'failed' | 'unacknowledged';
 
-/** Attempt to deliver a message. Times are those of the emulator's clock. */
+/**
+ * Record of one attempt to deliver a message, for tests. Its times are those of the emulator's
+ * clock.
+ */
 export interface QStashDeliveryRecord {
   readonly messageId: string;
   readonly url: string;
   readonly method: string;
-  /** Headers that were sent, including the signature. */
+  /** Headers that were sent to the destination, including the signature. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Number of the attempt as in `Upstash-Retried`: 0 is the first. */
+  /** Number of the attempt, as in the header `Upstash-Retried`: 0 for the first attempt. */
   readonly attempt: number;
   readonly outcome: QStashDeliveryOutcome;
-  /** Status of the answer; undefined before the answer, and when no answer arrived. */
+  /** Status code of the answer; undefined while no answer has arrived. */
   readonly status: number | undefined;
   /** Reason why no answer arrived. */
   readonly error: string | undefined;
-  /** True when a fault caused this delivery; the message is delivered without it too. */
+  /** True when a fault caused this additional delivery of the message. */
   readonly duplicate: boolean;
   readonly startedAt: Date;
   readonly endedAt: Date | undefined;
@@ -86,7 +93,7 @@ export function recordOf(message: Message): QStashMessageRecord {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Shows a body as the API does: as text if it is UTF-8, otherwise as base64. */
+/** Returns a body as the API shows it: as text if it is UTF-8, otherwise in base64. */
 export function bodyFields<Name extends string>(body: Buffer, name: Name): Partial<Record<Name | `${Name}Base64`, string>> {
   const shown: Record<string, string> = {};
   try {
@@ -97,7 +104,7 @@ export function bodyFields<Name extends string>(body: Buffer, name: Name): Parti
   return shown as Partial<Record<Name | `${Name}Base64`, string>>;
 }
 
-/** Shows the settings that messages and schedules share, as the API does. */
+/** Returns, as the API shows them, the settings that messages and schedules have in common. */
 export function publicationView(publication: Publication): object {
   const { headers, method, retries, retryDelay, callback, failureCallback, queue, flow, labels } = publication;
   return {
@@ -118,7 +125,7 @@ export function publicationView(publication: Publication): object {
   };
 }
 
-/** Shows a message as the API does. */
+/** Returns a message as the API shows it. */
 export function messageView(message: Message): object {
   const { messageId, url, dueAt, createdAt, scheduleId, callerIp } = message;
   return { messageId, url, ...publicationView(message), notBefore: dueAt, createdAt, scheduleId, callerIP: callerIp };

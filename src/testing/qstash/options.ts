@@ -9,33 +9,33 @@ import type { QStashLimits } from './limits.js';
 export interface QStashEmulatorOptions {
   /** Port on 127.0.0.1. (default: a free port) */
   readonly port?: number;
-  /** Token that requests must send. (default: a random token) */
+  /** Token that each request must contain. (default: a random token) */
   readonly token?: string;
   /** Key that signs deliveries. (default: a random key) */
   readonly currentSigningKey?: string;
-  /** Key that becomes current when the keys are rotated. (default: a random key) */
+  /** Key that becomes the current key when the keys are rotated. (default: a random key) */
   readonly nextSigningKey?: string;
   /**
    * Clock of the emulator. With `manual`, messages are delivered only while a test waits in
    * `advance()` or `settled()`. (default: `'real'`)
    */
   readonly clock?: 'real' | 'manual';
-  /** Start time of a manual clock. (default: now) */
+  /** Time that a manual clock shows at the start. (default: now) */
   readonly startAt?: Date;
   /**
-   * Real time for which a manual clock waits for an answer before it continues without it, in
-   * milliseconds or as a duration. A handler that hangs therefore runs into its timeout on the
-   * emulator's clock. (default: `'10s'`)
+   * Real time, in milliseconds or as a duration, for which a manual clock waits for an answer
+   * before it moves on. The timeout of a handler that hangs can therefore expire on the emulator's
+   * clock. (default: `'10s'`)
    */
   readonly answerTimeout?: Duration;
   /**
-   * Real time for which a manual clock waits for messages that the application may publish after
-   * its answer, in milliseconds or as a duration. (default: 0)
+   * Real time, in milliseconds or as a duration, for which a manual clock waits for new messages
+   * after an answer. Useful when the application publishes messages after its answer. (default: 0)
    */
   readonly quietPeriod?: Duration;
-  /** Faults that the emulator causes. (default: none) */
+  /** Faults that the emulator causes. (default: no faults) */
   readonly faults?: QStashFaults;
-  /** Limits that the emulator enforces. (default: those of `QStashLimits`) */
+  /** Limits that the emulator enforces. (default: the defaults of `QStashLimits`) */
   readonly limits?: QStashLimits;
 }
 
@@ -64,9 +64,9 @@ const KNOWN = [
 ] as const satisfies readonly (keyof QStashEmulatorOptions)[];
 
 /**
- * Checks the options of the emulator and applies the defaults.
+ * Checks the options of the emulator and fills in the defaults.
  *
- * @throws InvalidInputError naming an option that is invalid
+ * @throws InvalidInputError that names an invalid option
  */
 export function checkEmulatorOptions(value: QStashEmulatorOptions): CheckedOptions {
   const options = checkOptions(value, 'options', KNOWN);

@@ -1,4 +1,4 @@
-/** Priority queue: the item that precedes all others is on top. */
+/** Priority queue, whose top is the item that precedes all others. */
 export class PriorityQueue<T> {
   private readonly items: T[] = [];
 
@@ -36,7 +36,7 @@ export class PriorityQueue<T> {
     this.items.length = 0;
   }
 
-  /** Puts an item in the place of the top, and moves it down to its position. */
+  /** Replaces the top with an item, and moves the item down to its position. */
   private sink(item: T): void {
     const { items } = this;
     let index = 0;

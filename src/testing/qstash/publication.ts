@@ -5,7 +5,7 @@ import { durationOfHeader } from './duration.js';
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** Limits of a flow-control key. */
+/** Limits for the messages with one flow-control key. */
 export interface FlowSettings {
   readonly key: string;
   readonly parallelism: number | undefined;
@@ -13,24 +13,27 @@ export interface FlowSettings {
   readonly periodMs: number;
 }
 
-/** Address that receives the answer, or the failure. */
+/** Address that receives the answer to a message, or its failure. */
 export interface CallbackTarget {
   readonly url: string;
   readonly headers: Headers;
 }
 
-/** Checked request to deliver a message. */
+/** Request to deliver a message, after its headers have been checked. */
 export interface Publication {
   readonly url: string;
   readonly method: string;
-  /** Headers for the destination, including the content type. */
+  /** Headers that are sent to the destination, including the content type. */
   readonly headers: Headers;
   readonly body: Buffer;
   readonly retries: number;
   readonly retryDelay: string | undefined;
   readonly timeoutMs: number;
   readonly delayMs: number;
-  /** Milliseconds since the epoch; takes precedence over `delayMs`. */
+  /**
+   * Earliest time of the delivery, in milliseconds since the epoch. Takes precedence over
+   * `delayMs`.
+   */
   readonly notBefore: number | undefined;
   readonly deduplicationId: string | undefined;
   readonly queue: string | undefined;
@@ -55,9 +58,9 @@ const DEFAULT_TIMEOUT_MS = 15 * 60_000;
 const FORWARD_PREFIX = 'upstash-forward-';
 
 /**
- * Parses a request to publish.
+ * Parses a request to publish a message.
  *
- * @throws ApiError naming a header that is invalid
+ * @throws ApiError that names an invalid header
  */
 export function parsePublication({ url, headers, body, queue, scheduleId }: PublicationInput): Publication {
   checkDestination(url);
@@ -88,7 +91,9 @@ export function parsePublication({ url, headers, body, queue, scheduleId }: Publ
 }
 
 /**
- * @throws ApiError when the URL has no valid scheme
+ * Checks that the destination's URL has a valid scheme.
+ *
+ * @throws ApiError when the scheme is missing or invalid
  */
 function checkDestination(url: string): void {
   if (!/^https?:\/\/./.test(url) || !URL.canParse(url)) {
@@ -147,7 +152,8 @@ function flowOf(headers: Headers): FlowSettings | undefined {
 }
 
 /**
- * Reads a callback. `Upstash-Callback-Retries: 1` is the `Upstash-Retries` of the callback itself.
+ * Reads the address and the settings of a callback. A header such as `Upstash-Callback-Retries: 1`
+ * becomes the header `Upstash-Retries: 1` of the callback's own message.
  */
 function callbackOf(headers: Headers, name: string): CallbackTarget | undefined {
   const url = headers[name];
@@ -156,7 +162,8 @@ function callbackOf(headers: Headers, name: string): CallbackTarget | undefined 
   for (const [header, value] of Object.entries(headers)) {
     if (header.startsWith(`${name}-`)) ownHeaders[`upstash-${header.slice(name.length + 1)}`] = value;
   }
-  // Errors of the callback must be reported now, because later there is no request to answer.
+  // Check the callback's headers now: when the callback is sent later, there is no request to
+  // refuse.
   parsePublication({ url, headers: ownHeaders, body: Buffer.alloc(0) });
   return { url, headers: ownHeaders };
 }

@@ -25,7 +25,8 @@ interface PublishDependencies {
   readonly store: MessageStore;
   readonly add: (task: Task) => void;
   /**
-   * Milliseconds for which a reordered message is held back; 0 when changing the order is enough.
+   * Maximum number of milliseconds for which a reordered message is held back. 0 when the clock is
+   * manual: changing the order of messages is then enough.
    */
   readonly reorderDelayMs: number;
 }
@@ -90,7 +91,10 @@ export class PublishHandler {
   }
 }
 
-/** Returns the due time. `Upstash-Not-Before` takes precedence over `Upstash-Delay`. */
+/**
+ * Returns the time at which a message is due. `Upstash-Not-Before` takes precedence over
+ * `Upstash-Delay`.
+ */
 export function dueAtOf({ delayMs, notBefore }: Publication, now: number): number {
   return notBefore === undefined ? now + delayMs : Math.max(now, notBefore);
 }

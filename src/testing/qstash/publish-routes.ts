@@ -4,7 +4,7 @@ import type { EmulatorServices } from './emulator-services.js';
 import { type Headers, parsePublication, type PublicationInput } from './publication.js';
 import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
 
-/** Unchecked member of a batch. */
+/** Member of a batch that has not been checked. */
 interface BatchMember {
   readonly destination?: unknown;
   readonly headers?: unknown;
@@ -31,7 +31,7 @@ export function publishRoutes(services: EmulatorServices): Route[] {
   ];
 }
 
-/** Decodes a destination that the client has encoded; some clients do. */
+/** Decodes the URL of a destination, which some clients encode. */
 function destinationOf(text: string): string {
   if (!/^https?%3A/i.test(text)) return text;
   try {
@@ -41,7 +41,7 @@ function destinationOf(text: string): string {
   }
 }
 
-/** Publishes under the faults and limits of one request. */
+/** Publishes the messages of one request, subject to the faults and limits of the emulator. */
 function withFaultsAndLimits<T>(services: EmulatorServices, count: number, publish: () => T[]): T[] {
   const { faults, stats, quota, clock, driver } = services;
   if (faults.happens('failPublish')) {

@@ -8,8 +8,8 @@ interface Queue {
   parallelism: number;
   paused: boolean;
   /**
-   * Messages with at least one attempt that have not ended. They keep their places while they wait
-   * for a retry.
+   * Messages that occupy a place: at least one attempt was made, and they have not ended. A message
+   * keeps its place while it waits for a retry.
    */
   readonly holders: Set<Message>;
 }
@@ -20,8 +20,8 @@ export interface QueueSettings {
 }
 
 /**
- * First-in, first-out queues. A queue has a limited number of active messages, and a failed message
- * holds up the messages behind it.
+ * First-in, first-out queues. A queue has a limited number of active messages. A message that
+ * failed delays the messages behind it until it has ended.
  */
 export class Queues {
   private readonly byName = new Map<string, Queue>();
@@ -34,7 +34,7 @@ export class Queues {
     this.byName.set(name, queue);
   }
 
-  /** Creates the queue of a message if it does not exist. */
+  /** Creates the queue with this name if it does not exist. */
   ensure(name: string, now: number): void {
     if (!this.byName.has(name)) this.upsert(name, {}, now);
   }
@@ -52,7 +52,7 @@ export class Queues {
     this.of(message)?.holders.add(message);
   }
 
-  /** Frees the place of a message that has ended. */
+  /** Frees the place in the queue of a message that has ended. */
   release(message: Message): void {
     this.of(message)?.holders.delete(message);
   }
@@ -66,6 +66,8 @@ export class Queues {
   }
 
   /**
+   * Returns a queue as the API shows it.
+   *
    * @throws ApiError when there is no such queue
    */
   view(name: string, messages: Iterable<Message>): object {

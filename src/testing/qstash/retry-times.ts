@@ -3,13 +3,13 @@ import { parseDuration } from './duration.js';
 
 const DAY_MS = 86_400_000;
 
-/** Headers of an answer that determine the next attempt. */
+/** Headers of an answer that can determine the time of the next attempt. */
 const RETRY_HEADERS = ['retry-after', 'x-ratelimit-reset', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'];
 
 export interface FailedAttempt {
   /** Number of retries so far: 0 after the first attempt. */
   readonly retried: number;
-  /** Expression in the message's `Upstash-Retry-Delay`. */
+  /** Formula in the message's header `Upstash-Retry-Delay`. */
   readonly expression: string | undefined;
   /** Headers of the answer, with names in lower case. */
   readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
@@ -17,21 +17,21 @@ export interface FailedAttempt {
 }
 
 /**
- * Returns the milliseconds until the next attempt: from the answer, else from the message's
- * expression, else 12 s, 2m28s, 30m8s ...
+ * Returns the milliseconds until the next attempt. The answer's headers come first, then the
+ * message's formula. Without both, the delays are 12 s, 2m28s, 30m8s and so on.
  */
 export function retryDelayMs({ retried, expression, headers, now }: FailedAttempt): number {
   for (const name of RETRY_HEADERS) {
     const text = headers[name]?.[0];
     const requestedMs = text === undefined ? undefined : parseRetryAfter(text, now);
-    // QStash ignores a header that demands more than a day.
+    // QStash ignores a header that requests a delay of more than a day.
     if (requestedMs !== undefined && requestedMs <= DAY_MS) return clampDelay(requestedMs);
   }
   if (expression !== undefined) return clampDelay(parseExpression(expression)(retried));
   return clampDelay(1_000 * Math.exp(2.5 * (retried + 1)));
 }
 
-/** Parses seconds, a date, or a duration such as `5m`. Returns milliseconds. */
+/** Parses a number of seconds, a date, or a duration such as `5m`. Returns milliseconds. */
 function parseRetryAfter(text: string, now: number): number | undefined {
   const trimmed = text.trim();
   if (/^\d+(?:\.\d+)?$/.test(trimmed)) return Number(trimmed) * 1_000;

@@ -1,10 +1,10 @@
 import type { Headers } from './publication.js';
 
 export interface ApiRequest {
-  /** Texts that the groups of the route's pattern matched. */
+  /** Parts of the path that match the groups of the route's pattern. */
   readonly params: readonly string[];
   readonly query: URLSearchParams;
-  /** Headers, with names in lower case. */
+  /** Headers of the request, with names in lower case. */
   readonly headers: Headers;
   readonly body: Buffer;
   readonly callerIp: string;
@@ -12,7 +12,7 @@ export interface ApiRequest {
 
 export interface ApiResponse {
   readonly status: number;
-  /** Body, which is sent as JSON. */
+  /** Value that is sent as JSON in the body of the answer. */
   readonly body?: unknown;
 }
 
@@ -22,25 +22,31 @@ export interface Route {
   readonly method: string;
   readonly pattern: RegExp;
   /**
-   * True when the pattern applies to the whole target, because a destination may have a query of
-   * its own.
+   * True when the pattern is compared with the path and the query, because a destination in the
+   * path may have a query of its own.
    */
   readonly matchesWholeTarget: boolean;
   readonly handle: Handler;
 }
 
-/** Creates routes such as `/v2/queues/:/pause`; a colon stands for one segment. */
+/**
+ * Creates routes such as `/v2/queues/:/pause`, in which a colon matches one segment of the path.
+ * Creates one route for each of the methods.
+ */
 export function route(methods: string, path: string, handle: Handler): Route[] {
   const pattern = new RegExp(`^${path.replaceAll(':', '([^/]+)')}/?$`);
   return methods.split(' ').map((method) => ({ method, pattern, matchesWholeTarget: false, handle }));
 }
 
-/** Creates a route whose path is followed by a destination, in its original form. */
+/** Creates a route whose path ends in the URL of a destination, which is not decoded. */
 export function routeToDestination(method: string, path: string, handle: Handler): Route[] {
   return [{ method, pattern: new RegExp(`^${path.replaceAll(':', '([^/]+)')}/(.+)$`), matchesWholeTarget: true, handle }];
 }
 
-/** Finds the route for a raw request target, and the texts that its groups matched. */
+/**
+ * Finds the route for the raw target of a request. Returns the route and the parts of the target
+ * that match the groups of its pattern.
+ */
 export function findRoute(routes: readonly Route[], method: string, target: string): { route: Route; params: string[] } | undefined {
   const path = target.split('?', 1)[0]!;
   for (const route of routes) {

@@ -14,14 +14,14 @@ interface Schedule {
   lastAt: number | undefined;
 }
 
-/** Schedules, which publish messages repeatedly. */
+/** Schedules, each of which publishes a message repeatedly. */
 export class Schedules {
   private readonly byId = new Map<string, Schedule>();
 
   constructor(private readonly publish: (publication: Publication) => void) {}
 
   /**
-   * Creates or replaces a schedule.
+   * Creates or replaces a schedule. Returns its id.
    *
    * @throws ApiError when the cron expression is invalid
    */
@@ -32,7 +32,8 @@ export class Schedules {
     this.byId.set(id, {
       scheduleId: id,
       cron,
-      // A deduplication id that is used again would drop all messages but the first.
+      // Omit the deduplication id: with the same id each time, QStash would drop all messages but
+      // the first.
       publication: { ...publication, scheduleId: id, deduplicationId: undefined, notBefore: undefined },
       createdAt,
       paused: false,
@@ -42,7 +43,10 @@ export class Schedules {
     return id;
   }
 
-  /** Publishes the messages that are due; only one per schedule, however many times were missed. */
+  /**
+   * Publishes the messages of schedules that are due. A schedule that missed several times
+   * publishes only one message.
+   */
   tick(now: number): void {
     for (const schedule of this.byId.values()) {
       if (schedule.paused || schedule.nextAt === undefined || schedule.nextAt > now) continue;
@@ -61,6 +65,8 @@ export class Schedules {
   }
 
   /**
+   * Pauses or resumes a schedule.
+   *
    * @throws ApiError when there is no such schedule
    */
   setPaused(scheduleId: string, state: 'paused' | 'running', now: number): void {
@@ -70,6 +76,8 @@ export class Schedules {
   }
 
   /**
+   * Deletes a schedule.
+   *
    * @throws ApiError when there is no such schedule
    */
   delete(scheduleId: string): void {
@@ -78,6 +86,8 @@ export class Schedules {
   }
 
   /**
+   * Returns a schedule as the API shows it.
+   *
    * @throws ApiError when there is no such schedule
    */
   view(scheduleId: string): object {

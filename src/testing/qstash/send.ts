@@ -2,7 +2,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Headers } from './publication.js';
 
-/** Largest answer, in bytes. The rest is cut off. */
+/** Maximum number of bytes in an answer. Further bytes are dropped. */
 const MAX_ANSWER_BYTES = 1_048_576;
 
 export interface OutgoingRequest {
@@ -14,17 +14,17 @@ export interface OutgoingRequest {
 }
 
 export interface Answer {
-  /** Status of the answer; undefined when no answer arrived. */
+  /** Status code of the answer; undefined when no answer arrived. */
   readonly status: number | undefined;
   readonly headers: Readonly<Record<string, string[]>>;
   readonly body: Buffer;
-  /** Reason why no answer arrived. */
+  /** Reason why no answer arrived; undefined when an answer arrived. */
   readonly error: string | undefined;
 }
 
 /**
- * Sends one HTTP request on a connection of its own. Never rejects: a missing answer is a result
- * too.
+ * Sends one HTTP request on a new connection. Never rejects: without an answer, the result contains
+ * the error.
  */
 export function sendRequest({ url, method, headers, body, signal }: OutgoingRequest): Promise<Answer> {
   return new Promise((resolve) => {
@@ -42,7 +42,7 @@ export function sendRequest({ url, method, headers, body, signal }: OutgoingRequ
           size += chunk.byteLength;
         });
         response.on('error', fail);
-        // An incomplete answer counts as none.
+        // Treat an incomplete answer as a missing answer.
         response.on('close', () => {
           if (!response.complete) fail({ message: 'the connection was closed before the answer was complete' });
         });
@@ -59,7 +59,7 @@ export function sendRequest({ url, method, headers, body, signal }: OutgoingRequ
       });
       outgoing.end(body);
     } catch (error) {
-      // A header that cannot be sent.
+      // The request has a header that cannot be sent.
       fail(error as Error);
     }
   });

@@ -10,7 +10,10 @@ import type { ApiResponse, Route } from './router.js';
 import { findRoute } from './router.js';
 import { scheduleRoutes } from './schedule-routes.js';
 
-/** HTTP server: checks the token, finds the route, and answers in JSON. */
+/**
+ * HTTP server of the emulator: checks the token, finds the route for a request, and answers in
+ * JSON.
+ */
 export class ApiServer {
   private readonly server: Server;
   private readonly routes: readonly Route[];
@@ -26,7 +29,7 @@ export class ApiServer {
   /**
    * Starts the server.
    *
-   * @returns the port that it listens on
+   * @returns the port that the server listens on
    */
   async listen(port: number): Promise<number> {
     this.server.listen(port, '127.0.0.1');
@@ -41,7 +44,7 @@ export class ApiServer {
     await once(this.server, 'close');
   }
 
-  /** Serves one request. Never rejects. */
+  /** Answers one request. Never rejects. */
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const chunks: Buffer[] = [];

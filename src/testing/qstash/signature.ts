@@ -1,17 +1,17 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto';
 
-/** Seconds for which a signature is valid. */
+/** Number of seconds for which a signature is valid. */
 const LIFETIME_SECONDS = 300;
 
 export interface SignatureInput {
-  /** Destination: the subject of the token. */
+  /** URL of the destination, which becomes the subject of the JWT. */
   readonly url: string;
   readonly body: string | Uint8Array;
   readonly signingKey: string;
   readonly issuedAt: Date;
 }
 
-/** Returns a value for `Upstash-Signature`: a JWT signed with HS256. */
+/** Returns the value of the header `Upstash-Signature`: a JWT that is signed with HS256. */
 export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput): string {
   const iat = Math.floor(issuedAt.getTime() / 1_000);
   const claims = { iss: 'Upstash', sub: url, exp: iat + LIFETIME_SECONDS, nbf: 0, iat, jti: `jwt_${randomUUID()}`, body: hashOf(body) };
@@ -19,7 +19,7 @@ export function signatureOf({ url, body, signingKey, issuedAt }: SignatureInput)
   return `${signed}.${createHmac('sha256', signingKey).update(signed).digest('base64url')}`;
 }
 
-/** Returns the hash of a body with padding, as QStash does. */
+/** Returns the SHA-256 hash of a body in base64url with padding, as QStash does. */
 function hashOf(body: string | Uint8Array): string {
   return `${createHash('sha256').update(body).digest('base64url')}=`;
 }

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 
-/** Current and next signing key. The current key signs; rotating makes the next key current. */
+/**
+ * The current and the next signing key. The current key signs. Rotating the keys makes the next key
+ * the current key.
+ */
 export class SigningKeys {
   constructor(
     private currentKey: string = newKey(),
