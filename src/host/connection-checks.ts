@@ -46,7 +46,10 @@ function hintFor(cause: unknown, pooler: Pooler | undefined, autoMigrate: boolea
   return '. The pooler takes no settings: leave them out of the connection (extra.options, statement_timeout, lock_timeout ...)';
 }
 
-/** Returns the message of an error for one line of the log. */
+/**
+ * Returns the message of an error for a log line. An error whose own message says nothing is
+ * described by the errors that caused it.
+ */
 export function describeError(error: unknown): string {
   // In Jest, errors that Node creates are not instances of the global Error class.
   if (!types.isNativeError(error) && !(error instanceof Error)) return typeof error === 'string' ? error : typeof error;

@@ -18,7 +18,7 @@ const CANCEL_GRACE_MS = 30_000;
  */
 const REPLAY_STALL_MS = 30_000;
 
-/** A worker and its session. */
+/** Worker and the session under which it owns runs. */
 export interface WorkerParts {
   readonly worker: Worker;
   readonly session: Session;
@@ -32,9 +32,7 @@ export function queuesOf({ worker }: ModuleSettings, registry: { readonly queues
   return worker.queues ?? [...new Set([DEFAULT_QUEUE, ...registry.queues])];
 }
 
-/**
- * Creates a worker and its session from the shared parts of the process.
- */
+/** Creates a worker and its session. */
 export function createWorker(
   runtime: HostDependencies,
   registry: WorkflowRegistry,

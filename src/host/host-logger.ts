@@ -6,8 +6,8 @@ export interface HostLogger {
   log(message: string): void;
   warn(message: string): void;
   error(message: string): void;
-  /** Writes a line with fields for JSON loggers. */
+  /** Writes a line with fields, which JSON loggers write separately from the text. */
   line(level: LogLevel, message: string, fields?: LogFields, ...rest: unknown[]): void;
-  /** Writes a line that a run logged through `ctx.logger`. */
+  /** Writes a line that a workflow's code has logged through `ctx.logger`. */
   runLine(workflow: string, runId: string, line: RunLine): void;
 }

@@ -35,8 +35,8 @@ export function checkSteps(discovery: DiscoveryService): string[] {
 }
 
 /**
- * Lists the methods with `@Step` of an object and of its prototypes. A decorated method carries the
- * metadata of the original method.
+ * Lists the methods with `@Step` of an object and of its prototypes. For each step, the listed
+ * method is the function that replaced the original and has its metadata.
  */
 export function* stepsOf(instance: object): Iterable<{ name: string; method: Function }> {
   for (const place of chainOf(instance)) {

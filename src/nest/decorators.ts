@@ -146,7 +146,10 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
   };
 }
 
-/** Checks the options when the class is loaded, instead of only when the step is called. */
+/**
+ * Checks the options when the class is loaded, so that a mistake does not appear only when the step
+ * is called.
+ */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {
   const options = checkOptions(given, where, ['name', 'key', 'retry', 'timeout']);
   if (options.name !== undefined) escapeStepText(options.name, `${where}.name`);

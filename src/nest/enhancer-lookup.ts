@@ -6,8 +6,8 @@ import { stepsOf } from './decorated-steps.js';
 import type { StepEnhancer } from './options.js';
 
 /**
- * For each kind of enhancer: the metadata key of Nest's decorator, the prefix of the tokens of
- * global enhancers, and the decorator.
+ * Metadata key, prefix of the tokens of global enhancers, and decorator for each kind of enhancer
+ * in Nest.
  */
 const KINDS = {
   guards: { metadata: '__guards__', global: 'APP_GUARD', decorator: 'UseGuards' },
@@ -52,7 +52,7 @@ export class EnhancerLookup {
   }
 
   /**
-   * Checks the steps of all providers.
+   * Checks that Nest applies all guards and interceptors to the steps of all providers.
    *
    * @throws WorkflowConfigurationError naming a guard or interceptor that Nest would skip
    */
@@ -91,8 +91,8 @@ export class EnhancerLookup {
   }
 
   /**
-   * Returns the key of the module in which Nest looks for a step's enhancers. Nest 12 first looks
-   * in the module of the instance itself.
+   * Returns the key of the module in which Nest looks for the enhancers of a step. Nest 12 first
+   * looks in the module that provides the instance.
    */
   private moduleKeyOf(target: object): string {
     const creator = this.creator as unknown as { getHostModuleKey?(instance: object, type: Function): string };

@@ -24,7 +24,7 @@ type ErrorClass = abstract new (...args: never[]) => WorkflowError;
 
 interface Answer {
   readonly status: number;
-  /** Reason phrase of the status, as in Nest's own exceptions. */
+  /** Reason phrase of the HTTP status, which Nest's own exceptions contain in the same field. */
   readonly error: string;
   /** Text for the answer, which replaces the error's own message for operators. */
   readonly message?: string;

@@ -16,8 +16,8 @@ export interface HookVerificationRequest {
 /** Verifier of requests to hooks, which classes with `@HookVerifier` implement. */
 export interface HookRequestVerifier {
   /**
-   * Returns true when the request is genuine. When this method throws, the request is answered with
-   * 500, and the sender retries.
+   * Returns true when the request is genuine. If this method throws, the request is answered with
+   * status 500, so the sender can send it again.
    */
   verify(request: HookVerificationRequest): boolean | Promise<boolean>;
 }

@@ -31,8 +31,9 @@ export function readOptions(options: WorkflowModuleExtras & WorkflowModuleOption
 }
 
 /**
- * Checks and copies the arguments of `forRootAsync`.
+ * Checks the arguments of `forRootAsync`.
  *
+ * @returns a copy of the arguments, with the checked structure of the module
  * @throws InvalidInputError, WorkflowConfigurationError
  */
 export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): WorkflowModuleAsyncOptions & { structure: ModuleStructure } {
@@ -48,8 +49,10 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
 }
 
 /**
- * Separates the options of the endpoints from the options that a factory returned.
+ * Separates the options of the HTTP endpoints from the other options that a factory has returned.
  *
+ * @param endpoints HTTP options that were set when the module was defined
+ * @returns the other options, and the complete HTTP options
  * @throws InvalidInputError naming an option that a factory cannot set
  */
 export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings): { options: WorkflowModuleOptions; http: HttpSettings } {

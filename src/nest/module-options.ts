@@ -50,7 +50,7 @@ export interface WorkerOptions {
    */
   maxPollInterval?: ConfiguredDuration;
   /**
-   * Time without a heartbeat after which other workers take this process's runs over, in
+   * Time without a heartbeat after which other workers continue this process's runs, in
    * milliseconds or as a duration; at least 2 s. With a direct connection, other workers detect a
    * crash within about a second. (default: `'30s'`)
    */
@@ -61,8 +61,8 @@ export interface WorkerOptions {
    */
   suspendAfter?: ConfiguredDuration;
   /**
-   * Time that step bodies have to finish when the application closes, in milliseconds or as a
-   * duration. (default: `'20s'`)
+   * Time within which running step bodies must finish when the application closes, in milliseconds
+   * or as a duration. (default: `'20s'`)
    */
   shutdownTimeout?: ConfiguredDuration;
   /**
@@ -128,9 +128,9 @@ export interface WorkflowModuleOptions {
   worker?: false | WorkerOptions;
   /**
    * Decides how processes learn that runs are due. `'poll'`: workers poll the database, and notify
-   * each other. `'qstash'`: Upstash QStash calls this application, no process polls, and nothing
-   * runs between requests. `'both'`: workers poll, and QStash calls the application too. (default:
-   * `'poll'`)
+   * each other. `'qstash'`: Upstash QStash calls this application for each due run, and the process
+   * does nothing between these requests. `'both'`: workers poll, and QStash calls the application
+   * too. (default: `'poll'`)
    */
   transport?: 'poll' | 'qstash' | 'both';
   /**
@@ -167,23 +167,24 @@ export interface WorkflowModuleOptions {
   currentTransaction?: () => EntityManager | undefined;
   defaults?: {
     /**
-     * Retry policy of steps whose workflow has none. (default: 3 attempts, 1 s before the first
-     * retry, doubling up to 1 min, with jitter)
+     * Retry policy of steps when neither the step nor its workflow has one. (default: 3 attempts, 1
+     * s before the first retry, doubling up to 1 min, with jitter)
      */
     retry?: RetryOptions;
     /**
-     * Limit of one attempt of a step, in milliseconds or as a duration. With `transport: 'qstash'`
-     * every limit is at most `qstash.deliveryTimeout` minus 3 s. (default: 5 minutes)
+     * Longest time that one attempt of a step may take, in milliseconds or as a duration. With
+     * `transport: 'qstash'`, the limit is at most `qstash.deliveryTimeout` minus 3 s. (default: 5
+     * minutes)
      */
     stepTimeout?: ConfiguredDuration;
     /**
-     * Time that a run may take when its workflow has no `timeout`, in milliseconds or as a
+     * Longest time that a run may take when its workflow has no `timeout`, in milliseconds or as a
      * duration. (default: no limit)
      */
     runTimeout?: ConfiguredDuration;
     /**
-     * Largest input or output, in bytes of JSON, from 1,024 to 256 MiB. Errors are cut to about 256
-     * KiB instead. (default: 4 MiB)
+     * Maximum size of an input or output, in bytes of JSON, from 1,024 to 256 MiB. Errors are not
+     * refused but shortened to about 256 KiB. (default: 4 MiB)
      */
     maxPayloadBytes?: number;
   };

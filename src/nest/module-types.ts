@@ -12,14 +12,14 @@ export interface WorkflowFactoryOptions extends WorkflowModuleOptions {
   http?: Pick<HttpOptions, 'publicUrl'>;
 }
 
-/** Creates the module's options, for `useClass` and `useExisting`. */
+/** Class that creates the module's options, for `useClass` and `useExisting`. */
 export interface WorkflowOptionsFactory {
   createWorkflowOptions(): WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;
 }
 
 /**
- * Options of `forRootAsync`, for options that are not known when the module is defined.
- * `useFactory`, `useClass` or `useExisting` supplies them.
+ * Options of `forRootAsync`, for an application that does not know its options yet when the module
+ * is defined. `useFactory`, `useClass` or `useExisting` supplies them.
  */
 export interface WorkflowModuleAsyncOptions extends WorkflowModuleExtras, Pick<ModuleMetadata, 'imports'> {
   useFactory?: (...args: never[]) => WorkflowFactoryOptions | Promise<WorkflowFactoryOptions>;

@@ -62,9 +62,9 @@ interface EndpointContext {
 const DEFAULT_ENDPOINTS: EndpointContext = { path: DEFAULT_PATH, qstash: true };
 
 /**
- * Checks the module's options.
+ * Checks the module's options and applies the defaults.
  *
- * @param http the path of the module's endpoints, and whether the QStash endpoint may be opened
+ * @param http path of the module's endpoints; also says whether the QStash endpoint may be opened
  * @throws InvalidInputError naming the option that is invalid
  */
 export function toSettings(
@@ -237,7 +237,10 @@ function checkQueues(queues: unknown): readonly string[] | undefined {
   return names.map((queue, index) => checkText(queue, `worker.queues[${index}]`));
 }
 
-/** Checks the codec. A codec may be an instance of a class, so its methods are not copied. */
+/**
+ * Checks the codec and returns it without a copy, because a copy would lack the methods that a
+ * codec inherits from its class.
+ */
 function checkCodec(payloads: WorkflowModuleOptions['payloads']): PayloadCodec | undefined {
   if (payloads === undefined) return undefined;
   const { codec } = checkOptions(payloads, 'payloads', ['codec']);

@@ -138,7 +138,7 @@ async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
 
 const RETRY_LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
 /**
- * Answer while the application boots or closes. On a kept-alive connection, QStash would call the
- * same process again and again, and its server could not close.
+ * Answer while the application boots or closes, which also closes the connection. Otherwise, QStash
+ * would call the same process again on this connection, and the HTTP server could not close.
  */
 const NOT_READY: Answer = { ...RETRY_LATER, headers: { ...RETRY_LATER.headers, Connection: 'close' } };

@@ -31,8 +31,8 @@ export interface QStashOptions {
   /** Key that verifies signatures. (default: `QSTASH_CURRENT_SIGNING_KEY`) */
   currentSigningKey?: string;
   /**
-   * Key that verifies signatures after QStash has rotated its keys. (default:
-   * `QSTASH_NEXT_SIGNING_KEY`)
+   * Key that QStash will use next, so that signatures stay valid when QStash rotates its keys.
+   * (default: `QSTASH_NEXT_SIGNING_KEY`)
    */
   nextSigningKey?: string;
   /** Name that distinguishes applications that share a QStash account. (default: `'durable'`) */
@@ -48,9 +48,9 @@ export interface QStashOptions {
    */
   deliveryTimeout?: ConfiguredDuration;
   /**
-   * Longest delay of a message, in milliseconds or as a duration. QStash delays the messages for
-   * sleeps up to this length; the sweep finds the end of longer sleeps. QStash's free plan allows 7
-   * days, the largest plan a year. (default: `'1h'`)
+   * Longest delay of a message, in milliseconds or as a duration. For a sleep up to this length,
+   * QStash delays the message; the end of a longer sleep is found by the sweep. QStash's free plan
+   * allows 7 days, the largest plan a year. (default: `'1h'`)
    */
   maxDelay?: ConfiguredDuration;
   /**
@@ -231,7 +231,7 @@ function toQueueFlow(options: QueueFlowOptions, argument: string): QueueFlow {
   return { parallelism, rate, periodSeconds };
 }
 
-/** Checks a secret. The error never shows the value. */
+/** Checks a secret, such as a token or key. The error never shows the value. */
 function checkSecret(value: unknown, argument: string): string {
   if (typeof value !== 'string' || value === '' || /[^\x21-\x7e]/.test(value))
     throw new InvalidInputError(argument, 'must be a text without spaces');

@@ -23,8 +23,8 @@ export function runtimesOf(discovery: DiscoveryService): WorkflowRuntime[] {
 }
 
 /**
- * Finds the workflows of one module, prepares the steps of all providers, and warns about classes
- * that nothing executes.
+ * Finds the workflows of one module, prepares the steps of all providers, and warns about workflows
+ * and steps that no code will execute.
  *
  * @throws WorkflowConfigurationError
  */

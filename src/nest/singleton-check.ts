@@ -14,7 +14,11 @@ import { BEGINS_WORKER, moduleLabel, modulesAmong, WORKFLOW_RUNTIME } from './to
 export class SingletonCheck implements OnModuleInit {
   constructor(@Inject(DiscoveryService) private readonly discovery: DiscoveryService) {}
 
-  /** @throws WorkflowConfigurationError */
+  /**
+   * Checks all WorkflowModules of the application.
+   *
+   * @throws WorkflowConfigurationError naming a module that was created in another way
+   */
   onModuleInit(): void {
     for (const wrapper of this.discovery.getProviders()) {
       if (wrapper.token !== WORKFLOW_RUNTIME) continue;

@@ -17,7 +17,7 @@ export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptio
 /** Function that is the body of a step. */
 export type StepFunction = (this: unknown, ...args: never[]) => unknown;
 
-/** Method with `@Step()`. */
+/** Declaration of a method with `@Step()`. */
 export interface StepDeclaration {
   /** Prototype of the class in which the decorated method is declared. */
   readonly place: object;
@@ -87,7 +87,7 @@ export function declarationsOf(start: object | null): ReadonlyMap<string, StepDe
   return found;
 }
 
-/** Lists every prototype that declares steps and is still in use. */
+/** Lists the prototypes that declare steps and have not been garbage-collected. */
 export function* declaringPlaces(): Iterable<object> {
   for (const reference of registry.places) {
     const place = reference.deref();

@@ -30,9 +30,9 @@ class DeclaredStep implements StepDeclaration {
 }
 
 /**
- * Declares a step on a prototype.
+ * Declares a method of a prototype as a step.
  *
- * @returns the function that replaces the method
+ * @returns the function that must replace the method
  */
 export function makeStep(place: object, method: string, original: StepFunction, options: StepMethodOptions<unknown[]>): StepFunction {
   const declared = new DeclaredStep(place, method, original, options);

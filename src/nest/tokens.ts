@@ -18,7 +18,10 @@ export const WORKFLOW_OPTIONS = 'nestjs-durable:options';
 /** Token of a module's runtime. Each module provides its own, and no module exports it. */
 export const WORKFLOW_RUNTIME = 'nestjs-durable:runtime';
 
-/** Marks the module class whose life-cycle hooks start and stop the worker. */
+/**
+ * Key of the static property that marks module classes whose life-cycle hooks start and stop the
+ * worker.
+ */
 export const BEGINS_WORKER = Symbol.for('nestjs-durable.begins-worker');
 
 /**
@@ -104,7 +107,7 @@ export function checkModuleName(name: unknown, where: string): string {
   return text;
 }
 
-/** Returns the label of a module in messages. */
+/** Returns the label of a module for texts of errors and logs. */
 export function moduleLabel(name: string | undefined): string {
   return name === undefined ? 'WorkflowModule' : `WorkflowModule "${name}"`;
 }

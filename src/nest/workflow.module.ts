@@ -30,9 +30,7 @@ import { openEndpoint } from './qstash-endpoint.js';
 import { exitBy, noteShutdown, watchSignals } from './shutdown-signals.js';
 import { BEGINS_WORKER, getWorkflowOptionsToken, WORKFLOW_RUNTIME } from './tokens.js';
 
-/**
- * Milliseconds after the worker's start at which the module checks that shutdown hooks are enabled.
- */
+/** Milliseconds between the start of the worker and the check that shutdown hooks are enabled. */
 const HOOKS_CHECK_MS = 5_000;
 
 /**

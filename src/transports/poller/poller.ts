@@ -3,9 +3,12 @@ import { clearTimeout, setTimeout } from '../../core/timers.js';
 
 /** Methods of a worker that the poller calls. */
 export interface Pollable {
-  /** Claims due runs if there are free slots. */
+  /** Claims due runs if the worker has free slots. */
   wake(): void;
-  /** Compares the active runs with their rows in the database. */
+  /**
+   * Compares the active runs with their rows in the database, to find changes that no notification
+   * has announced.
+   */
   reconcile(): Promise<void>;
 }
 

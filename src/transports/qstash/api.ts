@@ -45,7 +45,7 @@ async function loadSdk(): Promise<Sdk> {
  * keys that were passed explicitly.
  */
 export class QStashApi {
-  /** Prefix of deduplication ids. */
+  /** Prefix of the deduplication ids of messages. */
   private readonly prefix: string;
 
   private constructor(
@@ -53,9 +53,9 @@ export class QStashApi {
     private readonly receiver: Receiver | undefined,
     private readonly settings: QStashSettings,
   ) {
-    // The address is part of the prefix: two stages may share a QStash account and have runs with
-    // the same ids. Without the address, the messages of one stage would suppress those of the
-    // other.
+    // The prefix contains the address, because two stages (such as test and production) may share a
+    // QStash account and have runs with the same ids. Without the address, QStash would drop the
+    // messages of one stage as duplicates of those of the other.
     this.prefix = `${settings.namespace}.${digestOf(settings.deliveryUrl, 8)}`;
   }
 
@@ -184,8 +184,8 @@ export class QStashApi {
 }
 
 /**
- * Converts the name of a queue to a key of QStash's flow control, which allows letters, digits,
- * hyphens, underscores and periods.
+ * Converts the name of a queue to a key of QStash's flow control. Such a key may only contain
+ * letters, digits, hyphens, underscores and periods.
  */
 function plainName(queue: string): string {
   return /^[\w.-]{1,100}$/.test(queue) ? queue : digestOf(queue, 24);

@@ -85,7 +85,7 @@ export class Deliveries {
     );
   }
 
-  /** Worker of the current session. */
+  /** Worker of the current session; undefined between deliveries. */
   get current(): Worker | undefined {
     return this.worker;
   }
@@ -188,9 +188,9 @@ export class Deliveries {
   }
 
   /**
-   * Claims the run.
+   * Claims the run that a message names.
    *
-   * @returns the run, or the outcome when this delivery cannot execute it
+   * @returns the run, or the outcome of the delivery when it cannot execute the run
    */
   private async claim(worker: Worker, message: WakeUpMessage, mode: Mode): Promise<ClaimedRun | Verdict> {
     const run = await worker.claimById(message.run, mode);

@@ -44,6 +44,9 @@ export interface QStashSettings {
   readonly sweepCron: string | undefined;
   readonly flow: Readonly<Record<string, QueueFlow>>;
   readonly label: string | undefined;
-  /** Prevents the platform from freezing the process before a promise is settled. */
+  /**
+   * Called with a promise, to prevent the platform from freezing the process before the promise is
+   * settled.
+   */
   readonly waitUntil: ((promise: Promise<unknown>) => void) | undefined;
 }

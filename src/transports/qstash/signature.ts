@@ -1,6 +1,6 @@
 import type { QStashTransport } from './transport.js';
 
-/** Request, with the address for which it must have been signed. */
+/** Request, together with the address that its signature must contain. */
 interface SignedRequest {
   readonly qstash: QStashTransport;
   readonly signature: string | string[] | undefined;
