@@ -2,9 +2,10 @@ import { ClientInRunError } from '../core/errors/index.js';
 import { executionScope } from '../engine/current.js';
 
 /**
- * Rejects a client call from workflow code outside a step: every replay would repeat the call.
+ * Throws when workflow code makes a client call outside a step, because each replay would repeat
+ * the call.
  *
- * @throws ClientInRunError
+ * @throws ClientInRunError when the call comes from such code
  */
 export function assertOutsideRun(method: string): void {
   const scope = executionScope.getStore();

@@ -20,8 +20,8 @@ import type { ClientDependencies } from './dependencies.js';
 import type { InputOf, OutputOf, Startable, StartArguments, WorkflowTarget } from '../core/workflow-types.js';
 
 /**
- * Starts, queries and controls runs, and waits for their results. Inject it: it works in every
- * process that imports the module, with or without a worker.
+ * Starts, queries and controls runs, and waits for their results. Inject this class in any process
+ * that imports the module, with or without a worker.
  */
 export class WorkflowClient extends RunQueries {
   readonly #starter: Starter;
@@ -30,11 +30,11 @@ export class WorkflowClient extends RunQueries {
   readonly #dependencies: ClientDependencies;
   readonly #sender: Sender;
   /**
-   * Operations on many runs: a dry run counts the runs, and its token starts the operation. See
-   * docs/operations.md.
+   * Operations on many runs. A dry run counts the runs and returns a token, which starts the
+   * operation. See docs/operations.md.
    */
   readonly bulk: BulkOperations;
-  /** Messages that QStash could not deliver and no longer retries. See docs/qstash.md. */
+  /** Messages that QStash could not deliver and does not try again. See docs/qstash.md. */
   readonly deadLetters: DeadLetters;
 
   /** @internal */
@@ -84,10 +84,10 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run for each input. All inputs are checked before the first run is started. The starts
-   * are atomic only in a transaction of the caller.
+   * Starts a run for each input. Checks all inputs before it starts the first run. Only in a
+   * caller's transaction are the starts atomic.
    *
-   * @param options options of every run, or a function that returns the options for an input
+   * @param options options of every run, or a function that returns the options for one input
    * @returns the handles, in the order of the inputs
    * @throws the errors of `start`
    * @example
@@ -130,8 +130,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Returns a handle to an existing run. Does not query the database, so it also succeeds for an
-   * unknown id.
+   * Returns a handle to an existing run. Sends no query, so it also succeeds when no run has the
+   * id.
    */
   getHandle<W extends WorkflowTarget>(workflow: W, runId: string): WorkflowHandle<OutputOf<W>>;
   getHandle<O = unknown>(runId: string): WorkflowHandle<O>;
@@ -141,13 +141,13 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Requests that a run stops. Its open steps and waits reject with WorkflowCancelledError. For 30
-   * seconds its `catch` and `finally` blocks may still run steps. The run then ends `cancelled`,
-   * even if its code swallows the error.
+   * Asks a run to stop. Its open steps and waits reject with WorkflowCancelledError. For 30 seconds
+   * its `catch` and `finally` blocks may still execute steps. The run then ends `cancelled`, even
+   * if its code catches the error.
    *
-   * A run that was never executed is cancelled immediately; an ended run stays as it is. Resolves
-   * when the request is durable. In a transaction of the caller, the request takes effect when that
-   * transaction commits.
+   * A run that was never executed is cancelled immediately. An ended run stays as it is. The
+   * promise resolves when the request is durable. In a caller's transaction, the request takes
+   * effect when that transaction commits.
    *
    * @throws InvalidInputError, RunNotFoundError
    */
@@ -157,8 +157,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Ends a run immediately, without its code: for a run that is blocked, hangs, or that no process
-   * executes. No `finally` block and no compensation is executed.
+   * Ends a run immediately without executing its code. Meant for a run that is blocked, that hangs,
+   * or that no process executes. No `finally` block and no compensation is executed.
    *
    * The run ends `cancelled`, and its result is WorkflowTerminatedError (code `TERMINATED`). A
    * parent that waits for the run gets the same error. Waits and hooks of the run are closed. A
@@ -178,11 +178,11 @@ export class WorkflowClient extends RunQueries {
 
   /**
    * Pauses a run until it is resumed. No new step starts. Step bodies that are executing finish,
-   * and their results are recorded. If the run ends with those results, it is not paused.
+   * and their results are recorded. If these results end the run, it is not paused.
    *
-   * Messages are kept meanwhile. Timers and deadlines that pass take effect when the run is
-   * resumed. A run that is being cancelled or is already paused stays as it is. Resolves when the
-   * request is durable.
+   * Messages to a paused run are kept. Timers and deadlines that pass take effect when the run is
+   * resumed. A run that is being cancelled or is already paused stays as it is. The promise
+   * resolves when the request is durable.
    *
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example
@@ -195,8 +195,8 @@ export class WorkflowClient extends RunQueries {
 
   /**
    * Resumes a paused run where it stopped, or withdraws a pause request that has not taken effect.
-   * A blocked run becomes due again, also for the deployments that blocked it: resume it once the
-   * cause is removed. Other runs stay as they are.
+   * A blocked run becomes due again, even for the deployments that blocked it, so remove the cause
+   * first. Other runs stay as they are.
    *
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example
@@ -208,8 +208,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Retries a failed run. The same run continues in its next generation. The step that failed is
-   * executed again with all its attempts, and so are the steps recorded after it. A run that failed
+   * Retries a failed run. The same run continues in its next generation. It executes the failed
+   * step again with all its attempts, and all steps recorded after this step. A run that failed
    * outside a step continues after its last recorded step. The removed steps stay in the run's
    * history. See docs/operations.md.
    *
@@ -242,9 +242,10 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Sets the result of a step, in place of its body. The step may be waiting for its next attempt,
-   * executing (its `abortSignal` aborts), or a wait. A step that the run has not called yet gets
-   * the result when it is called. A failed run is retried from that step, as by `retry`.
+   * Sets the result of a step without waiting for its body. The step may be waiting for its next
+   * attempt, executing (its `abortSignal` then aborts), or a wait. A step that the run has not
+   * called yet gets the result when it is called. If the run has failed, it is retried from this
+   * step, as by `retry`.
    *
    * @param result `{ output }`, or `{ error }` with which the step then fails
    * @throws RunNotFoundError, RunEndedError
@@ -260,8 +261,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Sends a signal to a run. The signal is kept until the run takes it. The signal is durable when
-   * the promise resolves. With `manager`, it is durable when that transaction commits.
+   * Sends a signal to a run. The signal is kept until the run takes it. It is durable when the
+   * promise resolves. With `manager`, it is durable when that transaction commits.
    *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is invalid
    * @throws RunNotFoundError, RunEndedError, InboxFullError
@@ -275,8 +276,9 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Resumes the run that created a hook. The payload is kept until the run takes it. For a hook
-   * with `headers`, the payload is the body and no headers are passed.
+   * Sends a payload to a hook, which resumes the run that created it. The payload is kept until the
+   * run takes it. If the hook expects `headers`, the payload becomes the body, and there are no
+   * headers.
    *
    * @throws InvalidInputError also when the payload does not match the hook's schema; only a
    *   process that has executed the run knows the schema

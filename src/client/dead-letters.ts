@@ -6,14 +6,17 @@ import { readWakeUps } from '../store/sql/outbox.js';
 import { checkLimit } from './queries/cursor.js';
 import { assertOutsideRun } from './assert-outside-run.js';
 
-/** A message that QStash could not deliver and no longer retries. */
+/** A message that QStash could not deliver and does not try again. */
 export interface DeadLetter {
   /** Id of the message in QStash, for `redrive`. */
   id: string;
-  /** The run that the message was to wake; null when this version cannot read the message body. */
+  /**
+   * Id of the run that the message was to wake. Null when this version cannot read the message
+   * body.
+   */
   runId: string | null;
   queue: string | null;
-  /** HTTP status of the application's last response; null when it did not respond. */
+  /** HTTP status of the application's last response. Null when the application did not respond. */
   responseStatus: number | null;
   createdAt: Date;
 }
@@ -21,14 +24,14 @@ export interface DeadLetter {
 /** A page of dead letters. */
 export interface DeadLetterPage {
   deadLetters: DeadLetter[];
-  /** Cursor of the next page; undefined on the last page. */
+  /** Cursor of the next page. Undefined on the last page. */
   cursor?: string | undefined;
 }
 
 /** Access to a transport's dead letters. */
 export interface DeadLetterStore {
   deadLetters(cursor: string | undefined, limit: number): Promise<DeadLetterPage>;
-  /** Delivers messages again. Returns the number of messages that still existed. */
+  /** Delivers messages again. Returns the number of those that still existed. */
   redriveDeadLetters(ids: readonly string[]): Promise<number>;
   deleteDeadLetters(ids: readonly string[]): Promise<void>;
 }
@@ -36,8 +39,8 @@ export interface DeadLetterStore {
 const PAGE = 100;
 
 /**
- * Messages that QStash could not deliver and no longer retries. Their runs do not depend on them:
- * the sweep has published wake-ups for those runs again. See docs/qstash.md.
+ * Messages that QStash could not deliver and does not try again. Their runs are not lost: a regular
+ * sweep publishes new messages for them. See docs/qstash.md.
  */
 export class DeadLetters {
   readonly #database: Database;
@@ -67,11 +70,11 @@ export class DeadLetters {
   }
 
   /**
-   * Asks QStash to deliver dead letters again. Without ids, redrives all dead letters of this
-   * application. It then deletes those whose runs no longer wait for a wake-up.
+   * Asks QStash to deliver dead letters again. Without ids, does so for all dead letters of this
+   * application, and then deletes those whose runs no longer wait for a message.
    *
-   * @param ids ids of `DeadLetter`s
-   * @returns the number of messages redriven and deleted
+   * @param ids ids of dead letters, from `list`
+   * @returns the number of messages delivered again, and the number of messages deleted
    * @throws the errors of `list`
    * @example
    * await client.deadLetters.redrive();
@@ -91,8 +94,9 @@ export class DeadLetters {
     const seen = new Set<string>();
     const done = { redriven: 0, deleted: 0 };
     for (;;) {
-      // Always reads the first page, because redriven and deleted messages disappear from it. A
-      // message that fails again meanwhile is left alone.
+      // Redriven and deleted messages disappear from the list, so the next ones are always on the
+      // first page. Ids in `seen` are skipped: a message that fails again must not be redriven
+      // without end.
       const page = (await store.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
       if (page.length === 0) return done;
       const runIds = page.flatMap(({ runId }) => runId ?? []);

@@ -17,9 +17,12 @@ export interface ClientDependencies extends RunNotices {
   readonly hub: ResultHub;
   readonly payloads: Payloads;
   readonly deploymentId: string;
-  /** Name of the module; undefined for the module without a name. */
+  /** Name of the module. Undefined when the module has no name. */
   readonly module: string | undefined;
-  /** Milliseconds that a run may take when its workflow has no timeout; null for no limit. */
+  /**
+   * Milliseconds that a run may take when its workflow sets no timeout. Null when there is no
+   * limit.
+   */
   readonly runTimeoutMs: number | null;
   /** Schemas of the hooks that runs of this process have created. */
   readonly hookSchemas: HookSchemas;
@@ -31,12 +34,15 @@ export interface ClientDependencies extends RunNotices {
   reserve(key: DispatchKey): { execute(run: OwnedRun): void; release(): void } | undefined;
   /** Notifies runs of messages in their inboxes. */
   readonly notifier: RunNotifier;
-  /** Access to messages that the transport has given up on; undefined without such a transport. */
+  /**
+   * Access to messages that the transport has failed to deliver. Undefined when the transport keeps
+   * no such messages.
+   */
   readonly deadLetters: DeadLetterStore | undefined;
-  /** Returns the state of the direct connection; undefined where the module has none. */
+  /** Returns the state of the direct connection. Undefined when the module does not use one. */
   direct(): KnownDirectConnection | undefined;
   /** Returns the state of this process's worker. */
   worker(): KnownWorker;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns milliseconds since the epoch, by the database's clock. */
   now(): number;
 }

@@ -4,16 +4,16 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { resultDeadline } from './handle.js';
 import { checkStartOptions, START_OPTIONS, type StartOptions } from './start-options.js';
 
-/** Options of `execute`: the options of `start`, and a limit for the wait. */
+/** Options of `execute`: those of `start`, and a time limit for the wait. */
 export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
   /**
-   * `'none'` ignores the ambient transaction of the caller. `execute` cannot join a transaction: it
-   * would wait for a run that exists only after the commit.
+   * `'none'` ignores the caller's ambient transaction. `execute` cannot join a transaction: the run
+   * exists only after the commit, so `execute` would wait for ever.
    */
   manager?: 'none';
   /**
    * Longest time to wait for the result, or the moment at which the wait ends (default: no limit).
-   * The run continues after that. `timeout` is different: it limits the run itself.
+   * The run continues after that. To limit the run itself, use `timeout`.
    */
   resultTimeout?: Duration | Date;
 };
@@ -23,11 +23,15 @@ const EXECUTE_OPTIONS = [...START_OPTIONS, 'resultTimeout'];
 /** Checked options of `execute`. */
 export interface CheckedExecute {
   readonly start: StartOptions;
-  /** Milliseconds to wait for the result; undefined for no limit. */
+  /** Milliseconds to wait for the result. Undefined when there is no limit. */
   readonly timeoutMs: number | undefined;
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks the options of `execute`, and converts `resultTimeout` to milliseconds.
+ *
+ * @throws InvalidInputError when an option is invalid
+ */
 export function checkExecuteOptions(options: ExecuteOptions, now: number): CheckedExecute {
   const { resultTimeout, ...rest } = checkOptions(options, 'options', EXECUTE_OPTIONS);
   const start = checkStartOptions(rest);

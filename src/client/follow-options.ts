@@ -1,26 +1,35 @@
-// Public types must not need the types of pg, as follow.ts does.
+// Public types must work without the types of pg. Importing from follow.ts would require them.
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 
 /**
- * Choice of the run in a chain. `ctx.continueAsNew` ends a run and starts the next run of the
+ * Choice between the runs of a chain. `ctx.continueAsNew` ends a run and starts the next run of its
  * chain.
  */
 export interface FollowOptions {
   /**
-   * `true` (default) selects the current run of the chain, for the id of any of its runs. `false`
-   * selects the run with exactly this id. Its status is `continued` where another run continues it.
+   * `true` (default) selects the current run of the chain, even if the id belongs to an earlier
+   * run. `false` selects the run with exactly this id. Its status is `continued` when another run
+   * continues it.
    */
   follow?: boolean | undefined;
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks the options of a call, and sets `follow` when it is absent.
+ *
+ * @throws InvalidInputError when it is not a boolean
+ */
 export function checkFollow(options: FollowOptions): FollowOptions {
   const { follow } = checkOptions(options, 'options', ['follow']);
   return { follow: checkFollowing(follow) };
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks a value of `follow`. Returns true when it is absent.
+ *
+ * @throws InvalidInputError when it is not a boolean
+ */
 export function checkFollowing(follow: unknown): boolean {
   if (follow !== undefined && typeof follow !== 'boolean') throw new InvalidInputError('options.follow', 'must be true or false');
   return follow !== false;

@@ -3,11 +3,14 @@ import type { Database } from '../store/database.js';
 import { findMissingLinks, readCurrentRun } from '../store/sql/chains.js';
 import type { FollowOptions } from './follow-options.js';
 
-/** Attempts of one request, each on the next run of a chain that is continued meanwhile. */
+/**
+ * Maximum number of attempts of a request. Each attempt addresses the next run of the chain, when
+ * the previous one was continued in the meantime.
+ */
 const MAX_TRIES = 5;
 
 /**
- * Looks up the current run of the chain that a run belongs to, most often the run itself. With
+ * Returns the id of the current run of the chain. Usually this is the given run itself. With
  * `follow: false`, returns the given id without a query.
  *
  * @throws RunNotFoundError when no run has the id, or the last run of its chain was deleted
@@ -20,8 +23,8 @@ export async function currentRunId(database: Database, runId: string, { follow }
 }
 
 /**
- * Calls `work` with the current run of a chain. Repeats the call when that run is continued in
- * between.
+ * Calls `work` with the id of a chain's current run. Calls it again when another run continues that
+ * run in the meantime.
  */
 export async function onCurrentRun<T>(database: Database, runId: string, work: (runId: string) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
@@ -35,8 +38,8 @@ export async function onCurrentRun<T>(database: Database, runId: string, work: (
 }
 
 /**
- * Creates the error for a run that was not found. Where a chain has lost its last run, the error
- * names that deleted run.
+ * Creates the error for a run that was not found. If the last run of its chain was deleted, the
+ * error names the deleted run.
  */
 export async function runNotFound(database: Database, runId: string): Promise<RunNotFoundError> {
   return new RunNotFoundError(runId, (await findMissingLinks(database, [runId])).get(runId));

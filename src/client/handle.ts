@@ -21,7 +21,7 @@ import type { ResultHub } from './result-hub.js';
 import type { StepsOptions } from './queries/steps.js';
 import type { SendOptions } from './send-options.js';
 
-/** Calls of the client that a handle forwards with its run id. */
+/** Methods of the client that a handle calls with its run's id. */
 interface RunAccess {
   status(runId: string, options?: FollowOptions): Promise<ShownStatus>;
   describe(runId: string, options?: FollowOptions): Promise<RunDescription>;
@@ -33,13 +33,13 @@ interface RunAccess {
 
 /** A handle to one run: waits for its result, queries it and controls it. */
 export class WorkflowHandle<O = unknown> {
-  // `#` keeps these fields out of logs and JSON: a handle that is logged by mistake shows its id
-  // and nothing more.
+  // `#` keeps these fields out of logs and JSON. A handle that is logged by mistake shows only its
+  // id and `created`.
   readonly #client: RunAccess;
   readonly #hub: ResultHub;
   readonly #transaction: CallerTransaction | undefined;
   /**
-   * Number of the event loop turn in which this process created the run; undefined when another
+   * Number of the event loop's turn in which this process created the run. Undefined when another
    * caller may have created it.
    */
   readonly #createdInTurn: number | undefined;
@@ -48,7 +48,7 @@ export class WorkflowHandle<O = unknown> {
   constructor(
     readonly runId: string,
     /**
-     * True when the call that returned this handle created the run; false when the run already
+     * True when the call that returned this handle created the run. False when the run already
      * existed.
      */
     readonly created: boolean,
@@ -64,12 +64,12 @@ export class WorkflowHandle<O = unknown> {
   }
 
   /**
-   * Waits until the run has ended, and returns the result of the workflow.
+   * Waits until the run has ended, and returns the workflow's result.
    *
    * @param options.timeout longest time to wait, or the moment at which the wait ends (default: no
    *   limit)
    * @param options.follow `false` waits for the run with exactly this id (default: true). The
-   *   result is `undefined` where another run continues that run
+   *   result is `undefined` when another run continues this run
    * @throws WorkflowFailedError whose `cause` is the error that the workflow threw
    * @throws WorkflowCancelledError, WorkflowTerminatedError, ResultTimeoutError, RunNotFoundError
    * @throws PayloadUnreadableError when this process cannot decode the result
@@ -101,7 +101,7 @@ export class WorkflowHandle<O = unknown> {
   }
 
   /**
-   * Returns all details of the run, or of the run that continues it, except its steps. See
+   * Returns all details, except the steps, of the run or of the run that continues it. See
    * `WorkflowClient.describe`.
    *
    * @throws RunNotFoundError
@@ -136,7 +136,7 @@ export class WorkflowHandle<O = unknown> {
   }
 
   /**
-   * Requests that the run stops. See `WorkflowClient.cancel`.
+   * Asks the run to stop. See `WorkflowClient.cancel`.
    *
    * @throws RunNotFoundError
    * @throws RunNotCommittedError while the transaction that started the run is open, unless this
@@ -155,7 +155,7 @@ export class WorkflowHandle<O = unknown> {
     if (this.#transaction?.holds(this.runId)) throw new RunNotCommittedError(this.runId);
   }
 
-  /** Sends the run a signal. See `WorkflowClient.signal`. */
+  /** Sends a signal to the run. See `WorkflowClient.signal`. */
   signal<P, Sent>(signal: SignalDefinition<P, Sent>, ...args: SignalArguments<Sent, SendOptions>): Promise<void> {
     return this.#client.signal(this.runId, signal, ...args);
   }
@@ -175,7 +175,7 @@ export class WorkflowHandle<O = unknown> {
 /**
  * Converts the timeout of a wait to milliseconds from now.
  *
- * @throws InvalidInputError
+ * @throws InvalidInputError when the timeout is invalid
  * @internal
  */
 export function resultDeadline(timeout: Duration | Date, argument: string, now: number): number {

@@ -10,9 +10,12 @@ import type { ClientDependencies } from './dependencies.js';
 /** A payload that was sent to a hook. */
 export interface HookPayload {
   readonly body: unknown;
-  /** Request headers that the hook selects. */
+  /** Request headers that the hook has selected. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Id that the sender gave this delivery; repeated deliveries share one id. */
+  /**
+   * Id that the sender gave this delivery. When the sender repeats a delivery, the id stays the
+   * same.
+   */
   readonly deliveryId: string | undefined;
 }
 
@@ -21,7 +24,7 @@ export class HookIntake {
   constructor(private readonly dependencies: ClientDependencies) {}
 
   /**
-   * Finds the open hook with a token.
+   * Finds the open hook with this token.
    *
    * @throws HookNotFoundError, RunEndedError
    */
@@ -47,14 +50,14 @@ export class HookIntake {
   async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
     const { database, payloads, hookSchemas } = this.dependencies;
     const schema = hookSchemas.find(hook.token);
-    // Validation only. The run parses the payload again and uses that value, so that a schema that
-    // changes values is applied once.
+    // Only validates. The run parses the payload again and uses that value, because a schema that
+    // changes values must be applied only once.
     if (schema) await validate(schema, body, 'payload');
     const value = hook.headers.length > 0 ? { body, headers } : body;
     const payload = payloads.encode(value, 'payload', hook.runId, 'message');
     const digest = deliveryId === undefined ? '' : digestOf(hook.token, body);
-    // The digest passes the codec, as the body does. A reader of the database could otherwise find
-    // a short body by trying candidates against the digest.
+    // The codec, which may encrypt, also encodes the digest. Otherwise, someone who can read the
+    // database could guess a short body by comparing digests.
     const sealed = (): string => payloads.encode(digest, 'payload', hook.runId, 'message');
     const delivery = deliveryId === undefined ? null : { id: checkText(deliveryId, 'delivery id'), digest: sealed() };
     const resumed = await resumeHook(database, hook.token, payload, delivery);
@@ -66,8 +69,8 @@ export class HookIntake {
   }
 
   /**
-   * Compares the digests of a repeated delivery. A digest that is deleted or unreadable in this
-   * process counts as equal: senders repeat deliveries that are not answered with 2xx.
+   * Compares the digests of a repeated delivery. Treats a digest that is deleted or unreadable in
+   * this process as equal, because an error would make the sender repeat the delivery.
    */
   private compare(stored: string | undefined, digest: string): 'repeated' | 'contradicted' {
     try {
@@ -78,12 +81,12 @@ export class HookIntake {
   }
 }
 
-/** Computes a digest of a body, keyed by the hook's token. */
+/** Computes the digest of a body, with the hook's token as the key. */
 function digestOf(token: string, body: unknown): string {
   return createHmac('sha256', token).update(encode(body, 'payload')).digest('hex');
 }
 
-/** True when the payload violates the schema, false when the schema itself failed. */
+/** True when the payload does not match the schema. False when the schema itself failed. */
 export function isMisfit(error: unknown): error is InvalidInputError {
   return error instanceof InvalidInputError && error.issues.length > 0;
 }

@@ -17,21 +17,21 @@ interface Waiter {
 }
 
 export interface ResultHubOptions {
-  /** Decoder of the results. */
+  /** Decodes the results. */
   readonly payloads: Payloads;
   readonly pollIntervalMs: number;
   readonly maxPollIntervalMs: number;
   /**
-   * True while notifications from other processes arrive. Queries are then only a fallback, and run
-   * at the longest interval.
+   * True while notifications from other processes arrive. Polling is then only a fallback, and uses
+   * the longest interval.
    */
   readonly receivesNotices: () => boolean;
   readonly failed: (error: unknown) => void;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
   /**
-   * Finds runs that no process can execute, with an error for each. Absent where a worker may still
-   * start.
+   * Finds runs that no process can execute, and returns an error for each. Undefined when a worker
+   * may still start.
    */
   readonly findUnserved?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
 }
@@ -39,18 +39,20 @@ export interface ResultHubOptions {
 /** Milliseconds between two checks for awaited runs that no process can execute. */
 const UNSERVED_CHECK_MS = 1_000;
 const QUERY_IDS = 1_000;
-/** Concurrent lookups. Runs that are requested meanwhile share the next lookup. */
+/**
+ * Maximum number of lookups at the same time. Runs that are requested during a lookup share the
+ * next one.
+ */
 const MAX_LOOKUPS = 2;
-/** Timeouts whose cause is looked up at the same time. */
+/** Maximum number of timeouts whose reason is looked up at the same time. */
 const MAX_EXPLAINED = 20;
 const EXPLAIN_MS = 1_000;
 
 /**
- * All waits of this process for results of runs. Runs executed in this process report their end
- * directly; the end of other runs arrives by notification.
+ * Keeps all waits of this process for results of runs. A run that ends in this process reports its
+ * end directly. Notifications report the end of other runs.
  *
- * Notifications can be lost. One shared query therefore polls all awaited runs, at growing
- * intervals.
+ * Notifications can be lost, so one shared query also polls all awaited runs, at growing intervals.
  */
 export class ResultHub {
   private readonly waiters = new Map<string, Set<Waiter>>();
@@ -72,7 +74,7 @@ export class ResultHub {
     this.pause = options.pollIntervalMs;
   }
 
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns milliseconds since the epoch, by the database's clock. */
   now(): number {
     return this.options.now();
   }
@@ -82,8 +84,8 @@ export class ResultHub {
   }
 
   /**
-   * Number of the current turn of the event loop. A run that was created in this turn cannot have
-   * ended: its end takes at least one response of the database.
+   * Number of the current turn of the event loop. A run cannot end in the turn in which it was
+   * created, because its end needs at least one answer of the database.
    */
   get turn(): number {
     this.turnEnd ??= setImmediate(() => {
@@ -96,9 +98,10 @@ export class ResultHub {
   /**
    * Waits until a run has ended.
    *
-   * @param query `'later'` for a run that was just created and cannot have ended. All waits of one
-   *   turn share a lookup
-   * @param follow `'chain'` waits for the run that continues this run, where there is one
+   * @param query `'later'` for a run that was just created and cannot have ended yet: no lookup is
+   *   needed now. All waits of one turn share a lookup
+   * @param follow `'chain'` also waits for the run that continues this run, if there is one
+   * @returns the end of the run
    * @throws RunNotFoundError, ResultTimeoutError
    */
   wait(runId: string, timeoutMs: number | undefined, query: 'now' | 'later', follow: 'chain' | 'none' = 'chain'): Promise<RunEnd> {
@@ -136,8 +139,8 @@ export class ResultHub {
   }
 
   /**
-   * Creates the error of a timeout, with the state of the run. The state is omitted when the lookup
-   * takes too long: the caller's time is already up.
+   * Creates the error for a timeout, and describes the state of the run in it. Leaves out the state
+   * when the lookup takes too long, because the caller has waited long enough.
    */
   private async timedOut(runId: string, timeoutMs: number): Promise<ResultTimeoutError> {
     if (this.explaining >= MAX_EXPLAINED) return new ResultTimeoutError(runId, timeoutMs);
@@ -163,7 +166,7 @@ export class ResultHub {
     }
   }
 
-  /** A run has ended, with what. */
+  /** Settles the waits for a run that has ended. */
   ended(runId: string, end: RunEnd): void {
     const waiters = this.waiters.get(runId);
     if (!waiters) return;
@@ -182,7 +185,7 @@ export class ResultHub {
     this.stopWhenIdle();
   }
 
-  /** Moves waits to the run that continues their run. */
+  /** Moves waits from a run to the run that continues it. */
   private follow(waiters: Set<Waiter>, runId: string): void {
     for (const waiter of waiters) waiter.runId = runId;
     const others = this.waiters.get(runId);
@@ -190,7 +193,7 @@ export class ResultHub {
     this.requestLookup([runId]);
   }
 
-  /** Looks up runs that a notification reports as ended. */
+  /** Looks up those awaited runs that a notification reports as ended. */
   noticed(runIds: readonly string[]): void {
     const awaited = runIds.filter((id) => this.waiters.has(id));
     if (awaited.length > 0) this.requestLookup(awaited);
@@ -275,7 +278,7 @@ export class ResultHub {
     this.stopWhenIdle();
   }
 
-  /** Stops the timer when nothing waits: the timer would keep the process alive. */
+  /** Stops polling when nothing waits, because the timer would keep the process alive. */
   private stopWhenIdle(): void {
     if (this.waiters.size > 0) return;
     clearTimeout(this.timer);

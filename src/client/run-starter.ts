@@ -6,10 +6,10 @@ import { validate } from '../core/standard-schema.js';
 import type { PreparedStart, RunStarter } from '../engine/ports.js';
 import { checkStart, toNewRun, type StartingClient, type StartOptions } from './start-options.js';
 
-/** Longest run id that `client.start` accepts. A longer id is replaced by its hash. */
+/** Maximum length of a run id, as for `client.start`. A longer id is replaced by its hash. */
 const MAX_ID_LENGTH = 255;
 
-/** Prepares runs that workflows start, by the rules of `client.start`. */
+/** Prepares the runs that workflows start. The rules are those of `client.start`. */
 export class ClientRunStarter implements RunStarter {
   constructor(
     private readonly payloads: Payloads,
@@ -19,8 +19,8 @@ export class ClientRunStarter implements RunStarter {
   check(workflow: unknown, options: StartOptions): PreparedStart {
     const checked = checkStart(workflow, options, this.client);
     const withInput: PreparedStart['withInput'] = async (input) => {
-      // The schema works on a copy: validation may be asynchronous, and the workflow may change the
-      // input meanwhile.
+      // The schema validates a copy, because validation may be asynchronous and the workflow may
+      // change the input in the meantime.
       const value = checked.schema ? await validate(checked.schema, this.copyOf(input), 'input') : input;
       return toNewRun(checked, value, this.payloads, 'input');
     };

@@ -1,13 +1,16 @@
-// Public types must not need the types of pg, as sender.ts does.
+// Public types must work without the types of pg. Importing from sender.ts would require them.
 import type { ManagerOption } from './transactions/manager-option.js';
 
-/** Options of a signal. */
+/** Options for sending a signal. */
 export interface SendOptions {
-  /** Key that makes repeated sends safe: a run receives one signal per name and key. */
+  /**
+   * Key that makes it safe to send a signal again. A run receives only one signal with the same
+   * name and key.
+   */
   idempotencyKey?: string;
   /**
-   * Transaction to join: the signal is sent when that transaction commits, and never if it rolls
-   * back. `'none'` also ignores the ambient transaction (default: the ambient transaction, if any).
+   * Transaction to join: the signal is sent when this transaction commits, and never if it rolls
+   * back. `'none'` joins no transaction (default: the ambient transaction, if any).
    */
   manager?: ManagerOption;
 }

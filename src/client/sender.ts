@@ -24,6 +24,8 @@ export class Sender {
   }
 
   /**
+   * Sends a signal to a run.
+   *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError, RunNotFoundError,
    *   RunEndedError, InboxFullError
    */
@@ -46,6 +48,8 @@ export class Sender {
   }
 
   /**
+   * Sends a payload to the run that created a hook.
+   *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError, HookNotFoundError,
    *   RunEndedError, InboxFullError
    */

@@ -14,22 +14,22 @@ import { checkTag } from './queries/run-filter.js';
 /** Options of a start. */
 export interface StartOptions {
   /**
-   * Id of the run (default: a new ULID). Starting the same workflow again with the same id returns
-   * the same run.
+   * Id of the run (default: a new ULID). A second start of the same workflow with this id returns
+   * the existing run.
    */
   id?: string;
   /**
-   * Action when a run of the same workflow already has the id, even if that run has ended (default:
+   * Action when a run of this workflow already has the id, even if that run has ended (default:
    * `'return'`).
    *
-   * `'return'` returns the existing run. Input and options of this start are ignored, and the
+   * `'return'` returns the existing run. The input and options of this start are ignored, and the
    * handle's `created` is false. `'reject'` throws RunAlreadyExistsError.
    *
-   * Retry a failed run to continue it. To start again under the same id, delete the run first
+   * To continue a failed run, retry it. To use its id for a new run, delete it first
    * (docs/operations.md).
    */
   onConflict?: 'return' | 'reject';
-  /** Queue of the run (default: the queue of the workflow). */
+  /** Queue of the run (default: the workflow's queue). */
   queue?: string;
   /**
    * Priority from -32,768 to 32,767 (default: 0). Due runs with a higher priority are claimed
@@ -41,46 +41,49 @@ export interface StartOptions {
   /** Earliest moment at which the run starts (default: now). */
   startAt?: Date;
   /**
-   * Longest duration of the run, counted from the moment when it is first due, or the moment of its
-   * deadline (default: the `timeout` of the workflow). At the deadline, open steps and waits reject
-   * with WorkflowTimeoutError, and the run ends `failed`.
+   * Longest duration of the run, or the moment of its deadline (default: the workflow's `timeout`).
+   * A duration counts from the moment when the run is first due. At the deadline, open steps and
+   * waits reject with WorkflowTimeoutError, and the run ends `failed`.
    */
   timeout?: Duration | Date;
-  /** Up to 50 key and value texts by which `client.list` finds the run. */
+  /** Up to 50 tags, each a key with a text. `client.list` finds runs by their tags. */
   tags?: Record<string, string>;
   /**
-   * Transaction to join: the run exists when that transaction commits, and never if it rolls back.
-   * `'none'` joins no transaction (default: the transaction that the module's `currentTransaction`
-   * returns, if any).
+   * Transaction to join: the run exists when this transaction commits, and never if it rolls back.
+   * `'none'` joins no transaction. The default is the transaction that the module's
+   * `currentTransaction` returns, if any.
    */
   manager?: EntityManager | 'none';
 }
 
 const MAX_TAGS = 50;
-/** The keys of `StartOptions`. */
+/** Keys of `StartOptions`. */
 export const START_OPTIONS = ['id', 'onConflict', 'queue', 'priority', 'delay', 'startAt', 'timeout', 'tags', 'manager'];
 
-/** A start whose arguments have been checked, except its input. */
+/** A start whose arguments, except the input, have been checked. */
 export interface CheckedStart {
-  /** Copy of the options: the values that were checked are the values that are used. */
+  /** Copy of the options, so that the caller cannot change them after the check. */
   readonly options: StartOptions;
   readonly schema: StandardSchema | undefined;
   /** The run, without its input. */
   readonly run: Omit<NewRun, 'input'>;
 }
 
-/** Parts of a client that a start uses. */
+/** Parts of a client that a start needs. */
 export interface StartingClient {
   readonly deploymentId: string;
   readonly module: string | undefined;
-  /** Milliseconds that a run may take when its workflow has no timeout; null for no limit. */
+  /**
+   * Milliseconds that a run may take when its workflow sets no timeout. Null when there is no
+   * limit.
+   */
   readonly runTimeoutMs: number | null;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /** Returns milliseconds since the epoch, by the database's clock. */
   now(): number;
 }
 
 /**
- * Checks the arguments of a start. Writes nothing.
+ * Checks the arguments of a start, and returns the run without its input. Writes nothing.
  *
  * @throws InvalidInputError, WorkflowNotFoundError
  */
@@ -116,27 +119,31 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
 }
 
 /**
- * Returns the default timeout in milliseconds. A run started by name gets its timeout from the
- * worker that claims it, because only that worker knows the workflow.
+ * Returns the default timeout in milliseconds. The timeout of a run started by name is set by the
+ * worker that claims the run, because only the worker knows the workflow.
  */
 function defaultTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
   return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
 }
 
-/** Converts a timeout to milliseconds from the moment when the run is due. */
+/** Converts a timeout to milliseconds, counted from the moment when the run is due. */
 function timeoutFrom(timeout: Duration | Date, dueAt: number): number {
   if (!(timeout instanceof Date)) return toMilliseconds(timeout, 'options.timeout');
   return Math.max(0, toTimestamp(timeout, 'options.timeout') - dueAt);
 }
 
-/** @throws InvalidInputError */
+/**
+ * Checks the options of a start, and returns a copy of them.
+ *
+ * @throws InvalidInputError when an option is unknown
+ */
 export function checkStartOptions(given: StartOptions): StartOptions {
   return checkOptions(given, 'options', START_OPTIONS);
 }
 
 /**
- * Describes a start through the client of another module. Its run would wait forever, in tables
- * that no worker of the workflow's module polls.
+ * Describes the mistake of starting a workflow through another module's client. The run would wait
+ * for ever: no worker of the workflow's module reads the other module's tables.
  */
 function inOtherModule(workflow: string, module: string | undefined, clientModule: string | undefined): string {
   const call = (name: string | undefined): string => (name === undefined ? 'the module without a name' : `module "${name}"`);
@@ -144,7 +151,11 @@ function inOtherModule(workflow: string, module: string | undefined, clientModul
   return `"${workflow}" belongs to ${call(module)}, and this is the client of ${call(clientModule)}: inject the other one with @InjectWorkflowClient(${token})`;
 }
 
-/** @throws SerializationError, PayloadTooLargeError */
+/**
+ * Adds the encoded input to a checked run.
+ *
+ * @throws SerializationError, PayloadTooLargeError
+ */
 export function toNewRun({ run }: CheckedStart, input: unknown, payloads: Payloads, argument: string): NewRun {
   return { ...run, input: payloads.encode(input, argument, run.id, 'input') };
 }
@@ -159,7 +170,7 @@ function workflowOf(target: unknown, clientModule: string | undefined): StartedW
     workflow = workflowIdentityOf(target);
   } catch (error) {
     if (error instanceof WorkflowError) throw error;
-    // The target is a proxy whose traps throw.
+    // Reading the target threw an error. It is probably a proxy.
     throw new InvalidInputError('workflow', 'cannot be read', { cause: error });
   }
   const { name, module } = workflow;

@@ -12,15 +12,15 @@ import type { ClientDependencies } from './dependencies.js';
 import { TransactionalStarter } from './transactions/transactional-starter.js';
 
 /**
- * Options of `startMany`. A function returns the options for one input, including the id of its
- * run.
+ * Options of `startMany`. A function returns the options for one input, so it can also choose the
+ * run's id.
  */
 export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: number) => StartOptions);
 
 /**
  * Creates the handle of a run.
  *
- * @param createdInTurn the turn of the event loop in which this process learned that its call
+ * @param createdInTurn number of the event loop's turn in which this process learned that its call
  *   created the run
  * @internal
  */
@@ -32,8 +32,7 @@ export type HandleMaker = (
 ) => WorkflowHandle;
 
 /**
- * Starts runs whose arguments have been checked, through the journal or in a transaction of the
- * caller.
+ * Starts runs whose arguments have been checked. Uses the journal, or the caller's transaction.
  *
  * @internal
  */
@@ -48,7 +47,7 @@ export class Starter {
     this.transactional = new TransactionalStarter(dependencies.database);
   }
 
-  /** Starts a run. Executes the run in this process at once when its worker has a free slot. */
+  /** Starts a run. Executes it in this process at once when the worker has a free slot. */
   async start(run: NewRun, options: StartOptions): Promise<WorkflowHandle> {
     const { journal } = this.dependencies;
     if (journal.isFull) await journal.ready();
@@ -59,8 +58,8 @@ export class Starter {
       committed = await this.submit(run, slot !== undefined);
     } catch (error) {
       slot?.release();
-      // The worker lost its session between the reservation and the write. The run was not created,
-      // so this process starts it again without a slot of that session.
+      // The worker lost its session after it reserved the slot, so the run was not created. This
+      // process starts the run again, and no longer uses that slot.
       if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
       throw error;
     }
@@ -120,7 +119,7 @@ export class Starter {
     return await Promise.all(runs.map((run, index) => this.start(run, each[index]!)));
   }
 
-  /** Starts runs in a transaction of the caller. */
+  /** Starts runs in a caller's transaction. */
   async startIn(joined: JoinedTransaction, runs: readonly NewRun[], options: readonly StartOptions[]): Promise<WorkflowHandle[]> {
     await this.transactions.verify(joined);
     const ids = options.some(({ id }) => id !== undefined) ? 'given' : 'generated';
@@ -138,7 +137,10 @@ export class Starter {
     if (options.onConflict === 'reject' || existingName !== run.name) throw new RunAlreadyExistsError(run.id, existingName);
   }
 
-  /** Announces runs that are due, or will be, to the processes that may execute them. */
+  /**
+   * Announces runs to the processes that may execute them: now when they are due, otherwise with
+   * their start time.
+   */
   private announce(runs: readonly NewRun[]): Promise<void> {
     const now = this.dependencies.now();
     return this.dependencies.due(runs.map((run) => dueRun(run, now)));
@@ -152,7 +154,7 @@ function optionsOf<I>(options: (input: I, index: number) => StartOptions, input:
   return given;
 }
 
-/** Copies the inputs: the values that were checked are the values that are started. */
+/** Copies the inputs, so that the started values are the same as the checked ones. */
 function checkInputs<I>(inputs: readonly I[]): I[] {
   try {
     if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');

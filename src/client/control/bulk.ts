@@ -20,11 +20,11 @@ import { assertOutsideRun } from '../assert-outside-run.js';
 import { checkRunFilter, type RunFilter } from '../queries/run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Options of a dry run, which counts the runs and changes nothing. */
+/** Options of a dry run. A dry run counts the runs and changes nothing. */
 export interface BulkDryRun extends AuditOptions {
   /**
-   * Selects the runs; must not be empty. Runs in a status that the operation cannot change are not
-   * counted.
+   * Selects the runs. An empty filter is refused. Runs that the operation cannot change in their
+   * current status are not counted.
    */
   filter: RunFilter;
   dryRun: true;
@@ -35,11 +35,11 @@ export type BulkSignalDryRun<Sent> = BulkDryRun & { signal: SignalDefinition<unk
     ? { payload?: undefined }
     : { payload: Sent });
 
-/** Options of the call that starts a counted operation. */
+/** Options of the call that starts the operation after its dry run. */
 export interface BulkStart {
-  /** Token of the dry run, valid for one day. */
+  /** Token that the dry run returned. It is valid for one day. */
   token: string;
-  /** Most runs per second, more than 0 and at most 1,000,000 (default: no limit). */
+  /** Maximum number of runs per second, more than 0 and at most 1,000,000 (default: no limit). */
   rate?: number;
 }
 
@@ -57,21 +57,22 @@ export interface BulkStatus {
   /** Number of runs that the dry run counted. */
   count: number;
   /**
-   * Number of runs that the operation changed. `cancel` counts the runs that were asked to stop.
+   * Number of runs that the operation has changed. For `cancel`, the number of runs that it has
+   * asked to stop.
    */
   done: number;
   /**
-   * Number of runs that no longer matched when their turn came. `cancel` also counts the runs that
-   * no process can execute.
+   * Number of runs that no longer matched the filter when the operation reached them. For `cancel`,
+   * also runs that no process can execute.
    */
   skipped: number;
   /**
-   * Number of runs that `retry` and `terminate` could not change yet, because another transaction
-   * has locked their rows. Each is tried again every second. The operation is `running` until all
-   * runs are done or skipped, or until it is stopped.
+   * Number of runs that `retry` or `terminate` could not change yet, because another transaction
+   * has locked their rows. The operation tries each of them again every second. It stays `running`
+   * until each run is done or skipped, or until it is stopped.
    */
   locked: number;
-  /** Most runs per second; undefined for no limit. */
+  /** Maximum number of runs per second. Undefined when there is no limit. */
   rate: number | undefined;
   createdAt: Date;
   startedAt: Date | undefined;
@@ -81,7 +82,7 @@ export interface BulkStatus {
 const DRY_RUN_KEYS = ['filter', 'dryRun', ...ACTOR_KEYS];
 const MAX_RATE = 1_000_000;
 
-/** Statuses in which an operation can change a run. */
+/** Statuses in which each operation can change a run. */
 const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
   cancel: RUN_STATUSES.filter((status) => !isTerminal(status)),
   terminate: RUN_STATUSES.filter((status) => !isTerminal(status)),
@@ -91,11 +92,11 @@ const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
 
 /**
  * Operations on many runs: `client.bulk`. A dry run counts the runs and returns a token. A second
- * call with the token starts the operation. Workers carry it out, even after this process has
+ * call with this token starts the operation. Workers then do the work, even after this process has
  * ended.
  *
  * The operation processes each run once that existed at the dry run and still matches the filter
- * when its turn comes.
+ * when the operation reaches it.
  *
  * @example
  * const filter = { name: 'order', errorCode: 'CARD_DECLINED' };
@@ -111,9 +112,9 @@ export class BulkOperations {
   }
 
   /**
-   * Cancels runs, as `client.cancel` does: asks each run to stop, and its code cleans up. A run
-   * that no process can execute counts as `skipped`. It is asked too, and stops once a process can
-   * execute it. `bulk.terminate` ends such runs at once.
+   * Cancels runs as `client.cancel` does: asks each run to stop, so that its code can clean up. A
+   * run that no process can execute counts as `skipped`. It stops as soon as a process can execute
+   * it. To end such runs at once, use `bulk.terminate`.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -124,8 +125,8 @@ export class BulkOperations {
   }
 
   /**
-   * Ends runs without their code, as `client.terminate` does: for runs that no process can execute,
-   * where `cancel` would have no effect.
+   * Ends runs without executing their code, as `client.terminate` does. Meant for runs that no
+   * process can execute, on which `cancel` would have no effect.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -136,7 +137,7 @@ export class BulkOperations {
   }
 
   /**
-   * Retries failed runs, as `client.retry` does: each from the step that failed.
+   * Retries failed runs as `client.retry` does: each run from the step that made it fail.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */
@@ -147,7 +148,7 @@ export class BulkOperations {
   }
 
   /**
-   * Sends a signal to each of the runs, once.
+   * Sends a signal once to each run.
    *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError, QueryTimeoutError
    */
@@ -160,17 +161,17 @@ export class BulkOperations {
   /**
    * Returns the progress of an operation.
    *
-   * @throws InvalidInputError when no operation has that token
+   * @throws InvalidInputError when no operation has this token
    */
   async status(token: string): Promise<BulkStatus> {
     return this.#status(checkText(token, 'token'), 'token');
   }
 
   /**
-   * Stops an operation. Runs that it has already changed stay as they are, and no further run is
-   * changed. An operation that was only counted can no longer be started.
+   * Stops an operation. No further run is changed, and runs that were already changed stay as they
+   * are. An operation that has not been started can no longer be started.
    *
-   * @throws InvalidInputError when no operation has that token
+   * @throws InvalidInputError when no operation has this token
    */
   async stop(token: string): Promise<BulkStatus> {
     assertOutsideRun('bulk.stop');
@@ -228,7 +229,7 @@ export class BulkOperations {
   }
 }
 
-/** Checks the filter of an operation. An empty filter would select every run. */
+/** Checks the filter of an operation. Refuses an empty filter, which would select every run. */
 function toConditions(kind: OperationKind, filter: unknown): RunConditions {
   const conditions = checkRunFilter(filter, 'options.filter', 'refused');
   if (Object.keys(conditions).length === 0) throw new InvalidInputError('options.filter', 'is empty, which would select every run');

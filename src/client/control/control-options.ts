@@ -1,10 +1,10 @@
-// Public types must not need the types of pg, as control.ts does.
+// Public types must work without the types of pg. Importing from control.ts would require them.
 import { checkText } from '../../core/ids.js';
 import { encode } from '../../core/serializer/index.js';
 import type { FollowOptions } from '../follow-options.js';
 import type { ManagerOption } from '../transactions/manager-option.js';
 
-/** Author and reason of a change to a run. Both appear in the run's history. */
+/** Author of a change to a run, and the reason for it. Both appear in the run's history. */
 export interface AuditOptions {
   /** Name of the person or system that makes the call. */
   actor?: string;
@@ -16,9 +16,9 @@ export interface AuditOptions {
 export const ACTOR_KEYS = ['actor', 'reason'] as const;
 
 /**
- * Encodes actor and reason as the JSON text of a history event.
+ * Encodes an actor and a reason as the JSON data of an entry in a run's history.
  *
- * @throws InvalidInputError
+ * @throws InvalidInputError when an option is invalid
  */
 export function noteOf(given: AuditOptions, more: Readonly<Record<string, string>> = {}): string {
   const actor = given.actor === undefined ? undefined : checkText(given.actor, 'options.actor');
@@ -26,26 +26,26 @@ export function noteOf(given: AuditOptions, more: Readonly<Record<string, string
   return encode({ ...(actor === undefined ? {} : { actor }), ...(reason === undefined ? {} : { reason }), ...more }, 'options');
 }
 
-/** Author and reason of a cancel request, and its transaction. */
+/** Author and reason of a cancel request, and the transaction in which it is made. */
 export interface CancelOptions extends AuditOptions {
   /**
-   * Transaction to join: the request takes effect when that transaction commits. `'none'` also
-   * ignores the ambient transaction (default: the ambient transaction, if any).
+   * Transaction to join: the request takes effect when this transaction commits. `'none'` joins no
+   * transaction (default: the ambient transaction, if any).
    */
   manager?: ManagerOption;
 }
 
-/** Selects the step from which a run is executed again. */
+/** Options of a retry, which can name the step from which the run is executed again. */
 export interface RetryRunOptions extends AuditOptions {
   /**
-   * Key of a recorded step, as `client.steps` shows it or as the application wrote it. The run
+   * Key of a recorded step, as `client.steps` returns it or as the application wrote it. The run
    * executes this step again, and all steps that were recorded after it.
    */
   fromStep?: string;
 }
 
-/** Selects the run to fork, and the step from which the new run executes. */
+/** Options of a fork, which can name the step from which the new run is executed. */
 export interface ForkOptions extends RetryRunOptions, FollowOptions {}
 
-/** Result that is set for a step. */
+/** Result to set for a step: its output, or the error with which it fails. */
 export type StepResult = { output: unknown; error?: never } | { error: unknown; output?: never };

@@ -62,7 +62,7 @@ export class Control {
     if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
   }
 
-  /** Ends the current run of a chain. Repeats this when the run is continued in between. */
+  /** Ends the current run of a chain. Tries again when another run continues it in the meantime. */
   async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', ACTOR_KEYS);
@@ -124,7 +124,11 @@ export class Control {
     await this.dependencies.due([retried]);
   }
 
-  /** @returns the id of the new run */
+  /**
+   * Starts a new run with the recorded steps of another run.
+   *
+   * @returns the id of the new run
+   */
   async fork(runId: string, options: ForkOptions): Promise<string> {
     const named = checkText(runId, 'runId');
     const { fromStep, follow, ...who } = checkOptions(options, 'options', [...ACTOR_KEYS, 'fromStep', 'follow']);
@@ -174,7 +178,7 @@ export class Control {
     await this.dependencies.notifier.notify([id]);
   }
 
-  /** Replaces the recorded result of a step of a failed run, and retries the run from that step. */
+  /** Replaces the recorded result of a failed run's step, and retries the run from this step. */
   private async resolveFailed(id: string, key: string, result: { output?: unknown; error?: unknown }, note: string): Promise<void> {
     const { rowLockQueues } = this.dependencies.database;
     const retried = await rowLockQueues.inTurn(id, (whileLocked) => this.retryWith(id, key, result, note, whileLocked));

@@ -3,7 +3,8 @@ import type { RunNotifier } from '../../store/run-notifier.js';
 import type { EndedRun } from '../../store/sql/end-runs.js';
 
 /**
- * Notifies the owners, the parents and the result waits of runs that were ended without their code.
+ * Announces that runs were ended without executing their code: to the processes that own them, to
+ * their parents, and to callers that wait for their results.
  */
 export async function notifyOfEnd(notices: RunNotices, notifier: RunNotifier, ended: readonly EndedRun[]): Promise<void> {
   if (ended.length === 0) return;

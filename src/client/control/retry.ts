@@ -11,12 +11,12 @@ import type { WhileLocked } from '../../store/row-lock-queues.js';
 export interface RetryableRun {
   readonly runId: string;
   readonly generation: number;
-  /** Key of the step that failed the run; undefined when the run failed outside a step. */
+  /** Key of the step that made the run fail. Undefined when the run failed outside a step. */
   readonly failedStep: string | undefined;
 }
 
 /**
- * Reads a failed run and finds the step that failed it.
+ * Reads a failed run, and finds the step that made it fail.
  *
  * @throws RunNotFoundError, RunNotRetryableError
  */
@@ -31,7 +31,7 @@ export async function readRetryable(database: Database, payloads: Payloads, runI
 }
 
 /**
- * Creates a retry that starts at the step that failed the run.
+ * Creates a retry of the run from the step that made it fail.
  *
  * @throws RunNotFoundError, RunNotRetryableError
  */
@@ -51,7 +51,7 @@ export async function retryOnce(database: Database, whileLocked: WhileLocked, re
   if (key) return { id: retry.runId, ...key };
   const now = await readFailedRun(database, retry.runId);
   if (!now) throw new RunNotFoundError(retry.runId);
-  // A run that is `failed` here was retried and has failed again meanwhile. This retry was based on
-  // its earlier history.
+  // If the run is `failed` now, another caller has retried it and it has failed again. This retry
+  // was made for the earlier failure, so it must not be applied.
   throw new RunNotRetryableError(retry.runId, now.status === 'failed' ? 'pending' : now.status);
 }

@@ -3,15 +3,18 @@ import { mayBeEscaped, plainStepKey } from '../../core/step-key-text.js';
 import type { Database } from '../../store/database.js';
 import { hasStep, listEscapedKeys, listNearKeys } from '../../store/sql/step-keys.js';
 
-/** Number of similar keys in an error. */
+/** Maximum number of similar keys that an error lists. */
 const MAX_SIMILAR = 5;
 
-/** First character after the name in a step key: a key of the application or a count follows. */
+/**
+ * Characters that can end the name in a step key. After it follows a key that the application gave,
+ * or a count.
+ */
 const NAME_END = /[:#%]/;
 
 /**
- * Finds the key under which a run has recorded a step. The caller gives either the stored key, or
- * the name and key as the application wrote them.
+ * Finds the key under which a run has recorded a step. Accepts the recorded key, or the name and
+ * key as the application wrote them.
  *
  * @returns undefined when the run has not recorded the step
  * @throws InvalidInputError when several steps match
@@ -26,9 +29,9 @@ export async function findStepKey(database: Database, runId: string, given: stri
 }
 
 /**
- * Finds the key under which a run has recorded a step, and rejects a step that is not recorded.
+ * Returns the key under which a run has recorded a step.
  *
- * @throws InvalidInputError that lists similar keys of the run
+ * @throws InvalidInputError when the run has not recorded the step; the error lists similar keys
  */
 export async function recordedStepKey(database: Database, runId: string, given: string, argument: string): Promise<string> {
   const key = await findStepKey(database, runId, given, argument);

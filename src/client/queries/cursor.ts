@@ -6,18 +6,21 @@ import type { RunConditions } from '../../core/run-filter.js';
 import type { ListPosition } from '../../store/sql/list-runs.js';
 import type { HistoryPosition } from '../../store/sql/read-history.js';
 
-/** Longest cursor that is read: a run id has up to 255 characters of four bytes, escaped twice. */
+/**
+ * Maximum length of a cursor. A run id may have 255 characters of four bytes each, and is escaped
+ * twice.
+ */
 const MAX_CURSOR_LENGTH = 4_096;
-/** The last moment that a Date can hold; PostgreSQL's timestamps reach further. */
+/** Last moment that a Date can represent. Timestamps of PostgreSQL can be later. */
 const LAST_MOMENT = 8.64e15;
 const MAX_RANK = 2 ** 31 - 1;
 const MAX_NUMBER = 2n ** 63n - 1n;
 
 /**
- * Checks the number of entries that a caller wants in one page.
+ * Checks how many entries a caller wants per page, and returns the number.
  *
- * @param fallback the number for an absent limit
- * @throws InvalidInputError
+ * @param fallback number that is returned when the limit is absent
+ * @throws InvalidInputError when the limit is not between 1 and `max`
  */
 export function checkLimit(limit: unknown, argument: string, fallback: number, max: number): number {
   if (limit === undefined) return fallback;
@@ -27,16 +30,26 @@ export function checkLimit(limit: unknown, argument: string, fallback: number, m
   return limit as number;
 }
 
-/** Content of a listing's cursor. A later version that needs other content raises the number. */
+/**
+ * Content of a listing's cursor. A later version of the package raises `version` when it needs
+ * other content.
+ */
 type ListContent = [version: 1, createdAtMicros: number, id: string, filter: string];
 
-/** Encodes a position in a listing as a cursor, which is valid only with the same filter. */
+/**
+ * Encodes a position in a listing as a cursor. The cursor is valid only for a listing with the same
+ * filter.
+ */
 export function encodeListCursor({ createdAtMicros, id }: ListPosition, conditions: RunConditions): string {
   const content: ListContent = [1, createdAtMicros, id, digestOf(conditions)];
   return encode(content);
 }
 
-/** @throws InvalidInputError when the text is not a cursor, or belongs to another filter */
+/**
+ * Decodes the cursor of a listing.
+ *
+ * @throws InvalidInputError when the text is not a cursor, or belongs to another filter
+ */
 export function decodeListCursor(cursor: unknown, conditions: RunConditions, argument: string): ListPosition {
   const content = decode(cursor);
   if (!isListContent(content)) throw new InvalidInputError(argument, 'is not a cursor that a listing returned');
@@ -54,17 +67,24 @@ function isListContent(content: unknown[] | undefined): content is ListContent {
   return version === 1 && isPosition && typeof filter === 'string';
 }
 
-/** Digests a filter. The checked conditions have one order, however the caller wrote them. */
+/**
+ * Computes a digest of a filter. Equal filters have the same digest, because checked conditions are
+ * always in the same order.
+ */
 function digestOf(conditions: RunConditions): string {
   return createHash('sha256').update(JSON.stringify(conditions)).digest('base64url').slice(0, 16);
 }
 
-/** Encodes a position in a run's history as a cursor, which also names the run. */
+/** Encodes a position in a run's history as a cursor. The cursor also names the run. */
 export function encodeHistoryCursor(runId: string, { at, rank, number }: HistoryPosition): string {
   return encode([at, rank, number, runId]);
 }
 
-/** @throws InvalidInputError when the text is not a cursor of a history */
+/**
+ * Decodes the cursor of a history.
+ *
+ * @throws InvalidInputError when the text is not such a cursor
+ */
 export function decodeHistoryCursor(cursor: unknown, argument: string): HistoryPosition & { readonly runId: string } {
   const [at, rank, number, runId] = decode(cursor) ?? [];
   const isRun = typeof runId === 'string' && isText(runId);
@@ -94,7 +114,11 @@ function encode(content: readonly unknown[]): string {
   return Buffer.from(JSON.stringify(content)).toString('base64url');
 }
 
-/** @returns undefined when the text is not a cursor at all */
+/**
+ * Decodes the JSON in a cursor.
+ *
+ * @returns undefined when the text is not a cursor
+ */
 function decode(cursor: unknown): unknown[] | undefined {
   if (typeof cursor !== 'string' || cursor.length > MAX_CURSOR_LENGTH) return undefined;
   try {

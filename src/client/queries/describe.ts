@@ -9,17 +9,17 @@ import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 export interface WaitDescription {
   stepKey: string;
   /**
-   * Kind of the wait. `retry`: a failed step waits for its next attempt. `grace`: time that a
-   * cancelled or timed-out run has for its clean-up.
+   * Kind of the wait. `retry`: a failed step waits for its next attempt. `grace`: a cancelled or
+   * timed-out run has this time to clean up.
    */
   kind: 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
   /**
    * Name of the awaited signal, the first characters of a hook's token, or the id of a child run.
    */
   name: string | undefined;
-  /** Moment at which the wait ends; undefined when only its event ends it. */
+  /** Moment at which the wait ends. Undefined when only its event ends it. */
   wakeAt: Date | undefined;
-  /** Number of failed attempts of the step. */
+  /** Number of failed attempts of the waiting step. */
   attempts: number;
 }
 
@@ -31,20 +31,20 @@ export interface ChildDescription {
   status: ShownStatus;
 }
 
-/** Details of a run, except its steps. */
+/** Details of a run. They do not include its steps. */
 export interface RunDescription<O = unknown> {
   runId: string;
   name: string;
   /**
-   * Version of the workflow. It is 0 for a run that was started by name, until a worker claims the
+   * Version of the workflow. For a run that was started by name, it is 0 until a worker claims the
    * run.
    */
   version: number;
   queue: string;
   priority: number;
   /**
-   * Status of the run. It is `continued` only with `{ follow: false }`, for a run that another run
-   * continues.
+   * Status of the run. `continued` is possible only with `{ follow: false }`, and means that
+   * another run continues this run.
    */
   status: ShownStatus;
   input: unknown;
@@ -55,42 +55,42 @@ export interface RunDescription<O = unknown> {
   createdAt: Date;
   startedAt: Date | undefined;
   finishedAt: Date | undefined;
-  /** Moment at which a waiting run becomes due without a message. */
+  /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
   cancelRequestedAt: Date | undefined;
   tags: Record<string, string>;
   waits: WaitDescription[];
   /**
-   * Everything that the run waits for. Includes waits outside its code: for a worker, for a
-   * deployment whose code matches, for an operator to resume the run.
+   * Everything that the run waits for, including things outside its code: a worker, a deployment
+   * whose code matches, or an operator who resumes the run.
    */
   waitingFor: WaitingFor[];
-  /** Reason why the run is blocked; undefined when it is not. */
+  /** Reason why the run is blocked. Undefined when it is not blocked. */
   blocked: BlockedDescription | undefined;
-  /** Step bodies that have been executing for a second or two, with their process. */
+  /** Step bodies that have been executing for more than a second or two. */
   underWay: BodyDescription[];
-  /** Number of times that the run has been claimed. */
+  /** Number of times that a worker has claimed the run. */
   epoch: number;
-  /** Number of times that the run has been retried after it failed. */
+  /** Number of times that the run was retried after a failure. */
   generation: number;
   deploymentId: string | undefined;
   /** Deployments whose code does not match the run's history. */
   blockedDeployments: string[];
   /**
-   * The run that started this run. `stepKey` is the parent's wait for this run, undefined when the
-   * parent does not wait.
+   * Run that started this run. `stepKey` is the key of the parent's wait for this run. It is
+   * undefined when the parent does not wait.
    */
   parent: { runId: string; stepKey: string | undefined } | undefined;
-  /** Last 100 runs that this run has started, oldest first. */
+  /** The last 100 runs that this run has started, oldest first. */
   children: ChildDescription[];
-  /** The run that continues this run by `ctx.continueAsNew`. */
+  /** Id of the run that continues this run after `ctx.continueAsNew`. */
   continuedAs: string | undefined;
-  /** The run that this run continues. */
+  /** Id of the run that this run continues. */
   continuedFrom: string | undefined;
   forkedFrom: string | undefined;
-  /** Moment at which the run fails if it has not ended. */
+  /** Moment at which the run fails if it has not ended before. */
   deadline: Date | undefined;
-  /** Values that the run's code has set by `ctx.setState`. */
+  /** Values that the workflow has set with `ctx.setState`. */
   state: Record<string, unknown>;
 }
 
@@ -105,7 +105,7 @@ export interface StepDescription {
   attempts: number;
   startedAt: Date;
   finishedAt: Date;
-  /** Position of the step in the order in which results entered the workflow. */
+  /** Position of this step's result in the order in which the workflow received results. */
   seq: number;
 }
 
@@ -127,8 +127,8 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     wakeAt: toDate(row.wakeAt),
     cancelRequestedAt: toDate(row.cancelRequestedAt),
     tags: { ...row.tags },
-    // A failed run keeps the waits for its children, because a retry needs them. The run itself
-    // waits for nothing.
+    // A retry of a failed run needs the waits for its children, so they are kept. However, an ended
+    // run waits for nothing.
     waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
       stepKey,
       kind,
@@ -154,8 +154,8 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
 }
 
 /**
- * Shortens a hook's token: any caller with the whole token can resume the run, and a description is
- * only for reading.
+ * Shortens a hook's token. With the whole token anyone can resume the run, and a description should
+ * only allow reading.
  */
 function shownName(kind: WaitDescription['kind'], name: string | null): string | undefined {
   return (kind === 'hook' ? name?.slice(0, 8) : name) ?? undefined;

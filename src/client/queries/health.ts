@@ -1,7 +1,7 @@
-// Public types must not need the types of pg, as read-health.ts does.
+// Public types must work without the types of pg. Importing from read-health.ts would require them.
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 
-/** A run whose row the database refuses to change for this process. */
+/** A run that the database refuses to change for this process. */
 export interface UnwritableHealth {
   runId: string;
   since: Date;
@@ -12,20 +12,22 @@ export interface UnwritableHealth {
 /** State of this process's worker. */
 export interface WorkerHealth {
   /**
-   * `running`: claims and executes runs. `fenced`: lost its session and does not have a new one
-   * yet. `stopped`: not started yet, closing, or not configured in this process.
+   * `running`: the worker claims and executes runs. `fenced`: it has lost its session and has no
+   * new one yet. `stopped`: it has not started, is closing, or is not configured in this process.
    */
   state: 'running' | 'fenced' | 'stopped';
-  /** Number of active runs, including runs that only wait and are not suspended yet. */
+  /**
+   * Number of runs that the worker holds, including runs that only wait and are not suspended yet.
+   */
   runs: number;
-  /** Number of runs that the worker executes at a time. */
+  /** Maximum number of runs that the worker executes at the same time. */
   slots: number;
   /** Number of slots without a run. */
   freeSlots: number;
   /**
-   * First 100 runs whose rows the database refuses to change: a trigger or constraint of the
-   * application rejects them. They hold no slot, and other runs continue. Each is retried at least
-   * once a minute until the cause is removed.
+   * First 100 runs that the database refuses to change, for example because of the application's
+   * trigger or constraint. They occupy no slot, and other runs continue. The worker tries each of
+   * them at least once a minute until the cause is removed.
    */
   unwritable: readonly UnwritableHealth[];
 }
@@ -38,32 +40,32 @@ export interface SessionHealth {
   deploymentId: string;
   startedAt: Date;
   heartbeatAt: Date;
-  /** True when the session has expired: other processes are about to take over its runs. */
+  /** True when the session has expired. Other processes are about to take over its runs. */
   isExpired: boolean;
 }
 
-/** Due runs of one queue, workflow and version. */
+/** Due runs that have the same queue, workflow and version. */
 export interface DueHealth extends DispatchKey {
-  /** Number of the runs; 1,000 stands for 1,000 or more. */
+  /** Number of these runs. 1,000 stands for 1,000 or more. */
   due: number;
-  /** Moment at which the first of the runs became due. */
+  /** Moment at which the first of these runs became due. */
   oldestDueAt: Date;
 }
 
-/** Blocked runs of one queue, workflow and version. */
+/** Blocked runs that have the same queue, workflow and version. */
 export interface BlockedHealth extends DispatchKey {
   blocked: number;
-  /** Id of one of the runs. */
+  /** Id of one of these runs. */
   exampleRunId: string;
 }
 
 /**
- * Due runs of one queue, workflow and version whose workers crashed twice or more while they
- * executed the run.
+ * Due runs that have the same queue, workflow and version. Two or more workers crashed while they
+ * executed each of these runs.
  */
 export interface SuspectHealth extends DispatchKey {
   suspects: number;
-  /** Highest number of worker crashes of one of the runs. */
+  /** Number of worker crashes of the run with the most crashes. */
   mostLosses: number;
   /** Id of the run with the most crashes. */
   exampleRunId: string;
@@ -72,13 +74,13 @@ export interface SuspectHealth extends DispatchKey {
 /** Health of the module, as this process sees it. */
 export interface WorkflowHealth {
   /**
-   * State of the database and the latency of a lookup. While the database is unreachable, only
-   * `worker` and `directConnection` are known.
+   * State of the database, and the milliseconds that a lookup took. When the database is
+   * unreachable, only `worker` and `directConnection` are known.
    */
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
   worker: WorkerHealth;
   /**
-   * State of the direct connection; undefined when `listen` is false. Without the connection,
+   * State of the direct connection. Undefined when `listen` is false. While it is not connected,
    * polling replaces notifications, and other processes notice this process's death only after
    * `sessionTtl`.
    */
@@ -89,43 +91,43 @@ export interface WorkflowHealth {
    * for runs that were started by name.
    */
   backlog: DueHealth[];
-  /** Part of the backlog that no live process executes. */
+  /** Part of the backlog that no living process can execute. */
   unregistered: DueHealth[];
   /**
-   * Kinds of runs that wait for a time, a message or a child, and that no live process could
-   * continue. Where very many runs wait, only some are inspected.
+   * Kinds of runs that wait for a time, a message or a child, and that no living process could
+   * continue. When very many runs wait, only some of them are inspected.
    */
   unregisteredWaiting: DispatchKey[];
   /**
-   * Runs that wait for a deployment whose code matches their history; `describe().blocked` has the
-   * reason. Up to 1,000 runs are counted.
+   * Runs that wait for a deployment whose code matches their history. `describe().blocked` returns
+   * the reason. At most 1,000 runs are counted.
    */
   blocked: BlockedHealth[];
   /**
    * Due runs that may crash their workers, because two or more workers died while they executed the
-   * run. A worker executes such a run apart from others. `backlog`, `unregistered` and
-   * `oldestDueAt` do not include them. Up to 1,000 runs are counted.
+   * run. A worker executes such a run separately from others. `backlog`, `unregistered` and
+   * `oldestDueAt` do not include these runs. At most 1,000 runs are counted.
    */
   suspects: SuspectHealth[];
-  /** Moment at which the oldest due run became due; undefined without due runs. */
+  /** Moment at which the oldest due run became due. Undefined when no run is due. */
   oldestDueAt: Date | undefined;
 }
 
 /** State of this process's worker, and the kinds of runs that it claims. */
 export interface KnownWorker {
   readonly health: WorkerHealth;
-  /** Kinds of runs that the worker claims; undefined without a worker. */
+  /** Kinds of runs that the worker claims. Undefined when this process has no worker. */
   readonly keys: readonly DispatchKey[] | undefined;
 }
 
 /** State of this process's direct connection. */
 export interface KnownDirectConnection {
   readonly isConnected: boolean;
-  /** Reason why the connection cannot be made. */
+  /** Reason why the connection cannot be made, if known. */
   readonly error: Error | undefined;
 }
 
-/** Selects the kinds of runs that a worker with these keys does not claim. */
+/** Returns those kinds of runs that a worker with these keys does not claim. */
 export function unregisteredOf<K extends DispatchKey>(kinds: readonly K[], keys: readonly DispatchKey[]): K[] {
   const served = new Set(keys.map(dispatchKeyText));
   return kinds.filter((each) => !served.has(dispatchKeyText(each)));

@@ -11,7 +11,7 @@ import { checkFollowing, type FollowOptions } from '../follow-options.js';
 import { currentRunId } from '../follow.js';
 import { checkLimit, decodeHistoryCursor, encodeHistoryCursor } from './cursor.js';
 
-/** Selects a page of a run's history. */
+/** Options that select a page of a run's history. */
 export interface HistoryOptions extends FollowOptions {
   /** The `cursor` of the previous page. */
   cursor?: string;
@@ -19,7 +19,7 @@ export interface HistoryOptions extends FollowOptions {
   limit?: number;
 }
 
-/** An event in the life of a run. */
+/** An entry in a run's history. */
 export interface HistoryEntry {
   at: Date;
   /** Kind of the event; docs/operations.md lists all kinds. */
@@ -31,13 +31,13 @@ export interface HistoryEntry {
   attempt: number | undefined;
   /** Number of the claim under which the event happened. */
   epoch: number | undefined;
-  /** Start of a step. */
+  /** Moment at which the step started. */
   startedAt: Date | undefined;
-  /** Output of a completed step or of the run. */
+  /** Output of the completed step or run. */
   output: unknown;
   /**
-   * Error of a failed attempt, a failed step, a cancellation, the run, or a deployment whose code
-   * does not match the history.
+   * Error of the failed attempt, step or run, of a cancellation, or of a deployment whose code does
+   * not match the run's history.
    */
   error: Error | undefined;
   /** Further details, such as the actor and reason of a cancel request. */
@@ -47,27 +47,32 @@ export interface HistoryEntry {
 /** A page of a run's history. */
 export interface HistoryPage {
   entries: HistoryEntry[];
-  /** Cursor of the next page; undefined on the last page. */
+  /** Cursor of the next page. Undefined on the last page. */
   cursor: string | undefined;
 }
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 
-/** @throws InvalidInputError, RunNotFoundError, QueryTimeoutError @internal */
+/**
+ * Reads a page of a run's history.
+ *
+ * @throws InvalidInputError, RunNotFoundError, QueryTimeoutError
+ * @internal
+ */
 export async function historyPage(database: Database, payloads: Payloads, runId: string, options: HistoryOptions): Promise<HistoryPage> {
   const { cursor, limit, follow } = checkOptions(options, 'options', ['cursor', 'limit', 'follow']);
   const named = checkText(runId, 'runId');
   const following = { follow: checkFollowing(follow) };
   const size = checkLimit(limit, 'options.limit', DEFAULT_LIMIT, MAX_LIMIT);
   const place = cursor === undefined ? undefined : decodeHistoryCursor(cursor, 'options.cursor');
-  // The cursor names the run. A run that is continued between two pages would otherwise have its
-  // second page read from another history.
+  // A run may be continued by another run between two pages. The cursor names the run, so that the
+  // second page comes from the same history.
   const id = place?.runId ?? (await currentRunId(database, named, following));
   if (place && id !== named && !(following.follow && (await areOneChain(database, named, id)))) {
     throw new InvalidInputError('options.cursor', 'belongs to the history of another run');
   }
-  // One entry more than requested shows whether another page follows.
+  // One entry more than requested is read, to see whether another page follows.
   const found = await readHistory(database, id, place, size + 1);
   if (found.length === 0 && (await readRunStatus(database, id)) === undefined) throw new RunNotFoundError(id);
   const page = found.slice(0, size);

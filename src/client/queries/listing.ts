@@ -9,26 +9,26 @@ import { listRuns, type RunSummaryRow } from '../../store/sql/list-runs.js';
 import { checkLimit, decodeListCursor, encodeListCursor } from './cursor.js';
 import { checkRunFilter, FILTER_KEYS, type RunFilter } from './run-filter.js';
 
-/** Selects a page of runs. */
+/** Options that select a page of runs. */
 export interface ListOptions extends RunFilter {
-  /** The `cursor` of the previous page, from a listing with the same filter. */
+  /** `cursor` of the previous page. The filter must be the same as for that page. */
   cursor?: string | undefined;
   /** Runs per page, from 1 to 1,000 (default: 50). */
   limit?: number | undefined;
 }
 
-/** A run in a listing. `describe` also returns its payloads. */
+/** A run in a listing. `describe` also returns its input and output. */
 export interface RunSummary {
   runId: string;
   name: string;
   /**
-   * Version of the workflow. It is 0 for a run that was started by name, until a worker claims the
+   * Version of the workflow. For a run that was started by name, it is 0 until a worker claims the
    * run.
    */
   version: number;
   queue: string;
   priority: number;
-  /** Status of the run; `continued` when another run continues it. */
+  /** Status of the run. `continued` means that another run continues it. */
   status: ShownStatus;
   /**
    * True when the run waits for a deployment whose code matches its history. `describe` names the
@@ -39,65 +39,74 @@ export interface RunSummary {
   createdAt: Date;
   startedAt: Date | undefined;
   finishedAt: Date | undefined;
-  /** Moment at which a waiting run becomes due without a message. */
+  /** Moment at which a waiting run becomes due, even if no message arrives. */
   wakeAt: Date | undefined;
   cancelRequestedAt: Date | undefined;
-  /** Code of the error that failed the run, or the error's name. */
+  /** Code of the error that made the run fail, or the error's name when it has no code. */
   errorCode: string | undefined;
-  /** Name of the step that failed the run. */
+  /** Name of the step that made the run fail. */
   failedStep: string | undefined;
-  /** The run that started this run. */
+  /** Id of the run that started this run. */
   parentRunId: string | undefined;
-  /** The run that continues this run. */
+  /** Id of the run that continues this run. */
   continuedAs: string | undefined;
 }
 
 /** A page of a listing. */
 export interface RunPage {
-  /** Runs, newest first. */
+  /** Runs of the page, newest first. */
   runs: RunSummary[];
-  /** Cursor of the next page; undefined on the last page. */
+  /** Cursor of the next page. Undefined on the last page. */
   cursor: string | undefined;
 }
 
-/** Property by which failures are grouped. */
+/** Property by which failed runs are grouped. */
 export type FailureGrouping = FailureDimension;
 
-/** Selects failed runs, and the properties to group them by. */
+/** Options that select failed runs and the properties to group them by. */
 export interface FailuresOptions {
-  /** Time before now, or the moment after which the runs failed. */
+  /**
+   * Length of the period before now, or its first moment. Only runs that failed in this period
+   * count.
+   */
   since: Duration | Date;
-  /** Properties that are the same for all runs of a group. */
+  /** Properties by which to group. All runs of a group have the same values. */
   groupBy: FailureGrouping | readonly FailureGrouping[];
-  /** Number of groups, from 1 to 1,000 (default: 50). */
+  /** Maximum number of groups, from 1 to 1,000 (default: 50). */
   limit?: number | undefined;
 }
 
 /**
- * Failed runs that have properties in common. Properties that were not grouped by are undefined.
+ * Failed runs that have the same values of the grouping properties. The other properties are
+ * undefined.
  */
 export interface FailureGroup {
   workflow: string | undefined;
   errorCode: string | undefined;
-  /** Name of the failed step; undefined also for runs that failed outside a step. */
+  /** Name of the failed step. Also undefined for runs that failed outside a step. */
   failedStep: string | undefined;
   count: number;
   firstAt: Date;
   lastAt: Date;
-  /** Id of a run of the group. */
+  /** Id of one run of the group. */
   exampleRunId: string;
 }
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 1_000;
 
-/** @throws InvalidInputError, QueryTimeoutError @internal */
+/**
+ * Reads a page of runs.
+ *
+ * @throws InvalidInputError, QueryTimeoutError
+ * @internal
+ */
 export async function listPage(database: Database, options: ListOptions): Promise<RunPage> {
   const { cursor, limit, ...filter } = checkOptions(options, 'filter', [...FILTER_KEYS, 'cursor', 'limit']);
   const conditions = checkRunFilter(filter, 'filter', 'left out');
   const size = checkLimit(limit, 'filter.limit', DEFAULT_LIMIT, MAX_LIMIT);
   const position = cursor === undefined ? undefined : decodeListCursor(cursor, conditions, 'filter.cursor');
-  // One run more than requested shows whether another page follows.
+  // One run more than requested is read, to see whether another page follows.
   const found = await listRuns(database, conditions, position, size + 1);
   const shown = found.slice(0, size);
   return {
@@ -106,7 +115,12 @@ export async function listPage(database: Database, options: ListOptions): Promis
   };
 }
 
-/** @throws InvalidInputError, QueryTimeoutError @internal */
+/**
+ * Groups failed runs, and returns the largest groups.
+ *
+ * @throws InvalidInputError, QueryTimeoutError
+ * @internal
+ */
 export async function failureGroups(database: Database, options: FailuresOptions, now: number): Promise<FailureGroup[]> {
   const { since, groupBy, limit } = checkOptions(options, 'options', ['since', 'groupBy', 'limit']);
   const from = since instanceof Date ? toTimestamp(since, 'options.since') : now - toMilliseconds(since, 'options.since');

@@ -6,11 +6,12 @@ import { findBlockedRuns, findDueRuns, findSuspects, findWaitingKinds, listSessi
 import type { DueHealth, KnownDirectConnection, KnownWorker, WorkflowHealth } from './health.js';
 
 /**
- * Milliseconds until the report is returned without the database. Health probes give up soon after.
+ * Milliseconds after which the report is returned without data from the database. Typical health
+ * probes wait only a little longer.
  */
 const ANSWER_MS = 5_000;
 
-/** Collects the health report. Never rejects because of the database. */
+/** Collects the health report. Never rejects because of a failing database. */
 export async function healthOf(
   database: Database,
   { health: worker, keys }: KnownWorker,

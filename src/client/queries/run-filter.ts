@@ -6,14 +6,15 @@ import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../../core/run.js
 import type { RunConditions } from '../../core/run-filter.js';
 
 /**
- * Selects runs. A run must meet all conditions; a list is met by any of its members. Absent
- * properties do not restrict.
+ * Selects runs. A run must meet all conditions. It meets a list by matching any member. A property
+ * that is absent sets no condition.
  */
 export interface RunFilter {
   /** Name of the workflow. */
   name?: string | readonly string[] | undefined;
   /**
-   * Version of the workflow. Version 0 selects runs that were started by name and not claimed yet.
+   * Version of the workflow. Version 0 selects runs that were started by name and that no worker
+   * has claimed yet.
    */
   version?: number | readonly number[] | undefined;
   /**
@@ -23,21 +24,21 @@ export interface RunFilter {
   status?: ShownStatus | readonly ShownStatus[] | undefined;
   queue?: string | readonly string[] | undefined;
   /**
-   * True for runs that wait for a deployment whose code matches their history, false for the
-   * others.
+   * True selects runs that wait for a deployment whose code matches their history. False selects
+   * the others.
    */
   blocked?: boolean | undefined;
-  /** Id of the run that started the runs; `null` selects runs that no run started. */
+  /** Id of the parent run. `null` selects runs that have no parent. */
   parentRunId?: string | null | undefined;
-  /** Tags of the run, all of which must match. */
+  /** Tags that the run must have, all of them. */
   tags?: Readonly<Record<string, string>> | undefined;
   /**
-   * Error of a failed run: the `code` of the error that the application threw, or the error's name
-   * where it has no code. Wrappers do not count: StepFailedError, WorkflowFailedError,
-   * NonRetryableError, RetryableError.
+   * Error code of a failed run: the `code` of the error that the application threw, or the error's
+   * name when it has no code. For an error inside StepFailedError, WorkflowFailedError,
+   * NonRetryableError or RetryableError, the inner error counts.
    */
   errorCode?: string | readonly string[] | undefined;
-  /** Name of the step that failed the run, such as `charge`, for any of its calls. */
+  /** Name of the step that made the run fail, such as `charge`. Matches any call of this step. */
   failedStep?: string | readonly string[] | undefined;
   /** Selects runs created at this moment or later. */
   createdAfter?: Date | undefined;
@@ -50,8 +51,8 @@ export interface RunFilter {
 }
 
 /**
- * Most members of a list. Lists are for a handful of names; thousands would need another kind of
- * query.
+ * Maximum number of members of a list. Lists are meant for a few names; thousands would need
+ * another kind of query.
  */
 const MAX_MEMBERS = 100;
 
@@ -75,15 +76,15 @@ const CHECKS: { readonly [K in Exclude<keyof RunConditions, 'tags'>]-?: Check<Ex
 /** Keys of a filter. */
 export const FILTER_KEYS = [...Object.keys(CHECKS), 'tags'] as (keyof RunFilter)[];
 
-/** Treatment of a property that is `undefined`. */
+/** Treatment of a property that is present and has the value `undefined`. */
 export type UndefinedProperty = 'left out' | 'refused';
 
 /**
- * Checks a filter.
+ * Checks a filter, and returns its conditions.
  *
  * @param argument name of the filter in errors
- * @param whenUndefined `'refused'` for filters of operations that change runs: a missing name would
- *   otherwise select every run
+ * @param whenUndefined `'refused'` for operations that change runs: a variable that is undefined by
+ *   mistake would otherwise make the filter select more runs
  * @throws InvalidInputError that names the invalid part
  */
 export function checkRunFilter(filter: unknown, argument: string, whenUndefined: UndefinedProperty): RunConditions {
@@ -105,8 +106,8 @@ function checked(key: keyof RunConditions, value: unknown, argument: string, whe
 }
 
 /**
- * Checks a value or a list of values. Sorts them and removes duplicates: the caller's order has no
- * meaning, and a cursor must not depend on it.
+ * Checks a value or a list of values. Sorts the values and removes duplicates, because a cursor
+ * must not depend on the caller's order.
  */
 function oneOrMore<T extends string | number>(check: Check<T>): Check<readonly T[]> {
   return (value, argument) => {
@@ -136,7 +137,11 @@ function checkBoolean(value: unknown, argument: string): boolean {
   return value;
 }
 
-/** @returns undefined when all tags are left out */
+/**
+ * Checks the tags of a filter.
+ *
+ * @returns undefined when the value of every tag is undefined
+ */
 function checkTags(value: unknown, argument: string, whenUndefined: UndefinedProperty): Record<string, string> | undefined {
   if (!isPlainObject(value)) throw new InvalidInputError(argument, 'must be an object of texts');
   const keys = keysOf(value, argument).sort();
@@ -154,13 +159,13 @@ function checkTags(value: unknown, argument: string, whenUndefined: UndefinedPro
 /**
  * Returns the text of a tag.
  *
- * @throws InvalidInputError
+ * @throws InvalidInputError when it is not a text
  */
 export function checkTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): string {
   return checkText(readTag(tags, key, argument), argument);
 }
 
-/** Reads a tag; a getter may throw. */
+/** Reads a tag. The tag may be a getter that throws an error. */
 function readTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): unknown {
   try {
     return tags[key];

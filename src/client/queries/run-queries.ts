@@ -13,7 +13,7 @@ import { stepsOf, type StepsOptions } from './steps.js';
 import { checkRunFilter, type RunFilter } from './run-filter.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Queries of the client. None of them changes a run. */
+/** Queries of the client. They change no run. */
 export class RunQueries {
   readonly #dependencies: ClientDependencies;
 
@@ -23,8 +23,8 @@ export class RunQueries {
   }
 
   /**
-   * Returns the status of a run. `ctx.continueAsNew` ends a run and starts another that continues
-   * it. The id of the ended run then selects the continuing run, in this and every other call.
+   * Returns the status of a run. `ctx.continueAsNew` ends a run and starts another run that
+   * continues it. In all calls, the id of the ended run then means the run that continues it.
    *
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
    *   it (default: true). The status of a continued run is `continued`
@@ -43,8 +43,8 @@ export class RunQueries {
   }
 
   /**
-   * Returns all details of a run except its steps. `runId` in the result names the run that was
-   * found: the id of a continued run selects the run that continues it.
+   * Returns all details of a run except its steps. If another run continues the run, returns the
+   * details of that other run, and `runId` in the result is its id.
    *
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
    *   it (default: true)
@@ -104,8 +104,8 @@ export class RunQueries {
 
   /**
    * Reports the health of the module as this process sees it: the database, this worker, the other
-   * processes that execute runs, and the backlog. Takes a few lookups, however many runs exist.
-   * Never rejects because the database is down.
+   * processes that execute runs, and the backlog. Needs only a few lookups, even when there are
+   * many runs. Never rejects because the database is unavailable.
    *
    * @example
    * const { database, unregistered, oldestDueAt } = await client.health();
@@ -118,9 +118,9 @@ export class RunQueries {
    * Lists the runs that match a filter, newest first, one page at a time. Without a filter, lists
    * all runs.
    *
-   * Reading all pages returns each run once that existed at the first page and matched the filter
-   * throughout. No run is returned twice, even when runs start, end or are deleted meanwhile. A run
-   * that begins or ceases to match meanwhile may be missing or included.
+   * All pages together contain each run once that existed at the first page and matched the filter
+   * all the time. No run appears twice, even when runs start, end or are deleted in the meantime. A
+   * run that matches the filter only part of the time may be missing.
    *
    * @throws InvalidInputError when a part of the filter is invalid, or the cursor belongs to
    *   another filter
@@ -138,8 +138,8 @@ export class RunQueries {
   }
 
   /**
-   * Counts the runs that match a filter. The count is exact: PostgreSQL reads each of the runs, so
-   * a count of millions takes seconds.
+   * Counts the runs that match a filter. The count is exact: PostgreSQL reads every matching run,
+   * so counting millions takes seconds.
    *
    * @throws InvalidInputError
    * @throws QueryTimeoutError after 15 seconds
@@ -151,12 +151,13 @@ export class RunQueries {
   }
 
   /**
-   * Groups the runs that failed recently by workflow, error code, failed step, or several of them.
-   * The largest group comes first.
+   * Groups recently failed runs by workflow, error code, failed step, or several of these. The
+   * largest group comes first.
    *
-   * @param options.since time before now (`'1h'`, or milliseconds), or a Date
-   * @param options.groupBy `'workflow'`, `'errorCode'`, `'failedStep'`, or a list of them
-   * @param options.limit number of groups, from 1 to 1,000 (default: 50)
+   * @param options.since length of the period before now (`'1h'`, or milliseconds), or a Date at
+   *   which it begins
+   * @param options.groupBy `'workflow'`, `'errorCode'`, `'failedStep'`, or a list of these
+   * @param options.limit maximum number of groups, from 1 to 1,000 (default: 50)
    * @throws InvalidInputError
    * @throws QueryTimeoutError after 15 seconds
    * @example

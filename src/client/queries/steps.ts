@@ -9,16 +9,15 @@ import { checkFollowing, type FollowOptions } from '../follow-options.js';
 import { currentRunId, runNotFound } from '../follow.js';
 import type { ClientDependencies } from '../dependencies.js';
 
-/** Selects recorded steps of a run. */
+/** Options that select recorded steps of a run. */
 export interface StepsOptions extends FollowOptions {
   /**
-   * Steps per page, from 1 to 10,000. Without a limit, all steps are returned (default). A run with
-   * more than 10,000 steps or 64 MiB of results then causes an error.
+   * Steps per page, from 1 to 10,000. By default all steps are returned, and a run with more than
+   * 10,000 steps or 64 MiB of results causes an error.
    */
   limit?: number | undefined;
   /**
-   * Leaves out the steps up to this `seq`, which is that of the last step of the previous page
-   * (default: 0).
+   * `seq` of the last step of the previous page. Steps up to this one are left out (default: 0).
    */
   after?: number | undefined;
 }
@@ -27,7 +26,12 @@ const MAX_STEPS = 10_000;
 const MAX_BYTES = 64 << 20;
 const MAX_SEQ = 2_147_483_647;
 
-/** @throws InvalidInputError, RunNotFoundError @internal */
+/**
+ * Reads the recorded steps of a run.
+ *
+ * @throws InvalidInputError, RunNotFoundError
+ * @internal
+ */
 export async function stepsOf(
   { database, payloads }: ClientDependencies,
   runId: string,

@@ -15,36 +15,39 @@ export interface WaitingFor {
    */
   kind: 'worker' | 'deployment' | 'resume' | 'step' | 'sleep' | 'retry' | 'signal' | 'hook' | 'child' | 'grace';
   /**
-   * Name of the awaited thing: a signal's name, a child's run id, the first characters of a hook's
-   * token, a step key, a workflow or a deployment.
+   * Name of what the run waits for: a signal's name, a child's run id, the first characters of a
+   * hook's token, a step key, a workflow or a deployment.
    */
   name: string | undefined;
   since: Date | undefined;
-  /** Moment at which the wait ends without its event. */
+  /** Moment at which the wait ends even if its event does not happen. */
   until: Date | undefined;
-  /** Description in words, for people and logs. */
+  /** Description of the wait as a text, for people and logs. */
   text: string;
 }
 
 /** A step body that is executing. */
 export interface BodyDescription {
   stepKey: string;
-  /** Number of the attempt, from 1. */
+  /** Number of the current attempt. The first one is 1. */
   attempt: number;
-  /** Moment at which a worker first reported the body, accurate to about a second. */
+  /** Moment at which a worker first reported this body, about a second after it began. */
   since: Date;
   host: string;
   pid: number;
 }
 
-/** Reason why a run is blocked. */
+/** Reason why a run is blocked, and the deployments that were tried. */
 export interface BlockedDescription {
   since: Date | undefined;
-  /** Deployments whose code does not match the run's history, in the order in which they tried. */
+  /**
+   * Deployments whose code does not match the run's history, in the order in which they tried to
+   * execute the run.
+   */
   deployments: string[];
   /**
    * Mismatch that the last deployment found, or the error with which the database refused to record
-   * the run.
+   * the run's progress.
    */
   reason: Error | undefined;
 }
@@ -79,7 +82,8 @@ export function waitingForOf(row: Row): WaitingFor[] {
   if (row.status === 'pending') return [workerOf(row)];
   if (row.status !== 'waiting' && row.status !== 'running' && row.status !== 'paused') return [];
   const bodies = bodiesOf(row);
-  // The wait for an attempt stays open until the attempt has ended.
+  // A wait for the next attempt stays open while the attempt is executing. It is left out then,
+  // because the body is listed instead.
   const open = row.waits.filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
   const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
   if (row.isBlocked) return [unblockingOf(row), ...waits];
@@ -113,7 +117,7 @@ function workerOf(row: Row): WaitingFor {
   return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
 }
 
-/** Causes that new code does not remove, with their remedies, by error code. */
+/** Remedies for blocked runs, by error code. For causes that a new deployment does not remove. */
 const REMEDIES: Readonly<Record<string, string>> = {
   STEP_NOT_RECORDED: 'the database refuses to record a step of it. Remove what refuses',
   RUN_NOT_RECORDED: 'the database refuses to record its progress. Remove what refuses',

@@ -1,7 +1,7 @@
 import { InvalidInputError, TransactionConflictError } from '../../core/errors/index.js';
 import { TransactionEndedError } from './caller-transaction.js';
 
-/** Errors after which the same transaction may succeed when it is repeated, by SQLSTATE. */
+/** SQLSTATE codes of errors after which a repetition of the same transaction may succeed. */
 const CONFLICTS: Readonly<Record<string, string>> = {
   '40001': 'a run of the same id was created elsewhere after this transaction, which is not READ COMMITTED, had taken its snapshot',
   '40P01': 'this transaction and another were in a deadlock: each waited for a run that the other had started',
@@ -9,8 +9,8 @@ const CONFLICTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Translates the error of a statement in the caller's transaction. Any such error has aborted the
- * transaction.
+ * Translates the error of a statement in the caller's transaction. After such an error, the
+ * transaction is aborted.
  */
 export function callerError(error: unknown, runIds: readonly string[], argument: string): unknown {
   if (error instanceof TransactionEndedError) return endedDuringCall(argument);
@@ -36,8 +36,8 @@ function messageOf(error: unknown): string {
 }
 
 /**
- * Creates the error for a transaction that ended during a call, because the caller did not await
- * the call.
+ * Creates the error for a transaction that ended during a client call, because the caller did not
+ * await the call.
  */
 export function endedDuringCall(argument: string): InvalidInputError {
   return new InvalidInputError(argument, 'has a transaction that ended during the call: await the call inside the transaction');

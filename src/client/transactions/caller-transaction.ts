@@ -4,29 +4,29 @@ import { CALLER_MARK } from '../../store/sql/caller-mark.js';
 import { transactionControls, type TransactionControl } from './transaction-control.js';
 
 /**
- * A side effect of the transaction, with the savepoint depth at which it was registered. Rolling
- * back to an outer savepoint removes the effect.
+ * Part of a transaction that a rollback undoes, with the savepoint depth at which it was
+ * registered. A rollback to a savepoint outside this depth removes it.
  */
 interface Nested {
   depth: number;
 }
 
-/** A transaction of a caller, tracked from the first client call in it. */
+/** A caller's transaction, tracked from the first client call that joins it. */
 export class CallerTransaction {
   private state: 'open' | 'ended' = 'open';
   /**
-   * Names of the savepoints since tracking began, outermost first. A rollback to any other name
-   * goes back before the first client call.
+   * Names of the savepoints that were set since tracking began, outermost first. A rollback to
+   * another savepoint undoes everything since tracking began.
    */
   private readonly savepoints: string[] = [];
-  /** Number of statements sent, but not yet answered, that roll back or end the transaction. */
+  /** Number of unanswered statements that end the transaction or roll it back. */
   private ending = 0;
   private effects: (Nested & { readonly callback: () => void })[] = [];
   private readonly created = new Map<string, Nested>();
 
   constructor(private readonly queryRunner: QueryRunner) {}
 
-  /** True while statements can join the transaction. */
+  /** True while further statements can join the transaction. */
   get isOpen(): boolean {
     return this.isAlive && this.ending === 0;
   }
@@ -48,30 +48,30 @@ export class CallerTransaction {
   }
 
   /**
-   * Registers runs that this transaction created: other connections do not see them before the
-   * commit.
+   * Registers runs that this transaction has created. Other connections cannot see these runs
+   * before the commit.
    */
   creates(runIds: Iterable<string>): void {
     for (const id of runIds) this.created.set(id, { depth: this.savepoints.length });
   }
 
-  /** True while the transaction is open and contains the creation of the run. */
+  /** True while the transaction is open and has created the run. */
   holds(runId: string): boolean {
     return this.isAlive && this.created.has(runId);
   }
 
   /**
-   * Calls back after the commit. Never calls back when the transaction, or the current savepoint,
-   * is rolled back.
+   * Registers a callback for the commit. Never calls it when the transaction, or the current
+   * savepoint, is rolled back.
    */
   afterCommit(callback: () => void): void {
     this.effects.push({ depth: this.savepoints.length, callback });
   }
 
   /**
-   * @internal Handles a statement that is about to be sent. After COMMIT or ROLLBACK, a statement
-   *   on the same connection would run in a transaction of its own. A call that was not awaited
-   *   must fail instead: it would otherwise create a run that the caller rolled back.
+   * @internal Handles a statement that is about to be sent. After COMMIT or ROLLBACK, a client call
+   *   that was not awaited must fail. Its statements would otherwise run outside the transaction,
+   *   and create a run although the caller rolled back.
    */
   sends(statement: string): void {
     if (!statement.startsWith(CALLER_MARK)) this.ending += endings(transactionControls(statement));
@@ -82,7 +82,8 @@ export class CallerTransaction {
   answered(statement: string, success: boolean, command: unknown): void {
     if (statement.startsWith(CALLER_MARK)) return;
     const controls = transactionControls(statement);
-    // TypeORM's events do not come in pairs when another subscriber throws between them.
+    // TypeORM may report an answer without the statement, because another subscriber threw an
+    // error. So the count must not become negative.
     this.ending = Math.max(0, this.ending - endings(controls));
     for (const control of controls) this.apply(control, success, command);
   }
@@ -90,7 +91,7 @@ export class CallerTransaction {
   private apply(control: TransactionControl, success: boolean, command: unknown): void {
     if (control.kind === 'begin' || this.hasEnded) return;
     if ('chain' in control) {
-      // PostgreSQL answers COMMIT with ROLLBACK after a statement of the transaction has failed.
+      // When a statement of the transaction has failed, PostgreSQL answers COMMIT with ROLLBACK.
       const isCommitted = success && control.kind === 'commit' && command !== 'ROLLBACK';
       return this.end(isCommitted ? 'committed' : 'rolledBack');
     }
@@ -102,8 +103,8 @@ export class CallerTransaction {
   }
 
   /**
-   * Removes the effects since a savepoint. The savepoint itself stays, and can be rolled back to
-   * again.
+   * Removes the effects that were registered after a savepoint. Keeps the savepoint, because a
+   * later statement may roll back to it again.
    */
   private rollBackTo(index: number): void {
     this.savepoints.length = index + 1;
@@ -111,7 +112,7 @@ export class CallerTransaction {
     for (const [id, { depth }] of this.created) if (depth > index) this.created.delete(id);
   }
 
-  /** Moves the effects since a savepoint to the enclosing savepoint. */
+  /** Moves the effects that were registered after a savepoint to the enclosing savepoint. */
   private release(index: number): void {
     this.savepoints.length = index;
     for (const each of [...this.effects, ...this.created.values()]) each.depth = Math.min(each.depth, index);
@@ -124,8 +125,8 @@ export class CallerTransaction {
       try {
         callback();
       } catch {
-        // The exception would make TypeORM report a failed COMMIT to the caller. Polling finds the
-        // runs that were not announced.
+        // TypeORM would tell the caller that COMMIT failed if this error were thrown. A run that
+        // was not announced is found by polling.
       }
     }
   }
@@ -135,7 +136,7 @@ function endings(controls: readonly TransactionControl[]): number {
   return controls.filter(({ kind }) => kind !== 'begin' && kind !== 'savepoint').length;
 }
 
-/** The caller ended its transaction while a client call was using it. */
+/** Error for a transaction that its caller ended while a client call was using it. */
 export class TransactionEndedError extends Error {}
 
 const open = new WeakMap<QueryRunner, CallerTransaction>();
@@ -157,15 +158,15 @@ function beginsTransaction(statement: string): boolean {
 }
 
 /**
- * Tracks the transaction that a manager is in, until its end. Tracking lets runs be announced at
- * the commit, and lets handles know of the commit. It is an optimization: polling finds runs that
- * were not announced.
+ * Tracks the transaction of a manager until it ends. Runs are then announced at the commit, and
+ * handles know whether their run is committed. Tracking is only an optimization: polling finds runs
+ * that were not announced.
  */
 export function openTransactionOf(manager: EntityManager): CallerTransaction | undefined {
   const { queryRunner } = manager;
   if (!queryRunner?.isTransactionActive || queryRunner.isReleased) return undefined;
-  // TypeORM 0.3 knows the getter only as `connection`. The DataSource is asked each time, because a
-  // DataSource that is initialized again has a new list of subscribers.
+  // TypeORM 0.3 has this getter only under the name `connection`. The subscribers are read each
+  // time, because a DataSource that is initialized again has a new list.
   const { subscribers } = queryRunner.connection as unknown as { subscribers: EntitySubscriberInterface[] };
   if (!subscribers.includes(watcher)) subscribers.push(watcher);
   let transaction = open.get(queryRunner);

@@ -9,25 +9,24 @@ import { callerError, endedDuringCall } from './caller-errors.js';
 import type { ManagerOption } from './manager-option.js';
 
 /**
- * Returns the manager of the ambient transaction: the transaction that the code around a call is
- * in, if any.
+ * Returns the manager of the ambient transaction: the one in which the calling code runs, if any.
  */
 export type AmbientManager = () => EntityManager | undefined;
 
-/** A transaction of the caller that a call joins. */
+/** A caller's transaction that a client call joins. */
 export interface JoinedTransaction {
   readonly manager: EntityManager;
   readonly transaction: CallerTransaction;
-  /** Option or setting that supplied the transaction, for errors. */
+  /** Name of the option or setting that supplied the transaction, for errors. */
   readonly argument: string;
 }
 
 const EXPLICIT = 'options.manager';
 const AMBIENT = 'currentTransaction';
 
-/** Decides which transaction of its caller a call joins. No other code decides this. */
+/** Decides which of its caller's transactions a client call joins. No other code decides this. */
 export class CallerTransactions {
-  /** DataSources that are known to use the database of the workflows; each is checked once. */
+  /** DataSources that were found to use the workflows' database. Each is checked only once. */
   private readonly known = new WeakSet<object>();
 
   constructor(
@@ -36,8 +35,8 @@ export class CallerTransactions {
   ) {}
 
   /**
-   * Returns the transaction to join. Synchronous and without a query: `verify` checks the database
-   * on the caller's own connection.
+   * Returns the transaction to join, if any. It must be known at once, so this method sends no
+   * query. `verify` later checks the database through the caller's own connection.
    *
    * @throws InvalidInputError when the value is not a manager, when a given manager has no open
    *   transaction, or when the ambient function throws
@@ -54,9 +53,9 @@ export class CallerTransactions {
   }
 
   /**
-   * Verifies that the transaction uses the database of the workflows, and is still open.
+   * Verifies that the transaction uses the workflows' database, and that it is still open.
    *
-   * @throws InvalidInputError
+   * @throws InvalidInputError when either is not the case
    */
   async verify({ manager, transaction, argument }: JoinedTransaction): Promise<void> {
     const { dataSource, isPostgres } = readDataSource(manager, argument);
@@ -90,7 +89,8 @@ export class CallerTransactions {
       const what = isPromise(manager) ? ', not a promise' : '';
       throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined synchronously${what}`);
     }
-    // Outside a transaction, the libraries return the DataSource's own manager.
+    // Outside a transaction, libraries for ambient transactions return the DataSource's own
+    // manager. It has no transaction to join.
     const transaction = transactionOf(manager, AMBIENT);
     return transaction && { manager, transaction, argument: AMBIENT };
   }

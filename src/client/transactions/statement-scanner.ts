@@ -1,7 +1,7 @@
-/** First tokens of a statement, which are enough to recognise its kind. */
+/** First tokens of a statement. They are enough to recognise its kind. */
 export interface StatementHead {
   readonly tokens: readonly Token[];
-  /** True when the statement has more tokens than were kept. */
+  /** True when the statement has more tokens than these. */
   readonly isCut: boolean;
 }
 
@@ -13,15 +13,16 @@ export type Token =
   | { readonly kind: 'literal' | 'other' };
 
 /**
- * Tokens that are kept of a statement. `ROLLBACK TRANSACTION TO SAVEPOINT a` and `CREATE OR REPLACE
- * FUNCTION` fit, and so does `COMMIT WORK AND NO CHAIN`.
+ * Maximum number of tokens that are kept of a statement. Enough for `ROLLBACK TRANSACTION TO
+ * SAVEPOINT a`, `CREATE OR REPLACE FUNCTION` and `COMMIT WORK AND NO CHAIN`.
  */
 const LONGEST_HEAD = 6;
 
 /**
- * Matches everything that opens a literal, separates statements, or looks like either. A word
- * includes its dollar signs, so that `a$b$` does not open a dollar-quoted literal. `U&` only
- * selects the escapes of the literal after it: backslashes do not end the literal.
+ * Matches everything that may begin a literal, a quoted name, a comment or a word, and everything
+ * that separates statements. A word includes its dollar signs: `$b$` in `a$b$` begins no
+ * dollar-quoted literal. After `U&`, a backslash does not escape the closing quote, unlike after
+ * `E`.
  */
 const TOKEN = /[uU]&(?=['"])|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|--|\/\*|\$(?:[a-zA-Z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|\S/g;
 const COMMENT_EDGE = /\/\*|\*\//g;
@@ -35,9 +36,9 @@ const find = (pattern: RegExp, text: string, from: number): RegExpExecArray | nu
 };
 
 /**
- * Splits a text into statements as the server does, and returns the head of each. Stops at the last
- * semicolon, and reads each character at most twice. Assumes that `standard_conforming_strings` is
- * on, PostgreSQL's default.
+ * Splits a text into statements as the server does, and returns the first tokens of each. Assumes
+ * PostgreSQL's default, `standard_conforming_strings = on`. Stops after the last semicolon, and
+ * reads each character at most twice.
  */
 export function statementHeads(text: string): StatementHead[] {
   return new Scanner(text).scan();
@@ -48,12 +49,13 @@ class Scanner {
   private tokens: Token[] = [];
   private count = 0;
   /**
-   * Depth of parentheses: semicolons inside `CREATE RULE ... DO (...; ...)` do not end a statement.
+   * Depth of parentheses. A semicolon inside parentheses ends no statement, as in `CREATE RULE ...
+   * DO (...; ...)`.
    */
   private parentheses = 0;
   /**
-   * Depth of blocks: semicolons inside `CREATE FUNCTION ... BEGIN ATOMIC ...; END` do not end a
-   * statement.
+   * Depth of blocks. A semicolon inside a block ends no statement, as in `CREATE FUNCTION ... BEGIN
+   * ATOMIC ...; END`.
    */
   private blocks = 0;
   private position = 0;
@@ -103,7 +105,7 @@ class Scanner {
   }
 
   private word(text: string): void {
-    // The pattern also matches `u&` as a word, but it is part of the literal after it.
+    // The pattern also matches `u&` as a word, although it only introduces the literal after it.
     if (text.endsWith('&')) return;
     this.keep({ kind: 'word', text });
     if (this.parentheses > 0 || !this.isRoutine()) return;
@@ -135,8 +137,8 @@ class Scanner {
   }
 
   /**
-   * Skips to the end of a literal. A literal without an end extends to the end of the text, and the
-   * server refuses the text.
+   * Skips to the end of a literal. Without a closing quote, skips the rest of the text, which the
+   * server will refuse.
    */
   private skipTo(end: string, doubled?: string): void {
     for (;;) {
@@ -157,8 +159,8 @@ class Scanner {
   }
 
   /**
-   * Skips a literal with backslash escapes, from its opening quote. A quote after a line break
-   * continues the literal, with the same escapes.
+   * Skips a literal with backslash escapes. Begins at the opening quote. When a line break and
+   * another quote follow, the literal continues with the same escapes.
    */
   private skipEscapedText(): void {
     this.position += 1;

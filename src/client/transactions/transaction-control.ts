@@ -1,25 +1,31 @@
 import { statementHeads, type StatementHead, type Token } from './statement-scanner.js';
 
-/** Effect of a statement on the transaction in which it is sent. */
+/** Effect of a statement on the transaction in which it is executed. */
 export type TransactionControl =
   | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string }
-  /** `prepare` leaves the decision to commit to another session. */
+  /**
+   * Ends the transaction for this connection. After `prepare`, another session may decide whether
+   * it commits.
+   */
   | { readonly kind: 'commit' | 'rollback' | 'prepare'; readonly chain: boolean }
   | { readonly kind: 'begin' };
 
 /**
- * Matches texts that may control a transaction. Nearly every other statement is recognised by this
- * test alone.
+ * Matches texts that may control a transaction. Nearly all other texts fail this test, and need no
+ * further work.
  */
 const SUSPECT = /\b(?:COMMIT|END|ROLLBACK|ABORT|RELEASE|SAVEPOINT|PREPARE|BEGIN|START)\b/i;
 
-/** Statement shapes. A quoted name appears as `"`, a literal as `'`, any other sign as `?`. */
+/**
+ * Shapes of statements. `"` stands for a quoted name, `'` for a literal, and `?` for any other
+ * sign.
+ */
 const END = /^(COMMIT|END|ROLLBACK|ABORT)(?: (?:WORK|TRANSACTION))?(?: AND (NO )?CHAIN)?$/;
 const SAVEPOINT = /^(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: (?:WORK|TRANSACTION))? TO(?: SAVEPOINT)?) [^ '?]+$/;
 
 /**
- * Finds the statements of a text that begin, end or divide a transaction, in order. TypeORM or the
- * application may have sent the text, in any spelling.
+ * Finds the statements in a text that begin or end a transaction, or that use a savepoint, in
+ * order. The text may come from TypeORM or from the application, so its spelling may vary.
  */
 export function transactionControls(text: string): readonly TransactionControl[] {
   if (!SUSPECT.test(text)) return [];
@@ -53,8 +59,8 @@ function shapeOf(token: Token): string {
 }
 
 /**
- * Returns the name of a savepoint as the server reads it. In multi-byte encodings the server folds
- * only ASCII letters to lower case.
+ * Returns the name of a savepoint as the server reads it. In multi-byte encodings, the server
+ * changes only ASCII letters to lower case.
  */
 function nameOf(token: Token): string {
   if (token.kind === 'word') return token.text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());

@@ -9,30 +9,33 @@ import { findInTransaction, startInTransaction } from '../../store/sql/start-in-
 import { callerError, endedDuringCall } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 
-/** Attempts of a start that finds a run by its id, and then does not find it any more. */
+/**
+ * Maximum number of attempts of a start. A new attempt is necessary when a run that had the id is
+ * deleted in the meantime.
+ */
 const MAX_ROUNDS = 3;
 
-/** Outcome of starts in a transaction of the caller. */
+/** Outcome of starts in a caller's transaction. */
 export interface TransactionalStart {
   /** Ids of the runs that this call created. */
   readonly created: ReadonlySet<string>;
-  /** Workflow names of the runs that already existed, by run id. */
+  /** Names of the workflows of runs that already existed, by run id. */
   readonly existing: ReadonlyMap<string, string>;
 }
 
 /**
- * Starts runs in a transaction of the caller. Uses the caller's connection and the module's own
- * pool, never a second connection of the caller.
+ * Starts runs in a caller's transaction. It uses the caller's connection and the module's own pool,
+ * but no second connection of the caller.
  */
 export class TransactionalStarter {
   constructor(private readonly database: Database) {}
 
   /**
-   * Starts the runs that do not exist yet.
+   * Starts those of the runs that do not exist yet.
    *
    * @param ids `'given'` when another caller may use one of the ids
    * @param committed called with the created runs after the commit
-   * @throws TransactionConflictError
+   * @throws TransactionConflictError when a concurrent transaction conflicts
    * @throws InvalidInputError when the transaction is read-only or aborted
    */
   async start(
@@ -42,8 +45,8 @@ export class TransactionalStarter {
     committed: (runs: readonly NewRun[]) => void,
   ): Promise<TransactionalStart> {
     const unique = [...new Map(runs.toReversed().map((run) => [run.id, run])).values()];
-    // Sorted by id, whatever the caller's order: two transactions that start the same runs then
-    // wait for each other, but do not deadlock.
+    // Sorted by id, independent of the caller's order. Two transactions that start the same runs
+    // then wait for each other instead of deadlocking.
     unique.sort((a, b) => (a.id < b.id ? -1 : 1));
     const created = new Set<string>();
     const existing = new Map<string, string>();
@@ -85,8 +88,9 @@ export class TransactionalStarter {
       missing = missing.filter(({ id }) => !created.has(id));
       if (missing.length === 0) return;
       const left = missing.map(({ id }) => id);
-      // With a fixed snapshot, an INSERT that meets a run committed since then aborts the
-      // transaction. The first lookup therefore uses another connection.
+      // Under REPEATABLE READ and SERIALIZABLE, an INSERT aborts the transaction when another one
+      // has committed the same run since the snapshot. So the first lookup uses another connection,
+      // which sees such a run.
       const found = withheld ? await readRunNames(this.database, left) : await findInTransaction(this.database, manager, left);
       for (const [id, name] of found) existing.set(id, name);
       missing = missing.filter(({ id }) => !existing.has(id));
@@ -97,14 +101,16 @@ export class TransactionalStarter {
   }
 
   /**
-   * Removes rows that earlier runs with these ids left behind. The module's own connection goes
-   * first, so that the caller's transaction locks as little as possible. The caller's transaction
-   * follows, because it may have deleted the runs itself. A transaction with a fixed snapshot skips
-   * the first part: it would treat rows deleted by another connection as a conflict.
+   * Removes rows that deleted runs with these ids left behind. The module's own connection removes
+   * most of them, so that the caller's transaction locks few rows. The caller's transaction then
+   * removes the rest, because it may have deleted the runs itself. With a fixed snapshot, only the
+   * caller's transaction removes rows: rows that another connection has deleted would be a
+   * conflict.
    */
   private async removeLeftovers(manager: EntityManager, runs: readonly NewRun[], on: 'caller' | 'both'): Promise<void> {
     const ids = runs.map(({ id }) => id);
-    // Rows that the caller's transaction has locked are left to the statement in that transaction.
+    // This statement does not remove rows that the caller's transaction has locked. The next
+    // statement, in that transaction, removes them.
     if (on === 'both') await clearLeftovers(this.database, ids).catch(ignore);
     await clearLeftoversIn(this.database, manager, ids);
   }
