@@ -6,13 +6,14 @@ import { describeError } from './connection-checks.js';
 /** Milliseconds between two log lines during an outage. */
 const EVERY_MS = 15_000;
 
-/** Number of different causes that an outage logs at once. */
+/** Maximum number of causes that the log shows without a delay during one outage. */
 const MAX_CAUSES = 5;
 
 /**
  * Logs outages of the database: one line at the first failure, one at intervals during the outage,
- * and one when failures have stopped. Otherwise, each part of the worker would log its own failures
- * again and again.
+ * and one when failures have stopped. A failure with a new cause, such as a missing password, is
+ * logged at once. Without this class, each part of the worker would log its own failures again and
+ * again.
  */
 export class OutageLog {
   private timer: NodeJS.Timeout | undefined;
