@@ -144,7 +144,8 @@ export const SECTIONS: readonly Section[] = [
     key: 'droppedPayloads',
     // Anybody with the URL of a hook can send any number of payloads that do not fit. The history
     // shows the first ones, and keeps no trace of the others. The statement that left a payload has
-    // also logged its delivery, so that both have the same time.
+    // also logged its delivery, so that both have the same time. Payloads of one microsecond share
+    // their entries: all of them are removed, because entries that stay would grow without bound.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, data)
   SELECT x.run_id, x.epoch, 'payload_dropped', x.step_key, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -157,7 +158,7 @@ export const SECTIONS: readonly Section[] = [
     CROSS JOIN LATERAL (SELECT created_at FROM ${schema}.workflow_inbox WHERE run_id = x.run_id AND id = x.id LIMIT 1) AS message
     CROSS JOIN LATERAL (
       SELECT run_id, id FROM ${schema}.workflow_run_log
-      WHERE run_id = x.run_id AND kind = 'hook_resumed' AND at = message.created_at ORDER BY id DESC LIMIT 1
+      WHERE run_id = x.run_id AND kind = 'hook_resumed' AND at = message.created_at ORDER BY id DESC LIMIT 100
     ) AS delivery
     WHERE NOT ${isDropShown(schema)}
   ) AS old WHERE e.run_id = ANY (ARRAY[old.run_id]) AND e.id = ANY (ARRAY[old.id]) RETURNING 1`,
