@@ -1,8 +1,8 @@
 import type { Call } from './call.js';
 
 /**
- * Withdraws calls when their AbortSignal is aborted. Adds one listener per signal, for any number
- * of calls.
+ * Withdraws durable calls whose AbortSignal is aborted. Adds a single listener to each signal,
+ * however many calls watch it.
  */
 export class AbortWatch {
   private readonly watched = new Map<AbortSignal, Set<Call>>();

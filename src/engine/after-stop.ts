@@ -5,33 +5,36 @@ import type { StopReason } from './pass-state.js';
 import { warnOnce } from './warn-once.js';
 
 /**
- * Number of calls that may be refused. A loop without an end would otherwise block the event loop
- * of the process.
+ * Largest number of calls that are rejected after a stop. Later calls stay open for ever. Otherwise
+ * an endless loop that catches each error would block the event loop.
  */
 const MAX_REFUSED = 10_000;
 
-/** Decision about a call that is made after the run was stopped. */
+/** Decision about a call made after the run was stopped. `never` leaves the call open for ever. */
 export type Judgement = 'begin' | 'refuse' | 'never';
 
 /**
- * Decides which steps may begin after a cancellation or a timeout has reached the code. Steps of
- * the cleanup may, and steps of a loop whose `catch` swallows the error may not.
+ * Decides which steps may begin after the workflow's code got to know of a cancellation or a
+ * timeout. Steps that clean up may begin. Steps of a loop whose `catch` swallows the error may not.
  *
- * A step that was interrupted does not begin again. When the code calls an interrupted step again,
- * as loops do, nothing begins that the code had called before. This includes cleanup in the `catch`
- * of the loop. Steps that the code calls for the first time begin. Waits always begin, because
- * cleanup may wait.
+ * A step that the stop interrupted does not begin again. Code that calls an interrupted step again,
+ * as a loop does, ignores the stop. From then on, no step begins that the code had called before,
+ * even a cleanup step in the `catch` of the loop. Steps that the code calls for the first time
+ * begin. Waits always begin, because cleanup may need to wait.
  */
 export class AfterStop {
   private readonly interrupted = new Set<string>();
   private readonly before = new Set<string>();
-  /** True once the code has called an interrupted step again, and so ignores the stop. */
+  /**
+   * True once the code has called an interrupted step again, which shows that it ignores the stop.
+   */
   private isIgnored = false;
   private refused = 0;
 
   /**
-   * @param calls calls of the code, before they are rejected
-   * @param isKnown true when the code knows of the stop without a rejected call
+   * @param calls all calls that the code has made, before the open ones are rejected
+   * @param isKnown true when the code uses the run's AbortSignal, and so knows of the stop without
+   * a rejected call
    */
   constructor(
     calls: Iterable<Call>,
@@ -50,7 +53,8 @@ export class AfterStop {
     const isWait = kind === 'sleep' || kind === 'signal' || kind === 'hook';
     const identity = identityOf(kind, name);
     if (!this.isKnown) {
-      // No call was open that could reject, so this call tells the code of the stop.
+      // No open call was rejected, so the code does not know of the stop yet. Rejects this call to
+      // tell the code.
       this.isKnown = true;
       this.interrupted.add(identity);
       return 'refuse';
@@ -67,8 +71,8 @@ export class AfterStop {
 }
 
 /**
- * Returns the error of a call that was refused because the run was stopped before, and warns of the
- * call once.
+ * Returns the error that rejects a call made after the run was stopped. Logs a warning, once for
+ * each workflow and call name.
  */
 export function refusalOf(
   pass: { readonly definition: { readonly name: string }; warn(message: string): void },
@@ -85,7 +89,10 @@ export function refusalOf(
   return stop;
 }
 
-/** Numbers and ids in names that loops build (`charge 17`). Such names count as one. */
+/**
+ * Matches numbers and ids in step names that a loop builds, such as `charge 17`. Names that differ
+ * only in these count as the same name.
+ */
 const NUMBERS = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}|\d+/gi;
 
 function identityOf(kind: StepKind, name: string): string {

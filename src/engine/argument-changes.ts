@@ -4,15 +4,15 @@ import type { PassHandle } from './pass-handle.js';
 import { warnOnce } from './warn-once.js';
 
 /**
- * Finds an argument that the body of a step has changed. `run` would see the change now, but not in
- * a replay, which executes no body.
+ * Finds an argument that the body of a step has changed. In this execution, `run` would see the
+ * change. In a replay it would not, because a replay executes no body.
  *
- * When the argument was copied, `run` never sees the change. Development warns, because the author
- * may count on it.
+ * When the step got a copy of the argument, `run` never sees the change. Development mode warns of
+ * such a change, because the author may expect `run` to see it.
  *
  * @param used arguments with which the body was called
- * @param thrown value that the body threw, if it did
- * @returns the error that the step fails with in development; production only warns
+ * @param thrown value that the body threw; undefined when it succeeded
+ * @returns the error with which the step must fail, in development only; production logs a warning
  */
 export function findChange(
   pass: PassHandle,

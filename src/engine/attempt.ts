@@ -6,20 +6,23 @@ import type { PassHandle } from './pass-handle.js';
 
 let begun: Attempt | undefined;
 
-/** Returns the body that began last since the previous call, even if it has ended. */
+/**
+ * Returns the step whose body began last since the previous call of this function, even if the body
+ * has ended.
+ */
 export function lastBegunBody(): CurrentStep | undefined {
   const last = begun;
   begun = undefined;
   return last;
 }
 
-/** Notified when an attempt ends. */
+/** Receives the result of an attempt at a step's body. */
 export interface AttemptDelegate {
   succeeded(value: unknown): void;
   failed(error: unknown): void;
 }
 
-/** One attempt at a step's body. Its AbortController is created when the signal is used. */
+/** One attempt at a step's body. Creates its AbortController only when the body uses the signal. */
 export class Attempt implements CurrentStep {
   private controller: AbortController | undefined;
   private isAborted = false;
@@ -46,12 +49,13 @@ export class Attempt implements CurrentStep {
     return this.controller.signal;
   }
 
-  /** Executes the body. The listener is notified of the end once, and never after an abort. */
+  /** Executes the body. Notifies the listener once when the body ends, and never after an abort. */
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);
     if (timeoutMs !== null) this.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS), this, timeoutMs);
-    // An async function around the body would create two more promises per step.
+    // Calls the body without an async function around it, which would create two more promises per
+    // step.
     let result: unknown;
     try {
       const scope = { pass: this.pass, step: this };
@@ -73,7 +77,7 @@ export class Attempt implements CurrentStep {
     listener?.failed(error);
   }
 
-  /** Aborts the signal of the body and ignores its result. */
+  /** Aborts the body's signal and ignores the result of the body. */
   abort(reason: unknown): void {
     if (!this.end()) return;
     this.isAborted = true;
@@ -94,7 +98,10 @@ function noteBegun(attempt: Attempt): void {
   begun = attempt;
 }
 
-/** Shared by all timers: a closure per step would be the largest part of the attempt. */
+/**
+ * Callback that all timeout timers share. A closure for each timer would be the largest part of an
+ * attempt's memory.
+ */
 function expire(attempt: Attempt, timeoutMs: number): void {
   attempt.expire(timeoutMs);
 }

@@ -1,13 +1,16 @@
 import type { Abortable } from './pass-handle.js';
 
-/** Bodies that a pass executes, and the AbortSignal of its workflow function. */
+/**
+ * Step bodies that one execution of the workflow function (a pass) has under way, and the
+ * AbortSignal of that function.
+ */
 export class Attempts {
   private running: Set<Abortable> | undefined;
-  /** Created when the signal is used, because most workflows never use it. */
+  /** Absent until the code uses the signal, because most workflows never use it. */
   private controller: AbortController | undefined;
   /**
-   * Creates the reason when it is needed. An error costs a stack trace, and most runs end with
-   * nothing to abort.
+   * Creates the reason for an abort; undefined until everything was aborted. Called only when
+   * needed: an error costs a stack trace, and most runs end with nothing to abort.
    */
   private reason: (() => unknown) | undefined;
 
@@ -15,7 +18,7 @@ export class Attempts {
     return this.running?.size ?? 0;
   }
 
-  /** True when the code has used the signal of the workflow function. */
+  /** True when the workflow's code has used its AbortSignal. */
   get isSignalUsed(): boolean {
     return this.controller !== undefined;
   }
@@ -54,7 +57,7 @@ export class Attempts {
     }
   }
 
-  /** Aborts all bodies. Bodies that are added later run. */
+  /** Aborts all bodies that are executed now. Bodies that are added later are not aborted. */
   abort(reason: () => unknown): void {
     this.reason = reason;
     if (!this.controller && this.count === 0) return;

@@ -9,13 +9,16 @@ import { beginStep } from './step-runner.js';
 import type { StepOptions } from './context-options.js';
 import { noteRejection } from './rejections.js';
 
-/** Marks a step without options. Most steps have none, and their checks are skipped. */
+/**
+ * Options of a step that was given none. Most steps have none, so checks are skipped for this
+ * object.
+ */
 export const NO_OPTIONS: StepOptions = Object.freeze({});
 
 /**
- * Calls a step of the pass, for `ctx.step` and for methods with `@Step`.
+ * Calls a step. Used by `ctx.step` and by methods with `@Step`.
  *
- * @param args arguments of the body; undefined for a function that takes none
+ * @param args arguments for the body; undefined when the body takes none
  */
 export function callStep(
   pass: PassHandle,
@@ -53,7 +56,8 @@ function toSpec(
 }
 
 /**
- * Returns a name for use in messages. An invalid name must not break the message that reports it.
+ * Returns a name as text for error messages. A name that is not a string is shown as its type, so
+ * that the message about it can still be built.
  */
 function shown(name: unknown): string {
   return typeof name === 'string' ? name : typeof name;
@@ -66,16 +70,16 @@ export function toRejection<T>(start: () => Promise<T>): Promise<T> {
   } catch (error) {
     noteRejection(error);
     const rejected = Promise.reject(error);
-    // Code that awaits the call gets the error. A call that no code awaits must not end the
-    // process.
+    // Code that awaits the promise still gets the error. Without this handler, a promise that no
+    // code awaits would end the process.
     rejected.catch(() => undefined);
     return rejected;
   }
 }
 
 /**
- * Starts an operation of several calls whose rejection may be ignored. One of its calls may be
- * withdrawn when no code awaits the whole.
+ * Starts an operation that makes several calls. Its rejection never ends the process, because one
+ * of the calls may be withdrawn when no code awaits the operation.
  */
 export function ignoreUnhandled<T>(start: () => Promise<T>): Promise<T> {
   const promise = toRejection(start);

@@ -33,12 +33,12 @@ import type { PassState, StopReason } from './pass-state.js';
 import type { ResultQueue } from './result-queue.js';
 
 /**
- * Largest number of dropped payloads that one pass notes in the history. A holder of a hook's URL
- * can send any number.
+ * Largest number of dropped payloads that one pass writes to the history. Anyone who has a hook's
+ * URL can send any number of invalid payloads.
  */
 const MAX_DROPS_NOTED = 100;
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly port: PassPort;
   readonly observer: PassObserver | undefined;
@@ -59,8 +59,8 @@ interface Parts {
 }
 
 /**
- * Calls that the workflow function of one pass has made, and the services that operations need to
- * answer them.
+ * Durable calls that the workflow function has made in one pass. Gives operations such as steps and
+ * waits what they need to settle these calls.
  */
 export class CallTable implements PassHandle {
   readonly byKey = new Map<string, Call>();
@@ -78,7 +78,7 @@ export class CallTable implements PassHandle {
 
   constructor(
     private readonly parts: Parts,
-    /** True when the database may have open waits of the run. */
+    /** True when the database may store open waits of the run. */
     public hasWaits: boolean,
   ) {
     this.run = parts.run;
@@ -157,20 +157,24 @@ export class CallTable implements PassHandle {
     }
     const difference = differs(record, call);
     if (difference) state.reject(call.stepKey, difference);
-    // The queue may have waited for this call.
+    // The queue may have been waiting for this call before it delivers the next result.
     else if (!queue.isInTurn) queue.request();
     return promise;
   }
 
-  /** Leaves a call of an ended pass open for ever. */
+  /** Returns a promise that never settles, for a call that was made after the pass had ended. */
   private calledLate(kind: StepKind, name: string): Promise<never> {
     const { state, settings } = this.parts;
-    // A late call of a stopped run is no mistake: the code may still clean up.
+    // Does not warn in a stopped run, where a late call is no mistake: the code may still be
+    // cleaning up.
     if (settings.isDevelopment && state.hasEnded && !state.stopReason) warnOfLateCall(this, kind, name);
     return new Promise(() => undefined);
   }
 
-  /** Rejects every open call with the reason of a stop, and ends their waits and bodies. */
+  /**
+   * Rejects every open call with the reason why the run was stopped. Also ends the waits and bodies
+   * of these calls.
+   */
   rejectAll(error: StopReason): void {
     const { timers, attempts, gate, events } = this.parts;
     this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);
@@ -191,7 +195,7 @@ export class CallTable implements PassHandle {
     this.parts.records.settle(call, settlement);
   }
 
-  /** Rejects a call that has no result yet, and records nothing of it. */
+  /** Rejects a call that has no result yet, without recording the rejection. */
   withdraw(call: Call, reason: unknown): void {
     if (this.isClosed || call.settled) return;
     const { port, attempts, replay, activity } = this.parts;
@@ -265,7 +269,8 @@ export class CallTable implements PassHandle {
     const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
     const data = isNoted ? this.encodeError(refusal) : null;
     port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
-    // Only the history says why. The payload came from outside, and does not belong in logs.
+    // Leaves the reason to the history, because the reason may quote the payload. A payload comes
+    // from outside, and must not reach the logs.
     port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
   }
 

@@ -3,13 +3,13 @@ import type { Arguments } from '../core/serializer/arguments.js';
 import type { StepKind } from '../core/step.js';
 import { noteRejection } from './rejections.js';
 
-/** Body of a step. It gets the arguments of one attempt. */
+/** Body of a step. Called once per attempt, with the arguments for that attempt. */
 export type StepBody = (given: readonly unknown[]) => unknown;
 
-/** Body of a step and how it is tried. */
+/** Body of a step, with its retry policy, time limit and arguments. */
 export interface StepSpec {
   readonly retry: RetryPolicy;
-  /** Time limit of one attempt in milliseconds; null for none. */
+  /** Milliseconds that one attempt may take; null for no limit. */
   readonly timeoutMs: number | null;
   readonly body: StepBody;
   /** Arguments of the body; absent when it takes none. */
@@ -21,21 +21,21 @@ const ignore = (): void => undefined;
 /** Durable call that the workflow function has made. */
 export class Call {
   /**
-   * Promise of the caller. Released when the call is settled: the call lives as long as its pass,
-   * and the result may be large.
+   * Promise that the caller awaits. Released when the call is settled: the call object lives until
+   * the pass ends, and the promise may hold a large result.
    */
   promise: Promise<unknown> | undefined;
   settled = false;
   /** Number of failed attempts. */
   failures = 0;
-  /** True when the database has a row for the wait of this call. */
+  /** True when the database has a row for this call's wait. */
   waitRecorded = false;
   startedAt = 0;
-  /** Channel of the messages that end the call. */
+  /** Channel whose next message ends the call; undefined when no message can end it. */
   channel: string | undefined;
   /**
-   * Called when the call is withdrawn. Undoes effects of the wait elsewhere, such as a child run
-   * that continues, and closes the wait.
+   * Called when the call is withdrawn. Undoes what the call has started outside this run, such as a
+   * child run, and closes the wait.
    */
   onWithdrawn: (() => void) | undefined;
   private fulfil: ((value: unknown) => void) | undefined;
@@ -43,7 +43,7 @@ export class Call {
 
   constructor(
     readonly stepKey: string,
-    /** Step key without the number or the key of this call. */
+    /** Step key without the call's number or key: `charge` for `charge#2` and `charge:<key>`. */
     readonly name: string,
     readonly kind: StepKind,
     readonly calledAfter: number,
@@ -65,14 +65,17 @@ export class Call {
   reject(error: unknown): void {
     const { promise, refuse } = this;
     this.release();
-    // A failed step that no code awaits must not end the process. Code that awaits the step still
-    // gets the error.
+    // Handles the rejection, because a failed step that no code awaits must not end the process.
+    // Code that awaits the step still gets the error.
     promise?.catch(ignore);
     noteRejection(error);
     refuse?.(error);
   }
 
-  /** Releases the promise. The functions that settle a promise hold it too. */
+  /**
+   * Releases the promise and the two functions that settle it, because these functions hold the
+   * promise too.
+   */
   private release(): void {
     this.settled = true;
     this.promise = undefined;

@@ -9,7 +9,7 @@ import type { EngineSettings, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly settings: EngineSettings;
@@ -24,11 +24,14 @@ interface Parts {
 }
 
 /**
- * Stops a run: records the request, rejects everything that the code waits for, and gives `catch`
- * and `finally` their time for cleanup.
+ * Stops a run. Records the request, rejects every call that the workflow's code awaits, and limits
+ * the time for cleanup in `catch` and `finally`.
  */
 export class Cancellation implements CleanupGraceDelegate {
-  /** Time for cleanup. The run ends when it is used up, and a suspension may not last longer. */
+  /**
+   * Time for cleanup; undefined until the code was told to stop. The run ends when this time is
+   * used up, so a suspended run must resume before then.
+   */
   private grace: CleanupGrace | undefined;
 
   constructor(
@@ -36,20 +39,22 @@ export class Cancellation implements CleanupGraceDelegate {
     private readonly waits: readonly OpenWait[],
   ) {}
 
-  /** Time at which the cleanup must have ended; undefined while the code knows of no stop. */
+  /** Time by which the cleanup must have ended; undefined until the code was told to stop. */
   get graceEnd(): number | undefined {
     return this.grace?.end;
   }
 
-  /** @returns the remaining time for cleanup, as a wait that the pass after a suspension finds */
+  /**
+   * Returns the remaining time for cleanup as a wait record, from which the next pass continues.
+   */
   suspendGrace(): OpenWait | undefined {
     return this.grace?.suspend();
   }
 
   /**
-   * Requests that the run is stopped. The first request counts.
+   * Requests that the run is stopped. Requests after the first one are ignored.
    *
-   * @param takes id of the message in the inbox that asked for it
+   * @param takes id of the inbox message that asked for the stop; null when no message did
    */
   request(error: StopReason, takes: string | null): void {
     const { run, settings, state, gate, records, workflow, end } = this.parts;
@@ -57,24 +62,24 @@ export class Cancellation implements CleanupGraceDelegate {
     workflow.whenCreated((outcome) => {
       if (this.isStopping) return;
       if (outcome === 'failed') {
-        // There is no code whose `catch` and `finally` could run.
+        // Ends the run at once, because no code exists whose `catch` and `finally` could run.
         state.stop(error);
         return end.stopped(error);
       }
       records.mark('cancel', CANCEL_KEY, settings.payloads.encodeError(error, run.id), takes);
-      // All calls that were made reject when the record is delivered. None may begin before, where
-      // the pass was held.
+      // Drops work that has not begun, because every open call rejects when the record is
+      // delivered. A held pass could otherwise begin such work when it is resumed.
       gate.clear();
     });
   }
 
-  /** True when the pass has ended, or a stop was recorded or delivered before. */
+  /** True when the pass has ended, or when a stop was already recorded or delivered. */
   private get isStopping(): boolean {
     const { state, queue } = this.parts;
     return state.isClosed || state.stopReason !== undefined || queue.has('cancel');
   }
 
-  /** Tells the code of the recorded stop. */
+  /** Tells the workflow's code of the recorded stop, by rejecting the open calls. */
   deliver(record: StepRecord): void {
     const { run, settings, state, alarms, calls } = this.parts;
     const stored = settings.payloads.decodeError(record.error!);

@@ -69,13 +69,14 @@ export function startDetached(
     const spec = { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs };
     const body = async ([value]: readonly unknown[]): Promise<{ runId: string }> => {
       const run = await start.withInput(value);
-      // Every attempt uses the same ids, so a start whose response was lost is not made twice.
+      // Every attempt uses the same ids, so a start whose response was lost does not create a
+      // second run.
       for (let life = 1; ; life++) {
         const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
         const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
         const outcome = await pass.effects.startDetached(child);
-        // A generated id that is taken belongs to a child of an earlier run with the id of this
-        // run.
+        // A generated id can only be taken by a child of an earlier run that had the same id as
+        // this run. The loop then tries the next id.
         if (outcome === 'started' || options.id !== undefined) return { runId: id };
       }
     };
@@ -98,7 +99,7 @@ export async function invokeMany(
   if (!Array.isArray(inputs)) throw new InvalidInputError('inputs', 'must be an array');
   if (!Number.isInteger(maxInFlight) || maxInFlight < 1)
     throw new InvalidInputError('options.maxInFlight', 'must be a whole number from 1');
-  // Copies the inputs now, because many children are started later.
+  // Copies the inputs now: the caller may change them before the last child starts.
   const given = Arguments.of([...(inputs as unknown[])], pass.settings.payloads.maxBytes).fresh();
   const results: unknown[] = Array.from({ length: given.length });
   let next = 0;
@@ -108,7 +109,7 @@ export async function invokeMany(
       try {
         results[index] = await invoke(pass, workflow, given[index], { ...each, key: String(index) });
       } catch (error) {
-        // Started children continue, and no more are started.
+        // Starts no more children. Those that were started continue.
         next = given.length;
         throw error;
       }
@@ -118,11 +119,11 @@ export async function invokeMany(
   return results;
 }
 
-/** Ends the run and starts another in its place, with a history of its own. */
+/** Ends the run and starts another in its place, with an empty history. */
 export async function continueAsNew(pass: PassHandle, workflow: unknown, input: unknown): Promise<never> {
   const outer = executionScope.getStore();
   if (outer?.step) throw new NestedStepError(outer.step.stepKey, 'continueAsNew');
-  // A branch that has lost must not end the run.
+  // A race branch that has lost must not end the run.
   outer?.signal?.throwIfAborted();
   const next = await pass.settings.starts.check(workflow, {}).withInput(input);
   outer?.signal?.throwIfAborted();
@@ -140,12 +141,15 @@ function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | 
   awaitChild(pass, call, wait, options);
 }
 
-/** Requests the cancellation of the child when the call is withdrawn. */
+/**
+ * Requests the cancellation of the child when the call is withdrawn, unless `onCancel` is
+ * `'leave'`.
+ */
 function cancelChildOnWithdraw(pass: PassHandle, call: Call, childId: string, { onCancel }: InvokeOptions): void {
   if (onCancel !== 'leave') call.onWithdrawn = () => pass.effects.cancelChild(call.stepKey, childId);
 }
 
-/** Waits for the end of a child that exists. */
+/** Waits for the end of a child that was started. */
 function awaitChild(pass: PassHandle, call: Call, { name, wakeAt, attempts }: OpenWait, options: InvokeOptions): void {
   const childId = name!;
   cancelChildOnWithdraw(pass, call, childId, options);
@@ -164,8 +168,9 @@ function awaitChild(pass: PassHandle, call: Call, { name, wakeAt, attempts }: Op
 }
 
 /**
- * Returns the address to which a child sends its end. Children that are started after a retry have
- * other addresses, so that the end of an earlier child is not taken for theirs.
+ * Returns the address to which a child run sends its result. The address changes when an operator
+ * retries the parent. So the result of a child from before the retry is not taken for the result of
+ * a new child.
  */
 function returnAddress(stepKey: string, generation: number): string {
   return generation === 0 ? stepKey : `${stepKey}~${generation}`;

@@ -3,13 +3,13 @@ import { CANCEL_KEY } from './step-keys.js';
 import type { Timers } from './timers.js';
 
 /**
- * Shortest interval in which the time is counted. The interval is longer when the time is longer
- * than 30 of them.
+ * Shortest time, in milliseconds, between two counts of the used cleanup time. A cleanup time above
+ * 30 seconds is divided into 30 intervals.
  */
 const LEAST_TICK_MS = 1_000;
 const TICKS = 30;
 
-/** Receives the end of a cleanup grace, and says when its time counts. */
+/** Decides when cleanup time counts as used. Notified when all of it is used up. */
 export interface CleanupGraceDelegate {
   /**
    * True when the code can make progress: the process owns the run, and the database accepts
@@ -22,10 +22,10 @@ export interface CleanupGraceDelegate {
 /**
  * Time that `catch` and `finally` of a cancelled run have for cleanup.
  *
- * Time counts only while the code can make progress: not while the run has no owner, the process is
- * frozen, or the database accepts no writes. So neither a crash nor a deployment uses the time up.
- * A pass begins with all of it, or with the rest of the last suspension. Time that the code spends
- * waiting counts.
+ * Time counts only while the code can make progress. It does not count while no worker owns the
+ * run, the process is frozen, or the database accepts no writes. So neither a crash nor a
+ * deployment uses the time up. Time that the code spends waiting counts. A pass begins with the
+ * full time, or with the time that was left at the last suspension.
  */
 export class CleanupGrace {
   private leftMs: number;
@@ -49,12 +49,14 @@ export class CleanupGrace {
     this.schedule();
   }
 
-  /** Time at which the grace ends, if all time counts from now on. */
+  /** Time at which the cleanup time is used up, if all time from now on counts. */
   get end(): number {
     return this.countedAt + this.leftMs;
   }
 
-  /** Returns the remaining time as a wait, for the pass after a suspension. */
+  /**
+   * Returns the remaining time as a wait record, from which the pass after a suspension continues.
+   */
   suspend(): OpenWait {
     const openedAt = Math.floor(this.alarms.now());
     return { stepKey: CANCEL_KEY, kind: 'grace', name: null, wakeAt: Math.ceil(this.end), attempts: ++this.suspensions, openedAt };
@@ -66,7 +68,8 @@ export class CleanupGrace {
 
   private count(): void {
     const now = this.alarms.now();
-    // Limits the time of one tick: a tick that is much too late comes from a frozen process.
+    // Limits the time that one tick counts. A tick that is much too late shows that the process was
+    // frozen, and frozen time does not count.
     if (this.delegate.canProgress()) this.leftMs -= Math.min(now - this.countedAt, 2 * this.tickMs);
     this.countedAt = now;
     if (this.leftMs <= 0) this.delegate.graceUsedUp();
@@ -75,8 +78,8 @@ export class CleanupGrace {
 }
 
 /**
- * Returns the time that the code has waited since the suspension, in waits that began after the
- * cancellation.
+ * Returns the milliseconds that the code has waited since the suspension. Only waits that began
+ * after the cancellation count.
  */
 function waited(suspended: OpenWait, waits: readonly OpenWait[], cancel: StepRecord, now: number): number {
   const open = waits.filter((wait) => wait !== suspended && wait.openedAt >= cancel.finishedAt);

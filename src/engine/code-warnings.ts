@@ -3,13 +3,13 @@ import { precedingKey } from './step-keys.js';
 import { warnOnce } from './warn-once.js';
 
 /**
- * Warns of steps that were open when `run` ended. Their results are dropped, and code that follows
- * them is never executed.
+ * Warns of steps that had no result when `run` ended. The results of these steps are dropped, and
+ * the code after them is never executed.
  */
 export function warnOfOpenSteps(definition: { readonly name: string }, calls: Iterable<Call>, warn: (message: string) => void): void {
   let open: string[] | undefined;
   for (const { settled, kind, stepKey } of calls) {
-    // A wait that no code awaits any more has lost a Promise.race, and does no harm.
+    // Leaves out waits. An open wait does no harm: most likely it has lost a Promise.race.
     if (!settled && (kind === 'step' || kind === 'start' || kind === 'child')) (open ??= []).push(stepKey);
   }
   if (!open) return;
@@ -26,7 +26,10 @@ export function warnOfOpenSteps(definition: { readonly name: string }, calls: It
   );
 }
 
-/** Warns of a call that code makes after `run` has ended. The call is never executed. */
+/**
+ * Warns of a call that the workflow's code makes after `run` has ended. Such a call is never
+ * executed.
+ */
 export function warnOfLateCall(
   pass: { readonly definition: { readonly name: string }; warn(message: string): void },
   kind: Call['kind'],
@@ -39,8 +42,8 @@ export function warnOfLateCall(
 }
 
 /**
- * Warns of two open calls of one name that were made after ordinary I/O: the I/O may end in another
- * order in the next pass, and the calls would exchange their records.
+ * Warns of two open calls with the same name that were made after ordinary I/O. In the next pass
+ * the I/O may end in another order, and each call would get the other's record.
  */
 export function warnOfRivals(
   pass: { readonly definition: { readonly name: string }; warn(message: string): void },

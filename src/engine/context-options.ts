@@ -5,20 +5,23 @@ import type { StandardSchema } from '../core/standard-schema.js';
 /** Options of a step. */
 export interface StepOptions {
   /**
-   * Distinguishes calls of the same name: the step key becomes `charge:<key>`. Needed where
+   * Distinguishes calls with the same name: the step key becomes `charge:<key>`. Needed where
    * parallel branches call the same step and also do ordinary I/O.
    */
   key?: string;
   retry?: RetryOptions;
-  /** Time limit of one attempt. Default: 5 minutes, or what the workflow or the module sets. */
+  /**
+   * Time limit of one attempt. Default: the limit that the workflow or the module sets, otherwise 5
+   * minutes.
+   */
   timeout?: Duration;
 }
 
 /** Options that every wait accepts. */
 export interface WaitOptions {
   /**
-   * Withdraws the wait when it is aborted. The wait rejects with the reason of the signal, and
-   * nothing of the wait is recorded.
+   * AbortSignal that withdraws the wait. When the signal is aborted, the wait rejects with the
+   * signal's reason and is not recorded.
    */
   signal?: AbortSignal;
 }
@@ -33,7 +36,7 @@ export interface SignalOptions extends WaitOptions {
 export interface InvokeOptions {
   /** Id of the child. Default: a generated id. */
   id?: string;
-  /** Distinguishes calls for the same workflow: the step key becomes `invoke:order:<key>`. */
+  /** Distinguishes calls of the same workflow: the step key becomes `invoke:order:<key>`. */
   key?: string;
   queue?: string;
   priority?: number;
@@ -43,11 +46,11 @@ export interface InvokeOptions {
   /** Fate of the child when the timeout has passed. Default: `'leave'`, so the child continues. */
   onTimeout?: 'leave' | 'cancel';
   /**
-   * Fate of the child when the parent is cancelled or withdraws the wait, as a race or an
-   * AbortSignal does. Default: `'cancel'`.
+   * Fate of the child when the parent is cancelled, or when a race or an AbortSignal withdraws the
+   * wait. Default: `'cancel'`.
    */
   onCancel?: 'cancel' | 'leave';
-  /** Withdraws the wait when it is aborted. */
+  /** AbortSignal whose abort withdraws the wait. */
   signal?: AbortSignal;
 }
 
@@ -68,9 +71,10 @@ export interface HookOptions<T = unknown> {
    */
   token?: string;
   /**
-   * Schema for the body, of zod, valibot or another library of https://standardschema.dev. A
-   * process that knows the hook refuses a body that does not match. Otherwise the body is dropped
-   * when the workflow takes it. The workflow gets the output of the schema.
+   * Schema for the body, from zod, valibot or another library that follows
+   * https://standardschema.dev. A process that has executed this `ctx.hook` call refuses requests
+   * whose body does not match. Other processes accept such a body, and it is dropped when the
+   * workflow would take it. The workflow gets the schema's output.
    */
   schema?: StandardSchema<unknown, T>;
   /**
@@ -81,13 +85,13 @@ export interface HookOptions<T = unknown> {
   /** Name of a `@HookVerifier` that checks each request before it is accepted. */
   verify?: string;
   /**
-   * Request header that carries the sender's id of a delivery. A delivery that is repeated is
-   * accepted, and reaches the workflow once.
+   * Name of the request header in which the sender puts the id of a delivery. A repeated delivery
+   * with the same id is accepted, but reaches the workflow only once.
    */
   idempotencyHeader?: string;
 }
 
-/** Request to a hook whose options name headers. */
+/** Payload of a hook whose options name request headers. */
 export interface HookRequest<T> {
   readonly body: T;
   readonly headers: Readonly<Record<string, string>>;
@@ -96,7 +100,7 @@ export interface HookRequest<T> {
 /** Entry point through which the outside world resumes a run. Closed when the run ends. */
 export interface Hook<T> extends AsyncIterable<T> {
   readonly token: string;
-  /** URL for POST requests. Only the path when the module does not know its public URL. */
+  /** URL for POST requests; only the path when the module does not know its public URL. */
   readonly url: string;
   /** Waits for the next payload. Returns null when the timeout has passed. */
   wait(options: { timeout: Duration | Date; signal?: AbortSignal }): Promise<T | null>;
@@ -106,5 +110,5 @@ export interface Hook<T> extends AsyncIterable<T> {
 /** Branches of a race, by name. */
 export type RaceBranches = Record<string, (signal: AbortSignal) => unknown>;
 
-/** Name of the branch that won, and its value. */
+/** Name of the branch that won a race, and the value that the branch returned. */
 export type RaceResult<B extends RaceBranches> = { [K in keyof B]: { key: K; value: Awaited<ReturnType<B[K]>> } }[keyof B];

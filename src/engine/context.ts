@@ -29,10 +29,10 @@ import { waitForSignal } from './signals.js';
 import { beginWait, type WaitSpec } from './wait.js';
 import { WorkflowContext } from './workflow-context.js';
 
-/** Context of one pass. */
+/** Context that `run` gets in one execution of the workflow function (a pass). */
 export class PassContext extends WorkflowContext {
-  // Private by the language. A context that is logged or returned by mistake must not include the
-  // pass.
+  // Private in JavaScript too, not only in TypeScript: a context that is logged or returned by
+  // mistake must not include the pass.
   readonly #pass: PassHandle;
   #seeded: SeededRandom | undefined;
   #logger: RunLogger | undefined;
@@ -130,7 +130,7 @@ export class PassContext extends WorkflowContext {
     return this.#seeded;
   }
 
-  /** Begins a sleep. The wake time is computed once, and a later pass reads the recorded one. */
+  /** Begins a sleep. Computes the wake time once; a later pass reads the recorded time instead. */
   private wait(wakeAt: () => number, options: WaitOptions): Promise<void> {
     checkOptions(options, 'options', ['signal']);
     const pass = this.#pass;
@@ -140,8 +140,8 @@ export class PassContext extends WorkflowContext {
 }
 
 /**
- * Tells if the caller is the body of a step. A replay does not execute bodies, so their random
- * numbers must not shift the sequence of the run.
+ * Tells if the body of a step is being executed. A replay executes no bodies, so random numbers in
+ * a body must not come from the run's sequence.
  */
 function insideStep(): boolean {
   return executionScope.getStore()?.step !== undefined;

@@ -4,7 +4,7 @@ import { outside } from '../core/outside.js';
 import { WorkflowError } from '../core/errors/index.js';
 import type { PassHandle } from './pass-handle.js';
 
-/** Facts about the step whose body is executed. */
+/** Facts about the step whose body is being executed. */
 export interface CurrentStep {
   readonly runId: string;
   readonly stepKey: string;
@@ -30,32 +30,32 @@ export interface Scope {
   readonly pass: PassHandle;
   readonly step: CurrentStep | undefined;
   /**
-   * AbortSignal of the surrounding branch of a race. It withdraws calls that are made in the
-   * branch.
+   * AbortSignal of the race branch that is being executed; absent outside races. Its abort
+   * withdraws the calls made in the branch.
    */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Key of the storage that all copies of the package in a process share (ESM beside CommonJS).
- * Without sharing, steps of a second copy would not find their run: they would be plain methods,
- * and recorded nowhere.
+ * Key of the storage that all copies of the package in one process share, such as an ESM and a
+ * CommonJS copy. Without a shared storage, steps that use a second copy would find no run. They
+ * would be executed as plain methods, without a record.
  */
 const SCOPES = Symbol.for('nestjs-durable.scopes');
 const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };
 
 /**
- * Scope of the current code. It finds the pass of a call whatever the object it is made on:
- * self-calls, factories and a bare `new` alike.
+ * Scope of the current code. Finds the run of a step call, whatever object the step is called on:
+ * `this`, or an object from a factory or a bare `new`.
  */
 export const executionScope = (shared[SCOPES] ??= new AsyncLocalStorage<Scope>());
 
 const runInScope = <A, T>(scope: Scope, code: (given: A) => T, given: A): T => executionScope.run(scope, code, given);
 
 /**
- * Executes code of the application for a pass, isolated from the current asynchronous context. Runs
- * begin, and steps are tried, in the context of a flush or a claim. Most often that is the context
- * of a request that started another run, with its user, its trace and its open transaction.
+ * Executes the application's code for a pass, outside the current asynchronous context. Otherwise
+ * runs and steps would begin in the context of a flush or a claim. Most often that is the context
+ * of a request that started another run, with its user, trace and open transaction.
  */
 export function inScope<T>(scope: Scope, code: () => T): T;
 export function inScope<A, T>(scope: Scope, code: (given: A) => T, given: A): T;
@@ -81,7 +81,7 @@ export function currentStep(): CurrentStep {
   return step;
 }
 
-/** Position of the code that calls `currentRun()`. */
+/** Run, workflow and step of the code that calls `currentRun()`. */
 export interface CurrentRun {
   readonly runId: string;
   /** Name of the workflow. */

@@ -1,6 +1,6 @@
 /**
- * Random numbers that are the same in every pass of a run. Uses xoshiro128** (Blackman and Vigna,
- * public domain), seeded from the id of the run. Not for secrets.
+ * Generator of random numbers that are the same each time the run's code is executed. Uses
+ * xoshiro128** (Blackman and Vigna, public domain), seeded from the id of the run. Not for secrets.
  */
 export class SeededRandom {
   private readonly state = new Uint32Array(4);

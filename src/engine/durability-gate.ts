@@ -1,14 +1,15 @@
 /**
- * Decides when the work of a call may begin. Nothing begins while the recorded part is replayed or
- * the pass is held. A body waits until everything that the code has seen is durable.
+ * Decides when the work of a durable call may begin. No work begins while recorded results are
+ * replayed, or while the pass is held. A step body also waits until all results that the workflow's
+ * code has received are durable.
  */
 export class DurabilityGate {
-  /** Work that waits for the end of the replay, or of a hold. */
+  /** Work that begins when the replay or the hold has ended. */
   private deferred: (() => void)[] = [];
   private gated: (() => void)[] = [];
   private held = false;
   private probedSeq = 0;
-  /** The `seq` of the last result that the code has seen. */
+  /** Number (`seq`) of the last result that the workflow's code has received. */
   seenSeq = 0;
 
   constructor(
@@ -20,12 +21,12 @@ export class DurabilityGate {
     return this.live;
   }
 
-  /** True when the pass is live and not held. */
+  /** True when the replay is over and the pass is not held. */
   get isOpen(): boolean {
     return this.live && !this.held;
   }
 
-  /** The `seq` up to which results are durable. */
+  /** Number (`seq`) up to which all results are durable. */
   get durable(): number {
     return this.durableSeq;
   }
@@ -33,8 +34,8 @@ export class DurabilityGate {
   /**
    * Finds out if the database accepts results. Remembers `lastSeq` for the next probe.
    *
-   * @param lastSeq the last result that was handed to the journal
-   * @returns true when every result handed in before the previous probe is durable
+   * @param lastSeq number of the last result that was handed to the journal
+   * @returns true when every result that was handed over before the previous probe is durable now
    */
   probe(lastSeq: number): boolean {
     const before = this.probedSeq;
@@ -52,8 +53,8 @@ export class DurabilityGate {
   }
 
   /**
-   * Calls `begin` once everything that the code has seen is durable. That includes results that the
-   * code saw after it made the call, because branches share variables.
+   * Calls `begin` once all results that the workflow's code has received are durable. Results that
+   * arrived after the call was made count too, because parallel branches share variables.
    */
   whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(() => this.whenDurable(begin));
@@ -67,7 +68,7 @@ export class DurabilityGate {
     for (const begin of this.gated.splice(0)) this.whenDurable(begin);
   }
 
-  /** Ends the replay, after everything recorded was delivered. */
+  /** Ends the replay. Called when all recorded results were delivered. */
   goLive(): void {
     if (this.live) return;
     this.live = true;
@@ -83,7 +84,10 @@ export class DurabilityGate {
     if (this.live) this.release();
   }
 
-  /** Drops work that has not begun, because its calls will be rejected or never settle. */
+  /**
+   * Drops work that has not begun. Called when the calls that need the work will reject or never
+   * settle.
+   */
   clear(): void {
     this.deferred = [];
     this.gated = [];

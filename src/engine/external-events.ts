@@ -8,7 +8,7 @@ import type { ActivityDelegate, PassHandle } from './pass-handle.js';
 import type { PassPort } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly port: PassPort;
   readonly gate: DurabilityGate;
@@ -18,10 +18,11 @@ interface Parts {
 }
 
 /**
- * Events that come to a pass from outside its own code: due timers, messages and AbortSignals.
+ * Events that reach a pass from outside the workflow's code: due timers, messages and aborted
+ * AbortSignals.
  *
- * One event enters per turn, and none while a result is on its way to the code. So calls that the
- * code withdraws when it gets a result are withdrawn before another event could settle them.
+ * One event enters per turn, and none while a result is still to be delivered to the code. So the
+ * code can withdraw other calls when it gets a result, before another event settles them.
  */
 export class ExternalEvents {
   private readonly mailbox = new Mailbox();
@@ -31,7 +32,7 @@ export class ExternalEvents {
 
   constructor(private readonly parts: Parts) {}
 
-  /** Number of waits for messages. */
+  /** Number of open waits for messages. */
   get waits(): number {
     return this.mailbox.size;
   }
@@ -40,22 +41,24 @@ export class ExternalEvents {
     return this.mailbox.hasMessages;
   }
 
-  /** True when an event wants to enter. */
+  /** True when an event waits to enter the pass. */
   get isPending(): boolean {
     return this.offers.length > 0;
   }
 
-  /** True while a message is validated. */
+  /** True while a message is being validated. */
   get isScreening(): boolean {
     return this.screening?.isBusy === true;
   }
 
-  /** True when there is a message of the channel that no open wait takes. */
+  /** True when the channel has more messages than open waits. */
   hasSpare(channel: string): boolean {
     return this.mailbox.hasSpare(channel);
   }
 
-  /** Number and size of signals and hook payloads that no wait has taken. */
+  /**
+   * Number and total length, in characters, of signals and hook payloads that no wait has taken.
+   */
   get load(): { readonly count: number; readonly length: number } {
     return this.mailbox.load;
   }
@@ -91,7 +94,7 @@ export class ExternalEvents {
     activity.update();
   }
 
-  /** Lets events in until `isEntered` returns true. */
+  /** Lets events enter, one after another, until `isEntered` returns true. */
   admit(isEntered: () => boolean): void {
     while (!isEntered() && this.offers.length > 0 && this.parts.gate.isOpen) this.offers.shift()!();
   }
@@ -111,7 +114,7 @@ export class ExternalEvents {
     this.mailbox.clearWaits();
   }
 
-  /** Queues the meeting of a message and a wait for its channel. */
+  /** Queues an event in which the channel's oldest wait takes its oldest message. */
   private offerMatch(channel: string): void {
     this.offer(() => {
       const next = this.mailbox.next(channel);
@@ -122,11 +125,12 @@ export class ExternalEvents {
       const others = this.mailbox.match(channel);
       this.screening?.forget(message);
       handler.take(message, screened);
-      // Messages that arrived during the validation were offered too early.
+      // Offers the next message again. A message that arrived during the validation could not be
+      // taken then.
       if (handler.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
-      // Names the step and not the channel. The channel of a hook is its token, and a reader of the
-      // token could resume the run.
+      // Names the step, not the channel. A hook's channel contains its token, and anyone who reads
+      // the token in a log could resume the run.
       this.parts.port.warn(
         `"${call.stepKey}" took a message although ${others} later waits are open for it: was the first wait abandoned in a Promise.race?`,
       );
@@ -134,7 +138,8 @@ export class ExternalEvents {
   }
 
   /**
-   * Validates a message before it is taken. A valid message is offered again after the validation.
+   * Validates a message before a wait takes it. A valid message is offered again after the
+   * validation.
    */
   private screen(channel: string, message: Message, { screen, refused }: NonNullable<MessageHandler['screening']>): void {
     this.screening ??= new PayloadValidation();

@@ -15,7 +15,7 @@ import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
 
 interface HookRecord {
   readonly token: string;
-  /** Id of the run that has the token, when it is another run. */
+  /** Id of the run that has the token; absent when this run has it. */
   readonly owner?: string;
 }
 
@@ -120,16 +120,16 @@ class PassHook implements Hook<unknown> {
 }
 
 /**
- * Validates a payload with the schema of its hook. A schema that throws fails the wait, because the
- * mistake is in the code and not in the payload.
+ * Validates a payload with the schema of its hook. A schema that throws makes the wait fail,
+ * because the mistake is in the code and not in the payload.
  */
 async function screen(pass: PassHandle, schema: StandardSchema, shape: 'body' | 'request', message: Message): Promise<Verdict> {
   let value: unknown;
   try {
     value = pass.settings.payloads.decode(message.payload, 'payload');
   } catch {
-    // Delivers the payload unchanged. A payload that this process cannot decode blocks the run for
-    // this deployment.
+    // Passes on the payload unchanged. Its delivery will fail, and the run then waits for a
+    // deployment that can decode the payload.
     return { settlement: { output: message.payload, attempts: 1 } };
   }
   const fitting = (body: unknown): Promise<unknown> => inScope({ pass, step: undefined }, async () => validate(schema, body, 'payload'));

@@ -5,7 +5,7 @@ import type { Timers } from './timers.js';
 
 const RETRY = '$instance';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly port: PassPort;
@@ -15,11 +15,11 @@ interface Parts {
 }
 
 /**
- * Creates the code of a pass before the first turn. So a slow factory does not affect the order of
- * calls.
+ * Creates the workflow instance of a pass before the first turn, so that a slow factory does not
+ * affect the order of calls.
  *
- * A failed creation is tried again. Constructors and factories connect to services, and a service
- * that is unavailable for a moment must not fail the run for ever.
+ * A failed creation is tried again. Constructors and factories may connect to services, and a
+ * service that is unavailable for a moment must not fail the run for ever.
  */
 export class InstanceCreation {
   private state: 'making' | 'made' | 'failed' = 'making';
@@ -40,8 +40,8 @@ export class InstanceCreation {
     } catch (error) {
       return state.rejectUnreadable('input', error);
     }
-    // Runs outside the current scope: a constructor that calls a step must not call it for another
-    // run.
+    // Leaves the scope of the current code, which may belong to another run. A constructor that
+    // calls a step must not call it for that run.
     const making = executionScope.exit(async () => this.factory.make({ runId: run.id, input }));
     making.then(
       (code) => this.made(code),
@@ -49,7 +49,7 @@ export class InstanceCreation {
     );
   }
 
-  /** Calls back, at once or later, when it is known if the code can be created. */
+  /** Calls `known` as soon as it is clear if the code can be created, which may be at once. */
   whenKnown(known: (outcome: 'made' | 'failed') => void): void {
     if (this.state === 'making') this.waiting.push(known);
     else known(this.state);

@@ -2,20 +2,20 @@ import { createHook, type AsyncHook } from 'node:async_hooks';
 
 import { executionScope } from './current.js';
 
-/** Types of resources that do not wait for anything outside the process. */
+/** Types of asynchronous resources, as `async_hooks` names them, that are not I/O. */
 const OWN = new Set(['PROMISE', 'TickObject', 'Microtask']);
 
 const watches = new Map<object, IoWatch>();
 let hook: AsyncHook | undefined;
 
 /**
- * Detects if the code of a pass begins ordinary I/O: timers, requests, queries. While it is on,
- * every promise of the process costs more.
+ * Detects if the workflow's code begins ordinary I/O, such as timers, requests and queries. Between
+ * `begin` and `end`, every promise of the process costs more.
  */
 export class IoWatch {
   private readonly resources: object[] = [];
 
-  /** False in Bun and Deno, which accept hooks and never call them. */
+  /** False in Bun and Deno, which accept `async_hooks` callbacks and never call them. */
   readonly isReliable = !('bun' in process.versions) && !('deno' in process.versions);
 
   begin(pass: object): void {
@@ -35,7 +35,7 @@ export class IoWatch {
     if (watches.delete(pass) && watches.size === 0) hook?.disable();
   }
 
-  /** True when the code has begun I/O other than lines written to the console. */
+  /** True when the code has begun I/O other than writing to the console. */
   get sawIo(): boolean {
     return this.resources.some((resource) => !isOfConsole((resource as { handle?: unknown }).handle));
   }

@@ -1,10 +1,12 @@
 import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 
-/** Handles the message that a wait gets. */
+/** Callbacks with which a wait receives a message. */
 export interface MessageHandler {
   readonly take: (message: Message, screened: Settlement | undefined) => void;
-  /** Validation of each message before it is taken; absent when every message is taken. */
+  /**
+   * Validation of each message before the wait takes it; absent when the wait takes every message.
+   */
   readonly screening?: { readonly screen: Screen; readonly refused: (message: Message, refusal: Error) => void };
 }
 
@@ -14,13 +16,13 @@ interface Waiting {
 }
 
 /**
- * Messages that no wait has taken, and waits that have no message, both in order and by channel. Of
- * several waits for one channel, the wait that was called first gets the first message.
+ * Messages that no wait has taken, and waits that have no message yet. Both are kept by channel and
+ * in order: the oldest wait for a channel gets the oldest message.
  */
 export class Mailbox {
   /**
-   * Ids of all received messages. The inbox is read again before taken messages are deleted from
-   * it.
+   * Ids of received messages, with which repeated messages are ignored. The inbox may be read again
+   * before a taken message is deleted from it.
    */
   private receivedIds: Set<string> | undefined;
   private messages: Map<string, Message[]> | undefined;
@@ -47,12 +49,12 @@ export class Mailbox {
     for (const channel of this.waits?.keys() ?? []) if (!this.messages?.has(channel)) yield channel;
   }
 
-  /** Forgets the id of a message that has left the inbox and cannot be read again. */
+  /** Forgets the id of a message that was deleted from the inbox and cannot be read again. */
   forgetReceived(id: string): void {
     this.receivedIds?.delete(id);
   }
 
-  /** Adds a message. @returns true when the message is new */
+  /** Adds a message, unless it was received before. @returns true when the message is new */
   put(message: Message): boolean {
     this.receivedIds ??= new Set();
     if (this.receivedIds.has(message.id)) return false;
@@ -68,7 +70,7 @@ export class Mailbox {
     append(this.waits, channel, { call, handler });
   }
 
-  /** True when there is a message of the channel that no open wait takes. */
+  /** True when the channel has more messages than open waits. */
   hasSpare(channel: string): boolean {
     return (this.messages?.get(channel)?.length ?? 0) > (this.waits?.get(channel)?.length ?? 0);
   }
@@ -78,10 +80,7 @@ export class Mailbox {
     return this.messages?.has(channel) === true && this.waits?.has(channel) === true;
   }
 
-  /**
-   * Returns the oldest message of a channel and the oldest wait for it; undefined unless both
-   * exist.
-   */
+  /** Returns a channel's oldest message and its oldest wait; undefined unless both exist. */
   next(channel: string): { readonly message: Message; readonly call: Call; readonly handler: MessageHandler } | undefined {
     const wait = this.waits?.get(channel)?.[0];
     const message = this.messages?.get(channel)?.[0];

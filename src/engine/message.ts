@@ -1,15 +1,18 @@
-/** Message from the inbox of the run that a wait may take. */
+/** Message in the run's inbox that a wait may take. */
 export interface Message {
   readonly id: string;
-  /** Address of the message: signals by name, hooks by token, child runs by step key. */
+  /** Address of the message, such as `signal:<name>`, `hook:<token>` or `child:<step key>`. */
   readonly channel: string;
   /** JSON text. */
   readonly payload: string;
-  /** Kind of the payload. A failed child run sends an error. */
+  /** Kind of the payload: a failed child run sends an error. */
   readonly outcome: 'value' | 'error';
 }
 
-/** Result of a call when it enters the journal. Payloads are text as it is stored. */
+/**
+ * Result of a call, as it is handed to the journal. `output` and `error` are text in the stored
+ * form.
+ */
 export interface Settlement {
   readonly output?: string | null;
   readonly error?: string | null;
@@ -18,8 +21,8 @@ export interface Settlement {
   readonly takes?: string;
 }
 
-/** Result of a validation: what the wait gets, or why the message is refused. */
+/** Result of validating a message: the result for the wait, or the reason to refuse the message. */
 export type Verdict = { readonly settlement: Settlement } | { readonly refusal: Error };
 
-/** Validates a message before a wait takes it. Never rejects. */
+/** Validates a message before a wait takes it. The promise never rejects. */
 export type Screen = (message: Message) => Promise<Verdict>;

@@ -9,7 +9,7 @@ import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
 import type { Replay } from './replay.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly settings: EngineSettings;
@@ -32,8 +32,9 @@ export class OperatorResults {
   constructor(private readonly parts: Parts) {}
 
   /**
-   * Takes an operator's result. An open step ends now, and a step that was not called yet ends when
-   * it is called. For a step with a result the message is ignored, and deleted when the run ends.
+   * Receives a result that an operator has set. An open step ends now, and a step that the code has
+   * not called yet ends when it is called. When the step already has a result, the message is
+   * ignored, and deleted when the run ends.
    */
   receive(stepKey: string, message: Message): void {
     const { replay, events, calls } = this.parts;
@@ -43,7 +44,7 @@ export class OperatorResults {
     if (call && !replay.isRecorded(call.stepKey)) this.await(call, stepKey);
   }
 
-  /** Settles a call with the operator's result. @returns false when the operator has set none */
+  /** Settles a call with an operator's result. @returns false when the operator has set none */
   settle(call: Call): boolean {
     const stepKey = this.keyOf(call.stepKey);
     if (stepKey === undefined) return false;
@@ -52,8 +53,10 @@ export class OperatorResults {
   }
 
   /**
-   * @returns the key under which the operator has resolved a step: the step's own, or its name and
-   * key as the application wrote them
+   * Finds the key under which an operator has set a result for a step.
+   *
+   * @returns the step key, or its form without escapes as the application wrote it; undefined when
+   * no result was set
    */
   private keyOf(stepKey: string): string | undefined {
     if (this.stepKeys.has(stepKey)) return stepKey;
@@ -62,7 +65,7 @@ export class OperatorResults {
     return this.stepKeys.has(plain) ? plain : undefined;
   }
 
-  /** Gives a call the result as soon as the result may enter. */
+  /** Gives an operator's result to a call, as soon as an event may enter the pass. */
   private await(call: Call, resolvedKey: string): void {
     this.parts.events.listen(`resolve:${resolvedKey}`, call, { take: (message) => this.apply(call, message) });
     this.parts.activity.update();

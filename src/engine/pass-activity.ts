@@ -10,7 +10,7 @@ import type { PassPort, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly port: PassPort;
@@ -24,7 +24,10 @@ interface Parts {
   readonly cancellation: Cancellation;
 }
 
-/** Notifies the worker when a pass only waits, when it is active again and when it is at rest. */
+/**
+ * Notifies the worker when a pass only waits and when it is active again. Also reports when the
+ * pass is at rest: no body is executed and every result is durable.
+ */
 export class PassActivity implements ActivityDelegate {
   /** True while the worker has been told that the pass only waits. */
   isIdle = false;
@@ -32,22 +35,25 @@ export class PassActivity implements ActivityDelegate {
 
   constructor(private readonly parts: Parts) {}
 
-  /** True while bodies are executed or results are not durable yet. */
+  /** True while step bodies are executed or results are not durable yet. */
   get isWorking(): boolean {
     const { state, attempts, gate, records } = this.parts;
     return !state.isClosed && (attempts.count > 0 || gate.durable < records.lastSeq);
   }
 
   /**
-   * Calls back once, when no body is executed and every result is durable. A later call replaces
-   * an earlier one.
+   * Calls `callback` once, when no body is executed and every result is durable. A later callback
+   * replaces an earlier one.
    */
   whenAtRest(callback: () => void): void {
     this.atRest = callback;
     this.update();
   }
 
-  /** Compares the activity of the pass with what the worker knows. Called after changes. */
+  /**
+   * Tells the worker if the pass has become idle or active. Called after each change that may
+   * matter.
+   */
   update(): void {
     const { run, port, state, timers, gate, queue, events, cancellation } = this.parts;
     if (state.isClosed) return;
@@ -55,8 +61,7 @@ export class PassActivity implements ActivityDelegate {
     if (this.atRest && !isWorking) {
       const { atRest } = this;
       this.atRest = undefined;
-      // Runs in a callback of its own: the code that caused this update may be in the middle of a
-      // change.
+      // Calls back later, because the code that called `update` may be in the middle of a change.
       setImmediate(atRest);
     }
     const isActive = queue.isTurning || gate.isGating || isWorking || events.isPending || events.isScreening;

@@ -11,7 +11,7 @@ import type { PassState, StopReason } from './pass-state.js';
 import type { Replay } from './replay.js';
 import type { ResultQueue } from './result-queue.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly definition: WorkflowDefinition;
@@ -25,16 +25,19 @@ interface Parts {
   readonly events: ExternalEvents;
 }
 
-/** Ends a pass: decides its outcome, has it checked by a replay if that is on, and reports it. */
+/**
+ * Ends a pass: decides the outcome of the run, checks it by a replay if that check is on, and
+ * reports it.
+ */
 export class PassEnd {
-  /** Outcome of `run()` while recorded results are still being delivered. */
+  /** Outcome of a `run()` that ended before all recorded results were delivered. */
   private early: PassOutcome | undefined;
   /**
-   * True when the code ended at once after the last result, false when ordinary I/O came between.
-   * Undefined until the code has ended.
+   * True when the code ended in direct response to the last result, false when ordinary I/O came in
+   * between. Undefined until the code has ended.
    */
   endedInTurn: boolean | undefined;
-  /** Absent where replays are not checked. */
+  /** Comparison with a replay; absent when the replay check is off. */
   readonly check: ReplayCheck | undefined;
 
   constructor(
@@ -84,7 +87,12 @@ export class PassEnd {
     );
   }
 
-  /** Ends the pass after the last recorded result, if `run()` has ended before. */
+  /**
+   * Ends the pass if `run()` ended before all recorded results were delivered. Called after the
+   * last of these results.
+   *
+   * @returns true when the pass was ended
+   */
   endIfEarly(): boolean {
     if (!this.early) return false;
     this.returned(this.early);

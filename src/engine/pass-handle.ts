@@ -7,28 +7,28 @@ import type { Settlement } from './message.js';
 import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
-/** Options of a call that most calls do without. */
+/** Options of a durable call. Most calls have none. */
 export interface CallOptions {
-  /** Withdraws the call when it is aborted. */
+  /** AbortSignal whose abort withdraws the call. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called at once with the open wait of an earlier pass: the call may be withdrawn before it can
-   * begin.
+   * Called at once with the wait that an earlier pass left open. Prepares for a withdrawal, which
+   * may come before the call begins.
    */
   readonly resumed?: (call: Call, wait: OpenWait) => void;
   /**
-   * Called at once when the call must begin and cannot yet. Used to copy values that the caller may
-   * change before the call begins.
+   * Called at once when the work of the call cannot begin yet. Copies values that the caller may
+   * change before the work begins.
    */
   readonly deferred?: () => void;
 }
 
-/** Notified of changes after which a pass may only wait, or be active again. */
+/** Notified of changes that may make a pass idle or active. */
 export interface ActivityDelegate {
   update(): void;
 }
 
-/** Attempt at a body that can be aborted. */
+/** Attempt at a step's body, for code that may abort it. */
 export interface Abortable {
   readonly stepKey: string;
   /** Number of the attempt, from 1. */
@@ -36,21 +36,21 @@ export interface Abortable {
   abort(reason: unknown): void;
 }
 
-/** Pass as the operations of a workflow see it. */
+/** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
   readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
   readonly definition: WorkflowDefinition;
-  /** Code that is executed; undefined until the pass has begun. */
+  /** Code of the workflow; undefined until it was created. */
   readonly code: WorkflowCode | undefined;
   readonly settings: EngineSettings;
   readonly timers: Timers;
   readonly abortSignal: AbortSignal;
   readonly isClosed: boolean;
-  /** Recorded time of the last delivery: the clock that the workflow sees. */
+  /** Recorded time of the last delivered result, which is the current time for the workflow. */
   readonly logicalNow: number;
   /**
-   * Makes a durable call of the workflow function. Returns its recorded result, or calls `begin` to
-   * produce one.
+   * Makes a durable call for the workflow function. Returns the recorded result, or calls `begin`
+   * to produce a result.
    *
    * @throws NestedStepError inside the body of a step
    */
@@ -62,15 +62,15 @@ export interface PassHandle {
     begin: (call: Call) => void,
     options?: CallOptions,
   ): Promise<unknown>;
-  /** Returns the wait of a step that was open when the run was last suspended or handed back. */
+  /** Returns the step's wait that was open when the run was last suspended or handed back. */
   recordedWait(stepKey: string): OpenWait | undefined;
-  /** Calls `begin` once everything that the code has seen is durable. */
+  /** Calls `begin` once all results that the workflow's code has received are durable. */
   whenDurable(begin: () => void): void;
   /** Effects of the workflow outside its own run. */
   readonly effects: PassEffects;
   /** Opens a wait for a child run and starts the child, in one transaction. */
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
-  /** Tells if the run takes part in a change of the code. */
+  /** Tells if the run uses the changed code that `ctx.patched` guards. */
   isPatched(id: string): boolean;
   /** Ends the run and starts another in its place. */
   continueAs(run: NewRun): void;
@@ -86,23 +86,23 @@ export interface PassHandle {
   /** Makes an open wait durable. */
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /**
-   * Queues something that ends a wait until it may enter. Nothing enters while a result is on its
-   * way to the code.
+   * Queues an event that ends a wait. Calls `enter` in a later turn, when no result is waiting to
+   * be delivered to the code.
    */
   offer(enter: () => void): void;
-  /** True when there is a message of the channel that no open wait takes. */
+  /** True when the channel has more messages than open waits. */
   hasSpareMessage(channel: string): boolean;
   /** Gives the call the next message of the channel that no earlier wait takes. */
   listen(channel: string, call: Call, handler: MessageHandler): void;
-  /** Drops a message that the wait of a step has refused. The history says why. */
+  /** Deletes a message that a step's wait has refused, and writes the reason to the history. */
   dropMessage(stepKey: string, messageId: string, refusal: Error): void;
-  /** Records the result of a call, and queues the result for the code. */
+  /** Records the result of a call, and queues the result for delivery to the code. */
   settle(call: Call, settlement: Settlement): void;
-  /** Rejects a call that has no result yet, and records nothing of it. */
+  /** Rejects a call that has no result yet, without recording the rejection. */
   withdraw(call: Call, reason: unknown): void;
   decodeError(text: string): Error;
-  /** Encodes a result as it is stored. @throws SerializationError, PayloadTooLargeError */
+  /** Encodes a result in the stored form. @throws SerializationError, PayloadTooLargeError */
   encode(value: unknown, subject: string): string;
-  /** Encodes a thrown value as it is stored. Never throws. */
+  /** Encodes a thrown value in the stored form. Never throws. */
   encodeError(error: unknown): string;
 }

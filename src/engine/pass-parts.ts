@@ -16,13 +16,14 @@ import { Timers } from './timers.js';
 import { WorkflowFunction } from './workflow-function.js';
 
 /**
- * Assembles the parts of one pass. Parts use each other in circles, so each keeps this object, and
- * declares the parts that it uses in an interface of its own.
+ * Creates the objects that together make up one execution of the workflow function (a pass). Many
+ * of these parts use each other. So each part keeps this object, and lists the parts that it uses
+ * in its own `Parts` interface.
  */
 export class PassParts {
   /** Timers of waits and retries, by step key. */
   readonly timers: Timers;
-  /** Timers of the engine itself. */
+  /** Timers of the engine itself, such as the timer for the run's deadline. */
   readonly alarms: Timers;
   readonly replay: Replay;
   readonly attempts = new Attempts();

@@ -8,7 +8,7 @@ import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassPort, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly port: PassPort;
@@ -19,11 +19,11 @@ interface Parts {
   readonly activity: ActivityDelegate;
 }
 
-/** Hands the records of a pass to its code and to the journal, and numbers them. */
+/** Numbers the results of a pass, and hands them to the workflow's code and to the journal. */
 export class PassRecords {
   constructor(
     private readonly parts: Parts,
-    /** The `seq` of the last record. */
+    /** Number (`seq`) of the last record. */
     public lastSeq: number,
   ) {}
 
@@ -48,9 +48,9 @@ export class PassRecords {
   }
 
   /**
-   * Records a cancellation or a patch, which the code did not call and gets no result of.
+   * Records a cancellation or a patch. Neither is a call of the code, so no call gets a result.
    *
-   * @param takes id of the message in the inbox that asked for the cancellation
+   * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
   mark(kind: 'cancel' | 'patch', stepKey: string, error: string | null, takes: string | null): void {
     const now = Math.floor(this.parts.settings.now());
@@ -73,8 +73,8 @@ export class PassRecords {
 
   private enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
     const { port, gate, queue, activity } = this.parts;
-    // The queue comes before the journal. So the code gets the result before the flush leaves, and
-    // one flush carries the last result together with the end of the run.
+    // Queues the result before the journal gets it. So the code gets the result before the flush is
+    // sent, and one flush can carry the last result together with the end of the run.
     queue.push(record);
     const durable = (): void => {
       gate.becameDurable(record.seq);
@@ -84,8 +84,8 @@ export class PassRecords {
   }
 
   /**
-   * Replaces a result that the database refuses. The code may have seen the result, so the step
-   * fails instead and another pass starts without the result.
+   * Replaces a result that the database has refused with a failure of the step. The code may have
+   * used the refused result, so this pass is given up and another one starts.
    */
   private refused(record: StepRecord, closesWait: boolean, takes: string | null, error: Error): void {
     const { run, port, settings, state } = this.parts;

@@ -5,10 +5,10 @@ import type { PassPort, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
 import type { Timers } from './timers.js';
 
-/** Why a run is stopped before its code has ended. */
+/** Reason why a run is stopped before its code has ended. */
 export type StopReason = WorkflowCancelledError | WorkflowTimeoutError;
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly port: PassPort;
@@ -20,7 +20,7 @@ interface Parts {
 }
 
 /**
- * The state of a pass.
+ * State of one execution of the workflow function (a pass).
  *
  * | State      | Meaning                                                                        |
  * | ---------- | ------------------------------------------------------------------------------ |
@@ -37,7 +37,8 @@ interface Parts {
  * | any              | closed   | close  | the run is suspended, handed back, lost or restarted |
  * | open or stopping | closed   | reject | the code does not match the recorded history         |
  *
- * In `open` and `stopping` calls have an effect. Leaving these two states shuts the parts down.
+ * Calls have an effect in `open` and `stopping` only. Leaving these two states clears the timers,
+ * closes the queues and aborts the bodies.
  */
 export class PassState {
   private current: 'open' | 'stopping' | 'ended' | 'closed' = 'open';
@@ -61,13 +62,13 @@ export class PassState {
     return this.current === 'closed';
   }
 
-  /** Notes that a cancellation or a timeout has reached the code. */
+  /** Enters the state `stopping`, when a cancellation or a timeout has reached the code. */
   stop(reason: StopReason): void {
     this.current = 'stopping';
     this.stopReason = reason;
   }
 
-  /** Ends the code: its timers, bodies and calls no longer count. */
+  /** Enters the state `ended`: timers, bodies and calls of the code have no effect any more. */
   end(): void {
     this.current = 'ended';
     this.shutDown(() => this.stopReason ?? new RunEndedError(this.parts.run.id));
@@ -80,7 +81,7 @@ export class PassState {
     if (!wasClosed) this.shutDown(() => reason);
   }
 
-  /** Gives the pass up because today's code does not match the record of a step. */
+  /** Gives the pass up because the deployed code does not match the record of a step. */
   reject(stepKey: string, detail: string): void {
     if (this.isClosed) return;
     const error = new NonDeterminismError(this.parts.run.id, stepKey, detail);

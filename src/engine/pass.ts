@@ -10,14 +10,14 @@ import { TIMEOUT_KEY } from './step-keys.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /**
- * One execution of the workflow function, from the top. Recorded steps get their recorded results,
- * and the others are executed.
+ * One execution of the workflow function, from its start. A step with a recorded result gets that
+ * result, and other steps are executed.
  *
- * A result is delivered to the code as soon as it has entered the journal (result-queue.ts). So the
- * last result and the end of the run share a flush. But no body begins before everything delivered
- * until then is durable (durability-gate.ts).
+ * A result is delivered to the code as soon as the journal has it, before it is durable
+ * (result-queue.ts). So one flush can store the last result together with the end of the run. But
+ * no step body begins before all delivered results are durable (durability-gate.ts).
  *
- * This class is what the worker sees of a pass. The parts (pass-parts.ts) do the work:
+ * The worker uses this class alone. Its parts (pass-parts.ts) do the work:
  *
  * | Part              | Task                                                           |
  * | ----------------- | -------------------------------------------------------------- |
@@ -50,37 +50,39 @@ export class Pass {
     return this.parts.context;
   }
 
-  /** The pass as the operations of its code see it. */
+  /** Interface of this pass for steps, waits and other operations. */
   get handle(): PassHandle {
     return this.parts.calls;
   }
 
-  /** True when the code ended at once after the last result; undefined until it has ended. */
+  /**
+   * True when the code ended in direct response to the last result; undefined until it has ended.
+   */
   get endedInTurn(): boolean | undefined {
     return this.parts.end.endedInTurn;
   }
 
-  /** True while bodies are executed or results are not durable yet. */
+  /** True while step bodies are executed or results are not durable yet. */
   get isWorking(): boolean {
     return this.parts.activity.isWorking;
   }
 
-  /** Attempts that are executed now. */
+  /** Attempts at step bodies that are being executed. */
   get bodies(): Iterable<Abortable> {
     return this.parts.attempts.all;
   }
 
-  /** The `seq` up to which results are durable. */
+  /** Number (`seq`) up to which all results are durable. */
   get durableSeq(): number {
     return this.parts.gate.durable;
   }
 
-  /** Messages that no wait has taken: their number and size, and the waits that have none. */
+  /** Load of messages that no wait has taken, and channels of waits that have no message yet. */
   get mail(): Pick<ExternalEvents, 'load' | 'missing'> {
     return this.parts.events;
   }
 
-  /** Begins with the next turn. */
+  /** Starts the pass. The workflow function is called in a later turn. */
   start(): void {
     const { run, alarms, cancellation, workflow } = this.parts;
     const expire = (): void => cancellation.request(new WorkflowTimeoutError(run.id), null);
@@ -96,7 +98,7 @@ export class Pass {
     this.parts.state.close(reason);
   }
 
-  /** Begins nothing new: running bodies continue, and further calls wait. */
+  /** Holds the pass: running bodies continue, and the work of further calls waits for `resume`. */
   hold(): void {
     const { port, gate, cancellation, activity } = this.parts;
     gate.hold();
@@ -104,7 +106,7 @@ export class Pass {
     if (grace) port.journal.openWait(grace, null, () => undefined);
   }
 
-  /** Continues after `hold`. */
+  /** Continues a pass after `hold`. */
   resume(): void {
     const { state, gate, queue, events, activity } = this.parts;
     if (state.isClosed) return;
@@ -114,8 +116,8 @@ export class Pass {
   }
 
   /**
-   * Calls back once, when no body is executed and every result is durable. A later call replaces an
-   * earlier one.
+   * Calls `callback` once, when no body is executed and every result is durable. A later callback
+   * replaces an earlier one.
    */
   whenAtRest(callback: () => void): void {
     this.parts.activity.whenAtRest(callback);
@@ -124,19 +126,19 @@ export class Pass {
   /**
    * Cancels the run.
    *
-   * @param takes id of the message in the inbox that asked for it
+   * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */
   cancel(takes: string | null, reason: string | undefined): void {
     const { run, cancellation } = this.parts;
     cancellation.request(new WorkflowCancelledError(run.id, reason), takes);
   }
 
-  /** Forgets the id of a taken message that has left the inbox and cannot be read again. */
+  /** Forgets the id of a message that was deleted from the inbox and cannot be read again. */
   forgetMessage(id: string): void {
     this.parts.events.forgetReceived(id);
   }
 
-  /** Offers a message of the run's inbox to the waits of the code. */
+  /** Offers a message of the run's inbox to the open waits of the code. */
   receive(message: Message): void {
     const { state, events } = this.parts;
     if (!state.isClosed) events.receive(message);

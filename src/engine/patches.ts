@@ -3,8 +3,8 @@ import type { PassRecords } from './pass-records.js';
 import type { Replay } from './replay.js';
 
 /**
- * Decides in which changes of the code a run takes part: those whose `patched` call it reached for
- * the first time with the change in place.
+ * Decides for `ctx.patched` which code changes a run uses. A run uses a change that was deployed
+ * when the run first reached the `patched` call.
  */
 export class Patches {
   private readonly known = new Map<string, boolean>();

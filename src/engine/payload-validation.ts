@@ -1,8 +1,8 @@
 import type { Message, Screen, Settlement } from './message.js';
 
 /**
- * Validates messages before they are taken. A validation may take time. Meanwhile the message stays
- * in the mailbox, and the run is not suspended.
+ * Validates messages before a wait takes them. During a validation, the message stays in the
+ * mailbox and the run is not suspended.
  */
 export class PayloadValidation {
   private readonly verdicts = new Map<string, Settlement | 'pending'>();
@@ -12,13 +12,19 @@ export class PayloadValidation {
     return this.pending > 0;
   }
 
-  /** Returns what the wait of the message gets, once the validation has ended. */
+  /**
+   * Returns the result for the wait that takes the message; undefined until the message was found
+   * valid.
+   */
   resultOf(message: Message): Settlement | undefined {
     const verdict = this.verdicts.get(message.id);
     return verdict === 'pending' ? undefined : verdict;
   }
 
-  /** Validates a message once. `done` gets the refusal, if there is one. */
+  /**
+   * Validates a message, unless that was begun before. Calls `done` with the refusal, or with
+   * undefined for a valid message.
+   */
   begin(message: Message, screen: Screen, done: (refusal: Error | undefined) => void): void {
     if (this.verdicts.has(message.id)) return;
     this.verdicts.set(message.id, 'pending');

@@ -12,15 +12,15 @@ import type { WorkflowContext } from './workflow-context.js';
 /** Code of a workflow, ready to be executed. */
 export interface WorkflowCode {
   readonly invoke: (input: unknown, context: WorkflowContext) => Promise<unknown>;
-  /** Runs interceptors of the application around the bodies of methods with `@Step`. */
+  /** Runs the application's interceptors around the bodies of methods with `@Step`. */
   readonly interceptor?: StepInterceptor;
 }
 
-/** Surroundings of a step's body, such as guards and interceptors of Nest. */
+/** Code that runs around a step's body, such as guards and interceptors of Nest. */
 export interface StepInterceptor {
   /** Calls `method` on `target`, inside the interceptors. */
   execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown>;
-  /** Notes that the interceptors have let the body begin. */
+  /** Called when the interceptors have let the body begin. */
   began(step: object): void;
 }
 
@@ -30,7 +30,7 @@ export interface StartedRun {
   readonly input: unknown;
 }
 
-/** Creates the code of one pass, for workflows with an instance per pass. */
+/** Creates the workflow's code for one pass, when each pass has a workflow instance of its own. */
 export interface WorkflowInstanceFactory {
   make(run: StartedRun): Promise<WorkflowCode>;
   /** Reports that the code could not be created. @returns milliseconds until the next try */
@@ -45,26 +45,27 @@ interface WorkflowIdentity {
   readonly version: number;
   readonly queue: string;
   /**
-   * Tells if an object is the workflow itself. The method's name alone is the key of its own steps.
+   * Tells if an object is the workflow itself. Step keys of the workflow's own methods leave out
+   * the class name.
    */
   readonly owns: (target: unknown) => boolean;
   /**
-   * Claims the name of a step for its owner: a class, or a declaration.
+   * Claims a step name for the class or the declaration that owns the step.
    *
-   * @throws WorkflowConfigurationError when the workflow has called another owner's step by this
-   * name
+   * @throws WorkflowConfigurationError when the workflow has used this name for a step of another
+   * owner
    */
   readonly claimName?: (name: string, owner: object) => void;
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /**
-   * Longest allowed timeout of a step, in milliseconds. A longer body would be cut off and executed
-   * again for ever.
+   * Largest number of milliseconds that the timeout of a step may have. A longer body would be cut
+   * off and executed again for ever.
    */
   readonly longestStepMs?: number | undefined;
   /**
-   * Time limit, in milliseconds, of runs that are started by the workflow's name alone. The limit
-   * of other runs is known when they are started.
+   * Milliseconds that a run may take when it was started by the workflow's name alone. Any other
+   * run gets its limit when it is started.
    */
   readonly runTimeoutMs?: number | null;
 }
@@ -72,7 +73,7 @@ interface WorkflowIdentity {
 /** Run that a pass executes. */
 export interface PassRun {
   readonly id: string;
-  /** Text as it is stored. */
+  /** Input in the stored form. */
   readonly input: string;
   readonly startedAt: number;
   /**
@@ -86,65 +87,69 @@ export interface PassRun {
   readonly seedId: string;
 }
 
-/** End of the workflow function. Payloads are text as it is stored. */
+/** Outcome of the workflow function. `output` and `error` are text in the stored form. */
 export type PassOutcome =
   | { readonly status: 'completed'; readonly output: string; readonly continuedAs?: NewRun }
   | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
   | { readonly status: 'cancelled'; readonly error: string };
 
-/** Reason why a pass gave up. Nothing more is reported of the pass. */
+/** Reason why a pass was given up. The pass reports nothing after this. */
 export type PassFault =
   /**
-   * Today's code does not match the history, or cannot read it. The run waits for another
-   * deployment.
+   * The deployed code does not match the recorded history, or cannot decode it. The run waits for
+   * another deployment.
    */
   | { readonly kind: 'mismatch'; readonly error: Error }
   /**
-   * The database refused a result that the workflow had seen. Another pass must start from what is
-   * stored.
+   * The database refused a result that the workflow's code had received. Another pass must start
+   * from the stored results.
    */
   | { readonly kind: 'restart' };
 
-/** Execution of a run, as its pass sees it. */
+/** Services and callbacks that the worker gives to a pass. */
 export interface PassPort {
   readonly journal: PassJournal;
   /** Logs a warning for the developer. */
   warn(message: string): void;
   /** Reports a failed attempt of a step. */
   attemptFailed(failure: AttemptFailure): void;
-  /** Reports the end of the run. `leftovers` says if waits or messages of the run may be stored. */
+  /**
+   * Reports the end of the run. `leftovers` tells if the database may still have waits or messages
+   * of the run.
+   */
   ended(outcome: PassOutcome, leftovers: 'none' | 'some'): void;
   faulted(fault: PassFault): void;
   /**
-   * Reports that the pass only waits. `wakeAt` is the time of the first timer, and infinity when
+   * Reports that the pass only waits. `wakeAt` is the time of the first timer, or infinity when
    * only messages are awaited.
    */
   idle(wakeAt: number): void;
   /** Reports that the pass is active again. */
   busy(): void;
   /**
-   * Reports an open wait for which no message has arrived. If the worker left messages in the
-   * inbox, one of them may be for this wait.
+   * Reports an open wait for which no message has arrived. The worker may have left messages in the
+   * inbox, and one of them may be for this wait.
    */
   missing?(): void;
 }
 
 /**
- * Makes the acts of a pass durable, in the order in which they are handed over. `durable` is called
- * after the commit, `refused` when the database refuses the data.
+ * Stores what a pass does, in the order in which the pass hands it over. `durable` is called after
+ * the commit, `refused` when the database refuses the data.
  */
 export interface PassJournal extends PassEffects {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /**
    * Opens a wait for a child run and starts the child, in one transaction. `refused` is called when
-   * a run with the id exists.
+   * a run with the child's id already exists.
    */
   openChild(wait: OpenWait, child: NewRun, refused: (error: Error) => void): void;
   /** Closes the wait of a step. */
   closeWait(stepKey: string): void;
   /**
-   * Deletes a message that no wait took. The event is null when many messages were dropped before.
+   * Deletes a message that its wait has refused. `event` is null when the history already has many
+   * dropped messages.
    */
   dropMessage(messageId: string, event: RunEvent | null): void;
 }
@@ -154,7 +159,7 @@ export interface AttemptFailure {
   readonly stepKey: string;
   readonly attempt: number;
   readonly maxAttempts: number;
-  /** Milliseconds since the epoch; undefined when the step has failed for good. */
+  /** Time in milliseconds since the epoch; undefined when the step has failed for good. */
   readonly nextAttemptAt: number | undefined;
   readonly error: unknown;
 }
@@ -176,7 +181,9 @@ export interface PassEffects {
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
   /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
   cancelChild(stepKey: string, childId: string): void;
-  /** Creates a hook. @returns the token, and its owner when another run has the token */
+  /**
+   * Creates a hook. @returns the token, and the id of the run that has it when that is another run
+   */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;
@@ -193,27 +200,35 @@ export interface NewHook {
 
 /** Prepares runs that a workflow starts. */
 export interface RunStarter {
-  /** @throws InvalidInputError, WorkflowNotFoundError */
+  /**
+   * Checks the workflow and the options of a start. The input is checked later.
+   *
+   * @throws InvalidInputError, WorkflowNotFoundError
+   */
   check(workflow: unknown, options: object): PreparedStart;
   /**
-   * Returns the id of a run that a step starts. The id follows from the step, so all attempts get
-   * the same one.
+   * Returns the id of a run that a step starts. The id is derived from the step key, so every
+   * attempt gets the same id.
    */
   idFor(runId: string, stepKey: string): string;
 }
 
-/** Start of a run whose arguments have been checked, except the input. */
+/** Start of a run. The workflow and the options have been checked, but not the input. */
 export interface PreparedStart {
   /** Name of the workflow. */
   readonly name: string;
-  /** @throws InvalidInputError, SerializationError, PayloadTooLargeError */
+  /**
+   * Returns the run that is to be started, with its checked and encoded input.
+   *
+   * @throws InvalidInputError, SerializationError, PayloadTooLargeError
+   */
   withInput(input: unknown): Promise<NewRun>;
 }
 
 /** Settings and services that the engine gets from its host. */
 export interface EngineSettings {
   readonly payloads: Payloads;
-  /** True when checks for mistakes in the application's code are on. They cost time. */
+  /** True when checks for mistakes in the application's code are on. These checks cost time. */
   readonly isDevelopment: boolean;
   readonly cancelGraceMs: number;
   /** Milliseconds that a replay waits for a recorded call that has not been made. */
@@ -221,33 +236,35 @@ export interface EngineSettings {
   /** Returns the current time in milliseconds since the epoch, by the database's clock. */
   readonly now: () => number;
   /**
-   * True when this process knows that its runs are its own. After a freeze the process does not
-   * know: other workers may have taken the runs over. No body begins until the process knows.
+   * True when this process is sure that it still owns its runs. After a freeze it is not sure,
+   * because other workers may have taken the runs. No step body begins until the process is sure
+   * again.
    */
   readonly isSure: () => boolean;
   /**
-   * True while this process is closing. A body that fails meanwhile may have lost a resource that
-   * it uses. So the attempt does not count, and the body is executed again elsewhere.
+   * True while this process is closing. A body may then fail because a resource that it uses was
+   * closed. So the attempt does not count, and the body is executed again elsewhere.
    */
   readonly isClosing: () => boolean;
-  /** Writes a log line of the code of a run. */
+  /** Writes a log line of the workflow's code. */
   readonly log: (workflow: string, runId: string, line: RunLine) => void;
   readonly starts: RunStarter;
   /** Returns the URL of a hook. */
   readonly hookUrl: (token: string) => string;
-  /** Schemas of hooks, for the code that accepts payloads. */
+  /** Schemas of hooks, with which the receiver of requests validates payloads. */
   readonly hookSchemas: HookSchemas;
   /**
-   * Replays a run whose code has ended, before the end is recorded. Absent when the check is off.
+   * Replays a run whose code has ended, before the end is recorded. Absent when the replay check is
+   * off.
    */
   readonly verifyReplay?: ReplayVerifier | undefined;
 }
 
-/** Record of a run that a replay is compared with. */
+/** Recorded run with which a replay is compared. */
 export interface Recording {
   readonly run: PassRun;
   readonly definition: WorkflowDefinition;
-  /** Results that the code got, and the waits that were open when its last pass began. */
+  /** Results that the code got, and waits that were open when the last pass began. */
   readonly history: History;
   /**
    * Calls that the code made, by step key, with or without a result. Absent when only the history
@@ -259,19 +276,19 @@ export interface Recording {
 }
 
 /**
- * Replays a run.
+ * Replays a run, and compares the replay with the recording.
  *
  * @returns an error that names the first difference; undefined when no difference was found or
  * proved
  */
 export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;
 
-/** Follows a pass step by step. */
+/** Notified of the calls that the code makes in a pass. */
 export interface PassObserver {
   /** Called when the code has made a call. `record` is its recorded result, if there is one. */
   called(call: Call, record: StepRecord | undefined): void;
-  /** Called when the code does not make a recorded call. The pass does not reject the code then. */
+  /** Called when the code does not make a recorded call. The pass is then not given up. */
   missed(step: StepRecord): void;
-  /** Called when everything recorded was delivered and the code waits for more. */
+  /** Called when all recorded results were delivered and the code still waits for something. */
   stoodStill(): void;
 }

@@ -7,8 +7,8 @@ import { noteRejection } from './rejections.js';
 
 /**
  * Executes the branches in parallel until one has ended. Open calls of the other branches are
- * withdrawn in the same turn of the pass, before another result or message enters. So a signal that
- * a losing branch waited for remains for the next wait.
+ * withdrawn in the same turn of the pass, before another result or message enters. So a signal for
+ * which a losing branch waited is kept for the next wait.
  */
 export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Promise<RaceResult<B>> {
   if (!isPlainObject(branches)) throw new InvalidInputError('branches', 'must be an object of functions');
@@ -28,7 +28,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       for (const [key, controller] of controllers) if (key !== winner) controller.abort(new RaceLostError(winner));
       settle();
     };
-    // A race inside a branch that has lost is lost too.
+    // Ends this race when it is part of a branch of another race, and that branch has lost.
     outer?.signal?.addEventListener('abort', () => {
       if (isOver) return;
       isOver = true;

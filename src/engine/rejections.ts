@@ -1,15 +1,15 @@
-/** Errors that calls of workflows have rejected with. */
+/** Errors with which durable calls of workflows have rejected. */
 const known = new WeakSet<object>();
 
-/** Largest number of causes of an error that are checked. */
+/** Largest number of nested errors (`cause`) that are checked. */
 const DEPTH = 10;
 
-/** Notes an error that a call rejects with. */
+/** Remembers an error with which a durable call rejects. */
 export function noteRejection(error: unknown): void {
   if (typeof error === 'object' && error !== null) known.add(error);
 }
 
-/** Tells if an error comes from a call of a workflow, directly or as a cause of another error. */
+/** Tells if an error comes from a durable call, directly or as a cause of another error. */
 export function isOfCall(reason: unknown): boolean {
   let error = reason;
   for (let depth = 0; depth < DEPTH && typeof error === 'object' && error !== null; depth++) {

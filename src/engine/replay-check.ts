@@ -2,10 +2,13 @@ import type { OpenWait, StepKind, StepRecord } from '../core/step.js';
 import type { EngineSettings, PassOutcome, PassRun, WorkflowDefinition } from './ports.js';
 import type { Call } from './call.js';
 
-/** Bytes of results that are kept for the check. More would fill the heap until the run ends. */
+/**
+ * Largest number of bytes of results that are kept for the check. The results stay in memory until
+ * the run ends.
+ */
 const MAX_VERIFIED_BYTES = 8 << 20;
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly definition: WorkflowDefinition;
@@ -13,7 +16,10 @@ interface Parts {
   readonly calls: { readonly byKey: ReadonlyMap<string, Call> };
 }
 
-/** Keeps the results that the code of a pass got, and compares a replay with them at the end. */
+/**
+ * Keeps the results that the workflow's code got in one pass. When the code has ended, checks that
+ * a replay with these results does the same.
+ */
 export class ReplayCheck {
   /** Results in the order of their delivery; absent once they were too large to keep. */
   private results: StepRecord[] | undefined = [];
@@ -34,8 +40,8 @@ export class ReplayCheck {
   }
 
   /**
-   * True when a replay must do the same: the code acted on recorded results alone, never on
-   * ordinary I/O.
+   * True when a replay must behave the same, because the code acted on recorded results alone and
+   * never on ordinary I/O.
    */
   get isPossible(): boolean {
     return this.results !== undefined && this.results.every(isRepeatable) && [...this.parts.calls.byKey.values()].every(isRepeatable);

@@ -4,21 +4,22 @@ import type { Call } from './call.js';
 const NOTHING: readonly StepRecord[] = [];
 
 /**
- * Recorded part of a run, which the code must repeat. Each recorded step stores how many results
- * had been delivered when it was called (`calledAfter`). Before the next result is delivered, the
- * code must have made all calls that were recorded before it.
+ * Records of a run, which the workflow's code must repeat. Each step record stores how many results
+ * the code had received when it called the step (`calledAfter`). Before the next result is
+ * delivered, the code must have made every call that it had made at that point.
  */
 export class Replay {
-  // Absent in the first pass of a run, which has no records. Most passes are the first.
+  // Both maps are absent in the first pass of a run, which has no records. Most passes are the
+  // first.
   private readonly byKey: ReadonlyMap<string, StepRecord> | undefined;
   private readonly waits: ReadonlyMap<string, OpenWait> | undefined;
   /** Recorded calls in the order in which they were made. */
   private readonly expected: readonly StepRecord[];
-  /** True when calls followed ordinary I/O when the run was recorded. */
+  /** True when a call was made after ordinary I/O when the run was recorded. */
   readonly hasIo: boolean = false;
   private checked = 0;
   private readonly called: Set<string> | undefined;
-  /** Recorded waits that the code has not reached. */
+  /** Step keys of recorded waits that the code has not reached yet. */
   private readonly ahead: Set<string> | undefined;
 
   constructor(history: History) {
@@ -34,7 +35,7 @@ export class Replay {
     this.expected = history.steps.filter((step) => !isMarker(step)).sort((a, b) => a.calledAfter - b.calledAfter);
   }
 
-  /** Notes a call of the code. @returns the record of its step, if there is one */
+  /** Marks a step as called. @returns the record of the step, if there is one */
   call(stepKey: string): StepRecord | undefined {
     this.ahead?.delete(stepKey);
     const record = this.byKey?.get(stepKey);
@@ -42,24 +43,24 @@ export class Replay {
     return record;
   }
 
-  /** True when the code has reached everything that it had reached before. */
+  /** True when the code has reached every wait that an earlier pass left open. */
   get isCaughtUp(): boolean {
     return (this.ahead?.size ?? 0) === 0;
   }
 
-  /** True when the step had its result when the pass began. */
+  /** True when the step already had a result when the pass began. */
   isRecorded(stepKey: string): boolean {
     return this.byKey?.has(stepKey) === true;
   }
 
-  /** Returns the wait of a step that was open when the run was last suspended or handed back. */
+  /** Returns the step's wait that was open when the run was last suspended or handed back. */
   openWait(stepKey: string): OpenWait | undefined {
     return this.waits?.get(stepKey);
   }
 
   /**
-   * Finds a recorded step that the code should have called after `delivered` results and has not.
-   * Advances past steps that were called.
+   * Finds a recorded step that the code should have called after `delivered` results, but has not
+   * called. Steps that were called are not checked again.
    */
   findMissing(delivered: number): StepRecord | undefined {
     for (; this.checked < this.expected.length; this.checked++) {
@@ -77,14 +78,16 @@ export class Replay {
 }
 
 /**
- * Tells if the code may leave out a record: a cancellation, or a patch whose old branch was
- * removed.
+ * Tells if the code may have no call for a record. True for a cancellation, and for a patch,
+ * because its `patched` call may have been removed.
  */
 function isMarker({ kind }: StepRecord): boolean {
   return kind === 'cancel' || kind === 'patch';
 }
 
-/** Compares a call of today's code with its record. @returns the difference, if there is one */
+/**
+ * Compares a call of the deployed code with its record. @returns the difference, if there is one
+ */
 export function differs(record: Pick<StepRecord, 'kind' | 'argsHash' | 'calledAfter' | 'calledAfterIo'>, call: Call): string | undefined {
   if (record.kind !== call.kind) return `it is recorded as a ${record.kind}, and is a ${call.kind} now`;
   if (record.argsHash !== null && call.argsHash !== null && record.argsHash !== call.argsHash)

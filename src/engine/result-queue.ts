@@ -3,12 +3,12 @@ import type { Replay } from './replay.js';
 import type { Timers } from './timers.js';
 import { turns, type TurnTaker } from './turns.js';
 
-/** Receives the results of a queue. */
+/** Receives the results and the notifications of a result queue. */
 export interface ResultQueueDelegate {
   /** Calls the workflow function, in the first turn. */
   invoke(): void;
   deliver(record: StepRecord): void;
-  /** Lets an event in, when no record waits for delivery. */
+  /** Lets an event from outside enter the pass. Called when no result waits for delivery. */
   admit(): void;
   /** Called after a turn when nothing is left to deliver. */
   delivered(): void;
@@ -19,17 +19,17 @@ export interface ResultQueueDelegate {
 }
 
 /**
- * Milliseconds that the queue waits for a recorded call when the code has made another call in its
- * place.
+ * Milliseconds that the queue waits for a recorded call after the code has made another call
+ * instead.
  */
 const DIVERGED_MS = 2_000;
 
 const STALL = '$stall';
 
 /**
- * Delivers results to the code in the order of `seq`, live and on replay, one per turn (turns.ts).
- * Before the next result is delivered, the code must have made every call that it had made at that
- * point when the run was recorded.
+ * Delivers results to the code in the order of their numbers (`seq`), new and replayed results
+ * alike, one per turn (turns.ts). Before the next result is delivered, the code must have made
+ * every call that it had made at that point when the run was recorded.
  */
 export class ResultQueue implements TurnTaker {
   /** Number of delivered results. */
@@ -38,9 +38,12 @@ export class ResultQueue implements TurnTaker {
   private isRequested = false;
   private started = false;
   private closed = false;
-  /** Last delivery count after which the code made a replayed call without a record. */
+  /**
+   * Number of results that had been delivered when the replayed code last made a call without a
+   * record.
+   */
   private divergedAt: number | undefined;
-  /** Step key of the first such call after that delivery. */
+  /** Step key of the first call without a record after that number of results. */
   private divergedKey: string | undefined;
 
   constructor(
@@ -77,7 +80,7 @@ export class ResultQueue implements TurnTaker {
     this.delegate.stirred();
   }
 
-  /** Notes a replayed call without a record: a sign that the code has changed. */
+  /** Remembers a call of the replayed code that has no record: a sign that the code has changed. */
   noteUnrecordedCall(stepKey: string): void {
     if (this.divergedAt === this.count) return;
     this.divergedAt = this.count;
@@ -85,7 +88,7 @@ export class ResultQueue implements TurnTaker {
   }
 
   /**
-   * Returns the step key of a call without a record that the code made after so many deliveries;
+   * Returns the step key of a call without a record that the code made after `deliveries` results;
    * undefined when there was no such call.
    */
   unrecordedCallAfter(deliveries: number): string | undefined {
@@ -127,9 +130,10 @@ export class ResultQueue implements TurnTaker {
   }
 
   /**
-   * Waits for a recorded call, while nothing is executed. The call may follow ordinary I/O that
-   * takes longer than it did when recorded, such as a cache that was warm then. The wait is shorter
-   * when the code has made another call in its place: most likely the code was changed.
+   * Waits for a recorded call that the code has not made yet. The code may first do ordinary I/O
+   * that takes longer than it did when the run was recorded, such as filling a cold cache. The wait
+   * is shorter when the code has made another call instead, because then the code was most likely
+   * changed.
    */
   private await(missing: StepRecord): void {
     const hasDiverged = !this.replay.hasIo && this.divergedAt === missing.calledAfter;

@@ -4,7 +4,7 @@ import type { PassHandle } from './pass-handle.js';
 import type { SignalOptions } from './context-options.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
 
-/** Waits for the next signal of a name: the oldest that was not taken, or a future one. */
+/** Waits for the next signal with a name: the oldest that no wait has taken, or a future one. */
 export function waitForSignal(pass: PassHandle, definition: unknown, options: SignalOptions = {}): Promise<unknown> {
   const { name } = checkSignal(definition, 'signal');
   checkOptions(options, 'options', ['timeout', 'signal']);

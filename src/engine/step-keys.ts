@@ -2,35 +2,40 @@ import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { escapeStepText } from '../core/step-key-text.js';
 
-/** Longest step key, in characters. A row of an index must stay below 2,700 bytes. */
+/**
+ * Largest length of a step key, in characters. Keeps index rows that contain a step key below the
+ * limit of 2,700 bytes.
+ */
 const MAX_LENGTH = 800;
 
 const NUMBERED = /#(\d+)$/;
 
-/** Step key of the record of a cancellation. */
+/** Step key under which a cancellation is recorded. */
 export const CANCEL_KEY = '$cancel';
 
 /** Key of the timer for a run's deadline. */
 export const TIMEOUT_KEY = '$timeout';
 
-/** Returns the step key of the record of a patch. */
+/** Returns the step key under which a patch is recorded. */
 export function patchKey(id: string): string {
   return `$patch:${checkText(id, 'id of the patch')}`;
 }
 
 /**
- * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. Replay depends on
- * it that the same calls in the same order get the same keys. So the number is taken when the call
+ * Gives each call of a pass its step key: `charge`, `charge#2`, `charge:<key>`. Replay requires
+ * that the same calls in the same order get the same keys. So the number is assigned when the call
  * is made, before anything is awaited.
  */
 export class StepKeys {
-  /** Number of calls by name, for names that were called more than once. */
+  /** Number of calls by step key without the number, for keys that were used more than once. */
   private counts: Map<string, number> | undefined;
 
   /** @param calls the calls of the pass, by step key */
   constructor(private readonly calls: ReadonlyMap<string, unknown>) {}
 
   /**
+   * Returns the step key of the next call.
+   *
    * @throws InvalidInputError when the name or the key is not usable
    */
   next(name: string, key: string | undefined): string {
@@ -47,7 +52,7 @@ export class StepKeys {
   }
 }
 
-/** Returns the key of the previous call of the same name: `charge#2` for `charge#3`. */
+/** Returns the step key of the previous call with the same name: `charge#2` for `charge#3`. */
 export function precedingKey(stepKey: string): string | undefined {
   const numbered = NUMBERED.exec(stepKey);
   if (!numbered) return undefined;

@@ -8,12 +8,12 @@ import { Attempt } from './attempt.js';
 import type { Call, StepSpec } from './call.js';
 import type { PassHandle } from './pass-handle.js';
 
-/** Milliseconds between two checks if this process still owns its runs. */
+/** Milliseconds between two checks that this process still owns its runs. */
 const UNSURE_PAUSE_MS = 50;
 
 /**
- * Begins a step. Its body is tried until it succeeds or the retry policy is used up, across passes
- * and processes.
+ * Begins a step. Tries the body until it succeeds or the retry policy allows no more attempts.
+ * Attempts in earlier passes and other processes count.
  */
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
@@ -44,7 +44,8 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
       pass.attemptEnded(current);
     },
     failed: (error) => {
-      // Leaves the attempt unrecorded, because the run is about to be handed back.
+      // Leaves the attempt unrecorded. The process is closing, and another worker will execute the
+      // body again.
       if (pass.settings.isClosing() && !(error instanceof NonRetryableError)) return pass.attemptEnded(current);
       try {
         fail(pass, call, spec, (given && findChange(pass, call, spec, given, error)) ?? error);
@@ -61,8 +62,8 @@ function succeed(pass: PassHandle, call: Call, value: unknown): void {
   try {
     pass.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
   } catch (error) {
-    // Fails the step. The body has done its work, and another attempt would not make the result
-    // storable.
+    // Fails the step without another attempt: the body has done its work, and another attempt would
+    // not make the result storable.
     giveUp(pass, call, error, attempts);
   }
 }
@@ -79,7 +80,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   pass.attemptFailed({ ...failure, nextAttemptAt: wakeAt });
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;
-  // The next attempt begins when the pause has passed and this failure is durable. So a crash
+  // Begins the next attempt once the pause has passed and this failure is durable. So a crash
   // repeats one attempt, not all of them.
   let isDurable = false;
   let isPauseOver = false;
@@ -101,8 +102,8 @@ function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number):
 }
 
 /**
- * Returns milliseconds until the next attempt. Returns undefined, or the error to fail with, when
- * there is no next attempt.
+ * Returns the milliseconds until the next attempt. When there is no next attempt, returns the error
+ * with which the step fails, or undefined when that is `error`.
  */
 function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | InvalidInputError | undefined {
   if (error instanceof NonRetryableError || error instanceof ArgumentChangedError) return undefined;

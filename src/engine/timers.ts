@@ -1,6 +1,9 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
-/** setTimeout turns longer delays into 1 ms. */
+/**
+ * Longest delay, in milliseconds, that is passed to `setTimeout`. Node would turn a delay of 2^31
+ * or more into 1 ms.
+ */
 const LONGEST_MS = 2 ** 30;
 
 /** Timers of one pass, by key. All of them are cleared when the pass ends. */
@@ -9,7 +12,7 @@ export class Timers {
 
   constructor(readonly now: () => number) {}
 
-  /** Calls back once `now()` has reached `wakeAt`, never before. */
+  /** Calls `fire` once `now()` has reached `wakeAt`, never before. */
   set(key: string, wakeAt: number, fire: () => void): void {
     this.clear(key);
     const left = Math.ceil(wakeAt - this.now());

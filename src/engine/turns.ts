@@ -2,18 +2,22 @@ import { setImmediate } from '../core/timers.js';
 
 /** Delivers results to one pass, one per turn. */
 export interface TurnTaker {
-  /** Delivers one result. The code that awaits it runs in microtasks right after. */
+  /**
+   * Delivers one result. The code that awaits the result continues in microtasks directly
+   * afterwards.
+   */
   beginTurn(): void;
-  /** Ends the turn, after the code has run until it waits for something. */
+  /** Ends the turn. Called when the code has run until it waits again. */
   endTurn(): void;
 }
 
 /**
- * Gives every queue that requested it a turn, all in one round of the event loop.
+ * Gives a turn to every queue that has requested one, all in one round of the event loop.
  *
- * Both halves of a turn are queued before either runs. So Node executes them back to back, with
- * nothing but microtasks and `process.nextTick` in between. A call made inside a turn follows from
- * the delivery, and a call outside follows from ordinary I/O. Replay depends on that distinction.
+ * `beginTurn` and `endTurn` are both queued before either runs. So Node executes them directly one
+ * after the other, with only microtasks and `process.nextTick` callbacks in between. A call made
+ * during a turn was therefore caused by the delivered result. A call made outside a turn was caused
+ * by ordinary I/O. Replay depends on that distinction.
  */
 class TurnScheduler {
   private waiting: TurnTaker[] = [];
@@ -39,8 +43,8 @@ class TurnScheduler {
 }
 
 /**
- * Runs half a turn. An error in one pass must not cost the other passes their turn, so it is thrown
- * where Node reports uncaught errors.
+ * Calls `beginTurn` or `endTurn`. An error in one pass must not cost the other passes their turn.
+ * So the error is thrown later, where Node reports it as uncaught.
  */
 function isolated(taker: TurnTaker, half: keyof TurnTaker): void {
   try {

@@ -10,8 +10,8 @@ import type { EngineSettings, PassObserver, PassOutcome, PassPort, Recording } f
 import { differs } from './replay.js';
 
 /**
- * Milliseconds that a replay may stand still. It may wait for ordinary I/O, and then nothing can be
- * said about it.
+ * Milliseconds that a replay may stand still before the check ends. The code may be waiting for
+ * ordinary I/O, and then the check proves nothing.
  */
 const STILL_MS = 2_000;
 
@@ -19,15 +19,16 @@ const STILL_MS = 2_000;
 type Verdict = { readonly stepKey: string | null; readonly detail: string } | 'same' | 'unknown';
 
 /**
- * Executes a workflow again with the recorded results of a run, and compares. It compares which
- * steps are called, in which order and with which arguments, and how the run ends. No body is
- * executed and nothing is written.
+ * Executes a workflow again with the recorded results of a run. Compares which steps are called, in
+ * which order and with which arguments, and how the run ends. No step body is executed and nothing
+ * is written.
  *
- * The check finds what would block the run in its next pass: variables of `run` that the function
- * of a step writes, `Date.now()`, `Math.random()` and changed code. It reports no difference that
- * ordinary I/O in `run` may cause, because I/O takes another time in each pass.
+ * The check finds what would block the run in its next pass: `Date.now()`, `Math.random()`,
+ * changed code, and variables of `run` that a step changes. It reports no difference that ordinary
+ * I/O in `run` may have caused, because I/O takes a different time in each pass.
  *
- * @returns an error that names the first difference
+ * @returns an error that names the first difference; undefined when no difference was found or
+ * proved
  */
 export async function verifyReplay(recording: Recording, settings: EngineSettings): Promise<ReplayDifferenceError | undefined> {
   const verdict = await new Promise<Verdict>((resolve) => new ReplayComparison(recording, settings, resolve).start());
@@ -35,7 +36,7 @@ export async function verifyReplay(recording: Recording, settings: EngineSetting
   return new ReplayDifferenceError(recording.run.id, verdict.stepKey, verdict.detail);
 }
 
-/** Compares a pass that gets recorded results alone with the recording. */
+/** Executes a pass that gets only recorded results, and compares the pass with the recording. */
 class ReplayComparison implements PassObserver {
   private readonly pass: Pass;
   private readonly watch = new IoWatch();
@@ -95,8 +96,8 @@ class ReplayComparison implements PassObserver {
   }
 
   /**
-   * Reports the verdict. A difference proves nothing when `run` does ordinary I/O: its timing
-   * varies, so the code may act in another order or still wait.
+   * Reports the verdict. A difference proves nothing when `run` does ordinary I/O. The timing of
+   * I/O varies, so the code may act in another order or may still be waiting.
    */
   private decide(verdict: Verdict): void {
     const isProof = this.pass.endedInTurn !== false && this.watch.isReliable && !this.watch.sawIo;
@@ -107,7 +108,7 @@ class ReplayComparison implements PassObserver {
   }
 }
 
-/** Returns the difference between two ends of a run, if there is one. */
+/** Returns the difference between two outcomes of a run, if there is one. */
 function differenceOf(before: PassOutcome, now: PassOutcome, payloads: Payloads): string | undefined {
   if (before.status === 'completed' && now.status === 'completed') {
     if (before.continuedAs?.name !== now.continuedAs?.name) return 'run() continues as another workflow';
@@ -153,7 +154,7 @@ function silentPort(decide: (verdict: Verdict) => void, ended: (outcome: PassOut
       const { stepKey, detail } = fault.error as NonDeterminismError;
       decide({ stepKey, detail });
     },
-    // Reached when the code of the pass could not be created.
+    // Called when the workflow's code could not be created, so nothing can be compared.
     idle: () => decide('unknown'),
   };
 }

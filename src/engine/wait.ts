@@ -4,7 +4,7 @@ import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 import type { PassHandle } from './pass-handle.js';
 
-/** Operation that ends from outside: by a message, or when its time has come. */
+/** Wait that ends when a message arrives or a time is reached. */
 export interface WaitSpec {
   readonly kind: WaitKind;
   /**
@@ -13,16 +13,16 @@ export interface WaitSpec {
    */
   readonly name: string | null;
   /**
-   * Computes the time at which the wait ends, by the database's clock; null for never. Computed
-   * once, and a later pass reads the recorded time.
+   * Computes the time at which the wait ends, by the database's clock; null for never. Called once;
+   * a later pass reads the recorded time instead.
    */
   readonly wakeAt: () => number | null;
   readonly expired: () => Settlement;
-  /** Channel of the messages that end the wait. */
+  /** Channel whose messages can end the wait; absent when only a time ends it. */
   readonly channel?: string;
   readonly taken?: (message: Message) => Settlement;
   /**
-   * Validates each message before it is taken. A refused message is dropped, and the wait
+   * Validates each message before the wait takes it. A refused message is dropped, and the wait
    * continues.
    */
   readonly screen?: Screen;
@@ -35,9 +35,9 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
-    // A message that has arrived is taken without recording a wait. A message that an earlier wait
-    // takes does not count: this wait would not be recorded, and the next pass would compute its
-    // deadline again.
+    // Records no wait when a message for it has already arrived. A message that an earlier wait
+    // will take does not count. Otherwise this wait would stay unrecorded, and the next pass would
+    // compute its deadline again.
     const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
     else if (!isHere) open(pass, call, spec, wakeAt);
@@ -49,7 +49,7 @@ function open(pass: PassHandle, call: Call, { kind, name }: WaitSpec, wakeAt: nu
   pass.openWait(call, { stepKey: call.stepKey, kind, name, wakeAt, attempts: 0, openedAt: call.startedAt }, null, ignore);
 }
 
-/** Ends the call at its wake time or with a message, whichever enters first. */
+/** Ends the call at its wake time or with a message, whichever enters the pass first. */
 export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: number | null): void {
   const { channel, taken, expired, screen } = spec;
   if (wakeAt !== null) {
@@ -72,8 +72,10 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
 }
 
 /**
- * @returns a function that computes when a timeout, given as a duration or a moment, has passed;
- * null for no timeout
+ * Checks a timeout, which is a duration or a moment.
+ *
+ * @returns a function that computes the time at which the timeout has passed; the function returns
+ * null when there is no timeout
  */
 export function deadlineOf(pass: PassHandle, timeout: Duration | Date | undefined, argument: string): () => number | null {
   if (timeout === undefined) return () => null;
@@ -86,5 +88,5 @@ export function deadlineOf(pass: PassHandle, timeout: Duration | Date | undefine
 }
 
 function ignore(): void {
-  // The durable wait triggers nothing.
+  // Nothing has to happen when the wait is durable.
 }

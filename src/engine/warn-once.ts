@@ -1,9 +1,12 @@
-/** Number of warnings that a process remembers. Later warnings may repeat. */
+/**
+ * Largest number of warnings that a process remembers. After more warnings, an earlier one may be
+ * repeated.
+ */
 const MAX_REMEMBERED = 1_000;
 
 const warned = new Set<string>();
 
-/** Warns of something once in the life of the process. */
+/** Calls `warn` unless this process has already warned of `what`. */
 export function warnOnce(what: string, warn: () => void): void {
   if (warned.has(what)) return;
   if (warned.size >= MAX_REMEMBERED) warned.clear();

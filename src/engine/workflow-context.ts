@@ -15,7 +15,10 @@ import type {
 } from './context-options.js';
 import type { RunLogger } from '../core/log-fields.js';
 
-/** Second argument of `run`. All that it offers is recorded, and the same in every pass. */
+/**
+ * Second argument of `run`. Values that its methods return are the same each time `run` is executed
+ * for the same run.
+ */
 export abstract class WorkflowContext {
   /** Id of the run. */
   abstract readonly runId: string;
@@ -45,8 +48,8 @@ export abstract class WorkflowContext {
   abstract step<T>(name: string, options: StepOptions, fn: () => Promise<T> | T): Promise<T>;
 
   /**
-   * Waits for a duration, from milliseconds to months. The wait survives restarts. It holds neither
-   * a connection nor a slot for longer than a moment.
+   * Waits for a duration, from milliseconds to months. The wait survives restarts. A long wait
+   * holds neither a database connection nor a slot of the worker.
    *
    * @example await ctx.sleep('3 days');
    */
@@ -56,7 +59,7 @@ export abstract class WorkflowContext {
   abstract sleepUntil(date: Date, options?: WaitOptions): Promise<void>;
 
   /**
-   * Waits for a signal and takes the oldest of that name that no wait has taken. Signals that
+   * Waits for a signal, and takes the oldest one with its name that no wait has taken. Signals that
    * arrive before the wait are kept.
    *
    * @param options.timeout longest time to wait, or the moment at which the wait ends
@@ -110,7 +113,7 @@ export abstract class WorkflowContext {
 
   /**
    * Starts a child run for each input, at most `maxInFlight` at a time, and waits for all results.
-   * Rejects when one child fails. No more children are started then, and started ones continue.
+   * Rejects when one child fails. Then no more children start, and children under way continue.
    *
    * @returns the results, in the order of the inputs
    */
@@ -134,8 +137,8 @@ export abstract class WorkflowContext {
   abstract continueAsNew<W extends WorkflowTarget>(workflow: W, ...args: InputArguments<InputOf<W>>): Promise<never>;
 
   /**
-   * Tells if this run takes part in a change of the code. True for runs that reach this line for
-   * the first time with the change deployed, false for runs that had passed it before.
+   * Tells if this run uses a change of the code. True for runs that first reach this line after the
+   * change was deployed, false for runs that had passed the line before.
    *
    * @param id name of the change; keep it for as long as runs from before the change may exist
    * @example if (ctx.patched('check stock first')) await this.checkStock(order);
@@ -143,8 +146,8 @@ export abstract class WorkflowContext {
   abstract patched(id: string): boolean;
 
   /**
-   * Publishes a value: `handle.describe()` returns it under `state`. This is not a step, and the
-   * last value of a key counts.
+   * Publishes a value, which `handle.describe()` returns under `state`. The call is not a step, and
+   * a later value for the same key replaces an earlier one.
    */
   abstract setState(key: string, value: unknown): void;
 

@@ -13,7 +13,7 @@ import type { PassState } from './pass-state.js';
 import type { Timers } from './timers.js';
 import type { WorkflowContext } from './workflow-context.js';
 
-/** The parts of a pass that this one uses. */
+/** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
   readonly run: PassRun;
   readonly definition: WorkflowDefinition;
@@ -32,11 +32,13 @@ interface Parts {
   readonly end: PassEnd;
 }
 
-/** Workflow function of a pass. It is called in the first turn, and gets one result per turn. */
+/**
+ * Calls the workflow function in the first turn of a pass, and delivers one result to it per turn.
+ */
 export class WorkflowFunction implements ResultQueueDelegate {
-  /** Code that is executed; undefined until it was created. */
+  /** Code of the workflow; undefined until it was created. */
   code: WorkflowCode | undefined;
-  /** Recorded time of the last delivery: the clock that the workflow sees. */
+  /** Recorded time of the last delivered result, which is the current time for the workflow. */
   logicalNow: number;
   /** Absent for workflows whose code is shared by all runs. */
   private readonly creation: InstanceCreation | undefined;
@@ -52,13 +54,15 @@ export class WorkflowFunction implements ResultQueueDelegate {
     } else this.code = definition;
   }
 
-  /** Asks for the first turn, after the code was created where each pass has code of its own. */
+  /**
+   * Requests the first turn. Creates the workflow instance before that when each pass has its own.
+   */
   start(): void {
     if (this.creation) this.creation.begin();
     else this.parts.queue.request();
   }
 
-  /** Calls back, at once or later, when it is known if the code can be created. */
+  /** Calls `known` as soon as it is clear if the code can be created, which may be at once. */
   whenCreated(known: (outcome: 'made' | 'failed') => void): void {
     if (this.creation) this.creation.whenKnown(known);
     else known('made');
