@@ -27,7 +27,7 @@ function platformPackage(): string {
 }
 
 /**
- * Returns the path of a package's main file without loading the package. The optional peer is an ES
+ * Returns the path of a package's main file without loading the package: the optional peer is an ES
  * module, which not every test runner can load.
  */
 function resolveFrom(base: string, name: string): string | undefined {
@@ -150,7 +150,7 @@ export async function copyNative(native: string, root: string): Promise<string> 
     await rename(draft, target);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // If another process has finished its copy first, use that copy, which is the same.
+    // Another process may have finished its copy first. Its copy is the same, so use that copy.
     if (!existsSync(target)) throw error;
   }
   return join(target, 'native');

@@ -52,7 +52,8 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
     .filter((directory) => {
       if (directory === own) return false;
       const stats = lstatSync(directory, { throwIfNoEntry: false });
-      // Another user of the machine may have created such a directory to deceive this process.
+      // Skip a directory of another user of the machine, who may have created it to deceive this
+      // process.
       if (!stats?.isDirectory() || (process.getuid && stats.uid !== process.getuid())) return false;
       const owned = readdirSync(directory).some((entry) => entry.startsWith('supervisor.'));
       return owned || Date.now() - stats.mtimeMs > NEW_DIRECTORY_MS;

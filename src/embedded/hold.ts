@@ -70,7 +70,7 @@ async function attach(directory: SupervisedDirectory, resume: boolean): Promise<
 }
 
 /**
- * Cleans up a directory whose supervisor is dead: starts a new supervisor, which stops the old
+ * Cleans up a directory whose supervisor is dead. Starts a new supervisor, which stops the old
  * server and removes its files.
  */
 export async function releaseIfAbandoned(directory: SupervisedDirectory): Promise<void> {

@@ -123,8 +123,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /**
-     * Returns true when this process id belongs to the server of this directory. The system may
-     * have given the server's former id to another process.
+     * Returns true when the process with this id is the server of this directory. After the server
+     * ended, the system may have given its id to another process.
      */
     isServer(pid: number): boolean {
       try {
@@ -142,8 +142,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /**
-     * Reads the entries of the server's pid file; undefined when the file is missing or not from a
-     * running server.
+     * Reads the entries of the server's pid file. Returns undefined when there is no such file or
+     * the server is not running.
      */
     readPidFile(): { pid: number; port: number; ready: boolean } | undefined {
       try {
@@ -298,8 +298,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
       ];
       for (const [signal, mode, timeoutMs] of escalation) {
         const child = self.child;
-        // If its directory was removed, the server has no pid file, but this process may know its
-        // process id.
+        // If the directory was removed, the pid file is gone, but a supervisor that started the
+        // server itself still knows the process id.
         const found = self.readPidFile() ?? (child?.pid !== undefined && self.isServer(child.pid) ? { pid: child.pid } : undefined);
         if (!found) return;
         if (process.platform === 'win32') await self.run('pg_ctl', ['stop', '-D', data, '-m', mode, '-w', '-t', String(timeoutMs / 1000)]);

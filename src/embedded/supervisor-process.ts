@@ -20,8 +20,8 @@ process.stdin.on("data", function read(chunk) {
 });`;
 
 /**
- * Returns the supervisor's source text. A file of this package could not be found at run time: the
- * package may have been bundled, and it exists as ES modules and as CommonJS.
+ * Returns the supervisor's source text. A file of this package might not be found at run time: the
+ * package may have been bundled, and has different files for ES modules and CommonJS.
  */
 function program(): string {
   const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };

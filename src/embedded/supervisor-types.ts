@@ -26,8 +26,8 @@ export interface SupervisorSettings {
   /** Number of the lock file to create: the number of the dead supervisor's lock plus one. */
   readonly lock: number;
   /**
-   * True when applications already know the server's URL, so that its port and its data must not
-   * change.
+   * True when applications already know the server's URL. The server must then keep its port and
+   * its data.
    */
   readonly resume: boolean;
 }

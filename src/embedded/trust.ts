@@ -14,11 +14,11 @@ const MAX_LINKS = 40;
 export function explainDistrust(directory: string): string | undefined {
   const self = process.getuid?.();
   if (self === undefined) return undefined;
-  // Trust the owner of "/" too, who controls the machine: in a user namespace, root may have
+  // The owner of "/" controls the machine and is trusted too: in a user namespace, root may have
   // another number than 0.
   const own = new Set([self, 0, lstatSync(parse(resolve(directory)).root).uid]);
-  // Trust the owner of the working directory too, because the server's binaries come from there.
-  // Such an owner may differ, for example in a project mounted into a container.
+  // The owner of the working directory is trusted too, because the server's binaries come from
+  // there. That owner may be another user, for example in a project mounted into a container.
   const ancestors = new Set([...own, statSync(process.cwd()).uid]);
 
   const last = resolve(directory);
@@ -33,8 +33,8 @@ export function explainDistrust(directory: string): string | undefined {
 }
 
 /**
- * Returns true when other users may write to the file. A group with the number of the file's owner
- * counts as the owner: Debian and Fedora create such a group for each user (with umask 002).
+ * Returns true when other users may write to the file. A group with the same number as the owner
+ * counts as the owner: Debian and Fedora create such a group for each user.
  */
 function isWritableByOthers({ mode, uid, gid }: Stats): boolean {
   return (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && uid !== gid);

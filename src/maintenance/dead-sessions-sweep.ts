@@ -5,16 +5,15 @@ import type { Sweep, SweepDependencies } from './sweep.js';
 /** Milliseconds between two surveys in one process while there are few sessions. */
 const SURVEY_EVERY_MS = 300;
 /**
- * Number of sessions above which each process surveys less often, so that the load does not grow
- * with the number of sessions.
+ * Number of sessions above which each process surveys less often, so that the total load stays the
+ * same as the number of sessions grows.
  */
 const SESSIONS_PER_SURVEY = 4;
 
 /**
- * Takes over the runs of dead sessions. A session is dead when its lock is gone, because the server
- * frees the lock when the process dies. The lock must be missing in two surveys in a row, because a
- * living process may be connecting again. Without a lock, a session is dead when its row has
- * expired.
+ * Takes over the runs of dead sessions. A session is dead when its row has expired, or sooner when
+ * its lock is gone: the server frees the lock when the process dies. The lock must be missing in
+ * two surveys in a row, because a living process may be connecting again.
  */
 export class DeadSessionsSweep implements Sweep {
   readonly failure = 'sweep: could not find dead sessions';

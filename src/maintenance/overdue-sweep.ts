@@ -8,8 +8,8 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { endRuns, findOverdueRuns } from '../store/sql/end-runs.js';
 
 /**
- * Fails runs whose `timeout` has passed and that no process can execute: runs that are blocked,
- * that were never claimed, or whose workflow no living process has.
+ * Fails runs whose `timeout` has passed and that no process can execute. Such runs are blocked, or
+ * were never claimed, or no living process has their workflow.
  *
  * @param served workflows that this process claims, which may be missing in the row of its session
  */

@@ -5,8 +5,8 @@ import { BackgroundService } from './background-service.js';
 
 const BATCH = 1_000;
 /**
- * Minimum number of milliseconds to the next query. The last query may have come a moment too
- * early.
+ * Minimum number of milliseconds to the next query. A query that was sent a moment too early is
+ * repeated after this time.
  */
 const LEAST_PAUSE_MS = 2;
 /**

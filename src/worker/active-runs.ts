@@ -93,8 +93,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * True when this process still executes a deleted run with the id of this new run. A claim or a
-   * start of the same run would have a higher epoch, so the run here is another one.
+   * True when this process still executes a deleted run that had the id of this new run. The epochs
+   * show the difference: a claim or a start of the same run would have a higher epoch.
    */
   hasFormer({ id, epoch }: Pick<OwnedRun, 'id' | 'epoch'>): boolean {
     const former = this.executions.get(id);
@@ -138,8 +138,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * Resolves when this process no longer executes the run; at once when it does not execute the run
-   * now.
+   * Resolves when this process no longer executes the run, or at once if this process does not
+   * execute the run.
    */
   departed(runId: string): Promise<void> {
     if (!this.executions.has(runId)) return Promise.resolve();

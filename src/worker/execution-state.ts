@@ -3,17 +3,17 @@
  *
  * | state         | meaning |
  * |---------------|---------|
- * | `listening`   | Nothing begins before the inbox has been read: a request to cancel or pause |
- * |               | may wait there. Replay continues. |
- * | `running`     | The code is active. |
- * | `idle`        | The code only waits. A timer suspends the run. |
- * | `pausing`     | An operator wants the run to pause. Nothing begins; active bodies finish. |
- * | `handingOver` | The run is to continue elsewhere. Nothing begins; active bodies finish. |
- * | `leaving`     | The journal has the suspension or pause, which fails if a message arrived. |
- * | `left`        | The pass is closed. The journal may still have the last change of the run. |
+ * | `listening`   | No step begins before the inbox has been read, because a request to cancel or |
+ * |               | pause may be there. Recorded steps are replayed meanwhile. |
+ * | `running`     | The workflow's code is active. |
+ * | `idle`        | The workflow's code only waits. A timer suspends the run. |
+ * | `pausing`     | An operator wants the run to pause. No step begins; active bodies finish. |
+ * | `handingOver` | Another process is to continue the run. No step begins; active bodies finish. |
+ * | `leaving`     | The suspension or pause is being written; it fails if a message arrived. |
+ * | `left`        | The code is stopped here. The last change of the run may not yet be durable. |
  *
- * Each cell names the next state; `-` means that the event changes nothing, `noted` that the event
- * takes effect once the run stays after all.
+ * Each cell of the next table names the state after the event. `-` means that the event changes
+ * nothing. `noted` means that the event takes effect only if the suspension or pause fails.
  *
  * | event            | listening | running     | idle        | pausing  | handingOver | leaving   |
  * |------------------|-----------|-------------|-------------|----------|-------------|-----------|
@@ -31,10 +31,14 @@
  * | code ended       | left      | left        | left        | left     | left        | noted     |
  * | abandoned        | left      | left        | left        | left     | left        | left      |
  *
- * (1) `handingOver` once a result was recorded in this process and a handover is wanted.
- * (2) `left` if the code ended meanwhile; `listening` if a pause is requested, until the inbox says
- * whether the request still stands; otherwise `running`. Wherever the table says `running`, a
- * wanted handover leads to `handingOver` instead, as in (1).
+ * (1) `handingOver` if a handover is wanted and this process has recorded a result of the run;
+ * otherwise no change.
+ *
+ * (2) The suspension or pause has failed. If the code ended meanwhile, the next state is `left`. If
+ * a pause is requested, it is `listening`, until the inbox shows that the request still stands.
+ * Otherwise it is `running`.
+ *
+ * A run that would enter `running` enters `handingOver` instead if (1) applies.
  *
  * No event leads out of `left`: a run that returns to this process gets another execution.
  */

@@ -257,8 +257,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.pass.hold();
     this.pass.whenAtRest(() => {
       if (this.state !== state) return;
-      // The code has continued, and then entered this state again, before the callback. Wait once
-      // more.
+      // Before this callback, the run continued and then entered this state again. Its code is
+      // active again, so wait once more.
       if (this.pass.isWorking) this.whenBodiesFinished(finished);
       else finished();
     });

@@ -2,8 +2,8 @@ import type { OwnedRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 
 /**
- * Bytes of payloads that the histories of all runs may take together, and the most suspended runs
- * with a history.
+ * Maximum number of bytes of payloads in the kept histories of all runs, and below it the maximum
+ * number of suspended runs whose histories are kept.
  */
 const MAX_BYTES = 16 << 20;
 const MAX_RUNS = 1_000;
@@ -103,7 +103,10 @@ export class HistoryCache {
     return known;
   }
 
-  /** Keeps the history of a run that has been suspended, for its next claim. */
+  /**
+   * Keeps the history of a run that has been suspended, so that the run's next claim need not load
+   * the history.
+   */
   keep(known: KnownHistory): void {
     if (!this.inUse.delete(known)) return;
     this.suspended.set(known.run.id, known);

@@ -24,7 +24,7 @@ function historyLimit(): number {
   return Math.floor(v8.getHeapStatistics().heap_size_limit / HEAP_SHARE);
 }
 
-/** Callbacks for runs that are not loaded. */
+/** Callbacks for claimed runs whose histories are not loaded. */
 interface LoaderEvents {
   /** Called when the run's history is too large for this process, even without other runs. */
   block(run: ClaimedRun, error: HistoryTooLargeError): void;

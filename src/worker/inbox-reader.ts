@@ -6,9 +6,9 @@ import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
 
 /**
- * Wake counter that no stored run can have, for a run whose inbox has not been read. The counter
- * that a claim returns includes unread messages. With that counter, the run could be suspended
- * before it has read them.
+ * Wake counter of a run whose inbox has not been read; no stored run has this value. The counter
+ * that a claim returns includes messages that this process has not read. With that counter, the run
+ * could be suspended before it has read them.
  */
 export const UNREAD = -1;
 
@@ -19,9 +19,9 @@ export const UNREAD = -1;
 const MAX_HELD = 100;
 const MAX_HELD_LENGTH = 4 * 1024 * 1024;
 /**
- * Number of held messages up to which a run reads more. While an old transaction is open anywhere
- * on the server, each read must skip the messages that the run holds. A run that holds many is
- * therefore not read.
+ * Maximum number of messages that a run may hold when further messages are read for it. While an
+ * old transaction is open anywhere on the server, each read must skip the messages that the run
+ * already holds. This would be slow for a run that holds many.
  */
 const FEW_HELD = MAX_HELD / 4;
 /** Maximum number of inboxes that one statement reads. */

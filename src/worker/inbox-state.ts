@@ -1,6 +1,9 @@
 import type { InboxMessage, InboxRead } from '../store/sql/read-inbox.js';
 
-/** Maximum number of unsettled reads that are remembered while older transactions are open. */
+/**
+ * Maximum number of reads to remember while older transactions are open, which may still commit
+ * messages with smaller ids.
+ */
 const MAX_UNSETTLED = 16;
 
 /**

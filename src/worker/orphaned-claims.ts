@@ -8,15 +8,14 @@ interface Owned {
 
 /**
  * Detects orphaned claims: runs that the database assigned to this process although the answer to
- * the claim was lost. A run is orphaned when two checks in a row find it missing in memory. The run
- * does not count while a claim is in flight that began before the first check, because its answer
- * may still arrive.
+ * the claim was lost. A run is orphaned when two checks in a row find the run missing in memory. No
+ * claim may be in flight that began before the first check, because its answer may still arrive.
  */
 export class OrphanedClaims {
   private seen = new Map<string, { readonly epoch: number; readonly since: number }>();
 
   /**
-   * Returns the orphaned runs: those whose claim was answered, but whose answer was lost.
+   * Returns the missing runs whose claim is orphaned: the claim succeeded, but its answer was lost.
    *
    * @param missing runs that this process owns according to the database, but that are not in
    *   memory

@@ -36,8 +36,8 @@ export class RunClaimer {
   /** True when the last claim returned as many runs as it asked for, so more runs are due. */
   private backlog = false;
   /**
-   * Time at which the current claim of due runs began, by performance.now(); infinity when there is
-   * none.
+   * Time at which the current claim of due runs began, by performance.now(); infinity when no such
+   * claim is in flight.
    */
   private dueClaimSince = Number.POSITIVE_INFINITY;
   /** Claims in flight that name a run by its id. */
@@ -80,8 +80,8 @@ export class RunClaimer {
   }
 
   /**
-   * Time at which the oldest claim in flight began, by performance.now(); infinity when there is
-   * none.
+   * Time at which the oldest claim in flight began, by performance.now(); infinity when no claim is
+   * in flight.
    */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
@@ -143,7 +143,7 @@ export class RunClaimer {
 
   /**
    * Reserves a slot for a run that is about to be started here. Returns undefined when no slot is
-   * free, or older runs are waiting for one.
+   * free, or older runs are waiting for a slot.
    */
   reserve(key: DispatchKey): Reservation | undefined {
     const { fence } = this.session;

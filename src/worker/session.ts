@@ -22,13 +22,13 @@ export interface SessionOptions {
   readonly ttlMs: number;
   readonly deploymentId: string;
   /**
-   * Workflows that the worker claims. From them, other processes see which runs no process can
-   * execute.
+   * Workflows that the worker claims. They are written to the session's row, so that other
+   * processes see which runs no process can execute.
    */
   readonly serves: readonly DispatchKey[];
   /** Called when other processes have taken over the session and its runs. */
   readonly lost: (id: string) => void;
-  /** Called when another server answers than the server that last knew the session. */
+  /** Called when a heartbeat is answered by another server than before. */
   readonly moved: () => void;
   readonly failed: (error: unknown) => void;
 }
@@ -250,7 +250,7 @@ export class Session {
       } while (this.beatAgain);
       void this.lockAgain();
     } catch (error) {
-      // The next attempt must come before the row expires, so it comes sooner than usual.
+      // Try again sooner than usual, because the row expires soon.
       pause = RETRY_MS;
       this.options.failed(error);
     } finally {
@@ -275,7 +275,7 @@ export class Session {
     } else if (this.id === id) this.options.lost(id);
   }
 
-  /** Returns the connections that a renewal tries, in the order of the tries. */
+  /** Returns the connections on which a renewal is tried, in this order. */
   private ways(): QuickExecutor[] {
     const { database, direct, isUrgent } = this;
     this.isUrgent = false;

@@ -121,8 +121,8 @@ export class Worker {
   }
 
   /**
-   * Resolves when this process no longer executes the run; at once when it does not execute the run
-   * now.
+   * Resolves when this process no longer executes the run, or at once if this process does not
+   * execute the run.
    */
   gone(runId: string): Promise<void> {
     return this.runs.departed(runId);
@@ -148,7 +148,7 @@ export class Worker {
 
   /**
    * Reserves a slot for a run that is about to be started here. Returns undefined when no slot is
-   * free, or older runs are waiting for one.
+   * free, or older runs are waiting for a slot.
    */
   reserve(key: DispatchKey): Reservation | undefined {
     return this.claimer.reserve(key);
