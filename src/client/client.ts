@@ -50,13 +50,12 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run. The run is durable when the promise resolves. In a transaction of the caller, the
-   * run is durable when that transaction commits.
+   * Starts a run. The run is durable when the promise resolves. In a caller's transaction, the run
+   * is durable when that transaction commits.
    *
    * @param workflow the class of the workflow, a `workflowRef`, or the workflow's name
-   * @param args the workflow's input, checked by its `input` schema if it has one; then the
-   *   options:
-   *   id, queue, priority, delay, timeout, tags and transaction of the run
+   * @param args the workflow's input, checked by its `input` schema if it has one, and then the
+   *   options: id, queue, priority, delay, timeout, tags and transaction of the run
    * @throws InvalidInputError when an argument is invalid; `issues` lists what the schema rejects
    * @throws SerializationError, PayloadTooLargeError when the input cannot be stored
    * @throws WorkflowNotFoundError when `workflow` is a class that is not a workflow
@@ -107,12 +106,12 @@ export class WorkflowClient extends RunQueries {
   /**
    * Starts a run and waits for its result: `start` and `result` in one call.
    *
-   * Set `resultTimeout` where a caller waits for the answer: a run that no process executes never
-   * ends.
+   * Set `resultTimeout` when a caller waits for the answer, because a run that no process executes
+   * never ends.
    *
    * @throws ResultTimeoutError with the run's id when `resultTimeout` has passed; the run continues
-   * @throws InvalidInputError in a transaction of the caller, unless `manager` is `'none'`: the run
-   *   would only exist after the commit, for which this call would wait
+   * @throws InvalidInputError in a caller's transaction, unless `manager` is `'none'`: this call
+   *   would wait for a run that exists only after the commit
    * @throws the errors of `start` and of `WorkflowHandle.result`
    * @example
    * const receipt = await client.execute(OrderWorkflow, order, { resultTimeout: '10s' });
@@ -242,10 +241,10 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Sets the result of a step without waiting for its body. The step may be waiting for its next
-   * attempt, executing (its `abortSignal` then aborts), or a wait. A step that the run has not
-   * called yet gets the result when it is called. If the run has failed, it is retried from this
-   * step, as by `retry`.
+   * Sets the result of a step, instead of the result of its body. The step may be waiting for its
+   * next attempt, or executing (its `abortSignal` then aborts). It may also be a wait. A step that
+   * the run has not called yet gets the result when it is called. If the run has failed, it is
+   * retried from this step, as by `retry`.
    *
    * @param result `{ output }`, or `{ error }` with which the step then fails
    * @throws RunNotFoundError, RunEndedError

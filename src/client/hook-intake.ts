@@ -26,7 +26,8 @@ export class HookIntake {
   /**
    * Finds the open hook with this token.
    *
-   * @throws HookNotFoundError, RunEndedError
+   * @throws HookNotFoundError when no run has such a hook
+   * @throws RunEndedError when the run that created the hook has ended
    */
   async find(token: string): Promise<HookDescription> {
     const hook = await describeHook(this.dependencies.database, token);

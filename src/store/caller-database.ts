@@ -43,8 +43,8 @@ function isRead(method: keyof Database, statement: unknown): boolean {
  * @param call `read` for a call that writes nothing: the message then does not mention writes
  */
 export function toCallerError(error: unknown, call: 'read' | 'write' = 'write'): unknown {
-  // `instanceof Error` would not work under Jest, which runs the tests in another realm than Node's
-  // own errors.
+  // Under Jest, `instanceof Error` is false for Node's own errors, because the tests run in another
+  // realm.
   if (!types.isNativeError(error) || error instanceof WorkflowError || error.name === 'TypeError') return error;
   const { message: detail } = error;
   switch (faultOf(error)) {

@@ -28,8 +28,8 @@ function run<Row extends unknown[]>(client: pg.Pool | pg.ClientBase, query: pg.Q
 }
 
 /**
- * A statement whose text depends only on the schema and the kind of connection. The name lets
- * PostgreSQL plan the statement once per connection of the module's pool.
+ * A statement whose text depends only on the schema and the kind of connection. Because it has a
+ * name, each connection of the module's pool plans it only once.
  */
 export interface Statement {
   readonly name: string;
@@ -45,9 +45,10 @@ export interface Statement {
 
 /**
  * Begins a transaction under READ COMMITTED, whatever the role's or the database's default is. A
- * worker that takes over another worker's runs first deletes its session, and then selects the
- * runs. The second statement must see the runs that were committed in between. Under REPEATABLE
- * READ it would miss these runs, and they would stay `running` for ever.
+ * worker that takes over a dead worker's runs first deletes the dead worker's session, and then
+ * selects its runs. The second statement must also see runs that were committed between the two
+ * statements. Under REPEATABLE READ it would miss these runs, and they would stay `running` for
+ * ever.
  */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
@@ -62,7 +63,7 @@ const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
 
 /**
- * Maximum number of connections for statements that must not wait. A second one opens only when a
+ * Maximum number of connections for statements that must not wait. More than one opens only while a
  * connection does not answer.
  */
 const MAX_RESERVED = 3;
@@ -81,7 +82,7 @@ export class Database {
   /** Name of the schema as a quoted identifier. */
   readonly schema: string;
   readonly schemaName: string;
-  /** Chooses which messages check how many messages already wait for their run. */
+  /** Chooses which messages count the unread messages of their run, to detect a full inbox. */
   readonly inboxSampling = new InboxSampling();
   /** Calls that wait until another transaction unlocks the row of a run. */
   readonly rowLockQueues = new RowLockQueues();
@@ -225,8 +226,8 @@ export class Database {
   }
 
   /**
-   * Creates a client outside the pool, for LISTEN and the session's lock. The caller connects and
-   * ends it.
+   * Creates a client outside the pool, for LISTEN and for the session's lock. The caller connects
+   * and closes it.
    */
   directClient(url?: string): pg.Client {
     const settings = url === undefined ? this.settings : { ...settingsPast(this.settings, url), refusals: new Refusals() };
@@ -234,8 +235,8 @@ export class Database {
   }
 
   /**
-   * Ends every connection, also those that still wait for an answer. The caller has given active
-   * work its time before closing.
+   * Closes every connection, even one that waits for an answer. The caller has already waited for
+   * active work to end.
    */
   async close(): Promise<void> {
     this.closed = true;
@@ -255,8 +256,8 @@ export class Database {
       allowExitOnIdle: true,
     };
     const pool = new pg.Pool(own);
-    // The next query replaces a connection that dies while idle. Without a listener its error would
-    // end the process.
+    // A connection may die while it is idle. The next query then opens a new one. Without a
+    // listener, the error would end the process.
     pool.on('error', ignore);
     pool.on('connect', (client) => this.clients.add(client));
     pool.on('remove', (client) => this.clients.delete(client));
@@ -264,8 +265,8 @@ export class Database {
   }
 
   /**
-   * Startup options of the pool's connections. A pooler refuses or ignores them, so they are empty
-   * behind one.
+   * Startup options of the pool's connections. Empty behind a pooler, which would refuse or ignore
+   * them.
    */
   private startupOptions(): ConnectionSettings {
     if (this.pooler) return {};

@@ -183,17 +183,25 @@ const TAGS = [
   ['value', 'text'],
 ] as const;
 
-/** Kinds of rows that a flush writes, with the columns of each kind. */
+/**
+ * Kinds of rows that a flush (one write of many changes) contains, with the columns of each kind.
+ */
 export const COLUMNS = {
   starts: STARTS,
-  /** Replaces `starts` when any of them has an id that an earlier run may have had. */
+  /**
+   * Rows of `starts` are moved here when any of these runs has an id that an earlier run may have
+   * had. The flush then also checks for rows of earlier runs.
+   */
   checkedStarts: STARTS,
   /**
    * Children and continuations. They are written only while this session owns the run that starts
    * them.
    */
   startsByRuns: STARTS_BY_RUNS,
-  /** Replaces `startsByRuns` when any of them has an id that an earlier run may have had. */
+  /**
+   * Rows of `startsByRuns` are moved here when any of these runs has an id that an earlier run may
+   * have had.
+   */
   checkedStartsByRuns: STARTS_BY_RUNS,
   tags: TAGS,
   /**

@@ -11,7 +11,7 @@ const SMALL_BYTES = 16_384;
 const MAX_MARKS = 1_000;
 
 /**
- * Decides which messages check how many messages already wait in their run's inbox. On average,
+ * Decides which messages check their run's inbox, that is, count its unread messages. On average,
  * every eighth message does. If the last check of this process found a run's inbox full, each
  * message to that run checks it.
  */

@@ -1,7 +1,7 @@
 import type { JournalEntry } from './journal-entry.js';
 
 export interface JournalLimits {
-  /** Maximum number of transitions in one flush. */
+  /** Maximum number of transitions (changes of runs) in one flush (one write to the database). */
   readonly members: number;
   /** Maximum payload bytes in one flush. */
   readonly flushBytes: number;

@@ -1,6 +1,9 @@
 import type { Committed, Transition } from '../core/transition.js';
 
-/** A transition that is to be written to the database, with the callbacks for its outcome. */
+/**
+ * A transition (a change of a run's stored state) that is to be written to the database, with the
+ * callbacks for its outcome.
+ */
 export interface JournalEntry {
   readonly transition: Transition;
   readonly bytes: number;
@@ -51,7 +54,7 @@ export function sizeOf(transition: Transition): number {
   }
 }
 
-/** Calls the callback that fits the outcome of the transition. */
+/** Calls `done` or `failed` of the entry, depending on the outcome. */
 export function reportOutcome(entry: JournalEntry, outcome: Committed | Error): void {
   try {
     if (outcome instanceof Error) entry.failed(outcome);

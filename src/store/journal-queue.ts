@@ -3,7 +3,10 @@ import { partition } from './journal-batch.js';
 import { reportOutcome, type JournalEntry } from './journal-entry.js';
 import type { SessionFence } from './session-fence.js';
 
-/** Transitions that wait for a flush, and the session that now owns this process's runs. */
+/**
+ * Transitions (changes of runs) that wait to be written, and the session that now owns this
+ * process's runs.
+ */
 export class JournalQueue {
   fence: SessionFence | null = null;
   /** Waiting transitions, oldest first. */

@@ -29,8 +29,8 @@ export function toStartError({ transition: { runId }, mayBeWritten }: JournalEnt
 }
 
 /**
- * Maximum number of times that a start removes the rows of a deleted run with the same id. A
- * trigger of the application may restore the rows each time, so the start then fails.
+ * Maximum number of times that a start removes rows of a deleted run with the same id. If the rows
+ * return each time, for example because of the application's trigger, the start fails.
  */
 export const MAX_CLEARINGS = 5;
 

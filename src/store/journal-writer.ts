@@ -22,8 +22,9 @@ import { findLockedRuns } from './sql/find-locked-runs.js';
 const DEFERRED_PAUSE_MS = 50;
 
 /**
- * Writes transitions until each one has an outcome. Repeats a flush while the database is away,
- * finds the run that makes a flush fail, and defers runs that cannot be written at the moment.
+ * Writes transitions (changes of runs) until each one has an outcome. Repeats a write while the
+ * database is away, and finds the run that makes a write fail. Defers runs that cannot be written
+ * at the moment.
  */
 export class JournalWriter {
   readonly deferred = new DeferredRuns();
@@ -50,7 +51,10 @@ export class JournalWriter {
     return [...this.deferred.remove(isRest), ...this.queue.remove(isRest)];
   }
 
-  /** Defers queued transitions of recently refused runs, so that they are written separately. */
+  /**
+   * Moves queued transitions of recently refused runs to the deferred ones, which are written
+   * separately.
+   */
   deferRefused(inFlight: ReadonlySet<string>): void {
     if (this.refused.size === 0) return;
     const entries = this.queue.remove(({ transition: { runId } }) => !inFlight.has(runId) && this.refused.has(runId));
@@ -100,13 +104,13 @@ export class JournalWriter {
 
   /**
    * Writes entries with one statement. Returns `moved` when another server answered and nothing was
-   * written. The caller then writes the entries again whose session is still valid.
+   * written. The caller then repeats the entries whose session is still valid.
    */
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
     const current = this.queue.fence?.id === sessionId ? this.queue.fence : null;
-    // The session of these entries has ended: with this invalid fence, the statement writes nothing
-    // for its runs. It still shows which entries an earlier try had written.
+    // The session of these entries has ended. With this invalid fence, the statement writes nothing
+    // for the session's runs, but still shows which entries an earlier try had written.
     const fence = sessionId === null ? null : (current ?? { id: sessionId, server: '' });
     const rows = toFlushRows(entries.map((entry) => entry.transition));
     const sentAt = performance.now();
@@ -155,8 +159,8 @@ export class JournalWriter {
   }
 
   /**
-   * Writes each transition of a run separately, until one is refused. So the results before a
-   * refused end are still stored.
+   * Writes each transition of a run separately, until one is refused. So the results that come
+   * before a refused end are still stored.
    */
   private async writeInTurn(entries: readonly JournalEntry[]): Promise<void> {
     let refusal: Error | undefined;
@@ -188,7 +192,7 @@ export class JournalWriter {
   /**
    * Defers the runs that the database does not accept at the moment, and returns the other entries.
    * Returns all entries when no single run is the cause. Returns `unclear` when one of several runs
-   * is, but it is not known which.
+   * is the cause and it is not known which.
    */
   private async defer(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
     const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];

@@ -22,9 +22,10 @@ const MAX_FLUSHES = 2;
 const SECOND_FLUSH_FROM = 100;
 
 /**
- * Writes all transitions of this process's runs. A transition starts a flush at once when none is
- * active. Transitions that arrive during a flush go into the next one together. The transitions of
- * one run become durable in the order in which they were handed in.
+ * Writes all transitions (changes of runs) of this process. A transition starts a flush, which is
+ * one write, at once when none is active. Transitions that arrive during a flush go into the next
+ * one together. The transitions of one run become durable in the order in which they were handed
+ * in.
  */
 export class Journal {
   private readonly queue = new JournalQueue();
@@ -90,7 +91,7 @@ export class Journal {
 
   /**
    * Refuses the waiting transitions of a run that has been deleted. Resolves when no active flush
-   * contains transitions of this run.
+   * contains transitions of the run.
    */
   async discard(runId: string): Promise<void> {
     this.queue.refuse(this.writer.takeRest(runId), new FencedError(`run "${runId}" has been deleted`));

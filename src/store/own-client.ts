@@ -21,8 +21,8 @@ export interface OwnClientSettings extends ConnectionSettings {
   /** Recent refusals of the server, shared by all clients of the module. */
   refusals?: Refusals;
   /**
-   * Milliseconds that connecting may take. For a pool whose callers may wait for a free connection
-   * without a limit.
+   * Milliseconds that connecting may take. Used by a pool that does not limit the wait for a free
+   * connection.
    */
   connectTimeoutMillis?: number | undefined;
   /** Set that contains the client from its first attempt to connect until its connection ends. */
@@ -97,8 +97,8 @@ export function hangUp(client: pg.Client): void {
 }
 
 /**
- * Wraps a password function so that its errors say that they come from this function. The error is
- * logged in another place.
+ * Wraps a password function so that its errors name it as their source. A log entry with the error
+ * would otherwise not show where it comes from.
  */
 function named(given: () => string | Promise<string>): () => Promise<string> {
   return async () => {

@@ -12,8 +12,8 @@ import { FORMATS, withSettings } from './startup-options.js';
 const CONNECTIONS = 2;
 
 /**
- * Milliseconds that a query may take. People do not wait longer, and vacuum cannot remove rows that
- * the query's snapshot may still need.
+ * Milliseconds that a query may take. People do not wait longer, and while a query runs, its
+ * snapshot prevents vacuum from removing dead rows.
  */
 const QUERY_TIMEOUT_MS = 15_000;
 

@@ -60,8 +60,8 @@ export async function resolveOutcomes(
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
       }
       case 'change':
-        // The database has an older epoch than this process: a failover has lost the claim of the
-        // run.
+        // The epoch in the database is older than this process's claim of the run: a failover has
+        // lost the claim.
         if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };

@@ -10,7 +10,8 @@ const MAX_WAIT_MS = 10_000;
 
 /**
  * Returns the pause before a locked row is tried again: a quarter of the time since the first try.
- * So the row is tried soon after it is unlocked, compared with how long it was locked.
+ * So a row that is locked briefly is tried again soon, and one that stays locked is tried less and
+ * less often.
  */
 export function pauseAfter(elapsedMs: number): number {
   return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);

@@ -58,9 +58,9 @@ interface Reached {
 }
 
 /**
- * Notifies runs that the database contains new messages or requests for them. Raises the wake
- * counters of the runs, then tells the workers. Code that stores a message for a run calls this
- * class afterwards.
+ * Notifies runs of messages and requests that are already stored for them. Raises the wake counters
+ * of the runs, then tells the workers. Code that stores a message for a run calls this class
+ * afterwards.
  *
  * Only one statement of the notifier is active at a time, and it never waits for a lock. A run
  * whose row is locked is tried again after a pause, during which no connection is held. Messages
@@ -81,22 +81,22 @@ export class RunNotifier {
   ) {}
 
   /**
-   * Notifies runs that messages for them are stored. Never rejects. When a run's row stays locked,
-   * resolves after a second and continues to try.
+   * Notifies runs of messages that are stored for them. Never rejects. When a run's row stays
+   * locked, resolves after a second and continues to try.
    */
   async notify(runIds: readonly string[]): Promise<void> {
     await this.settled(runIds.map((runId) => this.add('message', runId, undefined)));
   }
 
   /**
-   * Notifies runs that requests to cancel them are stored. Ends runs that have never been executed.
+   * Notifies runs of stored requests to cancel them. Ends the runs that have never been executed.
    * Resolves as `notify` does.
    */
   async notifyOfCancel(requests: readonly CancelRequest[]): Promise<void> {
     await this.settled(requests.map((request) => this.add('cancel', request.runId, request)));
   }
 
-  /** Notifies a run that a request to pause it is stored. Resolves as `notify` does. */
+  /** Notifies a run of a stored request to pause it. Resolves as `notify` does. */
   async notifyOfPause(runId: string): Promise<void> {
     await this.settled([this.add('pause', runId, undefined)]);
   }

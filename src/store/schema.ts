@@ -3,7 +3,7 @@ import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 
-/** Exports of the migrations that other folders need. */
+/** Migrations, exported for code outside the store. */
 export { DEFAULT_SCHEMA, durableMigrations, type DurableMigration } from '../../migrations/index.js';
 
 /**
@@ -20,10 +20,10 @@ export function checkSchemaName(schema: unknown, argument: string): string {
 }
 
 /**
- * SQL of all migrations, for teams that review and run DDL by hand.
+ * Returns the SQL of all migrations, for teams that review and run DDL by hand.
  *
- * @param options.schema the schema to create the tables in. Default `durable`
- * @throws InvalidInputError
+ * @param options.schema the schema to create the tables in (default: `durable`)
+ * @throws InvalidInputError when the schema's name is invalid
  * @example writeFileSync('durable.sql', migrationSql());
  */
 export function migrationSql(options: { schema?: string } = {}): string {

@@ -1,6 +1,6 @@
 /**
- * Condition of every write for runs of a session: the session's row exists, on the server that was
- * last verified.
+ * Condition of every write for the runs of a session: the session's row still exists, and the
+ * server is the one that was last verified.
  */
 export interface SessionFence {
   readonly id: string;

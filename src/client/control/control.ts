@@ -125,7 +125,7 @@ export class Control {
   }
 
   /**
-   * Starts a new run with the recorded steps of another run.
+   * Starts a new run from the input and the recorded steps of another run.
    *
    * @returns the id of the new run
    */

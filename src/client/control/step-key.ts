@@ -7,8 +7,8 @@ import { hasStep, listEscapedKeys, listNearKeys } from '../../store/sql/step-key
 const MAX_SIMILAR = 5;
 
 /**
- * Characters that can end the name in a step key. After it follows a key that the application gave,
- * or a count.
+ * Characters that can follow the name in a step key. They introduce the application's own key, or a
+ * count.
  */
 const NAME_END = /[:#%]/;
 

@@ -120,7 +120,7 @@ export class RunQueries {
    *
    * All pages together contain each run once that existed at the first page and matched the filter
    * all the time. No run appears twice, even when runs start, end or are deleted in the meantime. A
-   * run that matches the filter only part of the time may be missing.
+   * run that matches the filter only part of the time may or may not appear.
    *
    * @throws InvalidInputError when a part of the filter is invalid, or the cursor belongs to
    *   another filter

@@ -6,7 +6,7 @@ import type { RunDescriptionRow } from '../../store/sql/read-runs.js';
 /** Something that a run waits for. */
 export interface WaitingFor {
   /**
-   * Kind of the wait, or one of these:
+   * Kind of the wait. Besides the kinds that `WaitDescription` explains:
    *
    * `worker`: a process that executes the workflow must claim the run. `deployment`: a deployment
    * whose code matches the run's history is needed. `resume`: an operator must resume the run. The

@@ -82,8 +82,8 @@ export class CallerTransaction {
   answered(statement: string, success: boolean, command: unknown): void {
     if (statement.startsWith(CALLER_MARK)) return;
     const controls = transactionControls(statement);
-    // TypeORM may report an answer without the statement, because another subscriber threw an
-    // error. So the count must not become negative.
+    // When another subscriber throws an error, TypeORM may report an answer without having reported
+    // the statement. So the count must not become negative.
     this.ending = Math.max(0, this.ending - endings(controls));
     for (const control of controls) this.apply(control, success, command);
   }
