@@ -27,7 +27,7 @@ export class HookIntake {
    * Finds the open hook with this token.
    *
    * @throws HookNotFoundError when no run has such a hook
-   * @throws RunEndedError when the run that created the hook has ended
+   * @throws RunEndedError when the hook is closed
    */
   async find(token: string): Promise<HookDescription> {
     const hook = await describeHook(this.dependencies.database, token);

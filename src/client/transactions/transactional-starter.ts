@@ -10,8 +10,8 @@ import { callerError, endedDuringCall } from './caller-errors.js';
 import type { JoinedTransaction } from './caller-transactions.js';
 
 /**
- * Maximum number of attempts of a start. A new attempt is necessary when a run that had the id is
- * deleted in the meantime.
+ * Maximum number of attempts of a start. Another attempt is necessary when the id is taken, but the
+ * lookup finds no run. The run was then deleted in the meantime, or this transaction cannot see it.
  */
 const MAX_ROUNDS = 3;
 
