@@ -3,8 +3,8 @@ import { types } from 'node:util';
 import { clearTimeout, setTimeout } from './timers.js';
 
 /**
- * Waits for work, but at most `ms` milliseconds. Resolves with `done` when the work has resolved
- * and with `late` when the time has passed. Rejects when the work rejects within the time.
+ * Waits at most `ms` milliseconds for a promise. Resolves with `done` when the promise resolves in
+ * time, and with `late` otherwise. Rejects when the promise rejects in time.
  */
 export async function within(ms: number, work: Promise<unknown>): Promise<'done' | 'late'> {
   let timer: NodeJS.Timeout | undefined;
@@ -15,22 +15,22 @@ export async function within(ms: number, work: Promise<unknown>): Promise<'done'
     return await Promise.race([work.then(() => 'done' as const), late]);
   } finally {
     clearTimeout(timer);
-    // Work that fails after its time must not end the process by an unhandled rejection.
+    // If the promise rejects after the time limit, the unhandled rejection would end the process.
     work.catch(() => undefined);
   }
 }
 
 /**
- * True when a callback that must return its result at once has returned a promise. The caller
- * throws an error of its own in that case. A rejection of the promise is caught here, because an
- * unhandled rejection ends the process.
+ * True for a promise, and for any other object with a `then` method. Callers use this check to
+ * refuse a promise from a callback that must be synchronous. Nobody waits for a refused promise, so
+ * its rejection is caught here: an unhandled rejection would end the process.
  */
 export function isPromise(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   try {
     if (!types.isPromise(value) && typeof (value as { then?: unknown }).then !== 'function') return false;
   } catch {
-    // The getter of `then` throws, so nobody can wait for the value.
+    // Nobody can wait for the value, because its getter of `then` throws.
     return false;
   }
   new Promise((resolve) => {
@@ -40,15 +40,18 @@ export function isPromise(value: unknown): boolean {
 }
 
 /**
- * Lets callers stop waiting for work, once and for good. Racing the work against one promise that
- * lives as long as the process would leak memory: that promise keeps a reaction, and with it the
- * result, of every race.
+ * Makes all callers that wait for a promise stop waiting at once, and keeps later callers from
+ * waiting. A race against one long-lived abort promise would leak memory: each race adds a reaction
+ * to the abort promise, and the reaction keeps the result of the race.
  */
 export class AbortGate {
   private reason: Error | undefined;
   private readonly waiting = new Set<(reason: Error) => void>();
 
-  /** Settles as the work does, or rejects with the reason of `abort`, whichever happens first. */
+  /**
+   * Settles as the given promise does, or rejects with the reason passed to `abort`, whichever
+   * happens first.
+   */
   until<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.reason) reject(this.reason);
@@ -57,7 +60,10 @@ export class AbortGate {
     });
   }
 
-  /** Rejects all waiting callers and all later ones. The reason of the first call is kept. */
+  /**
+   * Rejects all pending and all later calls of `until`. If `abort` is called again, the first
+   * reason stays.
+   */
   abort(reason: Error): void {
     this.reason ??= reason;
     for (const reject of this.waiting) reject(this.reason);

@@ -1,6 +1,8 @@
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** True for an object as a literal makes it: not null, an array or an instance of a class. */
+/**
+ * True for a plain object, such as `{ a: 1 }`. False for null, an array or an instance of a class.
+ */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false;
   try {
@@ -8,7 +10,7 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
     if (Array.isArray(value)) return false;
     return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null;
   } catch {
-    // A proxy whose traps throw, or a revoked proxy.
+    // The value is a revoked proxy, or a proxy whose traps throw.
     return false;
   }
 }
@@ -17,16 +19,20 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
  * Checks that options are a plain object with known keys only, so that a misspelt option is not
  * silently ignored.
  *
- * @param argument the caller's name of the options; the keys follow after a dot
- * @returns a copy, for which every getter was read once: the values that are checked later are the
- *   values that are used
- * @throws InvalidInputError also when a getter throws
+ * @param argument the name of the options in errors; a key is named `argument.key`
+ * @returns a copy of the options. Each getter was read once, so the values that are checked later
+ *   are the values that are used
+ * @throws InvalidInputError when the value is not a plain object, a key is unknown, or a getter
+ *   throws
  */
 export function checkOptions<T extends object>(value: T, argument: string, known: readonly string[]): T {
   return checkKeys(value, argument, known, (key) => `${argument}.${key}`);
 }
 
-/** Checks options as `checkOptions` does. Errors name the keys alone, without the object. */
+/**
+ * Checks options as `checkOptions` does, but an error about a key names the key alone, without
+ * `argument`.
+ */
 export function checkNamedOptions<T extends object>(value: T, argument: string, known: readonly string[]): T {
   return checkKeys(value, argument, known, (key) => key);
 }
@@ -45,7 +51,11 @@ function checkKeys<T extends object>(value: T, argument: string, known: readonly
   return copy as T;
 }
 
-/** Returns the keys of an object. @throws InvalidInputError when a trap of a proxy throws */
+/**
+ * Returns the keys of an object.
+ *
+ * @throws InvalidInputError when the object is a proxy whose trap throws
+ */
 export function keysOf(value: object, argument: string): string[] {
   try {
     return Object.keys(value);
@@ -54,7 +64,7 @@ export function keysOf(value: object, argument: string): string[] {
   }
 }
 
-/** Shortens a key, so that an error message stays readable for any object. */
+/** Shortens a long key, so that an error message with the key stays readable. */
 function shorten(key: string): string {
   return key.length > 100 ? `${key.slice(0, 100)}...` : key;
 }

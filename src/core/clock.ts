@@ -1,37 +1,39 @@
 import { performance } from 'node:perf_hooks';
 
 /**
- * The database's clock, estimated in this process: the time of the server's last response plus the
- * time that a monotonic clock has counted since. The clocks of the machines do not matter, and a
- * change of the local wall clock does no harm. A process reads the server's clock before anything
- * else.
+ * Estimate of the database server's clock: the time that the server last sent, plus the time that a
+ * local monotonic clock has counted since. The estimate does not depend on the wall clock of this
+ * machine, which may be wrong or may be changed. A process reads the server's clock at boot, before
+ * the process uses the estimate.
  */
 export class DatabaseClock {
   private offset = Date.now() - performance.now();
   private uncertainty = Number.POSITIVE_INFINITY;
   private syncedAt = Number.NEGATIVE_INFINITY;
 
-  /** Milliseconds since the epoch. */
+  /** Returns the estimated time of the server, in milliseconds since the epoch. */
   now(): number {
     return this.offset + performance.now();
   }
 
   /**
-   * Adjusts the clock to a response that is being read now and says `serverNow`. The request was
-   * sent at `sentAt`, by `performance.now()`.
+   * Adjusts the estimate to a response that has just arrived. `serverNow` is the server's time in
+   * the response. `sentAt` is the time when the request was sent, read from `performance.now()`.
    *
-   * The server read its clock somewhere between the two moments, most likely in the first half. The
-   * middle is taken, so the estimate is rather late than early. A shorter round trip makes a better
-   * reading. A reading loses its value with age, because clocks drift, and entirely when a newer
-   * reading contradicts it.
+   * The server read its clock between the request and the response, most likely in the first half
+   * of that time. The estimate assumes the middle, so the estimate is more likely behind the
+   * server's clock than ahead of it.
+   *
+   * A reading is more accurate if its round trip was shorter. A reading becomes less accurate with
+   * age, because clocks drift. A newer reading that contradicts the older one always replaces it.
    */
   sync(serverNow: number, sentAt: number): void {
     const receivedAt = performance.now();
     const uncertainty = receivedAt - sentAt;
     const aged = this.uncertainty + (receivedAt - this.syncedAt) / 1_000;
     const offset = serverNow - (sentAt + receivedAt) / 2;
-    // The readings contradict each other: the machine was suspended, or another server responded.
-    // The newer reading is used.
+    // Contradicting readings mean that this machine was suspended, or that another server
+    // responded. The newer reading is then used, even if its round trip was longer.
     const contradicts = Math.abs(offset - this.offset) > (uncertainty + aged) / 2;
     if (uncertainty > aged && !contradicts) return;
     this.offset = offset;

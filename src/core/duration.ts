@@ -43,14 +43,14 @@ type Unit =
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /**
- * Longest duration in milliseconds: a hundred years. Longer durations are mistakes, and
- * PostgreSQL's timestamps have an end.
+ * Longest duration in milliseconds: a hundred years. A longer duration is most likely a mistake,
+ * and could exceed the range of PostgreSQL's timestamps.
  */
 export const MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000;
 
 /**
- * A duration in the module's options, which often comes from the environment. The text is checked
- * at boot.
+ * A duration in the module's options. The value often comes from an environment variable, so the
+ * type allows any text. The text is checked at boot.
  */
 export type ConfiguredDuration = Duration | (string & {});
 
@@ -60,7 +60,7 @@ export type ConfiguredDuration = Duration | (string & {});
  * @param text such as `'30s'`, `'2 days'`, or a number of milliseconds
  * @param name the name of the value in the error (default: `duration`)
  * @returns milliseconds
- * @throws InvalidInputError when the text is not a duration, or longer than a hundred years
+ * @throws InvalidInputError when the text is not a duration from 0 to a hundred years
  * @example
  * const pause = parseDuration(config.getOrThrow('REMINDER_AFTER'), 'REMINDER_AFTER');
  */
@@ -71,7 +71,7 @@ export function parseDuration(text: string, name = 'duration'): number {
 /**
  * Converts a duration to milliseconds.
  *
- * @param argument the caller's name of the duration, for the error
+ * @param argument the name of the duration in errors
  * @throws InvalidInputError when the value is not a duration, negative, not finite, or longer than
  *   a hundred years
  */
@@ -105,7 +105,8 @@ export function toTimestamp(date: Date, argument: string): number {
   const value = date instanceof Date ? date.getTime() : Number.NaN;
   if (!Number.isFinite(value)) throw new InvalidInputError(argument, 'must be a valid Date');
   if (value - Date.now() > MAX_DURATION_MS) throw new InvalidInputError(argument, 'must be within a hundred years from now');
-  // PostgreSQL's calendar begins later than JavaScript's. A date before 1970 is as due as 1970.
+  // PostgreSQL cannot store the earliest dates of JavaScript. A date before 1970 becomes 1970,
+  // which has the same effect, because both are in the past.
   return Math.max(value, 0);
 }
 

@@ -4,7 +4,7 @@ export interface Failure {
    * The `code` of the error that the application threw, or the name of the error if it has no code.
    */
   readonly code: string;
-  /** The name of the step that made the run fail; null when the run failed outside of steps. */
+  /** The name of the step that made the run fail; null when the run failed outside of any step. */
   readonly step: string | null;
 }
 
@@ -19,8 +19,8 @@ export interface FailedStep {
 }
 
 /**
- * Errors of this package that wrap another error, by code. The wrapper says how the error reached
- * the run; the wrapped error says what went wrong.
+ * Names of the errors of this package that wrap another error, by error code. A failure gets its
+ * label from the wrapped error, because that error says what went wrong.
  */
 const WRAPPERS = new Map([
   ['STEP_FAILED', 'StepFailedError'],
@@ -32,8 +32,8 @@ const WRAPPERS = new Map([
 const MAX_LABEL_LENGTH = 255;
 
 /**
- * Causes that are searched. A stored error has fewer. The bound is for getters of the application's
- * classes, which may return a new cause at every level.
+ * Largest number of causes that are searched. A stored error has fewer causes. The limit is needed
+ * because a `cause` getter of an application class may return a new error each time, without end.
  */
 const MAX_CAUSES = 32;
 
@@ -43,12 +43,13 @@ const CONTROL = /[\u0000-\u001f\u007f]/g;
 /**
  * Returns the labels of a run that failed with this error.
  *
- * The code is that of the outermost error of the application in the chain of causes, not of the
- * innermost. An application that wraps a library's error in its own error wants to find the run by
- * its own error.
+ * The code comes from the application's outermost error in the chain of causes, not from the
+ * innermost error. An application that wraps a library's error in its own error searches for its
+ * own error.
  *
  * @param error the error as it was stored
- * @param nameOfStep returns the name of a step of the run by its key; undefined for an unknown key
+ * @param nameOfStep returns the name of the step with the given key, or undefined for an unknown
+ *   key
  */
 export function failureOf(error: unknown, nameOfStep: (stepKey: string) => string | undefined): Failure {
   return { code: codeOf(error), step: stepOf(error, nameOfStep) };
@@ -62,7 +63,8 @@ function codeOf(error: unknown): string {
     if (code === undefined) return name;
     const wrapper = WRAPPERS.get(code);
     if (wrapper === undefined) return code;
-    // A subclass of the application inherits the wrapper's code, so its name says more.
+    // The error is an instance of a subclass that the application derived from the wrapper. The
+    // subclass inherits the code of the wrapper, so the name of the subclass says more.
     if (wrapper !== name) return name;
     if (typeof current.cause !== 'object' || current.cause === null || depth === MAX_CAUSES) return code;
     current = fieldsOf(current.cause);
@@ -76,7 +78,8 @@ function stepOf(error: unknown, nameOfStep: (stepKey: string) => string | undefi
       const name = nameOfStep(current.stepKey);
       if (name !== undefined) return labelOf(name) ?? null;
     }
-    // The causes of a WorkflowFailedError name steps of another run.
+    // A WorkflowFailedError reports the failure of another run, so its causes belong to the steps
+    // of that run.
     if (current.code === 'WORKFLOW_FAILED' || typeof current.cause !== 'object' || current.cause === null) return null;
     current = fieldsOf(current.cause);
   }
@@ -91,8 +94,8 @@ interface ErrorFields {
 }
 
 /**
- * Reads the fields of an error. A class that the application registered may have getters that
- * throw.
+ * Reads the fields of an error. Returns no fields when a getter throws, as getters of application
+ * classes may do.
  */
 function fieldsOf(error: unknown): ErrorFields {
   if (typeof error !== 'object' || error === null) return {};
@@ -104,7 +107,10 @@ function fieldsOf(error: unknown): ErrorFields {
   }
 }
 
-/** Turns a value into text that fits a column and a filter. */
+/**
+ * Turns a code or a name into a label: one line of valid Unicode that fits its database column.
+ * Returns undefined for an empty text and for other types.
+ */
 function labelOf(value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value;
   if (typeof text !== 'string' || text === '') return undefined;
@@ -112,9 +118,9 @@ function labelOf(value: unknown): string | undefined {
 }
 
 /**
- * Returns the key of the step that made a run fail: the step whose error is the error of the run or
- * one of its causes. Undefined for a run that failed outside of steps, and for an error that this
- * process cannot read.
+ * Returns the key of the step that made a run fail. The error of this step is the error of the run,
+ * or one of its causes. Returns undefined when the run failed outside of any step, or when this
+ * process cannot read the error.
  *
  * @param steps the failed steps in the order in which they were recorded
  */
@@ -124,7 +130,8 @@ export function failedStepOf(error: Error, steps: readonly FailedStep[]): string
     const { name, message, stepKey, code, cause } = current as Error & { readonly stepKey?: unknown; readonly code?: unknown };
     const found = steps.findLast((step) => step.stepKey === stepKey || (step.error.name === name && step.error.message === message));
     if (found) return found.stepKey;
-    // The causes of a WorkflowFailedError name steps of another run.
+    // A WorkflowFailedError reports the failure of another run, so its causes belong to the steps
+    // of that run.
     if (code === 'WORKFLOW_FAILED') return undefined;
     current = cause;
   }

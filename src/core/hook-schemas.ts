@@ -1,21 +1,21 @@
 import type { StandardSchema } from './standard-schema.js';
 
 /**
- * Most schemas that are kept. A payload whose schema was dropped is still checked, when the
- * workflow receives it.
+ * Largest number of schemas that are kept in memory. If the schema of a hook was dropped, a payload
+ * is checked only later, when the workflow receives it.
  */
 const MAX_SCHEMAS = 10_000;
 
 /**
- * Schemas of the hooks that workflows in this process have made, by token. A payload is checked
- * before it is accepted. The key is the token and not the step, because two branches of a workflow
- * may make different hooks in the same step. A payload of one hook must not be refused by the
- * schema of the other.
+ * Schemas of the hooks that workflows in this process have created, by hook token. With the schema,
+ * a payload is checked before it is accepted. The token is the key, because two branches of a
+ * workflow may create different hooks under the same step key. The schema of one hook must not
+ * refuse a payload of the other hook.
  */
 export class HookSchemas {
   private readonly schemas = new Map<string, StandardSchema>();
 
-  /** Adds a schema. Drops the oldest schema when there are too many. */
+  /** Adds the schema of a hook. Drops the oldest schema when there are more than `MAX_SCHEMAS`. */
   note(token: string, schema: StandardSchema): void {
     this.schemas.delete(token);
     this.schemas.set(token, schema);

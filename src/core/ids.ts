@@ -8,7 +8,8 @@ import { hasUnsafeCharacters } from './log-text.js';
 const nextUlid = monotonicFactory();
 
 /**
- * Makes a run id: a ULID. ULIDs sort by the time of their creation, so new ids share index pages.
+ * Makes a run id: a ULID. ULIDs sort by creation time, so new ids are close together in an index
+ * and share its pages.
  */
 export function newRunId(): string {
   return nextUlid();
@@ -19,7 +20,7 @@ let nonces = 0;
 
 /**
  * Makes a number that no other call returns, as text for `bigint` columns. A random prefix
- * distinguishes processes, and a counter distinguishes calls.
+ * distinguishes processes, and a counter distinguishes the calls of one process.
  */
 export function newNonce(): string {
   nonces = (nonces + 1) % 1e9;
@@ -27,25 +28,27 @@ export function newNonce(): string {
 }
 
 /**
- * Makes the id of a session, for a `bigint` column: the time, so that ids sort, and random bits. A
- * sequence could return the same number twice, when a failover has lost its last values. Two
- * processes would then treat each other's runs as their own.
+ * Makes a session id for a `bigint` column: the current time, so that ids sort by age, and random
+ * bits. A database sequence could return the same number twice after a failover that lost the
+ * sequence's last values. Two processes with the same session id would treat each other's runs as
+ * their own.
  */
 export function newSessionId(): string {
   return ((BigInt(Date.now()) << 21n) | BigInt(randomInt(2 ** 21))).toString();
 }
 
 /**
- * Longest id, name, queue, key or tag, in characters. Index rows must stay far below 2,700 bytes.
+ * Longest id, name, queue, key or tag, in characters. PostgreSQL refuses an index row of more than
+ * about 2,700 bytes.
  */
 const MAX_TEXT_LENGTH = 255;
 
 /**
  * Checks a short text that is stored in a column of its own: an id, a name, a queue or a tag.
  *
- * @param argument the caller's name of the text, for the error
- * @throws InvalidInputError when the value is no string, is empty or too long, or has lone
- *   surrogates or characters that a log would interpret
+ * @param argument the name of the text in errors
+ * @throws InvalidInputError when the value is not a string, is empty or too long, or has lone
+ *   surrogates or characters that would break a log line
  */
 export function checkText(value: unknown, argument: string): string {
   if (typeof value !== 'string') throw new InvalidInputError(argument, `must be a string, not ${value === null ? 'null' : typeof value}`);
@@ -64,16 +67,16 @@ export function checkText(value: unknown, argument: string): string {
 }
 
 /**
- * Longest name of a workflow or a signal, in characters. Step keys contain the name with a prefix
- * and a number, and a step key has the limit of `MAX_TEXT_LENGTH`.
+ * Longest name of a workflow or a signal, in characters. A step key contains the name, a prefix and
+ * a number, so the name must be shorter than `MAX_TEXT_LENGTH`.
  */
 const MAX_NAME_LENGTH = 240;
 
 /**
  * Checks a name that becomes part of step keys: `invoke:<workflow>`, `signal:<name>#2`.
  *
- * @throws InvalidInputError as `checkText` does, and when the name ends like the key of a repeated
- *   call
+ * @throws InvalidInputError as `checkText` does, and when the name ends in `#` and a number, which
+ *   in a step key counts repeated calls
  */
 export function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);

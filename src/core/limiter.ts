@@ -1,7 +1,7 @@
-/** Position of new work in the queue. */
+/** Position of new work in the queue of a Limiter. */
 export type Turn = 'first' | 'last';
 
-/** Bounds how much work is active at a time. Further work waits in a queue. */
+/** Limits the number of functions that run at the same time. Further functions wait in a queue. */
 export class Limiter {
   private free: number;
   private readonly urgent: (() => void)[] = [];
@@ -11,7 +11,7 @@ export class Limiter {
     this.free = limit;
   }
 
-  /** Starts the work when a place is free. Settles as the work does. */
+  /** Calls `work` as soon as the limit allows. Settles as the promise of `work` does. */
   async run<T>(work: () => Promise<T>, turn: Turn = 'last'): Promise<T> {
     if (this.free > 0) this.free--;
     else await new Promise<void>((resolve) => void (turn === 'first' ? this.urgent : this.waiting).push(resolve));

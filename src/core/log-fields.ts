@@ -1,7 +1,7 @@
 /** Log level of Nest's loggers. */
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'log' | 'debug' | 'verbose';
 
-/** Subjects of a log line, as fields for loggers that write JSON. */
+/** Ids and names that a log line is about, as fields for loggers that write JSON. */
 export interface LogFields {
   readonly workflow?: string;
   readonly runId?: string;
@@ -10,7 +10,7 @@ export interface LogFields {
   readonly step?: string;
   readonly attempt?: number;
   readonly maxAttempts?: number;
-  /** Start of the next attempt, as ISO 8601. */
+  /** Time of the next attempt, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly errorCode?: string;
 }

@@ -1,4 +1,4 @@
-/** Longest log line, in characters. Text from a database or a request may have any length. */
+/** Longest log line, in characters. Text from a database or a request may be longer, and is cut. */
 const LONGEST = 8_000;
 
 /**

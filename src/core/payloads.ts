@@ -4,47 +4,49 @@ import { PayloadTooLargeError, PayloadUnreadableError, SerializationError } from
 import { isPromise } from './async.js';
 import { decode, decodeError, decodeErrorExactly, encode, encodeError } from './serializer/index.js';
 
-/** Description of a payload, for a codec. */
+/** Run and kind of a payload, passed to the `encode` of a codec. */
 export interface PayloadInfo {
   readonly runId: string;
   readonly kind: 'input' | 'output' | 'error' | 'message';
 }
 
 /**
- * Transformation of payloads between this process and the database, such as encryption or
- * compression. Both methods are synchronous, because they are part of every step. Fetch keys before
- * the application boots, and keep them in the codec.
+ * Transforms payloads before they are stored and after they are read, for example by encryption or
+ * compression. Both methods are synchronous, because every step calls them. Fetch encryption keys
+ * before the application boots, and keep the keys in the codec.
  */
 export interface PayloadCodec {
   /**
-   * Returns the bytes to store.
+   * Encodes a payload for the database.
    *
    * @param payload JSON text as UTF-8
-   * @returns undefined to store the payload as plain JSON
+   * @returns the bytes to store, or undefined to store the payload as plain JSON
    */
   encode(payload: Uint8Array, info: PayloadInfo): Uint8Array | undefined;
   /**
-   * Returns the bytes that were passed to `encode`, from the bytes that `encode` returned. Another
-   * process may have encoded them, a year ago. Throws when the bytes cannot be decoded.
+   * Returns the original payload from the bytes that `encode` returned. Those bytes may be from
+   * another process and years old, so old encryption keys must be kept. Throws when the bytes
+   * cannot be decoded.
    */
   decode(stored: Uint8Array): Uint8Array;
 }
 
 /**
- * Start of an encoded payload. Plain data never starts like this: the serializer escapes the key.
+ * Start of the stored text of a payload that a codec has encoded. The text of plain data never
+ * starts like this, because the serializer escapes the key `$durable` in data.
  */
 const HEAD = '{"$durable":"encoded","value":"';
 const TAIL = '"}';
 
 /**
- * Converts payloads to their stored form: JSON text within the limit, encoded by the codec if there
- * is one.
+ * Converts payloads to their stored form and back. The stored form is JSON text within the size
+ * limit, encoded by the codec if there is one.
  */
 export class Payloads {
   constructor(
     /**
-     * Largest payload, in bytes of JSON. The size is measured before the codec, so that the limit
-     * does not depend on the codec.
+     * Largest payload, in bytes of JSON. The size is measured before the codec encodes the payload,
+     * so that the limit does not depend on the codec.
      */
     readonly maxBytes: number,
     private readonly codec: PayloadCodec | undefined,
@@ -54,7 +56,8 @@ export class Payloads {
    * Returns the text to store.
    *
    * @param subject the name of the value in errors: `input`
-   * @throws SerializationError, PayloadTooLargeError
+   * @throws SerializationError when the value cannot be stored or the codec fails
+   * @throws PayloadTooLargeError when the value is larger than `maxBytes`
    */
   encode(value: unknown, subject: string, runId: string, kind: 'input' | 'output' | 'message'): string {
     const text = encode(value, subject, this.maxBytes);
@@ -63,7 +66,11 @@ export class Payloads {
     return this.codec ? seal(this.codec, text, subject, { runId, kind }) : text;
   }
 
-  /** Returns the value of a stored text. @throws PayloadUnreadableError */
+  /**
+   * Decodes a stored payload.
+   *
+   * @throws PayloadUnreadableError when this process cannot read the payload
+   */
   decode(stored: string, subject: string): unknown {
     try {
       return decode(this.open(stored, subject));
@@ -73,17 +80,17 @@ export class Payloads {
   }
 
   /**
-   * Returns the text to store for an error. Never throws. When the codec fails, the error is stored
-   * without its message and data, which must not reach the database as plain text.
+   * Returns the text to store for an error. Never throws. When the codec fails, the stored error
+   * has no message and no data, because both must not reach the database as plain text.
    */
   encodeError(error: unknown, runId: string): string {
     return this.sealError(encodeError(error), runId);
   }
 
   /**
-   * Returns the text to store for an error, and the error as it is stored but not encoded by the
-   * codec, for the labels of a failed run. The thrown value itself is not used for the labels: its
-   * getters may throw.
+   * Encodes the error of a failed run. `stored` is the text for the database. `plain` is the error
+   * decoded from that text before the codec encodes it, and gives the labels of the failed run. The
+   * thrown value itself is not used for the labels, because its getters may throw.
    */
   encodeFailure(thrown: unknown, runId: string): { readonly stored: string; readonly plain: Error } {
     const text = encodeError(thrown);
@@ -102,10 +109,9 @@ export class Payloads {
   }
 
   /**
-   * Returns a stored error completely.
+   * Decodes a stored error with all its parts.
    *
-   * @throws PayloadUnreadableError when a part of it cannot be
-   * read
+   * @throws PayloadUnreadableError when this process cannot read a part of the error
    */
   decodeError(stored: string): Error {
     try {
@@ -116,7 +122,7 @@ export class Payloads {
   }
 
   /**
-   * Returns as much of a stored error as this process can read, for display. Returns the
+   * Returns as much of a stored error as this process can read, for display. Returns a
    * PayloadUnreadableError when nothing can be read. Never throws.
    */
   showError(stored: string): Error {
@@ -128,8 +134,8 @@ export class Payloads {
   }
 
   /**
-   * Returns the JSON text of a stored payload. A payload that the codec has not encoded, or that is
-   * older than the codec, is JSON text already.
+   * Returns the JSON text of a stored payload. The text is JSON already when no codec has encoded
+   * it, for example because it was stored before the application had a codec.
    */
   private open(stored: string, subject: string): string {
     if (!stored.startsWith(HEAD)) return stored;
@@ -143,7 +149,8 @@ export class Payloads {
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
     } catch (cause) {
       if (cause instanceof PayloadUnreadableError) throw cause;
-      // The codec's message is left out: it may quote the payload, and this error ends up in logs.
+      // The message of the codec's error is left out, because that message may quote the payload
+      // and this error appears in logs.
       throw new PayloadUnreadableError(subject, 'the payload codec failed on it', { cause });
     }
   }
@@ -165,8 +172,8 @@ function seal(codec: PayloadCodec, text: string, subject: string, info: PayloadI
 }
 
 /**
- * True for a Uint8Array of any realm. Jest has one realm per test file, so `instanceof` is not
- * enough.
+ * True for a Uint8Array of any realm. `instanceof` is false for an array of another realm, and Jest
+ * gives each test file a realm of its own.
  */
 function isBytes(value: unknown): value is Uint8Array {
   return types.isUint8Array(value);
@@ -174,6 +181,6 @@ function isBytes(value: unknown): value is Uint8Array {
 
 function unreadable(error: unknown, subject: string): PayloadUnreadableError {
   if (error instanceof PayloadUnreadableError) return new PayloadUnreadableError(subject, error.detail, { cause: error.cause });
-  // The message of JSON.parse quotes the text, so it is left out.
+  // The error of JSON.parse is left out, because its message quotes the payload.
   return new PayloadUnreadableError(subject, 'this package has not written it');
 }

@@ -4,7 +4,7 @@ import { InvalidInputError } from './errors/input-errors.js';
 
 /** Retry policy of a step: the number of attempts and the pauses between them. */
 export interface RetryOptions {
-  /** Largest number of attempts, the first included (default: 3). */
+  /** Largest number of attempts, including the first (default: 3). */
   maxAttempts?: number;
   /** Pause after the first failed attempt (default: `'1s'`). */
   initialInterval?: Duration;
@@ -13,11 +13,14 @@ export interface RetryOptions {
   /** Longest pause (default: `'1m'`). */
   maxInterval?: Duration;
   /**
-   * Shortens each pause by a random part of up to half, so that steps which failed together do not
-   * retry together (default: true).
+   * True to shorten each pause by a random part of up to half, so that steps that failed together
+   * do not retry together (default: true).
    */
   jitter?: boolean;
-  /** Returns false for an error that must not be retried (default: every error is retried). */
+  /**
+   * Called with the error of a failed attempt. Returns false when the step must not be retried
+   * (default: every error is retried).
+   */
   retryIf?: (error: unknown) => boolean;
 }
 
@@ -43,9 +46,9 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 const OPTIONS = ['maxAttempts', 'initialInterval', 'backoffCoefficient', 'maxInterval', 'jitter', 'retryIf'];
 
 /**
- * Returns the policy `base` with the values of `options` in place of its own.
+ * Merges retry options into a policy: a value in `options` replaces the value in `base`.
  *
- * @param argument the caller's name of the options, for the error
+ * @param argument the name of the options in errors
  * @throws InvalidInputError when a value is not valid
  */
 export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPolicy, argument: string): RetryPolicy {
@@ -73,7 +76,10 @@ export function toRetryPolicy(options: RetryOptions | undefined, base: RetryPoli
   };
 }
 
-/** Milliseconds to wait after failed attempt number `failed`, counted from 1. */
+/**
+ * Returns the milliseconds between a failed attempt and the next one. `failed` is the number of the
+ * failed attempt, counted from 1.
+ */
 export function backoffMs(policy: RetryPolicy, failed: number, random: () => number = Math.random): number {
   const full = Math.min(policy.maxIntervalMs, policy.initialIntervalMs * policy.backoffCoefficient ** (failed - 1));
   return Math.round(policy.jitter ? full * (1 - random() / 2) : full);

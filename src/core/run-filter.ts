@@ -1,9 +1,9 @@
 import type { ShownStatus } from './run.js';
 
 /**
- * Conditions that select runs, after their check. A run is selected when it meets every condition
- * that is present. A run meets a list when any member matches, and `tags` when all tags match.
- * Times are milliseconds since the epoch; `after` is inclusive and `before` is exclusive.
+ * Validated conditions that select runs. A run is selected when it meets every condition that is
+ * present. A list is met when one member matches, and `tags` when all tags match. Times are
+ * milliseconds since the epoch. `After` times are inclusive, and `Before` times are exclusive.
  */
 export interface RunConditions {
   readonly name?: readonly string[];
@@ -12,7 +12,7 @@ export interface RunConditions {
   readonly queue?: readonly string[];
   /** True for runs that wait for a deployment with code that fits their history. */
   readonly blocked?: boolean;
-  /** The run that started the selected runs; null for runs that no run started. */
+  /** Id of the run that started the selected runs; null selects runs that no other run started. */
   readonly parentRunId?: string | null;
   readonly tags?: Readonly<Record<string, string>>;
   readonly errorCode?: readonly string[];

@@ -1,18 +1,25 @@
 import type { DispatchKey, DueRun, RunStatus } from './run.js';
 
 /**
- * Notices of durable changes for the parts of this process, or of others, that act on them. Nothing
- * depends on the arrival of a notice: polling and sweeps find changes that were not announced.
+ * Announces stored changes of runs to the components that act on them, in this process or in
+ * others. A lost notice does no harm, because polling and sweeps find changes that were not
+ * announced.
  */
 export interface RunNotices {
   /**
-   * Announces runs that are due, now or later. Resolves when a transport over a network has
-   * accepted the notice or has failed to. Never rejects.
+   * Announces runs that are due now or will be due later. Resolves when the transport, such as
+   * QStash, has accepted or refused the notice. Never rejects.
    */
   due(runs: readonly DueRun[]): Promise<void>;
-  /** Announces that runs which some process executes have new messages. */
+  /**
+   * Announces running runs that have new messages, so that the processes that execute the runs read
+   * the messages.
+   */
   messaged(runIds: readonly string[]): void;
-  /** Announces runs that have ended and that this process does not execute. */
+  /**
+   * Announces runs that have ended and are not executed by this process, so that callers stop
+   * waiting for the results.
+   */
   endedElsewhere(runIds: readonly string[]): void;
 }
 
@@ -23,8 +30,8 @@ export interface NotifiedRun extends DispatchKey {
 }
 
 /**
- * Announces notified runs by their status: due runs to claimers, running ones to their owners, and
- * ended ones to callers that wait for results.
+ * Announces runs that have new messages. Pending runs are announced to workers that may claim them,
+ * running runs to their owners, and cancelled runs to callers that wait for results.
  */
 export async function announce(notices: RunNotices, runs: readonly NotifiedRun[]): Promise<void> {
   const running = runs.filter(({ status }) => status === 'running').map(({ id }) => id);

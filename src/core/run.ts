@@ -1,28 +1,29 @@
 /**
- * Status of a run. ARCHITECTURE.md has a diagram of all edges and their guards. An operator may
- * also end a run of any status that is not terminal, by `client.terminate`.
+ * Status of a run. ARCHITECTURE.md has a diagram of all status changes and their conditions. An
+ * operator may also end a run of any status that is not terminal, by `client.terminate`.
  */
 export type RunStatus =
   /**
-   * The run is due. A worker's `RunClaimer` makes the run `running`. An operator's pause makes it
-   * `paused`, and a cancellation before the first execution makes it `cancelled`. The overdue sweep
-   * (`sweepOverdue`) makes the run `failed` when its deadline has passed and no live worker can
-   * execute it.
+   * The run is due. A worker's `RunClaimer` makes the run `running`. A pause by an operator makes
+   * the run `paused`, and a cancellation before the first execution makes the run `cancelled`. The
+   * overdue sweep (`sweepOverdue`) makes the run `failed` when the run's deadline has passed and no
+   * live worker can execute the run.
    */
   | 'pending'
   /**
-   * A worker owns the run. The journal of the owner writes every further status: `waiting` when the
-   * run is suspended or blocked, `paused`, `pending` when it is handed back, and the terminal ones.
-   * When the worker dies, the `DeadSessionsSweep` of another process makes the run `pending` again,
-   * or `failed` when several workers have died while they executed only this run.
+   * A worker owns the run, and the worker's journal writes the next status: `waiting` when the run
+   * is suspended or blocked, `paused` when an operator pauses the run, `pending` when the worker
+   * hands the run back, or a terminal status. When the worker dies, the `DeadSessionsSweep` of
+   * another process makes the run `pending` again. The sweep makes the run `failed` when several
+   * workers have died while they executed only this run.
    */
   | 'running'
   /**
    * No worker owns the run, and the run waits for a time, a message or a deployment. The
    * `TimerService` makes the run `pending` when `wake_at` has passed, and the `RunNotifier` does so
-   * when a message arrives. The hosts of a new deployment (`unblockRuns`) make a blocked run
-   * `pending`. A pause makes the run `paused`, a cancellation before the first execution
-   * `cancelled`, and the overdue sweep `failed`.
+   * when a message arrives. A process of a new deployment makes a blocked run `pending`
+   * (`unblockRuns`). The run becomes `paused` by a pause, `cancelled` by a cancellation before the
+   * first execution, and `failed` by the overdue sweep.
    */
   | 'waiting'
   /**
@@ -31,20 +32,20 @@ export type RunStatus =
    * executed becomes `cancelled` instead.
    */
   | 'paused'
-  /** `run()` returned, or continued as another run. No service changes the run any more. */
+  /** `run()` returned, or called `ctx.continueAsNew`. No service changes the status any more. */
   | 'completed'
   /**
    * `run()` threw, the run timed out, or its workers died. `client.retry` makes the run `pending`.
    */
   | 'failed'
-  /** The run was cancelled or terminated. No service changes the run any more. */
+  /** The run was cancelled or terminated. No service changes the status any more. */
   | 'cancelled';
 
 export const RUN_STATUSES: readonly RunStatus[] = ['pending', 'running', 'waiting', 'paused', 'completed', 'failed', 'cancelled'];
 
 /**
- * Status of a run as callers see it. A `continued` run ended by `ctx.continueAsNew`, and another
- * run continues in its place.
+ * Status of a run as the client shows it to callers. A run is `continued` when it ended by
+ * `ctx.continueAsNew` and another run continues in its place.
  */
 export type ShownStatus = RunStatus | 'continued';
 
@@ -60,15 +61,18 @@ export function isTerminal(status: RunStatus): status is TerminalStatus {
 }
 
 /**
- * Version of a run that was started by name alone. The first worker that claims the run executes
- * the highest version that the worker has.
+ * Version number of a run that was started by the workflow's name alone. The first worker that
+ * claims the run executes the highest version that this worker has.
  */
 export const ANY_VERSION = 0;
 
-/** Highest version of a workflow: the column is an `integer`. */
+/** Highest version number of a workflow. The database column is an `integer`. */
 export const MAX_VERSION = 2_147_483_647;
 
-/** Queue, workflow and version of a run. A claim names the dispatch keys that its worker serves. */
+/**
+ * Queue, workflow name and version of a run. A worker claims only runs whose dispatch key the
+ * worker serves.
+ */
 export interface DispatchKey {
   readonly queue: string;
   readonly name: string;
@@ -85,13 +89,16 @@ export function dispatchKeyText({ queue, name, version }: DispatchKey): string {
 /** A run that a worker may claim now, or from `wakeAt` on. */
 export interface DueRun extends DispatchKey {
   readonly id: string;
-  /** Milliseconds since the epoch, by the database's clock. */
+  /**
+   * Time when the run is due, in milliseconds since the epoch by the database's clock. Absent when
+   * the run is due now.
+   */
   readonly wakeAt?: number;
 }
 
 /**
- * A dispatch key to claim. `timeoutMs` is the timeout of claimed runs that were started by name
- * alone.
+ * A dispatch key whose runs a worker claims. `timeoutMs` is the timeout for claimed runs that were
+ * started by name alone.
  */
 export interface ClaimKey extends DispatchKey {
   readonly timeoutMs?: number | null;
@@ -103,11 +110,9 @@ export interface NewRun extends DispatchKey {
   readonly priority: number;
   readonly input: string;
   readonly tags: Readonly<Record<string, string>>;
-  /**
-   * Milliseconds between the insert and the moment when the run is due, by the database's clock.
-   */
+  /** Milliseconds from the insert of the run until the run is due, by the database's clock. */
   readonly delayMs: number | null;
-  /** The moment when the run is due, in milliseconds since the epoch. */
+  /** Time when the run is due, in milliseconds since the epoch. */
   readonly startAt: number | null;
   /**
    * Number that identifies this start. When the response to a commit was lost, the nonce shows
@@ -115,26 +120,29 @@ export interface NewRun extends DispatchKey {
    */
   readonly nonce: string;
   /**
-   * Present when the caller chose the id. An earlier, deleted run may have had the same id and may
-   * have left rows.
+   * True when the caller chose the id. A deleted run may have had the same id and may have left
+   * rows.
    */
   readonly hasGivenId?: true;
   readonly deploymentId: string | null;
-  /** The run that started this run. */
+  /** Id of the run that started this run. */
   readonly parentRunId?: string;
-  /** The step of the parent that waits for this run; null when no step waits. */
+  /** Key of the parent's step that waits for this run; null when no step waits. */
   readonly parentStepKey?: string | null;
-  /** Milliseconds after which the run fails, counted from the moment when it is first due. */
+  /**
+   * Milliseconds that the run may take before it fails, counted from the moment when the run is
+   * first due.
+   */
   readonly timeoutMs?: number | null;
 }
 
-/** Returns the due run for a run that was just created. */
+/** Converts a newly created run to a `DueRun`: due now, or due later at `wakeAt`. */
 export function dueRun({ id, queue, name, version, delayMs, startAt }: NewRun, now: number): DueRun {
   const isDue = delayMs === null && (startAt === null || startAt <= now);
   return isDue ? { id, queue, name, version } : { id, queue, name, version, wakeAt: startAt ?? now + delayMs! };
 }
 
-/** A run that this process owns, in the state that its claim or its eager start found. */
+/** A run that this process owns, as the run was when the process claimed or started it. */
 export interface OwnedRun extends DispatchKey {
   readonly id: string;
   readonly epoch: number;
@@ -145,18 +153,18 @@ export interface OwnedRun extends DispatchKey {
   readonly historyBytes: number;
   /** Number of workers that died while they executed the run. */
   readonly losses: number;
-  /** The step of another run that waits for this run. */
+  /** The step of another run that waits for this run; null when no step waits. */
   readonly parent: { readonly runId: string; readonly stepKey: string } | null;
   /**
-   * Time at which the run fails unless it has ended, in milliseconds since the epoch by the
-   * database's clock.
+   * Time when the run fails if it has not ended, in milliseconds since the epoch by the database's
+   * clock; null when the run has no timeout.
    */
   readonly deadlineAt: number | null;
-  /** Number of retries by an operator. */
+  /** Number of times that an operator has retried the run. */
   readonly generation: number;
   /**
-   * Id that seeds the run's random numbers: its own id, or the id of the run from which its history
-   * was copied.
+   * Id from which the run's random numbers are derived. The id is the run's own, or, for a copy of
+   * a run, the id of the original run.
    */
   readonly seedId: string;
 }

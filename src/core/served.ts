@@ -1,38 +1,41 @@
 import { ANY_VERSION, type DispatchKey } from './run.js';
 
-/** Most names, queues or versions of live workers that a hint lists. */
+/** Largest number of names, queues or versions that a hint lists. */
 const MENTIONED = 3;
 
-/** Most letters by which a misspelt name may differ from the intended name. */
+/** Largest number of letters by which a misspelt name may differ from the intended name. */
 const MAX_TYPOS = 2;
 
-/** Longest name that is compared letter by letter. The comparison's cost grows with the square. */
+/**
+ * Longest name that is compared letter by letter. The cost of a comparison grows with the square of
+ * the length.
+ */
 const MAX_COMPARED = 100;
 
-/** Dispatch key in words: `"order" version 2 in queue "default"`. */
+/** Returns a dispatch key in words: `"order" version 2 in queue "default"`. */
 export function dispatchLabel({ queue, name, version }: DispatchKey): string {
   return `${workflowLabel({ name, version })} in queue "${queue}"`;
 }
 
-/** Workflow in words: `"order" version 2`. */
+/** Returns a workflow in words: `"order" version 2`. */
 function workflowLabel({ name, version }: Pick<DispatchKey, 'name' | 'version'>): string {
   return version === ANY_VERSION ? `"${name}"` : `"${name}" version ${version}`;
 }
 
-/** Likely cause for which no worker executes a run. */
+/** Likely reason why no worker executes a run, and advice. */
 export interface ServedHint {
-  /** Cause in words, such as `live workers execute version 2`. */
+  /** Reason in words, such as `live workers execute version 2`. */
   readonly reason: string;
-  /** Instruction as a sentence without its full stop. */
+  /** Advice as a sentence without its full stop. */
   readonly remedy: string;
 }
 
 /**
- * Returns a hint why no worker executes a run: live workers execute the workflow from another
- * queue, in another version, or under a name that differs by a letter or two.
+ * Explains why no worker executes a run. Live workers may execute the workflow from another queue,
+ * in another version, or under a name that differs by a letter or two.
  *
- * @param served dispatch keys of live workers, as texts
- * @returns undefined when no live worker executes anything similar
+ * @param served dispatch keys that live workers serve, as texts from `dispatchKeyText`
+ * @returns undefined when no live worker executes a similar workflow
  */
 export function servedHint(key: DispatchKey, served: Iterable<string>): ServedHint | undefined {
   const keys = [...served].map(keyOf);
@@ -65,7 +68,10 @@ function listOf(names: readonly string[]): string {
   return unique.length > MENTIONED ? `${shown} and ${unique.length - MENTIONED} more` : shown;
 }
 
-/** True when two names differ by few letters. Ignores case. Short names may differ by less. */
+/**
+ * True when two names, ignoring case, differ by at most `MAX_TYPOS` letters and by at most a third
+ * of their letters.
+ */
 function isNear(a: string, b: string): boolean {
   if (a.length > MAX_COMPARED || b.length > MAX_COMPARED) return false;
   const most = Math.min(MAX_TYPOS, Math.floor(Math.max(a.length, b.length) / 3));
@@ -73,7 +79,8 @@ function isNear(a: string, b: string): boolean {
 }
 
 /**
- * Number of letters to insert, remove, replace or swap with their neighbour to turn `a` into `b`.
+ * Returns the least number of edits that turn `a` into `b`. An edit inserts, removes or replaces a
+ * letter, or swaps two neighbours.
  */
 function distance(a: string, b: string): number {
   let before: number[] = [];
@@ -93,8 +100,8 @@ function distance(a: string, b: string): number {
 }
 
 /**
- * Dispatch keys that live workers served at the last query. Finds a run's key quickly and without
- * building a text.
+ * Dispatch keys that live workers served when the database was last queried. The keys are grouped
+ * by workflow name, so that `has` is fast and need not build a text.
  */
 export class ServedKeys {
   private byName = new Map<string, DispatchKey[]>();

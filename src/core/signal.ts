@@ -7,7 +7,7 @@ import type { IsNothing } from './workflow-types.js';
 const SIGNAL = Symbol.for('nestjs-durable.signal');
 
 /**
- * A named message to one run, made by `defineSignal`. `P` is the type of the payload that the
+ * A named kind of message to a run, made by `defineSignal`. `P` is the type of the payload that the
  * workflow receives. `Sent` is the type of the payload that is sent, which differs from `P` when
  * the signal's schema transforms the payload.
  */
@@ -19,7 +19,8 @@ export interface SignalDefinition<P, Sent = P> {
 }
 
 /**
- * Value that a workflow receives from a signal: the payload, or `true` for a signal without one.
+ * Value that a workflow receives from a signal: the payload, or `true` for a signal without a
+ * payload.
  */
 export type SignalValue<P> = IsNothing<P> extends true ? true : P;
 
@@ -46,7 +47,7 @@ export function defineSignal(name: string, options: { schema?: StandardSchema | 
 }
 
 /**
- * Returns the value as a signal.
+ * Returns a value after checking that it is a signal.
  *
  * @throws InvalidInputError when the value was not made by `defineSignal`
  */
@@ -57,6 +58,9 @@ export function checkSignal(value: unknown, argument: string): SignalDefinition<
   return value as SignalDefinition<unknown>;
 }
 
-/** Arguments after the signal. The payload is optional for a signal without one. */
+/**
+ * Arguments that follow the signal in a call: the payload and the options. The payload may be
+ * omitted when its type is `void` or `undefined`.
+ */
 export type SignalArguments<P, Options> =
   IsNothing<P> extends true ? [payload?: undefined, options?: Options] : [payload: P, options?: Options];

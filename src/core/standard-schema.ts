@@ -3,8 +3,8 @@ import { formatPath } from './serializer/path.js';
 
 /**
  * A schema of any library that follows https://standardschema.dev (version 1): zod, valibot,
- * arktype and others. The interface is a copy of the specification's, so that no package is needed
- * for it.
+ * arktype and others. The interface is copied from the specification, so that this package needs no
+ * dependency for it.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly '~standard': {
@@ -15,18 +15,21 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** Result of a validation: the value that the schema made, or the schema's objections. */
+/** Result of a validation: the output of the schema, or the problems that the schema found. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
-/** Objection of a schema to a value. */
+/** Problem that a schema found in a value. */
 export interface StandardIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** True for a standard schema. Libraries implement schemas as objects or as functions. */
+/**
+ * True for a schema that follows https://standardschema.dev. Some libraries implement schemas as
+ * objects, others as functions.
+ */
 export function isStandardSchema(value: unknown): value is StandardSchema {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   try {
@@ -38,11 +41,13 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
 }
 
 /**
- * Validates a value and returns the value that the schema makes of it, for example with defaults
- * filled in or texts turned into numbers.
+ * Validates a value. Returns the output of the schema, for example with defaults filled in or texts
+ * turned into numbers.
  *
- * @param argument the caller's name of the value, for the error
- * @throws InvalidInputError with the schema's issues; `argument` is the path of the first issue
+ * @param argument the name of the value in errors
+ * @throws InvalidInputError when the schema throws, or when the value does not fit the schema. In
+ *   the second case, the error has the schema's issues, and `argument` is the path of the first
+ *   issue
  */
 export async function validate(schema: StandardSchema, value: unknown, argument: string): Promise<unknown> {
   let result: StandardResult<unknown>;

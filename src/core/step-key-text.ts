@@ -1,28 +1,29 @@
 import { InvalidInputError } from './errors/input-errors.js';
 
-/** Longest name or key of a step, in characters before the escape. */
+/** Longest name or key of a step, in characters, before special characters are escaped. */
 const MAX_LENGTH = 255;
 
 /**
- * Characters that are escaped in step keys: those that break or reorder lines, lone surrogates, and
- * percent signs that look like an escape.
+ * Characters that are escaped in step keys: characters that break or reorder lines, lone
+ * surrogates, and percent signs that look like an escape.
  */
 const UNSAFE =
   // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\p{Surrogate}]|%(?=[0-9A-F]{2}|u[0-9A-F]{4})/gu;
 
-/** Suffix that counts repeated calls: `charge#2`. */
+/** Matches the `#` in a text that ends like the step key of a repeated call: `charge#2`. */
 const NUMBERED = /#(?=\d+$)/;
 
 const ESCAPE = /%(?:u([0-9A-F]{4})|([0-9A-F]{2}))/g;
 
 /**
- * Returns the name or key of a step as it is written in a step key. Most texts are unchanged.
- * Characters that have a meaning in step keys, or that would break a log line, become `%` and two
- * hex digits, or `%u` and four: `PO#12` becomes `PO%2312`.
+ * Escapes the name or key of a step for use in a step key. Most texts are unchanged. Characters
+ * that have a meaning in step keys, or that would break a log line, become `%` and two hex digits,
+ * or `%u` and four: `PO#12` becomes `PO%2312`.
  *
  * @param argument the name of the text in errors
- * @throws InvalidInputError when the text is no string, empty, or longer than 255 characters
+ * @throws InvalidInputError when the text is not a string, is empty, or is longer than 255
+ *   characters
  */
 export function escapeStepText(text: unknown, argument: string): string {
   if (typeof text !== 'string') throw new InvalidInputError(argument, `must be a string, not ${text === null ? 'null' : typeof text}`);
@@ -39,11 +40,12 @@ const MAX_KEY_LENGTH = 800;
 const BREAKING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\p{Surrogate}]/gu;
 
 /**
- * Checks a caller's step key, which may be copied from the table or consist of the name and key as
- * the application wrote them. Escapes characters that no stored key contains.
+ * Checks a step key that a caller passes. The caller may have copied the key from the database, or
+ * may have written the step's name and key without escapes. Characters that no stored step key
+ * contains are escaped.
  *
- * @param argument the caller's name of the key, for the error
- * @throws InvalidInputError when the key is no string, empty or too long
+ * @param argument the name of the step key in errors
+ * @throws InvalidInputError when the step key is not a string, is empty or is too long
  */
 export function checkStepKey(given: unknown, argument: string): string {
   if (typeof given !== 'string') throw new InvalidInputError(argument, `must be a string, not ${given === null ? 'null' : typeof given}`);
@@ -58,14 +60,20 @@ export function mayBeEscaped(stepKey: string): boolean {
   return /[#$%]/.test(stepKey);
 }
 
-/** Returns a step key with the name and key as the application wrote them. */
+/**
+ * Reverses all escapes in a step key, so that the step's name and key read as the application wrote
+ * them.
+ */
 export function plainStepKey(stepKey: string): string {
   return stepKey.replace(ESCAPE, (_, wide: string | undefined, code: string | undefined) =>
     String.fromCharCode(Number.parseInt(wide ?? code!, 16)),
   );
 }
 
-/** Returns a step key for display. Printable characters appear as the application wrote them. */
+/**
+ * Returns a step key for display. The characters `#`, `$` and `%` are shown as the application
+ * wrote them. All other characters stay escaped.
+ */
 export function showStepKey(stepKey: string): string {
   return stepKey.replace(ESCAPE, (escape, _, code: string | undefined) => {
     const shown = code === undefined ? '' : String.fromCharCode(Number.parseInt(code, 16));

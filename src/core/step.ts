@@ -17,9 +17,12 @@ export interface StepRecord {
   readonly output: string | null;
   readonly error: string | null;
   readonly attempts: number;
-  /** Number of results that had been delivered when the step was called. */
+  /** Number of results that the workflow had received when it called the step. */
   readonly calledAfter: number;
-  /** True when the call followed ordinary I/O; false when it followed a delivery at once. */
+  /**
+   * True when the workflow called the step after ordinary I/O, which is not recorded. False when
+   * the call directly followed a recorded result.
+   */
   readonly calledAfterIo: boolean;
   /** Fingerprint of the arguments; null when the arguments cannot be compared. */
   readonly argsHash: number | null;
@@ -29,8 +32,8 @@ export interface StepRecord {
 
 /**
  * An open wait: one row of `workflow_waits`. A `retry` is a failed step that waits for its next
- * attempt. A `grace` is the rest of the cleanup time of a cancelled run, which was suspended at
- * `openedAt`.
+ * attempt. A `grace` is the time that a cancelled run still had for its cleanup when the run was
+ * suspended at `openedAt`.
  */
 export interface OpenWait {
   readonly stepKey: string;
@@ -44,11 +47,13 @@ export interface OpenWait {
   readonly wakeAt: number | null;
   /** Number of failed attempts of the step. */
   readonly attempts: number;
-  /** Time of the step's call, in milliseconds since the epoch. */
+  /** Time when the workflow called the step, in milliseconds since the epoch. */
   readonly openedAt: number;
 }
 
-/** Records of a run that existed before the current pass. */
+/**
+ * Steps and waits of a run that were stored before the current execution of the workflow function.
+ */
 export interface History {
   /** Recorded steps in the order of `seq`. */
   readonly steps: readonly StepRecord[];

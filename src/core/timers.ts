@@ -4,8 +4,8 @@ import promises from 'node:timers/promises';
 import { outside } from './outside.js';
 
 /**
- * Wraps a timer function so that its timers run in the package's own async context. A timer set for
- * a request would otherwise keep the request's context alive.
+ * Wraps a timer function so that its timers run in the package's own async context. A timer that is
+ * set during a request would otherwise keep the request's context alive.
  */
 function contextFree<Args extends unknown[], Handle>(set: (...args: Args) => Handle): (...args: Args) => Handle {
   return (...args) => outside(set, ...args);
@@ -13,9 +13,9 @@ function contextFree<Args extends unknown[], Handle>(set: (...args: Args) => Han
 
 /**
  * Node's timers as they were when the package was loaded. Test runners replace the global timers
- * (Jest, Vitest), and some replace those of `node:timers` as well (Sinon, node:test). A callback
- * that a fake clock never calls would stop every run of the process, even after real timers are
- * restored.
+ * (Jest, Vitest), and some also replace the timers of `node:timers` (Sinon, node:test). A fake
+ * clock may never call a callback. With such a timer, every run of the process would stop, even
+ * after the real timers are restored.
  */
 export let setTimeout = contextFree(timers.setTimeout) as typeof timers.setTimeout;
 export let setImmediate = contextFree(timers.setImmediate) as typeof timers.setImmediate;

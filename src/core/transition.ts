@@ -2,19 +2,19 @@ import type { Failure } from './failure.js';
 import type { NewRun, RunStatus, TerminalStatus } from './run.js';
 import type { OpenWait, StepRecord } from './step.js';
 
-/** A fact about a run that its other rows do not show: one row of `workflow_run_log`. */
+/** An event of a run that the run's other rows do not show: one row of `workflow_run_log`. */
 export interface RunEvent {
   readonly kind: 'attempt_failed' | 'cancel_requested' | 'worker_lost' | 'blocked' | 'payload_dropped';
   readonly stepKey: string | null;
   readonly attempt: number | null;
-  /** JSON text. */
+  /** Details of the event, as JSON text. */
   readonly data: string | null;
 }
 
-/** Reason of a child's cancellation, kept in the child's history. */
+/** Reason that the history of a child run shows when its parent has cancelled the child run. */
 export const PARENT_CANCELLED = 'its parent no longer waits for it';
 
-/** Change by which the owner of a run ends or releases the run. */
+/** Change by which the owner of a run ends the run or gives up its ownership. */
 export type RunChange =
   | {
       readonly status: TerminalStatus;
@@ -23,27 +23,31 @@ export type RunChange =
       /** Labels of a failed run. */
       readonly failure?: Failure;
       /**
-       * `some` when waits or messages of the run may be stored, which are deleted with the change.
+       * `some` when the run may still have stored waits or messages, which must be deleted together
+       * with the change.
        */
       readonly leftovers: 'none' | 'some';
       /** The step of another run that waits for this run. */
       readonly parent?: { readonly runId: string; readonly stepKey: string } | null;
-      /** The run that continues in its place. */
+      /** The run that continues in place of this run after `ctx.continueAsNew`. */
       readonly continuedAs?: NewRun;
     }
   /** Suspends the run, unless a message has arrived for the run since `wakeCount` was read. */
   | { readonly status: 'waiting'; readonly wakeAt: number | null; readonly wakeCount: number }
   /** Pauses the run for an operator, unless a message has arrived since `wakeCount` was read. */
   | { readonly status: 'paused'; readonly wakeAt: null; readonly wakeCount: number }
-  /** Hands the run back. Another worker may claim the run at once. */
+  /** Hands the run back, so that another worker may claim the run at once. */
   | { readonly status: 'pending' }
-  /** Blocks the run until another deployment, because the code does not fit the history. */
+  /**
+   * Blocks the run until another deployment is running or an operator resumes the run. In most
+   * cases, the code of this deployment does not fit the history of the run.
+   */
   | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 
 /**
- * One fact to be made durable. Only the owner of a run writes transitions other than `start`. Each
- * of them carries the owner's epoch, and the database refuses the transition once the owner's
- * session has ended.
+ * One change to be stored in the database. Only the owner of a run may write transitions, except
+ * `start`. An owner's transition carries the run's epoch, and the database refuses the transition
+ * after the owner's session has ended.
  */
 export type Transition =
   | { readonly kind: 'start'; readonly runId: string; readonly run: NewRun; readonly owned: boolean }
@@ -52,9 +56,9 @@ export type Transition =
       readonly runId: string;
       readonly epoch: number;
       readonly step: StepRecord;
-      /** True when the step ends the open wait of the same key. */
+      /** True when the step ends the open wait with the same key. */
       readonly closesWait: boolean;
-      /** The inbox message that the step received. */
+      /** Id of the inbox message that the step received; null when the step received no message. */
       readonly takes: string | null;
     }
   | {
@@ -63,13 +67,13 @@ export type Transition =
       readonly epoch: number;
       readonly wait: OpenWait;
       readonly event: RunEvent | null;
-      /** The child run that is started together with the wait for it. */
+      /** The child run that is started together with this wait. */
       readonly child?: NewRun;
     }
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
   /** Requests the cancellation of a child, and closes the wait for it. */
   | { readonly kind: 'cancelChild'; readonly runId: string; readonly epoch: number; readonly stepKey: string; readonly childId: string }
-  /** Deletes a message that no step received. The event says why. */
+  /** Deletes a message that no step received. The event records the reason. */
   | { readonly kind: 'drop'; readonly runId: string; readonly epoch: number; readonly messageId: string; readonly event: RunEvent | null }
   | { readonly kind: 'state'; readonly runId: string; readonly epoch: number; readonly key: string; readonly value: string }
   | { readonly kind: 'change'; readonly runId: string; readonly epoch: number; readonly change: RunChange; readonly historyBytes: number };
@@ -77,9 +81,10 @@ export type Transition =
 /** Outcome of a transition that did not fail. */
 export type Committed =
   | { readonly outcome: 'done'; readonly at: number }
-  /** `start`: a run with that id already existed. */
+  /** Outcome of a `start` whose run id was already taken. */
   | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus; readonly parentRunId: string | null }
   /**
-   * `change` to waiting or paused: a message has arrived for the run, so the change was not made.
+   * Outcome of a `change` to waiting or paused that was not made, because a message has arrived for
+   * the run.
    */
   | { readonly outcome: 'moved'; readonly wakeCount: number };

@@ -20,10 +20,11 @@ export interface WorkflowOptions {
   /** Retry policy of steps that have none of their own (default: the module's `defaults.retry`). */
   retry?: RetryOptions;
   /**
-   * Longest time that a run may take from the moment when it is first due, waits included. At the
-   * timeout, open steps and waits reject with WorkflowTimeoutError. `catch` and `finally` may still
-   * run steps for 30 seconds. Then the run ends as `failed`. The `timeout` of a start takes
-   * precedence (default: the module's `defaults.runTimeout`).
+   * Longest time that a run may take, including waits, from the moment when the run is first due.
+   * At the timeout, open steps and waits reject with WorkflowTimeoutError. The `catch` and
+   * `finally` blocks of the workflow may still run steps for 30 seconds. Then the run ends as
+   * `failed`. A `timeout` in the options of a start takes precedence (default: the module's
+   * `defaults.runTimeout`).
    */
   timeout?: Duration;
   /**
@@ -32,13 +33,13 @@ export interface WorkflowOptions {
    */
   module?: string;
   /**
-   * Schema of zod, valibot or another library that follows https://standardschema.dev. A start by
-   * the class checks its input with the schema. The schema's output is stored and passed to `run`
-   * (default: no check).
+   * Schema of zod, valibot or another library that follows https://standardschema.dev. When a run
+   * is started by the class, the input is checked with the schema. The schema's output is stored
+   * and passed to `run` (default: no check).
    *
-   * `start` takes the type of `run`'s input, so the schema must accept that type. For a schema
-   * whose input type differs, declare `static readonly input = schema` on the class or on a base
-   * class. `start` then takes the schema's input type.
+   * `start` accepts the type of `run`'s input, so the schema must accept that type too. For a
+   * schema whose input type differs, declare `static readonly input = schema` on the class or on a
+   * base class. `start` then accepts the schema's input type.
    */
   input?: StandardSchema;
 }
@@ -56,16 +57,16 @@ export interface WorkflowIdentity {
   readonly input: StandardSchema | undefined;
 }
 
-/** Queue of runs and workers that name none. */
+/** Queue of runs and workers for which no queue is given. */
 export const DEFAULT_QUEUE = 'default';
 
-/** Known options. The decorator checks `scope`. */
+/** Names of all valid options. The decorator checks the value of `scope`. */
 const OPTIONS = ['name', 'version', 'queue', 'retry', 'timeout', 'module', 'scope', 'input'];
 const METADATA = Symbol.for('nestjs-durable.workflow');
 const identities = new WeakMap<Function, WorkflowIdentity>();
 
 /**
- * Stores a copy of the options with the class. `workflowIdentityOf` checks the options later.
+ * Stores a copy of the options on the class. `workflowIdentityOf` checks the options later.
  *
  * @returns the copy
  * @throws WorkflowConfigurationError when the options are not an object
@@ -134,8 +135,8 @@ function read<Options extends WorkflowOptions>(options: Options, where: string):
 }
 
 /**
- * Returns the static `input` schema of a class, which may be inherited. A static `input` that is
- * not a schema belongs to the application and is ignored.
+ * Returns the static `input` schema of a class, which may be inherited. Any other static `input` is
+ * the application's own property and is ignored.
  */
 function staticInputOf(target: Function): StandardSchema | undefined {
   const { input } = target as { input?: unknown };

@@ -5,15 +5,20 @@ import type { StandardSchema } from './standard-schema.js';
  * A class decorated with `@Workflow`. Its `run` takes an input, which may be absent, and a context.
  */
 export interface WorkflowClass {
-  // Declared as properties with never[], because TypeScript compares methods loosely: any class
-  // would match.
+  // `run` is declared as a property with never[] parameters. TypeScript compares methods less
+  // strictly, so that any class would match.
   new (...args: never[]): { run: (...args: never[]) => Promise<unknown> };
 }
 
-/** A workflow with known types: a class or a ref. */
+/**
+ * A workflow whose input and output types are known: a class, or a reference made by `workflowRef`.
+ */
 export type WorkflowTarget = WorkflowClass | WorkflowRef<never, unknown>;
 
-/** A workflow that a client can start: a class, a ref, or a name, whose types are unknown. */
+/**
+ * A workflow that a client can start: a class, a reference made by `workflowRef`, or a name. For a
+ * name, the types of input and output are unknown.
+ */
 export type Startable = WorkflowTarget | string;
 
 /**
@@ -47,7 +52,8 @@ export type OutputOf<W extends Startable> = W extends string
 const REF = Symbol.for('nestjs-durable.ref');
 
 /**
- * Name of a workflow whose class is not in this process, with the types of its input and output.
+ * Reference to a workflow whose class is not in this process: its name, with the types of its input
+ * and output.
  */
 export interface WorkflowRef<I, O> {
   readonly name: string;
@@ -69,7 +75,10 @@ export function isWorkflowRef(target: unknown): target is WorkflowRef<unknown, u
   return typeof target === 'object' && target !== null && REF in target;
 }
 
-/** Arguments after the workflow. An input of `void` or `undefined` is optional. */
+/**
+ * Arguments that follow the workflow in a start: the input and the options. The input may be
+ * omitted when its type includes `void` or `undefined`.
+ */
 export type StartArguments<I, Options> =
   IsNothing<I> extends true
     ? [input?: undefined, options?: Options]
@@ -77,7 +86,10 @@ export type StartArguments<I, Options> =
       ? [input?: I, options?: Options]
       : [input: I, options?: Options];
 
-/** The input alone. An input of `void` or `undefined` is optional. */
+/**
+ * Arguments of a call that takes only the input of a workflow. The input may be omitted when its
+ * type includes `void` or `undefined`.
+ */
 export type InputArguments<I> = IsNothing<I> extends true ? [input?: undefined] : undefined extends I ? [input?: I] : [input: I];
 
 /**

@@ -1,14 +1,14 @@
 import { WorkflowError } from './workflow-error.js';
 
-/** Usual reasons why a replay of a run differs from the run. */
+/** Common reasons why a replay of a run differs from the first execution of the run. */
 const CAUSES =
   'a step function that writes a variable of run(), Date.now(), Math.random(), fields of `this`, or ordinary I/O. Use the results of steps, ' +
   'ctx.now() and ctx.random() instead';
 
 /**
  * The code of a workflow does not fit the history of a run: the code was changed while the run was
- * active, or `run()` is not deterministic. The run is blocked. It continues when a deployment with
- * code that fits is running; see docs/upgrading.md.
+ * active, or `run()` is not deterministic. The run is blocked until a deployment whose code fits
+ * the history is running; see docs/upgrading.md.
  *
  * @example
  * const page = await client.list({ blocked: true }); // The runs that wait for such a deployment.
@@ -32,10 +32,10 @@ export class NonDeterminismError extends WorkflowError {
 }
 
 /**
- * The replay check in development and tests found that `run()` behaves differently when it is
- * executed again. The check runs after the code of the run has ended, and the run fails. Without
- * the check, a crash would have blocked the run or changed its result. Make `run()` deterministic;
- * see docs/testing.md.
+ * The replay check found that `run()` behaves differently when it is executed again. The check is
+ * active in development and in tests, and runs after `run()` has ended. The check makes the run
+ * fail, because in production a crash would have blocked the run or changed its result. Make
+ * `run()` deterministic; see docs/testing.md.
  *
  * @example
  * // A replay does not execute the step, so `id` stays undefined. Return the id from the step.
@@ -59,8 +59,8 @@ export class ReplayDifferenceError extends WorkflowError {
 }
 
 /**
- * The database refuses to record a step, both its result and its failure: a trigger or a constraint
- * of the application raises an error. The run is blocked with this reason. `cause` is the
+ * The database refuses to record a step's result and also its failure, because a trigger or a
+ * constraint of the application raises an error. The run is blocked for this reason. `cause` is the
  * database's error. Remove the trigger or the constraint, then call `client.resume`.
  *
  * @example
@@ -80,8 +80,8 @@ export class StepNotRecordedError extends WorkflowError {
 }
 
 /**
- * The database refuses to record how a run continues or ends: a trigger or a constraint of the
- * application raises an error. The run is blocked with this reason. `cause` is the database's
+ * The database refuses to record how a run continues or ends, because a trigger or a constraint of
+ * the application raises an error. The run is blocked for this reason. `cause` is the database's
  * error. Remove the trigger or the constraint, then call `client.resume`.
  *
  * @example
@@ -101,8 +101,8 @@ export class RunNotRecordedError extends WorkflowError {
 
 /**
  * The history of a run is too large for this process: loading the history could exhaust the heap
- * and end the process. The run is blocked with this reason, and other runs continue. Start Node
- * with a larger heap, and split long runs with `ctx.continueAsNew`.
+ * and end the process. The run is blocked for this reason, and other runs continue. Start Node with
+ * a larger heap, and split long runs with `ctx.continueAsNew`.
  *
  * @example
  * // NODE_OPTIONS=--max-old-space-size=4096, or keep the history of a loop short:
@@ -114,9 +114,12 @@ export class HistoryTooLargeError extends WorkflowError {
 
   constructor(
     readonly runId: string,
-    /** Bytes of results that the run has recorded. */
+    /** Size of the run's recorded results, in bytes. */
     readonly bytes: number,
-    /** Bytes of history that this process can load: a quarter of its heap limit. */
+    /**
+     * Size of the largest history that this process can load, in bytes: a quarter of the heap
+     * limit.
+     */
     readonly limit: number,
   ) {
     super(

@@ -1,6 +1,6 @@
 import { WorkflowError } from './workflow-error.js';
 
-/** An objection of a schema to a value: a message, and the place in the value. */
+/** A problem that a schema found in a value: a message, and the path to the place in the value. */
 export interface InputIssue {
   readonly message: string;
   readonly path: readonly PropertyKey[];
@@ -16,7 +16,7 @@ export interface InputIssue {
 export class InvalidInputError extends WorkflowError {
   static override readonly errorName: string = 'InvalidInputError';
   readonly code = 'INVALID_INPUT';
-  /** Objections of the schema to the value; empty when no schema was involved. */
+  /** Problems that the schema found in the value; empty when no schema checked the value. */
   readonly issues: readonly InputIssue[];
 
   constructor(
@@ -48,9 +48,9 @@ export class WorkflowNotFoundError extends WorkflowError {
 }
 
 /**
- * A value cannot be stored, because it is a function, a promise or a cycle, for example. `path` is
- * the place in the value: `input.items[3].price`. Pass plain data there, or register the class with
- * `serializer.register`.
+ * A value cannot be stored, because a part of it is, for example, a function, a promise or a cycle.
+ * `path` is the path to that part of the value: `input.items[3].price`. Pass plain data there, or
+ * register the class with `serializer.register`.
  *
  * @example
  * if (error instanceof SerializationError) logger.error(`cannot be stored: ${error.path}`);
@@ -85,7 +85,7 @@ export class PayloadUnreadableError extends WorkflowError {
   readonly code = 'PAYLOAD_UNREADABLE';
 
   constructor(
-    /** The payload: `input`, `output` or `error`. */
+    /** Name of the payload: `input`, `output` or `error`. */
     readonly subject: string,
     /** The reason. Never quotes the stored payload. */
     readonly detail: string,
@@ -107,11 +107,11 @@ export class PayloadTooLargeError extends WorkflowError {
   readonly code = 'PAYLOAD_TOO_LARGE';
 
   constructor(
-    /** The value: `input`, or the key of the step. */
+    /** Name of the value: `input`, or the key of the step. */
     readonly subject: string,
     /**
-     * Size of the value in bytes. For a value far beyond the limit a lower bound, because the
-     * encoding stops early.
+     * Size of the value in bytes. For a value far beyond the limit, the number is a lower bound,
+     * because the encoding stops early.
      */
     readonly bytes: number,
     readonly maxBytes: number,
@@ -123,8 +123,8 @@ export class PayloadTooLargeError extends WorkflowError {
 }
 
 /**
- * The client was called from the code of `run()` to change something. That code is executed again
- * on every replay, so the call would be repeated. Make the call in a step.
+ * A client method that changes something was called in `run()` outside of a step. Every replay
+ * executes `run()` again and would repeat the call. Make the call in a step.
  *
  * @example
  * const { runId } = await ctx.step('start the audit', () =>
@@ -147,8 +147,9 @@ export class ClientInRunError extends WorkflowError {
 }
 
 /**
- * In development: the code of `run()` changed fields of the workflow's instance. All runs share the
- * instance, and a replay finds the fields changed. Keep the state of a run in local variables.
+ * `run()` changed fields of the workflow's instance (`this`). All runs share the instance, so a
+ * replay would start with the changed fields. The fields are checked in development only. Keep the
+ * state of a run in local variables.
  *
  * @example
  * async run(order: Order, ctx: WorkflowContext) {

@@ -1,9 +1,9 @@
 import { WorkflowError } from './workflow-error.js';
 
 /**
- * The run's inbox is full: about 10,000 signals and hook payloads, or 64 MiB, wait for the run. The
- * message that was sent is not kept. Send the message again after the run has received some of the
- * waiting ones. Over HTTP the response is 429.
+ * The run's inbox is full: about 10,000 signals and hook payloads, or 64 MiB, are waiting in the
+ * inbox. The message that was sent is not stored. Send the message again after the run has received
+ * some of the waiting ones. Over HTTP, the response has the status 429.
  *
  * @example
  * try {
@@ -50,8 +50,8 @@ export class HookConflictError extends WorkflowError {
 }
 
 /**
- * No run has a hook with this token: the token is wrong, or the run was deleted. Over HTTP the
- * response is 404. The error does not contain the token, because the token is a secret.
+ * No run has a hook with this token: the token is wrong, or the run was deleted. Over HTTP, the
+ * response has the status 404. The error does not contain the token, because the token is a secret.
  *
  * @example
  * if (error instanceof HookNotFoundError) return reply.status(404).send('unknown or expired link');

@@ -1,8 +1,8 @@
 import { WorkflowError } from './workflow-error.js';
 
 /**
- * The run ended as `failed`. `cause` is the stored form of the error that `run()` threw. Once the
- * reason is removed, `client.retry` resumes the run at the step that failed.
+ * The run ended as `failed`. `cause` is the stored form of the error that `run()` threw. After the
+ * reason for the failure is removed, `client.retry` resumes the run at the step that failed.
  *
  * @example
  * try {
@@ -108,8 +108,9 @@ export class WorkerLostError extends WorkflowError {
 }
 
 /**
- * The reason why a losing branch of `ctx.race` is aborted: another branch ended first. Calls of the
- * losing branch reject with this error. Nothing needs to be done about it.
+ * Another branch of `ctx.race` ended first, so the losing branches are aborted with this error as
+ * the reason. Steps and waits of a losing branch reject with this error. The error needs no
+ * handling.
  *
  * @example
  * // The sleep rejects with RaceLostError when the signal arrives first.

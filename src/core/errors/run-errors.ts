@@ -1,7 +1,7 @@
 import type { RunStatus } from '../run.js';
 import { WorkflowError } from './workflow-error.js';
 
-/** Most reasons of a waiting run that a message lists. */
+/** Largest number of reasons for waiting that an error message lists. */
 const MAX_REASONS = 3;
 
 /**
@@ -36,8 +36,8 @@ export class ResultTimeoutError extends WorkflowError {
 }
 
 /**
- * No run has the id, or the run that replaced it by `ctx.continueAsNew` was deleted. Check the id,
- * and whether old runs are deleted.
+ * No run has this id, or the run was continued by `ctx.continueAsNew` as another run, which was
+ * deleted. Check the id, and check whether old runs are deleted automatically.
  *
  * @example
  * if (error instanceof RunNotFoundError) throw new NotFoundException(`no order ${error.runId}`);
@@ -80,7 +80,7 @@ export class RunNotCommittedError extends WorkflowError {
 
 /**
  * Another transaction interfered, and the caller's transaction can no longer be committed. Roll the
- * transaction back and repeat all of it: the repetition may be expected to succeed.
+ * transaction back and repeat the whole transaction. The repeated transaction will usually succeed.
  *
  * @example
  * for (let attempt = 1; ; attempt++) {
@@ -109,8 +109,8 @@ export class TransactionConflictError extends WorkflowError {
 }
 
 /**
- * The id is taken: by a run of another workflow, or, with `onConflict: 'reject'`, by any run.
- * Choose another id, or use the existing run.
+ * The run id is already taken by a run of another workflow or, with `onConflict: 'reject'`, by any
+ * run. Choose another id, or use the existing run.
  *
  * @example
  * if (error instanceof RunAlreadyExistsError) return client.getHandle(OrderWorkflow, error.runId);
@@ -149,9 +149,9 @@ export class RunNotRetryableError extends WorkflowError {
 }
 
 /**
- * The run has ended and accepts no more messages. The AbortSignal of a step that is still running
- * when its run ends has this error as its reason. Nothing needs to be done, unless the message
- * should have reached a later run.
+ * The run has ended and accepts no more messages. When a run ends while one of its steps is still
+ * running, the AbortSignal of the step has this error as its reason. Nothing needs to be done,
+ * unless the message should have reached a later run.
  *
  * @example
  * await client.signal(runId, approved, { by: 'ann' }).catch((error) => {

@@ -16,7 +16,7 @@ export class NonRetryableError extends WorkflowError {
 
 /**
  * Error for a step's body to throw to choose the time of the next attempt. The failed attempt
- * counts.
+ * counts towards `maxAttempts`.
  *
  * @example throw new RetryableError('rate limited', { retryAfter: '30s' });
  */
@@ -36,9 +36,10 @@ export class RetryableError extends WorkflowError {
 }
 
 /**
- * In development: an argument of a step was changed while the step was executed. The argument
- * cannot be copied, so the step and `run()` share it. A replay does not execute the step's body, so
- * `run()` would continue without the change. Return new values from the step instead.
+ * An argument of a step was changed while the step was executed. The argument cannot be copied, so
+ * the step and `run()` share it. A replay does not execute the body of the step, so `run()` would
+ * continue without the change. Arguments are checked in development only. Return new values from
+ * the step instead.
  *
  * @example
  * @Step()
@@ -92,7 +93,7 @@ export class StepFailedError extends WorkflowError {
 
   constructor(
     readonly stepKey: string,
-    /** Number of attempts. */
+    /** Number of attempts that were made. */
     readonly attempts: number,
     cause: unknown,
   ) {
@@ -101,8 +102,7 @@ export class StepFailedError extends WorkflowError {
 
   /**
    * Returns true for a StepFailedError whose cause is an error of `errorClass`. A stored error
-   * loses its class, so the names are compared: the original's own name, or the name of its
-   * constructor.
+   * loses its class, so the stored name of the error is compared with the name of `errorClass`.
    *
    * @param error the error that was caught
    * @param errorClass the class of the error that the step's body threw
@@ -121,8 +121,8 @@ export class StepFailedError extends WorkflowError {
 }
 
 /**
- * An operator set the result of a step by `client.resolveStep` while the step's body was running.
- * The AbortSignal of the body has this error as its reason. The body's own result is ignored.
+ * An operator set the result of a step by `client.resolveStep` while the body of the step was
+ * running. The step's AbortSignal has this error as its reason. The result of the body is ignored.
  *
  * @example
  * await fetch(url, { signal: currentStep().abortSignal }); // Ends with the attempt.

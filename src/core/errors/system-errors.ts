@@ -56,7 +56,7 @@ export class ClosedError extends WorkflowError {
 
 /**
  * The database could not be reached, or did not confirm a write, and the call stopped waiting. A
- * start stops after 30 s. `cause` is the driver's error. Call again later.
+ * start stops waiting after 30 seconds. `cause` is the driver's error. Call again later.
  *
  * @example
  * try {
@@ -124,8 +124,8 @@ export class QueryTimeoutError extends WorkflowError {
 }
 
 /**
- * The session of this worker has ended: another worker has taken its runs over. Never leaves the
- * package, because a fenced worker stops quietly.
+ * The session of this worker has ended, and other workers take its runs over. The error never
+ * reaches the application, because a worker without a session stops quietly.
  *
  * @internal
  */

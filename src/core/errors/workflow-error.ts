@@ -1,6 +1,6 @@
 /**
- * Key of the names of an error's classes. By these names, a second copy of this package in the
- * process (ESM beside CommonJS) recognises the error.
+ * Key under which an error holds the names of its classes. By these names, a second copy of this
+ * package in the process, such as ESM beside CommonJS, recognises the error.
  */
 const LINEAGE = Symbol.for('nestjs-durable.error');
 
@@ -45,7 +45,7 @@ export abstract class WorkflowError extends Error {
       const lineage = (value as Record<symbol, unknown>)[LINEAGE];
       return Array.isArray(lineage) && lineage.includes(self.errorName);
     } catch {
-      // Any value may be thrown, also a proxy whose traps throw.
+      // The value may be a proxy whose traps throw, because any value can be thrown.
       return false;
     }
   }

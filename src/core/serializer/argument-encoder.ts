@@ -13,25 +13,28 @@ const EXACT: ReadonlySet<unknown> = new Set(
   ].flatMap((group: readonly Function[]) => group.map((each) => each.prototype as unknown)),
 );
 
-/** Arguments of one call as a tree. */
+/** Encoded arguments of one call. */
 export interface EncodedArguments {
   readonly tree: readonly Json[];
-  /** True, for each argument, when a decoded copy is indistinguishable from the original. */
+  /**
+   * One flag for each argument: true when a decoded copy is indistinguishable from the original.
+   */
   readonly exact: readonly boolean[];
   /**
-   * True when the arguments hold instances of registered classes. The tree shows such instances
-   * like those of any other class.
+   * True when the arguments contain instances of registered classes. The tree does not mark such
+   * instances, so the instances cannot be rebuilt from the tree.
    */
   readonly hasTypes: boolean;
 }
 
 /**
- * Encodes the arguments of a step, to compare them with the arguments in another pass and to copy
- * them.
+ * Encodes the arguments of a step, to copy them, and to compare them with the arguments of the same
+ * step in a replay.
  *
- * Two things that differ between passes of the same program are left out. Instances of registered
- * classes are written like any other instance, because the class may be registered later. Stacks of
- * errors are left out, because they change with each edit of the code and with its directory.
+ * The encoding must not change between two executions of the same program, so two things are left
+ * out. Instances of registered classes are encoded like all other instances, because the class may
+ * be registered later. Stacks of errors are omitted, because stacks change with each edit of the
+ * code and with its directory.
  */
 export class ArgumentEncoder extends Encoder {
   override readonly stacks = 'left out' as const;
@@ -42,7 +45,11 @@ export class ArgumentEncoder extends Encoder {
     super('arguments', undefined, maxBytes);
   }
 
-  /** @throws SerializationError, PayloadTooLargeError */
+  /**
+   * Encodes the arguments of one call.
+   *
+   * @throws SerializationError or PayloadTooLargeError when an argument cannot be encoded
+   */
   arguments(values: readonly unknown[]): EncodedArguments {
     const exact: boolean[] = [];
     try {
@@ -53,8 +60,8 @@ export class ArgumentEncoder extends Encoder {
         return json;
       });
       this.reached.link(tree);
-      // An object that two arguments share is checked only once. If the object is inexact, both
-      // are.
+      // An object that several arguments share is checked only once. If any argument is inexact,
+      // the shared object may be the cause, so all arguments count as inexact.
       const isShared = this.reached.hasReferences && exact.includes(false);
       return { tree, exact: isShared ? exact.fill(false) : exact, hasTypes: this.hasTypes };
     } catch (cause) {
@@ -68,7 +75,8 @@ export class ArgumentEncoder extends Encoder {
       this.hasTypes = true;
       const { isExact } = this;
       const json = super.content(value, segment, depth);
-      // The class decides how the instance is decoded, whatever the instance holds.
+      // The registered class itself decodes the instance, so values inside the instance do not make
+      // the argument inexact.
       this.isExact = isExact;
       return json;
     }
@@ -81,12 +89,16 @@ export class ArgumentEncoder extends Encoder {
   }
 }
 
-/** True when a decoded copy of the object itself, apart from its members, is the same. */
+/**
+ * True when decoding reproduces the object exactly. The members of the object are checked
+ * separately.
+ */
 function isExactCopy(value: object, prototype: unknown): boolean {
   if (types.isProxy(value)) return false;
   if (prototype === Object.prototype)
     return typeof (value as { toJSON?: unknown }).toJSON !== 'function' && Object.getOwnPropertySymbols(value).length === 0;
-  // Keys that are not an index come last. The result of RegExp.exec has such keys.
+  // A copy of an array would lose keys that are not indexes, such as those of the result of
+  // RegExp.exec. Such keys come last, so only the last key is checked.
   if (prototype === Array.prototype) return !/\D/.test(Object.keys(value).at(-1) ?? '');
   if (ArrayBuffer.isView(value) && types.isSharedArrayBuffer(value.buffer)) return false;
   return EXACT.has(prototype) && typeOfInstance(prototype) === undefined;

@@ -4,25 +4,27 @@ import { decode, encode } from './index.js';
 import { isPlainNumber, UNDEFINED, type Json } from './json.js';
 import { escapeText } from './text.js';
 
-/** An argument that has changed since its call was made. */
+/** An argument that was changed after the call was made. */
 export interface ChangedArgument {
   readonly index: number;
   readonly was: 'a copy' | 'the original';
 }
 
-/** Record of a call's arguments, made when an argument is an object. */
+/**
+ * Hashes and copies of a call's arguments, kept when an argument is more than a plain primitive.
+ */
 interface Kept {
   /** Hash of each argument; null for an argument that cannot be encoded. */
   readonly hashes: readonly (number | null)[];
   readonly copied: readonly boolean[];
-  /** Returns new copies of the copied arguments, each at its index. */
+  /** Returns new copies of the arguments for which `copied` is true, each at its index. */
   readonly copies: (() => readonly unknown[]) | undefined;
 }
 
 /**
- * Arguments of one call, in the state that they had when the call was made. The fingerprint detects
- * that a replay makes the call with other arguments. Copies keep the caller and the callee from
- * sharing objects that one of them changes.
+ * Arguments of one call, as they were when the call was made. The fingerprint detects a replay that
+ * makes the same call with other arguments. With copies, the caller and the callee do not see
+ * changes that the other makes to an argument.
  *
  * An argument is copied when the copy is indistinguishable from the original: plain objects and
  * arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances of other
@@ -34,14 +36,19 @@ export class Arguments {
   private constructor(
     private readonly given: readonly unknown[],
     /**
-     * Hash of 32 bits; null when the arguments cannot be encoded or exceed the limit of a payload.
+     * 32-bit hash of all arguments; null when the arguments cannot be encoded or are larger than a
+     * payload may be.
      */
     readonly fingerprint: number | null,
     private readonly maxBytes: number,
     private readonly kept?: Kept,
   ) {}
 
-  /** Records the arguments of a call. @param maxBytes the limit of a payload */
+  /**
+   * Records the arguments of a call.
+   *
+   * @param maxBytes largest size of a payload, in bytes
+   */
   static of(given: readonly unknown[], maxBytes: number): Arguments {
     if (given.length === 0) return Arguments.NONE;
     if (given.every(isPlain)) return new Arguments(given, hashOfAll(given.map(hashOfPlain)), maxBytes);
@@ -53,7 +60,10 @@ export class Arguments {
     }
   }
 
-  /** True when an argument is an object that is passed on as it is and can be compared later. */
+  /**
+   * True when an argument is an object that is passed on without a copy and has a hash, by which a
+   * later change can be detected.
+   */
   get hasOriginals(): boolean {
     const { kept } = this;
     return kept?.hashes.some((hash, index) => hash !== null && !kept.copied[index] && isObject(this.given[index])) === true;
@@ -63,7 +73,10 @@ export class Arguments {
     return this.kept?.copies !== undefined;
   }
 
-  /** Returns the arguments for one use, with new copies of the copied ones. */
+  /**
+   * Returns the arguments to pass to the callee. Each call returns new copies of the arguments that
+   * can be copied.
+   */
   fresh(): readonly unknown[] {
     if (!this.kept?.copies) return this.given;
     const { copies, copied } = this.kept;
@@ -71,7 +84,11 @@ export class Arguments {
     return this.given.map((value, index) => (copied[index] ? made[index] : value));
   }
 
-  /** Returns the first argument of a result of `fresh` that has changed since the call was made. */
+  /**
+   * Returns the first argument that has changed since the call was made.
+   *
+   * @param used a result of `fresh`
+   */
   changed(used: readonly unknown[]): ChangedArgument | undefined {
     if (!this.kept) return undefined;
     const { hashes, copied } = this.kept;
@@ -95,7 +112,10 @@ export class Arguments {
   }
 }
 
-/** Encodes all arguments together, so that two arguments still share an object in the copies. */
+/**
+ * Encodes all arguments together. An object that two arguments share is then also shared by their
+ * copies.
+ */
 function keep(given: readonly unknown[], maxBytes: number): Kept & { readonly hashes: readonly number[] } {
   const { tree, exact, hasTypes } = new ArgumentEncoder(maxBytes).arguments(given);
   const copied = given.map((value, index) => isObject(value) && exact[index]!);
@@ -106,7 +126,10 @@ function keep(given: readonly unknown[], maxBytes: number): Kept & { readonly ha
   return { hashes, copied, copies: () => decode(text) as unknown[] };
 }
 
-/** Encodes each argument on its own, when one of them cannot be encoded. */
+/**
+ * Encodes each argument on its own. Used when an argument cannot be encoded, because `keep` would
+ * fail for all arguments.
+ */
 function keepEach(given: readonly unknown[], maxBytes: number): Kept {
   const each = given.map((value) => {
     try {
@@ -138,7 +161,7 @@ function hashOfPlain(value: unknown): number {
   return hashOf(value === undefined ? UNDEFINED : (value as Json));
 }
 
-/** True for an object. Functions need no check, because they cannot be encoded. */
+/** True for an object. Functions are not included, because they cannot be encoded. */
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

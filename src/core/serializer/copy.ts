@@ -3,10 +3,11 @@ import { types } from 'node:util';
 import type { SizeLimit } from './size-limit.js';
 
 /**
- * Makes a shallow copy of an object's own enumerable properties. Every getter is read once, here.
+ * Makes a shallow copy of an object's own enumerable properties. Each getter is called exactly
+ * once.
  *
- * @param refusal makes the error to throw when the getter of a key has thrown
- * @param size the size that the value may still have
+ * @param refusal returns the error to throw when the getter of `key` has thrown
+ * @param size the part of the size limit that is left for the value
  */
 export function copyProperties(value: object, refusal: (key: string, cause: unknown) => Error, size: SizeLimit): Record<string, unknown> {
   if (types.isProxy(value)) return copyProxy(value, refusal, size);

@@ -9,16 +9,19 @@ import { typeNamed } from './types.js';
 import { isEscaped, mayHoldEscapes, unescapeString } from './text.js';
 
 /**
- * Rebuilds rich values in a parsed tree. Works in place: plain objects and arrays remain those that
- * JSON.parse made.
+ * Rebuilds rich values, such as Date and Map, in a tree that JSON.parse returned. The tree is
+ * changed in place: plain objects and arrays are reused, not copied.
  */
 export class Decoder {
   private readonly references: ReadonlyMap<object, object> | undefined;
-  /** Targets of references, with their decoded values. Absent when the tree has no references. */
+  /**
+   * Objects to which references point, with their decoded values. Absent when the tree has no
+   * references.
+   */
   private readonly shared: Map<object, { readonly value: unknown } | undefined> | undefined;
   private readonly hasEscapes: boolean;
 
-  /** @param text the text of `root`; shows whether the tree has escapes and references */
+  /** @param text the JSON text of `root`; shows whether the tree may have escapes and references */
   constructor(root: Json, text: string) {
     this.hasEscapes = mayHoldEscapes(text);
     if (!text.includes('"ref"')) return;
@@ -27,7 +30,7 @@ export class Decoder {
     for (const target of this.references.values()) this.shared.set(target, undefined);
   }
 
-  /** Decodes one value. An arrow function, because it is passed on as a callback. */
+  /** Decodes one value. The method is an arrow function, because it is passed on as a callback. */
   readonly value = (json: Json): unknown => {
     if (typeof json === 'string') return unescapeString(json);
     if (typeof json !== 'object' || json === null) return json;
@@ -39,7 +42,10 @@ export class Decoder {
     return value;
   };
 
-  /** Decodes a record that `encodeError` has written, which has no tag. */
+  /**
+   * Decodes a record that `encodeError` has written. Unlike an error inside a payload, such a
+   * record has no tag.
+   */
   error(record: JsonObject): Error {
     return reviveError(record, this.value);
   }
@@ -65,7 +71,8 @@ export class Decoder {
     for (const key in json) {
       const member = json[key];
       if (typeof member !== 'object' && !(this.hasEscapes && typeof member === 'string')) continue;
-      // An own key, `__proto__` included, is data. An extended Object.prototype has inherited keys.
+      // Only own keys are data, `__proto__` included. The loop also finds inherited keys when a
+      // library has extended Object.prototype.
       if (member !== null && Object.hasOwn(json, key)) result[key] = this.value(member);
     }
     return this.hasEscapes ? unescapeKeys(result) : result;
@@ -104,8 +111,8 @@ export class Decoder {
     try {
       value = type.deserialize(data);
     } catch (cause) {
-      // The message of the thrown error is left out: it may quote the data, and this error ends up
-      // in logs.
+      // The message of the thrown error is left out, because that message may quote the data and
+      // this error appears in logs.
       throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} threw`, { cause });
     }
     if (isPromise(value))

@@ -15,14 +15,14 @@ import { SizeLimit } from './size-limit.js';
 import { typeOfInstance, type RegisteredType } from './types.js';
 
 /**
- * Deepest level of a value. Well below the depth at which V8 or PostgreSQL run out of stack, also
- * when each level is a Map, which takes three levels of JSON.
+ * Largest nesting depth of a value. V8 and PostgreSQL run out of stack only at far greater depths,
+ * even when each level is a Map, which takes three levels of JSON.
  */
 const MAX_DEPTH = 1_000;
 
 /**
- * Most elements of an array, which can claim any length. That many elements exceed every payload
- * limit, and their text still fits in memory.
+ * Largest number of elements of an array. A sparse array may have a huge length although it is
+ * empty. An array at this limit exceeds every payload limit, and its text still fits in memory.
  */
 const MAX_ELEMENTS = 10_000_000;
 
@@ -46,7 +46,7 @@ export class Encoder implements RecordWriter {
 
   /**
    * @param root the name of the value in errors
-   * @param budget the bounds of the record of a thrown value; undefined for a payload
+   * @param budget the size limits for the record of a thrown value; undefined for a payload
    * @param maxBytes the largest size of the payload's text
    */
   constructor(
@@ -66,7 +66,7 @@ export class Encoder implements RecordWriter {
     }
   }
 
-  /** Returns the record of a thrown value. */
+  /** Encodes a thrown value as the record of an error. */
   thrown(value: unknown): Json {
     if (!isError(value)) return this.reached.link(nonErrorRecord(value, this));
     this.reached.open(value);
@@ -77,12 +77,13 @@ export class Encoder implements RecordWriter {
     const { depth } = this.position;
     return this.reached.attempt(() => {
       try {
-        // The record of an error has bounds of its own.
+        // An error needs no limit here, because the record of an error has size limits of its own.
         if (!this.budget || isError(value)) return this.value(value, key, depth + 1);
         const json = this.size.within(this.budget.roomForProperty, () => this.value(value, key, depth + 1));
         return this.budget.keeps(json) ? json : undefined;
       } catch (cause) {
-        // The value is left out. A payload is never shortened silently because it is deep or large.
+        // A value that cannot be stored is left out. In a payload, a value that is too deep or too
+        // large makes the encoding fail: a payload is never shortened silently.
         if (!this.budget && (this.isTooDeep || cause instanceof RangeError || cause instanceof PayloadTooLargeError)) throw cause;
         return undefined;
       } finally {
@@ -140,7 +141,8 @@ export class Encoder implements RecordWriter {
 
   private again(known: Json | typeof OPEN, segment: Segment, depth: number): Json {
     if (known === OPEN) throw this.position.failure(segment, depth, 'it refers to an object that contains it (a cycle)');
-    // The toJSON of an instance may return a primitive, which is not shared.
+    // The object was encoded as a primitive, which its toJSON returned. A primitive needs no
+    // reference.
     if (typeof known !== 'object' || known === null) {
       this.size.spend(1 + lengthOf(known));
       return known;
@@ -153,7 +155,8 @@ export class Encoder implements RecordWriter {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
       const type = this.typeOf(prototype as object);
-      // A thrown error is recorded as an error, so that SQL can read its message.
+      // A thrown error is recorded as an error even if its class is registered, so that SQL can
+      // read the message.
       if (type && !(this.budget && isError(value))) return this.typed(value, type, depth);
       return Array.isArray(value) ? this.array(value, depth) : this.special(value, segment, depth);
     }
@@ -162,21 +165,21 @@ export class Encoder implements RecordWriter {
     return typeof copy.toJSON === 'function' ? this.fromToJSON(value, copy.toJSON, segment, depth) : this.members(copy, depth);
   }
 
-  /** Returns the registration of a class. */
+  /** Returns the registration of the class with this prototype, if there is one. */
   protected typeOf(prototype: object): RegisteredType | undefined {
     return typeOfInstance(prototype);
   }
 
   private array(value: readonly unknown[], depth: number): Json[] {
     const { length } = value;
-    // Each element takes a character and a comma. An array that is far too long, or sparse, is
-    // refused before its elements are read.
+    // Each element takes at least one character and a comma. By this estimate, an array that is far
+    // too long is refused before its elements are read.
     this.size.expect(2 * length);
     this.size.spend(length + 1);
     if (length > MAX_ELEMENTS) throw this.position.failure(undefined, depth, `it has ${length} elements and may have ${MAX_ELEMENTS}`);
     const result: Json[] = [];
     for (let index = 0; index < length; index++) {
-      // Set for the error, in case reading the element throws.
+      // If reading the element throws, the error names this position.
       this.position.enter(index, depth + 1);
       const element = value[index];
       if (element === undefined && !(index in value)) {
@@ -190,8 +193,8 @@ export class Encoder implements RecordWriter {
   }
 
   /**
-   * Replaces the members of the copy that JSON cannot hold. Fast, because most members need no
-   * change.
+   * Encodes the members of a copied object in place. Most members are plain JSON and stay
+   * unchanged, which makes this method fast.
    */
   private members(copy: Record<string, unknown>, depth: number): JsonObject {
     let isTagged = false;
@@ -210,7 +213,8 @@ export class Encoder implements RecordWriter {
         bytes++;
         continue;
       }
-      // An own key, `__proto__` included, is data. An extended Object.prototype has inherited keys.
+      // Only own keys are data, `__proto__` included. The loop also finds inherited keys when a
+      // library has extended Object.prototype.
       if (Object.hasOwn(copy, key)) copy[key] = this.value(member, key, depth + 1);
     }
     this.size.spend(bytes);
@@ -218,8 +222,8 @@ export class Encoder implements RecordWriter {
   }
 
   /**
-   * Encodes an instance of a class: a built-in, or else by its `toJSON`, or else its own
-   * properties.
+   * Encodes an instance of a class. Built-in classes have encodings of their own. Other instances
+   * are encoded by their `toJSON`, or else by their own properties.
    */
   private special(value: object, segment: Segment, depth: number): Json {
     const kind: string = Object.prototype.toString.call(value);
@@ -260,7 +264,8 @@ export class Encoder implements RecordWriter {
     this.budget?.enter();
     try {
       const record = errorRecord(error, this);
-      // A budget bounds the record already, so it is not counted.
+      // A budget limits the record already. Without a budget, the record counts towards the limit
+      // of the payload.
       if (!this.budget) this.size.spend(lengthOf(record.name) + lengthOf(record.message) + lengthOf(record.stack));
       return record;
     } finally {
@@ -281,7 +286,8 @@ export class Encoder implements RecordWriter {
   }
 
   /**
-   * Encodes as JSON.stringify does, except that the result of toJSON may have a toJSON of its own.
+   * Encodes the result of an object's toJSON, as JSON.stringify does. Unlike in JSON.stringify, the
+   * result may have a toJSON of its own, which is called as well.
    */
   private fromToJSON(value: object, toJSON: Function, segment: Segment, depth: number): Json {
     const result: unknown = toJSON.call(value, typeof segment === 'function' ? '' : String(segment));

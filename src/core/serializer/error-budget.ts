@@ -1,26 +1,26 @@
 import type { Json } from './json.js';
 
 /**
- * Limits in characters. The error of a failed step or run must stay readable, and small beside the
- * payload that it replaces.
+ * Limits in characters. The stored error of a failed step or run must stay readable, and small
+ * compared with the payload that it replaces.
  */
 const MAX_MESSAGE = 64 * 1024;
 const MAX_STACK = 16 * 1024;
 const MAX_PROPERTY = 16 * 1024;
 const MAX_TOTAL = 256 * 1024;
-/** Limits of errors inside errors: causes, members of an AggregateError, and properties. */
+/** Limits on errors inside an error: causes, members of an AggregateError, and properties. */
 const MAX_DEPTH = 8;
 const MAX_ERRORS = 50;
 
 /**
- * Bounds the stored form of one thrown error and its causes. Parts that do not fit are left out: an
- * error that holds a response of 100 MB must not make the flush of the error fail.
+ * Limits the stored size of one thrown error and its causes. Parts that do not fit are left out.
+ * Otherwise, an error that holds a response of 100 MB could not be written to the database.
  */
 export class ErrorBudget {
   private left = MAX_TOTAL;
   private depth = 0;
 
-  /** True when one more error may be stored inside the current ones. */
+  /** True when one more error may be stored inside the errors that are being encoded. */
   get open(): boolean {
     return this.depth < MAX_DEPTH && this.left > 0;
   }
@@ -37,7 +37,10 @@ export class ErrorBudget {
     return this.spend(cut(text, Math.min(MAX_MESSAGE, Math.max(this.left, 0))));
   }
 
-  /** Shortens a stack. The frames matter most, so a long message at its head is cut first. */
+  /**
+   * Shortens a stack. The frames matter most, so a long message at the start of the stack is cut
+   * first.
+   */
   stack(text: string, message: string): string {
     let stack = text;
     const start = stack.length > MAX_STACK && message.length > 1024 ? stack.indexOf(message) : -1;
@@ -49,14 +52,14 @@ export class ErrorBudget {
     return list.slice(0, MAX_ERRORS);
   }
 
-  /** Most characters of one more own property of an error. */
+  /** Largest number of characters for the next own property of an error. */
   get roomForProperty(): number {
     return Math.max(0, Math.min(MAX_PROPERTY, this.left));
   }
 
   /**
-   * Spends the size of an own property of an error, and returns true when the property fits. Errors
-   * inside the property have been counted already; counting them twice is safe.
+   * Counts the size of an error's own property, and returns true when the property fits. Errors
+   * inside the property are counted twice, which only makes the limit stricter.
    */
   keeps(property: Json): boolean {
     const size = JSON.stringify(property).length;

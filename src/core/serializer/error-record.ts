@@ -4,23 +4,26 @@ import type { ErrorBudget } from './error-budget.js';
 import type { Json, JsonObject } from './json.js';
 
 /**
- * Key of the class names of this package's errors, by which `instanceof` recognises them. The same
- * key as in errors/workflow-error.ts.
+ * Key under which this package's errors hold the names of their classes, by which `instanceof`
+ * recognises the errors. The key in errors/workflow-error.ts is the same.
  */
 const LINEAGE = Symbol.for('nestjs-durable.error');
 
 const NATIVE = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError };
 
-/** Fields of the record itself. All other own properties are in `data`. */
+/**
+ * Properties of an error that have a field of their own in the record. All other own properties are
+ * stored in `data`.
+ */
 const FIELDS = new Set(['name', 'message', 'stack', 'code', 'cause']);
 
-/** Encoder of the values in a record. */
+/** Encodes the values inside the record of an error. */
 export interface RecordWriter {
   /** Returns the value as JSON, or undefined when the value cannot be stored. */
   attempt(value: unknown, key: string | number): Json | undefined;
   /** Returns the values that can be stored, as JSON, by their keys. */
   attemptAll(entries: readonly (readonly [string, unknown])[]): JsonObject;
-  /** Bounds of the record; absent for an error that is part of a payload. */
+  /** Size limits of the record; absent for an error that is part of a payload. */
   readonly budget: ErrorBudget | undefined;
   readonly stacks: 'kept' | 'left out';
 }
@@ -29,15 +32,15 @@ export function isError(value: unknown): value is Error {
   // instanceof alone misses errors of another realm (Jest has one per test file). isNativeError
   // alone misses objects that were made by Object.create(Error.prototype).
   if (types.isNativeError(value) || value instanceof Error) return true;
-  // A DOMException of another realm is neither.
+  // Both checks miss a DOMException of another realm.
   return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object DOMException]';
 }
 
 /**
  * Returns the record of an error, with plain fields that SQL can read: `error->>'message'`.
  *
- * Properties that cannot be stored are left out. An error of an HTTP client holds its sockets, and
- * a SerializationError must not take its place.
+ * Properties that cannot be stored are left out. For example, the error of an HTTP client holds
+ * sockets. Without this rule, a SerializationError would replace the HTTP error.
  */
 export function errorRecord(error: object, writer: RecordWriter): JsonObject {
   const { budget } = writer;
@@ -63,7 +66,7 @@ export function errorRecord(error: object, writer: RecordWriter): JsonObject {
 
 /**
  * Returns the record of a thrown value that is not an Error. The value itself is the `cause`, and
- * the `name` is `NonError` unless the value has one.
+ * the `name` is `NonError` unless the value has a `name` of its own.
  */
 export function nonErrorRecord(thrown: unknown, writer: RecordWriter): JsonObject {
   const like: object = typeof thrown === 'object' && thrown !== null ? thrown : {};
@@ -79,8 +82,8 @@ export function nonErrorRecord(thrown: unknown, writer: RecordWriter): JsonObjec
 }
 
 /**
- * Makes the Error of a record. A native error has its class again. An error of this package
- * satisfies `instanceof` by its lineage.
+ * Rebuilds the Error from its record. A native error gets its class back. An error of this package
+ * satisfies `instanceof`, because the record holds the names of its classes.
  */
 export function reviveError(record: JsonObject, revive: (json: Json) => unknown): Error {
   const field = (key: string): unknown => (Object.hasOwn(record, key) ? revive(record[key]!) : undefined);
@@ -99,7 +102,7 @@ export function reviveError(record: JsonObject, revive: (json: Json) => unknown)
   if (lineage !== undefined) hidden(LINEAGE, lineage);
   const data = field('data') ?? {};
   for (const [key, value] of [...(Object.hasOwn(record, 'code') ? [['code', field('code')] as const] : []), ...Object.entries(data)]) {
-    // Not an assignment, because a key may be `__proto__`.
+    // An assignment would change the prototype if the key is `__proto__`.
     Object.defineProperty(error, key, { value, writable: true, enumerable: true, configurable: true });
   }
   return error;
@@ -112,9 +115,9 @@ function create(name: string, message: string, errors: unknown): Error {
 }
 
 /**
- * Returns the name of an error. A class that does not set `name` inherits the name of its native
- * base. The name of the class is then used, because it says more and `StepFailedError.is` compares
- * it.
+ * Returns the name of an error. A class that does not set `name` inherits the name of a native
+ * class, such as `Error`. The name of the class is then used instead, because that name says more
+ * and `StepFailedError.is` compares it.
  */
 function nameOf(error: object): string {
   const name = textOf(read(error, 'name')) ?? 'Error';
@@ -142,7 +145,7 @@ function add(record: JsonObject, key: string, json: Json | undefined): void {
   if (json !== undefined) record[key] = json;
 }
 
-/** True for an own property that is not enumerable, as `errors` is of an AggregateError. */
+/** True for an own property that is not enumerable, such as `errors` of an AggregateError. */
 function isHidden(error: object, key: string): boolean {
   return Object.hasOwn(error, key) && !Object.prototype.propertyIsEnumerable.call(error, key);
 }

@@ -3,14 +3,15 @@ import type { Json } from './json.js';
 const SEED = 0x811c9dc5;
 const PRIME = 0x01000193;
 /**
- * Start values per kind, which distinguish values of different kinds that have the same numbers.
+ * Start value of the hash for each kind of value, so that values of different kinds get different
+ * hashes.
  */
 const KINDS = { null: 0x1f3d5b79, false: 0x2c4e6a88, true: 0x3b5d7f91, number: 0x4a6c8ea2, array: 0x59b3d1f3, object: 0x6d8fa1c5 };
 
 const float = new Float64Array(1);
 const halves = new Int32Array(float.buffer);
 
-/** Frames of a stack, as V8 and compatible engines write them. */
+/** Matches the frames of a stack, as V8 and compatible engines write them. */
 const FRAMES = /\n[ \t]+at [^\n]*/g;
 
 /**
@@ -29,7 +30,7 @@ export function hashOf(json: Json): number {
   return mix(KINDS.object, sum);
 }
 
-/** Returns the hash of several values in their order, from the hash of each. */
+/** Combines the hashes of several values, in their order, into one hash. */
 export function hashOfAll(hashes: readonly number[]): number {
   let hash = KINDS.array;
   for (let index = 0; index < hashes.length; index++) hash = mix(hash, hashes[index]!);
@@ -48,7 +49,8 @@ function hashNumber(value: number): number {
 }
 
 /**
- * Adds a number to a hash and spreads the bits, so that a sum of hashes keeps their differences.
+ * Mixes a number into a hash and spreads the bits. The hashes of the members of an object are
+ * summed, and without the spread, different objects would often have the same sum.
  */
 function mix(hash: number, next: number): number {
   let mixed = Math.imul(Math.imul(hash, 31) + next, 0x85ebca6b);

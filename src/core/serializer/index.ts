@@ -25,7 +25,7 @@ export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_
   try {
     return escapeText(JSON.stringify(json));
   } catch (cause) {
-    // The text would exceed the longest string of JavaScript.
+    // JSON.stringify throws when the text would be longer than the longest string of JavaScript.
     throw new SerializationError(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
@@ -33,7 +33,8 @@ export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_
 /** Decodes a text that `encode` made. Text without rich values costs no more than JSON.parse. */
 export function decode(text: string): unknown {
   const json = JSON.parse(text) as Json;
-  // Every tag and every escaped string starts with TAG.
+  // Every rich value and every escaped string contains TAG. Without TAG, the result of JSON.parse
+  // is complete.
   return text.includes(TAG) ? new Decoder(json, text).value(json) : json;
 }
 
@@ -41,9 +42,9 @@ export function decode(text: string): unknown {
  * Encodes any thrown value as JSON text: an object with `name`, `message` and `stack`, and with
  * `code`, `cause`, `errors` and `data` (the other own properties) if they are present.
  *
- * Never throws. Long messages and stacks are cut, and a chain of causes ends after 8. Properties
- * that are large or cannot be stored are left out. A thrown value that is not an Error is recorded
- * as an error with the value as its `cause`.
+ * Never throws. Long messages and stacks are cut, and a chain of causes is cut after 8 errors.
+ * Properties that are large or cannot be stored are left out. A thrown value that is not an Error
+ * is recorded as an error with the value as its `cause`.
  */
 export function encodeError(error: unknown): string {
   try {
@@ -57,14 +58,14 @@ export function encodeError(error: unknown): string {
  * Decodes an error that `encodeError` recorded. Errors of this package satisfy `instanceof` again.
  * Other errors keep their name.
  *
- * @throws PayloadUnreadableError when the record has a part that this process does not know
+ * @throws PayloadUnreadableError when this process cannot decode a part of the record
  */
 export function decodeErrorExactly(text: string): Error {
   const record = errorRecordOf(text);
   return new Decoder(record, text).error(record);
 }
 
-/** Decodes an error for display. Leaves out the parts that this process does not know. */
+/** Decodes an error for display. Leaves out the parts that this process cannot decode. */
 export function decodeError(text: string): Error {
   try {
     return decodeErrorExactly(text);

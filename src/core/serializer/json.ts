@@ -1,4 +1,7 @@
-/** Result of `JSON.parse`: the stored tree, before rich values are rebuilt from it. */
+/**
+ * Stored form of a value as a tree that `JSON.parse` returns, before rich values such as Date are
+ * rebuilt.
+ */
 export type Json = string | number | boolean | null | Json[] | JsonObject;
 
 export interface JsonObject {
@@ -19,12 +22,15 @@ export const TAG = '$durable';
 export const UNDEFINED: JsonObject = Object.freeze({ [TAG]: 'undefined' });
 
 /**
- * Placeholder for a missing element of a sparse array. The other elements keep their indexes, also
- * for SQL.
+ * Placeholder for a missing element of a sparse array. With the placeholder, the other elements
+ * keep their indexes, also when SQL reads them.
  */
 export const HOLE: JsonObject = Object.freeze({ [TAG]: 'hole' });
 
-/** Wraps an object that has the tag key itself, so that data is never read as a tag. */
+/**
+ * Wraps an object of the application that has the key `$durable` itself, so that the decoder does
+ * not take the key for a tag.
+ */
 export function escapeTag(object: JsonObject): JsonObject {
   return { [TAG]: 'object', value: object };
 }

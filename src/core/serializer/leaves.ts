@@ -25,7 +25,8 @@ export function encodeLeaf(value: object, kind: string): JsonObject | undefined 
 }
 
 /**
- * Least number of characters in the text of a leaf's content. 0 for short leaves and other objects.
+ * Returns a lower bound for the number of characters that the content of a leaf takes in the text.
+ * Returns 0 for short leaves and for other objects.
  */
 export function textLengthOf(value: object): number {
   if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) return 0;
@@ -35,7 +36,7 @@ export function textLengthOf(value: object): number {
 /**
  * Decodes a leaf.
  *
- * @returns undefined when the tag is not the tag of a leaf; no leaf is undefined
+ * @returns undefined when the tag does not belong to a leaf; the value of a leaf is never undefined
  */
 export function decodeLeaf(tag: string, node: JsonObject, text: (json: Json | undefined) => string): unknown {
   switch (tag) {
@@ -64,7 +65,8 @@ function bytes(type: string, buffer: ArrayBufferLike, offset: number, length: nu
 }
 
 /**
- * Returns the type of a view. Buffer is recognised; any other subclass counts as its built-in type.
+ * Returns the name of the type under which a view is stored. A Buffer keeps its type. An instance
+ * of any other subclass is stored as the built-in type.
  */
 function viewType(view: ArrayBufferView): string {
   if (Buffer.isBuffer(view)) return 'Buffer';
@@ -86,14 +88,16 @@ const VIEWS: Readonly<Record<string, ViewClass | undefined>> = {
   BigInt64Array,
   BigUint64Array,
   DataView,
-  // Node 24 has Float16Array; Node 20 and the types of Node in use do not.
+  // Float16Array exists in Node 24, but not in Node 20 and not in the type definitions of Node that
+  // this project uses.
   Float16Array: (globalThis as { Float16Array?: ViewClass }).Float16Array,
 };
 
 function decodeBytes(type: string, base64: string): unknown {
   const buffer = Buffer.from(base64, 'base64');
   if (type === 'Buffer') return buffer;
-  // Copied, because small Buffers share a pool, at offsets where wider arrays cannot begin.
+  // The bytes are copied, because small Buffers share a pool. Their offset in the pool may not be a
+  // multiple of the element size, which typed arrays require.
   const own = new Uint8Array(buffer).buffer;
   if (type === 'ArrayBuffer') return own;
   const View = Object.hasOwn(VIEWS, type) ? VIEWS[type] : undefined;

@@ -1,8 +1,9 @@
 import { types } from 'node:util';
 
 /**
- * Built-ins whose content is not in properties. Copied like an instance, they would silently become
- * `{}`. Map and Set are listed for imitations and proxies, because real ones are encoded.
+ * Names of built-in classes that keep their content outside of properties. Copied by their
+ * properties, instances would silently become `{}`. Map and Set are listed for proxies and
+ * imitations, because real Maps and Sets are encoded before this check.
  */
 const OPAQUE: ReadonlySet<string> = new Set(
   [
@@ -16,7 +17,7 @@ const OPAQUE: ReadonlySet<string> = new Set(
 );
 
 /**
- * True for an opaque built-in.
+ * True for a built-in object whose content is not in properties and would be lost.
  *
  * @param kind the result of `Object.prototype.toString` for the value
  */

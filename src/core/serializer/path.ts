@@ -1,6 +1,6 @@
 /**
- * One level down into a value: a key or an index. For Maps and the like, a function that makes the
- * text when an error shows the path.
+ * Part of the path to a place in a value: a key, an index or, inside a Map or a Set, a function.
+ * The function returns the text and is called only when an error shows the path.
  */
 export type Segment = string | number | (() => string);
 
@@ -18,7 +18,10 @@ export function formatPath(root: string, segments: readonly Segment[]): string {
   return `${root}${head} ...${segments.length - MAX_SEGMENTS} more... ${tail}`;
 }
 
-/** Segment of the value of a Map under `key`. Keys that are objects are shown by their position. */
+/**
+ * Returns the segment for the value that a Map holds under `key`. A key that is not a string or a
+ * number is shown by its position.
+ */
 export function mapValue(key: unknown, index: number): Segment {
   if (typeof key !== 'string' && typeof key !== 'number') return () => `.values()[${index}]`;
   return () => `.get(${typeof key === 'string' ? quote(key) : key})`;

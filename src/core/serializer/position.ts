@@ -1,7 +1,7 @@
 import { PayloadTooLargeError, SerializationError } from '../errors/index.js';
 import { formatPath, type Segment } from './path.js';
 
-/** Place in a value that an encoder has reached. Makes the errors that name the place. */
+/** Place that an encoder has reached in a value. Creates the errors that name the place. */
 export class Position {
   /** Level of the object that was entered last: the number of valid segments in `path`. */
   depth = 0;
@@ -10,7 +10,7 @@ export class Position {
   /** @param root the name of the value in errors */
   constructor(private readonly root: string) {}
 
-  /** Moves to the member `segment` of the object above, which is at level `depth`. */
+  /** Moves to an object at level `depth`. `segment` is the key of the object in its container. */
   enter(segment: Segment, depth: number): void {
     if (depth > 0) this.path[depth - 1] = segment;
     this.depth = depth;
@@ -19,15 +19,18 @@ export class Position {
   /**
    * Makes the error for a value that cannot be stored.
    *
-   * @param segment the last segment of the path; undefined when the object that was entered last is
-   *   at fault
+   * @param segment the last segment of the path; undefined when the error is about the object that
+   *   was entered last
    */
   failure(segment: Segment | undefined, depth: number, detail: string, cause?: unknown): SerializationError {
     if (segment !== undefined && depth > 0) this.path[depth - 1] = segment;
     return new SerializationError(formatPath(this.root, this.path.slice(0, depth)), detail, { cause });
   }
 
-  /** Converts any other error: of a revoked proxy, a toJSON that throws, or an exhausted stack. */
+  /**
+   * Converts any error to an error that names the place. The original error may come from a revoked
+   * proxy, a toJSON that throws, or an exhausted stack.
+   */
   asSerializationError(cause: unknown): SerializationError | PayloadTooLargeError {
     if (cause instanceof SerializationError || cause instanceof PayloadTooLargeError) return cause;
     const detail = cause instanceof RangeError ? 'it is too large or nested too deeply' : 'reading it failed';

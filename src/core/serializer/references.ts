@@ -3,13 +3,14 @@ import { TAG } from './json.js';
 import type { Json, JsonObject } from './json.js';
 
 /**
- * Reference to an object that was reached before. The object is stored where it is reached first.
- * Later places hold `{"$durable":"ref","path":[...]}` with the object's path in the stored JSON,
- * which `output #> path` follows in SQL. Only values that share objects pay for references.
+ * Reference to an object that occurs more than once in a value. The object is stored at its first
+ * place. Each later place holds `{"$durable":"ref","path":[...]}` with the path of the first place
+ * in the stored JSON. In SQL, `output #> path` reads the object. Values that share no objects have
+ * no references and no extra cost.
  */
 export interface Reference {
   readonly node: JsonObject;
-  /** Tree of the object at the place where it was reached first. */
+  /** Tree of the object, at the first place of the object. */
   readonly target: Json[] | JsonObject;
 }
 
@@ -52,8 +53,8 @@ export function linkReferences(root: Json, references: readonly Reference[]): vo
 }
 
 /**
- * Returns the target of each reference in a stored tree. Must run before the tree is rebuilt in
- * place.
+ * Returns the target of each reference in a stored tree. Must be called before the decoder changes
+ * the tree, because the paths are those of the stored form.
  */
 export function findReferences(root: Json): Map<object, object> {
   const found = new Map<object, object>();
@@ -68,7 +69,8 @@ export function findReferences(root: Json): Map<object, object> {
       found.set(json, follow(root, json.path));
       return;
     }
-    // The tag key of an escaped object is data.
+    // An object with the tag `object` is a wrapped object of the application. Its members are in
+    // `value`, and a tag key among them is data.
     const members = tag === 'object' ? (json.value as JsonObject) : json;
     for (const key of Object.keys(members)) walk(members[key]!);
   };

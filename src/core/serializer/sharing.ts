@@ -6,7 +6,10 @@ import { linkReferences, referenceTo, type Reference } from './references.js';
  */
 export const OPEN = Symbol('open');
 
-/** Objects that one encoding has reached, with their JSON. Finds shared objects and cycles. */
+/**
+ * Records the objects that one encoding has reached, with their JSON, to find shared objects and
+ * cycles.
+ */
 export class ReachedObjects {
   private readonly states = new Map<object, Json | typeof OPEN>();
   private readonly references: Reference[] = [];

@@ -1,9 +1,9 @@
 import { PayloadTooLargeError } from '../errors/index.js';
 
 /**
- * Counts the least size of a value's text while the value is encoded, so that a value that is far
- * too large is refused before its text is built. The count never exceeds the size of the finished
- * text.
+ * Counts a lower bound for the size of the text while a value is encoded, so that a value that is
+ * far too large is refused before its text is built. The count never exceeds the size of the
+ * finished text.
  */
 export class SizeLimit {
   private left: number;
@@ -22,12 +22,19 @@ export class SizeLimit {
     if (this.left < 0) throw this.exceeded(0);
   }
 
-  /** Checks that the bytes would fit, without counting them. @throws PayloadTooLargeError */
+  /**
+   * Checks that the bytes would fit, without counting them.
+   *
+   * @throws PayloadTooLargeError when the bytes do not fit
+   */
   expect(bytes: number): void {
     if (bytes > this.left) throw this.exceeded(bytes);
   }
 
-  /** Executes code with a limit of its own. The bytes that the code counts do not count here. */
+  /**
+   * Calls a function with a separate limit. The bytes that the function counts do not count towards
+   * the outer limit.
+   */
   within<T>(bytes: number, code: () => T): T {
     const outer = this.left;
     this.left = bytes;

@@ -1,8 +1,8 @@
 /**
- * Prefix of an escaped string. PostgreSQL keeps `json` text as it is, but `->>` fails on `\u0000`
- * and on a lone surrogate. A string or key with one of them is stored as the prefix, followed by
- * the string with those characters as `%` and four hex digits. Any other string stays as it is,
- * except a string that starts with the prefix itself.
+ * Prefix of an escaped string. PostgreSQL stores any `json` text, but its operator `->>` fails on
+ * `\u0000` and on a lone surrogate. A string or key with such characters is stored as the prefix
+ * and the string, in which `%` and four hex digits replace each of the characters. A string that
+ * starts with the prefix itself is escaped too. All other strings are stored unchanged.
  */
 const PREFIX = '$durable:';
 
@@ -13,18 +13,21 @@ const ESCAPED = /[\0%\ud800-\udfff]/gu;
 const UNSTORABLE = /[\0\ud800-\udfff]/u;
 
 /**
- * Escapes by which `JSON.stringify` writes the characters that PostgreSQL cannot read. A match may
- * also be an escaped backslash with plain text behind it.
+ * Matches the escapes by which `JSON.stringify` writes the characters that PostgreSQL cannot read.
+ * A match may be a false alarm: an escaped backslash followed by plain text such as `u0000`.
  */
 const SUSPECT = /\\u(?:0000|d[89a-f])/;
 
-/** JSON string. Quotes only delimit strings in JSON text, so strings are found without parsing. */
+/**
+ * Matches a string in JSON text. In JSON, unescaped quotes only delimit strings, so strings are
+ * found without parsing.
+ */
 const LITERAL = /"[^"\\]*(?:\\.[^"\\]*)*"/g;
 
 /**
- * Makes the text of `JSON.stringify` readable for PostgreSQL. Most texts need no change. Two
- * searches of the whole text for rare characters show that; a search for quotes would match every
- * text.
+ * Makes the text of `JSON.stringify` readable for PostgreSQL. Most texts need no change, which two
+ * searches for rare characters show quickly. A search for quotes would be slow, because every text
+ * has quotes.
  */
 export function escapeText(text: string): string {
   if (!(text.includes('\\u') && SUSPECT.test(text)) && !text.includes(PREFIX)) return text;
@@ -36,7 +39,8 @@ export function escapeText(text: string): string {
 }
 
 /**
- * True when a text may hold escaped strings. For most texts false, which saves a check per string.
+ * True when a text may contain escaped strings. Most texts contain none, so that the decoder need
+ * not check each string.
  */
 export function mayHoldEscapes(text: string): boolean {
   return text.includes(PREFIX);

@@ -2,7 +2,7 @@ import { checkOptions } from '../check-options.js';
 import { InvalidInputError } from '../errors/index.js';
 import { checkText } from '../ids.js';
 
-/** Stored form of a class: how its instances are stored and restored. */
+/** Name and functions by which instances of a class are stored and restored. */
 export interface PayloadType<T> {
   /** Name that is stored with each instance. Keep the name when you rename the class. */
   name: string;
@@ -11,7 +11,7 @@ export interface PayloadType<T> {
    * the instance, and must not return a promise.
    */
   serialize: (value: T) => unknown;
-  /** Returns an instance from the data that `serialize` returned. Must not return a promise. */
+  /** Restores an instance from the data that `serialize` returned. Must not return a promise. */
   deserialize: (data: never) => T;
 }
 
@@ -42,8 +42,9 @@ function sharedRegistry(): Registry {
 const registry = sharedRegistry();
 
 /**
- * Prototypes of built-in classes, which cannot be registered. Their values are restored without a
- * registration, or are not data. A registration would change the meaning of stored values.
+ * Prototypes of built-in classes, which cannot be registered. Instances of these classes are
+ * restored without a registration, or are not data. A registration would change how values that are
+ * already stored are read.
  */
 const BUILT_IN: ReadonlySet<unknown> = new Set(
   [
@@ -56,8 +57,8 @@ const BUILT_IN: ReadonlySet<unknown> = new Set(
 );
 
 /**
- * Registry of the application's classes whose instances payloads may hold. Register a class while
- * modules are loaded, in every process that starts or executes runs.
+ * Registry of the application's classes whose instances payloads may contain. Register a class
+ * while modules are loaded, in every process that starts or executes runs.
  */
 export const serializer = {
   /**
@@ -102,7 +103,9 @@ export function typeOfInstance(prototype: unknown): RegisteredType | undefined {
   return undefined;
 }
 
-/** Returns the registration of the class itself, not of a base class. */
+/**
+ * Returns the registration of the class with this prototype. Ignores registrations of base classes.
+ */
 export function typeOfPrototype(prototype: unknown): RegisteredType | undefined {
   return registry.byPrototype.size === 0 ? undefined : registry.byPrototype.get(prototype as object);
 }
