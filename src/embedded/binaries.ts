@@ -27,7 +27,7 @@ function platformPackage(): string {
 }
 
 /**
- * Returns the path of a package's main file without loading the package: the optional peer is an ES
+ * Returns the path of a package's main file without loading the package. The package is an ES
  * module, which not every test runner can load.
  */
 function resolveFrom(base: string, name: string): string | undefined {

@@ -21,7 +21,7 @@ process.stdin.on("data", function read(chunk) {
 
 /**
  * Returns the supervisor's source text. A file of this package might not be found at run time: the
- * package may have been bundled, and has different files for ES modules and CommonJS.
+ * package may have been bundled, or loaded as CommonJS.
  */
 function program(): string {
   const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };

@@ -2,8 +2,8 @@ import type { OwnedRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 
 /**
- * Maximum number of bytes of payloads in the kept histories of all runs, and below it the maximum
- * number of suspended runs whose histories are kept.
+ * Maximum number of bytes of payloads in the kept histories of all runs. The next constant is the
+ * maximum number of suspended runs whose histories are kept.
  */
 const MAX_BYTES = 16 << 20;
 const MAX_RUNS = 1_000;

@@ -9,8 +9,8 @@ interface CallbackInput {
 }
 
 /**
- * Returns the body of the request that QStash sends to a callback address. The two bodies inside
- * it, of the message and of the answer, are in base64.
+ * Returns the body of the request that QStash sends to a callback address. The body contains two
+ * others, in base64: that of the message and that of the answer.
  */
 export function callbackBody({ message, retried, answer, dlqId }: CallbackInput): Buffer {
   const { messageId, url, method, headers, body, retries, dueAt, createdAt, scheduleId, callerIp } = message;

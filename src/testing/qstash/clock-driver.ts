@@ -82,8 +82,8 @@ export class ClockDriver {
   }
 
   /**
-   * Starts due deliveries, and resolves when all answers have arrived. With a timeout, no longer
-   * waits for an answer that takes longer.
+   * Starts due deliveries, and resolves when all answers have arrived. With a timeout, does not
+   * wait longer than that for an answer.
    */
   private async untilQuiet(answerTimeoutMs?: number): Promise<void> {
     let lastQuietAt = -1;

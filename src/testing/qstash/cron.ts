@@ -8,8 +8,8 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
  */
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 /**
- * Maximum number of milliseconds to search for the next time. The next 29 February is always
- * nearer.
+ * Maximum number of milliseconds to search for the next time. The next 29 February is always sooner
+ * than that.
  */
 const SEARCH_LIMIT_MS = 9 * 366 * DAY_MS;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
@@ -81,7 +81,7 @@ export class Cron {
 
   /**
    * Returns true when the day matches. When the expression restricts both the day of the month and
-   * the day of the week, one of them is enough.
+   * the day of the week, one match is enough.
    */
   private matchesDay(local: Date): boolean {
     if (!this.months.has(local.getUTCMonth() + 1)) return false;

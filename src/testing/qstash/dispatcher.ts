@@ -97,7 +97,10 @@ export class Dispatcher {
     }
   }
 
-  /** Returns the time at which something is next due. To be called after `startDue()`. */
+  /**
+   * Returns the time at which the next delivery, timeout or schedule is due. To be called after
+   * `startDue()`.
+   */
   nextAt(): number | undefined {
     const now = this.dependencies.clock.now();
     const heads = [...this.waitLists.values()].map((waitList) => this.dependencies.flows.admitsAt(waitList[0]?.message.flow?.key, now));
@@ -110,10 +113,7 @@ export class Dispatcher {
     return [...this.inFlight].some(({ isStalled }) => !isStalled);
   }
 
-  /**
-   * Returns the milliseconds of a period in the query, which is a number of seconds or a duration;
-   * undefined without a period.
-   */
+  /** Stops waiting for the answers that have not yet arrived. */
   stopAwaiting(): void {
     for (const delivery of this.inFlight) delivery.isStalled = true;
   }

@@ -31,7 +31,7 @@ export class MessageStore {
     return [...this.byId.values()];
   }
 
-  /** Returns the messages that have not been delivered and may still be. */
+  /** Returns the messages that are still to be delivered. */
   pending(): Message[] {
     return this.all().filter((message) => !hasEnded(message));
   }

@@ -58,7 +58,7 @@ export interface QStashDeliveryRecord {
   /** Number of the attempt, as in the header `Upstash-Retried`: 0 for the first attempt. */
   readonly attempt: number;
   readonly outcome: QStashDeliveryOutcome;
-  /** Status code of the answer; undefined while no answer has arrived. */
+  /** Status code of the answer; undefined if no answer has arrived. */
   readonly status: number | undefined;
   /** Reason why no answer arrived. */
   readonly error: string | undefined;

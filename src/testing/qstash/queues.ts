@@ -20,8 +20,8 @@ export interface QueueSettings {
 }
 
 /**
- * First-in, first-out queues. A queue has a limited number of active messages. A message that
- * failed delays the messages behind it until it has ended.
+ * First-in, first-out queues. A queue has a limited number of active messages. While a message
+ * waits for a retry, it keeps its place and so delays the messages behind it.
  */
 export class Queues {
   private readonly byName = new Map<string, Queue>();
@@ -52,7 +52,7 @@ export class Queues {
     this.of(message)?.holders.add(message);
   }
 
-  /** Frees the place in the queue of a message that has ended. */
+  /** Frees the place that an ended message had in its queue. */
   release(message: Message): void {
     this.of(message)?.holders.delete(message);
   }

@@ -44,7 +44,7 @@ export class Schedules {
   }
 
   /**
-   * Publishes the messages of schedules that are due. A schedule that missed several times
+   * Publishes the messages of schedules that are due. For a schedule that missed several times,
    * publishes only one message.
    */
   tick(now: number): void {
