@@ -1,8 +1,8 @@
 import type { Abortable } from './pass-handle.js';
 
 /**
- * Step bodies that one execution of the workflow function (a pass) has under way, and the
- * AbortSignal of that function.
+ * Step bodies that one execution of the workflow function (a pass) is running, and the AbortSignal
+ * of that function.
  */
 export class Attempts {
   private running: Set<Abortable> | undefined;

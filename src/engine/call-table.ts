@@ -59,8 +59,8 @@ interface Parts {
 }
 
 /**
- * Durable calls that the workflow function has made in one pass. Gives operations such as steps and
- * waits what they need to settle these calls.
+ * Durable calls that the workflow function makes in one execution (a pass). Gives operations such
+ * as steps and waits what they need to settle these calls.
  */
 export class CallTable implements PassHandle {
   readonly byKey = new Map<string, Call>();
@@ -157,7 +157,8 @@ export class CallTable implements PassHandle {
     }
     const difference = differs(record, call);
     if (difference) state.reject(call.stepKey, difference);
-    // The queue may have been waiting for this call before it delivers the next result.
+    // Requests a turn, because the queue may be waiting for this call before it delivers the next
+    // result.
     else if (!queue.isInTurn) queue.request();
     return promise;
   }

@@ -31,7 +31,7 @@ export class Call {
   /** True when the database has a row for this call's wait. */
   waitRecorded = false;
   startedAt = 0;
-  /** Channel whose next message ends the call; undefined when no message can end it. */
+  /** Channel of the messages for which the call waits; undefined when it waits for none. */
   channel: string | undefined;
   /**
    * Called when the call is withdrawn. Undoes what the call has started outside this run, such as a

@@ -107,7 +107,7 @@ export interface Hook<T> extends AsyncIterable<T> {
   wait(options?: { signal?: AbortSignal }): Promise<T>;
 }
 
-/** Branches of a race, by name. */
+/** Functions that a race executes in parallel, by branch name. */
 export type RaceBranches = Record<string, (signal: AbortSignal) => unknown>;
 
 /** Name of the branch that won a race, and the value that the branch returned. */

@@ -23,8 +23,7 @@ export interface CurrentStep {
 }
 
 /**
- * Position of the code that is executed: in the workflow function of a pass, or in the body of a
- * step.
+ * Place of the code that is being executed: the workflow function of a run, or the body of a step.
  */
 export interface Scope {
   readonly pass: PassHandle;

@@ -1,7 +1,7 @@
 /**
  * Decides when the work of a durable call may begin. No work begins while recorded results are
- * replayed, or while the pass is held. A step body also waits until all results that the workflow's
- * code has received are durable.
+ * replayed, or while the worker holds the pass (`Pass.hold`). A step body also waits until all
+ * results that the workflow's code has received are durable.
  */
 export class DurabilityGate {
   /** Work that begins when the replay or the hold has ended. */

@@ -18,8 +18,8 @@ interface Parts {
 }
 
 /**
- * Events that reach a pass from outside the workflow's code: due timers, messages and aborted
- * AbortSignals.
+ * Events that reach one execution of the workflow function (a pass) from outside: due timers,
+ * messages and aborted AbortSignals.
  *
  * One event enters per turn, and none while a result is still to be delivered to the code. So the
  * code can withdraw other calls when it gets a result, before another event settles them.

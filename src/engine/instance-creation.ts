@@ -15,8 +15,8 @@ interface Parts {
 }
 
 /**
- * Creates the workflow instance of a pass before the first turn, so that a slow factory does not
- * affect the order of calls.
+ * Creates the workflow instance for one execution of `run` (a pass). The creation ends before `run`
+ * is called, so a slow factory does not affect the order of calls.
  *
  * A failed creation is tried again. Constructors and factories may connect to services, and a
  * service that is unavailable for a moment must not fail the run for ever.

@@ -26,8 +26,8 @@ interface Parts {
 }
 
 /**
- * Ends a pass: decides the outcome of the run, checks it by a replay if that check is on, and
- * reports it.
+ * Ends one execution of the workflow function (a pass). Decides the outcome of the run, checks the
+ * outcome by a replay if that check is on, and reports it.
  */
 export class PassEnd {
   /** Outcome of a `run()` that ended before all recorded results were delivered. */

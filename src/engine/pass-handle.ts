@@ -62,7 +62,10 @@ export interface PassHandle {
     begin: (call: Call) => void,
     options?: CallOptions,
   ): Promise<unknown>;
-  /** Returns the step's wait that was open when the run was last suspended or handed back. */
+  /**
+   * Returns the step's wait that was open when the run was last suspended or handed back to the
+   * queue.
+   */
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Calls `begin` once all results that the workflow's code has received are durable. */
   whenDurable(begin: () => void): void;

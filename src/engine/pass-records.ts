@@ -19,7 +19,10 @@ interface Parts {
   readonly activity: ActivityDelegate;
 }
 
-/** Numbers the results of a pass, and hands them to the workflow's code and to the journal. */
+/**
+ * Numbers the results of one execution of the workflow function (a pass), and hands them to the
+ * workflow's code and to the journal.
+ */
 export class PassRecords {
   constructor(
     private readonly parts: Parts,

@@ -77,7 +77,10 @@ export class Pass {
     return this.parts.gate.durable;
   }
 
-  /** Load of messages that no wait has taken, and channels of waits that have no message yet. */
+  /**
+   * Number and size of messages that no wait has taken, and channels of waits that have no message
+   * yet.
+   */
   get mail(): Pick<ExternalEvents, 'load' | 'missing'> {
     return this.parts.events;
   }

@@ -30,7 +30,10 @@ export interface StartedRun {
   readonly input: unknown;
 }
 
-/** Creates the workflow's code for one pass, when each pass has a workflow instance of its own. */
+/**
+ * Creates the workflow's code for one execution (a pass), when each pass has a workflow instance of
+ * its own.
+ */
 export interface WorkflowInstanceFactory {
   make(run: StartedRun): Promise<WorkflowCode>;
   /** Reports that the code could not be created. @returns milliseconds until the next try */
@@ -93,7 +96,10 @@ export type PassOutcome =
   | { readonly status: 'failed'; readonly error: string; readonly failure: Failure }
   | { readonly status: 'cancelled'; readonly error: string };
 
-/** Reason why a pass was given up. The pass reports nothing after this. */
+/**
+ * Reason why one execution of the workflow function (a pass) was given up. The pass reports nothing
+ * after this.
+ */
 export type PassFault =
   /**
    * The deployed code does not match the recorded history, or cannot decode it. The run waits for
@@ -106,7 +112,9 @@ export type PassFault =
    */
   | { readonly kind: 'restart' };
 
-/** Services and callbacks that the worker gives to a pass. */
+/**
+ * Services and callbacks that the worker gives to one execution of the workflow function (a pass).
+ */
 export interface PassPort {
   readonly journal: PassJournal;
   /** Logs a warning for the developer. */
@@ -171,7 +179,7 @@ export interface RunLine {
   readonly params: readonly unknown[];
 }
 
-/** Effects of a pass outside its own run. */
+/** Effects that a workflow's code has outside its own run. */
 export interface PassEffects {
   /**
    * Starts a run without waiting for its end. Resolves when the new run is durable.
@@ -181,9 +189,7 @@ export interface PassEffects {
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
   /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
   cancelChild(stepKey: string, childId: string): void;
-  /**
-   * Creates a hook. @returns the token, and the id of the run that has it when that is another run
-   */
+  /** Creates a hook. @returns the token, and its owner when another run already has the token */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;

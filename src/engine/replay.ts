@@ -53,7 +53,10 @@ export class Replay {
     return this.byKey?.has(stepKey) === true;
   }
 
-  /** Returns the step's wait that was open when the run was last suspended or handed back. */
+  /**
+   * Returns the step's wait that was open when the run was last suspended or handed back to the
+   * queue.
+   */
   openWait(stepKey: string): OpenWait | undefined {
     return this.waits?.get(stepKey);
   }
@@ -78,8 +81,8 @@ export class Replay {
 }
 
 /**
- * Tells if the code may have no call for a record. True for a cancellation, and for a patch,
- * because its `patched` call may have been removed.
+ * Tells if the code need not make the call that a record belongs to. True for a cancellation, and
+ * for a patch, because its `patched` call may have been removed.
  */
 function isMarker({ kind }: StepRecord): boolean {
   return kind === 'cancel' || kind === 'patch';

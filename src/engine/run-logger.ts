@@ -4,8 +4,9 @@ import type { PassHandle } from './pass-handle.js';
 const LEVELS: readonly LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 
 /**
- * Creates the logger of a pass. The logger writes nothing while the code repeats what an earlier
- * pass did, because that pass has already logged the same lines.
+ * Creates the logger for one execution of the workflow's code (a pass). The logger writes nothing
+ * while the code repeats what an earlier pass did, because that pass has already logged the same
+ * lines.
  */
 export function makeRunLogger(pass: PassHandle): RunLogger {
   const { definition, run, settings } = pass;

@@ -6,7 +6,10 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
  */
 const LONGEST_MS = 2 ** 30;
 
-/** Timers of one pass, by key. All of them are cleared when the pass ends. */
+/**
+ * Timers of one execution of the workflow function (a pass), by key. All of them are cleared when
+ * the pass ends.
+ */
 export class Timers {
   private due: Map<string, { wakeAt: number; handle: NodeJS.Timeout }> | undefined;
 

@@ -24,13 +24,14 @@ export abstract class WorkflowContext {
   abstract readonly runId: string;
 
   /**
-   * AbortSignal that is aborted when the run is cancelled or ends, or when this worker loses it.
+   * AbortSignal that is aborted when the run is cancelled or ends, or when this worker loses the
+   * run.
    */
   abstract readonly abortSignal: AbortSignal;
 
   /**
-   * Logger of the application, with the id and the workflow of the run. Lines that an earlier pass
-   * has logged are left out when `run` is executed again.
+   * Logger of the application, with the id and the workflow of the run. Lines that were already
+   * logged are left out when `run` is executed again.
    *
    * @example ctx.logger.log('waiting for the approval');
    */
@@ -74,9 +75,9 @@ export abstract class WorkflowContext {
   abstract waitForSignal<P>(signal: SignalDefinition<P, never>, options?: WaitOptions): Promise<SignalValue<P>>;
 
   /**
-   * Creates a hook: a token with which the outside world resumes this run without knowing its id,
-   * by POST or `client.resumeHook`. The hook is durable when the promise resolves, and closed when
-   * the run ends. Payloads that arrive before the wait are kept.
+   * Creates a hook: a token with which the outside world resumes this run without knowing the run's
+   * id, by POST or `client.resumeHook`. The hook is durable when the promise resolves, and closed
+   * when the run ends. Payloads that arrive before the wait are kept.
    *
    * @param options.token at least 16 characters; a chosen token can be used again when its run has
    * ended
@@ -130,7 +131,8 @@ export abstract class WorkflowContext {
 
   /**
    * Ends this run and starts another in its place, with an empty history. Use it for loops without
-   * an end. Signals that no wait has taken move to the new run, and `handle.result()` follows it.
+   * an end. Signals that no wait has taken move to the new run, and `handle.result()` follows the
+   * new run.
    *
    * @example return ctx.continueAsNew(PollWorkflow, { since: ctx.now() });
    */
@@ -152,14 +154,17 @@ export abstract class WorkflowContext {
   abstract setState(key: string, value: unknown): void;
 
   /**
-   * Time of the last recorded result, or of the start of the run. Unlike `new Date()`, it is the
-   * same in every pass.
+   * Time of the last recorded result, or of the start of the run. Unlike `new Date()`, this time is
+   * the same whenever `run` is executed again.
    */
   abstract now(): Date;
 
-  /** Random number from 0 up to but not including 1, the same in every pass. Not for secrets. */
+  /**
+   * Random number from 0 up to but not including 1, the same whenever `run` is executed again. Not
+   * for secrets.
+   */
   abstract random(): number;
 
-  /** Random version-4 UUID, the same in every pass. Not for secrets. */
+  /** Random version-4 UUID, the same whenever `run` is executed again. Not for secrets. */
   abstract uuid(): string;
 }
