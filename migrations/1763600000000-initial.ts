@@ -3,10 +3,10 @@ import { migration } from './migration.js';
 /**
  * Tables of the first version. ARCHITECTURE.md lists under "Tables" the writers of each table.
  *
- * Payloads are `json`: `jsonb` reorders keys, turns -0 into 0 and rejects NUL. Ids and keys sort by
- * their bytes ("C"), which is cheaper to compare and the same on every server. There are no foreign
- * keys. Each write checks the run's owner anyway, and checking a key would lock the run's row once
- * more for every step.
+ * Payloads have the type `json`, because `jsonb` reorders keys, turns -0 into 0 and rejects NUL.
+ * Ids and keys sort by their bytes ("C"), which is cheaper to compare and the same on every server.
+ * There are no foreign keys. Each write checks the owner of the run anyway. Checking a foreign key
+ * would lock the row of the run once more for every step.
  */
 export const Initial1763600000000 = migration(
   'Initial1763600000000',

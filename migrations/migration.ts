@@ -15,19 +15,20 @@ export interface DurableMigration {
   readonly downSql: (schema: string) => string;
 }
 
-/** Quotes an identifier. */
+/** Quotes an identifier for use in SQL. */
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
 /**
- * Builds the creation of the schema if it is missing. CREATE SCHEMA IF NOT EXISTS requires the
- * right to create a schema even when it exists. A role without that right could not migrate at all.
+ * Builds SQL that creates the schema if it is missing. CREATE SCHEMA IF NOT EXISTS requires the
+ * right to create schemas even when the schema exists. A role without this right could then not
+ * apply migrations.
  */
 function createSchemaSql(schema: string): string {
   const name = literal(schema.slice(1, -1).replaceAll('""', '"'));
-  // Reads the catalog directly: to_regnamespace() may answer from a cache that is older than the
-  // lock that the migration waited for.
+  // Another process may have created the schema while the migration waited for a lock. The catalog
+  // shows the schema, but to_regnamespace() may answer from an older cache.
   const body = `BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ${name}) THEN CREATE SCHEMA ${schema}; END IF; END`;
   return `DO ${literal(body)};`;
 }

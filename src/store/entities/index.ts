@@ -29,8 +29,8 @@ export {
 };
 
 /**
- * Every table of the module, and the view, for `@InjectRepository` and for SQL that TypeORM
- * generates.
+ * Entities for all tables of the module and for its view. Applications need them for
+ * `@InjectRepository` and for SQL that TypeORM generates.
  */
 export const durableEntities = [
   WorkflowRun,

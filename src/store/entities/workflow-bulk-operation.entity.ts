@@ -20,7 +20,7 @@ export class WorkflowBulkOperation {
   @Column({ type: 'json', nullable: true })
   payload!: unknown;
 
-  /** JSON object that says who runs the operation and why. */
+  /** JSON object that says who started the operation and why. */
   @Column({ type: 'json' })
   note!: unknown;
 
@@ -36,11 +36,14 @@ export class WorkflowBulkOperation {
   @Column({ type: 'bigint' })
   skipped!: string;
 
-  /** Ids of processed runs whose rows were locked. The operation tries them again. */
+  /**
+   * Ids of runs that could not be changed because their rows were locked. The operation tries them
+   * again.
+   */
   @Column({ type: 'text', array: true, default: [] })
   locked!: string[];
 
-  /** Maximum number of runs per second. */
+  /** Maximum number of runs per second. Null means no limit. */
   @Column({ type: 'double precision', nullable: true })
   rate!: number | null;
 
@@ -48,8 +51,8 @@ export class WorkflowBulkOperation {
   createdAt!: Date;
 
   /**
-   * Time when the operation was started. Nothing happens before, and an operation that is not
-   * started is deleted after a day.
+   * Time when the operation was started. Before this time, no run is changed. An operation that is
+   * not started is deleted after a day.
    */
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
@@ -61,11 +64,14 @@ export class WorkflowBulkOperation {
   @Column({ name: 'is_stopped', type: 'boolean', default: false })
   isStopped!: boolean;
 
-  /** Time when the next part is due. */
+  /** Time when the operation may process its next batch of runs. */
   @Column({ name: 'next_at', type: 'timestamptz', nullable: true })
   nextAt!: Date | null;
 
-  /** Creation time and id of the last processed run. */
+  /**
+   * Creation time of the last processed run; `afterId` is its id. The operation continues with the
+   * next run in this order.
+   */
   @Column({ name: 'after_created_at', type: 'timestamptz', nullable: true })
   afterCreatedAt!: Date | null;
 

@@ -32,7 +32,7 @@ export class WorkflowHistoryEntry {
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
-  /** Number of the claim of the run under which the event happened. */
+  /** Number of times that the run had been claimed when the event happened. */
   @Column({ type: 'integer', nullable: true })
   epoch!: number | null;
 
@@ -40,11 +40,11 @@ export class WorkflowHistoryEntry {
   @Column({ name: 'started_at', type: 'timestamptz', nullable: true })
   startedAt!: Date | null;
 
-  /** Output of a step or a run: a payload. */
+  /** Serialized output of a step or a run. */
   @Column({ type: 'json', nullable: true })
   output!: unknown;
 
-  /** Error of a step or a run: a payload. */
+  /** Serialized error of a step or a run. */
   @Column({ type: 'json', nullable: true })
   error!: unknown;
 

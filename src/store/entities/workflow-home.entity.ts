@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * The database that the runs belong to. Its single row distinguishes the original database from a
- * copy.
+ * Location of the database to which the runs belong, in a single row. A copy of the database
+ * contains this row too, but has another location.
  */
 @Entity({ name: 'workflow_home', synchronize: false })
 export class WorkflowHome {
@@ -17,7 +17,7 @@ export class WorkflowHome {
   @Column({ name: 'database_oid', type: 'text' })
   databaseOid!: string;
 
-  /** The `environment` of the processes that execute the runs. */
+  /** Option `environment` of the processes that execute the runs. */
   @Column({ type: 'text', nullable: true })
   environment!: string | null;
 

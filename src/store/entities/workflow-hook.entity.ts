@@ -27,7 +27,7 @@ export class WorkflowHook {
   @Column({ type: 'text', nullable: true })
   verify!: string | null;
 
-  /** Name of the request header with the id of a delivery. */
+  /** Name of the request header that contains the id of a delivery. */
   @Column({ name: 'idempotency_header', type: 'text', nullable: true })
   idempotencyHeader!: string | null;
 }

@@ -24,18 +24,18 @@ export class WorkflowInboxMessage {
   @Column({ type: 'json', nullable: true })
   payload!: unknown;
 
-  /** Bytes of the payload as text. */
+  /** Size of the payload's text, in bytes. */
   @Column({ type: 'integer', insert: false, update: false })
   size!: number;
 
   /**
-   * Approximate number of messages that the run had been sent up to this one; only one message in
-   * eight has it.
+   * Approximate number of messages that the run had been sent up to this message. Only one message
+   * in eight has this number; it is null for the others.
    */
   @Column({ type: 'bigint', nullable: true })
   place!: string | null;
 
-  /** Approximate bytes of those messages. */
+  /** Approximate size in bytes of the messages that `place` counts. */
   @Column({ type: 'bigint', nullable: true })
   total!: string | null;
 }

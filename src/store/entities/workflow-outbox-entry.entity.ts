@@ -6,7 +6,7 @@ export class WorkflowOutboxEntry {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
-  /** Number of the time that the run must be executed. */
+  /** Text that is different for each time the run must be executed. */
   @Column({ type: 'text' })
   seq!: string;
 

@@ -24,7 +24,7 @@ export class WorkflowRunLogEntry {
   @Column({ type: 'integer', nullable: true })
   attempt!: number | null;
 
-  /** Number of the claim of the run under which the event happened. */
+  /** Number of times that the run had been claimed when the event happened. */
   @Column({ type: 'integer', nullable: true })
   epoch!: number | null;
 
@@ -32,7 +32,7 @@ export class WorkflowRunLogEntry {
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
-  /** Key under which a message is sent only once. */
+  /** Idempotency key of a message: a second message with the same key is not sent. */
   @Column({ name: 'idempotency_key', type: 'text', nullable: true })
   idempotencyKey!: string | null;
 

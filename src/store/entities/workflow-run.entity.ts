@@ -3,8 +3,8 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { RunStatus } from '../../core/run.js';
 
 /**
- * One execution of a workflow. Only the owner changes a run that is `running`. Any code may read
- * the table; write through the client.
+ * One execution of a workflow. While a run is `running`, only the worker that owns it changes the
+ * row. Applications may read the table, but must make changes through the client.
  */
 @Entity({ name: 'workflow_runs', synchronize: false })
 export class WorkflowRun {
@@ -15,7 +15,10 @@ export class WorkflowRun {
   @Column({ type: 'text' })
   name!: string;
 
-  /** Version of the workflow; 0 until a worker claims a run that was started by name alone. */
+  /**
+   * Version of the workflow. A run that was started by the name of its workflow alone has version 0
+   * until a worker claims it.
+   */
   @Column({ type: 'integer' })
   version!: number;
 
@@ -39,13 +42,16 @@ export class WorkflowRun {
   error!: unknown;
 
   /**
-   * Code of the error that a failed run's code threw, or the error's name when it has no code. An
-   * error that wraps it (StepFailedError) does not count.
+   * Code of the error that made the run fail, or the name of the error if it has no code. For a
+   * StepFailedError, the error of the step counts.
    */
   @Column({ name: 'error_code', type: 'text', nullable: true })
   errorCode!: string | null;
 
-  /** Name of the step that made the run fail, without the number or key of the call. */
+  /**
+   * Name of the step that made the run fail, without the number or key that distinguishes calls of
+   * the step.
+   */
   @Column({ name: 'failed_step', type: 'text', nullable: true })
   failedStep!: string | null;
 
@@ -56,7 +62,7 @@ export class WorkflowRun {
   @Column({ name: 'ready_at', type: 'timestamptz', nullable: true })
   readyAt!: Date | null;
 
-  /** Time when a waiting run becomes due by itself. */
+  /** Time when a waiting run becomes due without a message. */
   @Column({ name: 'wake_at', type: 'timestamptz', nullable: true })
   wakeAt!: Date | null;
 
@@ -70,7 +76,7 @@ export class WorkflowRun {
   @Column({ name: 'cancel_requested_at', type: 'timestamptz', nullable: true })
   cancelRequestedAt!: Date | null;
 
-  /** Id of the session that owns the run while it is running. */
+  /** Id of the session (one worker process) that owns the run while it is running. */
   @Column({ name: 'session_id', type: 'bigint', nullable: true })
   sessionId!: string | null;
 
@@ -82,7 +88,10 @@ export class WorkflowRun {
   @Column({ type: 'integer' })
   generation!: number;
 
-  /** Counter of received messages and requests. A worker compares it before it suspends the run. */
+  /**
+   * Number of times that the run was notified of a message or request. Before a worker suspends the
+   * run, it checks that this number has not changed.
+   */
   @Column({ name: 'wake_count', type: 'integer' })
   wakeCount!: number;
 
@@ -97,7 +106,7 @@ export class WorkflowRun {
   @Column({ name: 'start_nonce', type: 'bigint' })
   startNonce!: string;
 
-  /** Size of the recorded steps when the run was last released. */
+  /** Size of the recorded steps in bytes, when a worker last released the run. */
   @Column({ name: 'history_bytes', type: 'bigint' })
   historyBytes!: string;
 
@@ -118,16 +127,23 @@ export class WorkflowRun {
   deadlineAt!: Date | null;
 
   /**
-   * Milliseconds that the run may take from when it is first due. A retry has the same time again.
+   * Maximum milliseconds from the time when the run is first due until its end. A retry gets the
+   * same time again.
    */
   @Column({ name: 'timeout_ms', type: 'double precision', nullable: true })
   timeoutMs!: number | null;
 
-  /** Time when the first run of the chain was created; null for that run itself. */
+  /**
+   * Time when the first run of the chain was created. A chain is a run and the runs that continue
+   * it. Null for the first run.
+   */
   @Column({ name: 'chain_created_at', type: 'timestamptz', nullable: true })
   chainCreatedAt!: Date | null;
 
-  /** The `start_nonce` of the first run of the chain; null for that run itself. */
+  /**
+   * Column `start_nonce` of the first run of the chain. A chain is a run and the runs that continue
+   * it. Null for the first run.
+   */
   @Column({ name: 'chain_nonce', type: 'bigint', nullable: true })
   chainNonce!: string | null;
 
@@ -142,7 +158,10 @@ export class WorkflowRun {
   @Column({ name: 'forked_from', type: 'text', nullable: true })
   forkedFrom!: string | null;
 
-  /** Id of the run whose history a fork has copied, so that both draw the same random numbers. */
+  /**
+   * Id of the run from which this fork has copied its history. Both runs draw the same random
+   * numbers, which this id determines.
+   */
   @Column({ name: 'seed_run_id', type: 'text', nullable: true })
   seedRunId!: string | null;
 

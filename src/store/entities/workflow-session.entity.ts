@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * The right of one worker process to own runs. Deleting the row takes this right away from the
- * process.
+ * Session of a worker process, which gives it the right to own runs. A process whose row was
+ * deleted can no longer write for its runs.
  */
 @Entity({ name: 'workflow_sessions', synchronize: false })
 export class WorkflowSession {

@@ -20,15 +20,15 @@ export class WorkflowStep {
   @Column({ type: 'text' })
   status!: 'completed' | 'failed';
 
-  /** Place in the order in which results entered the workflow. */
+  /** Place of the result in the order in which the workflow received its results. */
   @Column({ type: 'integer' })
   seq!: number;
 
-  /** Number of the claim of the run under which the step was recorded. */
+  /** Number of times that the run had been claimed when the step was recorded. */
   @Column({ type: 'integer' })
   epoch!: number;
 
-  /** Number of attempts of the body. */
+  /** Number of times that the step body was executed. */
   @Column({ type: 'integer' })
   attempts!: number;
 
@@ -48,11 +48,14 @@ export class WorkflowStep {
   @Column({ name: 'called_after', type: 'integer' })
   calledAfter!: number;
 
-  /** True when the call followed ordinary I/O instead of a delivered result. */
+  /**
+   * True when the workflow called the step after ordinary I/O, and not directly after it received a
+   * result.
+   */
   @Column({ name: 'called_after_io', type: 'boolean' })
   calledAfterIo!: boolean;
 
-  /** Fingerprint of the arguments; null when they cannot be compared. */
+  /** Hash of the arguments of the step. Null when the arguments cannot be compared. */
   @Column({ name: 'args_hash', type: 'integer', nullable: true })
   argsHash!: number | null;
 }

@@ -22,7 +22,7 @@ export class WorkflowWait {
   @Column({ type: 'text', nullable: true })
   name!: string | null;
 
-  /** Time when the wait ends, computed once when it began. */
+  /** Time when a sleep ends or a wait times out. Computed once, when the wait began. */
   @Column({ name: 'wake_at', type: 'timestamptz', nullable: true })
   wakeAt!: Date | null;
 

@@ -17,8 +17,9 @@ const UNBLOCK = manyRuns('durable_unblock', {
 });
 
 /**
- * Makes blocked runs due whose history the code of this deployment may fit. Runs that this
- * deployment has already tried stay blocked. Returns the ids of the runs that are due now.
+ * Makes blocked runs due, if this deployment may be able to execute them. A run is blocked when the
+ * code of a deployment does not fit its history. Runs that this deployment has already tried stay
+ * blocked. Returns the ids of the runs that were made due.
  */
 export async function unblockRuns(database: Database, keys: readonly DispatchKey[], deploymentId: string): Promise<string[]> {
   const values = [keys.map((key) => key.queue), keys.map((key) => key.name), keys.map((key) => key.version), deploymentId];

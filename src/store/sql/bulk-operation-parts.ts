@@ -5,24 +5,26 @@ import { WAIT_FOR_PART, type UnfinishedOperation } from './bulk-operations.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 import { TERMINAL } from './run-status.js';
 
-/** A run that an operation processes. */
+/** A run that a bulk operation processes. */
 export interface OperationTarget {
   readonly id: string;
   readonly createdAt: string;
 }
 
 /**
- * Selects the next runs that meet the conditions, among the runs that existed when the operation
- * was counted. Neither half of the order ever changes for a run, so that no run is processed twice.
+ * Selects the next runs that meet the conditions and existed when the operation counted its runs.
+ * The runs are ordered by creation time and id. Both never change, so that no run is processed
+ * twice.
  *
- * @throws QueryTimeoutError
+ * @throws QueryTimeoutError when the query takes too long
  */
 async function nextTargets(database: Database, operation: UnfinishedOperation, limit: number): Promise<OperationTarget[]> {
   const parameters = new Parameters();
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
-  // A cancellation must also reach the continuation of a run that was counted. A signal reaches the
-  // continuation under the first run's key.
+  // A counted run may have been continued by a new run since. A cancellation must reach the new run
+  // too, so the creation time of the whole chain counts. A signal to the counted run reaches the
+  // new run without being sent to it.
   const beganAt =
     operation.kind === 'cancel' || operation.kind === 'terminate' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
   const later =
@@ -51,12 +53,13 @@ const ADVANCE: Statement = {
 WHERE token = $1`,
 };
 
-/** Client with the transaction of a part. */
+/** Client whose open transaction executes one part (a batch of runs) of a bulk operation. */
 export type PartClient = PoolClient;
 
 /**
- * Result of a part: the number of processed runs, the number of runs skipped because they no longer
- * met the conditions, and the ids of runs whose rows were locked.
+ * Result of one part (a batch of runs) of an operation. `done` counts the processed runs, and
+ * `skipped` the runs that no longer met the conditions. `locked` lists the ids of runs whose rows
+ * were locked.
  */
 export interface PartDone {
   readonly done: number;
@@ -64,32 +67,33 @@ export interface PartDone {
   readonly locked: readonly string[];
 }
 
-/** The next runs that an operation processes. */
+/** One part of an operation: the next runs that it processes together. */
 export interface OperationPart {
   readonly ids: readonly string[];
   /**
-   * Last of these runs in the operation's order. Undefined for a part that tries locked runs again.
+   * Last of these runs by creation time and id. Undefined when this part only tries locked runs
+   * again.
    */
   readonly last: OperationTarget | undefined;
-  /** Ids of other runs whose rows were locked. */
+  /** Ids of runs outside this part whose rows were locked earlier. */
   readonly stillLocked: readonly string[];
-  /** True when no run remains after this part. */
+  /** True when the operation has no further runs, apart from runs whose rows are locked. */
   readonly isLast: boolean;
-  /** Milliseconds until the next part. */
+  /** Milliseconds until the next part may start. */
   readonly pauseMs: number;
 }
 
 /**
- * Maximum number of locked runs that are remembered. A full list must shrink before the operation
- * continues.
+ * Maximum number of runs with locked rows that an operation remembers. When the list is full, the
+ * operation tries these runs again before it processes new ones.
  */
 const MAX_LOCKED = 1_000;
-/** Milliseconds until locked runs are tried again. */
+/** Milliseconds until runs with locked rows are tried again. */
 const LOCKED_PAUSE_MS = 1_000;
 
 /**
- * Selects the next runs of an operation. When all others are processed, selects those whose rows
- * were locked.
+ * Selects the next runs of an operation. Selects runs with locked rows instead when all other runs
+ * are processed, or when too many locked runs are remembered.
  */
 export async function nextPart(database: Database, operation: UnfinishedOperation, most: number): Promise<OperationPart> {
   const { rate, locked } = operation;
@@ -97,7 +101,7 @@ export async function nextPart(database: Database, operation: UnfinishedOperatio
   const pauseOf = (count: number): number => (rate === null ? 0 : (count / rate) * 1_000);
   const isFull = locked.length + limit > MAX_LOCKED;
   const targets = isFull ? [] : await nextTargets(database, operation, limit);
-  // Sorted, because every statement locks runs in the order of their ids.
+  // Sorted: every statement locks runs in the order of their ids, which prevents deadlocks.
   if (targets.length > 0 || locked.length === 0) {
     const ids = targets.map(({ id }) => id).sort();
     return { ids, last: targets.at(-1), stillLocked: locked, isLast: targets.length === 0, pauseMs: pauseOf(ids.length) };
@@ -116,8 +120,8 @@ const UNFINISHED_RUNS: Statement = {
 };
 
 /**
- * Selects the runs that still meet the conditions, among runs that a part has not reached: their
- * rows are locked.
+ * From runs that the action did not change, selects those to which it still applies. Their rows
+ * were locked.
  */
 export async function findUnreached(
   database: Database,
@@ -130,11 +134,12 @@ export async function findUnreached(
 }
 
 /**
- * Executes a part of an operation. The action on its runs and its progress commit together, so that
- * no run is processed twice. The operation is finished with its last part, unless rows are locked.
- * Returns false when another process has executed the part or is executing it.
+ * Executes one part (a batch of runs) of an operation. The changes to the runs and the progress of
+ * the operation commit together, so that no run is processed twice. The last part finishes the
+ * operation, unless rows of its runs are locked. Returns false when another process has executed
+ * the part or is executing it.
  *
- * @param work the action, executed in the transaction
+ * @param work changes the runs of the part in the given transaction
  */
 export async function doPart(
   database: Database,
@@ -143,7 +148,8 @@ export async function doPart(
   work: (client: PoolClient) => Promise<PartDone>,
 ): Promise<boolean> {
   return database.transaction(async (client) => {
-    // A run that is locked for a moment must not force the whole part to be repeated.
+    // Waits longer for locks than other statements: a row that is locked for a moment must not
+    // force the whole part to be repeated.
     await client.query(WAIT_FOR_PART);
     const own = await database.query(LOCK, [operation.token, operation.after?.id ?? null, operation.locked], client);
     if (own.length === 0) return false;

@@ -20,8 +20,8 @@ VALUES ($1, $2, $3::json, $4, $5::json, $6::json, $7::bigint)`,
 };
 
 /**
- * Records an operation whose runs have been counted. Nothing happens before the operation is
- * started. An operation that is not started is deleted after a day.
+ * Records a bulk operation after its runs have been counted. No run is changed before the operation
+ * is started. An operation that is not started is deleted after a day.
  */
 export async function createOperation(
   database: Database,
@@ -49,7 +49,7 @@ export async function startOperation(database: Database, token: string, kind: Op
   await database.query(START, [token, kind, rate]);
 }
 
-/** Lock timeout that is longer than a part of an operation takes. */
+/** Sets a lock timeout that is longer than one part (a batch of runs) of an operation takes. */
 export const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 
 const STOP: Statement = {
@@ -59,7 +59,8 @@ WHERE token = $1 AND finished_at IS NULL`,
 };
 
 /**
- * Ends an operation, also one that has only been counted. A part that is active completes first.
+ * Ends an operation, even one that has not been started. Waits for a part (a batch of runs) that is
+ * being executed.
  */
 export async function stopOperation(database: Database, token: string): Promise<void> {
   await database.transaction(async (client) => {
@@ -77,7 +78,7 @@ const READ: Statement = {
 FROM ${schema}.workflow_operations WHERE token = $1`,
 };
 
-/** Progress of an operation. Times are in milliseconds. */
+/** Progress of a bulk operation. Times are in milliseconds since the epoch. */
 export interface OperationRow {
   readonly kind: OperationKind;
   readonly matched: number;
@@ -109,13 +110,16 @@ const UNFINISHED: Statement = {
 FROM ${schema}.workflow_operations WHERE started_at IS NOT NULL AND finished_at IS NULL ORDER BY next_at LIMIT 20`,
 };
 
-/** A started operation, which continues after the last run that it has processed. */
+/**
+ * A bulk operation that was started and has not finished. It continues after the last run that it
+ * has processed.
+ */
 export interface UnfinishedOperation {
   readonly token: string;
   readonly kind: OperationKind;
   readonly conditions: RunConditions;
   readonly signal: OperationSignal | null;
-  /** JSON text that says who runs the operation and why. */
+  /** JSON text that says who started the operation and why. */
   readonly note: string;
   readonly rate: number | null;
   /** Time as PostgreSQL prints it. */

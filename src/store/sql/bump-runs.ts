@@ -5,9 +5,9 @@ import { changeNamed } from '../many-runs.js';
 import { IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
- * Raises the wake counter of runs, and makes waiting ones due. The owner of a running run reads its
- * inbox when the counter has changed. A blocked run reads its inbox in the deployment that
- * continues the run.
+ * Raises the wake counters of runs, and makes waiting runs due. The worker that owns a running run
+ * reads the inbox of the run when the counter has changed. A blocked run stays blocked: the
+ * deployment that continues it reads the inbox.
  */
 const BUMP: Statement = {
   name: 'durable_bump_runs',
@@ -27,11 +27,11 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
 };
 
 /**
- * Notifies runs of new messages. Never waits for a lock: leaves out runs whose rows are locked, and
- * runs that have ended.
+ * Notifies runs of new messages, and returns the notified runs. Never waits for a lock: leaves out
+ * runs whose rows are locked. Also leaves out runs that have ended.
  */
 export async function bumpRuns(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
-  // Sorted, because every statement locks runs in the order of their ids.
+  // Sorted: every statement locks runs in the order of their ids, which prevents deadlocks.
   const rows = await changeNamed(database, BUMP.name, [...new Set(runIds)].sort(), (ids) =>
     database.deliver<[string, RunStatus, string, string, number]>(BUMP, [ids], 'first'),
   );
@@ -44,17 +44,18 @@ const MISSED: Statement = {
 CROSS JOIN LATERAL (SELECT id, status, continued_as, parent_run_id FROM ${schema}.workflow_runs WHERE id = x.id LIMIT 1) AS r`,
 };
 
-/** A run that a notification has not reached. */
+/** A run that did not receive a notification. */
 export interface MissedRun {
   readonly id: string;
   readonly status: RunStatus;
-  /** True when another run continues this one and has its messages. */
+  /** True when another run continues this run and has received its messages. */
   readonly isContinued: boolean;
   readonly parentId: string | null;
 }
 
 /**
- * Looks up runs that a notification has not reached: ended runs, and runs whose rows were locked.
+ * Looks up runs that did not receive a notification, because they have ended or their rows were
+ * locked.
  */
 export async function findMissed(database: Database, runIds: readonly string[]): Promise<MissedRun[]> {
   const rows = await database.deliver<[string, RunStatus, boolean, string | null]>(MISSED, [runIds], 'first');

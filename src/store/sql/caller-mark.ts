@@ -1,2 +1,5 @@
-/** Prefix of each statement that writes in a caller's transaction. */
+/**
+ * SQL comment at the beginning of each statement with which the module writes in a transaction of
+ * the application.
+ */
 export const CALLER_MARK = '/* nestjs-durable */';

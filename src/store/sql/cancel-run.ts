@@ -10,8 +10,8 @@ import { CALLER_MARK } from './caller-mark.js';
 import { IS_BLOCKED, TERMINAL } from './run-status.js';
 
 /**
- * Leaves the request with the current run of a chain. A run that has been continued is cancelled by
- * cancelling its continuation.
+ * Inserts a request to cancel into the inbox of the named run, or of the last run that continues
+ * it. Cancelling a continued run means cancelling its last continuation.
  */
 const SEND_CANCEL: Statement = {
   name: 'durable_send_cancel',
@@ -27,16 +27,17 @@ SELECT id, status FROM run`,
 };
 
 /**
- * Applies requests to cancel, by the status of the run.
+ * Applies requests to cancel. The effect depends on the status of the run.
  *
- * - A run that was never executed has nothing to clean up: it is cancelled here, and its parent
- * gets a message.
- * - A waiting or paused run becomes due to clean up, unless it is blocked. Requests to pause are
- * removed.
- * - For a running run only the wake counter changes, because only the owner may change the run.
+ * - A run that was never executed has nothing to clean up. The statement cancels it, and sends its
+ * parent a message.
+ * - A waiting or paused run becomes due, so that its code can clean up. A blocked run stays
+ * blocked. Requests to pause the run are deleted.
+ * - A running run keeps its status, because only the worker that owns the run may change it. The
+ * raised wake counter notifies this worker.
  *
- * An empty `parent` matches a run with any parent. NULL is avoided, because a caller's session may
- * have `array_nulls` off.
+ * An empty `parent` matches any parent. NULL would not work: with `array_nulls` off, the session of
+ * a caller reads NULL in an array as text.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
@@ -84,9 +85,10 @@ export interface CancelSent {
 }
 
 /**
- * Leaves a request to cancel in the run's inbox. A separate statement notifies the run.
+ * Inserts a request to cancel into the inbox of a run, or of the last run that continues it. The
+ * caller must notify the run with a separate statement.
  *
- * @returns undefined when there is no such run
+ * @returns the run that received the request; undefined when no run has this id
  */
 export async function sendCancel(database: Database, runId: string, payload: string, client?: ClientBase): Promise<CancelSent | undefined> {
   const values = [runId, payload];
@@ -97,9 +99,9 @@ export async function sendCancel(database: Database, runId: string, payload: str
 }
 
 /**
- * Leaves a request to cancel in the run's inbox, in a transaction of the caller. The run is
- * notified after the commit. Returns the run as the transaction sees it, or undefined when the
- * transaction sees no such run.
+ * Inserts a request to cancel into the inbox of a run, or of the last run that continues it, in a
+ * transaction of the caller. The caller must notify the run after the commit. Returns the run that
+ * received the request; undefined when the transaction sees no run with this id.
  */
 export async function sendCancelInTransaction(
   database: Database,
@@ -112,8 +114,8 @@ export async function sendCancelInTransaction(
 }
 
 /**
- * Cancels a run that was created in the same transaction of the caller. No other transaction sees
- * the run, so no worker executes it in between.
+ * Cancels a run that was created in the same transaction of the caller. Before the commit, workers
+ * do not see the run, so none can be executing it.
  */
 export async function cancelInTransaction(
   database: Database,
@@ -128,11 +130,11 @@ export async function cancelInTransaction(
 /** A request to cancel that waits in a run's inbox. */
 export interface CancelRequest {
   readonly runId: string;
-  /** Error of a run that ends without having been executed: JSON text. */
+  /** JSON text of the error with which the run ends if it was never executed. */
   readonly error: string;
   /**
-   * Id of the parent that sends the request. A run with the same id and another parent is left
-   * alone. Null matches any parent.
+   * Id of the parent run that sent the request. The request has no effect on a run with another
+   * parent. Null matches any parent.
    */
   readonly parentId: string | null;
 }
@@ -140,17 +142,19 @@ export interface CancelRequest {
 /** State of a run after it was notified of a request to cancel. */
 export interface CancelNotified extends NotifiedRun {
   /**
-   * Parent of a run that was cancelled here. The parent has a message and has not been notified.
+   * Id of the parent, if the request cancelled the run immediately. A message is in the inbox of
+   * the parent, but the parent has not been notified.
    */
   readonly parentId: string | null;
 }
 
 /**
- * Notifies runs of requests to cancel. Runs that have never been executed end here. Never waits for
- * a lock: leaves out runs whose rows are locked, and runs that have ended.
+ * Notifies runs of requests to cancel, and returns the notified runs. Runs that were never executed
+ * end immediately. Never waits for a lock: leaves out runs whose rows are locked. Also leaves out
+ * runs that have ended.
  */
 export async function notifyOfCancel(database: Database, requests: readonly CancelRequest[]): Promise<CancelNotified[]> {
-  // Sorted, because every statement locks runs in the order of their ids.
+  // Sorted: every statement locks runs in the order of their ids, which prevents deadlocks.
   const byRun = new Map(requests.map((request) => [request.runId, request]));
   const rows = await changeNamed(database, BUMP_CANCEL.name, [...byRun.keys()].sort(), (ids) => {
     const errors = ids.map((id) => byRun.get(id)!.error);

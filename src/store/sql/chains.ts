@@ -1,10 +1,11 @@
 import type { Database, Statement } from '../database.js';
 
 /**
- * Builds a subquery for the current run of the chain of run `runId`: the run itself, or the last
- * run that continues it. The subquery has no row when there is no such run. It costs two index
- * lookups, however often the run was continued.
+ * Builds a subquery that selects the current run of a chain: the run `runId`, or the last run that
+ * continues it. The subquery returns no row when no run has this id. It costs two index lookups,
+ * however often the run was continued.
  *
+ * @param runId SQL expression of the id of the run
  * @param columns columns of `workflow_runs`, without an alias
  */
 export function currentRunSql(schema: string, runId: string, columns: string): string {
@@ -20,10 +21,10 @@ export function currentRunSql(schema: string, runId: string, columns: string): s
 }
 
 /**
- * Builds a common table expression `past`: a run and its predecessors in the chain, as far back as
- * keys of messages are remembered.
+ * Builds a common table expression `past`: a run and the runs that it continues, at most 1,000. A
+ * message is a duplicate if one of these runs received its idempotency key.
  *
- * @param run an SQL expression of the run's id; null for no run
+ * @param run SQL expression of the id of the run; with NULL, `past` is empty
  */
 export function pastSql(schema: string, run: string): string {
   return `past AS (
@@ -37,7 +38,10 @@ const CURRENT: Statement = {
   text: (schema) => `SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current`,
 };
 
-/** Reads the id of the current run of a chain; undefined when there is no such run. */
+/**
+ * Returns the id of the last run that continues the given run, or of the given run itself.
+ * Undefined when no run has this id.
+ */
 export async function readCurrentRun(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.query<[string]>(CURRENT, [runId]);
   return row?.[0];
@@ -56,16 +60,16 @@ const MISSING: Statement = {
 };
 
 /**
- * Finds the deleted last runs of chains, by the id of an earlier run. Runs whose chains still have
- * their last run have no entry.
+ * Finds runs whose last continuation was deleted. Maps the id of each such run to the id of the
+ * deleted run. Other runs have no entry.
  */
 export async function findMissingLinks(database: Database, runIds: readonly string[]): Promise<Map<string, string>> {
   return new Map(await database.query<[string, string]>(MISSING, [runIds]));
 }
 
 /**
- * SQL of the run's status as people see it. The column says `completed` for a run that was
- * continued.
+ * Builds SQL for the status that users see. For a run that was continued, users see `continued`,
+ * while the column contains `completed`.
  */
 export function shownStatusSql(run: string): string {
   return `CASE WHEN ${run}.continued_as IS NULL THEN ${run}.status ELSE 'continued' END`;
@@ -77,7 +81,7 @@ const SAME_CHAIN: Statement = {
   ON coalesce(a.chain_nonce, a.start_nonce) = coalesce(b.chain_nonce, b.start_nonce) WHERE a.id = $1 AND b.id = $2`,
 };
 
-/** True when two runs belong to the same chain. */
+/** True when two runs belong to the same chain, in which each run continues the previous one. */
 export async function areOneChain(database: Database, first: string, second: string): Promise<boolean> {
   const [row] = await database.query<[number]>(SAME_CHAIN, [first, second]);
   return row![0] === 1;

@@ -5,29 +5,29 @@ import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Number of losses from which a run is executed separately. A lower number would be wrong: most
- * workers die for other reasons (a deploy, a failed node), and the runs of those workers must not
- * wait. The ready index contains the same number.
+ * Number of workers that must have died with a run before the run is executed separately. With 1,
+ * runs would wait although most workers die for other reasons, such as a deploy or a failed node.
+ * The index `workflow_runs_ready_idx` contains the same number.
  */
 export const SUSPECT_LOSSES = 2;
 
-/** A claimed run, with a flag that says whether it may have recorded history. */
+/** A claimed run. `hasHistory` is true when the run may have recorded steps. */
 export interface ClaimedRun extends OwnedRun {
   readonly hasHistory: boolean;
   /**
-   * Place of the run in the order of claims: priority, then the time since when it was due, as
-   * PostgreSQL prints it.
+   * Place of the run in the order of claims: its priority, and the time at which it became due
+   * (`readyAt`, as PostgreSQL prints it).
    */
   readonly priority: number;
   readonly readyAt: string;
 }
 
 /**
- * Claims due runs, in the order of their priority and due time. Each dispatch key scans the ready
- * index separately with a LIMIT, and the index has the same order as the claim. So the cost does
- * not depend on the number of runs that sleep, are delayed, wait for other versions or have ended
- * (`queue = ANY (...)` sorted 100,000 rows). SKIP LOCKED never waits, so the order of these locks
- * does not matter.
+ * Claims due runs, in the order of their priority and due time. The statement scans the ready index
+ * once per dispatch key, with a LIMIT and in the order of the index. So the cost does not depend on
+ * the number of runs that sleep, wait for other versions or have ended. A single scan with `queue =
+ * ANY (...)` sorted 100,000 rows. SKIP LOCKED never waits, so the order in which rows are locked
+ * cannot cause a deadlock.
  */
 const CLAIM = manyRuns('durable_claim', {
   select: (schema, narrow) => selectDue(schema, 'from the start', narrow),
@@ -37,9 +37,10 @@ const CLAIM = manyRuns('durable_claim', {
 });
 
 /**
- * Claims runs of a backlog. Each key's scan begins where its last claim ended, within one priority.
- * Index entries of runs claimed earlier remain while any snapshot is held. A scan from the
- * beginning would step over all of them.
+ * Claims further runs from a long queue of due runs. For each dispatch key, the scan begins where
+ * the last claim of the key ended, within one priority. While any transaction holds an old
+ * snapshot, the index keeps entries of runs that were claimed already. A scan from the beginning
+ * would read all these entries.
  */
 const CLAIM_FROM: Statement = {
   name: 'durable_claim_on',
@@ -70,9 +71,9 @@ due AS MATERIALIZED (
 }
 
 /**
- * Claims runs that were lost with a worker repeatedly, most often lost first. A partial index that
- * is nearly always empty contains them. They are separate from other runs, so that a run that kills
- * its worker does not take others with it.
+ * Claims suspects: runs whose workers have died repeatedly. Runs with the most losses come first.
+ * Suspects are claimed separately, so that a run that kills its worker does not interrupt other
+ * runs. The partial index of suspects is nearly always empty.
  */
 const CLAIM_SUSPECTS = manyRuns('durable_claim_suspects', {
   select: (schema, narrow) => `WITH session AS MATERIALIZED (${lockedSession(schema)}),
@@ -102,10 +103,10 @@ function lockedSession(schema: string): string {
 }
 
 /**
- * Claims one due run that a transport has announced. The run may also be a sleeping one whose time
- * has come and that no timer has woken, or one that was lost with workers repeatedly. The statement
- * waits for a lock on the row, up to the lock timeout, because the transport does not announce the
- * run again.
+ * Claims one due run that a push transport has announced. Also claims a sleeping run whose wake
+ * time has passed but that no timer has woken, and a run whose workers have died. The transport
+ * does not announce the run again, so the statement waits for a lock on the row. The lock timeout
+ * limits the wait.
  */
 const CLAIM_NAMED: Statement = {
   name: 'durable_claim_named',
@@ -143,7 +144,7 @@ FROM due WHERE r.id = ANY (ARRAY[due.id])${lockTimeout}
 RETURNING ${claimedColumns('r')}`;
 }
 
-/** Columns that `toClaimedRun` reads, in its order. */
+/** Lists the columns that `toClaimedRun` reads, in the same order. */
 function claimedColumns(alias: string): string {
   const columns = ['id', 'queue', 'name', 'version', 'epoch', 'input::text'];
   const times = [`extract(epoch FROM ${alias}.started_at)::float8 * 1000`];
@@ -202,29 +203,29 @@ export interface Claim {
 }
 
 /**
- * Claims up to `limit` due runs for the session. Claims nothing when the session has ended, or
- * another server answers.
+ * Claims up to `limit` due runs for the session. Claims nothing when the session has ended, or when
+ * the database server is not the one that the session knows.
  */
 export async function claimRuns(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await claimWritable(database, claim)).rows;
 }
 
 /**
- * Claims due runs as `claimRuns` does. The result is partial when the database has refused a run
- * that is due: more due runs may remain, although fewer than `limit` were claimed.
+ * Claims due runs as `claimRuns` does. `isPartial` is true when the database refused to change one
+ * of the runs. Then more due runs may remain, although fewer than `limit` were claimed.
  */
 export async function claimWritable(database: Database, claim: Claim): Promise<Changed<ClaimedRun>> {
   const { rows, isPartial } = await changeMany<ClaimedRow>(database, CLAIM, valuesOf(claim), ([id]) => id, claim.limit);
   return { rows: rows.map(toClaimedRun), isPartial };
 }
 
-/** A dispatch key, and the place in its order where a claim begins. */
+/** A dispatch key, with the priority and due time at which a claim of its runs begins. */
 export interface ClaimPlace extends ClaimKey {
   readonly priority: number;
   readonly readyAt: string;
 }
 
-/** Claims due runs as `claimRuns` does, beginning at these places. */
+/** Claims due runs as `claimRuns` does, but scans each dispatch key from the given place. */
 export async function claimRunsFrom(database: Database, claim: Claim, places: readonly ClaimPlace[]): Promise<ClaimedRun[]> {
   const values = valuesOf({ ...claim, keys: places });
   const rows = await database.query<ClaimedRow>(CLAIM_FROM, [
@@ -236,9 +237,9 @@ export async function claimRunsFrom(database: Database, claim: Claim, places: re
 }
 
 /**
- * Claims runs that were lost twice or more. Takes a quarter of those that were lost most often, and
- * at last a single one. So the run that kills its worker is found in few steps, and the others
- * continue.
+ * Claims suspects: runs whose workers have died twice or more. Of the runs with the most losses,
+ * claims a quarter, but at least one. If this worker dies too, the next claim takes a quarter of
+ * these runs. So the run that kills its workers is found in few steps, and the other runs continue.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await changeMany<ClaimedRow>(database, CLAIM_SUSPECTS, valuesOf(claim), ([id]) => id, claim.limit)).rows.map(toClaimedRun);
@@ -247,7 +248,7 @@ export async function claimSuspects(database: Database, claim: Claim): Promise<C
 /**
  * Claims the run with this id, if it is due.
  *
- * @param mostLosses a run that was lost more often is not claimed
+ * @param mostLosses maximum number of workers that may have died with the run
  */
 export async function claimNamed(
   database: Database,
@@ -270,8 +271,8 @@ const MARK_EXCLUSIVE: Statement = {
 };
 
 /**
- * Records which run a session is about to execute exclusively. Only for an exclusive run does the
- * session's death count against the run.
+ * Records that a session is about to execute only this run; null means that it executes several.
+ * The death of the worker counts against a run only if the worker executed no other run.
  */
 export async function markExclusive(database: Database, sessionId: string, runId: string | null): Promise<void> {
   await database.query(MARK_EXCLUSIVE, [sessionId, runId]);

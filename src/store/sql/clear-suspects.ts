@@ -4,9 +4,10 @@ import type { Database, Statement } from '../database.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
 
 /**
- * Reduces the losses that suspects share with a run. All events of one takeover have the time of
- * its transaction. Only pending suspects are updated: a running one belongs to its owner and will
- * end soon. Suspects are few, and an index contains only them.
+ * Subtracts from suspects (runs whose workers have died twice or more) the losses that they share
+ * with a given run. Shared losses have the same time, because one transaction takes over all runs
+ * of a dead worker. Only pending suspects are updated: only the owner may change a running suspect,
+ * which will end soon. Suspects are few, and an index contains only them.
  */
 const CLEAR: Statement = {
   name: 'durable_exonerate',
@@ -24,8 +25,8 @@ UPDATE ${schema}.workflow_runs r SET worker_losses = greatest(r.worker_losses - 
 };
 
 /**
- * Clears the suspects of the losses that they share with a run that has failed because it killed
- * its workers.
+ * Subtracts the losses that other suspects suffered together with the given run. This run killed
+ * its workers and has failed, so the other suspects are not responsible.
  */
 export async function clearSuspects(database: Database, client: ClientBase, runId: string): Promise<void> {
   await database.query(CLEAR, [runId], client);

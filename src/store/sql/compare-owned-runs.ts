@@ -2,8 +2,9 @@ import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Reads the runs while it locks the session's row. A standby, which may be behind the primary,
- * refuses the lock. `max(seq)` reads the run's part of the primary key.
+ * Reads the runs, and locks the row of the session. A standby refuses the lock, so that its data,
+ * which may be older than the data of the primary, is never read. `max(seq)` finds the steps of a
+ * run by the primary key.
  */
 const COMPARE: Statement = {
   name: 'durable_compare_runs',
@@ -15,17 +16,18 @@ LEFT JOIN LATERAL (SELECT epoch, session_id FROM ${schema}.workflow_runs WHERE i
 LEFT JOIN LATERAL (SELECT max(seq) AS last FROM ${schema}.workflow_steps WHERE run_id = x.id) AS steps ON true`,
 };
 
-/** State of a run on the server. */
+/** State of a run as the database has it. */
 export interface StoredRun {
   readonly epoch: number;
   /** True when the session owns the run. */
   readonly isOwned: boolean;
-  /** Sequence number of the last recorded result, 0 without results. */
+  /** Sequence number of the last recorded step of the run; 0 when no step is recorded. */
   readonly lastSeq: number;
 }
 
 /**
- * State of a session and its runs on the server that answers. Runs that do not exist have no entry.
+ * A session and its runs, as the database server that answered has them. Runs that do not exist
+ * have no entry.
  */
 export interface ServerView {
   readonly server: string;
@@ -33,7 +35,7 @@ export interface ServerView {
   readonly runs: ReadonlyMap<string, StoredRun>;
 }
 
-/** Reads the session and these runs in one statement, and so from one server. */
+/** Reads the session and these runs in one statement, so that all values come from one server. */
 export async function viewRuns(database: Database, sessionId: string, runIds: readonly string[]): Promise<ServerView> {
   const rows = await database.query<[string, number, string | null, number | null, boolean, number | null]>(COMPARE, [sessionId, runIds]);
   const runs = new Map<string, StoredRun>();

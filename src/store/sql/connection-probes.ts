@@ -2,7 +2,10 @@ import type { Database, Statement } from '../database.js';
 
 const NOTIFY: Statement = { name: 'durable_probe_notify', text: () => 'SELECT pg_notify($1, $2)' };
 
-/** Sends a notification through the pool, for a test on another connection that listens. */
+/**
+ * Sends a notification through the pool. The caller tests whether another connection, which
+ * listens, receives it.
+ */
 export async function notifyByPool(database: Database, channel: string, payload: string): Promise<void> {
   await database.query(NOTIFY, [channel, payload]);
 }

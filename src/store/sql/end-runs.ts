@@ -6,18 +6,22 @@ import { changeNamed } from '../many-runs.js';
 import { KEPT_BY_FAILED } from './send-signal.js';
 import { TERMINAL } from './run-status.js';
 
-/** Instructions for ending runs without executing their code. */
+/** Parameters for ending runs without executing their workflow code. */
 export interface RunEnding {
   readonly status: Exclude<TerminalStatus, 'completed'>;
-  /** JSON text of the error, by run. */
+  /** JSON text of the error with which each run ends, by run id. */
   readonly errors: ReadonlyMap<string, string>;
   readonly errorCode: string;
-  /** Kind of the event in the run's history, and who ends the run and why: JSON text. */
+  /**
+   * Kind of the event in the history of the run. `note` is JSON text that says who ends the run and
+   * why.
+   */
   readonly event: 'terminated' | 'timed_out';
   readonly note: string | null;
   /**
-   * Runs to end. `any` ends all runs that have not ended. Otherwise only overdue runs end that no
-   * worker can execute, where the keys are those that this process serves.
+   * Selects which of the runs end. `any` ends all runs that have not ended. Otherwise a run ends
+   * only if its deadline has passed and no worker can execute it. `overdueBeside` lists the
+   * dispatch keys that this process can execute.
    */
   readonly which: 'any' | { readonly overdueBeside: readonly DispatchKey[] };
   /** Reaction to a run whose row is locked. The statement never waits for the lock. */
@@ -25,10 +29,11 @@ export interface RunEnding {
 }
 
 /**
- * True for overdue runs (alias `o`) that no worker can execute. The code of other runs sees the
- * deadline at its next execution, and cleans up. A run that was never executed has nothing to clean
- * up. A blocked run fits no deployment that has tried it. A due run that no living worker claims
- * waits another 30 seconds, for a deployment in progress.
+ * Condition for runs (alias `o`) whose deadline has passed and that no worker can execute. A run
+ * that was never executed has nothing to clean up. The history of a blocked run fits no deployment
+ * that has tried it. A due run that no living worker claims gets 30 seconds more, because a
+ * deployment may be in progress. The code of any other run sees the deadline at its next execution,
+ * and cleans up.
  */
 const isOverdue = (
   schema: string,
@@ -39,9 +44,9 @@ const isOverdue = (
     AND NOT EXISTS (SELECT 1 FROM ${schema}.workflow_sessions s WHERE o.queue || E'\\n' || o.name || E'\\n' || o.version = ANY (s.serves))))`;
 
 /**
- * Ends runs without executing their code, and leaves their parents a message. Raises the epoch and
- * removes the owner's session, so that the owner of a running run can write nothing more for it. A
- * failed run keeps the rows that a retry needs.
+ * Ends runs without executing their workflow code, and sends their parents a message. Raises the
+ * epoch and removes the session id, so that a worker that is executing the run can no longer write
+ * for it. A failed run keeps the rows that a retry needs.
  */
 const endStatement = (name: string, lock: 'NOWAIT' | 'SKIP LOCKED'): Statement => ({
   name,
@@ -75,18 +80,23 @@ const END_UNLOCKED = endStatement('durable_end_unlocked_runs', 'SKIP LOCKED');
 /** A run that was ended. */
 export interface EndedRun {
   readonly id: string;
-  /** Parent that has a message about the end, and has not been notified. */
+  /**
+   * Id of the parent. A message about the end is in the inbox of the parent, but the parent has not
+   * been notified.
+   */
   readonly parentId: string | null;
 }
 
 /**
- * Ends runs without executing their code. Leaves out runs that had already ended.
+ * Ends runs without executing their workflow code. Returns the runs that it ended, without those
+ * that had ended before.
  *
- * @throws the error of the lock when a row is locked and `whereLocked` is `fail`: see RowLockQueues
+ * @throws the lock error of the database when a row is locked and `whereLocked` is `fail`;
+ * RowLockQueues handles this error
  */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;
-  // Sorted, because every statement locks runs in the order of their ids.
+  // Sorted: every statement locks runs in the order of their ids, which prevents deadlocks.
   const allIds = [...errors.keys()].sort();
   const values = (ids: readonly string[]): unknown[] => [
     ids,
@@ -100,7 +110,8 @@ export async function endRuns(database: Database, ending: RunEnding, client?: Cl
   ];
   const statement = whereLocked === 'fail' ? END_OR_FAIL : END_UNLOCKED;
   const end = (ids: readonly string[]) => database.query<[string, string | null]>(statement, values(ids), client);
-  // A caller that waits for one run gets the error.
+  // With a transaction or `fail`, the caller gets the error of the database. Otherwise a run that
+  // the database refuses to change is left out.
   const rows = client || whereLocked === 'fail' ? await end(allIds) : await changeNamed(database, statement.name, allIds, end);
   return rows.map(([id, parentId]) => ({ id, parentId }));
 }
@@ -110,7 +121,11 @@ const OVERDUE: Statement = {
   text: (schema) => `SELECT id FROM ${schema}.workflow_runs o WHERE ${isOverdue(schema, '$1::text[]')} ORDER BY o.deadline_at LIMIT 500`,
 };
 
-/** Finds overdue runs that no worker can execute. */
+/**
+ * Finds runs whose deadline has passed and that no worker can execute.
+ *
+ * @param served dispatch keys that this process can execute
+ */
 export async function findOverdueRuns(database: Database, served: readonly DispatchKey[]): Promise<string[]> {
   return (await database.query<[string]>(OVERDUE, [served.map(dispatchKeyText)])).map(([id]) => id);
 }
@@ -126,8 +141,8 @@ const UNEXECUTABLE: Statement = {
 };
 
 /**
- * Selects the runs whose code no living worker can execute. When no worker has a session, the
- * executing processes are unknown, and only blocked runs are selected.
+ * Selects the runs whose code no living worker can execute. When no worker has a session, it is
+ * unknown which processes execute runs, so only blocked runs are selected.
  */
 export async function findUnexecutable(database: Database, ids: readonly string[], client?: ClientBase): Promise<string[]> {
   return (await database.query<[string]>(UNEXECUTABLE, [ids], client)).map(([id]) => id);

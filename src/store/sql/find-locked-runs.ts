@@ -7,7 +7,7 @@ LEFT JOIN LATERAL (SELECT id FROM ${schema}.workflow_runs WHERE id = x.id FOR NO
 WHERE (SELECT true FROM ${schema}.workflow_runs WHERE id = x.id)`,
 };
 
-/** Selects the runs whose rows other transactions lock at this moment. Never waits. */
+/** Selects the runs whose rows other transactions have locked. Never waits for a lock. */
 export async function findLockedRuns(database: Database, ids: readonly string[]): Promise<Set<string>> {
   const rows = await database.query<[string, boolean]>(FREE, [ids]);
   return new Set(rows.filter(([, free]) => !free).map(([id]) => id));

@@ -1,24 +1,29 @@
 import type { Columns, FlushRows } from '../flush-columns.js';
 
-/** SQL that writes one kind of rows in a flush. */
+/**
+ * One section of the flush statement, which writes the changes of many runs: SQL for one kind of
+ * row.
+ */
 export interface Section {
   readonly key: keyof FlushRows;
-  /** Section whose name this section uses in the statement. */
+  /** Name of the section in the SQL statement, if it differs from `key`. */
   readonly as?: keyof FlushRows;
   readonly sql: SectionSql<string>;
-  /** Further parts of the statement that these rows need, by name. */
+  /** Further common table expressions that these rows need, by name. */
   readonly also?: SectionSql<Readonly<Record<string, string>>>;
 }
 
 /**
- * @param rows SQL of the rows, with the alias `x`
- * @param has true for kinds of rows that the flush contains
+ * Builds the SQL of a section.
+ *
+ * @param rows SQL that lists the rows to write, with the alias `x`
+ * @param has returns true for kinds of rows that the flush contains
  */
 type SectionSql<Result> = (schema: string, rows: string, has: (key: keyof FlushRows) => boolean) => Result;
 
 /**
- * Restricts a section to runs that the session owns under the given epoch. LIMIT makes the planner
- * look up each run, whatever it estimates.
+ * Builds a join that keeps only rows of runs that the session owns under the epoch of the row.
+ * LIMIT forces the planner to look up each run, even if it estimates another plan to be cheaper.
  */
 export const owned = (schema: string): string => `CROSS JOIN LATERAL (
     SELECT r.priority, r.created_at, r.chain_created_at, r.start_nonce, r.chain_nonce, r.parent_run_id FROM ${schema}.workflow_runs r
@@ -35,13 +40,13 @@ export function columnList(columns: Columns): string {
 /**
  * Lists the values of columns for an INSERT.
  *
- * @param expressions SQL of values that are not written as they are sent, by column
+ * @param expressions SQL for values that must be converted before they are written, by column
  */
 export function valueList(columns: Columns, expressions: Readonly<Record<string, string>> = {}): string {
   return columns.map(([name]) => expressions[name] ?? `x.${name}`).join(', ');
 }
 
-/** Columns without the epoch, which only checks the owner. */
+/** Removes the epoch, which is sent only to check the owner and is not written. */
 export function withoutEpoch(columns: Columns): Columns {
   return columns.filter(([name]) => name !== 'epoch');
 }

@@ -7,10 +7,10 @@ import { TERMINAL } from './run-status.js';
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
 const STATE_COLUMNS = withoutEpoch(COLUMNS.states);
 
-/** Approximate number of dropped payloads that the history of a run shows. */
+/** Approximate maximum number of dropped payloads that the history of a run shows. */
 const DROPS_SHOWN = 100;
 
-/** Condition that is true when the history shows one more dropped payload. */
+/** Builds a condition that is true when the history has room for one more dropped payload. */
 const isDropShown = (schema: string): string =>
   `(x.data IS NOT NULL AND (SELECT count(*) FROM (
     SELECT 1 FROM ${schema}.workflow_run_log d WHERE d.run_id = x.run_id AND d.kind = 'payload_dropped' LIMIT ${DROPS_SHOWN}) AS shown) < ${DROPS_SHOWN})`;
@@ -21,8 +21,9 @@ const childIsThere = (schema: string): string => `
     OR (SELECT true FROM ${schema}.workflow_runs WHERE id = x.name LIMIT 1)`;
 
 /**
- * Parts of a flush, in the order in which the statement names them. PostgreSQL executes the counted
- * ones (`starts`, `changes`, `startsByRuns`, `steps`) in the order of the counts in `flush.ts`.
+ * Sections of the flush statement, in the order in which it contains them. PostgreSQL executes the
+ * sections that `flush.ts` counts (`starts`, `changes`, `startsByRuns`, `steps`) in the order of
+ * these counts.
  */
 export const SECTIONS: readonly Section[] = [
   starts('generated'),
@@ -33,9 +34,10 @@ export const SECTIONS: readonly Section[] = [
   tagsOf('childTags', 'starts_by_runs'),
   {
     key: 'changes',
-    // The conditions leave the primary key as the only access path, whatever the statistics say.
-    // The planner cannot reverse = ANY (ARRAY[..]). IS TRUE hides a condition with which it could
-    // read all running rows and compare all pairs (105 ms for 500).
+    // The conditions let the planner find the runs only by the primary key, whatever the statistics
+    // say. The planner cannot use = ANY (ARRAY[..]) in the other direction, to look up x. IS TRUE
+    // hides the conditions on the owner: with them the planner could read all running rows and
+    // compare all pairs (105 ms for 500).
     sql: (schema, rows) => `
   UPDATE ${schema}.workflow_runs r SET
     status = x.status,
@@ -84,7 +86,7 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'endedRuns',
-    // A failed run keeps its unread messages and its running children for a retry.
+    // A failed run keeps its unread messages and its waits for running children for a retry.
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_waits w USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE w.run_id = ANY (ARRAY[x.run_id]) AND NOT (x.is_failed AND w.kind = 'child') RETURNING 1`,
@@ -112,10 +114,10 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'messages',
-    // After the commit a separate statement notifies the receivers. A run may cancel only its own
-    // children, because the id that it wanted for a child may belong to another run. It reports its
-    // end only to its current parent. A child that starts in this very statement is not visible
-    // yet.
+    // After the commit, a separate statement notifies the receivers. A run may cancel only its own
+    // children, because another run may have the id that it chose for a child. A run reports its
+    // end only to its current parent. The condition is NOT EXISTS, because a child that this
+    // statement starts is not visible to it.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -142,10 +144,11 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'droppedPayloads',
-    // Anybody with the URL of a hook can send any number of payloads that do not fit. The history
-    // shows the first ones, and keeps no trace of the others. The statement that left a payload has
-    // also logged its delivery, so that both have the same time. Payloads of one microsecond share
-    // their entries: all of them are removed, because entries that stay would grow without bound.
+    // Anybody with the URL of a hook can send any number of payloads that the workflow does not
+    // accept. The history shows only the first of them. For the others, even the logged delivery is
+    // deleted. One statement wrote the message and the log entry of its delivery, so both have the
+    // same time. Payloads of one microsecond share their log entries. All of these are deleted,
+    // because entries that stay would grow without bound.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, data)
   SELECT x.run_id, x.epoch, 'payload_dropped', x.step_key, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -166,9 +169,10 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'takenMessages',
-    // A message that an abandoned execution took stays, and the run's current owner takes it. This
-    // section must follow continuedRuns: PostgreSQL executes parts without a count from the last to
-    // the first, and a deleted message cannot move (journal-continued.spec.ts proves it).
+    // A message stays if the worker that took it no longer owns the run, and the current owner
+    // takes it. This section must follow continuedRuns: PostgreSQL executes sections without a
+    // count from the last to the first. So taken messages are deleted, and only the others move to
+    // the continuation (journal-continued.spec.ts proves it).
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,

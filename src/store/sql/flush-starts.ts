@@ -2,28 +2,29 @@ import { columnList, fromMs, owned, valueList, type Section } from './flush-sect
 import { nothingLeftSql } from './leftovers.js';
 import { COLUMNS } from '../flush-columns.js';
 
-/** Time when a run is due, and its deadline. */
+/** SQL for the time at which a new run becomes due, and for its deadline. */
 const DUE = `CROSS JOIN LATERAL (SELECT coalesce(now() + x.delay_ms * interval '1 millisecond', ${fromMs('x.start_at')}) AS at) AS due`;
 const DEADLINE = `coalesce(due.at, now()) + x.timeout_ms * interval '1 millisecond'`;
 
 /**
- * Passes the parent's link to a continuation, so that the parent waits for it. The link is dropped
- * if the run has lost its parent since it was claimed.
+ * Builds SQL that copies the link to the parent from a run to its continuation, so that the parent
+ * waits for the continuation. The link is dropped if the run has lost its parent since it was
+ * claimed.
  */
 const inherited = (column: string): string =>
   `CASE WHEN x.continued_from IS NULL OR own.parent_run_id = x.parent_run_id THEN x.${column} END`;
 
 /**
- * Origin of ids. A given id may have been used by an earlier run. A run whose id still has rows of
- * an earlier run is not inserted; the journal removes those rows.
+ * Origin of the ids of new runs. An id that a caller has given may have belonged to a deleted run.
+ * A new run is not inserted while rows of the deleted run remain. The journal deletes these rows.
  */
 type Ids = 'generated' | 'given';
 
 const onlyIfNothingLeft = (schema: string, ids: Ids): string => (ids === 'given' ? `\n    AND ${nothingLeftSql(schema, 'x.id')}` : '');
 
 /**
- * Inserts runs that callers start. A run that this process executes at once is inserted as running,
- * unless the session has ended.
+ * Inserts runs that the application starts. A run that this process executes at once is inserted as
+ * running. It is not inserted if the session has ended.
  */
 export const starts = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedStarts' : 'starts',
@@ -49,8 +50,9 @@ export const starts = (ids: Ids): Section => ({
 });
 
 /**
- * Inserts runs that other runs start. A run is not inserted once another session owns its starter:
- * that session decides. A continuation inherits the tags, the priority and the parent.
+ * Inserts runs that other runs start. Inserts nothing for a run that another session now owns,
+ * because that session executes the call again. A continuation inherits the tags, the priority and
+ * the parent of the run that it continues.
  */
 export const startsByRuns = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedStartsByRuns' : 'startsByRuns',

@@ -7,11 +7,14 @@ import type { Section } from './flush-section.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Result of a flush. Fewer rows than were sent mean that some existed before, or that the session
- * does not own their runs.
+ * Result of a flush, with the number of rows written, by kind. Fewer rows than were sent mean that
+ * some existed before, or that the session does not own their runs.
  */
 export interface FlushResult {
-  /** True when the session lives on the named server. Otherwise nothing of its runs was written. */
+  /**
+   * True when the session exists on the expected database server. Otherwise no row of its runs was
+   * written.
+   */
   readonly sessionAlive: boolean;
   /** Identity of the server that answered. */
   readonly server: string;
@@ -76,15 +79,16 @@ function prepare(mask: number, shape: 'single' | 'many'): Prepared {
 }
 
 /**
- * Makes transitions durable: one statement writes rows of many runs in one round trip and one
- * commit.
+ * Writes rows of many runs in one statement, one round trip and one commit.
  *
- * The statement first locks the session's row, on the server where the session was last seen. Every
- * write of an owned run refers to that lock, because PostgreSQL drops a locking CTE that nothing
- * refers to. A takeover deletes the row before it touches a run. So the takeover waits for this
- * flush, or this flush writes nothing. Rows are sorted by run id, which is the order in which they
- * are locked. Runs are written before their other rows, because PostgreSQL executes the parts in
- * the order of the counts.
+ * The statement first locks the row of the session, on the server where the session was last seen.
+ * Every write for an owned run refers to this lock, because PostgreSQL leaves out a locking
+ * subquery that nothing refers to. A process that takes over the runs of a session first deletes
+ * this row. So either that process waits for this flush, or this flush writes nothing.
+ *
+ * Rows are sorted by run id, so that all statements lock runs in the same order. PostgreSQL
+ * executes the counted sections in the order of the counts, so that runs are written before their
+ * other rows.
  *
  * With at most one row of each kind, as in an idle process, the values are single parameters
  * instead of arrays. That is as fast as a plain INSERT (0.38 ms with its commit, against 0.6 ms

@@ -2,10 +2,10 @@ import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 
 /**
- * Creates a new run from another: its input, tags and options, and its history up to a step. The
- * cancellation, the deadline and later steps of the other run are not copied. With a history, the
- * new run also inherits the identity that the code has seen: the time of the first execution, and
- * the seed of the random numbers.
+ * Creates a new run from a source run. Copies the input, the tags, the options, and the steps
+ * before a given step. Does not copy the cancellation, the deadline and later steps. With copied
+ * steps, the new run also gets values that the code has already used. They are the time of the
+ * first execution and the seed of the random numbers.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',
@@ -58,14 +58,17 @@ export interface RunFork {
   readonly fromStep: string | null;
   readonly nonce: string;
   readonly deploymentId: string;
-  /** JSON text for the old and the new run that says who forks the run and why. */
+  /**
+   * JSON texts that say who forks the run and why. `note` is for the history of the source run, and
+   * `noteOfNew` for that of the new run.
+   */
   readonly note: string;
   readonly noteOfNew: string;
 }
 
 /**
- * Creates the new run. Returns `noRun` when there is no such run and `noStep` when it has not
- * recorded that step; nothing was written then.
+ * Creates the new run, and returns its dispatch key. Returns `noRun` when the source run does not
+ * exist, and `noStep` when it has not recorded the step. Nothing is written in these two cases.
  */
 export async function forkRun(database: Database, fork: RunFork): Promise<DispatchKey | 'noRun' | 'noStep'> {
   const { runId, newId, fromStep, nonce, deploymentId, note, noteOfNew } = fork;

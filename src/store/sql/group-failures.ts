@@ -7,7 +7,10 @@ const COLUMNS = { workflow: 'r.name', errorCode: 'r.error_code', failedStep: 'r.
 
 export const FAILURE_DIMENSIONS = Object.keys(COLUMNS) as FailureDimension[];
 
-/** Failed runs with common properties. Times are in milliseconds. */
+/**
+ * A group of failed runs with the same workflow, error code or failed step. Times are in
+ * milliseconds since the epoch.
+ */
 export interface FailureGroupRow {
   readonly keys: Readonly<Partial<Record<FailureDimension, string | null>>>;
   readonly count: number;
@@ -19,10 +22,11 @@ export interface FailureGroupRow {
 const milliseconds = (value: string): string => `extract(epoch FROM ${value})::float8 * 1000`;
 
 /**
- * Groups the runs that have failed since a time, largest group first.
+ * Groups the runs that have failed since a given time. Returns at most `limit` groups, largest
+ * first.
  *
  * @param since milliseconds since the epoch
- * @throws QueryTimeoutError
+ * @throws QueryTimeoutError when the query takes too long
  */
 export async function groupFailures(
   database: Database,

@@ -21,8 +21,8 @@ const LOCK_OWNED: Statement = {
 };
 
 /**
- * Lists the sessions that own running runs and do not exist. Reads one index entry per session,
- * however many runs each session owns.
+ * Lists the ids of sessions that no longer exist but still own running runs. Reads one index entry
+ * per session, however many runs each session owns.
  */
 const MISSING_OWNERS: Statement = {
   name: 'durable_missing_owners',
@@ -37,14 +37,17 @@ SELECT id::text FROM owners WHERE id IS NOT NULL AND (SELECT true FROM ${schema}
   },
 };
 
-/** Hands back all runs of a session whose row the transaction has deleted. Returns their ids. */
+/**
+ * Makes all running runs of a session due, so that other workers can claim them. The transaction
+ * must have deleted the row of the session. Returns the ids of the runs.
+ */
 export async function handBackAll(database: Database, client: ClientBase, sessionId: string): Promise<string[]> {
   return (await database.query<[string]>(HAND_BACK, [sessionId], client)).map(([id]) => id);
 }
 
 /**
- * Hands back the runs of a session as `handBackAll` does, without those that the database refuses
- * to change.
+ * Makes the running runs of a session due as `handBackAll` does, except runs that the database
+ * refuses to change. Returns the ids of the runs that are due now.
  */
 export async function handBackWritable(database: Database, client: ClientBase, sessionId: string): Promise<string[]> {
   const change = async (ids: readonly string[]): Promise<string[]> =>
@@ -52,7 +55,10 @@ export async function handBackWritable(database: Database, client: ClientBase, s
   return changeOwned(database, client, [sessionId], change);
 }
 
-/** Changes all running runs of sessions, without those that the database refuses to change. */
+/**
+ * Calls `change` with all running runs of the sessions, and returns its results. Leaves out runs
+ * that the database refuses to change.
+ */
 export async function changeOwned<T>(
   database: Database,
   client: ClientBase,
@@ -64,8 +70,9 @@ export async function changeOwned<T>(
 }
 
 /**
- * Hands back runs whose session is gone. A takeover or a goodbye deletes the session, but leaves a
- * run behind that the database refuses to change. Returns the ids of the runs that are due now.
+ * Makes running runs due whose session no longer exists. Closing or taking over a session deletes
+ * it, but leaves out runs that the database refuses to change. Returns the ids of the runs that are
+ * due now.
  */
 export async function handBackOwnerless(database: Database): Promise<string[]> {
   const handedBack: string[] = [];

@@ -2,23 +2,28 @@ import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { SUSPECT_LOSSES } from './claim-runs.js';
 
-/** Due runs of one dispatch key. */
+/** Number and age of the due runs of one dispatch key. */
 export interface DueRuns extends DispatchKey {
   /** Number of due runs, at most `DUE_COUNTED`. */
   readonly due: number;
-  /** Time since when the oldest run has been due, in milliseconds. */
+  /**
+   * Time at which the run that has been due for longest became due, in milliseconds since the
+   * epoch.
+   */
   readonly oldestDueAt: number;
 }
 
 /**
- * Maximum number of due runs that are counted per key. The health check must not cost more than the
- * problem that it reports.
+ * Maximum number of due runs that are counted per dispatch key. The limit keeps the health check
+ * cheap when very many runs are due.
  */
 export const DUE_COUNTED = 1_000;
 
 /**
- * Moves from key to key, and within a key from priority to priority, along the index of the claims.
- * Each step is one lookup, however many runs are due. The oldest run of a priority is its first.
+ * Builds the query for due runs. The query moves through the index of due runs from one dispatch
+ * key to the next. Within a key, it moves from one priority to the next. Each move is one index
+ * lookup, however many runs are due. The first run of a priority is the one that has been due for
+ * longest.
  */
 function dueSql(schema: string): string {
   const isReady = `r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES}`;
@@ -46,10 +51,10 @@ CROSS JOIN LATERAL (
 ORDER BY k.queue, k.name, k.version LIMIT 1000`;
 }
 
-/** Maximum number of suspects that are counted. */
+/** Maximum number of suspects (runs whose workers have died twice or more) that are counted. */
 const SUSPECTS_COUNTED = 1_000;
 
-/** Reads the index of the suspects, most often lost first. */
+/** Reads the index of suspects, which begins with the runs whose workers have died most often. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_kinds',
   text: (schema) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int,
@@ -59,16 +64,19 @@ const SUSPECTS: Statement = {
 ) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
 };
 
-/** Due runs of one dispatch key that were lost with their workers twice or more. */
+/** Due runs of one dispatch key whose workers have died twice or more (suspects). */
 export interface SuspectRuns extends DispatchKey {
   /** Number of suspects, at most `SUSPECTS_COUNTED` over all keys. */
   readonly suspects: number;
   readonly mostLosses: number;
-  /** Id of the run that was lost most often. */
+  /** Id of the run whose workers have died most often. */
   readonly exampleRunId: string;
 }
 
-/** Finds the dispatch keys of due suspects, which workers execute separately. */
+/**
+ * Counts the due runs whose workers have died twice or more, by dispatch key. Workers execute these
+ * runs separately.
+ */
 export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
   const rows = await database.query<[string, string, number, number, number, string]>(SUSPECTS, []);
   return rows.map(([queue, name, version, suspects, mostLosses, exampleRunId]) => ({
@@ -83,13 +91,15 @@ export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
 
 const DUE: Statement = { name: 'durable_due_runs', text: dueSql };
 
-/** Finds the dispatch keys of due runs. */
+/** Counts the due runs and finds the oldest, by dispatch key. */
 export async function findDueRuns(database: Database): Promise<DueRuns[]> {
   const rows = await database.query<[string, string, number, number, number]>(DUE, []);
   return rows.map(([queue, name, version, due, oldestDueAt]) => ({ queue, name, version, due, oldestDueAt }));
 }
 
-/** Number of waiting runs that are examined at each end of the order of ids. */
+/**
+ * Number of waiting runs with the lowest ids that are examined, and of those with the highest ids.
+ */
 const LOOKED_AT = 1_000;
 
 const WAITING: Statement = {
@@ -102,13 +112,19 @@ const WAITING: Statement = {
 ) AS r ORDER BY 1, 2, 3`,
 };
 
-/** Finds dispatch keys of runs that wait for something, from a sample of these runs. */
+/**
+ * Finds dispatch keys of waiting and paused runs. Examines only a sample of these runs, so keys may
+ * be missing.
+ */
 export async function findWaitingKinds(database: Database): Promise<DispatchKey[]> {
   const rows = await database.query<[string, string, number]>(WAITING, []);
   return rows.map(([queue, name, version]) => ({ queue, name, version }));
 }
 
-/** A process that executes runs, as other processes see it. */
+/**
+ * A worker process, as its row in `workflow_sessions` describes it. Times are in milliseconds since
+ * the epoch.
+ */
 export interface SessionRow {
   readonly id: string;
   readonly host: string;
@@ -117,7 +133,7 @@ export interface SessionRow {
   readonly startedAt: number;
   readonly heartbeatAt: number;
   readonly isExpired: boolean;
-  /** Dispatch keys that the process claims, as texts. */
+  /** Dispatch keys of the runs that the process claims, as texts. */
   readonly serves: readonly string[];
 }
 
@@ -128,7 +144,7 @@ const SESSIONS: Statement = {
 FROM ${schema}.workflow_sessions ORDER BY started_at, id LIMIT 1000`,
 };
 
-/** Lists the processes that execute runs, oldest first. */
+/** Lists the worker processes, oldest first, at most 1,000. */
 export async function listSessions(database: Database): Promise<SessionRow[]> {
   const rows = await database.query<[string, string, number, string, number, number, boolean, string[]]>(SESSIONS, []);
   return rows.map(([id, host, pid, deploymentId, startedAt, heartbeatAt, isExpired, serves]) => ({
@@ -143,7 +159,7 @@ export async function listSessions(database: Database): Promise<SessionRow[]> {
   }));
 }
 
-/** Runs that wait for a deployment whose code fits their history. */
+/** Blocked runs of one dispatch key, which wait for a deployment whose code fits their history. */
 export interface BlockedRuns extends DispatchKey {
   /** Number of blocked runs, at most `BLOCKED_COUNTED` over all keys. */
   readonly blocked: number;
@@ -161,7 +177,7 @@ const BLOCKED: Statement = {
 ) AS r GROUP BY queue, name, version ORDER BY queue, name, version`,
 };
 
-/** Finds the dispatch keys of blocked runs. */
+/** Counts the blocked runs, by dispatch key. */
 export async function findBlockedRuns(database: Database): Promise<BlockedRuns[]> {
   const rows = await database.query<[string, string, number, number, string]>(BLOCKED, []);
   return rows.map(([queue, name, version, blocked, exampleRunId]) => ({ queue, name, version, blocked, exampleRunId }));

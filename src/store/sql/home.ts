@@ -25,19 +25,25 @@ const UNFINISHED: Statement = {
   text: (schema) => `SELECT true FROM ${schema}.workflow_runs WHERE status IN ('pending', 'running', 'waiting', 'paused') LIMIT 1`,
 };
 
-/** Location of a database, which tells it apart from a copy. */
+/** Location of a database. A copy of the database has another location. */
 export interface Home {
-  /** Identifier of the cluster. Null when the role may not read it. */
+  /** PostgreSQL's identifier of the database cluster. Null when the role may not read it. */
   readonly systemIdentifier: string | null;
   readonly databaseOid: string;
 }
 
-/** Home that is recorded in a database. */
+/**
+ * Location that is recorded in a database. A copy of the database contains the location of the
+ * original.
+ */
 export interface RecordedHome extends Home {
   readonly environment: string | null;
 }
 
-/** Reads the location of the database, and the home that is recorded in it. */
+/**
+ * Reads the actual location of the database, and the location that is recorded in it. They differ
+ * when the database is a copy.
+ */
 export async function readHome(database: Database): Promise<{ readonly here: Home; readonly recorded: RecordedHome | undefined }> {
   const [row] = await database.query<[string, string | null, string | null, string | null]>(READ, []);
   const [databaseOid, system, oid, environment] = row!;
@@ -45,7 +51,10 @@ export async function readHome(database: Database): Promise<{ readonly here: Hom
   return { here, recorded: oid === null ? undefined : { systemIdentifier: system, databaseOid: oid, environment } };
 }
 
-/** Records the home, unless another process has recorded another one in the meantime. */
+/**
+ * Records the location, unless another process has recorded a different location since `before` was
+ * read.
+ */
 export async function recordHome(
   database: Database,
   { systemIdentifier, databaseOid }: Home,
@@ -64,7 +73,7 @@ async function readCluster(database: Database): Promise<string | null> {
     const [row] = await database.query<[string]>(CLUSTER, []);
     return row![0];
   } catch (error) {
-    // Some providers revoke the right to call the function.
+    // Some providers do not allow roles to call pg_control_system().
     if (faultOf(error) === 'refused') return null;
     throw error;
   }

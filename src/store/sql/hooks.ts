@@ -5,7 +5,7 @@ import { SERVER } from './server-identity.js';
 import type { SessionFence } from '../session-fence.js';
 import { TERMINAL } from './run-status.js';
 
-/** Locks the session's row, and selects the run if this session owns it. */
+/** Builds SQL that locks the row of the session, and selects the run if this session owns it. */
 function ownRun(schema: string): string {
   return `session AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_sessions WHERE id = $1::bigint AND ${SERVER} = $2::text FOR KEY SHARE
@@ -16,11 +16,12 @@ function ownRun(schema: string): string {
 )`;
 }
 
-/** True for a run that has ended. */
+/** Condition for a run that has ended. */
 const HAS_ENDED = `status IN ${TERMINAL}`;
 
 /**
- * Selects the run that receives the hook's payloads: the creator of the hook, or its continuation.
+ * Builds SQL that selects the run that receives the payloads of a hook. It is the run that created
+ * the hook, or the last run that continues it.
  */
 function lastOf(schema: string, runId: string): string {
   return `(SELECT id, ${HAS_ENDED} AS has_ended FROM ${currentRunSql(schema, runId, 'id, status')} AS current)`;
@@ -41,8 +42,9 @@ UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LI
 };
 
 /**
- * Reassigns a token whose run has ended. A continuation, or a new run for the same order, uses the
- * same token again.
+ * Gives the token of a hook to another run when the previous run has ended. A new run for the same
+ * order, for example, uses the same token again. A continuation also takes the token of the run
+ * that it continues.
  */
 const TAKE_OVER: Statement = {
   name: 'durable_take_over_hook',
@@ -54,7 +56,7 @@ FROM own WHERE h.token = $6
 RETURNING h.token`,
 };
 
-/** A hook of a run that this process executes. */
+/** Properties of a hook that is created for a run of this process. */
 export interface HookToCreate {
   readonly runId: string;
   readonly epoch: number;
@@ -66,11 +68,11 @@ export interface HookToCreate {
 }
 
 /**
- * Creates a hook, unless the step has already created one. A crash between this statement and the
- * step's record must not leave two hooks.
+ * Creates a hook, unless the step has created one before. A crash may interrupt the step before it
+ * is recorded. When it is executed again, it must get the same hook.
  *
- * @returns the step's token; also the owner when another run has the token; undefined when the
- * session does not own the run
+ * @returns the token of the step's hook; also `owner`, the id of the other run, when another run
+ * has the token; undefined when the session does not own the run
  */
 export async function createHook(
   database: Database,
@@ -88,8 +90,9 @@ export async function createHook(
 }
 
 /**
- * Records the event first. Only one event can exist under the sender's id of a delivery, and the
- * payload enters the inbox only together with the event.
+ * Records a delivery as an event in the run log, and inserts its payload into the inbox. A delivery
+ * id can have only one event, and the payload is inserted only together with the event. So a
+ * repeated delivery has no effect.
  */
 const RESUME: Statement = {
   name: 'durable_resume_hook',
@@ -122,27 +125,27 @@ SELECT (e.data -> 'digest')::text FROM past CROSS JOIN LATERAL (
 ) AS e LIMIT 1`,
 };
 
-/** Id that the sender gave a delivery, and a digest that identifies its body: JSON text. */
+/** Identifies a delivery: the id that the sender gave it, and a digest of its body as JSON text. */
 export interface HookDelivery {
   readonly id: string;
   readonly digest: string;
 }
 
-/** Outcome of a payload. */
+/** Outcome of sending a payload to a hook. */
 export interface HookResumed {
   readonly runId: string;
   /**
-   * `known` means that this delivery arrived before; `full` that too many messages already wait for
-   * the run.
+   * `known` means that a delivery with this id arrived before. `full` means that too many messages
+   * already wait for the run.
    */
   readonly outcome: 'accepted' | 'closed' | 'known' | 'full';
-  /** Digest of the body that a known delivery had: JSON text. */
+  /** JSON text of the digest of the earlier delivery with this id, for the outcome `known`. */
   readonly digest?: string | undefined;
 }
 
 /**
- * Leaves a payload for the run that waits for the hook, once per delivery. Undefined when no hook
- * has the token.
+ * Inserts a payload into the inbox of the run that waits for the hook, once per delivery. Undefined
+ * when no hook has the token.
  */
 export async function resumeHook(
   database: Database,
@@ -170,7 +173,7 @@ const DESCRIBE: Statement = {
 FROM ${schema}.workflow_hooks h CROSS JOIN LATERAL ${lastOf(schema, 'h.run_id')} AS last WHERE h.token = $1`,
 };
 
-/** Properties of a hook that are needed before a request to it is accepted. */
+/** Properties of a hook that are needed to check a request before it is accepted. */
 export interface HookDescription {
   readonly token: string;
   readonly runId: string;
@@ -178,7 +181,7 @@ export interface HookDescription {
   readonly headers: readonly string[];
   /** Name of the verifier that checks requests. */
   readonly verify: string | null;
-  /** Name of the request header with the id of a delivery. */
+  /** Name of the request header that contains the id of a delivery. */
   readonly idempotencyHeader: string | null;
   readonly isClosed: boolean;
 }

@@ -1,17 +1,20 @@
 /** Approximate maximum number of signals and hook payloads that may wait for a run. */
 const MAX_WAITING = 10_000;
-/** Approximate maximum number of their bytes. */
+/** Approximate maximum size in bytes of the signals and hook payloads that may wait for a run. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
- * Builds common table expressions that measure a run's inbox: `depth`, with the `place` and `total`
- * of a message that is about to be inserted, and the flag `is_full`. With a weight of 0 they read
- * nothing. They cost two index lookups, however many messages wait. Concurrent senders may count
- * one place twice, so the limits are approximate.
+ * Builds the common table expression `depth`, which measures the inbox of a run for a message that
+ * is about to be inserted. `place` and `total` are the number of messages and bytes that the run
+ * was sent up to this message. `is_full` is true when the inbox has no room for the message.
  *
- * @param run a common table expression with the id of the run
- * @param weight parameter: the number of messages that this one stands for
- * @param payload parameter: the payload of the message
+ * With a weight of 0 the expression reads nothing. Otherwise it costs two index lookups, however
+ * many messages wait. Concurrent senders may compute the same place, so the limits are approximate.
+ *
+ * @param run name of a common table expression with the id of the run
+ * @param weight SQL parameter: the number of messages that this message stands for, because only
+ * some messages are measured
+ * @param payload SQL parameter: the payload of the message
  */
 export function depthSql(schema: string, run: string, weight: string, payload: string): string {
   const placed = (order: string): string => `(

@@ -5,9 +5,9 @@ import type { Database, Statement } from '../database.js';
 import { CALLER_MARK } from './caller-mark.js';
 
 /**
- * Tables whose rows belong to the run in their `run_id`, in the order in which every statement
- * locks them. Deleting a run by hand may leave rows in any of them, because no foreign key removes
- * the rows.
+ * Tables whose rows have the id of a run in `run_id`, in the order in which every statement locks
+ * their rows. No foreign key removes the rows, so they may remain when somebody deletes a run by
+ * hand.
  */
 export const RUN_TABLES = [
   'workflow_steps',
@@ -21,22 +21,23 @@ export const RUN_TABLES = [
 ] as const;
 
 /**
- * Builds a condition that is true when no rows of an earlier run with that id exist. Scalar
- * subqueries with LIMIT force an index lookup in each table. With EXISTS the planner hashes the
- * whole table where that looks cheaper.
+ * Builds a condition that is true when no rows of an earlier run with this id exist. Scalar
+ * subqueries with LIMIT force an index lookup in each table. With EXISTS, the planner would read
+ * and hash a whole table if it estimated that to be cheaper.
  *
- * @param id the id's expression in the surrounding statement
+ * @param id SQL expression of the id
  */
 export function nothingLeftSql(schema: string, id: string): string {
   const rows = RUN_TABLES.map((table) => `(SELECT true FROM ${schema}.${table} WHERE run_id = ${id} LIMIT 1) IS NULL`);
-  // A child of the earlier run would report its end to the new run.
+  // A child of the earlier run would report its end to the new run, because its parent has the same
+  // id.
   return [...rows, `(SELECT true FROM ${schema}.workflow_runs WHERE parent_run_id = ${id} LIMIT 1) IS NULL`].join('\n    AND ');
 }
 
 /**
- * Removes rows of runs that do not exist, and detaches their children. The check for the run and
- * the deletion share one snapshot. Rows of a new run with that id are newer than the snapshot, and
- * stay.
+ * Builds SQL that deletes the rows of runs that do not exist, and detaches the children of these
+ * runs. The check that a run is missing and the deletion share one snapshot. If a new run with this
+ * id starts meanwhile, its rows are newer than the snapshot, and stay.
  */
 function clearSql(schema: string, lockTimeout: string): string {
   const deletes = RUN_TABLES.map(
@@ -57,20 +58,23 @@ SELECT ${['orphans', ...RUN_TABLES].map((part) => `(SELECT count(*) FROM ${part}
 const CLEAR: Statement = { name: 'durable_clear_leftovers', text: clearSql };
 
 /**
- * Removes the remaining rows of earlier runs with these ids. Ids of existing runs are left alone.
+ * Deletes the rows that deleted runs with these ids have left. Ids of existing runs are ignored.
  */
 export async function clearLeftovers(database: Database, ids: readonly string[], client?: ClientBase): Promise<void> {
   await database.query(CLEAR, [ids], client);
 }
 
-/** Removes such rows in a transaction of the caller, which may have deleted the runs itself. */
+/**
+ * Deletes the rows that deleted runs with these ids have left, in a transaction of the caller. The
+ * transaction may have deleted the runs itself.
+ */
 export async function clearLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<void> {
   await manager.query(`${CALLER_MARK} ${clearSql(database.schema, '')}`, [ids]);
 }
 
 /**
- * Finds the first of these ids that still has rows of an earlier run, as a transaction of the
- * caller sees them.
+ * Finds the first of these ids that has no run but still has rows of a deleted run. Reads what the
+ * transaction of the caller sees.
  */
 export async function findLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<string | undefined> {
   const text = `SELECT x.id FROM unnest($1::text[]) AS x(id)

@@ -4,7 +4,7 @@ import type { Database } from '../database.js';
 import { shownStatusSql } from './chains.js';
 import { conditionsSql, Parameters } from './run-conditions.js';
 
-/** Columns of a run in a listing. Times are in milliseconds. */
+/** Columns of a run in a listing. Times are in milliseconds since the epoch. */
 export interface RunSummaryRow {
   readonly id: string;
   readonly name: string;
@@ -26,8 +26,8 @@ export interface RunSummaryRow {
 }
 
 /**
- * A place in the order of a listing. Neither half ever changes for a run, and no two runs have the
- * same place.
+ * A place in the order of a listing: the creation time and the id of a run. Both never change, and
+ * no two runs have the same place.
  */
 export interface ListPosition {
   /**
@@ -41,9 +41,10 @@ export interface ListPosition {
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 /**
- * Builds the query of a page. It selects the runs first, by the index of `created_at` where that is
- * best, and reads only their tags. The position is not a float: with `extra_float_digits = 0` its
- * text would lose a digit, and the next page would begin before it.
+ * Builds the query for one page of a listing. The query first selects the runs of the page, through
+ * the index of `created_at` where that is best, and reads only their tags. The position is an
+ * integer. With `extra_float_digits = 0` the text of a float would lose a digit, and the next page
+ * would begin too early.
  */
 function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
   const parameters = new Parameters();
@@ -69,9 +70,10 @@ FROM (
 }
 
 /**
- * Lists the runs that meet the conditions, newest first. With a position, lists the runs after it.
+ * Lists the runs that meet the conditions, newest first, each with its position. With `after`,
+ * lists the runs after this position.
  *
- * @throws QueryTimeoutError
+ * @throws QueryTimeoutError when the query takes too long
  */
 export async function listRuns(
   database: Database,
@@ -88,9 +90,9 @@ export async function listRuns(
 }
 
 /**
- * Counts exactly the runs that meet the conditions.
+ * Returns the exact number of runs that meet the conditions.
  *
- * @throws QueryTimeoutError
+ * @throws QueryTimeoutError when the query takes too long
  */
 export async function countRuns(database: Database, conditions: RunConditions): Promise<number> {
   const parameters = new Parameters();
@@ -99,6 +101,6 @@ export async function countRuns(database: Database, conditions: RunConditions): 
     `SELECT count(*)::float8 FROM ${database.schema}.workflow_runs r WHERE ${matching}`,
     parameters.values,
   );
-  // Independent of the application's type parser for float8.
+  // The application may have replaced the type parser for float8, so that the value may be a text.
   return Number(row![0]);
 }

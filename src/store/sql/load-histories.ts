@@ -1,13 +1,14 @@
 import type { History, OpenWait, StepKind, StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 
-/** The columns of a step with the alias `s` that `toStepRecord` reads, in its order. */
+/** Columns of a step (alias `s`), in the order in which `toStepRecord` reads them. */
 export const STEP_COLUMNS = `s.run_id, s.step_key, s.kind, s.seq, s.status, s.output::text, s.error::text, s.attempts, s.called_after, s.called_after_io, s.args_hash,
   extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000`;
 
 /**
- * Looks up each run separately: `= ANY` with 500 runs read the whole of a table that was never
- * analysed. OFFSET 0 keeps the planner from turning the lookup into a join.
+ * Looks up the steps of each run separately. With `= ANY` and 500 runs, PostgreSQL read the whole
+ * table if it had never been analysed. OFFSET 0 keeps the planner from turning the lookup into a
+ * join.
  */
 const STEPS: Statement = {
   name: 'durable_load_steps',
@@ -43,10 +44,11 @@ export type StepRow = [
 type WaitRow = [string, string, OpenWait['kind'], number | null, number, number, string | null];
 
 /**
- * Loads the history of the runs: steps in the order in which they were recorded, and open waits.
+ * Loads the histories of runs: steps in the order in which they were recorded, and open waits.
  * Every requested run has an entry.
  *
- * @param after by run: the last step that is not loaded
+ * @param after sequence number of the last step that is not loaded, by run; a run without a number
+ * is loaded from its first step
  */
 export async function loadHistories(
   database: Database,

@@ -1,6 +1,9 @@
 import type { Database, Statement } from '../database.js';
 
-/** Measures as `history_bytes` does: payloads, plus a fixed size per step. */
+/**
+ * Computes the size in the same way as the column `history_bytes`: payloads, plus a fixed size per
+ * step.
+ */
 const MEASURE: Statement = {
   name: 'durable_measure_histories',
   text: (schema) => `SELECT x.id, s.bytes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
@@ -9,7 +12,10 @@ const MEASURE: Statement = {
 ) AS s`,
 };
 
-/** Measures histories of runs whose owners died before they could record the size. */
+/**
+ * Measures the histories of runs whose owners died before they could record the size. Returns the
+ * bytes by run id.
+ */
 export async function measureHistories(database: Database, runIds: readonly string[]): Promise<Map<string, number>> {
   return new Map(await database.query<[string, number]>(MEASURE, [runIds]));
 }

@@ -8,19 +8,19 @@ export interface WakeUp {
   readonly runId: string;
   readonly queue: string;
   /**
-   * Number that differs for each time the run must be executed. A transport may drop an
-   * announcement that it has already seen.
+   * Text that is different for each time the run must be executed. A transport may drop an
+   * announcement whose `seq` it has already seen.
    */
   readonly seq: string;
   /** Milliseconds until the run is due; zero or negative when it is due. */
   readonly dueInMs: number;
-  /** Number of times that the run was lost with a worker. */
+  /** Number of workers that have died with the run. */
   readonly losses: number;
 }
 
 type Row = [id: string, queue: string, seq: string, dueInMs: number, losses: number];
 
-/** A wake-up, with the columns that decide which deployment can execute the run. */
+/** An announcement, with the columns that decide which deployment can execute the run. */
 export interface ListedRun extends WakeUp, DispatchKey {
   readonly blockedDeployments: readonly string[];
 }
@@ -40,14 +40,16 @@ FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
 };
 
 /**
- * True when two announcements of a sleeping run belong to the end of the same sleep. They differ
+ * True when two values of `seq` announce the end of the same sleep of a run. Such values differ
  * only in the second in which they were read.
  */
 export function isSameWait(one: string, other: string): boolean {
   return one.split('t')[0] === other.split('t')[0];
 }
 
-/** Selects the runs that must be executed, now or at a later time. */
+/**
+ * Selects the runs that must be executed, now or at a later time, and returns their announcements.
+ */
 export async function readWakeUps(database: Database, runIds: readonly string[]): Promise<ListedRun[]> {
   const rows = await database.query<ListedRow>(READ, [runIds]);
   return rows.map(([runId, queue, seq, dueInMs, losses, name, version, blockedDeployments]) => {
@@ -63,16 +65,16 @@ const GRACE = `interval '1 minute'`;
 const LONGEST_GRACE = `interval '1 hour'`;
 
 /**
- * Finds runs that have been due for longer than a message takes, whether it was never sent, lost or
- * dropped. Records each repeated announcement and doubles the pause, so that a slow transport is
- * not flooded.
+ * Finds runs that have been due for longer than an announcement takes to arrive. The announcement
+ * was never sent, or was lost or dropped. Records each repeated announcement, and doubles the pause
+ * before the next one, so that a slow transport is not flooded.
  */
 const RESEND: Statement = {
   name: 'durable_resend_wake_ups',
   text: (schema) => {
     const seq = `r.epoch || '.' || r.wake_count`;
-    // A scalar subquery instead of NOT EXISTS: PostgreSQL would turn that into a join, for which it
-    // may read all runs first.
+    // A scalar subquery instead of NOT EXISTS: PostgreSQL would turn NOT EXISTS into a join, for
+    // which it may read all runs first.
     const lastRecord = `(SELECT o.next_at FROM ${schema}.workflow_outbox o WHERE o.run_id = r.id AND o.seq = ${seq})`;
     const isOverdue = `r.ready_at < now() - ${GRACE} AND (r.blocked_deployments IS NULL OR NOT ($4::text = ANY (r.blocked_deployments)))
       AND coalesce(${lastRecord}, '-infinity') <= now()`;
@@ -101,7 +103,10 @@ SELECT recorded.run_id, overdue.queue, recorded.seq || 'r' || recorded.attempts,
   },
 };
 
-/** Records overdue runs of these keys for another announcement, at most `limit` of them. */
+/**
+ * Finds due runs of these dispatch keys that must be announced again. Records and returns their
+ * announcements, at most `limit` for suspects and as many for other runs.
+ */
 export async function resendWakeUps(
   database: Database,
   keys: readonly DispatchKey[],
@@ -118,16 +123,16 @@ const FORGET: Statement = {
 };
 
 /**
- * Deletes records of announcements that were repeated long ago. Their runs have continued, or are
- * announced from the beginning.
+ * Deletes old records of repeated announcements. Most of their runs have been executed since. For
+ * any other run, the announcements begin again with the shortest pause.
  */
 export async function forgetWakeUps(database: Database): Promise<void> {
   await database.query(FORGET, []);
 }
 
 /**
- * Time during which the message of a shorter sleep is still in transit, so that another one would
- * be useless.
+ * Time after the end of a sleep in which its scheduled message may still arrive. Another message in
+ * this time would be useless.
  */
 const IN_TRANSIT = `interval '5 seconds'`;
 
@@ -145,7 +150,10 @@ RETURNING r.id, r.queue, r.epoch || '.' || r.wake_count || 'w', 0::float8, 0`,
   parameter: 2,
 });
 
-/** Makes up to `limit` waiting runs whose time has come pending, and returns them. */
+/**
+ * Makes waiting runs due whose wake time has passed, at most `limit` of them. Returns their
+ * announcements.
+ */
 export async function wakeListed(database: Database, limit: number): Promise<WakeUp[]> {
   return (await changeMany<Row>(database, WAKE, [limit], ([id]) => id)).rows.map(toWakeUp);
 }

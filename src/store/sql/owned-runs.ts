@@ -1,7 +1,10 @@
 import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
-/** Reads the wake counters of a session's runs that have received something since. */
+/**
+ * Reads the wake counters of a session's runs, where a counter differs from the given value. The
+ * counter of a run rises with each message or request.
+ */
 const MOVED: Statement = {
   name: 'durable_moved_runs',
   text: (schema) => `SELECT r.id, r.wake_count FROM unnest($2::text[], $3::int[]) AS x(id, wake_count)
@@ -24,7 +27,10 @@ export interface OwnedRunRow {
   readonly historyBytes: number;
 }
 
-/** Lists all runs that a session owns, and the server that answers. */
+/**
+ * Lists all running runs that a session owns. Also returns the identity of the server that
+ * answered.
+ */
 export async function listOwnedRuns(database: Database, sessionId: string): Promise<{ server: string; rows: OwnedRunRow[] }> {
   const rows = await database.query<[string, string | null, number, number, number]>(OWNED, [sessionId]);
   return {
@@ -34,8 +40,8 @@ export async function listOwnedRuns(database: Database, sessionId: string): Prom
 }
 
 /**
- * Finds the session's runs that have received something since their counter was read. Returns them
- * with the current counter.
+ * Finds runs of the session that have received a message or request since their wake counter was
+ * read. Returns these runs with the current counter.
  */
 export async function findMovedRuns(
   database: Database,

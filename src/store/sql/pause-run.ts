@@ -5,8 +5,8 @@ import { changeNamed } from '../many-runs.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Leaves a request to pause. The request stays in the inbox while the run is to be paused, so that
- * a later owner finds it after a crash. `resume` and `cancel` remove it.
+ * Inserts a request to pause into the inbox of a run. The request stays there until `resume` or
+ * `cancel` removes it. So the next worker finds it if the worker of the run dies.
  */
 const SEND: Statement = {
   name: 'durable_send_pause',
@@ -23,8 +23,9 @@ SELECT status FROM run`,
 };
 
 /**
- * Pauses runs that no worker executes. The owner of a running run sees its counter. A paused run
- * keeps its wake time for when it is resumed.
+ * Pauses runs that no worker is executing. For a running run, only the wake counter is raised, so
+ * that its worker reads the request. A paused run keeps its wake time, which applies again when the
+ * run is resumed.
  */
 const NOTIFY: Statement = {
   name: 'durable_pause_runs',
@@ -50,10 +51,10 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 };
 
 /**
- * Resumes a run. A paused run that has messages or whose time has come becomes due. A paused run
- * with a later wake time waits on. Other paused runs become due too and then wait again, because
- * only their code knows for what. A blocked run becomes due for every deployment. A run that is
- * paused and blocked stays blocked.
+ * Resumes a paused or blocked run. A paused run with messages, or with a wake time that has passed,
+ * becomes due. A paused run with a later wake time continues to wait. A paused run without a wake
+ * time becomes due too, because only its code knows what it waits for. A blocked run becomes due
+ * for every deployment. A run that is paused and blocked stays blocked.
  */
 const RESUME: Statement = {
   name: 'durable_resume_run',
@@ -86,9 +87,10 @@ RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_
 type NotifiedRow = [string, RunStatus, string, string, number];
 
 /**
- * Leaves a request to pause in the run's inbox. A separate statement notifies the run.
+ * Inserts a request to pause into the inbox of a run. The caller must notify the run with a
+ * separate statement.
  *
- * @returns the run's status; undefined when there is no such run
+ * @returns the status of the run; undefined when no run has this id
  */
 export async function sendPause(database: Database, runId: string, note: string): Promise<RunStatus | undefined> {
   const [row] = await database.deliver<[RunStatus]>(SEND, [runId, note]);
@@ -96,8 +98,9 @@ export async function sendPause(database: Database, runId: string, note: string)
 }
 
 /**
- * Notifies runs of requests to pause. Runs that no worker executes are paused at once. Never waits
- * for a lock: leaves out runs whose rows are locked, and runs that are no longer to be paused.
+ * Notifies runs of requests to pause, and returns the notified runs. Runs that no worker is
+ * executing are paused immediately. Never waits for a lock: leaves out runs whose rows are locked.
+ * Also leaves out runs that need not pause any more.
  */
 export async function notifyOfPause(database: Database, runIds: readonly string[]): Promise<NotifiedRun[]> {
   const notify = (ids: readonly string[]) => database.deliver<NotifiedRow>(NOTIFY, [ids], 'first');
@@ -113,25 +116,26 @@ const UNPAUSED: Statement = {
 };
 
 /**
- * Selects the runs that are still to be paused, among runs that a notification has not reached:
- * their rows were locked. Withdraws requests to pause that came after a request to cancel.
+ * From runs that were not notified, selects those that must still pause. Their rows were locked.
+ * Deletes requests to pause a run that is to be cancelled.
  */
 export async function findUnpaused(database: Database, runIds: readonly string[]): Promise<string[]> {
-  // A run that is to be cancelled cleans up and must not pause. The statement that sent the request
-  // to pause did not see the request to cancel.
+  // A run that is to be cancelled must clean up instead of pausing. It has both requests when the
+  // statement that sent the request to pause did not see the request to cancel.
   for (const id of runIds) await database.deliver(WITHDRAW, [id], 'first');
   return (await database.deliver<[string]>(UNPAUSED, [runIds], 'first')).map(([id]) => id);
 }
 
 /** State of a run after it was resumed. */
 export interface ResumedRun extends NotifiedRun {
-  /** Time when a waiting run becomes due. */
+  /** Time when a waiting run becomes due, in milliseconds since the epoch. */
   readonly wakeAt: number | null;
 }
 
 /**
- * Resumes a paused or blocked run, or withdraws a request to pause that the run has not followed.
- * Undefined when the run has ended or does not exist. Fails at once when the run's row is locked.
+ * Resumes a paused or blocked run, or withdraws a request to pause before the run has paused.
+ * Undefined when the run has ended or does not exist. Fails at once when the row of the run is
+ * locked.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
   const [row] = await database.deliver<[...NotifiedRow, number | null]>(RESUME, [runId, note]);

@@ -30,9 +30,10 @@ type Row = [
 ];
 
 /**
- * Reads the history of a run, oldest first. With a position, reads the part after it.
+ * Reads at most `limit` events of the history of a run, oldest first, each with its position. With
+ * `after`, reads the events after this position.
  *
- * @throws QueryTimeoutError
+ * @throws QueryTimeoutError when the query takes too long
  */
 export async function readHistory(
   database: Database,

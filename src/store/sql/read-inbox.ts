@@ -13,13 +13,16 @@ export interface InboxMessage {
   readonly payload: string | null;
 }
 
-/** Maximum bytes of payloads that one statement reads in all inboxes together. */
+/**
+ * Maximum size in bytes of the signals and hook payloads that one statement reads from an inbox.
+ */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Reads inboxes. It reads requests of operators each time, and ends of children when they are new.
- * Of signals and hook payloads it reads the oldest new ones, as far as there is room. Rows beyond
- * the room have no payload and only show that more messages wait.
+ * Reads the inboxes of runs. Requests to cancel, to pause or to resolve a step are read each time.
+ * Messages about the end of a child are read when they are new. Of the new signals and hook
+ * payloads, the oldest are read, up to the given number and bytes. A row without payload only shows
+ * that more messages wait.
  */
 const READ: Statement = {
   name: 'durable_read_inbox',
@@ -48,12 +51,15 @@ ORDER BY x.id, i.id`;
   },
 };
 
-/** A run whose inbox is to be read, with the place that reading has reached. */
+/** A run whose inbox is to be read, and the place where reading begins. */
 export interface InboxPlace {
   readonly runId: string;
-  /** Id up to which all messages have been read. */
+  /** Id up to which all messages of the run have been read. */
   readonly floor: bigint;
-  /** Number of signals and hook payloads that may be read, and their approximate bytes. */
+  /**
+   * Maximum number of signals and hook payloads to read. `bytes` is the approximate maximum of
+   * their size.
+   */
   readonly room: number;
   readonly bytes: number;
 }
@@ -62,20 +68,20 @@ export interface InboxPlace {
 export interface InboxRead {
   readonly runId: string;
   readonly messages: readonly InboxMessage[];
-  /** Id of the first message that did not fit. */
+  /** Id of the first message for which there was no room. */
   readonly left: bigint | undefined;
   /**
-   * Snapshot of the read: transactions before `xmin` had ended, transactions from `xmax` on had not
-   * begun.
+   * Snapshot of the read, as transaction ids. Transactions before `xmin` had ended, and
+   * transactions from `xmax` on had not begun.
    */
   readonly xmin: bigint;
   readonly xmax: bigint;
 }
 
 /**
- * Reads the inboxes of runs.
+ * Reads the inboxes of runs, in one statement.
  *
- * @param known ids of messages beyond the floors that have already been read
+ * @param known ids of messages above the `floor` of their run that have already been read
  */
 export async function readInboxes(database: Database, places: readonly InboxPlace[], known: readonly string[]): Promise<InboxRead[]> {
   const rows = await database.query<
@@ -110,10 +116,10 @@ const READ_CHANNELS: Statement = {
 };
 
 /**
- * Reads messages that open waits need, wherever they stand in an inbox that has more messages than
- * fit.
+ * Reads the signals and hook payloads that a run waits for, wherever they stand in the inbox.
+ * Needed when the inbox contains more messages than may be read.
  *
- * @param channels kind and name, separated by a colon
+ * @param channels kind and name of the messages, separated by a colon
  * @param known ids of messages that have already been read
  */
 export async function readChannels(

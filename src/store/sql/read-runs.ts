@@ -5,8 +5,8 @@ import { currentRunSql, shownStatusSql } from './chains.js';
 import type { ShownBody } from './show-bodies.js';
 
 /**
- * Columns that callers who wait for a run's result need. Payloads are JSON text, null until the run
- * ends.
+ * Status and result of a run, for callers that wait for its end. The output and the error are JSON
+ * text, and null until the run ends.
  */
 export interface RunEnd {
   readonly status: RunStatus;
@@ -22,21 +22,23 @@ const ENDS: Statement = {
 CROSS JOIN LATERAL ${currentRunSql(schema, 'x.id', 'id, status, output, error')} AS r`,
 };
 
-/** End or status of the current run of a chain. */
+/** Status and result of the run with a given id, or of the last run that continues it. */
 export interface CurrentRunEnd extends Omit<RunEnd, 'continuedAs'> {
   readonly runId: string;
 }
 
 /**
- * Reads, by the given id, the end or status of the current run of its chain, which is usually the
- * run itself. Runs that do not exist have no entry.
+ * Reads the status and result of runs, by the given ids. For a continued run, reads those of the
+ * last run that continues it. Ids without a run have no entry.
  */
 export async function readRunEnds(database: Database, ids: readonly string[]): Promise<Map<string, CurrentRunEnd>> {
   const rows = await database.query<[string, string, RunStatus, string | null, string | null]>(ENDS, [ids]);
   return new Map(rows.map(([id, runId, status, output, error]) => [id, { runId, status, output, error }]));
 }
 
-/** A run as the database has it. Payloads are JSON text, times are in milliseconds. */
+/**
+ * A run as the database has it. Payloads are JSON text, times are in milliseconds since the epoch.
+ */
 export interface RunDescriptionRow {
   readonly id: string;
   readonly name: string;
@@ -64,18 +66,23 @@ export interface RunDescriptionRow {
   readonly forkedFrom: string | null;
   readonly deadlineAt: number | null;
   readonly readyAt: number | null;
-  /** True when a living worker claims runs of this kind. */
+  /** True when a living worker claims runs with the queue, workflow and version of this run. */
   readonly isServed: boolean;
-  /** For a pending run, the dispatch keys that living workers claim, as texts. */
+  /**
+   * Dispatch keys of the runs that living workers claim, as texts. Empty unless the run is pending.
+   */
   readonly served: readonly string[];
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
-  /** JSON text that says what did not fit. */
+  /** JSON text that says how the code did not fit the history of the run. */
   readonly blockedReason: string | null;
-  /** JSON texts. */
+  /** Published values as JSON texts, by key. */
   readonly state: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
-  /** Process that executes the run, with the step bodies that it shows for all its runs. */
+  /**
+   * Process that executes the run. `bodies` lists the step bodies that it is executing, for all its
+   * runs.
+   */
   readonly worker: { readonly host: string; readonly pid: number; readonly bodies: readonly ShownBody[] | null } | null;
   readonly waits: readonly {
     readonly stepKey: string;
@@ -87,10 +94,14 @@ export interface RunDescriptionRow {
   }[];
 }
 
-/** Maximum number of children in a description. A listing shows them all. */
+/**
+ * Maximum number of child runs in a description. A listing by `parentRunId` returns all of them.
+ */
 const MAX_CHILDREN = 100;
 
-/** Maximum number of dispatch keys that are searched for one that resembles the run's. */
+/**
+ * Maximum number of dispatch keys that are read, to find a key that resembles the key of the run.
+ */
 const MAX_SERVED = 10_000;
 
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
@@ -129,7 +140,10 @@ const DESCRIBE_CURRENT: Statement = {
   text: (schema) => describeSql(schema, `(SELECT id FROM ${currentRunSql(schema, '$1', 'id')} AS current)`),
 };
 
-/** Reads everything about the current run of a chain, or about the run with that very id. */
+/**
+ * Reads the description of a run. `own` means the run with this id, and `current` the last run that
+ * continues it. Undefined when no run has this id.
+ */
 export async function describeRun(database: Database, id: string, of: 'current' | 'own'): Promise<RunDescriptionRow | undefined> {
   const statement = of === 'own' ? DESCRIBE : DESCRIBE_CURRENT;
   const [row] = await database.query<[string, string, string | null, string | null]>(statement, [id]);
@@ -153,7 +167,10 @@ const SHOWN_STATUS: Statement = {
   text: (schema) => `SELECT ${shownStatusSql('r')} FROM ${schema}.workflow_runs r WHERE r.id = $1`,
 };
 
-/** Reads the status of the current run of a chain, or of the run with that very id. */
+/**
+ * Reads the status that users see. `own` means the run with this id, and `current` the last run
+ * that continues it. Undefined when no run has this id.
+ */
 export async function readShownStatus(database: Database, id: string, of: 'current' | 'own'): Promise<ShownStatus | undefined> {
   const [row] = await database.query<[ShownStatus]>(of === 'own' ? SHOWN_STATUS : CURRENT_STATUS, [id]);
   return row?.[0];

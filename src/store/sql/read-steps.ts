@@ -16,7 +16,7 @@ const PAGE: Statement = {
  * Reads a page of a run's recorded steps, in the order in which their results were recorded.
  *
  * @param after the `seq` of the last step before the page
- * @param bytes size of the results at which the page ends
+ * @param bytes the page ends when its results have reached this size in bytes
  */
 export async function readSteps(
   database: Database,

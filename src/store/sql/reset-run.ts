@@ -3,9 +3,9 @@ import type { SessionFence } from '../session-fence.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Resets a run that was claimed under the id of a deleted run. A run that was claimed for the first
- * time has no rows of its own yet, so its existing rows belong to the deleted run. Raising the
- * epoch makes later writes for the deleted run miss this one.
+ * Resets a run that has the same id as a deleted run. A run that is claimed for the first time
+ * (epoch 1) has no rows of its own yet. Rows that exist therefore belong to the deleted run, and
+ * are removed. The raised epoch keeps later writes for the deleted run from changing the new run.
  */
 const RESET: Statement = {
   name: 'durable_reset_run',
@@ -28,10 +28,10 @@ RETURNING r.id`,
 };
 
 /**
- * Makes a run due again that this session has claimed while it still executed a deleted run with
- * the same id.
+ * Makes a claimed run due again. This session claimed the run while it still executed a deleted run
+ * with the same id.
  *
- * @returns false when the session does not own the run under that epoch
+ * @returns false when the session does not own the run under this epoch
  */
 export async function resetRun(
   database: Database,

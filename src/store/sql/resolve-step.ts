@@ -3,8 +3,8 @@ import type { Database, Statement } from '../database.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Leaves a result for a step. The step may be executing at this moment, so the run itself decides
- * whether it still needs the result.
+ * Inserts the result of a step, as an operator provides it, into the inbox of the run. The step may
+ * be executing at this moment, so the run itself decides whether it still needs the result.
  */
 const SEND: Statement = {
   name: 'durable_resolve_step',
@@ -26,15 +26,15 @@ export interface StepResolution {
   readonly runId: string;
   readonly stepKey: string;
   readonly kind: 'resolve' | 'resolve_failed';
-  /** Output or error: JSON text. */
+  /** JSON text of the output or the error. */
   readonly payload: string;
   /** JSON text that says who resolves the step and why. */
   readonly note: string;
 }
 
 /**
- * Leaves the result in the inbox of a run that has not ended and has not recorded the step. A
- * separate statement notifies the run.
+ * Inserts the result into the inbox of the run, unless the run has ended or has recorded the step.
+ * The caller must notify the run with a separate statement. Undefined when no run has this id.
  */
 export async function sendResolution(
   database: Database,

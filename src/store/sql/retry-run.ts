@@ -5,16 +5,17 @@ import { KEPT_BY_FAILED } from './send-signal.js';
 import type { PoolClient } from 'pg';
 
 /**
- * Makes a failed run due again, in its next generation. Steps from the cut on move to the run log.
- * The delivery of a deadline or a cancellation moves too, wherever it stands, because replaying it
- * would end the run at once. Messages that the removed steps had taken return to the inbox, before
- * newer ones. A timeout of a wait is recorded like a message of null, and is not sent again.
+ * Makes a failed run due again, in its next generation. The given step and all later steps move to
+ * the run log. If a deadline or a cancellation was recorded earlier, the steps from there on move
+ * too. Replaying it would end the run at once. Messages that the removed steps had taken return to
+ * the inbox, before newer messages. A step with the output null was a timeout of a wait, and took
+ * no message.
  *
  * The run waits again for running children when its code reaches them.
  *
- * Raising the epoch makes a flush of the former owner write nothing. The parent has already reacted
- * to the failure, so it is not notified again. Messages that ask for an action (cancel, pause,
- * resolve) were meant for the failed run, and are dropped.
+ * The raised epoch keeps a late flush of the former owner from writing anything. The parent has
+ * already reacted to the failure, so it is not notified again. Requests to cancel, pause or resolve
+ * were meant for the failed run, and are deleted.
  */
 const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs
@@ -67,8 +68,8 @@ FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.queue, r.name, r.version, r.epoch`;
 
 /**
- * Retries one run. Fails at once when the run's row is locked: the caller waits without a
- * connection.
+ * Retries one run. Fails at once when the row of the run is locked. The caller then waits without a
+ * database connection.
  */
 const RETRY: Statement = { name: 'durable_retry_run', text: (schema, lockTimeout) => retryText(schema, lockTimeout, 'a call') };
 
@@ -89,23 +90,23 @@ VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timest
 export interface RunRetry {
   readonly runId: string;
   /**
-   * Generation on which the decision to retry was based. Of two concurrent operators only the first
-   * one succeeds.
+   * Generation of the run that the operator decided to retry. Of two concurrent operators only the
+   * first one succeeds.
    */
   readonly generation: number;
   /** First step that is removed. Null removes no step. */
   readonly fromStep: string | null;
   /** JSON text that says who retries the run and why. */
   readonly note: string;
-  /** Result of that step, which is then not executed again. */
+  /** Result to record for the step `fromStep`, which is then not executed again. */
   readonly replacement?: StepRecord;
 }
 
 /**
- * Retries a failed run, in one transaction. Undefined when the run is not failed, or has another
- * generation.
+ * Retries a failed run, in one transaction. Returns its dispatch key. Undefined when the run is not
+ * failed, or has another generation.
  *
- * @param client the transaction to use
+ * @param client client whose open transaction is used
  */
 export async function retryRun(database: Database, retry: RunRetry, client?: PoolClient): Promise<DispatchKey | undefined> {
   if (retry.replacement && !client) return database.transaction((own) => retryIn(database, retry, RETRY, own));

@@ -1,18 +1,19 @@
 import type { ShownStatus } from '../../core/run.js';
 import type { RunConditions } from '../../core/run-filter.js';
 
-/** Values of a statement whose text is built from parts. */
+/** Parameter values of an SQL statement whose text is built from parts. */
 export class Parameters {
   readonly values: unknown[] = [];
 
   /**
-   * Adds a value and returns the reference to it. Input of callers never becomes part of the text.
+   * Adds a value, and returns its placeholder for the SQL text. Input of callers never becomes part
+   * of the text.
    */
   add(value: unknown, type: 'text' | 'text[]' | 'int' | 'int[]' | 'float8'): string {
     return `$${this.values.push(value)}::${type}`;
   }
 
-  /** Adds a time in milliseconds since the epoch. */
+  /** Adds a time in milliseconds since the epoch, and returns SQL for it. */
   addTime(ms: number): string {
     return `to_timestamp(${this.add(ms, 'float8')} / 1000)`;
   }
@@ -25,15 +26,15 @@ type Condition<K extends keyof RunConditions> = (
 ) => string;
 
 /**
- * SQL of the conditions, on runs with the alias `r`. The labels of a failure apply to failed runs
- * only, like their index.
+ * Functions that build SQL for the conditions of a filter, on runs with the alias `r`. The error
+ * code and the failed step select failed runs only, because their indexes contain only failed runs.
  */
 const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   name: (names, parameters) => `r.name = ANY (${parameters.add(names, 'text[]')})`,
   version: (versions, parameters) => `r.version = ANY (${parameters.add(versions, 'int[]')})`,
   status: statusSql,
   queue: (queues, parameters) => `r.queue = ANY (${parameters.add(queues, 'text[]')})`,
-  // Runs that have ended may still have the flag.
+  // The column may still be true for runs that have ended, so the status is checked too.
   blocked: (blocked) => `${blocked ? '' : 'NOT '}(r.is_blocked AND r.status IN ('waiting', 'paused'))`,
   parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
   tags: (tags, parameters, schema) =>
@@ -52,8 +53,8 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
 };
 
 /**
- * Condition for the status that people see. The column says `completed` for a run that was
- * continued, and people see `continued`.
+ * Builds the condition for the status that users see. For a run that was continued, users see
+ * `continued`, while the column contains `completed`.
  */
 function statusSql(statuses: readonly ShownStatus[], parameters: Parameters): string {
   const others = statuses.filter((status) => status !== 'continued');

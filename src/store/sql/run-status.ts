@@ -10,7 +10,7 @@ export const IS_WAKEABLE = `(status = 'waiting' AND NOT is_blocked)`;
 export const IS_CANCELLABLE = `(status IN ('waiting', 'paused') AND NOT is_blocked)`;
 
 /**
- * Condition for a blocked run. No worker could claim it as `pending`, where every claim would have
- * to skip it.
+ * Condition for a blocked run. Its status is not `pending`, because no worker could claim it and
+ * every claim would have to skip it.
  */
 export const IS_BLOCKED = `(status IN ('waiting', 'paused') AND is_blocked)`;

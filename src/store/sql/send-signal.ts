@@ -9,8 +9,8 @@ import { depthSql } from './inbox-depth.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Kinds of messages that move to the run that continues another: messages sent to the run, but not
- * results that its steps wait for.
+ * Kinds of messages that move to the continuation when a run is continued. Results that the steps
+ * of the old run wait for do not move.
  */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
 
@@ -18,8 +18,9 @@ export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
 export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 
 /**
- * Leaves a signal with the current run of a chain. Messages are kept until they are taken. The run
- * log keeps the fact that a message was sent, with its idempotency key.
+ * Builds SQL that inserts a signal into the inbox of the named run, or of the last run that
+ * continues it. The inbox keeps a message until the run takes it. The run log keeps the fact that
+ * the message was sent, with its idempotency key.
  */
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE run AS MATERIALIZED (
@@ -42,7 +43,7 @@ SELECT id, status, CASE WHEN (SELECT is_full FROM depth) THEN 'full' ELSE (SELEC
 
 const SEND_SIGNAL: Statement = { name: 'durable_send_signal', text: sendSignalSql };
 
-/** A signal to send. Payloads are JSON text. */
+/** A signal to send. The payload is JSON text. */
 export interface OutgoingSignal {
   readonly runId: string;
   readonly name: string;
@@ -52,7 +53,7 @@ export interface OutgoingSignal {
   readonly note: string | null;
 }
 
-/** Outcome of a signal. */
+/** Outcome of sending a signal. */
 export interface SignalSent {
   /** Run that received the signal: the named run, or its continuation. */
   readonly runId: string;
@@ -68,7 +69,10 @@ export interface SignalSent {
 }
 
 /**
- * @param weight number of messages that this one stands for when it checks the depth of the inbox
+ * Lists the parameters of the statement.
+ *
+ * @param weight number of messages that this message stands for, because only some messages are
+ * measured; 0 when it is not measured
  */
 function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal, weight: number): unknown[] {
   return [runId, name, payload, idempotencyKey, note, weight];
@@ -86,8 +90,8 @@ function toSent(
 }
 
 /**
- * Leaves a signal in a run's inbox. A separate statement notifies the run. Undefined when there is
- * no such run.
+ * Inserts a signal into the inbox of a run, or of the last run that continues it. The caller must
+ * notify the run with a separate statement. Undefined when no run has this id.
  */
 export async function sendSignal(database: Database, signal: OutgoingSignal, client?: ClientBase): Promise<SignalSent | undefined> {
   const weight = database.inboxSampling.weightOf(signal.runId, signal.payload.length);
@@ -99,8 +103,9 @@ export async function sendSignal(database: Database, signal: OutgoingSignal, cli
 }
 
 /**
- * Leaves a signal in a run's inbox, in a transaction of the caller. The run is notified after the
- * commit. Undefined when the transaction sees no such run.
+ * Inserts a signal into the inbox of a run, or of the last run that continues it, in a transaction
+ * of the caller. The caller must notify the run after the commit. Undefined when the transaction
+ * sees no run with this id.
  */
 export async function sendSignalInTransaction(
   database: Database,
@@ -114,8 +119,8 @@ export async function sendSignalInTransaction(
 }
 
 /**
- * Moves messages to a run's continuation. The messages get new ids, because the continuation may
- * have read its inbox beyond the old ones.
+ * Moves the messages of a continued run to the last run that continues it. The messages get new
+ * ids, because the continuation may already have read its inbox beyond the old ids.
  */
 const FORWARD: Statement = {
   name: 'durable_forward_messages',
@@ -128,8 +133,8 @@ SELECT DISTINCT run_id FROM moved`,
 };
 
 /**
- * Forwards messages that a run received while it was being continued. Returns the run that has them
- * now.
+ * Moves messages that a run received while it was being continued to its continuation. Returns the
+ * id of the continuation; undefined when no message has moved.
  */
 export async function forwardMessages(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.deliver<[string]>(FORWARD, [runId], 'first');

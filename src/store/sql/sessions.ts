@@ -11,7 +11,7 @@ import { clearSuspects } from './clear-suspects.js';
 import { changeOwned, handBackAll, handBackWritable } from './hand-back.js';
 import { SERVER } from './server-identity.js';
 
-/** Number of dead sessions after which a run fails, if it was the only run of each of them. */
+/** Number of workers that must die while they execute only this run, before the run fails. */
 const MAX_EXCLUSIVE_LOSSES = 3;
 
 const OPEN: Statement = {
@@ -38,27 +38,36 @@ const CLOSE: Statement = {
   text: (schema) => `DELETE FROM ${schema}.workflow_sessions WHERE id = $1::bigint`,
 };
 
-/** Lock timeout longer than that of a flush, because an active flush may hold a session's row. */
+/**
+ * Sets a lock timeout longer than that of a flush, because an active flush locks the row of the
+ * session.
+ */
 const LONG_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s'`;
 
 /**
- * Limit, in multiples of the TTL, for a session that holds its lock without renewal. Its process
- * lives, but a step body blocks the event loop.
+ * Maximum time since the last heartbeat of a session that still holds its lock, in multiples of the
+ * TTL. The process of such a session lives, but a step body blocks the event loop.
  */
 const MOST_TTLS = 10;
 
 /**
- * Condition on a session `s`: its row says that it holds its lock, and it does. The first parameter
- * is the class of the locks.
+ * Condition on a session (alias `s`): its row says that it holds its advisory lock, and it really
+ * holds the lock. The first parameter is the class of the locks.
  */
 const IS_HELD = `(s.holds_lock AND EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid = $1::int4::oid AND l.objid = (s.id & 2147483647)::oid AND l.objsubid = 2))`;
 
-/** Condition on a session: it was not renewed in time, and no lock shows that its process lives. */
+/**
+ * Condition on a session: it was not renewed in time, and no lock shows that its process lives. A
+ * lock counts only for `MOST_TTLS`.
+ */
 const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
 
-/** Condition on a session: its row says that it holds its lock, and no process holds it. */
+/**
+ * Condition on a session: its row says that it holds its advisory lock, but no process holds the
+ * lock.
+ */
 const IS_UNLOCKED = '(s.holds_lock AND NOT l.held)';
 
 /** Lists the sessions that appear to be dead, and counts all sessions. */
@@ -109,7 +118,7 @@ const TAKE_BACK_LOSS: Statement = {
 
 const CLEAR_WAITS: Statement = {
   name: 'durable_clear_waits',
-  // The run's children continue, and a retry finds them.
+  // Waits for children stay: the children continue, and a retry of the run finds them.
   text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1 AND kind <> 'child'`,
 };
 
@@ -119,7 +128,10 @@ const EXPLAIN_LOSS: Statement = {
     `UPDATE ${schema}.workflow_runs SET error = $2::json, error_code = 'WORKER_LOST' WHERE id = $1 AND status = 'failed' AND error IS NULL`,
 };
 
-/** Notifies the parent of a lost run of its end, as of any other end. */
+/**
+ * Sends a message to the parent of a run that has failed because its workers died. Other failed
+ * runs send the same message.
+ */
 const NOTIFY_PARENT: Statement = {
   name: 'durable_tell_parent_of_loss',
   text: (schema) => `INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
@@ -127,14 +139,17 @@ SELECT parent_run_id, 'child_failed', parent_step_key, error FROM ${schema}.work
 WHERE id = $1 AND status = 'failed' AND parent_run_id IS NOT NULL AND parent_step_key IS NOT NULL`,
 };
 
-/** Class of the advisory locks by which sessions of a schema show that they live. */
+/**
+ * Computes the class of the advisory locks of the sessions in this schema. A session shows with its
+ * lock that its process lives.
+ */
 export function sessionLockClass(database: Database): number {
   return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
 }
 
 /**
- * Creates a session, or renews the session with that id: an earlier attempt may have created it and
- * lost the answer.
+ * Creates a session. If a session with this id exists, renews it: an earlier attempt may have
+ * created it, and its answer was lost.
  */
 export async function openSession(
   database: Database,
@@ -154,16 +169,16 @@ export async function openSession(
   return { now, server };
 }
 
-/** Answer of the server to an opening or a heartbeat. */
+/** Answer of the database server when a session is opened or renewed. */
 export interface Heartbeat {
-  /** Time of the server in milliseconds. */
+  /** Time of the server, in milliseconds since the epoch. */
   readonly now: number;
   readonly server: string;
 }
 
 /**
- * Executes a statement on a connection without long work. Resolves to undefined when the statement
- * was not executed.
+ * Executes a statement on a connection that no long statement occupies. Resolves to undefined when
+ * the statement was not executed.
  */
 export type QuickExecutor = <Row extends unknown[]>(statement: Statement, values: unknown[]) => Promise<Row[] | undefined>;
 
@@ -171,8 +186,8 @@ export type QuickExecutor = <Row extends unknown[]>(statement: Statement, values
  * Renews a session.
  *
  * @param executors the connections to try, one after the other
- * @param values returns the values of the session's row at the moment of each try
- * @returns undefined when the session has ended
+ * @param values called before each try; returns the current values of the row of the session
+ * @returns the answer of the server; undefined when the session has ended
  */
 export async function heartbeat(
   executors: readonly QuickExecutor[],
@@ -189,9 +204,9 @@ export async function heartbeat(
 }
 
 /**
- * Closes a session. Its remaining runs are due for other workers at once, and the closing does not
- * count as a loss. Returns the ids of these runs. A run that the database refuses to change is left
- * to `handBackOwnerless`.
+ * Closes a session. Its remaining runs become due for other workers at once, and do not count as
+ * lost with a worker. Returns the ids of these runs. A run that the database refuses to change is
+ * left to `handBackOwnerless`.
  */
 export async function closeSession(database: Database, id: string): Promise<string[]> {
   return unlessRefused((way) =>
@@ -203,11 +218,14 @@ export async function closeSession(database: Database, id: string): Promise<stri
   );
 }
 
-/** State of the sessions of this schema, as other processes see them. */
+/** Number of sessions in this schema, and the ids of sessions that appear to be dead. */
 export interface SessionSurvey {
   readonly count: number;
   readonly expired: readonly string[];
-  /** Ids of sessions whose direct connection is lost. They may be reconnecting. */
+  /**
+   * Ids of sessions that have lost the connection with their advisory lock. Their processes may be
+   * reconnecting.
+   */
   readonly unlocked: readonly string[];
 }
 
@@ -223,20 +241,20 @@ export interface LostRun {
   readonly id: string;
   readonly status: 'pending' | 'failed';
   /**
-   * Parent of a run that has failed here. The parent has a message about the failure and has not
-   * been notified.
+   * Id of the parent, if the run has failed. A message about the failure is in the inbox of the
+   * parent, but the parent has not been notified.
    */
   readonly parent: string | null;
 }
 
 /**
- * Takes over the runs of dead sessions. The sessions' rows are deleted first. The deletion waits
- * for flushes that hold the rows, and every later flush finds its session missing. Only then does a
- * statement with a newer snapshot select the runs, so it misses none that those flushes wrote.
+ * Takes over the runs of dead sessions. Makes the runs due, or fails a run that has killed too many
+ * workers. First deletes the rows of the sessions. The deletion waits for active flushes, which
+ * lock these rows, and later flushes find no session and write nothing. Only then does a new
+ * statement select the runs, so that it sees everything that the flushes wrote.
  *
- * The evidence is checked again once the session's row is locked. In the meantime the session may
- * have been renewed, may hold its lock again, or may have recorded in its row that it lost the
- * lock.
+ * The evidence is checked again once the row of a session is locked. In the meantime the session
+ * may have been renewed, may hold its lock again, or may have recorded that it lost the lock.
  *
  * A run that the database refuses to change is left to `handBackOwnerless`.
  *
@@ -265,8 +283,9 @@ export async function takeOver(database: Database, ids: readonly string[], evide
 }
 
 /**
- * Cancels a loss that was counted wrongly. The worker that executed this run exclusively still
- * lives, so the takeover of its session does not count towards failing the run.
+ * Subtracts a loss that was counted wrongly. The session of a worker was taken over while it
+ * executed only this run, but the worker still lives. So the takeover must not count towards
+ * failing the run.
  */
 export async function takeBackLoss(database: Database, runId: string): Promise<void> {
   await database.query(TAKE_BACK_LOSS, [runId]);

@@ -1,11 +1,11 @@
 import type { Database, Statement } from '../database.js';
 
-/** An active body of a step. */
+/** A step body that is being executed. */
 export interface ShownBody {
   readonly runId: string;
   readonly stepKey: string;
   readonly attempt: number;
-  /** Milliseconds since the epoch. */
+  /** Start time, in milliseconds since the epoch. */
   readonly since: number;
 }
 
@@ -15,7 +15,8 @@ const SHOW: Statement = {
 };
 
 /**
- * Shows the step bodies that a session is executing.
+ * Writes the step bodies that a session is executing into its row, where other processes can read
+ * them.
  *
  * @param bodies ShownBody[] as JSON, or null for none
  */

@@ -17,21 +17,21 @@ const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => ID
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
 /**
- * Stands for a missing number. The arrays contain no NULL, because the caller's session may have
- * `array_nulls` off.
+ * SQL value for a missing number. NULL would not work: with `array_nulls` off, the session of a
+ * caller reads NULL in an array as text.
  */
 const NONE = `'NaN'::float8`;
 
 const nullable = (column: string, absent: string): string => `nullif(${column}, ${absent}) AS ${column}`;
 
 /**
- * Builds the insertion of runs in the caller's transaction. It inserts new rows and locks no other
- * row, so the transaction may stay open as long as the caller needs. Like every statement in a
- * caller's transaction it returns only text. It runs on the application's connection, whose parsers
- * may return anything for numbers, booleans and arrays.
+ * Builds SQL that inserts runs in the transaction of the caller. It locks no existing row, so the
+ * transaction may stay open as long as the caller needs. Like every statement in a transaction of a
+ * caller, it returns only text. The type parsers of the application's connection may return
+ * anything for numbers, booleans and arrays.
  *
- * @param ids `given` when an earlier run may have had one of the ids: a run whose id still has rows
- * of an earlier run is not inserted
+ * @param ids `given` when a deleted run may have had one of the ids; a run is not inserted while
+ * rows of the deleted run remain
  */
 function insertSql(schema: string, ids: 'given' | 'generated'): string {
   return `${CALLER_MARK} WITH started AS (
@@ -66,12 +66,12 @@ export async function isSameDatabase(database: Database, manager: EntityManager)
 }
 
 /**
- * Creates runs in the caller's transaction. Waits for other open transactions that have created one
- * of them.
+ * Creates runs in the transaction of the caller. If another open transaction has created a run with
+ * one of the ids, waits for its end.
  *
- * @param mode `'unlessSnapshot'`: withhold them all when the transaction is REPEATABLE READ or
+ * @param mode `'unlessSnapshot'` creates no run when the transaction is REPEATABLE READ or
  * SERIALIZABLE
- * @returns the ids of the new runs, and whether they were withheld
+ * @returns the ids of the new runs; `withheld` is true when none was created for this reason
  */
 export async function startInTransaction(
   database: Database,

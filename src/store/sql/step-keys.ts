@@ -1,6 +1,6 @@
 import type { Database, Statement } from '../database.js';
 
-/** Maximum number of escaped keys that are read per run. */
+/** Maximum number of step keys with escaped characters that are read per run. */
 const ESCAPED_SEEN = 10_000;
 
 const FIND: Statement = {
@@ -31,8 +31,8 @@ WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch') ORDER BY NOT starts_wi
 };
 
 /**
- * Lists some keys of the run's recorded steps: first those with this beginning, in the order in
- * which they were recorded.
+ * Lists at most `limit` keys of the run's recorded steps, in the order in which the steps were
+ * recorded. Keys that begin with `beginning` come first.
  */
 export async function listNearKeys(database: Database, runId: string, beginning: string, limit: number): Promise<string[]> {
   return (await database.query<[string]>(NEAR, [runId, beginning, limit])).map(([key]) => key);

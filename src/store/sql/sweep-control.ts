@@ -4,9 +4,9 @@ import { bumpRuns } from './bump-runs.js';
 import { notifyOfPause } from './pause-run.js';
 
 /**
- * Finds requests to pause or to resolve a step that a run has not followed although it could. The
- * sender notifies the run in a second statement, which may have been lost. The request of a paused
- * run stays in its inbox.
+ * Finds requests to pause a run or to resolve a step that a run could have followed but has not.
+ * The sender notifies the run in a second statement, which may have been lost. A paused run is not
+ * found, although its request stays in the inbox.
  */
 const MISSED: Statement = {
   name: 'durable_sweep_control',
@@ -21,9 +21,9 @@ ORDER BY i.run_id LIMIT 1000`,
 };
 
 /**
- * Notifies runs of requests of operators that they may have missed. Requests older than a minute
- * have been notified several times and are left out. The message for a step that is resolved before
- * it is called stays in the inbox, and must not wake the run for ever.
+ * Notifies runs of requests that operators have sent and that the runs may have missed. Requests
+ * older than a minute are left out, because their runs have been notified several times. A result
+ * for a step that is not called yet stays in the inbox, and must not wake the run for ever.
  */
 export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
   const rows = await database.query<[string, string]>(MISSED, []);

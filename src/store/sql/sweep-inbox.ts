@@ -9,12 +9,15 @@ import { notifyOfCancel } from './cancel-run.js';
 import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
 
-/** Age after which a sender has notified the run, unless its notification was lost. */
+/**
+ * Condition for a message that is so old that its sender must have notified the run, unless the
+ * notification was lost.
+ */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
 /**
- * Begins a statement with `addressed`: the runs that have messages. Each run costs one lookup,
- * however many messages wait for it.
+ * Builds the beginning of a statement: a common table expression `addressed` with the runs that
+ * have messages. Each run costs one index lookup, however many messages wait for it.
  */
 function addressed(schema: string): string {
   const next = (condition: string): string => `(SELECT i.run_id FROM ${schema}.workflow_inbox i ${condition} ORDER BY i.run_id LIMIT 1)`;
@@ -26,13 +29,14 @@ function addressed(schema: string): string {
 )`;
 }
 
-/** True for runs that have not followed a request to cancel. */
+/** Condition for runs that have not followed the request to cancel in their inbox. */
 const MISSED_CANCEL = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
 
 /**
- * Notifies runs that have been executed of requests to cancel. A running run sees its counter, and
- * a waiting run becomes due. Every claim reads the inbox, so due and blocked runs learn of the
- * request anyway. For them only the time of the request is recorded once.
+ * Notifies runs of requests to cancel, if the runs have been executed before. The worker of a
+ * running run sees the raised wake counter, and a waiting run becomes due. Due and blocked runs
+ * need no notification, because every claim reads the inbox. For these runs, only the time of the
+ * request is recorded, once.
  */
 const NOTIFY_CANCELLED = manyRuns('durable_sweep_inbox', {
   select: (schema, narrow) => `WITH missed AS MATERIALIZED (
@@ -59,8 +63,8 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
 });
 
 /**
- * Finds cancelled runs that no worker has executed. They have nothing to clean up, and must not be
- * executed first.
+ * Finds runs that no worker has executed and that have a request to cancel. They have nothing to
+ * clean up, so they are cancelled without being executed.
  */
 const UNSTARTED: Statement = {
   name: 'durable_sweep_unstarted',
@@ -70,18 +74,19 @@ WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} OR
 };
 
 /**
- * Name under which the child of a wait leaves its end. After a retry it contains the generation
- * that started the child.
+ * SQL for the name of the message with which a child reports its end to the waiting step. After a
+ * retry of the parent, the name contains the generation that started the child.
  */
 const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
 
-/** True for runs that read their inbox when they are notified. */
+/** Condition for runs that take messages from their inbox when they are notified. */
 const MISSED_MESSAGE = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;
 
 /**
- * Notifies runs that wait for a message which is already there: their notification was lost.
- * Signals that no wait needs are ignored: they are kept, and every claim reads them. Cancelled and
- * overdue runs are left out too. Their waits have ended, so they would be notified again and again.
+ * Notifies runs that wait for a message which is already in the inbox, because the notification was
+ * lost. Ignores messages that no wait needs: they stay in the inbox, and every claim reads them.
+ * Leaves out cancelled runs and runs past their deadline. Their waits have ended, so they would be
+ * notified again and again.
  */
 const NOTIFY_WAITING = manyRuns('durable_sweep_messages', {
   select: (schema, narrow) => `${addressed(schema)}, missed AS MATERIALIZED (
@@ -110,7 +115,7 @@ RETURNING r.id, r.status, r.queue, r.name, r.version`,
   parameter: 1,
 });
 
-/** Finds runs that were continued, and have messages that arrived too late to move with them. */
+/** Finds continued runs that have messages which arrived too late to move to the continuation. */
 const LEFT_BEHIND: Statement = {
   name: 'durable_sweep_left_behind',
   text: (schema) => `${addressed(schema)}
@@ -124,7 +129,8 @@ LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  // Messages that a failed run keeps are not searched: the other kinds have an index of their own.
+  // For failed runs, only the kinds of messages that they do not keep are read, through a separate
+  // index.
   text: (schema, lockTimeout) => {
     const messages = (condition: string): string => `(
     SELECT * FROM (
@@ -151,14 +157,14 @@ DELETE FROM ${schema}.workflow_inbox i USING obsolete o WHERE i.run_id = ANY (AR
 export interface InboxSwept {
   /** Runs that have been notified, or cancelled without having been executed. */
   readonly notified: readonly NotifiedRun[];
-  /** Runs that received messages in this sweep, and have not been notified. */
+  /** Ids of runs that received messages in this sweep. The caller must notify them. */
   readonly others: readonly string[];
 }
 
 /**
- * Notifies runs of overdue messages. A message is sent and its run notified in two statements, and
- * the second may have been lost (a crash, a cut connection). Also deletes messages to runs that
- * have ended.
+ * Notifies runs of messages whose notification was lost. A sender inserts a message and notifies
+ * the run in two statements. A crash or a cut connection may prevent the second one. Also deletes
+ * messages to runs that have ended.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
   const notified = new Map<string, NotifiedRun>();
@@ -181,7 +187,10 @@ export async function sweepInbox(database: Database): Promise<InboxSwept> {
   return { notified: [...notified.values()], others };
 }
 
-/** Leaves a locked run to the next sweep. */
+/**
+ * Ignores the error of a locked row, because the next sweep tries the run again. Throws any other
+ * error.
+ */
 function laterIfLocked(error: unknown): undefined {
   if (!['locked', 'cancelled'].includes(faultOf(error))) throw error;
 }

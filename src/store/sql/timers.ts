@@ -1,7 +1,10 @@
 import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
 
-/** Wakes due runs. SKIP LOCKED leaves out runs that another process wakes at this moment. */
+/**
+ * Makes waiting runs due whose wake time has passed. SKIP LOCKED leaves out runs that another
+ * process wakes at this moment.
+ */
 const WAKE_DUE = manyRuns('durable_wake_due', {
   select: (schema, narrow) => `WITH due AS MATERIALIZED (
   SELECT id FROM ${schema}.workflow_runs
@@ -22,15 +25,18 @@ WHERE status = 'waiting' AND wake_at IS NOT NULL${narrow} ORDER BY wake_at LIMIT
 const NEXT_WAKE = nextWake('durable_next_wake', '');
 const NEXT_WAKE_EXCEPT = nextWake('durable_next_wake_except', ' AND NOT (id = ANY ($1::text[]))');
 
-/** Makes up to `limit` waiting runs whose time has come pending. Returns their number. */
+/**
+ * Makes waiting runs due whose wake time has passed, at most `limit` of them. Returns the number of
+ * these runs.
+ */
 export async function wakeDueRuns(database: Database, limit: number): Promise<number> {
   return (await changeMany<[string]>(database, WAKE_DUE, [limit], ([id]) => id)).rows.length;
 }
 
 /**
- * Time when the next waiting run is due, in milliseconds since the epoch by the database's clock.
- * In the past for a run that just became due, or is locked. Leaves out
- * runs that the database refuses to wake.
+ * Reads the earliest wake time of all waiting runs, in milliseconds since the epoch by the clock of
+ * the database. The time is in the past if the run has just become due, or if its row is locked.
+ * Leaves out runs that the database refuses to wake.
  */
 export async function nextWakeTime(database: Database): Promise<number | undefined> {
   const except = database.unwritable.of(WAKE_DUE.all.name);
