@@ -120,8 +120,8 @@ const UNFINISHED_RUNS: Statement = {
 };
 
 /**
- * From runs that the action did not change, selects those to which it still applies. Their rows
- * were locked.
+ * Selects those of the given runs to which the action still applies. The action did not change
+ * them, because their rows were locked.
  */
 export async function findUnreached(
   database: Database,

@@ -127,7 +127,9 @@ export interface UnfinishedOperation {
   readonly after: { readonly createdAt: string; readonly id: string } | null;
   /** Runs whose rows were locked when the operation reached them. */
   readonly locked: readonly string[];
-  /** Milliseconds until the next part may start. Negative when it may start now. */
+  /**
+   * Milliseconds until the next part (a batch of runs) may start. Negative when it may start now.
+   */
   readonly dueInMs: number;
 }
 

@@ -6,8 +6,8 @@ import { SERVER } from './server-identity.js';
 
 /**
  * Number of workers that must have died with a run before the run is executed separately. With 1,
- * runs would wait although most workers die for other reasons, such as a deploy or a failed node.
- * The index `workflow_runs_ready_idx` contains the same number.
+ * many runs would wait for no reason, because most workers die for other reasons, such as a deploy
+ * or a failed node. The index `workflow_runs_ready_idx` contains the same number.
  */
 export const SUSPECT_LOSSES = 2;
 
@@ -238,8 +238,9 @@ export async function claimRunsFrom(database: Database, claim: Claim, places: re
 
 /**
  * Claims suspects: runs whose workers have died twice or more. Of the runs with the most losses,
- * claims a quarter, but at least one. If this worker dies too, the next claim takes a quarter of
- * these runs. So the run that kills its workers is found in few steps, and the other runs continue.
+ * claims a quarter, but at least one. If the worker that executes this quarter dies too, the next
+ * claim takes a quarter of the quarter. So the run that kills its workers is found in few steps,
+ * and the other runs continue.
  */
 export async function claimSuspects(database: Database, claim: Claim): Promise<ClaimedRun[]> {
   return (await changeMany<ClaimedRow>(database, CLAIM_SUSPECTS, valuesOf(claim), ([id]) => id, claim.limit)).rows.map(toClaimedRun);
@@ -271,8 +272,8 @@ const MARK_EXCLUSIVE: Statement = {
 };
 
 /**
- * Records that a session is about to execute only this run; null means that it executes several.
- * The death of the worker counts against a run only if the worker executed no other run.
+ * Records that a session is about to execute only this run. Null ends the exclusive execution. The
+ * death of a worker counts towards failing a run only if the worker executed this run exclusively.
  */
 export async function markExclusive(database: Database, sessionId: string, runId: string | null): Promise<void> {
   await database.query(MARK_EXCLUSIVE, [sessionId, runId]);

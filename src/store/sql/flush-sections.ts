@@ -36,7 +36,7 @@ export const SECTIONS: readonly Section[] = [
     key: 'changes',
     // The conditions let the planner find the runs only by the primary key, whatever the statistics
     // say. The planner cannot use = ANY (ARRAY[..]) in the other direction, to look up x. IS TRUE
-    // hides the conditions on the owner: with them the planner could read all running rows and
+    // hides the conditions on the owner. With them the planner could read all running rows and
     // compare all pairs (105 ms for 500).
     sql: (schema, rows) => `
   UPDATE ${schema}.workflow_runs r SET

@@ -42,9 +42,9 @@ UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LI
 };
 
 /**
- * Gives the token of a hook to another run when the previous run has ended. A new run for the same
- * order, for example, uses the same token again. A continuation also takes the token of the run
- * that it continues.
+ * Gives the token of a hook to another run when the previous run has ended. For example, a new run
+ * for the same order uses the same token again. A continuation also takes the token of the run that
+ * it continues.
  */
 const TAKE_OVER: Statement = {
   name: 'durable_take_over_hook',
@@ -56,7 +56,7 @@ FROM own WHERE h.token = $6
 RETURNING h.token`,
 };
 
-/** Properties of a hook that is created for a run of this process. */
+/** Properties of a new hook, whose run this process executes. */
 export interface HookToCreate {
   readonly runId: string;
   readonly epoch: number;
@@ -69,10 +69,10 @@ export interface HookToCreate {
 
 /**
  * Creates a hook, unless the step has created one before. A crash may interrupt the step before it
- * is recorded. When it is executed again, it must get the same hook.
+ * is recorded. When the step is executed again, it must get the same hook.
  *
- * @returns the token of the step's hook; also `owner`, the id of the other run, when another run
- * has the token; undefined when the session does not own the run
+ * @returns the token of the hook. `owner` is the id of another run that has the token. Undefined
+ * when the session does not own the run.
  */
 export async function createHook(
   database: Database,

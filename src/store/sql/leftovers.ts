@@ -29,8 +29,8 @@ export const RUN_TABLES = [
  */
 export function nothingLeftSql(schema: string, id: string): string {
   const rows = RUN_TABLES.map((table) => `(SELECT true FROM ${schema}.${table} WHERE run_id = ${id} LIMIT 1) IS NULL`);
-  // A child of the earlier run would report its end to the new run, because its parent has the same
-  // id.
+  // A child of the earlier run names its parent by this id, and would report its end to the new
+  // run.
   return [...rows, `(SELECT true FROM ${schema}.workflow_runs WHERE parent_run_id = ${id} LIMIT 1) IS NULL`].join('\n    AND ');
 }
 

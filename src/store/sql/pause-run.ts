@@ -116,8 +116,8 @@ const UNPAUSED: Statement = {
 };
 
 /**
- * From runs that were not notified, selects those that must still pause. Their rows were locked.
- * Deletes requests to pause a run that is to be cancelled.
+ * Selects those of the given runs that must still pause. They were not notified, because their rows
+ * were locked. Deletes requests to pause a run that is to be cancelled.
  */
 export async function findUnpaused(database: Database, runIds: readonly string[]): Promise<string[]> {
   // A run that is to be cancelled must clean up instead of pausing. It has both requests when the

@@ -8,8 +8,8 @@ import type { PoolClient } from 'pg';
  * Makes a failed run due again, in its next generation. The given step and all later steps move to
  * the run log. If a deadline or a cancellation was recorded earlier, the steps from there on move
  * too. Replaying it would end the run at once. Messages that the removed steps had taken return to
- * the inbox, before newer messages. A step with the output null was a timeout of a wait, and took
- * no message.
+ * the inbox, before newer messages. A wait that timed out has recorded null, like a message whose
+ * payload is null, and returns no message.
  *
  * The run waits again for running children when its code reaches them.
  *

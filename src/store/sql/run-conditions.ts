@@ -26,8 +26,9 @@ type Condition<K extends keyof RunConditions> = (
 ) => string;
 
 /**
- * Functions that build SQL for the conditions of a filter, on runs with the alias `r`. The error
- * code and the failed step select failed runs only, because their indexes contain only failed runs.
+ * Functions that build SQL for the conditions of a filter, on runs with the alias `r`. Conditions
+ * on the error code or the failed step select failed runs only, so that PostgreSQL can use the
+ * index of failed runs.
  */
 const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   name: (names, parameters) => `r.name = ANY (${parameters.add(names, 'text[]')})`,
