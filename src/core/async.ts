@@ -41,7 +41,7 @@ export function isPromise(value: unknown): boolean {
 
 /**
  * Makes all callers that wait for a promise stop waiting at once, and keeps later callers from
- * waiting. A race against one long-lived abort promise would leak memory: each race adds a reaction
+ * waiting. A race against one long-lived abort promise would leak memory. Each race adds a reaction
  * to the abort promise, and the reaction keeps the result of the race.
  */
 export class AbortGate {

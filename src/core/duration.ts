@@ -57,7 +57,7 @@ export type ConfiguredDuration = Duration | (string & {});
 /**
  * Parses a duration that comes from a configuration or an environment variable.
  *
- * @param text such as `'30s'`, `'2 days'`, or a number of milliseconds
+ * @param text a duration such as `'30s'` or `'2 days'`, or a number of milliseconds as text
  * @param name the name of the value in the error (default: `duration`)
  * @returns milliseconds
  * @throws InvalidInputError when the text is not a duration from 0 to a hundred years

@@ -14,7 +14,7 @@ export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
 /** A step that was recorded with an error. */
 export interface FailedStep {
   readonly stepKey: string;
-  /** The error as it was stored. */
+  /** The error, decoded from its stored form. */
   readonly error: Error;
 }
 

@@ -15,7 +15,9 @@ const MAX_SCHEMAS = 10_000;
 export class HookSchemas {
   private readonly schemas = new Map<string, StandardSchema>();
 
-  /** Adds the schema of a hook. Drops the oldest schema when there are more than `MAX_SCHEMAS`. */
+  /**
+   * Adds the schema of a hook. Drops the oldest schema when there would be more than `MAX_SCHEMAS`.
+   */
   note(token: string, schema: StandardSchema): void {
     this.schemas.delete(token);
     this.schemas.set(token, schema);

@@ -47,8 +47,8 @@ const MAX_TEXT_LENGTH = 255;
  * Checks a short text that is stored in a column of its own: an id, a name, a queue or a tag.
  *
  * @param argument the name of the text in errors
- * @throws InvalidInputError when the value is not a string, is empty or too long, or has lone
- *   surrogates or characters that would break a log line
+ * @throws InvalidInputError when the value is not a string, is empty or too long, has lone
+ *   surrogates, or has characters that would break a log line
  */
 export function checkText(value: unknown, argument: string): string {
   if (typeof value !== 'string') throw new InvalidInputError(argument, `must be a string, not ${value === null ? 'null' : typeof value}`);

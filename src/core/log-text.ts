@@ -2,9 +2,9 @@
 const LONGEST = 8_000;
 
 /**
- * Characters that break a line, move the cursor of a terminal, or display text in another order:
- * controls (C0, DEL, C1), line and paragraph separators, and the bidirectional embeddings,
- * overrides and isolates.
+ * Characters that break a line, move the cursor of a terminal, or display text in another order.
+ * The characters are controls (C0, DEL, C1), line and paragraph separators, and the bidirectional
+ * embeddings, overrides and isolates.
  */
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;

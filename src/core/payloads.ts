@@ -53,7 +53,7 @@ export class Payloads {
   ) {}
 
   /**
-   * Returns the text to store.
+   * Encodes a value as the text to store.
    *
    * @param subject the name of the value in errors: `input`
    * @throws SerializationError when the value cannot be stored or the codec fails
@@ -88,9 +88,9 @@ export class Payloads {
   }
 
   /**
-   * Encodes the error of a failed run. `stored` is the text for the database. `plain` is the error
-   * decoded from that text before the codec encodes it, and gives the labels of the failed run. The
-   * thrown value itself is not used for the labels, because its getters may throw.
+   * Encodes the error of a failed run. `stored` is the text for the database, encoded by the codec.
+   * `plain` is the error as decoded from the text before the codec encodes that text. The labels of
+   * the run are taken from `plain`, not from the thrown value, whose getters may throw.
    */
   encodeFailure(thrown: unknown, runId: string): { readonly stored: string; readonly plain: Error } {
     const text = encodeError(thrown);

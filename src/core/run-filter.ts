@@ -10,7 +10,7 @@ export interface RunConditions {
   readonly version?: readonly number[];
   readonly status?: readonly ShownStatus[];
   readonly queue?: readonly string[];
-  /** True for runs that wait for a deployment with code that fits their history. */
+  /** True to select runs that wait for a deployment whose code fits their history. */
   readonly blocked?: boolean;
   /** Id of the run that started the selected runs; null selects runs that no other run started. */
   readonly parentRunId?: string | null;

@@ -11,11 +11,11 @@ export type RunStatus =
    */
   | 'pending'
   /**
-   * A worker owns the run, and the worker's journal writes the next status: `waiting` when the run
-   * is suspended or blocked, `paused` when an operator pauses the run, `pending` when the worker
-   * hands the run back, or a terminal status. When the worker dies, the `DeadSessionsSweep` of
-   * another process makes the run `pending` again. The sweep makes the run `failed` when several
-   * workers have died while they executed only this run.
+   * A worker owns the run, and the worker's journal writes the next status. A suspended or blocked
+   * run becomes `waiting`, a run that an operator pauses becomes `paused`, and a run that the
+   * worker hands back becomes `pending`. A run that ends gets a terminal status. When the worker
+   * dies, the `DeadSessionsSweep` of another process makes the run `pending` again. The sweep makes
+   * the run `failed` when several workers have died while they executed only this run.
    */
   | 'running'
   /**
@@ -157,7 +157,7 @@ export interface OwnedRun extends DispatchKey {
   readonly parent: { readonly runId: string; readonly stepKey: string } | null;
   /**
    * Time when the run fails if it has not ended, in milliseconds since the epoch by the database's
-   * clock; null when the run has no timeout.
+   * clock. Null when the run has no timeout.
    */
   readonly deadlineAt: number | null;
   /** Number of times that an operator has retried the run. */

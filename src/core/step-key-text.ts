@@ -18,8 +18,8 @@ const ESCAPE = /%(?:u([0-9A-F]{4})|([0-9A-F]{2}))/g;
 
 /**
  * Escapes the name or key of a step for use in a step key. Most texts are unchanged. Characters
- * that have a meaning in step keys, or that would break a log line, become `%` and two hex digits,
- * or `%u` and four: `PO#12` becomes `PO%2312`.
+ * that have a meaning in step keys, or that would break a log line, are escaped. The escape is `%`
+ * and two hex digits, or `%u` and four: `PO#12` becomes `PO%2312`.
  *
  * @param argument the name of the text in errors
  * @throws InvalidInputError when the text is not a string, is empty, or is longer than 255

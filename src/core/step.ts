@@ -1,4 +1,7 @@
-/** Kind of a recorded operation: the body of a step, a wait, or the delivery of a cancellation. */
+/**
+ * Kind of a recorded operation, such as the body of a step, a wait, or the moment when a
+ * cancellation reached the workflow.
+ */
 export type StepKind = 'step' | 'cancel' | 'patch' | 'start' | Exclude<WaitKind, 'retry'>;
 
 /** Kind of a wait. A `retry` is a failed step that waits for its next attempt. */

@@ -14,8 +14,8 @@ function contextFree<Args extends unknown[], Handle>(set: (...args: Args) => Han
 /**
  * Node's timers as they were when the package was loaded. Test runners replace the global timers
  * (Jest, Vitest), and some also replace the timers of `node:timers` (Sinon, node:test). A fake
- * clock may never call a callback. With such a timer, every run of the process would stop, even
- * after the real timers are restored.
+ * clock may never call a callback. That would stop every run of the process, even after the real
+ * timers are restored.
  */
 export let setTimeout = contextFree(timers.setTimeout) as typeof timers.setTimeout;
 export let setImmediate = contextFree(timers.setImmediate) as typeof timers.setImmediate;

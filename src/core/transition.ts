@@ -71,7 +71,7 @@ export type Transition =
       readonly child?: NewRun;
     }
   | { readonly kind: 'closeWait'; readonly runId: string; readonly epoch: number; readonly stepKey: string }
-  /** Requests the cancellation of a child, and closes the wait for it. */
+  /** Requests the cancellation of a child run, and closes the parent's wait for the child. */
   | { readonly kind: 'cancelChild'; readonly runId: string; readonly epoch: number; readonly stepKey: string; readonly childId: string }
   /** Deletes a message that no step received. The event records the reason. */
   | { readonly kind: 'drop'; readonly runId: string; readonly epoch: number; readonly messageId: string; readonly event: RunEvent | null }

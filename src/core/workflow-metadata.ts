@@ -89,7 +89,7 @@ export function hasWorkflowMetadata(target: unknown): target is Function {
  * Returns the checked options of a workflow class.
  *
  * @throws WorkflowNotFoundError when the class has no `@Workflow`
- * @throws WorkflowConfigurationError, InvalidInputError when an option is not valid
+ * @throws WorkflowConfigurationError or InvalidInputError when an option is not valid
  */
 export function workflowIdentityOf(target: unknown): WorkflowIdentity {
   if (!hasWorkflowMetadata(target)) throw new WorkflowNotFoundError(typeof target === 'function' ? target.name : typeof target);

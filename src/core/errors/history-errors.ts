@@ -6,9 +6,9 @@ const CAUSES =
   'ctx.now() and ctx.random() instead';
 
 /**
- * The code of a workflow does not fit the history of a run: the code was changed while the run was
- * active, or `run()` is not deterministic. The run is blocked until a deployment whose code fits
- * the history is running; see docs/upgrading.md.
+ * The code of a workflow does not fit the history of a run. Either the code was changed while the
+ * run was active, or `run()` is not deterministic. The run is blocked until a deployment whose code
+ * fits the history is running; see docs/upgrading.md.
  *
  * @example
  * const page = await client.list({ blocked: true }); // The runs that wait for such a deployment.

@@ -69,9 +69,9 @@ export class SerializationError extends WorkflowError {
 }
 
 /**
- * A stored payload cannot be read in this process: a class in it is not registered here, the codec
- * has another key, or the process has no codec. The stored payload is not changed. Register the
- * class, or configure the codec, in every process that reads the payload.
+ * A stored payload cannot be read in this process. Either a class in the payload is not registered
+ * here, or the codec has another key, or the process has no codec. The stored payload is not
+ * changed. Register the class, or configure the codec, in every process that reads the payload.
  *
  * @example
  * serializer.register(Money, {

@@ -3,7 +3,7 @@ import { WorkflowError } from './workflow-error.js';
 /**
  * The run's inbox is full: about 10,000 signals and hook payloads, or 64 MiB, are waiting in the
  * inbox. The message that was sent is not stored. Send the message again after the run has received
- * some of the waiting ones. Over HTTP, the response has the status 429.
+ * some of the waiting messages. Over HTTP, the response has the status 429.
  *
  * @example
  * try {
@@ -23,8 +23,8 @@ export class InboxFullError extends WorkflowError {
 }
 
 /**
- * The token of a hook belongs to another run. Choose a token that is unique for the run, or omit
- * the token to have a random one generated.
+ * The token that was chosen for a hook belongs to a hook of another run. Choose a token that is
+ * unique for the run, or omit the token to have a random one generated.
  *
  * @example
  * const hook = await ctx.hook<Payment>({ token: `payment-${order.id}` });

@@ -4,8 +4,8 @@ import { InvalidInputError } from './input-errors.js';
 import { WorkflowError } from './workflow-error.js';
 
 /**
- * Error for a step's body to throw when another attempt is pointless: the step fails at once,
- * whatever its retry policy.
+ * Error that a step's body may throw when another attempt is pointless. The step then fails at
+ * once, whatever its retry policy says.
  *
  * @example throw new NonRetryableError('the card is stolen');
  */
@@ -15,7 +15,7 @@ export class NonRetryableError extends WorkflowError {
 }
 
 /**
- * Error for a step's body to throw to choose the time of the next attempt. The failed attempt
+ * Error that a step's body may throw to choose the time of the next attempt. The failed attempt
  * counts towards `maxAttempts`.
  *
  * @example throw new RetryableError('rate limited', { retryAfter: '30s' });
@@ -121,7 +121,7 @@ export class StepFailedError extends WorkflowError {
 }
 
 /**
- * An operator set the result of a step by `client.resolveStep` while the body of the step was
+ * An operator set the result of a step with `client.resolveStep` while the body of the step was
  * running. The step's AbortSignal has this error as its reason. The result of the body is ignored.
  *
  * @example

@@ -84,9 +84,9 @@ export class DatabaseUnavailableError extends WorkflowError {
 }
 
 /**
- * A run was not started, because the database has rows of a deleted run with the same id and a
- * trigger or a policy prevents their removal. Remove those rows, or choose another id. See
- * "Deleting runs" in docs/operations.md.
+ * A run was not started. The database still has rows of a deleted run with the same id, and a
+ * trigger or a policy prevents the removal of those rows. Remove the rows, or choose another id.
+ * See "Deleting runs" in docs/operations.md.
  *
  * @example
  * if (error instanceof LeftoversError) logger.error(`delete the rows of ${error.runId} first`);

@@ -17,8 +17,8 @@ function lineageOf(errorClass: ErrorClass): readonly string[] {
 /**
  * Base class of every error of this package.
  *
- * `instanceof` works across duplicate copies of the package. `code` is stable and meant for
- * programs.
+ * `instanceof` works across duplicate copies of the package. `code` stays the same in later
+ * versions, so programs can rely on it.
  *
  * @example
  * if (error instanceof WorkflowError && error.code === 'RUN_NOT_FOUND') return null;

@@ -26,9 +26,9 @@ interface Kept {
  * makes the same call with other arguments. With copies, the caller and the callee do not see
  * changes that the other makes to an argument.
  *
- * An argument is copied when the copy is indistinguishable from the original: plain objects and
- * arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances of other
- * classes, functions and proxies are passed on as they are.
+ * An argument is copied when the copy is indistinguishable from the original. That holds for plain
+ * objects and arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances
+ * of other classes, functions and proxies are passed on as they are.
  */
 export class Arguments {
   private static readonly NONE = new Arguments([], 0, 0);
@@ -61,8 +61,8 @@ export class Arguments {
   }
 
   /**
-   * True when an argument is an object that is passed on without a copy and has a hash, by which a
-   * later change can be detected.
+   * True when an object is passed on without a copy and has a hash, by which a later change can be
+   * detected.
    */
   get hasOriginals(): boolean {
     const { kept } = this;

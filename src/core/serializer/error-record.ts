@@ -29,8 +29,8 @@ export interface RecordWriter {
 }
 
 export function isError(value: unknown): value is Error {
-  // instanceof alone misses errors of another realm (Jest has one per test file). isNativeError
-  // alone misses objects that were made by Object.create(Error.prototype).
+  // instanceof alone misses errors of another realm (Jest has one realm per test file).
+  // isNativeError alone misses objects that were made by Object.create(Error.prototype).
   if (types.isNativeError(value) || value instanceof Error) return true;
   // Both checks miss a DOMException of another realm.
   return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object DOMException]';

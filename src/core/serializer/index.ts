@@ -14,8 +14,8 @@ import { SerializationError } from '../errors/index.js';
  * object. Instances of other classes become plain data, by their `toJSON` when they have one.
  *
  * @param path the name of the value in errors: `input`, or `output of step "charge"`
- * @param maxBytes size limit; a value that is far larger is refused before its text is built, but
- *   the text may still be somewhat larger than the limit
+ * @param maxBytes the size limit. A value that is far larger is refused before its text is built,
+ *   but the text may still be somewhat larger than the limit
  * @throws SerializationError for functions, symbols, cycles, promises and the like, and for more
  *   than 1,000 levels
  * @throws PayloadTooLargeError when the value is far larger than `maxBytes`
@@ -39,8 +39,9 @@ export function decode(text: string): unknown {
 }
 
 /**
- * Encodes any thrown value as JSON text: an object with `name`, `message` and `stack`, and with
- * `code`, `cause`, `errors` and `data` (the other own properties) if they are present.
+ * Encodes any thrown value as JSON text: an object with `name`, `message` and `stack`. The object
+ * also has `code`, `cause`, `errors` and `data` (all other own properties) if the thrown value has
+ * them.
  *
  * Never throws. Long messages and stacks are cut, and a chain of causes is cut after 8 errors.
  * Properties that are large or cannot be stored are left out. A thrown value that is not an Error

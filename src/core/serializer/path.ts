@@ -5,7 +5,10 @@
 export type Segment = string | number | (() => string);
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
-/** Limits that keep a message readable. A longer path loses its middle, a longer key its end. */
+/**
+ * Limits that keep a message readable. A longer path is shortened in the middle, a longer key at
+ * its end.
+ */
 const MAX_SEGMENTS = 24;
 const MAX_KEY_LENGTH = 100;
 

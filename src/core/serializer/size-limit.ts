@@ -1,9 +1,9 @@
 import { PayloadTooLargeError } from '../errors/index.js';
 
 /**
- * Counts a lower bound for the size of the text while a value is encoded, so that a value that is
- * far too large is refused before its text is built. The count never exceeds the size of the
- * finished text.
+ * Counts a lower bound for the size of the text while a value is encoded. A value that is far too
+ * large is thus refused before its text is built. The count never exceeds the size of the finished
+ * text.
  */
 export class SizeLimit {
   private left: number;
@@ -16,7 +16,11 @@ export class SizeLimit {
     this.left = maxBytes;
   }
 
-  /** Counts bytes. @throws PayloadTooLargeError when the limit is exceeded */
+  /**
+   * Counts bytes.
+   *
+   * @throws PayloadTooLargeError when the limit is exceeded
+   */
   spend(bytes: number): void {
     this.left -= bytes;
     if (this.left < 0) throw this.exceeded(0);

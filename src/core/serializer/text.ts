@@ -1,8 +1,9 @@
 /**
  * Prefix of an escaped string. PostgreSQL stores any `json` text, but its operator `->>` fails on
  * `\u0000` and on a lone surrogate. A string or key with such characters is stored as the prefix
- * and the string, in which `%` and four hex digits replace each of the characters. A string that
- * starts with the prefix itself is escaped too. All other strings are stored unchanged.
+ * and an escaped form of the string. In that form, `%` and four hex digits replace each such
+ * character. A string that starts with the prefix itself is escaped too. All other strings are
+ * stored unchanged.
  */
 const PREFIX = '$durable:';
 

@@ -15,7 +15,9 @@ export interface PayloadType<T> {
   deserialize: (data: never) => T;
 }
 
-/** Registration of a class. */
+/**
+ * Registration of a class: the stored name, and the functions that store and restore an instance.
+ */
 export interface RegisteredType {
   readonly name: string;
   readonly serialize: (value: object) => unknown;
