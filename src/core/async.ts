@@ -22,8 +22,9 @@ export async function within(ms: number, work: Promise<unknown>): Promise<'done'
 
 /**
  * True for a promise, and for any other object with a `then` method. Callers use this check to
- * refuse a promise from a callback that must be synchronous. Nobody waits for a refused promise, so
- * its rejection is caught here: an unhandled rejection would end the process.
+ * refuse a promise where a plain value is needed, such as the result of a synchronous callback.
+ * Nobody waits for a refused promise, so its rejection is caught here: an unhandled rejection would
+ * end the process.
  */
 export function isPromise(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
