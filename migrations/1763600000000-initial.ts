@@ -5,8 +5,8 @@ import { migration } from './migration.js';
  *
  * Payloads have the type `json`, because `jsonb` reorders keys, turns -0 into 0 and rejects NUL.
  * Ids and keys sort by their bytes ("C"), which is cheaper to compare and the same on every server.
- * There are no foreign keys. Each write checks the owner of the run anyway. Checking a foreign key
- * would lock the row of the run once more for every step.
+ * There are no foreign keys. Each write checks the run's owner anyway. Checking a foreign key would
+ * lock the run's row once more for every step.
  */
 export const Initial1763600000000 = migration(
   'Initial1763600000000',

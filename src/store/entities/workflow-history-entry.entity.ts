@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * An event in the history of a run: a row of the view `workflow_history`, ordered by `at`, `rank`,
+ * An event in a run's history: a row of the view `workflow_history`, ordered by `at`, `rank`,
  * `number`.
  */
 @Entity({ name: 'workflow_history', synchronize: false })

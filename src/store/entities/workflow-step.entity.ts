@@ -55,7 +55,7 @@ export class WorkflowStep {
   @Column({ name: 'called_after_io', type: 'boolean' })
   calledAfterIo!: boolean;
 
-  /** Hash of the arguments of the step. Null when the arguments cannot be compared. */
+  /** Hash of the step's arguments. Null when the arguments cannot be compared. */
   @Column({ name: 'args_hash', type: 'integer', nullable: true })
   argsHash!: number | null;
 }

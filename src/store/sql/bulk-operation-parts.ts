@@ -134,8 +134,8 @@ export async function findUnreached(
 }
 
 /**
- * Executes one part (a batch of runs) of an operation. The changes to the runs and the progress of
- * the operation commit together, so that no run is processed twice. The last part finishes the
+ * Executes one part (a batch of runs) of an operation. The changes to the runs and the operation's
+ * progress commit together, so that no run is processed twice. The last part finishes the
  * operation, unless rows of its runs are locked. Returns false when another process has executed
  * the part or is executing it.
  *

@@ -6,8 +6,8 @@ import { IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
  * Raises the wake counters of runs, and makes waiting runs due. The worker that owns a running run
- * reads the inbox of the run when the counter has changed. A blocked run stays blocked: the
- * deployment that continues it reads the inbox.
+ * reads the run's inbox when the counter has changed. A blocked run stays blocked: the deployment
+ * that continues it reads the inbox.
  */
 const BUMP: Statement = {
   name: 'durable_bump_runs',

@@ -27,7 +27,7 @@ SELECT id, status FROM run`,
 };
 
 /**
- * Applies requests to cancel. The effect depends on the status of the run.
+ * Applies requests to cancel. The effect depends on the run's status.
  *
  * - A run that was never executed has nothing to clean up. The statement cancels it, and sends its
  * parent a message.
@@ -36,8 +36,8 @@ SELECT id, status FROM run`,
  * - A running run keeps its status, because only the worker that owns the run may change it. The
  * raised wake counter notifies this worker.
  *
- * An empty `parent` matches any parent. NULL would not work: with `array_nulls` off, the session of
- * a caller reads NULL in an array as text.
+ * An empty `parent` matches any parent. NULL would not work: with `array_nulls` off, a caller's
+ * session reads NULL in an array as text.
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
@@ -99,8 +99,8 @@ export async function sendCancel(database: Database, runId: string, payload: str
 }
 
 /**
- * Inserts a request to cancel into the inbox of a run, or of the last run that continues it, in a
- * transaction of the caller. The caller must notify the run after the commit. Returns the run that
+ * Inserts a request to cancel into the inbox of a run, or of the last run that continues it, in the
+ * caller's transaction. The caller must notify the run after the commit. Returns the run that
  * received the request; undefined when the transaction sees no run with this id.
  */
 export async function sendCancelInTransaction(

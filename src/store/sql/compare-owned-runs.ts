@@ -2,9 +2,9 @@ import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Reads the runs, and locks the row of the session. A standby refuses the lock, so that its data,
- * which may be older than the data of the primary, is never read. `max(seq)` finds the steps of a
- * run by the primary key.
+ * Reads the runs, and locks the session's row. A standby refuses the lock, so that its data, which
+ * may be older than the data of the primary, is never read. `max(seq)` finds the steps of a run by
+ * the primary key.
  */
 const COMPARE: Statement = {
   name: 'durable_compare_runs',

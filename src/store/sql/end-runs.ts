@@ -13,8 +13,7 @@ export interface RunEnding {
   readonly errors: ReadonlyMap<string, string>;
   readonly errorCode: string;
   /**
-   * Kind of the event in the history of the run. `note` is JSON text that says who ends the run and
-   * why.
+   * Kind of the event in the run's history. `note` is JSON text that says who ends the run and why.
    */
   readonly event: 'terminated' | 'timed_out';
   readonly note: string | null;

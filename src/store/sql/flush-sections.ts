@@ -7,7 +7,7 @@ import { TERMINAL } from './run-status.js';
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
 const STATE_COLUMNS = withoutEpoch(COLUMNS.states);
 
-/** Approximate maximum number of dropped payloads that the history of a run shows. */
+/** Approximate maximum number of dropped payloads that a run's history shows. */
 const DROPS_SHOWN = 100;
 
 /** Builds a condition that is true when the history has room for one more dropped payload. */
@@ -144,8 +144,8 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'droppedPayloads',
-    // Anybody with the URL of a hook can send any number of payloads that the workflow does not
-    // accept. The history shows only the first of them. For the others, even the logged delivery is
+    // Anybody with a hook's URL can send any number of payloads that the workflow does not accept.
+    // The history shows only the first of them. For the others, even the logged delivery is
     // deleted. One statement wrote the message and the log entry of its delivery, so both have the
     // same time. Payloads of one microsecond share their log entries. All of these are deleted,
     // because entries that stay would grow without bound.

@@ -39,7 +39,7 @@ SELECT id::text FROM owners WHERE id IS NOT NULL AND (SELECT true FROM ${schema}
 
 /**
  * Makes all running runs of a session due, so that other workers can claim them. The transaction
- * must have deleted the row of the session. Returns the ids of the runs.
+ * must have deleted the session's row. Returns the ids of the runs.
  */
 export async function handBackAll(database: Database, client: ClientBase, sessionId: string): Promise<string[]> {
   return (await database.query<[string]>(HAND_BACK, [sessionId], client)).map(([id]) => id);

@@ -4,9 +4,9 @@ const MAX_WAITING = 10_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
- * Builds the common table expression `depth`, which measures the inbox of a run for a message that
- * is about to be inserted. `place` and `total` are the number of messages and bytes that the run
- * was sent up to this message. `is_full` is true when the inbox has no room for the message.
+ * Builds the common table expression `depth`, which measures a run's inbox for a message that is
+ * about to be inserted. `place` and `total` are the number of messages and bytes that the run was
+ * sent up to this message. `is_full` is true when the inbox has no room for the message.
  *
  * With a weight of 0 the expression reads nothing. Otherwise it costs two index lookups, however
  * many messages wait. Concurrent senders may compute the same place, so the limits are approximate.

@@ -65,7 +65,7 @@ export async function clearLeftovers(database: Database, ids: readonly string[],
 }
 
 /**
- * Deletes the rows that deleted runs with these ids have left, in a transaction of the caller. The
+ * Deletes the rows that deleted runs with these ids have left, in the caller's transaction. The
  * transaction may have deleted the runs itself.
  */
 export async function clearLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<void> {
@@ -74,7 +74,7 @@ export async function clearLeftoversIn(database: Database, manager: EntityManage
 
 /**
  * Finds the first of these ids that has no run but still has rows of a deleted run. Reads what the
- * transaction of the caller sees.
+ * caller's transaction sees.
  */
 export async function findLeftoversIn(database: Database, manager: EntityManager, ids: readonly string[]): Promise<string | undefined> {
   const text = `SELECT x.id FROM unnest($1::text[]) AS x(id)

@@ -5,8 +5,8 @@ import { changeNamed } from '../many-runs.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Inserts a request to pause into the inbox of a run. The request stays there until `resume` or
- * `cancel` removes it. So the next worker finds it if the worker of the run dies.
+ * Inserts a request to pause into a run's inbox. The request stays there until `resume` or `cancel`
+ * removes it. So the next worker finds it if the run's worker dies.
  */
 const SEND: Statement = {
   name: 'durable_send_pause',
@@ -87,10 +87,10 @@ RETURNING r.id, r.status, r.queue, r.name, r.version, extract(epoch FROM r.wake_
 type NotifiedRow = [string, RunStatus, string, string, number];
 
 /**
- * Inserts a request to pause into the inbox of a run. The caller must notify the run with a
- * separate statement.
+ * Inserts a request to pause into a run's inbox. The caller must notify the run with a separate
+ * statement.
  *
- * @returns the status of the run; undefined when no run has this id
+ * @returns the run's status; undefined when no run has this id
  */
 export async function sendPause(database: Database, runId: string, note: string): Promise<RunStatus | undefined> {
   const [row] = await database.deliver<[RunStatus]>(SEND, [runId, note]);
@@ -134,8 +134,7 @@ export interface ResumedRun extends NotifiedRun {
 
 /**
  * Resumes a paused or blocked run, or withdraws a request to pause before the run has paused.
- * Undefined when the run has ended or does not exist. Fails at once when the row of the run is
- * locked.
+ * Undefined when the run has ended or does not exist. Fails at once when the run's row is locked.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
   const [row] = await database.deliver<[...NotifiedRow, number | null]>(RESUME, [runId, note]);

@@ -74,7 +74,7 @@ export interface RunDescriptionRow {
   readonly served: readonly string[];
   readonly isBlocked: boolean;
   readonly blockedAt: number | null;
-  /** JSON text that says how the code did not fit the history of the run. */
+  /** JSON text that says how the code did not fit the run's history. */
   readonly blockedReason: string | null;
   /** Published values as JSON texts, by key. */
   readonly state: Readonly<Record<string, string>>;

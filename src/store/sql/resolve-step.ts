@@ -3,8 +3,8 @@ import type { Database, Statement } from '../database.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Inserts the result of a step, as an operator provides it, into the inbox of the run. The step may
- * be executing at this moment, so the run itself decides whether it still needs the result.
+ * Inserts the result of a step, as an operator provides it, into the run's inbox. The step may be
+ * executing at this moment, so the run itself decides whether it still needs the result.
  */
 const SEND: Statement = {
   name: 'durable_resolve_step',

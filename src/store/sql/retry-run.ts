@@ -68,7 +68,7 @@ FROM run, kept WHERE r.id = ANY (ARRAY[run.id])${lockTimeout}
 RETURNING r.queue, r.name, r.version, r.epoch`;
 
 /**
- * Retries one run. Fails at once when the row of the run is locked. The caller then waits without a
+ * Retries one run. Fails at once when the run's row is locked. The caller then waits without a
  * database connection.
  */
 const RETRY: Statement = { name: 'durable_retry_run', text: (schema, lockTimeout) => retryText(schema, lockTimeout, 'a call') };

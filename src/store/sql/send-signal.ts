@@ -103,9 +103,9 @@ export async function sendSignal(database: Database, signal: OutgoingSignal, cli
 }
 
 /**
- * Inserts a signal into the inbox of a run, or of the last run that continues it, in a transaction
- * of the caller. The caller must notify the run after the commit. Undefined when the transaction
- * sees no run with this id.
+ * Inserts a signal into the inbox of a run, or of the last run that continues it, in the caller's
+ * transaction. The caller must notify the run after the commit. Undefined when the transaction sees
+ * no run with this id.
  */
 export async function sendSignalInTransaction(
   database: Database,

@@ -39,8 +39,7 @@ const CLOSE: Statement = {
 };
 
 /**
- * Sets a lock timeout longer than that of a flush, because an active flush locks the row of the
- * session.
+ * Sets a lock timeout longer than that of a flush, because an active flush locks the session's row.
  */
 const LONG_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s'`;
 
@@ -186,7 +185,7 @@ export type QuickExecutor = <Row extends unknown[]>(statement: Statement, values
  * Renews a session.
  *
  * @param executors the connections to try, one after the other
- * @param values called before each try; returns the current values of the row of the session
+ * @param values called before each try; returns the current values of the session's row
  * @returns the answer of the server; undefined when the session has ended
  */
 export async function heartbeat(
@@ -249,12 +248,12 @@ export interface LostRun {
 
 /**
  * Takes over the runs of dead sessions. Makes the runs due, or fails a run that has killed too many
- * workers. First deletes the rows of the sessions. The deletion waits for active flushes, which
- * lock these rows, and later flushes find no session and write nothing. Only then does a new
- * statement select the runs, so that it sees everything that the flushes wrote.
+ * workers. First deletes the sessions' rows. The deletion waits for active flushes, which lock
+ * these rows, and later flushes find no session and write nothing. Only then does a new statement
+ * select the runs, so that it sees everything that the flushes wrote.
  *
- * The evidence is checked again once the row of a session is locked. In the meantime the session
- * may have been renewed, may hold its lock again, or may have recorded that it lost the lock.
+ * The evidence is checked again once a session's row is locked. In the meantime the session may
+ * have been renewed, may hold its lock again, or may have recorded that it lost the lock.
  *
  * A run that the database refuses to change is left to `handBackOwnerless`.
  *

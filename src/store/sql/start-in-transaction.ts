@@ -17,17 +17,17 @@ const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => ID
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
 /**
- * SQL value for a missing number. NULL would not work: with `array_nulls` off, the session of a
- * caller reads NULL in an array as text.
+ * SQL value for a missing number. NULL would not work: with `array_nulls` off, a caller's session
+ * reads NULL in an array as text.
  */
 const NONE = `'NaN'::float8`;
 
 const nullable = (column: string, absent: string): string => `nullif(${column}, ${absent}) AS ${column}`;
 
 /**
- * Builds SQL that inserts runs in the transaction of the caller. It locks no existing row, so the
- * transaction may stay open as long as the caller needs. Like every statement in a transaction of a
- * caller, it returns only text. The type parsers of the application's connection may return
+ * Builds SQL that inserts runs in the caller's transaction. It locks no existing row, so the
+ * transaction may stay open as long as the caller needs. Like every statement in a caller's
+ * transaction, it returns only text. The type parsers of the application's connection may return
  * anything for numbers, booleans and arrays.
  *
  * @param ids `given` when a deleted run may have had one of the ids; a run is not inserted while
@@ -66,8 +66,8 @@ export async function isSameDatabase(database: Database, manager: EntityManager)
 }
 
 /**
- * Creates runs in the transaction of the caller. If another open transaction has created a run with
- * one of the ids, waits for its end.
+ * Creates runs in the caller's transaction. If another open transaction has created a run with one
+ * of the ids, waits for its end.
  *
  * @param mode `'unlessSnapshot'` creates no run when the transaction is REPEATABLE READ or
  * SERIALIZABLE

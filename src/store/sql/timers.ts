@@ -34,9 +34,9 @@ export async function wakeDueRuns(database: Database, limit: number): Promise<nu
 }
 
 /**
- * Reads the earliest wake time of all waiting runs, in milliseconds since the epoch by the clock of
- * the database. The time is in the past if the run has just become due, or if its row is locked.
- * Leaves out runs that the database refuses to wake.
+ * Reads the earliest wake time of all waiting runs, in milliseconds since the epoch by the
+ * database's clock. The time is in the past if the run has just become due, or if its row is
+ * locked. Leaves out runs that the database refuses to wake.
  */
 export async function nextWakeTime(database: Database): Promise<number | undefined> {
   const except = database.unwritable.of(WAKE_DUE.all.name);
