@@ -204,7 +204,7 @@ CREATE TABLE ${schema}.workflow_operations (
   next_at timestamptz,
   after_created_at timestamptz,
   after_id text COLLATE "C",
-  -- Runs that it has come to, and whose rows were locked then.
+  -- Ids of runs whose rows were locked when the operation reached them.
   locked text[] COLLATE "C" NOT NULL DEFAULT '{}',
   CONSTRAINT workflow_operations_pkey PRIMARY KEY (token)
 );

@@ -37,7 +37,7 @@ export class PassEnd {
    * between. Undefined until the code has ended.
    */
   endedInTurn: boolean | undefined;
-  /** Comparison with a replay; absent when the replay check is off. */
+  /** Comparison of this pass with a replay of it; undefined when the replay check is off. */
   readonly check: ReplayCheck | undefined;
 
   constructor(

@@ -5,12 +5,13 @@ import { basename, dirname, extname, join, relative, resolve, sep } from 'node:p
 /** Suffixes that Node tries when a path names no file, as in `node dist/main`. */
 const SUFFIXES = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '.tsx', '/index.js', '/index.cjs', '/index.mjs', '/index.ts'];
 const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.tsx']);
-/**
- * Limits that keep the boot fast. Files beyond the limit in bytes are identified by their size and
- * time. Files beyond the limits in number are ignored.
- */
+/** Number of files and folders that are read. More are ignored, so that the boot stays fast. */
 const MOST_FILES = 5_000;
 const MOST_FOLDERS = 1_000;
+/**
+ * Bytes of file contents that are hashed in total. Further files are identified by their size and
+ * modification time.
+ */
 const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
 
 /** Properties of the process that show which file is the first file of the application. */

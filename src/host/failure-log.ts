@@ -25,8 +25,8 @@ export class FailureLog {
   private lines = 0;
 
   /**
-   * @param what `codes` keeps error messages out of the log, because the application encrypts them
-   *   in the database
+   * @param what the part of an error that is logged. `codes` leaves out error messages: for
+   *   applications that encrypt messages in the database, and must not log them in plain text.
    */
   constructor(
     private readonly write: Write,

@@ -27,8 +27,9 @@ export function adoptOverrides(start: object): void {
 }
 
 /**
- * Finds fields that replace steps, in the source text of classes whose instances are created later.
- * Such a field exists only on each instance, so it cannot be turned into a step in advance.
+ * Finds fields that hide a step method of the same name, for classes that have no instance yet.
+ * Searches the source text of the class. Such a field is created with each instance, so it cannot
+ * be turned into a step in advance.
  *
  * @returns the fields, such as `Stripe.charge`
  */

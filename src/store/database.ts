@@ -209,8 +209,8 @@ export class Database {
   }
 
   /**
-   * Executes a statement at once when the pool has a free connection, because making a new
-   * connection takes many round trips. Otherwise a reserved connection executes the statement.
+   * Executes a statement without waiting for a new connection, which would take many round trips.
+   * Uses a free connection of the pool, or else the reserved connection.
    */
   async urgent<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     const hasFree = this.reservedPool.idleCount === 0 && this.pool.idleCount > 0 && this.pool.waitingCount === 0;

@@ -145,7 +145,7 @@ export class RunRecorder implements PassJournal {
     return this.services.effects.createHook(this.run, hook);
   }
 
-  /** Cancels the next retry of a refused record, because the run leaves this process. */
+  /** Cancels the retry of a step result that the database refused. Called as the run leaves. */
   close(): void {
     this.refusedSteps?.close();
   }

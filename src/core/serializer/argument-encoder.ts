@@ -21,8 +21,8 @@ export interface EncodedArguments {
    */
   readonly exact: readonly boolean[];
   /**
-   * True when the arguments contain instances of registered classes. The tree does not mark such
-   * instances, so the instances cannot be rebuilt from the tree.
+   * True when the arguments contain instances of registered classes. The encoded tree does not say
+   * which of its objects they were, so the arguments cannot be rebuilt from the tree.
    */
   readonly hasTypes: boolean;
 }

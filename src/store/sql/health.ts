@@ -66,7 +66,10 @@ const SUSPECTS: Statement = {
 
 /** Due runs of one dispatch key whose workers have died twice or more (suspects). */
 export interface SuspectRuns extends DispatchKey {
-  /** Number of suspects, at most `SUSPECTS_COUNTED` over all keys. */
+  /**
+   * Number of due runs with this key whose workers died twice or more. Counting stops at
+   * `SUSPECTS_COUNTED` such runs in all keys together.
+   */
   readonly suspects: number;
   readonly mostLosses: number;
   /** Id of the run whose workers have died most often. */

@@ -69,7 +69,8 @@ export interface RunDescriptionRow {
   /** True when a living worker claims runs with the queue, workflow and version of this run. */
   readonly isServed: boolean;
   /**
-   * Dispatch keys of the runs that living workers claim, as texts. Empty unless the run is pending.
+   * Dispatch keys that living workers serve, in text form: they show whether a worker can claim the
+   * run. Read only for pending runs, otherwise empty.
    */
   readonly served: readonly string[];
   readonly isBlocked: boolean;

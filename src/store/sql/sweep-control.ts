@@ -21,9 +21,10 @@ ORDER BY i.run_id LIMIT 1000`,
 };
 
 /**
- * Notifies runs of requests that operators have sent and that the runs may have missed. Requests
- * older than a minute are left out, because their runs have been notified several times. A result
- * for a step that is not called yet stays in the inbox, and must not wake the run for ever.
+ * Notifies runs of operators' requests that the runs may have missed. Leaves out requests older
+ * than a minute, because their runs have been notified several times by then. Without this limit,
+ * an operator's result for a step that the run has not called yet would wake the run for ever: the
+ * result stays in the inbox until the run calls the step.
  */
 export async function sweepControl(database: Database): Promise<NotifiedRun[]> {
   const rows = await database.query<[string, string]>(MISSED, []);
