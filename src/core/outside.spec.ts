@@ -15,7 +15,7 @@ it('outside executes code in the context in which the module was loaded, and lea
   const { outside } = await storage.run('load', () => import('./outside.js'));
   hook.disable();
   expect(stacks).toHaveLength(1);
-  // Jest reports handles that are made while it requires a module.
+  // Jest reports a handle that is created while a module is loaded, so loading must create none.
   expect(stacks.filter((stack) => stack.includes('requireModule'))).toEqual([]);
   expect(storage.run('request', () => outside((suffix: string) => `${storage.getStore()}${suffix}`, '!'))).toBe('load!');
 });

@@ -27,7 +27,7 @@ export function patchKey(id: string): string {
  * is made, before anything is awaited.
  */
 export class StepKeys {
-  /** Number of calls by step key without the number, for keys that were used more than once. */
+  /** Calls of each name that was called more than once, by the step key without its `#2`. */
   private counts: Map<string, number> | undefined;
 
   /** @param calls the calls of the pass, by step key */

@@ -102,8 +102,8 @@ export class PollingHost {
     await this.starting?.catch(() => undefined);
     if (!this.running) return this.worker.stop();
     this.running = false;
-    // Stopped in parallel, because nothing new begins from here on and the worker does not depend
-    // on the services. A service may be stuck in a query, so the time for the services is limited.
+    // The worker and the services stop in parallel: nothing new begins from here on, and the worker
+    // does not need the services. A service may be stuck in a query, so their time is limited.
     const services = within(SERVICES_STOP_MS, Promise.all([this.poller, ...this.services].map((service) => service.stop())));
     await Promise.all([services, this.worker.stop()]);
   }

@@ -26,7 +26,7 @@ interface Answer {
   readonly status: number;
   /** Reason phrase of the HTTP status, which Nest's own exceptions contain in the same field. */
   readonly error: string;
-  /** Text for the answer, which replaces the error's own message for operators. */
+  /** Text of the answer. It replaces the error's message, which is written for operators. */
   readonly message?: string;
   /** Seconds after which the same request may succeed. */
   readonly retryAfter?: number;

@@ -27,7 +27,8 @@ function startsGivenId({ transition }: JournalEntry): boolean {
 /**
  * Takes the oldest entries of the queue, as many as fit into one flush. Entries of a run that
  * another flush is writing stay in the queue, because a run's transitions must become durable in
- * order. Entries of deferred runs move to `deferred`.
+ * order. Entries of runs whose rows are locked or refused move to `deferred`, so that they do not
+ * delay other runs.
  */
 export function takeBatch(
   queue: readonly JournalEntry[],

@@ -17,7 +17,7 @@ import type { Session } from './session.js';
 import type { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Number of losses that is larger than any run can have. */
+/** Limit on how often a run's worker may have died, for claims that exclude no run. */
 const ANY_LOSSES = 1_000_000;
 
 /**

@@ -56,11 +56,9 @@ export interface InboxPlace {
   readonly runId: string;
   /** Id up to which all messages of the run have been read. */
   readonly floor: bigint;
-  /**
-   * Maximum number of signals and hook payloads to read. `bytes` is the approximate maximum of
-   * their size.
-   */
+  /** Maximum number of signals and hook payloads to read. */
   readonly room: number;
+  /** Approximate maximum of their total size, in bytes. */
   readonly bytes: number;
 }
 
