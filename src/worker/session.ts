@@ -183,9 +183,10 @@ export class Session {
   }
 
   /**
-   * Records in the session's row that this process no longer holds the lock. Otherwise other processes would
-   * conclude from the missing lock that this process died. Resolves when the row has been written,
-   * or the attempt has failed. Only then may the connection that holds the lock end.
+   * Records in the session's row that this process no longer holds the lock. Otherwise other
+   * processes would conclude from the missing lock that this process died. Resolves when the row
+   * has been written, or the attempt has failed. Only then may the connection that holds the lock
+   * end.
    */
   async unlock(): Promise<void> {
     if (!this.holdsLock) return;
