@@ -20,8 +20,8 @@ export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: 
 /**
  * Creates the handle of a run.
  *
- * @param createdInTurn number of the event loop's turn in which this process learned that its call
- *   created the run
+ * @param createdInTurn number of the event loop's turn in which the call that created the run was
+ *   answered; undefined when the run existed before
  * @internal
  */
 export type HandleMaker = (

@@ -63,8 +63,8 @@ function codeOf(error: unknown): string {
     if (code === undefined) return name;
     const wrapper = WRAPPERS.get(code);
     if (wrapper === undefined) return code;
-    // The error is an instance of a subclass that the application derived from the wrapper. The
-    // subclass inherits the code of the wrapper, so the name of the subclass says more.
+    // The application derived a class of its own from the wrapping error. Its errors inherit the
+    // code of the wrapping error, so the name of the class is more specific than the code.
     if (wrapper !== name) return name;
     if (typeof current.cause !== 'object' || current.cause === null || depth === MAX_CAUSES) return code;
     current = fieldsOf(current.cause);

@@ -55,8 +55,8 @@ function environment(): NodeJS.ProcessEnv {
 /**
  * Starts a supervisor, which waits for this process to connect.
  *
- * @returns a function that lets this process end without the supervisor, to call after connecting;
- *   undefined when another supervisor was faster
+ * @returns a function to call after connecting: from then on, this process may end while the
+ *   supervisor keeps running. Undefined when the supervisor of another process had started first.
  */
 export async function startSupervisor(settings: SupervisorSettings): Promise<(() => void) | undefined> {
   const child = spawn(process.execPath, ['-e', BOOTSTRAP], {

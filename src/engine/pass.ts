@@ -119,8 +119,8 @@ export class Pass {
   }
 
   /**
-   * Calls `callback` once, when no body is executed and every result is durable. A later callback
-   * replaces an earlier one.
+   * Calls `callback` once, as soon as no step body is running and every result is durable. A later
+   * callback replaces an earlier one.
    */
   whenAtRest(callback: () => void): void {
     this.parts.activity.whenAtRest(callback);

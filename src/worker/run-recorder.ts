@@ -86,11 +86,11 @@ export class RunRecorder implements PassJournal {
       durable();
     };
     const lost = (error: Error): void => {
-      // This wait is the pause before a retry of a step. If its event cannot be stored, the run
-      // continues without the record. A crash then loses the number of attempts.
+      // A wait with an event is only the pause before a step's retry, so the run continues without
+      // its record. If the process then crashes, the number of attempts is lost.
       if (event !== null) return durable();
-      // Block the run: without its record, the wait would begin again after each claim and never
-      // end.
+      // Any other wait blocks the run: without its record, the wait would begin again after each
+      // claim and never end.
       this.delegate.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
     };
     this.services.journal.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));

@@ -25,8 +25,8 @@ export function encodeLeaf(value: object, kind: string): JsonObject | undefined 
 }
 
 /**
- * Returns a lower bound for the number of characters that the content of a leaf takes in the text.
- * Returns 0 for short leaves and for other objects.
+ * Returns the least number of characters that an object takes in the serialized text, if it is a
+ * buffer of bytes. Returns 0 for every other object.
  */
 export function textLengthOf(value: object): number {
   if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) return 0;

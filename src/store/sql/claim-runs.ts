@@ -219,7 +219,10 @@ export async function claimWritable(database: Database, claim: Claim): Promise<C
   return { rows: rows.map(toClaimedRun), isPartial };
 }
 
-/** A dispatch key, with the priority and due time at which a claim of its runs begins. */
+/**
+ * Place in the order of one dispatch key's due runs at which a claim begins: the claim skips runs
+ * with a higher priority or an earlier due time.
+ */
 export interface ClaimPlace extends ClaimKey {
   readonly priority: number;
   readonly readyAt: string;
