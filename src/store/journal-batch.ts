@@ -16,9 +16,10 @@ export interface JournalLimits {
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startTimeoutMs: 30_000 };
 
 /**
- * True when an entry starts a child whose id an earlier run may have. Rows that the earlier run left
- * must be removed first, and a second flush then writes the entry. The parent's next transitions,
- * such as its suspension, must not become durable before it, so they go into a later flush.
+ * True when an entry starts a child whose id an earlier run may have. Rows that the earlier run
+ * left must be removed first, and a second flush then writes the entry. The parent's next
+ * transitions, such as its suspension, must not become durable before it, so they go into a later
+ * flush.
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;

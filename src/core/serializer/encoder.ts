@@ -82,8 +82,8 @@ export class Encoder implements RecordWriter {
         const json = this.size.within(this.budget.roomForProperty, () => this.value(value, key, depth + 1));
         return this.budget.keeps(json) ? json : undefined;
       } catch (cause) {
-        // A property that cannot be stored is left out. Without a budget the value is a payload, and
-        // a payload is never shortened silently: one that is too deep or too large is an error.
+        // A property that cannot be stored is left out. Without a budget the value is a payload,
+        // and a payload is never shortened silently: one that is too deep or too large is an error.
         if (!this.budget && (this.isTooDeep || cause instanceof RangeError || cause instanceof PayloadTooLargeError)) throw cause;
         return undefined;
       } finally {
