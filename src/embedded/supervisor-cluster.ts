@@ -93,14 +93,11 @@ export function clusterOf(context: SupervisorContext): Cluster {
       } finally {
         fs.rmSync(passwordFile, { force: true });
       }
-      // After this rename the cluster is complete. If this process dies earlier, the next
-      // supervisor removes the draft.
+      // The cluster is complete now. The next supervisor removes a draft that is left behind.
       fs.renameSync(draft, data);
     },
 
-    /**
-     * Runs a short-lived binary. Resolves to an empty string on success, otherwise to its output.
-     */
+    /** Runs a short-lived binary. Resolves to an empty string, or to the output of a failure. */
     run(name: string, args: readonly string[]): Promise<string> {
       return new Promise((resolve) => {
         const child = childProcess.spawn(self.binary(name), [...args], {
@@ -122,10 +119,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /**
-     * Returns true when the process with this id is the server of this directory. After the server
-     * ended, the system may have given its id to another process.
-     */
+    /** Tells the server of this directory from another process that was given the same id. */
     isServer(pid: number): boolean {
       try {
         if (process.platform === 'linux') {
@@ -141,10 +135,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }
     },
 
-    /**
-     * Reads the entries of the server's pid file. Returns undefined when there is no such file or
-     * the server is not running.
-     */
+    /** Reads the server's pid file; undefined when the file is missing or no server runs. */
     readPidFile(): { pid: number; port: number; ready: boolean } | undefined {
       try {
         const lines = fs.readFileSync(pidFile, 'utf8').split('\n');
@@ -188,10 +179,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /**
-     * Tries once to start the server. Resolves to an empty string on success, otherwise to the
-     * server's output.
-     */
+    /** Tries once to start the server. Resolves to an empty string, or to the server's output. */
     async launch(): Promise<string> {
       // Windows has no O_NOFOLLOW; an undefined flag changes nothing there.
       const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = fs.constants;
@@ -265,10 +253,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       }, 200);
     },
 
-    /**
-     * Empties the log file. The server opened the file for appending, so it continues at the new
-     * end.
-     */
+    /** Empties the log. The server appends to the file, so it continues at the new end. */
     emptyLog(): void {
       // Windows has no O_NOFOLLOW; an undefined flag changes nothing there.
       const log = fs.openSync(logFile, fs.constants.O_WRONLY | fs.constants.O_NOFOLLOW);

@@ -157,8 +157,7 @@ export class CallTable implements PassHandle {
     }
     const difference = differs(record, call);
     if (difference) state.reject(call.stepKey, difference);
-    // Requests a turn, because the queue may be waiting for this call before it delivers the next
-    // result.
+    // Requests a turn: the queue may wait for this call before it delivers the next result.
     else if (!queue.isInTurn) queue.request();
     return promise;
   }
@@ -166,16 +165,12 @@ export class CallTable implements PassHandle {
   /** Returns a promise that never settles, for a call that was made after the pass had ended. */
   private calledLate(kind: StepKind, name: string): Promise<never> {
     const { state, settings } = this.parts;
-    // Does not warn in a stopped run, where a late call is no mistake: the code may still be
-    // cleaning up.
+    // Does not warn in a stopped run: a late call is no mistake there, but part of the cleanup.
     if (settings.isDevelopment && state.hasEnded && !state.stopReason) warnOfLateCall(this, kind, name);
     return new Promise(() => undefined);
   }
 
-  /**
-   * Rejects every open call with the reason why the run was stopped. Also ends the waits and bodies
-   * of these calls.
-   */
+  /** Rejects every open call with the reason for the stop, and ends its waits and bodies. */
   rejectAll(error: StopReason): void {
     const { timers, attempts, gate, events } = this.parts;
     this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);

@@ -22,10 +22,7 @@ const COALESCE_MS = 3;
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
 const LONGEST_RECONNECT_MS = 2_000;
-/**
- * Number of failed attempts before the failure is reported. A restarting server is usually back
- * before that.
- */
+/** Number of failed attempts before a report: a restarting server is usually back sooner. */
 const QUIET_ATTEMPTS = 3;
 const REPORT_AGAIN_MS = 60_000;
 /**
@@ -56,10 +53,7 @@ export class DirectConnection {
   private reconnecting: NodeJS.Timeout | undefined;
   private pinging: NodeJS.Timeout | undefined;
   private state: 'new' | 'open' | 'stopped' = 'new';
-  /**
-   * Settles when the last query in the queue has ended. The connection executes one query at a
-   * time.
-   */
+  /** Settles when the last query in the queue has ended. Queries execute one at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   /**
    * Number of failed attempts in a row. `failure` is the last error, and `reportedAt` is the time
@@ -68,10 +62,7 @@ export class DirectConnection {
   private failures = 0;
   private failure: Error | undefined;
   private reportedAt = Number.NEGATIVE_INFINITY;
-  /**
-   * True once this process has received a test notification. Later connections are not tested
-   * again.
-   */
+  /** True once a test notification has arrived. Later connections are not tested again. */
   private receives = false;
 
   constructor(
@@ -117,9 +108,7 @@ export class DirectConnection {
     }, COALESCE_MS);
   }
 
-  /**
-   * Tries to acquire the lock of a session. Returns true when this connection now holds the lock.
-   */
+  /** Acquires a session's lock if it is free. Returns true when this connection holds the lock. */
   async lock(sessionId: string): Promise<boolean> {
     const client = this.client;
     if (!client) return false;

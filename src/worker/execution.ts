@@ -25,16 +25,10 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** State of the run's inbox: which messages have been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
-  /**
-   * Time since when the database refuses every change of the run's row, and the error; undefined
-   * when changes are accepted.
-   */
+  /** Time and error since when the database refuses changes of the run's row, if it does. */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
-  /**
-   * Request to continue the run in another process. The request stands until the run leaves this
-   * process.
-   */
+  /** Request to continue the run in another process; it stands until the run leaves this one. */
   private handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   /** Sequence number of the last result that was durable when this execution began. */
@@ -47,9 +41,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     history: History,
     private readonly services: ExecutionServices,
     private readonly owner: ExecutionDelegate<Execution>,
-    /**
-     * The copy of the history that the cache keeps up to date; undefined when the cache keeps none.
-     */
+    /** Copy of the history that the cache keeps up to date; undefined when it keeps none. */
     readonly known: KnownHistory | undefined,
   ) {
     this.wakeCount = run.wakeCount;
@@ -76,9 +68,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return this.state.name === 'leaving' ? this.state.isPauseWanted : this.state.name === 'pausing';
   }
 
-  /**
-   * Starts the workflow function. With `inboxFirst`, no step begins before the inbox has been read.
-   */
+  /** Starts the workflow function. With `inboxFirst`, steps wait until the inbox has been read. */
   start(begin: 'atOnce' | 'inboxFirst'): void {
     if (begin === 'inboxFirst') {
       this.enter(LISTENING);
@@ -257,8 +247,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.pass.hold();
     this.pass.whenAtRest(() => {
       if (this.state !== state) return;
-      // Before this callback, the run continued and then entered this state again. Its code is
-      // active again, so wait once more.
+      // The run left this state and entered it again: its code is active, so wait once more.
       if (this.pass.isWorking) this.whenBodiesFinished(finished);
       else finished();
     });

@@ -20,10 +20,7 @@ import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js
 /** Limit on how often a run's worker may have died, for claims that exclude no run. */
 const ANY_LOSSES = 1_000_000;
 
-/**
- * Fills the free slots, with due runs that the worker claims and with runs that this process
- * starts.
- */
+/** Fills free slots with due runs that the worker claims and runs that this process starts. */
 export class RunClaimer {
   private readonly keys: readonly ClaimKey[];
   private readonly slots: Slots;
@@ -35,10 +32,7 @@ export class RunClaimer {
   private claimAgain = false;
   /** True when the last claim returned as many runs as it asked for, so more runs are due. */
   private backlog = false;
-  /**
-   * Time at which the current claim of due runs began, by performance.now(); infinity when no such
-   * claim is in flight.
-   */
+  /** Begin of the current claim of due runs, by performance.now(); infinity if there is none. */
   private dueClaimSince = Number.POSITIVE_INFINITY;
   /** Claims in flight that name a run by its id. */
   private readonly claimsById = new Set<{ readonly since: number }>();
@@ -79,10 +73,7 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /**
-   * Time at which the oldest claim in flight began, by performance.now(); infinity when no claim is
-   * in flight.
-   */
+  /** Begin of the oldest claim in flight, by performance.now(); infinity if there is none. */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
@@ -107,19 +98,13 @@ export class RunClaimer {
     await this.claiming;
   }
 
-  /**
-   * Forgets the backlog and ends the quarantine. Returns the suspect runs that were claimed and
-   * have not begun.
-   */
+  /** Forgets the backlog, ends the quarantine, and returns claimed suspects that did not begin. */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
     return this.quarantine.end();
   }
 
-  /**
-   * Returns the claimed runs that have not begun, each with the state that the database must have
-   * for the run.
-   */
+  /** Claimed runs that have not begun, each with the state that the database must have for it. */
   ownedRuns(): OwnedRunState[] {
     const claimed = [...this.loading.values(), ...this.quarantine.held];
     return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));

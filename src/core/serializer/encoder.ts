@@ -141,8 +141,7 @@ export class Encoder implements RecordWriter {
 
   private again(known: Json | typeof OPEN, segment: Segment, depth: number): Json {
     if (known === OPEN) throw this.position.failure(segment, depth, 'it refers to an object that contains it (a cycle)');
-    // The object was encoded as a primitive, which its toJSON returned. A primitive needs no
-    // reference.
+    // The object's toJSON returned a primitive, and a primitive needs no reference.
     if (typeof known !== 'object' || known === null) {
       this.size.spend(1 + lengthOf(known));
       return known;
@@ -155,8 +154,7 @@ export class Encoder implements RecordWriter {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
       const type = this.typeOf(prototype as object);
-      // A thrown error is recorded as an error even if its class is registered, so that SQL can
-      // read the message.
+      // Even a thrown error of a registered class is recorded as an error, for SQL to read it.
       if (type && !(this.budget && isError(value))) return this.typed(value, type, depth);
       return Array.isArray(value) ? this.array(value, depth) : this.special(value, segment, depth);
     }
@@ -264,8 +262,7 @@ export class Encoder implements RecordWriter {
     this.budget?.enter();
     try {
       const record = errorRecord(error, this);
-      // A budget limits the record already. Without a budget, the record counts towards the limit
-      // of the payload.
+      // Without a budget, the record counts towards the size limit of the payload.
       if (!this.budget) this.size.spend(lengthOf(record.name) + lengthOf(record.message) + lengthOf(record.stack));
       return record;
     } finally {
@@ -285,10 +282,7 @@ export class Encoder implements RecordWriter {
     return { [TAG]: 'type', name: type.name, value: this.value(data, () => '.serialize()', depth + 1) };
   }
 
-  /**
-   * Encodes the result of an object's toJSON, as JSON.stringify does. Unlike in JSON.stringify, the
-   * result may have a toJSON of its own, which is called as well.
-   */
+  /** Encodes the result of toJSON. Unlike in JSON.stringify, its own toJSON is called as well. */
   private fromToJSON(value: object, toJSON: Function, segment: Segment, depth: number): Json {
     const result: unknown = toJSON.call(value, typeof segment === 'function' ? '' : String(segment));
     if (result === value) return this.members(this.copy(value, depth), depth);

@@ -63,10 +63,7 @@ const IS_HELD = `(s.holds_lock AND EXISTS (
  */
 const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
 
-/**
- * Condition on a session: its row says that it holds its advisory lock, but no process holds the
- * lock.
- */
+/** Condition on a session: its row says that it holds its lock, but no process holds that lock. */
 const IS_UNLOCKED = '(s.holds_lock AND NOT l.held)';
 
 /** Lists the sessions that appear to be dead, and counts all sessions. */
