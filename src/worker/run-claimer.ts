@@ -32,7 +32,7 @@ export class RunClaimer {
   private claimAgain = false;
   /** True when the last claim returned as many runs as it asked for, so more runs are due. */
   private backlog = false;
-  /** Begin of the current claim of due runs, by performance.now(); infinity if there is none. */
+  /** Begin of the current claim of due runs, by performance.now(); infinity without a claim. */
   private dueClaimSince = Number.POSITIVE_INFINITY;
   /** Claims in flight that name a run by its id. */
   private readonly claimsById = new Set<{ readonly since: number }>();
@@ -73,7 +73,7 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /** Begin of the oldest claim in flight, by performance.now(); infinity if there is none. */
+  /** Begin of the oldest claim in flight, by performance.now(); infinity without a claim. */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
