@@ -33,7 +33,7 @@ export interface ResultHubOptions {
    * Finds runs that no process can execute, and returns an error for each. Undefined when a worker
    * may still start.
    */
-  readonly findUnserved?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
+  readonly findUnregistered?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
 }
 
 /** Milliseconds between two checks for awaited runs that no process can execute. */
@@ -63,7 +63,7 @@ export class ResultHub {
   private turns = 0;
   private timer: NodeJS.Timeout | undefined;
   private nextLookup: NodeJS.Immediate | undefined;
-  private unserved: NodeJS.Timeout | undefined;
+  private unregisteredTimer: NodeJS.Timeout | undefined;
   private pause: number;
   private closedWith: Error | undefined;
 
@@ -118,12 +118,12 @@ export class ResultHub {
       else this.waiters.set(runId, new Set([waiter]));
       if (query === 'now') this.requestLookup([runId]);
       this.schedule();
-      if (this.options.findUnserved) this.watchUnserved(this.options.findUnserved);
+      if (this.options.findUnregistered) this.watchUnregistered(this.options.findUnregistered);
     });
   }
 
-  private watchUnserved(find: NonNullable<ResultHubOptions['findUnserved']>): void {
-    this.unserved ??= setTimeout(() => {
+  private watchUnregistered(find: NonNullable<ResultHubOptions['findUnregistered']>): void {
+    this.unregisteredTimer ??= setTimeout(() => {
       const failed = (error: unknown): ReadonlyMap<string, Error> => {
         this.options.failed(error);
         return new Map();
@@ -131,9 +131,9 @@ export class ResultHub {
       void find([...this.waiters.keys()])
         .catch(failed)
         .then((errors) => {
-          this.unserved = undefined;
+          this.unregisteredTimer = undefined;
           for (const [runId, error] of errors) this.fail(runId, error);
-          if (this.waiters.size > 0 && !this.closedWith) this.watchUnserved(find);
+          if (this.waiters.size > 0 && !this.closedWith) this.watchUnregistered(find);
         });
     }, UNSERVED_CHECK_MS).unref();
   }
@@ -208,7 +208,7 @@ export class ResultHub {
     this.closedWith = error;
     for (const runId of this.waiters.keys()) this.fail(runId, error);
     clearTimeout(this.timer);
-    clearTimeout(this.unserved);
+    clearTimeout(this.unregisteredTimer);
     clearImmediate(this.nextLookup);
     clearImmediate(this.turnEnd);
   }

@@ -32,7 +32,7 @@ import { OutageLog } from './outage-log.js';
 import type { PushHost } from './push-host.js';
 import type { QStashTransport } from '../transports/qstash/transport.js';
 import { UnregisteredWatch } from './unregistered-watch.js';
-import { unservedResults } from './unserved-results.js';
+import { unregisteredResults } from './unregistered-results.js';
 import { WarningLimiter } from './warning-limiter.js';
 import { WorkerHosts, type WorkerHostsDependencies } from './worker-hosts.js';
 
@@ -116,7 +116,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       receivesNotices: () => this.direct?.isConnected ?? false,
       failed: (error) => this.warn('results: could not query results', error),
       now: () => this.clock.now(),
-      findUnserved: unservedResults(
+      findUnregistered: unregisteredResults(
         database,
         {
           settings,

@@ -112,7 +112,7 @@ export class UnregisteredWatch {
       const key = dispatchKeyText(kind);
       if (this.warned.has(key) || this.warned.size >= MAX_WARNED) continue;
       this.warned.add(key);
-      this.options.warn(unservedLine(kind, served));
+      this.options.warn(unregisteredLine(kind, served));
     }
   }
 
@@ -137,7 +137,7 @@ function dueLabel(kind: DueRuns): string {
   return `${due === 1 ? '1 run' : `${due}${more} runs`} of ${dispatchLabel(kind)} due since ${new Date(oldestDueAt).toISOString()}`;
 }
 
-function unservedLine(kind: DueRuns, served: ReadonlySet<string>): string {
+function unregisteredLine(kind: DueRuns, served: ReadonlySet<string>): string {
   const them = kind.due === 1 ? 'it' : 'them';
   const hint = servedHint(kind, served);
   const advice = hint?.remedy ?? 'Is the name or the queue misspelt, is the workflow not among the providers, or does its worker not run?';

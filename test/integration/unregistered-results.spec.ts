@@ -11,7 +11,7 @@ import {
   type WorkflowModuleOptions,
 } from '../../src/index.js';
 import { toSettings } from '../../src/nest/options.js';
-import { unservedResults } from '../../src/host/unserved-results.js';
+import { unregisteredResults } from '../../src/host/unregistered-results.js';
 import type { Database } from '../../src/store/database.js';
 import { closeApplications, closeLater } from '../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -102,7 +102,7 @@ describe('a test that waits for a run which nobody executes', () => {
 
   it('is the only one that is told: elsewhere a worker may be on its way', () => {
     const watches = (options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): boolean =>
-      unservedResults(
+      unregisteredResults(
         {} as Database,
         { settings: toSettings(options, environment), now: Date.now, idleBecause: () => undefined },
         environment,

@@ -12,7 +12,7 @@ const LOOKED_AT = 20;
 const DEPTH = 5;
 
 /** Parts of the process that the search uses. */
-export interface UnservedResultsOptions {
+export interface UnregisteredResultsOptions {
   readonly settings: ModuleSettings;
   /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
@@ -30,22 +30,22 @@ export interface UnservedResultsOptions {
  *
  * @returns undefined in all other processes, where callers wait for results without this check
  */
-export function unservedResults(
+export function unregisteredResults(
   database: Database,
-  { settings, now, idleBecause }: UnservedResultsOptions,
+  { settings, now, idleBecause }: UnregisteredResultsOptions,
   environment: NodeJS.ProcessEnv,
 ): ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined {
   const { workerStart, transport, worker } = settings;
   if (environment['NODE_ENV'] !== 'test' || workerStart === 'never' || transport !== 'poll' || worker.onMismatch === 'block')
     return undefined;
 
-  const findUnserved = async (runId: string, depth: number): Promise<RunDescriptionRow | undefined> => {
+  const findUnregistered = async (runId: string, depth: number): Promise<RunDescriptionRow | undefined> => {
     const row = await describeRun(database, runId, 'current');
     if (!row) return undefined;
     if (row.status === 'pending') return !row.isServed && row.readyAt !== null && row.readyAt < now() - PATIENCE_MS ? row : undefined;
     if (row.status !== 'waiting' || depth === DEPTH) return undefined;
     for (const { kind, name } of row.waits.slice(0, LOOKED_AT)) {
-      const child = kind === 'child' && name !== null ? await findUnserved(name, depth + 1) : undefined;
+      const child = kind === 'child' && name !== null ? await findUnregistered(name, depth + 1) : undefined;
       if (child) return child;
     }
     return undefined;
@@ -53,7 +53,7 @@ export function unservedResults(
   return async (runIds) => {
     const errors = new Map<string, Error>();
     for (const runId of runIds.slice(0, LOOKED_AT)) {
-      const row = await findUnserved(runId, 0);
+      const row = await findUnregistered(runId, 0);
       const idle = idleBecause();
       if (row && (idle !== undefined || row.deadlineAt === null))
         errors.set(runId, new WorkflowConfigurationError(explain(runId, row, idle)));
