@@ -36,7 +36,7 @@ const timed = async (call: Promise<unknown>): Promise<{ error: unknown; ms: numb
 
 describe('a network that delivers nothing, on connections that stay open', () => {
   it.concurrent(
-    'loses and doubles nothing, and the application goes on by itself',
+    'loses and repeats no recorded step, and the application continues by itself',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ url: proxy.url });
       const starter = await startApplication(proxy.url, [], { worker: false });
@@ -67,7 +67,7 @@ describe('a network that delivers nothing, on connections that stay open', () =>
   );
 
   it.concurrent(
-    'and stays so, ends every call of the client in bounded time',
+    'ends every call of the client in bounded time while the network stays silent',
     onProxy(async (scene, proxy) => {
       const { client, close } = await startApplication(proxy.url, [], { worker: false });
       await scene.start('adder', { steps: 1, ms: 5 }, ['known']);
@@ -103,13 +103,13 @@ describe('a network that delivers everything 125 ms later, in each direction', (
         await scene.ready({ url: proxy.url, worker: { sessionTtl: '3s' } }),
       ];
       const far = await startApplication(proxy.url, [], { worker: false });
-      const before = await scene.database.query('SELECT id::text, heartbeat_at FROM durable.workflow_sessions ORDER BY id');
+      const before = await scene.database.query('SELECT id::text, heartbeat_at::text FROM durable.workflow_sessions ORDER BY id');
       const ids = range('far-', 20);
       await Promise.all(ids.map((id) => far.client.start('adder', { steps: 5, ms: 20 }, { id })));
       expect(await far.client.execute('adder', { steps: 2, ms: 5 }, { resultTimeout: '30s' })).toBe(3);
       await allComplete(scene, 'far-', 20);
       await waitFor(async () => {
-        const now = await scene.database.query('SELECT id::text, heartbeat_at FROM durable.workflow_sessions ORDER BY id');
+        const now = await scene.database.query('SELECT id::text, heartbeat_at::text FROM durable.workflow_sessions ORDER BY id');
         return (
           now.length === 2 &&
           now.every(({ id, heartbeat_at }, index) => id === before[index].id && heartbeat_at !== before[index].heartbeat_at)
