@@ -53,10 +53,7 @@ export interface MissedRun {
   readonly parentId: string | null;
 }
 
-/**
- * Looks up runs that did not receive a notification, because they have ended or their rows were
- * locked.
- */
+/** Looks up runs that could not be notified, because they have ended or their rows were locked. */
 export async function findMissed(database: Database, runIds: readonly string[]): Promise<MissedRun[]> {
   const rows = await database.deliver<[string, RunStatus, boolean, string | null]>(MISSED, [runIds], 'first');
   return rows.map(([id, status, isContinued, parentId]) => ({ id, status, isContinued, parentId }));

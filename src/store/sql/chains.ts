@@ -70,6 +70,8 @@ export async function findMissingLinks(database: Database, runIds: readonly stri
 /**
  * Builds SQL for the status that users see. For a run that was continued, users see `continued`,
  * while the column contains `completed`.
+ *
+ * @param run alias of the row of `workflow_runs`
  */
 export function shownStatusSql(run: string): string {
   return `CASE WHEN ${run}.continued_as IS NULL THEN ${run}.status ELSE 'continued' END`;

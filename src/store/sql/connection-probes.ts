@@ -3,8 +3,8 @@ import type { Database, Statement } from '../database.js';
 const NOTIFY: Statement = { name: 'durable_probe_notify', text: () => 'SELECT pg_notify($1, $2)' };
 
 /**
- * Sends a notification through the pool. The caller tests whether another connection, which
- * listens, receives it.
+ * Sends a notification through the pool. The caller then tests whether another connection that
+ * listens on the channel receives the notification.
  */
 export async function notifyByPool(database: Database, channel: string, payload: string): Promise<void> {
   await database.query(NOTIFY, [channel, payload]);
@@ -31,7 +31,10 @@ const SETTING: Statement = {
   text: () => `SELECT current_setting('enable_mergejoin'), current_setting('lock_timeout')`,
 };
 
-/** True when the pool's connections have the settings that they requested at startup. */
+/**
+ * True when the pool's connections have the settings that they requested at startup. A pooler may
+ * have dropped these settings.
+ */
 export async function hasOwnSettings(database: Database): Promise<boolean> {
   const [row] = await database.query<[string, string]>(SETTING, []);
   return row![0] === 'off' && row![1] !== '0';

@@ -56,8 +56,8 @@ export async function handBackWritable(database: Database, client: ClientBase, s
 }
 
 /**
- * Calls `change` with all running runs of the sessions, and returns its results. Leaves out runs
- * that the database refuses to change.
+ * Locks all running runs of the sessions, calls `change` with their ids, and returns its results.
+ * Leaves out runs that the database refuses to change.
  */
 export async function changeOwned<T>(
   database: Database,
@@ -70,9 +70,9 @@ export async function changeOwned<T>(
 }
 
 /**
- * Makes running runs due whose session no longer exists. Closing or taking over a session deletes
- * it, but leaves out runs that the database refuses to change. Returns the ids of the runs that are
- * due now.
+ * Makes running runs due whose session no longer exists. Such runs remain when a session is closed
+ * or taken over while the database refuses to change them. Returns the ids of the runs that are due
+ * now.
  */
 export async function handBackOwnerless(database: Database): Promise<string[]> {
   const handedBack: string[] = [];

@@ -6,10 +6,7 @@ import { SUSPECT_LOSSES } from './claim-runs.js';
 export interface DueRuns extends DispatchKey {
   /** Number of due runs, at most `DUE_COUNTED`. */
   readonly due: number;
-  /**
-   * Time at which the run that has been due for longest became due, in milliseconds since the
-   * epoch.
-   */
+  /** Earliest time at which one of these runs became due, in milliseconds since the epoch. */
   readonly oldestDueAt: number;
 }
 
@@ -21,9 +18,9 @@ export const DUE_COUNTED = 1_000;
 
 /**
  * Builds the query for due runs. The query moves through the index of due runs from one dispatch
- * key to the next. Within a key, it moves from one priority to the next. Each move is one index
- * lookup, however many runs are due. The first run of a priority is the one that has been due for
- * longest.
+ * key to the next. Within a key, it moves from one priority to the next, and reads the first run of
+ * each. That run has been due for longest among the runs of its priority. Each move is one index
+ * lookup, however many runs are due.
  */
 function dueSql(schema: string): string {
   const isReady = `r.status = 'pending' AND r.worker_losses < ${SUSPECT_LOSSES}`;
@@ -54,7 +51,7 @@ ORDER BY k.queue, k.name, k.version LIMIT 1000`;
 /** Maximum number of suspects (runs whose workers have died twice or more) that are counted. */
 const SUSPECTS_COUNTED = 1_000;
 
-/** Reads the index of suspects, which begins with the runs whose workers have died most often. */
+/** Reads the index of suspects, in which the runs with the most lost workers come first. */
 const SUSPECTS: Statement = {
   name: 'durable_suspect_kinds',
   text: (schema) => `SELECT queue, name, version, count(*)::int, max(worker_losses)::int,
@@ -78,7 +75,7 @@ export interface SuspectRuns extends DispatchKey {
 
 /**
  * Counts the due runs whose workers have died twice or more, by dispatch key. Workers execute these
- * runs separately.
+ * runs apart from other runs.
  */
 export async function findSuspects(database: Database): Promise<SuspectRuns[]> {
   const rows = await database.query<[string, string, number, number, number, string]>(SUSPECTS, []);
@@ -101,7 +98,8 @@ export async function findDueRuns(database: Database): Promise<DueRuns[]> {
 }
 
 /**
- * Number of waiting runs with the lowest ids that are examined, and of those with the highest ids.
+ * Number of runs with open waits that `WAITING` reads at each end of the order of ids: the runs
+ * with the lowest ids, and as many with the highest ids.
  */
 const LOOKED_AT = 1_000;
 
@@ -136,7 +134,7 @@ export interface SessionRow {
   readonly startedAt: number;
   readonly heartbeatAt: number;
   readonly isExpired: boolean;
-  /** Dispatch keys of the runs that the process claims, as texts. */
+  /** Dispatch keys of the runs that the process claims, as `dispatchKeyText` formats them. */
   readonly serves: readonly string[];
 }
 
@@ -164,7 +162,10 @@ export async function listSessions(database: Database): Promise<SessionRow[]> {
 
 /** Blocked runs of one dispatch key, which wait for a deployment whose code fits their history. */
 export interface BlockedRuns extends DispatchKey {
-  /** Number of blocked runs, at most `BLOCKED_COUNTED` over all keys. */
+  /**
+   * Number of blocked runs with this key. Counting stops at `BLOCKED_COUNTED` runs in all keys
+   * together.
+   */
   readonly blocked: number;
   /** Id of one of these runs. */
   readonly exampleRunId: string;

@@ -42,9 +42,9 @@ UNION ALL SELECT token, run_id FROM ${schema}.workflow_hooks WHERE token = $3 LI
 };
 
 /**
- * Gives a hook's token to another run when the previous run has ended. For example, a new run for
- * the same order uses the same token again. A continuation also takes the token of the run that it
- * continues.
+ * Gives a hook's token to another run when the hook is closed or its run has ended. For example, a
+ * new run for the same order uses the same token again. A continuation also takes the token of the
+ * run that it continues.
  */
 const TAKE_OVER: Statement = {
   name: 'durable_take_over_hook',
@@ -71,8 +71,8 @@ export interface HookToCreate {
  * Creates a hook, unless the step has created one before. A crash may interrupt the step before it
  * is recorded. When the step is executed again, it must get the same hook.
  *
- * @returns the hook's token. `owner` is the id of another run that has the token. Undefined when
- * the session does not own the run.
+ * @returns the hook's token, and `owner` when another run has the token: the id of that run.
+ * Undefined when the session does not own the run.
  */
 export async function createHook(
   database: Database,

@@ -5,15 +5,16 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
  * Builds the common table expression `depth`, which measures a run's inbox for a message that is
- * about to be inserted. `place` and `total` are the number of messages and bytes that the run was
- * sent up to this message. `is_full` is true when the inbox has no room for the message.
+ * about to be inserted. `place` and `total` count the messages and the bytes that the run was sent,
+ * including this message. The difference between the last and the first message in the inbox shows
+ * how much waits. `is_full` is true when the inbox has no room for the message.
  *
  * With a weight of 0 the expression reads nothing. Otherwise it costs two index lookups, however
  * many messages wait. Concurrent senders may compute the same place, so the limits are approximate.
  *
  * @param run name of a common table expression with the id of the run
- * @param weight SQL parameter: the number of messages that this message stands for, because only
- * some messages are measured
+ * @param weight SQL parameter: the number of messages that this message represents, because the
+ * inbox is measured for a sample of the messages only
  * @param payload SQL parameter: the payload of the message
  */
 export function depthSql(schema: string, run: string, weight: string, payload: string): string {

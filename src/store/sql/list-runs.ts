@@ -41,10 +41,10 @@ export interface ListPosition {
 const milliseconds = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
 
 /**
- * Builds the query for one page of a listing. The query first selects the runs of the page, through
- * the index of `created_at` where that is best, and reads only their tags. The position is an
- * integer. With `extra_float_digits = 0` the text of a float would lose a digit, and the next page
- * would begin too early.
+ * Builds the query for one page of a listing. Its inner query selects the runs of the page, through
+ * the index of `created_at` where that is best. So tags are read only for these runs. The query
+ * returns the creation time as an integer. As a float, its text would lose a digit with
+ * `extra_float_digits = 0`, and the next page would begin too early.
  */
 function listSql(conditions: RunConditions, after: ListPosition | undefined, limit: number, schema: string): [string, Parameters] {
   const parameters = new Parameters();
@@ -101,6 +101,6 @@ export async function countRuns(database: Database, conditions: RunConditions): 
     `SELECT count(*)::float8 FROM ${database.schema}.workflow_runs r WHERE ${matching}`,
     parameters.values,
   );
-  // The application may have replaced the type parser for float8, so that the value may be a text.
+  // The application may have replaced the type parser for float8, so the value may be text.
   return Number(row![0]);
 }

@@ -6,9 +6,9 @@ export const STEP_COLUMNS = `s.run_id, s.step_key, s.kind, s.seq, s.status, s.ou
   extract(epoch FROM s.started_at)::float8 * 1000, extract(epoch FROM s.finished_at)::float8 * 1000`;
 
 /**
- * Looks up the steps of each run separately. With `= ANY` and 500 runs, PostgreSQL read the whole
- * table if it had never been analysed. OFFSET 0 keeps the planner from turning the lookup into a
- * join.
+ * Looks up the steps of each run separately. With `= ANY` and 500 runs, PostgreSQL would read the
+ * whole table if the table was never analysed. OFFSET 0 keeps the planner from turning the lookup
+ * into a join.
  */
 const STEPS: Statement = {
   name: 'durable_load_steps',
@@ -47,8 +47,8 @@ type WaitRow = [string, string, OpenWait['kind'], number | null, number, number,
  * Loads the histories of runs: steps in the order in which they were recorded, and open waits.
  * Every requested run has an entry.
  *
- * @param after sequence number of the last step that is not loaded, by run; a run without a number
- * is loaded from its first step
+ * @param after by run id, the `seq` after which steps are loaded; a run without an entry is loaded
+ * from its first step
  */
 export async function loadHistories(
   database: Database,

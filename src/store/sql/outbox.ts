@@ -41,7 +41,7 @@ FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
 
 /**
  * True when two values of `seq` announce the end of the same sleep of a run. Such values differ
- * only in the second in which they were read.
+ * only in the part after `t`, which is the second in which the row was read.
  */
 export function isSameWait(one: string, other: string): boolean {
   return one.split('t')[0] === other.split('t')[0];
@@ -58,16 +58,16 @@ export async function readWakeUps(database: Database, runIds: readonly string[])
 }
 
 /**
- * Time after which a run that no worker has claimed is announced again. The time doubles with each
- * announcement.
+ * Time for which a run must have been due without a claim before it is announced again. Each
+ * announcement doubles the time until the next one, up to `LONGEST_GRACE`.
  */
 const GRACE = `interval '1 minute'`;
 const LONGEST_GRACE = `interval '1 hour'`;
 
 /**
  * Finds runs that have been due for longer than an announcement takes to arrive. The announcement
- * was never sent, or was lost or dropped. Records each repeated announcement, and doubles the pause
- * before the next one, so that a slow transport is not flooded.
+ * of such a run was never sent, or was lost or dropped. Records each repeated announcement, and
+ * doubles the pause before the next one, so that a slow transport is not flooded.
  */
 const RESEND: Statement = {
   name: 'durable_resend_wake_ups',
@@ -105,7 +105,8 @@ SELECT recorded.run_id, overdue.queue, recorded.seq || 'r' || recorded.attempts,
 
 /**
  * Finds due runs of these dispatch keys that must be announced again. Records and returns their
- * announcements, at most `limit` for suspects and as many for other runs.
+ * announcements: at most `limit` for suspects (runs whose workers died twice or more), and at most
+ * `limit` for other runs.
  */
 export async function resendWakeUps(
   database: Database,
@@ -123,16 +124,17 @@ const FORGET: Statement = {
 };
 
 /**
- * Deletes old records of repeated announcements. Most of their runs have been executed since. For
- * any other run, the announcements begin again with the shortest pause.
+ * Deletes records of repeated announcements that were due for repetition an hour ago. Most of their
+ * runs have been executed since. If a run is still due, its announcements begin again with the
+ * shortest pause.
  */
 export async function forgetWakeUps(database: Database): Promise<void> {
   await database.query(FORGET, []);
 }
 
 /**
- * Time after the end of a sleep in which its scheduled message may still arrive. Another message in
- * this time would be useless.
+ * Time after the end of a sleep in which its scheduled message may still arrive. A second message
+ * within this time would be useless.
  */
 const IN_TRANSIT = `interval '5 seconds'`;
 

@@ -5,8 +5,9 @@ import { changeNamed } from '../many-runs.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Inserts a request to pause into a run's inbox. The request stays there until `resume` or `cancel`
- * removes it. So the next worker finds it if the run's worker dies.
+ * Inserts a request to pause into a run's inbox, unless the run already has one, is paused, has
+ * ended or is to be cancelled. The request stays there until `resume` or `cancel` removes it. If
+ * the run's worker dies, the next worker therefore finds the request.
  */
 const SEND: Statement = {
   name: 'durable_send_pause',
@@ -23,9 +24,9 @@ SELECT status FROM run`,
 };
 
 /**
- * Pauses runs that no worker is executing. For a running run, only the wake counter is raised, so
- * that its worker reads the request. A paused run keeps its wake time, which applies again when the
- * run is resumed.
+ * Pauses runs that no worker is executing. For a running run, the statement only raises the wake
+ * counter, so that the run's worker reads the request. A paused run keeps its wake time, which
+ * applies again when the run is resumed.
  */
 const NOTIFY: Statement = {
   name: 'durable_pause_runs',
@@ -51,10 +52,14 @@ WHERE i.run_id = $1 AND i.kind = 'pause' AND r.id = $1 AND r.cancel_requested_at
 };
 
 /**
- * Resumes a paused or blocked run. A paused run with messages, or with a wake time that has passed,
- * becomes due. A paused run with a later wake time continues to wait. A paused run without a wake
- * time becomes due too, because only its code knows what it waits for. A blocked run becomes due
- * for every deployment. A run that is paused and blocked stays blocked.
+ * Resumes a paused or blocked run, and deletes its request to pause.
+ *
+ * - A paused run becomes due if it has messages, a wake time that has passed, or no wake time.
+ * Without a wake time, only the run's code knows what the run waits for.
+ * - A paused run with a later wake time continues to wait.
+ * - A blocked run becomes due, and every deployment may try it again.
+ * - A run that is both paused and blocked becomes `waiting` and stays blocked.
+ * - A run that has not paused yet keeps its status.
  */
 const RESUME: Statement = {
   name: 'durable_resume_run',
@@ -116,12 +121,12 @@ const UNPAUSED: Statement = {
 };
 
 /**
- * Selects those of the given runs that must still pause. They were not notified, because their rows
- * were locked. Deletes requests to pause a run that is to be cancelled.
+ * Finds the runs that must still pause because their rows were locked when they were notified.
+ * Before that, deletes the requests to pause runs that are to be cancelled.
  */
 export async function findUnpaused(database: Database, runIds: readonly string[]): Promise<string[]> {
-  // A run that is to be cancelled must clean up instead of pausing. It has both requests when the
-  // statement that sent the request to pause did not see the request to cancel.
+  // A run that is to be cancelled must clean up instead of pausing. A run can have both requests
+  // when they were sent at the same time: neither statement saw the other request.
   for (const id of runIds) await database.deliver(WITHDRAW, [id], 'first');
   return (await database.deliver<[string]>(UNPAUSED, [runIds], 'first')).map(([id]) => id);
 }
@@ -134,7 +139,8 @@ export interface ResumedRun extends NotifiedRun {
 
 /**
  * Resumes a paused or blocked run, or withdraws a request to pause before the run has paused.
- * Undefined when the run has ended or does not exist. Fails at once when the run's row is locked.
+ * Returns undefined when the run has ended or does not exist. Fails at once when the run's row is
+ * locked.
  */
 export async function resumeRun(database: Database, runId: string, note: string): Promise<ResumedRun | undefined> {
   const [row] = await database.deliver<[...NotifiedRow, number | null]>(RESUME, [runId, note]);

@@ -1,6 +1,9 @@
 import type { Database } from '../database.js';
 
-/** A row of the view `workflow_history`. Payloads are JSON text, times are in milliseconds. */
+/**
+ * A row of the view `workflow_history`. Payloads are JSON text, times are in milliseconds since the
+ * epoch.
+ */
 export interface HistoryRow {
   readonly at: number;
   readonly kind: string;
@@ -15,7 +18,10 @@ export interface HistoryRow {
   readonly data: string | null;
 }
 
-/** A place in a run's history. `at` is in whole milliseconds. */
+/**
+ * Position of an event in a run's history. Events are sorted by these three values. `at` is in
+ * whole milliseconds.
+ */
 export interface HistoryPosition {
   readonly at: number;
   readonly rank: number;

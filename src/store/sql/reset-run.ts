@@ -28,8 +28,8 @@ RETURNING r.id`,
 };
 
 /**
- * Makes a claimed run due again. This session claimed the run while it still executed a deleted run
- * with the same id.
+ * Makes a claimed run due again. The session claimed this run while it was still executing a
+ * deleted run with the same id.
  *
  * @returns false when the session does not own the run under this epoch
  */

@@ -9,8 +9,8 @@ import { depthSql } from './inbox-depth.js';
 import { TERMINAL } from './run-status.js';
 
 /**
- * Kinds of messages that move to the continuation when a run is continued. Results that the steps
- * of the old run wait for do not move.
+ * Kinds of messages that move to the continuation when a run is continued. Other messages contain
+ * results that steps of the old run wait for, and do not move.
  */
 export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
 
@@ -19,8 +19,9 @@ export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 
 /**
  * Builds SQL that inserts a signal into the inbox of the named run, or of the last run that
- * continues it. The inbox keeps a message until the run takes it. The run log keeps the fact that
- * the message was sent, with its idempotency key.
+ * continues it. The inbox keeps the message until the run takes it. The run log keeps the signal's
+ * idempotency key for longer, so that a repeated signal is recognized even after the run took the
+ * first one.
  */
 function sendSignalSql(schema: string): string {
   return `WITH RECURSIVE run AS MATERIALIZED (
@@ -60,8 +61,8 @@ export interface SignalSent {
   /** Status of the run before the signal. */
   readonly status: RunStatus;
   /**
-   * True when the message is new. False when it was sent before under the same key, or was not
-   * sent.
+   * True when this call inserted the message. False when the key was used before, the run has
+   * ended, or the inbox is full.
    */
   readonly isNew: boolean;
   /** True when too many messages already wait for the run, so that this one was not sent. */
@@ -69,10 +70,10 @@ export interface SignalSent {
 }
 
 /**
- * Lists the parameters of the statement.
+ * Lists the parameter values of the statement that sends a signal.
  *
- * @param weight number of messages that this message stands for, because only some messages are
- * measured; 0 when it is not measured
+ * @param weight number of messages that this message represents, because the inbox is measured for
+ * a sample of the messages only; 0 when this message is not in the sample
  */
 function signalValues({ runId, name, payload, idempotencyKey, note }: OutgoingSignal, weight: number): unknown[] {
   return [runId, name, payload, idempotencyKey, note, weight];
@@ -133,8 +134,8 @@ SELECT DISTINCT run_id FROM moved`,
 };
 
 /**
- * Moves messages that a run received while it was being continued to its continuation. Returns the
- * id of the continuation; undefined when no message has moved.
+ * Moves messages to the continuation of a run, if they reached the run while it was being
+ * continued. Returns the id of the continuation; undefined when no message has moved.
  */
 export async function forwardMessages(database: Database, runId: string): Promise<string | undefined> {
   const [row] = await database.deliver<[string]>(FORWARD, [runId], 'first');

@@ -11,7 +11,7 @@ import { clearSuspects } from './clear-suspects.js';
 import { changeOwned, handBackAll, handBackWritable } from './hand-back.js';
 import { SERVER } from './server-identity.js';
 
-/** Number of workers that must die while they execute only this run, before the run fails. */
+/** Number of workers that must die while they execute a run alone, before that run fails. */
 const MAX_EXCLUSIVE_LOSSES = 3;
 
 const OPEN: Statement = {
@@ -39,13 +39,14 @@ const CLOSE: Statement = {
 };
 
 /**
- * Sets a lock timeout longer than that of a flush, because an active flush locks the session's row.
+ * Sets the lock timeout for deleting a session's row. An active flush locks that row, and may take
+ * longer than the usual lock timeout of 100 ms.
  */
 const LONG_LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s'`;
 
 /**
- * Maximum time since the last heartbeat of a session that still holds its lock, in multiples of the
- * TTL. The process of such a session lives, but a step body blocks the event loop.
+ * Maximum time, in multiples of the TTL, without a heartbeat from a session that still holds its
+ * lock. Such a process lives, but a step's body blocks its event loop.
  */
 const MOST_TTLS = 10;
 
@@ -59,7 +60,7 @@ const IS_HELD = `(s.holds_lock AND EXISTS (
 
 /**
  * Condition on a session: it was not renewed in time, and no lock shows that its process lives. A
- * lock counts only for `MOST_TTLS`.
+ * lock is ignored when the last heartbeat is older than `MOST_TTLS` times the TTL.
  */
 const HAS_EXPIRED = `(s.expires_at < now() AND (NOT l.held OR now() > s.heartbeat_at + ${MOST_TTLS} * (s.expires_at - s.heartbeat_at)))`;
 
@@ -114,7 +115,7 @@ const TAKE_BACK_LOSS: Statement = {
 
 const CLEAR_WAITS: Statement = {
   name: 'durable_clear_waits',
-  // Waits for children stay: the children continue, and a retry of the run finds them.
+  // Waits for children stay: the children continue, and a retry of the run waits for them again.
   text: (schema) => `DELETE FROM ${schema}.workflow_waits WHERE run_id = $1 AND kind <> 'child'`,
 };
 
@@ -125,8 +126,8 @@ const EXPLAIN_LOSS: Statement = {
 };
 
 /**
- * Sends a message to the parent of a run that has failed because its workers died. Other failed
- * runs send the same message.
+ * Sends a message to the parent of a run that has failed because its workers died. A run that fails
+ * for another reason sends the same kind of message.
  */
 const NOTIFY_PARENT: Statement = {
   name: 'durable_tell_parent_of_loss',
@@ -136,16 +137,16 @@ WHERE id = $1 AND status = 'failed' AND parent_run_id IS NOT NULL AND parent_ste
 };
 
 /**
- * Computes the class of the advisory locks of the sessions in this schema. A session shows with its
- * lock that its process lives.
+ * Computes the class of the advisory locks of the sessions in this schema. A session's lock shows
+ * that its process lives.
  */
 export function sessionLockClass(database: Database): number {
   return createHash('sha256').update(`nestjs-durable session ${database.schemaName}`).digest().readInt32BE() & 0x7fffffff;
 }
 
 /**
- * Creates a session. If a session with this id exists, renews it: an earlier attempt may have
- * created it, and its answer was lost.
+ * Creates a session, or renews a session that has this id already. Such a session exists when an
+ * earlier attempt created it, but the server's response was lost.
  */
 export async function openSession(
   database: Database,
@@ -165,7 +166,7 @@ export async function openSession(
   return { now, server };
 }
 
-/** Answer of the database server when a session is opened or renewed. */
+/** Values that the database server returns when a session is opened or renewed. */
 export interface Heartbeat {
   /** Time of the server, in milliseconds since the epoch. */
   readonly now: number;
@@ -200,9 +201,9 @@ export async function heartbeat(
 }
 
 /**
- * Closes a session. Its remaining runs become due for other workers at once, and do not count as
- * lost with a worker. Returns the ids of these runs. A run that the database refuses to change is
- * left to `handBackOwnerless`.
+ * Closes a session. Its remaining runs become due for other workers at once, and no loss of a
+ * worker is counted for them. Returns the ids of these runs. A run that the database refuses to
+ * change is made due later by `handBackOwnerless`.
  */
 export async function closeSession(database: Database, id: string): Promise<string[]> {
   return unlessRefused((way) =>
@@ -279,8 +280,8 @@ export async function takeOver(database: Database, ids: readonly string[], evide
 }
 
 /**
- * Subtracts a loss that was counted wrongly. The session of a worker was taken over while it
- * executed only this run, but the worker still lives. So the takeover must not count towards
+ * Subtracts a loss that was counted wrongly. The session of a worker was taken over while the
+ * worker executed only this run, but the worker still lives. So the takeover must not count towards
  * failing the run.
  */
 export async function takeBackLoss(database: Database, runId: string): Promise<void> {

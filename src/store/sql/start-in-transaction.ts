@@ -17,8 +17,8 @@ const IDENTITY_STATEMENT: Statement = { name: 'durable_identity', text: () => ID
 const FIXED_SNAPSHOT = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`;
 
 /**
- * SQL value for a missing number. NULL would not work: with `array_nulls` off, a caller's session
- * reads NULL in an array as text.
+ * SQL value for a missing number. NULL would not work: on a caller's connection with `array_nulls`
+ * off, PostgreSQL reads NULL in an array as the text "NULL".
  */
 const NONE = `'NaN'::float8`;
 
@@ -67,11 +67,11 @@ export async function isSameDatabase(database: Database, manager: EntityManager)
 
 /**
  * Creates runs in the caller's transaction. If another open transaction has created a run with one
- * of the ids, waits for its end.
+ * of the ids, waits until that transaction ends.
  *
  * @param mode `'unlessSnapshot'` creates no run when the transaction is REPEATABLE READ or
- * SERIALIZABLE
- * @returns the ids of the new runs; `withheld` is true when none was created for this reason
+ * SERIALIZABLE, where a run that was committed later than the snapshot would abort the transaction
+ * @returns the ids of the new runs; `withheld` is true when `mode` prevented the creation
  */
 export async function startInTransaction(
   database: Database,

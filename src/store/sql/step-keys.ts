@@ -31,8 +31,8 @@ WHERE s.run_id = $1 AND s.kind NOT IN ('cancel', 'patch') ORDER BY NOT starts_wi
 };
 
 /**
- * Lists at most `limit` keys of the run's recorded steps, in the order in which the steps were
- * recorded. Keys that begin with `beginning` come first.
+ * Lists at most `limit` keys of the run's recorded steps. Keys that begin with `beginning` come
+ * first. Within each of the two groups, keys have the order in which their steps were recorded.
  */
 export async function listNearKeys(database: Database, runId: string, beginning: string, limit: number): Promise<string[]> {
   return (await database.query<[string]>(NEAR, [runId, beginning, limit])).map(([key]) => key);

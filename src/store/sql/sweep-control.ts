@@ -4,9 +4,9 @@ import { bumpRuns } from './bump-runs.js';
 import { notifyOfPause } from './pause-run.js';
 
 /**
- * Finds requests to pause a run or to resolve a step that a run could have followed but has not.
- * The sender notifies the run in a second statement, which may have been lost. A paused run is not
- * found, although its request stays in the inbox.
+ * Finds requests that a run has not followed yet although its status allows it: requests to pause
+ * the run or to resolve a step. The sender notifies the run in a second statement, which may have
+ * been lost. Paused runs are left out, because their request stays in the inbox.
  */
 const MISSED: Statement = {
   name: 'durable_sweep_control',
