@@ -10,10 +10,10 @@ interface Hooked {
  * Runs a function as the last part of the boot, after the last `onApplicationBootstrap` hook of the
  * application. A failure of the function therefore fails the boot.
  *
- * Nest has no hook for this, and does not report that the hook of a later module failed. However,
- * Nest calls the hooks module by module, and those of the root module last. In each module, it
- * calls the hook of the module class after those of the providers. The function therefore runs
- * right after the hook of the last module class.
+ * Nest has no hook for the end of the boot, and does not report that the hook of a later module
+ * failed. However, Nest calls the hooks module by module, and those of the root module last. In
+ * each module, Nest calls the hook of the module class after the hooks of the providers. The
+ * function therefore runs right after the hook of the last module class.
  *
  * @param self module whose own hook is being called
  * @param failed called when the last hook itself fails
@@ -43,15 +43,15 @@ export async function afterBootstrap(
 }
 
 /**
- * Returns the module instance whose hook is called last, among module classes that are instantiated
- * once. This is the module nearest to the root. If two modules have the same distance to the root,
- * it is the later one.
+ * Returns the module instance whose hook Nest calls last. This is the module nearest to the root.
+ * If two modules have the same distance to the root, it is the later one. Skips a module class that
+ * has no single shared instance.
  */
 function lastCalled(modules: ModulesContainer): Hooked | undefined {
   let last: { readonly distance: number; readonly instance: Hooked } | undefined;
   for (const module of modules.values()) {
-    // The hook of FirstToStopModule cannot be used. It runs after the root module's hook, and does
-    // not run at all if that hook fails.
+    // Skip FirstToStopModule. Its hook runs after the root module's hook, and does not run at all
+    // if the root module's hook fails.
     if (module.metatype === FirstToStopModule) continue;
     const host = module.getProviderByKey(module.metatype);
     if (!host?.isDependencyTreeStatic() || typeof host.instance !== 'object' || host.instance === null) continue;

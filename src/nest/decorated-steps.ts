@@ -35,8 +35,8 @@ export function checkSteps(discovery: DiscoveryService): string[] {
 }
 
 /**
- * Lists the methods with `@Step` of an object and of its prototypes. For each step, the listed
- * method is the function that replaced the original and has its metadata.
+ * Lists the methods with `@Step` of an object and of its prototypes. Each listed method is the
+ * function that replaced the original method, and has the original's metadata.
  */
 export function* stepsOf(instance: object): Iterable<{ name: string; method: Function }> {
   for (const place of chainOf(instance)) {
@@ -48,8 +48,9 @@ export function* stepsOf(instance: object): Iterable<{ name: string; method: Fun
 }
 
 /**
- * Lists the first few names. A process that imports a barrel file of a monorepo loads dozens of
- * classes with steps that it does not provide.
+ * Lists the first few names and the number of further names, so that a warning stays short. A
+ * process that imports a monorepo's index file loads dozens of classes with steps that it does not
+ * provide.
  */
 export function listSome(names: readonly string[]): string {
   const shown = names.slice(0, MAX_SHOWN).join(', ');

@@ -24,9 +24,9 @@ export interface WorkflowOptions extends EngineWorkflowOptions {
 }
 
 /**
- * Resolves to `unknown` when `run` accepts the output of the schema, and the schema accepts the
- * argument of `start`. The argument of `start` has the type of the input of `run`. Otherwise
- * resolves to a text that the compiler shows as the error.
+ * Resolves to `unknown` when two conditions hold. `run` accepts the output of the schema. The
+ * schema accepts the argument of `start`, which has the type of `run`'s input. Otherwise resolves
+ * to a text that the compiler shows as the error.
  */
 type SchemaFits<C, Input, Output> = unknown extends Output
   ? unknown
@@ -71,8 +71,8 @@ export function Workflow(options: WorkflowOptions): (target: Function) => void {
     if (!SCOPES.includes(scope))
       throw new WorkflowConfigurationError(`@Workflow() on ${target.name}: scope must be Scope.DEFAULT or Scope.REQUEST`);
     setScope(target, scope);
-    // A plain @Injectable() above this decorator is applied after it and would remove the scope, so
-    // the scope is set later.
+    // A plain @Injectable() above this decorator is applied after it and removes the scope. Set the
+    // scope again once the class is defined.
     void Promise.resolve().then(() => setScope(target, scope));
   };
 }
@@ -89,7 +89,10 @@ function refuseGenerator(target: Function): void {
     );
 }
 
-/** Sets the scope, unless `@Injectable` has set one. If the two differ, the boot fails. */
+/**
+ * Sets the scope, unless `@Injectable` has set one. If the scopes of the two decorators differ, the
+ * boot fails.
+ */
 function setScope(target: Function, scope: Scope): void {
   const given = injectableOptionsOf(target);
   if (given?.scope === undefined) Injectable({ ...given, scope })(target);
@@ -141,13 +144,14 @@ export function Step<Key extends unknown[] = []>(options: StepMethodOptions<Key>
       throw new WorkflowConfigurationError(`${where}: a generator cannot be a step; return a promise`);
     const checked = checkStep(options, where) as StepMethodOptions<unknown[]>;
     descriptor.value = makeStep(target, method, original as never, checked) as unknown as M;
-    // Decorators above this one are applied after it, so the step is put on top of them later.
+    // Decorators above this one are applied after it. Put the step around them once the class is
+    // defined.
     void Promise.resolve().then(() => putStepOnTop(target, declaredAt(target).get(method)!));
   };
 }
 
 /**
- * Checks the options when the class is loaded, so that a mistake does not appear only when the step
+ * Checks the options of a step when its class is loaded, so that a mistake appears before the step
  * is called.
  */
 function checkStep<Key extends unknown[]>(given: StepMethodOptions<Key>, where: string): StepMethodOptions<Key> {

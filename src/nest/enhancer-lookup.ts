@@ -6,8 +6,8 @@ import { stepsOf } from './decorated-steps.js';
 import type { StepEnhancer } from './options.js';
 
 /**
- * Metadata key, prefix of the tokens of global enhancers, and decorator for each kind of enhancer
- * in Nest.
+ * Names that Nest uses for each kind of enhancer: the metadata key, the prefix of the tokens of
+ * global enhancers, and the decorator.
  */
 const KINDS = {
   guards: { metadata: '__guards__', global: 'APP_GUARD', decorator: 'UseGuards' },
@@ -17,18 +17,18 @@ const KINDS = {
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /**
- * Finds the guards and interceptors that Nest applies to a step. Nest instantiates the enhancers of
- * classes that Nest has scanned. For a class that only a factory, a value or an override provides,
- * Nest silently applies no enhancers. A guard must not be skipped that way, so the boot refuses
- * such classes.
+ * Finds the guards and interceptors (enhancers) that Nest applies to a step. Nest creates enhancers
+ * only for a class that is listed as a provider itself. For a class that only a factory, a value or
+ * an override provides, Nest silently applies no enhancers. The boot refuses such a class if its
+ * steps have enhancers, because a guard must not be skipped.
  */
 export class EnhancerLookup {
   /**
-   * Global enhancers without a shared instance, for which an instance can be created for each
-   * execution of a workflow.
+   * Global enhancers that are request-scoped. A separate instance can be created for each execution
+   * of a workflow function (a pass).
    */
   readonly globalsPerPass: readonly Wrapper[];
-  /** Global enhancers without a shared instance, for which no instance can be created. */
+  /** Global enhancers that have neither a usable shared instance nor an instance for each pass. */
   private readonly notCreatable: readonly Wrapper[];
 
   constructor(

@@ -76,8 +76,8 @@ interface HttpResponse {
  * - 504 for a result that did not arrive in time
  *
  * The body has the form of Nest's own exceptions, with the error's `code` and the `issues` that a
- * schema reported. Every other error is passed to the next filter. For requests other than HTTP,
- * such as GraphQL and microservices, the error itself is passed on.
+ * schema reported. The filter leaves every other error to Nest's other filters. For requests other
+ * than HTTP, such as GraphQL and microservices, the filter passes the error itself on.
  *
  * @example
  * @Module({ providers: [{ provide: APP_FILTER, useClass: WorkflowExceptionFilter }] })
@@ -101,8 +101,8 @@ export class WorkflowExceptionFilter implements ExceptionFilter<WorkflowError> {
 }
 
 function answer(response: HttpResponse, error: WorkflowError): void {
-  // The headers were already sent, for example because the handler failed in the middle of a
-  // stream.
+  // Answer nothing when the headers were already sent, for example because the handler failed in
+  // the middle of a stream.
   if (response.headersSent || response.sent) return;
   const { status, error: words, message, retryAfter } = answerTo(error);
   if (retryAfter !== undefined) response.header('Retry-After', String(retryAfter));

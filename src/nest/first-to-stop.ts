@@ -8,12 +8,12 @@ import { ModulesContainer } from '@nestjs/core';
 const BEFORE_THE_ROOT = -1;
 
 /**
- * Receives the first shutdown hook of the application, and waits there until the workers have
- * stopped. Step bodies use providers that close their connections in `onModuleDestroy`, so the
- * bodies must end before that.
+ * Receives the first shutdown hook of the application, and waits until the workers have stopped.
+ * Step bodies use providers that close their connections in their own `onModuleDestroy` hooks, so
+ * the bodies must end before those hooks.
  *
- * Nest calls these hooks module by module, awaits each, and begins at the root. This provider
- * therefore has a module of its own, whose distance is lower than that of the root.
+ * Nest calls shutdown hooks module by module, awaits each hook, and begins at the root module. This
+ * provider therefore has a module of its own, whose distance is lower than that of the root.
  */
 @Injectable()
 export class FirstToStop implements OnModuleDestroy {

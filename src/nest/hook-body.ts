@@ -64,8 +64,9 @@ export async function readRawBody(request: HookHttpRequest, maxBytes: number): P
 }
 
 /**
- * Returns the bytes that a parser has kept. A text parser changes bytes that are not UTF-8, so the
- * signature of such a body does not match and is refused.
+ * Returns the bytes that the application's parser has kept; undefined when the parser has kept
+ * none. Text from a text parser is encoded again. Such a parser replaces bytes that are not UTF-8,
+ * so a verifier that checks a signature over the original bytes refuses the request.
  */
 function keptBytes({ body, rawBody }: HookHttpRequest, maxBytes: number): Buffer | undefined {
   const text = typeof body === 'string' ? Buffer.from(body) : undefined;
@@ -114,16 +115,16 @@ function formOf(fields: URLSearchParams): Record<string, string | string[]> {
 }
 
 /**
- * Copies an object without a prototype, which some form parsers create, so that workflows receive a
- * plain object.
+ * Copies an object without a prototype into a plain object, which is what workflows expect. Some
+ * form parsers create objects without a prototype.
  */
 function plain(body: unknown): unknown {
   return typeof body === 'object' && body !== null && Object.getPrototypeOf(body) === null ? { ...body } : body;
 }
 
 /**
- * Reads a stream. A body that is too large is read to its end and discarded. If the server cut the
- * connection instead, the sender would not receive the answer.
+ * Reads a stream. Reads a body that is too large to its end, and discards the bytes. If the server
+ * cut the connection instead, the sender would not receive the answer.
  */
 function readStream(stream: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {

@@ -105,8 +105,8 @@ export class HookHttpHandler implements OnModuleInit {
     try {
       return await this.module.hookIntake.find(token);
     } catch (error) {
-      // PostgreSQL cannot store such text, so no hook has this token: answer as for any unknown
-      // token.
+      // PostgreSQL cannot store a NUL character or a lone surrogate, so no hook has such a token.
+      // Answer as for any unknown token.
       throw token.includes('\0') || !token.isWellFormed() ? new HookNotFoundError() : error;
     }
   }

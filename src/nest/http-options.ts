@@ -21,8 +21,8 @@ export type EndpointOptions =
     };
 
 /**
- * HTTP endpoints of the module. Every endpoint is closed unless an option opens it, except the
- * endpoint for QStash.
+ * HTTP endpoints of the module. The endpoint for hooks is closed by default. The endpoint for
+ * QStash is open by default when `transport` includes QStash.
  */
 export interface HttpOptions {
   /**
@@ -54,7 +54,7 @@ export interface EndpointSettings {
 
 /** Checked HTTP options, with defaults applied. */
 export interface HttpSettings extends HttpEndpoints {
-  /** Guards and decorators of the endpoint for hooks; undefined while the endpoint is closed. */
+  /** Guards and decorators of the endpoint for hooks; undefined when the endpoint is closed. */
   readonly hooks: EndpointSettings | undefined;
 }
 
@@ -124,7 +124,7 @@ function isGuard(value: unknown): value is Type<CanActivate> | CanActivate {
 /**
  * Adds the HTTP options that a factory of `forRootAsync` has returned.
  *
- * @throws InvalidInputError when such an option is invalid, or may only be set when the module is
+ * @throws InvalidInputError when an option is invalid, or may only be set when the module is
  *   defined
  */
 export function completeHttp(http: HttpSettings, given: unknown): HttpSettings {

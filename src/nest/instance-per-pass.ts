@@ -26,8 +26,8 @@ export interface WorkflowInstance {
 const MIN_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 60_000;
 /**
- * Maximum number of runs whose failures are counted. For any other run, the pause before the next
- * attempt starts again at its minimum.
+ * Maximum number of runs for which failures to create an instance are counted. With more runs, the
+ * oldest counts are dropped, and the pauses of those runs start again at the minimum.
  */
 const MAX_COUNTED = 10_000;
 
@@ -56,8 +56,8 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     const contextId = ContextIdFactory.create();
     const request: WorkflowRequest = { runId, workflow: name, version, input };
     this.moduleRef.registerRequestByContextId(request, contextId);
-    // Create these enhancers here, because Nest does so for controllers only. Otherwise Nest would
-    // call a guard whose constructor never ran.
+    // Create the request-scoped global enhancers here, because Nest creates them for controllers
+    // only. Otherwise Nest would call a guard whose constructor never ran.
     for (const token of this.enhancers?.createdPerPass ?? [])
       await this.moduleRef.resolve(token as Type<unknown>, contextId, { strict: false });
     const instance = await this.moduleRef.resolve<WorkflowInstance>(this.token as Type<WorkflowInstance>, contextId, { strict: false });

@@ -9,8 +9,8 @@ import { checkModuleName } from './tokens.js';
 const ASYNC_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'name', 'isGlobal', 'dataSource', 'http'];
 
 /**
- * Splits the arguments of `forRoot` into the structure of the module, which is checked here, and a
- * copy of the other options. The keys of these options are checked while the application boots.
+ * Splits the arguments of `forRoot` into the structure of the module and a copy of the other
+ * options. Checks the structure now. The other options are checked while the application boots.
  *
  * @throws InvalidInputError, WorkflowConfigurationError
  */
@@ -52,7 +52,7 @@ export function checkAsyncOptions(options: WorkflowModuleAsyncOptions): Workflow
  * Separates the options of the HTTP endpoints from the other options that a factory has returned.
  *
  * @param endpoints HTTP options that were set when the module was defined
- * @returns the other options, and the complete HTTP options
+ * @returns the options without `http`, and the complete HTTP options
  * @throws InvalidInputError naming an option that a factory cannot set
  */
 export function takeHttp(given: WorkflowFactoryOptions, endpoints: HttpSettings): { options: WorkflowModuleOptions; http: HttpSettings } {

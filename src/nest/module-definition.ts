@@ -28,10 +28,11 @@ import {
 } from './tokens.js';
 
 /**
- * Builds the providers and exports of a module, whose tokens contain its name. Only the runtime has
- * the same token in each module, and no module exports it.
+ * Builds the providers and exports of a module. The exported tokens contain the module's name. The
+ * runtime and the hook receiver have the same token in each module, so no module exports them.
  *
- * @param more providers that the provider of the options needs
+ * @param options provider of the module's options
+ * @param extraProviders providers that the provider of the options needs
  */
 export function defineModule(
   { name, isGlobal = true, dataSource: dataSourceName, http: endpoints }: ModuleStructure,
@@ -57,8 +58,9 @@ export function defineModule(
     },
   };
   const client = { inject: [WORKFLOW_RUNTIME], useFactory: (instance: WorkflowRuntime) => instance.client };
-  // In the module without a name, the class WorkflowClient is a token too. A test that overrides
-  // the class also overrides the client that is injected by its other token.
+  // In the module without a name, the class WorkflowClient is a token too. The client's other
+  // tokens are aliases of the class, so a test that overrides the class overrides the client
+  // everywhere.
   const clientClasses = name === undefined ? [WorkflowClient, ...clientsOfOtherCopies()] : [];
   const clients: Provider[] =
     name === undefined

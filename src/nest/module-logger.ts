@@ -14,8 +14,8 @@ import { LogLine, takesFields } from './log-line.js';
  */
 export class ModuleLogger extends Logger implements HostLogger {
   /**
-   * Writes a line with its fields if the logger of the application supports fields; otherwise
-   * writes only the line.
+   * Writes a message with its fields if the application's logger supports fields; otherwise writes
+   * only the message.
    */
   line(level: LogLevel, message: string, fields: LogFields = {}, ...rest: unknown[]): void {
     const isPlain = Object.keys(fields).length === 0 || !takesFields();
@@ -57,8 +57,8 @@ export class ModuleLogger extends Logger implements HostLogger {
 }
 
 /**
- * Escapes text. Objects with fields are not escaped here, because only loggers that write JSON
- * receive them, and JSON escapes them.
+ * Escapes text and errors. Leaves objects with fields unescaped: only loggers that write JSON
+ * receive such objects, and JSON escapes the text in them.
  */
 function safe(value: unknown): unknown {
   if (typeof value === 'string') return logText(value);

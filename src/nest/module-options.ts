@@ -66,23 +66,23 @@ export interface WorkerOptions {
    */
   shutdownTimeout?: ConfiguredDuration;
   /**
-   * Lets this process execute the runs that it starts without first claiming them by a query.
-   * (default: `true`)
+   * Executes a run directly in the process that starts it, without a query that claims the run, if
+   * the process has capacity. (default: `true`)
    */
   eagerStart?: boolean;
   /**
-   * Executes the workflow function of a run a second time after the run has ended, with the
-   * recorded results, and compares the two executions. The check executes no step bodies. A run
-   * whose second execution differs fails with ReplayDifferenceError. (default: `'auto'`, which
-   * checks unless NODE_ENV is `production`)
+   * After a run has ended, executes its workflow function a second time with the recorded results,
+   * and compares the two executions. The check executes no step bodies. A run whose second
+   * execution differs fails with ReplayDifferenceError. (default: `'auto'`, which checks unless
+   * NODE_ENV is `production`)
    */
   verifyReplay?: 'auto' | 'always' | 'never';
   /**
    * Decides what happens to a run whose recorded history does not fit the workflow's code.
    * `'block'` keeps the run waiting for a deployment whose code fits; `'fail'` fails the run with
-   * NonDeterminismError. With `'block'`, `result()` also waits in tests for a run that no process
-   * can execute (docs/testing.md). (default: `'auto'`, which is `'fail'` when NODE_ENV is `test`,
-   * else `'block'`)
+   * NonDeterminismError. With `'block'` in a test, `result()` waits for a run although no process
+   * can execute it (docs/testing.md). (default: `'auto'`, which is `'fail'` when NODE_ENV is
+   * `test`, else `'block'`)
    */
   onMismatch?: 'auto' | 'block' | 'fail';
 }
@@ -110,7 +110,7 @@ export interface WorkflowModuleOptions {
    * Name of the environment whose runs this process executes, such as `'production'`. The database
    * records the name, and processes of another environment do not execute its runs. (default:
    * `DURABLE_ENVIRONMENT` from the environment; if that is not set, a copy of a database is
-   * recognized by its server and database)
+   * recognized by the identifiers of its server and database)
    */
   environment?: string;
   /**
@@ -151,16 +151,16 @@ export interface WorkflowModuleOptions {
    */
   listen?: boolean | { url: string };
   /**
-   * Kinds of Nest enhancers that are applied to the bodies of methods with `@Step`. They may stand
-   * on the method or its class, or be global. Global ones must then expect the context type
+   * Kinds of Nest enhancers that are applied to the bodies of methods with `@Step`. Enhancers may
+   * stand on the method or its class, or be global. Global enhancers must expect the context type
    * `'workflow'`. (default: none)
    */
   enhancers?: StepEnhancer[];
   /**
    * Returns the transaction of the calling code, for libraries that keep the transaction in the
    * asynchronous context. A start of a run then joins this transaction even without a `manager`.
-   * The function is called at each start that has no `manager`. It returns `undefined`, or a
-   * manager without an open transaction, when there is no transaction. (default: none)
+   * The function is called at each start that has no `manager`. When there is no transaction, the
+   * function returns `undefined`, or a manager without an open transaction. (default: none)
    *
    * @example currentTransaction: () => transactionHost.tx // nestjs-cls
    */

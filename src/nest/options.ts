@@ -54,7 +54,10 @@ const KNOWN_WORKER_OPTIONS = [
 ];
 const MAX_PAYLOAD_BYTES = 256 << 20;
 
-/** Parts of the module's structure that the check of its options uses. */
+/**
+ * HTTP settings that the check of the module's options uses: the prefix of the endpoints' paths,
+ * and the option that opens the QStash endpoint.
+ */
 interface EndpointContext {
   readonly path: string;
   readonly qstash: boolean;
@@ -64,7 +67,7 @@ const DEFAULT_ENDPOINTS: EndpointContext = { path: DEFAULT_PATH, qstash: true };
 /**
  * Checks the module's options and applies the defaults.
  *
- * @param http path of the module's endpoints; also says whether the QStash endpoint may be opened
+ * @param http prefix of the endpoints' paths, and the option that opens the QStash endpoint
  * @throws InvalidInputError naming the option that is invalid
  */
 export function toSettings(
@@ -173,8 +176,8 @@ function toWorkerSettings(worker: WorkerOptions, transport: ModuleSettings['tran
 }
 
 /**
- * Milliseconds after which a waiting run is suspended with QStash. The time is short, because a
- * platform also bills the time in which a request only waits.
+ * Default of `worker.suspendAfter` with `transport: 'qstash'`, in milliseconds. The time is short,
+ * because a platform also bills the time in which a request only waits.
  */
 const QSTASH_SUSPEND_AFTER_MS = 100;
 

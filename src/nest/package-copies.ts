@@ -4,8 +4,8 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import { WorkflowClient } from '../client/client.js';
 import { WorkflowConfigurationError } from '../core/errors/index.js';
 
-// All copies of this package in the process share these classes. There may be several: ESM beside
-// CommonJS, or one copy for each of two sets of peer dependencies.
+// All copies of this package in the process share this set of client classes. A process may load
+// several copies: ESM beside CommonJS, or one copy for each of two sets of peer dependencies.
 const CLIENT_CLASSES = Symbol.for('nestjs-durable.client-classes');
 const shared = globalThis as typeof globalThis & { [CLIENT_CLASSES]?: Set<WeakRef<Function>> };
 const classes = (shared[CLIENT_CLASSES] ??= new Set());

@@ -50,9 +50,10 @@ type Adapter = NonNullable<HttpAdapterHost['httpAdapter']>;
 const reservedNames = new WeakMap<Adapter, Set<string>>();
 
 /**
- * Opens the two addresses that QStash calls, on the HTTP server itself. The application applies a
- * prefix, versions, guards, throttlers, pipes, interceptors and documentation to its own routes.
- * None of them applies here, so they cannot break signatures or change the meaning of answers.
+ * Opens the two addresses that QStash calls: one for deliveries, one for sweeps. Opens them on the
+ * HTTP server itself, outside of Nest's routes. The application's prefix, versions, guards, pipes
+ * and interceptors therefore do not apply, and cannot break signatures or change the meaning of
+ * answers.
  *
  * @throws WorkflowConfigurationError
  */
@@ -95,7 +96,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
     if (!qstash || !push) return NOT_READY;
     const raw = await readRawBody(request, MAX_BODY_BYTES);
     if (!raw) {
-      // The text is passed as an error, because repeated errors are not logged each time. Otherwise
+      // Pass the text as an error, because a repeated error is not logged each time. Otherwise
       // anyone who knows the address could fill the log.
       module.warn(ANSWERED_500, new Error(NO_RAW_BODIES));
       return { status: 500, body: { status: 'no raw body' } };
@@ -122,7 +123,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
 
 async function deliver(push: PushHost, body: string, limitMs: number): Promise<Answer> {
   const message = decodeMessage(body);
-  // Tell QStash not to retry, because every later attempt would be refused too.
+  // The header makes QStash stop retrying, because every later attempt would be refused too.
   if (message === 'unknown') return { status: 489, body: { status: 'unknown' }, headers: { 'Upstash-NonRetryable-Error': 'true' } };
   const delivered = push.deliver(message);
   if ((await within(limitMs, delivered)) === 'late') return RETRY_LATER;
@@ -138,7 +139,7 @@ async function sweep(push: PushHost, limitMs: number): Promise<Answer> {
 
 const RETRY_LATER: Answer = { status: 503, body: { status: 'later' }, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } };
 /**
- * Answer while the application boots or closes, which also closes the connection. Otherwise, QStash
- * would call the same process again on this connection, and the HTTP server could not close.
+ * Answer while the application boots or closes. The answer also closes the connection. Otherwise
+ * QStash would call the same process again on this connection, and the HTTP server could not close.
  */
 const NOT_READY: Answer = { ...RETRY_LATER, headers: { ...RETRY_LATER.headers, Connection: 'close' } };

@@ -38,7 +38,7 @@ export interface QStashOptions {
   /** Name that distinguishes applications that share a QStash account. (default: `'durable'`) */
   namespace?: string;
   /**
-   * Time after which a delivery passes its run on to another delivery, provided that it has
+   * Time after which a delivery passes its run on to another delivery, if the first delivery has
    * recorded at least one step. In milliseconds or as a duration. (default: `'20s'`)
    */
   timeBudget?: ConfiguredDuration;
@@ -49,14 +49,14 @@ export interface QStashOptions {
   deliveryTimeout?: ConfiguredDuration;
   /**
    * Longest delay of a message, in milliseconds or as a duration. For a sleep up to this length,
-   * QStash delays the message; the end of a longer sleep is found by the sweep. QStash's free plan
-   * allows 7 days, the largest plan a year. (default: `'1h'`)
+   * QStash delays the message. The sweep finds the end of a longer sleep. QStash's free plan allows
+   * 7 days, the largest plan a year. (default: `'1h'`)
    */
   maxDelay?: ConfiguredDuration;
   /**
    * Schedule of the sweep, as a cron expression. The sweep finds due runs that no message has
-   * announced. With `false` no schedule is created, because something else calls the sweep or a
-   * worker runs somewhere. (default: every minute)
+   * announced. With `false`, no schedule is created: use it when something else calls the sweep, or
+   * when a worker executes runs of the same database. (default: every minute)
    */
   sweep?: false | { cron: string };
   /** Flow control of each queue, by the name of the queue. (default: none) */
@@ -170,20 +170,23 @@ export function toQStashSettings(
 }
 
 /**
- * Returns the longest timeout of a step, in milliseconds. A timeout must be recorded before the
- * delivery releases its run, so it must be shorter than the time until then. The difference is a
- * second, or a quarter of that time if less than four seconds are left.
+ * Returns the longest timeout that a step may have, in milliseconds. A step that times out must be
+ * recorded before the delivery releases its run. The limit is therefore one second shorter than the
+ * time until the release, or a quarter shorter if that time is less than four seconds.
+ *
+ * @param untilHandoverMs milliseconds from the start of a delivery to the release of its run
  */
 function longestStep(untilHandoverMs: number): number {
   return untilHandoverMs - Math.min(1_000, untilHandoverMs / 4);
 }
 
 /**
- * Refuses to boot a process that would accept unsigned requests, or sign with publicly known keys.
+ * Refuses to boot a production process that cannot verify the deliveries it receives, or whose
+ * QStash SDK would use publicly known keys.
  */
 function checkBootSecurity(environment: NodeJS.ProcessEnv, hasKeys: boolean, isReceiver: boolean): void {
   if (environment['NODE_ENV'] !== 'production') return;
-  // For these values, the SDK treats its development mode as switched off.
+  // With one of these values of QSTASH_DEV, the SDK's development mode is off.
   if (!['', '0', 'false', undefined].includes(environment['QSTASH_DEV']))
     throw new WorkflowConfigurationError('QSTASH_DEV is set in production: QStash’s SDK would use publicly known keys');
   if (isReceiver && !hasKeys)
@@ -239,8 +242,8 @@ function checkSecret(value: unknown, argument: string): string {
 }
 
 /**
- * Checks the namespace, which must not contain a dot: in the ids of messages, a dot separates it
- * from the rest.
+ * Checks the namespace, which must not contain a dot. In deduplication ids and flow-control keys, a
+ * dot separates the namespace from the rest.
  */
 function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);

@@ -13,7 +13,7 @@ import { guardSharedState } from './shared-state.js';
 import { createNameRegistry } from './step-names.js';
 import type { StepEnhancers } from './step-enhancers.js';
 
-/** Module whose workflows are to be found. */
+/** Module whose workflows `findWorkflows` finds. */
 export interface ScanningModule {
   readonly name: string | undefined;
   readonly settings: ModuleSettings;
@@ -33,8 +33,8 @@ export function findWorkflows(discovery: DiscoveryService, module: ScanningModul
   for (const wrapper of discovery.getProviders()) {
     const type = typeOf(wrapper);
     if (!hasWorkflowMetadata(type) || workflowIdentityOf(type).module !== module.name) continue;
-    // Skip an alias of a workflow, unless it is registered under the token of the workflow itself
-    // and so replaces the workflow.
+    // Skip an alias of a workflow. An alias whose token is the workflow class itself replaces the
+    // workflow, and is not skipped.
     if (wrapper.isAlias && wrapper.token !== type) continue;
     if (wrapper.isTransient)
       throw new WorkflowConfigurationError(
@@ -98,8 +98,8 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
       `${where}: its scope is Scope.${Scope[scope]}, but that of @Injectable() is Scope.${Scope[given]}: remove one of them`,
     );
   }
-  // No error for a substitute of the workflow, such as a fake: it keeps the scope with which it was
-  // provided.
+  // A substitute for the workflow, such as a fake in a test, keeps the scope with which it was
+  // provided. It causes no error.
   if (scope !== Scope.REQUEST || isPerPass || !(instance instanceof type)) return;
   throw new WorkflowConfigurationError(
     `${where}: it requires Scope.REQUEST, but is provided as one instance for all runs. List the class itself among the providers, ` +

@@ -23,7 +23,7 @@ let isClosing = false;
 
 /**
  * Watches for a second signal during a shutdown. Node ends the process at a signal that has no
- * listener, and watching must not change that. A signal is therefore observed only while it has
+ * listener, and watching must not prevent that. A signal is therefore observed only while it has
  * another listener.
  *
  * @param second called at a signal that arrives during the shutdown and more than a second after
@@ -47,7 +47,10 @@ export function watchSignals(second: Watcher): () => void {
   };
 }
 
-/** Records that the shutdown has begun. Its cause is usually a signal that has just arrived. */
+/**
+ * Records that the shutdown has begun. A signal that arrived within the last second counts as the
+ * cause of the shutdown, and therefore as the first signal.
+ */
 export function noteShutdown(): void {
   if (isClosing) return;
   isClosing = true;

@@ -5,10 +5,11 @@ import { WorkflowConfigurationError } from '../core/errors/index.js';
 import { BEGINS_WORKER, moduleLabel, modulesAmong, WORKFLOW_RUNTIME } from './tokens.js';
 
 /**
- * Checks that each WorkflowModule is created only once, and by the class that starts its worker. If
- * the options inject a request-scoped provider, Nest creates the whole module again for each HTTP
- * request. Such a module opens connections, but Nest calls none of its hooks. The check is
- * therefore a separate provider, whose hook Nest does call.
+ * Checks that each WorkflowModule is created only once, and by a class that starts its worker.
+ *
+ * If the options inject a request-scoped provider, Nest creates the whole module again for each
+ * HTTP request. Each of these modules opens connections, but Nest calls none of their hooks. The
+ * check is therefore a separate provider, whose hook Nest does call.
  */
 @Injectable()
 export class SingletonCheck implements OnModuleInit {

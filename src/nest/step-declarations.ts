@@ -3,8 +3,8 @@ import type { StepOptions } from '../engine/context-options.js';
 /** Options of `@Step`: its name and key, and how failed attempts are retried. */
 export interface StepMethodOptions<Key extends unknown[]> extends Omit<StepOptions, 'key'> {
   /**
-   * Name of the step. (default: the name of the method, with the class name in front if the method
-   * belongs to another class than the workflow, as in `PaymentService.charge`)
+   * Name of the step. (default: the name of the method; if the method belongs to another class than
+   * the workflow, the class name comes first, as in `PaymentService.charge`)
    */
   name?: string;
   /**
@@ -30,7 +30,8 @@ export interface StepDeclaration {
    * Turns another function into a step with the same options. The function is an override of the
    * method, or the result of a decorator above `@Step()`.
    *
-   * @param standsFor class whose name the step has when the function belongs to a plain object
+   * @param standsFor class whose name the step's name contains when the function belongs to a plain
+   *   object, which has no class of its own
    */
   wrap(body: StepFunction, standsFor?: Function): StepFunction;
 }
@@ -76,8 +77,8 @@ export function declaredAt(place: object): ReadonlyMap<string, StepDeclaration> 
 const NONE: ReadonlyMap<string, StepDeclaration> = new Map();
 
 /**
- * Returns the steps of an object and of its prototypes, by method name. If several declare the same
- * method, the most derived declaration is returned.
+ * Returns the steps of an object and of its prototypes, by method name. If several prototypes
+ * declare the same method, returns the most derived declaration.
  */
 export function declarationsOf(start: object | null): ReadonlyMap<string, StepDeclaration> {
   const found = new Map<string, StepDeclaration>();

@@ -14,8 +14,8 @@ type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
 /** Applies Nest's guards and interceptors to the bodies of methods with `@Step`. */
 export class StepEnhancers implements StepInterceptor {
   /**
-   * Method with its enhancers applied, per instance and method. The result is kept, because finding
-   * the enhancers searches all modules.
+   * Methods with their enhancers applied, by instance and method. They are cached, because Nest
+   * searches all modules to find the enhancers of a method.
    */
   private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
   private readonly begun = new WeakSet<object>();
@@ -31,8 +31,8 @@ export class StepEnhancers implements StepInterceptor {
   ) {}
 
   /**
-   * Returns a copy for one execution of a workflow (a pass), which uses the enhancers created in
-   * that context.
+   * Returns a copy for one execution of a workflow (a pass). The copy uses the enhancers that were
+   * created in the pass's dependency injection context.
    */
   inContext(contextId: ContextId): StepEnhancers {
     return new StepEnhancers(this.creator, this.lookup, contextId);
@@ -49,7 +49,7 @@ export class StepEnhancers implements StepInterceptor {
   /**
    * Executes the body of a step inside its guards and interceptors.
    *
-   * @returns the result of the body, as the interceptors return it
+   * @returns the result of the body, which interceptors may have changed
    * @throws NonRetryableError when a guard refuses, because it would refuse again, or when Nest
    *   would skip an enhancer
    */

@@ -14,11 +14,12 @@ const MIXIN = /^[\da-f]{21}$/;
 const HOW_TO_NAME = `Give each class a stable name: @StepsOf('...'), or @Step({ name: '...' }) on the method`;
 
 /**
- * Prepares the steps of all providers. Overrides become steps, and two classes that use the same
- * step name are refused. Results are recorded under that name, so one class could receive the
- * results of the other.
+ * Prepares the steps of all providers. Turns overrides of steps into steps, and refuses two classes
+ * that use the same step name. Results are recorded under the step name, so one class could receive
+ * the results of the other.
  *
- * @param warn called with a message about names that the next build may change
+ * @param warn called with a message about names that the next build may change, or about fields
+ *   that replace steps
  * @throws WorkflowConfigurationError
  */
 export function prepareSteps(discovery: DiscoveryService, warn: (message: string) => void): void {
@@ -63,9 +64,9 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
 }
 
 /**
- * Creates a function that records which class uses which step name in a workflow. It refuses a
- * conflict that the boot cannot see: two classes with the same name whose instances are created by
- * hand.
+ * Creates a function that records which class uses which step name in a workflow. The function
+ * refuses a conflict that the boot cannot see: two classes with the same name whose instances are
+ * created by hand.
  */
 export function createNameRegistry(workflow: string): (name: string, owner: object) => void {
   const owners = new Map<string, object>();
@@ -141,8 +142,9 @@ function checkRenamed(type: Function, step: string): string {
 }
 
 /**
- * Returns true when the source of a class is minified (`class n{charge(){`) and its original name
- * is lost.
+ * Returns true when the source of a class is minified (`class n{charge(){`) and the original name
+ * of the class is lost. A bundler that keeps class names gives the class a `name` other than the
+ * identifier in the source.
  */
 function isMinified(type: Function): boolean {
   const source = Function.prototype.toString.call(type);

@@ -9,8 +9,7 @@ type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 
 /**
  * Turns overrides of steps into steps, with the options of the overridden method. Otherwise an
- * override would be a plain method, which is executed again whenever the workflow function is
- * executed again.
+ * override would be a plain method, which every replay of the workflow function executes again.
  *
  * @param start an instance, or the prototype of a class
  * @throws WorkflowConfigurationError naming an override that cannot be a step
@@ -27,9 +26,9 @@ export function adoptOverrides(start: object): void {
 }
 
 /**
- * Finds fields that hide a step method of the same name, for classes that have no instance yet.
- * Searches the source text of the class. Such a field is created with each instance, so it cannot
- * be turned into a step in advance.
+ * Finds fields that hide a step method of the same name, in a class that has no instance yet.
+ * Searches the source text of the class. Each new instance gets such a field of its own, so the
+ * boot cannot turn the field into a step.
  *
  * @returns the fields, such as `Stripe.charge`
  */
@@ -74,7 +73,7 @@ export function putStepOnTop(place: object, declaration: StepDeclaration): void 
   try {
     adopt(place, declaration.method, declaration);
   } catch {
-    // Ignored, because the boot refuses the class if it is provided.
+    // Ignore the error here. If the class is a provider, the boot meets the same error and fails.
   }
 }
 
@@ -87,8 +86,8 @@ export function putStepOnTop(place: object, declaration: StepDeclaration): void 
 function adopt(place: object, method: string, declaration: StepDeclaration): boolean {
   const descriptor = Object.getOwnPropertyDescriptor(place, method);
   if (!descriptor || isStep(descriptor.value)) return false;
-  // A getter where `@Step()` was declared comes from a decorator above it that binds the method to
-  // each instance. The bound method is the step already.
+  // A decorator above `@Step()` has replaced the method with a getter, which binds the method to
+  // each instance. The bound method is already a step.
   if (descriptor.get && place === declaration.place) return false;
   return replace(place, method, descriptor, declaration, undefined);
 }
@@ -113,11 +112,11 @@ function replace(
   const isReplaceable = Object.hasOwn(place, method) ? descriptor.configurable || descriptor.writable : Object.isExtensible(place);
   if (!isReplaceable) return refuse('the object is frozen');
   const step = declaration.wrap(body as never, standsFor) as AnyFunction;
-  // The function is wrapped in a proxy, because it may be a mock, and tests still read its recorded
-  // calls.
+  // The function may be a mock. A proxy around the function lets tests still read the mock's
+  // recorded calls.
   const proxy = new Proxy(body as AnyFunction, { apply: (_, self, args) => Reflect.apply(step, self, args) });
-  // A decorator above `@Step()` may have replaced the method. Metadata on the method below that
-  // decorator must be copied too.
+  // A decorator above `@Step()` may have replaced the method. The decorators below it have stored
+  // their metadata on the replaced method, so copy that metadata too.
   const noted = place === declaration.place ? [declaration.step, body] : [body];
   for (const from of noted) for (const to of [step, proxy]) copyMetadata(from, to);
   markStep(proxy);

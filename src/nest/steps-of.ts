@@ -35,8 +35,8 @@ export function hasStepsName(type: Function): boolean {
 }
 
 /**
- * Returns the name in front of the step names of a class: the name in `@StepsOf`, or else the name
- * of the class.
+ * Returns the prefix of the step names of a class: the name in `@StepsOf`, or else the name of the
+ * class.
  *
  * @throws WorkflowConfigurationError when the class has no name
  */
@@ -51,8 +51,8 @@ export function stepsNameOf(type: Function): string {
 }
 
 /**
- * Returns the class whose name the steps of a class have: the class itself, or its nearest base
- * class that has a name. A class that a decorator has created may have no name.
+ * Returns the class whose name is the prefix of a class's step names: the class itself, or its
+ * nearest base class that has a name. A class that a decorator has created may have no name.
  *
  * @throws WorkflowConfigurationError when no such class has a name
  */

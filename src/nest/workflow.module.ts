@@ -34,8 +34,8 @@ import { BEGINS_WORKER, getWorkflowOptionsToken, WORKFLOW_RUNTIME } from './toke
 const HOOKS_CHECK_MS = 5_000;
 
 /**
- * Milliseconds after which the module warns that no worker has started. The reason is a slow boot,
- * or an application that does not listen for HTTP requests.
+ * Milliseconds after which the module warns that no worker has started. The cause is either a slow
+ * boot, or an application that does not listen for HTTP requests.
  */
 const IDLE_CHECK_MS = 5_000;
 
@@ -60,7 +60,7 @@ export class WorkflowModule
 {
   /**
    * Mark of this class and its subclasses. A module class into which the result of `forRoot()` was
-   * spread lacks it.
+   * spread lacks the mark. The boot refuses that class, because it starts no worker.
    */
   static readonly [BEGINS_WORKER] = true;
 
@@ -179,8 +179,8 @@ export class WorkflowModule
       await runtime.workers.startAtBoot(workflows);
       this.expectShutdownHooks();
     } else {
-      // The worker starts only after this event, because a step may call this application over
-      // HTTP.
+      // Start the worker only when the application listens, because a step may call this
+      // application over HTTP.
       runtime.workers.idleBecause = 'it has not listened for HTTP requests (app.listen())';
       this.warnIfNotListening();
       this.listening = this.httpHost.listen$.subscribe(() => {
@@ -192,8 +192,9 @@ export class WorkflowModule
   }
 
   /**
-   * Checks after a delay that shutdown hooks are enabled. With `createApplicationContext`, the
-   * caller enables the hooks only after the worker has started.
+   * Watches for a second shutdown signal, and checks after a delay that shutdown hooks are enabled.
+   * The delay is needed with `createApplicationContext`, where the caller enables the hooks only
+   * after the worker has started.
    */
   private expectShutdownHooks(): void {
     this.exitOnSecondSignal();
@@ -201,8 +202,8 @@ export class WorkflowModule
   }
 
   /**
-   * Warns when the boot takes long. It may be a deadlock: a hook waits for the result of a run,
-   * whose worker starts only after the hook has ended.
+   * Warns when the boot takes long. The cause may be a deadlock: a hook waits for the result of a
+   * run, and the worker that executes the run starts only after the hook has ended.
    */
   private warnIfBootIsSlow(workflows: number): void {
     if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;
@@ -212,8 +213,9 @@ export class WorkflowModule
   }
 
   /**
-   * Warns when the application does not listen for HTTP requests. It may use an HTTP server of its
-   * own after `app.init()`, or may be called without a server. Nest reports neither.
+   * Warns when the application does not listen for HTTP requests. The application may use an HTTP
+   * server of its own after `app.init()`, or may be called without a server. Nest reports neither
+   * case.
    */
   private warnIfNotListening(): void {
     this.warnWhenIdle(
@@ -247,13 +249,14 @@ export class WorkflowModule
 
   async onApplicationShutdown(): Promise<void> {
     await this.runtime.close();
-    // Stop observing, because Nest now sends the signal to the process once more to end it.
+    // Stop watching signals. Nest now sends the signal to the process once more to end it, and a
+    // signal with a listener would not end the process.
     this.unwatchSignals?.();
   }
 
   /**
-   * Stops claiming runs at once, and resolves when no step body is being executed. Nest 11 may call
-   * the hooks for two shutdowns at the same time, so a second call must be harmless.
+   * Stops claiming runs at once, and resolves when no step body is being executed. A second call is
+   * harmless: Nest 11 may call the hooks for two shutdowns at the same time.
    */
   private stop(): Promise<void> {
     this.listening?.unsubscribe();
