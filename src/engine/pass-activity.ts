@@ -29,7 +29,7 @@ interface Parts {
  * pass is at rest: no body is executed and every result is durable.
  */
 export class PassActivity implements ActivityDelegate {
-  /** True while the worker has been told that the pass only waits. */
+  /** True when the last report to the worker was that the pass only waits. */
   isIdle = false;
   private atRest: (() => void) | undefined;
 
@@ -51,8 +51,8 @@ export class PassActivity implements ActivityDelegate {
   }
 
   /**
-   * Tells the worker if the pass has become idle or active. Called after each change that may
-   * matter.
+   * Tells the worker if the pass has become idle or active. Called after each change that may make
+   * the pass idle or active.
    */
   update(): void {
     const { run, port, state, timers, gate, queue, events, cancellation } = this.parts;

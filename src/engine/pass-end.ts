@@ -27,7 +27,7 @@ interface Parts {
 
 /**
  * Ends one execution of the workflow function (a pass). Decides the outcome of the run, checks the
- * outcome by a replay if that check is on, and reports it.
+ * outcome by a replay if that check is on, and reports the outcome to the worker.
  */
 export class PassEnd {
   /** Outcome of a `run()` that ended before all recorded results were delivered. */
@@ -37,7 +37,10 @@ export class PassEnd {
    * between. Undefined until the code has ended.
    */
   endedInTurn: boolean | undefined;
-  /** Comparison of this pass with a replay of it; undefined when the replay check is off. */
+  /**
+   * Check that a replay of this pass does the same as the pass; undefined when the replay check is
+   * off.
+   */
   readonly check: ReplayCheck | undefined;
 
   constructor(

@@ -12,13 +12,13 @@ export interface CallOptions {
   /** AbortSignal whose abort withdraws the call. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called at once with the wait that an earlier pass left open. Prepares for a withdrawal, which
-   * may come before the call begins.
+   * Called when the code makes a call whose wait an earlier pass left open. Prepares the call for a
+   * withdrawal, which may come before the work of the call begins.
    */
   readonly resumed?: (call: Call, wait: OpenWait) => void;
   /**
-   * Called at once when the work of the call cannot begin yet. Copies values that the caller may
-   * change before the work begins.
+   * Called when the code makes a call whose work cannot begin yet. Copies values that the caller
+   * may change before the work begins.
    */
   readonly deferred?: () => void;
 }
@@ -62,10 +62,7 @@ export interface PassHandle {
     begin: (call: Call) => void,
     options?: CallOptions,
   ): Promise<unknown>;
-  /**
-   * Returns the step's wait that was open when the run was last suspended or handed back to the
-   * queue.
-   */
+  /** Returns the step's wait that an earlier pass left open, if there is one. */
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Calls `begin` once all results that the workflow's code has received are durable. */
   whenDurable(begin: () => void): void;

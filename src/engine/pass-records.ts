@@ -51,7 +51,8 @@ export class PassRecords {
   }
 
   /**
-   * Records a cancellation or a patch. Neither is a call of the code, so no call gets a result.
+   * Records a cancellation or a patch. Neither belongs to a durable call, so the record settles no
+   * call.
    *
    * @param takes id of the inbox message that asked for the cancellation; null when no message did
    */

@@ -17,7 +17,7 @@ import type { WorkflowContext } from './workflow-context.js';
  * (result-queue.ts). So one flush can store the last result together with the end of the run. But
  * no step body begins before all delivered results are durable (durability-gate.ts).
  *
- * The worker uses this class alone. Its parts (pass-parts.ts) do the work:
+ * The worker uses only this class. The parts of the class (pass-parts.ts) do the work:
  *
  * | Part              | Task                                                           |
  * | ----------------- | -------------------------------------------------------------- |
@@ -27,7 +27,7 @@ import type { WorkflowContext } from './workflow-context.js';
  * | `ResultQueue`     | order of results, one per turn                                 |
  * | `PassRecords`     | numbers results, hands them to the queue and to the journal    |
  * | `DurabilityGate`  | decides when work may begin                                    |
- * | `ExternalEvents`  | timers, messages and AbortSignals that want to enter           |
+ * | `ExternalEvents`  | due timers, messages and aborted AbortSignals                  |
  * | `Cancellation`    | how a cancellation or a timeout reaches the code               |
  * | `PassActivity`    | tells the worker if the pass works or only waits               |
  * | `PassEnd`         | outcome of the run                                             |
@@ -56,7 +56,8 @@ export class Pass {
   }
 
   /**
-   * True when the code ended in direct response to the last result; undefined until it has ended.
+   * True when the code ended in direct response to the last result, false when ordinary I/O came in
+   * between. Undefined until the code has ended.
    */
   get endedInTurn(): boolean | undefined {
     return this.parts.end.endedInTurn;

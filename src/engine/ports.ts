@@ -20,7 +20,7 @@ export interface WorkflowCode {
 export interface StepInterceptor {
   /** Calls `method` on `target`, inside the interceptors. */
   execute(target: object, method: Function, name: string, args: readonly unknown[]): Promise<unknown>;
-  /** Called when the interceptors have let the body begin. */
+  /** Called when the interceptors have let the body of `step` begin. */
   began(step: object): void;
 }
 
@@ -53,7 +53,7 @@ interface WorkflowIdentity {
    */
   readonly owns: (target: unknown) => boolean;
   /**
-   * Claims a step name for the class or the declaration that owns the step.
+   * Reserves a step name for the class or the declaration that owns the step.
    *
    * @throws WorkflowConfigurationError when the workflow has used this name for a step of another
    * owner
@@ -62,13 +62,13 @@ interface WorkflowIdentity {
   readonly retry: RetryPolicy;
   readonly stepTimeoutMs: number;
   /**
-   * Largest number of milliseconds that the timeout of a step may have. A longer body would be cut
-   * off and executed again for ever.
+   * Longest timeout of a step, in milliseconds; absent for no limit. With QStash, the end of the
+   * request would cut off a longer body each time, so the body would never finish.
    */
   readonly longestStepMs?: number | undefined;
   /**
-   * Milliseconds that a run may take when it was started by the workflow's name alone. Any other
-   * run gets its limit when it is started.
+   * Time limit, in milliseconds, of a run that was started by the workflow's name alone; null for
+   * none. Any other run gets its limit when it is started.
    */
   readonly runTimeoutMs?: number | null;
 }
@@ -80,8 +80,8 @@ export interface PassRun {
   readonly input: string;
   readonly startedAt: number;
   /**
-   * Time at which the run fails unless it has ended. Milliseconds since the epoch, by the
-   * database's clock.
+   * Unix time in milliseconds, by the database's clock, at which the run fails unless it has ended.
+   * Null when the run has no timeout.
    */
   readonly deadlineAt: number | null;
   /** Number of times that an operator has retried the run. */
@@ -98,7 +98,7 @@ export type PassOutcome =
 
 /**
  * Reason why one execution of the workflow function (a pass) was given up. The pass reports nothing
- * after this.
+ * after a fault.
  */
 export type PassFault =
   /**
@@ -135,15 +135,15 @@ export interface PassPort {
   /** Reports that the pass is active again. */
   busy(): void;
   /**
-   * Reports an open wait for which no message has arrived. The worker may have left messages in the
-   * inbox, and one of them may be for this wait.
+   * Reports an open wait for which no message has arrived. The worker loads a limited number of
+   * messages, so a message for this wait may still be in the inbox.
    */
   missing?(): void;
 }
 
 /**
- * Stores what a pass does, in the order in which the pass hands it over. `durable` is called after
- * the commit, `refused` when the database refuses the data.
+ * Stores the results, waits and effects of a pass, in the order in which the pass submits them.
+ * `durable` is called after the commit, and `refused` when the database refuses the data.
  */
 export interface PassJournal extends PassEffects {
   record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
@@ -156,8 +156,8 @@ export interface PassJournal extends PassEffects {
   /** Closes the wait of a step. */
   closeWait(stepKey: string): void;
   /**
-   * Deletes a message that its wait has refused. `event` is null when the history already has many
-   * dropped messages.
+   * Deletes a message that its wait has refused. `event` is null when the pass has already recorded
+   * many dropped messages.
    */
   dropMessage(messageId: string, event: RunEvent | null): void;
 }
@@ -167,7 +167,7 @@ export interface AttemptFailure {
   readonly stepKey: string;
   readonly attempt: number;
   readonly maxAttempts: number;
-  /** Time in milliseconds since the epoch; undefined when the step has failed for good. */
+  /** Unix time in milliseconds; undefined when the step has failed for good. */
   readonly nextAttemptAt: number | undefined;
   readonly error: unknown;
 }
@@ -189,7 +189,7 @@ export interface PassEffects {
   startDetached(run: NewRun): Promise<'started' | 'taken'>;
   /** Requests the cancellation of a child run and closes the wait for it, in one transaction. */
   cancelChild(stepKey: string, childId: string): void;
-  /** Creates a hook. @returns the token, and its owner when another run already has the token */
+  /** Creates a hook. @returns the token; `owner` is the id of another run that already has it */
   createHook(hook: NewHook): Promise<{ token: string; owner?: string }>;
   /** Publishes a value for readers of the run. `value` is JSON text. */
   setState(key: string, value: string): void;
@@ -237,9 +237,9 @@ export interface EngineSettings {
   /** True when checks for mistakes in the application's code are on. These checks cost time. */
   readonly isDevelopment: boolean;
   readonly cancelGraceMs: number;
-  /** Milliseconds that a replay waits for a recorded call that has not been made. */
+  /** Milliseconds that a replay waits for a recorded call that the code has not made yet. */
   readonly replayStallMs: number;
-  /** Returns the current time in milliseconds since the epoch, by the database's clock. */
+  /** Returns the current Unix time in milliseconds, by the database's clock. */
   readonly now: () => number;
   /**
    * True when this process is sure that it still owns its runs. After a freeze it is not sure,
@@ -249,7 +249,7 @@ export interface EngineSettings {
   readonly isSure: () => boolean;
   /**
    * True while this process is closing. A body may then fail because a resource that it uses was
-   * closed. So the attempt does not count, and the body is executed again elsewhere.
+   * closed. So a failed attempt does not count, and another worker executes the body again.
    */
   readonly isClosing: () => boolean;
   /** Writes a log line of the workflow's code. */
@@ -257,7 +257,7 @@ export interface EngineSettings {
   readonly starts: RunStarter;
   /** Returns the URL of a hook. */
   readonly hookUrl: (token: string) => string;
-  /** Schemas of hooks, with which the receiver of requests validates payloads. */
+  /** Schemas of hooks, with which the HTTP endpoint validates payloads. */
   readonly hookSchemas: HookSchemas;
   /**
    * Replays a run whose code has ended, before the end is recorded. Absent when the replay check is
@@ -284,8 +284,8 @@ export interface Recording {
 /**
  * Replays a run, and compares the replay with the recording.
  *
- * @returns an error that names the first difference; undefined when no difference was found or
- * proved
+ * @returns an error that names the first difference; undefined when nothing differs, or when
+ * ordinary I/O may have caused the difference
  */
 export type ReplayVerifier = (recording: Recording, settings: EngineSettings) => Promise<Error | undefined>;
 
@@ -293,7 +293,7 @@ export type ReplayVerifier = (recording: Recording, settings: EngineSettings) =>
 export interface PassObserver {
   /** Called when the code has made a call. `record` is its recorded result, if there is one. */
   called(call: Call, record: StepRecord | undefined): void;
-  /** Called when the code does not make a recorded call. The pass is then not given up. */
+  /** Called, instead of giving up the pass, when the code does not make a recorded call. */
   missed(step: StepRecord): void;
   /** Called when all recorded results were delivered and the code still waits for something. */
   stoodStill(): void;

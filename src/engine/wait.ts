@@ -13,8 +13,8 @@ export interface WaitSpec {
    */
   readonly name: string | null;
   /**
-   * Computes the time at which the wait ends, by the database's clock; null for never. Called once;
-   * a later pass reads the recorded time instead.
+   * Computes the time at which the wait ends, by the database's clock; null when only a message
+   * ends it. Called once; a later pass reads the recorded time instead.
    */
   readonly wakeAt: () => number | null;
   readonly expired: () => Settlement;
@@ -35,9 +35,9 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
-    // Records no wait when a message for it has already arrived. A message that an earlier wait
-    // will take does not count. Otherwise this wait would stay unrecorded, and the next pass would
-    // compute its deadline again.
+    // Does not record the wait when a message for it has already arrived. A message that an earlier
+    // wait will take does not count, because this wait then stays open. An open wait must be
+    // recorded, or the next pass would compute its deadline again.
     const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
     else if (!isHere) open(pass, call, spec, wakeAt);

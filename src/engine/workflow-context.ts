@@ -38,8 +38,8 @@ export abstract class WorkflowContext {
   abstract readonly logger: RunLogger;
 
   /**
-   * Executes `fn` and records its result. When the run continues elsewhere, the recorded result is
-   * returned and `fn` is not executed again.
+   * Executes `fn` and records its result. When `run` is executed again, `step` returns the recorded
+   * result and does not execute `fn`.
    *
    * @throws StepFailedError when all attempts have failed; its `cause` is the last error
    * @throws NestedStepError inside another step
@@ -92,12 +92,15 @@ export abstract class WorkflowContext {
 
   /**
    * Executes branches in parallel until one has ended, and then withdraws all open calls of the
-   * other branches. Each branch gets an AbortSignal. Steps and waits that a branch calls are
-   * withdrawn even if the signal is not passed to them.
+   * other branches. A withdrawn call rejects with RaceLostError and is not recorded. Each branch
+   * gets an AbortSignal. Steps and waits that a branch calls are withdrawn even if the signal is
+   * not passed to them.
    *
    * @returns the key and the value of the winner; rejects when the first branch to end has failed
    * @example
-   * const { key, value } = await ctx.race({ paid: () => hook.wait(), late: () => ctx.sleep('1 day')
+   * const { key, value } = await ctx.race({
+   *   paid: () => hook.wait(),
+   *   late: () => ctx.sleep('1 day'),
    * });
    */
   abstract race<B extends RaceBranches>(branches: B): Promise<RaceResult<B>>;
@@ -105,8 +108,9 @@ export abstract class WorkflowContext {
   /**
    * Starts a child run and waits for its result.
    *
-   * @throws WorkflowFailedError with the error of the child as its cause; WorkflowCancelledError;
-   * ResultTimeoutError after `options.timeout`
+   * @throws WorkflowFailedError when the child fails, with the child's error as its cause;
+   * WorkflowCancelledError or WorkflowTerminatedError when the child is stopped; ResultTimeoutError
+   * after `options.timeout`
    * @example const receipt = await ctx.invoke(ChargeWorkflow, order, { timeout: '1 hour' });
    */
   abstract invoke<W extends WorkflowTarget>(workflow: W, ...args: StartArguments<InputOf<W>, InvokeOptions>): Promise<OutputOf<W>>;

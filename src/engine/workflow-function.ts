@@ -54,15 +54,13 @@ export class WorkflowFunction implements ResultQueueDelegate {
     } else this.code = definition;
   }
 
-  /**
-   * Requests the first turn. Creates the workflow instance before that when each pass has its own.
-   */
+  /** Creates the workflow instance if each pass has its own, and then requests the first turn. */
   start(): void {
     if (this.creation) this.creation.begin();
     else this.parts.queue.request();
   }
 
-  /** Calls `known` as soon as it is clear if the code can be created, which may be at once. */
+  /** Calls `known` with the outcome of the creation, at once if the outcome is known. */
   whenCreated(known: (outcome: 'made' | 'failed') => void): void {
     if (this.creation) this.creation.whenKnown(known);
     else known('made');
