@@ -32,7 +32,10 @@ export class WorkflowBulkOperation {
   @Column({ type: 'bigint' })
   done!: string;
 
-  /** Number of runs that no longer met the conditions when they were to be processed. */
+  /**
+   * Number of processed runs that the operation did not change: they no longer met the conditions,
+   * or the database refused the change.
+   */
   @Column({ type: 'bigint' })
   skipped!: string;
 
@@ -69,8 +72,8 @@ export class WorkflowBulkOperation {
   nextAt!: Date | null;
 
   /**
-   * Creation time of the last processed run; `afterId` is its id. The operation continues with the
-   * next run in this order.
+   * Creation time of the last processed run; `afterId` is its id. The operation processes runs in
+   * the order of creation time and id, and continues after this position.
    */
   @Column({ name: 'after_created_at', type: 'timestamptz', nullable: true })
   afterCreatedAt!: Date | null;

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * An event in a run's history: a row of the view `workflow_history`, ordered by `at`, `rank`,
- * `number`.
+ * An event in a run's history: a row of the view `workflow_history`. The order of a run's events is
+ * `at`, `rank`, `number`.
  */
 @Entity({ name: 'workflow_history', synchronize: false })
 export class WorkflowHistoryEntry {

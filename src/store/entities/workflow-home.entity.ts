@@ -1,8 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * Location of the database to which the runs belong, in a single row. A copy of the database
- * contains this row too, but has another location.
+ * Cluster, database and environment to which the runs belong, in a single row. A copy of the
+ * database contains the same row but lies elsewhere, so a process can detect the copy and does not
+ * execute its runs.
  */
 @Entity({ name: 'workflow_home', synchronize: false })
 export class WorkflowHome {

@@ -29,8 +29,9 @@ export class WorkflowInboxMessage {
   size!: number;
 
   /**
-   * Approximate number of messages that the run had been sent up to this message. Only one message
-   * in eight has this number; it is null for the others.
+   * Approximate number of messages that have been sent to the run, including this one. Large
+   * messages and about one small message in eight store this number. It is null in all other
+   * messages.
    */
   @Column({ type: 'bigint', nullable: true })
   place!: string | null;

@@ -6,7 +6,10 @@ export class WorkflowOutboxEntry {
   @PrimaryColumn({ name: 'run_id', type: 'text' })
   runId!: string;
 
-  /** Text that is different for each time the run must be executed. */
+  /**
+   * Epoch and wake counter of the run. The pair is different for each time that the run becomes
+   * due.
+   */
   @Column({ type: 'text' })
   seq!: string;
 

@@ -42,8 +42,8 @@ export class WorkflowRun {
   error!: unknown;
 
   /**
-   * Code of the error that made the run fail, or the name of the error if it has no code. For a
-   * StepFailedError, the error of the step counts.
+   * Code of the error that made the run fail, or the name of the error if it has no code. If a
+   * StepFailedError made the run fail, this is the code of the error that the step threw.
    */
   @Column({ name: 'error_code', type: 'text', nullable: true })
   errorCode!: string | null;
@@ -106,7 +106,7 @@ export class WorkflowRun {
   @Column({ name: 'start_nonce', type: 'bigint' })
   startNonce!: string;
 
-  /** Size of the recorded steps in bytes, when a worker last released the run. */
+  /** Size of the recorded steps in bytes, as of the time when a worker last released the run. */
   @Column({ name: 'history_bytes', type: 'bigint' })
   historyBytes!: string;
 
@@ -122,13 +122,13 @@ export class WorkflowRun {
   @Column({ name: 'is_blocked', type: 'boolean', default: false })
   isBlocked!: boolean;
 
-  /** Time when the run fails if it has not ended. */
+  /** Time when the run fails if it has not ended by then. */
   @Column({ name: 'deadline_at', type: 'timestamptz', nullable: true })
   deadlineAt!: Date | null;
 
   /**
-   * Maximum milliseconds from the time when the run is first due until its end. A retry gets the
-   * same time again.
+   * Milliseconds that the run may take, from the time when it is first due until its end. A retried
+   * run gets the full time again.
    */
   @Column({ name: 'timeout_ms', type: 'double precision', nullable: true })
   timeoutMs!: number | null;
@@ -159,8 +159,9 @@ export class WorkflowRun {
   forkedFrom!: string | null;
 
   /**
-   * Id of the run from which this fork has copied its history. Both runs draw the same random
-   * numbers, which this id determines.
+   * Id of the run that seeds `ctx.random()` and `ctx.uuid()` of this fork. The fork has copied
+   * steps of that run, and must draw the same random numbers. Null when the run's own id is the
+   * seed.
    */
   @Column({ name: 'seed_run_id', type: 'text', nullable: true })
   seedRunId!: string | null;
@@ -169,7 +170,7 @@ export class WorkflowRun {
   @Column({ name: 'parent_run_id', type: 'text', nullable: true })
   parentRunId!: string | null;
 
-  /** Key of the parent's step that waits for this run; null when no step does. */
+  /** Key of the parent's step that waits for this run; null when no step waits for it. */
   @Column({ name: 'parent_step_key', type: 'text', nullable: true })
   parentStepKey!: string | null;
 }

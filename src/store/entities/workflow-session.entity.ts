@@ -37,7 +37,9 @@ export class WorkflowSession {
   @Column({ name: 'holds_lock', type: 'boolean' })
   holdsLock!: boolean;
 
-  /** Id of the run that the process executes exclusively. */
+  /**
+   * Id of the run that the process executes alone, to find out whether this run makes workers die.
+   */
   @Column({ name: 'exclusive_run_id', type: 'text', nullable: true })
   exclusiveRunId!: string | null;
 
@@ -48,7 +50,9 @@ export class WorkflowSession {
   @Column({ type: 'text', array: true, default: [] })
   serves!: string[];
 
-  /** Step bodies that have been running for a second or more. */
+  /**
+   * Step bodies that have been running for a second or more. `since` is in milliseconds since 1970.
+   */
   @Column({ type: 'json', nullable: true })
   bodies!: { runId: string; stepKey: string; attempt: number; since: number }[] | null;
 }
