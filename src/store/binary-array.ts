@@ -16,8 +16,8 @@ const LENGTH_BYTES = 4;
  * element type, the length and the lower bound. Before each element stands its length, which is -1
  * for null.
  *
- * The text format would produce four times as much garbage in this process, because it quotes every
- * element and copies it twice. The server would also have to parse the text.
+ * The text format would leave four times as much memory to the garbage collector, because it quotes
+ * every element and copies it twice. The server would also have to parse the text.
  */
 export function toBinaryArray(rows: readonly (readonly unknown[])[], column: number, type: ArrayType): Buffer {
   const buffer = Buffer.allocUnsafe(sizeOf(rows, column, type));

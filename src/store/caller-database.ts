@@ -40,7 +40,8 @@ function isRead(method: keyof Database, statement: unknown): boolean {
 /**
  * Turns a driver's error into an error of the package. Returns any other error unchanged.
  *
- * @param call `read` for a call that writes nothing: the message then does not mention writes
+ * @param call `read` for a call that writes nothing: the error's message then does not mention
+ * writes
  */
 export function toCallerError(error: unknown, call: 'read' | 'write' = 'write'): unknown {
   // Under Jest, `instanceof Error` is false for Node's own errors, because the tests run in another

@@ -9,19 +9,21 @@ export type ConnectionSettings = pg.ClientConfig;
 type Ssl = NonNullable<pg.ClientConfig['ssl']>;
 
 /**
- * Shortest time limit for making a connection, in milliseconds. The application can only make it
- * longer. A pool's limit also covers the wait for a free connection, so a shorter one would make
- * statements fail while the module is busy.
+ * Shortest time limit for making a connection, in milliseconds. The application can only set a
+ * longer limit. A pool applies the limit to the wait for a free connection too. With a shorter
+ * limit, statements would fail while all connections are busy.
  */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Settings that pg reads from a URL and from the environment, and resolves itself. */
+/**
+ * Settings whose values pg itself determines from the URL, the other settings and the environment.
+ */
 const RESOLVED = ['host', 'port', 'user', 'password', 'database', 'ssl', 'sslnegotiation', 'options', 'application_name'] as const;
 
 /**
- * Further settings of the application's connection that the module's connections also use. Settings
- * for statements and pools are missing here: timeouts, type parsers, `binary` and `pipeline` chosen
- * by the application do not fit the module's statements.
+ * Further settings of the application's connection that the module's connections also use. The list
+ * leaves out timeouts, type parsers, `binary` and `pipeline`, because the application's values do
+ * not fit the module's statements.
  */
 const PASSED_ON = [
   'stream',
@@ -81,8 +83,8 @@ export function settingsOfUrl(url: string, ssl?: Ssl): ConnectionSettings {
 
 /**
  * Resolves the settings of a second address of the same database, for example one that bypasses a
- * pooler. The first settings supply what the second URL leaves out: the user, the password (which
- * may be a function), the database and TLS.
+ * pooler. `settings`, which belong to the first address, supply what `url` leaves out: the user,
+ * the password (which may be a function), the database and TLS.
  */
 export function settingsPast(settings: ConnectionSettings, url: string): ConnectionSettings {
   const own = resolveSettings({ connectionString: url });
@@ -132,8 +134,8 @@ export function settingsOfDataSource({ options }: DataSource): ConnectionSetting
 }
 
 /**
- * Reads the settings as pg does. A pg client that has not connected opens no socket, so creating
- * one is enough.
+ * Reads the settings as pg does, by creating a client. The client never connects, so it opens no
+ * socket.
  */
 function parametersOf(given: pg.ClientConfig): Record<string, unknown> {
   const client = new pg.Client({ ...given, stream: undefined });
@@ -162,7 +164,7 @@ function combineTls(inUrl: Ssl, option: Ssl, url: string): Ssl {
   if (option.rejectUnauthorized === false && /[?&]sslmode=verify-(ca|full)/i.test(url)) {
     throw contradiction('the option accepts any certificate, and the URL requires its verification');
   }
-  // pg makes the private key non-enumerable, so `files` does not contain it: it is added
+  // pg makes the private key non-enumerable, so `files` does not contain the key. It is added
   // separately.
   const { rejectUnauthorized: _rejectUnauthorized, ...files } = fromUrl;
   const key = option.key ?? fromUrl.key;

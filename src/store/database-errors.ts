@@ -4,8 +4,8 @@ import { StandbyError } from './standby.js';
 /** Kinds of errors with which a query can reject. Callers react to each kind differently. */
 export type DatabaseFault =
   /**
-   * The connection or the server is lost, or the server temporarily refuses. The statement may have
-   * taken effect, and the caller repeats it.
+   * The connection or the server is lost, or the server temporarily refuses statements. The
+   * statement may have taken effect, and the caller repeats it.
    */
   | 'connection'
   /**
@@ -44,7 +44,7 @@ const FORBIDDEN = /^(09|23|38|39|44|P0)/;
 
 /**
  * True when a constraint or a trigger refuses a value that PostgreSQL itself could store. The
- * application may remove this rule later.
+ * application may remove the constraint or the trigger later.
  */
 export function isForbidden(error: unknown): boolean {
   const code = codeOf(error);
@@ -57,8 +57,8 @@ const REFUSED = /^(28|3D|3F|42|0A|2F)/;
 /** Codes for a connection that was never established, so that no statement was sent. */
 const UNCONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT', 'EACCES']);
 /**
- * Error classes that are possible after the commit has succeeded: a lost connection, a shutdown, or
- * a failure of the server or its disk.
+ * Error classes that a client may get although the server has committed: a lost connection, a
+ * shutdown, or a failure of the server or its disk.
  */
 const AFTER_COMMIT = /^(08|57P01|57P02|58|XX)/;
 
@@ -68,7 +68,7 @@ const AFTER_COMMIT = /^(08|57P01|57P02|58|XX)/;
  * problems pass, so they must not make a run fail.
  */
 export function faultOf(error: unknown): DatabaseFault {
-  // This error was already translated for callers: the driver's error is its cause.
+  // An error of this package wraps the driver's error as its cause: see caller-database.ts.
   if (error instanceof WorkflowError && error.cause !== undefined) return faultOf(error.cause);
   const code = codeOf(error);
   if (code === undefined) return 'connection';
@@ -143,8 +143,8 @@ const outages = new WeakSet<object>();
 
 /**
  * Remembers an error of the module's own connections when it means that the module's database is
- * away. The code alone does not show that: the application's other servers cause errors with the
- * same codes.
+ * away. The error code alone does not show which database is away: other servers of the application
+ * cause errors with the same codes.
  */
 export function noteOutage(error: unknown): void {
   if (isAway(error) && faultOf(error) === 'connection') outages.add(error as object);

@@ -20,8 +20,8 @@ export type { ConnectionSettings } from './connection-settings.js';
 
 /**
  * Executes a query. All statements share this function, because a closure per statement would be
- * slower. A connection keeps the async context in which it was made, so callers leave their context
- * before they call this function.
+ * slower. A new connection keeps the async context in which it is made. So callers call this
+ * function through `outside`, which leaves the context of the current request.
  */
 function run<Row extends unknown[]>(client: pg.Pool | pg.ClientBase, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
   return client.query<Row>(query);
@@ -46,9 +46,9 @@ export interface Statement {
 /**
  * Begins a transaction under READ COMMITTED, whatever the role's or the database's default is. A
  * worker that takes over a dead worker's runs first deletes the dead worker's session, and then
- * selects its runs. The second statement must also see runs that were committed between the two
- * statements. Under REPEATABLE READ it would miss these runs, and they would stay `running` for
- * ever.
+ * selects the session's runs in a second statement. This statement must also see runs that were
+ * committed between the two statements. Under REPEATABLE READ it would miss these runs, and they
+ * would stay `running` for ever.
  */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
@@ -57,7 +57,7 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
  * role's isolation level applies to single statements. If the level is stricter than READ
  * COMMITTED, no data is lost. However, the statement fails with 40001 again and again while many
  * workers claim the same runs. So the second try and later ones run in a transaction under READ
- * COMMITTED. It costs two more round trips, but cannot fail with 40001.
+ * COMMITTED. Such a transaction costs two more round trips, but cannot fail with 40001.
  */
 const CONFLICT_TRIES = 5;
 const CONFLICT_PAUSE_MS = 10;
@@ -75,14 +75,14 @@ const ignore = (): void => undefined;
 
 /**
  * The module's own small pool of connections. The module does not work on the application's pool,
- * so that neither can use up the other's connections.
+ * so that the module and the application cannot use up each other's connections.
  */
 export class Database {
   readonly pool: pg.Pool;
   /** Name of the schema as a quoted identifier. */
   readonly schema: string;
   readonly schemaName: string;
-  /** Chooses which messages count the unread messages of their run, to detect a full inbox. */
+  /** Decides which messages check whether the inbox of their run is full. */
   readonly inboxSampling = new InboxSampling();
   /** Calls that wait until another transaction unlocks the row of a run. */
   readonly rowLockQueues = new RowLockQueues();
@@ -117,7 +117,8 @@ export class Database {
 
   /**
    * Executes a frequent statement. Returns rows as arrays, because building objects costs time.
-   * Repeats a statement that conflicts with another one, unless it is part of a transaction.
+   * Repeats a statement that conflicts with another transaction, unless `client` is given: a
+   * statement that is part of a transaction cannot be repeated alone.
    */
   async query<Row extends unknown[]>(statement: Statement, values: unknown[], client: pg.Pool | pg.ClientBase = this.pool): Promise<Row[]> {
     if (this.closed) throw new ClosedError();
@@ -165,7 +166,7 @@ export class Database {
       throw error;
     });
     // The pool handles errors of idle clients only. An error event without a handler would end the
-    // process, and the query rejects anyway.
+    // process. Ignoring the event hides nothing, because the active query rejects with the error.
     client.on('error', ignore);
     let broken: Error | undefined;
     try {
@@ -188,8 +189,8 @@ export class Database {
 
   /**
    * Executes a statement that must not wait behind other work, on a reserved connection. This
-   * connection is made when it is first needed, and closed when idle. The normal pool executes the
-   * statement when the server accepts no more connections.
+   * connection is made when it is first needed, and closed when idle. When the server accepts no
+   * more connections, the normal pool executes the statement.
    */
   async reserved<Row extends unknown[]>(statement: Statement, values: unknown[]): Promise<Row[]> {
     if (this.closed) throw new ClosedError();

@@ -5,14 +5,14 @@ export interface DirectConnectionEvents {
   noticed(notice: Notice): void;
   /**
    * Called when the connection is lost or does not answer. The session's lock is lost with it, and
-   * notices are missed until `connected` is called. A connection that does not answer is closed
-   * when the returned promise settles, after half a second at the latest. It holds the lock until
-   * then.
+   * notices are missed until `connected` is called. When the returned promise settles, but after
+   * half a second at the latest, the module closes a connection that does not answer. Until then,
+   * this connection may still hold the lock.
    */
   lost(): Promise<void>;
   /**
    * Called when the connection is established, for the first time or again. Notices that were sent
-   * while it was away are lost.
+   * since the last connection was lost have not arrived.
    */
   connected(): void;
   /**
@@ -20,7 +20,7 @@ export interface DirectConnectionEvents {
    * again from time to time.
    */
   receivesNothing(): void;
-  /** Called when the connection cannot be made: after a few attempts, and then once a minute. */
+  /** Called when the connection cannot be made: after a few failed attempts, then once a minute. */
   unreachable(error: unknown): void;
   /** Called when another callback has thrown an error. The connection stays open. */
   failed(error: unknown): void;

@@ -22,7 +22,7 @@ const COALESCE_MS = 3;
 const KEEP_ALIVE = 'SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3';
 const RECONNECT_MS = 250;
 const LONGEST_RECONNECT_MS = 2_000;
-/** Number of failed attempts before a report: a restarting server is usually back sooner. */
+/** Failed attempts before the first report. A restarting server is usually back before that. */
 const QUIET_ATTEMPTS = 3;
 const REPORT_AGAIN_MS = 60_000;
 /**
@@ -32,16 +32,16 @@ const REPORT_AGAIN_MS = 60_000;
 const PING_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 500;
 /**
- * Milliseconds for which the module waits for its test notification. `RECEIVE_RETRY_MS` is the
- * pause before the next try when none arrives.
+ * Milliseconds for which a connection waits for the test notification that the pool sends to it. If
+ * none arrives, `RECEIVE_RETRY_MS` is the pause before the module connects again.
  */
 const RECEIVE_TIMEOUT_MS = 3_000;
 const RECEIVE_RETRY_MS = 60_000;
 
 /**
- * The module's one connection outside the pool. It listens, notifies, and holds the lock that shows
- * that this process is alive. The server frees the lock at once when the process dies. The
- * connection reconnects by itself until it is stopped.
+ * The module's one connection outside the pool. It listens, notifies, and holds the session's lock,
+ * which shows that this process is alive. The server frees the lock at once when the process dies.
+ * The connection reconnects by itself until it is stopped.
  */
 export class DirectConnection {
   private readonly self = randomUUID();
@@ -56,8 +56,8 @@ export class DirectConnection {
   /** Settles when the last query in the queue has ended. Queries execute one at a time. */
   private turn: Promise<unknown> = Promise.resolve();
   /**
-   * Number of failed attempts in a row. `failure` is the last error, and `reportedAt` is the time
-   * of the last report.
+   * Number of failed attempts to connect, in a row. `failure` is the last error, and `reportedAt`
+   * is the time of the last report.
    */
   private failures = 0;
   private failure: Error | undefined;
@@ -85,8 +85,8 @@ export class DirectConnection {
   }
 
   /**
-   * Connects. Resolves after the first attempt, also when it fails. Does nothing once the
-   * connection has been stopped.
+   * Connects. Resolves after the first attempt, even if the attempt fails. Does nothing after an
+   * earlier call of `start` or `stop`.
    */
   async start(): Promise<void> {
     if (this.state !== 'new') return;
@@ -118,7 +118,7 @@ export class DirectConnection {
   }
 
   /**
-   * Executes a short statement on this connection. A long one would delay everything else on it.
+   * Executes a short statement on this connection. A long statement would delay all later ones.
    *
    * @returns undefined when there is no connection, or when the statement failed
    */
@@ -164,8 +164,8 @@ export class DirectConnection {
       await client.connect();
       this.receives ||= await this.receivesFromPool(client);
       // NOTIFY runs in its own transaction and contains nothing that must survive a crash. So its
-      // commit need not wait for the disk. A pooler must not get this setting, because it would
-      // apply it to other clients as well.
+      // commit need not wait for the disk. A pooler must not get this setting, because other
+      // clients of the pooler would inherit it.
       if (this.receives) {
         await client.query(`LISTEN "${channel}"; SET synchronous_commit = off`);
         await client.query(KEEP_ALIVE).catch(() => undefined);
@@ -195,9 +195,9 @@ export class DirectConnection {
 
   /**
    * Returns true when a notification from the pool arrives on this connection. LISTEN succeeds
-   * behind a pooler as well, but the pooler soon gives the server connection to other clients. A
-   * notification that the connection sends to itself proves nothing, because it can arrive
-   * nevertheless. So another connection sends the test notification.
+   * behind a pooler as well, but the pooler soon gives the server connection to other clients. Even
+   * then, a notification that the connection sends to itself may arrive. So another connection
+   * sends the test notification.
    */
   private async receivesFromPool(client: Client): Promise<boolean> {
     const channel = probeChannelOf(this.database.schemaName);
@@ -218,8 +218,9 @@ export class DirectConnection {
     this.client = undefined;
     if (this.state !== 'open') return hangUp(client);
     const closed = within(CLOSE_TIMEOUT_MS, this.events.lost()).finally(() => hangUp(client));
-    // The server frees the lock when the connection closes. The connection closes only after
-    // `lost`, in which the session records why its lock is gone.
+    // The server frees the session's lock when the connection closes. So `lost` first records in
+    // the session's row that the session holds no lock. Otherwise other workers would take over the
+    // session's runs.
     closed.catch((error: unknown) => this.events.failed(error));
     this.reconnect(0);
   }
@@ -249,8 +250,8 @@ export class DirectConnection {
   }
 
   /**
-   * Calls one of the callbacks. It catches their errors, because an error thrown inside a socket
-   * event would end the process.
+   * Calls a callback and catches its error, because an error thrown inside a socket event would end
+   * the process.
    */
   private emit(call: (events: DirectConnectionEvents) => void): void {
     try {
@@ -261,8 +262,8 @@ export class DirectConnection {
   }
 
   /**
-   * Executes a query after the earlier ones have ended. Treats a connection that does not answer as
-   * lost, even if its socket still seems open.
+   * Executes a query after the earlier queries have ended. Treats a connection that does not answer
+   * as lost, even if its socket still seems open.
    */
   private queryInTurn<Row extends QueryResultRow>(client: Client, text: string, values: unknown[]): Promise<QueryResult<Row> | undefined> {
     return this.inTurn(client, () => client.query<Row>(text, values));
@@ -292,7 +293,7 @@ export class DirectConnection {
     const channel = channelOf(this.database.schemaName);
     for (const payload of this.batch.take(this.self)) {
       // The notification is not part of the transaction that it reports. NOTIFY takes a lock at
-      // commit, so transactions that contain it would commit one after another.
+      // commit, so transactions that contain NOTIFY would commit one after another.
       void this.queryInTurn(client, 'SELECT pg_notify($1, $2)', [channel, payload]);
     }
   }
