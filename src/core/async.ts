@@ -31,7 +31,7 @@ export function isPromise(value: unknown): boolean {
   try {
     if (!types.isPromise(value) && typeof (value as { then?: unknown }).then !== 'function') return false;
   } catch {
-    // Nobody can wait for the value, because its getter of `then` throws.
+    // The `then` getter of the value throws, so the value cannot be awaited.
     return false;
   }
   new Promise((resolve) => {
@@ -41,9 +41,9 @@ export function isPromise(value: unknown): boolean {
 }
 
 /**
- * Makes all callers that wait for a promise stop waiting at once, and keeps later callers from
- * waiting. A race against one long-lived abort promise would leak memory. Each race adds a reaction
- * to the abort promise, and the reaction keeps the result of the race.
+ * Wraps promises, so that one call of `abort` rejects all of them at once, and all later ones too.
+ * `Promise.race` with one long-lived abort promise would leak memory: each race adds a reaction to
+ * the abort promise, and the reaction keeps the result of the race in memory.
  */
 export class AbortGate {
   private reason: Error | undefined;

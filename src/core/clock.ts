@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
  * Estimate of the database server's clock: the time that the server last sent, plus the time that a
  * local monotonic clock has counted since. The estimate does not depend on the wall clock of this
  * machine, which may be wrong or may be changed. A process reads the server's clock at boot, before
- * the process uses the estimate.
+ * the first use of the estimate.
  */
 export class DatabaseClock {
   private offset = Date.now() - performance.now();
@@ -24,16 +24,17 @@ export class DatabaseClock {
    * of that time. The estimate assumes the middle, so the estimate is more likely behind the
    * server's clock than ahead of it.
    *
-   * A reading is more accurate if its round trip was shorter. A reading becomes less accurate with
-   * age, because clocks drift. A newer reading that contradicts the older one always replaces it.
+   * A response that is less accurate than the stored estimate is ignored. A response is more
+   * accurate if its round trip was shorter. The stored estimate becomes less accurate with age,
+   * because clocks drift. A response that contradicts the stored estimate always replaces it.
    */
   sync(serverNow: number, sentAt: number): void {
     const receivedAt = performance.now();
     const uncertainty = receivedAt - sentAt;
     const aged = this.uncertainty + (receivedAt - this.syncedAt) / 1_000;
     const offset = serverNow - (sentAt + receivedAt) / 2;
-    // Contradicting readings mean that this machine was suspended, or that another server
-    // responded. The newer reading is then used, even if its round trip was longer.
+    // A contradiction means that this machine was suspended, or that another server responded. The
+    // new response is then used, even if its round trip was longer.
     const contradicts = Math.abs(offset - this.offset) > (uncertainty + aged) / 2;
     if (uncertainty > aged && !contradicts) return;
     this.offset = offset;

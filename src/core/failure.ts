@@ -8,7 +8,7 @@ export interface Failure {
   readonly step: string | null;
 }
 
-/** Labels by which failures can be grouped. */
+/** Label by which a report of failed runs can group the runs. */
 export type FailureDimension = 'workflow' | 'errorCode' | 'failedStep';
 
 /** A step that was recorded with an error. */
@@ -19,8 +19,8 @@ export interface FailedStep {
 }
 
 /**
- * Names of the errors of this package that wrap another error, by error code. A failure gets its
- * label from the wrapped error, because that error says what went wrong.
+ * Errors of this package that wrap another error: the class name of the wrapper, by its `code`. A
+ * failure gets its label from the wrapped error, because that error says what went wrong.
  */
 const WRAPPERS = new Map([
   ['STEP_FAILED', 'StepFailedError'],
@@ -32,8 +32,9 @@ const WRAPPERS = new Map([
 const MAX_LABEL_LENGTH = 255;
 
 /**
- * Largest number of causes that are searched. A stored error has fewer causes. The limit is needed
- * because a `cause` getter of an application class may return a new error each time, without end.
+ * Largest number of errors that are searched in a chain of causes. An error class of the
+ * application may have a `cause` getter that returns a new error each time. Without the limit, the
+ * search would then never end. Chains of stored errors are shorter than the limit.
  */
 const MAX_CAUSES = 32;
 
@@ -44,8 +45,8 @@ const CONTROL = /[\u0000-\u001f\u007f]/g;
  * Returns the labels of a run that failed with this error.
  *
  * The code comes from the application's outermost error in the chain of causes, not from the
- * innermost error. An application that wraps a library's error in its own error searches for its
- * own error.
+ * innermost error. When an application wraps a library's error in an error of its own, operators
+ * search for the application's error.
  *
  * @param error the error as it was stored
  * @param nameOfStep returns the name of the step with the given key, or undefined for an unknown
@@ -63,8 +64,8 @@ function codeOf(error: unknown): string {
     if (code === undefined) return name;
     const wrapper = WRAPPERS.get(code);
     if (wrapper === undefined) return code;
-    // The application derived a class of its own from the wrapping error. Its errors inherit the
-    // code of the wrapping error, so the name of the class is more specific than the code.
+    // The application derived the error's class from a wrapper of this package. The class inherits
+    // the code of the wrapper, so the name of the class is more specific than the code.
     if (wrapper !== name) return name;
     if (typeof current.cause !== 'object' || current.cause === null || depth === MAX_CAUSES) return code;
     current = fieldsOf(current.cause);
@@ -109,7 +110,7 @@ function fieldsOf(error: unknown): ErrorFields {
 
 /**
  * Turns a code or a name into a label: one line of valid Unicode that fits its database column.
- * Returns undefined for an empty text and for other types.
+ * Returns undefined for an empty text, and for a value that is neither a text nor a number.
  */
 function labelOf(value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value;

@@ -1,8 +1,8 @@
 import type { StandardSchema } from './standard-schema.js';
 
 /**
- * Largest number of schemas that are kept in memory. If the schema of a hook was dropped, a payload
- * is checked only later, when the workflow receives it.
+ * Largest number of schemas that are kept in memory. When the schema of a hook was dropped, a
+ * payload for the hook is accepted unchecked, and is checked when the workflow receives it.
  */
 const MAX_SCHEMAS = 10_000;
 

@@ -38,8 +38,8 @@ export function newSessionId(): string {
 }
 
 /**
- * Longest id, name, queue, key or tag, in characters. PostgreSQL refuses an index row of more than
- * about 2,700 bytes.
+ * Longest id, name, queue, key or tag, in characters. Indexes contain these texts, and PostgreSQL
+ * refuses an index row of more than about 2,700 bytes.
  */
 const MAX_TEXT_LENGTH = 255;
 
@@ -75,8 +75,8 @@ const MAX_NAME_LENGTH = 240;
 /**
  * Checks a name that becomes part of step keys: `invoke:<workflow>`, `signal:<name>#2`.
  *
- * @throws InvalidInputError as `checkText` does, and when the name ends in `#` and a number, which
- *   in a step key counts repeated calls
+ * @throws InvalidInputError as `checkText` does, and when the name ends in `#` and a number. A step
+ *   key uses such an ending to count repeated calls
  */
 export function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);

@@ -1,4 +1,4 @@
-/** Position of new work in the queue of a Limiter. */
+/** Position in the queue of a Limiter: `first` is before all work that was added as `last`. */
 export type Turn = 'first' | 'last';
 
 /** Limits the number of functions that run at the same time. Further functions wait in a queue. */

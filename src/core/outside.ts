@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 let enter = <T, Args extends unknown[]>(code: (...args: Args) => T, ...args: Args): T => code(...args);
 // The snapshot is taken in a microtask, which has the same async context as the load of this
-// module. Jest reports a snapshot that is taken while a test file loads as an open handle.
+// module. If the load itself took the snapshot, Jest would report the snapshot as an open handle.
 void Promise.resolve().then(() => {
   enter = AsyncLocalStorage.snapshot();
 });

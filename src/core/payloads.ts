@@ -81,7 +81,8 @@ export class Payloads {
 
   /**
    * Returns the text to store for an error. Never throws. When the codec fails, the stored error
-   * has no message and no data, because both must not reach the database as plain text.
+   * has a fixed message and no data. The original message and data must not reach the database as
+   * plain text.
    */
   encodeError(error: unknown, runId: string): string {
     return this.sealError(encodeError(error), runId);
@@ -89,8 +90,8 @@ export class Payloads {
 
   /**
    * Encodes the error of a failed run. `stored` is the text for the database, encoded by the codec.
-   * `plain` is the error as decoded from the text before the codec encodes that text. The labels of
-   * the run are taken from `plain`, not from the thrown value, whose getters may throw.
+   * `plain` is an Error that was rebuilt from the same text, without the codec. The labels of the
+   * run are taken from `plain`, because getters of the thrown value may throw.
    */
   encodeFailure(thrown: unknown, runId: string): { readonly stored: string; readonly plain: Error } {
     const text = encodeError(thrown);
@@ -134,8 +135,8 @@ export class Payloads {
   }
 
   /**
-   * Returns the JSON text of a stored payload. The text is JSON already when no codec has encoded
-   * it, for example because it was stored before the application had a codec.
+   * Returns the JSON text of a stored payload. A payload that no codec has encoded is JSON text
+   * already, for example one that was stored before the application had a codec.
    */
   private open(stored: string, subject: string): string {
     if (!stored.startsWith(HEAD)) return stored;
@@ -149,8 +150,8 @@ export class Payloads {
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
     } catch (cause) {
       if (cause instanceof PayloadUnreadableError) throw cause;
-      // The message of the codec's error is left out, because that message may quote the payload
-      // and this error appears in logs.
+      // The PayloadUnreadableError appears in logs, so its text omits the message of the codec's
+      // error. That message may quote the payload.
       throw new PayloadUnreadableError(subject, 'the payload codec failed on it', { cause });
     }
   }
@@ -181,6 +182,7 @@ function isBytes(value: unknown): value is Uint8Array {
 
 function unreadable(error: unknown, subject: string): PayloadUnreadableError {
   if (error instanceof PayloadUnreadableError) return new PayloadUnreadableError(subject, error.detail, { cause: error.cause });
-  // The error of JSON.parse is left out, because its message quotes the payload.
+  // The PayloadUnreadableError appears in logs, so it omits the error of JSON.parse. The message of
+  // that error quotes the payload.
   return new PayloadUnreadableError(subject, 'this package has not written it');
 }

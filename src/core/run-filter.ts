@@ -2,8 +2,9 @@ import type { ShownStatus } from './run.js';
 
 /**
  * Validated conditions that select runs. A run is selected when it meets every condition that is
- * present. A list is met when one member matches, and `tags` when all tags match. Times are
- * milliseconds since the epoch. `After` times are inclusive, and `Before` times are exclusive.
+ * present. The run meets a list when one member of the list matches. The run meets `tags` when it
+ * has all of the tags. Times are milliseconds since the epoch. `After` times are inclusive, and
+ * `Before` times are exclusive.
  */
 export interface RunConditions {
   readonly name?: readonly string[];

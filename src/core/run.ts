@@ -27,9 +27,9 @@ export type RunStatus =
    */
   | 'waiting'
   /**
-   * An operator paused the run. `client.resume` makes the run `pending` or `waiting` again, and
-   * `client.cancel` makes it `pending`, so that its code can clean up. A run that was never
-   * executed becomes `cancelled` instead.
+   * An operator paused the run. `client.resume` makes the run `pending` or `waiting` again.
+   * `client.cancel` makes the run `pending`, so that its code can clean up. If the run was never
+   * executed, `client.cancel` makes the run `cancelled`.
    */
   | 'paused'
   /** `run()` returned, or called `ctx.continueAsNew`. No service changes the status any more. */
@@ -120,8 +120,8 @@ export interface NewRun extends DispatchKey {
    */
   readonly nonce: string;
   /**
-   * True when the caller chose the id. A deleted run may have had the same id and may have left
-   * rows.
+   * True when the caller chose the id. A deleted run may have had the same id, so the start removes
+   * rows that the deleted run has left.
    */
   readonly hasGivenId?: true;
   readonly deploymentId: string | null;

@@ -101,7 +101,7 @@ function distance(a: string, b: string): number {
 
 /**
  * Dispatch keys that live workers served when the database was last queried. The keys are grouped
- * by workflow name, so that `has` is fast and need not build a text.
+ * by workflow name, so that `has` is fast and need not build the text of a key.
  */
 export class ServedKeys {
   private byName = new Map<string, DispatchKey[]>();

@@ -45,9 +45,9 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
  * turned into numbers.
  *
  * @param argument the name of the value in errors
- * @throws InvalidInputError when the schema throws, or when the value does not fit the schema. In
- *   the second case, the error has the schema's issues, and `argument` is the path of the first
- *   issue
+ * @throws InvalidInputError when the schema throws, or when the value does not fit the schema. For
+ *   a value that does not fit, the error has the schema's `issues`, and its `argument` is the path
+ *   of the first issue
  */
 export async function validate(schema: StandardSchema, value: unknown, argument: string): Promise<unknown> {
   let result: StandardResult<unknown>;

@@ -41,8 +41,8 @@ const BREAKING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u20
 
 /**
  * Checks a step key that a caller passes. The caller may have copied the key from the database, or
- * may have written the step's name and key without escapes. Characters that no stored step key
- * contains are escaped.
+ * may have written the step's name and key without escapes. Only characters that no stored step key
+ * contains are escaped, so a key from the database stays unchanged.
  *
  * @param argument the name of the step key in errors
  * @throws InvalidInputError when the step key is not a string, is empty or is too long

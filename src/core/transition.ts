@@ -45,9 +45,9 @@ export type RunChange =
   | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 
 /**
- * One change to be stored in the database. Only the owner of a run may write transitions, except
- * `start`. An owner's transition carries the run's epoch, and the database refuses the transition
- * after the owner's session has ended.
+ * One change to be stored in the database. Any process may write a `start`, and only the owner of a
+ * run may write the other transitions. An owner's transition carries the run's epoch, and the
+ * database refuses the transition after the owner's session has ended.
  */
 export type Transition =
   | { readonly kind: 'start'; readonly runId: string; readonly run: NewRun; readonly owned: boolean }
@@ -80,6 +80,7 @@ export type Transition =
 
 /** Outcome of a transition that did not fail. */
 export type Committed =
+  /** `at` is the time of the flush by the database's clock, in milliseconds since the epoch. */
   | { readonly outcome: 'done'; readonly at: number }
   /** Outcome of a `start` whose run id was already taken. */
   | { readonly outcome: 'exists'; readonly name: string; readonly status: RunStatus; readonly parentRunId: string | null }

@@ -52,7 +52,7 @@ export interface WorkflowIdentity {
   readonly retry: RetryOptions | undefined;
   readonly timeoutMs: number | undefined;
   readonly module: string | undefined;
-  /** Nest's injection scope of the class. Only the module interprets the number. */
+  /** Nest's injection scope of the class. Only the code in `src/nest` interprets the number. */
   readonly scope: number | undefined;
   readonly input: StandardSchema | undefined;
 }

@@ -5,8 +5,8 @@ import type { StandardSchema } from './standard-schema.js';
  * A class decorated with `@Workflow`. Its `run` takes an input, which may be absent, and a context.
  */
 export interface WorkflowClass {
-  // `run` is declared as a property with never[] parameters. TypeScript compares methods less
-  // strictly, so that any class would match.
+  // `never[]` accepts a `run` with parameters of any type. `run` is declared as a property, because
+  // TypeScript compares the parameters of methods less strictly.
   new (...args: never[]): { run: (...args: never[]) => Promise<unknown> };
 }
 
