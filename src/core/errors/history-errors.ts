@@ -34,7 +34,7 @@ export class NonDeterminismError extends WorkflowError {
 /**
  * The replay check found that `run()` behaves differently when it is executed again. The check is
  * active in development and in tests, and runs after `run()` has ended. The check makes the run
- * fail, because in production a crash would have blocked the run or changed its result. Make
+ * fail. In production, a replay after a crash would block such a run or change its result. Make
  * `run()` deterministic; see docs/testing.md.
  *
  * @example

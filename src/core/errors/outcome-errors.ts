@@ -25,8 +25,9 @@ export class WorkflowFailedError extends WorkflowError {
 }
 
 /**
- * The run was cancelled. Open steps and waits of the run reject with this error, and so does
- * `handle.result()` afterwards. Catch the error in `run()` to clean up, and throw it again.
+ * The run was cancelled. Open steps and waits of the run reject with this error. After the run has
+ * ended, `handle.result()` rejects with this error too. Catch the error in `run()` to clean up, and
+ * throw the error again.
  *
  * @example
  * try {

@@ -6,7 +6,7 @@ const MAX_REASONS = 3;
 
 /**
  * The run did not end within the time for which the caller waited. The run continues. Wait again,
- * or ask `describe()` what the run waits for.
+ * or call `describe()` to see what the run waits for.
  *
  * @example
  * try {
@@ -36,8 +36,8 @@ export class ResultTimeoutError extends WorkflowError {
 }
 
 /**
- * No run has this id, or the run was continued by `ctx.continueAsNew` as another run, which was
- * deleted. Check the id, and check whether old runs are deleted automatically.
+ * No run has this id, or the run was continued by `ctx.continueAsNew` as another run and that run
+ * was deleted. Check the id, and check whether old runs are deleted automatically.
  *
  * @example
  * if (error instanceof RunNotFoundError) throw new NotFoundException(`no order ${error.runId}`);
@@ -150,8 +150,8 @@ export class RunNotRetryableError extends WorkflowError {
 
 /**
  * The run has ended and accepts no more messages. When a run ends while one of its steps is still
- * running, the AbortSignal of the step has this error as its reason. Nothing needs to be done,
- * unless the message should have reached a later run.
+ * running, the AbortSignal of the step has this error as its reason. The error needs no handling,
+ * unless the message was meant for another run.
  *
  * @example
  * await client.signal(runId, approved, { by: 'ann' }).catch((error) => {

@@ -125,7 +125,7 @@ export class StepFailedError extends WorkflowError {
  * running. The step's AbortSignal has this error as its reason. The result of the body is ignored.
  *
  * @example
- * await fetch(url, { signal: currentStep().abortSignal }); // Ends with the attempt.
+ * await fetch(url, { signal: currentStep().abortSignal }); // Rejects with this error.
  */
 export class StepResolvedError extends WorkflowError {
   static override readonly errorName: string = 'StepResolvedError';

@@ -124,8 +124,9 @@ export class QueryTimeoutError extends WorkflowError {
 }
 
 /**
- * The session of this worker has ended, and other workers take its runs over. The error never
- * reaches the application, because a worker without a session stops quietly.
+ * This worker no longer owns a run, because its session has ended or the run was deleted. The
+ * worker drops the run and writes nothing more of it. `run()` and callers of the client never get
+ * the error. An aborted step may have the error as the reason of its AbortSignal.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * Key under which an error holds the names of its classes. By these names, a second copy of this
- * package in the process, such as ESM beside CommonJS, recognises the error.
+ * Key under which an error holds the names of its classes. A process may load a second copy of this
+ * package, such as ESM beside CommonJS. The second copy recognises the error by these names.
  */
 const LINEAGE = Symbol.for('nestjs-durable.error');
 
