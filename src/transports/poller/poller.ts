@@ -20,9 +20,9 @@ export interface PollerOptions {
 }
 
 /**
- * Makes the worker query for due runs: at once when a notification arrives, and periodically
- * because notifications may be lost. The pause between polls grows while no run is due, so an idle
- * process polls about once a second.
+ * Makes the worker query for due runs: at once when a run is known to be due, and periodically
+ * because notifications may be lost. The pause between two polls grows with each poll, so an idle
+ * process polls about once a second. A run that is known to be due resets the pause.
  */
 export class Poller {
   private timer: NodeJS.Timeout | undefined;

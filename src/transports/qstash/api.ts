@@ -40,9 +40,9 @@ async function loadSdk(): Promise<Sdk> {
 }
 
 /**
- * Client of QStash's API, which uses QStash's SDK and adds a timeout to every call. Every SDK
- * object is created with `devMode: false`. Otherwise the variable QSTASH_DEV would replace even
- * keys that were passed explicitly.
+ * Client of QStash's API. Uses QStash's SDK, and adds a timeout to every call. Creates every SDK
+ * object with `devMode: false`. Otherwise the environment variable QSTASH_DEV would make the SDK
+ * ignore the configured token and keys, and use its publicly known ones.
  */
 export class QStashApi {
   /** Prefix of the deduplication ids of messages. */
@@ -104,13 +104,15 @@ export class QStashApi {
    * Creates or updates the schedule of the sweep. The schedule has a fixed id, so all processes
    * share one schedule.
    *
-   * @returns the address that the schedule called before; undefined if it has not changed
+   * @returns the address that the schedule called before, if this call has changed the address;
+   *   otherwise undefined
    */
   async ensureSchedule(): Promise<string | undefined> {
     const { sweepCron, sweepUrl, namespace, label } = this.settings;
     if (sweepCron === undefined) return undefined;
     const scheduleId = `${namespace}-sweep`;
-    // Uses list() instead of get(), because the SDK prints each 404 to the console.
+    // Uses list() instead of get(). When no schedule exists yet, QStash answers get() with 404, and
+    // the SDK prints every 404 to the console.
     const before = (await this.call(this.client.schedules.list())).find((schedule) => schedule.scheduleId === scheduleId);
     const schedule = {
       scheduleId,

@@ -17,22 +17,27 @@ import type { QStashSettings } from './settings.js';
  */
 const INBOX_CHECK_EVERY_MS = 1_000;
 /**
- * Maximum milliseconds by which a delivery may be early and still wait for its run to become due.
- * QStash sends messages of nearly due runs at once, and its delays have a resolution of one second.
+ * A delivery that is early by at most this many milliseconds waits until its run is due. The
+ * publisher announces nearly due runs without a delay, and QStash's delays have a resolution of one
+ * second.
  */
 const MAX_EARLY_MS = 1_000;
-/** Milliseconds reserved for the answer when a delivery has to release its run to the next one. */
+/**
+ * Milliseconds before the end of its request at which a delivery stops executing its run. In this
+ * time the delivery releases the run, so that another delivery can claim it, and answers.
+ */
 const ANSWER_MARGIN_MS = 2_000;
 /** Milliseconds for which close() waits for a session that is being opened by a slow database. */
 const SESSION_TIMEOUT_MS = 3_000;
 /**
- * Milliseconds for which close() waits for the last answers. Before its answer, a delivery may have
- * to announce to QStash the run that it has released.
+ * Milliseconds for which close() waits until current deliveries have their outcomes. A delivery
+ * that has released its run may still have to announce the run to QStash.
  */
 const ANSWERS_TIMEOUT_MS = 3_000;
 /**
  * Milliseconds for which a normal delivery waits while another delivery executes its run alone
- * (exclusively). An exclusive delivery waits this long plus the time budget of the normal ones.
+ * (exclusively). An exclusive delivery waits this long plus the time budget of a normal delivery,
+ * but at most half of the delivery timeout.
  */
 const EXCLUSIVE_WAIT_MS = 5_000;
 
@@ -40,7 +45,8 @@ const EXCLUSIVE_WAIT_MS = 5_000;
  * Result of a delivery.
  *
  * - `executed`: the run was executed.
- * - `nothing`: the run is not due, has ended, or belongs to another process.
+ * - `nothing`: this process has nothing to do. The run is not due, has ended, or belongs to another
+ *   process.
  * - `early`: the run is not due yet, and QStash has a new message for it.
  * - `notified`: the polling worker of this process was notified and will execute the run.
  * - `busy`: the run cannot be executed now; QStash must deliver the same message again.
@@ -58,18 +64,21 @@ type Mode = 'alone' | 'with others';
 
 /**
  * Executes the runs that QStash delivers, each as far as the time of its request allows. Between
- * deliveries there is no session, no timer and no query. A platform may therefore freeze the
- * process then, without consequences that other processes would have to detect.
+ * deliveries this process has no session, no timer and no query. A platform may therefore freeze
+ * the process between deliveries: it owns no runs that another process would have to take over.
  */
 export class Deliveries {
   private worker: Worker | undefined;
   private active = 0;
-  /** Results of current deliveries. */
+  /** Outcomes of current deliveries, which close() awaits. */
   private readonly outcomes = new Set<Promise<unknown>>();
   private readonly lock: SharedExclusiveLock;
   private isClosed = false;
   private inboxTimer: NodeJS.Timeout | undefined;
-  /** Latest opening or closing of a session. The next one begins after it has ended. */
+  /**
+   * Latest opening or closing of a session. A later opening or closing begins after this one has
+   * ended.
+   */
   private sessionChange: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -112,8 +121,8 @@ export class Deliveries {
     const since = performance.now();
     try {
       const first = await this.withLock(this.lock.acquireShared(), () => this.execute(message, 'with others', since));
-      // At this point the delivery has already released its shared lock, so waiting for the
-      // exclusive lock cannot deadlock.
+      // The delivery has already released its shared lock. If it still held that lock, it would
+      // wait for itself, because the exclusive lock is granted after all shared locks are released.
       const outcome =
         first === 'suspect' ? await this.withLock(this.lock.acquireExclusive(), () => this.execute(message, 'alone', since)) : first;
       await this.publisher.flush();
@@ -137,8 +146,8 @@ export class Deliveries {
     );
     clearInterval(this.inboxTimer);
     await this.worker?.stop();
-    // Wait for deliveries that only have to send their answer, so that the answer is their true
-    // result.
+    // Wait for deliveries that have released their run and only have to return their outcome.
+    // Without this wait, QStash would get an error for an executed run, and repeat the message.
     await within(ANSWERS_TIMEOUT_MS, Promise.allSettled(this.outcomes));
   }
 
@@ -172,8 +181,8 @@ export class Deliveries {
     ];
     try {
       await worker.gone(id);
-      // Announce other due runs before the answer. A platform may freeze the process after the
-      // answer, and then only the sweep would find the runs that were not announced.
+      // Wait until the receivers of the run's messages have been notified and announced. A platform
+      // may freeze the process after the answer, and then only the sweep would find these runs.
       await worker.told();
     } finally {
       timers.forEach(clearTimeout);
@@ -202,23 +211,24 @@ export class Deliveries {
       await this.publisher.announce([{ id: message.run }]);
       return 'early';
     }
-    // Wait here until the run is due, because QStash would drop a message that is sent again within
-    // the same second as a duplicate.
+    // Wait here instead of announcing the run again. An announcement within the same second has the
+    // same deduplication id, so QStash would drop it.
     await sleep(Math.ceil(listed.dueInMs) + 1);
     return this.claim(worker, message, mode);
   }
 
-  /** Returns the outcome for a run that was not claimed although it is due or will be. */
+  /** Returns the outcome for a run that was not claimed although it is due or becomes due later. */
   private explainUnclaimed(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
     // This process is closing, so QStash must deliver the message to another process.
     if (this.isClosed) return 'closed';
-    // If the sequence numbers differ, the message is an old one that was processed before the run
-    // began to sleep. Another message announces the end of the sleep.
+    // If `seq` differs, the message is an old one: it was processed before the run began to sleep.
+    // Another message announces the end of the sleep.
     if (listed.dueInMs > 0) return isSameWait(seq, listed.seq) ? 'early' : 'nothing';
     if (!worker.serves(listed)) return 'nothing';
     if (listed.losses >= SUSPECT_LOSSES) return 'suspect';
     // Either the run became due just now, or this worker has lost its session without noticing, for
-    // example while the platform had frozen the process.
+    // example while the platform had frozen the process. In both cases QStash must deliver the
+    // message again.
     return 'busy';
   }
 

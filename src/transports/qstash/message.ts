@@ -1,5 +1,6 @@
 /**
- * Content of a message that QStash delivers: the id of a due run. All other data is in PostgreSQL.
+ * Content of a message that QStash delivers. Names the due run; all other data of the run is in
+ * PostgreSQL.
  */
 export interface WakeUpMessage {
   readonly run: string;

@@ -6,7 +6,7 @@ import { BATCH, type QStashApi } from './api.js';
 import type { QStashSettings } from './settings.js';
 
 /**
- * Milliseconds before each retry after a lost connection. The pauses are short, because a caller
+ * Milliseconds before each retry after a transient error. The pauses are short, because a caller
  * waits for the start of its run.
  */
 const QUICK_RETRY_PAUSES_MS = [100, 300, 900];
@@ -24,18 +24,19 @@ const MAX_REFUSALS = 3;
 const DAY_MS = 86_400_000;
 /** Maximum number of unsent wake-ups. Further runs are not announced, and the sweep finds them. */
 const MAX_PENDING = 100_000;
-/** Milliseconds before its time at which a run already counts as due. */
+/** A run that becomes due within this many milliseconds is published without a delay. */
 const ALMOST_DUE_MS = 500;
 
 /**
- * Announces due runs to QStash. That a run is due has already been committed to the database, so an
- * announcement may get lost. If the process ends first, or QStash does not answer, the sweep finds
- * the run. No transaction is open during an HTTP call.
+ * Announces due runs to QStash. The database already records that these runs are due, so losing an
+ * announcement does no harm: the sweep finds the run. An announcement is lost when the process ends
+ * first, or when QStash does not answer. No transaction is open during an HTTP call.
  */
 export class Publisher {
   /**
-   * Runs that are due or will be, and that have not been announced yet. The value is the wake-up
-   * that a sweep has read; undefined if it must be read from the database.
+   * Runs that are due or become due later, and that have not been announced yet. The value is the
+   * wake-up that a sweep has read. It is undefined if the publisher must read the wake-up from the
+   * database.
    */
   private readonly pending = new Map<string, WakeUp | undefined>();
   private sending: Promise<void> | undefined;
@@ -66,11 +67,12 @@ export class Publisher {
   }
 
   /**
-   * Announces runs that have become due, or will. Resolves when QStash has accepted the
+   * Announces runs that are due now or become due later. Resolves when QStash has accepted the
    * announcements, or could not be reached.
    */
   announce(runs: readonly Pick<DueRun, 'id'>[]): Promise<void> {
-    // The wake-up that a sweep has read before is outdated, because the run has changed since.
+    // `undefined` also replaces a wake-up that a sweep has read. That wake-up is outdated, because
+    // the run has changed since.
     for (const { id } of runs) this.add(id, undefined);
     return this.flush();
   }
@@ -84,15 +86,16 @@ export class Publisher {
   }
 
   /**
-   * Sends the wake-ups that are pending now. Does not wait for wake-ups that are added meanwhile,
-   * because their number may have no end. Does not wait while QStash cannot be reached.
+   * Sends the wake-ups that are pending now. Resolves when they are sent, when sending fails, or at
+   * once while QStash cannot be reached. Does not wait for wake-ups that are added in the meantime,
+   * because more could be added without end.
    */
   flush(): Promise<void> {
     if (this.isPausing || this.isClosed || !this.sendPending()) return Promise.resolve();
     return new Promise((done) => this.waiters.push({ left: this.inFlight + this.pending.size, done }));
   }
 
-  /** Sends wake-ups until none is pending. Returns undefined when none is pending already. */
+  /** Sends wake-ups until none is pending. Returns undefined when there is nothing to send. */
   private sendPending(): Promise<void> | undefined {
     if (this.pending.size === 0 && !this.sending) return undefined;
     this.sending ??= this.drain();
@@ -100,7 +103,7 @@ export class Publisher {
     return this.sending;
   }
 
-  /** Sends the pending wake-ups once more, and nothing afterwards. */
+  /** Tries one last time to send the pending wake-ups. The publisher sends nothing afterwards. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
     for (const timer of this.timers) clearTimeout(timer);
@@ -114,7 +117,8 @@ export class Publisher {
   }
 
   private async drain(): Promise<void> {
-    // Wait, so that runs that are added in the same turn of the event loop share one call.
+    // Wait until the end of this turn of the event loop, so that all runs added in it share one
+    // call.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pending.size > 0) {
       const batch = [...this.pending].slice(0, BATCH);
@@ -125,15 +129,15 @@ export class Publisher {
         this.pauseMs = 0;
         this.batchSent(batch.length);
       } catch (error) {
-        // Put the unsent wake-ups back, except for runs that were added again meanwhile and have
-        // newer data.
+        // Keep the unsent wake-ups for a retry. Runs that were added again during the call already
+        // have newer data in `pending`.
         for (const [id, wakeUp] of batch) if (!this.pending.has(id)) this.pending.set(id, wakeUp);
         this.retryLater(error);
         break;
       }
     }
-    // No `await` between the last check of `pending` and this line, so that runs that are added
-    // later start sending again.
+    // No `await` may stand between the last check of `pending` and this line. A run that is added
+    // during such an `await` would not be sent, because `sending` is still set.
     this.sending = undefined;
     this.batchSent(Number.POSITIVE_INFINITY);
   }
@@ -200,9 +204,9 @@ export class Publisher {
   }
 
   /**
-   * Publishes wake-ups, and retries after transient errors. QStash may have accepted the first
-   * message although the call failed. That does no harm, because a repeated message has the same
-   * deduplication id.
+   * Publishes wake-ups, and retries after transient errors. QStash may have accepted the messages
+   * of a call that failed. Sending them again does no harm: a repeated message has the same
+   * deduplication id, so QStash drops it.
    */
   private async publishWithRetries(wakeUps: readonly WakeUp[]): Promise<Awaited<ReturnType<QStashApi['publish']>>> {
     for (const pause of QUICK_RETRY_PAUSES_MS) {
@@ -229,8 +233,8 @@ export class Publisher {
 }
 
 /**
- * Returns true for an error that an immediate retry may avoid: QStash neither refused the call nor
- * timed out.
+ * Returns true for an error that an immediate retry may avoid: a lost connection, or a status of
+ * 500 or higher. A timeout is not transient, and neither is a refusal (a status below 500).
  */
 function isTransient(error: unknown): boolean {
   const { status, name } = error as { status?: unknown; name?: unknown };

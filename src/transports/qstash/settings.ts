@@ -1,6 +1,6 @@
 /**
- * Flow control of a queue. If messages with the same key differ, QStash uses the settings of the
- * newest one.
+ * Flow control of a queue. Each message carries the settings of its queue. After a change of the
+ * settings, messages with old and new settings exist, and QStash uses those of the newest message.
  */
 export interface QueueFlow {
   /** Number of runs of the queue that may be executed at the same time. */
@@ -26,7 +26,9 @@ export interface QStashSettings {
   readonly keys: { readonly current: string; readonly next: string } | undefined;
   /** Name that distinguishes applications that share a QStash account. */
   readonly namespace: string;
-  /** Milliseconds after which a delivery releases its run to the next delivery. */
+  /**
+   * Milliseconds after which a delivery releases its run, so that another delivery continues it.
+   */
   readonly timeBudgetMs: number;
   /** Milliseconds after which the platform ends a request. */
   readonly deliveryTimeoutMs: number;

@@ -11,7 +11,8 @@ export type Release = () => void;
 /**
  * Shared/exclusive lock for deliveries. Normal deliveries share the lock. A run that may crash the
  * process (a suspect run) requires the lock exclusively. A request waits for the lock until its
- * timeout. If it failed at once, QStash would retry all refused deliveries at the same moment.
+ * timeout. If requests failed at once, QStash would retry the refused deliveries at the same
+ * moment, and these would block each other again.
  */
 export class SharedExclusiveLock {
   private holders = 0;
@@ -21,8 +22,9 @@ export class SharedExclusiveLock {
 
   /**
    * @param sharedTimeoutMs milliseconds for which a shared request waits
-   * @param exclusiveTimeoutMs milliseconds for which an exclusive request waits. Must be longer
-   *   than holders of the shared lock keep it, or an exclusive request would never succeed
+   * @param exclusiveTimeoutMs milliseconds for which an exclusive request waits. Must exceed the
+   *   time for which normal deliveries hold the lock. Otherwise an exclusive request would never
+   *   succeed
    */
   constructor(
     private readonly sharedTimeoutMs: number,
@@ -45,7 +47,7 @@ export class SharedExclusiveLock {
     return this.wait(this.exclusiveWaiters, this.exclusiveTimeoutMs, () => (this.isExclusive = false));
   }
 
-  /** Ends all waiting requests, which do not receive the lock. */
+  /** Ends all waiting requests: they resolve to undefined. */
   close(): void {
     for (const waiter of [...this.sharedWaiters, ...this.exclusiveWaiters]) waiter.giveUp();
   }

@@ -9,8 +9,9 @@ interface SignedRequest {
 }
 
 /**
- * Returns true when QStash has signed a request for this address. Warns when a valid signature
- * shows a mistake in the deployment, such as a wrong address.
+ * Returns true when QStash has signed a request for this address. Otherwise warns, if the request
+ * has a token, about the mistake in the deployment that the token indicates: a wrong address, or
+ * wrong keys.
  */
 export async function isSigned(
   { qstash, signature, body, url }: SignedRequest,
@@ -21,12 +22,12 @@ export async function isSigned(
   if (await api.isGenuine(signature, body, url)) return true;
   const subject = subjectOf(signature);
   if (subject === undefined) return false;
-  // Warn only if QStash itself has signed the request. Otherwise any sender could write text into
-  // the log.
+  // Write the token's address to the log only if QStash itself has signed the request. Otherwise
+  // any sender could write text of its choice to the log.
   const isElsewhere = subject !== url && (await api.isGenuine(signature, body, subject));
   const { pathname } = new URL(url);
-  // The two warnings have different texts, and each is limited separately. Constant requests of a
-  // stranger must not suppress the warning about the address.
+  // The two warnings have different texts, because the log limits the warnings of each text
+  // separately. A stranger who sends many requests must not suppress the warning about the address.
   if (isElsewhere) {
     const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, but expected ${url}`;
     const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be the address that QStash calls';

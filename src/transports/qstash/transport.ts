@@ -42,8 +42,8 @@ export class QStashTransport {
   }
 
   /**
-   * Creates or updates the schedule of the sweep in the background. A failure causes a warning and
-   * does not prevent the boot.
+   * Starts to create or update the schedule of the sweep, and does not wait for the result. A
+   * failure causes a warning and does not prevent the boot.
    */
   ensureSchedule(): void {
     this.scheduleUpdate = this.updateSchedule().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
