@@ -7,8 +7,8 @@ import type { PassHandle } from './pass-handle.js';
 let begun: Attempt | undefined;
 
 /**
- * Returns the step whose body began last since the previous call of this function, even if the body
- * has ended.
+ * Returns the step whose body began last, even if the body has ended. Undefined when no body has
+ * begun since the previous call of this function.
  */
 export function lastBegunBody(): CurrentStep | undefined {
   const last = begun;

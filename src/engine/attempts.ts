@@ -9,8 +9,8 @@ export class Attempts {
   /** Absent until the code uses the signal, because most workflows never use it. */
   private controller: AbortController | undefined;
   /**
-   * Creates the reason for an abort; undefined until everything was aborted. Called only when
-   * needed: an error costs a stack trace, and most runs end with nothing to abort.
+   * Creates the reason for an abort; undefined until `abort` is called. Called only when needed: an
+   * error costs a stack trace, and most runs end with nothing to abort.
    */
   private reason: (() => unknown) | undefined;
 
@@ -57,7 +57,10 @@ export class Attempts {
     }
   }
 
-  /** Aborts all bodies that are executed now. Bodies that are added later are not aborted. */
+  /**
+   * Aborts the AbortSignal of the workflow function and all bodies that are executed now. Bodies
+   * that are added later are not aborted.
+   */
   abort(reason: () => unknown): void {
     this.reason = reason;
     if (!this.controller && this.count === 0) return;

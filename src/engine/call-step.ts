@@ -10,7 +10,7 @@ import type { StepOptions } from './context-options.js';
 import { noteRejection } from './rejections.js';
 
 /**
- * Options of a step that was given none. Most steps have none, so checks are skipped for this
+ * Options of a step that was called without options, as most steps are. Checks are skipped for this
  * object.
  */
 export const NO_OPTIONS: StepOptions = Object.freeze({});
@@ -78,8 +78,9 @@ export function toRejection<T>(start: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Starts an operation that makes several calls. Its rejection never ends the process, because one
- * of the calls may be withdrawn when no code awaits the operation.
+ * Starts an operation that makes several calls, and handles its rejection. The operation may reject
+ * when no code awaits it, for example because one of its calls was withdrawn. Without a handler,
+ * Node would then end the process.
  */
 export function ignoreUnhandled<T>(start: () => Promise<T>): Promise<T> {
   const promise = toRejection(start);

@@ -59,8 +59,8 @@ interface Parts {
 }
 
 /**
- * Durable calls that the workflow function makes in one execution (a pass). Gives operations such
- * as steps and waits what they need to settle these calls.
+ * Durable calls that the workflow function makes in one execution (a pass). Implements the
+ * interface through which steps, waits and other operations settle these calls.
  */
 export class CallTable implements PassHandle {
   readonly byKey = new Map<string, Call>();
@@ -70,7 +70,7 @@ export class CallTable implements PassHandle {
   readonly timers: Timers;
   /** Absent until an operator sets the result of a step. */
   operatorResults: OperatorResults | undefined;
-  /** Decides which calls may begin; absent until the code has been told to stop. */
+  /** Decides which calls may begin after a stop; absent until a stop has reached the code. */
   private afterStop: AfterStop | undefined;
   private readonly keys = new StepKeys(this.byKey);
   private patches: Patches | undefined;
@@ -165,7 +165,7 @@ export class CallTable implements PassHandle {
   /** Returns a promise that never settles, for a call that was made after the pass had ended. */
   private calledLate(kind: StepKind, name: string): Promise<never> {
     const { state, settings } = this.parts;
-    // Does not warn in a stopped run: a late call is no mistake there, but part of the cleanup.
+    // Does not warn in a stopped run, where a late call is part of the cleanup and not a mistake.
     if (settings.isDevelopment && state.hasEnded && !state.stopReason) warnOfLateCall(this, kind, name);
     return new Promise(() => undefined);
   }
@@ -265,8 +265,8 @@ export class CallTable implements PassHandle {
     const isNoted = ++this.dropped <= MAX_DROPS_NOTED;
     const data = isNoted ? this.encodeError(refusal) : null;
     port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
-    // Leaves the reason to the history, because the reason may quote the payload. A payload comes
-    // from outside, and must not reach the logs.
+    // Logs no reason, because a reason may quote the payload. A payload comes from outside, and
+    // must not reach the logs. The history has the reason.
     port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
   }
 

@@ -34,7 +34,7 @@ export class Call {
   /** Channel of the messages for which the call waits; undefined when it waits for none. */
   channel: string | undefined;
   /**
-   * Called when the call is withdrawn. Undoes what the call has started outside this run, such as a
+   * Called when the call is withdrawn. Undoes the effects of the call outside this run, such as a
    * child run, and closes the wait.
    */
   onWithdrawn: (() => void) | undefined;

@@ -37,8 +37,8 @@ export interface Scope {
 
 /**
  * Key of the storage that all copies of the package in one process share, such as an ESM and a
- * CommonJS copy. Without a shared storage, steps that use a second copy would find no run. They
- * would be executed as plain methods, without a record.
+ * CommonJS copy. Without a shared storage, a step declared with another copy would find no run. It
+ * would be executed as a plain method, without a record.
  */
 const SCOPES = Symbol.for('nestjs-durable.scopes');
 const shared = globalThis as typeof globalThis & { [SCOPES]?: AsyncLocalStorage<Scope> };

@@ -54,7 +54,8 @@ export class DurabilityGate {
 
   /**
    * Calls `begin` once all results that the workflow's code has received are durable. Results that
-   * arrived after the call was made count too, because parallel branches share variables.
+   * the code received after it made the call count too. Another branch may have stored such a
+   * result in a variable that the body reads.
    */
   whenDurable(begin: () => void): void {
     if (this.held) this.deferred.push(() => this.whenDurable(begin));

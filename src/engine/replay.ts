@@ -6,16 +6,16 @@ const NOTHING: readonly StepRecord[] = [];
 /**
  * Records of a run, which the workflow's code must repeat. Each step record stores how many results
  * the code had received when it called the step (`calledAfter`). Before the next result is
- * delivered, the code must have made every call that it had made at that point.
+ * delivered, the code must have repeated every call that was recorded before that result.
  */
 export class Replay {
-  // Both maps are absent in the first pass of a run, which has no records. Most passes are the
-  // first.
+  // Both maps are absent in the first pass of a run, which has no records. Most passes are first
+  // passes, so this saves memory.
   private readonly byKey: ReadonlyMap<string, StepRecord> | undefined;
   private readonly waits: ReadonlyMap<string, OpenWait> | undefined;
   /** Recorded calls in the order in which they were made. */
   private readonly expected: readonly StepRecord[];
-  /** True when a call was made after ordinary I/O when the run was recorded. */
+  /** True when at least one recorded call was made after ordinary I/O. */
   readonly hasIo: boolean = false;
   private checked = 0;
   private readonly called: Set<string> | undefined;
@@ -53,17 +53,14 @@ export class Replay {
     return this.byKey?.has(stepKey) === true;
   }
 
-  /**
-   * Returns the step's wait that was open when the run was last suspended or handed back to the
-   * queue.
-   */
+  /** Returns the step's wait that an earlier pass left open, if there is one. */
   openWait(stepKey: string): OpenWait | undefined {
     return this.waits?.get(stepKey);
   }
 
   /**
-   * Finds a recorded step that the code should have called after `delivered` results, but has not
-   * called. Steps that were called are not checked again.
+   * Finds a recorded step that the code has not called yet. Considers only steps that were recorded
+   * as called after at most `delivered` results. Steps that were called are not checked again.
    */
   findMissing(delivered: number): StepRecord | undefined {
     for (; this.checked < this.expected.length; this.checked++) {
@@ -81,8 +78,8 @@ export class Replay {
 }
 
 /**
- * Tells if the code need not make the call that a record belongs to. True for a cancellation, and
- * for a patch, because its `patched` call may have been removed.
+ * Tells if a record needs no call in a replay. A cancellation is not a call, and the `patched` call
+ * of a patch may have been removed from the code.
  */
 function isMarker({ kind }: StepRecord): boolean {
   return kind === 'cancel' || kind === 'patch';

@@ -28,8 +28,8 @@ const STALL = '$stall';
 
 /**
  * Delivers results to the code in the order of their numbers (`seq`), new and replayed results
- * alike, one per turn (turns.ts). Before the next result is delivered, the code must have made
- * every call that it had made at that point when the run was recorded.
+ * alike, one per turn (turns.ts). Before the queue delivers the next result, it waits until the
+ * code has repeated every call that was recorded before that result.
  */
 export class ResultQueue implements TurnTaker {
   /** Number of delivered results. */
@@ -43,7 +43,7 @@ export class ResultQueue implements TurnTaker {
    * record.
    */
   private divergedAt: number | undefined;
-  /** Step key of the first call without a record after that number of results. */
+  /** Step key of the first call without a record after `divergedAt` results. */
   private divergedKey: string | undefined;
 
   constructor(

@@ -3,8 +3,8 @@ import { checkText } from '../core/ids.js';
 import { escapeStepText } from '../core/step-key-text.js';
 
 /**
- * Largest length of a step key, in characters. Keeps index rows that contain a step key below the
- * limit of 2,700 bytes.
+ * Largest length of a step key, in characters. Keeps index rows that contain a step key below
+ * PostgreSQL's limit of 2,700 bytes.
  */
 const MAX_LENGTH = 800;
 
@@ -27,7 +27,10 @@ export function patchKey(id: string): string {
  * is made, before anything is awaited.
  */
 export class StepKeys {
-  /** Calls of each name that was called more than once, by the step key without its `#2`. */
+  /**
+   * Number of calls, by step key without the `#2`. Contains only keys that were used more than
+   * once.
+   */
   private counts: Map<string, number> | undefined;
 
   /** @param calls the calls of the pass, by step key */

@@ -103,7 +103,7 @@ function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number):
 
 /**
  * Returns the milliseconds until the next attempt. When there is no next attempt, returns the error
- * with which the step fails, or undefined when that is `error`.
+ * with which the step fails, or undefined when the step fails with `error` itself.
  */
 function retryPause(error: unknown, spec: StepSpec, failed: number, now: number): number | InvalidInputError | undefined {
   if (error instanceof NonRetryableError || error instanceof ArgumentChangedError) return undefined;
