@@ -14,8 +14,8 @@ const MAX_REFUSED = 10_000;
 export type Judgement = 'begin' | 'refuse' | 'never';
 
 /**
- * Decides which steps may begin after the workflow's code got to know of a cancellation or a
- * timeout. Steps that clean up may begin. Steps of a loop whose `catch` swallows the error may not.
+ * Decides which steps may begin after a cancellation or a timeout has reached the workflow's code.
+ * Steps that clean up may begin. Steps of a loop whose `catch` swallows the error may not.
  *
  * A step that the stop interrupted does not begin again. Code that calls an interrupted step again,
  * as a loop does, ignores the stop. From then on, no step begins that the code had called before,
@@ -54,7 +54,7 @@ export class AfterStop {
     const identity = identityOf(kind, name);
     if (!this.isKnown) {
       // No open call was rejected, so the code does not know of the stop yet. Rejects this call to
-      // tell the code.
+      // inform the code.
       this.isKnown = true;
       this.interrupted.add(identity);
       return 'refuse';

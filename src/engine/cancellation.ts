@@ -29,7 +29,7 @@ interface Parts {
  */
 export class Cancellation implements CleanupGraceDelegate {
   /**
-   * Time for cleanup; undefined until the code was told to stop. The run ends when this time is
+   * Time for cleanup; undefined until the stop has reached the code. The run ends when this time is
    * used up, so a suspended run must resume before then.
    */
   private grace: CleanupGrace | undefined;
@@ -39,7 +39,7 @@ export class Cancellation implements CleanupGraceDelegate {
     private readonly waits: readonly OpenWait[],
   ) {}
 
-  /** Time by which the cleanup must have ended; undefined until the code was told to stop. */
+  /** Time by which the cleanup must have ended; undefined until the stop has reached the code. */
   get graceEnd(): number | undefined {
     return this.grace?.end;
   }
@@ -79,7 +79,9 @@ export class Cancellation implements CleanupGraceDelegate {
     return state.isClosed || state.stopReason !== undefined || queue.has('cancel');
   }
 
-  /** Tells the workflow's code of the recorded stop, by rejecting the open calls. */
+  /**
+   * Delivers the recorded stop to the code: rejects the open calls and starts the time for cleanup.
+   */
   deliver(record: StepRecord): void {
     const { run, settings, state, alarms, calls } = this.parts;
     const stored = settings.payloads.decodeError(record.error!);

@@ -75,8 +75,8 @@ export function startDetached(
         const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
         const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
         const outcome = await pass.effects.startDetached(child);
-        // A generated id can only be taken by a child of an earlier run that had the same id as
-        // this run. The loop then tries the next id.
+        // A generated id is taken only when an earlier run with the id of this run has started a
+        // child under it. The loop then tries the next id.
         if (outcome === 'started' || options.id !== undefined) return { runId: id };
       }
     };
@@ -109,7 +109,7 @@ export async function invokeMany(
       try {
         results[index] = await invoke(pass, workflow, given[index], { ...each, key: String(index) });
       } catch (error) {
-        // Starts no more children. Those that were started continue.
+        // Starts no more children. Children that were started continue.
         next = given.length;
         throw error;
       }

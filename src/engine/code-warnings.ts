@@ -42,8 +42,8 @@ export function warnOfLateCall(
 }
 
 /**
- * Warns of two open calls with the same name that were made after ordinary I/O. In the next pass
- * the I/O may end in another order, and each call would get the other's record.
+ * Warns of two open calls with the same name that were made after ordinary I/O. In the next pass,
+ * the I/O may end in another order. Each call would then get the record of the other call.
  */
 export function warnOfRivals(
   pass: { readonly definition: { readonly name: string }; warn(message: string): void },

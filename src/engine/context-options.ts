@@ -6,7 +6,8 @@ import type { StandardSchema } from '../core/standard-schema.js';
 export interface StepOptions {
   /**
    * Distinguishes calls with the same name: the step key becomes `charge:<key>`. Needed where
-   * parallel branches call the same step and also do ordinary I/O.
+   * parallel branches call the same step and also do ordinary I/O. Otherwise the order in which the
+   * I/O ends would decide which call gets which recorded result.
    */
   key?: string;
   retry?: RetryOptions;
@@ -43,11 +44,14 @@ export interface InvokeOptions {
   tags?: Record<string, string>;
   /** Longest time to wait, or the moment at which the wait ends. Default: no limit. */
   timeout?: Duration | Date;
-  /** Fate of the child when the timeout has passed. Default: `'leave'`, so the child continues. */
+  /**
+   * Decides if the child is cancelled when the timeout has passed. Default: `'leave'`, so the child
+   * continues.
+   */
   onTimeout?: 'leave' | 'cancel';
   /**
-   * Fate of the child when the parent is cancelled, or when a race or an AbortSignal withdraws the
-   * wait. Default: `'cancel'`.
+   * Decides if the child is cancelled when the parent is cancelled, or when a race or an
+   * AbortSignal withdraws the wait. Default: `'cancel'`.
    */
   onCancel?: 'cancel' | 'leave';
   /** AbortSignal whose abort withdraws the wait. */
@@ -73,8 +77,8 @@ export interface HookOptions<T = unknown> {
   /**
    * Schema for the body, from zod, valibot or another library that follows
    * https://standardschema.dev. A process that has executed this `ctx.hook` call refuses requests
-   * whose body does not match. Other processes accept such a body, and it is dropped when the
-   * workflow would take it. The workflow gets the schema's output.
+   * whose body does not match. Other processes accept such a body, which is dropped before the
+   * workflow takes it. The workflow gets the schema's output.
    */
   schema?: StandardSchema<unknown, T>;
   /**

@@ -21,8 +21,8 @@ interface Parts {
  * Events that reach one execution of the workflow function (a pass) from outside: due timers,
  * messages and aborted AbortSignals.
  *
- * One event enters per turn, and none while a result is still to be delivered to the code. So the
- * code can withdraw other calls when it gets a result, before another event settles them.
+ * One event enters per turn, and no event enters while a result waits for delivery to the code. So
+ * code that gets a result can withdraw its other calls before another event settles these calls.
  */
 export class ExternalEvents {
   private readonly mailbox = new Mailbox();
@@ -94,7 +94,9 @@ export class ExternalEvents {
     activity.update();
   }
 
-  /** Lets events enter, one after another, until `isEntered` returns true. */
+  /**
+   * Lets queued events enter until one of them has produced a result, which `isEntered` reports.
+   */
   admit(isEntered: () => boolean): void {
     while (!isEntered() && this.offers.length > 0 && this.parts.gate.isOpen) this.offers.shift()!();
   }
@@ -125,8 +127,8 @@ export class ExternalEvents {
       const others = this.mailbox.match(channel);
       this.screening?.forget(message);
       handler.take(message, screened);
-      // Offers the next message again. A message that arrived during the validation could not be
-      // taken then.
+      // Offers the channel's next message. If that message arrived during the validation, its first
+      // offer had no effect.
       if (handler.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
       // Names the step, not the channel. A hook's channel contains its token, and anyone who reads

@@ -32,8 +32,7 @@ const UNGUESSABLE_BYTES = 32;
 const SHORTEST_TOKEN = 16;
 
 /**
- * Creates a hook. When the promise resolves, the hook is durable and its token is known to be
- * unique.
+ * Creates a hook. When the promise resolves, the hook is durable and no other run has its token.
  */
 export async function createHook(pass: PassHandle, options: HookOptions = {}): Promise<Hook<unknown>> {
   const { token: wanted, schema, ...hook } = checkHook(options);

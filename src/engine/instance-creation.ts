@@ -49,7 +49,7 @@ export class InstanceCreation {
     );
   }
 
-  /** Calls `known` as soon as it is clear if the code can be created, which may be at once. */
+  /** Calls `known` with the outcome of the creation, at once if the outcome is known. */
   whenKnown(known: (outcome: 'made' | 'failed') => void): void {
     if (this.state === 'making') this.waiting.push(known);
     else known(this.state);

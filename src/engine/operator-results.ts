@@ -26,7 +26,7 @@ interface Parts {
 
 /** Results that an operator has set for steps of a run, with `client.resolveStep`. */
 export class OperatorResults {
-  /** Step keys as the operator wrote them. */
+  /** Keys of the steps for which an operator has set a result, as the operator wrote them. */
   private readonly stepKeys = new Set<string>();
 
   constructor(private readonly parts: Parts) {}

@@ -22,8 +22,8 @@ export class PayloadValidation {
   }
 
   /**
-   * Validates a message, unless that was begun before. Calls `done` with the refusal, or with
-   * undefined for a valid message.
+   * Validates a message, unless its validation has begun before. Calls `done` with the refusal, or
+   * with undefined for a valid message.
    */
   begin(message: Message, screen: Screen, done: (refusal: Error | undefined) => void): void {
     if (this.verdicts.has(message.id)) return;

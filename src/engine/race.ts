@@ -28,7 +28,7 @@ export function race<B extends RaceBranches>(pass: PassHandle, branches: B): Pro
       for (const [key, controller] of controllers) if (key !== winner) controller.abort(new RaceLostError(winner));
       settle();
     };
-    // Ends this race when it is part of a branch of another race, and that branch has lost.
+    // Ends this race when the race is inside a branch of another race, and that branch has lost.
     outer?.signal?.addEventListener('abort', () => {
       if (isOver) return;
       isOver = true;

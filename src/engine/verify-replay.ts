@@ -23,12 +23,13 @@ type Verdict = { readonly stepKey: string | null; readonly detail: string } | 's
  * which order and with which arguments, and how the run ends. No step body is executed and nothing
  * is written.
  *
- * The check finds what would block the run in its next pass: `Date.now()`, `Math.random()`,
- * changed code, and variables of `run` that a step changes. It reports no difference that ordinary
- * I/O in `run` may have caused, because I/O takes a different time in each pass.
+ * The check finds code that would block the run in its next pass: uses of `Date.now()` and
+ * `Math.random()`, changed code, and steps that change variables of `run`. The check reports no
+ * difference that ordinary I/O in `run` may have caused, because I/O takes a different time in each
+ * pass.
  *
- * @returns an error that names the first difference; undefined when no difference was found or
- * proved
+ * @returns an error that names the first difference; undefined when nothing differs, or when
+ * ordinary I/O may have caused the difference
  */
 export async function verifyReplay(recording: Recording, settings: EngineSettings): Promise<ReplayDifferenceError | undefined> {
   const verdict = await new Promise<Verdict>((resolve) => new ReplayComparison(recording, settings, resolve).start());
