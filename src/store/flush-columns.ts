@@ -23,8 +23,8 @@ export type Row<C extends Columns> = {
 type TransitionOf<Kind extends Transition['kind']> = Extract<Transition, { kind: Kind }>;
 
 /**
- * Columns that name the run that a row belongs to. The epoch shows that this process still owns the
- * run.
+ * Columns of the run to which a row belongs. A flush writes the row only while the run has this
+ * epoch, that is, while this process owns the run.
  */
 const OWNER = [
   ['run_id', 'text'],
@@ -67,7 +67,8 @@ const STARTS_BY_RUNS = [
 
 /**
  * Builds the row of a run that another run starts: a child or a continuation. A continuation begins
- * with the wake counter 1, because unread messages of its predecessor may move to it.
+ * with the wake counter 1. So the worker that claims it first reads its inbox, to which unread
+ * messages of its predecessor may have moved.
  */
 export function startByRunRow(
   run: NewRun,
@@ -189,8 +190,8 @@ const TAGS = [
 export const COLUMNS = {
   starts: STARTS,
   /**
-   * Rows of `starts` are moved here when any of these runs has an id that an earlier run may have
-   * had. The flush then also checks for rows of earlier runs.
+   * All rows of `starts` move here when the caller chose the id of at least one of these runs. A
+   * deleted run may have had this id, so the flush also looks for rows of deleted runs.
    */
   checkedStarts: STARTS,
   /**
@@ -199,8 +200,8 @@ export const COLUMNS = {
    */
   startsByRuns: STARTS_BY_RUNS,
   /**
-   * Rows of `startsByRuns` are moved here when any of these runs has an id that an earlier run may
-   * have had.
+   * All rows of `startsByRuns` move here when the workflow chose the id of at least one of these
+   * runs. A deleted run may have had this id.
    */
   checkedStartsByRuns: STARTS_BY_RUNS,
   tags: TAGS,

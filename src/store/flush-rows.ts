@@ -44,7 +44,8 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
         const { id } = run;
         rows.starts.push(startRow(run, owned));
         if (run.hasGivenId) given.starts = true;
-        // When the same id is started twice, the first start wins, together with its tags.
+        // When two transitions start a run with the same id, the first one wins, together with its
+        // tags.
         if (started.has(id)) break;
         started.add(id);
         for (const key of Object.keys(run.tags)) rows.tags.push([id, key, run.tags[key]!]);
@@ -120,8 +121,8 @@ function moveAll<Row>(from: Row[], to: Row[]): void {
 }
 
 /**
- * Returns the columns that link a continuation to the parent of the run that it continues. A parent
- * that waits for this run then waits for the continuation.
+ * Returns the columns that link a continuation to the parent of its predecessor. If the parent
+ * waits for the predecessor, it then waits for the continuation.
  */
 function inherited(parent: OwnedRun['parent'] | undefined): Partial<NewRun> {
   return parent ? { parentRunId: parent.runId, parentStepKey: parent.stepKey } : {};

@@ -1,6 +1,6 @@
 /**
- * Number of small messages among which, on average, one checks its run's inbox. That message counts
- * for all of them.
+ * Sampling interval: on average, one small message in this number checks its run's inbox. That
+ * message counts for all of them.
  */
 const SAMPLE = 8;
 /**
@@ -18,7 +18,10 @@ const MAX_MARKS = 1_000;
 export class InboxSampling {
   private readonly full = new Set<string>();
 
-  /** Number of messages that this message counts for. 0 when it does not check the inbox. */
+  /**
+   * Returns the number of messages for which this message counts, or 0 when it does not check the
+   * inbox.
+   */
   weightOf(runId: string, bytes: number): number {
     if (bytes > SMALL_BYTES || this.full.has(runId)) return 1;
     return Math.random() * SAMPLE < 1 ? SAMPLE : 0;

@@ -16,10 +16,10 @@ export interface JournalLimits {
 export const DEFAULT_JOURNAL_LIMITS: JournalLimits = { members: 500, flushBytes: 4 << 20, queuedBytes: 64 << 20, startTimeoutMs: 30_000 };
 
 /**
- * True when an entry starts a child whose id an earlier run may have. Rows that the earlier run
- * left must be removed first, and a second flush then writes the entry. The parent's next
- * transitions, such as its suspension, must not become durable before it, so they go into a later
- * flush.
+ * True when an entry starts a child whose id a deleted run may have had. If rows of the deleted run
+ * remain, the flush does not write the entry. The rows are then removed, and a second flush writes
+ * the entry. The parent's later transitions, such as its suspension, must not become durable before
+ * the entry. So they go into a later flush.
  */
 function startsGivenId({ transition }: JournalEntry): boolean {
   return transition.kind === 'wait' && transition.child?.hasGivenId === true;
@@ -39,8 +39,8 @@ export function takeBatch(
 ): { taken: JournalEntry[]; rest: JournalEntry[] } {
   const taken: JournalEntry[] = [];
   const left: JournalEntry[] = [];
-  // `closed`: runs that get no further entry in this batch. `starting`: runs that get only further
-  // entries that start a child under a given id.
+  // `closed`: runs that get no further entry in this batch. `starting`: runs of which this batch
+  // takes only further entries that start a child under a given id.
   const closed = new Set<string>();
   const starting = new Set<string>();
   let bytes = 0;
@@ -68,7 +68,10 @@ export function takeBatch(
   return { taken, rest: left.concat(queue.slice(index)) };
 }
 
-/** Splits entries into those that `isWanted` accepts and the rest, both in their order. */
+/**
+ * Splits entries into those that `isWanted` accepts and those that it does not, both in their
+ * order.
+ */
 export function partition(entries: readonly JournalEntry[], isWanted: (entry: JournalEntry) => boolean): [JournalEntry[], JournalEntry[]] {
   const wanted: JournalEntry[] = [];
   const rest: JournalEntry[] = [];

@@ -12,15 +12,15 @@ const REPORT_LOCK_AFTER_MS = 10_000;
 /**
  * Finds the runs that may have made a statement fail, although no row of its runs is locked. The
  * statement failed because it could not acquire a lock, or because the server cancelled it. `none`
- * means that no single run is the cause. `unclear` means that one of several runs is.
+ * means that no single run is the cause. `unclear` means that one of several runs is the cause.
  */
 export function runsAtFault(entries: readonly JournalEntry[], runIds: readonly string[], error: unknown): Set<string> | 'none' | 'unclear' {
   const isLock = faultOf(error) === 'locked';
   // The statement waited for a lock on a whole table, which is no run's fault.
   if (isLock && !wasAtARow(error)) return 'none';
   if (runIds.length === 1) return new Set(runIds);
-  // The statement waited for an id that another open transaction is inserting. Only starts insert
-  // ids.
+  // No row is locked. So if the entries contain starts, one of them waited for an open transaction
+  // that is inserting a run with the same id.
   const starts = entries.filter(({ transition }) => transition.kind === 'start').map(({ transition }) => transition.runId);
   return isLock && starts.length > 0 ? new Set(starts) : 'unclear';
 }
@@ -36,9 +36,9 @@ interface Tries {
 }
 
 /**
- * Runs that must be written separately from others. Other transactions have locked their rows, the
- * server cancels the statements that write them, or the database has recently refused them. The
- * transitions of such a run wait here, in order.
+ * Runs that must be written separately from others. Either another transaction has locked the run's
+ * row, or the server cancels statements that write the run, or the database has recently refused
+ * the run. The transitions of such a run wait here, in order.
  */
 export class DeferredRuns {
   /** Waiting transitions of each run. takeBatch() adds new transitions of these runs here. */
@@ -88,8 +88,8 @@ export class DeferredRuns {
   }
 
   /**
-   * Counts a failed try during which no row of the run was locked. Each one makes the pause before
-   * the next try longer.
+   * Counts a failed try during which no row of the run was locked. Each such try makes the pause
+   * before the next try longer.
    */
   backOff(runId: string): void {
     const tries = this.tries.get(runId);

@@ -16,7 +16,7 @@ export interface JournalEntry {
   readonly since: number;
   readonly done: (committed: Committed) => void;
   readonly failed: (error: Error) => void;
-  /** True when the transition was sent but not answered, so that the database may contain it. */
+  /** True when a flush with the transition failed, although the server may have committed it. */
   mayBeWritten?: boolean;
 }
 
@@ -60,8 +60,8 @@ export function reportOutcome(entry: JournalEntry, outcome: Committed | Error): 
     if (outcome instanceof Error) entry.failed(outcome);
     else entry.done(outcome);
   } catch (error) {
-    // The transition is written already. An error of this callback must not stop the other
-    // callbacks, and must not cause a second write.
+    // The outcome is final. An error of this callback must not prevent the other callbacks, and
+    // must not cause a second write.
     process.emitWarning(error instanceof Error ? (error.stack ?? error.message) : String(error), 'JournalWarning');
   }
 }

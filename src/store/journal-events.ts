@@ -1,11 +1,14 @@
 /** Callbacks through which a journal reports events to its owner. */
 export interface JournalEvents {
-  /** Called when this process's session has ended. No write for the session's runs took effect. */
+  /**
+   * Called when a flush finds that this process's session has ended. The flush has written nothing
+   * for the session's runs.
+   */
   fenced(sessionId: string): void;
   /**
-   * Called when the answer came from another server than the one on which the session was last
-   * seen. No write for the session's runs took effect. The promise resolves when `useSession` has
-   * been called with a session that is valid on the new server.
+   * Called when a flush reached a different server from the one on which the session was last seen.
+   * The flush has written nothing for the session's runs. The promise resolves when `useSession`
+   * has been called with a session that is valid on the new server.
    */
   moved(): Promise<void>;
   /**

@@ -13,8 +13,8 @@ export class JournalQueue {
   entries: JournalEntry[] = [];
   isClosed = false;
   /**
-   * Payload bytes of all transitions without an outcome, including those being written and deferred
-   * ones.
+   * Payload bytes of all transitions without an outcome, including transitions that are being
+   * written or are deferred.
    */
   bytes = 0;
   private waiters: (() => void)[] = [];

@@ -1,16 +1,17 @@
 import { performance } from 'node:perf_hooks';
 
 /**
- * Milliseconds for which a run is written separately after the database has refused to write it.
- * Longer than any pause between two tries.
+ * Milliseconds for which a run is written separately after the database has refused to write it. It
+ * exceeds the longest pause between two tries, so a run that is refused again and again stays
+ * separate.
  */
 const SEPARATE_MS = 120_000;
 const MAX_RUNS = 1_000;
 
 /**
  * Runs that the database has recently refused to write. Their next transitions are written
- * separately from other runs. In a shared flush, another refusal would make the whole flush fail,
- * and finding the run at fault would take several more statements.
+ * separately from other runs. If they shared a flush with other runs, another refusal would make
+ * the whole flush fail. The search for the run at fault would then take several more statements.
  */
 export class RefusedRuns {
   /**

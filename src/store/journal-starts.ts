@@ -2,7 +2,7 @@ import { DatabaseUnavailableError, LeftoversError } from '../core/errors/index.j
 import { mayHaveTakenEffect } from './database-errors.js';
 import { startedRun, type JournalEntry } from './journal-entry.js';
 
-/** Marks entries that the database may contain because they were sent and not answered. */
+/** Marks entries that the database may contain, although the flush that contained them failed. */
 export function markUncertain(entries: readonly JournalEntry[], error: unknown): void {
   if (!mayHaveTakenEffect(error)) return;
   for (const entry of entries) entry.mayBeWritten = true;

@@ -43,8 +43,8 @@ export class JournalWriter {
 
   /**
    * Removes and returns the remaining transitions of a run, except its start. Called when an
-   * earlier transition cannot be stored, or when the run was deleted. The remaining ones may depend
-   * on the earlier one. An end, for example, would hide that a result is missing.
+   * earlier transition cannot be stored, or when the run was deleted. The remaining transitions may
+   * depend on the earlier one. The run's end, for example, would hide that a result is missing.
    */
   takeRest(runId: string): JournalEntry[] {
     const isRest = ({ transition }: JournalEntry): boolean => transition.runId === runId && transition.kind !== 'start';
@@ -85,7 +85,8 @@ export class JournalWriter {
         if (this.queue.isClosed) return this.queue.refuse(entries, new ClosedError());
         if (fault === 'locked' || fault === 'cancelled') {
           const left = await this.defer(entries, error);
-          // One of these runs is at fault. The search for it lets the others be written without it.
+          // One of these runs is at fault. Halving finds this run, and writes the other runs
+          // without it.
           if (left === 'unclear') return this.halve(entries);
           if (left.length < entries.length) {
             entries = left;
@@ -103,8 +104,8 @@ export class JournalWriter {
   }
 
   /**
-   * Writes entries with one statement. Returns `moved` when another server answered and nothing was
-   * written. The caller then repeats the entries whose session is still valid.
+   * Writes entries with one statement. Returns `moved` when another server executed the statement
+   * and wrote nothing. The caller then repeats the entries whose session is still valid.
    */
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
@@ -132,8 +133,8 @@ export class JournalWriter {
 
   /**
    * Pauses before these entries are tried again, longer with each try. Gives up starts that have
-   * waited too long, because their callers prefer an error to an endless wait. Results of runs may
-   * wait for any time.
+   * waited too long, because their callers prefer an error to an endless wait. Results of runs wait
+   * without a limit.
    */
   private async pause(entries: readonly JournalEntry[], error: unknown, tries: number): Promise<readonly JournalEntry[]> {
     markUncertain(entries, error);
@@ -173,8 +174,8 @@ export class JournalWriter {
       await this.write([watched]);
       const rest = entries.slice(index + 1);
       if (refusal) return this.queue.refuse(rest, refusal);
-      // Transitions of this run were deferred, perhaps including this one. The rest must wait too,
-      // in order.
+      // Transitions of this run were deferred, perhaps including this one. The remaining
+      // transitions must wait behind them, in order.
       if (this.deferred.isWaiting(entry.transition.runId)) return this.deferred.putAfter(watched, rest);
     }
   }
@@ -192,7 +193,7 @@ export class JournalWriter {
   /**
    * Defers the runs that the database does not accept at the moment, and returns the other entries.
    * Returns all entries when no single run is the cause. Returns `unclear` when one of several runs
-   * is the cause and it is not known which.
+   * is the cause, but the error does not show which.
    */
   private async defer(entries: readonly JournalEntry[], error: unknown): Promise<readonly JournalEntry[] | 'unclear'> {
     const runIds = [...new Set(entries.map((entry) => entry.transition.runId))];

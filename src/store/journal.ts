@@ -22,10 +22,9 @@ const MAX_FLUSHES = 2;
 const SECOND_FLUSH_FROM = 100;
 
 /**
- * Writes all transitions (changes of runs) of this process. A transition starts a flush, which is
- * one write, at once when none is active. Transitions that arrive during a flush go into the next
- * one together. The transitions of one run become durable in the order in which they were handed
- * in.
+ * Writes all transitions (changes of runs) of this process. When no flush (one write) is active, a
+ * transition starts a flush at once. Transitions that arrive during a flush go into the next flush
+ * together. The transitions of one run become durable in the order in which they were handed in.
  */
 export class Journal {
   private readonly queue = new JournalQueue();
@@ -70,12 +69,15 @@ export class Journal {
     this.schedule();
   }
 
-  /** True when so much waits for the database that callers must wait before they hand in more. */
+  /**
+   * True when callers must wait before they hand in further transitions, because too many payload
+   * bytes wait for the database.
+   */
   get isFull(): boolean {
     return this.queue.bytes >= this.limits.queuedBytes && !this.queue.isClosed;
   }
 
-  /** Resolves when more may be handed in. Resolves at once unless `isFull`. */
+  /** Resolves when further transitions may be handed in: at once unless `isFull`. */
   async ready(): Promise<void> {
     while (this.isFull) await this.queue.nextProgress();
   }
@@ -108,9 +110,9 @@ export class Journal {
   }
 
   /**
-   * Starts a flush when none is active. Starts a second one only when many transitions wait,
-   * because large flushes cost less. While the first flush searches for the run that makes it fail,
-   * the second starts for any transition, so that other runs continue.
+   * Starts a flush when none is active. Starts a second flush only when many transitions wait,
+   * because large flushes cost less per transition. While the first flush searches for the run that
+   * makes it fail, the second starts for any transition, so that other runs continue.
    */
   private schedule(): void {
     const waiting = this.queue.entries.length;
@@ -136,8 +138,8 @@ export class Journal {
     this.flushes--;
     for (const runId of runIds) this.inFlight.delete(runId);
     this.queue.progressed();
-    // The runs react to these results first. The check comes after that, so that it also counts the
-    // transitions that they hand in.
+    // The runs first react to the results of this flush. `schedule` is called after that, so it
+    // also counts the transitions that the runs hand in.
     if (this.queue.entries.length > 0) setImmediate(() => this.schedule());
   }
 }

@@ -8,8 +8,8 @@ import type { FlushResult } from './sql/flush.js';
 import { identifyRuns, identifySteps, type RunIdentity } from './sql/identify-writes.js';
 
 /**
- * Outcome of an entry that was not written, because the id of the run that it starts still has rows
- * of an earlier run.
+ * Outcome of an entry that starts a run and was not written, because rows of a deleted run with the
+ * same id still exist.
  */
 export const WITHHELD = 'withheld';
 
@@ -17,8 +17,9 @@ export type Outcome = Committed | Error | typeof WITHHELD;
 
 /**
  * Determines the outcome of each entry. Usually the row counts show that everything was written.
- * Otherwise some rows existed before. Either another process wrote them, or an earlier try of this
- * flush did, and its answer was lost. The identity of each transition distinguishes the two cases.
+ * Otherwise this session does not own some of the runs, or some rows existed before the flush. Such
+ * rows come from another process, or from an earlier try of this flush whose response was lost. The
+ * identity of each transition distinguishes these cases.
  */
 export async function resolveOutcomes(
   database: Database,
@@ -60,8 +61,8 @@ export async function resolveOutcomes(
         return recordedBy.get(`${runId}\n${step.stepKey}`) === `${epoch}/${step.seq}` ? done : lost(runId);
       }
       case 'change':
-        // The epoch in the database is older than this process's claim of the run: a failover has
-        // lost the claim.
+        // A lower epoch in the database means that a failover has lost this process's claim of the
+        // run.
         if (!result.sessionAlive || !run || run.epoch < transition.epoch) return lost(runId);
         if (run.status === 'running' && run.sessionId === sessionId && run.epoch === transition.epoch) {
           return { outcome: 'moved', wakeCount: run.wakeCount };
@@ -84,7 +85,8 @@ export async function resolveOutcomes(
 /**
  * Determines the outcome of starting a run.
  *
- * @param mayStart true when the flush was able to start the run
+ * @param mayStart true when the start needed no session, or when the session was allowed to start
+ * the run
  */
 function startOutcome(run: RunIdentity | undefined, nonce: string, done: Committed, mayStart: boolean): Outcome {
   if (!run) return mayStart ? WITHHELD : new FencedError('the session has ended');
