@@ -20,7 +20,7 @@ export interface ManyRuns {
   readonly all: Statement;
   /** Changes the selected runs except the listed ones. */
   readonly except: Statement;
-  /** Changes those selected runs that are listed. */
+  /** Changes only those selected runs that are listed. */
   readonly only: Statement;
   /** Returns the ids of the runs that `except` would change. Changes nothing. */
   readonly find: Statement;
@@ -36,7 +36,7 @@ export interface ManyRunsText {
   readonly change: (schema: string, lockTimeout: string) => string;
   /**
    * Statement after the CTEs that returns the selected ids. It must mention every parameter that
-   * otherwise only `change` mentions, because PostgreSQL needs to know each parameter's type.
+   * `select` does not mention, because PostgreSQL must know the type of each parameter.
    */
   readonly selected: string;
   /** Number of the parameter that contains the listed ids. */
@@ -68,10 +68,10 @@ export interface Changed<Row> {
 }
 
 /**
- * Changes many runs in one statement. When the database refuses to change a run, changes the others
- * without it, and remembers it in `UnwritableRuns`. Later calls first try the remembered runs
- * again. Once one of these runs is changed, the call returns only such runs, and the next call
- * changes the others.
+ * Changes many runs in one statement. When the database refuses to change a run, changes the other
+ * runs, and remembers the refused run in `UnwritableRuns`. Later calls first try the remembered
+ * runs again. A call that succeeds with at least one of them changes no other runs; the next call
+ * does.
  *
  * @param idOf reads the run's id from a returned row
  * @param limit maximum number of runs that the statement changes
@@ -123,7 +123,7 @@ export async function changeMany<Row extends unknown[]>(
 
 /**
  * Changes the named runs in one statement. Leaves out a run that the database refuses to change,
- * and remembers it for the next calls.
+ * and remembers the run for the next calls.
  */
 export async function changeNamed<T>(
   database: Database,
@@ -177,8 +177,8 @@ export async function changeInTransaction<T>(
 }
 
 /**
- * Does the work on all ids. After a refusal, does it on each half separately, until the refused
- * runs are found.
+ * Does the work on all ids. After a refusal, repeats the work on each half separately, until the
+ * refused runs are found.
  */
 async function inHalves(
   ids: readonly string[],

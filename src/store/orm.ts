@@ -14,8 +14,8 @@ import { checkServer } from './server-check.js';
 import { explainReadOnly } from './standby.js';
 
 /**
- * Creates the module's own DataSource for its entities in its schema. It uses two connections,
- * which close when idle.
+ * Creates the module's own DataSource for its entities in its schema. The DataSource uses at most
+ * two connections, which close when idle.
  *
  * @param openClients set that contains the clients of the DataSource while they are open
  */
@@ -48,9 +48,9 @@ export function createOrm(settings: ConnectionSettings, schema: string, pooler?:
 }
 
 /**
- * Migrates the schema or, for `check`, only checks it. One SELECT shows whether migrations are
- * missing. Only in this case are locks taken, and only one process at a time migrates. Returns the
- * migrations that this call has run.
+ * Migrates the schema or, for `check`, only checks it. Only reads when no migration is missing.
+ * Otherwise takes a lock, so that only one process at a time migrates. Returns the migrations that
+ * this call has run.
  *
  * @throws SchemaMismatchError when migrations are missing and may not be run;
  * WorkflowConfigurationError when the module does not support the server; StandbyError when
@@ -64,11 +64,11 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
   const runner = orm.createQueryRunner();
   try {
     await runner.startTransaction('READ COMMITTED');
-    // While this transaction waits for a lock, other transactions queue behind it. So its wait has
-    // a limit.
+    // While this transaction waits for a lock on a table, other transactions queue behind it. So
+    // the wait has a limit.
     await runner.query(`SET LOCAL lock_timeout = '60s'`);
-    // Turned off, because the role's timeouts are meant for the application's queries. Building an
-    // index, or waiting for another process's migration, may take longer.
+    // The role's timeouts are meant for the application's queries, so they are turned off here.
+    // Building an index, or waiting for another process's migration, may take longer.
     await runner.query(NO_TIMEOUTS);
     await runner.query('SELECT pg_advisory_xact_lock($1::bigint)', [migrationLock(schema)]);
     const stillMissing = await missingMigrations(orm, schema, runner.query.bind(runner));
@@ -84,9 +84,9 @@ export async function prepareSchema(orm: DataSource, schema: string, autoMigrate
 }
 
 /**
- * Selects whether the table of migrations exists. to_regclass() could use a cache from before this
- * process got the migration lock. A process would then run migrations that another one has just
- * run.
+ * Selects whether the table of migrations exists. to_regclass() is not used, because it could read
+ * a cache from before this process got the migration lock. This process would then repeat
+ * migrations of another process.
  */
 const HAS_MIGRATIONS = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relname = $2) AS there`;

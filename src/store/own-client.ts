@@ -7,6 +7,7 @@ import { OWN_TYPES } from './type-parsers.js';
 
 /**
  * Process-wide settings (`pg.defaults`) that pg applies to each client without a value of its own.
+ * The module's clients remove them.
  */
 const FOREIGN_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_encoding'];
 
@@ -21,8 +22,8 @@ export interface OwnClientSettings extends ConnectionSettings {
   /** Recent refusals of the server, shared by all clients of the module. */
   refusals?: Refusals;
   /**
-   * Milliseconds that connecting may take. Used by a pool that does not limit the wait for a free
-   * connection.
+   * Milliseconds that connecting may take. A pool would also apply `connectionTimeoutMillis` to the
+   * wait for a free connection, which this setting does not limit.
    */
   connectTimeoutMillis?: number | undefined;
   /** Set that contains the client from its first attempt to connect until its connection ends. */
@@ -42,14 +43,15 @@ type Callback = (error: Error | null | undefined, client?: pg.Client) => void;
 /**
  * The client of every connection that the module opens. It reads values with the module's own
  * parsers, even if the application has replaced the parsers of pg. It also destroys the socket when
- * connecting fails, because pg leaves it open when a password function rejects.
+ * connecting fails, because pg leaves the socket open when a password function rejects.
  */
 export class OwnClient extends pg.Client {
   private readonly refusals: Refusals | undefined;
   private readonly openClients: Set<pg.Client> | undefined;
 
   constructor(settings: OwnClientSettings = {}) {
-    // A pool makes the password non-enumerable, so it must be copied separately.
+    // A pool makes the password non-enumerable. So `...settings` does not contain the password, and
+    // it is copied separately.
     const { password } = settings;
     super({
       keepAlive: true,
@@ -84,7 +86,7 @@ export class OwnClient extends pg.Client {
     if (this.openClients) this.once('end', () => this.openClients?.delete(this));
     super.connect((error: Error | null) => {
       this.refusals?.note(error ?? undefined);
-      // Delayed, because pg may still be processing the server's answer in this turn.
+      // The call is delayed, because pg may still be processing the server's answer.
       if (error) setImmediate(() => hangUp(this));
       callback(error, this);
     });
@@ -97,8 +99,8 @@ export function hangUp(client: pg.Client): void {
 }
 
 /**
- * Wraps a password function so that its errors name it as their source. A log entry with the error
- * would otherwise not show where it comes from.
+ * Wraps a password function so that its errors name the function as their source. Otherwise a log
+ * entry would not show where the error comes from.
  */
 function named(given: () => string | Promise<string>): () => Promise<string> {
   return async () => {

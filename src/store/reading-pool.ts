@@ -6,8 +6,8 @@ import { OwnClient, type OwnClientSettings } from './own-client.js';
 import { FORMATS, withSettings } from './startup-options.js';
 
 /**
- * Number of connections. More of them would not speed up queries, and would take capacity from the
- * workers.
+ * Number of connections. More connections would not speed up a query, and would take the server's
+ * capacity from the workers.
  */
 const CONNECTIONS = 2;
 

@@ -10,22 +10,25 @@ const LONGEST_PAUSE_MS = 2_000;
 const REFUSED = /^(28|3D|53)/;
 
 /**
- * Error codes for an address without a server. They cause no pause: another attempt costs nothing,
- * and the server may return at any moment.
+ * Error codes for an address without a server. These errors cause no pause: another attempt costs
+ * nothing, and the server may return at any moment.
  */
 const ABSENT = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
 
 /**
  * Remembers that the server refused a connection, or that no password was available. All pools of
- * the module share this. During the pause that follows, connecting fails at once with the same
- * error. So a process that cannot log in does not use up the server's connections.
+ * the module share one object of this class. After a refusal, connecting fails at once with the
+ * same error, until a pause has passed. So a process that cannot log in does not use up the
+ * server's connections.
  */
 export class Refusals {
   private last: Error | undefined;
   private pauseMs = 0;
   private until = 0;
 
-  /** Returns the error with which connecting must fail now, or undefined when it may be tried. */
+  /**
+   * Returns the error with which connecting must fail now, or undefined when it may be attempted.
+   */
   current(): Error | undefined {
     return performance.now() < this.until ? this.last : undefined;
   }

@@ -10,8 +10,8 @@ const MAX_WAIT_MS = 10_000;
 
 /**
  * Returns the pause before a locked row is tried again: a quarter of the time since the first try.
- * So a row that is locked briefly is tried again soon, and one that stays locked is tried less and
- * less often.
+ * So a briefly locked row is tried again soon, and a row that stays locked is tried less and less
+ * often.
  */
 export function pauseAfter(elapsedMs: number): number {
   return Math.min(Math.max(elapsedMs / 4, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
@@ -37,7 +37,7 @@ const ignore = (): void => undefined;
 
 /**
  * Queues the calls that change a run's row. Only the first call in a queue tries the locked row,
- * however many wait. Between two tries it holds no connection.
+ * however many calls wait. Between two tries, the call holds no connection.
  */
 export class RowLockQueues {
   private readonly queues = new Map<string, LockQueue>();
@@ -54,8 +54,8 @@ export class RowLockQueues {
     this.queues.set(runId, queue);
     queue.length++;
     const turn = queue.last.then(() => {
-      // The earlier calls have tried the row during this call's whole wait, so another try would be
-      // pointless.
+      // The earlier calls have tried the row for as long as this call has waited, so one more try
+      // would hardly succeed.
       if (queue.locked && performance.now() - since > MAX_WAIT_MS) throw queue.locked.error;
       return work((once) => tryUntilFree(queue, since, once));
     });

@@ -20,11 +20,13 @@ const BATCH = 100;
  */
 const MAX_PENDING = 10_000;
 /**
- * Milliseconds for which a caller waits while the run's row is locked. The notifier continues after
- * that.
+ * Milliseconds for which a caller waits while the run's row is locked. After that, the call
+ * returns, and the notifier continues to try.
  */
 const CALLER_WAIT_MS = 1_000;
-/** Milliseconds for which the notifier tries to notify a run. After that, the sweeps do it. */
+/**
+ * Milliseconds for which the notifier tries to notify a run. After that, the sweeps notify the run.
+ */
 const GIVE_UP_AFTER_MS = 60_000;
 
 type Kind = 'message' | 'cancel' | 'pause';
@@ -51,16 +53,16 @@ interface Reached {
   readonly notified: readonly NotifiedRun[];
   readonly locked: ReadonlySet<string>;
   /**
-   * Next notification after each run's own: to the run that continues it, or to the parent that
-   * waits for its end.
+   * Further notification after the notification of a run, by the run's id. It goes to the run that
+   * continues the run, or to the parent that waits for the run's end.
    */
   readonly follow: ReadonlyMap<string, () => Promise<void>>;
 }
 
 /**
  * Notifies runs of messages and requests that are already stored for them. Raises the wake counters
- * of the runs, then tells the workers. Code that stores a message for a run calls this class
- * afterwards.
+ * of the runs, then announces the runs to the workers. Code that stores a message for a run calls
+ * this class afterwards.
  *
  * Only one statement of the notifier is active at a time, and it never waits for a lock. A run
  * whose row is locked is tried again after a pause, during which no connection is held. Messages
@@ -129,7 +131,8 @@ export class RunNotifier {
     if (this.working) return;
     this.working = true;
     clearTimeout(this.timer);
-    // Waits a moment, so that requests of the same turn go into one statement.
+    // Waits for a microtask, so that notifications requested by the same code go into one
+    // statement.
     await Promise.resolve();
     for (let batch = this.take(); batch.length > 0; batch = this.take()) await this.notifyBatch(batch);
     this.working = false;

@@ -4,6 +4,6 @@
  */
 export interface SessionFence {
   readonly id: string;
-  /** Identity of the server, including its timeline: see `SERVER`. */
+  /** Identity of the server: its start time, as read by `SERVER` in sql/server-identity.ts. */
   readonly server: string;
 }

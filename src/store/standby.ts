@@ -12,8 +12,8 @@ export class StandbyError extends Error {
 }
 
 /**
- * Determines why the server refused to write. A standby may soon be promoted. A role without the
- * right to write, however, does not get it by waiting.
+ * Determines why the server refused to write. If the server is a standby, it may soon be promoted,
+ * so another try may succeed. If the role's transactions are read-only, another try fails again.
  *
  * @param isInRecovery asks the server whether it is a standby
  * @returns a StandbyError, or the given error

@@ -13,16 +13,17 @@ const LOCK_TIMEOUT = '100ms';
 /**
  * Condition with which a statement sets its own lock timeout. Behind a pooler, a setting lasts for
  * one transaction only, and a separate SET would cost a round trip. PostgreSQL evaluates a
- * condition that refers to no row before the rest of the statement, so before any row lock.
+ * condition that refers to no row before the rest of the statement, and so before it locks any row.
  */
 export const SET_LOCK_TIMEOUT = ` AND (SELECT set_config('lock_timeout', '${LOCK_TIMEOUT}', true)) IS NOT NULL`;
 
 /**
  * Planner settings of the module's own connections: every frequent statement must use indexes. A
  * new table has no statistics, and a named statement keeps the plan of its first calls. A plan made
- * for an empty table would later scan the whole full table each time. `jit` is off because it would
- * compile each plan: a forbidden scan counts as expensive. Behind a pooler these settings are
- * missing, so the statements are written such that PostgreSQL uses indexes anyway.
+ * for an empty table would read the whole table each time, even after the table has grown. `jit` is
+ * off, because PostgreSQL compiles expensive plans, and a plan with a scan that is turned off
+ * counts as expensive. Behind a pooler these settings are missing. There, PostgreSQL uses indexes
+ * because of how the statements are written.
  */
 const PLANNER = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'].map((setting) => `${setting}=off`);
 

@@ -33,7 +33,7 @@ export interface UnwritableRun {
 /**
  * Runs that the database has refused to change, for each kind of change, such as a claim. If a
  * trigger of the application refuses one run, every statement that includes this run fails. So
- * these statements leave it out, and after a pause it is tried separately.
+ * later statements leave the run out, and the run is tried separately after a pause.
  */
 export class UnwritableRuns {
   /** Called once for each run, when the database first refuses to change it. */
@@ -49,7 +49,10 @@ export class UnwritableRuns {
     return [...runs.keys()];
   }
 
-  /** Returns the runs among `of` that may be tried now, at most `limit`. */
+  /**
+   * Returns the refused runs that may be tried again now, at most `limit`. Each returned run then
+   * has to wait for its pause again.
+   */
   due(change: string, limit: number, isWanted: (runId: string) => boolean = () => true): string[] {
     const now = performance.now();
     const due: string[] = [];
@@ -80,8 +83,8 @@ export class UnwritableRuns {
   }
 
   /**
-   * Forgets a run that was changed. The cause may be gone for the other runs too, so they may be
-   * tried at once.
+   * Forgets a run that was changed. The cause may be gone for the other refused runs too, so these
+   * runs may be tried again at once.
    */
   written(change: string, runId: string): void {
     if (!this.delete(change, runId)) return;
