@@ -30,7 +30,7 @@ interface SlotsDelegate {
   emptied(): void;
 }
 
-/** Maximum number of runs that are shown although the database takes no change of their rows. */
+/** Maximum number of unwritable runs that are shown to operators. */
 const MAX_SHOWN = 100;
 
 /**
@@ -82,7 +82,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     return [...this.executions.values()].reduce((sum, { journal }) => sum + journal.historyBytes, 0);
   }
 
-  /** Returns the active runs, each with the state that the database must have for the run. */
+  /**
+   * Returns the active runs, each with the state that the database has unless commits were lost.
+   */
   ownedRuns(): OwnedRunState[] {
     return [...this.executions.values()].map(({ run, pass, isLeaving }) => ({
       id: run.id,
@@ -93,8 +95,9 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * True when this process still executes a deleted run that had the id of this new run. The epochs
-   * show the difference: a claim or a start of the same run would have a higher epoch.
+   * True when this process still executes a deleted run that had the id of the given new run. A new
+   * claim of the run in memory would have a higher epoch. An epoch that is not higher therefore
+   * belongs to another run.
    */
   hasFormer({ id, epoch }: Pick<OwnedRun, 'id' | 'epoch'>): boolean {
     const former = this.executions.get(id);
@@ -125,8 +128,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
 
   /** Begins executing a run. The caller has already taken a slot for the run. */
   begin(run: OwnedRun, history: History, begin: 'atOnce' | 'inboxFirst' = 'atOnce'): void {
-    // No need to wait: the flush that started the new run also wrote all pending changes of the
-    // deleted run.
+    // Do not wait for the changes of the deleted run: the flush that stored the new run has also
+    // written all changes of the deleted run that were pending.
     if (this.hasFormer(run)) void this.dropFormer(run.id);
     const definition = this.registry.find(run.name, run.version)!;
     const former = this.executions.get(run.id);
@@ -160,14 +163,16 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     else execution?.handOver(reason);
   }
 
-  /** Delivers new messages to runs whose wake counters, as just read, have increased. */
+  /**
+   * Delivers new messages to runs whose wake counters in the database differ from those in memory.
+   */
   async deliverNew(rows: readonly { readonly id: string; readonly wakeCount: number }[]): Promise<void> {
     await this.inboxes.deliver(rows.filter((row) => (this.executions.get(row.id)?.wakeCount ?? row.wakeCount) !== row.wakeCount));
   }
 
   /**
-   * Begins no further step body. Resolves when no body is active, or at `deadline`, which is a time
-   * of performance.now().
+   * Lets no further step body begin. Resolves when no body is active and every result is durable,
+   * or at `deadline`, which is a time of performance.now().
    */
   async bodiesFinished(deadline: number): Promise<void> {
     for (const execution of this.executions.values()) execution.pass.hold();
@@ -178,7 +183,10 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
     for (const execution of this.executions.values()) execution.handBack(reason);
   }
 
-  /** Stops all runs at once, without writing anything, because other processes own the runs now. */
+  /**
+   * Stops all runs at once, without writing anything. Called when the session was lost, or when the
+   * database has lost commits.
+   */
   abandonAll(reason: unknown): void {
     for (const execution of this.executions.values()) {
       execution.abandon(reason);

@@ -15,15 +15,14 @@ export interface BodiesSource {
 }
 
 /**
- * Writes to the session's row, for `describe`, which step bodies have been active for a second or
- * more. Shorter bodies cause no statement, and there is at most one statement a second.
+ * Writes the step bodies that have been active for a second or more to the session's row, where
+ * `handle.describe` reads them. Shorter bodies cause no statement, and there is at most one
+ * statement a second.
  */
 export class BodiesShown {
   private timer: NodeJS.Timeout | undefined;
   private seen = new Map<string, ShownBody>();
-  /**
-   * The session and its bodies as last written to the row, to skip a write that changes nothing.
-   */
+  /** Session and bodies of the last write. A write with the same values is skipped. */
   private written = '';
   private writing = false;
 

@@ -7,7 +7,10 @@ export interface OwnedRunState {
   readonly epoch: number;
   /** Sequence number of the last acknowledged result. */
   readonly lastSeq: number;
-  /** True when the run's last change has been sent: the database may already have the change. */
+  /**
+   * True when this process has sent the change that ends its ownership of the run, such as a
+   * suspension. The database may already have that change.
+   */
   readonly isLeaving: boolean;
 }
 
@@ -20,11 +23,12 @@ export interface Comparison {
 }
 
 /**
- * Compares the runs of this process with the rows on the server that answers now. A failover loses
- * the last commits. If the server has a run's last commit, it therefore has the whole run.
+ * Compares the runs of this process with the rows on the server that answers now. A failover can
+ * lose only the most recent commits. A server that has the last commit of a run therefore has all
+ * earlier commits of the run.
  *
- * @param ownedRuns returns the runs to compare. Called again after the query, because a late answer
- *   of the former server may have added runs meanwhile
+ * @param ownedRuns returns the runs to compare. Called before and after each query. If a late
+ *   answer to a claim has added runs during the query, the query is repeated
  */
 export async function checkFailover(database: Database, sessionId: string, ownedRuns: () => readonly OwnedRunState[]): Promise<Comparison> {
   for (;;) {

@@ -6,7 +6,10 @@ const PAUSES_MS = [500, 2_000, 5_000];
 
 /** The execution whose write was refused. */
 export interface RefusalDelegate {
-  /** Called when the write is to be retried later. Until then, nothing of the run is active. */
+  /**
+   * Called when the write is retried after a pause. During the pause nothing of the run is active,
+   * so the run needs no slot.
+   */
   retriesLater(message: string): void;
   block(error: Error): void;
 }
@@ -33,8 +36,8 @@ export class Refusals {
 }
 
 /**
- * True when the database refuses the data. Any other error means that this process no longer owns
- * the run.
+ * True when the database refuses the data. Otherwise this process no longer owns the run, or the
+ * journal is closed.
  */
 export function isRefusal(error: Error): boolean {
   const { code } = error as { code?: unknown };

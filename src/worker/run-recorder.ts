@@ -35,9 +35,7 @@ export class RunRecorder implements PassJournal {
   constructor(
     private readonly run: OwnedRun,
     private readonly inbox: InboxState,
-    /**
-     * The copy of the history that the cache keeps up to date; undefined when the cache keeps none.
-     */
+    /** Copy of the run's history in the cache; undefined when the cache keeps no copy. */
     private readonly known: KnownHistory | undefined,
     private readonly services: ExecutionServices,
     private readonly delegate: RunRecorderDelegate,
@@ -53,7 +51,7 @@ export class RunRecorder implements PassJournal {
     return this.bytes;
   }
 
-  /** True when a result was refused and a failure is being recorded instead. */
+  /** True when the database refused the result of a step, and a failure is recorded instead. */
   get isReplacing(): boolean {
     return this.refusedSteps?.isReplacing ?? false;
   }
@@ -86,11 +84,11 @@ export class RunRecorder implements PassJournal {
       durable();
     };
     const lost = (error: Error): void => {
-      // A wait with an event is only the pause before a step's retry, so the run continues without
-      // its record. If the process then crashes, the number of attempts is lost.
+      // A wait with an event is the pause before a step's retry. The run continues although the
+      // pause is not recorded. If the process then crashes, the number of failed attempts is lost.
       if (event !== null) return durable();
-      // Any other wait blocks the run: without its record, the wait would begin again after each
-      // claim and never end.
+      // For any other wait, block the run. A wait that is not recorded would begin again after each
+      // claim, and never end.
       this.delegate.block(new StepNotRecordedError(id, wait.stepKey, { cause: error }));
     };
     this.services.journal.submit({ kind: 'wait', runId: id, epoch, wait, event }, opened, (error) => this.refused(error, lost));
@@ -130,8 +128,8 @@ export class RunRecorder implements PassJournal {
 
   dropMessage(messageId: string, event: RunEvent | null): void {
     const { id, epoch } = this.run;
-    // If the event cannot be stored, the message stays in the inbox and is refused again at the
-    // next read.
+    // If the database refuses this change, the message stays in the inbox. The run drops it again
+    // when the message is read again.
     const dropped = (): void => this.inbox.noteGone(messageId);
     this.services.journal.submit({ kind: 'drop', runId: id, epoch, messageId, event }, dropped, ignore);
     this.delegate.missing();
@@ -145,7 +143,7 @@ export class RunRecorder implements PassJournal {
     return this.services.effects.createHook(this.run, hook);
   }
 
-  /** Cancels the retry of a step result that the database refused. Called as the run leaves. */
+  /** Cancels the retry of a refused step record. Called when the run leaves this process. */
   close(): void {
     this.refusedSteps?.close();
   }

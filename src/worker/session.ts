@@ -43,7 +43,8 @@ export class Session {
   private current: SessionFence | undefined;
   private opening: Promise<SessionFence> | undefined;
   /**
-   * Id of a session that could not be opened, but whose row may exist because the answer was lost.
+   * Id of a session whose opening failed. Its row may exist, because only the answer may have been
+   * lost. The next attempt to open a session uses this id.
    */
   private doubtful: string | undefined;
   private closed = false;
@@ -61,8 +62,8 @@ export class Session {
   /** Promise of the current renewal, or of the last one. */
   private beats: Promise<void> = Promise.resolve();
   /**
-   * True when the next renewal must not wait for a free connection, because other processes would
-   * otherwise consider this process dead.
+   * True when the next renewal must not wait until a connection has been opened. Until the renewal,
+   * other processes may consider this process dead, because its lock is missing.
    */
   private isUrgent = false;
   /**
@@ -84,8 +85,8 @@ export class Session {
   }
 
   /**
-   * The fence that every write for the session's runs carries. Each change of the session creates a
-   * new object.
+   * The fence that every write for the session's runs carries. Compare fences by identity: a new
+   * session and a new server each create a new object.
    */
   get fence(): SessionFence | undefined {
     return this.current;
@@ -113,7 +114,7 @@ export class Session {
     this.doubtful = id;
     this.lockId = id;
     this.holdsLock = false;
-    // Take the lock first: if the process dies before the session is open, others notice the death
+    // Take the lock before the row exists: if this process dies after the insert, others notice it
     // at once. The time limit lets the worker start although the direct connection does not answer.
     if (this.direct) await within(LOCK_TIMEOUT_MS, this.hold(id));
     const holdsLock = this.holdsLock;
@@ -140,9 +141,9 @@ export class Session {
   }
 
   /**
-   * Keeps the row valid for this long without a renewal, unless a lock shows that this process
-   * lives. Needed for runs that were lost before: they may block the event loop for longer than the
-   * time to live.
+   * Keeps the row valid for this long without a renewal. Does nothing while the session holds its
+   * lock, because the lock shows that this process lives. Needed for runs that were lost before:
+   * they may block the event loop for longer than the time to live.
    */
   async outlive(ms: number): Promise<void> {
     if (this.holdsLock) return;
@@ -150,7 +151,10 @@ export class Session {
     await this.beat();
   }
 
-  /** Continues the session on another server, which has every row that the session owns. */
+  /**
+   * Continues the session on another server. The caller has checked that no commit is missing
+   * there.
+   */
   moveTo(server: string): SessionFence {
     if (!this.current) throw new Error('there is no session');
     this.current = { id: this.current.id, server };

@@ -22,8 +22,8 @@ export interface WorkerOptions {
 export interface WorkerEvents extends RunNotices {
   ended(run: OwnedRun, outcome: PassOutcome): void;
   /**
-   * Called when runs that could not be executed here are due again. Processes that poll find such
-   * runs without a notice.
+   * Called when runs that this process handed back are due again, so that they are announced to
+   * QStash. Processes that poll find these runs without a notice.
    */
   returned(runIds: readonly string[]): void;
   /** Called when an attempt of a step of this run has failed. */
@@ -33,7 +33,7 @@ export interface WorkerEvents extends RunNotices {
 
 /** A slot that this process reserved for a run that it is about to create. */
 export interface Reservation {
-  /** Called when the run has been created and is owned by this process's session. */
+  /** Begins the run in this slot. The run is already stored, and this process's session owns it. */
   execute(run: OwnedRun): void;
   release(): void;
 }

@@ -28,15 +28,16 @@ const LEAST_BLOCK_MS = 1_000;
 /** Milliseconds that a closing process waits for the answer to its last claim. */
 const LAST_CLAIM_MS = 1_000;
 /**
- * Milliseconds that closing the session may take. If the session is not closed in time, other
- * processes take over its runs when it has expired.
+ * Milliseconds that a closing process waits for its last notifications, and then for the end of its
+ * session. If the session is not closed in time, other processes take over its runs once the
+ * session has expired.
  */
 const GOODBYE_MS = 2_000;
 
 /**
  * Claims due runs (run-claimer.ts), executes them with the engine (active-runs.ts), and releases
- * runs that end or only wait. Never claims more runs than there are free slots. A transport decides
- * when the worker claims.
+ * runs that end or only wait. A claim of due runs never takes more runs than there are free slots.
+ * A transport decides when the worker claims.
  */
 export class Worker {
   private state: 'stopped' | 'running' | 'stopping' = 'stopped';
@@ -107,7 +108,8 @@ export class Worker {
   /**
    * Claims a run that a transport has named, and begins the run.
    *
-   * @param mode `alone` also claims a run that was lost with its worker more than once
+   * @param mode `with others` claims no suspect run (one that was lost with its worker more than
+   *   once). `alone` also claims a suspect run; the caller lets no other run execute meanwhile
    * @returns undefined when the run is not due, or this process cannot execute it
    */
   claimById(runId: string, mode: 'alone' | 'with others'): Promise<ClaimedRun | undefined> {
@@ -129,8 +131,8 @@ export class Worker {
   }
 
   /**
-   * Resolves when all runs have been notified of the messages that runs in this process sent to
-   * them. An example is the message to a parent that its child has ended.
+   * Resolves when the receivers of all messages that runs in this process have sent are notified.
+   * An example is a parent, which receives a message when its child has ended.
    */
   told(): Promise<void> {
     return this.runs.effects.notified();
@@ -154,15 +156,16 @@ export class Worker {
     return this.claimer.reserve(key);
   }
 
-  /** Delivers new messages to those of these runs that this process executes. */
+  /** Delivers new messages to the given runs. Ignores runs that this process does not execute. */
   async checkMessages(runIds: readonly string[]): Promise<void> {
     await this.runs.inboxes.check(runIds);
   }
 
   /**
    * Compares the active runs with the runs that the session owns in the database. Delivers messages
-   * of which this process received no notice. When the answer to a claim was lost, two such checks
-   * find the claimed runs missing here, and the runs are handed back.
+   * of which this process received no notice. Also hands back the runs of a claim whose answer was
+   * lost: two comparisons in a row find that the session owns these runs, but this process does not
+   * execute them.
    */
   async reconcile(): Promise<void> {
     const sessionId = this.session.id;
@@ -187,8 +190,8 @@ export class Worker {
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
     this.events.log('warn', `worker: the session was taken over; its ${this.runs.size} runs continue elsewhere`, undefined, { sessionId });
-    // This worker is still alive, so the takeover must not count as a loss of the run that was
-    // executed alone.
+    // The takeover counted as one death of a worker for the run that was executed alone, and three
+    // deaths fail the run. This worker is alive, so the count must be corrected.
     const alone = this.claimer.exclusiveRunId;
     const takeBack = async (): Promise<void> => {
       if (alone !== null) await takeBackLoss(this.database, alone);
@@ -197,10 +200,11 @@ export class Worker {
   }
 
   /**
-   * Handles a change of the database server: a failover or a restart. If the server has everything
-   * that was acknowledged, the work continues. Otherwise (asynchronous replication) the state in
-   * memory is wrong, and all runs are executed again from their stored histories. Nothing is
-   * written for the session's runs until the promise resolves.
+   * Handles a change of the database server: a failover or a restart. If the new server has all
+   * commits that the old server acknowledged, the work continues. Otherwise the state in memory is
+   * wrong, and all runs are executed again from their stored histories. Commits can be missing
+   * after asynchronous replication. Until the promise resolves, nothing is written for the
+   * session's runs.
    */
   serverMoved(): Promise<void> {
     this.comparing ??= this.compare().finally(() => (this.comparing = undefined));
@@ -226,7 +230,8 @@ export class Worker {
   }
 
   /**
-   * Stops all runs without writing anything, calls `before`, and then continues with a new session.
+   * Stops all runs without writing anything, calls `before`, and then opens a new session. Repeats
+   * `before` and the opening until both succeed or the worker stops.
    */
   private async startOver(reason: FencedError, before: () => Promise<void>): Promise<void> {
     this.runs.histories.clear();
