@@ -104,8 +104,9 @@ export class JournalWriter {
   }
 
   /**
-   * Writes entries with one statement. Returns `moved` when another server executed the statement
-   * and wrote nothing. The caller then repeats the entries whose session is still valid.
+   * Writes entries with one statement. Returns `moved` when another server executed the statement,
+   * and wrote nothing for the session's runs. The caller then repeats the entries whose session is
+   * still valid.
    */
   private async writeOnce(entries: readonly JournalEntry[]): Promise<Outcome[] | 'moved'> {
     const sessionId = entries.find((entry) => entry.sessionId !== null)?.sessionId ?? null;
