@@ -83,8 +83,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Starts a run for each input. Checks all inputs before it starts the first run. Only in a
-   * caller's transaction are the starts atomic.
+   * Starts a run for each input. Checks all inputs before it starts the first run. The starts are
+   * atomic only in a caller's transaction.
    *
    * @param options options of every run, or a function that returns the options for one input
    * @returns the handles, in the order of the inputs
@@ -106,8 +106,8 @@ export class WorkflowClient extends RunQueries {
   /**
    * Starts a run and waits for its result: `start` and `result` in one call.
    *
-   * Set `resultTimeout` when a caller waits for the answer, because a run that no process executes
-   * never ends.
+   * Set `resultTimeout` when a user or a request waits for this call, because a run that no process
+   * executes never ends.
    *
    * @throws ResultTimeoutError with the run's id when `resultTimeout` has passed; the run continues
    * @throws InvalidInputError in a caller's transaction, unless `manager` is `'none'`: this call
@@ -195,7 +195,7 @@ export class WorkflowClient extends RunQueries {
   /**
    * Resumes a paused run where it stopped, or withdraws a pause request that has not taken effect.
    * A blocked run becomes due again, even for the deployments that blocked it, so remove the cause
-   * first. Other runs stay as they are.
+   * first. Every other run that has not ended stays as it is.
    *
    * @throws InvalidInputError, RunNotFoundError, RunEndedError
    * @example
@@ -207,10 +207,10 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Retries a failed run. The same run continues in its next generation. It executes the failed
-   * step again with all its attempts, and all steps recorded after this step. A run that failed
-   * outside a step continues after its last recorded step. The removed steps stay in the run's
-   * history. See docs/operations.md.
+   * Retries a failed run. The same run continues in its next generation. The run executes the
+   * failed step again with all its attempts, and all steps recorded after this step. A run that
+   * failed outside a step continues after its last recorded step. The removed steps stay in the
+   * run's history. See docs/operations.md.
    *
    * @param options.fromStep the key of another recorded step to start from
    * @throws InvalidInputError, RunNotFoundError, RunNotRetryableError
@@ -242,14 +242,14 @@ export class WorkflowClient extends RunQueries {
 
   /**
    * Sets the result of a step, instead of the result of its body. The step may be waiting for its
-   * next attempt, or executing (its `abortSignal` then aborts). It may also be a wait. A step that
-   * the run has not called yet gets the result when it is called. If the run has failed, it is
+   * next attempt, or executing (its `abortSignal` then aborts). The step may also be a wait. A step
+   * that the run has not called yet gets the result when it is called. If the run has failed, it is
    * retried from this step, as by `retry`.
    *
    * @param result `{ output }`, or `{ error }` with which the step then fails
    * @throws RunNotFoundError, RunEndedError
-   * @throws InvalidInputError when the step already has its result, or a failed run has not
-   *   recorded it
+   * @throws InvalidInputError when the step already has its result, or when the run has failed and
+   *   has not recorded the step
    * @throws SerializationError, PayloadTooLargeError when the result cannot be stored
    * @example
    * await client.resolveStep(runId, 'charge', { output: { id: 'ch_1' } }, { reason: 'by hand' });
@@ -260,8 +260,8 @@ export class WorkflowClient extends RunQueries {
   }
 
   /**
-   * Sends a signal to a run. The signal is kept until the run takes it. It is durable when the
-   * promise resolves. With `manager`, it is durable when that transaction commits.
+   * Sends a signal to a run. The signal is kept until the run takes it. The signal is durable when
+   * the promise resolves. In a caller's transaction, it is durable when that transaction commits.
    *
    * @throws InvalidInputError, SerializationError, PayloadTooLargeError when an argument is invalid
    * @throws RunNotFoundError, RunEndedError, InboxFullError
@@ -276,11 +276,11 @@ export class WorkflowClient extends RunQueries {
 
   /**
    * Sends a payload to a hook, which resumes the run that created it. The payload is kept until the
-   * run takes it. If the hook expects `headers`, the payload becomes the body, and there are no
-   * headers.
+   * run takes it. If the run created the hook with `headers`, it receives the payload as the body,
+   * and no headers.
    *
-   * @throws InvalidInputError also when the payload does not match the hook's schema; only a
-   *   process that has executed the run knows the schema
+   * @throws InvalidInputError also when the payload does not match the hook's schema. Only a
+   *   process that has executed the run knows the schema; other processes accept any payload
    * @throws SerializationError, PayloadTooLargeError when the payload cannot be stored
    * @throws HookNotFoundError when no run has a hook with that token
    * @throws RunEndedError, InboxFullError

@@ -31,7 +31,7 @@ export interface DeadLetterPage {
 /** Access to a transport's dead letters. */
 export interface DeadLetterStore {
   deadLetters(cursor: string | undefined, limit: number): Promise<DeadLetterPage>;
-  /** Delivers messages again. Returns the number of those that still existed. */
+  /** Delivers messages again. Returns the number of messages that still existed. */
   redriveDeadLetters(ids: readonly string[]): Promise<number>;
   deleteDeadLetters(ids: readonly string[]): Promise<void>;
 }
@@ -40,7 +40,7 @@ const PAGE = 100;
 
 /**
  * Messages that QStash could not deliver and does not try again. Their runs are not lost: a regular
- * sweep publishes new messages for them. See docs/qstash.md.
+ * sweep publishes new messages for these runs. See docs/qstash.md.
  */
 export class DeadLetters {
   readonly #database: Database;
@@ -70,8 +70,9 @@ export class DeadLetters {
   }
 
   /**
-   * Asks QStash to deliver dead letters again. Without ids, does so for all dead letters of this
-   * application, and then deletes those whose runs no longer wait for a message.
+   * Asks QStash to deliver dead letters again. Without ids, processes all dead letters of this
+   * application: delivers a message again if its run is due or has a wake time, and deletes it
+   * otherwise.
    *
    * @param ids ids of dead letters, from `list`
    * @returns the number of messages delivered again, and the number of messages deleted
@@ -94,9 +95,9 @@ export class DeadLetters {
     const seen = new Set<string>();
     const done = { redriven: 0, deleted: 0 };
     for (;;) {
-      // Redriven and deleted messages disappear from the list, so the next ones are always on the
-      // first page. Ids in `seen` are skipped: a message that fails again must not be redriven
-      // without end.
+      // Redriven and deleted messages disappear from the list, so the first page always shows the
+      // messages that are left. Ids in `seen` are skipped. Otherwise a message that fails again
+      // would be redriven without end.
       const page = (await store.deadLetters(undefined, PAGE)).deadLetters.filter(({ id }) => !seen.has(id));
       if (page.length === 0) return done;
       const runIds = page.flatMap(({ runId }) => runId ?? []);

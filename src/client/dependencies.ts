@@ -43,6 +43,6 @@ export interface ClientDependencies extends RunNotices {
   direct(): KnownDirectConnection | undefined;
   /** Returns the state of this process's worker. */
   worker(): KnownWorker;
-  /** Returns milliseconds since the epoch, by the database's clock. */
+  /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
 }

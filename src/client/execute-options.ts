@@ -7,8 +7,9 @@ import { checkStartOptions, START_OPTIONS, type StartOptions } from './start-opt
 /** Options of `execute`: those of `start`, and a time limit for the wait. */
 export type ExecuteOptions = Omit<StartOptions, 'manager'> & {
   /**
-   * `'none'` ignores the caller's ambient transaction. `execute` cannot join a transaction: the run
-   * exists only after the commit, so `execute` would wait for ever.
+   * `'none'` ignores the transaction that the module's `currentTransaction` returns. `execute`
+   * cannot join a transaction: the run exists only after the commit, so `execute` would wait for
+   * ever.
    */
   manager?: 'none';
   /**

@@ -1,4 +1,5 @@
-// Public types must work without the types of pg. Importing from follow.ts would require them.
+// These types are public, and an application may compile them without the types of pg. An import
+// from follow.ts would need the types of pg.
 import { checkOptions } from '../core/check-options.js';
 import { InvalidInputError } from '../core/errors/index.js';
 
@@ -18,7 +19,7 @@ export interface FollowOptions {
 /**
  * Checks the options of a call, and sets `follow` when it is absent.
  *
- * @throws InvalidInputError when it is not a boolean
+ * @throws InvalidInputError when `follow` is not a boolean
  */
 export function checkFollow(options: FollowOptions): FollowOptions {
   const { follow } = checkOptions(options, 'options', ['follow']);
@@ -26,9 +27,9 @@ export function checkFollow(options: FollowOptions): FollowOptions {
 }
 
 /**
- * Checks a value of `follow`. Returns true when it is absent.
+ * Checks a value of `follow`. Returns true when the value is absent.
  *
- * @throws InvalidInputError when it is not a boolean
+ * @throws InvalidInputError when the value is not a boolean
  */
 export function checkFollowing(follow: unknown): boolean {
   if (follow !== undefined && typeof follow !== 'boolean') throw new InvalidInputError('options.follow', 'must be true or false');

@@ -4,8 +4,8 @@ import { findMissingLinks, readCurrentRun } from '../store/sql/chains.js';
 import type { FollowOptions } from './follow-options.js';
 
 /**
- * Maximum number of attempts of a request. Each attempt addresses the next run of the chain, when
- * the previous one was continued in the meantime.
+ * Maximum number of attempts of a request to a chain. When another run continues the addressed run
+ * during an attempt, the next attempt addresses that other run.
  */
 const MAX_TRIES = 5;
 
@@ -23,8 +23,8 @@ export async function currentRunId(database: Database, runId: string, { follow }
 }
 
 /**
- * Calls `work` with the id of a chain's current run. Calls it again when another run continues that
- * run in the meantime.
+ * Calls `work` with the id of a chain's current run. When another run continues that run in the
+ * meantime, calls `work` again with the id of the other run.
  */
 export async function onCurrentRun<T>(database: Database, runId: string, work: (runId: string) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
@@ -38,8 +38,8 @@ export async function onCurrentRun<T>(database: Database, runId: string, work: (
 }
 
 /**
- * Creates the error for a run that was not found. If the last run of its chain was deleted, the
- * error names the deleted run.
+ * Creates the error for a run that was not found. If the run belongs to a chain whose last run was
+ * deleted, the error names the deleted run.
  */
 export async function runNotFound(database: Database, runId: string): Promise<RunNotFoundError> {
   return new RunNotFoundError(runId, (await findMissingLinks(database, [runId])).get(runId));

@@ -39,8 +39,8 @@ export class WorkflowHandle<O = unknown> {
   readonly #hub: ResultHub;
   readonly #transaction: CallerTransaction | undefined;
   /**
-   * Number of the event loop's turn in which this process created the run. Undefined when another
-   * caller may have created it.
+   * Number of the event loop's turn in which this process created the run. Undefined when the run
+   * may have existed before.
    */
   readonly #createdInTurn: number | undefined;
 

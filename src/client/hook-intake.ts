@@ -26,7 +26,7 @@ export class HookIntake {
   /**
    * Finds the open hook with this token.
    *
-   * @throws HookNotFoundError when no run has such a hook
+   * @throws HookNotFoundError when no run has a hook with this token
    * @throws RunEndedError when the hook is closed
    */
   async find(token: string): Promise<HookDescription> {
@@ -51,8 +51,9 @@ export class HookIntake {
   async accept(hook: HookDescription, { body, headers, deliveryId }: HookPayload): Promise<'accepted' | 'repeated' | 'contradicted'> {
     const { database, payloads, hookSchemas } = this.dependencies;
     const schema = hookSchemas.find(hook.token);
-    // Only validates. The run parses the payload again and uses that value, because a schema that
-    // changes values must be applied only once.
+    // Only validates the payload, and stores the value that was sent. The run applies the schema
+    // and uses its output. If this process stored the output, the schema would convert a value that
+    // it has converted already.
     if (schema) await validate(schema, body, 'payload');
     const value = hook.headers.length > 0 ? { body, headers } : body;
     const payload = payloads.encode(value, 'payload', hook.runId, 'message');
@@ -87,7 +88,10 @@ function digestOf(token: string, body: unknown): string {
   return createHmac('sha256', token).update(encode(body, 'payload')).digest('hex');
 }
 
-/** True when the payload does not match the schema. False when the schema itself failed. */
+/**
+ * True for an error about a payload that does not match the schema. False when the schema itself
+ * failed.
+ */
 export function isMisfit(error: unknown): error is InvalidInputError {
   return error instanceof InvalidInputError && error.issues.length > 0;
 }

@@ -27,11 +27,11 @@ export interface ResultHubOptions {
    */
   readonly receivesNotices: () => boolean;
   readonly failed: (error: unknown) => void;
-  /** Returns milliseconds since the epoch, by the database's clock. */
+  /** Returns the current time of the database's clock, in milliseconds since 1970. */
   readonly now: () => number;
   /**
-   * Finds runs that no process can execute, and returns an error for each. Undefined when a worker
-   * may still start.
+   * Finds runs that no process can execute, and returns an error for each. Undefined outside of
+   * tests, where a worker may still start in another process.
    */
   readonly findUnregistered?: ((runIds: readonly string[]) => Promise<ReadonlyMap<string, Error>>) | undefined;
 }
@@ -40,8 +40,8 @@ export interface ResultHubOptions {
 const UNSERVED_CHECK_MS = 1_000;
 const QUERY_IDS = 1_000;
 /**
- * Maximum number of lookups at the same time. Runs that are requested during a lookup share the
- * next one.
+ * Maximum number of lookup queries at the same time. Runs that are requested while these queries
+ * execute share the next query.
  */
 const MAX_LOOKUPS = 2;
 /** Maximum number of timeouts whose reason is looked up at the same time. */
@@ -74,7 +74,7 @@ export class ResultHub {
     this.pause = options.pollIntervalMs;
   }
 
-  /** Returns milliseconds since the epoch, by the database's clock. */
+  /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number {
     return this.options.now();
   }
@@ -85,7 +85,8 @@ export class ResultHub {
 
   /**
    * Number of the current turn of the event loop. A run cannot end in the turn in which it was
-   * created, because its end needs at least one answer of the database.
+   * created, because its end needs at least one response of the database. A wait that begins in
+   * this turn therefore needs no lookup at once.
    */
   get turn(): number {
     this.turnEnd ??= setImmediate(() => {
@@ -98,8 +99,8 @@ export class ResultHub {
   /**
    * Waits until a run has ended.
    *
-   * @param query `'later'` for a run that was just created and cannot have ended yet: no lookup is
-   *   needed now. All waits of one turn share a lookup
+   * @param query `'now'` requests a lookup; all waits of one turn of the event loop share it.
+   *   `'later'` requests none, for a run that was just created and cannot have ended yet
    * @param follow `'chain'` also waits for the run that continues this run, if there is one
    * @returns the end of the run
    * @throws RunNotFoundError, ResultTimeoutError

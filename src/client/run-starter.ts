@@ -9,7 +9,7 @@ import { checkStart, toNewRun, type StartingClient, type StartOptions } from './
 /** Maximum length of a run id, as for `client.start`. A longer id is replaced by its hash. */
 const MAX_ID_LENGTH = 255;
 
-/** Prepares the runs that workflows start. The rules are those of `client.start`. */
+/** Prepares the runs that workflows start. Checks the arguments as `client.start` does. */
 export class ClientRunStarter implements RunStarter {
   constructor(
     private readonly payloads: Payloads,

@@ -78,7 +78,7 @@ export interface StartingClient {
    * limit.
    */
   readonly runTimeoutMs: number | null;
-  /** Returns milliseconds since the epoch, by the database's clock. */
+  /** Returns the current time of the database's clock, in milliseconds since 1970. */
   now(): number;
 }
 
@@ -119,8 +119,9 @@ export function checkStart(target: unknown, given: StartOptions, client: Startin
 }
 
 /**
- * Returns the default timeout in milliseconds. The timeout of a run started by name is set by the
- * worker that claims the run, because only the worker knows the workflow.
+ * Returns the default timeout in milliseconds; null when there is no limit. Also returns null for a
+ * run that is started by name: the worker that claims the run sets its timeout, because only the
+ * worker knows the workflow.
  */
 function defaultTimeout({ version, timeoutMs }: StartedWorkflow, client: StartingClient): number | null {
   return version === ANY_VERSION ? null : (timeoutMs ?? client.runTimeoutMs);
@@ -142,8 +143,8 @@ export function checkStartOptions(given: StartOptions): StartOptions {
 }
 
 /**
- * Describes the mistake of starting a workflow through another module's client. The run would wait
- * for ever: no worker of the workflow's module reads the other module's tables.
+ * Returns the error text for a start of a workflow by another module's client. Such a run would
+ * wait for ever: no worker of the workflow's module reads the other module's tables.
  */
 function inOtherModule(workflow: string, module: string | undefined, clientModule: string | undefined): string {
   const call = (name: string | undefined): string => (name === undefined ? 'the module without a name' : `module "${name}"`);

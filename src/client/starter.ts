@@ -20,8 +20,8 @@ export type StartManyOptions<I> = Omit<StartOptions, 'id'> | ((input: I, index: 
 /**
  * Creates the handle of a run.
  *
- * @param createdInTurn number of the event loop's turn in which the call that created the run was
- *   answered; undefined when the run existed before
+ * @param createdInTurn number of the event loop's turn in which this process learned that the run
+ *   was created; undefined when the run existed before
  * @internal
  */
 export type HandleMaker = (
@@ -58,8 +58,8 @@ export class Starter {
       committed = await this.submit(run, slot !== undefined);
     } catch (error) {
       slot?.release();
-      // The worker lost its session after it reserved the slot, so the run was not created. This
-      // process starts the run again, and no longer uses that slot.
+      // The worker lost its session after it reserved the slot, so the run was not created. Start
+      // the run again, without the slot of the lost session.
       if ((error as { code?: unknown }).code === 'FENCED') return this.start(run, options);
       throw error;
     }
