@@ -5,7 +5,7 @@ import type { Json } from './json.js';
 import type { Segment } from './path.js';
 import { typeOfInstance, typeOfPrototype } from './types.js';
 
-/** Classes whose instances are decoded exactly as they were encoded. */
+/** Prototypes of the built-in classes whose instances are decoded exactly as they were encoded. */
 const EXACT: ReadonlySet<unknown> = new Set(
   [
     [Date, RegExp, Map, Set, URL, Buffer, ArrayBuffer, DataView, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array],
@@ -22,7 +22,7 @@ export interface EncodedArguments {
   readonly exact: readonly boolean[];
   /**
    * True when the arguments contain instances of registered classes. The encoded tree does not say
-   * which of its objects they were, so the arguments cannot be rebuilt from the tree.
+   * which of its objects were such instances, so the arguments cannot be rebuilt from the tree.
    */
   readonly hasTypes: boolean;
 }
@@ -31,10 +31,11 @@ export interface EncodedArguments {
  * Encodes the arguments of a step, to copy them, and to compare them with the arguments of the same
  * step in a replay.
  *
- * The encoding must not change between two executions of the same program, so two things are left
- * out. Instances of registered classes are encoded like all other instances, because the class may
- * be registered later. Stacks of errors are omitted, because stacks change with each edit of the
- * code and with its directory.
+ * A replay must get the same encoding for the same arguments, even in a later deployment. So the
+ * encoding does not depend on two things:
+ * - Registrations: an instance of a registered class is encoded like any other instance, because a
+ *   deployment may register the class while runs are active.
+ * - Stacks of errors, which change with each edit of the code and with the directory of the code.
  */
 export class ArgumentEncoder extends Encoder {
   override readonly stacks = 'left out' as const;

@@ -7,11 +7,13 @@ import { escapeText } from './text.js';
 /** An argument that was changed after the call was made. */
 export interface ChangedArgument {
   readonly index: number;
+  /** Form in which the callee got the argument. */
   readonly was: 'a copy' | 'the original';
 }
 
 /**
- * Hashes and copies of a call's arguments, kept when an argument is more than a plain primitive.
+ * Hashes and copies of a call's arguments. Made only if at least one argument is not a plain
+ * primitive.
  */
 interface Kept {
   /** Hash of each argument; null for an argument that cannot be encoded. */
@@ -23,8 +25,8 @@ interface Kept {
 
 /**
  * Arguments of one call, as they were when the call was made. The fingerprint detects a replay that
- * makes the same call with other arguments. With copies, the caller and the callee do not see
- * changes that the other makes to an argument.
+ * makes the same call with other arguments. The callee gets copies. So the caller does not see the
+ * callee's changes to an argument, and the callee does not see the caller's changes.
  *
  * An argument is copied when the copy is indistinguishable from the original. That holds for plain
  * objects and arrays, Date, Map, Set, typed arrays, and instances of registered classes. Instances

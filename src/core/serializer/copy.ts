@@ -3,11 +3,11 @@ import { types } from 'node:util';
 import type { SizeLimit } from './size-limit.js';
 
 /**
- * Makes a shallow copy of an object's own enumerable properties. Each getter is called exactly
- * once.
+ * Makes a shallow copy of an object's own enumerable properties. Each getter is called once, unless
+ * a getter throws.
  *
  * @param refusal returns the error to throw when the getter of `key` has thrown
- * @param size the part of the size limit that is left for the value
+ * @param size the size limit of the payload; only a proxy is checked against the limit here
  */
 export function copyProperties(value: object, refusal: (key: string, cause: unknown) => Error, size: SizeLimit): Record<string, unknown> {
   if (types.isProxy(value)) return copyProxy(value, refusal, size);

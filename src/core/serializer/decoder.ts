@@ -15,8 +15,8 @@ import { isEscaped, mayHoldEscapes, unescapeString } from './text.js';
 export class Decoder {
   private readonly references: ReadonlyMap<object, object> | undefined;
   /**
-   * Objects to which references point, with their decoded values. Absent when the tree has no
-   * references.
+   * Objects to which references point. Each has its decoded value, or undefined until the object is
+   * decoded. Absent when the tree has no references.
    */
   private readonly shared: Map<object, { readonly value: unknown } | undefined> | undefined;
   private readonly hasEscapes: boolean;
@@ -111,8 +111,8 @@ export class Decoder {
     try {
       value = type.deserialize(data);
     } catch (cause) {
-      // The message of the thrown error is left out, because that message may quote the data and
-      // this error appears in logs.
+      // The PayloadUnreadableError appears in logs, so its text omits the message of the thrown
+      // error. That message may quote the data.
       throw new PayloadUnreadableError('a stored value', `deserialize of its type ${JSON.stringify(name)} threw`, { cause });
     }
     if (isPromise(value))

@@ -21,8 +21,8 @@ import { typeOfInstance, type RegisteredType } from './types.js';
 const MAX_DEPTH = 1_000;
 
 /**
- * Largest number of elements of an array. A sparse array may have a huge length although it is
- * empty. An array at this limit exceeds every payload limit, and its text still fits in memory.
+ * Largest number of elements of an array. An empty sparse array may have a length of billions, and
+ * its text would exhaust the memory. The text of an array at this limit still fits in memory.
  */
 const MAX_ELEMENTS = 10_000_000;
 
@@ -82,8 +82,8 @@ export class Encoder implements RecordWriter {
         const json = this.size.within(this.budget.roomForProperty, () => this.value(value, key, depth + 1));
         return this.budget.keeps(json) ? json : undefined;
       } catch (cause) {
-        // A property that cannot be stored is left out. Without a budget the value is a payload,
-        // and a payload is never shortened silently: one that is too deep or too large is an error.
+        // A property that cannot be stored is left out. Without a budget, the error is part of a
+        // payload. A payload that is too deep or too large is refused, never shortened silently.
         if (!this.budget && (this.isTooDeep || cause instanceof RangeError || cause instanceof PayloadTooLargeError)) throw cause;
         return undefined;
       } finally {
@@ -154,7 +154,7 @@ export class Encoder implements RecordWriter {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) {
       const type = this.typeOf(prototype as object);
-      // Even a thrown error of a registered class is recorded as an error, for SQL to read it.
+      // A thrown error of a registered class is recorded as an error too, so that SQL can read it.
       if (type && !(this.budget && isError(value))) return this.typed(value, type, depth);
       return Array.isArray(value) ? this.array(value, depth) : this.special(value, segment, depth);
     }
@@ -282,7 +282,7 @@ export class Encoder implements RecordWriter {
     return { [TAG]: 'type', name: type.name, value: this.value(data, () => '.serialize()', depth + 1) };
   }
 
-  /** Encodes the result of toJSON. Unlike in JSON.stringify, its own toJSON is called as well. */
+  /** Encodes the result of toJSON. Unlike JSON.stringify, calls the toJSON of the result too. */
   private fromToJSON(value: object, toJSON: Function, segment: Segment, depth: number): Json {
     const result: unknown = toJSON.call(value, typeof segment === 'function' ? '' : String(segment));
     if (result === value) return this.members(this.copy(value, depth), depth);

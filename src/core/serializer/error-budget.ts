@@ -1,15 +1,16 @@
 import type { Json } from './json.js';
 
 /**
- * Limits in characters. The stored error of a failed step or run must stay readable, and small
- * compared with the payload that it replaces.
+ * Limits in characters. They keep the stored error of a failed step or run readable, and small
+ * compared with the default limit of a payload.
  */
 const MAX_MESSAGE = 64 * 1024;
 const MAX_STACK = 16 * 1024;
 const MAX_PROPERTY = 16 * 1024;
 const MAX_TOTAL = 256 * 1024;
-/** Limits on errors inside an error: causes, members of an AggregateError, and properties. */
+/** Largest depth of errors in an error: causes, members of an AggregateError, and properties. */
 const MAX_DEPTH = 8;
+/** Largest number of stored members of an AggregateError. */
 const MAX_ERRORS = 50;
 
 /**
@@ -20,7 +21,7 @@ export class ErrorBudget {
   private left = MAX_TOTAL;
   private depth = 0;
 
-  /** True when one more error may be stored inside the errors that are being encoded. */
+  /** True when the depth and the size that are left allow one more error. */
   get open(): boolean {
     return this.depth < MAX_DEPTH && this.left > 0;
   }

@@ -16,8 +16,8 @@ const FRAMES = /\n[ \t]+at [^\n]*/g;
 
 /**
  * Returns the 32-bit hash (FNV-1a) of a stored tree. The order of an object's keys and the stack
- * frames in a text do not change the hash. Neither has a meaning for a program, and both change
- * when the program's code is moved.
+ * frames in a text do not change the hash. Neither has a meaning for a program, and both may change
+ * when the program's code is edited or moved.
  */
 export function hashOf(json: Json): number {
   if (typeof json === 'string') return hashText(json.includes('\n') ? json.replace(FRAMES, '') : json);

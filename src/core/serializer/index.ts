@@ -10,14 +10,15 @@ import { SerializationError } from '../errors/index.js';
  * Encodes a payload as JSON text, for PostgreSQL's `json` type (not jsonb).
  *
  * Plain values are plain JSON. Date, Map, Set, BigInt, undefined, NaN, infinities, -0, RegExp, URL,
- * bytes and errors are decoded as they were encoded. One object in two places is decoded as one
- * object. Instances of other classes become plain data, by their `toJSON` when they have one.
+ * bytes and errors are decoded as they were encoded. An object that occurs in two places is decoded
+ * as one shared object. An instance of a registered class is decoded as an instance. Instances of
+ * other classes become plain data, by their `toJSON` when they have one.
  *
  * @param path the name of the value in errors: `input`, or `output of step "charge"`
- * @param maxBytes the size limit. A value that is far larger is refused before its text is built,
- *   but the text may still be somewhat larger than the limit
- * @throws SerializationError for functions, symbols, cycles, promises and the like, and for more
- *   than 1,000 levels
+ * @param maxBytes the size limit. A value that is far larger is refused before its text is built.
+ *   The returned text may still exceed the limit, so callers check the size of the text
+ * @throws SerializationError for values that are not data, such as functions, symbols and promises,
+ *   for cycles, and for more than 1,000 levels of nesting
  * @throws PayloadTooLargeError when the value is far larger than `maxBytes`
  */
 export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_INFINITY): string {
@@ -30,7 +31,10 @@ export function encode(value: unknown, path: string, maxBytes = Number.POSITIVE_
   }
 }
 
-/** Decodes a text that `encode` made. Text without rich values costs no more than JSON.parse. */
+/**
+ * Decodes a text that `encode` made. Without rich values, such as Date and Map, decoding costs
+ * hardly more than JSON.parse.
+ */
 export function decode(text: string): unknown {
   const json = JSON.parse(text) as Json;
   // Every rich value and every escaped string contains TAG. Without TAG, the result of JSON.parse
@@ -56,8 +60,8 @@ export function encodeError(error: unknown): string {
 }
 
 /**
- * Decodes an error that `encodeError` recorded. Errors of this package satisfy `instanceof` again.
- * Other errors keep their name.
+ * Decodes an error that `encodeError` recorded. Errors of this package and native errors, such as
+ * TypeError, satisfy `instanceof` again. Any other error becomes an `Error` with the same name.
  *
  * @throws PayloadUnreadableError when this process cannot decode a part of the record
  */

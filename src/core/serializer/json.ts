@@ -16,8 +16,8 @@ export interface JsonObject {
 export const TAG = '$durable';
 
 /**
- * Stored form of `undefined`. One shared object, because `undefined` is frequent and a tree is
- * never changed after it was built.
+ * Stored form of `undefined`. All trees share one frozen object, because `undefined` is frequent
+ * and an object for each would cost memory.
  */
 export const UNDEFINED: JsonObject = Object.freeze({ [TAG]: 'undefined' });
 

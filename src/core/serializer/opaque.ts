@@ -1,9 +1,10 @@
 import { types } from 'node:util';
 
 /**
- * Names of built-in classes that keep their content outside of properties. Copied by their
- * properties, instances would silently become `{}`. Map and Set are listed for proxies and
- * imitations, because real Maps and Sets are encoded before this check.
+ * Built-in classes that keep their content outside of properties, as `Object.prototype.toString`
+ * names their instances. A copy of such an instance's properties would silently be `{}`. Real Maps
+ * and Sets are encoded before this check. Map and Set are listed for proxies, and for other objects
+ * that only have the same `Symbol.toStringTag`.
  */
 const OPAQUE: ReadonlySet<string> = new Set(
   [

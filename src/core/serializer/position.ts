@@ -28,8 +28,9 @@ export class Position {
   }
 
   /**
-   * Converts any error to an error that names the place. The original error may come from a revoked
-   * proxy, a toJSON that throws, or an exhausted stack.
+   * Returns a SerializationError or PayloadTooLargeError as it is. Converts any other error to a
+   * SerializationError that names the place. Such an error may come from a revoked proxy, a toJSON
+   * that throws, or an exhausted stack.
    */
   asSerializationError(cause: unknown): SerializationError | PayloadTooLargeError {
     if (cause instanceof SerializationError || cause instanceof PayloadTooLargeError) return cause;

@@ -3,7 +3,7 @@ import { PayloadTooLargeError } from '../errors/index.js';
 /**
  * Counts a lower bound for the size of the text while a value is encoded. A value that is far too
  * large is thus refused before its text is built. The count never exceeds the size of the finished
- * text.
+ * text, so a value that fits is never refused.
  */
 export class SizeLimit {
   private left: number;

@@ -9,7 +9,10 @@ const PREFIX = '$durable:';
 
 const PREFIX_LITERAL = `"${PREFIX}`;
 
-/** Lone surrogates (a pair is one character under the u flag), NUL, and the escape character. */
+/**
+ * Matches lone surrogates, NUL, and the escape character `%`. With the u flag, a surrogate pair
+ * counts as one character and does not match.
+ */
 const ESCAPED = /[\0%\ud800-\udfff]/gu;
 const UNSTORABLE = /[\0\ud800-\udfff]/u;
 
@@ -26,9 +29,9 @@ const SUSPECT = /\\u(?:0000|d[89a-f])/;
 const LITERAL = /"[^"\\]*(?:\\.[^"\\]*)*"/g;
 
 /**
- * Makes the text of `JSON.stringify` readable for PostgreSQL. Most texts need no change, which two
- * searches for rare characters show quickly. A search for quotes would be slow, because every text
- * has quotes.
+ * Makes the text of `JSON.stringify` readable for PostgreSQL. Most texts need no change. Two
+ * searches for rare characters find such texts quickly. The search for strings comes last, because
+ * every text has many quotes and that search is slow.
  */
 export function escapeText(text: string): string {
   if (!(text.includes('\\u') && SUSPECT.test(text)) && !text.includes(PREFIX)) return text;
