@@ -1,8 +1,8 @@
 import { clearTimeout, setTimeout } from '../core/timers.js';
 
 /**
- * Work that a process repeats in the background, never twice at the same time. Each time, the work
- * returns how long to pause before the next time.
+ * Work that a process repeats in the background, never twice at the same time. Each execution
+ * returns the pause before the next one.
  */
 export abstract class BackgroundService {
   private timer: NodeJS.Timeout | undefined;

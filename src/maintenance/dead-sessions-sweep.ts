@@ -2,11 +2,13 @@ import { performance } from 'node:perf_hooks';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
-/** Milliseconds between two surveys in one process while there are few sessions. */
+/**
+ * Milliseconds between two surveys (queries for dead sessions) of one process, if sessions are few.
+ */
 const SURVEY_EVERY_MS = 300;
 /**
- * Number of sessions above which each process surveys less often, so that the total load stays the
- * same as the number of sessions grows.
+ * Number of sessions above which each process makes its surveys less often. So the load of all
+ * processes together stays the same as the number of sessions grows.
  */
 const SESSIONS_PER_SURVEY = 4;
 
@@ -21,7 +23,8 @@ export class DeadSessionsSweep implements Sweep {
   private unlockedBefore: ReadonlySet<string> = new Set();
   /**
    * Time before which no expired session is taken over, by performance.now(). While the database is
-   * away, sessions expire although their processes live; these processes need time for a renewal.
+   * unreachable, sessions expire although their processes live. These processes need time for a
+   * renewal.
    */
   private expiredOnlyAfter = 0;
 
@@ -33,8 +36,9 @@ export class DeadSessionsSweep implements Sweep {
 
   async run(): Promise<undefined> {
     const { database, sessionTtlMs, ownSession } = this.dependencies;
-    // Read the id before the survey: while this process closes, the worker may drop its session
-    // before the row is deleted.
+    // Read the id before the survey. While this process closes, the worker may drop the id before
+    // it deletes the session's row. The survey could then report this process's own session as
+    // dead.
     const own = ownSession();
     try {
       const survey = await surveySessions(database);

@@ -6,8 +6,8 @@ import { sweepInbox } from '../store/sql/sweep-inbox.js';
 
 /**
  * Finds messages whose runs were not notified, and notifies the runs. Such a message remains when
- * its sender died before the notification, or when a row was locked for too long. Also deletes
- * messages to runs that have ended.
+ * its sender died before the notification, or when the run's row was locked for too long. Also
+ * deletes messages to runs that have ended.
  */
 export async function sweepMessages(database: Database, notifier: RunNotifier, notices: RunNotices): Promise<void> {
   const { notified, others } = await sweepInbox(database);

@@ -8,8 +8,8 @@ import type { RunNotifier } from '../store/run-notifier.js';
 import { endRuns, findOverdueRuns } from '../store/sql/end-runs.js';
 
 /**
- * Fails runs whose `timeout` has passed and that no process can execute. Such runs are blocked, or
- * were never claimed, or no living process has their workflow.
+ * Fails runs whose `timeout` has passed and that no process can execute. Such runs are blocked,
+ * were never claimed, or belong to a workflow that no living process has.
  *
  * @param served workflows that this process claims, which may be missing in the row of its session
  */

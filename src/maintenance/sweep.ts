@@ -34,7 +34,7 @@ export interface SweepDependencies {
   readonly ownSession: () => string | undefined;
   /** Returns the workflows that this process claims. */
   readonly served: () => readonly DispatchKey[];
-  /** Called when runs are due again and no other process knows yet. */
+  /** Called when a sweep has made runs due of which no other process was notified. */
   readonly returned: (runIds: readonly string[]) => Promise<void>;
   readonly log: (message: string) => void;
   readonly failed: (message: string, error: unknown) => void;

@@ -13,9 +13,9 @@ const UNBLOCK_EVERY_MS = 10_000;
 const OWNERLESS_EVERY_MS = 10_000;
 
 /**
- * Creates all sweeps. A process that is only called from time to time executes them in this order.
- * The takeover of dead sessions comes first, because every other sweep may concern the runs that it
- * releases.
+ * Creates all sweeps. A process that sweeps only when it is called (QStash) executes them in this
+ * order. The takeover of dead sessions comes first, because the other sweeps may apply to the runs
+ * that it makes due.
  */
 export function createSweeps(dependencies: SweepDependencies): readonly [deadSessions: Sweep, ...others: Sweep[]] {
   const { database, payloads, notifier, notices, deploymentId, served, returned, failed } = dependencies;

@@ -23,8 +23,8 @@ async function nextTargets(database: Database, operation: UnfinishedOperation, l
   const matching = conditionsSql(operation.conditions, parameters, database.schema);
   const { after } = operation;
   // A counted run may have been continued by a new run since. A cancellation must reach the new run
-  // too, so the creation time of the whole chain counts. A signal to the counted run reaches the
-  // new run without being sent to it.
+  // too, so the creation time of the whole chain counts. A signal needs no such rule, because a
+  // signal to the counted run is delivered to the new run.
   const beganAt =
     operation.kind === 'cancel' || operation.kind === 'terminate' ? 'coalesce(r.chain_created_at, r.created_at)' : 'r.created_at';
   const later =

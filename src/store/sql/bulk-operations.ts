@@ -49,7 +49,9 @@ export async function startOperation(database: Database, token: string, kind: Op
   await database.query(START, [token, kind, rate]);
 }
 
-/** Sets a lock timeout that is longer than one part (a batch of runs) of an operation takes. */
+/**
+ * Sets a lock timeout longer than the time that one part (a batch of runs) of an operation takes.
+ */
 export const WAIT_FOR_PART = `SET LOCAL lock_timeout = '5s'`;
 
 const STOP: Statement = {
@@ -86,6 +88,7 @@ export interface OperationRow {
   readonly skipped: number;
   /** Number of runs whose rows were locked. The operation tries them again. */
   readonly locked: number;
+  /** Maximum number of runs per second; null for no limit. */
   readonly rate: number | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
@@ -121,6 +124,7 @@ export interface UnfinishedOperation {
   readonly signal: OperationSignal | null;
   /** JSON text that says who started the operation and why. */
   readonly note: string;
+  /** Maximum number of runs per second; null for no limit. */
   readonly rate: number | null;
   /** Time as PostgreSQL prints it. */
   readonly createdAt: string;

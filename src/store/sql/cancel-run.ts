@@ -32,12 +32,12 @@ SELECT id, status FROM run`,
  * - A run that was never executed has nothing to clean up. The statement cancels it, and sends its
  * parent a message.
  * - A waiting or paused run becomes due, so that its code can clean up. A blocked run stays
- * blocked. Requests to pause the run are deleted.
+ * blocked, and a paused one becomes waiting. Requests to pause the run are deleted.
  * - A running run keeps its status, because only the worker that owns the run may change it. The
  * raised wake counter notifies this worker.
  *
- * An empty `parent` matches any parent. NULL would not work: with `array_nulls` off, a caller's
- * session reads NULL in an array as text.
+ * An empty `parent` matches any parent. NULL would not work: on a caller's connection with
+ * `array_nulls` off, PostgreSQL reads NULL in an array as the text "NULL".
  */
 const BUMP_CANCEL: Statement = {
   name: 'durable_bump_cancel',
@@ -115,7 +115,7 @@ export async function sendCancelInTransaction(
 
 /**
  * Cancels a run that was created in the same transaction of the caller. Before the commit, workers
- * do not see the run, so none can be executing it.
+ * do not see the run, so no worker can be executing it.
  */
 export async function cancelInTransaction(
   database: Database,

@@ -6,8 +6,8 @@ import { SUSPECT_LOSSES } from './claim-runs.js';
 /**
  * Subtracts from suspects (runs whose workers have died twice or more) the losses that they share
  * with a given run. Shared losses have the same time, because one transaction takes over all runs
- * of a dead worker. Only pending suspects are updated: only the owner may change a running suspect,
- * which will end soon. Suspects are few, and an index contains only them.
+ * of a dead worker. A running suspect is not updated, because only its owner may change it, and it
+ * will end soon. Suspects are few, and an index contains only them.
  */
 const CLEAR: Statement = {
   name: 'durable_exonerate',

@@ -3,8 +3,8 @@ import { SERVER } from './server-identity.js';
 
 /**
  * Reads the runs, and locks the session's row. A standby refuses the lock, so that its data, which
- * may be older than the data of the primary, is never read. `max(seq)` finds the steps of a run by
- * the primary key.
+ * may be older than the data of the primary, is never read. For `max(seq)`, the primary key finds
+ * the steps of a run.
  */
 const COMPARE: Statement = {
   name: 'durable_compare_runs',

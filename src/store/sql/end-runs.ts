@@ -28,11 +28,15 @@ export interface RunEnding {
 }
 
 /**
- * Condition for runs (alias `o`) whose deadline has passed and that no worker can execute. A run
- * that was never executed has nothing to clean up. The history of a blocked run fits no deployment
- * that has tried it. A due run that no living worker claims gets 30 seconds more, because a
- * deployment may be in progress. The code of any other run sees the deadline at its next execution,
- * and cleans up.
+ * Condition for runs (alias `o`) whose deadline passed at least 10 seconds ago and that no worker
+ * can execute.
+ *
+ * - A run that was never executed has nothing to clean up.
+ * - A blocked run cannot be executed, because its history fits no deployment that has tried it.
+ * - A due run that no living worker claims must be 30 seconds past its deadline, because a
+ * deployment may be in progress.
+ *
+ * The code of any other run sees the deadline at its next execution, and cleans up.
  */
 const isOverdue = (
   schema: string,
@@ -90,8 +94,8 @@ export interface EndedRun {
  * Ends runs without executing their workflow code. Returns the runs that it ended, without those
  * that had ended before.
  *
- * @throws the lock error of the database when a row is locked and `whereLocked` is `fail`;
- * RowLockQueues handles this error
+ * @throws the lock error of the database when a row is locked and `whereLocked` is `fail`; the
+ * caller queues the call in `RowLockQueues`, which tries it again
  */
 export async function endRuns(database: Database, ending: RunEnding, client?: ClientBase): Promise<EndedRun[]> {
   const { status, errors, errorCode, event, note, which, whereLocked } = ending;
@@ -140,8 +144,8 @@ const UNEXECUTABLE: Statement = {
 };
 
 /**
- * Selects the runs whose code no living worker can execute. When no worker has a session, it is
- * unknown which processes execute runs, so only blocked runs are selected.
+ * Selects the runs whose code no living worker can execute. When no worker has a session, selects
+ * only blocked runs: other processes may execute runs without a permanent session, as with QStash.
  */
 export async function findUnexecutable(database: Database, ids: readonly string[], client?: ClientBase): Promise<string[]> {
   return (await database.query<[string]>(UNEXECUTABLE, [ids], client)).map(([id]) => id);

@@ -1,15 +1,12 @@
 import type { Columns, FlushRows } from '../flush-columns.js';
 
-/**
- * One section of the flush statement, which writes the changes of many runs: SQL for one kind of
- * row.
- */
+/** One section of the flush statement: the SQL that writes one kind of row, for many runs. */
 export interface Section {
   readonly key: keyof FlushRows;
   /** Name of the section in the SQL statement, if it differs from `key`. */
   readonly as?: keyof FlushRows;
   readonly sql: SectionSql<string>;
-  /** Further common table expressions that these rows need, by name. */
+  /** Further common table expressions that belong to this section, by name. */
   readonly also?: SectionSql<Readonly<Record<string, string>>>;
 }
 

@@ -7,7 +7,10 @@ import { TERMINAL } from './run-status.js';
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);
 const STATE_COLUMNS = withoutEpoch(COLUMNS.states);
 
-/** Approximate maximum number of dropped payloads that a run's history shows. */
+/**
+ * Approximate maximum number of dropped payloads that a run's history shows. A payload of a hook is
+ * dropped when the workflow does not accept it.
+ */
 const DROPS_SHOWN = 100;
 
 /** Builds a condition that is true when the history has room for one more dropped payload. */
@@ -36,8 +39,8 @@ export const SECTIONS: readonly Section[] = [
     key: 'changes',
     // The conditions let the planner find the runs only by the primary key, whatever the statistics
     // say. The planner cannot use = ANY (ARRAY[..]) in the other direction, to look up x. IS TRUE
-    // hides the conditions on the owner. With them the planner could read all running rows and
-    // compare all pairs (105 ms for 500).
+    // hides the conditions on the owner from the planner. Otherwise it could read all running rows
+    // by these conditions, and compare each row with each change (105 ms for 500 changes).
     sql: (schema, rows) => `
   UPDATE ${schema}.workflow_runs r SET
     status = x.status,
@@ -115,9 +118,10 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'messages',
     // After the commit, a separate statement notifies the receivers. A run may cancel only its own
-    // children, because another run may have the id that it chose for a child. A run reports its
-    // end only to its current parent. The condition is NOT EXISTS, because a child that this
-    // statement starts is not visible to it.
+    // children, because the id that it chose for a child may belong to another run. A run reports
+    // its end only to its current parent. The condition for a cancel is NOT EXISTS, because it must
+    // also hold for a child that this statement starts. That child's row is not visible to the
+    // statement.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT x.to_run_id, x.kind, x.name, x.payload FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -145,10 +149,11 @@ export const SECTIONS: readonly Section[] = [
   {
     key: 'droppedPayloads',
     // Anybody with a hook's URL can send any number of payloads that the workflow does not accept.
-    // The history shows only the first of them. For the others, even the logged delivery is
-    // deleted. One statement wrote the message and the log entry of its delivery, so both have the
-    // same time. Payloads of one microsecond share their log entries. All of these are deleted,
-    // because entries that stay would grow without bound.
+    // The history shows only the first of these payloads. For each further one, the log entry of
+    // its delivery is deleted too, because otherwise the log would grow without bound. The entry is
+    // found by its time: one statement wrote the message and the entry, so both have the same time.
+    // If several deliveries arrived in the same microsecond, the entries of all of them are
+    // deleted.
     sql: (schema, rows) => `
   INSERT INTO ${schema}.workflow_run_log (run_id, epoch, kind, step_key, data)
   SELECT x.run_id, x.epoch, 'payload_dropped', x.step_key, x.data FROM session CROSS JOIN ${rows} ${owned(schema)}
@@ -169,10 +174,10 @@ export const SECTIONS: readonly Section[] = [
   },
   {
     key: 'takenMessages',
-    // A message stays if the worker that took it no longer owns the run, and the current owner
+    // A message stays if the worker that took it no longer owns the run. The current owner then
     // takes it. This section must follow continuedRuns: PostgreSQL executes sections without a
-    // count from the last to the first. So taken messages are deleted, and only the others move to
-    // the continuation (journal-continued.spec.ts proves it).
+    // count from the last to the first. So taken messages are deleted first, and only the remaining
+    // messages move to the continuation (journal-continued.spec.ts proves it).
     sql: (schema, rows) => `
   DELETE FROM ${schema}.workflow_inbox i USING session CROSS JOIN ${rows} ${owned(schema)}
   WHERE i.run_id = ANY (ARRAY[x.run_id]) AND i.id = ANY (ARRAY[x.id]) RETURNING 1`,

@@ -16,7 +16,8 @@ const inherited = (column: string): string =>
 
 /**
  * Origin of the ids of new runs. An id that a caller has given may have belonged to a deleted run.
- * A new run is not inserted while rows of the deleted run remain. The journal deletes these rows.
+ * A new run is not inserted while rows of the deleted run remain. The journal deletes these rows,
+ * and inserts the run again.
  */
 type Ids = 'generated' | 'given';
 
@@ -24,7 +25,7 @@ const onlyIfNothingLeft = (schema: string, ids: Ids): string => (ids === 'given'
 
 /**
  * Inserts runs that the application starts. A run that this process executes at once is inserted as
- * running. It is not inserted if the session has ended.
+ * running. Such a run is not inserted if the session has ended.
  */
 export const starts = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedStarts' : 'starts',
@@ -50,9 +51,9 @@ export const starts = (ids: Ids): Section => ({
 });
 
 /**
- * Inserts runs that other runs start. Inserts nothing for a run that another session now owns,
- * because that session executes the call again. A continuation inherits the tags, the priority and
- * the parent of the run that it continues.
+ * Inserts runs that other runs start. If another session now owns the run that makes the call,
+ * inserts nothing for this call, because that session executes the call again. A continuation
+ * inherits the tags, the priority and the parent of the run that it continues.
  */
 export const startsByRuns = (ids: Ids): Section => ({
   key: ids === 'given' ? 'checkedStartsByRuns' : 'startsByRuns',

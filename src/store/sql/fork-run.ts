@@ -3,9 +3,9 @@ import type { Database, Statement } from '../database.js';
 
 /**
  * Creates a new run from a source run. Copies the input, the tags, the options, and the steps
- * before a given step. Does not copy the cancellation, the deadline and later steps. With copied
- * steps, the new run also gets values that the code has already used. They are the time of the
- * first execution and the seed of the random numbers.
+ * before a given step. Does not copy the cancellation, the deadline or later steps. If steps are
+ * copied, the code has already used some other values of the source run. So the new run also gets
+ * these: the time of the first execution, the seed of the random numbers, and the published state.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',

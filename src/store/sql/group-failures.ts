@@ -37,8 +37,8 @@ export async function groupFailures(
   const parameters = new Parameters();
   const matching = conditionsSql({ status: ['failed'], finishedAfter: since }, parameters, database.schema);
   const columns = by.map((dimension) => COLUMNS[dimension]).join(', ');
-  // The example is the run with the highest id, which is the latest one among generated ids.
-  // Selecting the latest run by time would sort every group.
+  // The example is the run with the highest id. Generated ids rise with time, so this is the latest
+  // run. Selecting the latest run by time would sort every group.
   const text = `SELECT count(*)::float8, ${milliseconds('min(r.finished_at)')}, ${milliseconds('max(r.finished_at)')}, max(r.id), ${columns}
 FROM ${database.schema}.workflow_runs r WHERE ${matching}
 GROUP BY ${columns} ORDER BY count(*) DESC, max(r.finished_at) DESC, max(r.id) DESC LIMIT ${parameters.add(limit, 'int')}`;

@@ -14,7 +14,9 @@ const STEPS: Statement = {
 CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = x.run_id AND step_key = x.step_key LIMIT 1) AS s`,
 };
 
-/** Columns of a run that show whether a write took effect when the answer to it was lost. */
+/**
+ * Columns of a run that show whether a write took effect, if the server's response to it was lost.
+ */
 export interface RunIdentity {
   readonly id: string;
   readonly name: string;

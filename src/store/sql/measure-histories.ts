@@ -1,8 +1,8 @@
 import type { Database, Statement } from '../database.js';
 
 /**
- * Computes the size in the same way as the column `history_bytes`: payloads, plus a fixed size per
- * step.
+ * Computes the sizes of histories in the same way as the column `history_bytes`: the bytes of the
+ * outputs and errors, plus 150 bytes per step.
  */
 const MEASURE: Statement = {
   name: 'durable_measure_histories',

@@ -2,8 +2,8 @@ import type { Database, Statement } from '../database.js';
 import { SERVER } from './server-identity.js';
 
 /**
- * Reads the wake counters of a session's runs, where a counter differs from the given value. The
- * counter of a run rises with each message or request.
+ * Finds those of a session's runs whose wake counter differs from the value given for the run. Each
+ * message or request to a run raises its counter.
  */
 const MOVED: Statement = {
   name: 'durable_moved_runs',

@@ -19,10 +19,13 @@ export interface InboxMessage {
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Reads the inboxes of runs. Requests to cancel, to pause or to resolve a step are read each time.
- * Messages about the end of a child are read when they are new. Of the new signals and hook
- * payloads, the oldest are read, up to the given number and bytes. A row without payload only shows
- * that more messages wait.
+ * Reads the inboxes of runs. A message is new when its id is above the run's floor and is not among
+ * the known ids.
+ *
+ * - Requests to cancel, to pause or to resolve a step are read each time.
+ * - Messages about the end of a child are read when they are new.
+ * - Of the new signals and hook payloads, the oldest are read, up to the given number and bytes.
+ * The row of the next message has no payload, and only shows that more messages wait.
  */
 const READ: Statement = {
   name: 'durable_read_inbox',
@@ -58,7 +61,7 @@ export interface InboxPlace {
   readonly floor: bigint;
   /** Maximum number of signals and hook payloads to read. */
   readonly room: number;
-  /** Approximate maximum of their total size, in bytes. */
+  /** Approximate maximum size in bytes of these signals and hook payloads together. */
   readonly bytes: number;
 }
 
@@ -66,7 +69,7 @@ export interface InboxPlace {
 export interface InboxRead {
   readonly runId: string;
   readonly messages: readonly InboxMessage[];
-  /** Id of the first message for which there was no room. */
+  /** Id of the first message for which there was no room. Undefined when all messages were read. */
   readonly left: bigint | undefined;
   /**
    * Snapshot of the read, as transaction ids. Transactions before `xmin` had ended, and

@@ -69,8 +69,8 @@ export interface RunDescriptionRow {
   /** True when a living worker claims runs with the queue, workflow and version of this run. */
   readonly isServed: boolean;
   /**
-   * Dispatch keys that living workers serve, in text form: they show whether a worker can claim the
-   * run. Read only for pending runs, otherwise empty.
+   * Dispatch keys that living workers claim, as text. They show whether a worker claims a similar
+   * key, such as another version. Read only for pending runs, otherwise empty.
    */
   readonly served: readonly string[];
   readonly isBlocked: boolean;
@@ -96,12 +96,12 @@ export interface RunDescriptionRow {
 }
 
 /**
- * Maximum number of child runs in a description. A listing by `parentRunId` returns all of them.
+ * Maximum number of child runs in a description. A listing by `parentRunId` returns all children.
  */
 const MAX_CHILDREN = 100;
 
 /**
- * Maximum number of dispatch keys that are read, to find a key that resembles the key of the run.
+ * Maximum number of the workers' dispatch keys that are read for the description of a pending run.
  */
 const MAX_SERVED = 10_000;
 

@@ -5,17 +5,17 @@ import { KEPT_BY_FAILED } from './send-signal.js';
 import type { PoolClient } from 'pg';
 
 /**
- * Makes a failed run due again, in its next generation. The given step and all later steps move to
- * the run log. If a deadline or a cancellation was recorded earlier, the steps from there on move
- * too. Replaying it would end the run at once. Messages that the removed steps had taken return to
- * the inbox, before newer messages. A wait that timed out has recorded null, like a message whose
- * payload is null, and returns no message.
+ * Makes a failed run due again, in its next generation.
  *
- * The run waits again for running children when its code reaches them.
- *
- * The raised epoch keeps a late flush of the former owner from writing anything. The parent has
- * already reacted to the failure, so it is not notified again. Requests to cancel, pause or resolve
- * were meant for the failed run, and are deleted.
+ * - The given step and all later steps move to the run log. If a deadline or a cancellation was
+ * recorded before that step, the steps from the deadline or cancellation on move too. A replay of
+ * the deadline or cancellation would end the run at once.
+ * - Messages that the removed steps had taken return to the inbox, before newer messages. A step
+ * that has recorded null returns no message, because a wait that timed out also records null.
+ * - Waits for running children stay, and the run waits again when its code reaches them.
+ * - The raised epoch keeps a late flush of the former owner from writing anything.
+ * - The parent has already reacted to the failure, so it is not notified again.
+ * - Requests to cancel, pause or resolve were meant for the failed run, and are deleted.
  */
 const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a transaction'): string => `WITH run AS MATERIALIZED (
   SELECT id, epoch, generation, error, finished_at FROM ${schema}.workflow_runs
@@ -69,7 +69,7 @@ RETURNING r.queue, r.name, r.version, r.epoch`;
 
 /**
  * Retries one run. Fails at once when the run's row is locked. The caller then waits without a
- * database connection.
+ * database connection, and tries again.
  */
 const RETRY: Statement = { name: 'durable_retry_run', text: (schema, lockTimeout) => retryText(schema, lockTimeout, 'a call') };
 
@@ -90,8 +90,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10, $11, $12, to_timest
 export interface RunRetry {
   readonly runId: string;
   /**
-   * Generation of the run that the operator decided to retry. Of two concurrent operators only the
-   * first one succeeds.
+   * Generation of the failed run that the operator decided to retry. Of two operators who retry the
+   * same generation, only the first one succeeds.
    */
   readonly generation: number;
   /** First step that is removed. Null removes no step. */
@@ -104,7 +104,7 @@ export interface RunRetry {
 
 /**
  * Retries a failed run, in one transaction. Returns its dispatch key. Undefined when the run is not
- * failed, or has another generation.
+ * failed or has another generation, or when a client is given and the run's row is locked.
  *
  * @param client client whose open transaction is used
  */

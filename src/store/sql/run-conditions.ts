@@ -35,7 +35,7 @@ const CONDITIONS: { readonly [K in keyof RunConditions]-?: Condition<K> } = {
   version: (versions, parameters) => `r.version = ANY (${parameters.add(versions, 'int[]')})`,
   status: statusSql,
   queue: (queues, parameters) => `r.queue = ANY (${parameters.add(queues, 'text[]')})`,
-  // The column may still be true for runs that have ended, so the status is checked too.
+  // `is_blocked` may still be true for runs that have ended, so the status is checked too.
   blocked: (blocked) => `${blocked ? '' : 'NOT '}(r.is_blocked AND r.status IN ('waiting', 'paused'))`,
   parentRunId: (id, parameters) => (id === null ? 'r.parent_run_id IS NULL' : `r.parent_run_id = ${parameters.add(id, 'text')}`),
   tags: (tags, parameters, schema) =>

@@ -10,8 +10,8 @@ import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
- * Condition for a message that is so old that its sender must have notified the run, unless the
- * notification was lost.
+ * Condition for a message that was inserted more than 5 seconds ago. By then, its sender has
+ * notified the run, unless the notification was lost.
  */
 const OVERDUE = `created_at < now() - interval '5 seconds'`;
 
@@ -29,7 +29,9 @@ function addressed(schema: string): string {
 )`;
 }
 
-/** Condition for runs that have not followed the request to cancel in their inbox. */
+/**
+ * Condition for started runs on which the request to cancel in their inbox has had no effect yet.
+ */
 const MISSED_CANCEL = `started_at IS NOT NULL AND (status = 'running' OR ${IS_CANCELLABLE} OR (status IN ('pending', 'waiting', 'paused') AND cancel_requested_at IS NULL))`;
 
 /**
@@ -75,7 +77,8 @@ WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} OR
 
 /**
  * SQL for the name of the message with which a child reports its end to the waiting step. After a
- * retry of the parent, the name contains the generation that started the child.
+ * retry of the parent, the name contains the generation that started the child. The wait's
+ * `attempts` holds this generation.
  */
 const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
 
@@ -85,8 +88,8 @@ const MISSED_MESSAGE = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_reques
 /**
  * Notifies runs that wait for a message which is already in the inbox, because the notification was
  * lost. Ignores messages that no wait needs: they stay in the inbox, and every claim reads them.
- * Leaves out cancelled runs and runs past their deadline. Their waits have ended, so they would be
- * notified again and again.
+ * Leaves out cancelled runs and runs past their deadline. Their waits have ended, but the rows of
+ * the waits stay until the run ends. So these runs would be notified again and again.
  */
 const NOTIFY_WAITING = manyRuns('durable_sweep_messages', {
   select: (schema, narrow) => `${addressed(schema)}, missed AS MATERIALIZED (
@@ -129,8 +132,8 @@ LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  // For failed runs, only the kinds of messages that they do not keep are read, through a separate
-  // index.
+  // A failed run keeps its signals and hook payloads, which may be many. They are not read here,
+  // because the index for failed runs does not contain them.
   text: (schema, lockTimeout) => {
     const messages = (condition: string): string => `(
     SELECT * FROM (
@@ -163,7 +166,7 @@ export interface InboxSwept {
 
 /**
  * Notifies runs of messages whose notification was lost. A sender inserts a message and notifies
- * the run in two statements. A crash or a cut connection may prevent the second one. Also deletes
+ * the run in two statements. A crash or a cut connection may prevent the notification. Also deletes
  * messages to runs that have ended.
  */
 export async function sweepInbox(database: Database): Promise<InboxSwept> {
