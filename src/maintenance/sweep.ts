@@ -34,7 +34,7 @@ export interface SweepDependencies {
   readonly ownSession: () => string | undefined;
   /** Returns the workflows that this process claims. */
   readonly served: () => readonly DispatchKey[];
-  /** Called when a sweep has made runs due of which no other process was notified. */
+  /** Called with runs that a sweep has made due. No other process has been notified of them. */
   readonly returned: (runIds: readonly string[]) => Promise<void>;
   readonly log: (message: string) => void;
   readonly failed: (message: string, error: unknown) => void;

@@ -144,8 +144,9 @@ const UNEXECUTABLE: Statement = {
 };
 
 /**
- * Selects the runs whose code no living worker can execute. When no worker has a session, selects
- * only blocked runs: other processes may execute runs without a permanent session, as with QStash.
+ * Selects the runs whose code no living worker can execute. When no worker has a session, it is
+ * unknown which processes can execute runs, so only blocked runs are selected. With QStash, for
+ * example, a session exists only during deliveries.
  */
 export async function findUnexecutable(database: Database, ids: readonly string[], client?: ClientBase): Promise<string[]> {
   return (await database.query<[string]>(UNEXECUTABLE, [ids], client)).map(([id]) => id);

@@ -4,8 +4,8 @@ import type { Database, Statement } from '../database.js';
 /**
  * Creates a new run from a source run. Copies the input, the tags, the options, and the steps
  * before a given step. Does not copy the cancellation, the deadline or later steps. If steps are
- * copied, the code has already used some other values of the source run. So the new run also gets
- * these: the time of the first execution, the seed of the random numbers, and the published state.
+ * copied, also copies the time of the first execution, the seed of the random numbers and the
+ * published state: the code before the given step has used or set these values.
  */
 const FORK: Statement = {
   name: 'durable_fork_run',

@@ -132,8 +132,8 @@ LIMIT 1000`,
 
 const CLEAR_OBSOLETE: Statement = {
   name: 'durable_sweep_obsolete',
-  // A failed run keeps its signals and hook payloads, which may be many. They are not read here,
-  // because the index for failed runs does not contain them.
+  // A failed run keeps its signals and hook payloads, which may be many. They are not read here:
+  // for failed runs, PostgreSQL uses an index that contains only the other kinds of messages.
   text: (schema, lockTimeout) => {
     const messages = (condition: string): string => `(
     SELECT * FROM (
