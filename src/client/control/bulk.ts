@@ -95,8 +95,8 @@ const STATUSES: Readonly<Record<OperationKind, readonly RunStatus[]>> = {
  * call with this token starts the operation. Workers then do the work, even after this process has
  * ended.
  *
- * The operation processes each run once that existed at the dry run and still matches the filter
- * when the operation reaches it.
+ * The operation processes the runs that existed at the dry run, and that still match the filter
+ * when the operation reaches them. It processes each of these runs once.
  *
  * @example
  * const filter = { name: 'order', errorCode: 'CARD_DECLINED' };
@@ -113,8 +113,8 @@ export class BulkOperations {
 
   /**
    * Cancels runs as `client.cancel` does: asks each run to stop, so that its code can clean up. A
-   * run that no process can execute counts as `skipped`. It stops as soon as a process can execute
-   * it. To end such runs at once, use `bulk.terminate`.
+   * run that no process can execute counts as `skipped`. Such a run stops as soon as a process can
+   * execute it. To end such runs at once, use `bulk.terminate`.
    *
    * @throws InvalidInputError, QueryTimeoutError
    */

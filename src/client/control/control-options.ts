@@ -1,4 +1,5 @@
-// Public types must work without the types of pg. Importing from control.ts would require them.
+// These types are public, and an application may compile them without the types of pg. An import
+// from control.ts would need the types of pg.
 import { checkText } from '../../core/ids.js';
 import { encode } from '../../core/serializer/index.js';
 import type { FollowOptions } from '../follow-options.js';
@@ -30,7 +31,8 @@ export function noteOf(given: AuditOptions, more: Readonly<Record<string, string
 export interface CancelOptions extends AuditOptions {
   /**
    * Transaction to join: the request takes effect when this transaction commits. `'none'` joins no
-   * transaction (default: the ambient transaction, if any).
+   * transaction. The default is the transaction that the module's `currentTransaction` returns, if
+   * any.
    */
   manager?: ManagerOption;
 }

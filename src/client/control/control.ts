@@ -62,7 +62,10 @@ export class Control {
     if (!isTerminal(sent.status)) await notifier.notifyOfCancel([{ runId: sent.id, error: cancelled, parentId: null }]);
   }
 
-  /** Ends the current run of a chain. Tries again when another run continues it in the meantime. */
+  /**
+   * Ends the current run of a chain. If another run continues that run in the meantime, ends that
+   * other run.
+   */
   async terminate(runId: string, options: AuditOptions): Promise<void> {
     const named = checkText(runId, 'runId');
     const given = checkOptions(options, 'options', ACTOR_KEYS);

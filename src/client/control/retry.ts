@@ -31,7 +31,7 @@ export async function readRetryable(database: Database, payloads: Payloads, runI
 }
 
 /**
- * Creates a retry of the run from the step that made it fail.
+ * Returns the parameters of a retry from the step that made the run fail. Does not retry the run.
  *
  * @throws RunNotFoundError, RunNotRetryableError
  */
@@ -52,6 +52,7 @@ export async function retryOnce(database: Database, whileLocked: WhileLocked, re
   const now = await readFailedRun(database, retry.runId);
   if (!now) throw new RunNotFoundError(retry.runId);
   // If the run is `failed` now, another caller has retried it and it has failed again. This retry
-  // was made for the earlier failure, so it must not be applied.
+  // was made for the earlier failure, so it must not be applied. The error names `pending`, the
+  // status that the other retry set.
   throw new RunNotRetryableError(retry.runId, now.status === 'failed' ? 'pending' : now.status);
 }

@@ -7,8 +7,8 @@ import type { ListPosition } from '../../store/sql/list-runs.js';
 import type { HistoryPosition } from '../../store/sql/read-history.js';
 
 /**
- * Maximum length of a cursor. A run id may have 255 characters of four bytes each, and is escaped
- * twice.
+ * Maximum length of a cursor. A run id may have 255 characters of four bytes each, and is encoded
+ * twice, as JSON and as base64.
  */
 const MAX_CURSOR_LENGTH = 4_096;
 /** Last moment that a Date can represent. Timestamps of PostgreSQL can be later. */
@@ -83,7 +83,7 @@ export function encodeHistoryCursor(runId: string, { at, rank, number }: History
 /**
  * Decodes the cursor of a history.
  *
- * @throws InvalidInputError when the text is not such a cursor
+ * @throws InvalidInputError when the text is not a cursor of a history
  */
 export function decodeHistoryCursor(cursor: unknown, argument: string): HistoryPosition & { readonly runId: string } {
   const [at, rank, number, runId] = decode(cursor) ?? [];

@@ -17,7 +17,9 @@ export interface WaitDescription {
    * Name of the awaited signal, the first characters of a hook's token, or the id of a child run.
    */
   name: string | undefined;
-  /** Moment at which the wait ends. Undefined when only its event ends it. */
+  /**
+   * Moment at which the wait ends. Undefined when only an event, such as a signal, ends the wait.
+   */
   wakeAt: Date | undefined;
   /** Number of failed attempts of the waiting step. */
   attempts: number;
@@ -127,8 +129,8 @@ export function toRunDescription<O>(row: RunDescriptionRow, payloads: Payloads):
     wakeAt: toDate(row.wakeAt),
     cancelRequestedAt: toDate(row.cancelRequestedAt),
     tags: { ...row.tags },
-    // A retry of a failed run needs the waits for its children, so they are kept. However, an ended
-    // run waits for nothing.
+    // A failed run keeps its waits for child runs, because a retry needs these waits. They are left
+    // out here, because an ended run waits for nothing.
     waits: (row.status === 'continued' || isTerminal(row.status) ? [] : row.waits).map(({ stepKey, kind, name, wakeAt, attempts }) => ({
       stepKey,
       kind,

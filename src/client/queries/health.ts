@@ -1,4 +1,5 @@
-// Public types must work without the types of pg. Importing from read-health.ts would require them.
+// These types are public, and an application may compile them without the types of pg. An import
+// from read-health.ts would need the types of pg.
 import { dispatchKeyText, type DispatchKey } from '../../core/run.js';
 
 /** A run that the database refuses to change for this process. */
@@ -80,9 +81,9 @@ export interface WorkflowHealth {
   database: { isReachable: true; latencyMs: number } | { isReachable: false; error: Error };
   worker: WorkerHealth;
   /**
-   * State of the direct connection. Undefined when `listen` is false. While it is not connected,
-   * polling replaces notifications, and other processes notice this process's death only after
-   * `sessionTtl`.
+   * State of the direct connection. Undefined when `listen` is false. While this connection is not
+   * connected, polling replaces notifications, and other processes notice this process's death only
+   * after `sessionTtl`.
    */
   directConnection: { isConnected: true } | { isConnected: false; error: Error | undefined } | undefined;
   sessions: SessionHealth[];
@@ -94,8 +95,9 @@ export interface WorkflowHealth {
   /** Part of the backlog that no living process can execute. */
   unregistered: DueHealth[];
   /**
-   * Kinds of runs that wait for a time, a message or a child, and that no living process could
-   * continue. When very many runs wait, only some of them are inspected.
+   * Kinds (queue, workflow and version) of runs that wait for a time, a message or a child, and
+   * that no living process could continue. When very many runs wait, only some of them are
+   * inspected.
    */
   unregisteredWaiting: DispatchKey[];
   /**
@@ -113,7 +115,10 @@ export interface WorkflowHealth {
   oldestDueAt: Date | undefined;
 }
 
-/** State of this process's worker, and the kinds of runs that it claims. */
+/**
+ * State of this process's worker, and the kinds (queue, workflow and version) of runs that it
+ * claims.
+ */
 export interface KnownWorker {
   readonly health: WorkerHealth;
   /** Kinds of runs that the worker claims. Undefined when this process has no worker. */

@@ -77,8 +77,8 @@ export interface FailuresOptions {
 }
 
 /**
- * Failed runs that have the same values of the grouping properties. The other properties are
- * undefined.
+ * Failed runs that have the same values of the properties in `groupBy`. Properties that are not in
+ * `groupBy` are undefined.
  */
 export interface FailureGroup {
   workflow: string | undefined;

@@ -6,8 +6,8 @@ import { MAX_VERSION, SHOWN_STATUSES, type ShownStatus } from '../../core/run.js
 import type { RunConditions } from '../../core/run-filter.js';
 
 /**
- * Selects runs. A run must meet all conditions. It meets a list by matching any member. A property
- * that is absent sets no condition.
+ * Selects runs. A run must meet all conditions. A condition with a list is met when any member of
+ * the list matches. A property that is absent sets no condition.
  */
 export interface RunFilter {
   /** Name of the workflow. */
@@ -25,12 +25,12 @@ export interface RunFilter {
   queue?: string | readonly string[] | undefined;
   /**
    * True selects runs that wait for a deployment whose code matches their history. False selects
-   * the others.
+   * all other runs.
    */
   blocked?: boolean | undefined;
   /** Id of the parent run. `null` selects runs that have no parent. */
   parentRunId?: string | null | undefined;
-  /** Tags that the run must have, all of them. */
+  /** Tags of the run. A run matches when it has all of these tags. */
   tags?: Readonly<Record<string, string>> | undefined;
   /**
    * Error code of a failed run: the `code` of the error that the application threw, or the error's
@@ -159,7 +159,7 @@ function checkTags(value: unknown, argument: string, whenUndefined: UndefinedPro
 /**
  * Returns the text of a tag.
  *
- * @throws InvalidInputError when it is not a text
+ * @throws InvalidInputError when the tag is not a text
  */
 export function checkTag(tags: Readonly<Record<string, unknown>>, key: string, argument: string): string {
   return checkText(readTag(tags, key, argument), argument);

@@ -118,9 +118,9 @@ export class RunQueries {
    * Lists the runs that match a filter, newest first, one page at a time. Without a filter, lists
    * all runs.
    *
-   * All pages together contain each run once that existed at the first page and matched the filter
-   * all the time. No run appears twice, even when runs start, end or are deleted in the meantime. A
-   * run that matches the filter only part of the time may or may not appear.
+   * A run that exists at the first page and matches the filter until the last page appears on
+   * exactly one page. No run appears twice, even when runs start, end or are deleted in the
+   * meantime. A run that matches the filter only part of the time may or may not appear.
    *
    * @throws InvalidInputError when a part of the filter is invalid, or the cursor belongs to
    *   another filter

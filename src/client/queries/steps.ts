@@ -17,7 +17,7 @@ export interface StepsOptions extends FollowOptions {
    */
   limit?: number | undefined;
   /**
-   * `seq` of the last step of the previous page. Steps up to this one are left out (default: 0).
+   * `seq` of the last step of the previous page. Returns only steps after this one (default: 0).
    */
   after?: number | undefined;
 }

@@ -82,8 +82,8 @@ export function waitingForOf(row: Row): WaitingFor[] {
   if (row.status === 'pending') return [workerOf(row)];
   if (row.status !== 'waiting' && row.status !== 'running' && row.status !== 'paused') return [];
   const bodies = bodiesOf(row);
-  // A wait for the next attempt stays open while the attempt is executing. It is left out then,
-  // because the body is listed instead.
+  // A wait for the next attempt stays open while the attempt is executing. In this time the body is
+  // listed instead of the wait.
   const open = row.waits.filter(({ kind, stepKey }) => kind !== 'retry' || bodies.every((body) => body.stepKey !== stepKey));
   const waits = [...open.map(waitOf), ...bodies.map(bodyWaitOf)];
   if (row.isBlocked) return [unblockingOf(row), ...waits];
@@ -117,7 +117,10 @@ function workerOf(row: Row): WaitingFor {
   return { kind: 'worker', name, since: toDate(readyAt), until: undefined, text };
 }
 
-/** Remedies for blocked runs, by error code. For causes that a new deployment does not remove. */
+/**
+ * Remedies for blocked runs, by error code. Contains only causes that a new deployment does not
+ * remove.
+ */
 const REMEDIES: Readonly<Record<string, string>> = {
   STEP_NOT_RECORDED: 'the database refuses to record a step of it. Remove what refuses',
   RUN_NOT_RECORDED: 'the database refuses to record its progress. Remove what refuses',

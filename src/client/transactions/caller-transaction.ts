@@ -4,8 +4,8 @@ import { CALLER_MARK } from '../../store/sql/caller-mark.js';
 import { transactionControls, type TransactionControl } from './transaction-control.js';
 
 /**
- * Part of a transaction that a rollback undoes, with the savepoint depth at which it was
- * registered. A rollback to a savepoint outside this depth removes it.
+ * Created run or callback that a rollback to a savepoint may undo. `depth` is the number of
+ * savepoints that were set when it was registered. A rollback to one of these savepoints undoes it.
  */
 interface Nested {
   depth: number;
@@ -15,11 +15,14 @@ interface Nested {
 export class CallerTransaction {
   private state: 'open' | 'ended' = 'open';
   /**
-   * Names of the savepoints that were set since tracking began, outermost first. A rollback to
-   * another savepoint undoes everything since tracking began.
+   * Names of the savepoints that were set since tracking began, outermost first. A rollback to a
+   * savepoint that is not in this list undoes everything since tracking began.
    */
   private readonly savepoints: string[] = [];
-  /** Number of unanswered statements that end the transaction or roll it back. */
+  /**
+   * Number of unanswered statements that end the transaction, or that release or roll back to a
+   * savepoint.
+   */
   private ending = 0;
   private effects: (Nested & { readonly callback: () => void })[] = [];
   private readonly created = new Map<string, Nested>();
@@ -83,7 +86,7 @@ export class CallerTransaction {
     if (statement.startsWith(CALLER_MARK)) return;
     const controls = transactionControls(statement);
     // When another subscriber throws an error, TypeORM may report an answer without having reported
-    // the statement. So the count must not become negative.
+    // the statement. The count would then become negative, so it is kept at 0 or above.
     this.ending = Math.max(0, this.ending - endings(controls));
     for (const control of controls) this.apply(control, success, command);
   }
@@ -125,8 +128,8 @@ export class CallerTransaction {
       try {
         callback();
       } catch {
-        // TypeORM would tell the caller that COMMIT failed if this error were thrown. A run that
-        // was not announced is found by polling.
+        // Ignore the error. If it were thrown, TypeORM would report to the caller that COMMIT
+        // failed. Polling finds a run that was not announced.
       }
     }
   }
@@ -158,15 +161,16 @@ function beginsTransaction(statement: string): boolean {
 }
 
 /**
- * Tracks the transaction of a manager until it ends. Runs are then announced at the commit, and
- * handles know whether their run is committed. Tracking is only an optimization: polling finds runs
- * that were not announced.
+ * Tracks the open transaction of a manager until it ends. Returns undefined when the manager has no
+ * open transaction. Because of the tracking, new runs are announced at the commit, and handles know
+ * whether their run is committed. The announcement is only an optimization: polling finds runs that
+ * were not announced.
  */
 export function openTransactionOf(manager: EntityManager): CallerTransaction | undefined {
   const { queryRunner } = manager;
   if (!queryRunner?.isTransactionActive || queryRunner.isReleased) return undefined;
   // TypeORM 0.3 has this getter only under the name `connection`. The subscribers are read each
-  // time, because a DataSource that is initialized again has a new list.
+  // time, because a DataSource that is initialized again has a new list of subscribers.
   const { subscribers } = queryRunner.connection as unknown as { subscribers: EntitySubscriberInterface[] };
   if (!subscribers.includes(watcher)) subscribers.push(watcher);
   let transaction = open.get(queryRunner);

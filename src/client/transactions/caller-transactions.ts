@@ -35,8 +35,9 @@ export class CallerTransactions {
   ) {}
 
   /**
-   * Returns the transaction to join, if any. It must be known at once, so this method sends no
-   * query. `verify` later checks the database through the caller's own connection.
+   * Returns the transaction to join, if any. Sends no query, because tracking must begin before a
+   * caller that does not await the call can end the transaction. `verify` later checks the database
+   * through the caller's own connection.
    *
    * @throws InvalidInputError when the value is not a manager, when a given manager has no open
    *   transaction, or when the ambient function throws
@@ -55,7 +56,7 @@ export class CallerTransactions {
   /**
    * Verifies that the transaction uses the workflows' database, and that it is still open.
    *
-   * @throws InvalidInputError when either is not the case
+   * @throws InvalidInputError when the transaction uses another database or has ended
    */
   async verify({ manager, transaction, argument }: JoinedTransaction): Promise<void> {
     const { dataSource, isPostgres } = readDataSource(manager, argument);
@@ -90,7 +91,7 @@ export class CallerTransactions {
       throw new InvalidInputError(AMBIENT, `must return an EntityManager or undefined synchronously${what}`);
     }
     // Outside a transaction, libraries for ambient transactions return the DataSource's own
-    // manager. It has no transaction to join.
+    // manager. That manager has no transaction to join.
     const transaction = transactionOf(manager, AMBIENT);
     return transaction && { manager, transaction, argument: AMBIENT };
   }

@@ -37,8 +37,8 @@ const find = (pattern: RegExp, text: string, from: number): RegExpExecArray | nu
 
 /**
  * Splits a text into statements as the server does, and returns the first tokens of each. Assumes
- * PostgreSQL's default, `standard_conforming_strings = on`. Stops after the last semicolon, and
- * reads each character at most twice.
+ * PostgreSQL's default, `standard_conforming_strings = on`. Reads only the first tokens after the
+ * last semicolon. Reads each character at most twice.
  */
 export function statementHeads(text: string): StatementHead[] {
   return new Scanner(text).scan();
@@ -105,7 +105,7 @@ class Scanner {
   }
 
   private word(text: string): void {
-    // The pattern also matches `u&` as a word, although it only introduces the literal after it.
+    // `TOKEN` also matches `u&`, which is not a word. It introduces the literal or name after it.
     if (text.endsWith('&')) return;
     this.keep({ kind: 'word', text });
     if (this.parentheses > 0 || !this.isRoutine()) return;

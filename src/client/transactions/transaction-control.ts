@@ -4,21 +4,21 @@ import { statementHeads, type StatementHead, type Token } from './statement-scan
 export type TransactionControl =
   | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string }
   /**
-   * Ends the transaction for this connection. After `prepare`, another session may decide whether
-   * it commits.
+   * Ends the transaction for this connection. With `chain`, the next transaction begins at once.
+   * After `prepare`, another session may decide whether the transaction commits.
    */
   | { readonly kind: 'commit' | 'rollback' | 'prepare'; readonly chain: boolean }
   | { readonly kind: 'begin' };
 
 /**
- * Matches texts that may control a transaction. Nearly all other texts fail this test, and need no
- * further work.
+ * Matches every text that may control a transaction, and few others. A text that does not match
+ * needs no scan.
  */
 const SUSPECT = /\b(?:COMMIT|END|ROLLBACK|ABORT|RELEASE|SAVEPOINT|PREPARE|BEGIN|START)\b/i;
 
 /**
- * Shapes of statements. `"` stands for a quoted name, `'` for a literal, and `?` for any other
- * sign.
+ * Patterns of statements whose tokens `shapeOf` has converted: words in upper case, `"` for a quoted
+ * name, `'` for a literal, and `?` for any other sign.
  */
 const END = /^(COMMIT|END|ROLLBACK|ABORT)(?: (?:WORK|TRANSACTION))?(?: AND (NO )?CHAIN)?$/;
 const SAVEPOINT = /^(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: (?:WORK|TRANSACTION))? TO(?: SAVEPOINT)?) [^ '?]+$/;
@@ -59,8 +59,8 @@ function shapeOf(token: Token): string {
 }
 
 /**
- * Returns the name of a savepoint as the server reads it. In multi-byte encodings, the server
- * changes only ASCII letters to lower case.
+ * Returns the name of a savepoint as the server reads it. Changes only ASCII letters to lower case,
+ * as the server does in multi-byte encodings.
  */
 function nameOf(token: Token): string {
   if (token.kind === 'word') return token.text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());

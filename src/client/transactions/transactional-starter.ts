@@ -24,7 +24,7 @@ export interface TransactionalStart {
 }
 
 /**
- * Starts runs in a caller's transaction. It uses the caller's connection and the module's own pool,
+ * Starts runs in a caller's transaction. Uses the caller's connection and the module's own pool,
  * but no second connection of the caller.
  */
 export class TransactionalStarter {
@@ -45,8 +45,8 @@ export class TransactionalStarter {
     committed: (runs: readonly NewRun[]) => void,
   ): Promise<TransactionalStart> {
     const unique = [...new Map(runs.toReversed().map((run) => [run.id, run])).values()];
-    // Sorted by id, independent of the caller's order. Two transactions that start the same runs
-    // then wait for each other instead of deadlocking.
+    // Sort by id, whatever the caller's order. Otherwise two transactions that start the same runs
+    // in different orders could deadlock.
     unique.sort((a, b) => (a.id < b.id ? -1 : 1));
     const created = new Set<string>();
     const existing = new Map<string, string>();
@@ -88,9 +88,9 @@ export class TransactionalStarter {
       missing = missing.filter(({ id }) => !created.has(id));
       if (missing.length === 0) return;
       const left = missing.map(({ id }) => id);
-      // Under REPEATABLE READ and SERIALIZABLE, an INSERT aborts the transaction when another one
-      // has committed the same run since the snapshot. So the first lookup uses another connection,
-      // which sees such a run.
+      // Under REPEATABLE READ and SERIALIZABLE, an INSERT aborts the transaction when another
+      // transaction has committed the same run since the snapshot. So the first INSERT creates
+      // nothing (`withheld`), and the lookup uses another connection, which sees such a run.
       const found = withheld ? await readRunNames(this.database, left) : await findInTransaction(this.database, manager, left);
       for (const [id, name] of found) existing.set(id, name);
       missing = missing.filter(({ id }) => !existing.has(id));
@@ -104,13 +104,13 @@ export class TransactionalStarter {
    * Removes rows that deleted runs with these ids left behind. The module's own connection removes
    * most of them, so that the caller's transaction locks few rows. The caller's transaction then
    * removes the rest, because it may have deleted the runs itself. With a fixed snapshot, only the
-   * caller's transaction removes rows: rows that another connection has deleted would be a
-   * conflict.
+   * caller's transaction removes rows. If another connection removed them, the caller's DELETE of
+   * the same rows would fail with a serialization error.
    */
   private async removeLeftovers(manager: EntityManager, runs: readonly NewRun[], on: 'caller' | 'both'): Promise<void> {
     const ids = runs.map(({ id }) => id);
-    // This statement does not remove rows that the caller's transaction has locked. The next
-    // statement, in that transaction, removes them.
+    // clearLeftovers does not remove rows that the caller's transaction has locked, and its error
+    // is ignored. clearLeftoversIn, in that transaction, removes the rest.
     if (on === 'both') await clearLeftovers(this.database, ids).catch(ignore);
     await clearLeftoversIn(this.database, manager, ids);
   }
