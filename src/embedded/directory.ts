@@ -62,9 +62,10 @@ export function otherTemporaryDirectories(user: ServerUser | null, own: string |
 
 /**
  * Prepares the directory in which the application keeps its data, and creates it if needed. Refuses
- * a directory that holds other files, or that another user of the machine could have prepared. The
- * lock file in the directory leads to the supervisor, and the supervisor returns the server's URL.
- * A user who can write that file can therefore choose the database.
+ * a directory that holds other files, or that another user of the machine could have prepared. A
+ * lock file in the directory names the port of the supervisor, and the supervisor returns the
+ * server's URL. A user who can write the lock file could therefore choose the database that the
+ * application uses.
  */
 export function prepareKeptDirectory(dataDir: string, user: ServerUser | null): string {
   const target = resolve(dataDir);

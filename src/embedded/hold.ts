@@ -19,8 +19,8 @@ const ATTACH_TIMEOUT_MS = 120_000;
  */
 const UNREADABLE_LOCK_MS = 2000;
 /**
- * Number of wrong answers after which the process at the port counts as another program. A
- * supervisor that dies in the middle of a line gives one wrong answer; another program gives more.
+ * Number of wrong answers in a row after which the process at the port counts as another program. A
+ * supervisor that dies in the middle of a line gives only one wrong answer.
  */
 const MAX_STRANGER_ANSWERS = 5;
 const STOP_TIMEOUT_MS = 30_000;
@@ -71,7 +71,7 @@ async function attach(directory: SupervisedDirectory, resume: boolean): Promise<
 
 /**
  * Cleans up a directory whose supervisor is dead. Starts a new supervisor, which stops the old
- * server and removes its files.
+ * server and removes the directory if it is temporary.
  */
 export async function releaseIfAbandoned(directory: SupervisedDirectory): Promise<void> {
   const lock = currentLock(directory.directory);
@@ -131,8 +131,8 @@ export class Hold {
 
   private keep(socket: Socket): void {
     this.socket = socket;
-    // A program that forgets to release the server can still end. The operating system then closes
-    // the connection.
+    // Do not let the connection keep the process alive: a program that forgets to release the
+    // server must still be able to end. The operating system then closes the connection.
     socket.unref();
     socket.once('close', () => {
       if (!this.released) this.reattached = this.reattach();

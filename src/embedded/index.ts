@@ -65,8 +65,8 @@ function check(given: EmbeddedPostgresOptions): EmbeddedPostgresOptions {
 }
 
 /**
- * Removes temporary directories and servers of processes that were killed with -9. A failure is
- * ignored.
+ * Removes temporary directories whose supervisor was killed with -9, and stops the servers in them.
+ * Ignores failures, because they must not prevent the start of this process's own server.
  */
 async function sweep(template: SupervisedDirectory): Promise<void> {
   const own = template.temporary ? template.directory : undefined;
@@ -106,7 +106,7 @@ export async function startEmbeddedPostgres(given: EmbeddedPostgresOptions = {})
     const [hold] = await Promise.all([Hold.take(directory), sweep(directory).catch(() => undefined)]);
     return { url: hold.url, stop: () => hold.release() };
   } catch (error) {
-    // If a supervisor was started, the supervisor removes the directory itself.
+    // Remove the directory here: if no supervisor has started, nothing else removes the directory.
     if (temporary) rmSync(directory.directory, { recursive: true, force: true, maxRetries: 5 });
     throw error;
   }

@@ -7,13 +7,13 @@ import { createInterface } from 'node:readline';
 import type { LockContent, SupervisorMessage } from './supervisor-types.js';
 
 /**
- * Milliseconds to wait for the first line of a supervisor. After that, the caller reads the lock
- * file and connects again.
+ * Milliseconds to wait for the first line from a supervisor. After that, the caller reads the lock
+ * file again, and connects again.
  */
 const HELLO_TIMEOUT_MS = 3000;
 /**
- * Maximum number of bytes before the process has proved that it is the supervisor. The `hello` of a
- * supervisor has fewer than 200 bytes.
+ * Maximum number of bytes that the process at the port may send before it has proved that it is the
+ * supervisor. The `hello` of a supervisor has fewer than 200 bytes.
  */
 const MAX_HELLO_BYTES = 1000;
 
@@ -33,13 +33,16 @@ export type Answer =
   /** The supervisor has ended, is about to end, or does not answer: read the lock file again. */
   | { readonly kind: 'gone' }
   /**
-   * The process did not prove that it knows the lock's token. Another program may use the port now.
+   * The process at the port did not prove that it knows the lock's token. Another program may use
+   * the port now.
    */
   | { readonly kind: 'stranger' }
-  /** No process listens at the port, and none will. */
+  /**
+   * The supervisor's process has ended, or nothing listens at its port. No answer will ever come.
+   */
   | { readonly kind: 'dead' };
 
-/** Returns the newest supervisor lock in this directory; its supervisor may be dead. */
+/** Returns the newest lock of a supervisor in this directory. That supervisor may be dead. */
 export function currentLock(directory: string): Lock | undefined {
   const numbers = readdirSync(directory).flatMap((entry) => /^supervisor\.(\d+)$/.exec(entry)?.[1] ?? []);
   if (numbers.length === 0) return undefined;

@@ -7,7 +7,7 @@ import type { Cluster, SupervisorContext } from './supervisor-types.js';
  *
  * The supervisor's process runs this function from its source text. The function therefore uses
  * nothing outside itself except `context`. Its inner functions are methods or have no name, because
- * bundlers that keep names wrap other functions in a helper, which that process lacks.
+ * bundlers that keep names wrap other functions in a helper, which the supervisor lacks.
  */
 export function clusterOf(context: SupervisorContext): Cluster {
   const { fs, path, net, crypto, childProcess, process, settings } = context;
@@ -93,7 +93,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       } finally {
         fs.rmSync(passwordFile, { force: true });
       }
-      // The cluster is complete now. The next supervisor removes a draft that is left behind.
+      // Rename the draft now that it is complete. The next supervisor removes a draft left behind.
       fs.renameSync(draft, data);
     },
 
@@ -119,7 +119,7 @@ export function clusterOf(context: SupervisorContext): Cluster {
       });
     },
 
-    /** Tells the server of this directory from another process that was given the same id. */
+    /** Returns true for this directory's server, false for another process with the same id. */
     isServer(pid: number): boolean {
       try {
         if (process.platform === 'linux') {
@@ -271,8 +271,8 @@ export function clusterOf(context: SupervisorContext): Cluster {
     },
 
     /**
-     * Stops the server, as quickly as possible when the data is temporary and will not be read
-     * again.
+     * Stops the server. With temporary data, skips the clean shutdown, because the data will not be
+     * read again.
      */
     async stop(): Promise<void> {
       clearInterval(self.watch);

@@ -8,8 +8,8 @@ import type { Cluster, LockContent, SupervisorContext, SupervisorMessage } from 
  * supervisor. The operating system closes that connection however the application ends. When the
  * last connection is closed, the supervisor stops the server.
  *
- * The supervisor's process runs this function from its source text; see `clusterOf` for what that
- * forbids.
+ * The supervisor's process runs this function from its source text. The doc of `clusterOf` says
+ * which code therefore cannot be used here.
  */
 export function supervise(context: SupervisorContext, cluster: Cluster): void {
   const { fs, path, net, crypto, process, settings } = context;
@@ -62,8 +62,8 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     },
 
     /**
-     * Closes the supervisor if no application connects within this time, because the first
-     * application may have died.
+     * Closes the supervisor if no application connects within this time. Otherwise, the supervisor
+     * would never end when the application that started it has died.
      */
     wait(milliseconds: number): void {
       clearTimeout(self.grace);
@@ -77,8 +77,9 @@ export function supervise(context: SupervisorContext, cluster: Cluster): void {
     /**
      * Creates the supervisor's lock file. Returns false when another supervisor was faster. The
      * lock file with the highest number is valid. A new supervisor takes the number after its dead
-     * predecessor's, and only one process can create that file. Numbers never decrease: a slow
-     * process that creates an old number finds a higher one.
+     * predecessor's, and only one process can create that file. Numbers never decrease. A slow
+     * process that creates a file with a lower number finds the higher number, and removes its own
+     * file.
      */
     takeLock(port: number): boolean {
       const content: LockContent = { port, token, pid: process.pid };

@@ -7,7 +7,7 @@ import { LOST_THE_LOCK, type SupervisorSettings } from './supervisor-types.js';
 
 /**
  * Program that reads the supervisor's source text from the first line of stdin. The command line
- * therefore stays short, and describes the process in lists of processes.
+ * therefore stays short, and its comment identifies the process in the output of `ps`.
  */
 const BOOTSTRAP = `/* the supervisor of nestjs-durable's embedded PostgreSQL */
 let text = "";
@@ -20,8 +20,8 @@ process.stdin.on("data", function read(chunk) {
 });`;
 
 /**
- * Returns the supervisor's source text. A file of this package might not be found at run time: the
- * package may have been bundled, or loaded as CommonJS.
+ * Returns the supervisor's source text. The supervisor is not started from a file of this package,
+ * because the file might not be found: the package may have been bundled, or loaded as CommonJS.
  */
 function program(): string {
   const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };

@@ -49,8 +49,8 @@ export interface SupervisorContext {
 /** Database server of one directory. */
 export interface Cluster {
   /**
-   * Starts the server and returns its URL. Creates the cluster if needed. If the server is already
-   * running, only takes it over.
+   * Starts the server and returns its URL. Creates the cluster if needed. Takes over the server
+   * instead if it is already running.
    */
   start(resume: boolean): Promise<string>;
   stop(): Promise<void>;
@@ -61,8 +61,8 @@ export interface Cluster {
 }
 
 /**
- * Content of a supervisor's lock file: its port, its process id, and a secret token. Everyone who
- * may read the file shares the token with the supervisor.
+ * Content of a supervisor's lock file: the supervisor's port and process id, and a secret token.
+ * The token is known only to the supervisor and to users who may read the file.
  */
 export interface LockContent {
   readonly port: number;
@@ -84,5 +84,7 @@ export type SupervisorMessage =
   | { readonly state: 'failed'; readonly message: string }
   | { readonly state: 'closing' };
 
-/** Exit code of a supervisor that found another supervisor in its place. */
+/**
+ * Exit code of a supervisor that ends because another supervisor has created its lock file first.
+ */
 export const LOST_THE_LOCK = 3;

@@ -17,8 +17,9 @@ export function explainDistrust(directory: string): string | undefined {
   // The owner of "/" controls the machine and is trusted too: in a user namespace, root may have
   // another number than 0.
   const own = new Set([self, 0, lstatSync(parse(resolve(directory)).root).uid]);
-  // The owner of the working directory is trusted too, because the server's binaries come from
-  // there. That owner may be another user, for example in a project mounted into a container.
+  // For the directories above it, trust the owner of the working directory too, because the
+  // server's binaries come from the working directory. Its owner may be another user, for example
+  // in a project mounted into a container.
   const ancestors = new Set([...own, statSync(process.cwd()).uid]);
 
   const last = resolve(directory);
@@ -48,8 +49,7 @@ interface PathComponent {
 }
 
 /**
- * Lists every directory and symbolic link on the path to a directory. Omits those that do not
- * exist.
+ * Lists every directory and symbolic link on the path to a directory, as far as the path exists.
  */
 function listPath(directory: string): PathComponent[] {
   const { root } = parse(directory);
