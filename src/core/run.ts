@@ -110,9 +110,15 @@ export interface NewRun extends DispatchKey {
   readonly priority: number;
   readonly input: string;
   readonly tags: Readonly<Record<string, string>>;
-  /** Milliseconds from the insert of the run until the run is due, by the database's clock. */
+  /**
+   * Milliseconds from the insert of the run until the run is due, by the database's clock. Null
+   * when the run is due at `startAt`, or at once.
+   */
   readonly delayMs: number | null;
-  /** Time when the run is due, in milliseconds since the epoch. */
+  /**
+   * Time when the run is due, in milliseconds since the epoch. Null when the run is due after
+   * `delayMs`, or at once.
+   */
   readonly startAt: number | null;
   /**
    * Number that identifies this start. When the response to a commit was lost, the nonce shows

@@ -20,14 +20,14 @@ export type RunChange =
       readonly status: TerminalStatus;
       readonly output: string | null;
       readonly error: string | null;
-      /** Labels of a failed run. */
+      /** Labels of the failure; absent unless `status` is `failed`. */
       readonly failure?: Failure;
       /**
        * `some` when the run may still have stored waits or messages, which must be deleted together
        * with the change.
        */
       readonly leftovers: 'none' | 'some';
-      /** The step of another run that waits for this run. */
+      /** The step of the parent run that waits for this run; null when no step waits. */
       readonly parent?: { readonly runId: string; readonly stepKey: string } | null;
       /** The run that continues in place of this run after `ctx.continueAsNew`. */
       readonly continuedAs?: NewRun;
@@ -40,7 +40,8 @@ export type RunChange =
   | { readonly status: 'pending' }
   /**
    * Blocks the run until another deployment is running or an operator resumes the run. In most
-   * cases, the code of this deployment does not fit the history of the run.
+   * cases, the code of this deployment does not fit the history of the run. `blockedFor` is the id
+   * of this deployment. `reason` is an encoded error.
    */
   | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 

@@ -85,7 +85,7 @@ export class PayloadUnreadableError extends WorkflowError {
   readonly code = 'PAYLOAD_UNREADABLE';
 
   constructor(
-    /** Name of the payload: `input`, `output` or `error`. */
+    /** Name of the payload, such as `input`, `output` or `error`. */
     readonly subject: string,
     /** The reason. Never quotes the stored payload. */
     readonly detail: string,
@@ -107,7 +107,7 @@ export class PayloadTooLargeError extends WorkflowError {
   readonly code = 'PAYLOAD_TOO_LARGE';
 
   constructor(
-    /** Name of the value: `input`, or the key of the step. */
+    /** Name of the value, such as `input` or `output of step "charge"`. */
     readonly subject: string,
     /**
      * Size of the value in bytes. For a value far beyond the limit, the number is a lower bound,

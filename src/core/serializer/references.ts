@@ -10,7 +10,7 @@ import type { Json, JsonObject } from './json.js';
  */
 export interface Reference {
   readonly node: JsonObject;
-  /** Tree of the object, at the first place of the object. */
+  /** Encoded form of the object, at the object's first place in the tree. */
   readonly target: Json[] | JsonObject;
 }
 
