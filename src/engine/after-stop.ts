@@ -91,7 +91,7 @@ export function refusalOf(
 
 /**
  * Matches numbers and ids in step names that a loop builds, such as `charge 17`. Names that differ
- * only in these count as the same name.
+ * only in numbers or ids count as the same name.
  */
 const NUMBERS = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}|\d+/gi;
 

@@ -4,15 +4,17 @@ import type { PassHandle } from './pass-handle.js';
 import { warnOnce } from './warn-once.js';
 
 /**
- * Finds an argument that the body of a step has changed. In this execution, `run` would see the
- * change. In a replay it would not, because a replay executes no body.
+ * Finds an argument that the body of a step has changed. When the body got the original object,
+ * `run` sees the change in this pass. In a replay, `run` does not see the change, because a replay
+ * executes no body.
  *
- * When the step got a copy of the argument, `run` never sees the change. Development mode warns of
+ * When the body got a copy of the argument, `run` never sees the change. Development mode warns of
  * such a change, because the author may expect `run` to see it.
  *
  * @param used arguments with which the body was called
  * @param thrown value that the body threw; undefined when it succeeded
- * @returns the error with which the step must fail, in development only; production logs a warning
+ * @returns the error with which the step must fail, when development mode is on and an original has
+ * changed; in other cases a change is only logged as a warning
  */
 export function findChange(
   pass: PassHandle,

@@ -49,7 +49,10 @@ export class Attempt implements CurrentStep {
     return this.controller.signal;
   }
 
-  /** Executes the body. Notifies the listener once when the body ends, and never after an abort. */
+  /**
+   * Executes the body. Notifies the listener once, when the body ends or its timeout has passed;
+   * never after an abort.
+   */
   run(body: StepBody, given: readonly unknown[] | undefined, timeoutMs: number | null, listener: AttemptDelegate): void {
     this.listener = listener;
     noteBegun(this);

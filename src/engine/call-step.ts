@@ -57,7 +57,7 @@ function toSpec(
 
 /**
  * Returns a name as text for error messages. A name that is not a string is shown as its type, so
- * that the message about it can still be built.
+ * that the error message can still be built.
  */
 function shown(name: unknown): string {
   return typeof name === 'string' ? name : typeof name;

@@ -170,7 +170,7 @@ export class CallTable implements PassHandle {
     return new Promise(() => undefined);
   }
 
-  /** Rejects every open call with the reason for the stop, and ends its waits and bodies. */
+  /** Rejects all open calls with the reason for the stop, and ends their waits and bodies. */
   rejectAll(error: StopReason): void {
     const { timers, attempts, gate, events } = this.parts;
     this.afterStop = new AfterStop(this.byKey.values(), attempts.isSignalUsed);

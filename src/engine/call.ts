@@ -31,7 +31,9 @@ export class Call {
   /** True when the database has a row for this call's wait. */
   waitRecorded = false;
   startedAt = 0;
-  /** Channel of the messages for which the call waits; undefined when it waits for none. */
+  /**
+   * Channel of the messages for which the call waits; undefined when the call waits for no message.
+   */
   channel: string | undefined;
   /**
    * Called when the call is withdrawn. Undoes the effects of the call outside this run, such as a

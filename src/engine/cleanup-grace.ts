@@ -9,7 +9,7 @@ import type { Timers } from './timers.js';
 const LEAST_TICK_MS = 1_000;
 const TICKS = 30;
 
-/** Decides when cleanup time counts as used. Notified when all of it is used up. */
+/** Decides when cleanup time counts as used. Notified when no cleanup time is left. */
 export interface CleanupGraceDelegate {
   /**
    * True when the code can make progress: the process owns the run, and the database accepts

@@ -116,7 +116,9 @@ export class ExternalEvents {
     this.mailbox.clearWaits();
   }
 
-  /** Queues an event in which the channel's oldest wait takes its oldest message. */
+  /**
+   * Queues an event that gives the channel's oldest message to the oldest wait for the channel.
+   */
   private offerMatch(channel: string): void {
     this.offer(() => {
       const next = this.mailbox.next(channel);

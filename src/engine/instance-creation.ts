@@ -19,7 +19,7 @@ interface Parts {
  * is called, so a slow factory does not affect the order of calls.
  *
  * A failed creation is tried again. Constructors and factories may connect to services, and a
- * service that is unavailable for a moment must not fail the run for ever.
+ * service that is unavailable for a moment must not fail the run for good.
  */
 export class InstanceCreation {
   private state: 'making' | 'made' | 'failed' = 'making';

@@ -10,7 +10,8 @@ let hook: AsyncHook | undefined;
 
 /**
  * Detects if the workflow's code begins ordinary I/O, such as timers, requests and queries. Between
- * `begin` and `end`, every promise of the process costs more.
+ * `begin` and `end`, every promise of the process costs more, because Node calls a hook for each
+ * promise.
  */
 export class IoWatch {
   private readonly resources: object[] = [];

@@ -242,8 +242,8 @@ export interface EngineSettings {
   /** Returns the current Unix time in milliseconds, by the database's clock. */
   readonly now: () => number;
   /**
-   * True when this process is sure that it still owns its runs. After a freeze it is not sure,
-   * because other workers may have taken the runs. No step body begins until the process is sure
+   * True when this process is sure that it still owns its runs. After a freeze the process is not
+   * sure: other workers may have taken the runs. No step body begins until the process is sure
    * again.
    */
   readonly isSure: () => boolean;

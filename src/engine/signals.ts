@@ -4,7 +4,10 @@ import type { PassHandle } from './pass-handle.js';
 import type { SignalOptions } from './context-options.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
 
-/** Waits for the next signal with a name: the oldest that no wait has taken, or a future one. */
+/**
+ * Waits for a signal with a given name. Takes the oldest signal that no wait has taken, or the next
+ * one that arrives.
+ */
 export function waitForSignal(pass: PassHandle, definition: unknown, options: SignalOptions = {}): Promise<unknown> {
   const { name } = checkSignal(definition, 'signal');
   checkOptions(options, 'options', ['timeout', 'signal']);

@@ -39,7 +39,7 @@ export class StepKeys {
   /**
    * Returns the step key of the next call.
    *
-   * @throws InvalidInputError when the name or the key is not usable
+   * @throws InvalidInputError when the name or the key is not a string, is empty or is too long
    */
   next(name: string, key: string | undefined): string {
     let base = escapeStepText(name, 'step name');

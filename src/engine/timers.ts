@@ -7,7 +7,7 @@ import { clearTimeout, setTimeout } from '../core/timers.js';
 const LONGEST_MS = 2 ** 30;
 
 /**
- * Timers of one execution of the workflow function (a pass), by key. All of them are cleared when
+ * Timers of one execution of the workflow function (a pass), by key. All timers are cleared when
  * the pass ends.
  */
 export class Timers {

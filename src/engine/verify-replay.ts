@@ -10,8 +10,8 @@ import type { EngineSettings, PassObserver, PassOutcome, PassPort, Recording } f
 import { differs } from './replay.js';
 
 /**
- * Milliseconds that a replay may stand still before the check ends. The code may be waiting for
- * ordinary I/O, and then the check proves nothing.
+ * Milliseconds that a replay may make no progress before the check ends. The code may be waiting
+ * for ordinary I/O, and then the check proves nothing.
  */
 const STILL_MS = 2_000;
 

@@ -60,8 +60,8 @@ export abstract class WorkflowContext {
   abstract sleepUntil(date: Date, options?: WaitOptions): Promise<void>;
 
   /**
-   * Waits for a signal, and takes the oldest one with its name that no wait has taken. Signals that
-   * arrive before the wait are kept.
+   * Waits for a signal with the name of `signal`, and takes the oldest one that no wait has taken.
+   * Signals that arrive before the wait are kept.
    *
    * @param options.timeout longest time to wait, or the moment at which the wait ends
    * @returns the payload of the signal, or `true` when it has none; null when the timeout has
@@ -118,7 +118,8 @@ export abstract class WorkflowContext {
 
   /**
    * Starts a child run for each input, at most `maxInFlight` at a time, and waits for all results.
-   * Rejects when one child fails. Then no more children start, and children under way continue.
+   * Rejects when one child fails. After that, no more children start, and children that were
+   * started continue.
    *
    * @returns the results, in the order of the inputs
    */
@@ -144,7 +145,7 @@ export abstract class WorkflowContext {
 
   /**
    * Tells if this run uses a change of the code. True for runs that first reach this line after the
-   * change was deployed, false for runs that had passed the line before.
+   * change was deployed. False for runs that passed this line before the deployment.
    *
    * @param id name of the change; keep it for as long as runs from before the change may exist
    * @example if (ctx.patched('check stock first')) await this.checkStock(order);
