@@ -4,8 +4,8 @@ import { faultOf } from '../store/database-errors.js';
 import { claimRunsFrom, claimWritable, type Claim, type ClaimedRun, type ClaimPlace } from '../store/sql/claim-runs.js';
 
 /**
- * Milliseconds between two claims from the start of a backlog. Only such claims find urgent runs,
- * and runs that were committed late.
+ * Milliseconds between two claims from the start of a backlog. Only such claims find runs that sort
+ * before the current place: runs with a higher priority, and runs that were committed late.
  */
 const FROM_START_EVERY_MS = 250;
 

@@ -35,8 +35,8 @@
  * otherwise no change.
  *
  * (2) The suspension or pause has failed. If the code ended meanwhile, the next state is `left`. If
- * a pause is requested, it is `listening`, until the inbox shows that the request still stands.
- * Otherwise it is `running`.
+ * a pause is requested, the next state is `listening`: a read of the inbox then shows if the
+ * request still stands. Otherwise the next state is `running`.
  *
  * A run that would enter `running` enters `handingOver` instead if (1) applies.
  *

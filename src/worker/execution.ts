@@ -25,10 +25,12 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** State of the run's inbox: which messages have been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
-  /** Time and error since when the database refuses changes of the run's row, if it does. */
+  /**
+   * Time and error of the first refusal, while the database refuses every change of the run's row.
+   */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
-  /** Request to continue the run in another process; it stands until the run leaves this one. */
+  /** Request to continue the run in another process. Kept until the run leaves this process. */
   private handover: { readonly reason: unknown } | undefined;
   private nextWake = Number.POSITIVE_INFINITY;
   /** Sequence number of the last result that was durable when this execution began. */
@@ -41,7 +43,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     history: History,
     private readonly services: ExecutionServices,
     private readonly owner: ExecutionDelegate<Execution>,
-    /** Copy of the history that the cache keeps up to date; undefined when it keeps none. */
+    /** Copy of the run's history in the cache; undefined when the cache keeps no copy. */
     readonly known: KnownHistory | undefined,
   ) {
     this.wakeCount = run.wakeCount;
@@ -247,7 +249,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     this.pass.hold();
     this.pass.whenAtRest(() => {
       if (this.state !== state) return;
-      // The run left this state and entered it again: its code is active, so wait once more.
+      // The run left this state and entered it again, and a body is active: wait once more.
       if (this.pass.isWorking) this.whenBodiesFinished(finished);
       else finished();
     });

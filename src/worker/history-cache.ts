@@ -2,8 +2,8 @@ import type { OwnedRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
 
 /**
- * Maximum number of bytes of payloads in the kept histories of all runs. The next constant is the
- * maximum number of suspended runs whose histories are kept.
+ * Limits of the cache: bytes of all kept histories together, and number of suspended runs whose
+ * histories are kept.
  */
 const MAX_BYTES = 16 << 20;
 const MAX_RUNS = 1_000;
@@ -65,8 +65,8 @@ export class KnownHistory {
 export interface KnownPart {
   readonly history: History;
   /**
-   * Number of the last step in memory: later steps, and all waits, must be loaded. Undefined when
-   * the history in memory is complete.
+   * Sequence number of the last step in memory: later steps, and all waits, must be loaded.
+   * Undefined when the history in memory is complete.
    */
   readonly loadAfter: number | undefined;
 }
@@ -75,11 +75,17 @@ export interface KnownPart {
  * Keeps the histories of runs that this process suspended recently, so that a run that waits often
  * is not loaded each time. Without the cache, a parent of n children would load n * n / 2 rows.
  *
- * Each claim shows whether a kept history is still right. A claim raises the epoch by one: if the
- * epoch is the next one, no other process has owned the run meanwhile. Otherwise another owner has
- * added steps, and only these are loaded. A retry by an operator may remove steps, and raises the
- * generation. A run that was deleted and started again has another start time. After a failover,
- * the worker clears the cache.
+ * The next claim of the run shows if the kept history is still right:
+ *
+ * - Each claim raises the epoch by one. If the new epoch is the next after the kept one, no other
+ *   process has owned the run meanwhile. Nothing is loaded then.
+ * - If the new epoch is a later one, other owners may have added steps. Only these are loaded.
+ * - If the generation differs, an operator has retried the run, which may remove steps. The history
+ *   is loaded as a whole.
+ * - If the start time differs, the run was deleted and started again. The history is loaded as a
+ *   whole.
+ *
+ * After a failover, the worker clears the cache.
  */
 export class HistoryCache {
   private bytes = 0;
@@ -143,7 +149,7 @@ export class HistoryCache {
   }
 
   /**
-   * Removes everything: the server that answers now may lack results that the former server had.
+   * Removes everything. After a failover, the new server may lack results that are in the cache.
    */
   clear(): void {
     this.suspended.clear();

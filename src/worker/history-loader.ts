@@ -10,7 +10,7 @@ import { historyBatches } from './history-batches.js';
 import type { KnownPart } from './history-cache.js';
 import type { ActiveRuns } from './active-runs.js';
 
-/** Size in bytes up to which a history is loaded without counting the bytes of active runs. */
+/** Maximum size in bytes of a history that is always loaded, however much the active runs hold. */
 const SMALL_BYTES = 1 << 20;
 
 /**

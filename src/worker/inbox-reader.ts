@@ -6,9 +6,9 @@ import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
 
 /**
- * Wake counter of a run whose inbox has not been read; no stored run has this value. The counter
- * that a claim returns includes messages that this process has not read. With that counter, the run
- * could be suspended before it has read them.
+ * Wake counter of an active run whose inbox has not been read. No stored run has this value, so the
+ * database refuses to suspend the run. The counter that a claim returns already includes messages
+ * that are unread. With that counter, the run could be suspended before it has read them.
  */
 export const UNREAD = -1;
 
@@ -53,7 +53,7 @@ interface Due {
  * time, and only as many messages as the runs can hold.
  */
 export class InboxReader {
-  /** Ids of runs whose wake counters are to be compared. */
+  /** Ids of runs whose wake counters are to be compared with the database. */
   private readonly asked = new Set<string>();
   private checking: Promise<void> | undefined;
   private reading: Promise<void> = Promise.resolve();
@@ -66,8 +66,8 @@ export class InboxReader {
   ) {}
 
   /**
-   * Delivers new messages to those of these runs that this process executes. All requests that
-   * arrive during a check are answered by one further check.
+   * Delivers new messages to the given runs. Ignores runs that this process does not execute. All
+   * calls during a check share one further check.
    */
   check(runIds: readonly string[]): Promise<void> {
     for (const id of runIds) if (this.executions.has(id)) this.asked.add(id);
@@ -106,8 +106,8 @@ export class InboxReader {
     this.enqueue([{ id: run.id, wakeCount: undefined }]).then(ended, (error: unknown) => {
       inbox.isReading = false;
       this.failed(error);
-      // This value makes the next comparison with the owned runs read the inbox. Otherwise the run
-      // could wait for ever.
+      // With this value, the next comparison with the database reads the inbox again. Otherwise the
+      // run could wait for ever.
       execution.wakeCount = UNREAD;
     });
   }
@@ -168,10 +168,11 @@ export class InboxReader {
   }
 
   /**
-   * Reads the whole inbox when the wake counter increased but the read found nothing new. Either an
-   * earlier read found the message, or the message has a smaller id than one already read. The
-   * second happens when the sender draws the id before its transaction gets a number. A run without
-   * an open wait can wait for this message until the sweep finds it.
+   * Reads the whole inbox when the wake counter increased but the read found no new message. An
+   * earlier read may have found the message, and then nothing is missing. Or the id of the message
+   * is not above the floor: its sender drew the id before its transaction got a number. Runs
+   * without an open wait are skipped: once such a run waits for the message, the inbox sweep finds
+   * it.
    */
   private async readBelow(execution: MessageReceiver): Promise<void> {
     const { inbox } = execution;
@@ -182,8 +183,8 @@ export class InboxReader {
   }
 
   /**
-   * Reads messages for open waits. Messages that the run never takes may be ahead of them in the
-   * inbox.
+   * Reads messages for open waits that have no message in memory. Reading in the order of ids may
+   * not reach them, because the inbox may begin with many messages that the run never takes.
    */
   private async readMissing(execution: MessageReceiver): Promise<void> {
     const { inbox, pass, run } = execution;

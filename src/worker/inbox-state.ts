@@ -8,9 +8,9 @@ const MAX_UNSETTLED = 16;
 
 /**
  * Remembers which messages in a run's inbox have been read. Ids come from a sequence, so a message
- * with a smaller id may be committed after a larger id was read. Up to the id `floor` nothing can
- * be missing, because every transaction of that time has ended. Beyond `floor`, the id of each read
- * message is kept.
+ * with a smaller id may be committed after a larger id was read. Up to the id `floor` no message
+ * can be missing: every transaction that could still commit such an id has ended. Beyond `floor`,
+ * the id of each read message is kept.
  */
 export class InboxState {
   floor = 0n;

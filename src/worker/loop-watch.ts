@@ -46,8 +46,8 @@ export class LoopWatch {
     const now = performance.now();
     const blockedMs = now - this.tickedAt - TICK_MS;
     this.tickedAt = now;
-    // Include the body that began last, although it has often ended by now: a body that blocks the
-    // loop ends before any timer fires.
+    // Include the body that began last, even if it has ended: a body that blocks the loop may end
+    // before this timer fires.
     const begun = lastBegunBody();
     if (blockedMs < this.leastMs || now - this.warnedAt < WARN_AGAIN_MS) return;
     this.warnedAt = now;

@@ -13,8 +13,8 @@ export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
 }
 
 /**
- * Returns the failure of a run whose code does not match its history, for tests. A test learns more
- * from a failed run than from a run that waits for another deployment.
+ * Returns the outcome of a run that fails because its code does not match its history. Used in
+ * tests: a failed run shows the mismatch, but a blocked run would only wait for another deployment.
  */
 export function failedByMismatch(run: OwnedRun, mismatch: Error, payloads: Payloads): PassOutcome {
   const { stored: error, plain } = payloads.encodeFailure(mismatch, run.id);

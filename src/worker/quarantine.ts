@@ -60,7 +60,7 @@ export class Quarantine {
     return this.state === 'none' && performance.now() >= this.nextSearch;
   }
 
-  /** Claims suspect runs, if there are any. */
+  /** Claims suspect runs. If there are any, the quarantine begins. */
   async search(claim: Claim): Promise<void> {
     this.nextSearch = performance.now() + SEARCH_EVERY_MS;
     const runs = await claimSuspects(this.database, claim);

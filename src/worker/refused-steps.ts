@@ -21,8 +21,8 @@ export class RefusedSteps {
   }
 
   /**
-   * True when a result was refused and a failure is being recorded instead. If the run ends because
-   * of the refused result, that end must not be recorded.
+   * True when a result was refused and a failure is recorded instead. If the workflow's code has
+   * ended because of the refused result, that end must not be recorded.
    */
   get isReplacing(): boolean {
     return this.replacing;

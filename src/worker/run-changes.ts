@@ -10,8 +10,8 @@ import { isRefusal, Refusals, type RefusalDelegate } from './refusals.js';
 import type { RunRecorder } from './run-recorder.js';
 
 /**
- * Milliseconds before the first retry to block a run whose row takes no change. Each further pause
- * is twice as long.
+ * Milliseconds before the first retry to block a run whose row the database refuses to change. Each
+ * further pause is twice as long.
  */
 const FIRST_BLOCK_PAUSE_MS = 5_000;
 const LONGEST_BLOCK_PAUSE_MS = 60_000;
@@ -24,7 +24,7 @@ export type Suspension = RunChange & { readonly wakeCount: number; readonly wake
 
 /** The execution whose run is changed. */
 export interface RunChangesDelegate extends RefusalDelegate {
-  /** True when this process writes nothing more of the run except its last change. */
+  /** True when this process writes nothing more of the run except the run's last change. */
   readonly hasLeft: boolean;
   /** Called when the last change is durable, or when this process no longer owns the run. */
   released(outcome: PassOutcome | undefined): void;
@@ -37,8 +37,8 @@ export interface RunChangesDelegate extends RefusalDelegate {
 /**
  * Submits the changes of a run's row with which the run leaves this process: suspension, handing
  * back, end. A change that the database refuses is retried a few times, and then the run is
- * blocked. If the database refuses that too, the run stays with this process without a slot, and
- * blocking is retried once a minute.
+ * blocked. If the database refuses to block the run too, the run stays with this process without a
+ * slot. Blocking is then retried, at first after 5 s and later once a minute.
  */
 export class RunChanges {
   private readonly refusals: Refusals;
@@ -106,8 +106,9 @@ export class RunChanges {
   }
 
   /**
-   * Handles a refused change. If the values of an end cannot be stored, submits a failure that can
-   * be stored instead. If a rule of the application forbids the change, retries the change.
+   * Handles a refused change. If the output or error of the run cannot be stored, ends the run with
+   * a failure that can be stored. If a rule of the application, such as a trigger, forbids the
+   * change, retries the change.
    */
   private refused(error: Error, change: RunChange, outcome: PassOutcome | undefined): void {
     if (this.recorder.isReplacing && 'output' in change) return;

@@ -17,7 +17,7 @@ import type { Session } from './session.js';
 import type { Slots } from './slots.js';
 import type { Reservation, WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Limit on how often a run's worker may have died, for claims that exclude no run. */
+/** Maximum number of worker deaths for claims that exclude no run. No run reaches this number. */
 const ANY_LOSSES = 1_000_000;
 
 /** Fills free slots with due runs that the worker claims and runs that this process starts. */
@@ -32,7 +32,7 @@ export class RunClaimer {
   private claimAgain = false;
   /** True when the last claim returned as many runs as it asked for, so more runs are due. */
   private backlog = false;
-  /** Begin of the current claim of due runs, by performance.now(); infinity without a claim. */
+  /** Start time of the current claim of due runs, by performance.now(); otherwise infinity. */
   private dueClaimSince = Number.POSITIVE_INFINITY;
   /** Claims in flight that name a run by its id. */
   private readonly claimsById = new Set<{ readonly since: number }>();
@@ -73,7 +73,7 @@ export class RunClaimer {
     return this.keys;
   }
 
-  /** Begin of the oldest claim in flight, by performance.now(); infinity without a claim. */
+  /** Start time of the oldest claim in flight, by performance.now(); infinity without a claim. */
   get claimingSince(): number {
     return Math.min(this.dueClaimSince, ...[...this.claimsById].map(({ since }) => since));
   }
@@ -98,13 +98,13 @@ export class RunClaimer {
     await this.claiming;
   }
 
-  /** Forgets the backlog, ends the quarantine, and returns claimed suspects that did not begin. */
+  /** Forgets the backlog. Ends the quarantine, and returns its claimed runs that have not begun. */
   reset(): readonly ClaimedRun[] {
     this.backlog = false;
     return this.quarantine.end();
   }
 
-  /** Claimed runs that have not begun, each with the state that the database must have for it. */
+  /** Claimed runs that have not begun, as the database has them unless commits were lost. */
   ownedRuns(): OwnedRunState[] {
     const claimed = [...this.loading.values(), ...this.quarantine.held];
     return claimed.map(({ id, epoch }) => ({ id, epoch, lastSeq: 0, isLeaving: false }));
@@ -158,7 +158,7 @@ export class RunClaimer {
    * Claims one run and begins it. Returns undefined when the run is not due, or this process cannot
    * execute it.
    *
-   * @param mode `alone` also claims a run that was lost with its worker more than once
+   * @param mode `with others` claims no suspect run; `alone` also claims a suspect run
    * @throws ClosedError, or the error that kept a claimed run from beginning. The run has then been
    *   handed back, and the caller must announce the run again
    */
@@ -171,8 +171,8 @@ export class RunClaimer {
     this.claimsById.add(inFlight);
     const run = await claimNamed(this.database, claim, runId, mostLosses).finally(() => this.claimsById.delete(inFlight));
     if (!run) return undefined;
-    // Marked only now: if the worker dies before this line, the death does not count against the
-    // run.
+    // Mark the run as executed alone only now: a death of this worker before this line does not
+    // count against the run.
     if (run.losses >= SUSPECT_LOSSES) await markExclusive(this.database, fence.id, run.id);
     const failure = await this.beginAll([run], fence);
     if (failure) throw failure;
@@ -198,7 +198,7 @@ export class RunClaimer {
   private async claimOnce(): Promise<void> {
     const { fence } = this.session;
     if (!fence || this.keys.length === 0) {
-      // Without this, the loop would claim again and again, and block the whole process.
+      // Otherwise the loop in `claim` would run without a pause, and block the event loop.
       this.backlog = false;
       return;
     }
@@ -233,8 +233,6 @@ export class RunClaimer {
       fence,
       () => EMPTY_HISTORY,
     );
-    // A run without a history was never executed. It has messages only if its wake counter is above
-    // 0.
     const known = claimed.filter((run) => run.hasHistory);
     for (const run of known) this.loading.set(run.id, run);
     for await (const { runs, histories, error } of this.loader.load(known)) {
@@ -253,9 +251,9 @@ export class RunClaimer {
   }
 
   /**
-   * Begins claimed runs, or hands them back if the claim is no longer valid. After the claim was
-   * sent, the worker may have begun to close, or the session may have been lost. Another server,
-   * which lacks the claim, may answer now.
+   * Begins claimed runs, or hands them back if the claim is no longer valid. Since the claim was
+   * sent, the worker may have begun to close or lost its session. Or another server, which may lack
+   * the claim, may have taken over.
    */
   private begin(claimed: readonly ClaimedRun[], fence: SessionFence, historyOf: (id: string) => History): Error | undefined {
     if (this.session.fence === fence && this.isOpen) {
@@ -292,7 +290,10 @@ export class RunClaimer {
   }
 }
 
-/** True when a message may have been sent to the run before it was claimed. */
+/**
+ * True when the run may have messages. A run that was never executed has messages only if its wake
+ * counter is above 0.
+ */
 function mayHaveMessages(run: ClaimedRun): boolean {
   return run.hasHistory || run.wakeCount > 0;
 }

@@ -6,10 +6,10 @@ const workers = new Set<Warn>();
 
 /**
  * Keeps the process alive when a workflow awaits the promise of a durable call too late. Example:
- * after `const reminder = this.remind(ctx)` the run is cancelled, or a branch loses, before `await
- * reminder`. By default Node ends the process for such a rejection, and all other runs of the
- * process are lost with it. The process that takes the run over would then end in the same way.
- * Other rejections are treated as Node treats them by default.
+ * after `const reminder = this.remind(ctx)` the run is cancelled, or its branch loses a race,
+ * before `await reminder`. By default Node ends the process for such a rejection, and all other
+ * runs of the process are lost. The process that takes the run over would then end in the same way.
+ * Rejections that do not come from a durable call are treated as Node treats them by default.
  *
  * @returns a function that stops listening
  */

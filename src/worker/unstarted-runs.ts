@@ -4,7 +4,7 @@ import type { Committed, RunChange } from '../core/transition.js';
 import type { Journal } from '../store/journal.js';
 import type { WorkerEvents, WorkerOptions } from './worker-types.js';
 
-/** Milliseconds until a run for which there was no room is due again. */
+/** Milliseconds until a run whose history did not fit into memory is due again. */
 const POSTPONE_MS = 1_000;
 
 const ignore = (): void => undefined;
@@ -22,8 +22,8 @@ export class UnstartedRuns {
   /**
    * Makes runs due again, so that any worker may claim them.
    *
-   * @param announcedBy names who announces the runs to processes that do not poll. `caller` when a
-   *   transport will name the run once more; `this` when this method must announce the runs
+   * @param announcedBy component that announces the runs to processes that do not poll. `this`:
+   *   this method. `caller`: the caller, if such processes exist
    */
   handBack(runs: readonly UnstartedRun[], announcedBy: 'caller' | 'this' = 'caller'): void {
     for (const run of runs) {
