@@ -8,14 +8,15 @@ export interface ClockDriverOptions {
   readonly answerTimeoutMs: number;
   /**
    * Milliseconds of real time for which a manual clock waits for new messages after an answer,
-   * because the application may still publish some.
+   * because the application may publish messages after its answer.
    */
   readonly quietPeriodMs: number;
 }
 
 /**
- * Makes the dispatcher start due deliveries. With the real clock this happens at all times, with a
- * manual clock only while a test waits.
+ * Makes the dispatcher start due deliveries. With the real clock, deliveries start as soon as they
+ * are due. With a manual clock, deliveries start only while a test waits in `advance()` or
+ * `settled()`.
  */
 export class ClockDriver {
   private timer: NodeJS.Timeout | undefined;
@@ -33,7 +34,7 @@ export class ClockDriver {
 
   /**
    * Starts deliveries that have become possible. The emulator must call this method after every
-   * change.
+   * change of messages, limits or schedules, and after every delivery.
    */
   changed(): void {
     this.changes += 1;
@@ -47,7 +48,7 @@ export class ClockDriver {
   }
 
   /**
-   * Moves the manual clock forward by this time, and stops at each time at which a delivery is due.
+   * Moves the manual clock forward by `spanMs`, and stops at each time at which a delivery is due.
    * Concurrent calls are executed one after the other.
    */
   advance(clock: ManualClock, spanMs: number): Promise<void> {
@@ -82,8 +83,8 @@ export class ClockDriver {
   }
 
   /**
-   * Starts due deliveries, and resolves when all answers have arrived. With a timeout, does not
-   * wait longer than that for an answer.
+   * Starts due deliveries, and resolves when all answers have arrived. With a timeout, waits for
+   * each answer no longer than the timeout.
    */
   private async untilQuiet(answerTimeoutMs?: number): Promise<void> {
     let lastQuietAt = -1;
@@ -98,7 +99,9 @@ export class ClockDriver {
     }
   }
 
-  /** Resolves to true at the next change, or to false when the time has passed without a change. */
+  /**
+   * Resolves to true at the next call of `changed()`, or to false when the timeout passes first.
+   */
   private nextChange(timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve(false), timeoutMs);

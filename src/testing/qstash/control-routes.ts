@@ -111,8 +111,8 @@ function countParameter(query: URLSearchParams, name: string): number | undefine
 }
 
 /**
- * Returns the milliseconds of a period in the query, which is a number of seconds or a duration;
- * undefined without a period.
+ * Returns the parameter `period` of the query in milliseconds; undefined when the parameter is
+ * missing. The parameter is a number of seconds or a duration.
  */
 function periodMs(query: URLSearchParams): number | undefined {
   const text = query.get('period');

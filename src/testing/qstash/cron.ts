@@ -4,12 +4,12 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 /**
  * Milliseconds in a quarter of an hour. The offset of a time zone from UTC changes only at full
- * quarters of an hour.
+ * quarters of an hour, so one offset for each quarter is computed and kept.
  */
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 /**
- * Maximum number of milliseconds to search for the next time. The next 29 February is always sooner
- * than that.
+ * Maximum number of milliseconds to search for the next time. The rarest date, 29 February, comes
+ * back within eight years.
  */
 const SEARCH_LIMIT_MS = 9 * 366 * DAY_MS;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
@@ -81,7 +81,7 @@ export class Cron {
 
   /**
    * Returns true when the day matches. When the expression restricts both the day of the month and
-   * the day of the week, one match is enough.
+   * the day of the week, the day needs to match only one of them.
    */
   private matchesDay(local: Date): boolean {
     if (!this.months.has(local.getUTCMonth() + 1)) return false;
@@ -92,8 +92,9 @@ export class Cron {
   private nextMidnight(time: number, local: Date): number {
     const midnight = time + DAY_MS - (local.getTime() % DAY_MS);
     const shift = this.zone.offsetAt(midnight) - this.zone.offsetAt(time);
-    // Correct for a change of the clocks on this day. If they go back, midnight comes later. If
-    // they go forward, midnight comes earlier, and the next day's first hour must not be skipped.
+    // Correct for a change between summer and winter time on this day. If the clocks go back,
+    // midnight comes later. If the clocks go forward, midnight comes earlier, and the next day's
+    // first hour must not be skipped.
     return Math.max(midnight - shift, time + MINUTE_MS);
   }
 

@@ -54,7 +54,7 @@ export class DeadLetters {
 
   /**
    * Removes and returns the dead letters that match the query, at most as many as its parameter
-   * `count` allows. The cursor is defined when more dead letters match.
+   * `count` says. `cursor` is defined when more dead letters match.
    *
    * @throws ApiError when the query is invalid
    */

@@ -26,10 +26,16 @@ interface DeliveryDependencies {
   readonly add: (task: Task) => void;
 }
 
-/** Status code by which a destination forbids further attempts. */
+/**
+ * Status code by which a destination forbids further attempts, together with the header
+ * `Upstash-NonRetryable-Error: true`.
+ */
 const NON_RETRYABLE = 489;
 
-/** Makes the attempts to deliver messages, and decides from each answer what happens next. */
+/**
+ * Makes the attempts to deliver messages. After each answer, ends the message, schedules a retry,
+ * or creates a dead letter.
+ */
 export class DeliveryAttempts {
   constructor(private readonly dependencies: DeliveryDependencies) {}
 

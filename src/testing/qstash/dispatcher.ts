@@ -4,7 +4,7 @@ import { PriorityQueue } from './priority-queue.js';
 import { hasEnded, type Message } from './message.js';
 import type { Queues } from './queues.js';
 
-/** Attempt to deliver a message that is due now or later. */
+/** Attempt to deliver a message, which becomes due at `dueAt`. */
 export interface Task {
   readonly message: Message;
   /** Number of retries before this attempt. */
@@ -28,8 +28,8 @@ interface InFlightDelivery {
 }
 
 /**
- * Reason for aborting a delivery that then counts as failed. The result of a delivery that is
- * aborted for another reason is ignored.
+ * Reason for aborting a delivery that takes too long. This delivery counts as failed. The result of
+ * a delivery that is aborted for any other reason is ignored.
  */
 export const TIMED_OUT = 'timed out';
 
@@ -39,7 +39,7 @@ export interface DispatcherDependencies {
   readonly flows: FlowControl;
   /** Returns the maximum number of active deliveries. */
   readonly parallelism: () => number;
-  /** Makes one attempt and decides what happens next. Never rejects. */
+  /** Makes one attempt to deliver a message, and schedules a retry if needed. Never rejects. */
   readonly deliver: (task: Task, signal: AbortSignal) => Promise<void>;
   /** Publishes the messages of schedules that are due. */
   readonly tick: (now: number) => void;
@@ -83,7 +83,8 @@ export class Dispatcher {
     this.dependencies.tick(now);
     for (let delivery = this.nextDeadline(); delivery && delivery.deadline <= now; delivery = this.nextDeadline()) {
       this.deadlines.pop();
-      // The abort ends this delivery a moment later, so a manual clock must wait for the result.
+      // The delivery ends a moment after its abort, so a manual clock must wait for the delivery's
+      // result.
       delivery.isStalled = false;
       delivery.abort.abort(TIMED_OUT);
     }
@@ -98,8 +99,8 @@ export class Dispatcher {
   }
 
   /**
-   * Returns the time at which the next delivery, timeout or schedule is due. To be called after
-   * `startDue()`.
+   * Returns the time at which the next delivery, timeout or schedule is due. Call `startDue()`
+   * first.
    */
   nextAt(): number | undefined {
     const now = this.dependencies.clock.now();
@@ -108,7 +109,7 @@ export class Dispatcher {
     return times.reduce((first, time) => (first === undefined || (time !== undefined && time < first) ? time : first), undefined);
   }
 
-  /** Returns true while an answer may still arrive for which a manual clock must wait. */
+  /** Returns true while a manual clock must wait for an answer that may still arrive. */
   awaitsAnswers(): boolean {
     return [...this.inFlight].some(({ isStalled }) => !isStalled);
   }
@@ -135,7 +136,7 @@ export class Dispatcher {
     const name = waitListOf(task);
     const waitList = this.waitLists.get(name) ?? [];
     this.waitLists.set(name, waitList);
-    // A retry goes to the front, because its message still has its place in the queue.
+    // A retry goes to the front, because its message has kept its place in the queue.
     if (this.dependencies.queues.holds(task.message)) waitList.unshift(task);
     else waitList.push(task);
   }

@@ -11,7 +11,7 @@ interface Entry {
   readonly error?: string | undefined;
 }
 
-/** Log of all messages' events, in order, for `client.logs()`. */
+/** Log of all messages' events, in order. The SDK's `client.logs()` reads this log. */
 export class EventLog {
   private entries: Entry[] = [];
 

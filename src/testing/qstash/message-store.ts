@@ -16,8 +16,8 @@ export class MessageStore {
   }
 
   /**
-   * Returns the id of the message that was published with this deduplication id; undefined when
-   * there is no such message.
+   * Returns the id of the message that was published with this deduplication id in the last ten
+   * minutes; undefined when there is no such message.
    */
   duplicateOf(deduplicationId: string | undefined, now: number): string | undefined {
     for (const [id, { until }] of this.ids) {

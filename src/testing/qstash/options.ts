@@ -23,14 +23,14 @@ export interface QStashEmulatorOptions {
   /** Time that a manual clock shows at the start. (default: now) */
   readonly startAt?: Date;
   /**
-   * Real time, in milliseconds or as a duration, for which a manual clock waits for an answer
-   * before it moves on. The timeout of a handler that hangs can therefore expire on the emulator's
-   * clock. (default: `'10s'`)
+   * Real time, in milliseconds or as a duration, for which a manual clock waits for an answer.
+   * After that the clock moves on, so that the message's timeout can expire while a handler hangs.
+   * (default: `'10s'`)
    */
   readonly answerTimeout?: Duration;
   /**
    * Real time, in milliseconds or as a duration, for which a manual clock waits for new messages
-   * after an answer. Useful when the application publishes messages after its answer. (default: 0)
+   * after an answer. Needed when the application publishes messages after its answer. (default: 0)
    */
   readonly quietPeriod?: Duration;
   /** Faults that the emulator causes. (default: no faults) */

@@ -13,7 +13,7 @@ export interface FlowSettings {
   readonly periodMs: number;
 }
 
-/** Address that receives the answer to a message, or its failure. */
+/** Address to which the emulator reports the answer to a message, or the message's failure. */
 export interface CallbackTarget {
   readonly url: string;
   readonly headers: Headers;

@@ -25,8 +25,8 @@ interface PublishDependencies {
   readonly store: MessageStore;
   readonly add: (task: Task) => void;
   /**
-   * Maximum number of milliseconds for which a reordered message is held back. 0 when the clock is
-   * manual: changing the order of messages is then enough.
+   * Maximum number of milliseconds for which a reordered message is held back. 0 with a manual
+   * clock, where messages that are due at the same time change their order without a delay.
    */
   readonly reorderDelayMs: number;
 }

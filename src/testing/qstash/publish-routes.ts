@@ -4,7 +4,7 @@ import type { EmulatorServices } from './emulator-services.js';
 import { type Headers, parsePublication, type PublicationInput } from './publication.js';
 import { type ApiRequest, type ApiResponse, type Route, route, routeToDestination } from './router.js';
 
-/** Member of a batch that has not been checked. */
+/** Member of a batch, whose fields have not been checked. */
 interface BatchMember {
   readonly destination?: unknown;
   readonly headers?: unknown;

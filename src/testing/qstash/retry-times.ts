@@ -17,8 +17,8 @@ export interface FailedAttempt {
 }
 
 /**
- * Returns the milliseconds until the next attempt. The answer's headers come first, then the
- * message's formula. Without both, the delays are 12 s, 2m28s, 30m8s and so on.
+ * Returns the milliseconds until the next attempt. The answer's headers take precedence over the
+ * message's formula. Without headers and formula, the delays are 12 s, 2m28s, 30m8s and so on.
  */
 export function retryDelayMs({ retried, expression, headers, now }: FailedAttempt): number {
   for (const name of RETRY_HEADERS) {

@@ -22,8 +22,8 @@ export interface Route {
   readonly method: string;
   readonly pattern: RegExp;
   /**
-   * True when the pattern is compared with the path and the query, because a destination in the
-   * path may have a query of its own.
+   * True when the pattern is matched against the path together with the query, because a
+   * destination at the end of the path may have a query of its own.
    */
   readonly matchesWholeTarget: boolean;
   readonly handle: Handler;
@@ -38,7 +38,9 @@ export function route(methods: string, path: string, handle: Handler): Route[] {
   return methods.split(' ').map((method) => ({ method, pattern, matchesWholeTarget: false, handle }));
 }
 
-/** Creates a route whose path ends in the URL of a destination, which is not decoded. */
+/**
+ * Creates a route whose path ends in the URL of a destination. The router does not decode that URL.
+ */
 export function routeToDestination(method: string, path: string, handle: Handler): Route[] {
   return [{ method, pattern: new RegExp(`^${path.replaceAll(':', '([^/]+)')}/(.+)$`), matchesWholeTarget: true, handle }];
 }

@@ -44,8 +44,8 @@ export class Schedules {
   }
 
   /**
-   * Publishes the messages of schedules that are due. For a schedule that missed several times,
-   * publishes only one message.
+   * Publishes the messages of schedules that are due. If several due times of a schedule have
+   * passed, publishes only one message for them.
    */
   tick(now: number): void {
     for (const schedule of this.byId.values()) {

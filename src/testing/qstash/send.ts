@@ -59,7 +59,7 @@ export function sendRequest({ url, method, headers, body, signal }: OutgoingRequ
       });
       outgoing.end(body);
     } catch (error) {
-      // The request has a header that cannot be sent.
+      // Node throws when the request has a header that cannot be sent.
       fail(error as Error);
     }
   });
