@@ -24,7 +24,7 @@ export class RunQueries {
 
   /**
    * Returns the status of a run. `ctx.continueAsNew` ends a run and starts another run that
-   * continues it. In all calls, the id of the ended run then means the run that continues it.
+   * continues it. After that, every call with the ended run's id selects the run that continues it.
    *
    * @param options.follow `false` selects the run with exactly this id, not the run that continues
    *   it (default: true). The status of a continued run is `continued`

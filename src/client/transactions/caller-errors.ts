@@ -9,8 +9,8 @@ const CONFLICTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Translates the error of a statement in the caller's transaction. After such an error, the
- * transaction is aborted.
+ * Translates the error of a statement in the caller's transaction. PostgreSQL aborts a transaction
+ * in which a statement fails, so the caller must roll it back.
  */
 export function callerError(error: unknown, runIds: readonly string[], argument: string): unknown {
   if (error instanceof TransactionEndedError) return endedDuringCall(argument);

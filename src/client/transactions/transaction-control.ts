@@ -17,8 +17,8 @@ export type TransactionControl =
 const SUSPECT = /\b(?:COMMIT|END|ROLLBACK|ABORT|RELEASE|SAVEPOINT|PREPARE|BEGIN|START)\b/i;
 
 /**
- * Patterns of statements whose tokens `shapeOf` has converted: words in upper case, `"` for a quoted
- * name, `'` for a literal, and `?` for any other sign.
+ * Patterns of statements whose tokens `shapeOf` has converted: words in upper case, `"` for a
+ * quoted name, `'` for a literal, and `?` for any other sign.
  */
 const END = /^(COMMIT|END|ROLLBACK|ABORT)(?: (?:WORK|TRANSACTION))?(?: AND (NO )?CHAIN)?$/;
 const SAVEPOINT = /^(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: (?:WORK|TRANSACTION))? TO(?: SAVEPOINT)?) [^ '?]+$/;

@@ -15,6 +15,10 @@ export interface Pollable {
 export interface PollerOptions {
   /** Shortest pause between two polls, in milliseconds. */
   readonly pollIntervalMs: number;
+  /**
+   * Longest pause between two polls, in milliseconds. Also the shortest time between two
+   * comparisons of the active runs with the database.
+   */
   readonly maxPollIntervalMs: number;
   readonly failed: (error: unknown) => void;
 }

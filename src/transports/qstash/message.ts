@@ -5,6 +5,7 @@
 export interface WakeUpMessage {
   readonly run: string;
   readonly queue: string;
+  /** Text that is different for each time the run must be executed: the `seq` of its wake-up. */
   readonly seq: string;
 }
 
