@@ -19,10 +19,10 @@ const LONGEST_PAUSE_MS = 3_000;
  * restarts, fails over or has not started yet.
  *
  * @param patienceMs milliseconds for which the attempt is repeated; 0 means a single attempt
- * @param warn called with a log line after each failure, unless it is the last
+ * @param warn called with a log line after each failure except the last one
  * @returns the result of the attempt that succeeded
- * @throws DatabaseUnavailableError when the database cannot be reached within this time; any other
- *   error of the attempt at once
+ * @throws DatabaseUnavailableError when the database cannot be reached within this time. An error
+ *   with another cause than an unreachable database is thrown at once
  */
 export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number, warn: (message: string) => void): Promise<T> {
   const since = performance.now();

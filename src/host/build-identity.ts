@@ -5,12 +5,15 @@ import { basename, dirname, extname, join, relative, resolve, sep } from 'node:p
 /** Suffixes that Node tries when a path names no file, as in `node dist/main`. */
 const SUFFIXES = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '.tsx', '/index.js', '/index.cjs', '/index.mjs', '/index.ts'];
 const CODE = new Set(['.js', '.cjs', '.mjs', '.jsx', '.ts', '.cts', '.mts', '.tsx']);
-/** Number of files and folders that are read. More are ignored, so that the boot stays fast. */
+/**
+ * Maximum number of files and of folders that are read. Further ones are ignored, so that the boot
+ * stays fast.
+ */
 const MOST_FILES = 5_000;
 const MOST_FOLDERS = 1_000;
 /**
- * Bytes of file contents that are hashed in total. Further files are identified by their size and
- * modification time.
+ * Maximum number of bytes of file contents that are hashed in total. Further files are identified
+ * by their size and modification time.
  */
 const MOST_CONTENT_BYTES = 8 * 1024 * 1024;
 
@@ -53,7 +56,7 @@ function findEntry({ argv, execPath, env, cwd }: ProcessInfo): string | undefine
     // A file in node_modules is a tool that runs the application, such as Jest.
     if (file !== undefined && !file.split(sep).includes('node_modules')) return file;
   }
-  // Any executable other than these contains the application itself.
+  // Any executable other than Node, Bun and Deno contains the application itself.
   return /^(node|bun|deno)/i.test(basename(execPath)) ? undefined : resolveFile(execPath);
 }
 
@@ -142,7 +145,7 @@ function noteFile(hash: Hash, file: string, name: string, mostBytes: number): nu
     }
     hash.update(String(Math.floor(mtimeMs)));
   } catch {
-    // Skipped, because a file that cannot be read cannot be executed either.
+    // Skip the file: a file that cannot be read cannot be executed either.
   }
   return 0;
 }

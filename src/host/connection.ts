@@ -9,8 +9,8 @@ import { readDatabaseUrl } from './database-url.js';
 import type { ModuleSettings } from './settings.js';
 
 /**
- * Number of connections in the module's own pool: two for the journal (which writes results) and
- * for claims of runs, three for everything else.
+ * Number of connections in the module's own pool. Two are for claims of runs and for the journal,
+ * which writes results. Three are for all other statements.
  */
 const DEFAULT_POOL_SIZE = 5;
 

@@ -23,7 +23,10 @@ export class Deployment {
     return this.current;
   }
 
-  /** Derives the id from the source text of the workflow classes when there is no better source. */
+  /**
+   * Derives the id from the source text of the workflow classes, if the id is neither configured
+   * nor derived from files.
+   */
   foundWorkflows(sources: readonly string[]): void {
     if (!this.isKnown) this.current = digest(sources);
   }

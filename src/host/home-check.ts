@@ -44,7 +44,8 @@ function isSame(here: Home, there: Home): boolean {
  * Waits until the process may execute the runs: an operator must confirm that this database is the
  * original.
  *
- * @param look checks again, and returns the reason why the process may not execute the runs
+ * @param look checks again. Returns the reason why the process may not execute the runs; undefined
+ *   when it may
  * @param stopped returns true when the process no longer wants to execute runs
  * @param report called with the reason at once, and then once a minute
  * @returns false when the process stopped before it was allowed to execute the runs

@@ -10,8 +10,8 @@ const EVERY_MS = 15_000;
 const MAX_CAUSES = 5;
 
 /**
- * Logs outages of the database: one line at the first failure, one at intervals during the outage,
- * and one when failures have stopped. A failure with a new cause, such as a missing password, is
+ * Logs outages of the database: a line at the first failure, a line at intervals during the outage,
+ * and a line when failures have stopped. A failure with a new cause, such as a missing password, is
  * logged at once. Without this class, each part of the worker would log its own failures again and
  * again.
  */
@@ -56,8 +56,8 @@ export class OutageLog {
   }
 
   /**
-   * True for the first error with this code in an outage. Errors of the network do not count: a
-   * database that goes away causes several of them, and their difference tells nothing.
+   * True for the first error with this code in an outage. Network errors do not count: one outage
+   * causes several different ones, so a different network error says nothing new.
    */
   private isNewCause(error: unknown): boolean {
     const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;

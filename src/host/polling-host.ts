@@ -113,8 +113,8 @@ export class PollingHost {
   }
 
   /**
-   * Checks that the runs of this process are still its own, after another database server has taken
-   * over. Resolves after the check.
+   * Checks, after another database server has taken over, that this process still owns its runs.
+   * Resolves after the check.
    */
   async moved(): Promise<void> {
     await this.worker.serverMoved();

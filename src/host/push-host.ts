@@ -18,8 +18,8 @@ import { createWorker, queuesOf } from './create-worker.js';
 import { withSetAside } from './unwritable-health.js';
 
 /**
- * Maximum number of runs that one query of a sweep returns. A full query is repeated for
- * `SEND_WAKE_UPS_MS`; the next sweep finds the rest.
+ * Maximum number of runs that one query of a sweep returns. A query that returns this many runs is
+ * repeated, for at most `SEND_WAKE_UPS_MS`. The next sweep finds the remaining runs.
  */
 const SWEEP_LIMIT = 1_000;
 const SEND_WAKE_UPS_MS = 20_000;
@@ -59,8 +59,8 @@ export class PushHost {
   }
 
   /**
-   * Creates the sweeps in the order in which they are executed, and adds one that sends wake-ups to
-   * QStash.
+   * Creates the sweeps in the order in which they are executed. Adds a sweep that announces to
+   * QStash due runs that no process has claimed, and runs whose sleep has ended.
    */
   private createSweeps(): readonly Pick<Sweep, 'run'>[] {
     const { runtime, publisher } = this;
@@ -106,7 +106,7 @@ export class PushHost {
     return 'notified';
   }
 
-  /** Delivers new messages to those of the given runs that are executed in this process. */
+  /** Delivers new messages to the given runs. Ignores runs that this process does not execute. */
   messaged(runIds: readonly string[]): void {
     const looked = this.deliveries.current?.checkMessages(runIds);
     looked?.catch((error: unknown) => this.runtime.warn('worker: could not read messages', error));

@@ -172,9 +172,9 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
 
   /**
    * Opens the direct connection, which keeps the process alive. Called only after the whole
-   * application has been created. Nest does not announce that the creation has failed, and an open
-   * connection would then keep the process alive. The pools need no such care, because they close
-   * idle connections by themselves.
+   * application has been created. Nest does not announce that the creation has failed, and a
+   * connection that is already open would keep such a process alive. Pools may be opened earlier,
+   * because they close idle connections by themselves.
    */
   async listen(): Promise<void> {
     if (!this.closing) await this.direct?.start();
@@ -210,7 +210,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     const isLater = Number.isFinite(wakeAt);
     if (now.length > 0) this.workers.polling?.pollNow();
     // Processes that QStash calls have no permanent session, so the watch cannot see which
-    // workflows they execute. Do not look for such workflows soon.
+    // workflows they execute. With QStash, request no early check for unclaimed runs.
     this.watch.note(this.qstash ? undefined : now);
     if (isLater) this.workers.polling?.noteWake(wakeAt);
     this.direct?.notify({ ...(now.length > 0 ? { due: now } : {}), ...(isLater ? { wakeAt } : {}) });

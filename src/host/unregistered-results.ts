@@ -7,7 +7,10 @@ import type { ModuleSettings } from './settings.js';
 /** Milliseconds that a due run may stay unclaimed, because a worker may be about to boot. */
 const PATIENCE_MS = 2_000;
 
-/** Maximum number of runs that one round examines, and maximum depth in a chain of child runs. */
+/**
+ * Maximum number of awaited runs, and of waits of one run, that a search examines. `DEPTH` is the
+ * maximum depth of child runs below an awaited run.
+ */
 const LOOKED_AT = 20;
 const DEPTH = 5;
 
@@ -21,14 +24,14 @@ export interface UnregisteredResultsOptions {
 }
 
 /**
- * Creates a function that finds awaited runs that no living process executes. A test then fails
- * with the reason instead of its own timeout.
+ * Creates a function that finds awaited runs that no living process executes. A test that waits for
+ * such a run then fails with the reason, and not with a timeout.
  *
- * Used only in tests, and only in a process that is meant to execute runs: elsewhere, a worker may
- * still start in another process. While this process executes runs, a run with a `timeout` is left
- * to that timeout.
+ * Used only in tests, and only in a process that is meant to execute runs. Otherwise, a worker in
+ * another process may still start and execute the run. While this process executes runs, runs with
+ * a `timeout` are not reported, because the timeout ends them.
  *
- * @returns undefined in all other processes, where callers wait for results without this check
+ * @returns undefined in all other cases: callers then wait for results without this check
  */
 export function unregisteredResults(
   database: Database,

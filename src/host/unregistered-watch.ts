@@ -6,13 +6,13 @@ import type { Database } from '../store/database.js';
 import { DUE_COUNTED, findDueRuns, listSessions, type DueRuns } from '../store/sql/health.js';
 
 /**
- * Milliseconds between a start of runs and the look for unclaimed ones. A worker normally claims
- * its runs long before.
+ * Milliseconds between a start of runs and the check for unclaimed runs. A worker normally claims
+ * started runs long before.
  */
 const LOOK_AFTER_MS = 25_000;
 /**
- * Milliseconds until the look when no process was known to serve the started runs. A worker that is
- * about to boot may still claim them.
+ * Milliseconds until the check when no process was known to serve the started runs. A worker that
+ * is about to boot may still claim these runs meanwhile.
  */
 const LOOK_SOON_MS = 5_000;
 const OVERDUE_MS = 20_000;
@@ -33,22 +33,22 @@ export interface UnregisteredWatchOptions {
 
 /**
  * Warns about due runs that no living process executes. The name or queue may be misspelt, the
- * class may be missing among the providers, or no worker may run. A process with a worker looks for
- * such runs all the time. Any other process looks once, some time after it has started or woken
- * runs. If no process served their workflow at the latest look, the next look follows within
- * seconds. The watch warns about each workflow, version and queue once, until a process serves them
- * again.
+ * class may be missing among the providers, or no worker may run. A process with a worker checks
+ * for such runs at intervals. Any other process checks once, some time after it has started or
+ * woken runs. The check follows within seconds if, at the latest check, no process served the
+ * workflow of these runs. The watch warns once about each combination of workflow, version and
+ * queue. It can warn again after a process has served the combination.
  */
 export class UnregisteredWatch {
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Timeout | undefined;
-  /** Workflows, versions and queues that a living process served at the latest look. */
+  /** Workflows, versions and queues that a living process served at the latest check. */
   private readonly known = new ServedKeys();
   private readonly warned = new Set<string>();
-  /** True after the warning that no process executes runs, until a process does. */
+  /** True after the warning that no process executes runs, until a process executes runs again. */
   private hasWarnedOfNoWorker = false;
   private stopped = false;
-  /** Current or latest look. */
+  /** Current or latest check. */
   private looking: Promise<void> = Promise.resolve();
 
   constructor(
@@ -57,8 +57,8 @@ export class UnregisteredWatch {
   ) {}
 
   /**
-   * Plans a look for unclaimed runs, because runs are due or may become due. The look follows soon
-   * when no process was known to serve the given runs.
+   * Plans a check for unclaimed runs, because runs are due or may become due. The check follows
+   * soon when no process was known to serve the given runs.
    */
   note(runs?: readonly DispatchKey[]): void {
     if (this.stopped) return;
@@ -75,7 +75,7 @@ export class UnregisteredWatch {
     }, lookSoonMs).unref();
   }
 
-  /** Stops looking. Resolves when the current look has ended. */
+  /** Stops the watch. Resolves when the current check has ended. */
   stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -83,7 +83,7 @@ export class UnregisteredWatch {
     return this.looking;
   }
 
-  /** Looks after the current look has ended. */
+  /** Begins a check after the current check has ended. */
   private begin(overdueMs: number): void {
     this.looking = this.looking.then(() => this.look(overdueMs));
   }
@@ -117,7 +117,8 @@ export class UnregisteredWatch {
   }
 
   /**
-   * Warns once for all workflows, because the cause is the same for all: no process executes runs.
+   * Warns once, and not for each workflow, because all have the same cause: no process executes
+   * runs.
    */
   private warnOfNoWorker(overdue: readonly DueRuns[]): void {
     if (overdue.length === 0 || this.hasWarnedOfNoWorker) return;

@@ -5,8 +5,9 @@ import type { Database } from '../store/database.js';
 const MAX_SHOWN = 100;
 
 /**
- * Adds the runs whose rows the database refuses to change. Statements for many runs at once leave
- * these runs out (see UnwritableRuns).
+ * Returns `own`, the unwritable runs of the worker, and further unwritable runs. The database
+ * refused to change these in statements over many runs, which now leave them out (see
+ * UnwritableRuns).
  */
 export function withSetAside(own: readonly UnwritableHealth[], database: Database): UnwritableHealth[] {
   const shown = new Set(own.map(({ runId }) => runId));

@@ -5,8 +5,8 @@ import type { LogFields } from '../core/log-fields.js';
 import { describeError } from './connection-checks.js';
 
 /**
- * Maximum number of kinds of warnings that are distinguished at a time. All further warnings count
- * as one kind.
+ * Maximum number of kinds of warnings that are remembered at a time. Beyond this number, all
+ * warnings of new kinds count as one kind.
  */
 const MAX_KINDS = 500;
 
@@ -20,9 +20,9 @@ interface Kind {
 
 /**
  * Returns the text that all warnings of one kind have in common. A warning about a run keeps the
- * names of the workflow and of steps, because another step has another problem. Run ids, keys of
- * steps and counts are removed: they differ from run to run, so each run would be a kind of its
- * own.
+ * names of the workflow and of steps, because different steps have different problems. Run ids,
+ * keys of steps and counts are removed. They differ from run to run, so each run would otherwise be
+ * a kind of its own.
  */
 function kindOf(message: string): string {
   if (!message.startsWith('run "')) return message;
@@ -35,7 +35,7 @@ function kindOf(message: string): string {
 /**
  * Writes the first warning of each kind, and later the number of warnings that were left out.
  * Otherwise anyone who sends requests could fill the log with warnings. The limiter forgets a kind
- * when its time is over.
+ * when the time limit of its first warning has passed.
  */
 export class WarningLimiter {
   private readonly kinds = new Map<string, Kind>();

@@ -21,7 +21,7 @@ const START_AGAIN_MS = 1_000;
 
 const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
-/** Parts of a runtime that its hosts use in addition to those that they share with the client. */
+/** Parts of a runtime that its worker hosts use, in addition to `HostDependencies`. */
 export interface WorkerHostsDependencies extends HostDependencies {
   readonly qstash: QStashTransport | undefined;
   readonly deployment: Deployment;
@@ -119,7 +119,10 @@ export class WorkerHosts {
     runtime.logger.log(executingLine(workflows, deployment.id, settings));
   }
 
-  /** Starts the worker when the check no longer considers the database a copy of another one. */
+  /**
+   * Starts the worker once the runs in the database belong to this process. Until then, logs the
+   * reason why they do not.
+   */
   private async startAtHome(
     workflows: readonly FoundWorkflow[],
     foreign: string,

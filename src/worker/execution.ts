@@ -25,9 +25,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   /** State of the run's inbox: which messages have been read. */
   readonly inbox = new InboxState();
   holdsSlot = true;
-  /**
-   * Time and error of the first refusal, while the database refuses every change of the run's row.
-   */
+  /** Time and error of the first refusal, while the database refuses every change of the row. */
   unwritableSince: { readonly since: number; readonly error: Error } | undefined;
   private state: ExecutionState = RUNNING;
   /** Request to continue the run in another process. Kept until the run leaves this process. */
