@@ -150,7 +150,7 @@ export async function copyNative(native: string, root: string): Promise<string> 
     await rename(draft, target);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another process may have finished its copy first. Its copy is the same, so use that copy.
+    // Another process may have finished an identical copy first. Use that copy.
     if (!existsSync(target)) throw error;
   }
   return join(target, 'native');

@@ -20,8 +20,9 @@ process.stdin.on("data", function read(chunk) {
 });`;
 
 /**
- * Returns the supervisor's source text. The supervisor is not started from a file of this package,
- * because the file might not be found: the package may have been bundled, or loaded as CommonJS.
+ * Returns the supervisor's source text. A file of this package might not be found, because the
+ * package may have been bundled, or loaded as CommonJS. The supervisor is therefore not started
+ * from a file.
  */
 function program(): string {
   const modules = { fs: 'fs', path: 'path', net: 'net', crypto: 'crypto', childProcess: 'child_process' };

@@ -46,9 +46,9 @@ const SCOPES: readonly Scope[] = [Scope.DEFAULT, Scope.REQUEST];
  * Turns an injectable class into a workflow, whose `run(input, ctx)` is executed durably. List the
  * class among the `providers` of a module.
  *
- * `run` is executed again from the top whenever the run continues elsewhere. Its decisions may
- * therefore depend only on its input, on results of steps and on `ctx`. Everything else that reads
- * or changes the outside world belongs in a step.
+ * `run` is executed again from the top whenever the run continues elsewhere. The decisions of `run`
+ * may therefore depend only on its input, on results of steps and on `ctx`. Everything else that
+ * reads or changes the outside world belongs in a step.
  *
  * @throws WorkflowConfigurationError when the class cannot be a workflow
  * @throws InvalidInputError naming an option that is invalid
@@ -99,9 +99,9 @@ function setScope(target: Function, scope: Scope): void {
 }
 
 /**
- * Resolves to `unknown` when the key function accepts the arguments of the method. It may have
- * fewer parameters, and their types may be wider. Otherwise resolves to a text that the compiler
- * shows as the error.
+ * Resolves to `unknown` when the key function accepts the arguments of the method. The key function
+ * may have fewer parameters than the method, with wider types. Otherwise resolves to a text that
+ * the compiler shows as the error.
  */
 type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = ((...args: Key) => string) extends (
   ...args: Parameters<M>
@@ -114,9 +114,9 @@ type KeyFits<M extends (...args: never[]) => unknown, Key extends unknown[]> = (
  * executed once and its result recorded; a replay returns the recorded result. Outside a run, and
  * inside another step, the method is a plain method.
  *
- * Other decorators of the method may stand above or below this one. Their code surrounds the body
- * in each attempt. An override in a subclass is a step with the same options, unless it has a
- * `@Step()` of its own.
+ * Other decorators of the method may stand above or below this one. The code of these decorators
+ * surrounds the body in each attempt. An override in a subclass is a step with the same options,
+ * unless it has a `@Step()` of its own.
  *
  * @throws StepFailedError (at the call) when all attempts have failed; its `cause` is the last
  *   error

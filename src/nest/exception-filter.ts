@@ -26,7 +26,10 @@ interface Answer {
   readonly status: number;
   /** Reason phrase of the HTTP status, which Nest's own exceptions contain in the same field. */
   readonly error: string;
-  /** Text of the answer. It replaces the error's message, which is written for operators. */
+  /**
+   * Text of the answer, in place of the error's message, which is written for operators. (default:
+   * the error's message)
+   */
   readonly message?: string;
   /** Seconds after which the same request may succeed. */
   readonly retryAfter?: number;

@@ -44,8 +44,8 @@ type Adapter = NonNullable<HttpAdapterHost['httpAdapter']>;
 
 /**
  * Paths and namespaces that modules use on each HTTP server. Two modules must not share a path,
- * because messages would reach the wrong module. They must not share a namespace, because one would
- * replace the schedule of the other.
+ * because messages would reach the wrong module. Two modules must not share a namespace, because
+ * one module would replace the schedule of the other.
  */
 const reservedNames = new WeakMap<Adapter, Set<string>>();
 

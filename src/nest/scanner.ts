@@ -99,7 +99,7 @@ function checkScope(type: Function, isPerPass: boolean, instance: unknown, where
     );
   }
   // A substitute for the workflow, such as a fake in a test, keeps the scope with which it was
-  // provided. It causes no error.
+  // provided. Such a substitute causes no error.
   if (scope !== Scope.REQUEST || isPerPass || !(instance instanceof type)) return;
   throw new WorkflowConfigurationError(
     `${where}: it requires Scope.REQUEST, but is provided as one instance for all runs. List the class itself among the providers, ` +

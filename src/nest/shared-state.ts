@@ -3,13 +3,14 @@ import { executionScope } from '../engine/current.js';
 
 /**
  * Wraps a workflow's `run` so that, during development, an execution (a pass) that changes fields
- * of the workflow's instance fails. Code that does so works only until its first replay, or until
- * two runs are executed at the same time.
+ * of the workflow's instance fails. Code that changes such fields works only until its first
+ * replay, or until two runs are executed at the same time.
  *
- * The asynchronous context of the changing code identifies the pass, so another run that is active
- * at that moment does not fail. Step bodies may set fields, for example to keep a connection. A new
- * field is watched after the pass that has created it. The check covers the fields of the instance
- * itself, but neither the contents of objects in them nor private fields (`#field`).
+ * The asynchronous context of the code that changes a field identifies the pass. Passes of other
+ * runs that are executed at the same time therefore do not fail. Step bodies may set fields, for
+ * example to keep a connection. A field that a pass adds to the instance is watched only after that
+ * pass. The check covers the fields of the instance itself, but neither the contents of objects in
+ * them nor private fields (`#field`).
  */
 export function guardSharedState<A extends unknown[]>(
   instance: object,

@@ -14,8 +14,8 @@ type Enhanced = (...args: readonly unknown[]) => Promise<unknown>;
 /** Applies Nest's guards and interceptors to the bodies of methods with `@Step`. */
 export class StepEnhancers implements StepInterceptor {
   /**
-   * Methods with their enhancers applied, by instance and method. They are cached, because Nest
-   * searches all modules to find the enhancers of a method.
+   * Methods with their enhancers applied, by instance and method. The methods are cached, because
+   * Nest searches all modules to find the enhancers of a method.
    */
   private readonly enhanced = new WeakMap<object, Map<Function, Enhanced>>();
   private readonly begun = new WeakSet<object>();
@@ -39,8 +39,9 @@ export class StepEnhancers implements StepInterceptor {
   }
 
   /**
-   * Tokens of global enhancers that are created for each execution of a workflow (a pass). They
-   * must be created in the context of the pass before its first step is executed.
+   * Tokens of global enhancers that are created for each execution of a workflow (a pass). The
+   * enhancers must be created in the dependency injection context of the pass before its first step
+   * is executed.
    */
   get createdPerPass(): readonly InjectionToken[] {
     return this.lookup.globalsPerPass.map(({ token }) => token);

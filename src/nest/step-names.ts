@@ -32,8 +32,8 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
     adoptOverrides(target);
     adoptSubstituteOf(wrapper.token, target);
     if (type && (wrapper.isTransient || !wrapper.isDependencyTreeStatic())) fields.push(...fieldsInPlaceOfSteps(type, target));
-    // This check skips workflows. The name of a workflow's own step is the method name alone, and
-    // only its own runs use that name.
+    // Skip workflows. The name of a workflow's own step is the method name alone, and only runs of
+    // that workflow use the name.
     if (!type || wrapper.isAlias || isWorkflow(type) || hasWorkflowMetadata(wrapper.token)) continue;
     for (const [method, declaration] of declarationsOf(target)) {
       const derived = `${stepsNameOf(type)}.${method}`;

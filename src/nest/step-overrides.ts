@@ -45,8 +45,8 @@ export function fieldsInPlaceOfSteps(type: Function, prototype: object): string[
 
 /**
  * Turns the methods of a substitute into steps. A substitute (a fake, or another implementation) is
- * provided under a class with steps, but does not extend that class. Its callers know only that
- * class, and expect steps.
+ * provided under a class with steps, but does not extend that class. Callers of the substitute know
+ * only that class, and expect the methods to be steps.
  *
  * @param instance the provided object
  * @param type the class under which the object is provided
@@ -66,8 +66,8 @@ export function adoptSubstitute(instance: object, type: Function): void {
 
 /**
  * Wraps the step around the decorators above `@Step()`, so that their code surrounds only the body
- * of the step. If they surrounded the call of the step, their promise would stay pending while the
- * run is suspended, and a transaction would stay open.
+ * of the step. If the decorators surrounded the call of the step, their promise would stay pending
+ * while the run is suspended. A decorator that opens a transaction would keep the transaction open.
  */
 export function putStepOnTop(place: object, declaration: StepDeclaration): void {
   try {

@@ -203,7 +203,7 @@ export class WorkflowModule
 
   /**
    * Warns when the boot takes long. The cause may be a deadlock: a hook waits for the result of a
-   * run, and the worker that executes the run starts only after the hook has ended.
+   * run. The worker that executes the run starts only after the hook has ended.
    */
   private warnIfBootIsSlow(workflows: number): void {
     if (this.runtime.settings.workerStart !== 'boot' || this.whyNoWorker(workflows) !== undefined) return;

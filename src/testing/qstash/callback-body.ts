@@ -9,8 +9,8 @@ interface CallbackInput {
 }
 
 /**
- * Returns the body of the request that QStash sends to a callback address. It contains the body of
- * the message and the body of the answer, both in base64.
+ * Returns the body of the request that QStash sends to a callback address. The callback's body
+ * contains the body of the message and the body of the answer, both in base64.
  */
 export function callbackBody({ message, retried, answer, dlqId }: CallbackInput): Buffer {
   const { messageId, url, method, headers, body, retries, dueAt, createdAt, scheduleId, callerIp } = message;

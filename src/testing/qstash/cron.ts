@@ -4,7 +4,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 /**
  * Milliseconds in a quarter of an hour. The offset of a time zone from UTC changes only at full
- * quarters of an hour, so one offset for each quarter is computed and kept.
+ * quarters of an hour. One offset for each quarter is therefore computed and cached.
  */
 const QUARTER_HOUR_MS = 15 * MINUTE_MS;
 /**

@@ -22,8 +22,8 @@ export interface Route {
   readonly method: string;
   readonly pattern: RegExp;
   /**
-   * True when the pattern is matched against the path together with the query, because a
-   * destination at the end of the path may have a query of its own.
+   * True when the pattern is matched against the path together with the query. A destination at the
+   * end of the path may have a query of its own.
    */
   readonly matchesWholeTarget: boolean;
   readonly handle: Handler;
