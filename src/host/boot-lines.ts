@@ -17,7 +17,7 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
 
 /**
  * Returns the log line of a process that only starts runs, while other processes execute them. The
- * caller logs the line as a warning, unless the code asked for this with `worker: false`.
+ * caller logs the line as a warning, unless the application has set `worker: false`.
  */
 export function startingOnlyLine(reason: string): string {
   return `this process starts runs and executes none: ${reason}`;

@@ -53,8 +53,8 @@ export async function resolveConnection(
 }
 
 /**
- * Returns the milliseconds that TypeOrmModule waits for its own connection. The DataSource contains
- * the options of TypeOrmModule from which this time follows.
+ * Returns the milliseconds that TypeOrmModule waits for its own connection. This time follows from
+ * two options of TypeOrmModule, which the DataSource contains.
  */
 function patienceOf({ options }: DataSource): number {
   const { retryAttempts, retryDelay } = options as { retryAttempts?: unknown; retryDelay?: unknown };

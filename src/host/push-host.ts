@@ -46,8 +46,9 @@ export class PushHost {
     private readonly publisher: Publisher,
     settings: QStashSettings,
     /**
-     * Polling worker of this process, or undefined. If present, it executes the delivered runs,
-     * because two workers in one process cannot share the journal that writes their results.
+     * Polling worker of this process, or undefined. If present, this worker executes the delivered
+     * runs, because two workers in one process cannot share the journal, which writes the results
+     * of runs.
      */
     private readonly resident: { pollNow(): void } | undefined,
   ) {
@@ -113,8 +114,8 @@ export class PushHost {
   }
 
   /**
-   * Finds work that no message has announced: sleeps that have ended, lost messages and wake-ups,
-   * and runs of processes that died.
+   * Finds work that was not announced: sleeps that have ended, runs of processes that died, and
+   * messages and due runs whose announcement was lost.
    *
    * @throws errors of the database; ClosedError when the application is closed before the database
    *   has answered
@@ -157,8 +158,8 @@ export class PushHost {
     const { database } = this.runtime;
     const until = performance.now() + SEND_WAKE_UPS_MS;
     const keys = this.registry.keys(this.queues);
-    // This order matters: a run that the second query wakes is due at once, and the first query
-    // would announce it a second time.
+    // This order matters: `wakeListed` makes runs due and announces them. If it came first,
+    // `resendWakeUps` would announce these runs a second time.
     await this.sendAll(until, () => resendWakeUps(database, keys, this.deploymentId, SWEEP_LIMIT));
     await this.sendAll(until, () => wakeListed(database, SWEEP_LIMIT));
   }

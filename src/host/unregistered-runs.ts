@@ -7,8 +7,9 @@ import { DUE_COUNTED, findDueRuns, findWaitingKinds } from '../store/sql/health.
 const SHOWN = 10;
 
 /**
- * Lists the runs that no workflow class of this process can continue. The class is probably missing
- * among the providers, but another process may have the class.
+ * Describes the runs that no workflow class of this process can continue, by workflow, version and
+ * queue. Their class is probably missing among the providers, but another process may have the
+ * class.
  *
  * @returns lines for the log
  */

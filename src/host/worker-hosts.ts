@@ -16,7 +16,7 @@ import { PushHost } from './push-host.js';
 import { describeUnregistered } from './unregistered-runs.js';
 import type { UnregisteredWatch } from './unregistered-watch.js';
 
-/** Milliseconds after which the start of a worker is tried again. */
+/** Milliseconds between a failed start of a worker and the next attempt. */
 const START_AGAIN_MS = 1_000;
 
 const NO_WORKER = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;

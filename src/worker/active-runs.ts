@@ -30,7 +30,7 @@ interface SlotsDelegate {
   emptied(): void;
 }
 
-/** Maximum number of unwritable runs that are shown to operators. */
+/** Maximum number of runs that `unwritableRuns` lists. */
 const MAX_SHOWN = 100;
 
 /**

@@ -227,8 +227,8 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
   }
 
   /**
-   * Hands the run over if that was requested and a result was recorded here. Returns true when the
-   * handover has begun.
+   * Hands the run over if a handover was requested and this process has recorded a result of the
+   * run. Returns true when the handover has begun.
    */
   private handOverAfterProgress(): boolean {
     if (!this.handover || this.pass.durableSeq === this.firstSeq) return false;
@@ -257,7 +257,7 @@ export class Execution implements PassPort, RunRecorderDelegate, RunChangesDeleg
     return setTimeout(() => this.suspend(), ms);
   }
 
-  /** Suspends a run that only waits, unless the wait would end a moment later. */
+  /** Suspends a run that only waits, unless its next timer fires within `suspendAfterMs`. */
   private suspend(): void {
     if (this.state.name !== 'idle') return;
     const { engine, suspendAfterMs } = this.services.options;

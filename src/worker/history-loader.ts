@@ -10,7 +10,7 @@ import { historyBatches } from './history-batches.js';
 import type { KnownPart } from './history-cache.js';
 import type { ActiveRuns } from './active-runs.js';
 
-/** Maximum size in bytes of a history that is always loaded, however much the active runs hold. */
+/** Maximum size in bytes of a history that is loaded however much memory the active runs take. */
 const SMALL_BYTES = 1 << 20;
 
 /**

@@ -21,7 +21,7 @@ const MAX_HELD_LENGTH = 4 * 1024 * 1024;
 /**
  * Maximum number of messages that a run may hold when further messages are read for it. While an
  * old transaction is open anywhere on the server, each read must skip the messages that the run
- * already holds. This would be slow for a run that holds many.
+ * already holds. Skipping would be slow for a run that holds many.
  */
 const FEW_HELD = MAX_HELD / 4;
 /** Maximum number of inboxes that one statement reads. */

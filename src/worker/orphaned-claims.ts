@@ -8,8 +8,9 @@ interface Owned {
 
 /**
  * Detects orphaned claims: runs that the database assigned to this process although the answer to
- * the claim was lost. A run is orphaned when two checks in a row find the run missing in memory. No
- * claim may be in flight that began before the first check, because its answer may still arrive.
+ * the claim was lost. A run is orphaned when two checks in a row find the run missing in memory.
+ * While a claim is in flight that began before the first check, the decision is delayed. The answer
+ * to that claim may still return the run.
  */
 export class OrphanedClaims {
   private seen = new Map<string, { readonly epoch: number; readonly since: number }>();

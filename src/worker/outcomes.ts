@@ -4,8 +4,8 @@ import type { OwnedRun } from '../core/run.js';
 import type { PassOutcome } from '../engine/ports.js';
 
 /**
- * Puts the run that continues this run into the same queue, if both have the same workflow. Another
- * workflow may have a queue of its own.
+ * Puts the run that `continueAsNew` starts into the queue of this run, if both runs have the same
+ * workflow. Another workflow may have a queue of its own.
  */
 export function inSameQueue(run: OwnedRun, outcome: PassOutcome): PassOutcome {
   if (outcome.status !== 'completed' || outcome.continuedAs?.name !== run.name) return outcome;

@@ -198,7 +198,7 @@ export class RunClaimer {
   private async claimOnce(): Promise<void> {
     const { fence } = this.session;
     if (!fence || this.keys.length === 0) {
-      // Otherwise the loop in `claim` would run without a pause, and block the event loop.
+      // Clear the flag. Otherwise the loop in `claim` would never end, and block the event loop.
       this.backlog = false;
       return;
     }
