@@ -12,10 +12,10 @@ import { install, startServer, VERSIONS } from './matrix-servers.mjs';
 
 /** Spec files of each column. `settings` has a Jest configuration of its own. */
 const SUITES = {
-  migrations: ['test/integration/schema-'],
+  migrations: ['test/integration/schema/'],
   store: ['src/store/'],
-  client: ['test/integration/client-', 'test/integration/listing', 'test/integration/transactions-'],
-  engine: ['test/integration/engine-'],
+  client: ['test/integration/client/', 'test/integration/listing/', 'test/integration/transactions/'],
+  engine: ['test/integration/engine/'],
   conformance: ['test/conformance/'],
   settings: [],
 };

@@ -11,11 +11,11 @@ if (!isThere) {
 
 const quick = process.argv.includes('--quick');
 const names = (list) => list.map((name) => `test/integration/${name}`);
-const everything = names(['run', 'client-', 'engine-', 'nest-']);
+const everything = names(['client/', 'engine/', 'nest/']);
 const parts = quick
   ? {
-      on: names(['client-start', 'client-transactions', 'engine-steps', 'engine-parking']),
-      listen: names(['client-remote', 'client-cancel']),
+      on: names(['client/start', 'engine/steps', 'engine/suspending']),
+      listen: names(['client/remote', 'client/cancel']),
     }
   : { on: everything, listen: everything };
 

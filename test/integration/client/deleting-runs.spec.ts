@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises';
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { defineSignal, NonRetryableError, Workflow, type WorkflowContext } from '../../../src/index.js';
+import { RUN_TABLES } from '../../../src/store/sql/leftovers.js';
+import { startApplication, type TestApplication } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { waitFor } from '../../support/wait.js';
+
+const go = defineSignal<number>('go');
+
+@Workflow({ name: 'patient' })
+class Patient {
+  run(_input: void, ctx: WorkflowContext): Promise<number> {
+    return ctx.waitForSignal(go);
+  }
+}
+
+/** Ends, and has left rows in most tables. */
+@Workflow({ name: 'busy' })
+class Busy {
+  async run(ending: 'completes' | 'fails', ctx: WorkflowContext): Promise<string> {
+    ctx.setState('ending', ending);
+    await ctx.hook();
+    await ctx.waitForSignal(go);
+    if (ending === 'fails') throw new NonRetryableError('as told');
+    return ending;
+  }
+}
+
+@Workflow({ name: 'parent' })
+class Parent {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    return (await ctx.start(Patient)).runId;
+  }
+}
+
+/** The SQL that docs/operations.md gives, as it stands there. */
+async function documentedSql(): Promise<string> {
+  const text = await readFile('docs/operations.md', 'utf8');
+  const section = text.slice(text.indexOf('## Deleting runs'));
+  return /```sql\n([\s\S]*?)```/.exec(section)![1]!;
+}
+
+describe('the documented SQL that deletes runs', () => {
+  let app: TestApplication;
+  let database: TestDatabase;
+  let sql: string;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    app = await startApplication(database.url, [Patient, Busy, Parent], { worker: { suspendAfter: 0 } });
+    sql = await documentedSql();
+  });
+  afterAll(async () => {
+    await app.close();
+    await database.drop();
+  });
+
+  const age = (): Promise<unknown[]> =>
+    database.query(`UPDATE durable.workflow_runs SET finished_at = finished_at - interval '91 days' WHERE finished_at IS NOT NULL`);
+  const deleteOld = async (): Promise<number> => Number((await database.query<{ deleted: string }>(sql))[0]!.deleted);
+  const rowsOf = async (id: string): Promise<string[]> => {
+    const counts = await Promise.all(
+      RUN_TABLES.map(async (table) => ({ table, rows: await database.query(`SELECT 1 FROM durable.${table} WHERE run_id = $1`, [id]) })),
+    );
+    return counts.filter(({ rows }) => rows.length > 0).map(({ table }) => table);
+  };
+  const busy = async (id: string, ending: 'completes' | 'fails'): Promise<void> => {
+    await app.client.start(Busy, ending, { id, tags: { ending } });
+    await app.client.signal(id, go, 1);
+    await app.client
+      .getHandle(id)
+      .result({ timeout: '20s' })
+      .catch(() => undefined);
+  };
+
+  it('names every table that has rows of runs', () => {
+    for (const table of RUN_TABLES) expect(sql).toContain(`DELETE FROM durable.${table} t USING doomed`);
+  });
+
+  it('removes ended runs of that age with all their rows, and leaves the others', async () => {
+    await busy('old', 'completes');
+    await busy('failed', 'fails');
+    await app.client.start(Patient, undefined, { id: 'goes on' });
+    expect(await rowsOf('old')).toEqual(expect.arrayContaining(['workflow_steps', 'workflow_state', 'workflow_hooks', 'workflow_tags']));
+    await age();
+    await busy('young', 'completes');
+    expect(await deleteOld()).toBe(2);
+    expect(await deleteOld()).toBe(0);
+    for (const id of ['old', 'failed']) expect(await rowsOf(id)).toEqual([]);
+    const { runs } = await app.client.list();
+    expect(runs.map(({ runId }) => runId).sort()).toEqual(['goes on', 'young']);
+    expect(await rowsOf('young')).toContain('workflow_steps');
+    await app.client.start(Busy, 'completes', { id: 'old' });
+    await app.client.signal('old', go, 2);
+    await expect(app.client.getHandle('old').result({ timeout: '20s' })).resolves.toBe('completes');
+  });
+
+  it('leaves a run whose child goes on', async () => {
+    const child = await app.client.execute(Parent, undefined, { id: 'parent' });
+    await age();
+    await deleteOld();
+    expect(await app.client.status('parent')).toBe('completed');
+    await app.client.signal(child, go, 1);
+    await app.client.getHandle(child).result({ timeout: '20s' });
+    await age();
+    await deleteOld();
+    await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  });
+
+  it('deletes beside retries, starts of the same ids and other deletions, and nobody deadlocks or loses a row', async () => {
+    const ids = Array.from({ length: 20 }, (_, index) => `contested-${index}`);
+    for (const id of ids) await busy(id, 'fails');
+    await age();
+    const work = [
+      deleteOld(),
+      deleteOld(),
+      ...ids.map((id) => app.client.retry(id).catch(() => undefined)),
+      ...ids.map((id) => app.client.start(Busy, 'completes', { id })),
+    ];
+    await Promise.all(work);
+    for (const id of ids) {
+      await app.client.signal(id, go, 3);
+      await waitFor(async () => ['completed', 'failed'].includes(await app.client.status(id)), { message: id });
+    }
+  });
+});

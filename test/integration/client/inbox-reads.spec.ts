@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import pg from 'pg';
+
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../../src/embedded/index.js';
+import { defineSignal, Workflow, type WorkflowClient, type WorkflowContext } from '../../../src/index.js';
+import { closeApplications, startApplication } from '../../support/application.js';
+
+const number = defineSignal<number>('number');
+const COUNT = 500;
+
+let open: () => void;
+const gate = new Promise<void>((resolve) => (open = resolve));
+
+/** Is busy until the gate opens; then takes so many signals. */
+@Workflow({ name: 'takes' })
+class Takes {
+  async run(count: number, ctx: WorkflowContext): Promise<number[]> {
+    await ctx.step('busy', () => gate);
+    const got: number[] = [];
+    while (got.length < count) got.push(await ctx.waitForSignal(number));
+    return got;
+  }
+}
+
+/**
+ * A server of its own: transactions of other tests would keep messages that were read from counting
+ * as settled.
+ */
+let server: EmbeddedPostgres;
+let admin: pg.Client;
+let client: WorkflowClient;
+beforeAll(async () => {
+  server = await startEmbeddedPostgres({ fast: true });
+  admin = new pg.Client({ connectionString: server.url });
+  await admin.connect();
+  ({ client } = await startApplication(server.url, [Takes]));
+}, 120_000);
+afterAll(async () => {
+  open();
+  await closeApplications();
+  await admin.end();
+  await server.stop();
+});
+
+/** Rows of the inbox that statements have read, without those that they deleted. */
+async function rowsRead(): Promise<number> {
+  // Backends report what they have done once a second at most.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  const { rows } = await admin.query<{ rows: string }>(
+    `SELECT seq_tup_read + idx_tup_fetch - n_tup_del AS rows FROM pg_stat_user_tables WHERE schemaname = 'durable' AND relname = 'workflow_inbox'`,
+  );
+  return Number(rows[0]!.rows);
+}
+
+it('the inbox of a run is read less than twice for each signal, also while the run is busy and takes none', async () => {
+  const handle = await client.start(Takes, COUNT);
+  const before = await rowsRead();
+  for (let n = 0; n < COUNT; n++) await handle.signal(number, n);
+  open();
+  expect(await handle.result()).toEqual(Array.from({ length: COUNT }, (_, n) => n));
+  const perSignal = ((await rowsRead()) - before) / COUNT;
+  expect(perSignal).toBeGreaterThanOrEqual(1);
+  expect(perSignal).toBeLessThan(2);
+});

@@ -1,0 +1,97 @@
+import nodeTimers from 'node:timers';
+
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import { Workflow, WorkflowClient, type WorkflowContext } from '../../../src/index.js';
+import { closeApplications, startApplication, type TestApplication } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+
+const realTimeout = nodeTimers.setTimeout;
+const { setTimeout, setInterval, setImmediate } = nodeTimers;
+const realTimers = { setTimeout, setInterval, setImmediate };
+
+@Workflow({ name: 'simple' })
+class SimpleWorkflow {
+  async run(_input: void, ctx: WorkflowContext): Promise<string> {
+    await ctx.step('once', { retry: { initialInterval: 10, jitter: false } }, (): void => {
+      if (attempts++ % 2 === 0) throw new Error('the first attempt fails');
+    });
+    await ctx.sleep(50);
+    return 'done';
+  }
+}
+
+let attempts = 0;
+
+/** The clock of the test is faked. */
+const late = (ms: number): Promise<'late'> => new Promise((resolve) => realTimeout(() => resolve('late'), ms));
+
+describe('an application whose test fakes timers', () => {
+  let database: TestDatabase;
+  let app: TestApplication;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    app = await startApplication(database.url, [SimpleWorkflow]);
+    await app.client.execute(SimpleWorkflow);
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+    Object.assign(nodeTimers, realTimers);
+  });
+  afterAll(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+
+  const executes = (): Promise<string> => Promise.race([app.client.execute(SimpleWorkflow), late(20_000)]);
+
+  it.each([
+    ['all that Jest fakes but nextTick and queueMicrotask', { doNotFake: ['nextTick', 'queueMicrotask'] }],
+    ['timers that advance by themselves', { advanceTimers: true, doNotFake: ['nextTick', 'queueMicrotask'] }],
+    [
+      'Date alone, decades ago',
+      {
+        now: new Date('1999-12-31'),
+        doNotFake: [
+          'hrtime',
+          'nextTick',
+          'performance',
+          'queueMicrotask',
+          'setImmediate',
+          'clearImmediate',
+          'setInterval',
+          'clearInterval',
+          'setTimeout',
+          'clearTimeout',
+        ],
+      },
+    ],
+  ] as [string, Parameters<typeof jest.useFakeTimers>[0]][])('executes runs with %s, and afterwards', async (_, options) => {
+    jest.useFakeTimers(options);
+    await expect(executes()).resolves.toBe('done');
+    jest.useRealTimers();
+    await expect(executes()).resolves.toBe('done');
+  });
+
+  it('goes on after timers that were faked with nextTick, which the driver of PostgreSQL needs', async () => {
+    jest.useFakeTimers();
+    const executed = app.client.execute(SimpleWorkflow);
+    await late(300);
+    jest.useRealTimers();
+    await expect(Promise.race([executed, late(20_000)])).resolves.toBe('done');
+    await expect(executes()).resolves.toBe('done');
+  });
+
+  it('executes runs where those of node:timers are replaced too, as by Sinon and node:test', async () => {
+    const swallow = (() => ({ unref: () => undefined, ref: () => undefined })) as never;
+    Object.assign(nodeTimers, { setTimeout: swallow, setImmediate: swallow, setInterval: swallow });
+    await expect(executes()).resolves.toBe('done');
+  });
+
+  it('closes while timers are faked', async () => {
+    const other = await startApplication(database.url, [SimpleWorkflow]);
+    expect(other.module.get(WorkflowClient)).toBeDefined();
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask'] });
+    await expect(Promise.race([other.close().then(() => 'closed'), late(20_000)])).resolves.toBe('closed');
+  });
+});

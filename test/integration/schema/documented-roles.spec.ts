@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { TestingModule } from '@nestjs/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { migrationSql, WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../../src/index.js';
+import { bootApplication, closeApplications } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { Scenario } from '../../matrix/scenario.js';
+import { StepsWorkflow, workflows } from '../../matrix/workflows.js';
+
+/** Roles are the server's, and other tests run on it. */
+const suffix = `_${randomBytes(6).toString('hex')}`;
+const ROLES = ['durable_migrator', 'durable_app', 'durable_reader'] as const;
+
+/** The SQL of docs/operations.md as it stands there, but for the names of the roles. */
+async function documentedSql(): Promise<string[]> {
+  const text = await readFile('docs/operations.md', 'utf8');
+  const section = /^## Roles and rights$([\s\S]*?)^## /m.exec(text)![1]!;
+  return [...section.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, sql]) => sql!.replaceAll(/durable_(migrator|app|reader)/g, `$&${suffix}`));
+}
+
+describe('the roles of docs/operations.md', () => {
+  let database: TestDatabase;
+  let revoke = '';
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    const [create, ...rest] = await documentedSql();
+    expect(rest).toHaveLength(1);
+    revoke = rest[0]!;
+    await database.query(create!);
+  });
+  afterEach(closeApplications);
+  afterAll(async () => {
+    for (const role of ROLES) await database.query(`DROP OWNED BY ${role}${suffix} CASCADE; DROP ROLE ${role}${suffix}`);
+    await database.drop();
+  });
+
+  const boot = (role: (typeof ROLES)[number], options: WorkflowModuleOptions): Promise<TestingModule> => {
+    const url = new URL(database.url);
+    url.username = `${role}${suffix}`;
+    url.password = 'change-me';
+    return bootApplication({
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: url.href, autoLoadEntities: true, retryAttempts: 0, poolSize: 2 }),
+        WorkflowModule.forRoot(options),
+      ],
+      providers: workflows,
+    });
+  };
+
+  it('let the migrator make the tables, and nobody else', async () => {
+    await expect(boot('durable_app', { worker: {} })).rejects.toThrow(/permission denied.*autoMigrate: false/);
+    await closeApplications();
+    await boot('durable_migrator', { worker: false });
+    const [{ owners }] = (await database.query(
+      `SELECT array_agg(DISTINCT tableowner::text) AS owners FROM pg_tables WHERE schemaname = 'durable'`,
+    )) as [{ owners: string[] }];
+    expect(owners).toEqual([`durable_migrator${suffix}`]);
+  });
+
+  it('let the application do all that there is to do', async () => {
+    const module = await boot('durable_app', { autoMigrate: false, worker: { suspendAfter: 0 } });
+
+    const answers = await new Scenario(module).play();
+
+    expect(Object.entries(answers).filter(([, answer]) => typeof answer === 'string' && answer.includes('Error'))).toEqual([]);
+    expect(answers).toMatchObject({ transactions: { rolledBack: 'Error: taken back' }, bulk: { count: 3, waiting: 0 } });
+    // Rows are all that it may change.
+    await expect(database.query(`SET ROLE durable_app${suffix}; CREATE TABLE durable.more (id int)`)).rejects.toThrow(/permission denied/);
+  });
+
+  it('let the reader look, and change nothing', async () => {
+    await database.query(revoke);
+    const module = await boot('durable_reader', { autoMigrate: false, worker: false });
+    const client = module.get(WorkflowClient);
+
+    const { runs } = await client.list({ name: 'waits' });
+    const { runId } = runs[0]!;
+    expect(runId).toBe('waits');
+    await expect(client.count({ status: 'completed' })).resolves.toBeGreaterThan(10);
+    await expect(client.failures({ since: '1h', groupBy: ['workflow'] })).resolves.toEqual(expect.any(Array));
+    await expect(client.describe(runId)).resolves.toMatchObject({ status: 'completed' });
+    expect((await client.steps(runId)).length).toBeGreaterThan(2);
+    const { entries } = await client.history(runId);
+    expect(entries.find(({ kind }) => kind === 'hook_created')?.name).toBe('token-of');
+    await expect(client.health()).resolves.toMatchObject({ database: { isReachable: true }, worker: { state: 'stopped' } });
+    await expect(client.getHandle(runId).result({ timeout: '5s' })).resolves.toMatchObject({ key: 'hook' });
+
+    await expect(client.start(StepsWorkflow, {}, { id: 'by-a-reader' })).rejects.toThrow(/permission denied/);
+    await expect(client.cancel(runId)).rejects.toThrow(/permission denied/);
+    await expect(client.count({ name: 'steps', status: 'pending' })).resolves.toBe(0);
+  });
+
+  it('say which rights are missing, where the tables were made by hand', async () => {
+    await database.query(migrationSql({ schema: 'by_hand' }));
+
+    await expect(boot('durable_app', { schema: 'by_hand', autoMigrate: false })).rejects.toThrow(
+      /permission denied.*Grant the role USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE/,
+    );
+  });
+});

@@ -1,0 +1,145 @@
+import { Logger } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import { Workflow, WorkflowClient, WorkflowModule, type WorkflowModuleOptions } from '../../../src/index.js';
+import { bootApplication, closeApplications } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { FaultProxy } from '../../support/faults/proxy.js';
+import { waitFor } from '../../support/wait.js';
+
+@Workflow({ name: 'greet' })
+class GreetWorkflow {
+  async run(name: string): Promise<string> {
+    return `hello ${name}`;
+  }
+}
+
+describe('a module whose connections are refused', () => {
+  let database: TestDatabase;
+  let proxy: FaultProxy;
+  let asked: number;
+  let tokenService: 'up' | 'down';
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    proxy = await FaultProxy.start(database.url);
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await closeApplications();
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await database.drop();
+  });
+
+  /** Settings of a DataSource whose password comes from a service. */
+  const withToken = () => {
+    asked = 0;
+    tokenService = 'up';
+    const { hostname: host, port, username, pathname, password } = new URL(proxy.url);
+    return {
+      host,
+      port: Number(port),
+      username,
+      database: pathname.slice(1),
+      password: async (): Promise<string> => {
+        asked++;
+        if (tokenService === 'down') throw new Error('the token service is down');
+        return decodeURIComponent(password);
+      },
+    };
+  };
+  const told = (): string[] => {
+    const lines: string[] = [];
+    for (const level of ['warn', 'log'] as const) {
+      jest.spyOn(Logger.prototype, level).mockImplementation((message: unknown) => void lines.push(String(message)));
+    }
+    return lines;
+  };
+  const boot = (dataSource: object, options: WorkflowModuleOptions = {}) =>
+    bootApplication({
+      imports: [TypeOrmModule.forRoot({ type: 'postgres', ...dataSource }), WorkflowModule.forRoot({ worker: {}, ...options })],
+      providers: [GreetWorkflow],
+    });
+
+  it('asks for the password of each connection of its own', async () => {
+    const module = await boot(withToken());
+    const before = asked;
+    proxy.cutAll();
+    const client = module.get(WorkflowClient);
+    await client.execute(GreetWorkflow, 'you');
+    await waitFor(async () => (await client.health()).directConnection?.isConnected);
+    expect(asked).toBeGreaterThanOrEqual(before + 2);
+  });
+
+  it('leaves no connection to the server behind while the password cannot be had, and goes on afterwards', async () => {
+    const lines = told();
+    const module = await boot(withToken());
+    tokenService = 'down';
+    proxy.cutAll();
+    const before = asked;
+    const starting = module.get(WorkflowClient).execute(GreetWorkflow, 'you');
+    await waitFor(() => asked >= before + 8, { timeoutMs: 20_000 });
+    // One may just be on its way for each pool, and one for the direct connection.
+    expect(proxy.connections).toBeLessThanOrEqual(4);
+    await waitFor(() => lines.some((line) => line.includes('the password function of the connection failed')));
+    tokenService = 'up';
+    expect(await starting).toBe('hello you');
+  });
+
+  it('asks the server less and less often', async () => {
+    const module = await boot(withToken());
+    tokenService = 'down';
+    proxy.cutAll();
+    const before = asked;
+    const client = module.get(WorkflowClient);
+    for (let question = 0; question < 200; question++) await expect(client.count()).rejects.toBeDefined();
+    expect(asked - before).toBeLessThan(40);
+  });
+
+  it.each<[string, (url: URL) => void, RegExp]>([
+    ['a wrong password', (url) => (url.password = 'wrong'), /password authentication failed/],
+    ['a database that does not exist', (url) => (url.pathname = '/nothing-here'), /does not exist/],
+    ['a port where nobody listens', (url) => (url.port = '1'), /ECONNREFUSED/],
+    ['a host that does not exist', (url) => (url.hostname = 'nowhere.invalid'), /ENOTFOUND|EAI_AGAIN/],
+  ])('says why its direct connection cannot be made: %s', async (_, change, reason) => {
+    const lines = told();
+    const url = new URL(database.url);
+    change(url);
+    const module = await boot({ url: database.url }, { listen: { url: url.href } });
+    const client = module.get(WorkflowClient);
+    expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
+    const line = await waitFor(() => lines.find((each) => each.startsWith('the direct connection to the url of "listen" cannot be made')));
+    expect(line).toMatch(reason);
+    const { directConnection, database: main } = await client.health();
+    expect(directConnection).toMatchObject({ isConnected: false, error: { message: expect.stringMatching(reason) } });
+    expect(main.isReachable).toBe(true);
+    expect(lines.filter((each) => each.startsWith('the direct connection')).length).toBe(1);
+  });
+
+  it('says when the direct connection is there after all', async () => {
+    const lines = told();
+    const direct = await FaultProxy.start(database.url);
+    direct.refuse();
+    const module = await boot({ url: database.url }, { listen: { url: direct.url } });
+    await waitFor(() => lines.some((each) => each.startsWith('the direct connection to the url of "listen" cannot be made')));
+    direct.restore();
+    await waitFor(() => lines.includes('listen: the direct connection is open'));
+    expect((await module.get(WorkflowClient).health()).directConnection).toEqual({ isConnected: true });
+    await closeApplications();
+    await direct.stop();
+  });
+
+  it('gives the password function to the direct connection where its url has no password', async () => {
+    const url = new URL(database.url);
+    url.password = '';
+    const module = await boot(withToken(), { listen: { url: url.href } });
+    await waitFor(async () => (await module.get(WorkflowClient).health()).directConnection?.isConnected);
+  });
+
+  it('has no direct connection in its health where it holds none', async () => {
+    const module = await boot({ url: database.url }, { listen: false });
+    expect((await module.get(WorkflowClient).health()).directConnection).toBeUndefined();
+  });
+});

@@ -1,0 +1,123 @@
+import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+
+import { currentStep, Step, Workflow, WorkflowClient, WorkflowModule } from '../../../src/index.js';
+import { bootApplication, closeApplications } from '../../support/application.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+
+const RUNS = 50;
+
+@Workflow({ name: 'child' })
+class ChildWorkflow {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async run(parent: string): Promise<void> {
+    await this.note(parent);
+  }
+
+  @Step()
+  async note(parent: string): Promise<void> {
+    await this.dataSource.query('INSERT INTO notes VALUES ($1)', [parent]);
+  }
+}
+
+@Workflow({ name: 'parent' })
+class ParentWorkflow {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly client: WorkflowClient,
+  ) {}
+
+  async run(id: string): Promise<void> {
+    await this.place(id);
+  }
+
+  @Step()
+  async place(id: string): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      await manager.query('INSERT INTO placed VALUES ($1)', [id]);
+      await this.client.start(ChildWorkflow, id, { id: currentStep().idempotencyKey, manager });
+      await this.client.startMany(ChildWorkflow, [`${id} a`, `${id} b`], (name) => ({ id: name, manager }));
+    });
+  }
+}
+
+describe.each([1, 2])('with an application pool of %i', (poolSize) => {
+  let database: TestDatabase;
+  let client: WorkflowClient;
+  let dataSource: DataSource;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    // A connection that is not to be had is an error after a while, not a test that hangs.
+    const extra = { connectionTimeoutMillis: 20_000 };
+    const module = await bootApplication({
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: database.url, poolSize, extra }),
+        WorkflowModule.forRoot({ worker: { concurrency: RUNS } }),
+      ],
+      providers: [ParentWorkflow, ChildWorkflow],
+    });
+    client = module.get(WorkflowClient);
+    dataSource = module.get<DataSource>(getDataSourceToken());
+    await dataSource.query('CREATE TABLE placed (id text PRIMARY KEY); CREATE TABLE notes (id text)');
+  });
+  afterAll(async () => {
+    await closeApplications();
+    await database.drop();
+  });
+
+  const count = async (table: string) => (await database.query(`SELECT count(*)::int AS count FROM ${table}`))[0].count as number;
+
+  it('transactional bodies and requests that start runs, all at once, do not deadlock', async () => {
+    const ids = Array.from({ length: RUNS }, (_, index) => `order ${index}`);
+    const requests = ids.map((id) =>
+      dataSource.transaction(async (manager) => {
+        await manager.query('SELECT pg_sleep(0.001)');
+        // Taken already, at any isolation: every lookup uses this transaction's connection, not a
+        // second one of the pool.
+        await client.start(ChildWorkflow, id, { id: 'of all', manager });
+        const handle = await client.start(ChildWorkflow, id, { id: `request ${id}`, manager });
+        await handle.cancel({ manager });
+        return handle;
+      }),
+    );
+    const snapshots = ids
+      .slice(0, 10)
+      .map((id) =>
+        dataSource.transaction('REPEATABLE READ', (manager) => client.start(ChildWorkflow, id, { id: `snapshot ${id}`, manager })),
+      );
+    const parents = await client.startMany(ParentWorkflow, ids, (id) => ({ id }));
+    await Promise.all(parents.map((handle) => handle.result({ timeout: '30s' })));
+    await Promise.all(requests);
+    const children = [
+      ...(await Promise.all(snapshots)),
+      ...ids.flatMap((id) => [`${id}:place`, `${id} a`, `${id} b`].map((child) => client.getHandle(child))),
+    ];
+    await Promise.all(children.map((handle) => handle.result({ timeout: '30s' })));
+    await client.getHandle('of all').result({ timeout: '30s' });
+    expect([await count('placed'), await count('notes')]).toEqual([RUNS, 3 * RUNS + snapshots.length + 1]);
+    expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
+  });
+
+  it('a start on its own is possible while every connection of it is in a transaction', async () => {
+    const runners = await Promise.all(
+      Array.from({ length: poolSize }, async () => {
+        const runner = dataSource.createQueryRunner();
+        await runner.startTransaction();
+        return runner;
+      }),
+    );
+    try {
+      const handle = await client.start(ChildWorkflow, 'x', { delay: '1h' });
+      await expect(handle.describe()).resolves.toMatchObject({ status: 'waiting' });
+      await client.cancel(handle.runId);
+      await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED' });
+    } finally {
+      for (const runner of runners) {
+        await runner.rollbackTransaction();
+        await runner.release();
+      }
+    }
+  });
+});
