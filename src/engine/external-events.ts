@@ -129,8 +129,8 @@ export class ExternalEvents {
       const others = this.mailbox.match(channel);
       this.screening?.forget(message);
       handler.take(message, screened);
-      // Offers the channel's next message. If that message arrived during the validation, its first
-      // offer had no effect.
+      // Offer the channel's next message again. If that message arrived during the validation of
+      // this one, nothing took it then.
       if (handler.screening && this.mailbox.hasMatch(channel)) this.offerMatch(channel);
       if (others === 0) return;
       // Names the step, not the channel. A hook's channel contains its token, and anyone who reads

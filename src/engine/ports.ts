@@ -36,7 +36,7 @@ export interface StartedRun {
  */
 export interface WorkflowInstanceFactory {
   make(run: StartedRun): Promise<WorkflowCode>;
-  /** Reports that the code could not be created. @returns milliseconds until the next try */
+  /** Reports that creating the instance failed. @returns milliseconds until the next try */
   failed(runId: string, error: unknown): number;
 }
 

@@ -35,9 +35,9 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
-    // Does not record the wait when a message for it has already arrived. A message that an earlier
-    // wait will take does not count, because this wait then stays open. An open wait must be
-    // recorded, or the next pass would compute its deadline again.
+    // A wait that stays open must be recorded, or the next pass would compute its deadline again. A
+    // wait whose message has already arrived needs no record. Messages that earlier waits will take
+    // are not spare.
     const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
     if (recorded) call.waitRecorded = true;
     else if (!isHere) open(pass, call, spec, wakeAt);

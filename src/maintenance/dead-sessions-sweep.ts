@@ -7,8 +7,8 @@ import type { Sweep, SweepDependencies } from './sweep.js';
  */
 const SURVEY_EVERY_MS = 300;
 /**
- * Number of sessions above which each process makes its surveys less often. So the load of all
- * processes together stays the same as the number of sessions grows.
+ * Number of sessions above which each process queries the sessions less often, so that the load of
+ * all processes together does not grow with their number.
  */
 const SESSIONS_PER_SURVEY = 4;
 

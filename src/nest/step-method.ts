@@ -86,8 +86,8 @@ function stepOf(original: (...args: unknown[]) => unknown, declared: DeclaredSte
 function keyOf(key: (...args: unknown[]) => string, args: unknown[], argument: string): string {
   const text = key(...args);
   if (isPromise(text)) throw new InvalidInputError(argument, 'must be a string: its function returned a promise');
-  // A key function that returns undefined by mistake must fail: its call would otherwise silently
-  // count as a call without a key.
+  // Called for its check of the type. A key function that returns undefined by mistake must fail:
+  // its call would otherwise silently count as a call without a key.
   escapeStepText(text, argument);
   return text;
 }

@@ -83,7 +83,8 @@ export class ActiveRuns implements ExecutionDelegate<Execution> {
   }
 
   /**
-   * Returns the active runs, each with the state that the database has unless commits were lost.
+   * Returns the active runs, each with the state that this process expects in the database. A
+   * failover that lost commits makes the states differ.
    */
   ownedRuns(): OwnedRunState[] {
     return [...this.executions.values()].map(({ run, pass, isLeaving }) => ({

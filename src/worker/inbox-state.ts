@@ -46,8 +46,8 @@ export class InboxState {
   }
 
   /**
-   * Forgets messages that have left the table. Called when a read that began after they left has
-   * ended.
+   * Forgets messages that have left the table. Called at the end of a read, for the messages that
+   * had left before the read began.
    */
   forget(gone: readonly string[]): void {
     for (const id of gone) this.read.delete(id);

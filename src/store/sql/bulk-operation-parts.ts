@@ -71,8 +71,8 @@ export interface PartDone {
 export interface OperationPart {
   readonly ids: readonly string[];
   /**
-   * Last of these runs by creation time and id. Undefined when this part only tries locked runs
-   * again.
+   * The last run of this part, by creation time and id. Undefined when this part only tries locked
+   * runs again.
    */
   readonly last: OperationTarget | undefined;
   /** Ids of runs outside this part whose rows were locked earlier. */

@@ -24,9 +24,9 @@ SELECT status FROM run`,
 };
 
 /**
- * Pauses runs that no worker is executing. For a running run, the statement only raises the wake
- * counter, so that the run's worker reads the request. A paused run keeps its wake time, which
- * applies again when the run is resumed.
+ * Makes runs notice their pause requests. A run that no worker is executing is paused here. For a
+ * running run, the statement only raises the wake counter, so that the run's worker reads the
+ * request. A paused run keeps its wake time, which applies again when the run is resumed.
  */
 const NOTIFY: Statement = {
   name: 'durable_pause_runs',

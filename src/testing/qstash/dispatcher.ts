@@ -13,7 +13,7 @@ export interface Task {
   /** Order among the tasks that are due at the same time: the lowest number is first. */
   readonly order: number;
   /**
-   * `duplicate` for a copy of the message, which a fault delivers once in addition to the message.
+   * `duplicate` for the additional copy of a message that an injected fault causes.
    */
   readonly kind: 'original' | 'duplicate';
 }
@@ -23,7 +23,10 @@ interface InFlightDelivery {
   readonly deadline: number;
   readonly abort: AbortController;
   hasEnded: boolean;
-  /** True when a manual clock no longer waits for the answer, because the answer takes too long. */
+  /**
+   * True when the response takes too long. Advancing a manual clock then no longer waits for this
+   * delivery.
+   */
   isStalled: boolean;
 }
 

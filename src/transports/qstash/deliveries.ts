@@ -217,7 +217,7 @@ export class Deliveries {
     return this.claim(worker, message, mode);
   }
 
-  /** Returns the outcome for a run that was not claimed although it is due or becomes due later. */
+  /** Returns the outcome for a run that could not be claimed and still has to be executed. */
   private explainUnclaimed(worker: Worker, { seq }: WakeUpMessage, listed: ListedRun): Verdict {
     // This process is closing, so QStash must deliver the message to another process.
     if (this.isClosed) return 'closed';
