@@ -7,6 +7,9 @@ export type StepKind = 'step' | 'cancel' | 'patch' | 'start' | Exclude<WaitKind,
 /** Kind of a wait. A `retry` is a failed step that waits for its next attempt. */
 export type WaitKind = 'sleep' | 'retry' | 'signal' | 'hook' | 'child';
 
+/** Number of bytes that `history_bytes` of a run counts per step, beside its output and error. */
+export const STEP_BYTES = 150;
+
 /**
  * A recorded operation of a run: one row of `workflow_steps`. Payloads are JSON text. Times are
  * milliseconds since the epoch by the database's clock.

@@ -45,6 +45,15 @@ export type RunChange =
    */
   | { readonly status: 'waiting'; readonly blockedFor: string; readonly reason: string };
 
+/** Result of a step, with the rows that are removed when the result is stored. */
+export interface StepResult {
+  readonly step: StepRecord;
+  /** True when the step ends the open wait with the same key. */
+  readonly closesWait: boolean;
+  /** Id of the inbox message that the step received; null when the step received no message. */
+  readonly takes: string | null;
+}
+
 /**
  * One change to be stored in the database. Any process may write a `start`, and only the owner of a
  * run may write the other transitions. An owner's transition carries the run's epoch, and the
@@ -52,16 +61,11 @@ export type RunChange =
  */
 export type Transition =
   | { readonly kind: 'start'; readonly runId: string; readonly run: NewRun; readonly owned: boolean }
-  | {
+  | ({
       readonly kind: 'step';
       readonly runId: string;
       readonly epoch: number;
-      readonly step: StepRecord;
-      /** True when the step ends the open wait with the same key. */
-      readonly closesWait: boolean;
-      /** Id of the inbox message that the step received; null when the step received no message. */
-      readonly takes: string | null;
-    }
+    } & StepResult)
   | {
       readonly kind: 'wait';
       readonly runId: string;

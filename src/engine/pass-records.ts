@@ -1,5 +1,6 @@
 import { StepFailedError } from '../core/errors/index.js';
 import type { StepRecord } from '../core/step.js';
+import type { StepResult } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { Settlement } from './message.js';
 import type { DurabilityGate } from './durability-gate.js';
@@ -47,7 +48,7 @@ export class PassRecords {
       startedAt,
       finishedAt: Math.floor(this.parts.settings.now()),
     };
-    this.enter(record, call.waitRecorded, takes ?? null);
+    this.enter({ step: record, closesWait: call.waitRecorded, takes: takes ?? null });
   }
 
   /**
@@ -72,33 +73,35 @@ export class PassRecords {
       startedAt: now,
       finishedAt: now,
     };
-    this.enter(record, false, takes);
+    this.enter({ step: record, closesWait: false, takes });
   }
 
-  private enter(record: StepRecord, closesWait: boolean, takes: string | null): void {
+  private enter(result: StepResult): void {
+    const { step } = result;
     const { port, gate, queue, activity } = this.parts;
     // Queues the result before the journal gets it. So the code gets the result before the flush is
     // sent, and one flush can carry the last result together with the end of the run.
-    queue.push(record);
+    queue.push(step);
     const durable = (): void => {
-      gate.becameDurable(record.seq);
+      gate.becameDurable(step.seq);
       activity.update();
     };
-    port.journal.record(record, closesWait, takes, durable, (error) => this.refused(record, closesWait, takes, error));
+    port.journal.record(result, durable, (error) => this.refused(result, error));
   }
 
   /**
    * Replaces a result that the database has refused with a failure of the step. The code may have
    * used the refused result, so this pass is given up and another one starts.
    */
-  private refused(record: StepRecord, closesWait: boolean, takes: string | null, error: Error): void {
+  private refused(result: StepResult, error: Error): void {
     const { run, port, settings, state } = this.parts;
     if (state.isAbandoned) return;
     state.close(error);
-    const failure = new StepFailedError(record.stepKey, record.attempts, error);
+    const { step } = result;
+    const failure = new StepFailedError(step.stepKey, step.attempts, error);
     const stored = settings.payloads.encodeError(failure, run.id);
-    const failed: StepRecord = { ...record, status: 'failed', output: null, error: stored };
+    const failed: StepRecord = { ...step, status: 'failed', output: null, error: stored };
     const restart = (): void => port.faulted({ kind: 'restart' });
-    port.journal.record(failed, closesWait, takes, restart, restart);
+    port.journal.record({ ...result, step: failed }, restart, restart);
   }
 }

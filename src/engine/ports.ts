@@ -5,7 +5,7 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import type { LogLevel } from '../core/log-fields.js';
 import type { NewRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
-import type { RunEvent } from '../core/transition.js';
+import type { RunEvent, StepResult } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { WorkflowContext } from './workflow-context.js';
 
@@ -146,7 +146,7 @@ export interface PassPort {
  * `durable` is called after the commit, and `refused` when the database refuses the data.
  */
 export interface PassJournal extends PassEffects {
-  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, refused: (error: Error) => void): void;
+  record(result: StepResult, durable: () => void, refused: (error: Error) => void): void;
   openWait(wait: OpenWait, event: RunEvent | null, durable: () => void): void;
   /**
    * Opens a wait for a child run and starts the child, in one transaction. `refused` is called when

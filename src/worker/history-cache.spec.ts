@@ -49,7 +49,7 @@ describe('HistoryCache', () => {
     known.opened(wait);
     known.opened({ ...wait, wakeAt: 99 });
     known.opened({ ...wait, stepKey: 'other' });
-    known.recorded(stepOf(2), false);
+    known.recorded({ step: stepOf(2), closesWait: false, takes: null });
     known.closed('other');
     cache.keep(known);
     const part = cache.takeAll([runOf('a', 2)]).get('a');
@@ -67,7 +67,7 @@ describe('HistoryCache', () => {
   it('drops a run that becomes too large while it is executed', () => {
     const cache = new HistoryCache({ bytes: 10 * KIB, runs: 100 });
     const known = cache.follow(runOf('a'), historyOf(1, 4 * KIB))!;
-    known.recorded(stepOf(2, 8 * KIB), false);
+    known.recorded({ step: stepOf(2, 8 * KIB), closesWait: false, takes: null });
     cache.keep(known);
     expect(cache.takeAll([runOf('a', 2)]).size).toBe(0);
     expect(cache.follow(runOf('b'), historyOf(1, 9 * KIB))).toBeDefined();

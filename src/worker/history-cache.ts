@@ -1,5 +1,6 @@
 import type { OwnedRun } from '../core/run.js';
 import type { History, OpenWait, StepRecord } from '../core/step.js';
+import type { StepResult } from '../core/transition.js';
 
 /**
  * Limits of the cache: bytes of all kept histories together, and number of suspended runs whose
@@ -36,7 +37,7 @@ export class KnownHistory {
   }
 
   /** Adds a step that has become durable. */
-  recorded(step: StepRecord, closesWait: boolean): void {
+  recorded({ step, closesWait }: StepResult): void {
     this.steps.push(step);
     if (closesWait) this.waits.delete(step.stepKey);
     this.cache.grown(this, bytesOf(step));

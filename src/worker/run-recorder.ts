@@ -1,7 +1,7 @@
 import { RunAlreadyExistsError, StepNotRecordedError } from '../core/errors/index.js';
 import type { NewRun, OwnedRun } from '../core/run.js';
-import type { OpenWait, StepRecord } from '../core/step.js';
-import type { RunEvent } from '../core/transition.js';
+import { STEP_BYTES, type OpenWait } from '../core/step.js';
+import type { RunEvent, StepResult } from '../core/transition.js';
 import type { NewHook, PassJournal } from '../engine/ports.js';
 import type { ExecutionServices } from './execution-services.js';
 import type { KnownHistory } from './history-cache.js';
@@ -10,9 +10,6 @@ import { isRefusal, type RefusalDelegate } from './refusals.js';
 import { RefusedSteps } from './refused-steps.js';
 
 const ignore = (): void => undefined;
-
-/** Number of bytes that a step takes beside its payload. */
-const STEP_BYTES = 150;
 
 /** The execution whose workflow function is being recorded. */
 export interface RunRecorderDelegate extends RefusalDelegate {
@@ -56,14 +53,15 @@ export class RunRecorder implements PassJournal {
     return this.refusedSteps?.isReplacing ?? false;
   }
 
-  record(step: StepRecord, closesWait: boolean, takes: string | null, durable: () => void, replace: (error: Error) => void): void {
+  record(result: StepResult, durable: () => void, replace: (error: Error) => void): void {
+    const { step, takes } = result;
     this.bytes += (step.output?.length ?? 0) + (step.error?.length ?? 0) + STEP_BYTES;
     const { id, epoch } = this.run;
     const { journal } = this.services;
-    const transition = { kind: 'step', runId: id, epoch, step, closesWait, takes } as const;
+    const transition = { kind: 'step', runId: id, epoch, ...result } as const;
     const role = this.isReplacing ? 'replacement' : 'result';
     const recorded = (): void => {
-      this.known?.recorded(step, closesWait);
+      this.known?.recorded(result);
       if (takes !== null) this.inbox.noteGone(takes);
       durable();
       this.delegate.resultDurable();

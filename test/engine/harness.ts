@@ -259,12 +259,12 @@ export class TestRun {
     const done = (): void => undefined;
     return {
       journal: {
-        record: (step, closesWait, takes, durable, refused) => {
+        record: (result, durable, refused) => {
           const failed = (error: Error): void => {
             this.restarting = true;
             refused(error);
           };
-          submit({ kind: 'step', step, closesWait, takes, done: durable, failed });
+          submit({ kind: 'step', ...result, done: durable, failed });
         },
         openWait: (wait, event, durable) => submit({ kind: 'wait', wait, event, done: durable, failed: done }),
         closeWait: (stepKey) => submit({ kind: 'closeWait', stepKey, done, failed: done }),

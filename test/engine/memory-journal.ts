@@ -1,11 +1,11 @@
 import type { Message } from '../../src/engine/message.js';
 import type { PassOutcome } from '../../src/engine/ports.js';
 import type { History, OpenWait, StepRecord } from '../../src/core/step.js';
-import type { RunEvent } from '../../src/core/transition.js';
+import type { RunEvent, StepResult } from '../../src/core/transition.js';
 
 /** Entry that is to become durable. */
 export type Entry = { readonly done: () => void; readonly failed: (error: Error) => void } & (
-  | { readonly kind: 'step'; readonly step: StepRecord; readonly closesWait: boolean; readonly takes: string | null }
+  | ({ readonly kind: 'step' } & StepResult)
   | { readonly kind: 'wait'; readonly wait: OpenWait; readonly event: RunEvent | null }
   | { readonly kind: 'closeWait'; readonly stepKey: string }
   | { readonly kind: 'ended'; readonly outcome: PassOutcome }

@@ -1,5 +1,6 @@
 import type { DispatchKey } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
+import { stepBytesSql } from './step-bytes.js';
 
 /**
  * Creates a new run from a source run. Copies the input, the tags, the options, and the steps
@@ -22,7 +23,7 @@ const FORK: Statement = {
     s.called_after, s.called_after_io, s.args_hash, s.started_at, s.finished_at
   FROM source CROSS JOIN LATERAL (SELECT * FROM ${schema}.workflow_steps WHERE run_id = source.id OFFSET 0) AS s, cut
   WHERE $3::text IS NOT NULL AND cut.found AND s.seq < cut.seq
-  RETURNING 150 + coalesce(length(output::text), 0) + coalesce(length(error::text), 0) AS bytes
+  RETURNING ${stepBytesSql()} AS bytes
 ), history AS MATERIALIZED (
   SELECT count(*) AS steps, coalesce(sum(bytes), 0) AS bytes FROM copied
 ), run AS (

@@ -1,13 +1,13 @@
 import type { Database, Statement } from '../database.js';
+import { stepBytesSql } from './step-bytes.js';
 
 /**
- * Computes the sizes of histories in the same way as the column `history_bytes`: the bytes of the
- * outputs and errors, plus 150 bytes per step.
+ * Computes the sizes of histories in the same way as the column `history_bytes`.
  */
 const MEASURE: Statement = {
   name: 'durable_measure_histories',
   text: (schema) => `SELECT x.id, s.bytes FROM unnest((SELECT $1::text[])) AS x(id) CROSS JOIN LATERAL (
-  SELECT coalesce(sum(150 + coalesce(octet_length(output::text), 0) + coalesce(octet_length(error::text), 0)), 0)::float8 AS bytes
+  SELECT coalesce(sum(${stepBytesSql()}), 0)::float8 AS bytes
   FROM ${schema}.workflow_steps WHERE run_id = x.id OFFSET 0
 ) AS s`,
 };

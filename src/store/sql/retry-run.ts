@@ -2,6 +2,7 @@ import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './send-signal.js';
+import { stepBytesSql } from './step-bytes.js';
 import type { PoolClient } from 'pg';
 
 /**
@@ -25,7 +26,7 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
     SELECT seq, step_key, kind FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
   ) AS s WHERE s.step_key = $3 OR s.kind = 'cancel'
 ), kept AS MATERIALIZED (
-  SELECT coalesce(sum(150 + coalesce(length(s.output::text), 0) + coalesce(length(s.error::text), 0)), 0) AS bytes FROM run CROSS JOIN LATERAL (
+  SELECT coalesce(sum(${stepBytesSql('s.')}), 0) AS bytes FROM run CROSS JOIN LATERAL (
     SELECT seq, output, error FROM ${schema}.workflow_steps WHERE run_id = run.id OFFSET 0
   ) AS s, cut WHERE s.seq < cut.seq
 ), removed AS (
