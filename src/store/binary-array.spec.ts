@@ -24,7 +24,7 @@ describe('a column of rows as a binary array', () => {
   });
   afterAll(() => database.drop());
 
-  it.each(Object.entries(columns))('of %s keeps its values, nulls and order in PostgreSQL', async (type, value) => {
+  it.each(Object.entries(columns))('keeps its values, nulls and order in PostgreSQL: type %s', async (type, value) => {
     const rowsOfColumn = fc.array(fc.option(value, { freq: 5 }), { minLength: 1, maxLength: 50 });
     await fc.assert(
       fc.asyncProperty(rowsOfColumn, async (values) => {
@@ -39,7 +39,7 @@ describe('a column of rows as a binary array', () => {
     );
   });
 
-  it('refuses a number outside the range of the type, with an error that counts as an error of the data', () => {
+  it('refuses a number outside the range of its type with ERR_OUT_OF_RANGE, an error of the data', () => {
     expect(() => toBinaryArray([[2 ** 31]], 0, 'int')).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
   });
 });

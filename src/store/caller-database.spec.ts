@@ -15,7 +15,7 @@ describe('errors of the database for callers of the client', () => {
   });
   afterEach(() => fixture.close());
 
-  it('report a missing column, and not missing rights', async () => {
+  it('report a missing column as such, not as missing rights', async () => {
     await open.submit(startOf('one', false));
     await fixture.admin.query('ALTER TABLE durable.workflow_runs RENAME COLUMN forked_from TO forked');
     const error = await describeRun(forCallers(open.database), 'one', 'own').catch((thrown: unknown) => thrown as Error);
@@ -23,7 +23,7 @@ describe('errors of the database for callers of the client', () => {
     expect((error as Error).message).toMatch(/another schema than this version needs: .*forked_from.*Run the migrations/);
   });
 
-  it('say what a write may have done, and nothing of the kind about a read', async () => {
+  it('say whether a write may have taken effect, and do not say it about a read', async () => {
     const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
     const query = () => Promise.reject(refused);
     const away = forCallers(Object.assign(Object.create(open.database), { query }) as Database);

@@ -42,7 +42,7 @@ describe('a run that cancels a child', () => {
     expect(await notify('quick')).toBe('cancelled');
   });
 
-  it('does not reach a run of another parent with the id that the child should have had', async () => {
+  it('does not reach a run without that parent that has the id of the child', async () => {
     await open.submit(startOf('stranger', false));
     await Promise.all([open.submit(child('stranger')), open.submit(cancelOf('stranger'))]);
     expect(await notify('stranger')).toBeUndefined();

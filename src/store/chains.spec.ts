@@ -29,7 +29,7 @@ describe('a chain of continued runs', () => {
     return row?.[0];
   };
 
-  it.each(['run-1', 'run-2', `run-${LENGTH - 1}`, `run-${LENGTH}`])('resolves to its current run from %s', async (id) => {
+  it.each(['run-1', 'run-2', `run-${LENGTH - 1}`, `run-${LENGTH}`])('resolves the id %s to the current run', async (id) => {
     expect(await current(id)).toBe(`run-${LENGTH}`);
   });
 
@@ -38,7 +38,7 @@ describe('a chain of continued runs', () => {
     expect(await current('nobody')).toBeUndefined();
   });
 
-  it('costs two index lookups, however long the chain is', async () => {
+  it('costs two index lookups for 3,000 runs', async () => {
     const plan = await open.database.query<[string]>(
       {
         name: 'test_explain_current_run',

@@ -129,7 +129,7 @@ interface Target {
     }
   };
 
-  it.each(CASES)("every connection of the module equals the DataSource's: %s", async (_, options) => {
+  it.each(CASES)("every connection of the module has the settings of the DataSource's connection: %s", async (_, options) => {
     const expected = await asApplication(options(to));
     const seen = await asModule(options(to));
     for (const each of seen) {
@@ -145,7 +145,7 @@ describe('the connection timeout', () => {
     [0, 10_000],
     [500, 10_000],
     [30_000, 30_000],
-  ])('follows the application, but is at least 10 s: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
+  ])('follows connectTimeoutMS of the application, but is at least 10 s: connectTimeoutMS %s', (connectTimeoutMS, expected) => {
     const settings = settingsOfDataSource(new DataSource({ type: 'postgres', url: 'postgres://localhost/x', connectTimeoutMS }));
     expect(settings.connectionTimeoutMillis).toBe(expected);
   });

@@ -48,7 +48,7 @@ describe('a direct connection', () => {
     });
   };
 
-  it('that is stopped while it connects leaves no socket', async () => {
+  it('leaves no socket when it is stopped while it connects', async () => {
     proxy.silence();
     const starting = direct.start();
     await waitFor(() => proxy.connections === 1);
@@ -58,7 +58,7 @@ describe('a direct connection', () => {
     expect(happened).toEqual([]);
   });
 
-  it('that is stopped while it reconnects leaves no socket, and does not reconnect', async () => {
+  it('leaves no socket, and does not reconnect, when it is stopped while it reconnects', async () => {
     await direct.start();
     proxy.silence();
     proxy.cutAll();
@@ -70,7 +70,7 @@ describe('a direct connection', () => {
     expect(direct.isConnected).toBe(false);
   });
 
-  it('that has been stopped does not start again', async () => {
+  it('does not start again after it was stopped', async () => {
     await direct.stop();
     await direct.start();
     expect(direct.isConnected).toBe(false);
@@ -95,7 +95,7 @@ describe('a direct connection', () => {
     await poor.close();
   });
 
-  it('that does not answer keeps its lock until its loss has been reported', async () => {
+  it('keeps its lock, when the server does not answer, until its loss has been reported', async () => {
     const isHeld = async (): Promise<boolean> => {
       const rows = await admin.query(`SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
         WHERE locktype = 'advisory' AND objid = 1 AND d.datname = current_database()`);

@@ -48,7 +48,7 @@ describe('a message whose notification was lost', () => {
   };
   const quiet = { told: [], cancelled: [] };
 
-  it.each(WAITS)('makes a run that waits for %s due, once', async (_what, wait, kind, name) => {
+  it.each(WAITS)('makes a suspended run due, once: the run waits for %s', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await open.submit(changeOf(RUN, SUSPENDED));
@@ -60,7 +60,7 @@ describe('a message whose notification was lost', () => {
     expect(await run()).toEqual(told);
   });
 
-  it.each(WAITS)('raises the counter of a running run that waits for %s', async (_what, wait, kind, name) => {
+  it.each(WAITS)('raises the wake count of a running run that waits for %s', async (_what, wait, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(wait);
     await send(kind, name);
@@ -69,10 +69,10 @@ describe('a message whose notification was lost', () => {
   });
 
   it.each([
-    ['of another name', 'signal', 'stop'],
-    ['of another kind', 'hook', 'go'],
-    ['of a child that no wait needs', 'child', 'signal:go'],
-  ])('%s is kept, and nothing is written', async (_which, kind, name) => {
+    ['with another name', 'signal', 'stop'],
+    ['with another kind', 'hook', 'go'],
+    ['from a child that no wait needs', 'child', 'signal:go'],
+  ])('stays in the inbox, and changes nothing, when no wait takes it: a message %s', async (_which, kind, name) => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, SUSPENDED));
@@ -83,7 +83,7 @@ describe('a message whose notification was lost', () => {
     expect(await fixture.admin.query('SELECT 1 FROM durable.workflow_inbox')).toHaveLength(1);
   });
 
-  it('leaves a run alone that is blocked or is to be cancelled', async () => {
+  it('does not change a run that is blocked or has a request to cancel', async () => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, { status: 'waiting', blockedFor: 'this', reason: '{}' }));
@@ -93,7 +93,7 @@ describe('a message whose notification was lost', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('leaves a paused run alone', async () => {
+  it('does not change a paused run', async () => {
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
     await open.submit(changeOf(RUN, SUSPENDED));
@@ -102,7 +102,7 @@ describe('a message whose notification was lost', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('wakes a run that was blocked for another deployment, once it waits under a fitting one', async () => {
+  it('makes a formerly blocked run due after a matching deployment has suspended it', async () => {
     await open.submit(startOf(RUN, true));
     const { name, queue, version } = (startOf(RUN, true) as Extract<Transition, { kind: 'start' }>).run;
     const keys = [{ name, queue, version }];
@@ -120,7 +120,7 @@ describe('a message whose notification was lost', () => {
     expect(await bumpRuns(open.database, [RUN])).toMatchObject([{ status: 'pending' }]);
   });
 
-  it('moves to the last run of a chain, which is then notified', async () => {
+  it('moves to the last run of a chain, and that run is notified', async () => {
     for (const id of ['first', 'second']) await open.submit(startOf(id, true));
     await open.submit(startOf(RUN, true));
     await open.submit(waitFor('signal', 'signal:go', 'go'));
@@ -138,7 +138,7 @@ describe('a message whose notification was lost', () => {
     expect(await sweepAndNotify(open.database)).toEqual(quiet);
   });
 
-  it('that cancels a child in the sweep leaves a message for its parent', async () => {
+  it('cancels a child in the sweep, and the parent receives a message', async () => {
     await open.submit(startOf(RUN, true));
     const child = {
       ...(startOf('child', false) as Extract<Transition, { kind: 'start' }>).run,

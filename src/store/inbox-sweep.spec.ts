@@ -59,7 +59,7 @@ describe('a request to cancel whose notification was lost', () => {
   };
   const messages = async (): Promise<unknown[]> => fixture.admin.query('SELECT * FROM durable.workflow_inbox');
 
-  it('raises the counter of a running run', async () => {
+  it('raises the wake count of a running run', async () => {
     await bring('running');
     await cancelWithoutNotice();
     expect(await run()).toMatchObject({ wake_count: 0 });
@@ -80,7 +80,7 @@ describe('a request to cancel whose notification was lost', () => {
     expect(await run()).toMatchObject({ status: 'pending', wake_at: null, cancel_requested_at: expect.any(Date) });
   });
 
-  it.each(['due', 'delayed'] as const)('ends a run that was never executed and is %s, without executing it first', async (state) => {
+  it.each(['due', 'delayed'] as const)('cancels, without an execution, a run that was never executed and is %s', async (state) => {
     await bring(state);
     await cancelWithoutNotice();
     expect(await sweepAndNotify(open.database)).toEqual({ told: [], cancelled: [RUN] });
@@ -101,7 +101,7 @@ describe('a request to cancel whose notification was lost', () => {
     expect(await messages()).toHaveLength(1);
   });
 
-  it('leaves a blocked run waiting, even if it is notified at once, until a deployment may fit', async () => {
+  it('keeps a blocked run waiting, although the run was notified, until a new deployment may match its history', async () => {
     await bring('blocked');
     const { status } = (await requestCancel(open.database, RUN, '{}', '{}'))!;
     expect(status).toBe('waiting');
@@ -124,7 +124,7 @@ describe('a request to cancel whose notification was lost', () => {
     expect(await messages()).toEqual([]);
   });
 
-  it('is left to the next sweep when another transaction locks the message', async () => {
+  it('stays in the inbox for the next sweep when another transaction locks it', async () => {
     await bring('running');
     await cancelWithoutNotice();
     await open.submit(changeOf(RUN));

@@ -89,7 +89,7 @@ describe.each([
     expect(await status('started')).toBe('pending');
   });
 
-  it('a session that closes hands back the runs of a concurrent claim', async () => {
+  it('the close of a session hands back the runs of a concurrent claim', async () => {
     await open.submit(startOf('returned', false));
     await closeGate();
     const claimed = claim(open.database);
@@ -116,7 +116,7 @@ describe.each([
     expect(new Set(claimed).size).toBe(claimed.length);
   });
 
-  it('a statement that conflicts is repeated under READ COMMITTED', async () => {
+  it('the database repeats a conflicting statement under READ COMMITTED', async () => {
     await fixture.admin.query(`CREATE SEQUENCE tries; CREATE FUNCTION conflict() RETURNS int LANGUAGE plpgsql AS $$
       BEGIN
         PERFORM nextval('tries');

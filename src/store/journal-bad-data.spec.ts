@@ -18,7 +18,7 @@ describe('a journal', () => {
     ['a priority out of range', { priority: 70_000 }],
     ['a NUL in the queue', { queue: 'a\0b' }],
     ['an input that is not JSON', { input: '{' }],
-  ])('fails only the start with %s among 500', async (what, bad) => {
+  ])('refuses only the bad one of 500 starts: %s', async (what, bad) => {
     const ids = idsOf(what, 500);
     const outcomes = await Promise.allSettled(ids.map((id, index) => open.submit(startOf(id, false, index === 321 ? bad : {}))));
     expect(outcomes.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))).toEqual([321]);
@@ -26,7 +26,7 @@ describe('a journal', () => {
     expect(count).toBe(499);
   });
 
-  it('fails only the run with a NUL in a step key among 500 steps, and all of its transitions', async () => {
+  it('refuses only the transitions of the one run among 250 that has a NUL in a step key', async () => {
     const ids = idsOf('nul', 250);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
     const outcomes = await Promise.allSettled(
@@ -56,13 +56,13 @@ describe('a journal', () => {
     ]);
   });
 
-  it('continues after bad data and keeps nothing of it in the queue', async () => {
+  it('continues after bad data, and keeps no bad data in its queue', async () => {
     await expect(open.submit(startOf('bad', false, { priority: 70_000 }))).rejects.toThrow();
     await expect(open.submit(startOf('good', false))).resolves.toMatchObject({ outcome: 'done' });
     await open.journal.drain(5_000);
   });
 
-  it('lets one of two starts with the same id in one flush win with its tags, and reports that the run exists to the other', async () => {
+  it('creates one run, with its own tags, from two starts with the same id in one flush, and reports that the run exists to the other', async () => {
     const outcomes = await Promise.all([
       open.submit(startOf('same', false, { tags: { by: 'first', first: '1' } })),
       open.submit(startOf('same', false, { tags: { by: 'second', second: '2' } })),
@@ -101,7 +101,7 @@ describe('a journal', () => {
     expect(run).toEqual({ session_id: null, found: true });
   });
 
-  it('does not suspend a run that has received something, and returns its counter', async () => {
+  it('does not suspend a run that was notified, and returns its wake count', async () => {
     await open.submit(startOf('moved', true));
     await fixture.admin.query(`UPDATE durable.workflow_runs SET wake_count = 3 WHERE id = 'moved'`);
     await expect(open.submit(changeOf('moved', { status: 'waiting', wakeAt: null, wakeCount: 0 }))).resolves.toEqual({
@@ -113,7 +113,7 @@ describe('a journal', () => {
     });
   });
 
-  it('calls back once, and continues, when the callback throws', async () => {
+  it('calls a callback that throws once, and continues', async () => {
     let calls = 0;
     open.journal.submit(
       startOf('thrower', false),

@@ -25,13 +25,13 @@ describe('a flush', () => {
     expect(idsOf(rest)).toEqual(['a', 'a']);
   });
 
-  it('contains nothing of a run that another flush contains', () => {
+  it('contains no transition of a run that another flush contains', () => {
     const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, new Set(['a']), none.deferred);
     expect(idsOf(taken)).toEqual(['b']);
     expect(idsOf(rest)).toEqual(['a']);
   });
 
-  it('adds transitions of a deferred run to the deferred ones', () => {
+  it('adds a transition of a deferred run to the deferred transitions', () => {
     const deferred = new Map<string, JournalEntry[]>([['a', []]]);
     const { taken, rest } = takeBatch([change('a'), change('b')], DEFAULT_JOURNAL_LIMITS, none.inFlight, deferred);
     expect(idsOf(taken)).toEqual(['b']);

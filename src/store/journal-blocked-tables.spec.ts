@@ -16,7 +16,7 @@ CREATE TRIGGER slow BEFORE INSERT ON durable.${table} FOR EACH ROW WHEN (NEW.${c
 const LIMITED: JournalOptions = { settings: { options: '-c statement_timeout=200ms' } };
 const SHORT_START_TIMEOUT: JournalOptions = { limits: { startTimeoutMs: 1_500 } };
 
-describe('while the database cancels writes', () => {
+describe('a database that cancels writes', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   beforeEach(async () => {
@@ -29,7 +29,7 @@ describe('while the database cancels writes', () => {
     await fixture.close();
   });
 
-  it('a start that takes longer than statement_timeout is given up after its timeout, and others are written', async () => {
+  it('the journal gives up a start that takes longer than statement_timeout, and writes other starts', async () => {
     await fixture.admin.query(slowWrites('workflow_runs', 'id', 0.4));
     const open = await fixture.journal({ ...LIMITED, ...SHORT_START_TIMEOUT });
     const slow = open.submit(startOf('slow', false));
@@ -47,7 +47,7 @@ describe('while the database cancels writes', () => {
     expect(await fixture.admin.query(`SELECT id FROM durable.workflow_runs WHERE id = 'slow'`)).toEqual([]);
   });
 
-  it('a step that takes longer than statement_timeout is tried with growing pauses, and written once possible', async () => {
+  it('the journal retries a step that takes longer than statement_timeout until the database accepts it', async () => {
     const open = await fixture.journal(LIMITED);
     await open.submit(startOf('stepping', true));
     await open.submit(startOf('neighbour', true));
@@ -63,7 +63,7 @@ describe('while the database cancels writes', () => {
     await expect(end).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a batch that takes longer than statement_timeout is written in parts', async () => {
+  it('the journal writes a batch that takes longer than statement_timeout in parts', async () => {
     await fixture.admin.query(slowWrites('workflow_runs', 'id', 0.005));
     const open = await fixture.journal(LIMITED);
     const ids = Array.from({ length: 120 }, (_, index) => `slow-${index}`);
@@ -73,7 +73,7 @@ describe('while the database cancels writes', () => {
   });
 
   it.each(['SHARE', 'ACCESS EXCLUSIVE'])(
-    'a table lock in %s mode makes starts fail, is reported, and delays steps until it is released',
+    'a table lock in %s mode is reported, makes starts fail, and delays steps until its release',
     async (mode) => {
       const open = await fixture.journal(SHORT_START_TIMEOUT);
       const ids = Array.from({ length: 40 }, (_, index) => `run-${index}`);
@@ -93,7 +93,7 @@ describe('while the database cancels writes', () => {
     },
   );
 
-  it('a start whose id an open transaction has inserted is given up after its timeout, and others are written', async () => {
+  it('the journal gives up a start whose id an open transaction has inserted, and writes other starts', async () => {
     const open = await fixture.journal(SHORT_START_TIMEOUT);
     await holder.query('BEGIN');
     await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)

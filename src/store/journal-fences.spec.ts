@@ -6,7 +6,7 @@ import { waitFor } from '../../test/support/wait.js';
 import type { Transition } from '../core/transition.js';
 import { takeOver } from './sql/sessions.js';
 
-describe('fences', () => {
+describe('the fences of the journal', () => {
   let fixture: JournalFixture;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -31,7 +31,7 @@ describe('fences', () => {
     expect(rows).toEqual([{ seq: 1, output: 'first' }]);
   });
 
-  it('refuse every write of a session that was taken over, inserts included, but not starts without an owner', async () => {
+  it('refuse every write and insert of a session that was taken over, but not starts without an owner', async () => {
     const open = await fixture.journal();
     const ids = ['fence-1', 'fence-2', 'fence-3', 'fence-4'];
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
@@ -57,7 +57,7 @@ describe('fences', () => {
     ['a wait', () => waitOf('alone-wait', 'charge', 1)],
     ['a step', () => stepOf('alone-wait', 1)],
     ['an end', () => changeOf('alone-wait')],
-  ])('refuse %s by itself after a takeover', async (what, transition) => {
+  ])('refuse %s that is alone in its flush after a takeover', async (what, transition) => {
     const open = await fixture.journal();
     const id = 'alone-wait';
     await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
@@ -92,7 +92,7 @@ describe('fences', () => {
     expect(open.fenced).toEqual([]);
   });
 
-  it('keep messages and waits that an earlier execution took or closed', async () => {
+  it('keep messages and waits that a write under an old epoch would delete', async () => {
     const open = await fixture.journal();
     await open.submit(startOf('mail', true));
     await open.submit(waitOf('mail', 'pause'));

@@ -42,7 +42,7 @@ describe('while another transaction locks rows', () => {
   it.each([
     ['of one run', 1],
     ['of eight runs', 8],
-  ])('%s, other runs are written without delay, and the locked ones once they are free', async (what, locked) => {
+  ])('the journal writes other runs without delay, and locked runs once they are free: locks %s', async (what, locked) => {
     const open = await fixture.journal();
     const ids = Array.from({ length: 200 }, (_, index) => `${what}-${index}`);
     await startRuns(open, ids);
@@ -66,7 +66,7 @@ describe('while another transaction locks rows', () => {
     expect(rows).toEqual([{ status: 'completed' }]);
   });
 
-  it('the transitions of a locked run keep their order', async () => {
+  it('the journal writes the transitions of a locked run in their order', async () => {
     const open = await fixture.journal();
     await startRuns(open, ['ordered', 'free']);
     await holder.query('BEGIN');
@@ -103,7 +103,7 @@ describe('while another transaction locks rows', () => {
     await expect(started).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a statement that the server cancels after its timeout is repeated, and no run fails', async () => {
+  it('the journal repeats a statement that the server cancels after its timeout, and no run fails', async () => {
     const open = await fixture.journal({ settings: { options: '-c statement_timeout=300ms' } });
     await startRuns(open, ['limited', 'neighbour']);
     await holder.query('BEGIN');

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { JournalFixture, changeOf, startOf, stepOf, waitOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 import { FaultProxy } from '../../test/support/faults/proxy.js';
 
-describe('when the connection is cut after the commit and before the answer', () => {
+describe('a connection that is cut after the commit and before the answer', () => {
   let fixture: JournalFixture;
   let proxy: FaultProxy;
   let open: OpenJournal;
@@ -20,7 +20,7 @@ describe('when the connection is cut after the commit and before the answer', ()
   it.each([
     ['by another process', false],
     ['by this process', true],
-  ])('a start to be executed %s happens once and is reported as done', async (_, owned) => {
+  ])('the journal writes a start once and reports it as done: the run is executed %s', async (_, owned) => {
     const cut = proxy.cutAfterCommit('durable_flush_');
     const id = `lost-start-${owned}`;
     const started = open.submit(startOf(id, owned, { tags: { customer: 'c1' } }));
@@ -32,7 +32,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(await fixture.admin.query('SELECT key FROM durable.workflow_tags WHERE run_id = $1', [id])).toEqual([{ key: 'customer' }]);
   });
 
-  it('steps, waits and ends of many runs happen once and are reported as done', async () => {
+  it('the journal writes steps, waits and ends of many runs once and reports them as done', async () => {
     const ids = Array.from({ length: 50 }, (_, index) => `lost-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
     const cut = proxy.cutAfterCommit('durable_flush_', 2);
@@ -52,7 +52,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(open.fenced).toEqual([]);
   });
 
-  it('a run is suspended once, and its owner learns about it', async () => {
+  it('the journal suspends a run once and reports the suspension as done', async () => {
     await open.submit(startOf('suspend', true));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const suspended = open.submit(changeOf('suspend', { status: 'waiting', wakeAt: Date.now() + 60_000, wakeCount: 0 }));
@@ -63,7 +63,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     ]);
   });
 
-  it('a failed attempt is recorded once', async () => {
+  it('the journal records a failed attempt once', async () => {
     await open.submit(startOf('attempt', true));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const waiting = open.submit(waitOf('attempt', 'charge', 1));
@@ -73,7 +73,7 @@ describe('when the connection is cut after the commit and before the answer', ()
     expect(events).toEqual([{ kind: 'attempt_failed', attempt: 1 }]);
   });
 
-  it('a start whose id another run has is reported as existing, not as done', async () => {
+  it('the journal reports a start whose id another run has as existing, not as done', async () => {
     await open.submit(startOf('twice', false));
     const cut = proxy.cutAfterCommit('durable_flush_');
     const again = open.submit(startOf('twice', false, { name: 'other' }));

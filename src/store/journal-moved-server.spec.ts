@@ -5,7 +5,7 @@ import { claimRuns } from './sql/claim-runs.js';
 import { viewRuns } from './sql/compare-owned-runs.js';
 import { heartbeat, type QuickExecutor } from './sql/sessions.js';
 
-describe('when the session was last seen on another server', () => {
+describe('a session that was last seen on another server', () => {
   let fixture: JournalFixture;
   beforeAll(async () => {
     fixture = await JournalFixture.create();
@@ -15,7 +15,7 @@ describe('when the session was last seen on another server', () => {
   const steps = (id: string): Promise<unknown[]> => fixture.admin.query('SELECT 1 FROM durable.workflow_steps WHERE run_id = $1', [id]);
   const elsewhere = ({ fence }: OpenJournal): { id: string; server: string } => ({ id: fence.id, server: 'another' });
 
-  it('nothing of its runs is written before the session is verified, and then everything', async () => {
+  it('the journal writes the transitions of its runs only after the session has been verified', async () => {
     const stored: number[] = [];
     const open: OpenJournal = await fixture.journal({
       moved: async () => {
@@ -35,7 +35,7 @@ describe('when the session was last seen on another server', () => {
     expect(open.fenced).toEqual([]);
   });
 
-  it('transitions of a refused session are never written, and starts without an owner are', async () => {
+  it('the journal writes starts without an owner, and never the transitions of the refused session', async () => {
     const open: OpenJournal = await fixture.journal({
       moved: async () => open.journal.useSession(null),
     });
@@ -69,7 +69,7 @@ describe('when the session was last seen on another server', () => {
     expect(await viewRuns(open.database, '1', [])).toMatchObject({ hasSession: false });
   });
 
-  it('ids of sessions sort by creation time and do not come from a sequence', async () => {
+  it('the ids of sessions sort by creation time and do not come from a sequence', async () => {
     const { database } = await fixture.journal();
     const made: bigint[] = [];
     for (let index = 0; index < 5; index++) {

@@ -4,7 +4,7 @@ import { JournalFixture, changeOf, startOf, stepOf } from '../../test/support/fa
 import { FaultProxy } from '../../test/support/faults/proxy.js';
 import { waitFor } from '../../test/support/wait.js';
 
-describe('while the database cannot be reached', () => {
+describe('an outage of the database', () => {
   let fixture: JournalFixture;
   let proxy: FaultProxy;
   beforeAll(async () => {
@@ -17,7 +17,7 @@ describe('while the database cannot be reached', () => {
     await proxy.stop();
   });
 
-  it('results of runs wait and are written when it is reachable again', async () => {
+  it('the journal keeps results of runs and writes them when the database is reachable again', async () => {
     const open = await fixture.journal({ url: proxy.url });
     const ids = Array.from({ length: 30 }, (_, index) => `outage-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
@@ -36,7 +36,7 @@ describe('while the database cannot be reached', () => {
     expect(count).toBe(30);
   });
 
-  it('a start is given up after its timeout, and results of runs are not', async () => {
+  it('the journal gives up a start after its timeout, but not the results of runs', async () => {
     const open = await fixture.journal({ url: proxy.url, limits: { startTimeoutMs: 400 } });
     await open.submit(startOf('patient', true));
     proxy.refuse();
@@ -69,7 +69,7 @@ describe('while the database cannot be reached', () => {
     await open.journal.ready();
   });
 
-  it('an answer that never arrives is given up, and the flush is repeated', async () => {
+  it('the journal repeats a flush whose answer never arrives', async () => {
     const open = await fixture.journal({ url: proxy.url, settings: { query_timeout: 500 } });
     await open.submit(startOf('silent', true));
     proxy.silence();
@@ -80,7 +80,7 @@ describe('while the database cannot be reached', () => {
     await expect(open.submit(changeOf('silent'))).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('every connection that the server ends is replaced', async () => {
+  it('the pool replaces every connection that the server ends', async () => {
     const open = await fixture.journal();
     const ids = Array.from({ length: 200 }, (_, index) => `ended-${index}`);
     await Promise.all(ids.map((id) => open.submit(startOf(id, true))));
@@ -103,7 +103,7 @@ describe('while the database cannot be reached', () => {
     expect(open.fenced).toEqual([]);
   });
 
-  it('a closed journal refuses remaining transitions, and can be drained', async () => {
+  it('a closed journal refuses its remaining transitions, and can be drained', async () => {
     const open = await fixture.journal({ url: proxy.url });
     await open.submit(startOf('closing', true));
     proxy.refuse();

@@ -41,7 +41,7 @@ class PatientDatabase extends Database {
   }
 }
 
-describe('locks', () => {
+describe('the lock order of statements', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   /** Database whose statements have the usual lock timeout. */
@@ -103,17 +103,17 @@ describe('locks', () => {
 
   const firstRun = `SELECT 1 FROM durable.workflow_runs WHERE id = '${FIRST}' FOR UPDATE`;
 
-  describe('of several runs are taken in the order of their ids', () => {
+  describe('locks of several runs', () => {
     const othersAreFree = async (): Promise<void> => expect(await free(OTHERS)).toEqual(OTHERS);
 
-    it('by a flush that changes them', async () => {
+    it('a flush that changes several runs locks them in the order of their ids', async () => {
       await start(true);
       const rows = toFlushRows(REVERSED.map((id) => changeOf(id)));
       await whileHeld(firstRun, () => flush(database, fence, rows), othersAreFree);
       expect(await statuses()).toEqual(REVERSED.map(() => 'completed'));
     });
 
-    it('by a flush that starts them', async () => {
+    it('a flush that starts several runs inserts them in the order of their ids', async () => {
       const rows = toFlushRows(REVERSED.map((id) => startOf(id, false)));
       const insert = (
         id: string,
@@ -128,20 +128,20 @@ describe('locks', () => {
       expect(result.starts).toBe(1);
     });
 
-    it('by closing a session', async () => {
+    it('the close of a session locks its runs in the order of their ids', async () => {
       await start(true);
       await whileHeld(firstRun, () => closeSession(database, sessionId), othersAreFree);
       expect(await statuses()).toEqual(REVERSED.map(() => 'pending'));
     });
 
-    it('by a takeover', async () => {
+    it('a takeover locks its runs in the order of their ids', async () => {
       await start(true);
       const lost = await whileHeld(firstRun, () => takeOver(database, [sessionId], 'unlocked'), othersAreFree);
       expect(lost).toHaveLength(REVERSED.length);
     });
   });
 
-  it('of several sessions are taken in the order of their ids by a takeover', async () => {
+  it('a takeover locks several sessions in the order of their ids', async () => {
     await fixture.admin
       .query(`DELETE FROM durable.workflow_sessions; INSERT INTO durable.workflow_sessions (id, kind, host, pid, deployment_id, expires_at, holds_lock)
       OVERRIDING SYSTEM VALUE SELECT id, 'worker', '', 1, '', now(), true FROM unnest('{4, 3, 2, 1}'::bigint[]) AS id`);
@@ -154,24 +154,24 @@ describe('locks', () => {
     expect(await fixture.admin.query('SELECT id FROM durable.workflow_sessions')).toEqual([]);
   });
 
-  describe('of a session are taken before those of its runs', () => {
+  describe('the locks of a session and its runs', () => {
     const runsAreFree = async (): Promise<void> => expect(await free(REVERSED)).toEqual(REVERSED.toReversed());
     const deleteSession = (): string => `DELETE FROM durable.workflow_sessions WHERE id = ${sessionId}`;
     const useSession = (): string => `SELECT 1 FROM durable.workflow_sessions WHERE id = ${sessionId} FOR KEY SHARE`;
 
     it.each<[string, boolean, () => string, () => Promise<unknown>]>([
       ['a flush', true, deleteSession, () => flush(database, fence, toFlushRows(REVERSED.map((id) => changeOf(id))))],
-      ['closing a session', true, useSession, () => closeSession(database, sessionId)],
+      ['the close of a session', true, useSession, () => closeSession(database, sessionId)],
       ['a takeover', true, useSession, () => takeOver(database, [sessionId], 'unlocked')],
       ['a claim', false, deleteSession, () => claimRuns(database, claim())],
       ['a claim from a place', false, deleteSession, () => claimRunsFrom(database, claim(), PLACES)],
-    ])('by %s', async (_, owned, held, work) => {
+    ])('%s locks the session before the runs', async (_, owned, held, work) => {
       await start(owned);
       await whileHeld(held(), work, runsAreFree);
       expect(await statuses()).not.toContain(owned ? 'running' : 'pending');
     });
 
-    it('by a claim of suspects', async () => {
+    it('a claim of suspects locks the session before the runs', async () => {
       await start(false);
       await update('worker_losses = 2');
       await whileHeld(deleteSession(), () => claimSuspects(database, claim()), runsAreFree);
@@ -179,7 +179,7 @@ describe('locks', () => {
     });
   });
 
-  it('of runs are taken before those of their steps by a flush', async () => {
+  it('a flush locks a run before it inserts the steps of the run', async () => {
     await start(true);
     const rows = toFlushRows([stepOf(FIRST, 1), changeOf(FIRST)]);
     // Another transaction's uncommitted row cannot be inserted without waiting for that
@@ -193,18 +193,18 @@ describe('locks', () => {
     expect((await statuses())[0]).toBe('completed');
   });
 
-  describe('of other transactions are not waited for', () => {
+  describe('a run that another transaction locks', () => {
     it.each<[string, string, () => Promise<unknown>]>([
       ['a claim', 'worker_losses = 0', () => claimRuns(brisk, claim())],
       ['a claim from a place', 'worker_losses = 0', () => claimRunsFrom(brisk, claim(), PLACES)],
-      ['timers', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
+      ['the timer query', `status = 'waiting', ready_at = NULL, wake_at = now()`, () => wakeDueRuns(brisk, 10)],
       [
         'a deployment that unblocks runs',
         `status = 'waiting', ready_at = NULL, blocked_deployments = '{other}', is_blocked = true`,
         () => unblockRuns(brisk, KEYS, 'test'),
       ],
       ['the inbox sweep', `status = 'waiting', ready_at = NULL, started_at = now()`, () => sweepInbox(brisk)],
-    ])('by %s', async (_, set, work) => {
+    ])('%s skips the locked run without waiting', async (_, set, work) => {
       await start(false);
       await update(set);
       const [before] = await statuses();
@@ -220,7 +220,7 @@ describe('locks', () => {
       expect(after.slice(1)).not.toContain(before);
     });
 
-    it('by a claim of suspects', async () => {
+    it('a claim of suspects skips the locked run without waiting', async () => {
       await start(false);
       await update('worker_losses = 2');
       await update('worker_losses = 3', `id = '${FIRST}'`);
@@ -230,7 +230,7 @@ describe('locks', () => {
       expect(runs.map(({ id }) => id)).toEqual(['run-2']);
     });
 
-    it('by the query for locked runs', async () => {
+    it('the query for locked runs finds the locked run without waiting', async () => {
       await start(false);
       await holder.query('BEGIN');
       await holder.query(firstRun);

@@ -28,7 +28,7 @@ const SOON_MS = 3_000;
 const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}-${index + 1}`);
 const pooled = (fixture: JournalFixture): Promise<OpenJournal> => fixture.journal({ pooler: 'transaction' });
 
-describe("on connections without the module's settings, while another transaction locks rows,", () => {
+describe("connections without the module's settings while another transaction locks rows", () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   let holder: pg.Client;
@@ -48,7 +48,7 @@ describe("on connections without the module's settings, while another transactio
   const soon = <T>(work: Promise<T>): Promise<T | 'late'> =>
     Promise.race([work, new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), SOON_MS).unref())]);
 
-  it('other runs are written, and the locked run once it is free', async () => {
+  it('the journal writes other runs at once, and the locked run once it is free', async () => {
     await Promise.all(ids('run', 20).map((id) => open.submit(startOf(id, true))));
     await holder.query('BEGIN');
     await holder.query(`SELECT id FROM durable.workflow_runs WHERE id = 'run-1' FOR UPDATE`);
@@ -58,7 +58,7 @@ describe("on connections without the module's settings, while another transactio
     await expect(held).resolves.toMatchObject({ outcome: 'done' });
   });
 
-  it('a start waits for an uncommitted one with the same id, and other starts continue', async () => {
+  it('a start waits for an uncommitted row with the same id, and other starts continue', async () => {
     await holder.query('BEGIN');
     await holder.query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)
       VALUES ('uncommitted', 'order', 1, 'default', 'pending', now(), now(), 1, '{}')`);
@@ -124,12 +124,12 @@ INSERT INTO durable.workflow_inbox (run_id, kind, payload, created_at) SELECT 'm
 const LARGE = new Set(['runs', 'steps', 'waits', 'inbox'].map((table) => `workflow_${table}`));
 const TABLES = ['runs', 'steps', 'waits', 'inbox', 'run_log', 'tags'].map((table) => `durable.workflow_${table}`);
 
-describe("on connections without the module's settings no statement scans a large table,", () => {
+describe("connections without the module's settings and a large table", () => {
   it.each([
     ['never analysed', [FILL]],
     ['analysed while empty', [`ANALYZE ${TABLES.join(', ')}`, FILL]],
     ['analysed', [FILL, `ANALYZE ${TABLES.join(', ')}`]],
-  ])('%s', async (_, statements) => {
+  ])('no statement scans a large table that was %s', async (_, statements) => {
     const fixture = await JournalFixture.create();
     try {
       const { database, journal, sessionId, fence } = await pooled(fixture);

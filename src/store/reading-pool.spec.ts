@@ -6,7 +6,7 @@ import { QueryTimeoutError } from '../core/errors/index.js';
 import { Database } from './database.js';
 import { ReadingPool } from './reading-pool.js';
 
-describe('connections of the reading pool', () => {
+describe('the reading pool', () => {
   let admin: TestDatabase;
   beforeAll(async () => {
     admin = await createTestDatabase();
@@ -31,7 +31,7 @@ describe('connections of the reading pool', () => {
     return row.n;
   };
 
-  it('are two at most, none before the first query, and answer more than two concurrent queries', () =>
+  it('opens no connection before the first query, and at most two for six concurrent queries', () =>
     withPool(undefined, async (pool) => {
       expect(await connections()).toBe(0);
       const questions = Array.from({ length: 6 }, (_, index) => pool.query<[number]>('SELECT $1::int, pg_sleep(0.05)', [index]));
@@ -41,7 +41,7 @@ describe('connections of the reading pool', () => {
     }));
 
   it.each([undefined, 'transaction'] as const)(
-    'give up a query that takes too long with a typed error, and answer the next (pooler: %s)',
+    'gives up a query that takes too long with a typed error, and answers the next (pooler: %s)',
     (pooler) =>
       withPool(
         50,
@@ -55,7 +55,7 @@ describe('connections of the reading pool', () => {
       ),
   );
 
-  it.each([undefined, 'transaction'] as const)('write nothing (pooler: %s)', (pooler) =>
+  it.each([undefined, 'transaction'] as const)('refuses writes (pooler: %s)', (pooler) =>
     withPool(
       undefined,
       async (pool) => {
@@ -65,7 +65,7 @@ describe('connections of the reading pool', () => {
     ),
   );
 
-  it('leave the plan to the planner, unlike the connections of the hot statements', async () => {
+  it('leaves plans to the planner, unlike the connections of the hot statements', async () => {
     const database = new Database({ connectionString: admin.url }, { poolSize: 1 });
     try {
       const show = { name: 'show', text: () => 'SHOW enable_seqscan' };
@@ -78,7 +78,7 @@ describe('connections of the reading pool', () => {
     await expect(database.read('SELECT 1', [])).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  it('end with the pool, even during an unanswered query', async () => {
+  it('closes its connections when it is closed, even during an unanswered query', async () => {
     const pool = new ReadingPool({ connectionString: admin.url, application_name: 'questions' }, undefined);
     const question = pool.query('SELECT pg_sleep(30)', []).catch((thrown: unknown) => thrown);
     await waitFor(async () => (await connections()) === 1);

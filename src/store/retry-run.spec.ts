@@ -16,7 +16,7 @@ const failed = changeOf(RUN, {
   leftovers: 'some',
 });
 
-describe('a failed run that is retried', () => {
+describe('the retry of a failed run', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   beforeAll(async () => {
@@ -38,7 +38,7 @@ describe('a failed run that is retried', () => {
   const steps = async (): Promise<string[]> =>
     (await fixture.admin.query('SELECT step_key FROM durable.workflow_steps ORDER BY seq')).map(({ step_key }) => step_key);
 
-  it('is due in its next generation and epoch, without columns of its end', async () => {
+  it('makes the run due in its next generation and epoch, and clears the columns of its end', async () => {
     await open.submit(failed);
     expect(await retryRun(open.database, RETRY)).toEqual(KEYS[0]);
     expect(await run()).toMatchObject({ status: 'pending', generation: 1, epoch: 2, session_id: null, ready_at: expect.any(Date) });
@@ -52,7 +52,7 @@ describe('a failed run that is retried', () => {
     ['a result of another step', stepOf(RUN, 9)],
     ['an end', changeOf(RUN)],
     ['a wait', waitOf(RUN, 'late', 1)],
-  ])('refuses late writes of its former owner: %s', async (_, late) => {
+  ])('lets the run refuse late writes of its former owner: %s', async (_, late) => {
     await open.submit(failed);
     await retryRun(open.database, RETRY);
     const seen = async (): Promise<unknown> => [
@@ -68,7 +68,7 @@ describe('a failed run that is retried', () => {
     }
   });
 
-  it('loses all steps after the delivery of a deadline, wherever the retry begins', async () => {
+  it('removes all steps after the delivery of a deadline, wherever the retry begins', async () => {
     await open.submit(stepOf(RUN, 4, { kind: 'cancel', stepKey: '$cancel', error: '{}' }));
     await open.submit(stepOf(RUN, 5));
     await open.submit(failed);
@@ -76,7 +76,7 @@ describe('a failed run that is retried', () => {
     expect(await steps()).toEqual(['step#1', 'step#2', 'step#3']);
   });
 
-  it('gets its taken signals back before newer ones, and no earlier requests', async () => {
+  it('puts taken signals back before newer ones, and deletes earlier requests', async () => {
     await open.submit(stepOf(RUN, 4, { kind: 'signal', stepKey: 'signal:go', output: '"first"' }));
     await open.submit(stepOf(RUN, 5, { kind: 'signal', stepKey: 'signal:go#2', output: '"second"' }));
     await open.submit(stepOf(RUN, 6, { kind: 'signal', stepKey: 'signal:go#3', output: 'null' }));
@@ -90,7 +90,7 @@ describe('a failed run that is retried', () => {
     expect(messages).toEqual(['first', 'second', 'third'].map((payload) => ({ kind: 'signal', name: 'go', payload })));
   });
 
-  it('is left alone when it is not failed, or was retried in the meantime', async () => {
+  it('does not change a run that is not failed, or was retried in the meantime', async () => {
     expect(await retryRun(open.database, RETRY)).toBeUndefined();
     await open.submit(failed);
     expect(await retryRun(open.database, { ...RETRY, generation: 1 })).toBeUndefined();

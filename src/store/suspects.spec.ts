@@ -4,7 +4,7 @@ import { JournalFixture, newSession } from '../../test/support/faults/journal-fi
 import { claimRuns, claimSuspects, markExclusive } from './sql/claim-runs.js';
 import { takeOver } from './sql/sessions.js';
 
-describe('runs that were lost with their workers', () => {
+describe('runs whose workers died', () => {
   let fixture: JournalFixture;
   beforeEach(async () => {
     fixture = await JournalFixture.create();
@@ -16,7 +16,7 @@ describe('runs that were lost with their workers', () => {
     return Object.fromEntries(rows.map((row) => [row.id, row.losses]));
   };
 
-  it('are cleared of the losses that they share with a run that is given up', async () => {
+  it('lose the worker losses that they share with a run that fails for killing its workers', async () => {
     const { database } = await fixture.journal();
     await fixture.admin
       .query(`INSERT INTO durable.workflow_runs (id, name, version, queue, status, created_at, ready_at, start_nonce, input)

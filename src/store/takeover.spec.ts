@@ -21,18 +21,18 @@ describe('a takeover of a session that appears to be dead', () => {
   const ours = () => ({ status: 'running', session_id: open.sessionId });
   const recordLockLoss = () => `UPDATE durable.workflow_sessions SET holds_lock = false WHERE id = ${open.sessionId}`;
 
-  it('takes its runs while no process holds the lock that its row claims', async () => {
+  it('takes over the runs while no process holds the lock that the session claims to hold', async () => {
     expect(await surveySessions(open.database)).toEqual({ count: 1, expired: [], unlocked: [open.sessionId] });
     expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toMatchObject([{ id: 'mine', status: 'pending' }]);
   });
 
-  it('leaves a session alone whose row has since recorded the loss of its lock', async () => {
+  it('does not touch a session that has since recorded the loss of its lock', async () => {
     await fixture.admin.query(recordLockLoss());
     expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toEqual([]);
     expect(await owner()).toEqual(ours());
   });
 
-  it('leaves a session alone that records the loss while the takeover waits for its row', async () => {
+  it('does not touch a session that records the loss of its lock while the takeover waits for its row', async () => {
     const holder = await open.database.pool.connect();
     await holder.query('BEGIN');
     await holder.query(recordLockLoss());
@@ -44,7 +44,7 @@ describe('a takeover of a session that appears to be dead', () => {
     expect(await owner()).toEqual(ours());
   });
 
-  it('leaves a session alone that holds its lock again', async () => {
+  it('does not touch a session that holds its lock again', async () => {
     const { id } = await newSession(open.database);
     const holder = await open.database.pool.connect();
     await holder.query('SELECT pg_advisory_lock($1::int, $2::int)', [
@@ -56,7 +56,7 @@ describe('a takeover of a session that appears to be dead', () => {
     holder.release(true);
   });
 
-  it('leaves a session alone that has been renewed after it expired', async () => {
+  it('does not touch a session that was renewed after it expired', async () => {
     await fixture.admin.query(`UPDATE durable.workflow_sessions SET expires_at = now() - interval '1 second'`);
     const { expired } = await surveySessions(open.database);
     expect(expired).toEqual([open.sessionId]);

@@ -92,7 +92,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
       'a late flush of the worker that lost the run',
       () => expect(zombie.submit(changeOf(status, endOf(status)))).rejects.toMatchObject(fenced),
     ],
-    ['timers', () => wakeDueRuns(open.database, 10)],
+    ['the timer query', () => wakeDueRuns(open.database, 10)],
     ['a deployment that unblocks runs', () => unblockRuns(open.database, KEYS, 'new')],
     ['a claim', () => claimRuns(open.database, { ...CLAIM, fence: open.fence })],
     ['a claim from a place', () => claimRunsFrom(open.database, { ...CLAIM, fence: open.fence }, PLACES)],
@@ -108,14 +108,14 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     ],
     ['a start with its id in a transaction', () => startedInTransaction()],
     ['a takeover of its last owner', async () => expect(await takeOver(open.database, [open.sessionId], 'unlocked')).toEqual([])],
-    ['the closed session of its last owner', () => closeSession(open.database, open.sessionId)],
-    ['a flush after that', () => expect(open.submit(owned(changeOf(status, endOf('failed'))))).rejects.toMatchObject(fenced)],
+    ["the close of its last owner's session", () => closeSession(open.database, open.sessionId)],
+    ['a flush of that closed session', () => expect(open.submit(owned(changeOf(status, endOf('failed'))))).rejects.toMatchObject(fenced)],
   ])('stays unchanged after %s', async (_, work) => {
     await work();
     expect(await everything()).toEqual(ended);
   });
 
-  it('stays unchanged when a late message is found, which is deleted', async () => {
+  it('stays unchanged when the inbox sweep finds and deletes a late message', async () => {
     await fixture.admin.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, created_at) VALUES ('${status}', 'cancel', now() - interval '1 hour')`,
     );
@@ -129,7 +129,7 @@ describe.each(ENDS)('a run that ended as %s', (status) => {
     ['assigned to a worker', `status = 'running', session_id = 1`],
     ['paused', `status = 'paused'`],
     ['assigned to a worker with the same status', 'session_id = 1'],
-    ['left without the time of its end', 'finished_at = NULL'],
+    ['stripped of the time of its end', 'finished_at = NULL'],
     ['set to an unknown status', `status = 'over', finished_at = NULL`],
   ])('cannot be %s by any statement', async (_, set) => {
     await expect(fixture.admin.query(`UPDATE durable.workflow_runs SET ${set} WHERE id = '${status}'`)).rejects.toMatchObject({

@@ -76,8 +76,8 @@ const WAITING = `status = 'waiting', ready_at = NULL`;
 it.each<[string, boolean, string, string | undefined, () => Promise<unknown>]>([
   ['a claim', false, 'priority = 0', undefined, () => claimRuns(database, claim())],
   ['a claim of suspects', false, `worker_losses = CASE WHEN id = '${REFUSED}' THEN 3 ELSE 2 END`, undefined, claimAllSuspects],
-  ['timers', false, `${WAITING}, wake_at = now() - interval '1 minute'`, undefined, () => wakeDueRuns(database, 10)],
-  ['timers of QStash', false, `${WAITING}, wake_at = now() - interval '1 minute'`, undefined, () => wakeListed(database, 10)],
+  ['the timer query', false, `${WAITING}, wake_at = now() - interval '1 minute'`, undefined, () => wakeDueRuns(database, 10)],
+  ['the timer query of QStash', false, `${WAITING}, wake_at = now() - interval '1 minute'`, undefined, () => wakeListed(database, 10)],
   [
     'a new deployment',
     false,
@@ -86,7 +86,7 @@ it.each<[string, boolean, string, string | undefined, () => Promise<unknown>]>([
     () => unblockRuns(database, KEYS, 'test'),
   ],
   ['a takeover', true, 'priority = 0', undefined, () => takeOver(database, [fence.id], 'unlocked')],
-  ['a goodbye', true, 'priority = 0', undefined, () => closeSession(database, fence.id)],
+  ['the close of a session', true, 'priority = 0', undefined, () => closeSession(database, fence.id)],
   ['a notification', false, WAITING, undefined, () => bumpRuns(database, IDS)],
   [
     'a cancellation',
@@ -103,7 +103,7 @@ it.each<[string, boolean, string, string | undefined, () => Promise<unknown>]>([
   ['the inbox sweep', false, `${WAITING}, started_at = now()`, 'cancel', () => sweepInbox(database)],
   ['the inbox sweep of unstarted runs', false, WAITING, 'cancel', () => sweepInbox(database)],
   ['the sweep of deadlines', false, `deadline_at = now() - interval '1 hour'`, undefined, endOverdue],
-])('%s reaches all runs but the one that the database refuses to change', async (_, owned, set, messages, work) => {
+])('%s changes all runs except the one that the database refuses to change', async (_, owned, set, messages, work) => {
   await prepare(owned, set, messages);
   expect(await changedBy(work)).toEqual(OTHERS);
   expect(reported).toEqual([REFUSED]);
@@ -120,7 +120,7 @@ async function endOverdue(): Promise<void> {
   await endRuns(database, { ...ending, errors, whereLocked: 'leave out' });
 }
 
-it('a run that is set aside does not fail the next statement, and is changed once the cause is gone', async () => {
+it('the timer query skips a run that the database has refused to change, and changes it once the cause is gone', async () => {
   await prepare(false, `${WAITING}, wake_at = now() - interval '1 minute'`);
   await wakeDueRuns(database, 10);
   expect(await nextWakeTime(database)).toBeUndefined();
@@ -136,8 +136,8 @@ it('a run that is set aside does not fail the next statement, and is changed onc
 
 it.each<[string, () => Promise<unknown>]>([
   ['a takeover', () => takeOver(database, [fence.id], 'unlocked')],
-  ['a goodbye', () => closeSession(database, fence.id)],
-])('a run that %s leaves without a session is handed back once the cause is gone', async (_, work) => {
+  ['the close of a session', () => closeSession(database, fence.id)],
+])('a sweep hands back a run that %s left without a session, once the cause is gone', async (_, work) => {
   await prepare(true, 'priority = 0');
   await work();
   expect(await fixture.admin.query('SELECT id FROM durable.workflow_sessions')).toEqual([]);
@@ -147,13 +147,13 @@ it.each<[string, () => Promise<unknown>]>([
   expect(database.unwritable.list(10)).toEqual([]);
 });
 
-it('runs of living sessions are not handed back', async () => {
+it('the sweep of runs without a session does not hand back runs of living sessions', async () => {
   await prepare(true, 'priority = 0');
   await allow();
   expect(await handBackOwnerless(database)).toEqual([]);
 });
 
-it('a refusal of every run is an error, not one more run after the other', () => {
+it('the list of refused runs throws the error of the database after 1,000 runs', () => {
   const error = new Error('not these runs');
   const refuseAll = (): void => {
     for (let run = 0; run <= 1_000; run++) database.unwritable.refused('claim', `run-${run}`, error);
