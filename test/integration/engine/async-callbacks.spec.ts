@@ -49,7 +49,7 @@ class Revived {
 serializer.register(Stored, { name: 'async-callbacks.Stored', serialize: isAway, deserialize: () => new Stored() });
 serializer.register(Revived, { name: 'async-callbacks.Revived', serialize: () => 1, deserialize: isAway as never });
 
-describe('a callback that must be synchronous, and gives a promise', () => {
+describe('a promise from a callback that must be synchronous', () => {
   let database: TestDatabase;
   const unheard: unknown[] = [];
   const hear = (reason: unknown): void => void unheard.push(reason);
@@ -70,7 +70,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
   const app = (codec?: PayloadCodec) =>
     startApplication(database.url, [EchoWorkflow, KeyedWorkflow, RetriedWorkflow], codec ? { payloads: { codec } } : {});
 
-  it('is refused as encode of the codec', async () => {
+  it('is refused from encode of the payload codec', async () => {
     const { client } = await app({ encode: isAway as never, decode: (stored) => stored });
     await expect(client.start(EchoWorkflow, 1)).rejects.toMatchObject({
       code: 'SERIALIZATION',
@@ -78,7 +78,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     });
   });
 
-  it('is refused as decode of the codec', async () => {
+  it('is refused from decode of the payload codec', async () => {
     const { client } = await app();
     const { runId } = await client.start(EchoWorkflow, 1, { delay: '1h' });
     await database.query(`UPDATE durable.workflow_runs SET status = 'completed', finished_at = now(), output = $2 WHERE id = $1`, [
@@ -93,7 +93,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     });
   });
 
-  it('is refused as serialize of a registered class, and as toJSON', async () => {
+  it('is refused from serialize of a registered class, and from toJSON', async () => {
     const { client } = await app();
     await expect(client.start(EchoWorkflow, { a: new Stored() })).rejects.toMatchObject({
       code: 'SERIALIZATION',
@@ -105,7 +105,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     });
   });
 
-  it('is refused as deserialize of a registered class', async () => {
+  it('is refused from deserialize of a registered class', async () => {
     const { client } = await app();
     const { runId } = await client.start(EchoWorkflow, 1, { delay: '1h' });
     await database.query(`UPDATE durable.workflow_runs SET status = 'completed', finished_at = now(), output = $2 WHERE id = $1`, [
@@ -118,7 +118,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     });
   });
 
-  it('is refused as the function that gives the options of startMany', async () => {
+  it('is refused from the function that gives the options of startMany', async () => {
     const { client } = await app();
     await expect(client.startMany(EchoWorkflow, [1, 2], isAway as never)).rejects.toMatchObject({
       code: 'INVALID_INPUT',
@@ -127,7 +127,7 @@ describe('a callback that must be synchronous, and gives a promise', () => {
     });
   });
 
-  it('is refused as the key of a step', async () => {
+  it('is refused from the key function of a step', async () => {
     const { client } = await app();
     await expect(client.execute(KeyedWorkflow)).rejects.toMatchObject({
       cause: { code: 'INVALID_INPUT', message: expect.stringMatching(/key of step "work".*promise/) },
@@ -137,9 +137,9 @@ describe('a callback that must be synchronous, and gives a promise', () => {
   it.each([
     ['rejects', isAway],
     ['resolves', async () => true],
-    // oxlint-disable-next-line unicorn/no-thenable -- it is what libraries of promises of their own give
-    ['is no native one', () => ({ then: (_: unknown, reject: (reason: unknown) => void) => reject(new Error('away')) })],
-  ])('is refused as retryIf when it %s: the step fails at once, and its own error is kept', async (_, retryIf) => {
+    // oxlint-disable-next-line unicorn/no-thenable -- libraries with promises of their own return such objects
+    ['is not native', () => ({ then: (_: unknown, reject: (reason: unknown) => void) => reject(new Error('away')) })],
+  ])('is refused from retryIf when the promise %s: the step fails at once and keeps its own error', async (_, retryIf) => {
     isRetried = retryIf;
     attempts = 0;
     const { client } = await app();

@@ -49,7 +49,7 @@ async function failureOf(handle: WorkflowHandle): Promise<WorkflowFailedError> {
   return error;
 }
 
-describe('a failed run', () => {
+describe('failures of runs', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -63,7 +63,7 @@ describe('a failed run', () => {
     return { client, handle: await client.start(ScriptedWorkflow) };
   };
 
-  it('gives what its code threw as the cause: name, message, stack, fields and own cause', async () => {
+  it('a failed run gives what its code threw as the cause: name, message, stack, fields and own cause', async () => {
     const { client, handle } = await start(() => {
       throw new OutOfStock('apple', new TypeError('shelf is empty'));
     });
@@ -75,7 +75,7 @@ describe('a failed run', () => {
     expect(cause).toMatchObject({ name: 'OutOfStock', message: 'no apple left', sku: 'apple' });
     expect(cause.stack).toContain('engine-failures.spec');
     expect(cause.cause).toMatchObject({ name: 'TypeError', message: 'shelf is empty' });
-    // Somebody who comes later sees the same.
+    // A handle made later gives the same cause.
     const later = await failureOf(client.getHandle(ScriptedWorkflow, handle.runId));
     expect(later.cause).toEqual(cause);
     const description = await handle.describe();
@@ -85,7 +85,7 @@ describe('a failed run', () => {
     expect(row).toMatchObject({ status: 'failed', error: { name: 'OutOfStock', message: 'no apple left', cause: { name: 'TypeError' } } });
   });
 
-  it('gives the cause of a step that it did not catch', async () => {
+  it('a failed run gives the error of a step that its code did not catch as the cause', async () => {
     const { handle } = await start((ctx) =>
       ctx.step('sell', () => {
         throw new OutOfStock('pear', undefined);
@@ -98,7 +98,7 @@ describe('a failed run', () => {
   });
 
   it.each<[string, unknown]>([
-    ['a text', 'just text'],
+    ['a string', 'just text'],
     ['undefined', undefined],
     ['null', null],
     ['a frozen object', Object.freeze({ a: 1 })],
@@ -116,7 +116,7 @@ describe('a failed run', () => {
     ['an error with a cycle', Object.assign(new Error('cyclic'), { self: null })],
     ['an error with NUL and a lone surrogate', new Error('nul \u0000 lone \ud800')],
     ['an error of a megabyte', new Error('x'.repeat(1_000_000))],
-  ])('fails when it throws %s', async (_, thrown) => {
+  ])('a run fails when its code throws %s', async (_, thrown) => {
     if (thrown instanceof Error && 'self' in thrown) Object.assign(thrown, { self: thrown });
     const { handle } = await start(() => {
       throw thrown;
@@ -125,7 +125,7 @@ describe('a failed run', () => {
     await expect(handle.status()).resolves.toBe('failed');
   });
 
-  it('fails by a step whose result cannot be stored, and nothing else does', async () => {
+  it('a step whose result cannot be stored fails after one attempt, and no other step or run fails', async () => {
     let bodies = 0;
     const { client, handle } = await start(async (ctx) => {
       const results = await Promise.allSettled([
@@ -147,7 +147,7 @@ describe('a failed run', () => {
     await expect(Promise.all(neighbours.map((neighbour) => neighbour.result()))).resolves.toEqual(Array(10).fill('well'));
   });
 
-  it('fails by a step whose result is too large', async () => {
+  it('a run fails when the result of its step is too large', async () => {
     const { handle } = await start((ctx) => ctx.step('large', () => 'é'.repeat(3_000)));
     const { cause } = await failureOf(handle);
     expect((cause as Error).cause).toBeInstanceOf(PayloadTooLargeError);
@@ -157,19 +157,19 @@ describe('a failed run', () => {
   it.each<[string, unknown, unknown]>([
     ['cannot be stored', { f: () => 1 }, SerializationError],
     ['is too large', 'x'.repeat(5_000), PayloadTooLargeError],
-  ])('fails when its own result %s', async (_, value, type) => {
+  ])('a run fails when its own result %s', async (_, value, type) => {
     const { handle } = await start(() => value);
     const { cause } = await failureOf(handle);
     expect(cause).toBeInstanceOf(type);
     await expect(handle.status()).resolves.toBe('failed');
   });
 
-  it('fails when its code makes a step with arguments that are none', async () => {
+  it('a run fails when its code passes an invalid duration to ctx.sleep', async () => {
     const { handle } = await start((ctx) => ctx.sleep('a while' as never));
     expect((await failureOf(handle)).cause).toBeInstanceOf(InvalidInputError);
   });
 
-  it('is not brought down by a step that fails and that nobody awaits', async () => {
+  it('a run completes although a step that its code does not await fails', async () => {
     const { handle } = await start(async (ctx) => {
       void ctx.step('forgotten', () => {
         throw new Error('nobody hears this');
@@ -184,7 +184,7 @@ describe('a failed run', () => {
     ]);
   });
 
-  it('can be a value that refuses to be looked at', async () => {
+  it('a run fails with StepFailedError when a step throws an error that cannot be inspected', async () => {
     const { client } = await startApplication(database.url, [ScriptedWorkflow]);
     const refuse = (): never => {
       throw new Error('trap');

@@ -23,7 +23,7 @@ class SimpleWorkflow {
 
 let attempts = 0;
 
-/** The clock of the test is faked. */
+/** Resolves after a delay by the real clock, while the test fakes timers. */
 const late = (ms: number): Promise<'late'> => new Promise((resolve) => realTimeout(() => resolve('late'), ms));
 
 describe('an application whose test fakes timers', () => {
@@ -46,10 +46,10 @@ describe('an application whose test fakes timers', () => {
   const executes = (): Promise<string> => Promise.race([app.client.execute(SimpleWorkflow), late(20_000)]);
 
   it.each([
-    ['all that Jest fakes but nextTick and queueMicrotask', { doNotFake: ['nextTick', 'queueMicrotask'] }],
+    ['all timers but nextTick and queueMicrotask', { doNotFake: ['nextTick', 'queueMicrotask'] }],
     ['timers that advance by themselves', { advanceTimers: true, doNotFake: ['nextTick', 'queueMicrotask'] }],
     [
-      'Date alone, decades ago',
+      'only Date, decades ago',
       {
         now: new Date('1999-12-31'),
         doNotFake: [
@@ -66,14 +66,14 @@ describe('an application whose test fakes timers', () => {
         ],
       },
     ],
-  ] as [string, Parameters<typeof jest.useFakeTimers>[0]][])('executes runs with %s, and afterwards', async (_, options) => {
+  ] as [string, Parameters<typeof jest.useFakeTimers>[0]][])('executes runs during and after fakes: %s', async (_, options) => {
     jest.useFakeTimers(options);
     await expect(executes()).resolves.toBe('done');
     jest.useRealTimers();
     await expect(executes()).resolves.toBe('done');
   });
 
-  it('goes on after timers that were faked with nextTick, which the driver of PostgreSQL needs', async () => {
+  it('completes its run when a test that also faked nextTick restores real timers', async () => {
     jest.useFakeTimers();
     const executed = app.client.execute(SimpleWorkflow);
     await late(300);
@@ -82,7 +82,7 @@ describe('an application whose test fakes timers', () => {
     await expect(executes()).resolves.toBe('done');
   });
 
-  it('executes runs where those of node:timers are replaced too, as by Sinon and node:test', async () => {
+  it('executes runs while the functions of node:timers are replaced too, as Sinon and node:test do', async () => {
     const swallow = (() => ({ unref: () => undefined, ref: () => undefined })) as never;
     Object.assign(nodeTimers, { setTimeout: swallow, setImmediate: swallow, setInterval: swallow });
     await expect(executes()).resolves.toBe('done');

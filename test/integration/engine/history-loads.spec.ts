@@ -52,7 +52,7 @@ class UnluckyWorkflow {
   }
 }
 
-describe('a run that waits again and again', () => {
+describe('a run that waits many times', () => {
   let database: TestDatabase;
   let loaded = 0;
   beforeEach(async () => {
@@ -89,23 +89,23 @@ describe('a run that waits again and again', () => {
     [20, 1],
     [60, 1],
     [60, 60],
-  ])('loads rows in proportion to its %d children (%d at a time)', async (children, maxInFlight) => {
+  ])('loads fewer than three rows for each of its %d children (%d at a time)', async (children, maxInFlight) => {
     const { client } = await start();
     expect(await client.execute(ParentWorkflow, { children, maxInFlight })).toBe(children);
     expect(loaded).toBeLessThan(3 * children);
   });
 
-  it('is loaded once per step and process where two processes claim it in turn', async () => {
+  it('loads each step once per process when two processes claim it in turn', async () => {
     const [{ client }] = await Promise.all([start(), start()]);
     expect(await client.execute(ParentWorkflow, { children: 60, maxInFlight: 1 })).toBe(60);
-    // Steps once in either process, and a wait for each claim.
+    // Either process loads each step once, and each claim loads one wait.
     expect(loaded).toBeLessThan(4 * 60);
   });
 
-  it('sees what another process has recorded meanwhile', async () => {
+  it('replays what another process recorded since this process last executed it', async () => {
     const [{ client }] = await Promise.all([start('one'), start('two')]);
     // One process executes the run at a time: the first, then the second, then the first, which
-    // still knows the beginning.
+    // still has the beginning in memory.
     await client.start(ListenerWorkflow, 6, { id: 'travelling', delay: 300 });
     const letOnly = (other: string): Promise<unknown> =>
       database.query(`UPDATE durable.workflow_runs SET blocked_deployments = ARRAY[$1] WHERE id = 'travelling'`, [other]);
@@ -119,8 +119,8 @@ describe('a run that waits again and again', () => {
     }
     expect(await client.getHandle(ListenerWorkflow, 'travelling').result({ timeout: '10s' })).toEqual([0, 1, 2, 3, 4, 5]);
     expect(bodies).toEqual(['note-0', 'note-1', 'note-2', 'note-3', 'note-4', 'note-5']);
-    // The second process loads all rows of the first part, the first process those of the second
-    // part, and waits.
+    // The second process loads all rows of the first part. The first process loads the rows of the
+    // second part. Both load waits.
     expect(loaded).toBeLessThan(20);
   });
 
@@ -139,7 +139,7 @@ describe('a run that waits again and again', () => {
     expect(bodies).toEqual(['note-0', 'note-1', 'note-1']);
   });
 
-  it('goes on with the result that an operator gave one of its steps', async () => {
+  it('continues with the result that an operator gave one of its steps', async () => {
     const { client } = await start();
     await client.start(UnluckyWorkflow, undefined, { id: 'resolved' });
     await waitFor(
@@ -150,7 +150,7 @@ describe('a run that waits again and again', () => {
     expect(await client.getHandle(UnluckyWorkflow, 'resolved').result({ timeout: '10s' })).toEqual(['first', 'by hand']);
   });
 
-  it('that was deleted and started again under its id has nothing of its former life', async () => {
+  it('starts with an empty history under the id of a deleted run', async () => {
     const { client } = await start();
     await client.start(ListenerWorkflow, 3, { id: 'again' });
     for (let index = 0; index < 2; index++) {

@@ -110,7 +110,7 @@ describe('a payload codec', () => {
       .join('\n');
   };
 
-  it('keeps inputs, outputs and errors out of the database, and everybody with the key reads them', async () => {
+  it('keeps the text of inputs, outputs and errors out of the database, and clients with the key read it', async () => {
     const { client } = await boot(before);
     const fine = await client.start(LetterWorkflow, { text: SECRET, fails: 'once', sleepMs: 1_200 });
     const failing = await client.start(LetterWorkflow, { text: SECRET, fails: 'always' });
@@ -122,7 +122,7 @@ describe('a payload codec', () => {
     expect(error.cause).toBeInstanceOf(StepFailedError);
     expect((error.cause as Error).cause).toMatchObject({ name: 'RangeError', message: `cannot read ${SECRET}`, letter: { text: SECRET } });
     await expect(waiting.result()).rejects.toThrow('no longer wanted');
-    // It was suspended and replayed.
+    // The run was suspended and replayed.
     expect(passes.get(fine.runId)).toBeGreaterThan(1);
 
     const description = await fine.describe();
@@ -137,7 +137,7 @@ describe('a payload codec', () => {
     expect(all).not.toContain(Buffer.from(SECRET).toString('base64').slice(0, 12));
   });
 
-  it('leaves in the open what a failed run is listed by', async () => {
+  it('leaves error codes, step names and tags readable, so that listings find a failed run by them', async () => {
     const { client } = await boot(before);
     const failing = await client.start(LetterWorkflow, { text: SECRET, fails: 'always' }, { tags: { letter: 'lost' } });
     await failing.result().catch(() => undefined);
@@ -146,14 +146,14 @@ describe('a payload codec', () => {
     expect(await stored()).not.toContain(SECRET);
   });
 
-  it('is asked for the input that an instance for each pass is made with', async () => {
+  it('decodes the input in the request of a request-scoped workflow', async () => {
     const { client } = await startApplication(database.url, [ScopedWorkflow], { worker: {}, payloads: { codec: before } });
     const handle = await client.start(ScopedWorkflow, { text: SECRET });
     await expect(handle.result()).resolves.toEqual([SECRET, SECRET]);
     expect(await stored()).not.toContain(SECRET);
   });
 
-  it('reads what was stored before it, and what an older key encrypted', async () => {
+  it('reads payloads that were stored without a codec, and payloads that an older key encrypted', async () => {
     const plain = await (await boot(undefined)).client.start(LetterWorkflow, { text: 'plain' });
     await plain.result();
     await closeApplications();
@@ -168,7 +168,7 @@ describe('a payload codec', () => {
   it.each([
     ['another key', wrong],
     ['no codec at all', undefined],
-  ])('%s: runs wait for a deployment that reads them', async (what, codec) => {
+  ])('runs that a deployment with %s cannot decode wait for a deployment that can', async (what, codec) => {
     const id = `waits for the key, ${what}`;
     const starter = await boot(before, 'one', false);
     await starter.client.start(LetterWorkflow, { text: SECRET }, { id });
@@ -191,7 +191,7 @@ describe('a payload codec', () => {
     expect(error).toBeInstanceOf(PayloadUnreadableError);
     expect(error).toMatchObject({ code: 'PAYLOAD_UNREADABLE', subject: 'output' });
     await expect(blind.client.describe(id)).rejects.toBeInstanceOf(PayloadUnreadableError);
-    // Said in the log, and in the history, for those who look.
+    // The log names the run, and the history gives the reason.
     expect(blind.logged.join('\n')).toContain(id);
     expect(blind.logged.join('\n')).not.toContain(SECRET);
     const [event] = await database.query(
@@ -205,7 +205,7 @@ describe('a payload codec', () => {
     await expect(client.getHandle(id).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
-  it('that fails on a run in the middle leaves what is recorded for a deployment that reads it', async () => {
+  it('with a wrong key blocks a suspended run, and a deployment with the right key completes the run', async () => {
     const first = await boot(before, 'one');
     const handle = await first.client.start(LetterWorkflow, { text: SECRET, sleepMs: 3_000 });
     await waitFor(async () => (await handle.steps()).length === 1 && (await handle.status()) === 'waiting');
@@ -221,7 +221,7 @@ describe('a payload codec', () => {
     await expect(client.getHandle(handle.runId).result({ timeout: '20s' })).resolves.toMatchObject({ said: `it says ${SECRET}` });
   });
 
-  it('that cannot encode an input refuses the start, and nothing is written', async () => {
+  it('refuses a start when it cannot encode the input, and writes nothing', async () => {
     const counted = await database.query(`SELECT count(*) FROM durable.workflow_runs`);
     const broken: PayloadCodec[] = [
       {
@@ -243,7 +243,7 @@ describe('a payload codec', () => {
     expect(await database.query(`SELECT count(*) FROM durable.workflow_runs`)).toEqual(counted);
   });
 
-  it('that cannot encode outputs and errors fails the step, and stores no plain text for it', async () => {
+  it('fails a step whose output and error it cannot encode, and stores no plain text for the step', async () => {
     const infos: PayloadInfo[] = [];
     const codec: PayloadCodec = {
       encode: (bytes, info) => {
@@ -264,7 +264,7 @@ describe('a payload codec', () => {
     expect(new Set(infos.map(({ runId }) => runId))).toEqual(new Set([handle.runId]));
   });
 
-  it('may leave payloads as they are, and the limit counts what it is given', async () => {
+  it('leaves a payload plain when encode returns undefined, and maxPayloadBytes counts the plain bytes', async () => {
     const compressing = new EncryptedPayloads(new Map([['a', oldKey]]), 'a');
     const codec: PayloadCodec = {
       encode: (bytes) => (bytes.length < 1_024 ? undefined : compressing.encode(bytes)),
@@ -285,7 +285,7 @@ describe('a payload codec', () => {
   });
 });
 
-it('the codec in the docs is the one that is tested here', () => {
+it('docs/payloads.md shows the codec of the sample, which these tests use', () => {
   const sample = readFileSync(resolve('sample/06-encrypted-payloads/payload-codec.ts'), 'utf8');
   expect(readFileSync(resolve('docs/payloads.md'), 'utf8')).toContain(`\`\`\`ts\n${sample}\`\`\``);
 });

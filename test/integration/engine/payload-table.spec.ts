@@ -50,7 +50,7 @@ class Celsius {
   constructor(readonly degrees: number) {}
 }
 
-/** Values that the workflow saw, by run id. */
+/** Input and step output that a workflow received, by the name of the workflow. */
 const seen = new Map<string, unknown[]>();
 
 @Workflow({ name: 'table', retry: { maxAttempts: 1 } })
@@ -98,7 +98,7 @@ class ShoutWorkflow {
   }
 }
 
-describe('payloads, through the database', () => {
+describe('payloads stored in the database', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   const workflows = [TableWorkflow, LookWorkflow, ShoutWorkflow];
@@ -111,7 +111,7 @@ describe('payloads, through the database', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  it('come back as they went in: as input, step output, cause of an error and output, in the run and outside', async () => {
+  it('have the same value as input, step output, cause of an error and result, in the run and for the client', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyValue, { minLength: 1, maxLength: 15 }), async (values) => {
         const handles = await client.startMany(TableWorkflow, values);
@@ -120,7 +120,7 @@ describe('payloads, through the database', () => {
             const value = values[index];
             const result = (await handle.result()) as { input: unknown; output: unknown; cause: unknown };
             for (const back of [result.input, result.output]) if (!isSame(back, value)) throw new Error('came back as something else');
-            // An error without a cause has none; undefined is no cause.
+            // An error whose cause is undefined is stored without a cause.
             if (value !== undefined && !isSame(result.cause, value)) throw new Error('came back as another cause');
             const { input } = await handle.describe();
             const [step] = await handle.steps();
@@ -132,7 +132,7 @@ describe('payloads, through the database', () => {
     );
   });
 
-  it('entities are plain data, for the workflow too, and the first time too', async () => {
+  it('TypeORM entities are plain data for the workflow, in the first pass too', async () => {
     await database.query('CREATE SCHEMA shop');
     const dataSource = new DataSource({ type: 'postgres', url: database.url, entities: [Customer, Purchase], synchronize: true });
     await dataSource.initialize();
@@ -159,7 +159,7 @@ describe('payloads, through the database', () => {
     }
   });
 
-  it('entities that refer back to each other are refused, with the place', async () => {
+  it('entities that refer to each other are refused, with the path of the cycle', async () => {
     const customer = Object.assign(new Customer(), { name: 'Ada' });
     customer.purchases = [Object.assign(new Purchase(), { customer })];
     await expect(client.start(LookWorkflow, customer)).rejects.toMatchObject({
@@ -169,7 +169,7 @@ describe('payloads, through the database', () => {
     await expect(client.startMany(LookWorkflow, [{}, customer])).rejects.toMatchObject({ path: 'inputs[1].purchases[0].customer' });
   });
 
-  it('errors of 10 MB are cut, and fail nobody else', async () => {
+  it('an error of 10 MB is truncated in the rows of its step and its run', async () => {
     const handle = await client.start(ShoutWorkflow, 10_000_000);
     const error = (await handle.result().catch((thrown: unknown) => thrown)) as Error;
     const original = (error.cause as Error).cause as Error & { response?: string };
@@ -192,7 +192,7 @@ describe('payloads, through the database', () => {
     expect(await database.query('SELECT count(*) FROM durable.workflow_runs')).toEqual(before);
   });
 
-  it('of a class that a deployment has not registered wait for one that has', async () => {
+  it('an input of a class that a deployment has not registered blocks its run until a deployment has', async () => {
     serializer.register(Celsius, {
       name: 'Celsius',
       serialize: ({ degrees }) => degrees,
@@ -203,7 +203,7 @@ describe('payloads, through the database', () => {
     expect(seen.get('look')).toStrictEqual([{ at: new Celsius(20) }, { at: new Celsius(20) }]);
 
     const handle = await client.start(LookWorkflow, new Celsius(30), { delay: '1h' });
-    // As a process would have stored it that knows a class which this one does not.
+    // Stores the input as a process would that has registered a class unknown to this process.
     await database.query(
       `UPDATE durable.workflow_runs SET input = replace(input::text, 'Celsius', 'Kelvin')::json, status = 'pending', wake_at = NULL, ready_at = now() WHERE id = $1`,
       [handle.runId],

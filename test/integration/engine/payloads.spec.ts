@@ -4,7 +4,7 @@ import { PayloadTooLargeError, SerializationError, Step, Workflow, type Workflow
 import { closeApplications, startApplication } from '../../support/application.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 
-/** Results of the step that each run's passes have seen. */
+/** Step results that the passes of each run received, by run id. */
 const seen = new Map<string, unknown[]>();
 
 @Workflow({ name: 'echo' })
@@ -12,7 +12,7 @@ class EchoWorkflow {
   async run(input: unknown, ctx: WorkflowContext): Promise<unknown> {
     const output = await this.echo(input);
     seen.set(ctx.runId, [...(seen.get(ctx.runId) ?? []), output]);
-    // Suspends, so that another pass replays the step.
+    // The run suspends here, so that another pass replays the step.
     await ctx.sleep(1_500);
     return output;
   }
@@ -38,7 +38,7 @@ const shared = { n: 1 };
 const values: [string, unknown, unknown?][] = [
   ['null', null],
   ['undefined', undefined],
-  ['an empty text', ''],
+  ['an empty string', ''],
   ['a BigInt', 2n ** 100n],
   ['-0, NaN and infinities', [-0, Number.NaN, Infinity, -Infinity]],
   [
@@ -73,7 +73,7 @@ describe('payloads', () => {
   const boot = async () =>
     (await startApplication(database.url, [EchoWorkflow], { worker: { suspendAfter: 5 }, defaults: { maxPayloadBytes: 65_536 } })).client;
 
-  it('are the same for the workflow the first time, on replay, as its input and as its result', async () => {
+  it('have the same value in the first pass, on replay, in the result and in the description of the run', async () => {
     const client = await boot();
     const check = async ([, value, stored = value]: (typeof values)[number]): Promise<void> => {
       const handle = await client.start(EchoWorkflow, value);
@@ -91,7 +91,7 @@ describe('payloads', () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  it('are decoded the first time too: what the step returned is not what the workflow gets', async () => {
+  it('are decoded in the first pass too: the workflow gets a copy of what the step returned', async () => {
     const client = await boot();
     const handle = await client.start(EchoWorkflow, shared);
     await handle.result();
@@ -100,13 +100,13 @@ describe('payloads', () => {
     expect(first).not.toBe(shared);
   });
 
-  it('keep one object in two places one object', async () => {
+  it('keep an object that is in two places as one object', async () => {
     const client = await boot();
     const { a, b } = (await client.execute(EchoWorkflow, { a: shared, b: shared })) as { a: object; b: object };
     expect(a).toBe(b);
   });
 
-  it('that are plain can be read by SQL', async () => {
+  it('are readable in SQL when they are plain JSON', async () => {
     const client = await boot();
     const { runId } = await client.start(EchoWorkflow, { order: { id: 7, items: ['apple'] } });
     const [row] = await database.query<{ item: string }>(
@@ -129,7 +129,7 @@ describe('payloads', () => {
       'input.self',
     ],
     ['a promise', { p: Promise.resolve(1) }, 'input.p'],
-  ])('that are %s are refused as input, with the path', async (_, value, path) => {
+  ])('are refused as input, with the path, when they contain %s', async (_, value, path) => {
     const client = await boot();
     const before = await database.query('SELECT count(*) FROM durable.workflow_runs');
     const error = await client.start(EchoWorkflow, value).catch((thrown: unknown) => thrown);
@@ -138,7 +138,7 @@ describe('payloads', () => {
     expect(await database.query('SELECT count(*) FROM durable.workflow_runs')).toEqual(before);
   });
 
-  it('that are too large are refused as input, counted in bytes', async () => {
+  it('are refused as input above maxPayloadBytes, which counts bytes and not characters', async () => {
     const client = await boot();
     await expect(client.execute(EchoWorkflow, 'x'.repeat(65_534))).resolves.toHaveLength(65_534);
     const error = await client.start(EchoWorkflow, 'é'.repeat(40_000), { id: 'large' }).catch((thrown: unknown) => thrown);

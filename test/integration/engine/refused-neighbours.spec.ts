@@ -46,7 +46,7 @@ const results = (ids: readonly string[]): Promise<unknown[]> =>
 const allWait = (): Promise<unknown> =>
   waitFor(async () => (await database.query(`SELECT 1 FROM durable.workflow_runs WHERE status = 'waiting'`)).length === IDS.length);
 
-it('due runs are claimed beside one whose claim the database refuses, and health shows that run', async () => {
+it('due runs are claimed beside a run whose claim the database refuses, and health shows that run', async () => {
   await startAll('due');
   await refuse(`NEW.status = 'running'`);
   const executing = await startWorker();
@@ -59,7 +59,7 @@ it('due runs are claimed beside one whose claim the database refuses, and health
   expect(await unwritable()).toEqual([]);
 });
 
-it('sleeping runs wake beside one that the database refuses to wake', async () => {
+it('sleeping runs wake beside a run that the database refuses to wake', async () => {
   await startAll('sleeps');
   await refuse(`OLD.status = 'waiting'`);
   await startWorker();
@@ -68,7 +68,7 @@ it('sleeping runs wake beside one that the database refuses to wake', async () =
   expect(await results([REFUSED])).toEqual(['sleeps']);
 });
 
-it('runs receive their signals beside one that the database refuses to notify', async () => {
+it('runs receive their signals beside a run that the database refuses to notify', async () => {
   await startAll('listens');
   await startWorker();
   await allWait();

@@ -21,7 +21,7 @@ class NamedWorkflow {
   }
 }
 
-/** An audit trigger of the application that refuses this step: its result and its failure. */
+/** An audit trigger of the application that refuses the result and the failure of step `cursed`. */
 const REFUSE = `CREATE SEQUENCE public.refusals;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.refusals'); RAISE EXCEPTION 'not in my table'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'cursed') EXECUTE FUNCTION refuse()`;
@@ -45,7 +45,7 @@ describe('a step that the database refuses to record', () => {
     return JSON.parse(row.data);
   };
 
-  it('is executed once, tried again with pauses, and blocks its run with the reason; neighbours go on meanwhile', async () => {
+  it('is executed once and blocks its run with the reason, while other runs complete', async () => {
     database = await createTestDatabase();
     const { client } = await startApplication(database.url, [NamedWorkflow], { worker: { concurrency: 1 } });
     await database.query(REFUSE);
@@ -78,7 +78,7 @@ describe('a step that the database refuses to record', () => {
     expect(await client.getHandle(NamedWorkflow, 'refused').result({ timeout: '10s' })).toBe('done');
   });
 
-  it('fails, and the run goes on, when the database takes the failure after all', async () => {
+  it('fails, and its run continues, once the database accepts the failure', async () => {
     database = await createTestDatabase();
     const { client } = await startApplication(database.url, [NamedWorkflow]);
     await database.query(REFUSE);
@@ -101,7 +101,7 @@ class Sleeper {
 }
 
 describe('a wait that the database refuses to record', () => {
-  it('blocks its run with the reason instead of beginning again with each claim', async () => {
+  it('blocks its run with the reason, and a run whose wait is recorded completes', async () => {
     const database = await createTestDatabase();
     try {
       const { client } = await startApplication(database.url, [Sleeper], { worker: { suspendAfter: 0 } });

@@ -20,7 +20,7 @@ class Gated {
   }
 }
 
-/** In a flush with what came before, by itself, and three times more with pauses. */
+/** One try in a flush with earlier transitions, one alone, and three more with pauses. */
 const TRIES = 5;
 
 let database: TestDatabase;
@@ -57,7 +57,7 @@ const startCursed = async (when: string): Promise<void> => {
   release();
 };
 
-it('a run whose end the database refuses is blocked with the reason, and ends once the cause is gone', async () => {
+it('a run whose end the database refuses is blocked with the reason, and completes when it is resumed', async () => {
   await startCursed(`NEW.status IN ('completed', 'failed')`);
   await blocked('cursed');
   const { blocked: why, waitingFor, status } = await client.describe('cursed');
@@ -71,7 +71,7 @@ it('a run whose end the database refuses is blocked with the reason, and ends on
   expect(bodies).toEqual(['cursed']);
 });
 
-it('a run whose suspension the database refuses is blocked, and not suspended again each moment', async () => {
+it('a run whose suspension the database refuses is blocked after a few tries', async () => {
   await refuse('sleepless', `NEW.status = 'waiting' AND NOT NEW.is_blocked`);
   await client.start(Gated, 'sleeps', { id: 'sleepless' });
   await blocked('sleepless');
@@ -79,7 +79,7 @@ it('a run whose suspension the database refuses is blocked, and not suspended ag
   expect(await refusals()).toBeLessThanOrEqual(TRIES);
 });
 
-it('a run whose row takes no update holds up nobody, shows in health and ends once the cause is gone', async () => {
+it('a run whose row takes no update delays no other run, shows in health, and completes after it takes updates', async () => {
   await startCursed('true');
   await waitFor(async () => (await refusals()) > 0);
   await waitFor(
@@ -92,8 +92,7 @@ it('a run whose row takes no update holds up nobody, shows in health and ends on
   );
   const { worker } = await client.health();
   expect(worker.unwritable).toMatchObject([{ runId: 'cursed', error: { code: 'RUN_NOT_RECORDED', cause: { message: 'not this run' } } }]);
-  // A run that failed its neighbours' flushes would be refused several times with each wave of
-  // them.
+  // If the run failed its neighbours' flushes, each wave of them would cause several refusals.
   expect(await refusals()).toBeLessThan(3 * TRIES);
   expect(worker.freeSlots).toBe(2);
   await dropTrigger();

@@ -23,8 +23,8 @@ class ClockWorkflow {
     return 1;
   }
   /**
-   * A clock of which no two readings are equal. It is not a field that the guard of shared state
-   * watches.
+   * Reads a clock whose readings all differ. The guard of shared state watches fields, and
+   * `readings` is no field.
    */
   private next(): number {
     return readings++ + this.count;
@@ -108,8 +108,8 @@ async function clientFor(schema: string, worker: object, options: object = {}): 
   return client;
 }
 
-describe('in a test', () => {
-  it('a run that is not deterministic fails, and does not wait for another deployment', async () => {
+describe('replay checks under a test runner', () => {
+  it('a run that is not deterministic fails instead of waiting for another deployment', async () => {
     const client = await clientFor('clocks', { suspendAfter: 0, verifyReplay: 'never' });
     const error = await client.execute(ClockWorkflow, undefined, { id: 'clock' }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowFailedError);
@@ -118,7 +118,7 @@ describe('in a test', () => {
     expect(await client.list({ errorCode: 'NON_DETERMINISM' })).toMatchObject({ runs: [{ runId: 'clock' }] });
   });
 
-  it('a run that would not be the same in a replay fails at its end', async () => {
+  it('a run that would differ in a replay fails at its end', async () => {
     const client = await clientFor('closures', {});
     for (const workflow of [ClosureWorkflow, ClockWorkflow]) {
       const error = await client.execute(workflow).catch((thrown: unknown) => thrown);
@@ -126,7 +126,7 @@ describe('in a test', () => {
     }
   });
 
-  it('a run that was blocked in production waits', async () => {
+  it('a run that is not deterministic is blocked where onMismatch is block', async () => {
     const client = await clientFor('blocked', { suspendAfter: 0, verifyReplay: 'never', onMismatch: 'block' });
     const handle = await client.start(ClockWorkflow);
     await expect(handle.result({ timeout: 1_500 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
@@ -140,7 +140,7 @@ describe('the replay at the end of a run', () => {
     ['suspended at every wait', { suspendAfter: 0 }, {}],
     ['in one pass', {}, {}],
     ['with a codec', {}, { payloads: { codec: { encode: reverse, decode: reverse } } }],
-  ])('finds nothing in children, hooks, chains and instances for each pass: %s', async (name, worker, options) => {
+  ])('finds no difference in children, hooks, chains and request-scoped workflows: %s', async (name, worker, options) => {
     const client = await clientFor(name.replaceAll(' ', '_'), { ...worker, verifyReplay: 'always' }, options);
     const parent = await client.execute(ParentWorkflow, [4, 5]);
     expect(parent).toMatchObject({ one: { n: 2 }, many: [{ n: 8 }, { n: 10 }], patched: true });

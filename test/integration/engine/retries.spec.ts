@@ -57,7 +57,7 @@ describe('a failing step', () => {
     database.query(`SELECT kind, step_key, attempt, data FROM durable.workflow_run_log WHERE run_id = $1 ORDER BY id`, [runId]);
   const waitsOf = (runId: string) => database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [runId]);
 
-  it('is tried again after growing pauses, and each failure is an event', async () => {
+  it('is retried after growing pauses, and the log of its run records each failure', async () => {
     const retry = { maxAttempts: 5, initialInterval: 30, backoffCoefficient: 2, jitter: false };
     const handle = await start(
       failUntil(4, (attempt) => new Error(`failure ${attempt}`)),
@@ -79,7 +79,7 @@ describe('a failing step', () => {
     expect(await waitsOf(handle.runId)).toEqual([]);
   });
 
-  it('waits suspended for a far retry, and goes on with the attempts counted', async () => {
+  it('suspends its run until a distant retry, and keeps the count of its attempts', async () => {
     const retry = { maxAttempts: 3, initialInterval: 1_000, jitter: false };
     const handle = await start(
       failUntil(2, () => new Error('once')),
@@ -109,7 +109,7 @@ describe('a failing step', () => {
     expect(await eventsOf(handle.runId)).toHaveLength(1);
   });
 
-  it('fails at once with a NonRetryableError', async () => {
+  it('fails at once when it throws a NonRetryableError', async () => {
     const handle = await start(
       () => {
         throw new NonRetryableError('stolen card');
@@ -120,7 +120,7 @@ describe('a failing step', () => {
     expect(tries).toHaveLength(1);
   });
 
-  it('fails at once when retryIf says so, and also when retryIf itself throws', async () => {
+  it('fails at once with its own error when retryIf returns false or throws', async () => {
     const thrown = () => {
       throw new Error('the original');
     };
@@ -143,7 +143,7 @@ describe('a failing step', () => {
     ['milliseconds', () => 400],
     ['a duration', () => '400ms'],
     ['a Date', () => new Date(Date.now() + 400)],
-  ])('is tried again when a RetryableError says, in %s', async (_, retryAfter) => {
+  ])('is retried at the time that a RetryableError gives as %s', async (_, retryAfter) => {
     const handle = await start(
       failUntil(2, () => new RetryableError('rate limited', { retryAfter: retryAfter() })),
       { retry: { initialInterval: '1h', jitter: false } },
@@ -152,7 +152,7 @@ describe('a failing step', () => {
     expect(tries[1]!.at - tries[0]!.at).toBeGreaterThanOrEqual(200);
   });
 
-  it('keeps what was thrown even when it is no Error', async () => {
+  it('keeps a thrown value that is no Error as the cause', async () => {
     const handle = await start(
       () => {
         throw { odd: true };
@@ -163,7 +163,7 @@ describe('a failing step', () => {
     expect(((error as Error).cause as Error).cause).toEqual({ odd: true });
   });
 
-  it('that takes too long is told to stop by its AbortSignal and tried again', async () => {
+  it('is aborted by its AbortSignal at its timeout, and is retried', async () => {
     const reasons: unknown[] = [];
     const handle = await start(
       () => {
@@ -184,7 +184,7 @@ describe('a failing step', () => {
     expect((await eventsOf(handle.runId))[0]).toMatchObject({ attempt: 1, data: { name: 'StepTimeoutError' } });
   });
 
-  it('that ignores its timeout fails all the same, and the late result is dropped', async () => {
+  it('fails although its body ignores the timeout, and the late result is dropped', async () => {
     const late: (() => void)[] = [];
     const handle = await start(() => new Promise<string>((resolve) => late.push(() => resolve('late'))), {
       timeout: '20ms',

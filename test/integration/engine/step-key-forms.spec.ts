@@ -45,14 +45,14 @@ describe('a step whose name or key is escaped in its step key', () => {
     await database.drop();
   });
 
-  it('is accepted as client.steps shows it', async () => {
+  it('is accepted by client.fork as client.steps shows it', async () => {
     for (const { stepKey } of await client.steps('order')) {
       const { runId } = await client.fork('order', { fromStep: stepKey });
       await client.terminate(runId).catch(() => undefined);
     }
   });
 
-  it.each(NAMES.flatMap((key) => [key, `charge:${key}`]))('is accepted as the application wrote it: %j', async (written) => {
+  it.each(NAMES.flatMap((key) => [key, `charge:${key}`]))('is accepted by client.fork as the application wrote it: %j', async (written) => {
     const { runId } = await client.fork('order', { fromStep: written });
     await client.terminate(runId).catch(() => undefined);
     const [event] = await database.query<{ step_key: string }>(
@@ -62,7 +62,7 @@ describe('a step whose name or key is escaped in its step key', () => {
     expect((await client.steps('order')).map(({ stepKey }) => stepKey)).toContain(event!.step_key);
   });
 
-  it('is refused, with keys that the run has, where there is none', async () => {
+  it('is refused when the run does not have it, and the error names step keys of the run', async () => {
     const error: unknown = await client.fork('order', { fromStep: 'charge:PO#13' }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as Error).message).toContain('"charge:PO%2312"');
@@ -74,7 +74,7 @@ describe('a step whose name or key is escaped in its step key', () => {
     await expect(client.resolveStep('order', '$cancel', { output: 1 })).rejects.toMatchObject({ argument: 'stepKey' });
   });
 
-  it('is retried and resolved in a failed run as the application wrote it', async () => {
+  it('is retried and resolved in a failed run in the form that the application wrote', async () => {
     isBroken = false;
     await client.retry('order', { fromStep: 'charge:PO#12' });
     await client.getHandle('order').result({ timeout: '20s' });
@@ -92,7 +92,7 @@ describe('a step whose name or key is escaped in its step key', () => {
     expect(await client.getHandle(Stuck, runId).result({ timeout: '20s' })).toBe('by hand');
   });
 
-  it('is resolved before it is called as the application wrote it', async () => {
+  it('is resolved before its call in the form that the application wrote', async () => {
     const { runId } = await client.start(Stuck, 'later');
     await waitFor(async () => (await client.describe(runId)).waits.length > 0);
     await client.resolveStep(runId, 'charge:PO#12', { output: 'by hand' });

@@ -132,7 +132,7 @@ describe('steps', () => {
 
   const boot = async () => (await startApplication(database.url, workflows)).client;
 
-  it('have keys that tell them apart, the same for the body and in SQL', async () => {
+  it('have distinct keys, which are the same in the body and in SQL', async () => {
     const client = await boot();
     const handle = await client.start(KeysWorkflow);
     await expect(handle.result()).resolves.toEqual([
@@ -166,7 +166,7 @@ describe('steps', () => {
     expect([...together].sort()).toEqual(['square', 'square#2', 'square#3']);
   });
 
-  it('may be 200 in parallel', async () => {
+  it('run in parallel when a workflow calls 200 of them at once', async () => {
     const client = await boot();
     together = new Set();
     const handle = await client.start(ParallelWorkflow, 200);
@@ -174,7 +174,7 @@ describe('steps', () => {
     expect(await handle.steps()).toHaveLength(200);
   });
 
-  it('may be 1,000 in a row', async () => {
+  it('run once each when a workflow calls 1,000 of them in a row', async () => {
     const client = await boot();
     executed = 0;
     const handle = await client.start(CountingWorkflow, 1_000);
@@ -185,14 +185,14 @@ describe('steps', () => {
     expect(steps.at(-1)).toMatchObject({ stepKey: 'add#1000', seq: 1_000, output: 999, attempts: 1 });
   });
 
-  it('need not be there at all', async () => {
+  it('are optional: a workflow without steps completes', async () => {
     const client = await boot();
     const handle = await client.start(SteplessWorkflow, 'Ada');
     await expect(handle.result()).resolves.toBe('hello Ada');
     await expect(handle.steps()).resolves.toEqual([]);
   });
 
-  it('are not needed by a workflow without input and output either', async () => {
+  it('are optional in a workflow without input and output too', async () => {
     const client = await boot();
     const handle = await client.start(VoidWorkflow);
     await expect(handle.result()).resolves.toBeUndefined();
@@ -209,7 +209,7 @@ describe('steps', () => {
     expect(step!.error!.cause).toMatchObject({ name: 'RangeError', message: 'card declined' });
   });
 
-  it('inside another step are refused as ctx.step, and plain calls as methods', async () => {
+  it('in the body of another step are refused as ctx.step, and are plain calls as methods', async () => {
     const client = await boot();
     const handle = await client.start(NestingWorkflow);
     await expect(handle.result()).resolves.toBe('outer inner; plain in calls a method');

@@ -80,7 +80,7 @@ describe('a run that only waits', () => {
   };
   const rowOf = async (runId: string) => (await database.query('SELECT * FROM durable.workflow_runs WHERE id = $1', [runId]))[0];
 
-  it('is suspended: it waits until its wake time, is nobody’s, and goes on then', async () => {
+  it('is suspended without an owner until its wake time, and resumes then', async () => {
     const client = await boot();
     const handle = await client.start(SleeperWorkflow, 1_000);
     const row = await waitFor(async () => {
@@ -142,18 +142,18 @@ describe('a run that only waits', () => {
     expect(other[0]!.uuid).not.toBe(first!.uuid);
   });
 
-  it('until a date that has passed waits for nothing', async () => {
+  it('continues at once after ctx.sleepUntil with a date in the past', async () => {
     const client = await boot();
     await expect(client.execute(UntilWorkflow, new Date(0))).resolves.toBeGreaterThan(Date.now() - 60_000);
   });
 
-  it('until a date wakes when it has come', async () => {
+  it('continues no earlier than the date given to ctx.sleepUntil', async () => {
     const client = await boot();
     const date = new Date(Date.now() + 200);
     await expect(client.execute(UntilWorkflow, date)).resolves.toBeGreaterThanOrEqual(date.getTime());
   });
 
-  it('is suspended without passing through its catch and finally', async () => {
+  it('executes neither catch nor finally when it is suspended', async () => {
     const client = await boot();
     finals = 0;
     const handle = await client.start(GuardedWorkflow);
@@ -165,7 +165,7 @@ describe('a run that only waits', () => {
     expect(await database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('goes on in another process after the one that suspended it has gone', async () => {
+  it('resumes in another process after the process that suspended it has closed', async () => {
     const first = await boot();
     const { runId } = await first.start(SleeperWorkflow, 1_000);
     await waitFor(async () => (await first.status(runId)) === 'waiting');
