@@ -61,7 +61,7 @@ describe('toMilliseconds', () => {
     [[]],
     [new Date()],
     [Symbol('s')],
-  ])('refuses %p and names the argument', (duration) => {
+  ])('refuses %p, and names the argument in the error', (duration) => {
     expect(() => toMilliseconds(duration as Duration, 'options.delay')).toThrow(InvalidInputError);
     expect(() => toMilliseconds(duration as Duration, 'options.delay')).toThrow(/^options\.delay must be/);
   });

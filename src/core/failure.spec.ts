@@ -53,11 +53,11 @@ describe('failureOf', () => {
     ['undefined', undefined, 'NonError', null],
     ['a code with characters that no column accepts', coded('a\u0000b\nc\ud800'), 'a b c\ufffd', null],
     ['a code of a megabyte', coded('x'.repeat(255) + 'y'.repeat(10_000)), 'x'.repeat(255), null],
-  ])('labels %s', (_, thrown, code, name) => {
+  ])('finds code and step of %s', (_, thrown, code, name) => {
     expect(failureOf(decodeError(encodeError(thrown)), (key) => steps.get(key))).toEqual({ code, step: name });
   });
 
-  it('copes with getters that throw and with endless chains of causes', () => {
+  it('finds a code despite getters that throw and endless chains of causes', () => {
     const throwing = {
       get code(): never {
         throw new Error('hostile');

@@ -30,7 +30,7 @@ describe('servedHint', () => {
     expect(servedHint(run, SERVED)?.remedy).toBe(expected);
   });
 
-  it('stays short and quick when live workers serve many workflows', () => {
+  it('lists three versions and the number of the others when live workers serve many', () => {
     const many = Array.from({ length: 1_000 }, (_, n) => dispatchKeyText(key('order', n + 1)));
     expect(servedHint(key('order', 5_000), many)?.reason).toBe('live workers execute version 1, 2, 3 and 997 more');
     expect(servedHint(key('x'.repeat(240)), [dispatchKeyText(key('y'.repeat(240)))])).toBeUndefined();

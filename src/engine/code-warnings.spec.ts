@@ -14,7 +14,7 @@ it.each([
     ['mail', 'log'],
     'run() ended while steps "mail", "log" had no result. Their results will not be recorded, and code after them will not be executed. ',
   ],
-])('the warning of a forgotten await names %s and what is lost', (name, keys, expected) => {
+])('the warning about a forgotten await names %s and what is lost', (name, keys, expected) => {
   const warnings: string[] = [];
   const calls = keys.map((stepKey) => ({ stepKey, kind: 'step', settled: false }) as Call);
   warnOfOpenSteps({ name }, calls, (message) => warnings.push(message));

@@ -37,16 +37,16 @@ describe('the identity of a build', () => {
   const of = (folder: string, script: string | undefined, more: Partial<ProcessInfo> = {}): string | undefined =>
     buildIdentity({ argv: script === undefined ? [NODE] : [NODE, script], execPath: NODE, env: {}, cwd: folder, ...more });
 
-  it.each(['dist/main.js', 'dist/main', './dist/main'])('is found by "node %s"', (script) => {
+  it.each(['dist/main.js', 'dist/main', './dist/main'])('is found when the application is started by "node %s"', (script) => {
     expect(of(app, script)).toMatch(/^[0-9a-f]{64}$/);
     expect(of(app, join(app, script))).toBe(of(app, 'dist/main.js'));
   });
 
-  it('is found by the name of a folder', () => {
+  it('is found when node is started with the name of a folder', () => {
     expect(of(build({ 'dist/index.js': 'x' }), 'dist')).toBeDefined();
   });
 
-  it('is the same for the same files elsewhere, later, and whatever lies beside them that is no code', () => {
+  it('is the same for the same code in another folder, at another time, and beside other files that are no code', () => {
     const other = build({
       'dist/main.js.map': '{}',
       'dist/main.d.ts': 'x',
@@ -60,32 +60,32 @@ describe('the identity of a build', () => {
   });
 
   it.each([
-    ['a helper', { 'dist/helper.js': 'two' }],
-    ['the entry file', { 'dist/main.js': 'main 2' }],
-    ['a file more', { 'dist/deep/er/new.js': '' }],
-    ['package.json', { 'package.json': '{"version":"1.0.1"}' }],
+    ['a changed helper', { 'dist/helper.js': 'two' }],
+    ['a changed entry file', { 'dist/main.js': 'main 2' }],
+    ['an added file', { 'dist/deep/er/new.js': '' }],
+    ['a changed package.json', { 'package.json': '{"version":"1.0.1"}' }],
   ])('differs with %s', (_, files) => {
     expect(of(build(files), 'dist/main')).not.toBe(of(app, 'dist/main'));
   });
 
-  it('differs with a helper beside the folder of the entry file, as in a monorepo', () => {
+  it('differs with a changed helper beside the folder of the entry file, as in a monorepo', () => {
     const files = { 'dist/src/main.js': 'main', 'dist/libs/helper.js': 'one' };
     const before = of(build(files), 'dist/src/main');
     expect(of(build({ ...files, 'dist/libs/helper.js': 'two' }), 'dist/src/main')).not.toBe(before);
   });
 
-  it('differs with a helper in TypeScript that is executed directly', () => {
+  it('differs with a changed helper in TypeScript that node executes directly', () => {
     const before = of(build({ 'src/main.ts': 'main', 'src/helper.ts': 'one' }), 'src/main.ts');
     expect(of(build({ 'src/main.ts': 'main', 'src/helper.ts': 'two' }), 'src/main.ts')).not.toBe(before);
   });
 
-  it('is that of the application under PM2, whose own file comes first', () => {
+  it('is the identity of the application under PM2, whose own file is the script', () => {
     const tool = build({ 'node_modules/pm2/lib/ProcessContainerFork.js': 'pm2' });
     const script = join(tool, 'node_modules/pm2/lib/ProcessContainerFork.js');
     expect(of(app, script, { env: { pm_exec_path: join(app, 'dist/main.js') } })).toBe(of(app, 'dist/main'));
   });
 
-  it('is that of an executable with the application in it', () => {
+  it('is the identity of the executable when an executable contains the application', () => {
     const execPath = join(build({ shop: 'binary' }), 'shop');
     const first = of(app, '/$bunfs/root/shop', { execPath });
     expect(first).toBeDefined();
@@ -94,9 +94,9 @@ describe('the identity of a build', () => {
 
   it.each([
     ['no script', undefined],
-    ['a script that is not there', 'dist/nowhere'],
+    ['a missing script', 'dist/nowhere'],
     ['the script of a test runner', 'node_modules/jest/bin/jest.js'],
-  ])('is not known with %s', (_, script) => {
+  ])('is unknown with %s', (_, script) => {
     const folder = build({ 'node_modules/jest/bin/jest.js': '' });
     expect(of(folder, script)).toBeUndefined();
     const deployment = new Deployment(undefined, { argv: [NODE, script ?? ''], execPath: NODE, env: {}, cwd: folder });
@@ -106,7 +106,7 @@ describe('the identity of a build', () => {
     expect(deployment.id).not.toBe(before);
   });
 
-  it('counts a file beyond the bound by its size and time', () => {
+  it('includes only the size and the time of a file that is too large to read', () => {
     const big = 'x'.repeat(9 * 1024 * 1024);
     const at = (seconds: number): string => {
       const folder = build({ 'dist/main.js': big });
@@ -117,7 +117,7 @@ describe('the identity of a build', () => {
     expect(of(at(2), 'dist/main')).not.toBe(of(at(1), 'dist/main'));
   });
 
-  it('does not change while the process lives, and is given way to by a configured id', () => {
+  it('does not change while the process lives, and does not apply beside a configured id', () => {
     const before = of(app, 'dist/main');
     writeFileSync(join(app, 'dist/helper.js'), 'two');
     expect(of(app, 'dist/main')).toBe(before);

@@ -11,7 +11,7 @@ describe('OutageLog', () => {
     lines.length = 0;
   });
 
-  it('writes one line for all that fails, one while it lasts, and one at the end', async () => {
+  it('writes one line for all failures, one while the outage lasts, and one at its end', async () => {
     const away = new Error('connect ECONNREFUSED');
     for (let n = 0; n < 100; n++) log.failed(n === 0 ? 'due runs could not be claimed' : 'something else', away);
     log.failed('something else', new Error('the database system is starting up'));

@@ -7,7 +7,7 @@ import { UnregisteredWatch } from './unregistered-watch.js';
 
 const STOPPED = { state: 'stopped', runs: 0, slots: 0, freeSlots: 0, unwritable: [] } as const;
 
-describe('the watch for runs that nobody executes', () => {
+describe('the watch for runs that no worker executes', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   let watch: UnregisteredWatch | undefined;
@@ -35,7 +35,7 @@ describe('the watch for runs that nobody executes', () => {
   const noSessions = () => fixture.admin.query('DELETE FROM durable.workflow_sessions');
   const warned = () => waitFor(() => warnings.length > 0, { message: 'a warning' });
 
-  it('warns once for all workflows where no process executes runs', async () => {
+  it('warns once about all workflows when no process executes runs', async () => {
     await open.submit(startOf('one', false));
     await noSessions();
     start(undefined);
@@ -52,7 +52,7 @@ describe('the watch for runs that nobody executes', () => {
     expect(warnings).toHaveLength(1);
   });
 
-  it('keeps quiet of what another living process executes, and warns once that is gone', async () => {
+  it('does not warn about workflows of another live process, and warns once after its session has expired', async () => {
     await open.submit(startOf('one', false));
     await fixture.admin.query(
       `UPDATE durable.workflow_sessions SET serves = ARRAY[E'default\\norder\\n1'], expires_at = now() + interval '1 hour'`,
@@ -69,7 +69,7 @@ describe('the watch for runs that nobody executes', () => {
     expect(warnings[1]).toContain('in queue "default"');
   });
 
-  it('keeps quiet of what this process executes', async () => {
+  it('does not warn about workflows that this process executes', async () => {
     await open.submit(startOf('one', false));
     await open.submit(startOf('two', false, { name: 'other' }));
     start([{ queue: 'default', name: 'order', version: 1 }]);
@@ -77,7 +77,7 @@ describe('the watch for runs that nobody executes', () => {
     expect(warnings).toEqual([expect.stringContaining('"other"')]);
   });
 
-  it('waits at its stop for the look under way, and begins no other', async () => {
+  it('ends the query that waits for a lock when it stops, and begins no other', async () => {
     await open.submit(startOf('one', false));
     await noSessions();
     const holder = await open.database.pool.connect();
@@ -94,7 +94,7 @@ describe('the watch for runs that nobody executes', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('looks soon for a run that nobody was known to serve, and not for others', async () => {
+  it('checks soon a run that no worker was known to serve, and does not check other runs', async () => {
     const order = { queue: 'default', name: 'order', version: 1 };
     const keys: DispatchKey[] = [];
     let looks = 0;

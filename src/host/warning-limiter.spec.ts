@@ -14,7 +14,7 @@ describe('WarningLimiter', () => {
     lines.length = 0;
   });
 
-  it('writes one line of a kind, and how many more came in its time', async () => {
+  it('writes one line of a kind, and later how many more of the kind it has left out', async () => {
     for (let n = 0; n < 100; n++) limiter.limit('refused', `refused ${n}`, 200);
     limiter.limit('other', 'other', 200);
     expect(lines).toEqual(['refused 0', 'other']);
@@ -24,7 +24,7 @@ describe('WarningLimiter', () => {
     expect(lines[3]).toBe('refused again');
   });
 
-  it('tells workflows and steps apart, but not runs, keys and counts', () => {
+  it('distinguishes workflows and steps, but not runs, keys and counts', () => {
     const open = (run: string, step: string, count = 1) =>
       `run "${run}" (order): run() ended while step "${step}" had no result, ${count} later`;
     limiter.warn(open('a', 'audit:7'), undefined, 'once a minute');
@@ -39,7 +39,7 @@ describe('WarningLimiter', () => {
     expect(lines).toHaveLength(501);
   });
 
-  it('writes nothing once it is closed', async () => {
+  it('writes nothing after it was closed', async () => {
     limiter.limit('before', 'before', 20);
     limiter.limit('before', 'before', 20);
     limiter.close();

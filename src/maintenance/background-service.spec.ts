@@ -22,7 +22,7 @@ class SlowService extends BackgroundService {
 }
 
 describe('BackgroundService', () => {
-  it('resolves stop() when the work under way has ended, and does no further work', async () => {
+  it('resolves stop() when the current work has ended, and does no further work', async () => {
     const service = new SlowService();
     service.start();
     await waitFor(() => service.begun === 1);
@@ -38,7 +38,7 @@ describe('BackgroundService', () => {
     expect(service.begun).toBe(1);
   });
 
-  it('does not begin the work a second time while the work is under way', async () => {
+  it('does not begin its work again while it works', async () => {
     const service = new SlowService();
     service.start();
     await waitFor(() => service.begun === 1);
@@ -50,7 +50,7 @@ describe('BackgroundService', () => {
     await service.stop();
   });
 
-  it('does the work earlier than its pause says when it is scheduled again', async () => {
+  it('does its work before the end of its pause when it is scheduled again', async () => {
     const service = new SlowService();
     service.start();
     await waitFor(() => service.begun === 1);

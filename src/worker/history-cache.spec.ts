@@ -29,12 +29,12 @@ function rest(cache: HistoryCache, run: OwnedRun, history: History): void {
 
 describe('HistoryCache', () => {
   it.each([
-    ['everything for the next epoch', {}, 2, undefined],
-    ['what comes after for a later epoch', {}, 5, 3],
-    ['nothing for the same epoch, which a fail-over has given again', {}, 1, 'unknown'],
+    ['the whole history for the next epoch', {}, 2, undefined],
+    ['where the history to load begins for a later epoch', {}, 5, 3],
+    ['nothing for the same epoch, which a fail-over has assigned again', {}, 1, 'unknown'],
     ['nothing after a retry', { generation: 1 }, 2, 'unknown'],
-    ['nothing of a run that was deleted and started again', { startedAt: 2 }, 2, 'unknown'],
-  ])('knows %s', (_, more, epoch, loadAfter) => {
+    ['nothing for a run that was deleted and started again', { startedAt: 2 }, 2, 'unknown'],
+  ])('returns %s', (_, more, epoch, loadAfter) => {
     const cache = new HistoryCache();
     rest(cache, runOf('a'), historyOf(3));
     const part = cache.takeAll([runOf('a', epoch, more)]).get('a');
@@ -57,7 +57,7 @@ describe('HistoryCache', () => {
     expect(part?.history.waits).toEqual([{ ...wait, wakeAt: 10 }]);
   });
 
-  it('drops the run that was suspended first when there is no more room', () => {
+  it('drops the run that was suspended first when its memory is full', () => {
     const cache = new HistoryCache({ bytes: 10 * KIB, runs: 100 });
     for (const id of ['a', 'b', 'c']) rest(cache, runOf(id), historyOf(1, 4 * KIB));
     const kept = cache.takeAll(['a', 'b', 'c'].map((id) => runOf(id, 2)));

@@ -53,7 +53,7 @@ const refuse = (): never => {
   throw new Error('no runs are started here');
 };
 
-describe('messages to a run that a worker has claimed', () => {
+describe('a claimed run whose inbox has not been read', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   const closing: (() => Promise<unknown>)[] = [];
@@ -120,7 +120,7 @@ describe('messages to a run that a worker has claimed', () => {
     await worker.start();
   }
 
-  it('are read before it is suspended, however long that takes', async () => {
+  it('is not suspended, and takes a cancellation, when the read of its inbox takes long', async () => {
     await open.submit(startOf('run', true));
     await open.submit(waitOf('run', 'sleep'));
     await open.submit(changeOf('run', { status: 'pending' }));

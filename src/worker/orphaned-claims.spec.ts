@@ -13,7 +13,7 @@ describe('OrphanedClaims', () => {
     expect(strays.lost([run('b')], NO_CLAIM)).toEqual([run('b')]);
   });
 
-  it('does not report a run that was in memory meanwhile, or that was claimed again', () => {
+  it('does not report a run that was in memory between two checks, or was claimed again', () => {
     const strays = new OrphanedClaims();
     strays.lost([run('a'), run('b', 1)], NO_CLAIM);
     expect(strays.lost([run('b', 2)], NO_CLAIM)).toEqual([]);
@@ -27,7 +27,7 @@ describe('OrphanedClaims', () => {
     expect(strays.lost([run('a')], NO_CLAIM)).toEqual([run('a')]);
   });
 
-  it('reports a lost run also while a claim is in flight that began later', () => {
+  it('reports a lost run even while a claim is in flight that began after the first check', () => {
     const strays = new OrphanedClaims();
     strays.lost([run('a')], NO_CLAIM);
     expect(strays.lost([run('a')], performance.now() + 1)).toEqual([run('a')]);

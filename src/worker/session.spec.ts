@@ -43,14 +43,14 @@ describe('a session', () => {
   const rows = async (): Promise<string[]> =>
     (await fixture.admin.query<{ id: string }>('SELECT id::text FROM durable.workflow_sessions')).map(({ id }) => id);
 
-  it('that is closed while it is being made leaves nothing behind', async () => {
+  it('leaves no row when it is closed while it opens', async () => {
     const opening = session.open();
     await session.close();
     await expect(opening).resolves.toBeDefined();
     expect(await rows()).toEqual([]);
   });
 
-  it('whose making was answered to nobody is the same at the next attempt', async () => {
+  it('keeps its id at the next attempt to open when the answer to the first attempt was lost', async () => {
     const cut = proxy.cutAfterCommit('durable_open_session');
     await expect(session.open()).rejects.toBeDefined();
     await cut;
@@ -59,7 +59,7 @@ describe('a session', () => {
     expect(await rows()).toEqual([made]);
   });
 
-  it('and is gone when it is closed before that', async () => {
+  it('leaves no row when it is closed after the answer to its opening was lost', async () => {
     const cut = proxy.cutAfterCommit('durable_open_session');
     await expect(session.open()).rejects.toBeDefined();
     await cut;
@@ -68,13 +68,13 @@ describe('a session', () => {
     expect(await rows()).toEqual([]);
   });
 
-  it('is not made any more once it has been closed', async () => {
+  it('refuses to open after it was closed', async () => {
     await session.close();
     await expect(session.open()).rejects.toMatchObject({ code: 'CLOSED' });
     expect(await rows()).toEqual([]);
   });
 
-  it.each(['with', 'without'])('%s a direct connection is renewed while other work has every connection of the pool', async (direct) => {
+  it.each(['with', 'without'])('is renewed while other work uses every connection of the pool (%s a direct connection)', async (direct) => {
     const ignore = (): void => undefined;
     const events = {
       noticed: ignore,
@@ -107,7 +107,7 @@ describe('a session', () => {
     await listening?.stop();
   });
 
-  it('takes its lock again as soon as it is free, although it was held when the direct connection was made anew', async () => {
+  it('takes its lock as soon as the lock is free, although the lock was held when the direct connection reconnected', async () => {
     const ignore = (): void => undefined;
     let connected = async (): Promise<void> => undefined;
     const listening = new DirectConnection(database, {
@@ -149,7 +149,7 @@ describe('a session', () => {
     await listening.stop();
   });
 
-  it('says on a connection of the pool that its lock is gone: making another one could take too long', async () => {
+  it('records the loss of its lock on an open connection of the pool, without another connection', async () => {
     const ignore = (): void => undefined;
     const straight = new Database({ connectionString: fixture.admin.url, application_name: 'straight' }, { poolSize: 2 });
     const lost = (): Promise<void> => locked.unlock();

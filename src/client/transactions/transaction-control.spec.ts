@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 
 import { transactionControls } from './transaction-control.js';
 
-describe('statements that control a transaction', () => {
+describe('transactionControls', () => {
   it.each([
     ['COMMIT', [{ kind: 'commit', chain: false }]],
     ['  end work ;', [{ kind: 'commit', chain: false }]],
@@ -38,7 +38,7 @@ describe('statements that control a transaction', () => {
         { kind: 'release', name: 'a' },
       ],
     ],
-  ])('%j are found', (text, controls) => {
+  ])('finds the statements that control the transaction in %j', (text, controls) => {
     expect(transactionControls(text)).toEqual(controls);
   });
 
@@ -59,7 +59,7 @@ describe('statements that control a transaction', () => {
     'SELECT $tag$ ; COMMIT',
     "SELECT ' ; COMMIT",
     'SELECT 1 /* /* */ ; COMMIT',
-  ])('%j is none', (text) => {
+  ])('finds no statement that controls the transaction in %j', (text) => {
     expect(transactionControls(text)).toEqual([]);
   });
 
@@ -79,7 +79,7 @@ describe('statements that control a transaction', () => {
     ['texts before comments', `SELECT ${many("E'x'-- ")}; END`],
     ['a long list', `INSERT INTO big VALUES ${many('(1, end, 3), ')} (1, 2, 3);`],
   ])(
-    '%s of megabytes is read once',
+    'reads megabytes of SQL in linear time: %s',
     (_, text) => {
       // Anything but linear would take minutes, or have no room on the stack.
       expect(transactionControls(text)).toEqual([]);
@@ -87,7 +87,7 @@ describe('statements that control a transaction', () => {
     20_000,
   );
 
-  it('are found behind a text of megabytes', () => {
+  it('finds a COMMIT after a text of megabytes', () => {
     const text = `INSERT INTO big VALUES ('${many('; ')}'); COMMIT AND CHAIN`;
 
     expect(transactionControls(text)).toEqual([{ kind: 'commit', chain: true }]);

@@ -93,14 +93,14 @@ describe('the fingerprint of arguments', () => {
     ['a cause', (error) => new Error('outer', { cause: error })],
     ['an AggregateError', (error) => new AggregateError([error], 'all')],
     ['an error as property of another', (error) => Object.assign(new Error('outer'), { original: error })],
-    ['its stack', ({ stack }) => stack],
-    ['its stack in an object', ({ stack, message }) => ({ stack, message })],
-    ['its stack within a text', ({ stack }) => `it failed: ${stack}\nand that is all`],
+    ['the stack of an error', ({ stack }) => stack],
+    ['the stack of an error in an object', ({ stack, message }) => ({ stack, message })],
+    ['the stack of an error within a text', ({ stack }) => `it failed: ${stack}\nand that is all`],
     ['the reason of an AbortSignal', (error) => AbortSignal.abort(error).reason as unknown],
     ['an error in a Map', (error) => new Map([['a', error]])],
-    ['an instance that holds one', (error) => Object.assign(new Money(1), { error })],
+    ['an instance that holds an error', (error) => Object.assign(new Money(1), { error })],
   ];
-  it.each(moved)('ignores where an error was made: %s', (_, wrap) => {
+  it.each(moved)('ignores where an error was created: %s', (_, wrap) => {
     const here = new Error('boom');
     const there = new Error('boom');
     there.stack = here
@@ -139,7 +139,7 @@ describe('the fingerprint of arguments', () => {
 });
 
 describe('an argument of a step', () => {
-  it('gets a new copy for each use, indistinguishable from the original', () => {
+  it('is copied for each use, and the copy equals the original', () => {
     fc.assert(
       fc.property(anyValue, (value) => {
         const given = of({ value });
@@ -226,7 +226,7 @@ describe('an argument of a step', () => {
     expect(given.fresh()).toEqual([{ items: [1] }]);
   });
 
-  it('is reported when it was changed', () => {
+  it('is reported as changed when its copy or its original was changed', () => {
     const money: { cents: number; self?: unknown } = new Money(1);
     const given = of('a', money, { b: 1 });
     expect(given.changed(given.fresh())).toBeUndefined();

@@ -58,7 +58,7 @@ describe('encodeError', () => {
     expect(stored(error).stack!.length).toBeLessThan(17 * 1024);
   });
 
-  it('cuts no character in two', () => {
+  it('splits no character when it shortens a message', () => {
     expect(encodeError(new Error('😀'.repeat(40_000)))).not.toContain('$durable:');
     expect(encodeError(new Error(`x${'😀'.repeat(40_000)}`))).not.toContain('$durable:');
   });
@@ -71,7 +71,7 @@ describe('encodeError', () => {
     expect(depth).toBe(8);
   });
 
-  it('stays small, however large the properties and members of the error are', () => {
+  it('writes a short text for errors with large properties and members', () => {
     const list = (depth: number): unknown[] =>
       Array.from({ length: 200 }, () => (depth ? new AggregateError(list(depth - 1), 'x'.repeat(1_000)) : 'x'.repeat(9_000)));
     const error = Object.assign(new AggregateError(list(1), 'all'), {
@@ -169,7 +169,7 @@ describe('decodeError', () => {
     expect(StepFailedError.is(roundTrip(new StepFailedError('charge', 1, new CardDeclined('1'))), CardDeclined)).toBe(true);
   });
 
-  it('StepFailedError.is refuses an argument that is not a class', () => {
+  it('restores a StepFailedError whose is() refuses an argument that is not a class', () => {
     const error = new StepFailedError('charge', 1, new CardDeclined('1'));
     expect(() => StepFailedError.is(error, undefined as never)).toThrow(InvalidInputError);
   });
@@ -179,7 +179,7 @@ describe('decodeError', () => {
     expect(error).toMatchObject({ name: 'AbortError', message: 'stop', code: 20 });
   });
 
-  it('restores the class of errors of this package', () => {
+  it('restores the class of a StepFailedError, with its properties and its cause', () => {
     const copy = roundTrip(new StepFailedError('charge#2', 3, new CardDeclined('1')));
     expect(copy).toBeInstanceOf(StepFailedError);
     expect(copy).toBeInstanceOf(WorkflowError);
@@ -190,7 +190,7 @@ describe('decodeError', () => {
     expect(roundTrip(roundTrip(copy))).toBeInstanceOf(StepFailedError);
   });
 
-  it('restores the class of errors of this package, also of subclasses and causes', () => {
+  it('restores the class of other errors of this package, also for subclasses and causes', () => {
     class StolenCard extends NonRetryableError {}
     const copy = roundTrip(new WorkflowFailedError('r1', new StolenCard('stolen')));
     expect(copy).toBeInstanceOf(WorkflowFailedError);

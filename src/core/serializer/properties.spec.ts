@@ -30,7 +30,7 @@ describe('any value', () => {
     );
   });
 
-  it('is stored as by JSON.stringify when it came from JSON.parse and needs no escape', () => {
+  it('is stored as JSON.stringify writes it when it came from JSON.parse and needs no escape', () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: true, stringUnit: 'grapheme-ascii' }), (json) => {
         const text = JSON.stringify(json);

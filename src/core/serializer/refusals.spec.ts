@@ -27,7 +27,7 @@ function nest(levels: number, wrap: (inner: unknown) => unknown): unknown {
   return value;
 }
 
-describe('a value that is not data is refused with its path', () => {
+describe('encode and a value that is not data', () => {
   const f = (): void => undefined;
   it.each<[string, unknown, string]>([
     ['a function at the root', f, 'input'],
@@ -66,7 +66,7 @@ describe('a value that is not data is refused with its path', () => {
       'input.a.toJSON()',
     ],
     ['an array that claims to be huge', { a: Object.assign([], { length: 2 ** 31 }) }, 'input.a'],
-  ])('%s', (_, value, path) => {
+  ])('encode refuses %s with its path', (_, value, path) => {
     const { path: actual, code, message } = refusal(value);
     expect(actual.startsWith(path)).toBe(true);
     if (!path.endsWith('toJSON()')) expect(actual).toBe(path);
@@ -74,7 +74,7 @@ describe('a value that is not data is refused with its path', () => {
     expect(message).toContain('cannot be stored');
   });
 
-  it('the path starts with the given name of the root', () => {
+  it('encode starts the path in its error with the given name of the root', () => {
     expect(refusal({ a: Symbol('s') }, 'output of step "charge"').path).toBe('output of step "charge".a');
   });
 
@@ -106,13 +106,13 @@ describe('a value that is not data is refused with its path', () => {
       },
       'input.get("k")',
     ],
-  ])('a cycle %s', (_, make, path) => {
+  ])('encode refuses a cycle %s with its path', (_, make, path) => {
     const error = refusal(make());
     expect(error.path).toBe(path);
     expect(error.message).toContain('cycle');
   });
 
-  it('a getter that throws, with its error as the cause', () => {
+  it('encode refuses a getter that throws, with its path and the thrown error as cause', () => {
     const cause = new Error('no');
     const value = {
       ok: 1,
@@ -127,7 +127,7 @@ describe('a value that is not data is refused with its path', () => {
     expect(refusal(value)).toMatchObject({ path: 'input.list[0].bad', cause });
   });
 
-  it('a toJSON that throws', () => {
+  it('encode refuses a toJSON that throws, with its path and the thrown error as cause', () => {
     const cause = new Error('no');
     expect(
       refusal({
@@ -141,13 +141,13 @@ describe('a value that is not data is refused with its path', () => {
     ).toMatchObject({ path: 'input.a', cause });
   });
 
-  it('a revoked proxy, also inside an array', () => {
+  it('encode refuses a revoked proxy in an array with its path', () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
     expect(refusal({ before: { x: [] }, a: [0, proxy] }).path).toBe('input.a[1]');
   });
 
-  it('an array element that cannot be read', () => {
+  it('encode refuses an array element that cannot be read with its path', () => {
     const list: unknown[] = [{ a: { b: 1 } }, 2];
     Object.defineProperty(list, 1, {
       get: () => {
@@ -159,13 +159,13 @@ describe('a value that is not data is refused with its path', () => {
   });
 });
 
-describe('depth', () => {
+describe('the depth of a value', () => {
   it.each<[string, (inner: unknown) => unknown]>([
     ['objects', (next) => ({ next })],
     ['arrays', (inner) => [inner]],
     ['Maps', (inner) => new Map([[inner, inner]].slice(0, 1).map(([, v]) => ['k', v]))],
     ['Sets', (inner) => new Set([inner])],
-  ])('1,000 levels of %s are restored, more are refused', (_, wrap) => {
+  ])('is limited to 1,000 levels of %s', (_, wrap) => {
     const value = nest(1_000, wrap);
     const text = encode(value, 'input');
     expect(encode(decode(text), 'input')).toBe(text);
@@ -180,7 +180,7 @@ describe('depth', () => {
     expect(refusal(nest(1_001, wrap)).message).toMatch(/deep/);
   });
 
-  it('an exhausted stack is a SerializationError too', () => {
+  it('makes encode throw a SerializationError when the stack is exhausted', () => {
     const value = nest(900, (next) => ({ next }));
     const dive = (): string => {
       try {
@@ -202,13 +202,13 @@ describe('depth', () => {
 
 describe('stored text of another version', () => {
   it.each(['{"a":{"$durable":"temporal","value":"x"}}', '{"$durable":5}', '{"$durable":"bytes","type":"Float128Array","value":""}'])(
-    '%s is refused, not returned as data',
+    'decode refuses %s, and does not return it as data',
     (text) => {
       expect(() => decode(text)).toThrow(PayloadUnreadableError);
     },
   );
 
-  it('a reference that leads nowhere is refused', () => {
+  it('decode refuses a reference that leads nowhere', () => {
     expect(() => decode('[{"$durable":"ref","path":["constructor"]}]')).toThrow('leads nowhere');
   });
 });

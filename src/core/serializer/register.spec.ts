@@ -15,7 +15,7 @@ const refusal = (act: () => unknown): unknown => {
   }
 };
 
-describe('serializer.register refuses', () => {
+describe('serializer.register', () => {
   const fine = { name: 'test/Fresh', serialize: () => 1, deserialize: () => ({}) };
   class Fresh {}
 
@@ -60,9 +60,9 @@ describe('serializer.register refuses', () => {
         },
       },
     ],
-    ['options.serialize', 'missing', Fresh, { ...fine, serialize: undefined }],
+    ['options.serialize', 'a missing function', Fresh, { ...fine, serialize: undefined }],
     ['options.deserialize', 'a text', Fresh, { ...fine, deserialize: 'x' }],
-  ])('%s: %s', (argument, _, type, options) => {
+  ])('refuses a bad %s: %s', (argument, _, type, options) => {
     const error = refusal(() => serializer.register(type as typeof Fresh, options as typeof fine));
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error).toMatchObject({ argument });
@@ -70,7 +70,7 @@ describe('serializer.register refuses', () => {
     expect(encode(new Fresh(), 'input')).toBe('{}');
   });
 
-  it('no names that only look odd', () => {
+  it('accepts names that only look odd', () => {
     for (const name of ['__proto__', 'constructor', 'a"b\'c\\']) {
       const Odd = class {};
       serializer.register(Odd, { name, serialize: () => 1, deserialize: () => new Odd() });

@@ -25,7 +25,7 @@ describe('shared objects', () => {
     expect(copy.c.get(copy.a)?.has(copy.a)).toBe(true);
   });
 
-  it('are stored in full where they are reached first, and as a reference elsewhere', () => {
+  it('are stored in full at their first place, and as references elsewhere', () => {
     const address = { city: 'Bonn' };
     expect(encode({ ship: address, bill: address }, 'input')).toBe('{"ship":{"city":"Bonn"},"bill":{"$durable":"ref","path":["ship"]}}');
   });

@@ -14,7 +14,7 @@ function endless(make: (read: () => void) => object): { value: object; reads: ()
 }
 
 describe('the limit of a payload', () => {
-  it('refuses no value whose text fits', () => {
+  it('refuses no value whose text fits into the limit', () => {
     fc.assert(
       fc.property(anyValue, (value) => {
         const text = encode(value, 'input');
@@ -31,7 +31,7 @@ describe('the limit of a payload', () => {
     ['a text', () => 'x'.repeat(LIMIT)],
     ['a text in an object', () => ({ a: { text: 'x'.repeat(LIMIT) } })],
     ['a long key', () => ({ ['x'.repeat(LIMIT)]: 1 })],
-    ['a text in a Map, as key', () => new Map([['x'.repeat(LIMIT), 1]])],
+    ['a long key of a Map', () => new Map([['x'.repeat(LIMIT), 1]])],
     ['a text in a Set', () => new Set(['x'.repeat(LIMIT)])],
     ['the result of toJSON', () => ({ toJSON: () => 'x'.repeat(LIMIT) })],
     ['one text from toJSON, many times', () => times(100, { toJSON: () => 'x'.repeat(LIMIT / 50) })],
@@ -40,7 +40,7 @@ describe('the limit of a payload', () => {
     ['many numbers', () => times(LIMIT, 1)],
     ['many times undefined', () => times(LIMIT / 16, undefined)],
     ['one object in very many places', () => times(LIMIT / 16, {})],
-  ])('refuses %s before the text is built', (_, make) => {
+  ])('refuses a value that is too large: %s', (_, make) => {
     const error = thrownBy(() => encode(make(), 'output of step "a"', LIMIT));
     expect(error).toBeInstanceOf(PayloadTooLargeError);
     expect(error).toMatchObject({ subject: 'output of step "a"', maxBytes: LIMIT });
@@ -83,7 +83,7 @@ describe('the limit of a payload', () => {
     expect(reads()).toBeLessThan(100_000);
   });
 
-  it('leaves a large property of a thrown error out before its text is built', () => {
+  it('leaves a large property of a thrown error out without reading its elements', () => {
     let reads = 0;
     const list = new Proxy([], { get: (_, key) => (key === 'length' ? 2 ** 31 : (reads++, 'x')), has: () => true });
     const stored = encodeError(Object.assign(new Error('boom'), { list, buffer: Buffer.alloc(200 << 20), status: 500 }));

@@ -13,7 +13,7 @@ function storedStrings(text: string): string[] {
   return found;
 }
 
-describe('strings that PostgreSQL cannot read are escaped', () => {
+describe('the escape of strings that PostgreSQL cannot read', () => {
   it.each([
     '\0',
     'a\0b\0',
@@ -30,7 +30,7 @@ describe('strings that PostgreSQL cannot read are escaped', () => {
     '\u0001\u001f\u2028',
     '"\\ud800"',
     'é漢😀',
-  ])('%j is restored as value, key and Map key', (text) => {
+  ])('restores %j as value, key and Map key', (text) => {
     const value = { text, [text]: [text], m: new Map([[text, new RegExp('x')]]), nested: { [text]: { [text]: 1n } } };
     for (const each of [text, [text], { [text]: 1 }, value]) {
       const stored = encode(each, 'input');
@@ -39,16 +39,16 @@ describe('strings that PostgreSQL cannot read are escaped', () => {
     }
   });
 
-  it('the escaped form is readable', () => {
+  it('keeps the other characters of the string readable', () => {
     expect(encode({ 'k\0': 'a\0b%\ud800' }, 'input')).toBe('{"$durable:k%0000":"$durable:a%0000b%0025%d800"}');
   });
 
-  it('all other strings stay as they are', () => {
+  it('does not change strings that PostgreSQL can read', () => {
     const value = { a: '50% \\u0000 "x" \u0007 $durable', b: 'bad\0' };
     expect(encode(value, 'input')).toBe(`{"a":${JSON.stringify(value.a)},"b":"$durable:bad%0000"}`);
   });
 
-  it('megabytes of text are restored', () => {
+  it('restores megabytes of text', () => {
     const value = { a: '"\\'.repeat(500_000), b: `${'x'.repeat(1_000_000)}\0` };
     expect(decode(encode(value, 'input'))).toStrictEqual(value);
   });

@@ -103,7 +103,7 @@ describe('instances of registered classes', () => {
     expect(copy.nested.at.zone).toBe('a\0b');
   });
 
-  it('are restored as one instance where one instance is in two places', () => {
+  it('are restored as one instance when one instance is in several places', () => {
     const price = new Decimal('7');
     const copy = roundTrip({ a: price, b: [price], c: new Map([[price, price]]) });
     expect(copy.b[0]).toBe(copy.a);
@@ -117,7 +117,7 @@ describe('instances of registered classes', () => {
     expect(moment.at).toBe(same);
   });
 
-  it('of a subclass are restored as the registered class', () => {
+  it('are restored as the registered class when they are of a subclass', () => {
     const copy = roundTrip(new PreciseDecimal('1'));
     expect(copy).toBeInstanceOf(Decimal);
     expect(copy).not.toBeInstanceOf(PreciseDecimal);
@@ -152,7 +152,7 @@ describe('instances of registered classes', () => {
   });
 });
 
-describe('serialize and deserialize that misbehave', () => {
+describe('a registered class with faulty functions', () => {
   const register = (name: string, serialize: PayloadType<object>['serialize'], deserialize: () => object = () => ({})): object => {
     const Odd = class {};
     serializer.register(Odd, { name, serialize, deserialize });
@@ -172,14 +172,14 @@ describe('serialize and deserialize that misbehave', () => {
     ['returns a function', () => () => 1, 'input.a[0].serialize()'],
     ['returns a promise', async () => 1, 'input.a[0].serialize()'],
     ['returns another instance every time', (value) => Object.create(Object.getPrototypeOf(value) as object) as object, 'input.a[0]'],
-  ])('a serialize that %s makes the value fail with its path', (what, serialize, path) => {
+  ])('a value whose serialize %s is refused with its path', (what, serialize, path) => {
     const value = register(`test/${what}`, serialize);
     const error = refusal(() => encode({ a: [value] }, 'input'));
     expect(error).toBeInstanceOf(SerializationError);
     expect((error as SerializationError).path).toContain(path);
   });
 
-  it('a deserialize that throws makes the value unreadable, and its message is not quoted', () => {
+  it('a deserialize that throws makes the value unreadable, and the error does not quote its message', () => {
     const text = encode(
       register(
         'test/thrower',
@@ -208,12 +208,12 @@ describe('serialize and deserialize that misbehave', () => {
     expect(refusal(() => decode(text))).toBeInstanceOf(PayloadUnreadableError);
   });
 
-  it('an instance whose constructor was never called makes the value fail', () => {
+  it('an instance whose constructor was never called is refused', () => {
     const error = refusal(() => encode(Object.create(Decimal.prototype), 'input'));
     expect(error).toBeInstanceOf(SerializationError);
   });
 
-  it('a proxy whose getPrototypeOf throws makes the value fail', () => {
+  it('a proxy whose getPrototypeOf throws is refused', () => {
     const hostile = new Proxy(
       {},
       {
@@ -226,7 +226,7 @@ describe('serialize and deserialize that misbehave', () => {
   });
 });
 
-describe('a class that this process does not know', () => {
+describe('a stored instance of a class that this process does not know', () => {
   const text = '{"a":{"$durable":"type","name":"another/Class","value":{"x":1}}}';
 
   it('makes the value unreadable, and the error names the class', () => {
@@ -235,7 +235,7 @@ describe('a class that this process does not know', () => {
     expect(error.message).toContain('"another/Class"');
   });
 
-  it('in an error leaves the message for display, and is an error for exact decoding', () => {
+  it('leaves the message of an error that contains it readable, and makes the exact decoding of the error fail', () => {
     const record = `{"name":"Declined","message":"no money","data":${text}}`;
     expect(decodeError(record)).toMatchObject({ name: 'Declined', message: 'no money' });
     expect(refusal(() => decodeErrorExactly(record))).toBeInstanceOf(PayloadUnreadableError);

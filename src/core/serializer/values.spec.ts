@@ -19,7 +19,7 @@ describe('plain values', () => {
     expect(decode(text)).toStrictEqual(value);
   });
 
-  it('leaves plain fields beside rich ones readable', () => {
+  it('are stored as plain JSON beside rich values', () => {
     const stored = JSON.parse(encode({ id: 'o1', at: new Date(0), big: 10n }, 'input')) as Record<string, unknown>;
     expect(stored).toEqual({
       id: 'o1',
@@ -29,7 +29,7 @@ describe('plain values', () => {
   });
 });
 
-describe('rich values are decoded as they were encoded', () => {
+describe('rich values', () => {
   const expression = /a\/b/giu;
   it.each<[string, unknown]>([
     ['undefined', undefined],
@@ -57,20 +57,20 @@ describe('rich values are decoded as they were encoded', () => {
     ['ArrayBuffer', new Uint8Array([9, 8]).buffer],
     ['DataView', new DataView(new Uint8Array([7, 6]).buffer)],
     ['Buffer', Buffer.from('hello')],
-  ])('%s', (_, value) => {
+  ])('are decoded as they were encoded: %s', (_, value) => {
     expect(roundTrip(value)).toStrictEqual(value);
     expect(roundTrip({ value })).toStrictEqual({ value });
     expect(roundTrip([value, 1])).toStrictEqual([value, 1]);
     expect(roundTrip(new Map([['k', value]]))).toStrictEqual(new Map([['k', value]]));
   });
 
-  it('an invalid Date', () => {
+  it('are decoded as they were encoded: an invalid Date', () => {
     const { at } = roundTrip({ at: new Date(Number.NaN) }) as { at: Date };
     expect(at).toBeInstanceOf(Date);
     expect(at.getTime()).toBeNaN();
   });
 
-  it('keeps the class of a Buffer and the lastIndex of a RegExp', () => {
+  it('keep the class of a Buffer and the lastIndex of a RegExp', () => {
     const sticky = /x/y;
     sticky.lastIndex = 3;
     expect(Buffer.isBuffer(roundTrip(Buffer.alloc(3)))).toBe(true);
@@ -78,7 +78,7 @@ describe('rich values are decoded as they were encoded', () => {
     expect((roundTrip(sticky) as RegExp).lastIndex).toBe(3);
   });
 
-  it('keeps the holes of sparse arrays', () => {
+  it('keep the holes of sparse arrays', () => {
     const holes: unknown[] = [1, undefined];
     holes[4] = 3;
     holes.length = 6;
@@ -90,15 +90,15 @@ describe('rich values are decoded as they were encoded', () => {
     expect(roundTrip([{ $durable: 'hole' }])).toStrictEqual([{ $durable: 'hole' }]);
   });
 
-  it('stores the primitive of a boxed primitive', () => {
+  it('are stored as primitives when they are boxed primitives', () => {
     expect(roundTrip({ a: Object('x'), b: Object(Number.NaN), c: Object(5n) })).toStrictEqual({ a: 'x', b: Number.NaN, c: 5n });
   });
 
-  it('keeps null-prototype objects as data', () => {
+  it('keep the properties of an object without a prototype', () => {
     expect(roundTrip(Object.assign(Object.create(null) as object, { a: 1n }))).toEqual({ a: 1n });
   });
 
-  it('ignores symbol keys', () => {
+  it('lose their symbol keys', () => {
     expect(roundTrip({ a: 1, [Symbol('s')]: 2 })).toStrictEqual({ a: 1 });
   });
 });
@@ -122,7 +122,7 @@ describe('errors in values', () => {
     expect(Object.keys(copy)).toEqual([]);
   });
 
-  it('lose only the properties that cannot be stored, and an object inside one is stored where it is reached next', () => {
+  it('lose only the properties that cannot be stored, and keep objects that such a property shares with another', () => {
     const shared = { n: 1 };
     const error = Object.assign(new Error('x'), { socket: { shared, open: () => 1 }, shared });
     const copy = roundTrip([error, shared]) as [typeof error, typeof shared];
@@ -137,7 +137,7 @@ describe('keys with a meaning for JavaScript or for the serializer', () => {
     '{"__proto__":null,"a":1}',
     '{"constructor":{"prototype":{"polluted":1}}}',
     '{"toJSON":"x"}',
-  ])('%s is restored as data', (text) => {
+  ])('are restored as data: %s', (text) => {
     const value = { data: JSON.parse(text) as object, rich: new Date(0) };
     const copy = roundTrip(value) as typeof value;
     expect(encode(copy, 'input')).toBe(encode(value, 'input'));
@@ -152,12 +152,12 @@ describe('keys with a meaning for JavaScript or for the serializer', () => {
     { $durable: undefined },
     { $durable: { $durable: 'object', value: 1n } },
     { $durable: 'undefined', deep: [{ $durable: 'ref', path: ['x'] }] },
-  ])('an object that looks like a tag is data: %j', (value) => {
+  ])('are restored as data in an object that looks like a tag: %j', (value) => {
     expect(roundTrip(value)).toStrictEqual(value);
     expect(roundTrip([value, value, 5n])).toStrictEqual([value, value, 5n]);
   });
 
-  it('writes no inherited property when Object.prototype was extended', () => {
+  it('are not written when they are inherited from an extended Object.prototype', () => {
     const value = { a: 1n, b: { c: undefined } };
     // oxlint-disable-next-line no-extend-native
     Object.defineProperty(Object.prototype, 'extra', { value: () => 1, enumerable: true, configurable: true });
@@ -188,7 +188,7 @@ describe('class instances', () => {
     expect(Object.getPrototypeOf(copy[0])).toBe(Object.prototype);
   });
 
-  it('use their toJSON, whose result may be rich', () => {
+  it('are stored as the result of their toJSON, which may be rich', () => {
     const money = { toJSON: (key: string) => ({ key, amount: 5n }) };
     class Decimal {
       toJSON(): string {
@@ -210,7 +210,7 @@ describe('class instances', () => {
     });
   });
 
-  it('have their own getters read once', () => {
+  it('are encoded with one read of each getter', () => {
     let reads = 0;
     const value = {
       get n(): number {
