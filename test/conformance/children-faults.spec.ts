@@ -10,7 +10,7 @@ const program = 'family-worker.ts';
 
 describe('children of a parent whose workers are killed', () => {
   it(
-    `${CHILDREN} of them, ${IN_FLIGHT} at a time in two processes, are each started once`,
+    `${CHILDREN} children, ${IN_FLIGHT} at a time in two processes, are each started once`,
     onScene(async (scene) => {
       const workers = [await scene.ready({ program }), await scene.ready({ program })];
       await scene.start('family', { children: CHILDREN, maxInFlight: IN_FLIGHT }, ['parent']);
@@ -53,7 +53,7 @@ describe('children of a parent whose workers are killed', () => {
       expect(children).toEqual({ started: CHILDREN, asked: CHILDREN, inputs: CHILDREN, completed: CHILDREN });
       expect(most).toBeGreaterThan(1);
       expect(most).toBeLessThanOrEqual(IN_FLIGHT);
-      // Nobody is left with a message, and no wait is open.
+      // No message is left, and no wait is open.
       await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_inbox')).length === 0);
       expect(await scene.database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
     }),
@@ -61,7 +61,7 @@ describe('children of a parent whose workers are killed', () => {
   );
 
   it(
-    'one that takes its workers down is given up, and the parent hears of it',
+    'a child that kills its workers fails, and the parent receives a WorkerLostError',
     onScene(async (scene) => {
       const over = new AbortController();
       const supervise = async (): Promise<void> => {

@@ -16,7 +16,7 @@ class Failing {
   }
 }
 
-/** Ends when it is told to; says when it is cancelled. */
+/** Ends when it receives a signal. Executes a step when it is cancelled. */
 @Workflow({ name: 'patient' })
 class Patient {
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
@@ -38,7 +38,7 @@ interface Asked {
   readonly options?: Pick<InvokeOptions, 'id' | 'timeout' | 'onTimeout' | 'onCancel'>;
 }
 
-/** Invokes a child, and says how that went. */
+/** Invokes a child. Returns its result, or the names and messages of its error and causes. */
 @Workflow({ name: 'asking' })
 class Asking {
   async run({ of, options = {} }: Asked, ctx: WorkflowContext): Promise<unknown> {
@@ -80,7 +80,7 @@ describe('children', () => {
     waitFor(async () => (await app.client.describe(id)).children[0]?.runId, { message: `a child of ${id}` });
   const isWaiting = (id: string) => waitFor(async () => (await app.client.status(id)) === 'waiting', { message: `${id} to wait` });
 
-  it('that fail throw in the parent, with everything that they threw as the cause', async () => {
+  it('throw in the parent when they fail, with their own error as the cause', async () => {
     const handle = await ask({ of: 'failing' }, 'fails');
     const child = await childOf('fails');
     expect(await handle.result()).toEqual([
@@ -95,7 +95,7 @@ describe('children', () => {
     ]);
   });
 
-  it('show in the description of the parent, and the parent in theirs', async () => {
+  it('appear in the description of their parent, and their descriptions name the parent', async () => {
     await ask({ of: 'patient' }, 'links');
     const child = await childOf('links');
     await isWaiting('links');
@@ -112,7 +112,7 @@ describe('children', () => {
   it.each([
     ['leave', 'waiting'],
     ['cancel', 'cancelled'],
-  ] as const)('that take too long: the parent goes on, and with onTimeout %s the child is %s', async (onTimeout, status) => {
+  ] as const)('let the parent continue after their timeout: with onTimeout %s the child is %s', async (onTimeout, status) => {
     const id = `late-${onTimeout}`;
     const handle = await ask({ of: 'patient', options: { id: `${id}-child`, timeout: 100, onTimeout } }, id);
     expect(await handle.result()).toEqual(['ResultTimeoutError', expect.stringContaining(`${id}-child`)]);
@@ -124,7 +124,7 @@ describe('children', () => {
   it.each([
     ['cancel', 'cancelled'],
     ['leave', 'waiting'],
-  ] as const)('of a parent that is cancelled: with onCancel %s they are %s', async (onCancel, status) => {
+  ] as const)('follow onCancel when their parent is cancelled: with %s they are %s', async (onCancel, status) => {
     const id = `gone-${onCancel}`;
     const handle = await ask({ of: 'patient', options: { id: `${id}-child`, onCancel } }, id);
     await isWaiting(`${id}-child`);
@@ -136,11 +136,11 @@ describe('children', () => {
     expect(steps.map(({ stepKey }) => stepKey)).toEqual(status === 'waiting' ? [] : ['$cancel', 'tidy']);
   });
 
-  it('of a parent that is cancelled, and that nobody has executed, are not executed first', async () => {
+  it('are cancelled with their parent, without an execution, when no worker has executed them', async () => {
     const handle = await ask({ of: 'unserved', options: { id: 'unborn' } }, 'mourns');
     await isWaiting('mourns');
     await handle.cancel();
-    // Sooner than the sweep would find it.
+    // The child is cancelled sooner than the sweep would find the request.
     await expect(app.client.getHandle('unborn').result({ timeout: '4s' })).rejects.toMatchObject({
       name: 'WorkflowCancelledError',
       reason: 'its parent no longer waits for it',
@@ -148,21 +148,21 @@ describe('children', () => {
     await expect(app.client.describe('unborn')).resolves.toMatchObject({ startedAt: undefined, epoch: 0 });
   });
 
-  it('that are cancelled by somebody else throw WorkflowCancelledError in the parent', async () => {
+  it('throw WorkflowCancelledError in the parent when a caller cancels them', async () => {
     const handle = await ask({ of: 'patient', options: { id: 'cancelled-child' } }, 'bereft');
     await isWaiting('cancelled-child');
     await app.client.cancel('cancelled-child', { reason: 'a person' });
     expect(await handle.result()).toEqual(['WorkflowCancelledError', expect.stringContaining('a person')]);
   });
 
-  it('that are cancelled before anybody executes them do so too', async () => {
+  it('throw WorkflowCancelledError in the parent when a caller cancels them before their first execution', async () => {
     const handle = await ask({ of: 'unserved', options: { id: 'never-began' } }, 'waits in vain');
     await isWaiting('waits in vain');
     await app.client.cancel('never-began', { reason: 'a person' });
     expect(await handle.result({ timeout: '5s' })).toEqual(['WorkflowCancelledError', expect.stringContaining('a person')]);
   });
 
-  it('whose id another run has are an error that the parent can catch', async () => {
+  it('throw an error that the parent can catch when another run has their id', async () => {
     await app.client.start(Patient, undefined, { id: 'taken' });
     expect(await (await ask({ of: 'failing', options: { id: 'taken' } }, 'greedy')).result()).toEqual([
       'RunAlreadyExistsError',
@@ -170,7 +170,7 @@ describe('children', () => {
     ]);
   });
 
-  it('started detached go their own way, once', async () => {
+  it('outlive their parent when ctx.start starts them', async () => {
     const handle = await app.client.start(Detaching, { id: 'free' });
     expect(await handle.result()).toBe('free');
     expect(await app.client.status('free')).not.toBe('cancelled');
@@ -179,11 +179,11 @@ describe('children', () => {
     expect(await app.client.getHandle('free').result()).toBe('done');
   });
 
-  it('that end while their parent cannot be told are found by the sweep', async () => {
+  it('reach their parent through the sweep when the notification of their end was lost', async () => {
     const handle = await ask({ of: 'patient', options: { id: 'unheard' } }, 'deaf');
     await isWaiting('deaf');
     await isWaiting('unheard');
-    // As a flush leaves it whose process dies before it tells anybody.
+    // Simulates a process that writes the child's end, and dies before it notifies the parent.
     await database.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ('deaf', 'child', 'invoke:patient', '"heard"', now() - interval '1 minute')`,
     );

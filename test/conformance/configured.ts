@@ -2,10 +2,10 @@ import type { WorkflowModuleOptions } from '../../src/index.js';
 
 type Configured = Omit<WorkflowModuleOptions, 'connection' | 'worker'>;
 
-/** The modules that must all behave alike: how a worker learns that a run is due. */
+/** Settings of the modules that must all behave alike. They differ in the transport. */
 const MODULES: Readonly<Record<string, Configured>> = { poll: {}, qstash: { transport: 'qstash' }, both: { transport: 'both' } };
 
-/** Settings that DURABLE_CONFORMANCE makes, in this process and in those that it starts. */
+/** Settings that DURABLE_CONFORMANCE selects, for all processes of a test. */
 export function configured(): Configured {
   const name = process.env['DURABLE_CONFORMANCE'] ?? 'poll';
   const options = MODULES[name];

@@ -9,7 +9,7 @@ const work = defineSignal<number>('work');
 
 const item = defineSignal<string>('item');
 
-/** Takes one signal per run, and continues with what it has. */
+/** Takes one signal per run, and continues with all signals that it has taken. */
 @Workflow({ name: 'collects one by one' })
 class CollectsOneByOne {
   async run(got: string[], ctx: WorkflowContext): Promise<string[]> {
@@ -123,7 +123,7 @@ describe('a run that is continued as new', () => {
     await database.drop();
   });
 
-  it('takes along every signal that nobody took, in order; those that are sent to the first run reach the last', async () => {
+  it('moves every signal that no run has taken, and signals for the first run reach the last', async () => {
     const total = 60;
     const handle = await app.client.start(Looping, { batch: 3, total });
     for (let n = 0; n < total; n++) await app.client.signal(handle.runId, work, n);
@@ -132,24 +132,24 @@ describe('a run that is continued as new', () => {
     await expect(app.client.describe(continuedAs!, { follow: false })).resolves.toMatchObject({ continuedFrom: handle.runId });
   });
 
-  it('leaves behind what was taken by the very flush that ends it', async () => {
+  it('does not move the signal that it takes in the flush of its end', async () => {
     const handle = await app.client.start(CollectsOneByOne, []);
     for (const name of ['a', 'b', 'c']) await handle.signal(item, name);
     expect(await handle.result({ timeout: '20s' })).toEqual(['a', 'b', 'c']);
   });
 
-  it('keeps the order of what waits for it', async () => {
+  it('keeps the order of its waiting signals', async () => {
     const handle = await app.client.start(Looping, { batch: 2, total: 8 }, { delay: 30 });
     for (let n = 0; n < 8; n++) await handle.signal(work, n);
     expect(await handle.result()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('gives the result, or the failure, of the run that continues it', async () => {
+  it('returns the result, or throws the error, of the run that continues it', async () => {
     expect(await app.client.execute(Begins, false)).toBe('the end');
     await expect(app.client.execute(Begins, true)).rejects.toMatchObject({ name: 'WorkflowFailedError', cause: { message: 'at the end' } });
   });
 
-  it('is cancelled by the id of the first', async () => {
+  it('is cancelled by the id of its first run', async () => {
     const handle = await app.client.start(Endless, 0);
     await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await handle.cancel({ reason: 'enough' });
@@ -164,7 +164,7 @@ describe('a run that is continued as new', () => {
     await waitFor(async () => (await app.client.status(await lastOf(app, 'endless child'))) === 'cancelled');
   });
 
-  it('is cancelled by a bulk operation that counted an earlier one', async () => {
+  it('is cancelled by a bulk operation that counted an earlier run of the chain', async () => {
     const tags = { loop: 'endless' };
     const handles = await app.client.startMany(Endless, [1, 2, 3], { tags });
     const { token } = await app.client.bulk.cancel({ filter: { tags }, dryRun: true });
@@ -175,7 +175,7 @@ describe('a run that is continued as new', () => {
     for (const handle of handles) await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
   });
 
-  it('rests when it was paused before', async () => {
+  it('is paused when the last run of its chain is paused', async () => {
     const handle = await app.client.start(Endless, 0);
     await waitFor(async () => {
       await app.client.pause(await lastOf(app, handle.runId)).catch(() => undefined);
@@ -185,7 +185,7 @@ describe('a run that is continued as new', () => {
     await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject({ name: 'WorkflowCancelledError' });
   });
 
-  it('takes a signal under one key once, also after it was continued', async () => {
+  it('takes a signal with one idempotency key once, even across a continuation', async () => {
     const handle = await app.client.start(CollectsOneByOne, []);
     await handle.signal(item, 'pay', { idempotencyKey: 'req-1' });
     await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
@@ -194,7 +194,7 @@ describe('a run that is continued as new', () => {
     expect(await handle.result({ timeout: '20s' })).toEqual(['pay', 'b', 'c']);
   });
 
-  it('takes along what came for its hook', async () => {
+  it('moves the payloads of its hook', async () => {
     const token = 'the token of a loop';
     const handle = await app.client.start(HookedLoop, { token, seen: [] });
     await waitFor(async () => (await handle.steps()).length === 1);
@@ -203,7 +203,7 @@ describe('a run that is continued as new', () => {
     await expect(app.client.resumeHook(token, 4)).rejects.toMatchObject({ name: 'RunEndedError' });
   });
 
-  it('is not brought about by a branch that has lost', async () => {
+  it('is not created by a branch that has lost its race', async () => {
     await expect(app.client.execute(LosingBranch)).resolves.toBe('after the race');
   });
 
@@ -216,7 +216,7 @@ describe('a run that is continued as new', () => {
     expect(await handle.result({ timeout: '20s' })).toEqual(['a', 'b', 'c']);
   });
 
-  it('has an empty history of its own each time', async () => {
+  it('has a history of its own in each run of the chain', async () => {
     const handle = await app.client.start(Begins, false);
     await handle.result();
     const { continuedAs } = await handle.describe({ follow: false });
@@ -224,11 +224,11 @@ describe('a run that is continued as new', () => {
     expect((await app.client.steps(continuedAs!)).map(({ stepKey }) => stepKey)).toEqual(['sleep']);
   });
 
-  it('as a child: the parent waits for the run that continues it', async () => {
+  it('is a child whose parent waits for the run that continues it', async () => {
     expect(await app.client.execute(Outer)).toBe('child: the end');
   });
 
-  it('has signals that came too late sent after it by the sweep', async () => {
+  it('receives signals that came after its continuation through the sweep', async () => {
     const handle = await app.client.start(Looping, { batch: 1, total: 2 });
     await handle.signal(work, 1);
     const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);

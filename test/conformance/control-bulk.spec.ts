@@ -65,7 +65,7 @@ describe('a bulk operation', () => {
       return status.state === 'completed' ? status : undefined;
     });
 
-  it('counts first, and does nothing before its token is used', async () => {
+  it('counts its runs, and changes no run before its token is used', async () => {
     const handles = await fail(3, 'count');
     const { count, token } = await app.client.bulk.retry({ filter: { tags: { batch: 'count' } }, dryRun: true });
     expect(count).toBe(3);
@@ -73,13 +73,13 @@ describe('a bulk operation', () => {
     expect(await app.client.count({ tags: { batch: 'count' }, status: 'failed' })).toBe(handles.length);
   });
 
-  it('retries what has failed, each run once, however often the token is used', async () => {
+  it('retries each failed run once when its token is used twice', async () => {
     const handles = await fail(130, 'retry');
     const { token } = await app.client.bulk.retry({ filter: { tags: { batch: 'retry' } }, dryRun: true, actor: 'ann', reason: 'mended' });
     await app.client.bulk.retry({ token });
     await app.client.bulk.retry({ token });
     expect(await completed(token)).toMatchObject({ count: 130, done: 130, skipped: 0 });
-    // They have failed once more, and are left alone.
+    // The runs have failed once more, and are not retried again.
     await Promise.all(handles.map((handle) => expect(handle.result()).rejects.toThrow('declined')));
     expect(log.toSorted()).toEqual(handles.map(({ runId }) => runId).toSorted());
     const [event] = await database.query(`SELECT data FROM durable.workflow_run_log WHERE kind = 'retried' AND run_id = $1`, [
@@ -88,7 +88,7 @@ describe('a bulk operation', () => {
     expect(event.data).toEqual({ actor: 'ann', reason: 'mended' });
   });
 
-  it('cancels what has not ended, and leaves the rest of what the filter means', async () => {
+  it('cancels the runs of its filter that have not ended, and no others', async () => {
     const handles = await suspend(5, 'cancel');
     await handles[0]!.signal(go, { n: 1 });
     await handles[0]!.result();
@@ -103,7 +103,7 @@ describe('a bulk operation', () => {
     await late[0]!.cancel();
   });
 
-  it('sends a signal', async () => {
+  it('sends a signal to its runs', async () => {
     const handles = await suspend(4, 'signal');
     const filter = { tags: { batch: 'signal' } };
     const { token } = await app.client.bulk.signal({ filter, dryRun: true, signal: go, payload: { n: 5 } });
@@ -112,7 +112,7 @@ describe('a bulk operation', () => {
     expect(await completed(token)).toMatchObject({ done: 4 });
   });
 
-  it('does not come to runs that were started after it was counted', async () => {
+  it('does not change runs that were started after its count', async () => {
     await suspend(1, 'later');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'later' } }, dryRun: true });
     const [other] = await app.client.startMany(Waits, [undefined], { tags: { batch: 'later' } });
@@ -122,16 +122,16 @@ describe('a bulk operation', () => {
     await other!.cancel();
   });
 
-  it('keeps to its rate', async () => {
+  it('changes at most as many runs per second as its rate allows', async () => {
     await suspend(4, 'rate');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'rate' } }, dryRun: true });
     await app.client.bulk.cancel({ token, rate: 4 });
     const { startedAt, finishedAt } = await completed(token);
-    // The part of a second's runs is followed by a second's pause.
+    // After the runs of one second the operation pauses for a second.
     expect(finishedAt!.getTime() - startedAt!.getTime()).toBeGreaterThanOrEqual(950);
   });
 
-  it('is stopped, and comes to no further run', async () => {
+  it('changes no further run after it was stopped', async () => {
     const handles = await suspend(6, 'stop');
     const { token } = await app.client.bulk.cancel({ filter: { tags: { batch: 'stop' } }, dryRun: true });
     await app.client.bulk.cancel({ token, rate: 2 });
@@ -145,12 +145,12 @@ describe('a bulk operation', () => {
     expect(next.n).toBe(0);
     await Promise.all(handles.slice(stopped.done).map((handle) => handle.signal(go, { n: 1 })));
     for (const handle of handles.slice(stopped.done)) await expect(handle.result()).resolves.toEqual({ n: 1 });
-    // What has ended, or was never started, stays as it is.
+    // A second stop changes nothing, and a stop of an unknown operation is refused.
     await expect(app.client.bulk.stop(token)).resolves.toMatchObject({ state: 'stopped' });
     await expect(app.client.bulk.stop('nobody')).rejects.toMatchObject({ argument: 'token' });
   });
 
-  it('refuses what could mean more than was meant', async () => {
+  it('refuses an empty filter, an unknown token and other ambiguous options', async () => {
     const { bulk } = app.client;
     const dryRun = true as const;
     await expect(bulk.cancel({ filter: {}, dryRun })).rejects.toMatchObject({ argument: 'options.filter' });
@@ -166,7 +166,7 @@ describe('a bulk operation', () => {
 });
 
 describe('a bulk operation whose worker dies', () => {
-  it('goes on elsewhere where it was, and comes to no run twice', async () => {
+  it('continues in another worker after its last part, and signals no run twice', async () => {
     const database = await createTestDatabase();
     const app = await startApplication(database.url, [Waits], { worker: false });
     await app.client.startMany(Waits, Array.from<void>({ length: 250 }), { tags: { batch: 'crash' } });

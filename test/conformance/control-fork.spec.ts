@@ -36,7 +36,7 @@ describe('a fork', () => {
     await database.drop();
   });
 
-  it('goes on from a step of another run with that run’s history, and what was drawn at random in it', async () => {
+  it('continues from a step of another run with the history and the random values of that run', async () => {
     const source = await app.client.start(Drawn, { n: 7 }, { tags: { customer: '7' }, priority: 3 });
     const result = await source.result();
     log = [];
@@ -62,7 +62,7 @@ describe('a fork', () => {
     expect(log).toEqual(['second', 'third', 'third']);
   });
 
-  it('without a step begins from the beginning', async () => {
+  it('begins with an empty history when no step is given', async () => {
     const source = await app.client.start(Drawn, { n: 8 });
     const result = await source.result();
     const fork = await app.client.fork(source.runId);
@@ -72,7 +72,7 @@ describe('a fork', () => {
     expect(log).toEqual(['first', 'second', 'third', 'first', 'second', 'third']);
   });
 
-  it('is refused, and nothing written, of a run or a step that is not there', async () => {
+  it('is refused, and writes nothing, for a missing run or step', async () => {
     const source = await app.client.start(Drawn, { n: 9 });
     await source.result();
     const before = await app.client.count();

@@ -88,7 +88,7 @@ describe('a paused run', () => {
     database.query(`SELECT kind, data FROM durable.workflow_run_log WHERE run_id = $1 AND kind <> 'signal_sent' ORDER BY id`, [runId]);
   const inbox = (runId: string): Promise<unknown[]> => database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = $1`, [runId]);
 
-  it('that is executed lets its body end, records it, and begins nothing more until it is resumed', async () => {
+  it('records the running body, and begins no further body until it is resumed', async () => {
     const handle = await app.client.start(Chain);
     await waitFor(() => log.includes('2 done'));
     await app.client.pause(handle.runId, { actor: 'ann', reason: 'lunch' });
@@ -110,7 +110,7 @@ describe('a paused run', () => {
     expect(await inbox(handle.runId)).toEqual([]);
   });
 
-  it('goes on as if nothing had been when the request is taken back before it has rested', async () => {
+  it('continues without an interruption when it is resumed before it was paused', async () => {
     const handle = await app.client.start(Gated);
     await waitFor(() => log.includes('first'));
     await app.client.pause(handle.runId);
@@ -120,7 +120,7 @@ describe('a paused run', () => {
     expect((await app.client.describe(handle.runId)).epoch).toBe(1);
   });
 
-  it('that waits is paused at once, keeps what it is sent, and takes it when it is resumed', async () => {
+  it('is paused at once while it waits, and takes the signals sent meanwhile when it is resumed', async () => {
     const handle = await app.client.start(Waiting, { signals: 2 });
     await reaches(handle.runId, 'waiting');
     await app.client.pause(handle.runId);
@@ -132,11 +132,11 @@ describe('a paused run', () => {
     expect(await handle.result()).toEqual([1, 2]);
   });
 
-  it('does not hear its timer until it is resumed', async () => {
+  it('does not continue at its wake time until it is resumed', async () => {
     const handle = await app.client.start(Waiting, { ms: 150 });
     await reaches(handle.runId, 'waiting');
     await app.client.pause(handle.runId);
-    // Another that falls due later, and by then this one's timer has been passed over.
+    // When this later run has ended, the timer service has skipped the paused run.
     await app.client.execute(Waiting, { ms: 250 });
     expect(await handle.status()).toBe('paused');
     await app.client.resume(handle.runId);
@@ -144,7 +144,7 @@ describe('a paused run', () => {
     expect(log).toEqual(['over', 'over']);
   });
 
-  it('that waits for a later time waits on when it is resumed', async () => {
+  it('waits for the same wake time after it is resumed', async () => {
     const handle = await app.client.start(Waiting, { ms: 3_600_000 });
     await reaches(handle.runId, 'waiting');
     const { wakeAt, epoch } = await handle.describe();
@@ -154,7 +154,7 @@ describe('a paused run', () => {
     await handle.cancel();
   });
 
-  it('and delayed does not start when its time comes, nor before that when it is resumed', async () => {
+  it('keeps its delay when it is paused before its start and resumed', async () => {
     const handle = await app.client.start(Waiting, {}, { delay: '1h' });
     await app.client.pause(handle.runId);
     expect(await handle.status()).toBe('paused');
@@ -165,7 +165,7 @@ describe('a paused run', () => {
     expect(await handle.status()).toBe('cancelled');
   });
 
-  it('is cancelled like any other, with its cleaning up, and begins nothing else', async () => {
+  it('executes its cleanup, and begins no other body, when it is cancelled', async () => {
     const handle = await app.client.start(Chain);
     await waitFor(() => log.includes('2 done'));
     await app.client.pause(handle.runId);
@@ -177,7 +177,7 @@ describe('a paused run', () => {
     expect(await inbox(handle.runId)).toEqual([]);
   });
 
-  it('and cancelled before it has rested cleans up, and does not rest', async () => {
+  it('executes its cleanup, and is not paused, when it is cancelled while its body still runs', async () => {
     const handle = await app.client.start(Gated);
     await waitFor(() => log.includes('first'));
     await app.client.pause(handle.runId);
@@ -187,7 +187,7 @@ describe('a paused run', () => {
     release();
   });
 
-  it('stays paused when its worker goes and another comes', async () => {
+  it('is paused by the next worker when its worker closes before its body ends', async () => {
     const other = await startApplication(database.url, [Gated, Waiting], {
       worker: { suspendAfter: 20, queues: ['other'], shutdownTimeout: 10 },
     });
@@ -203,7 +203,7 @@ describe('a paused run', () => {
     await heir.close();
   });
 
-  it('is told of a request that its sender could not tell it of', async () => {
+  it('is paused by the sweep when the notification of the request was lost', async () => {
     const running = await app.client.start(Endless);
     const waiting = await app.client.start(Waiting, { signals: 1 });
     await reaches(waiting.runId, 'waiting');
@@ -219,7 +219,7 @@ describe('a paused run', () => {
     for (const { runId } of [running, waiting]) await app.client.cancel(runId);
   });
 
-  it('is one that has not ended', async () => {
+  it('cannot be a run that has ended or is missing', async () => {
     const handle = await app.client.start(Waiting, {});
     await handle.result();
     await expect(app.client.pause(handle.runId)).rejects.toBeInstanceOf(RunEndedError);

@@ -103,7 +103,7 @@ describe('a retry', () => {
       runId,
     ]);
 
-  it('executes the step anew that the run failed of, and nothing before it', async () => {
+  it('executes the failed step again, and no step before it', async () => {
     const id = await failLine('b', 'd');
     await app.client.retry(id, { actor: 'ann', reason: 'mended' });
     expect(await app.client.getHandle(id).result()).toEqual(['a', 'without b', 1, 'c', 2, 'd']);
@@ -113,7 +113,7 @@ describe('a retry', () => {
     expect(row).toEqual({ error_code: null, failed_step: null, error: null });
   });
 
-  it('keeps what it removes in the events, with who did it and why', async () => {
+  it('keeps the removed step in the events, with the actor and the reason', async () => {
     const id = await failLine('d');
     await app.client.retry(id, { actor: 'ann', reason: 'mended' });
     await app.client.getHandle(id).result();
@@ -135,14 +135,14 @@ describe('a retry', () => {
     ]);
   });
 
-  it('goes on behind the last step of a run that failed outside of steps', async () => {
+  it('continues after the last step of a run that failed outside of steps', async () => {
     const id = await failLine('the end');
     await app.client.retry(id);
     expect(await app.client.getHandle(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
     expect(log).toEqual([]);
   });
 
-  it('from an earlier step gives back the signals that had been taken since, in their order', async () => {
+  it('returns the signals taken since an earlier step, in their order, when it begins from that step', async () => {
     const id = await failLine('d');
     await app.client.retry(id, { fromStep: 'signal:go' });
     expect(await app.client.getHandle(id).result()).toEqual(['a', 'b', 1, 'c', 2, 'd']);
@@ -151,7 +151,7 @@ describe('a retry', () => {
     expect(steps.map(({ stepKey, seq }) => `${seq} ${stepKey}`)).toEqual(['1 a', '2 b', '3 signal:go', '4 c', '5 signal:go#2', '6 d']);
   });
 
-  it('has its whole timeout anew, and no more, however long after the start and however often', async () => {
+  it('gives the run its full timeout again, no matter how late it comes or how often', async () => {
     broken = new Set(['leaf']);
     const handle = await app.client.start(Leaf, undefined, { timeout: '1h' });
     await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
@@ -170,7 +170,7 @@ describe('a retry', () => {
   });
 
   it.each(['before', 'after'])(
-    'goes on waiting for a child that was under way, which ends %s it, instead of starting another',
+    'waits again for the child that the failed run had started, which ends %s the retry, and starts no other child',
     async (when) => {
       broken = new Set(['part']);
       const child = `child that ends ${when}`;
@@ -193,7 +193,7 @@ describe('a retry', () => {
     },
   );
 
-  it('may fail again, and be repeated', async () => {
+  it('may fail, and is then repeated', async () => {
     const id = await failLine('c');
     broken = new Set(['c']);
     await app.client.retry(id);
@@ -204,7 +204,7 @@ describe('a retry', () => {
     expect(await app.client.describe(id)).toMatchObject({ generation: 2 });
   });
 
-  it('counts once when two operators do it at a time', async () => {
+  it('succeeds for one of two concurrent callers', async () => {
     const id = await failLine('d');
     const both = await Promise.allSettled([app.client.retry(id), app.client.retry(id)]);
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
@@ -212,7 +212,7 @@ describe('a retry', () => {
     expect(log).toEqual(['d']);
   });
 
-  it('starts children anew, and does not take the end of one from before for theirs', async () => {
+  it('starts a new child for a failed one, and ignores the end of the failed one', async () => {
     broken = new Set(['leaf']);
     const handle = await app.client.start(Stem);
     await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
@@ -223,14 +223,14 @@ describe('a retry', () => {
     await app.client.retry(handle.runId);
     expect(await handle.result()).toBe('leaf');
     expect((await children()).map(({ status }) => status)).toEqual(['failed', 'completed']);
-    // The parent has made something of the failure: it hears no more of that child.
+    // The parent has used the failure, so it receives no further message of that child.
     await app.client.retry(first!.id);
     expect(await app.client.getHandle(first!.id).result()).toBe('leaf');
     const told = await database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = $1`, [handle.runId]);
     expect(told).toEqual([]);
   });
 
-  it('is refused of runs that have not failed, of steps that are not recorded, and of runs that are not there', async () => {
+  it('is refused for runs that have not failed, for steps that are not recorded, and for missing runs', async () => {
     const done = await app.client.start(Leaf);
     await done.result();
     await expect(app.client.retry(done.runId)).rejects.toMatchObject({ code: 'RUN_NOT_RETRYABLE', status: 'completed' });
@@ -293,7 +293,7 @@ describe('a step that an operator resolves', () => {
     await database.drop();
   });
 
-  it('and that fails again and again has that result', async () => {
+  it('returns the given output while it waits for its next attempt', async () => {
     broken = new Set(['charge']);
     const handle = await app.client.start(Flaky);
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -307,7 +307,7 @@ describe('a step that an operator resolves', () => {
     expect(kinds.at(-1)).toEqual({ kind: 'step_resolved', step_key: 'charge', data: { actor: 'ann' } });
   });
 
-  it('with an error fails for good', async () => {
+  it('fails without another attempt when the given result is an error', async () => {
     broken = new Set(['charge']);
     const handle = await app.client.start(Flaky);
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -315,14 +315,14 @@ describe('a step that an operator resolves', () => {
     expect(await handle.result()).toEqual(['first', 'we gave up']);
   });
 
-  it('and that is being executed is aborted', async () => {
+  it('is aborted when its body is running', async () => {
     const handle = await app.client.start(Slow);
     await waitFor(() => log.includes('endless'));
     await app.client.resolveStep(handle.runId, 'endless', { output: undefined });
     expect(await handle.result()).toEqual([undefined, 'next']);
   });
 
-  it('and that the run has not called yet has the result when it is called', async () => {
+  it('returns the given output at its first call when the run has not called it yet', async () => {
     const handle = await app.client.start(Slow);
     await waitFor(() => log.includes('endless'));
     await app.client.resolveStep(handle.runId, 'next', { output: 'not executed' });
@@ -332,7 +332,7 @@ describe('a step that an operator resolves', () => {
     expect(await database.query('SELECT * FROM durable.workflow_inbox WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('and that waits for a signal waits no more', async () => {
+  it('returns the given output when it waits for a signal', async () => {
     const handle = await app.client.start(Line);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await app.client.resolveStep(handle.runId, 'signal:go', { output: 8 });
@@ -340,7 +340,7 @@ describe('a step that an operator resolves', () => {
     expect(await handle.result()).toEqual(['a', 'b', 8, 'c', 9, 'd']);
   });
 
-  it('of a run that has failed lets the run go on from there', async () => {
+  it('lets a failed run continue from that step', async () => {
     broken = new Set(['c']);
     const handle = await app.client.start(Line);
     await handle.signal(go, 1);
@@ -352,7 +352,7 @@ describe('a step that an operator resolves', () => {
     expect(await app.client.describe(handle.runId)).toMatchObject({ generation: 1, status: 'completed' });
   });
 
-  it('must be one that can still be resolved', async () => {
+  it('is refused when the step has ended or its run has ended or is missing', async () => {
     const handle = await app.client.start(Line);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await expect(app.client.resolveStep(handle.runId, 'a', { output: 1 })).rejects.toMatchObject({ argument: 'stepKey' });

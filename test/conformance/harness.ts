@@ -7,13 +7,13 @@ import { spawnCompiled, type SpawnedProcess } from '../support/processes.js';
 import { configured } from './configured.js';
 import { WORKFLOWS } from './workflows.js';
 
-/** The module as it is configured, in this process and perhaps in others. */
+/** The configured module, in this process and in processes that a test starts. */
 export interface Stage {
   readonly client: WorkflowClient;
   readonly application: TestApplication;
   readonly database: TestDatabase;
   /**
-   * Starts a worker with the same workflows in a process of its own. The table `bodies` counts its
+   * Starts a worker with the same workflows in another process. The table `bodies` counts its
    * step bodies.
    */
   spawnWorker(worker?: WorkerOptions): Promise<SpawnedProcess>;

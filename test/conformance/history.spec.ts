@@ -82,7 +82,7 @@ describe('the history of a run', () => {
     return runId;
   };
 
-  it('says in order everything that happened', async () => {
+  it('lists everything that happened in order', async () => {
     const runId = await live();
     const { entries, cursor } = await app.client.history(runId, { follow: false });
     expect(cursor).toBeUndefined();
@@ -118,7 +118,7 @@ describe('the history of a run', () => {
     expect(JSON.stringify(entries)).not.toContain(`a-token-${runId}`);
   });
 
-  it('goes on with the run that continues it, and says what that waits for', async () => {
+  it('follows the run that continues it, and lists the open wait of that run', async () => {
     const { continuedAs } = await app.client.describe(await live(), { follow: false });
     await isWaiting(continuedAs!);
     const { entries } = await app.client.history(continuedAs!);
@@ -126,7 +126,7 @@ describe('the history of a run', () => {
     expect(entries[2]).toMatchObject({ name: 'approved', data: { wait: 'signal', wakeAt: expect.any(Number) } });
   });
 
-  it('says who asked for a cancellation, and why', async () => {
+  it('contains the actor and the reason of a cancellation', async () => {
     const handle = await app.client.start(Waiting);
     await isWaiting(handle.runId);
     await handle.cancel({ actor: 'ann', reason: 'enough' });
@@ -137,7 +137,7 @@ describe('the history of a run', () => {
     expect(entries[4]!.error).toMatchObject({ name: 'WorkflowCancelledError', reason: 'enough' });
   });
 
-  it('is read page by page, each entry once', async () => {
+  it('returns each entry once when it is read page by page', async () => {
     const handle = await app.client.start(Stepping, 120);
     await handle.result();
     const seen: string[] = [];
@@ -155,7 +155,7 @@ describe('the history of a run', () => {
     expect(seen.slice(2, -1)).toEqual((await handle.steps()).map(({ stepKey }) => `step_completed ${stepKey}`));
   });
 
-  it('is a view, with an entity', async () => {
+  it('is a view that its TypeORM entity can query', async () => {
     const handle = await app.client.start(Stepping, 2);
     await handle.result();
     const repository = app.module.get<Repository<WorkflowHistoryEntry>>(getWorkflowRepositoryToken(WorkflowHistoryEntry));
@@ -171,7 +171,7 @@ describe('the history of a run', () => {
     },
   );
 
-  it('of a run that does not exist is an error', async () => {
+  it('cannot be read for a missing run', async () => {
     await expect(app.client.history('nobody')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
   });
 });

@@ -79,7 +79,7 @@ describe('a hook', () => {
   const tokenOf = (runId: string): Promise<string> => waitFor(async () => (await tokensOf(runId))[0], { message: 'the hook' });
   const suspended = (runId: string): Promise<unknown> => waitFor(async () => (await app.client.getHandle(runId).status()) === 'waiting');
 
-  it('has a token of its own that nobody can guess', async () => {
+  it('has a random token that no other hook has', async () => {
     const [one, two] = await app.client.startMany(Hooked, [{}, {}]);
     const tokens = [await tokenOf(one!.runId), await tokenOf(two!.runId)];
     expect(new Set(tokens).size).toBe(2);
@@ -89,14 +89,14 @@ describe('a hook', () => {
     await two!.result();
   });
 
-  it('gives several payloads by iteration, in the order in which they came, also those that came early', async () => {
+  it('returns several payloads by iteration in the order in which they came, early ones included', async () => {
     const handle = await app.client.start(Hooked, { take: 3 });
     const token = await tokenOf(handle.runId);
     for (const value of ['a', { b: [1] }, 3]) await app.client.resumeHook(token, value);
     expect(await handle.result()).toMatchObject({ got: ['a', { b: [1] }, 3] });
   });
 
-  it('wakes a run that has been suspended', async () => {
+  it('resumes a suspended run', async () => {
     const handle = await app.client.start(Hooked, { take: 2 });
     const token = await tokenOf(handle.runId);
     for (const value of ['first', 'second']) {
@@ -106,7 +106,7 @@ describe('a hook', () => {
     expect(await handle.result()).toMatchObject({ got: ['first', 'second'] });
   });
 
-  it('whose token another run has is refused, with the name of that run', async () => {
+  it('is refused when another run has its token, with the id of that run', async () => {
     const token = 'taken by the first of them';
     const owner = await app.client.start(Hooked, { token });
     await tokenOf(owner.runId);
@@ -119,7 +119,7 @@ describe('a hook', () => {
     expect(await owner.result()).toMatchObject({ got: ['for the owner'] });
   });
 
-  it('is closed with its run, and its token is free again for another', async () => {
+  it('is closed with its run, and another hook may then have its token', async () => {
     const token = 'used by one after the other';
     const handle = await app.client.start(Hooked, { token });
     await tokenOf(handle.runId);
@@ -129,7 +129,7 @@ describe('a hook', () => {
     expect(await app.client.execute(Rival, token)).toBe(token);
   });
 
-  it('goes with a run that is continued as another', async () => {
+  it('moves to the run that continues its run', async () => {
     const token = 'of a run that goes on and on';
     const handle = await app.client.start(Loops, { token, left: 2 });
     const owners = new Set<string>();
@@ -144,17 +144,17 @@ describe('a hook', () => {
     expect(await handle.result()).toBe('three');
   });
 
-  it('that nobody has made is not found', async () => {
+  it('cannot be resumed with an unknown token', async () => {
     await expect(app.client.resumeHook('no such token anywhere', 1)).rejects.toBeInstanceOf(HookNotFoundError);
   });
 
-  it('has one token, also when the process is lost between its creation and the record of the step', async () => {
+  it('keeps its token when the worker is lost between the creation and the record of the step', async () => {
     await database.query(`
       CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '53200'; END $$;
       CREATE TRIGGER no_space BEFORE INSERT ON durable.workflow_steps FOR EACH ROW WHEN (NEW.step_key = 'hook') EXECUTE FUNCTION no_space();`);
     const handle = await app.client.start(Hooked, {});
     const token = await tokenOf(handle.runId);
-    // What others do when they take over from a worker that is dead.
+    // Simulates the takeover of a dead worker.
     const owner = `SELECT session_id FROM durable.workflow_runs WHERE id = '${handle.runId}'`;
     await database.query(`DELETE FROM durable.workflow_sessions WHERE id = (${owner})`);
     await database.query(
@@ -169,14 +169,14 @@ describe('a hook', () => {
     expect(run!.epoch).toBeGreaterThan(1);
   });
 
-  it('with headers gives what the client sends in the same shape', async () => {
+  it('returns a payload of the client with a body and empty headers when it asks for headers', async () => {
     const handle = await app.client.start(Hooked, { headers: ['x-from'] });
     await app.client.resumeHook(await tokenOf(handle.runId), { n: 1 });
     expect(await handle.result()).toMatchObject({ got: [{ body: { n: 1 }, headers: {} }] });
   });
 
-  describe('with a schema', () => {
-    it('refuses what does not fit where its run has been executed', async () => {
+  describe('a schema', () => {
+    it('refuses a bad payload in a process that has executed the run', async () => {
       const token = 'checked where it comes in';
       const handle = await app.client.start(Fussy, token);
       await suspended(handle.runId);
@@ -187,7 +187,7 @@ describe('a hook', () => {
       expect(await handle.result()).toBe(3);
     });
 
-    it('drops what does not fit when it comes from elsewhere, says so in the history, and waits on', async () => {
+    it('drops a bad payload of another process, records it in the history, and lets the hook wait on', async () => {
       const token = 'checked when it is taken';
       const handle = await app.client.start(Fussy, token);
       await suspended(handle.runId);
@@ -208,7 +208,7 @@ describe('a hook', () => {
       await other.close();
     });
 
-    it('keeps about a hundred of the payloads that do not fit in the history, however many come', async () => {
+    it('records only about a hundred bad payloads in the history', async () => {
       const token = 'flooded with what does not fit';
       const handle = await app.client.start(Fussy, token);
       await suspended(handle.runId);

@@ -9,7 +9,7 @@ import { useStage } from './harness.js';
 import { Busy, Collects, Doorbell, Guardian, Mother, number } from './workflows.js';
 
 const REPETITIONS = process.env['DURABLE_CHAOS'] ? 3_000 : 100;
-/** Number of races under way at a time. */
+/** Number of concurrent races. */
 const LANES = 20;
 const SEED = Number(process.env['DURABLE_SEED'] ?? 1);
 const PATIENCE = { timeout: '30s' } as const;
@@ -42,10 +42,10 @@ async function endOf<O>(handle: WorkflowHandle<O>): Promise<{ output: O } | { co
   }
 }
 
-describe('a race has one of its outcomes, loses nothing and leaves no run behind:', () => {
+describe('concurrent operations on one run', () => {
   const stage = useStage({ suspendAfter: 1, concurrency: 100 });
 
-  it('signal against timeout', async () => {
+  it('a signal concurrent with its timeout is taken once', async () => {
     const outcomes = await repeat(async (numbers, n) => {
       const timeout = 5 + numbers.below(30);
       const handle = await stage().client.start(Collects, { count: 1, timeout });
@@ -59,7 +59,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     for (const outcome of Object.keys(outcomes)) expect(['signal', 'timeout']).toContain(outcome);
   });
 
-  it('signal against suspend', async () => {
+  it('signals concurrent with a suspension are all taken in order', async () => {
     await repeat(async (numbers) => {
       const count = 1 + numbers.below(4);
       const handle = await stage().client.start(Collects, { count });
@@ -72,7 +72,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     });
   });
 
-  it('cancel against completion', async () => {
+  it('a cancellation concurrent with the end of a run gives one of the two ends', async () => {
     const outcomes = await repeat(async (numbers) => {
       const ms = numbers.below(20);
       const handle = await stage().client.start(Busy, ms);
@@ -87,7 +87,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     for (const outcome of Object.keys(outcomes)) expect(['cancelled', 'completed']).toContain(outcome);
   });
 
-  it('two resumes of one hook', async () => {
+  it('two concurrent resumes of one hook lose no accepted payload', async () => {
     const { client, database } = stage();
     await repeat(async (numbers, n) => {
       const token = `token-of-doorbell-${n}`;
@@ -105,7 +105,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     });
   });
 
-  it('end of a child against suspend of its parent', async () => {
+  it('the end of a child concurrent with the suspension of its parent reaches the parent', async () => {
     await repeat(async (numbers) => {
       const ms = numbers.below(10);
       expect(await endOf(await stage().client.start(Mother, ms))).toEqual({ output: ms });
@@ -113,7 +113,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     });
   });
 
-  it('cancel of a parent against start of its child', async () => {
+  it('the cancellation of a parent concurrent with the start of its child leaves no active child', async () => {
     const { client, database } = stage();
     const outcomes = await repeat(async (numbers) => {
       const handle = await client.start(Guardian, numbers.below(12));
@@ -130,7 +130,7 @@ describe('a race has one of its outcomes, loses nothing and leaves no run behind
     for (const outcome of Object.keys(outcomes)) expect(['0 children', '1 children']).toContain(outcome);
   });
 
-  it('and no run and no wait is left', async () => {
+  it('all these operations leave no active run and no open wait', async () => {
     const { database } = stage();
     const left = (): Promise<unknown[]> =>
       database.query(`SELECT r.id, r.name, r.status FROM durable.workflow_runs r WHERE r.finished_at IS NULL

@@ -7,7 +7,7 @@ import { approved, Either, rejected } from './workflows.js';
 describe('ctx.race', () => {
   const stage = useStage({ suspendAfter: 20 });
 
-  it.each(['running', 'waiting'])('is decided by the first signal, and leaves the other, in a run that is %s', async (status) => {
+  it.each(['running', 'waiting'])('ends with the first signal, and keeps the second one, in a run that is %s', async (status) => {
     const { client, database } = stage();
     const handle = await client.start(Either, { timeout: 10_000 });
     await waitFor(
@@ -15,17 +15,17 @@ describe('ctx.race', () => {
     );
     if (status === 'waiting') await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(rejected, { why: 'dear' });
-    // Of two that are there at once, the one that is named first wins.
+    // When both signals are in the inbox, the branch that is named first wins.
     await waitFor(async () => (await handle.steps()).some(({ stepKey }) => stepKey === 'signal:rejected'));
     await handle.signal(approved, { by: 'ann' });
     expect(await handle.result()).toEqual({ first: 'rejected', left: { by: 'ann' } });
   });
 
-  it('is decided by the time when nothing comes, in a run that was suspended meanwhile', async () => {
+  it('ends with its sleep when no signal comes, even in a suspended run', async () => {
     expect(await stage().client.execute(Either, { timeout: 150 })).toEqual({ first: 'late', left: null });
   });
 
-  it('leaves no wait open', async () => {
+  it('closes the waits of the branches that lost', async () => {
     const { client, database } = stage();
     const handle = await client.start(Either, { timeout: 1 });
     await waitFor(async () => (await client.steps(handle.runId)).some(({ stepKey }) => stepKey === 'sleep'));

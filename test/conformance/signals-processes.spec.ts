@@ -4,10 +4,10 @@ import { waitFor } from '../support/wait.js';
 import { useStage } from './harness.js';
 import { approved, Counted, Tree } from './workflows.js';
 
-describe('over several processes', () => {
+describe('runs in several processes', () => {
   const stage = useStage(false);
 
-  it('a signal reaches a run in another process, and survives the kill -9 of the worker that had the run', async () => {
+  it('a signal reaches a run in another process, even after SIGKILL of the worker that owned the run', async () => {
     const { client, database, spawnWorker } = stage();
     const first = await spawnWorker({ suspendAfter: '1m', sessionTtl: '2s' });
     const near = await client.start(Counted);
@@ -30,7 +30,7 @@ describe('over several processes', () => {
     );
   });
 
-  it('a hundred children and steps side by side in three processes: every body is executed exactly once', async () => {
+  it('three processes execute each body of a hundred children and a hundred concurrent steps once', async () => {
     const { client, database, spawnWorker } = stage();
     await Promise.all([1, 2].map(() => spawnWorker({ concurrency: 10 })));
     const handle = await client.start(Tree, 100);

@@ -17,7 +17,7 @@ describe('signals', () => {
     expect(await handle.result()).toEqual([{ by: 'ann' }]);
   });
 
-  it('reach a run that has been suspended', async () => {
+  it('reach a suspended run', async () => {
     const { client } = stage();
     const handle = await client.start(Waits, {});
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -25,7 +25,7 @@ describe('signals', () => {
     expect(await handle.result()).toEqual([{ by: 'bob' }]);
   });
 
-  it('have to fit the schema of their definition, and reach the run as it makes them', async () => {
+  it('must match the schema of their definition, and reach the run as its output', async () => {
     const handle = await stage().client.start(Collects, { count: 1 });
     const checked = defineSignal('number', { schema: z.object({ n: z.coerce.number() }).transform(({ n }) => n) });
     await expect(handle.signal(checked, { n: 'many' })).rejects.toMatchObject({
@@ -40,18 +40,18 @@ describe('signals', () => {
     expect(() => defineSignal('number', { scheme: 1 } as never)).toThrow('scheme');
   });
 
-  it.each(['line#7', 'x'.repeat(241)])('of a name that no step could be called after are refused: %s', (name) => {
+  it.each(['line#7', 'x'.repeat(241)])('are refused when their name cannot be a step key: %s', (name) => {
     expect(() => defineSignal(name)).toThrow('name of the signal');
     expect(() => workflowRef(name)).toThrow('name of the workflow');
   });
 
-  it('are kept until the run comes to them, in the order in which they were sent', async () => {
+  it('are kept until the run waits for them, in the order in which they were sent', async () => {
     const handle = await stage().client.start(Collects, { count: 20 }, { delay: 100 });
     for (let n = 0; n < 20; n++) await handle.signal(number, n);
     expect(await handle.result()).toEqual({ numbers: Array.from({ length: 20 }, (_, n) => n), timedOut: 0 });
   });
 
-  it('are sent once per idempotency key, however often and however many at a time try', async () => {
+  it('are delivered once per idempotency key when several callers send them at once', async () => {
     const { client } = stage();
     const handle = await client.start(Waits, { sleepFirst: 100, count: 2 });
     await Promise.all(Array.from({ length: 5 }, () => handle.signal(approved, { by: 'k1' }, { idempotencyKey: 'k1' })));
@@ -60,7 +60,7 @@ describe('signals', () => {
     expect(await handle.result()).toEqual([{ by: 'k1' }, { by: 'k2' }]);
   });
 
-  it('are sent once per idempotency key also after the first has been taken', async () => {
+  it('are delivered once per idempotency key when the run has already taken the first', async () => {
     const handle = await stage().client.start(Waits, { count: 2 });
     await handle.signal(approved, { by: 'k1' }, { idempotencyKey: 'k1' });
     await waitFor(async () => (await stage().client.steps(handle.runId)).length === 1);
@@ -69,21 +69,21 @@ describe('signals', () => {
     expect(await handle.result()).toEqual([{ by: 'k1' }, { by: 'other' }]);
   });
 
-  it('that do not come in time leave null', async () => {
+  it('leave null when they do not come before the timeout', async () => {
     expect(await stage().client.execute(Waits, { timeout: 20 })).toEqual([null]);
   });
 
-  it('that do not come in time leave null also in a run that was suspended', async () => {
+  it('leave null when they do not come before the timeout of a suspended run', async () => {
     expect(await stage().client.execute(Waits, { timeout: 300 })).toEqual([null]);
   });
 
-  it('that carry nothing are delivered as true', async () => {
+  it('are delivered as true when they have no payload', async () => {
     const handle = await stage().client.start(Pinged);
     await handle.signal(ping);
     expect(await handle.result()).toBe(true);
   });
 
-  it('to a run that has ended, or that nobody knows, are refused', async () => {
+  it('are refused for a run that has ended or is missing', async () => {
     const { client } = stage();
     const handle = await client.start(Waits, { timeout: 1 });
     await handle.result();
@@ -91,7 +91,7 @@ describe('signals', () => {
     await expect(client.signal('nobody', approved, { by: 'x' })).rejects.toBeInstanceOf(RunNotFoundError);
   });
 
-  it('sent in a transaction of the caller come when it commits, and never when it does not', async () => {
+  it('are delivered when the transaction of their caller commits, and not when it rolls back', async () => {
     const { client, database } = stage();
     const dataSource = await new DataSource({ type: 'postgres', url: database.url, poolSize: 2 }).initialize();
     try {

@@ -68,7 +68,7 @@ describe('the timeout of a run', () => {
     return Math.round((deadline!.getTime() - createdAt.getTime()) / 1_000);
   };
 
-  it('that a start gives fails a run that waits, suspended or not; its catch may still run steps', async () => {
+  it('fails a waiting run, whose catch block may still run steps', async () => {
     const handle = await app.client.start(SlowWorkflow, {}, { timeout: 100 });
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
     const { status, error } = await handle.describe();
@@ -77,7 +77,7 @@ describe('the timeout of a run', () => {
     expect(await app.client.count({ errorCode: 'WORKFLOW_TIMEOUT', name: 'slow' })).toBe(1);
   });
 
-  it('leaves code that sleeps while it cleans up its grace, suspended meanwhile', async () => {
+  it('leaves cleanup code that sleeps its grace, even across a suspension', async () => {
     const handle = await app.client.start(SlowWorkflow, { tidyMs: 400 }, { timeout: 60 });
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).toEqual(['$cancel', 'sleep', 'tidy']);
@@ -89,7 +89,7 @@ describe('the timeout of a run', () => {
     await expect(handle.result()).rejects.toMatchObject(isTimeout);
   });
 
-  it('is that of the start, else that of the workflow, else that of the module', async () => {
+  it('comes from the start, else from the workflow, else from the module', async () => {
     await app.client.start(SlowWorkflow, {}, { id: 'given', timeout: '5s' });
     await app.client.start(SlowWorkflow, {}, { id: 'of the workflow' });
     await app.client.start(PlainWorkflow, undefined, { id: 'of the module' });
@@ -101,7 +101,7 @@ describe('the timeout of a run', () => {
     ).toBe(true);
   });
 
-  it('counts from when the run is first due', async () => {
+  it('counts from the time at which the run is first due', async () => {
     await app.client.start(SlowWorkflow, {}, { id: 'later', delay: '1 hour', timeout: '1 minute' });
     expect(await secondsFromStart('later')).toBe(3_660);
     const startAt = new Date(Date.now() + 7_200_000);
@@ -109,14 +109,14 @@ describe('the timeout of a run', () => {
     expect((await app.client.describe('at')).deadline).toEqual(new Date(startAt.getTime() + 60_000));
   });
 
-  it('may be a moment', async () => {
+  it('may be a Date', async () => {
     const timeout = new Date(Date.now() + 90_000);
     await app.client.start(SlowWorkflow, {}, { id: 'until', timeout });
     const { deadline } = await app.client.describe('until');
     expect(Math.abs(deadline!.getTime() - timeout.getTime())).toBeLessThan(1_000);
   });
 
-  it('of a run that is started by name is that of the class which executes it', async () => {
+  it('comes from the class that executes the run when the run is started by name', async () => {
     const handle = await app.client.start('short', {});
     await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject(isTimeout);
     await app.client.start('plain', undefined, { id: 'plain by name' });
@@ -124,11 +124,11 @@ describe('the timeout of a run', () => {
     expect(await secondsFromStart('plain by name')).toBe(3_600);
   });
 
-  it('of a child reaches the parent as the cause of its failure', async () => {
+  it('reaches the parent as the cause when a child exceeds its own', async () => {
     expect(await app.client.execute(InvokingWorkflow)).toEqual(['WorkflowFailedError', 'WorkflowTimeoutError']);
   });
 
-  it.each([-1, 'soon', null, Number.NaN, new Date(Number.NaN)])('that is %p is refused, and nothing is started', async (timeout) => {
+  it.each([-1, 'soon', null, Number.NaN, new Date(Number.NaN)])('is refused when it is %p, and no run is started', async (timeout) => {
     const started = app.client.start(SlowWorkflow, {}, { id: 'refused', timeout: timeout as number });
     await expect(started).rejects.toBeInstanceOf(InvalidInputError);
     await expect(started).rejects.toMatchObject({ argument: 'options.timeout' });

@@ -17,11 +17,11 @@ describe('a promise that a workflow awaits too late', () => {
     return { code, lines: child.stdoutLines };
   };
 
-  it('does not end the process when the run is cancelled, or its branch loses', async () => {
+  it('does not end the process when the run is cancelled or the branch loses', async () => {
     expect(await run()).toEqual({ code: 0, lines: ['cancelled', 'cancelled', 'winner', 'winner', 'listeners: 0'] });
   });
 
-  it('of somebody else ends it as ever', async () => {
+  it('ends the process when its rejection is not one of the module', async () => {
     expect(await run('foreign')).toEqual({ code: 1, lines: ['cancelled', 'cancelled', 'winner', 'winner'] });
   });
 });

@@ -56,7 +56,7 @@ async function onDatabase(test: (database: TestDatabase) => Promise<void>): Prom
 }
 
 describe('versions of a workflow', () => {
-  it('are executed side by side: runs stay on theirs, also when another worker takes them, and starts by name take the highest', () =>
+  it('run side by side: runs keep their version in another worker, and starts by name use the highest', () =>
     onDatabase(async (database) => {
       const worker = { suspendAfter: 20 };
       const old = await startApplication(database.url, [OrderV1], { worker });
@@ -80,7 +80,7 @@ describe('versions of a workflow', () => {
       expect((await byNameBefore.describe().catch(() => client.describe(byNameBefore.runId))).version).toBe(1);
     }));
 
-  it('that nothing registered can continue are said at boot and by health(), with since when, and are left as they are', () =>
+  it('that no class can execute are reported at boot and by health(), and their due runs stay unchanged', () =>
     onDatabase(async (database) => {
       const starter = await startApplication(database.url, [], { worker: false });
       const stranded = await starter.client.start(OrderV1, 1, { id: 'stranded' });
@@ -122,7 +122,7 @@ describe('versions of a workflow', () => {
       });
     }));
 
-  it('that wait, and that nothing registered could continue, are said at boot and by health() as well', () =>
+  it('that no class can execute are reported at boot and by health() when their runs wait', () =>
     onDatabase(async (database) => {
       const old = await startApplication(database.url, [OrderV1], { worker: { suspendAfter: 1 } });
       const waiting = await old.client.start(OrderV1, 3_600_000);
@@ -139,7 +139,7 @@ describe('versions of a workflow', () => {
       expect(health).toMatchObject({ unregistered: [], unregisteredWaiting: [{ queue: 'default', name: 'order', version: 1 }] });
     }));
 
-  it.each(['refuse', 'silence'] as const)('health() says so when the database does not answer (%s)', (fault) =>
+  it.each(['refuse', 'silence'] as const)('health() reports a database that does not answer (%s)', (fault) =>
     onDatabase(async (database) => {
       const proxy = await FaultProxy.start(database.url);
       try {
@@ -154,7 +154,7 @@ describe('versions of a workflow', () => {
           backlog: [],
         });
         expect(performance.now() - began).toBeLessThan(10_000);
-        // Connections that went silent are given up only after their time.
+        // The module gives up silent connections only after a timeout.
         if (fault === 'silence') return;
         proxy.restore();
         await waitFor(async () => (await app.client.health()).database.isReachable);
@@ -167,15 +167,15 @@ describe('versions of a workflow', () => {
   );
 });
 
-describe('a change of the code', () => {
+describe('a change of the code behind ctx.patched', () => {
   it(
-    'is taken part in by runs that had not come to it, and by no other, across deployments',
+    'applies across deployments to runs that had not reached it, and to no others',
     onScene(async (scene) => {
       const program = 'family-worker.ts';
       const worker = { suspendAfter: 20 };
       const old = await scene.ready({ program, worker, variant: 'old', deploymentId: 'old' });
       const { client } = scene.application;
-      // One is past the change when it comes, the other before it.
+      // One run is past the change when the new code is deployed, the other is before it.
       await scene.start('patched', undefined, ['past']);
       await waitFor(async () => (await client.steps('past')).some(({ stepKey }) => stepKey === 'ship'));
       await scene.start('patched', undefined, ['before']);

@@ -16,7 +16,7 @@ export function countIn(pool: pg.Pool): void {
   counter = pool;
 }
 
-/** Each execution of a body leaves a row, whatever becomes of its result. */
+/** Inserts a row for each execution of a body, even when the result of the body is lost. */
 async function count(): Promise<void> {
   const { runId, stepKey } = currentStep();
   await counter?.query('INSERT INTO bodies (run_id, step_key, pid) VALUES ($1, $2, $3)', [runId, stepKey, process.pid]);
@@ -42,7 +42,7 @@ export class Waits {
   }
 }
 
-/** Collects so many numbers. Signals that miss the first wait belong to the second. */
+/** Collects `count` numbers. A later wait takes a signal that comes after the first timeout. */
 @Workflow({ name: 'collects' })
 export class Collects {
   async run(input: { count: number; timeout?: number }, ctx: WorkflowContext): Promise<{ numbers: number[]; timedOut: number }> {
@@ -79,7 +79,7 @@ export class Counted {
   }
 }
 
-/** Either signal, and then whatever is left of the other. */
+/** Waits for either signal, and then for the other. */
 @Workflow({ name: 'either' })
 export class Either {
   async run(input: { timeout: number }, ctx: WorkflowContext): Promise<{ first: string; left: unknown }> {
@@ -144,7 +144,7 @@ export class Leaf {
   }
 }
 
-/** Children and steps side by side. */
+/** Executes children and steps concurrently. */
 @Workflow({ name: 'tree' })
 export class Tree {
   async run(width: number, ctx: WorkflowContext): Promise<number> {
