@@ -10,11 +10,11 @@ describe('a server that stops answering in the middle of a boot', () => {
   afterAll(closeApplications);
 
   it.concurrent.each([
-    ['as TypeORM connects', 'SELECT version()'],
-    ['as migrations are looked for', 'n.nspname = $1'],
-    ['in a migration', 'CREATE TABLE'],
-    ['as the worker starts', 'durable_open_session'],
-  ])('%s, ends the boot with DatabaseUnavailableError', async (_, statement) => {
+    ['while TypeORM connects', 'SELECT version()'],
+    ['while the module looks for migrations', 'n.nspname = $1'],
+    ['during a migration', 'CREATE TABLE'],
+    ['while the worker starts', 'durable_open_session'],
+  ])('%s ends the boot with DatabaseUnavailableError', async (_, statement) => {
     const database = await createTestDatabase();
     const proxy = await FaultProxy.start(database.url);
     try {

@@ -24,7 +24,7 @@ describe('an application that boots on a hot standby', () => {
     expect((error as Error).message).toMatch(reason);
   };
 
-  it('ends with an error that says so, with and without the schema, and boots once the standby is promoted', async () => {
+  it('fails with an error that names the standby, with and without the schema, and boots after the promotion of the standby', async () => {
     await refused();
     const primary = (await bootAt(pair.primary.url, 0).outcome) as TestingModule;
     await primary.close();

@@ -11,18 +11,18 @@ async function allCompleteOnce(scene: FaultScene, runs: number, steps: number): 
   expect(await scene.database.query('SELECT count(*)::int AS steps FROM durable.workflow_steps')).toEqual([{ steps: runs * steps }]);
 }
 
-/** With DURABLE_CHAOS=1. */
+/** Cases that are tested only with DURABLE_CHAOS=1. */
 const LONG: [string, string, number, string][] = process.env['DURABLE_CHAOS']
   ? [
       ['a claim of a run that was lost before', 'durable_claim_suspects\0', 5, 'claimed again'],
-      ['the note that a run is executed alone', 'durable_note_alone\0', 5, 'claimed once'],
+      ['the record that a run is executed alone', 'durable_note_alone\0', 5, 'claimed once'],
       ['a load of histories', 'durable_load_steps\0', 0, 'claimed once, or again'],
     ]
   : [];
 
 describe('a worker whose connections are cut', () => {
   it.concurrent(
-    'by pg_terminate_backend, all of them again and again, completes its runs and lives',
+    'completes its runs when pg_terminate_backend ends all of its connections repeatedly',
     onScene(async (scene) => {
       const worker = await scene.ready();
       for (let round = 0; round < 8; round++) {
@@ -39,7 +39,7 @@ describe('a worker whose connections are cut', () => {
   it.concurrent.each([
     ['shorter than its session', '30s', 1_000],
     ['longer than its session', '2s', 3_000],
-  ])('for a time %s goes on where it was', (_, sessionTtl, outageMs) =>
+  ])('continues its runs without a repeated body after an outage that is %s', (_, sessionTtl, outageMs) =>
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ url: proxy.url, worker: { sessionTtl } });
       await scene.start('adder', { steps: 8, ms: 50 }, range('run-', 40));
@@ -49,7 +49,7 @@ describe('a worker whose connections are cut', () => {
       proxy.restore();
       await allCompleteOnce(scene, 40, 8);
       expect(troublesOf(worker)).toEqual([]);
-      // Nobody else was there to take over: nothing was lost, and no body was executed twice.
+      // No other worker could take over: nothing was lost, and no body was executed twice.
       expect(await scene.database.query('SELECT count(*)::int AS bodies FROM bodies')).toEqual([{ bodies: 320 }]);
     })(),
   );
@@ -58,7 +58,7 @@ describe('a worker whose connections are cut', () => {
     ['a claim', 'durable_claim\0', 0, 'claimed again'],
     ['a flush', 'durable_flush_', 0, 'claimed once'],
     ...LONG,
-  ])('before the answer to %s executes the run all the same', (_, statement, losses, claims) =>
+  ])('executes the run when the connection is cut before the answer to %s', (_, statement, losses, claims) =>
     onProxy(async (scene, proxy) => {
       // The run has been claimed before and exists when the worker boots: the worker's first such
       // statement concerns this run.

@@ -5,7 +5,7 @@ import { waitFor } from '../support/wait.js';
 
 const WORKER = { suspendAfter: '50ms', pollInterval: '50ms' };
 
-describe('runs whose history does not fit the code of a deployment', () => {
+describe('runs whose history does not match the code of a deployment', () => {
   const blockedBy = (scene: FaultScene, prefix: string): Promise<{ status: string; blocked: string; count: number }[]> =>
     scene.database.query(
       `SELECT status, coalesce(array_to_string(blocked_deployments, ','), '') AS blocked, count(*)::int FROM durable.workflow_runs WHERE starts_with(id, $1) GROUP BY 1, 2 ORDER BY 2`,
@@ -22,7 +22,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
   }
 
   it.concurrent(
-    'wait while there is no other, and complete when one comes that fits',
+    'wait until a deployment with matching code comes, and then complete',
     onScene(async (scene) => {
       const ids = range('wait-', 3);
       await begunByA(scene, ids);
@@ -34,7 +34,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
       );
       expect(await blockedBy(scene, 'wait-')).toEqual([{ status: 'waiting', blocked: 'B', count: 3 }]);
       const epochs = await scene.database.query(`SELECT id, epoch FROM durable.workflow_runs WHERE starts_with(id, 'wait-') ORDER BY id`);
-      // B does other work meanwhile, and leaves these alone: also one more process of it.
+      // B executes other runs meanwhile, and never these runs, even in another process.
       await scene.ready({ deploymentId: 'B', variant: 'new', worker: WORKER });
       await scene.start('versioned', undefined, ['of-b']);
       await waitFor(async () => (await scene.statuses('of-b'))['completed'] === 1);
@@ -54,7 +54,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
   );
 
   it.concurrent(
-    'are continued by the deployment that began them while both are up: at most once tried by the other, never failed',
+    'are continued by the deployment that began them, and claimed at most once by another deployment beside it',
     onScene(async (scene) => {
       const ids = range('both-', 10);
       await begunByA(scene, ids);
@@ -64,7 +64,7 @@ describe('runs whose history does not fit the code of a deployment', () => {
       await waitFor(async () => (await scene.statuses('both-'))['completed'] === 10, { timeoutMs: 15_000 });
       for (const id of ids) expect(await scene.application.client.getHandle(id).result()).toBe('done by A');
       for (const { blocked } of await blockedBy(scene, 'both-')) expect(['', 'B']).toContain(blocked);
-      // Begun, tried by B at most once, continued by A; with a suspension or two.
+      // A claims a run when it begins and continues it, B at most once; suspensions add claims.
       const [{ most }] = await scene.database.query(
         `SELECT max(epoch)::int AS most FROM durable.workflow_runs WHERE starts_with(id, 'both-')`,
       );

@@ -10,12 +10,12 @@ const LOCKED_AGAIN_MS = 30_000;
 const lostEvents = (scene: FaultScene): Promise<unknown[]> =>
   scene.database.query(`SELECT run_id FROM durable.workflow_run_log WHERE kind = 'worker_lost'`);
 
-describe('a worker whose direct connection is lost for long, while its pool lives,', () => {
+describe('a worker that loses its direct connection and keeps its pool', () => {
   it.concurrent.each([
     ['refused', 'refuse'],
     ['silent', 'silence'],
   ] as const)(
-    'because it is %s, goes on, and nobody takes it over',
+    'continues, and is not taken over, while the direct connection is %s for long',
     (_, fault) =>
       onProxy(async (scene, proxy) => {
         const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: '3s' } });
@@ -51,7 +51,7 @@ describe('a worker whose direct connection is lost for long, while its pool live
   );
 
   it.concurrent(
-    'by a network that tells only the server of it, is taken over and goes on with new work within seconds',
+    'is taken over, and executes new runs within seconds, when only the server notices the loss',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ listen: { url: proxy.url }, worker: { sessionTtl: '3s' } });
       await waitFor(async () => (await scene.database.query('SELECT 1 FROM durable.workflow_sessions WHERE holds_lock')).length === 1);
@@ -73,7 +73,7 @@ describe('a worker whose direct connection is lost for long, while its pool live
   );
 
   it.concurrent(
-    'ends all the same when it is told to, and says goodbye',
+    'ends at SIGTERM, and closes its session, while the direct connection is silent',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ listen: { url: proxy.url }, hooks: true, worker: { shutdownTimeout: '100ms' } });
       await scene.start('gated', {}, ['mine']);

@@ -14,7 +14,7 @@ import { waitFor } from '../support/wait.js';
 
 const run = promisify(execFile);
 const ROOT = '/usr/lib/postgresql';
-/** Debian's PostgreSQL: the one from npm has no pg_dump. */
+/** Folder of Debian's PostgreSQL. The PostgreSQL from npm has no pg_dump. */
 const binaries = (existsSync(ROOT) ? readdirSync(ROOT) : [])
   .map((version) => join(ROOT, version))
   .find((folder) => ['initdb', 'postgres', 'pg_dump', 'pg_restore'].every((name) => existsSync(join(folder, 'bin', name))));
@@ -34,8 +34,8 @@ function databaseAt(url: string, drop: () => Promise<void>): TestDatabase {
   };
 }
 
-(binaries === undefined ? describe.skip : describe)('a dump of a database with runs under way', () => {
-  it('is restored as a copy that executes nothing, and finishes every run once it is the real one', async () => {
+(binaries === undefined ? describe.skip : describe)('a dump of a database with active runs', () => {
+  it('is restored as a copy that executes no run until an operator removes its row of workflow_home', async () => {
     const home = await makeHome(binaries);
     const server = await Server.start(home, 'first', []);
     const scene = await FaultScene.create(

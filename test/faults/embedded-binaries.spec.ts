@@ -28,7 +28,7 @@ describe('the binaries of the embedded PostgreSQL', () => {
     expect(execFileSync(join(native, 'bin', 'postgres'), ['--version'], { encoding: 'utf8' })).toMatch(/^postgres \(PostgreSQL\)/);
   });
 
-  it('are copied once to where the server user can run them, by however many processes', async () => {
+  it('are copied once when two processes copy them for the server user at the same time', async () => {
     const copies = await Promise.all([1, 2].map(() => copyNative(findNative(), folder)));
 
     expect(new Set(copies).size).toBe(1);
@@ -43,7 +43,7 @@ describe('the binaries of the embedded PostgreSQL', () => {
     await expect(copyNative(findNative(), folder)).rejects.toThrow(/does not trust/);
   });
 
-  it('count as out of reach below a folder that the server user may not enter', () => {
+  it('count as unreachable below a folder that the server user may not enter', () => {
     chmodSync(folder, 0o700);
     const stranger = { uid: 65_533, gid: 65_533 };
     expect(canEnter(stranger, folder)).toBe(false);

@@ -16,7 +16,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
 
   afterEach(() => sandbox.close());
 
-  it('leaves no process and no folder after kill -9 of the application', async () => {
+  it('leaves no process and no folder after SIGKILL of the application', async () => {
     const app = await sandbox.start();
     const family = sandbox.servers().flatMap((pid) => [pid, ...childrenOf(pid)]);
     expect(family.length).toBeGreaterThan(3);
@@ -42,7 +42,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
     expect(contents).toEqual([]);
   });
 
-  it('goes on for the other process when one of two is killed', async () => {
+  it('continues for the second process when the first of two is killed', async () => {
     const [first, second] = await Promise.all([sandbox.start(sandbox.dataDir), sandbox.start(sandbox.dataDir)]);
 
     first.process.kill('SIGKILL');
@@ -53,7 +53,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
     await sandbox.becomesQuiet();
   });
 
-  itLong('is swept by the next start after kill -9 of application and supervisor', async () => {
+  itLong('is removed by the next start after SIGKILL of application and supervisor', async () => {
     const lost = await sandbox.start();
     const [folder] = sandbox.temporaryDirectories();
     kill([...sandbox.supervisors(), lost.process.child.pid!]);
@@ -69,7 +69,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
     expect(sandbox.temporaryDirectories()).toEqual([]);
   });
 
-  it('is taken over by the next start on its dataDir after kill -9 of application and supervisor', async () => {
+  it('is taken over by the next start on its dataDir after SIGKILL of application and supervisor', async () => {
     const lost = await sandbox.start(sandbox.dataDir);
     await query(lost.url, `CREATE TABLE kept AS SELECT 'here' AS word`);
     kill([...sandbox.supervisors(), lost.process.child.pid!]);
@@ -96,7 +96,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
   });
 
   it.each(process.env['DURABLE_CHAOS'] ? ['temporary', 'kept'] : ['kept'])(
-    'goes on with another supervisor when its own is killed (%s)',
+    'continues with another supervisor when its supervisor is killed (%s)',
     async (kind) => {
       const app = await sandbox.start(kind === 'kept' ? sandbox.dataDir : undefined);
       const [server] = sandbox.servers();
@@ -113,7 +113,7 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
     },
   );
 
-  it('comes back at the same address when the server is killed', async () => {
+  it('restarts at the same address when the server is killed', async () => {
     const app = await sandbox.start(sandbox.dataDir);
     await query(app.url, `CREATE TABLE kept AS SELECT 'here' AS word`);
 
@@ -123,10 +123,10 @@ describe('an embedded PostgreSQL whose processes are killed', () => {
     expect(rows).toEqual([{ word: 'here' }]);
   });
 
-  it('is still there for an application that shuts down on Ctrl-C', async () => {
+  it('still answers an application that shuts down on Ctrl-C', async () => {
     const app = await sandbox.start();
 
-    // Sends SIGINT to the foreground group, as a terminal does. Processes in a session of their own
+    // Sends SIGINT to the foreground group, as a terminal does. Processes in another session
     // do not receive it.
     app.process.kill('SIGINT');
     for (const pid of sandbox.supervisors()) process.kill(pid, 'SIGINT');

@@ -72,7 +72,7 @@ describe('an embedded PostgreSQL', () => {
     expect(sandbox.supervisors()).toEqual([]);
   });
 
-  it('is one server when processes start on a new dataDir at the same moment', async () => {
+  it('is one server when four processes start on a new dataDir at the same time', async () => {
     const apps = await Promise.all([1, 2, 3, 4].map(() => sandbox.start(sandbox.dataDir)));
 
     expect(new Set(apps.map((app) => app.url)).size).toBe(1);
@@ -80,7 +80,7 @@ describe('an embedded PostgreSQL', () => {
     expect(sandbox.supervisors()).toHaveLength(1);
   });
 
-  itLong('starts again for a process that comes while the last one leaves', async () => {
+  itLong('starts again for a process that starts while the last one stops', async () => {
     let app = await sandbox.start(sandbox.dataDir);
     for (let round = 0; round < 3; round++) {
       const [next] = await Promise.all([sandbox.start(sandbox.dataDir), app.stop()]);
@@ -89,7 +89,7 @@ describe('an embedded PostgreSQL', () => {
     }
   });
 
-  it('shows nobody else its data or its password', async () => {
+  it('protects its data and its password from other users', async () => {
     const app = await sandbox.start(sandbox.dataDir);
     const password = new URL(app.url).password;
 

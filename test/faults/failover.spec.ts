@@ -36,7 +36,7 @@ class FailOverScene {
     return new FailOverScene(pair, address, await FaultScene.create(database, await createTestDatabase()));
   }
 
-  /** The primary dies, and for a moment nobody is at its address; then the standby is. */
+  /** Ends the primary, refuses connections for a moment, and points the address to the standby. */
   async failOver(): Promise<void> {
     this.address.refuse();
     await this.pair.failOver();
@@ -66,7 +66,7 @@ const completed = (scene: FaultScene, ids: readonly string[]): Promise<unknown> 
     throw new Error(`${error.message}: ${JSON.stringify(rows)}`);
   });
 
-/** Every session is that of a worker that lives, and owns nothing any more. */
+/** Checks that only living workers have sessions, and that no run, wait or message is left. */
 async function nothingIsLeft(scene: FaultScene, workers: readonly SpawnedProcess[]): Promise<void> {
   const byNumber = (numbers: readonly number[]): string => [...numbers].sort((a, b) => a - b).join();
   const pids = byNumber(workers.map(({ child }) => child.pid!));
@@ -101,17 +101,17 @@ async function pagesAgree(scene: FaultScene, ids: readonly string[]): Promise<vo
   }
 }
 
-/** The harder one; both with DURABLE_CHAOS=1. */
+/** Ways to notice the fail-over: the harder one, and both with DURABLE_CHAOS=1. */
 const WAYS_TO_NOTICE: [string, boolean][] = [
-  ['which shows when something is written or looked for', false],
-  ...(process.env['DURABLE_CHAOS'] ? [['which the direct connection tells', true] as [string, boolean]] : []),
+  ['by a statement', false],
+  ...(process.env['DURABLE_CHAOS'] ? [['by the direct connection', true] as [string, boolean]] : []),
 ];
 
 const LOST = /^WARN worker: the database has failed over and lost commits/;
 
 describe('a fail-over to another server', () => {
   it(
-    'that has every acknowledged commit loses nothing, and the workers go on',
+    'loses nothing, and the workers continue, when the new server has every acknowledged commit',
     onPair('synchronous', async (on) => {
       const { scene } = on;
       const ids = range('run-', 60);
@@ -138,7 +138,7 @@ describe('a fail-over to another server', () => {
   );
 
   it.each(WAYS_TO_NOTICE)(
-    'that lacks the last acknowledged commits, %s, executes anew what is missing, and no history has a gap',
+    'repeats the steps that the new server lacks, and leaves no gap in a history, when the workers notice the fail-over %s',
     (_, listen) =>
       onPair('asynchronous', async (on) => {
         const { scene, pair } = on;
@@ -153,7 +153,7 @@ describe('a fail-over to another server', () => {
         await pair.caughtUp();
         pair.link.refuse();
 
-        // From here on the standby hears of nothing.
+        // From here on the standby receives nothing.
         await scene.open(['filler/1', 'filler/2', 'filler/3', 'midway/2', 'ended/2', 'ended/3']);
         await Promise.all([page('midway', 3), page('claimed', 1), completed(scene, ['ended', 'filler'])]);
         await scene.open(['claimed/1']);
@@ -168,7 +168,7 @@ describe('a fail-over to another server', () => {
         await scene.open([...ids, 'filler', 'unborn', 'new'].flatMap((id) => [`${id}/1`, `${id}/2`, `${id}/3`]));
         await completed(scene, [...ids, 'filler']);
         await pagesAgree(scene, [...ids, 'filler']);
-        // What the second server has is not executed again, and what nobody has was never there.
+        // Steps on the second server are not repeated. A run that it lacks was never started.
         expect(await scene.pidsOf('untouched', 'page-1')).toHaveLength(1);
         expect(await scene.pidsOf('midway', 'page-1')).toHaveLength(1);
         await vanished;

@@ -50,7 +50,7 @@ describe('a server that grants no more connections', () => {
   }
   const giveBack = (): Promise<unknown> => Promise.all(taken.splice(0).map((client) => client.end()));
 
-  it('keeps a boot waiting until it grants some', async () => {
+  it('delays a boot until it grants connections', async () => {
     await takeAll();
     const { outcome, warned } = bootAt(url, 60_000);
     await warned(/^the database cannot be reached: too many connections/);
@@ -59,7 +59,7 @@ describe('a server that grants no more connections', () => {
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
   });
 
-  it('after the boot, lets the module work with those that it has, and fails calls that need another soon', async () => {
+  it('lets a booted module work with its open connections, and makes calls that need another fail', async () => {
     const module = (await bootAt(url, 60_000).outcome) as TestingModule;
     const client = module.get(WorkflowClient);
     await waitFor(async () => (await client.health()).directConnection?.isConnected);

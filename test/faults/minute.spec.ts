@@ -7,7 +7,7 @@ import { closeApplications, startApplication } from '../support/application.js';
 import { onProxy, onScene, range, troublesOf, type FaultScene } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
-// Shorter forms of the same are in fault-connections, journal-outage and journal-locked-rows.
+// Shorter forms of these tests are in connections, journal-outage and journal-locked-rows.
 const MINUTE_MS = 60_000;
 
 const allComplete = (scene: FaultScene, prefix: string, runs: number): Promise<unknown> =>
@@ -27,11 +27,11 @@ async function p95(scene: FaultScene, prefix: string, until: (done: number) => b
 
 const chaosOnly = process.env['DURABLE_CHAOS'] ? describe : describe.skip;
 
-chaosOnly('for a minute', () => {
+chaosOnly('a fault that lasts a minute', () => {
   afterEach(closeApplications);
 
   it(
-    'the database is down: workers go on where they were, a client that gave up says so, one that was patient has started',
+    'an outage of the database loses no result, makes an early start fail, and delays a late start',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ url: proxy.url });
       const { client } = await startApplication(proxy.url, [], { worker: false });
@@ -50,7 +50,7 @@ chaosOnly('for a minute', () => {
       expect(await impatient).toBe('DATABASE_UNAVAILABLE');
       await (await patient).result({ timeout: 20_000 });
       await allComplete(scene, 'down-', 40);
-      // Nobody else was there to take over: nothing was lost, and no body was executed twice.
+      // No other worker could take over: nothing was lost, and no body was executed twice.
       expect(await scene.database.query(`SELECT count(*)::int AS bodies FROM bodies WHERE starts_with(run_id, 'down-')`)).toEqual([
         { bodies: 320 },
       ]);
@@ -61,7 +61,7 @@ chaosOnly('for a minute', () => {
   );
 
   it(
-    'a transaction of a caller holds one run: the others are as quick as before, and it goes on afterwards',
+    'a run that another transaction locks does not slow other runs down, and continues afterwards',
     onScene(async (scene) => {
       const worker = await scene.ready();
       await p95(scene, 'warm-', (done) => done === 100);

@@ -12,7 +12,7 @@ const POISONS = process.env['DURABLE_CHAOS'] ? ['poison', 'a-poison'] : ['poison
 
 describe('a run that kills the process that executes it', () => {
   it.each(POISONS)(
-    `is given up, and ${OTHERS} others that were executed beside it complete ("%s")`,
+    `fails, and ${OTHERS} other runs that were executed beside it complete ("%s")`,
     (poison) =>
       onScene(async (scene) => {
         let crashes = 0;

@@ -5,9 +5,9 @@ import { FrontDoor } from '../chaos/qstash/front-door.js';
 import { onScene } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
-describe('a run that a process with transport both has started and executes itself', () => {
+describe('a run that a process with transport both starts and executes itself', () => {
   it(
-    'is finished by a delivery of QStash after kill -9, although QStash was never told of it before',
+    'is finished by a delivery of QStash after SIGKILL, although no message announced the run before',
     onScene(async (scene) => {
       let port: number | undefined;
       const door = await FrontDoor.open(() => (port === undefined ? [] : [port]));
@@ -25,13 +25,13 @@ describe('a run that a process with transport both has started and executes itse
         first.kill('SIGKILL');
         await first.exited;
 
-        // No worker of this one polls: only what QStash tells it is executed.
+        // The worker of this process does not poll. It executes only runs that QStash delivers.
         const second = await scene.ready({ qstash: options, worker });
         port = Number(/\d+/.exec(await second.waitForLine(/^listening /))![0]);
         await scene.open(['own']);
         await waitFor(
           async () => {
-            // As the schedule does.
+            // Publishes a sweep, as the schedule does.
             await fetch(`${url}/v2/publish/${door.url}/workflow/qstash/sweep`, {
               method: 'POST',
               headers: { authorization: `Bearer ${token}` },

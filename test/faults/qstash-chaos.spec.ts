@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 // The long form: npm run test:chaos -- --transport qstash.
-it('with a QStash that loses, doubles and reorders messages, and processes that crash, all runs end as they should', async () => {
+it('all runs end correctly with a QStash that loses, duplicates and reorders messages, and processes that crash', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 11);
   const file = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/qstash/application.js');
   const report = await runQStashChaos({ transport: 'qstash', seed, runs: 40, workers: 2, seconds: 3 }, database, file);

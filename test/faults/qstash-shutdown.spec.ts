@@ -12,15 +12,15 @@ interface Stage {
   readonly scene: FaultScene;
   readonly client: WorkflowClient;
   readonly qstash: QStashEmulator;
-  /** An application process that QStash reaches. */
+  /** Starts an application process that QStash reaches. */
   enter(worker?: FaultWorkerOptions['worker']): Promise<SpawnedProcess>;
-  /** SIGTERM; whatever balances the load sends it nothing more. */
+  /** Removes the process from the load balancer, and sends SIGTERM to it. */
   terminate(application: SpawnedProcess): void;
 }
 
 /**
  * Runs a test with application processes behind one address, a QStash that calls them, and a client
- * that executes nothing. Nobody calls the sweep.
+ * that executes nothing. No schedule calls the sweep.
  */
 function onStage(test: (stage: Stage) => Promise<void>): () => Promise<void> {
   return onScene(async (scene) => {
@@ -57,9 +57,9 @@ const lossesOf = async (scene: FaultScene, id: string): Promise<number> => {
   return row!.losses;
 };
 
-describe('an application that QStash drives, told to end by SIGTERM in the middle of a delivery,', () => {
+describe('an application that receives SIGTERM during a delivery of QStash', () => {
   it.concurrent(
-    'lets the body end, records its step and hands the run over: another process goes on, and no body is executed twice',
+    'lets the body end, records its step and hands the run back, which another process continues without a repeated body',
     onStage(async ({ scene, client, qstash, enter, terminate }) => {
       const first = await enter({ shutdownTimeout: '20s' });
       await client.start('diary', { pages: 3 }, { id: 'story' });
@@ -87,9 +87,9 @@ describe('an application that QStash drives, told to end by SIGTERM in the middl
     }),
   );
 
-  for (const [what, deaf] of Object.entries({ 'stops a body that': false, 'does not wait for a deaf body that': true })) {
+  for (const [what, deaf] of Object.entries({ 'aborts a body that': false, 'does not wait for a body that ignores its abort and': true })) {
     it.concurrent(
-      `${what} takes longer than shutdownTimeout, and another process executes it at once`,
+      `${what} takes longer than shutdownTimeout, and another process executes the body at once`,
       onStage(async ({ scene, client, enter, terminate }) => {
         const first = await enter({ shutdownTimeout: '700ms' });
         await client.start('gated', { deaf }, { id: 'long' });

@@ -9,7 +9,7 @@ import { FaultProxy } from '../support/faults/proxy.js';
 import { waitFor } from '../support/wait.js';
 
 it(
-  'an attempt does not begin before the failure of the one before is durable: a crash repeats one, not all of them',
+  'an attempt begins only when the failure of the previous attempt is durable, so a crash repeats one attempt',
   onScene(async (scene) => {
     await scene.database.query('ALTER TABLE bodies ADD attempt int, ADD nonce text, ADD given_by text, ADD given text');
     const log = new FleetLog();
@@ -21,7 +21,7 @@ it(
       // Four attempts, the last of which succeeds, with pauses of 200, 400 and 800 ms.
       await scene.start('flaky', { size: 3, ms: 300, napMs: 2_000 }, ['flaky']);
       await waitFor(async () => (await scene.pidsOf('flaky', 'shaky')).length === 1);
-      // Under way: its failure cannot be recorded.
+      // The first attempt is running, and its failure cannot be recorded.
       proxy.refuse();
       await new Promise((resolve) => setTimeout(resolve, 3_000));
       expect(await scene.database.query('SELECT attempt FROM bodies')).toEqual([{ attempt: 1 }]);

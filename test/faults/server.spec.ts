@@ -6,7 +6,7 @@ import type { TestDatabase } from '../support/database.js';
 import { FaultScene, onScene, range, troublesOf } from '../support/faults/fault-workers.js';
 import { waitFor } from '../support/wait.js';
 
-/** The database `postgres` of a server of its own, whose commits survive kill -9. */
+/** Starts a server whose commits survive SIGKILL. Returns its database `postgres`. */
 async function ownServer(): Promise<TestDatabase> {
   const server = await startEmbeddedPostgres();
   const pool = new pg.Pool({ connectionString: server.url, max: 3, allowExitOnIdle: true });
@@ -21,7 +21,7 @@ async function ownServer(): Promise<TestDatabase> {
   };
 }
 
-/** All runs of `adder` ended with the right sum, each step recorded once. */
+/** Waits until all runs of `adder` have ended. Checks their sums and their recorded steps. */
 async function allComplete(scene: FaultScene, prefix: string, runs: number, steps: number): Promise<void> {
   const all = async (): Promise<boolean> => (await scene.statuses(prefix))['completed'] === runs;
   await waitFor(all, { timeoutMs: 30_000, message: 'all to complete' }).catch(async (error: Error) => {
@@ -38,7 +38,7 @@ async function allComplete(scene: FaultScene, prefix: string, runs: number, step
   expect(recorded).toBe(runs * steps);
 }
 
-/** More bodies than steps only where a run was lost meanwhile. */
+/** Lists the runs with more repeated bodies than lost workers. */
 async function repeatedBodies(scene: FaultScene): Promise<unknown[]> {
   return scene.database.query(`SELECT run_id, bodies, lost FROM (
     SELECT b.run_id, count(*) - count(DISTINCT b.step_key) AS bodies,
@@ -50,7 +50,7 @@ const recordedSteps = async (scene: FaultScene): Promise<number> =>
   (await scene.database.query<{ steps: number }>('SELECT count(*)::int AS steps FROM durable.workflow_steps'))[0]!.steps;
 
 describe('a server that crashes', () => {
-  it('and comes back at the same address finds every run where it was, and the workers alive', async () => {
+  it('loses no result, and its workers continue, when it restarts at the same address', async () => {
     const scene = await FaultScene.create(await ownServer());
     try {
       const workers = [await scene.ready(), await scene.ready()];
@@ -64,7 +64,7 @@ describe('a server that crashes', () => {
       }
       expect(await repeatedBodies(scene)).toEqual([]);
       for (const worker of workers) expect(troublesOf(worker)).toEqual([]);
-      // One of them may have a new session, which comes last.
+      // A worker may have a new session, which comes last.
       const pids = new Set(workers.map((worker) => worker.child.pid!));
       await waitFor(async () => {
         const sessions = await scene.sessions();
@@ -88,16 +88,16 @@ describe('a fail-over behind the same address', () => {
       WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%'`);
 
   it.concurrent.each([
-    ['that ends the connections when it takes writes', true],
-    ['that keeps connections on which nothing can be written', false],
-  ])('to a server that answers read-only at first, %s, loses nothing', (_, endsConnections) =>
+    ['ends the connections when it accepts writes', true],
+    ['keeps connections on which nothing can be written', false],
+  ])('loses nothing when the new server is read-only at first and %s', (_, endsConnections) =>
     onScene(async (scene) => {
       const worker = await scene.ready();
       await scene.start('adder', { steps: 6, ms: 50 }, range('over-', 40));
       await waitFor(async () => (await recordedSteps(scene)) > 40);
       await readOnly(scene, true);
       await endConnections(scene);
-      // Long enough for each service of the worker to meet it.
+      // Long enough for each service of the worker to meet the read-only server.
       await new Promise((resolve) => setTimeout(resolve, 2_500));
       expect((await scene.statuses('over-'))['failed']).toBeUndefined();
       const before = await recordedSteps(scene);

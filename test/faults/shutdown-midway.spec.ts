@@ -6,7 +6,7 @@ import { waitFor } from '../support/wait.js';
 
 const SLOW_S = 1.5;
 
-/** Every statement that writes such rows takes long from now on. Returns how to end that. */
+/** Slows down every statement that writes such rows. Returns a function that ends the delay. */
 async function slowDown(scene: FaultScene, table: string, when: string): Promise<() => Promise<unknown>> {
   await scene.database
     .query(`CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(${SLOW_S}); RETURN NULL; END';
@@ -14,7 +14,7 @@ async function slowDown(scene: FaultScene, table: string, when: string): Promise
   return () => scene.database.query(`DROP TRIGGER slow ON durable.${table}`);
 }
 
-/** Resolves while such a statement is under way. */
+/** Waits until such a statement is being executed. */
 const underWay = (scene: FaultScene): Promise<unknown> =>
   waitFor(
     async () => {
@@ -44,11 +44,11 @@ async function completeElsewhere(scene: FaultScene, ids: readonly string[], step
   expect(counts).toEqual({ bodies: ids.length * steps, steps: ids.length * steps, losses: 0 });
 }
 
-describe('SIGTERM', () => {
+describe('a worker that receives SIGTERM', () => {
   const ids = range('run-', 5);
 
   it.concurrent(
-    'in the middle of a flush lets it end: what it carried is recorded, and no body is executed again',
+    'ends after its current flush, whose steps are recorded and not executed again',
     onScene(async (scene) => {
       const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '3s' } });
       const end = await slowDown(scene, 'workflow_steps', 'INSERT ON durable.workflow_steps');
@@ -62,7 +62,7 @@ describe('SIGTERM', () => {
   );
 
   it.concurrent(
-    'in the middle of a claim hands back what it brings, and no body is executed',
+    'hands back the run of its current claim, and executes no body',
     onScene(async (scene) => {
       const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '3s' } });
       const end = await slowDown(
@@ -82,13 +82,13 @@ describe('SIGTERM', () => {
   );
 
   it.concurrent(
-    'while nothing comes from the database any more ends the worker within seconds, and others have its runs',
+    'ends within seconds while the database is silent, and another worker executes its runs',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ url: proxy.url, hooks: true, worker: { shutdownTimeout: '500ms', sessionTtl: '2s' } });
       await scene.start('gated', {}, ['mute']);
       await worker.waitForLine(/^body mute$/);
       proxy.silence();
-      // All that the worker does now and then waits for an answer by now.
+      // By now, all periodic work of the worker waits for an answer.
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       const since = performance.now();
       worker.kill('SIGTERM');

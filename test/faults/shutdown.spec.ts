@@ -5,7 +5,7 @@ import { FaultProxy } from '../support/faults/proxy.js';
 import type { SpawnedProcess } from '../support/processes.js';
 import { waitFor } from '../support/wait.js';
 
-describe('a worker that is told to end', () => {
+describe('a worker that shuts down', () => {
   const ownedBy = async (scene: FaultScene, worker: SpawnedProcess): Promise<number> => {
     const rows = await scene.database.query(
       'SELECT r.id FROM durable.workflow_runs r JOIN durable.workflow_sessions s ON s.id = r.session_id WHERE s.pid = $1',
@@ -15,14 +15,14 @@ describe('a worker that is told to end', () => {
   };
 
   it.concurrent(
-    'by SIGTERM lets bodies finish and records them, and hands the runs back for others to go on with',
+    'lets its bodies end at SIGTERM, records their steps, and hands the runs back for another worker',
     onScene(async (scene) => {
       const ids = range('finish-', 5);
       const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '10s' } });
       await scene.start('gated', {}, ids);
       await Promise.all(ids.map((id) => worker.waitForLine(new RegExp(`^body ${id}$`))));
       worker.kill('SIGTERM');
-      // It claims nothing any more, while its bodies go on.
+      // The worker claims no further run while its bodies are running.
       await scene.start('adder', { steps: 1, ms: 1 }, ['unclaimed']);
       await new Promise((resolve) => setTimeout(resolve, 500));
       expect(await scene.statuses('unclaimed')).toEqual({ pending: 1 });
@@ -48,7 +48,7 @@ describe('a worker that is told to end', () => {
   );
 
   it.concurrent(
-    'stops bodies that take longer than shutdownTimeout, and another worker executes them at once',
+    'aborts bodies that take longer than shutdownTimeout, and another worker executes them at once',
     onScene(async (scene) => {
       const worker = await scene.ready({ hooks: true, worker: { shutdownTimeout: '700ms' } });
       await scene.start('gated', {}, ['long']);
@@ -87,7 +87,7 @@ describe('a worker that is told to end', () => {
   );
 
   it.concurrent(
-    'takes two signals within a moment for one, as npm and process managers send them',
+    'counts signals within a second as one, because npm and process managers send several',
     onScene(async (scene) => {
       const worker = await scene.ready({ hooks: true });
       await scene.start('gated', {}, ['twice']);
@@ -105,7 +105,7 @@ describe('a worker that is told to end', () => {
   );
 
   it.concurrent(
-    'at any moment of its boot leaves nothing that others have to wait for',
+    'leaves no session that delays other workers, whenever SIGTERM comes during its boot',
     onScene(async (scene) => {
       await scene.start('gated', {}, range('boot-', 3));
       const delays = process.env['DURABLE_CHAOS'] ? Array.from({ length: 20 }, (_, index) => index * 5) : [0, 20];
@@ -127,7 +127,7 @@ describe('a worker that is told to end', () => {
   );
 
   it.concurrent(
-    'by app.close() ends by itself, and leaves no session and no run of its own',
+    'leaves no session and no owned run after app.close(), and its process exits',
     onScene(async (scene) => {
       const ids = range('close-', 5);
       const worker = await scene.ready({ worker: { shutdownTimeout: '100ms' } });
@@ -144,7 +144,7 @@ describe('a worker that is told to end', () => {
   );
 
   it.concurrent(
-    'while the database is down ends all the same',
+    'ends within seconds while the database is down',
     onScene(async (scene) => {
       const proxy = await FaultProxy.start(scene.database.url);
       try {

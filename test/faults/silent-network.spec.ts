@@ -34,9 +34,9 @@ const timed = async (call: Promise<unknown>): Promise<{ error: unknown; ms: numb
   return { error, ms: Date.now() - began };
 };
 
-describe('a network that delivers nothing, on connections that stay open', () => {
+describe('a silent network whose connections stay open', () => {
   it.concurrent(
-    'loses and repeats no recorded step, and the application continues by itself',
+    'loses and repeats no recorded step, and the application continues when the network works again',
     onProxy(async (scene, proxy) => {
       const worker = await scene.ready({ url: proxy.url });
       const starter = await startApplication(proxy.url, [], { worker: false });
@@ -67,7 +67,7 @@ describe('a network that delivers nothing, on connections that stay open', () =>
   );
 
   it.concurrent(
-    'ends every call of the client in bounded time while the network stays silent',
+    'makes every call of the client fail in bounded time',
     onProxy(async (scene, proxy) => {
       const { client, close } = await startApplication(proxy.url, [], { worker: false });
       await scene.start('adder', { steps: 1, ms: 5 }, ['known']);
@@ -93,9 +93,9 @@ describe('a network that delivers nothing, on connections that stay open', () =>
   );
 });
 
-describe('a network that delivers everything 125 ms later, in each direction', () => {
+describe('a network with a delay of 125 ms in each direction', () => {
   it.concurrent(
-    'executes runs without a takeover, and renews the session',
+    'causes no takeover, and lets workers execute runs and renew their sessions',
     onProxy(async (scene, proxy) => {
       proxy.delay(125);
       const workers = [

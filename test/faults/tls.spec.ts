@@ -16,7 +16,7 @@ class GreetWorkflow {
   }
 }
 
-(hasOpenSsl ? describe : describe.skip)('TLS with a certificate that no system knows', () => {
+(hasOpenSsl ? describe : describe.skip)('TLS with a certificate of a private authority', () => {
   let server: TlsServer;
   let bouncer: PgBouncer | undefined;
   beforeAll(async () => {
@@ -56,7 +56,7 @@ class GreetWorkflow {
     expect((error as Error).message).toMatch(/certificate/);
   };
 
-  it('encrypts every connection of the module to the server, and refuses an unknown certificate', async () => {
+  it('encrypts every connection to the server, and makes the boot refuse an unknown certificate', async () => {
     const module = await boot(verified(server.url), {});
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
     await module.get(WorkflowClient).list({});
@@ -69,12 +69,15 @@ class GreetWorkflow {
     await isUnknown(verified(server.url), {});
   });
 
-  (pgBouncerVersion === undefined ? it.skip : it)('encrypts connections to a PgBouncer, and refuses an unknown certificate', async () => {
-    const through = bouncer!.urlOf();
-    const module = await boot(verified(through), { pooler: 'transaction', listen: { url: verified(server.url).href } });
-    const client = module.get(WorkflowClient);
-    expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
-    expect((await client.list({})).runs.length).toBeGreaterThan(0);
-    await isUnknown(verified(through), { pooler: 'transaction' });
-  });
+  (pgBouncerVersion === undefined ? it.skip : it)(
+    'encrypts connections to a PgBouncer, and makes the boot refuse an unknown certificate',
+    async () => {
+      const through = bouncer!.urlOf();
+      const module = await boot(verified(through), { pooler: 'transaction', listen: { url: verified(server.url).href } });
+      const client = module.get(WorkflowClient);
+      expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
+      expect((await client.list({})).runs.length).toBeGreaterThan(0);
+      await isUnknown(verified(through), { pooler: 'transaction' });
+    },
+  );
 });
