@@ -71,7 +71,7 @@ describe('a cancelled run that cleans up', () => {
     expect(await keys(handle.runId)).toEqual(['$cancel', 'tidy']);
   });
 
-  it('gets the rest of its clean-up time when it was suspended, and its worker was down past the end of that time', async () => {
+  it('gets the rest of its clean-up time when its worker was down past that time while the run was suspended', async () => {
     const { application, handle } = await cancelled('2s');
     await suspendedAgain(handle.runId);
     await application.close();
@@ -84,7 +84,7 @@ describe('a cancelled run that cleans up', () => {
     expect(await database.query('SELECT * FROM durable.workflow_waits')).toEqual([]);
   });
 
-  it('is woken at the end of its clean-up time when it sleeps for longer', async () => {
+  it('ends at the end of its clean-up time when it sleeps for longer', async () => {
     const { handle } = await cancelled('1h');
     await suspendedAgain(handle.runId);
     const { wakeAt, waits } = await handle.describe();

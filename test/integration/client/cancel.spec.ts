@@ -28,7 +28,7 @@ const untilAborted = (name: string) => (): Promise<never> => {
   });
 };
 
-describe('cancelling', () => {
+describe('client.cancel', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -46,7 +46,7 @@ describe('cancelling', () => {
     await database.query('SELECT * FROM durable.workflow_waits WHERE run_id = $1', [runId]),
   ];
 
-  it('a run that was never executed ends the run at once', async () => {
+  it('ends a run that was never executed at once, and no worker executes that run', async () => {
     const client = await boot(() => log.push('executed'), false);
     const handle = await client.start(ScriptedWorkflow);
     const waiting = handle.result({ timeout: '5s' });
@@ -66,14 +66,14 @@ describe('cancelling', () => {
     expect(log).toEqual(['executed']);
   });
 
-  it('a delayed run that was never executed ends the run at once', async () => {
+  it('ends a delayed run that was never executed at once', async () => {
     const client = await boot(() => undefined);
     const handle = await client.start(ScriptedWorkflow, undefined, { delay: '1h' });
     await handle.cancel();
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', wakeAt: undefined });
   });
 
-  it('a suspended run wakes the run, and its finally block may run steps', async () => {
+  it('resumes a suspended run, whose finally block may execute steps', async () => {
     const client = await boot(async (ctx) => {
       try {
         await ctx.sleep('1 day');
@@ -96,7 +96,7 @@ describe('cancelling', () => {
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
-  it('a run that sleeps and is not suspended interrupts the sleep', async () => {
+  it('interrupts the sleep of a run that is not suspended', async () => {
     const client = await boot((ctx) => ctx.sleep('1 day'), { suspendAfter: '10m', pollInterval: '30s', maxPollInterval: '30s' });
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await database.query('SELECT 1 FROM durable.workflow_waits WHERE run_id = $1', [handle.runId])).length > 0);
@@ -104,7 +104,7 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a run aborts the signal of its executing step', async () => {
+  it('aborts the signal of the executing step', async () => {
     const client = await boot(async (ctx) => {
       log.push(`ctx ${ctx.abortSignal.aborted}`);
       await ctx.step('call', untilAborted('call')).catch((error: unknown) => log.push((error as Error).name));
@@ -118,7 +118,7 @@ describe('cancelling', () => {
     expect((await handle.steps()).map(({ stepKey }) => stepKey)).not.toContain('call');
   });
 
-  it('a run does not wait for a step that ignores its signal', async () => {
+  it('does not wait for a step that ignores its abort signal', async () => {
     const client = await boot((ctx) => ctx.step('deaf', () => new Promise(() => log.push('begun'))), { shutdownTimeout: 50 });
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(() => log.includes('begun'));
@@ -126,7 +126,7 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a run that swallows the cancellation error still ends it cancelled', async () => {
+  it('ends a run as cancelled when the workflow swallows the cancellation error', async () => {
     const client = await boot(async (ctx) => {
       try {
         await ctx.sleep('1 day');
@@ -142,7 +142,7 @@ describe('cancelling', () => {
     await expect(handle.describe()).resolves.toMatchObject({ status: 'cancelled', output: undefined });
   });
 
-  it('a run that throws another error in its clean-up ends it cancelled', async () => {
+  it('ends a run as cancelled when its clean-up throws another error', async () => {
     const client = await boot(async (ctx) => {
       await ctx.sleep('1 day').finally(() => {
         throw new Error('while cleaning up');
@@ -154,7 +154,7 @@ describe('cancelling', () => {
     await expect(handle.result({ timeout: '5s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('a run ends the wait of a step for its next attempt', async () => {
+  it('ends the wait of a step for its next attempt', async () => {
     const client = await boot((ctx) =>
       ctx.step('flaky', { retry: { maxAttempts: 9, initialInterval: '1h' } }, () => {
         throw new Error('not now');
@@ -167,7 +167,7 @@ describe('cancelling', () => {
     expect(await leftovers(handle.runId)).toEqual([[], []]);
   });
 
-  it('a run twice has the effect of one request', async () => {
+  it('has the effect of one request when two callers cancel a run', async () => {
     const client = await boot((ctx) => ctx.sleep('1 day').catch((error: unknown) => log.push(error)));
     const handle = await client.start(ScriptedWorkflow);
     await waitFor(async () => (await handle.status()) === 'waiting');
@@ -180,7 +180,7 @@ describe('cancelling', () => {
   it.each<[string, Code, string]>([
     ['completed', () => 'done', 'completed'],
     ['failed', () => Promise.reject(new Error('failed before')), 'failed'],
-  ])('a run that has %s changes nothing', async (_, script, status) => {
+  ])('does not change a run that has %s', async (_, script, status) => {
     const client = await boot(script);
     const handle = await client.start(ScriptedWorkflow);
     await handle.result().catch(() => undefined);
@@ -190,7 +190,7 @@ describe('cancelling', () => {
     expect(await database.query('SELECT * FROM durable.workflow_run_log WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('a run that does not exist rejects with RunNotFoundError', async () => {
+  it('rejects with RunNotFoundError when the run does not exist', async () => {
     const client = await boot(() => undefined);
     await expect(client.cancel('nobody')).rejects.toBeInstanceOf(RunNotFoundError);
     expect(await database.query(`SELECT * FROM durable.workflow_inbox WHERE run_id = 'nobody'`)).toEqual([]);

@@ -31,7 +31,7 @@ const CALLS: Record<string, (client: WorkflowClient, id: string) => Promise<unkn
   resolveStep: (client, id) => client.resolveStep(id, 'charge', { output: 1 }),
 };
 
-describe('a chain of continued runs of which an operator has deleted', () => {
+describe('a chain of continued runs after a deletion by an operator', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
@@ -56,7 +56,7 @@ describe('a chain of continued runs of which an operator has deleted', () => {
     await database.query('DELETE FROM durable.workflow_runs WHERE id = $1', [id]);
   };
 
-  describe('the last run', () => {
+  describe('a chain without its last run', () => {
     let second: string;
     let last: string;
     beforeAll(async () => {
@@ -66,7 +66,7 @@ describe('a chain of continued runs of which an operator has deleted', () => {
       await remove(last);
     });
 
-    it.each(Object.keys(CALLS))('has %s refuse the ids of the others, and name the deleted run', async (call) => {
+    it.each(Object.keys(CALLS))('makes %s refuse the ids of the remaining runs with an error that names the deleted run', async (call) => {
       for (const id of ['lost-end', second]) {
         const error = await CALLS[call]!(app.client, id).catch((thrown: unknown) => thrown);
         expect(error).toBeInstanceOf(RunNotFoundError);
@@ -74,7 +74,7 @@ describe('a chain of continued runs of which an operator has deleted', () => {
       }
     });
 
-    it('leaves the others to be looked at by themselves', async () => {
+    it('keeps each remaining run readable by its own id when follow is false', async () => {
       const own = { follow: false } as const;
       expect(await app.client.status('lost-end', own)).toBe('continued');
       expect(await app.client.describe(second, own)).toMatchObject({ continuedAs: last });
@@ -82,7 +82,7 @@ describe('a chain of continued runs of which an operator has deleted', () => {
     });
   });
 
-  it('a run in the middle still leads from the first to the last', async () => {
+  it('a chain without its middle run still leads from the first id to the last run', async () => {
     const last = (await app.client.describe('lost-middle')).runId;
     const middle = (await app.client.describe(last)).continuedFrom!;
     await remove(middle);

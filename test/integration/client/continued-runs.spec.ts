@@ -7,7 +7,7 @@ import { waitFor } from '../../support/wait.js';
 
 const go = defineSignal<'continue' | 'end' | 'fail'>('go');
 
-/** Each run of the chain takes one signal, which says how it ends. */
+/** A workflow of which each run takes one signal, which says how the run ends. */
 @Workflow({ name: 'subscription' })
 class Subscription {
   async run(period: number, ctx: WorkflowContext): Promise<string> {
@@ -20,7 +20,7 @@ class Subscription {
   }
 }
 
-describe('the first id of a chain of continued runs', () => {
+describe('a chain of continued runs', () => {
   let app: TestApplication;
   let database: TestDatabase;
   beforeAll(async () => {
@@ -37,7 +37,7 @@ describe('the first id of a chain of continued runs', () => {
       const { state, waits } = await app.client.describe(id);
       return state['period'] === period && waits.length > 0;
     });
-  /** A chain that waits in its third run. */
+  /** Starts a chain and leaves it waiting in its third run. Returns the id of that run. */
   const start = async (id: string): Promise<string> => {
     await app.client.start(Subscription, 1, { id, tags: { chain: id } });
     for (const period of [1, 2]) {
@@ -48,7 +48,7 @@ describe('the first id of a chain of continued runs', () => {
     return (await app.client.describe(id)).runId;
   };
 
-  it('leads to the current run in everything that looks at a run', async () => {
+  it('status, describe, steps and history of the first id read the current run', async () => {
     const current = await start('looked at');
     expect(current).not.toBe('looked at');
     const handle = app.client.getHandle('looked at');
@@ -61,7 +61,7 @@ describe('the first id of a chain of continued runs', () => {
     expect(entries.map(({ stepKey }) => stepKey)).not.toContain('open 1');
   });
 
-  it('leads to the run itself with follow: false, which is continued', async () => {
+  it('the first id reads the first run itself, with status "continued", when follow is false', async () => {
     const current = await start('itself');
     const handle = app.client.getHandle('itself');
     const own = { follow: false } as const;
@@ -77,7 +77,7 @@ describe('the first id of a chain of continued runs', () => {
     expect(await app.client.status(current, own)).toBe('waiting');
   });
 
-  it('leads to the current run in everything that is done to a run', async () => {
+  it('pause, resume, signal, retry, resolveStep and cancel of the first id act on the current run', async () => {
     const current = await start('done to');
     const { client } = app;
     await client.pause('done to');
@@ -87,7 +87,7 @@ describe('the first id of a chain of continued runs', () => {
     await client.signal('done to', go, 'fail');
     await expect(client.getHandle('done to').result({ timeout: '20s' })).rejects.toMatchObject({ cause: { message: 'period 3' } });
     await client.retry('done to');
-    // The signal is there again, and the run fails of it once more.
+    // The retry takes the same signal again, so the run fails once more.
     await waitFor(async () => {
       const { generation, status } = await client.describe('done to');
       return generation === 1 && status === 'failed';
@@ -102,7 +102,7 @@ describe('the first id of a chain of continued runs', () => {
     expect(await client.status('cancelled')).toBe('cancelled');
   });
 
-  it('is forked as the current run, and as itself with follow: false', async () => {
+  it('fork of the first id copies the current run, or the first run when follow is false', async () => {
     await start('forked');
     const later = await app.client.fork('forked', { fromStep: 'open 3' });
     expect((await later.describe()).input).toBe(3);
@@ -111,7 +111,7 @@ describe('the first id of a chain of continued runs', () => {
     for (const { runId } of [later, first]) await app.client.cancel(runId);
   });
 
-  it('is given back by a start of the same id, whose handle leads to the current run', async () => {
+  it('a start with the first id creates no run and returns a handle on the current run', async () => {
     await start('started again');
     const handle = await app.client.start(Subscription, 9, { id: 'started again' });
     expect(handle.created).toBe(false);
@@ -121,7 +121,7 @@ describe('the first id of a chain of continued runs', () => {
     expect(await handle.status()).toBe('completed');
   });
 
-  it('shows in listings as continued, and completed runs are those that were not', async () => {
+  it('list and count show the last run as completed and the earlier runs as continued', async () => {
     await start('listed');
     await app.client.signal('listed', go, 'end');
     await app.client.getHandle('listed').result({ timeout: '20s' });
@@ -138,7 +138,7 @@ describe('the first id of a chain of continued runs', () => {
     expect(last!.continuedAs).toBe((await app.client.describe('listed')).runId);
   });
 
-  it('has its history read to the end by a cursor also where the run is continued in between', async () => {
+  it('a history cursor reads the first run to its end after that run has continued, and refuses other runs', async () => {
     const { client } = app;
     await client.start(Subscription, 1, { id: 'paged' });
     await inPeriod('paged', 1);
@@ -151,12 +151,12 @@ describe('the first id of a chain of continued runs', () => {
     await expect(client.history('stranger', { cursor: first.cursor! })).rejects.toThrow(InvalidInputError);
   });
 
-  it('refuses a follow that is no boolean', async () => {
+  it('status and result refuse a follow option that is not a boolean', async () => {
     await expect(app.client.status('x', { follow: 'no' as never })).rejects.toThrow('options.follow');
     await expect(app.client.getHandle('x').result({ follow: 1 as never })).rejects.toThrow('options.follow');
   });
 
-  it('has its result looked up once, however long the chain is', async () => {
+  it('result of the first id does not look up each run of a chain of 2,000 runs', async () => {
     const length = 2_000;
     await database.query(`INSERT INTO durable.workflow_runs
       (id, name, version, queue, status, created_at, finished_at, start_nonce, chain_nonce, continued_as, continued_from, input, output)

@@ -17,7 +17,7 @@ class Patient {
   }
 }
 
-/** Ends, and has left rows in most tables. */
+/** A workflow that ends and leaves rows in most tables. */
 @Workflow({ name: 'busy' })
 class Busy {
   async run(ending: 'completes' | 'fails', ctx: WorkflowContext): Promise<string> {
@@ -36,7 +36,7 @@ class Parent {
   }
 }
 
-/** The SQL that docs/operations.md gives, as it stands there. */
+/** Reads the SQL from docs/operations.md. */
 async function documentedSql(): Promise<string> {
   const text = await readFile('docs/operations.md', 'utf8');
   const section = text.slice(text.indexOf('## Deleting runs'));
@@ -79,7 +79,7 @@ describe('the documented SQL that deletes runs', () => {
     for (const table of RUN_TABLES) expect(sql).toContain(`DELETE FROM durable.${table} t USING doomed`);
   });
 
-  it('removes ended runs of that age with all their rows, and leaves the others', async () => {
+  it('removes runs that ended more than 90 days ago with all their rows, and keeps the other runs', async () => {
     await busy('old', 'completes');
     await busy('failed', 'fails');
     await app.client.start(Patient, undefined, { id: 'goes on' });
@@ -97,7 +97,7 @@ describe('the documented SQL that deletes runs', () => {
     await expect(app.client.getHandle('old').result({ timeout: '20s' })).resolves.toBe('completes');
   });
 
-  it('leaves a run whose child goes on', async () => {
+  it('keeps a parent run until its child has ended', async () => {
     const child = await app.client.execute(Parent, undefined, { id: 'parent' });
     await age();
     await deleteOld();
@@ -109,7 +109,7 @@ describe('the documented SQL that deletes runs', () => {
     await expect(app.client.status('parent')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
   });
 
-  it('deletes beside retries, starts of the same ids and other deletions, and nobody deadlocks or loses a row', async () => {
+  it('does not deadlock beside concurrent deletions, retries and starts of the same ids, and every run ends', async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `contested-${index}`);
     for (const id of ids) await busy(id, 'fails');
     await age();

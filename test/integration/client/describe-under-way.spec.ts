@@ -29,7 +29,7 @@ class ShortWorkflow {
   }
 }
 
-describe('describe', () => {
+describe('a running step body', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -40,7 +40,7 @@ describe('describe', () => {
   });
   afterAll(() => database.drop());
 
-  it('shows a body that has been under way for a while, from any process, and no longer than it is', async () => {
+  it('is shown by describe in another process until the body ends', async () => {
     await startApplication(database.url, [HangingWorkflow, ShortWorkflow], { worker: { suspendAfter: '1m' } });
     const asking = await startApplication(database.url, [], { worker: false });
     const { runId } = await asking.client.start('hanging');
@@ -61,7 +61,7 @@ describe('describe', () => {
     expect(after.kind).toBe('sleep');
   });
 
-  it('costs short bodies no statement', async () => {
+  it('causes no statement of its own when it is short', async () => {
     const { client } = await startApplication(database.url, [ShortWorkflow]);
     const { query } = pg.Client.prototype;
     let shown = 0;

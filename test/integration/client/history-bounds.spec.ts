@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.js
 import { waitFor } from '../../support/wait.js';
 
 const MIB = 1 << 20;
-/** A body that stops the run at this point until the test opens the gate. */
+/** A promise that the body of "hold" waits for, until the test opens the gate. */
 let gate: Promise<void> | undefined;
 let openGate: () => void = () => undefined;
 const proceed = defineSignal<boolean>('proceed');
@@ -24,7 +24,7 @@ class HoarderWorkflow {
   }
 }
 
-describe('a history', () => {
+describe('the history of a run', () => {
   let database: TestDatabase;
   beforeEach(async () => {
     database = await createTestDatabase();
@@ -37,7 +37,7 @@ describe('a history', () => {
     await database.drop();
   });
 
-  /** The bound is a quarter of it. */
+  /** Sets the size of the heap; a history may have a quarter of that size. */
   const limitHeap = (mebibytes: number): void => {
     jest.spyOn(v8, 'getHeapStatistics').mockReturnValue({ ...v8.getHeapStatistics(), heap_size_limit: mebibytes * MIB });
   };
@@ -58,7 +58,7 @@ describe('a history', () => {
     return row.message;
   };
 
-  it('that does not fit the heap is not loaded: its run is blocked with size and bound, and others go on', async () => {
+  it('is not loaded when it exceeds the bound: its run is blocked with both sizes, and other runs continue', async () => {
     const { client } = await start();
     await client.start(HoarderWorkflow, { mebibytes: 5, waits: true }, { id: 'large' });
     await isWaiting('large');
@@ -74,19 +74,19 @@ describe('a history', () => {
     expect(await client.getHandle(HoarderWorkflow, 'large').result({ timeout: '20s' })).toBe(5 * MIB);
   });
 
-  it('of a run that was lost with its worker is measured before it is loaded', async () => {
+  it('is measured before it is loaded when the run was lost with its worker', async () => {
     const { client } = await start();
     await client.start(HoarderWorkflow, { mebibytes: 5, waits: true }, { id: 'lost' });
     await isWaiting('lost');
     limitHeap(16);
-    // What a worker leaves that dies in the run's first pass.
+    // A worker that dies in the run's first pass leaves the row like this.
     await database.query(`UPDATE durable.workflow_runs SET history_bytes = 0, worker_losses = 1 WHERE id = 'lost'`);
     await client.signal('lost', proceed, true);
     await waitFor(async () => (await runOf('lost')).is_blocked);
     expect(await reasonOf('lost')).toContain('5.0 MiB');
   });
 
-  it('that does not fit beside what is in hand waits until there is room', async () => {
+  it('is loaded later when it does not fit beside the histories of executing runs', async () => {
     close();
     const { client } = await start();
     for (const id of ['first', 'second']) await client.start(HoarderWorkflow, { mebibytes: 3, waits: true }, { id });

@@ -40,7 +40,7 @@ function isSame(given: string, expected: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** As GitHub signs: `X-Hub-Signature-256: sha256=<hex>`. */
+/** Verifies signatures of GitHub: `X-Hub-Signature-256: sha256=<hex>`. */
 @HookVerifier('github')
 class GitHubVerifier implements HookRequestVerifier {
   verify({ rawBody, headers }: HookVerificationRequest): boolean {
@@ -48,7 +48,7 @@ class GitHubVerifier implements HookRequestVerifier {
   }
 }
 
-/** As Stripe signs: `Stripe-Signature: t=<seconds>,v1=<hex>`, of the time and the body. */
+/** Verifies signatures of Stripe (time and body): `Stripe-Signature: t=<seconds>,v1=<hex>`. */
 @HookVerifier('stripe')
 class StripeVerifier implements HookRequestVerifier {
   async verify({ rawBody, headers }: HookVerificationRequest): Promise<boolean> {
@@ -170,20 +170,20 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await result()).toEqual({ url: `https://shop.example/workflow/hooks/${token}`, got: [{ paid: [1, { of: 2 }] }] });
     });
 
-    it('takes forms and texts', async () => {
+    it('accepts forms and plain text', async () => {
       const { token, result } = await hooked({ take: 2 });
       await post(token, 'a=1&b=x+y&b=z', { 'content-type': 'application/x-www-form-urlencoded' });
       await post(token, 'plain wörds', { 'content-type': 'text/plain; charset=utf-8' });
       expect(await result()).toMatchObject({ got: [{ a: '1', b: ['x y', 'z'] }, 'plain wörds'] });
     });
 
-    it('gives the workflow the headers that it asks for, and no others', async () => {
+    it('passes the requested headers to the workflow, and no others', async () => {
       const { token, result } = await hooked({ headers: ['X-Event', 'x-absent'] });
       await post(token, '{}', { ...JSON_TYPE, 'x-event': 'push', authorization: 'Bearer secret' });
       expect(await result()).toMatchObject({ got: [{ body: {}, headers: { 'x-event': 'push' } }] });
     });
 
-    it('answers 404 to a token that there is not, whatever it looks like, and always the same', async () => {
+    it('answers every unknown token with the same 404', async () => {
       const tokens = ['x'.repeat(43), 'y', 'z'.repeat(platform === 'express' ? 300 : 90), '%00', 'a%0Ab', '%F0%9F%98%80'];
       const answers = await Promise.all(tokens.map((token) => post(token, '{}')));
       expect(answers.map(({ status }) => status)).toEqual(tokens.map(() => 404));
@@ -197,7 +197,7 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect((await post(token, '{}')).status).toBe(410);
     });
 
-    it('answers 413 to a body that is larger than a payload may be', async () => {
+    it('answers 413 to a body above the payload limit, and accepts smaller bodies', async () => {
       const { token, result } = await hooked({ take: 2 });
       expect((await post(token, JSON.stringify({ long: 'x'.repeat(LIMIT) }))).status).toBe(413);
       expect((await post(token, 'x'.repeat(LIMIT + 1), { 'content-type': 'text/plain' })).status).toBe(413);
@@ -206,13 +206,13 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await result()).toMatchObject({ got: ['x'.repeat(LIMIT - 200), {}] });
     });
 
-    it('answers 400 to JSON that is none, and 415 to what it cannot read', async () => {
+    it('answers 400 to malformed JSON, and 415 to an unsupported content type', async () => {
       const { token } = await hooked();
       expect((await post(token, '{"a":')).status).toBe(400);
       expect((await post(token, 'GIF89a', { 'content-type': 'image/gif' })).status).toBe(415);
     });
 
-    it('answers 422 to what does not fit the schema, with what it has against it', async () => {
+    it('answers 422 with the issues when a body does not fit the schema', async () => {
       const handle = await site.client.start(Fussy);
       const token = await tokenOf(handle.runId);
       await waitFor(async () => (await handle.status()) === 'waiting');
@@ -222,7 +222,7 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await handle.result()).toEqual({ amount: 3 });
     });
 
-    it('answers 429 and says when to try again, once too much waits for the run', async () => {
+    it('answers 429 with Retry-After when the inbox of the run is full', async () => {
       const handle = await site.client.start(Hooked, { take: 10_000 });
       const token = await tokenOf(handle.runId);
       for (const place of [1, 10_001])
@@ -230,7 +230,7 @@ for (const [platform, describePlatform] of httpPlatforms)
           `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, place, total) VALUES ($1, 'signal', 'nobody', '1', $2, $2)`,
           [handle.runId, place],
         );
-      // Of small payloads one in eight looks how much waits.
+      // One in eight small payloads checks the size of the inbox.
       const refused = await waitFor(async () => {
         const answer = await post(token, '{}', JSON_TYPE);
         return answer.status === 429 ? answer : undefined;
@@ -239,7 +239,7 @@ for (const [platform, describePlatform] of httpPlatforms)
       await handle.cancel();
     });
 
-    it('accepts a delivery once, and answers 409 to another body under its name', async () => {
+    it('accepts a delivery id once, and answers 409 to another body with the same id', async () => {
       const { token, result } = await hooked({ idempotencyHeader: 'X-Delivery', take: 2 });
       const deliver = async (id: string, body: string): Promise<unknown[]> => {
         const answer = await post(token, body, { ...JSON_TYPE, 'x-delivery': id });
@@ -253,9 +253,9 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await result()).toMatchObject({ got: [{ n: 1 }, { n: 3 }] });
     });
 
-    it('lets in what is signed as GitHub does, and nothing else', async () => {
+    it('accepts a valid GitHub signature, and answers 401 to a missing or wrong one', async () => {
       const { token, result } = await hooked({ verify: 'github', token: `github hook of ${platform}` });
-      // Bytes that no parser would write again.
+      // Bytes that no parser and serializer would reproduce.
       const body = '{ "zen":  "Ok\\u0061y é",\n"n": 1.0 }';
       const send = async (signature: string | undefined): Promise<number> =>
         (
@@ -271,7 +271,7 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await result()).toMatchObject({ got: [{ zen: 'Okay é', n: 1 }] });
     });
 
-    it('lets in what is signed as Stripe does, unless it is stale', async () => {
+    it('accepts a fresh Stripe signature, and answers 401 to a stale one', async () => {
       const { token, result } = await hooked({ verify: 'stripe' });
       const body = JSON.stringify({ type: 'payment_intent.succeeded' }, null, 2);
       const send = async (seconds: number): Promise<number> =>
@@ -282,7 +282,7 @@ for (const [platform, describePlatform] of httpPlatforms)
       expect(await result()).toMatchObject({ got: [{ type: 'payment_intent.succeeded' }] });
     });
 
-    it('has the sender try again when nobody can verify', async () => {
+    it('answers 503 when the verifier is missing and 500 when it throws, and stores nothing', async () => {
       const [unknown, broken] = [await hooked({ verify: 'nobody' }), await hooked({ verify: 'broken' })];
       expect((await post(unknown.token, '{}')).status).toBe(503);
       expect((await post(broken.token, '{}')).status).toBe(500);
@@ -294,7 +294,7 @@ for (const [platform, describePlatform] of httpPlatforms)
     });
   });
 
-describe('the endpoint', () => {
+describe('the hook endpoint', () => {
   afterEach(closeApplications);
 
   const hookOf = async (site: Site, options: HookOptions = {}): Promise<string> =>
@@ -302,32 +302,32 @@ describe('the endpoint', () => {
   const status = async (url: string, headers: Record<string, string> = {}): Promise<number> =>
     (await fetch(url, { method: 'POST', body: '{}', headers: { ...JSON_TYPE, ...headers } })).status;
 
-  it('is closed unless it is asked for', async () => {
+  it('answers 404 unless http.hooks is set', async () => {
     const site = await serve(database.url, { http: { publicUrl: 'https://shop.example' } });
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site)}`)).toBe(404);
   });
 
-  it('has the path and the guards that it is given', async () => {
+  it('uses the configured path and guards', async () => {
     const site = await serve(database.url, { http: { path: '/internal/flows', hooks: { guards: [KeyGuard] } } });
     const url = `${site.url}/internal/flows/hooks/${await hookOf(site)}`;
     expect(await status(url)).toBe(403);
     expect(await status(url, { 'x-key': 'open' })).toBe(202);
   });
 
-  it('has the global prefix, unless that excludes it', async () => {
+  it('uses the global prefix, unless the prefix excludes the endpoint', async () => {
     const site = await serve(database.url, { http: { hooks: true } }, {}, 'express', ['api', { exclude: ['workflow/hooks/:token'] }]);
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site)}`)).toBe(202);
     const prefixed = await serve(database.url, { http: { hooks: true } }, {}, 'express', ['api']);
     expect(await status(`${prefixed.url}/api/workflow/hooks/${await hookOf(prefixed)}`)).toBe(202);
   });
 
-  it('says at boot that verifiers need raw bodies, and refuses what it cannot verify', async () => {
+  it('warns at boot when verifiers have no raw bodies, and answers 500 to requests that need verification', async () => {
     const site = await serve(database.url, { http: { hooks: true } }, {});
     expect(site.logged).toEqual([expect.stringMatching(/'github', 'stripe', 'broken'.*rawBody: true/)]);
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site, { verify: 'github' })}`)).toBe(500);
   });
 
-  it('writes one warning, however many requests nobody can verify', async () => {
+  it('logs each missing or throwing verifier once, however many requests arrive', async () => {
     const site = await serve(database.url, { http: { hooks: true } });
     for (const verify of ['nobody', 'broken']) {
       const url = `${site.url}/workflow/hooks/${await hookOf(site, { verify })}`;
@@ -339,12 +339,12 @@ describe('the endpoint', () => {
     ]);
   });
 
-  it('passes no header that was not sent, whatever it is called', async () => {
+  it('accepts a request without the requested headers, even when one is named "constructor"', async () => {
     const site = await serve(database.url, { http: { hooks: true } });
     expect(await status(`${site.url}/workflow/hooks/${await hookOf(site, { headers: ['constructor', 'x-a'] })}`)).toBe(202);
   });
 
-  it('keeps digests of deliveries from who reads the database, where there is a payload codec', async () => {
+  it('stores digests of deliveries encoded when a payload codec is configured', async () => {
     const flip = (bytes: Uint8Array): Uint8Array => bytes.map((byte) => byte ^ 0x5a);
     const site = await serve(database.url, { http: { hooks: true }, payloads: { codec: { encode: flip, decode: flip } } });
     const token = await hookOf(site, { idempotencyHeader: 'x-delivery', token: 'a-token-of-the-digests', take: 3 } as HookOptions);
@@ -359,7 +359,7 @@ describe('the endpoint', () => {
     expect(rows).toEqual([{ data: { digest: { $durable: 'encoded', value: expect.any(String) } } }]);
   });
 
-  it('needs no parser of the application', async () => {
+  it('verifies and accepts requests when the application has no body parser', async () => {
     const site = await serve(database.url, { http: { hooks: true } }, { bodyParser: false });
     expect(site.logged).toEqual([]);
     const url = `${site.url}/workflow/hooks/${await hookOf(site, { verify: 'github' })}`;
@@ -368,7 +368,7 @@ describe('the endpoint', () => {
   });
 });
 
-describe('boot is refused', () => {
+describe('the configuration of hooks', () => {
   afterEach(closeApplications);
   const booting = (...modules: Parameters<typeof WorkflowModule.forRoot>[0][]): Promise<unknown> =>
     bootApplication({
@@ -376,7 +376,7 @@ describe('boot is refused', () => {
       providers: [],
     });
 
-  it('to two modules whose endpoints have one path', async () => {
+  it('is refused at boot when two modules have the same endpoint path', async () => {
     await expect(booting({ http: { hooks: true } }, { name: 'other', http: { hooks: true } })).rejects.toThrow(WorkflowConfigurationError);
     await booting({ http: { hooks: true } }, { name: 'other', http: { hooks: true, path: 'other' } });
   });
@@ -390,12 +390,12 @@ describe('boot is refused', () => {
     ['http.publicUrl', { publicUrl: 'https://user:secret@shop.example' }],
     ['http.port', { port: 80 }],
   ];
-  it.each(wrong)('to a wrong %s', (argument, http) => {
+  it.each(wrong)('is refused for an invalid %s in %j', (argument, http) => {
     expect(() => WorkflowModule.forRoot({ http })).toThrow(InvalidInputError);
     expect(() => WorkflowModule.forRoot({ http })).toThrow(expect.objectContaining({ argument }));
   });
 
-  it('to verifiers that share a name', async () => {
+  it('is refused at boot when two verifiers share a name', async () => {
     @HookVerifier('github')
     class Other implements HookRequestVerifier {
       verify(): boolean {

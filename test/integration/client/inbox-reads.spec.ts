@@ -11,7 +11,7 @@ const COUNT = 500;
 let open: () => void;
 const gate = new Promise<void>((resolve) => (open = resolve));
 
-/** Is busy until the gate opens; then takes so many signals. */
+/** Executes a step until the gate opens, and then takes `count` signals. */
 @Workflow({ name: 'takes' })
 class Takes {
   async run(count: number, ctx: WorkflowContext): Promise<number[]> {
@@ -44,7 +44,7 @@ afterAll(async () => {
 
 /** Rows of the inbox that statements have read, without those that they deleted. */
 async function rowsRead(): Promise<number> {
-  // Backends report what they have done once a second at most.
+  // Backends report their statistics once a second at most.
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   const { rows } = await admin.query<{ rows: string }>(
     `SELECT seq_tup_read + idx_tup_fetch - n_tup_del AS rows FROM pg_stat_user_tables WHERE schemaname = 'durable' AND relname = 'workflow_inbox'`,
@@ -52,7 +52,7 @@ async function rowsRead(): Promise<number> {
   return Number(rows[0]!.rows);
 }
 
-it('the inbox of a run is read less than twice for each signal, also while the run is busy and takes none', async () => {
+it('a run reads fewer than two inbox rows per signal, even when the signals arrive while it is busy', async () => {
   const handle = await client.start(Takes, COUNT);
   const before = await rowsRead();
   for (let n = 0; n < COUNT; n++) await handle.signal(number, n);

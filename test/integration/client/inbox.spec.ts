@@ -13,7 +13,7 @@ let open: () => void;
 let gate: Promise<void>;
 const shut = (): void => void (gate = new Promise((resolve) => (open = resolve)));
 
-/** Is busy until the gate opens; then takes so many of the first signal. */
+/** Executes a step until the gate opens, and then takes `count` of the first signal. */
 @Workflow({ name: 'takes' })
 class Takes {
   async run(count: number, ctx: WorkflowContext): Promise<number[]> {
@@ -24,7 +24,7 @@ class Takes {
   }
 }
 
-/** Takes the second signal before the first one, which come in the other order. */
+/** Takes two of the second signal, and then `count` of the first, which arrive earlier. */
 @Workflow({ name: 'picks' })
 class Picks {
   async run(count: number, ctx: WorkflowContext): Promise<number[]> {
@@ -50,7 +50,7 @@ afterAll(async () => {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
 describe('the inbox of a run', () => {
-  it('delivers a signal that was committed after one with a larger id had been taken', async () => {
+  it('delivers a signal that is committed after the run took a signal with a larger id', async () => {
     const outside = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     const runner = outside.createQueryRunner();
     await runner.startTransaction();
@@ -65,7 +65,7 @@ describe('the inbox of a run', () => {
     await outside.destroy();
   });
 
-  it('delivers what is waited for, also behind hundreds of messages that nobody waits for', async () => {
+  it('delivers an awaited signal that is behind hundreds of other messages', async () => {
     const handle = await client.start(Picks, 300);
     for (const n of upTo(300)) await handle.signal(first, n);
     await handle.signal(second, -2);
@@ -75,7 +75,7 @@ describe('the inbox of a run', () => {
     expect(await database.query('SELECT 1 FROM durable.workflow_inbox WHERE run_id = $1', [handle.runId])).toEqual([]);
   });
 
-  it('refuses what is sent once it is full, and takes more when the run has taken some', async () => {
+  it('refuses signals while it is full, and accepts signals again when it has room', async () => {
     shut();
     const handle = await client.start(Takes, 2);
     const place = (n: number, at: number) =>
@@ -86,7 +86,7 @@ describe('the inbox of a run', () => {
     await place(0, 1);
     await place(1, 10_001);
     let refused: unknown;
-    // One in eight looks.
+    // One in eight signals checks the size of the inbox.
     for (let tries = 0; tries < 200 && !refused; tries++)
       refused = await handle.signal(second, tries).then(
         () => undefined,
@@ -94,7 +94,7 @@ describe('the inbox of a run', () => {
       );
     expect(refused).toBeInstanceOf(InboxFullError);
     expect(refused).toMatchObject({ code: 'INBOX_FULL', runId: handle.runId });
-    // Now all look.
+    // Once the inbox was found full, every signal checks its size.
     await expect(handle.signal(second, 0)).rejects.toBeInstanceOf(InboxFullError);
     await database.query(`DELETE FROM durable.workflow_inbox WHERE run_id = $1 AND place = 1`, [handle.runId]);
     await handle.signal(second, 1);

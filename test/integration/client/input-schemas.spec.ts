@@ -90,7 +90,7 @@ describe('the input schema of a workflow', () => {
   });
   const rows = () => database.query('SELECT id FROM durable.workflow_runs ORDER BY id');
 
-  it('gives run what it makes of the input, once and for all', async () => {
+  it('parses the input once, and the run receives and shows the parsed input', async () => {
     checks = 0;
     const handle = await client.start(ZodWorkflow, { id: 'a', amount: '12.5' });
     const parsed = { id: 'a', amount: 12.5, placedAt: new Date(1), items: [] };
@@ -100,7 +100,7 @@ describe('the input schema of a workflow', () => {
     await expect(client.execute(ValibotWorkflow, { name: 'Ada' })).resolves.toEqual({ name: 'Ada', role: 'user' });
   });
 
-  it('refuses what does not fit, with every issue and its place, and nothing is written', async () => {
+  it('refuses an invalid input with the path of every issue, and nothing is written', async () => {
     const before = await rows();
     const error = (await client
       .start(ZodWorkflow, { id: '', items: [{ sku: 5 }] } as never)
@@ -130,7 +130,7 @@ describe('the input schema of a workflow', () => {
     ]);
   });
 
-  it('holds in a transaction too', async () => {
+  it('checks the input of a start in a transaction', async () => {
     const dataSource = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     try {
       const handle = await dataSource.transaction(async (manager) => {
@@ -143,7 +143,7 @@ describe('the input schema of a workflow', () => {
     }
   });
 
-  it('that throws refuses the start, without quoting the input', async () => {
+  it('refuses the start when it throws, and the error message does not quote the thrown text', async () => {
     const error = (await client.start(ThrowingWorkflow, 'x').catch((thrown: unknown) => thrown)) as InvalidInputError;
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error.argument).toBe('input');
@@ -156,22 +156,22 @@ describe('the input schema of a workflow', () => {
     await expect(client.start(OptionWorkflow, '   ')).rejects.toMatchObject({ argument: 'input' });
   });
 
-  it('is inherited as a static property: the next version checks its input too', async () => {
+  it('is inherited as a static property, so a derived version checks its input too', async () => {
     await expect(client.execute(NextZodWorkflow, { id: 'x', amount: '7' })).resolves.toMatchObject({ amount: 7 });
     await expect(client.start(NextZodWorkflow, { id: '' } as never)).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'input.id' });
   });
 
-  it('is not asked by starts that know only the name', async () => {
+  it('does not check starts by name or by workflowRef', async () => {
     await expect(client.execute('valibot', { name: 'taken' })).resolves.toEqual({ name: 'taken' });
     await expect(client.execute(workflowRef('valibot'), { name: 'taken' })).resolves.toEqual({ name: 'taken' });
   });
 
-  it('is a schema: a static property that is none is left alone', async () => {
+  it('is absent when the static input property is not a schema', async () => {
     await expect(client.execute(StaticInputWorkflow, 5)).resolves.toBe(5);
   });
 });
 
-describe('an input option that is no schema', () => {
+describe('an input option that is not a schema', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
@@ -201,12 +201,12 @@ describe('an input option that is no schema', () => {
         },
       ),
     ],
-  ])('is refused: %s', async (_, input) => {
+  ])('is refused at boot and at a start when it is %s', async (_, input) => {
     @Workflow({ name: 'odd', input: input as never })
     class OddWorkflow {
       async run(): Promise<void> {}
     }
-    // At boot where the class is a provider, at the start where it is not.
+    // Boot refuses a class that is a provider; the start refuses any other class.
     const imports = [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url } })];
     await expect(bootApplication({ imports, providers: [OddWorkflow] })).rejects.toBeInstanceOf(WorkflowConfigurationError);
     await expect(client.start(OddWorkflow)).rejects.toBeInstanceOf(WorkflowConfigurationError);

@@ -24,7 +24,7 @@ class Patient {
 describe('sixty calls for one locked run', () => {
   let client: WorkflowClient;
   let database: TestDatabase;
-  /** By statement: how often it was executed, and how often at the same time. */
+  /** Executions of each statement: all, those under way, and the most at the same time. */
   const statements = new Map<string, { count: number; underWay: number; most: number }>();
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -86,12 +86,12 @@ describe('sixty calls for one locked run', () => {
     ['resolveStep-failed', 'durable_retry_run', failed, (id) => client.resolveStep(id, 'charge', { output: 1 })],
   ];
 
-  it.each(cases)('of %s try the row one at a time', async (name, statement, prepare, call) => {
+  it.each(cases)('try the row one at a time (%s)', async (name, statement, prepare, call) => {
     const id = await prepare(name);
     expect(await triesAtOnce(id, statement, () => call(id))).toBe(1);
   });
 
-  it('of fork wait for nothing', async () => {
+  it('do not wait for the lock (fork)', async () => {
     const id = await waiting('fork');
     const holder = new pg.Client({ connectionString: database.url });
     await holder.connect();

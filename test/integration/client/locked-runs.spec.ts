@@ -72,7 +72,7 @@ async function withStatus(ids: readonly string[], status: string): Promise<strin
   return rows.map(({ id }) => id);
 }
 
-/** Holds the rows of runs. */
+/** Locks the rows of runs until the transaction of the returned client ends. */
 async function hold(ids: readonly string[]): Promise<pg.Client> {
   const holder = new pg.Client({ connectionString: database.url });
   await holder.connect();
@@ -89,8 +89,8 @@ async function waitingFor(holder: pg.Client): Promise<string[]> {
 }
 
 /**
- * Releases the rows, and measures how long after that each run has `status`. Returns the p95 in
- * milliseconds.
+ * Releases the rows, and measures the time from the release until each run has `status`. Returns
+ * the p95 in milliseconds.
  */
 async function heardAfter(holder: pg.Client, ids: readonly string[], status: string): Promise<number> {
   await holder.query('COMMIT');
@@ -124,7 +124,7 @@ async function expectSoon(measure: (lockedMs: number) => Promise<number>): Promi
   expect(least).toBeLessThan(300);
 }
 
-describe('a run whose row is locked for 300 ms hears within 300 ms after that', () => {
+describe('a run whose row is locked for 300 ms', () => {
   const idsOf = (what: string): string[] => {
     round++;
     return Array.from({ length: RUNS }, (_, index) => `${what}-${round}-${index}`);
@@ -136,14 +136,14 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
     return ids;
   };
 
-  it('of a step that an operator resolves', () =>
+  it('completes within 300 ms after the lock when an operator has resolved its step', () =>
     expectSoon(async (lockedMs) => {
       const ids = await waiting('resolve');
       const act = () => Promise.all(ids.map((id) => client.resolveStep(id, 'signal:go', { output: 1 })));
       return heardAfterLock(ids, act, 'completed', lockedMs);
     }));
 
-  it('of the end of its child', () =>
+  it('completes within 300 ms after the lock when its child has ended', () =>
     expectSoon(async (lockedMs) => {
       const ids = idsOf('parent');
       await Promise.all(ids.map((id) => client.start(Parent, `${id}-child`, { id })));
@@ -152,12 +152,12 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
       return heardAfterLock(ids, act, 'completed', lockedMs);
     }));
 
-  it('of a signal to many runs', () =>
+  it('completes within 300 ms after the lock when a bulk operation has sent its signal', () =>
     expectSoon(async (lockedMs) => {
       const ids = await waiting('bulk');
       const { token } = await client.bulk.signal({ filter: { tags: { batch: ids[0]! } }, dryRun: true, signal: go, payload: 1 });
-      // The worker polls for operations once a second: the locks must last until it has processed
-      // these.
+      // The worker polls for operations once a second: the locks must last until the worker has
+      // completed the operation.
       const holder = await hold(ids);
       await client.bulk.signal({ token });
       await waitFor(async () => (await client.bulk.status(token)).state === 'completed');
@@ -165,7 +165,7 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
       return heardAfter(holder, ids, 'completed');
     }));
 
-  it('of a request to pause, and to resume', () =>
+  it('is paused or resumed within 300 ms after the lock', () =>
     expectSoon(async (lockedMs) => {
       const ids = await waiting('pause');
       const paused = await heardAfterLock(ids, () => Promise.all(ids.map((id) => client.pause(id))), 'paused', lockedMs);
@@ -173,7 +173,7 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
       return Math.max(paused, resumed);
     }));
 
-  it('of a payload for its hook', () =>
+  it('completes within 300 ms after the lock when its hook has received a payload', () =>
     expectSoon(async (lockedMs) => {
       const ids = idsOf('hook');
       await Promise.all(ids.map((id) => client.start(Hooked, `token-for-the-run-${id}`, { id })));
@@ -182,14 +182,14 @@ describe('a run whose row is locked for 300 ms hears within 300 ms after that', 
       return heardAfterLock(ids, act, 'completed', lockedMs);
     }));
 
-  it('of a request to cancel', () =>
+  it('is cancelled within 300 ms after the lock', () =>
     expectSoon(async (lockedMs) => {
       const ids = await waiting('cancel');
       return heardAfterLock(ids, () => Promise.all(ids.map((id) => client.cancel(id))), 'cancelled', lockedMs);
     }));
 });
 
-it('while 60 signals wait for one locked run, other runs find connections', async () => {
+it('60 signals to a locked run are accepted, and no connection waits for its lock', async () => {
   const { runId } = await client.start(Waits);
   await waitFor(async () => (await withStatus([runId], 'waiting')).length === 1);
   const holder = await hold([runId]);
@@ -207,7 +207,7 @@ it('while 60 signals wait for one locked run, other runs find connections', asyn
 });
 
 describe('terminate of a locked run', () => {
-  it('waits without a connection, and ends the run when its row is free', async () => {
+  it('waits without a connection, and ends the run when its row is unlocked', async () => {
     await client.start(Waits, undefined, { id: 'locked-terminate' });
     await waitFor(async () => (await withStatus(['locked-terminate'], 'waiting')).length === 1);
     const holder = await hold(['locked-terminate']);
@@ -225,7 +225,7 @@ describe('terminate of a locked run', () => {
     expect(await withStatus(['locked-terminate'], 'cancelled')).toHaveLength(1);
   });
 
-  it('holds up neither the other runs of a bulk operation nor another operation', async () => {
+  it('delays neither the other runs of a bulk operation nor another operation', async () => {
     const ids = Array.from({ length: 5 }, (_, index) => `bulk-terminate-${index}`);
     for (const id of [...ids, 'bulk-beside'])
       await client.start(Waits, undefined, { id, tags: { set: id === 'bulk-beside' ? 'two' : 'one' } });
@@ -243,7 +243,7 @@ describe('terminate of a locked run', () => {
   });
 });
 
-describe('a bulk operation that comes to a locked run', () => {
+describe('a bulk operation with a locked run', () => {
   const stateOf = async (token: string): Promise<object> => client.bulk.status(token);
   const failing = async (tag: string): Promise<string[]> => {
     const ids = Array.from({ length: 4 }, (_, index) => `${tag}-${index}`);
@@ -255,7 +255,7 @@ describe('a bulk operation that comes to a locked run', () => {
     return rows.length;
   };
 
-  it('retries the others at once, counts the run as locked, and retries the run once its row is free', async () => {
+  it('retries the other runs at once, counts the run as locked, and retries the run when its row is unlocked', async () => {
     const ids = await failing('bulk-retry');
     const holder = await hold([ids[1]!]);
     const { token } = await client.bulk.retry({ filter: { tags: { tag: 'bulk-retry' } }, dryRun: true });
@@ -270,7 +270,7 @@ describe('a bulk operation that comes to a locked run', () => {
     expect(await retriedOf(ids)).toBe(4);
   });
 
-  it('counts the run as skipped where it has gone another way by the time that its row is free', async () => {
+  it('counts the run as skipped when the run is deleted before its row is unlocked', async () => {
     const ids = await failing('bulk-gone');
     const holder = await hold([ids[1]!]);
     const { token } = await client.bulk.retry({ filter: { tags: { tag: 'bulk-gone' } }, dryRun: true });
@@ -283,7 +283,7 @@ describe('a bulk operation that comes to a locked run', () => {
     expect(await stateOf(token)).toMatchObject({ done: 3, skipped: 1, locked: 0 });
   });
 
-  it('ends the run also when the process that came to it is gone', async () => {
+  it('terminates the run in another process when the first process closes before the row is unlocked', async () => {
     const other = await createTestDatabase();
     try {
       const first = await startApplication(other.url, [Waits], { worker: { suspendAfter: 0 } });

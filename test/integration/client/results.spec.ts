@@ -87,7 +87,7 @@ describe('execute', () => {
   });
 });
 
-describe('results', () => {
+describe('results of runs', () => {
   let database: TestDatabase;
   let app: TestApplication;
   let lookUps: LookUps;
@@ -111,23 +111,20 @@ describe('results', () => {
       return statuses.every((status) => status === 'completed');
     });
 
-  it.each(['start', 'startMany'] as const)(
-    'of ended runs are looked up immediately, one after another, from handles of %s',
-    async (how) => {
-      await boot();
-      const inputs = Array.from({ length: RUNS }, (_, n) => n);
-      const handles =
-        how === 'start' ? await Promise.all(inputs.map((n) => app.client.start(Quick, n))) : await app.client.startMany(Quick, inputs);
-      await allEnded(handles);
-      const since = performance.now();
-      for (const [n, handle] of handles.entries()) expect(await handle.result()).toBe(n);
-      // Without an immediate lookup, each result would wait a second for the next poll.
-      expect(performance.now() - since).toBeLessThan(RUNS * 100);
-      expect(lookUps.count).toBe(RUNS);
-    },
-  );
+  it.each(['start', 'startMany'] as const)('are looked up immediately when the runs have ended (handles of %s)', async (how) => {
+    await boot();
+    const inputs = Array.from({ length: RUNS }, (_, n) => n);
+    const handles =
+      how === 'start' ? await Promise.all(inputs.map((n) => app.client.start(Quick, n))) : await app.client.startMany(Quick, inputs);
+    await allEnded(handles);
+    const since = performance.now();
+    for (const [n, handle] of handles.entries()) expect(await handle.result()).toBe(n);
+    // Without an immediate lookup, each result would wait a second for the next poll.
+    expect(performance.now() - since).toBeLessThan(RUNS * 100);
+    expect(lookUps.count).toBe(RUNS);
+  });
 
-  it('of ended runs share one lookup when they are requested in the same turn', async () => {
+  it('share one lookup when they are requested in the same turn after the runs have ended', async () => {
     await boot();
     const handles = await app.client.startMany(
       Quick,
@@ -138,13 +135,13 @@ describe('results', () => {
     expect(lookUps.count).toBe(1);
   });
 
-  it('of runs that were started in the same turn are not looked up, but reported when the runs end', async () => {
+  it('need no lookup when execute starts the runs and awaits their ends', async () => {
     await boot();
     for (let n = 0; n < 10; n++) expect(await app.client.execute(Quick, n)).toBe(n);
     expect(lookUps.count).toBe(0);
   });
 
-  it('are looked up outside the async context of every request, also when another request waits first', async () => {
+  it('are looked up outside the async context of every request, even when requests wait at the same time', async () => {
     await boot();
     await als.run('first', async () => {
       const short = await app.client.start(Sleepy, 300);

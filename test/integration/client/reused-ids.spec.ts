@@ -48,7 +48,7 @@ class Everything {
   }
 }
 
-/** Starts a run under the id that it is given. */
+/** Starts a run with the given id. */
 @Workflow({ name: 'starting' })
 class Starting {
   async run({ id, life, how }: { id: string; life: number; how: 'invoke' | 'start' }, ctx: WorkflowContext): Promise<void> {
@@ -88,7 +88,7 @@ describe('an id that is used again after its run was deleted', () => {
   };
 
   it.each(['here', 'by claims'] as const)(
-    'has a life of its own also where the deleted run is being executed, started %s',
+    'starts a run with its own results while the deleted run still executes (both started %s)',
     async (where) => {
       const id = `deleted while it runs, ${where}`;
       const options = where === 'here' ? { id } : { id, delay: 1 };
@@ -123,14 +123,14 @@ describe('an id that is used again after its run was deleted', () => {
     'ctx.start': (id, life) => app.client.start(Starting, { id, life, how: 'start' }),
   };
 
-  it.each(Object.keys(DOORS))('has a life of its own, started by %s', async (door) => {
+  it.each(Object.keys(DOORS))('gets no steps, signals, hooks or children of the deleted run after %s', async (door) => {
     const id = `reused by ${door}`;
     const start = DOORS[door]!;
     await start(id, 1);
     await waitFor(() => app.client.describe(id));
     const first = await live(id, 1);
     expect(first).toMatchObject({ step: 1, signal: 1, child: 1 });
-    // One that the first life never takes.
+    // The first run never takes this message.
     await database.query(`INSERT INTO durable.workflow_inbox (run_id, kind, name, payload) VALUES ($1, 'signal', 'go', '"former"')`, [id]);
     if (!door.includes('deletes')) await deleteRun(id);
     await start(id, 2);
@@ -147,7 +147,7 @@ describe('an id that is used again after its run was deleted', () => {
     expect(entries.filter(({ kind }) => kind === 'signal_sent')).toHaveLength(1);
   });
 
-  it('finds no run by the tags of an earlier one', async () => {
+  it('is not found by the tags of the deleted run', async () => {
     await app.client.start(Child, 1, { id: 'tagged', tags: { owner: 'ann' } });
     await app.client.getHandle('tagged').result();
     await deleteRun('tagged');
@@ -155,7 +155,7 @@ describe('an id that is used again after its run was deleted', () => {
     expect((await app.client.list({ tags: { owner: 'ann' } })).runs).toEqual([]);
   });
 
-  it('does not take the end of a child of an earlier run for that of its own', async () => {
+  it('ignores the end of a child of the deleted run, and waits for its own child', async () => {
     const id = 'parent of two lives';
     const childOf = () => waitFor(async () => (await app.client.describe(id)).children[0]?.runId);
     await app.client.start(WaitingParent, 1, { id });
@@ -172,7 +172,7 @@ describe('an id that is used again after its run was deleted', () => {
     expect(await database.query('SELECT * FROM durable.workflow_inbox WHERE run_id = $1', [id])).toEqual([]);
   });
 
-  it('is checked for rows in every table that names a run', async () => {
+  it('is checked for leftover rows in every table with a run_id column', async () => {
     const tables = await database.query<{ table: string }>(`SELECT c.table_name AS table FROM information_schema.columns c
       JOIN information_schema.tables t USING (table_schema, table_name)
       WHERE c.table_schema = 'durable' AND c.column_name = 'run_id' AND t.table_type = 'BASE TABLE'`);
@@ -192,7 +192,7 @@ describe('an id that is used again after its run was deleted', () => {
   };
   const ways = ['client.start', 'a transaction', 'ctx.start', 'many at once'] as const;
   it.each(RUN_TABLES.flatMap((table) => ways.map((way) => ({ table, way }))))(
-    'gets nothing that is left in $table, started by $way',
+    'gets none of the rows left in $table (start: $way)',
     async ({ table, way }) => {
       const id = `left in ${table} for ${way}`;
       await database.query(LEFT[table], [id]);
@@ -211,7 +211,7 @@ describe('an id that is used again after its run was deleted', () => {
     },
   );
 
-  it('is refused with a typed error where something keeps the rows of the earlier run', async () => {
+  it('is refused with LeftoversError when rows of the deleted run cannot be removed', async () => {
     await database.query(`INSERT INTO durable.workflow_state (run_id, key, value) VALUES ('kept', 'life', '"former"')`);
     await database.query(`CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`);
     await database.query('CREATE TRIGGER keep BEFORE DELETE ON durable.workflow_state FOR EACH ROW EXECUTE FUNCTION keep()');
@@ -227,7 +227,7 @@ describe('an id that is used again after its run was deleted', () => {
     await expect(app.client.execute(Child, 1, { id: 'kept' })).resolves.toBe(1);
   });
 
-  it('has one life at a time and each its own, while others start and delete it', async () => {
+  it('returns the result of a run that was just created, under concurrent starts and deletions', async () => {
     const id = 'contested';
     let lives = 0;
     for (let round = 0; round < 12; round++) {
@@ -235,7 +235,7 @@ describe('an id that is used again after its run was deleted', () => {
       const [, ...handles] = await Promise.all([deleteRun(id), ...inputs.map((life) => app.client.start(Child, life, { id }))]);
       const created = handles.flatMap((handle, index) => (handle.created ? [inputs[index]] : []));
       lives += created.length;
-      // Undefined where the deletion came last.
+      // The result is undefined when the deletion was last.
       const result = await app.client
         .getHandle(id)
         .result({ timeout: '20s' })

@@ -107,7 +107,7 @@ describe('a start with a manager', () => {
     await expect(client.getHandle('outer').result({ timeout: '5s' })).resolves.toBe('hello Ada');
   });
 
-  it('works with a query runner, for two transactions in a row', async () => {
+  it('works with a query runner in two consecutive transactions', async () => {
     const runner = dataSource.createQueryRunner();
     try {
       await runner.startTransaction();
@@ -182,7 +182,7 @@ describe('a start with a manager', () => {
     });
   });
 
-  it('holds no lock on any other run, however long the transaction stays open', async () => {
+  it('does not delay other runs while its transaction is open', async () => {
     await dataSource.transaction(async (manager) => {
       await start(manager, 'held');
       await expect(client.execute(GreetWorkflow, 'b')).resolves.toBe('hello b');
@@ -191,7 +191,7 @@ describe('a start with a manager', () => {
     await waitFor(async () => (await client.status('held')) === 'completed');
   });
 
-  it('lets a concurrent start of the same id outside the transaction return the run after the commit', async () => {
+  it('delays a concurrent start of the same id until the commit; that start then returns the same run', async () => {
     let outside: ReturnType<typeof client.start> | undefined;
     await dataSource.transaction(async (manager) => {
       await start(manager, 'contended');
@@ -210,7 +210,7 @@ describe('a start with a manager', () => {
     ['a text', () => 'manager'],
     ['an object', () => ({})],
     ['an object that can query', () => ({ query: () => [] })],
-  ])('is refused with %s', async (_, manager) => {
+  ])('is refused when the manager is %s', async (_, manager) => {
     const before = await database.query('SELECT count(*) FROM durable.workflow_runs');
     const error = await client.start(GreetWorkflow, 'a', { manager: manager() as never }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(InvalidInputError);

@@ -125,7 +125,7 @@ describe('the client', () => {
     expect(again.map(({ created }) => created)).toEqual([false, true]);
   });
 
-  it('starts no run of many when one input cannot be stored', async () => {
+  it('starts none of many runs when one input cannot be stored', async () => {
     const client = await boot();
     const inputs = ['fine', (() => 1) as never];
     await expect(client.startMany(GreetWorkflow, inputs, (_, index) => ({ id: `none-${index}` }))).rejects.toMatchObject({
@@ -141,7 +141,7 @@ describe('the client', () => {
     await expect(client.execute(GreetWorkflow, 'Bob', { id: 'executed' })).resolves.toBe('hello Ada');
   });
 
-  it('refuses execute in a transaction, where it would wait for its own commit', async () => {
+  it('refuses execute with a manager, because the call would wait for its own commit', async () => {
     const client = await boot();
     const error = await client.execute(GreetWorkflow, 'a', { manager: {} } as never).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(InvalidInputError);

@@ -37,7 +37,7 @@ describe('the steps of a run', () => {
       [id, count, output],
     );
 
-  it('are read in pages', async () => {
+  it('are read in pages, and invalid page options are refused', async () => {
     await failed('paged', 5);
     const all = (await client.steps('paged')).map(({ stepKey }) => stepKey);
     expect(all).toHaveLength(6);
@@ -55,14 +55,14 @@ describe('the steps of a run', () => {
     }
   });
 
-  it('are not read all at once where there are more than 10,000', async () => {
+  it('need a limit when there are more than 10,000', async () => {
     await failed('many', 1);
     await grow('many', 10_000, '1');
     await expect(client.steps('many')).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'options.limit' });
     expect(await client.steps('many', { limit: 10_000 })).toHaveLength(10_000);
   });
 
-  it('are not read all at once where their results have more than 64 MiB, and a page ends there', async () => {
+  it('need a limit when their results exceed 64 MiB, and a page ends at that size', async () => {
     await failed('large', 1);
     await grow('large', 9, JSON.stringify('x'.repeat(8 << 20)));
     await expect(client.steps('large')).rejects.toMatchObject({ argument: 'options.limit' });
