@@ -22,7 +22,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a listing page by page has every run once where floats are written with fewer digits', async () => {
+it('a paged listing shows every run once when the database prints floats with fewer digits', async () => {
   const started = await client.startMany(
     OneWorkflow,
     Array.from({ length: 50 }, () => undefined),

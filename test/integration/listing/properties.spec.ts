@@ -119,7 +119,7 @@ describe('listings', () => {
       await database.query('INSERT INTO durable.workflow_tags VALUES ($1, $2, $3)', [id, key, value]);
   };
 
-  /** Reads a listing to its end, and lets something happen between two pages. */
+  /** Reads a listing to its end, and calls `between` after each page. */
   const readAll = async (
     filter: RunFilter,
     limit: number,
@@ -137,7 +137,7 @@ describe('listings', () => {
     return shown;
   };
 
-  it('show what meets the filter, newest first, whatever the size of the pages; and count agrees', async () => {
+  it('show every run that meets the filter, newest first, for every page size, and count agrees', async () => {
     const rows = fc.sample(anyRow, { numRuns: 60, seed: 7 });
     for (const [index, row] of rows.entries()) await insert(`run-${index}`, row);
     let found = 0;
@@ -157,8 +157,8 @@ describe('listings', () => {
     expect(found).toBeGreaterThan(500);
   });
 
-  // A page is one statement, and so one snapshot: whatever happens, happens between two pages.
-  it('show every run that was there all along once, and none twice, while runs start, end and are deleted', async () => {
+  // A page is one statement and one snapshot, so runs change only between two pages.
+  it('show every unchanged run once, and no run twice, while other runs start, end and are deleted', async () => {
     const writers = Array.from({ length: 3 }, () => new pg.Client({ connectionString: database.url }));
     for (const writer of writers) await writer.connect();
     const action = fc.record({
@@ -173,12 +173,12 @@ describe('listings', () => {
           fc.integer({ min: 1, max: 7 }),
           async (script, limit) => {
             await database.query('TRUNCATE durable.workflow_runs');
-            // Five at a time have the same created_at.
+            // Each created_at belongs to five runs.
             await database.query(`INSERT INTO durable.workflow_runs (id, name, queue, version, status, created_at, ready_at, start_nonce, input)
             SELECT 'old-' || n, 'x', 'x', 1, 'pending', now() - (n / 5) * interval '1 microsecond', now(), 1, '1' FROM generate_series(0, 39) n`);
             let started = 0;
             const open = new Set<number>();
-            // Runs of which the listing may say what it likes.
+            // Runs that the listing may show or leave out.
             const touched = new Set<string>();
             const start = (writer: number): Promise<unknown> =>
               writers[writer]!.query(
@@ -189,7 +189,7 @@ describe('listings', () => {
             const acts = async ({ what, writer, victim }: { what: string; writer: number; victim: number }): Promise<void> => {
               const id = `old-${victim}`;
               if (what === 'start') await start(writer);
-              // A transaction whose now() is older than that of starts which commit before it.
+              // The now() of this transaction precedes the now() of starts that commit earlier.
               if (what === 'begin' && !open.has(writer)) {
                 open.add(writer);
                 await writers[writer]!.query('BEGIN');
@@ -208,7 +208,7 @@ describe('listings', () => {
               }
             };
             const steps = script.values();
-            // What is open when the listing begins is committed in the middle of it.
+            // Transactions that are open when the listing begins may commit before its end.
             for (const each of steps.next().value ?? []) await acts(each);
             const before = await database.query<{ id: string }>('SELECT id FROM durable.workflow_runs');
             touched.clear();

@@ -56,12 +56,12 @@ const ids = async (client: WorkflowClient, filter: ListOptions): Promise<string[
   return runs.map(({ runId }) => runId).toSorted();
 };
 
-describe('runs that were executed', () => {
+describe('a listing of runs', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
     database = await createTestDatabase();
-    // Runs that failed before there were columns to look them up by.
+    // A run that failed before the columns for error code and failed step existed.
     const [First] = durableMigrations;
     await database.query(First!.upSql('durable'));
     await database.query(
@@ -89,7 +89,7 @@ describe('runs that were executed', () => {
     await database.drop();
   });
 
-  it('are listed newest first', async () => {
+  it('shows the newest run first, and count agrees', async () => {
     const { runs, cursor } = await client.list();
     const order = ['never', 'later', 'invoice', 'sleeps', 'unstorable', 'times out', 'gives up', 'wraps', 'out of stock'];
     expect(runs.map(({ runId }) => runId)).toEqual([...order, 'declined twice', 'declined', 'completes', 'old']);
@@ -98,7 +98,7 @@ describe('runs that were executed', () => {
     expect(await client.count({})).toBe(13);
   });
 
-  it('are told of by everything but their payloads', async () => {
+  it('shows all properties of a run except payloads', async () => {
     const { runs } = await client.list({ tags: { kind: 'sleeps' } });
     expect(runs).toEqual([
       {
@@ -136,7 +136,7 @@ describe('runs that were executed', () => {
     ['completes', undefined, undefined],
     ['never', undefined, undefined],
     ['old', undefined, undefined],
-  ])('"%s" has the code %s and the failed step %s', async (id, errorCode, failedStep) => {
+  ])('shows run "%s" with error code %s and failed step %s', async (id, errorCode, failedStep) => {
     const { runs } = await client.list();
     expect(runs.find(({ runId }) => runId === id)).toMatchObject({ errorCode, failedStep });
   });
@@ -160,12 +160,12 @@ describe('runs that were executed', () => {
     [{ finishedBefore: new Date(Date.now() - 3_600_000) }, ['old']],
     [{ createdBefore: new Date(Date.now() - 3_600_000), createdAfter: new Date(Date.now() - 3 * 86_400_000) }, ['old']],
     [{ finishedAfter: new Date(Date.now() - 3_600_000), status: 'cancelled' }, ['never']],
-  ])('are found by %j', async (filter, expected) => {
+  ])('shows only the runs that meet %j, and count agrees', async (filter, expected) => {
     expect(await ids(client, filter)).toEqual(expected);
     expect(await client.count(filter)).toBe(expected.length);
   });
 
-  it('failures are grouped, the most frequent first', async () => {
+  it('groups failures by error code, the most frequent first', async () => {
     const groups = await client.failures({ since: '1h', groupBy: 'errorCode' });
     expect(groups.map(({ count }) => count)).toEqual([3, 1, 1, 1, 1]);
     const codes = ['CARD_DECLINED', 'NON_RETRYABLE', 'OutOfStock', 'SERIALIZATION', 'STEP_TIMEOUT'];
@@ -179,7 +179,7 @@ describe('runs that were executed', () => {
     ]);
   });
 
-  it('failures are grouped by several things at once, over any time', async () => {
+  it('groups failures by several fields at once, over any period', async () => {
     const everything = await client.failures({ since: new Date(0), groupBy: ['workflow', 'errorCode', 'failedStep'] });
     expect(everything).toHaveLength(7);
     expect(everything[0]).toMatchObject({ workflow: 'order', errorCode: 'CARD_DECLINED', failedStep: 'charge', count: 2 });
@@ -190,7 +190,7 @@ describe('runs that were executed', () => {
     expect(await client.failures({ since: '1h', groupBy: 'workflow', limit: 1 })).toMatchObject([{ workflow: 'order', count: 7 }]);
   });
 
-  it('are listed by a cursor of the same filter, in whatever order it is written', async () => {
+  it('accepts a cursor only with the same filter, whose fields may be in another order', async () => {
     const { cursor } = await client.list({ status: ['failed', 'waiting'], name: 'order', limit: 2 });
     const rest = await client.list({ name: ['order'], status: ['waiting', 'failed', 'failed'], cursor, limit: 1_000 });
     expect(rest.runs).toHaveLength(7);
@@ -201,7 +201,7 @@ describe('runs that were executed', () => {
     }
   });
 
-  it('are started and executed while listings wait that nobody answers', async () => {
+  it('does not delay starts and executions while it waits for a lock', async () => {
     const locker = new pg.Client({ connectionString: database.url });
     await locker.connect();
     try {
