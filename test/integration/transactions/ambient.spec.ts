@@ -74,14 +74,14 @@ class Shop {
   }
 }
 
-describe('with nestjs-cls, a client', () => {
+describe('a client with nestjs-cls', () => {
   let database: TestDatabase;
   let elsewhere: TestDatabase;
   let client: WorkflowClient;
   let dataSource: DataSource;
   let shop: Shop;
   let host: Host;
-  /** Wins over the library when a test sets it. */
+  /** A function that replaces the transaction of the library when a test sets one. */
   let ambient: (() => unknown) | undefined;
   beforeAll(async () => {
     [database, elsewhere] = await Promise.all([createTestDatabase(), createTestDatabase()]);
@@ -121,7 +121,7 @@ describe('with nestjs-cls, a client', () => {
       }),
     ).rejects.toBeInstanceOf(Rollback);
 
-  it('joins the transaction of a @Transactional method without being told', async () => {
+  it('joins the transaction of a @Transactional method without the manager option', async () => {
     const handle = await shop.order('one', 'commit');
     await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello one');
     await expect(shop.order('two', 'roll back')).rejects.toBeInstanceOf(Rollback);
@@ -129,7 +129,7 @@ describe('with nestjs-cls, a client', () => {
     expect(await database.query('SELECT id FROM orders')).toEqual([{ id: 'one' }]);
   });
 
-  it('starts on its own outside of a transaction', async () => {
+  it('commits a start immediately when no transaction is active', async () => {
     const handle = await client.start(GreetWorkflow, 'alone');
     await expect(handle.result()).resolves.toBe('hello alone');
     await expect(client.execute(GreetWorkflow, 'executed')).resolves.toBe('hello executed');
@@ -156,7 +156,7 @@ describe('with nestjs-cls, a client', () => {
     expect([await exists('outer'), await exists('nested')]).toEqual([true, false]);
   });
 
-  it('joins it with startMany and cancel too', async () => {
+  it('joins the transaction with startMany and cancel', async () => {
     const waiting = await client.start(GreetWorkflow, 'later', { delay: '1h' });
     await rolledBack(async () => {
       await client.startMany(GreetWorkflow, ['a', 'b'], (name) => ({ id: `many ${name}` }));
@@ -167,12 +167,12 @@ describe('with nestjs-cls, a client', () => {
     await expect(waiting.result({ timeout: '10s' })).rejects.toMatchObject({ code: 'WORKFLOW_CANCELLED', reason: 'changed my mind' });
   });
 
-  it('prefers a manager that it is given', async () => {
+  it('prefers the manager option to the transaction of the library', async () => {
     await rolledBack(() => dataSource.transaction((manager) => client.start(GreetWorkflow, 'given', { id: 'given', manager })));
     expect(await exists('given')).toBe(true);
   });
 
-  it('joins nothing when told so', async () => {
+  it('joins no transaction when the manager option is "none"', async () => {
     await rolledBack(async () => {
       const handle = await client.start(GreetWorkflow, 'apart', { id: 'apart', manager: 'none' });
       await expect(handle.result({ timeout: '10s' })).resolves.toBe('hello apart');
@@ -181,7 +181,7 @@ describe('with nestjs-cls, a client', () => {
     expect([await exists('apart'), await exists('apart x'), await exists('apart y')]).toEqual([true, true, true]);
   });
 
-  it('refuses to execute in a transaction, which would wait for itself', async () => {
+  it('refuses execute in a transaction, because the call would wait for its own commit', async () => {
     await host.withTransaction(async () => {
       const error = await client.execute(GreetWorkflow, 'stuck', { id: 'stuck' }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(InvalidInputError);
@@ -191,7 +191,7 @@ describe('with nestjs-cls, a client', () => {
     expect(await exists('stuck')).toBe(false);
   });
 
-  it('does not let runs see the transaction of whoever started them', async () => {
+  it('executes runs outside the transaction in which they were started', async () => {
     await rolledBack(async () => {
       const handle = await client.start(ProbeWorkflow, 'probe', { manager: 'none' });
       await expect(handle.result({ timeout: '10s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
@@ -202,7 +202,7 @@ describe('with nestjs-cls, a client', () => {
     await expect(committed.result({ timeout: '10s' })).resolves.toEqual({ inRun: false, inStep: false, inRetry: false });
   });
 
-  describe('whose currentTransaction', () => {
+  describe('a currentTransaction function', () => {
     const withAmbient = async <T>(manager: () => unknown, work: () => Promise<T>): Promise<T> => {
       ambient = manager;
       try {
@@ -221,7 +221,7 @@ describe('with nestjs-cls, a client', () => {
       ],
       ['returns a rejected promise', () => Promise.reject(new Error('not at once'))],
       ['returns something else', () => 'manager'],
-    ])('%s makes starts fail with an error that names it', async (_, manager) => {
+    ])('makes calls fail with an error that names currentTransaction when it %s', async (_, manager) => {
       await withAmbient(manager, async () => {
         for (const call of [
           () => client.start(GreetWorkflow, 'a', { id: 'misled' }),
@@ -245,13 +245,13 @@ describe('with nestjs-cls, a client', () => {
       ['undefined', () => undefined],
       ['null', () => null],
       ['a manager without a transaction', () => dataSource.manager],
-    ])('returns %s has no transaction to join', async (what, manager) => {
+    ])('leaves a call outside any transaction when it returns %s', async (what, manager) => {
       await withAmbient(manager, async () => {
         await expect(client.execute(GreetWorkflow, what)).resolves.toBe(`hello ${what}`);
       });
     });
 
-    it('returns a manager of another database is told so', async () => {
+    it('makes a start fail when it returns a manager of another database', async () => {
       const other = await new DataSource({ type: 'postgres', url: elsewhere.url }).initialize();
       try {
         await other.transaction((manager) =>

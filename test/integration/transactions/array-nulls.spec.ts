@@ -35,7 +35,7 @@ describe('calls in a transaction of a session with array_nulls off', () => {
     await database.drop();
   });
 
-  it('start runs as anywhere else', async () => {
+  it('start and signal runs as in any other session', async () => {
     const startAt = new Date(Date.now() + 3_600_000);
     await dataSource.transaction(async (manager) => {
       await client.start(WaitsWorkflow, undefined, { id: 'NULL', manager });

@@ -28,7 +28,7 @@ class OtherWorkflow {
 
 type Isolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
 
-describe('a start in a transaction, of an id that others use', () => {
+describe('a start in a transaction with a contended id', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   let dataSource: DataSource;
@@ -76,7 +76,7 @@ describe('a start in a transaction, of an id that others use', () => {
       (error: unknown) => error,
     );
 
-  it('waits for the other transaction, and finds its run when it commits', async () => {
+  it('waits for the other transaction, and returns its run after a commit', async () => {
     const [first, second] = [await begin(), await begin()];
     const pid = await pidOf(second);
     await start(first, 'contended');
@@ -89,7 +89,7 @@ describe('a start in a transaction, of an id that others use', () => {
     await expect((await waiting).result({ timeout: '10s' })).resolves.toBe('hello Ada');
   });
 
-  it('waits for the other transaction, and creates the run when that is rolled back', async () => {
+  it('waits for the other transaction, and creates the run after a rollback', async () => {
     const [first, second] = [await begin(), await begin()];
     const pid = await pidOf(second);
     await start(first, 'given up');
@@ -112,7 +112,7 @@ describe('a start in a transaction, of an id that others use', () => {
     await commit(first);
   });
 
-  it('is the victim of a deadlock as any statement would be', async () => {
+  it('rejects with TransactionConflictError when it is the victim of a deadlock', async () => {
     const [first, second] = [await begin(), await begin()];
     const pid = await pidOf(second);
     await start(first, 'knot a');
@@ -133,7 +133,7 @@ describe('a start in a transaction, of an id that others use', () => {
     expect(rows).toEqual([{ id: 'knot a' }, { id: 'knot b' }]);
   });
 
-  it('starts many in one order, so that two transactions with the same ids never block each other in a circle', async () => {
+  it('does not deadlock when two transactions call startMany with the same ids in opposite orders', async () => {
     const ids = Array.from({ length: 200 }, (_, index) => `ordered ${String(index).padStart(3, '0')}`);
     const startAll = async (order: readonly string[]) =>
       dataSource.transaction((manager) =>
@@ -146,30 +146,33 @@ describe('a start in a transaction, of an id that others use', () => {
     }
   });
 
-  it.each<Isolation>(['REPEATABLE READ', 'SERIALIZABLE'])('finds at %s a run that was committed after the snapshot', async (isolation) => {
-    const id = `since ${isolation}`;
-    const runner = await begin(isolation);
-    await client.execute(GreetWorkflow, 'Bob', { id });
-    await client.execute(OtherWorkflow, undefined, { id: `${id} other` });
-    const handle = await start(runner, id);
-    expect(handle.created).toBe(false);
-    await expect(handle.result()).resolves.toBe('hello Bob');
-    await expect(start(runner, id, { onConflict: 'reject' })).rejects.toBeInstanceOf(RunAlreadyExistsError);
-    await expect(start(runner, `${id} other`)).rejects.toMatchObject({ workflowName: 'other' });
-    const many = await client.startMany(GreetWorkflow, ['x', id, 'y'], (name) => ({
-      id: name === id ? id : `${id} ${name}`,
-      manager: runner.manager,
-    }));
-    expect(many.map(({ created }) => created)).toEqual([true, false, true]);
-    expect((await start(runner, `${id} x`)).created).toBe(false);
-    await runner.query('INSERT INTO orders VALUES ($1)', [id]);
-    await commit(runner);
-    expect(await database.query('SELECT id FROM orders WHERE id = $1', [id])).toHaveLength(1);
-    await expect(many[2]!.result({ timeout: '10s' })).resolves.toBe(`hello y`);
-  });
+  it.each<Isolation>(['REPEATABLE READ', 'SERIALIZABLE'])(
+    'finds a run that was committed after the snapshot, at isolation level %s',
+    async (isolation) => {
+      const id = `since ${isolation}`;
+      const runner = await begin(isolation);
+      await client.execute(GreetWorkflow, 'Bob', { id });
+      await client.execute(OtherWorkflow, undefined, { id: `${id} other` });
+      const handle = await start(runner, id);
+      expect(handle.created).toBe(false);
+      await expect(handle.result()).resolves.toBe('hello Bob');
+      await expect(start(runner, id, { onConflict: 'reject' })).rejects.toBeInstanceOf(RunAlreadyExistsError);
+      await expect(start(runner, `${id} other`)).rejects.toMatchObject({ workflowName: 'other' });
+      const many = await client.startMany(GreetWorkflow, ['x', id, 'y'], (name) => ({
+        id: name === id ? id : `${id} ${name}`,
+        manager: runner.manager,
+      }));
+      expect(many.map(({ created }) => created)).toEqual([true, false, true]);
+      expect((await start(runner, `${id} x`)).created).toBe(false);
+      await runner.query('INSERT INTO orders VALUES ($1)', [id]);
+      await commit(runner);
+      expect(await database.query('SELECT id FROM orders WHERE id = $1', [id])).toHaveLength(1);
+      await expect(many[2]!.result({ timeout: '10s' })).resolves.toBe(`hello y`);
+    },
+  );
 
   it.each<Isolation>(['REPEATABLE READ', 'SERIALIZABLE'])(
-    'says at %s when another transaction came between after all',
+    'rejects with TransactionConflictError when another transaction creates the run first, at isolation level %s',
     async (isolation) => {
       const id = `between ${isolation}`;
       const [first, second] = [await begin(), await begin(isolation)];
@@ -182,14 +185,14 @@ describe('a start in a transaction, of an id that others use', () => {
       expect(error).toBeInstanceOf(TransactionConflictError);
       expect(error).toMatchObject({ sqlState: '40001', runIds: [id], message: expect.stringContaining('READ COMMITTED') });
       await rollback(second);
-      // What it asks for helps.
+      // The message asks for a repetition, which succeeds.
       const third = await begin(isolation);
       expect((await start(third, id)).created).toBe(false);
       await commit(third);
     },
   );
 
-  it('lets SERIALIZABLE transactions that start different runs all commit', async () => {
+  it('does not conflict with starts of other runs in SERIALIZABLE transactions', async () => {
     const all = Array.from({ length: 8 }, async (_, index) =>
       dataSource.transaction('SERIALIZABLE', async (manager) => {
         const handle = await client.start(GreetWorkflow, `serial ${index}`, { id: `serial ${index}`, manager });

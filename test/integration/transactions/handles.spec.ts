@@ -68,7 +68,7 @@ describe('a run that was started in a transaction', () => {
     return all;
   };
   const all = (answer: string) => Object.fromEntries(questions.map(([name]) => [name, answer]));
-  it('says so to every question of its handle, and answers them after the commit', async () => {
+  it('rejects every call of its handle with RunNotCommittedError until the commit, and answers afterwards', async () => {
     const handle = await dataSource.transaction(async (manager) => {
       const started = await start(manager, 'open');
       expect(await answers(started)).toEqual(all('RUN_NOT_COMMITTED'));
@@ -80,7 +80,7 @@ describe('a run that was started in a transaction', () => {
     expect(await answers(handle)).toEqual(all('answered'));
   });
 
-  it('is not found after a rollback, by any question', async () => {
+  it('is not found by any call after a rollback', async () => {
     let handle: WorkflowHandle | undefined;
     const transaction = dataSource.transaction(async (manager) => {
       handle = await start(manager, 'rolled back');
@@ -112,7 +112,7 @@ describe('a run that was started in a transaction', () => {
     expect(await answers(handle!)).toEqual(all('RUN_NOT_FOUND'));
   });
 
-  it('that was there before answers in the middle of a transaction', async () => {
+  it('is readable during the transaction when it existed before', async () => {
     await client.execute(GreetWorkflow, 'Ada', { id: 'before' });
     await dataSource.transaction(async (manager) => {
       const handle = await start(manager, 'before');
@@ -121,13 +121,13 @@ describe('a run that was started in a transaction', () => {
     });
   });
 
-  it('does not exist, for its handle neither, once its savepoint is rolled back', async () => {
+  it('is not found by its handle after its savepoint is rolled back', async () => {
     const handles = await dataSource.transaction(async (outer) => {
       let undone: WorkflowHandle | undefined;
       let deep: WorkflowHandle | undefined;
       const inner = outer.transaction(async (manager) => {
         undone = await start(manager, 'undone');
-        // Released into a savepoint that is rolled back later.
+        // This savepoint is released into a savepoint that is rolled back later.
         deep = await manager.transaction((nested) => start(nested, 'undone deep'));
         await expect(undone.status()).rejects.toBeInstanceOf(RunNotCommittedError);
         throw new Rollback();
@@ -144,7 +144,7 @@ describe('a run that was started in a transaction', () => {
     expect(await exists('undone deep')).toBe(false);
   });
 
-  it('tells nobody of what a savepoint took back', async () => {
+  it('is not announced when its savepoint is rolled back', async () => {
     const announce = jest.spyOn(Starter.prototype as any, 'announce');
     const told = (): string[][] => announce.mock.calls.map(([runs]) => (runs as { id: string }[]).map(({ id }) => id));
     try {
@@ -164,7 +164,7 @@ describe('a run that was started in a transaction', () => {
     }
   });
 
-  it('can be cancelled in the transaction, and is when it commits', async () => {
+  it('can be cancelled in the same transaction, with effect at the commit', async () => {
     const handle = await dataSource.transaction(async (manager) => {
       const started = await start(manager, 'cancelled at once');
       await started.cancel({ manager, reason: 'never mind' });
@@ -192,20 +192,20 @@ describe('a run that was started in a transaction', () => {
     await expect(client.cancel(handle.runId, { manager: dataSource.manager })).rejects.toBeInstanceOf(InvalidInputError);
   });
 
-  it('is refused by a read-only transaction', async () => {
+  it('is refused in a read-only transaction', async () => {
     await dataSource.transaction(async (manager) => {
       await manager.query('SET TRANSACTION READ ONLY');
       const error = await start(manager, 'read-only').catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(InvalidInputError);
       expect(error).toMatchObject({ argument: 'options.manager', message: expect.stringContaining('read-only') });
-      // PostgreSQL aborts the transaction of a statement that fails; the next one is told so.
+      // PostgreSQL aborts the transaction when a statement fails; the next start reports the abort.
       const next = await start(manager, 'read-only').catch((thrown: unknown) => thrown);
       expect(next).toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('rolled back') });
     });
     expect(await exists('read-only')).toBe(false);
   });
 
-  it('is refused by a query runner that has been released, and by a transaction that ends under the call', async () => {
+  it('is refused when its query runner was released, or when its transaction ends during the call', async () => {
     const runner = dataSource.createQueryRunner();
     await runner.startTransaction();
     await runner.rollbackTransaction();
@@ -217,7 +217,7 @@ describe('a run that was started in a transaction', () => {
       let unawaited: Promise<unknown> | undefined;
       const transaction = fresh.transaction(async (manager) => {
         unawaited = start(manager, 'unawaited').catch((thrown: unknown) => thrown);
-        // Keeps the rollback in the connection's queue until the start comes to its own statement.
+        // Keeps the rollback in the connection's queue until the start reaches its own statement.
         manager.query('SELECT pg_sleep(0.2)').catch(() => undefined);
         throw new Rollback();
       });
@@ -229,7 +229,7 @@ describe('a run that was started in a transaction', () => {
     }
   });
 
-  it('is told of at once also after its DataSource was closed and opened again', async () => {
+  it('is executed at once after its DataSource was destroyed and initialized again', async () => {
     const other = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     try {
       await other.transaction((manager) => start(manager, 'first life'));
@@ -242,7 +242,7 @@ describe('a run that was started in a transaction', () => {
     }
   });
 
-  it('is of the same database for a connection that writes times in its own way', async () => {
+  it('can be started through a connection with another TimeZone and DateStyle', async () => {
     const other = await new DataSource({
       type: 'postgres',
       url: database.url,

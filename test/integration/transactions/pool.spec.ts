@@ -43,13 +43,13 @@ class ParentWorkflow {
   }
 }
 
-describe.each([1, 2])('with an application pool of %i', (poolSize) => {
+describe.each([1, 2])('an application pool with poolSize %i', (poolSize) => {
   let database: TestDatabase;
   let client: WorkflowClient;
   let dataSource: DataSource;
   beforeAll(async () => {
     database = await createTestDatabase();
-    // A connection that is not to be had is an error after a while, not a test that hangs.
+    // A missing connection fails the test with an error, instead of a hang.
     const extra = { connectionTimeoutMillis: 20_000 };
     const module = await bootApplication({
       imports: [
@@ -69,13 +69,13 @@ describe.each([1, 2])('with an application pool of %i', (poolSize) => {
 
   const count = async (table: string) => (await database.query(`SELECT count(*)::int AS count FROM ${table}`))[0].count as number;
 
-  it('transactional bodies and requests that start runs, all at once, do not deadlock', async () => {
+  it('does not deadlock when transactional bodies and requests start runs concurrently', async () => {
     const ids = Array.from({ length: RUNS }, (_, index) => `order ${index}`);
     const requests = ids.map((id) =>
       dataSource.transaction(async (manager) => {
         await manager.query('SELECT pg_sleep(0.001)');
-        // Taken already, at any isolation: every lookup uses this transaction's connection, not a
-        // second one of the pool.
+        // The id is often taken: then the lookup uses this transaction's connection, not a second
+        // connection of the pool.
         await client.start(ChildWorkflow, id, { id: 'of all', manager });
         const handle = await client.start(ChildWorkflow, id, { id: `request ${id}`, manager });
         await handle.cancel({ manager });
@@ -100,7 +100,7 @@ describe.each([1, 2])('with an application pool of %i', (poolSize) => {
     expect(await count(`durable.workflow_runs WHERE status = 'cancelled' AND id LIKE 'request %'`)).toBe(RUNS);
   });
 
-  it('a start on its own is possible while every connection of it is in a transaction', async () => {
+  it('does not limit starts without a manager while all its connections are in transactions', async () => {
     const runners = await Promise.all(
       Array.from({ length: poolSize }, async () => {
         const runner = dataSource.createQueryRunner();

@@ -16,7 +16,7 @@ class GreetWorkflow {
 
 const NOT_FOUND = { code: 'RUN_NOT_FOUND' };
 
-describe('statements that a caller sends by hand in its transaction', () => {
+describe('manual statements in a transaction', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   let dataSource: DataSource;
@@ -46,7 +46,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     ['savepoint b', 'rollback to B'],
     ['SAVEPOINT c', 'RELEASE SAVEPOINT c'],
     ['SAVEPOINT d', 'release d'],
-  ])('%s and %s leave it usable for starts', async (begin, end) => {
+  ])('leave the transaction usable for starts: %s, then %s', async (begin, end) => {
     const handles = await dataSource.transaction(async (manager) => {
       const before = await start(manager, `before ${end}`);
       await manager.query(begin);
@@ -56,7 +56,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     for (const handle of handles) await finishes(handle);
   });
 
-  it('take back the starts since the savepoint, and no others', async () => {
+  it('undo only the starts since the savepoint when they roll back to that savepoint', async () => {
     const announce = jest.spyOn(Starter.prototype as any, 'announce');
     const told = (): string[] => announce.mock.calls.flatMap(([runs]) => (runs as { id: string }[]).map(({ id }) => id));
     try {
@@ -70,7 +70,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
         await manager.query('ROLLBACK TO SAVEPOINT outside');
         for (const handle of [second, third]) await expect(handle.status()).rejects.toMatchObject(NOT_FOUND);
         await expect(first.status()).rejects.toBeInstanceOf(RunNotCommittedError);
-        // The savepoint is still there, and may be rolled back to once more.
+        // The savepoint still exists, and a second rollback to the same savepoint is possible.
         const fourth = await start(manager, 'fourth');
         await manager.query('ROLLBACK TO SAVEPOINT outside');
         return { kept: [first, await start(manager, 'fifth')], undone: [second, third, fourth] };
@@ -83,7 +83,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     }
   });
 
-  it('take back all starts when the savepoint was made before the first of them', async () => {
+  it('undo all starts when they roll back to a savepoint before the first start', async () => {
     const handle = await dataSource.transaction(async (manager) => {
       await manager.query('SAVEPOINT early');
       const started = await start(manager, 'since early');
@@ -95,7 +95,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     await expect(handle.result({ timeout: '10s' })).rejects.toMatchObject(NOT_FOUND);
   });
 
-  it.each(['commit', 'END', 'SELECT 1; COMMIT'])('%s makes the runs real, and later starts are refused', async (commit) => {
+  it.each(['commit', 'END', 'SELECT 1; COMMIT'])('commit the runs with "%s", and later starts are refused', async (commit) => {
     const handle = await dataSource.transaction(async (manager) => {
       const started = await start(manager, `before ${commit}`);
       await manager.query(commit);
@@ -107,7 +107,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     await expect(client.getHandle(`after ${commit}`).status()).rejects.toMatchObject(NOT_FOUND);
   });
 
-  it('end it when they fail to commit: the runs do not exist, and later starts are refused', async () => {
+  it('end the transaction when their commit fails: its runs do not exist, and later starts are refused', async () => {
     const runner = dataSource.createQueryRunner();
     await runner.startTransaction();
     const handle = await start(runner.manager, 'in vain');
@@ -119,7 +119,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     await runner.release();
   });
 
-  it('begin it anew: a chained or a new transaction is another', async () => {
+  it('separate the starts of a chained or new transaction from earlier starts', async () => {
     const handles = await dataSource.transaction(async (manager) => {
       const first = await start(manager, 'chained 1');
       await manager.query('rollback and chain');
@@ -134,7 +134,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     for (const handle of handles) await finishes(handle);
   });
 
-  it('commit also when telling of the runs fails', async () => {
+  it('a transaction commits even when the announcement of its runs fails', async () => {
     const announce = jest.spyOn(Starter.prototype as any, 'announce').mockImplementation(() => {
       throw new Error('nobody can be told');
     });
@@ -147,7 +147,7 @@ describe('statements that a caller sends by hand in its transaction', () => {
     }
   });
 
-  it('may use the same query runner for one transaction after the other', async () => {
+  it('one query runner can start runs in consecutive transactions', async () => {
     const runner = dataSource.createQueryRunner();
     try {
       await runner.startTransaction();

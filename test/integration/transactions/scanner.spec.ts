@@ -18,7 +18,10 @@ const COMMANDS: Record<TransactionControl['kind'], readonly string[]> = {
   prepare: ['PREPARE'],
   begin: ['BEGIN', 'START'],
 };
-/** A server without `max_prepared_transactions` prepares statements alone. */
+/**
+ * Commands to compare. PREPARE is left out: a server without `max_prepared_transactions` prepares
+ * only statements.
+ */
 const CONTROLS = new Set(
   Object.values(COMMANDS)
     .flat()
@@ -50,7 +53,7 @@ const sign = fc.constantFrom(
 );
 const inside = fc.array(sign, { maxLength: 8 }).map((parts) => parts.join(''));
 
-/** Literals of every form around whatever would end, begin or divide something outside of one. */
+/** Literals of every form, with signs that would divide statements outside a literal. */
 const literal = fc.oneof(
   inside.map((text) => `'${text.replaceAll("'", "''")}'`),
   inside.map((text) => `E'${text.replaceAll(/['\\]/g, (found) => `\\${found}`)}'`),
@@ -91,7 +94,7 @@ const statement = fc.oneof(
     .map(([between, text]) => `${between}${text}${between}`),
 );
 
-describe('the statements of a text', () => {
+describe('transactionControls', () => {
   let database: TestDatabase;
   let client: pg.Client;
 
@@ -114,7 +117,7 @@ describe('the statements of a text', () => {
   const executed = async (text: string): Promise<string[] | undefined> => {
     await client.query('BEGIN');
     try {
-      // Several statements give several results; pg's types know of one.
+      // Several statements give several results; pg's types have only one.
       const results: unknown = await client.query(text);
       return [results]
         .flat()
@@ -130,7 +133,7 @@ describe('the statements of a text', () => {
   const isSame = (controls: readonly TransactionControl[], commands: readonly string[]): boolean =>
     controls.length === commands.length && controls.every(({ kind }, index) => COMMANDS[kind].includes(commands[index]!));
 
-  it('are divided where the server divides them, whatever stands in literals and comments', async () => {
+  it('finds the commands that the server executes, whatever literals and comments contain', async () => {
     let accepted = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(statement, { minLength: 1, maxLength: 5 }), async (statements) => {
@@ -145,7 +148,7 @@ describe('the statements of a text', () => {
     expect(accepted).toBeGreaterThan(350);
   });
 
-  it('are divided as the server does for any signs that it accepts at all', async () => {
+  it('finds the commands that the server executes in random text that the server accepts', async () => {
     let accepted = 0;
     const part = fc.oneof(
       { weight: 3, arbitrary: sign },

@@ -34,7 +34,7 @@ beforeAll(async () => {
         useFactory: () => ({ type: 'postgres', url: database.url }),
         dataSourceFactory: async (options) => (dataSource = addTransactionalDataSource(new DataSource(options as DataSourceOptions))),
       }),
-      // Its DataSource's manager is that of the transaction, where there is one.
+      // Inside a transaction, the DataSource's manager is the manager of that transaction.
       WorkflowModule.forRoot({ worker: {}, currentTransaction: (): EntityManager | undefined => dataSource?.manager }),
     ],
     providers: [GreetWorkflow],
@@ -48,7 +48,7 @@ afterAll(async () => {
 
 const exists = async (id: string) => (await database.query('SELECT 1 FROM durable.workflow_runs WHERE id = $1', [id])).length === 1;
 
-it('with typeorm-transactional, starts join the transaction that they are in', async () => {
+it('starts join the current transaction of typeorm-transactional', async () => {
   const handle = await runInTransaction(async () => {
     const started = await client.start(GreetWorkflow, 'kept', { id: 'kept' });
     expect(await exists('kept')).toBe(false);
