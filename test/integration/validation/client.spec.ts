@@ -113,7 +113,7 @@ const badOptions: [argument: string, what: string, options: unknown][] = [
   ],
 ];
 
-describe('what the client refuses', () => {
+describe('the client', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
@@ -128,7 +128,7 @@ describe('what the client refuses', () => {
     expect(written).toEqual([]);
   });
   afterAll(async () => {
-    // The process lives, and still works.
+    // The process still works after all refusals.
     await startApplication(database.url, [GreetWorkflow]);
     await expect(client.execute(GreetWorkflow, 'Ada')).resolves.toBe('hello Ada');
     await closeApplications();
@@ -146,7 +146,7 @@ describe('what the client refuses', () => {
     return error as InvalidInputError;
   };
 
-  it.each(badOptions)('a start with %s: %s', async (argument, _, options) => {
+  it.each(badOptions)('refuses a start with invalid %s: %s', async (argument, _, options) => {
     for (const call of [
       () => client.start(GreetWorkflow, 'x', options as never),
       () => client.startMany(GreetWorkflow, ['x', 'y'], () => options as never),
@@ -158,13 +158,16 @@ describe('what the client refuses', () => {
     }
   });
 
-  it.each(badOptions.filter(([argument]) => argument === 'options'))('startMany with %s for all: %s', async (argument, what, options) => {
-    if (what === 'a function') return;
-    const error = await refusal(() => client.startMany(GreetWorkflow, ['x', 'y'], options as never));
-    expect(error.argument).toBe(argument);
-  });
+  it.each(badOptions.filter(([argument]) => argument === 'options'))(
+    'refuses startMany with invalid shared %s: %s',
+    async (argument, what, options) => {
+      if (what === 'a function') return;
+      const error = await refusal(() => client.startMany(GreetWorkflow, ['x', 'y'], options as never));
+      expect(error.argument).toBe(argument);
+    },
+  );
 
-  it('startMany with one id for all', async () => {
+  it('refuses startMany with one id for all runs', async () => {
     const error = await refusal(() => client.startMany(GreetWorkflow, ['x', 'y'], { id: 'same' } as never));
     expect(error.argument).toBe('options.id');
   });
@@ -176,7 +179,7 @@ describe('what the client refuses', () => {
     ['an object', { length: 2 }],
     ['a Set', new Set(['x'])],
     ['a hole', Array.of<unknown>('x').concat(Array(2))],
-  ])('startMany with inputs that are %s', async (what, inputs) => {
+  ])('refuses invalid inputs of startMany: %s', async (what, inputs) => {
     const error = await refusal(() => client.startMany(GreetWorkflow, inputs as never, { delay: '1h' }));
     expect(error.argument).toContain(what === 'a hole' ? 'inputs[1]' : 'inputs');
   });
@@ -192,7 +195,7 @@ describe('what the client refuses', () => {
     ['an object without a prototype', Object.create(null)],
     ['a class that extends a workflow', class Derived extends GreetWorkflow {}],
     ...badTexts.filter(([, value]) => typeof value === 'string'),
-  ])('a workflow that is %s', async (_, workflow) => {
+  ])('refuses a workflow that is %s', async (_, workflow) => {
     for (const call of [
       () => client.start(workflow as never),
       () => client.startMany(workflow as never, [1]),
@@ -204,11 +207,11 @@ describe('what the client refuses', () => {
     }
   });
 
-  it.each(badTexts)('a workflowRef named %s', (_, name) => {
+  it.each(badTexts)('refuses a workflowRef whose name is %s', (_, name) => {
     expect(() => workflowRef(name as never)).toThrow(InvalidInputError);
   });
 
-  it.each([...badTexts, ['undefined', undefined] as [string, unknown]])('a run id that is %s', async (_, id) => {
+  it.each([...badTexts, ['undefined', undefined] as [string, unknown]])('refuses a run id that is %s', async (_, id) => {
     expect(() => client.getHandle(id as never)).toThrow(InvalidInputError);
     expect(() => client.getHandle(GreetWorkflow, id as never)).toThrow(InvalidInputError);
     for (const call of [
@@ -227,7 +230,7 @@ describe('what the client refuses', () => {
     ['options.raeson', 'a misspelt option', { raeson: 'x' }],
     ...badTexts.map(([what, actor]) => ['options.actor', what, { actor }] as [string, string, unknown]),
     ...badTexts.map(([what, reason]) => ['options.reason', what, { reason }] as [string, string, unknown]),
-  ])('cancel with %s: %s', async (argument, _, options) => {
+  ])('refuses cancel with invalid %s: %s', async (argument, _, options) => {
     expect((await refusal(() => client.cancel('nobody', options as never))).argument).toBe(argument);
     expect((await refusal(() => client.getHandle('nobody').cancel(options as never))).argument).toBe(argument);
   });
@@ -236,7 +239,7 @@ describe('what the client refuses', () => {
     ['options', 'null', null],
     ['options', 'a number', 5],
     ...badDurations.map(([what, timeout]) => ['options.timeout', what, { timeout }] as [string, string, unknown]),
-  ])('result with %s: %s', async (argument, _, options) => {
+  ])('refuses result with invalid %s: %s', async (argument, _, options) => {
     expect((await refusal(() => client.getHandle('nobody').result(options as never))).argument).toBe(argument);
   });
 });

@@ -108,7 +108,7 @@ const refused: [argument: string, what: string, script: Code][] = [
   ]),
 ];
 
-describe('what a workflow may not ask for', () => {
+describe('the context of a workflow', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
@@ -120,9 +120,9 @@ describe('what a workflow may not ask for', () => {
     await database.drop();
   });
 
-  it.each(refused)('%s: %s', async (argument, _, script) => {
+  it.each(refused)('refuses an invalid argument, %s: %s', async (argument, _, script) => {
     bodies = 0;
-    // A promise that rejects: nothing is thrown where no await could catch it.
+    // Every refusal is a promise that rejects, so an await can catch the error.
     code = async (ctx, self) => {
       const promise = script(ctx, self) as Promise<unknown>;
       return promise.then(
@@ -139,7 +139,7 @@ describe('what a workflow may not ask for', () => {
     expect(await handle.steps()).toEqual([]);
   });
 
-  it('fails the run, and nothing else, where it is not caught', async () => {
+  it('fails only the run that does not catch the refusal', async () => {
     code = (ctx) => ctx.sleep('soon' as never);
     const failing = await client.start(ScriptedWorkflow);
     const error = await failing.result().catch((thrown: unknown) => thrown);
@@ -150,7 +150,7 @@ describe('what a workflow may not ask for', () => {
   });
 
   it.each(['quote\'s "and" \\ ; --', '__proto__', 'constructor', 'a:b', 'a#b', '#', 'ünïcödé 😀', 'x'.repeat(255)])(
-    'but %j is a step name like any other',
+    'accepts %j as a step name',
     async (name) => {
       code = async (ctx) => [await ctx.step(name, () => 1), await ctx.step(name, () => 2)];
       const handle = await client.start(ScriptedWorkflow);
@@ -159,7 +159,7 @@ describe('what a workflow may not ask for', () => {
     },
   );
 
-  it.each(['quote\'s "and" \\ ; --', '__proto__', 'a:b', '2'])('and %j a key', async (key) => {
+  it.each(['quote\'s "and" \\ ; --', '__proto__', 'a:b', '2'])('accepts %j as a key', async (key) => {
     code = (ctx) => ctx.step('keyed', { key }, () => 1);
     const handle = await client.start(ScriptedWorkflow);
     await handle.result();

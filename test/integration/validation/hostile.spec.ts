@@ -55,7 +55,7 @@ const hostile: [what: string, options: unknown][] = [
   ['an own constructor', { constructor: 1 }],
 ];
 
-/** The options with one whose getter throws, and a proxy that throws for any. */
+/** Options whose getter of `key` throws, and a proxy that throws for every key. */
 const unreadable = (key: string): [what: string, options: unknown][] => [
   [`a getter of ${key} that throws`, Object.defineProperty({}, key, { get: fail, enumerable: true })],
   [`a proxy that throws for ${key}`, new Proxy({ [key]: 1 }, { get: fail })],
@@ -63,7 +63,7 @@ const unreadable = (key: string): [what: string, options: unknown][] => [
 
 type Call = (options: never) => unknown;
 
-describe('options that are hostile', () => {
+describe('hostile values', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
@@ -124,12 +124,12 @@ describe('options that are hostile', () => {
     ],
   ];
 
-  it.each(calls)('of %s are refused by name, and nothing is written', async (name, argument, key, call) => {
+  it.each(calls)('are refused by name as options of %s, and nothing is written', async (name, argument, key, call) => {
     const before = await rows();
     for (const [what, options] of [...hostile, ...unreadable(key)]) {
-      // Nest awaits what a factory gives, and so looks at it before anybody else can.
+      // Nest awaits the result of a factory, and so reads the result before the module can.
       if (name === 'what a factory gives' && what.includes('proxy')) continue;
-      // What says "off" or "as it is" elsewhere.
+      // Here, true is valid and means the defaults.
       if (options === true && argument === 'connection.embedded') continue;
       const error = await refusal(() => call(options as never));
       if (!(error instanceof InvalidInputError)) throw new Error(`${what} was not refused`, { cause: error });
@@ -144,7 +144,7 @@ describe('options that are hostile', () => {
   it.each<[string, string, string, (ctx: WorkflowContext, options: never) => unknown]>([
     ['ctx.step', 'options of step "named"', 'key', (ctx, options) => ctx.step('named', options, () => 1)],
     ['the retry of ctx.step', 'retry of step "named"', 'maxAttempts', (ctx, retry) => ctx.step('named', { retry }, () => 1)],
-  ])('of %s are refused by name, and no step is recorded', async (_call, argument, key, call) => {
+  ])('are refused by name as options of %s, and no step is recorded', async (_call, argument, key, call) => {
     const cases = [...hostile, ...unreadable(key)];
     code = async (ctx) => {
       const errors: unknown[] = [];
@@ -165,7 +165,7 @@ describe('options that are hostile', () => {
     ['a revoked proxy of a class', revoked(ScriptedWorkflow)],
     ['a proxy that throws', new Proxy(ScriptedWorkflow, { get: fail, has: fail, getOwnPropertyDescriptor: fail })],
     ['an object without a prototype', Object.create(null)],
-  ])('a workflow that is %s is refused', async (_, workflow) => {
+  ])('are refused as a workflow: %s', async (_, workflow) => {
     for (const call of [() => client.start(workflow as never), () => client.startMany(workflow as never, [])]) {
       const error = await refusal(call);
       expect(error).toBeInstanceOf(WorkflowError);
@@ -178,7 +178,7 @@ describe('options that are hostile', () => {
     ['a proxy that throws', new Proxy([1], { get: fail })],
     ['an array with a getter that throws', Object.defineProperty([1], '0', { get: fail })],
     ['null', null],
-  ])('inputs that are %s are refused', async (_, inputs) => {
+  ])('are refused as inputs: %s', async (_, inputs) => {
     const error = await refusal(() => client.startMany(ScriptedWorkflow, inputs as never));
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as InvalidInputError).argument).toBe('inputs');
@@ -189,7 +189,7 @@ describe('options that are hostile', () => {
     ['a proxy without keys to be seen', new Proxy({}, { ownKeys: fail })],
     ['a revoked proxy', revoked({})],
     ['a class instance', new (class Tags {})()],
-  ])('tags that are %s are refused', async (_, tags) => {
+  ])('are refused as tags: %s', async (_, tags) => {
     const error = await refusal(() => client.start(ScriptedWorkflow, 1, { tags: tags as never }));
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as InvalidInputError).argument).toContain('options.tags');
@@ -207,7 +207,7 @@ describe('options that are hostile', () => {
     ['useClass', 'an object', { useClass: {} }],
     ['useExisting', 'null', { useExisting: null }],
     ['options', 'nothing to make them', { imports: [] }],
-  ])('forRootAsync with %s: %s', async (argument, _, options) => {
+  ])('are refused as an option of forRootAsync, %s: %s', async (argument, _, options) => {
     const error = await refusal(() =>
       WorkflowModule.forRootAsync({
         ...(argument.startsWith('use') || argument === 'options' ? {} : { useFactory: () => ({}) }),
@@ -225,7 +225,7 @@ describe('options that are hostile', () => {
     ['one missing', Array.from({ length: 2 })],
     ['a proxy that throws', new Proxy(['guards'], { get: fail })],
     ['a revoked proxy', revoked([])],
-  ])('enhancers that are %s are refused', async (_, enhancers) => {
+  ])('are refused as enhancers: %s', async (_, enhancers) => {
     expect(await refusal(() => boot({ enhancers }))).toMatchObject({ code: 'INVALID_INPUT', argument: 'enhancers' });
   });
 
@@ -234,7 +234,7 @@ describe('options that are hostile', () => {
     ['a module that is a number', { name: 'x', module: 5 }, 'module'],
     ['a module called default', { name: 'x', module: 'default' }, 'module'],
     ['a scope that is a text', { name: 'x', scope: 'request' }, 'scope must be'],
-  ])('@Workflow with %s is refused where the class is', (_, options, said) => {
+  ])('are refused as options of @Workflow when the class is defined: %s', (_, options, said) => {
     expect(() => Workflow(options as never)(class Target {} as never)).toThrow(said);
   });
 
@@ -245,27 +245,27 @@ describe('options that are hostile', () => {
     ['half of one', { encode: (bytes: Uint8Array) => bytes }],
     ['a proxy that throws', new Proxy({}, { get: fail })],
     ['a revoked proxy', revoked({})],
-  ])('a payload codec that is %s is refused', async (_, codec) => {
+  ])('are refused as a payload codec: %s', async (_, codec) => {
     const error = await refusal(() => boot({ payloads: { codec } }));
     expect(error).toBeInstanceOf(InvalidInputError);
     expect((error as InvalidInputError).argument).toBe('payloads.codec');
   });
 
-  it.each(['a.b', '', 'a\nb', 'x'.repeat(64), 5, null])('a schema %p of migrationSql is refused', async (schema) => {
+  it.each(['a.b', '', 'a\nb', 'x'.repeat(64), 5, null])('are refused as the schema of migrationSql: %p', async (schema) => {
     expect(await refusal(() => migrationSql({ schema: schema as never }))).toMatchObject({
       code: 'INVALID_INPUT',
       argument: 'options.schema',
     });
   });
 
-  it('options without a prototype, and getters that give something, are options like any other', async () => {
+  it('options without a prototype and options with getters are accepted, and each getter is read once', async () => {
     code = () => 'fine';
     let reads = 0;
     const options = Object.create(null) as { id: string; tags: Record<string, string> };
     Object.defineProperty(options, 'id', { enumerable: true, get: () => `read ${++reads} times` });
     options.tags = JSON.parse('{"__proto__": "x", "constructor": "quote\'s \\"and\\" --"}') as Record<string, string>;
     const handle = await client.start(ScriptedWorkflow, 1, options);
-    // What was checked is what was used.
+    // The value that was checked is the value that is used.
     expect(handle.runId).toBe('read 1 times');
     await expect(handle.result()).resolves.toBe('fine');
     const { tags } = await handle.describe();

@@ -106,7 +106,7 @@ const badFailures: [argument: string, options: unknown][] = [
 
 const named = (cases: [string, unknown][]) => cases.map(([argument, value]) => [argument, inspect(value).slice(0, 80), value] as const);
 
-describe('what a listing refuses', () => {
+describe('calls that list runs', () => {
   let database: TestDatabase;
   let client: WorkflowClient;
   beforeAll(async () => {
@@ -114,7 +114,7 @@ describe('what a listing refuses', () => {
     ({ client } = await startApplication(database.url, [], { worker: false }));
   });
   afterAll(async () => {
-    // The process lives, and still works.
+    // The process still works after all refusals.
     await expect(client.list()).resolves.toEqual({ runs: [], cursor: undefined });
     await closeApplications();
     await database.drop();
@@ -129,21 +129,21 @@ describe('what a listing refuses', () => {
     return argument;
   };
 
-  it.each(named(badFilters))('list and count: %s of %s', async (argument, _, filter) => {
+  it.each(named(badFilters))('list and count refuse %s of %s', async (argument, _, filter) => {
     expect(await refusal(() => client.list(filter as never))).toBe(argument);
     expect(await refusal(() => client.count(filter as never))).toBe(argument);
   });
 
-  it.each(named(badPages))('list: %s of %s', async (argument, _, options) => {
+  it.each(named(badPages))('list and count refuse the page option %s of %s', async (argument, _, options) => {
     expect(await refusal(() => client.list(options as never))).toBe(argument);
     expect(await refusal(() => client.count(options as never))).toBe(argument);
   });
 
-  it.each(named(badHistories))('history: %s of %s', async (argument, _, options) => {
+  it.each(named(badHistories))('history refuses %s of %s', async (argument, _, options) => {
     expect(await refusal(() => client.history('nobody', options as never))).toBe(argument);
   });
 
-  it('but no place in a history that is merely at the edge', async () => {
+  it('history accepts cursors at the limits of their ranges', async () => {
     for (const content of [
       [8.64e15, 2 ** 31 - 1, '9223372036854775807', 'nobody'],
       [0, 0, '-9223372036854775807', 'nobody'],
@@ -152,25 +152,25 @@ describe('what a listing refuses', () => {
     }
   });
 
-  it.each(named(badFailures))('failures: %s of %s', async (argument, _, options) => {
+  it.each(named(badFailures))('failures refuses %s of %s', async (argument, _, options) => {
     expect(await refusal(() => client.failures(options as never))).toBe(argument);
   });
 
-  it.each([...keys, 'blocked', 'parentRunId'])('but no %s that is undefined, which restricts nothing', async (key) => {
+  it.each([...keys, 'blocked', 'parentRunId'])('list and count ignore an undefined %s, and bulk.cancel refuses it', async (key) => {
     await expect(client.list({ [key]: undefined })).resolves.toEqual({ runs: [], cursor: undefined });
     await expect(client.count({ [key]: undefined })).resolves.toBe(0);
     const dryRun = { filter: { version: 1, [key]: undefined }, dryRun: true } as const;
     expect(await refusal(() => client.bulk.cancel(dryRun))).toBe(`options.filter.${key}`);
   });
 
-  it('but no tag that is undefined, unless something is to be done to the runs', async () => {
+  it('list and count ignore an undefined tag, and bulk.cancel refuses it', async () => {
     const tags = { a: undefined } as unknown as Record<string, string>;
     await expect(client.list({ tags })).resolves.toEqual({ runs: [], cursor: undefined });
     await expect(client.count({ tags: { ...tags, b: 'x' } })).resolves.toBe(0);
     expect(await refusal(() => client.bulk.cancel({ filter: { tags }, dryRun: true }))).toBe('options.filter.tags["a"]');
   });
 
-  it('but no cursor and no limit, which mean the first page of the usual size', async () => {
+  it('list returns the first page when cursor and limit are undefined', async () => {
     await expect(client.list({ cursor: undefined, limit: undefined })).resolves.toEqual({ runs: [], cursor: undefined });
   });
 });

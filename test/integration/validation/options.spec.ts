@@ -79,14 +79,14 @@ const refused: Case[] = [
   })),
 ];
 
-describe('what WorkflowModule refuses when the application boots', () => {
+describe('WorkflowModule at boot', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
   });
   afterAll(() => database.drop());
 
-  /** With a real database, so that an option which is let through does no other harm. */
+  /** Boots with a real database, so that an accepted option causes no other error. */
   const boot = async (options: object): Promise<unknown> => {
     const connection = { url: database.url };
     const dynamic = WorkflowModule.forRootAsync({ useFactory: () => ({ connection, ...options }) });
@@ -99,7 +99,7 @@ describe('what WorkflowModule refuses when the application boots', () => {
     }
   };
 
-  it.each(refused)('%s: %s', async (argument, _, options) => {
+  it.each(refused)('refuses invalid %s: %s', async (argument, _, options) => {
     const given = Object.getOwnPropertyNames(options).includes('__proto__')
       ? JSON.parse(`{"__proto__": 1, "connection": {"url": ${JSON.stringify(database.url)}}}`)
       : options;
@@ -109,7 +109,7 @@ describe('what WorkflowModule refuses when the application boots', () => {
     expect((error as Error).message.length).toBeLessThan(700);
   });
 
-  it.each(shown([null, 5, 'options', []]))('options that are %s', async (_, options) => {
+  it.each(shown([null, 5, 'options', []]))('refuses options that are %s', async (_, options) => {
     const boots = [
       () => Test.createTestingModule({ imports: [WorkflowModule.forRoot(options as never)] }).compile(),
       () => Test.createTestingModule({ imports: [WorkflowModule.forRootAsync({ useFactory: () => options as never })] }).compile(),
@@ -121,7 +121,7 @@ describe('what WorkflowModule refuses when the application boots', () => {
     }
   });
 
-  it('an override of the worker that is neither on nor off', async () => {
+  it('refuses a DURABLE_WORKER that is neither "on" nor "off"', async () => {
     process.env['DURABLE_WORKER'] = 'false';
     try {
       expect(await boot({})).toMatchObject({ code: 'INVALID_INPUT', argument: 'DURABLE_WORKER' });
@@ -130,7 +130,7 @@ describe('what WorkflowModule refuses when the application boots', () => {
     }
   });
 
-  it('and creates nothing meanwhile', async () => {
+  it('creates no schema when it refuses options', async () => {
     const schemas = await database.query(
       `SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ('public', 'information_schema')`,
     );
