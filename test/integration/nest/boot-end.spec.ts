@@ -23,7 +23,7 @@ class NoRunWorkflow {}
 
 let seen: unknown[][] = [];
 
-describe('the end of the boot', () => {
+describe('the boot of an application', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -39,14 +39,14 @@ describe('the end of the boot', () => {
     database.query(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'nestjs-durable%'`);
   const workflowModule = () => WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} });
 
-  it.each(['http', 'context'])('never comes: a process whose boot fails elsewhere ends by itself (%s)', async (kind) => {
+  it.each(['http', 'context'])('a process whose boot fails outside the module exits by itself (%s)', async (kind) => {
     const spawned = spawnCompiled('test/processes/failing-boot.ts', { args: [kind], env: { DATABASE_URL: database.url } });
     await spawned.waitForLine(/failed broken/);
     await expect(spawned.exited).resolves.toEqual({ code: 3, signal: null });
     expect(await sessions()).toEqual([]);
   });
 
-  it('is when the worker begins: after the slowest hook of the application', async () => {
+  it('starts the worker after the slowest onApplicationBootstrap hook', async () => {
     @Injectable()
     class Slow implements OnApplicationBootstrap {
       async onApplicationBootstrap(): Promise<void> {
@@ -66,7 +66,7 @@ describe('the end of the boot', () => {
     expect(await sessions()).toHaveLength(1);
   });
 
-  it('is not reached by a hook that waits for a run, and the process says so', async () => {
+  it('warns when an onApplicationBootstrap hook waits for a run, which executes only after the boot', async () => {
     const warnings: string[] = [];
     const logger = { log: () => undefined, error: () => undefined, warn: (message: string) => warnings.push(message) };
     class Waiting implements OnApplicationBootstrap {
@@ -88,7 +88,7 @@ describe('the end of the boot', () => {
     expect(warnings).toEqual([expect.stringContaining('A hook that waits for the result of a run would wait for ever')]);
   });
 
-  it('leaves the hook of the root module as it was', async () => {
+  it('leaves the onApplicationBootstrap hook of the root module unchanged', async () => {
     @Module({ imports: [workflowModule()], providers: [EchoWorkflow] })
     class RootModule {
       readonly calls: string[] = [];
@@ -105,7 +105,7 @@ describe('the end of the boot', () => {
     await expect(app.get(WorkflowClient).execute(EchoWorkflow, 'a')).resolves.toBe('a');
   });
 
-  it('never comes: a module that fails closes the others too', async () => {
+  it('closes all WorkflowModules when one of them fails', async () => {
     const second = WorkflowModule.forRoot({ name: 'second', schema: 'second', connection: { url: database.url }, worker: {} });
     const imports = [workflowModule(), second];
     const module = closeLater(await Test.createTestingModule({ imports, providers: [EchoWorkflow, NoRunWorkflow] }).compile());
@@ -115,7 +115,7 @@ describe('the end of the boot', () => {
     expect(await sessions()).toEqual([]);
   });
 
-  it('never comes: the last hook of all fails', async () => {
+  it('leaves no connection and no session when its last hook fails', async () => {
     @Module({ imports: [workflowModule()], providers: [EchoWorkflow] })
     class RootModule {
       onApplicationBootstrap(): void {

@@ -46,7 +46,7 @@ const withOptions = (options: unknown): Provider => {
   return Odd;
 };
 
-describe('an application does not boot', () => {
+describe('boot errors', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -57,7 +57,7 @@ describe('an application does not boot', () => {
   const boot = (providers: Provider[]) =>
     bootApplication({ imports: [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })], providers });
 
-  it('with options from something request-scoped', async () => {
+  it('the boot fails with options from a request-scoped provider', async () => {
     const config = { provide: 'CONFIG', useFactory: () => ({ url: database.url }), scope: Scope.REQUEST };
     @Module({ providers: [config], exports: [config] })
     class ConfigurationModule {}
@@ -68,13 +68,13 @@ describe('an application does not boot', () => {
     await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
   });
 
-  it('with two classes of one name and version', async () => {
+  it('the boot fails with two classes of one name and version', async () => {
     const error = await boot([GreetWorkflow, ImpostorWorkflow]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/GreetWorkflow and ImpostorWorkflow.*"greet" version 1/);
   });
 
-  it('and leaves no connection and no session behind, though nobody closes it', async () => {
+  it('a failed boot leaves no connection and no session, although nobody closes the application', async () => {
     const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
     const module = closeLater(await Test.createTestingModule({ imports, providers: [GreetWorkflow, ImpostorWorkflow] }).compile());
     module.useLogger(false);
@@ -86,22 +86,22 @@ describe('an application does not boot', () => {
     expect(await database.query('SELECT * FROM durable.workflow_sessions')).toEqual([]);
   });
 
-  it('unless the versions differ, or it is one class provided twice', async () => {
+  it('the boot succeeds with two versions of a workflow, and with one class provided twice', async () => {
     await boot([GreetWorkflow, GreetWorkflowV2, { provide: 'again', useClass: GreetWorkflow }]);
     const [session] = await database.query('SELECT * FROM durable.workflow_sessions');
     expect(session.pid).toBe(process.pid);
   });
 
-  it('with a workflow that has no run', async () => {
+  it('the boot fails with a workflow that has no run', async () => {
     await expect(boot([NoRunWorkflow])).rejects.toThrow(/NoRunWorkflow.*no method run/);
     await expect(boot([NoRunWorkflow])).rejects.toBeInstanceOf(WorkflowConfigurationError);
   });
 
-  it('with a transient workflow', async () => {
+  it('the boot fails with a transient workflow', async () => {
     await expect(boot([TransientWorkflow])).rejects.toThrow(/TransientWorkflow is transient/);
   });
 
-  it('with a step of a controller', async () => {
+  it('the boot fails with a step of a controller', async () => {
     const controllers = [StepController];
     const imports = [WorkflowModule.forRoot({ connection: { url: database.url } })];
     await expect(bootApplication({ imports, controllers })).rejects.toThrow(/@Step\(\) on StepController\.charge: a workflow cannot call/);
@@ -127,13 +127,13 @@ describe('an application does not boot', () => {
     ['a module that is a number', { name: 'odd', module: 5 }],
     ['a module called default', { name: 'odd', module: 'default' }],
     ['a misspelt option', { name: 'odd', verison: 2 }],
-  ])('with @Workflow that has %s', async (_, options) => {
+  ])('the boot fails with a @Workflow that has %s', async (_, options) => {
     const error = await (async () => boot([withOptions(options)]))().catch((thrown: unknown) => thrown);
     expect([WorkflowConfigurationError, InvalidInputError].some((type) => error instanceof type)).toBe(true);
     expect((error as Error).message).toMatch(/@Workflow\(\) on Odd/);
   });
 
-  it('with @Step on what is no method of instances', () => {
+  it('@Step refuses static methods, fields, getters and generators', () => {
     expect(() => {
       class Tool {
         @Step()
@@ -168,7 +168,7 @@ describe('an application does not boot', () => {
     }).toThrow(/@Step\(\) on Tool\.charge: a generator/);
   });
 
-  it('with a workflow whose run is a generator: its class is refused', () => {
+  it('@Workflow refuses a class whose run is a generator', () => {
     const decorate = Workflow({ name: 'generator' }) as ClassDecorator;
     class Base {
       async *run(): AsyncGenerator<number> {
@@ -184,15 +184,15 @@ describe('an application does not boot', () => {
     for (const type of [Base, Sync, Inherited]) expect(() => decorate(type)).toThrow(/on (Base|Sync|Inherited): run is a generator/);
   });
 
-  it('leaves no connection behind', async () => {
+  it('a failed boot leaves no connection after the application is closed', async () => {
     await boot([NoRunWorkflow]).catch(() => undefined);
     await closeApplications();
     const connections = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`;
-    // A server process goes a moment after its client.
+    // A server process ends a moment after its client disconnects.
     await waitFor(async () => (await database.query(connections)).length === 0);
   });
 
-  it('with a DataSource of another kind of database', async () => {
+  it('the boot fails with a DataSource of another kind of database', async () => {
     @Global()
     @Module({ providers: [{ provide: getDataSourceToken(), useValue: { options: { type: 'mysql' } } }], exports: [getDataSourceToken()] })
     class MysqlModule {}

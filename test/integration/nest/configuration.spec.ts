@@ -71,7 +71,7 @@ class MessagesController {
   }
 }
 
-describe('configuring the module', () => {
+describe('WorkflowModule', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -126,7 +126,7 @@ describe('configuring the module', () => {
     expect(await database.query('SELECT name FROM durable.workflow_runs')).toEqual([{ name: 'invoice' }]);
   });
 
-  it('does not boot when the factory throws: the error is the factory’s, and nothing stays open', async () => {
+  it('fails the boot with the error of its options factory, and leaves no connection open', async () => {
     const failing = WorkflowModule.forRootAsync({
       inject: [ConfigService],
       imports: [ConfigModule.forRoot({ ignoreEnvFile: true })],
@@ -136,7 +136,7 @@ describe('configuring the module', () => {
     expect(await connections()).toEqual([]);
   });
 
-  it('takes options and services that a test overrides', async () => {
+  it('uses options and services that a test overrides', async () => {
     const imports = [
       WorkflowModule.forRoot({ connection: { url: 'postgresql://nobody@127.0.0.1:1/production' } }),
       WorkflowModule.forRoot({ name: 'billing', connection: { url: 'postgresql://nobody@127.0.0.1:1/production' } }),
@@ -185,7 +185,7 @@ describe('configuring the module', () => {
     expect(shop.byToken).toBe(fake);
   });
 
-  describe('a workflow that a test replaces is what the test gives', () => {
+  describe('a replaced workflow', () => {
     class FakePay {
       async run(): Promise<string> {
         return 'pretended';
@@ -212,31 +212,31 @@ describe('configuring the module', () => {
     };
 
     it.each<[string, Replace]>([
-      ['a value', (by) => by.useValue({ run: async () => 'pretended' })],
-      ['a factory', (by) => by.useFactory({ factory: () => new FakePay() })],
-      ['a class', (by) => by.useClass(FakePay)],
-      ['a class that extends it', (by) => by.useClass(ExtendingPay)],
-    ])('%s', async (_, replace) => {
+      ['a test gives a value', (by) => by.useValue({ run: async () => 'pretended' })],
+      ['a test gives a factory', (by) => by.useFactory({ factory: () => new FakePay() })],
+      ['a test gives a class', (by) => by.useClass(FakePay)],
+      ['a test gives a subclass', (by) => by.useClass(ExtendingPay)],
+    ])('executes its replacement, alone and as a child: %s', async (_, replace) => {
       const client = (await build(replace)).get(WorkflowClient);
       await expect(client.execute(PayWorkflow)).resolves.toBe('pretended');
       await expect(client.execute(ParentWorkflow)).resolves.toBe('child pretended');
     });
 
-    it('and does not boot when that has no run', async () => {
+    it('fails the boot when its replacement has no run', async () => {
       await expect(build((by) => by.useValue({ walk: async () => 'on foot' }))).rejects.toThrow(
         '@Workflow() on PayWorkflow: its provider has no method run(input, ctx)',
       );
       await expect(build((by) => by.useValue(undefined))).rejects.toThrow(/PayWorkflow: its provider has no method run/);
     });
 
-    it('and an alias of its class stands for it', async () => {
+    it('executes the class that useExisting gives in its place', async () => {
       const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} })];
       const module = await bootApplication({ imports, providers: [FakePay, { provide: PayWorkflow, useExisting: FakePay }] });
       await expect(module.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('pretended');
     });
   });
 
-  it('executes nothing in a microservice that did not ask for it, and runs in one that did', async () => {
+  it('executes runs in a microservice only with the option worker', async () => {
     const modules = [{}, { worker: {} }].map((options) =>
       appModule(WorkflowModule.forRoot({ connection: { url: database.url }, ...options })),
     );
@@ -261,10 +261,10 @@ describe('configuring the module', () => {
     await expect(app.get(WorkflowClient).execute(PayWorkflow)).resolves.toBe('really charged');
   });
 
-  it('warns of workflows whose module is not there, and of steps outside of providers', async () => {
+  it('warns of workflows whose module is not imported, and of steps outside of providers', async () => {
     const environment = process.env['NODE_ENV'];
     const lines = told();
-    // As a barrel of a monorepo loads them.
+    // Classes that no module provides, as a barrel file of a monorepo loads them.
     const loaded = ['a', 'b', 'c', 'd', 'e'].map((name) => {
       class Loaded {
         @Step()
@@ -292,7 +292,7 @@ describe('configuring the module', () => {
     }
   });
 
-  it('warns when an application that could listen does not, and names the ways out', async () => {
+  it('warns when an HTTP application does not listen, and names the remedies', async () => {
     const lines = told();
     const warnings = () => lines.filter((line) => line.includes('no run is executed yet'));
     const boot = async (worker?: {}): Promise<NestExpressApplication> => {

@@ -20,8 +20,8 @@ function refusal(url: unknown, ssl?: boolean | object): InvalidInputError {
 
 describe('the URL of a database', () => {
   it.each<[string, unknown, RegExp]>([
-    ['nothing', undefined, /must be a URL/],
-    ['an empty text', '', /must be a URL/],
+    ['undefined', undefined, /must be a URL/],
+    ['an empty string', '', /must be a URL/],
     ['a host and no scheme', `u:${SECRET}@127.0.0.1/db`, /must be a URL/],
     ['another scheme', `mysql://u:${SECRET}@localhost/db`, /must be a URL/],
     ['NUL', `postgres://u:${SECRET}\0@localhost/db`, /must be a URL/],
@@ -29,13 +29,13 @@ describe('the URL of a database', () => {
     ['# in the password', `postgres://u:12#${SECRET}@localhost/db`, /%23/],
     ['/ in the password', `postgres://u:12/${SECRET}@localhost/db`, /%2F/],
     ['? in the password', `postgres://u:${SECRET}?x@localhost/db`, /cannot be read/],
-    ['a port that is none', `postgres://u:${SECRET}@localhost:99999/db`, /cannot be read/],
+    ['an invalid port', `postgres://u:${SECRET}@localhost:99999/db`, /cannot be read/],
     ['several hosts', `postgres://u:${SECRET}@a,b/db`, /several hosts/],
     ['several hosts with ports', `postgres://u:${SECRET}@a:1,b:2/db?target_session_attrs=read-write`, /several hosts/],
     ['several hosts in a parameter', `postgres://u:${SECRET}@/db?host=a,b`, /several hosts/],
-    ['a certificate that is not there', `postgres://u:${SECRET}@localhost/db?sslrootcert=/nowhere/ca.crt`, /ENOENT.*\/nowhere\/ca\.crt/],
+    ['a missing certificate', `postgres://u:${SECRET}@localhost/db?sslrootcert=/nowhere/ca.crt`, /ENOENT.*\/nowhere\/ca\.crt/],
     ['a negotiation that does not exist', `postgres://u:${SECRET}@localhost/db?sslmode=require&sslnegotiation=odd`, /sslnegotiation/],
-  ])('is refused by name, without showing it: %s', (_, url, message) => {
+  ])('is refused by the name of its variable, without its secret: %s', (_, url, message) => {
     const error = refusal(url);
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error.argument).toBe('DATABASE_URL');
@@ -45,7 +45,7 @@ describe('the URL of a database', () => {
   });
 
   it.each<[string, string, object]>([
-    ['a plain one', 'postgres://u:p@db.example:5433/shop', { host: 'db.example', port: 5433, user: 'u', password: 'p', database: 'shop' }],
+    ['a plain URL', 'postgres://u:p@db.example:5433/shop', { host: 'db.example', port: 5433, user: 'u', password: 'p', database: 'shop' }],
     ['an upper-case scheme', 'POSTGRESQL://u:p@db.example/shop', { host: 'db.example', user: 'u', database: 'shop' }],
     ['IPv6', 'postgres://u:p@[::1]:5433/shop', { host: '::1', port: 5433 }],
     ['a socket as a parameter', 'postgres://u:p@/shop?host=/run/pg&port=5433', { host: '/run/pg', port: 5433, database: 'shop' }],
@@ -73,14 +73,14 @@ describe('TLS of a URL', () => {
     ['?ssl=true', undefined, true],
     ['?sslmode=require', undefined, {}],
     ['?sslmode=no-verify', undefined, { rejectUnauthorized: false }],
-    // What the option says stricter counts.
+    // The option refines what the URL says.
     ['?sslmode=no-verify', true, true],
     ['?sslmode=require', true, {}],
     ['?sslmode=require', { rejectUnauthorized: false }, { rejectUnauthorized: false }],
     ['?sslmode=no-verify', { ca: 'mine' }, { ca: 'mine' }],
     [`?sslmode=verify-full&sslrootcert=${ca}`, true, { ca: 'a certificate' }],
     [`?sslmode=verify-full&sslrootcert=${ca}`, { servername: 'db' }, { ca: 'a certificate', servername: 'db' }],
-  ])('%s beside the option %j', (query, ssl, expected) => {
+  ])('follows the query "%s" and the option ssl %j', (query, ssl, expected) => {
     expect(readDatabaseUrl(url(query), 'connection.url', ssl).ssl).toEqual(expected);
   });
 
@@ -92,13 +92,13 @@ describe('TLS of a URL', () => {
     ['?ssl=true', false],
     ['?sslmode=verify-full', { rejectUnauthorized: false }],
     ['?sslmode=verify-ca', { rejectUnauthorized: false }],
-  ])('is refused where the option contradicts it: %s beside %j', (query, ssl) => {
+  ])('is refused when the option ssl contradicts the query: %s and %j', (query, ssl) => {
     const error = refusal(url(query), ssl);
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error.message).toMatch(/^connection\.ssl contradicts the URL/);
   });
 
-  it('is that of the pool for a direct connection whose URL does not speak of it', () => {
+  it('comes from the pool for a direct connection whose URL does not mention TLS', () => {
     const token = (): string => 'token';
     const pool = { host: 'pooler', port: 6432, user: 'app', password: token, database: 'shop', ssl: { ca: 'mine' }, options: '-c a=b' };
     expect(settingsPast(pool, 'postgres://direct:5432/shop')).toEqual({

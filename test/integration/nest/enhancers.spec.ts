@@ -90,7 +90,7 @@ class RequestGuard implements CanActivate {
 @Injectable()
 @UseInterceptors(ClassInterceptor)
 class Payments {
-  // The step outside and inside of the others: both find what belongs to the method.
+  // @Step stands below the other decorators here, and above them on `refund`. Both orders work.
   @SetMetadata('role', 'cashier')
   @UseGuards(MethodGuard)
   @Step({ retry: { maxAttempts: 3, initialInterval: 1 } })
@@ -233,13 +233,13 @@ describe('guards and interceptors around steps', () => {
 
   const start = (options: WorkflowModuleOptions) => startApplication(database.url, providers, { worker: { suspendAfter: 0 }, ...options });
 
-  it('are off unless they are asked for', async () => {
+  it('are off unless the option enhancers names them', async () => {
     const { client } = await start({});
     await expect(client.execute(PayWorkflow, 5)).resolves.toBe('charged 5 refunded 5 inline');
     expect(log).toEqual(['body']);
   });
 
-  it('are those of the method, of the class and of the application, once for each attempt, and not on replay', async () => {
+  it('run for the method, the class and the application, once for each attempt, and not on replay', async () => {
     const { client } = await start({ enhancers: ['guards', 'interceptors'] });
     const handle = await client.start(PayWorkflow, 5);
     await expect(handle.result()).resolves.toBe('charged 5! refunded 5! inline');
@@ -259,19 +259,19 @@ describe('guards and interceptors around steps', () => {
     expect(step).toMatchObject({ output: 'charged 5!' });
   });
 
-  it('are of the kinds that were asked for', async () => {
+  it('run only for the kinds that the option enhancers names', async () => {
     const { client } = await start({ enhancers: ['interceptors'] });
     await expect(client.execute(PayWorkflow, 5)).resolves.toBe('charged 5! refunded 5! inline');
     expect(log.filter((line) => line.includes('guard'))).toEqual([]);
   });
 
-  it('may be request-scoped: then they are made for the pass', async () => {
+  it('are created for the pass when they are request-scoped', async () => {
     const { client } = await start({ enhancers: ['guards'] });
     await expect(client.execute(RequestPayWorkflow)).resolves.toBe('charged');
     expect(log).toEqual(['global guard of workflow', 'request-scoped guard']);
   });
 
-  it('fail the step at once when a guard refuses, and try again when the body is refused something', async () => {
+  it('fail the step at once when a guard refuses, and leave a ForbiddenException of the body to retries', async () => {
     const { client } = await start({ enhancers: ['guards'] });
     refuse = 'guard';
     const refused = await client.execute(PayWorkflow, 5).catch((error: unknown) => (error as Error).cause);
@@ -285,7 +285,7 @@ describe('guards and interceptors around steps', () => {
     expect(StepFailedError.is(failed, ForbiddenException)).toBe(true);
   });
 
-  it('leave calls outside of runs, and HTTP, as they are', async () => {
+  it('do not change calls outside of runs and HTTP requests', async () => {
     @Module({
       imports: [WorkflowModule.forRoot({ connection: { url: database.url }, enhancers: ['guards', 'interceptors'] })],
       controllers: [PaymentsController],
@@ -303,13 +303,13 @@ describe('guards and interceptors around steps', () => {
   it.each<[string, Provider]>([
     ['a factory', { provide: 'TILL', useFactory: () => new GuardedTill() }],
     ['a value', { provide: 'TILL', useValue: new GuardedTill() }],
-  ])('are never left out in silence: a step of what %s gives does not boot', async (_, till) => {
+  ])('fail the boot when a step of an instance from %s would skip them', async (_, till) => {
     const booting = startApplication(database.url, [TillWorkflow, NoGuard, till], { enhancers: ['guards'] });
     await expect(booting).rejects.toThrow(/@UseGuards\(NoGuard\) on step GuardedTill\.pay would be skipped.*List GuardedTill/);
     await expect(booting).rejects.toBeInstanceOf(WorkflowConfigurationError);
   });
 
-  it('are never left out in silence: nor where an override brings them in', async () => {
+  it('fail the boot when a step of a test override would skip them', async () => {
     const imports = [WorkflowModule.forRoot({ connection: { url: database.url }, enhancers: ['guards'], worker: {} })];
     const tested = Test.createTestingModule({ imports, providers: [TillWorkflow, Till, { provide: 'TILL', useExisting: Till }, NoGuard] });
     const module = closeLater(await tested.overrideProvider(Till).useClass(GuardedTill).compile());
@@ -317,39 +317,39 @@ describe('guards and interceptors around steps', () => {
     await expect(module.init()).rejects.toThrow(/@UseGuards\(NoGuard\) on step GuardedTill\.pay/);
   });
 
-  it('are never left out in silence: an instance made by hand fails', async () => {
+  it('fail the step when an instance made by hand would skip them', async () => {
     const { client } = await startApplication(database.url, [ByHandWorkflow], { enhancers: ['guards'] });
     const cause = await client.execute(ByHandWorkflow).catch((error: unknown) => (error as Error).cause);
     expect(cause).toMatchObject({ attempts: 1, message: expect.stringContaining('GuardedTill.pay would be skipped') });
   });
 
   it.each<[string, Provider[]]>([
-    ['a factory, of a class that is listed too', [{ provide: 'TILL', useFactory: () => new GuardedTill() }, GuardedTill]],
+    ['a factory whose class is a provider too', [{ provide: 'TILL', useFactory: () => new GuardedTill() }, GuardedTill]],
     ['another token', [{ provide: 'TILL', useClass: GuardedTill }]],
     ['an alias', [GuardedTill, { provide: 'TILL', useExisting: GuardedTill }]],
-  ])('are applied to what comes from %s', async (_, till) => {
+  ])('are applied to an instance from %s', async (_, till) => {
     const { client } = await startApplication(database.url, [TillWorkflow, ...till], { enhancers: ['guards'] });
     const cause = await client.execute(TillWorkflow).catch((error: unknown) => (error as Error).cause);
     expect(StepFailedError.is(cause, NonRetryableError)).toBe(true);
   });
 
-  it('do not boot where a global one is request-scoped and the workflow is a singleton', async () => {
+  it('fail the boot when a global guard is request-scoped and the workflow is a singleton', async () => {
     const guard = { provide: APP_GUARD, useClass: RequestNoGuard, scope: Scope.REQUEST };
     const booting = startApplication(database.url, [PlainWorkflow, guard], { enhancers: ['guards'] });
     await expect(booting).rejects.toThrow(/APP_GUARD RequestNoGuard is request-scoped, and would be skipped.*"plain"/);
-    // Guards are not asked for.
+    // The option enhancers does not name guards here.
     await closeApplications();
     const { client } = await startApplication(database.url, [PlainWorkflow, guard], { enhancers: ['interceptors'] });
     await expect(client.execute(PlainWorkflow)).resolves.toBe('paid');
   });
 
-  it('do not boot where a global one is transient', async () => {
+  it('fail the boot when a global guard is transient', async () => {
     const providers = [ScopedWorkflow, { provide: APP_GUARD, useClass: NoGuard, scope: Scope.TRANSIENT }];
     const booting = startApplication(database.url, providers, { enhancers: ['guards'] });
     await expect(booting).rejects.toThrow(/APP_GUARD.* cannot be applied to steps/);
   });
 
-  it('may be global and request-scoped where the workflow is: they are made for the pass', async () => {
+  it('are created for the pass when a global guard and the workflow are request-scoped', async () => {
     const guard = { provide: APP_GUARD, useClass: RequestNoGuard, scope: Scope.REQUEST };
     const { client } = await startApplication(database.url, [ScopedWorkflow, guard], { enhancers: ['guards'] });
     const cause = await client.execute(ScopedWorkflow).catch((error: unknown) => (error as Error).cause);
@@ -357,7 +357,7 @@ describe('guards and interceptors around steps', () => {
     expect(log).toEqual(['scoped pay']);
   });
 
-  it.each<[unknown]>([['guards'], [['filters']], [{}]])('cannot be %j', async (enhancers) => {
+  it.each<[unknown]>([['guards'], [['filters']], [{}]])('are refused when the option enhancers is %j', async (enhancers) => {
     await expect(start({ enhancers } as never)).rejects.toMatchObject({ code: 'INVALID_INPUT', argument: 'enhancers' });
   });
 });

@@ -94,7 +94,7 @@ class OrdersController {
   }
 }
 
-/** Tells which errors reach the filter after ours. */
+/** Shows which errors reach the next filter. */
 @Catch()
 class LastFilter implements ExceptionFilter {
   catch(error: Error, host: ArgumentsHost): void {
@@ -140,7 +140,7 @@ for (const [platform, describeHere] of httpPlatforms) {
       url = `http://127.0.0.1:${(app.getHttpServer() as { address(): AddressInfo }).address().port}`;
     });
 
-    it('answers for what a handler throws of this package', async () => {
+    it('answers errors of this package with their status, code and message', async () => {
       expect(await ask('GET', 'nobody')).toEqual({
         status: 404,
         retryAfter: null,
@@ -168,7 +168,7 @@ for (const [platform, describeHere] of httpPlatforms) {
       ['conflict', 409],
       ['hook', 404],
       ['large', 413],
-    ])('answers %s with %i and says nothing of what is inside', async (kind, status) => {
+    ])('answers a "%s" error with %i and hides its details', async (kind, status) => {
       const answer = await ask('GET', `throw/${kind}`);
       expect(answer).toMatchObject({ status, body: { statusCode: status }, retryAfter: status === 503 ? '5' : null });
       expect(JSON.stringify(answer)).not.toContain('10.0.0.7');
@@ -216,7 +216,7 @@ describe('WorkflowExceptionFilter', () => {
     await expect((async () => call())()).rejects.toBeInstanceOf(RunNotFoundError);
   });
 
-  it('gives microservices an error, and the process lives', async () => {
+  it('gives callers of a microservice the error, and the process stays alive', async () => {
     class Root {}
     const module = WorkflowModule.forRoot({ connection: { url: database.url } });
     const root = { module: Root, imports: [module], controllers: [OrdersController] };
@@ -234,7 +234,7 @@ describe('WorkflowExceptionFilter', () => {
     }
   });
 
-  it('tells the client of a gateway in an event, as the filter of Nest does', () => {
+  it('sends the error to the client of a WebSocket gateway as an exception event', () => {
     const said: unknown[] = [];
     const client = { emit: (...args: unknown[]) => void said.push(args) };
     const host = { getType: () => 'ws', switchToWs: () => ({ getClient: () => client }) };

@@ -74,7 +74,7 @@ async function causeOf(failing: Promise<unknown>): Promise<unknown> {
   return undefined;
 }
 
-describe('what would go wrong at the first replay', () => {
+describe('guards against mistakes that break a replay', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -82,7 +82,7 @@ describe('what would go wrong at the first replay', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  it('is refused: a start by run() outside a step', async () => {
+  it('a start by run() outside a step is refused', async () => {
     const { client } = await startApplication(database.url, [ParentWorkflow, ChildWorkflow]);
     const failed = client.execute(ParentWorkflow, 'directly');
     await expect(failed).rejects.toBeInstanceOf(WorkflowFailedError);
@@ -91,14 +91,14 @@ describe('what would go wrong at the first replay', () => {
     await expect(client.execute(ParentWorkflow, 'in a step')).resolves.toBe(2);
   });
 
-  it('is an error in development: a run that changes fields of its workflow', async () => {
+  it('a run that changes fields of its workflow fails', async () => {
     const { client } = await startApplication(database.url, [CountingWorkflow]);
     const cause = await causeOf(client.execute(CountingWorkflow));
     expect(cause).toBeInstanceOf(SharedStateError);
     expect((cause as Error).message).toContain('this.count');
   });
 
-  it('is not blamed on a run that goes on meanwhile', async () => {
+  it('a run completes although another run changes fields of the workflow meanwhile', async () => {
     const { client } = await startApplication(database.url, [SharingWorkflow]);
     release = undefined;
     const innocent = await client.start(SharingWorkflow, 'innocent');
@@ -110,19 +110,19 @@ describe('what would go wrong at the first replay', () => {
     await expect(innocent.result()).resolves.toBe('innocent');
   });
 
-  it('is no error in the body of a step: it may keep what it has made', async () => {
+  it('the body of a step may change fields of the workflow', async () => {
     const { client } = await startApplication(database.url, [SharingWorkflow]);
     await expect(client.execute(SharingWorkflow, 'caches')).resolves.toBe('connected');
     await expect(client.execute(SharingWorkflow, 'caches')).resolves.toBe('connected');
   });
 
-  it('is an error of a field that came up later, from the second time on', async () => {
+  it('a run that changes a field which an earlier run added fails', async () => {
     const { client } = await startApplication(database.url, [SharingWorkflow]);
     await client.execute(SharingWorkflow, 'adds');
     expect(await causeOf(client.execute(SharingWorkflow, 'adds'))).toBeInstanceOf(SharedStateError);
   });
 
-  it('a client of a closed application says so, whatever it is asked', async () => {
+  it('the client of a closed application rejects every call with ClosedError', async () => {
     const application = await startApplication(database.url, [ChildWorkflow]);
     await application.close();
     const { client } = application;

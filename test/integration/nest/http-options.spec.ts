@@ -65,10 +65,10 @@ describe('the http options', () => {
     ['name', { name: 'billing' }, /^name is fixed.*beside the factory/],
     ['isGlobal', { isGlobal: false }, /^isGlobal is fixed.*beside the factory/],
     ['dataSource', { dataSource: 'other' }, /^dataSource is fixed.*beside the factory/],
-    ['a misspelt one', { http: { publicURL: 'https://shop.example' } }, /^http\.publicURL is not an option/],
-    ['a URL that is none', { http: { publicUrl: 'shop' } }, /^http\.publicUrl must be a URL/],
-    ['no object', { http: 5 }, /^http must be an object/],
-  ])('say where %s goes that the factory gives', async (_, given, message) => {
+    ['a misspelt option', { http: { publicURL: 'https://shop.example' } }, /^http\.publicURL is not an option/],
+    ['an invalid URL', { http: { publicUrl: 'shop' } }, /^http\.publicUrl must be a URL/],
+    ['a number as http', { http: 5 }, /^http must be an object/],
+  ])('the factory of forRootAsync is refused when it gives %s', async (_, given, message) => {
     const booting = boot({}, given);
     await expect(booting).rejects.toThrow(message);
     await expect(booting).rejects.toBeInstanceOf(InvalidInputError);
@@ -84,13 +84,13 @@ describe('the http options', () => {
     return `http://127.0.0.1:${port}/workflow/hooks/token-that-nobody-has`;
   };
 
-  it('decorate the hooks’ endpoint with what a global guard looks for', async () => {
+  it('decorate the endpoint of hooks with metadata that a global guard reads', async () => {
     const statusOf = async (url: string) => (await fetch(url, { method: 'POST' })).status;
     expect(await statusOf(await serve({ hooks: true }))).toBe(403);
     expect(await statusOf(await serve({ hooks: { decorators: [Public()] } }))).toBe(404);
   });
 
-  it('keep the hooks’ endpoint out of the documents of @nestjs/swagger', async () => {
+  it('keep the endpoint of hooks out of the documents of @nestjs/swagger', async () => {
     const { controllers } = WorkflowModule.forRoot({ http: { hooks: true } });
     expect(Reflect.getMetadata('swagger/apiExcludeController', controllers![0]!)).toEqual([true]);
   });
@@ -100,7 +100,7 @@ describe('the http options', () => {
     ['http.hooks.decorators', { hooks: { decorators: ['Public'] } }],
     ['http.hooks.decorators', { hooks: { decorators: Public() } }],
     ['http.hooks.decorator', { hooks: { decorator: [] } }],
-  ])('are refused by name: %s', (name, http) => {
+  ])('are refused by name: %s in %j', (name, http) => {
     expect(() => WorkflowModule.forRoot({ http })).toThrow(name);
   });
 });

@@ -14,7 +14,7 @@ let address = '';
 
 @Workflow({ name: 'callback' })
 class CallbackWorkflow {
-  /** Calls the very application that executes it. */
+  /** Calls the application that executes the workflow. */
   async run(_input: void, ctx: WorkflowContext): Promise<string> {
     return ctx.step('call', { retry: { maxAttempts: 1 } }, async () => (await fetch(address)).text());
   }
@@ -50,7 +50,7 @@ class HelloController {
   }
 }
 
-describe('the life of an application', () => {
+describe('an application', () => {
   let database: TestDatabase;
   let url: string;
   beforeAll(async () => {
@@ -60,7 +60,7 @@ describe('the life of an application', () => {
   afterEach(async () => {
     delete process.env['DURABLE_WORKER'];
     await closeApplications();
-    // The next test's worker shall not go on with what this one left.
+    // The worker of the next test must not execute runs that this test left.
     await database.query('DELETE FROM durable.workflow_runs');
   });
   afterAll(() => database.drop());
@@ -77,7 +77,7 @@ describe('the life of an application', () => {
   const httpApplication = async (options: WorkflowModuleOptions = {}): Promise<NestExpressApplication> =>
     closeLater(await NestFactory.create<NestExpressApplication>(moduleWith(options), { logger: false, abortOnError: false }));
   const sessions = () => database.query('SELECT * FROM durable.workflow_sessions');
-  /** Two polls of a worker that would be there. */
+  /** Checks that a run stays pending for the time of two polls of a worker. */
   const staysPending = async (app: INestApplicationContext): Promise<void> => {
     const handle = await app.get(WorkflowClient).start(QuickWorkflow);
     await expect(handle.result({ timeout: 250 })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' });
@@ -86,7 +86,7 @@ describe('the life of an application', () => {
     await handle.cancel();
   };
 
-  it('executes runs once an HTTP application listens, and not before', async () => {
+  it('executes runs once it listens for HTTP, and not before', async () => {
     const app = await httpApplication();
     await app.init();
     await staysPending(app);
@@ -97,16 +97,16 @@ describe('the life of an application', () => {
     expect(await sessions()).toHaveLength(1);
   });
 
-  it('executes nothing in an application context that did not ask for it', async () => {
+  it('executes nothing as an application context without the option worker', async () => {
     await staysPending(closeLater(await NestFactory.createApplicationContext(moduleWith({}), { logger: false })));
   });
 
-  it('executes runs in an application context that asked for it', async () => {
+  it('executes runs as an application context with the option worker', async () => {
     const app = closeLater(await NestFactory.createApplicationContext(moduleWith({ worker: {} }), { logger: false }));
     await expect(app.get(WorkflowClient).execute(QuickWorkflow)).resolves.toBe('quick');
   });
 
-  it('executes nothing with worker: false, also when it listens', async () => {
+  it('executes nothing with worker: false, even when it listens', async () => {
     const app = await httpApplication({ worker: false });
     await app.listen(0);
     await staysPending(app);
@@ -119,7 +119,7 @@ describe('the life of an application', () => {
     await staysPending(app);
   });
 
-  it('closes with idle, suspended and sleeping runs, and leaves nothing owned', async () => {
+  it('closes while a run sleeps, and leaves no owned run, no session and no connection', async () => {
     const { client, close } = await startApplication(database.url, [SleeperWorkflow, QuickWorkflow], { worker: { suspendAfter: '1m' } });
     const handle = await client.start(SleeperWorkflow);
     await waitFor(async () => (await client.describe(handle.runId)).waits.length > 0);
@@ -129,19 +129,19 @@ describe('the life of an application', () => {
     expect(row.session_id).toBeNull();
     expect(['pending', 'waiting']).toContain(row.status);
     expect(await sessions()).toEqual([]);
-    // A pooler keeps its own, under the name of whom it had them for.
+    // A pooler keeps its connections to the server, under the names of its clients.
     if (url !== database.url) return;
     const connections = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nestjs-durable'`;
     await waitFor(async () => (await database.query(connections)).length === 0);
   });
 
-  it('lets a step under way finish when it closes, records it, and another process goes on', async () => {
+  it('records a step that finishes while it closes, and another process continues the run', async () => {
     const { client, close } = await startApplication(database.url, [SlowWorkflow]);
     finish = undefined;
     const { runId } = await client.start(SlowWorkflow);
     await waitFor(() => finish !== undefined);
     const closing = close();
-    // Whatever the services are at: nothing new begins once it closes.
+    // The delay gives services time to begin something new, which they must not do.
     setTimeout(() => finish!(), 20);
     await closing;
     const [row] = await database.query('SELECT status, session_id FROM durable.workflow_runs WHERE id = $1', [runId]);
@@ -153,7 +153,7 @@ describe('the life of an application', () => {
     await expect(other.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
   });
 
-  it('does not wait for a step beyond the timeout of the shutdown', async () => {
+  it('closes without a step that takes longer than shutdownTimeout', async () => {
     const { client, close } = await startApplication(database.url, [SlowWorkflow], { worker: { shutdownTimeout: 50 } });
     finish = undefined;
     const { runId } = await client.start(SlowWorkflow);
@@ -169,7 +169,7 @@ describe('the life of an application', () => {
     expect(await sessions()).toEqual([]);
   });
 
-  it('hands its runs to the other process of the database when it closes', async () => {
+  it('hands its runs to another process of the database when it closes', async () => {
     const worker = { pollInterval: '30s', maxPollInterval: '30s', shutdownTimeout: 20 };
     const first = await startApplication(database.url, [SlowWorkflow], { worker, listen: true });
     finish = undefined;
@@ -184,7 +184,7 @@ describe('the life of an application', () => {
     await expect(second.client.getHandle(SlowWorkflow, runId).result({ timeout: '5s' })).resolves.toBe('finished and next');
   });
 
-  it('closes twice, and closes an HTTP application', async () => {
+  it('can be closed twice while it listens for HTTP', async () => {
     const app = await httpApplication();
     await app.listen(0);
     await expect(app.get(WorkflowClient).execute(QuickWorkflow)).resolves.toBe('quick');

@@ -21,7 +21,7 @@ describe('WorkflowModule', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  it('does not boot with what forRoot() returns spread into another module, which an extending one may do', async () => {
+  it('does not boot when the result of forRoot() is spread into a module that does not extend it', async () => {
     @Module({})
     class Own {}
     const spread = { ...WorkflowModule.forRoot({ connection: { url: database.url }, worker: {} }), module: Own };
@@ -33,7 +33,7 @@ describe('WorkflowModule', () => {
     await expect(module.get(WorkflowClient).execute(GreetWorkflow)).resolves.toBe('hello');
   });
 
-  it('does not boot when it is imported without its options, beside forRoot() or not', async () => {
+  it('does not boot when its class is imported without forRoot(), alone or beside a forRoot()', async () => {
     for (const imports of [[WorkflowModule], [WorkflowModule.forRoot({ connection: { url: database.url } }), WorkflowModule]]) {
       const booting = bootApplication({ imports });
       await expect(booting).rejects.toThrow(/WorkflowModule\.forRoot/);
@@ -41,10 +41,10 @@ describe('WorkflowModule', () => {
     }
   });
 
-  it('does not take DATABASE_URL where the DataSource is of another copy of typeorm', async () => {
+  it('does not use DATABASE_URL when the DataSource comes from another copy of typeorm', async () => {
     process.env['DATABASE_URL'] = database.url;
     try {
-      // What the other copy of @nestjs/typeorm provides, under its own class.
+      // Stands for the class under which another copy of @nestjs/typeorm provides its DataSource.
       class DataSourceOfOtherCopy extends DataSource {}
       for (const name of Object.getOwnPropertyNames(DataSource.prototype)) {
         const descriptor = Object.getOwnPropertyDescriptor(DataSource.prototype, name)!;

@@ -94,7 +94,7 @@ describe('WorkflowModule', () => {
     await expect(client.execute(GreetWorkflow, 'Ada')).resolves.toBe('hello Ada!');
   };
 
-  it('works with forRoot, and injects what workflows want', async () => {
+  it('works with forRoot, and injects the dependencies of workflows', async () => {
     const module = await bootApplication({ imports: [WorkflowModule.forRoot(optionsOf())], providers: workflows });
     await works(module);
     const [run] = await database.query('SELECT id FROM durable.workflow_runs');
@@ -119,11 +119,11 @@ describe('WorkflowModule', () => {
     await works(await bootApplication({ imports: [async], providers: workflows }));
   });
 
-  it('needs one of them', () => {
+  it('refuses forRootAsync without useFactory, useClass and useExisting', () => {
     expect(() => WorkflowModule.forRootAsync({})).toThrow(/useFactory, useClass or useExisting/);
   });
 
-  it('takes the database of the application’s DataSource, and is left alone by its synchronize', async () => {
+  it('uses the database of the application’s DataSource, whose synchronize leaves its tables unchanged', async () => {
     const typeorm = TypeOrmModule.forRoot({
       type: 'postgres',
       url: await reach(database.url),
@@ -150,7 +150,7 @@ describe('WorkflowModule', () => {
     expect(await columns()).toEqual(before);
   });
 
-  it('takes the DataSource that it is told to', async () => {
+  it('uses the DataSource that the option dataSource names', async () => {
     const elsewhere = await createTestDatabase();
     try {
       const typeorm = [
@@ -169,7 +169,7 @@ describe('WorkflowModule', () => {
     }
   });
 
-  it('does not quietly take another database when the DataSource that it is told to is not there', async () => {
+  it('does not boot when the DataSource that it names is missing, although DATABASE_URL is set', async () => {
     process.env['DATABASE_URL'] = database.url;
     try {
       const boot = bootApplication({ imports: [WorkflowModule.forRoot({ dataSource: 'nowhere', worker: {} })] });
@@ -179,7 +179,7 @@ describe('WorkflowModule', () => {
     }
   });
 
-  it('takes DATABASE_URL when there is nothing else, and says so when that is missing too', async () => {
+  it('uses DATABASE_URL without a DataSource, and does not boot without either', async () => {
     process.env['DATABASE_URL'] = database.url;
     try {
       await works(await bootApplication({ imports: [WorkflowModule.forRoot({ worker: {} })], providers: workflows }));
@@ -209,7 +209,7 @@ describe('WorkflowModule', () => {
     ]);
   });
 
-  it('is not global when it is told not to be', async () => {
+  it('is not global with isGlobal: false', async () => {
     @Module({ providers: [Reader] })
     class FeatureModule {}
     const imports = [WorkflowModule.forRoot({ ...optionsOf(), isGlobal: false }), FeatureModule];

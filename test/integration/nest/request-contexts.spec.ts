@@ -38,7 +38,7 @@ describe('the context of a request', () => {
   it.each([
     ['with notices', true],
     ['by polling alone', false],
-  ])('is not taken into what the module does for longer, %s', async (_, listen) => {
+  ])('does not reach queries of the module and is garbage-collected, %s', async (_, listen) => {
     const { client } = await startApplication(database.url, [SleepingWorkflow], { listen, worker: { suspendAfter: 50 } });
     let queries = 0;
     let queriesInside = 0;

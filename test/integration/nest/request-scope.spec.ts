@@ -111,7 +111,7 @@ const providers = [
   { provide: Made, scope: Scope.REQUEST, useFactory: () => new Made() },
 ];
 
-describe('a workflow that is made for each pass', () => {
+describe('a request-scoped workflow', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -135,13 +135,13 @@ describe('a workflow that is made for each pass', () => {
       count: 2,
       request: { runId: handle.runId, workflow: 'per-request', version: 1, input: { tenant: 'acme' } },
     });
-    // Suspended during the sleep, and created again for the next pass.
+    // The run suspends during the sleep, and the next pass creates another instance.
     expect(makings('PerRequestWorkflow')).toBe(2);
     expect((await client.steps(handle.runId)).map(({ stepKey }) => stepKey)).toEqual(['own', 'sleep']);
   });
 
-  it('is one whose dependencies are request-scoped, too: each run has its own, and their steps have their names', async () => {
-    // What a factory waits for must not show as I/O of the run: a replay may be quicker.
+  it('gets request-scoped dependencies of its own in each run, and their steps keep their names', async () => {
+    // The wait of a factory must not count as I/O of the run, because a replay may be quicker.
     pause = () => new Promise((resolve) => setTimeout(resolve, makings('Tenant') > 2 ? 0 : 30));
     const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 0 } });
     const handles = [await client.start(TenantWorkflow, { tenant: 'a' }), await client.start(TenantWorkflow, { tenant: 'b' })];
@@ -158,7 +158,7 @@ describe('a workflow that is made for each pass', () => {
     await expect(client.execute(Made as never)).resolves.toBe('made by a factory');
   });
 
-  it('waits and tries again when it cannot be made, and does not fail for it', async () => {
+  it('waits while its creation fails, and completes once its creation succeeds', async () => {
     breaks = () => makings('Tenant') <= 2;
     const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 100 } });
     const handle = await client.start(TenantWorkflow, { tenant: 'late' });
@@ -168,7 +168,7 @@ describe('a workflow that is made for each pass', () => {
     expect(makings('Tenant')).toBeGreaterThan(2);
   });
 
-  it('can be cancelled while it cannot be made, and leaves its worker free', async () => {
+  it('can be cancelled while its creation fails, and leaves its worker free meanwhile', async () => {
     breaks = ({ input }) => (input as { tenant: string }).tenant === 'broken';
     const { client } = await startApplication(database.url, providers, { worker: { concurrency: 1, suspendAfter: '1m' } });
     const handle = await client.start(TenantWorkflow, { tenant: 'broken' });
@@ -179,7 +179,7 @@ describe('a workflow that is made for each pass', () => {
     expect(await database.query('SELECT run_id FROM durable.workflow_inbox')).toEqual([]);
   });
 
-  it('can be cancelled when it has been let go of because it cannot be made', async () => {
+  it('can be cancelled after it was suspended because its creation failed', async () => {
     breaks = () => true;
     const { client } = await startApplication(database.url, providers, { worker: { suspendAfter: 0 } });
     const handle = await client.start(TenantWorkflow, { tenant: 'broken' });
@@ -188,7 +188,7 @@ describe('a workflow that is made for each pass', () => {
     await expect(handle.result({ timeout: '10s' })).rejects.toBeInstanceOf(WorkflowCancelledError);
   });
 
-  it('is gone after its pass', async () => {
+  it('is garbage-collected after its pass', async () => {
     const collect = (globalThis as { gc?: () => void }).gc ?? exposedGc();
     const { client } = await startApplication(database.url, providers);
     gone = 0;

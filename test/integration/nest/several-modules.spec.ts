@@ -43,7 +43,7 @@ class Reader {
   ) {}
 }
 
-describe('several modules in one application', () => {
+describe('several WorkflowModules in one application', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -98,13 +98,13 @@ describe('several modules in one application', () => {
     expect(found.map(({ name }) => name)).toEqual(['invoice', 'order']);
   });
 
-  it('may be a named one alone, whose client is no WorkflowClient by class', async () => {
+  it('a named module alone provides its client by token, and not by class', async () => {
     const module = await bootApplication({ imports: [billing()], providers: [InvoiceWorkflow] });
     await expect(module.get<WorkflowClient>(getWorkflowClientToken('billing')).execute(InvoiceWorkflow, 3)).resolves.toBe('invoice 3');
     expect(() => module.get(WorkflowClient)).toThrow(/could not find WorkflowClient/i);
   });
 
-  it('do not boot when two have one name, and connect to nothing', async () => {
+  it('do not boot when two have one name, and open no connection', async () => {
     const twice = bootApplication({ imports: [unnamed(), unnamed({ schema: 'other' })], providers });
     await expect(twice).rejects.toBeInstanceOf(WorkflowConfigurationError);
     await expect(twice).rejects.toThrow('WorkflowModule is imported 2 times');
@@ -114,19 +114,19 @@ describe('several modules in one application', () => {
     expect(await connections()).toEqual([]);
   });
 
-  it('may be imported in several places, when it is the same dynamic module', async () => {
+  it('one dynamic module may be imported in several places', async () => {
     const shared = unnamed();
     @Module({ imports: [shared] })
     class FeatureModule {}
     const module = await bootApplication({ imports: [shared, FeatureModule], providers: [OrderWorkflow] });
     await expect(module.get(WorkflowClient).execute(OrderWorkflow, 1)).resolves.toBe('order 1');
-    // As the next test module of a process does it.
+    // A later test module of the same process imports the dynamic module again.
     await closeApplications();
     const again = await bootApplication({ imports: [shared, FeatureModule], providers: [OrderWorkflow] });
     await expect(again.get(WorkflowClient).execute(OrderWorkflow, 2)).resolves.toBe('order 2');
   });
 
-  it('are injected only where they are imported, when they are not global', async () => {
+  it('are injected only where they are imported when isGlobal is false', async () => {
     @Module({ imports: [unnamed({}), billing({ isGlobal: false })], providers: [...providers, Reader], exports: [Reader] })
     class BillingModule {}
     const module = await bootApplication({ imports: [BillingModule] });
@@ -148,9 +148,9 @@ describe('several modules in one application', () => {
 
   it.each<[string, unknown]>([
     ['default', 'default'],
-    ['an empty text', ''],
+    ['an empty string', ''],
     ['a number', 5],
-  ])('cannot be called %s', (_, name) => {
+  ])('refuse the name %s', (_, name) => {
     expect(() => WorkflowModule.forRoot({ name: name as string })).toThrow(/^name/);
   });
 });

@@ -41,7 +41,7 @@ class UsingWorkflow {
   }
 }
 
-/** Gives code that is under way time to get on: rounds of the event loop, not milliseconds. */
+/** Waits for several rounds of the event loop, in which pending code can continue. */
 async function severalRounds(): Promise<void> {
   for (let round = 0; round < 20; round++) await new Promise(setImmediate);
 }
@@ -97,7 +97,7 @@ describe('the shutdown of an application', () => {
     const { runId } = await client.start(UsingWorkflow);
     await waitFor(() => gate);
     const closing = module.close();
-    // Whatever could be destroyed meanwhile has had several rounds of the event loop for it.
+    // A provider could be destroyed in these rounds of the event loop.
     await severalRounds();
     gate!.open();
     await closing;
@@ -107,7 +107,7 @@ describe('the shutdown of an application', () => {
     expect(steps).toEqual([{ step_key: 'use', output: 'fine' }]);
   });
 
-  it('claims nothing while the hooks of other providers go on', async () => {
+  it('claims nothing while shutdown hooks of other providers are pending', async () => {
     let release: (() => void) | undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
     let isReached = false;
@@ -146,7 +146,7 @@ describe('the shutdown of an application', () => {
     await expect(handle.result({ timeout: '5s' })).resolves.toBe('fine, then over');
   });
 
-  it('counts an attempt that says that it must not be retried', async () => {
+  it('records a step that fails with a NonRetryableError while the application closes', async () => {
     const module = await bootApplication({ imports: [workflowModule(), FeatureModule] });
     const { runId } = await module.get(WorkflowClient).start(UsingWorkflow);
     await waitFor(() => gate);
@@ -158,7 +158,7 @@ describe('the shutdown of an application', () => {
     expect(steps).toEqual([{ run_id: runId, status: 'failed' }]);
   });
 
-  it('is the same for two shutdowns at a time, as Nest 11 begins them for app.close() beside a signal', async () => {
+  it('waits for bodies when it begins twice, as Nest 11 begins it for app.close() beside a signal', async () => {
     const logged: unknown[] = [];
     const note = (message: unknown): void => void logged.push(message);
     const builder = Test.createTestingModule({ imports: [workflowModule(), FeatureModule] });

@@ -142,7 +142,7 @@ describe('a decorator that surrounds a method with @Step', () => {
     expect(open).toBe(0);
   });
 
-  it('keeps what others have noted on the method, above the step and below it', () => {
+  it('@Step keeps the metadata that decorators above and below it set on the method', () => {
     const method = Ledger.prototype.counted;
     expect([Reflect.getMetadata('above', method), Reflect.getMetadata('below', method)]).toEqual([1, 2]);
   });

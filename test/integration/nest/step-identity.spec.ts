@@ -11,7 +11,7 @@ interface Sender {
   send(to: string): Promise<string>;
 }
 
-/** Makes a class that is called like every other that this function makes. */
+/** Makes a class with the same name as every other class from this function. */
 function notifier(channel: string): new () => Sender {
   @Injectable()
   class Notifier {
@@ -86,7 +86,7 @@ const boot = async (providers: Provider[], isLogged = false): Promise<WorkflowCl
 const keysOf = async (client: WorkflowClient, id: string): Promise<string[]> => (await client.steps(id)).map(({ stepKey }) => stepKey);
 
 describe('the name of an injectable’s steps', () => {
-  it('is refused at boot when two provided classes share it, and the error says what to do', async () => {
+  it('is refused at boot when two provided classes share it, and the error names @StepsOf', async () => {
     const error = await boot([NotifyWorkflow, ...both(Email, Sms)]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/Notifier\.send.*"Notifier\.send".*@StepsOf/);
@@ -121,7 +121,7 @@ describe('the name of an injectable’s steps', () => {
     await expect(boot([Third, Fourth])).rejects.toThrow(/Third\.send and Fourth\.deliver.*"post"/);
   });
 
-  it('is no trouble for one class provided in many ways, subclasses, workflows of several versions, or one declaration inherited', async () => {
+  it('may be shared by one class provided in many ways, by its subclasses, and by versions of a workflow', async () => {
     @Injectable()
     class Gateway {
       @Step()
@@ -173,7 +173,7 @@ describe('the name of an injectable’s steps', () => {
     await expect(bootApplication({ imports, providers })).resolves.toBeDefined();
   });
 
-  it('is checked in a run where two classes that are made by hand share it', async () => {
+  it('fails the run when instances of two classes, made by hand, share it', async () => {
     class Letter {
       @Step()
       async send(): Promise<string> {
@@ -202,7 +202,7 @@ describe('the name of an injectable’s steps', () => {
     await expect(client.execute(ByHandWorkflow, 3)).rejects.toMatchObject({ cause: { code: 'CONFIGURATION' } });
   });
 
-  it('is refused where a minifier has made it, unless the class or the method has a name that stays', async () => {
+  it('is refused when a minifier made it, and accepted from @StepsOf on the minified class', async () => {
     const [Mail] = minified('class MailService { async send(to) { return `mail to ${to}` } } take(MailService)');
     expect(Mail!.name).toHaveLength(1);
     await expect(boot([Mail!])).rejects.toThrow(/minifier.*keepNames.*@StepsOf/);
@@ -210,21 +210,21 @@ describe('the name of an injectable’s steps', () => {
     await boot([Mail!]);
   });
 
-  it('is refused where mixin() of Nest makes one up, and taken from @StepsOf', async () => {
+  it('is refused when mixin() of Nest made it, and accepted from @StepsOf on the mixin', async () => {
     const Mixed = mixin(class extends Email {});
     await expect(boot([Mixed])).rejects.toThrow(/mixin\(\).*@StepsOf/);
     StepsOf('mixed')(Mixed);
     await boot([Mixed]);
   });
 
-  it('is taken from a minified class that has kept it', async () => {
+  it('is accepted from a minified class that kept its name', async () => {
     const source = `class MailService { static { Object.defineProperty(this, 'name', { value: 'MailService' }) } async send() {} } take(MailService)`;
     const [Mail] = minified(source);
     expect(Mail!.toString()).not.toMatch(/^class MailService/);
     await boot([Mail!]);
   });
 
-  it('is warned of outside of tests where it only looks like one of a minifier', async () => {
+  it('causes a warning outside of tests when it only looks minified', async () => {
     class S3 {
       @Step()
       async put(): Promise<void> {}

@@ -31,7 +31,7 @@ class Payments {
   }
 }
 
-/** Calls everything once before and once after it has been suspended. */
+/** Calls both steps, then sleeps, so that another pass replays the calls. */
 @Workflow({ name: 'pay' })
 class PayWorkflow {
   constructor(@Inject(Payments) private readonly payments: Payments) {}
@@ -64,7 +64,7 @@ const pay = async (client: WorkflowClient): Promise<{ output: string[]; keys: st
 };
 
 describe('an override of a step', () => {
-  it('is a step with the options of the base, whose method is a plain call in it', async () => {
+  it('is a step with the options of the base method, which is a plain call in its body', async () => {
     @Injectable()
     class Stripe extends Payments {
       override async charge(): Promise<string> {
@@ -84,9 +84,9 @@ describe('an override of a step', () => {
   });
 
   it.each([
-    ['of a singleton', Scope.DEFAULT],
-    ['of a request-scoped provider', Scope.REQUEST],
-  ])('%s is executed once for each run', async (_, scope) => {
+    ['a singleton', Scope.DEFAULT],
+    ['a request-scoped provider', Scope.REQUEST],
+  ])('is executed once for each run in %s', async (_, scope) => {
     @Injectable({ scope })
     class Adyen extends Payments {
       override async charge(): Promise<string> {
@@ -140,7 +140,7 @@ describe('an override of a step', () => {
     expect((await client.steps('vip')).map(({ stepKey }) => stepKey)).toContain('charge');
   });
 
-  it('is executed once for each run in a fake, which tests can still ask for its calls', async () => {
+  it('is executed once for each run in a fake, whose mock functions still record their calls', async () => {
     const charge = jest.fn(async () => 'pretended');
     const fake = { charge, refund: jest.fn<() => Promise<string>>() };
     const builder = Test.createTestingModule({ imports: [await moduleOf()], providers: [PayWorkflow, Payments] });
@@ -157,7 +157,7 @@ describe('an override of a step', () => {
     await expect(fake.charge()).resolves.toBe('pretended');
   });
 
-  it('is executed once for each run in a class that only looks like the one that it is provided as', async () => {
+  it('is executed once for each run in a class that is provided as the base class without extending it', async () => {
     class FakePayments {
       async charge(): Promise<string> {
         bodies.push('fake');
@@ -173,7 +173,7 @@ describe('an override of a step', () => {
     expect(bodies).toEqual(['fake']);
   });
 
-  it('is one where a spy has taken the method’s place before the boot', async () => {
+  it('may be a spy that replaces the method before the boot', async () => {
     const spy = jest.spyOn(Payments.prototype, 'charge').mockResolvedValue('spied');
     try {
       expect((await pay(await boot([PayWorkflow, Payments]))).output).toEqual(['spied', 'base refund']);
@@ -183,7 +183,7 @@ describe('an override of a step', () => {
     }
   });
 
-  it('is warned of where it is a field of a class that is made for each pass', async () => {
+  it('causes a warning when it is a field of a request-scoped class', async () => {
     @Injectable({ scope: Scope.REQUEST })
     class Odd extends Payments {
       override charge = async (): Promise<string> => 'field';
@@ -215,7 +215,7 @@ describe('an override of a step', () => {
       },
     ],
     ['frozen', () => ({ provide: 'ODD', useValue: Object.freeze(Object.assign(new Payments(), { charge: async () => 'frozen' })) })],
-  ])('does not boot where it is %s', async (_, make) => {
+  ])('fails the boot when it is %s', async (_, make) => {
     const error = await boot([make()]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/\.charge replaces step Payments\.charge and cannot be a step/);

@@ -39,7 +39,7 @@ const CASES: [string, Parsers][] = [
   ],
 ];
 
-describe('beside parsers of the application', () => {
+describe('type parsers and defaults of the application', () => {
   let database: TestDatabase;
   let expected: unknown;
   const originals = new Map<number, (text: string) => unknown>();
@@ -59,7 +59,7 @@ describe('beside parsers of the application', () => {
   const reset = (): void => {
     for (const [oid, parser] of originals) pg.types.setTypeParser(oid, parser);
     originals.clear();
-    // parseInt8 sets a parser of the process; it has been put back above.
+    // parseInt8 sets a parser of the process, which the loop above restored.
     const { parseInt8: _parseInt8, ...others } = defaults;
     Object.assign(pg.defaults, others);
   };
@@ -75,13 +75,13 @@ describe('beside parsers of the application', () => {
   });
   afterAll(() => database.drop());
 
-  it.each(CASES)('the module reads what it has written: %s', async (_, parsers) => {
+  it.each(CASES)('the module reads what it has written with %s', async (_, parsers) => {
     set(parsers);
     const module = await boot();
     expect(await exercise(module, module.get<DataSource>(getDataSourceToken()))).toEqual(expected);
   });
 
-  it('also when they are set after the boot', async () => {
+  it('the module reads what it has written with parsers that are set after the boot', async () => {
     const module = await boot();
     for (const [, parsers] of CASES) set(parsers);
     expect(await exercise(module, module.get<DataSource>(getDataSourceToken()))).toEqual(expected);
@@ -91,18 +91,18 @@ describe('beside parsers of the application', () => {
     ['binary', { binary: true }],
     ['types that give numbers and booleans as text', { types: { getTypeParser: () => raw } }],
     ['pipeline', { pipeline: true }],
-  ])('the module does not take over `extra` of the DataSource: %s', async (_, extra) => {
+  ])('the module ignores `extra` of the DataSource: %s', async (_, extra) => {
     const module = await boot(extra);
     expect(await exercise(module, module.get<DataSource>(getDataSourceToken()))).toEqual(expected);
   });
 
-  it('not even where every text is another', async () => {
+  it('the module ignores a parser in `extra` that changes every text', async () => {
     const module = await boot({ types: { getTypeParser: () => (text: unknown) => `X${String(text)}` } });
     const { startedInTransaction: _started, cancelledInTransaction: _cancelled, ...others } = expected as Record<string, unknown>;
     expect(await exercise(module, undefined)).toEqual(others);
   });
 
-  it('the module does not take over defaults of the process', async () => {
+  it('the module ignores pg.defaults of the process', async () => {
     Object.assign(pg.defaults, {
       binary: true,
       parseInputDatesAsUTC: true,

@@ -91,16 +91,16 @@ describe('the module beside settings of TypeORM', () => {
   afterEach(closeApplications);
   afterAll(() => database.drop());
 
-  it.each(CASES)('does what it does without: %s', async (_, options) => {
+  it.each(CASES)('gives the same answers with and without %s', async (_, options) => {
     expect(await answers(options)).toEqual(expected);
   });
 
-  it('does what it does without: replication', async () => {
+  it('gives the same answers with and without replication', async () => {
     const options = { url: undefined, replication: { master: { url: database.url }, slaves: [{ url: database.url }] } };
     expect(await answers(options)).toEqual(expected);
   });
 
-  it('does what it does without: a DataSource of a factory', async () => {
+  it('gives the same answers with a DataSource from a factory', async () => {
     const module = await bootApplication({
       imports: [
         TypeOrmModule.forRootAsync({
@@ -114,7 +114,7 @@ describe('the module beside settings of TypeORM', () => {
     expect(await exercise(module, module.get<DataSource>(getDataSourceToken()))).toEqual(expected);
   });
 
-  it('does what it does without: a DataSource that connects later', async () => {
+  it('gives the same answers with a DataSource that connects later', async () => {
     const module = await bootApplication({
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url: database.url, manualInitialization: true }),

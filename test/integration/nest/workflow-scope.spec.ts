@@ -10,7 +10,7 @@ interface ReportRun {
 }
 type ReportClass = new () => ReportRun;
 
-/** Makes a workflow that keeps what it has been given in a field. */
+/** Makes a workflow that keeps its inputs in a field. */
 function report(...decorators: ((type: ReportClass) => void)[]): ReportClass {
   class Report implements ReportRun {
     private readonly tenants: string[] = [];
@@ -28,7 +28,7 @@ function report(...decorators: ((type: ReportClass) => void)[]): ReportClass {
 const workflow = (options: Partial<WorkflowOptions> = {}) => Workflow({ name: 'report', scope: Scope.REQUEST, ...options });
 const injectable = (options?: InjectableOptions) => Injectable(options);
 
-describe('a workflow that asks for request scope', () => {
+describe('a request-scoped workflow', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -49,10 +49,10 @@ describe('a workflow that asks for request scope', () => {
     ['below @Injectable()', [injectable(), workflow()]],
     ['above @Injectable({ durable })', [workflow(), injectable({ durable: true })]],
     ['below @Injectable({ durable })', [injectable({ durable: true }), workflow()]],
-    ['below the same of @Injectable', [injectable({ scope: Scope.REQUEST }), workflow()]],
-    ['by @Injectable alone, above', [injectable({ scope: Scope.REQUEST }), workflow({ scope: undefined })]],
-    ['by @Injectable alone, below', [workflow({ scope: undefined }), injectable({ scope: Scope.REQUEST })]],
-  ])('%s has an instance for each run', async (_, decorators) => {
+    ['below @Injectable({ scope: Scope.REQUEST })', [injectable({ scope: Scope.REQUEST }), workflow()]],
+    ['without a scope, below a scoped @Injectable', [injectable({ scope: Scope.REQUEST }), workflow({ scope: undefined })]],
+    ['without a scope, above a scoped @Injectable', [workflow({ scope: undefined }), injectable({ scope: Scope.REQUEST })]],
+  ])('has an instance for each run with @Workflow %s', async (_, decorators) => {
     const Report = report(...decorators);
     const client = await boot(Report);
     await expect(Promise.all(tenants.map((tenant) => client.execute(Report, tenant)))).resolves.toEqual([['a'], ['b'], ['c']]);
@@ -72,13 +72,13 @@ describe('a workflow that asks for request scope', () => {
     ['@Injectable({ scope: Scope.DEFAULT }) above', () => report(injectable({ scope: Scope.DEFAULT }), workflow())],
     ['@Injectable({ scope: Scope.DEFAULT }) below', () => report(workflow(), injectable({ scope: Scope.DEFAULT }))],
     ['@Injectable({ scope: Scope.TRANSIENT }) above', () => report(injectable({ scope: Scope.TRANSIENT }), workflow())],
-  ])('does not boot when %s takes it away', async (_, make) => {
+  ])('fails the boot when %s overrides its scope', async (_, make) => {
     const error = await boot(make()).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/Scope\.REQUEST|transient/);
   });
 
-  it('may be provided by a factory of that scope, or be stood for by something else', async () => {
+  it('may come from a request-scoped factory, or be replaced by a value', async () => {
     const client = await boot({ provide: Base, useFactory: () => new Base(), scope: Scope.REQUEST });
     await expect(Promise.all(tenants.map((tenant) => client.execute(Base, tenant)))).resolves.toEqual([['a'], ['b'], ['c']]);
     await closeApplications();
