@@ -69,15 +69,12 @@ class GreetWorkflow {
     await isUnknown(verified(server.url), {});
   });
 
-  (pgBouncerVersion === undefined ? it.skip : it)(
-    'encrypts connections to a PgBouncer, and makes the boot refuse an unknown certificate',
-    async () => {
-      const through = bouncer!.urlOf();
-      const module = await boot(verified(through), { pooler: 'transaction', listen: { url: verified(server.url).href } });
-      const client = module.get(WorkflowClient);
-      expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
-      expect((await client.list({})).runs.length).toBeGreaterThan(0);
-      await isUnknown(verified(through), { pooler: 'transaction' });
-    },
-  );
+  (pgBouncerVersion === undefined ? it.skip : it)('encrypts connections to a PgBouncer, and refuses an unknown certificate', async () => {
+    const through = bouncer!.urlOf();
+    const module = await boot(verified(through), { pooler: 'transaction', listen: { url: verified(server.url).href } });
+    const client = module.get(WorkflowClient);
+    expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
+    expect((await client.list({})).runs.length).toBeGreaterThan(0);
+    await isUnknown(verified(through), { pooler: 'transaction' });
+  });
 });

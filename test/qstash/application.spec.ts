@@ -111,7 +111,7 @@ describe('an application that QStash drives', () => {
 
   const sessions = () => database.query('SELECT id FROM durable.workflow_sessions');
 
-  it('executes a run with a sleep in two messages, and leaves nothing between them', async () => {
+  it('executes a run with a sleep in two messages, and has no session between them', async () => {
     const handle = await pushed.client.start(EightSteps, 1_500);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await waitFor(async () => (await sessions()).length === 0);
@@ -120,7 +120,7 @@ describe('an application that QStash drives', () => {
     await waitFor(async () => (await sessions()).length === 0);
   });
 
-  it('ends a sleep in time of which little is left when it is told of', async () => {
+  it('ends a short sleep in time without a third message', async () => {
     const handles = await pushed.client.startMany(
       EightSteps,
       Array.from({ length: 8 }, () => 450),
@@ -131,7 +131,7 @@ describe('an application that QStash drives', () => {
     expect(deduplicated).toBe(0);
   });
 
-  it('goes on with a signal', async () => {
+  it('continues a run that receives a signal', async () => {
     const handle = await pushed.client.start(Waits);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(go, 7);
@@ -142,7 +142,7 @@ describe('an application that QStash drives', () => {
     expect(await (await pushed.client.start(Parent, 5)).result({ timeout: '20s' })).toEqual([0, 2, 4, 6, 8]);
   });
 
-  it('has told of the parent when it answers the delivery of a child that has ended', async () => {
+  it('publishes a message for the parent before it answers the delivery of an ended child', async () => {
     const qstash = await QStashEmulator.start();
     const options = { qstash: { url: await slowApi(qstash.url, 200), namespace: 'slow' } };
     const slow = await startPushed(database.url, [SlowParent, SlowChild], { qstash, options });
@@ -156,7 +156,7 @@ describe('an application that QStash drives', () => {
     await qstash.close();
   });
 
-  it('is told once of a sleep that a sweep finds minutes after its end', async () => {
+  it('receives one message for a sleep that a sweep finds minutes after its end', async () => {
     const handle = await pushed.client.start(Child, 3, { delay: '2h' });
     await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '2 minutes' WHERE id = $1`, [handle.runId]);
     await pushed.sweep();
@@ -165,7 +165,7 @@ describe('an application that QStash drives', () => {
     expect(pushed.qstash.messages.filter(({ body }) => body.includes(`"${handle.runId}"`))).toHaveLength(1);
   });
 
-  it('is told of a run that waited for another deployment by the first sweep of that one', async () => {
+  it('executes a blocked run after the first sweep of a new deployment', async () => {
     const handle = await pushed.client.start(Child, 4, { delay: '2h' });
     const blocked = `status = 'waiting', is_blocked = true, blocked_deployments = '{former}', wake_at = NULL, started_at = now()`;
     await database.query(`UPDATE durable.workflow_runs SET ${blocked} WHERE id = $1`, [handle.runId]);
@@ -173,7 +173,7 @@ describe('an application that QStash drives', () => {
     expect(await handle.result({ timeout: '20s' })).toBe(8);
   });
 
-  it('goes on with a bulk operation at its rate for as long as a sweep may take', async () => {
+  it('executes a bulk operation at its rate during a sweep', async () => {
     const inputs = Array.from({ length: 30 }, (_, n) => n);
     await pushed.client.startMany(Child, inputs, { delay: '2h', tags: { bulk: 'yes' } });
     const { token } = await pushed.client.bulk.cancel({ filter: { tags: { bulk: 'yes' } }, dryRun: true });
@@ -183,7 +183,7 @@ describe('an application that QStash drives', () => {
     expect(await pushed.client.count({ status: 'cancelled' })).toBe(30);
   });
 
-  it('executes many at a time under one session, and says goodbye', async () => {
+  it('executes many runs at a time, and has no session afterwards', async () => {
     const handles = await pushed.client.startMany(
       Child,
       Array.from({ length: 40 }, (_, n) => n),
@@ -192,7 +192,7 @@ describe('an application that QStash drives', () => {
     await waitFor(async () => (await sessions()).length === 0);
   });
 
-  it('hands a run over when its time is up, having got on however little time there was, and executes nothing twice', async () => {
+  it('hands a run over when its time budget is used up, with progress in each delivery and no repeated body', async () => {
     const brief = await startPushed(database.url, [Long], { options: { qstash: { timeBudget: 0, namespace: 'brief' } } });
     executed = [];
     const handle = await brief.client.start(Long, 5);
@@ -204,8 +204,8 @@ describe('an application that QStash drives', () => {
 
   it.each([
     ['the standard timeout of steps', {}],
-    ['a timeout of its own that is longer than a request may take', { timeout: '10m' } as const],
-  ])('fails a step that takes longer than a request may, with %s, and does not execute it for ever', async (_, options) => {
+    ['a step timeout that is longer than a request may take', { timeout: '10m' } as const],
+  ])('fails a step that takes longer than a request may after its last attempt, with %s', async (_, options) => {
     let bodies = 0;
     @Workflow({ name: 'endless', retry: { maxAttempts: 2, initialInterval: 300, jitter: false } })
     class Endless {
@@ -247,7 +247,7 @@ describe('an application that QStash drives', () => {
     await brief.close();
   });
 
-  it('hands a run over whose time was up while it was asked to pause, once that has been taken back', async () => {
+  it('hands a run over after its resume when its time budget ended during a request to pause', async () => {
     const budget = { timeBudget: '300ms', namespace: 'paused', sweep: false } as const;
     const { client, qstash, close } = await startPushed(database.url, [Doors], { options: { qstash: budget } });
     const handle = await client.start(Doors);
@@ -262,7 +262,7 @@ describe('an application that QStash drives', () => {
     await close();
   });
 
-  it('hands runs over when it is closed in the middle, and another goes on', async () => {
+  it('hands its runs back when it closes, and another application continues them', async () => {
     const other = await startPushed(database.url, [Long]);
     executed = [];
     const handle = await other.client.start(Long, 20);
@@ -271,7 +271,7 @@ describe('an application that QStash drives', () => {
     expect(await handle.status().catch(() => 'closed')).toBe('closed');
     const ours = pushed.client.getHandle(Long, handle.runId);
     await waitFor(async () => (await ours.status()) === 'pending');
-    // Its message went to an address where nobody is any more.
+    // The message of the run went to an address at which no application listens any more.
     await database.query(`UPDATE durable.workflow_runs SET ready_at = ready_at - interval '2 minutes'`);
     await pushed.sweep();
     expect(await ours.result({ timeout: '20s' })).toBe(20);
@@ -279,7 +279,7 @@ describe('an application that QStash drives', () => {
     await other.qstash.close();
   });
 
-  it('asks the database nothing while nothing happens and nobody sweeps', async () => {
+  it('sends no query to the database while no message and no sweep comes', async () => {
     const idle = await createTestDatabase();
     const { client, close } = await startPushed(idle.url, [EightSteps], { options: { qstash: { sweep: false } } });
     await client.execute(EightSteps, 1_000);
@@ -294,7 +294,7 @@ describe('an application that QStash drives', () => {
     await idle.drop();
   });
 
-  it('tells QStash of a run that its own process has started and that waits, with transport both', async () => {
+  it('publishes a message for a waiting run that its own process has started, with transport both', async () => {
     const options = { transport: 'both', qstash: { namespace: 'both' }, worker: { suspendAfter: 20 } } as const;
     const both = await startPushed(database.url, [EightSteps], { options });
     expect(await (await both.client.start(EightSteps, 500)).result({ timeout: '20s' })).toBe(36);

@@ -21,7 +21,7 @@ class Short {
   }
 }
 
-/** Sends what is written, byte for byte, and gives what comes back. */
+/** Sends a text byte for byte. Returns the answer. */
 function exchange(port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text));
@@ -46,7 +46,7 @@ for (const platform of platforms)
     const body = wakeUp('nobody');
     const taken = { status: 200, body: { status: 'nothing' } };
 
-    describe('to an application that keeps raw bodies', () => {
+    describe('a body, in an application that keeps raw bodies', () => {
       let pushed: PushedApplication;
       beforeAll(async () => {
         pushed = await start();
@@ -69,15 +69,15 @@ for (const platform of platforms)
         'application/octet-stream',
         'application/x-www-form-urlencoded',
         'image/gif',
-      ])('is taken as %s', async (type) => {
-        // A proxy in front may not know the type; Fastify passes a body on only when it has a
+      ])('is accepted with the content type %s', async (type) => {
+        // A proxy may not know the type. Fastify passes a body on only when it has a
         // parser for its type.
         const answer = await send(pushed, { body, headers: { 'content-type': type } });
         if (platform.name === 'fastify' && !/\/json|\/plain|urlencoded/.test(type)) expect(answer.status).toBe(415);
         else expect(answer).toMatchObject(taken);
       });
 
-      it('is taken without a content type, and in chunks', async () => {
+      it('is accepted without a content type, and in chunks', async () => {
         const whole = await raw([`Content-Length: ${body.length}`], body);
         expect(whole).toMatch(platform.name === 'express' ? /^HTTP\/1.1 200 / : /^HTTP\/1.1 (200|415) /);
         const [first, second] = [body.slice(0, 10), body.slice(10)];
@@ -85,7 +85,7 @@ for (const platform of platforms)
         expect(await raw(['Content-Type: application/json', 'Transfer-Encoding: chunked'], chunks)).toMatch(/^HTTP\/1.1 200 /);
       });
 
-      it('that is larger than 16 KiB is answered with 413, whether it says so or not', async () => {
+      it('is answered with 413 when it is larger than 16 KiB, with and without a content length', async () => {
         const large = JSON.stringify({ run: 'x'.repeat(17 << 10) });
         expect((await send(pushed, { body: large })).status).toBe(413);
         expect((await send(pushed, { body: large, headers: { 'content-type': 'text/plain' } })).status).toBe(413);
@@ -95,18 +95,18 @@ for (const platform of platforms)
           expect(await raw([`Content-Type: ${type}`, 'Transfer-Encoding: chunked'], chunks)).toMatch(/^HTTP\/1.1 413 /);
       });
 
-      it('that is far larger than any parser takes is answered with 413', async () => {
+      it('is answered with 413 when it is larger than any parser accepts', async () => {
         expect((await send(pushed, { body: JSON.stringify({ run: 'x'.repeat(2 << 20) }) })).status).toBe(413);
       });
 
-      it('with an empty body is verified like any other', async () => {
+      it('is verified when it is empty', async () => {
         const headers = {};
         expect(await send(pushed, { headers })).toMatchObject({ status: 489 });
         expect(await send(pushed, { headers, signature: undefined })).toMatchObject({ status: 401 });
         expect(await send(pushed, { headers, path: SWEEP })).toMatchObject({ status: 200, body: { status: 'swept' } });
       });
 
-      it('in another encoding is not taken for what it is not', async () => {
+      it('is refused when it is compressed and the signature covers the compressed bytes', async () => {
         const url = `${pushed.targetUrl}${DELIVERY}`;
         const zipped = gzipSync(body);
         const over = async (type: string): Promise<number> => {
@@ -116,12 +116,12 @@ for (const platform of platforms)
         for (const type of ['application/json', 'text/plain']) expect([400, 401, 415]).toContain(await over(type));
       });
 
-      it.each(['{"v":1,"run":', 'null', '"text"', '\ufeff{}'])('of JSON that is none, %j, is refused and executes nothing', async (bad) => {
+      it.each(['{"v":1,"run":', 'null', '"text"', '\ufeff{}'])('is refused when it is not the JSON of a message: %j', async (bad) => {
         expect([400, 489]).toContain((await send(pushed, { body: bad })).status);
         expect((await send(pushed, { body: bad, headers: { 'content-type': 'text/plain' } })).status).toBe(489);
       });
 
-      it('that breaks off is nobody’s business', async () => {
+      it('does not disturb later deliveries when it breaks off', async () => {
         const { port } = new URL(pushed.targetUrl);
         for (const type of ['application/json', 'text/plain']) {
           const socket = connect(Number(port), '127.0.0.1');
@@ -131,18 +131,18 @@ for (const platform of platforms)
         expect(await send(pushed, { body })).toMatchObject(taken);
       });
 
-      it.each(['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('by %s is not known', async (method) => {
+      it.each(['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('is answered with 404 or 405 for the method %s', async (method) => {
         for (const path of [DELIVERY, SWEEP]) {
           const url = `${pushed.targetUrl}${path}`;
           const signature = pushed.qstash.sign({ url, body: '' });
           const { status } = await fetch(url, { method, headers: { 'upstash-signature': signature } });
-          // Express answers OPTIONS by itself, with what there is.
+          // Express answers OPTIONS by itself, with the known methods.
           if (!(method === 'OPTIONS' && status === 200)) expect([404, 405]).toContain(status);
         }
       });
     });
 
-    describe('to an application', () => {
+    describe('a body, in an application without raw bodies', () => {
       afterEach(closeApplications);
 
       const answerOf = async (nest: NestApplicationOptions, type = 'application/json') => {
@@ -156,7 +156,7 @@ for (const platform of platforms)
         return { answer, logger, pushed, completes };
       };
 
-      it('that keeps no raw bodies is answered with 500; the log says why, once for however many there are', async () => {
+      it('is answered with 500 when the application parses bodies, and the log explains it once', async () => {
         const { answer, logger, pushed } = await answerOf({ rawBody: false });
         expect(answer).toMatchObject({ status: 500, body: { status: 'no raw body' } });
         expect(logger.has('rawBody: true')).toBe(true);
@@ -165,24 +165,24 @@ for (const platform of platforms)
         expect(logger.lines).toHaveLength(lines);
       });
 
-      it('that parses no bodies is taken', async () => {
+      it('is accepted on Express, and answered with 500 on Fastify, when the application parses no bodies', async () => {
         const { answer, logger, completes } = await answerOf({ rawBody: false, bodyParser: false });
         if (platform.name === 'express') {
           expect(answer).toMatchObject(taken);
           expect(logger.has('rawBody: true')).toBe(false);
           await completes();
         } else {
-          // Fastify has a parser of its own then, which keeps nothing.
+          // Fastify then has its own parser, which keeps no raw body.
           expect(answer).toMatchObject({ status: 500 });
         }
       });
     });
   });
 
-describe('on Express, where that can be known,', () => {
+describe('an application on Express', () => {
   afterEach(closeApplications);
 
-  it('the boot says that raw bodies are missing, before anything is delivered', async () => {
+  it('logs at boot that it keeps no raw bodies', async () => {
     const logger = new Lines();
     await startPushed(database.url, [Short], { logger, nest: { rawBody: false } });
     await waitFor(() => logger.has('rawBody: true'));
@@ -191,7 +191,7 @@ describe('on Express, where that can be known,', () => {
     expect(silent.has('rawBody')).toBe(false);
   });
 
-  it('the log says what a parser given to app.use() does to rawBody: true, and what to do instead', async () => {
+  it('logs at boot that a parser given to app.use() disables rawBody: true, and names the alternative', async () => {
     const ours = createRequire(join(process.cwd(), 'package.json'));
     const { json } = createRequire(ours.resolve('@nestjs/platform-express'))('express') as { json(options: object): () => void };
     const logger = new Lines();
@@ -203,7 +203,7 @@ describe('on Express, where that can be known,', () => {
     expect(await (await pushed.client.start(Short)).result({ timeout: '10s' })).toBe('done');
   });
 
-  it('a middleware that leaves an empty object for a body that it did not read does no harm', async () => {
+  it('accepts deliveries when a middleware sets an empty object as the body without reading the body', async () => {
     const pushed = await startPushed(database.url, [Short], {
       nest: { bodyParser: false },
       configure: (app) =>
@@ -215,7 +215,7 @@ describe('on Express, where that can be known,', () => {
     expect(await (await pushed.client.start(Short)).result({ timeout: '10s' })).toBe('done');
   });
 
-  it('a middleware that has read the body and kept nothing is answered with 500', async () => {
+  it('answers 500 when a middleware has read the body and kept no bytes', async () => {
     const pushed = await startPushed(database.url, [Short], {
       nest: { bodyParser: false },
       configure: (app) =>

@@ -70,23 +70,23 @@ describe('an application in production', () => {
     ['with the next key alone', [{}, { qstash: { currentSigningKey: undefined } }]],
     ['with empty keys in its environment', [{ QSTASH_CURRENT_SIGNING_KEY: '', QSTASH_NEXT_SIGNING_KEY: '' }, { qstash: NO_KEYS }]],
     ['without signing keys, with transport both', [{}, { transport: 'both', qstash: NO_KEYS }]],
-    ['with QSTASH_DEV, though it has keys', [{ QSTASH_DEV: 'true' }, {}]],
-    ['with QSTASH_DEV, though it only starts runs', [{ QSTASH_DEV: '1' }, { worker: false }]],
-  ])('does not start %s', async (_, [environment, options]) => {
+    ['with QSTASH_DEV, although it has keys', [{ QSTASH_DEV: 'true' }, {}]],
+    ['with QSTASH_DEV, although it only starts runs', [{ QSTASH_DEV: '1' }, { worker: false }]],
+  ])('does not boot %s', async (_, [environment, options]) => {
     const error = await boot({ NODE_ENV: 'production', ...environment }, options).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(WorkflowConfigurationError);
     expect((error as Error).message).toMatch(/QSTASH_(DEV|CURRENT_SIGNING_KEY)/);
     expectNoSecret(`${(error as Error).stack}`);
   });
 
-  it('starts without keys where it only starts runs, and has no endpoint then', async () => {
+  it('boots without keys, and without an endpoint, when it only starts runs', async () => {
     const { pushed } = await boot({ NODE_ENV: 'production' }, { worker: false, qstash: NO_KEYS });
     const { runId } = await pushed.client.start(Short, false);
     expect(qstash.messages.map(({ body }) => JSON.stringify(body))).toEqual([expect.stringContaining(runId)]);
     expect((await send(pushed, { body: wakeUp(runId) })).status).toBe(404);
   });
 
-  it('starts with keys of its environment, and works', async () => {
+  it('boots with the keys of its environment, and executes runs', async () => {
     const { currentSigningKey, nextSigningKey } = qstash;
     const { pushed } = await boot(
       { NODE_ENV: 'production', QSTASH_CURRENT_SIGNING_KEY: currentSigningKey, QSTASH_NEXT_SIGNING_KEY: nextSigningKey },
@@ -97,7 +97,7 @@ describe('an application in production', () => {
 });
 
 describe('an application', () => {
-  it('elsewhere than in production starts without keys, says so, and believes nobody', async () => {
+  it('boots without keys outside of production, logs this, and refuses every delivery', async () => {
     const { pushed, logger } = await boot({ NODE_ENV: 'development' }, { qstash: NO_KEYS });
     await waitFor(() => logger.has('QSTASH_CURRENT_SIGNING_KEY'));
     expect((await send(pushed, { body: wakeUp('nobody') })).status).toBe(401);
@@ -111,12 +111,12 @@ describe('an application', () => {
     ['QSTASH_DEV', { NODE_ENV: 'development', QSTASH_DEV: 'true' }],
     ['a region', { QSTASH_REGION: 'EU_CENTRAL_1', EU_CENTRAL_1_QSTASH_URL: 'http://127.0.0.1:1', EU_CENTRAL_1_QSTASH_TOKEN: 'other' }],
     ['an empty address', { QSTASH_URL: '' }],
-  ])('with %s in its environment uses what it was given', async (_, environment) => {
+  ])('uses its options when its environment has %s', async (_, environment) => {
     const { pushed } = await boot(environment);
     expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
   });
 
-  it('shows its token and its keys nowhere: not in its log, its errors, or its health, whatever goes wrong', async () => {
+  it('shows its token and its keys in no log line, no error and no health', async () => {
     const { pushed, logger } = await boot({}, {});
     await (await pushed.client.start(Short, false)).result({ timeout: '10s' });
     const failure = await (await pushed.client.start(Short, true)).result({ timeout: '10s' }).catch((error: unknown) => error);
@@ -135,14 +135,14 @@ describe('an application', () => {
     expect(refused.has('qstash_of_nobody')).toBe(false);
   });
 
-  it('tells what QStash has against its schedule, and boots', async () => {
+  it('boots, and logs why QStash refuses its schedule', async () => {
     const { pushed, logger } = await boot({}, { qstash: { sweep: { cron: '99 * * * *' } } });
     await waitFor(() => logger.has('invalid cron expression: 99 * * * *'));
     expect(logger.has('could not create the schedule of the sweep')).toBe(true);
     expect(await (await pushed.client.start(Short, false)).result({ timeout: '10s' })).toBe('done');
   });
 
-  it('tells why QStash cannot be reached, and boots', async () => {
+  it('boots, and logs why QStash cannot be reached', async () => {
     const { pushed, logger } = await boot({}, { qstash: { url: 'http://nowhere.invalid' } });
     await waitFor(() => logger.has('could not create the schedule of the sweep: fetch failed: getaddrinfo'));
     await pushed.client.start(Short, false);

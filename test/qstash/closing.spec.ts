@@ -43,12 +43,12 @@ describe('an application that QStash drives', () => {
   const message = JSON.stringify({ v: 1, run: 'nobody', queue: 'default', seq: '0.0' });
 
   it.each(['qstash', 'both'] as const)(
-    'closes although it is called again and again on a connection that is kept, with transport %s',
+    'closes while callers send requests on kept connections without end, with transport %s',
     async (transport) => {
       const pushed = await startPushed(database.url, [NothingMuch], { options: { transport, worker: {} } });
       const agent = new Agent({ keepAlive: true, maxSockets: CALLERS });
       const statuses: number[] = [];
-      // Until there is nobody who takes the connection.
+      // Calls until the application accepts no connection.
       const callOn = async (): Promise<void> => {
         statuses.push(await post(agent, pushed, '/workflow/qstash', message));
         await callOn();
@@ -62,7 +62,7 @@ describe('an application that QStash drives', () => {
     },
   );
 
-  it('closes, and answers, although a sweep and a delivery wait for a database that has fallen silent', async () => {
+  it('closes, and answers 503, while a sweep and a delivery wait for a silent database', async () => {
     const proxy = await FaultProxy.start(database.url);
     const pushed = await startPushed(proxy.url, [NothingMuch], { options: { worker: { shutdownTimeout: 100 } } });
     const agent = new Agent({ keepAlive: true });

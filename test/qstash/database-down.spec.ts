@@ -25,7 +25,7 @@ class Gated {
   }
 }
 
-describe('while the database is down', () => {
+describe('an endpoint of QStash whose database is down', () => {
   let database: TestDatabase;
   let proxy: FaultProxy;
   let pushed: PushedApplication;
@@ -48,7 +48,7 @@ describe('while the database is down', () => {
   });
 
   const isRested = async (): Promise<boolean> => (await database.query('SELECT 1 FROM durable.workflow_sessions')).length === 0;
-  /** A run that is due, and of which QStash never told anybody. */
+  /** Starts a due run whose message is lost. */
   const untold = async (): Promise<string> => {
     pushed.qstash.setFaults({ lose: 1 });
     const { runId } = await pushed.client.start(Gated);
@@ -60,7 +60,7 @@ describe('while the database is down', () => {
     expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
   };
 
-  it('a run that has been taken, and whose history cannot be read, is told of again', async () => {
+  it('answers 503 when it has claimed a run and cannot read its history, and executes the run later', async () => {
     const runId = await untold();
     await database.query('UPDATE durable.workflow_runs SET epoch = 1 WHERE id = $1', [runId]);
     const migration = new pg.Client({ connectionString: database.url });
@@ -75,7 +75,7 @@ describe('while the database is down', () => {
     await waitFor(isRested);
   });
 
-  it('deliveries and sweeps are answered with 503 and Retry-After, forgeries with 401 as ever; the run is executed when it is back', async () => {
+  it('answers deliveries and sweeps with 503 and Retry-After, forgeries with 401, and executes the run later', async () => {
     const runId = await untold();
     proxy.refuse();
     expectLater(await send(pushed, { body: wakeUp(runId) }));
@@ -89,7 +89,7 @@ describe('while the database is down', () => {
     await waitFor(isRested);
   });
 
-  it('and goes away in the middle of a delivery, the run goes on where it was', async () => {
+  it('continues a run without a repeated body after an outage in the middle of a delivery', async () => {
     isOpen = false;
     const runId = await untold();
     const answered = send(pushed, { body: wakeUp(runId) });
@@ -107,7 +107,7 @@ describe('while the database is down', () => {
     await waitFor(isRested);
   });
 
-  it('because the server lets nobody in, deliveries are answered with 503, and executed afterwards', async () => {
+  it('answers 503 while the server refuses connections, and executes the run later', async () => {
     const runId = await untold();
     await waitFor(isRested);
     const admin = new pg.Client({ connectionString: process.env['DURABLE_TEST_SERVER_URL'] });
@@ -125,7 +125,7 @@ describe('while the database is down', () => {
     expect(await send(pushed, { body: wakeUp(runId) })).toMatchObject({ status: 200, body: { status: 'executed' } });
   });
 
-  it('because every connection of the pool waits, deliveries are answered with 503 in time, and executed afterwards', async () => {
+  it('answers 503 in time while every connection of the pool waits, and executes the run later', async () => {
     const runId = await untold();
     await waitFor(isRested);
     const holder = new pg.Client({ connectionString: database.url });
@@ -138,7 +138,7 @@ describe('while the database is down', () => {
       await holder.query('ROLLBACK');
       await holder.end();
     }
-    // What was answered too late may still execute it.
+    // A delivery that was answered with 503 may still execute the run.
     await waitFor(async () => {
       await send(pushed, { body: wakeUp(runId) });
       return (await pushed.client.getHandle(Gated, runId).status()) === 'completed';
@@ -146,7 +146,7 @@ describe('while the database is down', () => {
     expect(bodies).toEqual(['first', 'second', 'third']);
   });
 
-  it('and only says nothing, a delivery is answered with 503 before the platform ends it', async () => {
+  it('answers 503 before the platform ends the delivery while the database is silent', async () => {
     const runId = await untold();
     await waitFor(isRested);
     proxy.silence();

@@ -14,7 +14,7 @@ class Brief {
   }
 }
 
-describe('messages that QStash has given up on', () => {
+describe('dead letters of QStash', () => {
   let database: TestDatabase;
   let pushed: PushedApplication;
   let isBroken = false;
@@ -33,7 +33,7 @@ describe('messages that QStash has given up on', () => {
     await database.drop();
   });
 
-  /** Published so that it is not tried again. */
+  /** Publishes a message without retries. */
   const publish = async (body: object): Promise<void> => {
     const { url, token } = pushed.qstash;
     const headers = { authorization: `Bearer ${token}`, 'upstash-retries': '0', 'content-type': 'application/json' };
@@ -50,7 +50,7 @@ describe('messages that QStash has given up on', () => {
       return deadLetters.length === count ? deadLetters : undefined;
     });
 
-  it('are listed, delivered again when asked for, and deleted when their runs want nothing any more', async () => {
+  it('are listed, delivered again by redrive, and deleted when their runs need no message', async () => {
     const ended = await pushed.client.start(Brief, 1);
     await ended.result();
     isBroken = true;
@@ -88,7 +88,7 @@ describe('messages that QStash has given up on', () => {
     await expect(Promise.all(handles.map((handle) => handle.result({ timeout: '5s' })))).resolves.toEqual([6, 8]);
   });
 
-  it('are not asked for with nonsense, and nowhere else', async () => {
+  it('cannot be listed with bad arguments, or by an application without QStash', async () => {
     const { deadLetters } = pushed.client;
     await expect(deadLetters.list({ limit: 0 })).rejects.toMatchObject({ argument: 'options.limit' });
     await expect(deadLetters.list({ cursor: 1 as never })).rejects.toMatchObject({ argument: 'options.cursor' });

@@ -21,7 +21,7 @@ export interface Reply {
 /** Reaction of an application to a request: a status, a whole answer, or a torn connection. */
 export type Behaviour = (request: Received) => number | Reply | 'hang up' | Promise<number | Reply | 'hang up'>;
 
-/** An application that notes what is sent to it. */
+/** An application that records the requests that it receives. */
 export class Endpoint {
   readonly received: Received[] = [];
   /** Largest number of requests that were answered at the same time. */

@@ -22,7 +22,7 @@ async function publish(count: number, delay?: `${bigint}s`): Promise<void> {
 
 const inOrder = (count: number): string[] => Array.from({ length: count }, (_, n) => String(n));
 
-it('fails to publish, and accepts nothing', async () => {
+it('the emulator with failPublish fails to publish, and accepts no message', async () => {
   const { client, endpoint, qstash } = bench;
   qstash.setFaults({ failPublish: 1 });
   await expect(client.publishJSON({ url: endpoint.url, body: {} })).rejects.toMatchObject({ name: 'QstashError', status: 500 });
@@ -33,7 +33,7 @@ it('fails to publish, and accepts nothing', async () => {
   expect(qstash.messages).toHaveLength(1);
 });
 
-it('accepts and does not say so: the repetition is swallowed', async () => {
+it('the emulator with dropPublishAnswer accepts a message without an answer, and deduplicates the repetition', async () => {
   const { client, endpoint, qstash } = bench;
   const send = () => client.publishJSON({ url: endpoint.url, body: {}, deduplicationId: 'a' });
   qstash.setFaults({ dropPublishAnswer: 1 });
@@ -44,7 +44,7 @@ it('accepts and does not say so: the repetition is swallowed', async () => {
   expect(endpoint.received).toHaveLength(1);
 });
 
-it('accepts a part of a batch', async () => {
+it('the emulator with failMember accepts a part of a batch', async () => {
   const { client, endpoint, qstash } = bench;
   qstash.setFaults({ failMember: 0.5, seed: 7 });
   const results = await client.batchJSON(Array.from({ length: 50 }, (_, n) => ({ url: endpoint.url, body: n })));
@@ -54,7 +54,7 @@ it('accepts a part of a batch', async () => {
   expect(qstash.messages).toHaveLength(50 - failed);
 });
 
-it('loses messages without a trace', async () => {
+it('the emulator with lose delivers no message, and keeps no dead letter', async () => {
   const { client, endpoint, qstash } = bench;
   qstash.setFaults({ lose: 1 });
   await publish(3);
@@ -64,7 +64,7 @@ it('loses messages without a trace', async () => {
   expect(qstash.stats()).toMatchObject({ published: 3, lost: 3, deadLettered: 0 });
 });
 
-it('delivers twice, under the same id', async () => {
+it('the emulator with duplicate delivers each message twice under the same id', async () => {
   const { endpoint, qstash } = bench;
   qstash.setFaults({ duplicate: 1 });
   await publish(10);
@@ -75,7 +75,7 @@ it('delivers twice, under the same id', async () => {
   expect(qstash.stats()).toMatchObject({ published: 10, delivered: 10, duplicated: 10 });
 });
 
-it('delivers in another order', async () => {
+it('the emulator with reorder delivers messages in another order', async () => {
   const { endpoint, qstash } = bench;
   qstash.setFaults({ reorder: 0.5 });
   qstash.setLimits({ parallelism: 1 });
@@ -85,7 +85,7 @@ it('delivers in another order', async () => {
   expect(endpoint.bodies.toSorted((a, b) => Number(a) - Number(b))).toEqual(inOrder(20));
 });
 
-it('delivers late', async () => {
+it('the emulator with delayMs delivers messages late', async () => {
   const { endpoint, qstash } = bench;
   qstash.setFaults({ delayMs: 10_000 });
   await publish(20);
@@ -97,7 +97,7 @@ it('delivers late', async () => {
   expect(endpoint.received).toHaveLength(20);
 });
 
-it('delivers early', async () => {
+it('the emulator with early delivers delayed messages at once', async () => {
   const { endpoint, qstash } = bench;
   qstash.setFaults({ early: 1 });
   await publish(2, '3600s');
@@ -107,7 +107,7 @@ it('delivers early', async () => {
   expect(endpoint.received).toHaveLength(2);
 });
 
-it('loses the acknowledgement: delivers again as after a failure, to the dead letters', async () => {
+it('the emulator with dropAcknowledgement repeats deliveries until the message is a dead letter', async () => {
   const { client, endpoint, qstash } = bench;
   qstash.setFaults({ dropAcknowledgement: 1 });
   await publish(1);
@@ -120,7 +120,7 @@ it('loses the acknowledgement: delivers again as after a failure, to the dead le
   expect(qstash.stats()).toMatchObject({ delivered: 0, failed: 0, unacknowledged: 4, deadLettered: 1 });
 });
 
-it('does the same for the same seed', async () => {
+it('the emulator repeats its faults for the same seed', async () => {
   const { client, endpoint, qstash } = bench;
   const faults: QStashFaults = { lose: 0.3, duplicate: 0.3, reorder: 0.3, failPublish: 0.1, delayMs: 5_000 };
   const run = async (seed: number): Promise<string[]> => {
@@ -137,6 +137,6 @@ it('does the same for the same seed', async () => {
   expect(await run(12)).not.toEqual(first);
 });
 
-it.each([{ lose: 2 }, { lose: Number.NaN }, { delayMs: -1 }, { los: 1 }] as QStashFaults[])('refuses the faults %j', (faults) => {
+it.each([{ lose: 2 }, { lose: Number.NaN }, { delayMs: -1 }, { los: 1 }] as QStashFaults[])('the emulator refuses %j', (faults) => {
   expect(() => bench.qstash.setFaults(faults)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }));
 });

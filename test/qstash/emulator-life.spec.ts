@@ -12,7 +12,7 @@ afterEach(async () => {
   bench = undefined;
 });
 
-it('delivers by itself on the real clock', async () => {
+it('the emulator delivers without advance() on the real clock', async () => {
   bench = await openBench({ clock: 'real' });
   const { client, endpoint, qstash } = bench;
   endpoint.behave = ({ body, headers }) => (body === '"again"' && headers['upstash-retried'] === '0' ? 500 : 200);
@@ -28,7 +28,7 @@ it('delivers by itself on the real clock', async () => {
   await expect(qstash.advance('1s')).rejects.toMatchObject({ code: 'INVALID_INPUT' });
 });
 
-it('times out on the real clock', async () => {
+it('the emulator ends a delivery after its timeout on the real clock', async () => {
   bench = await openBench({ clock: 'real' });
   const { client, endpoint, qstash } = bench;
   endpoint.behave = () => new Promise(() => undefined);
@@ -37,7 +37,7 @@ it('times out on the real clock', async () => {
   expect(qstash.deliveries).toMatchObject([{ outcome: 'failed', error: 'timed out' }]);
 });
 
-it('delivers in another order on the real clock', async () => {
+it('the emulator reorders messages on the real clock', async () => {
   bench = await openBench({ clock: 'real', faults: { reorder: 0.5 } });
   const { client, endpoint, qstash } = bench;
   const sent = Array.from({ length: 20 }, (_, n) => String(n));
@@ -48,7 +48,7 @@ it('delivers in another order on the real clock', async () => {
   expect(endpoint.bodies.toSorted()).toEqual(sent.toSorted());
 });
 
-it('forgets what is being delivered when cleared, and lets the same key through', async () => {
+it('the emulator forgets current deliveries at clear(), and frees their flow-control key', async () => {
   bench = await openBench({ clock: 'real' });
   const { client, endpoint, qstash } = bench;
   endpoint.behave = () => new Promise(() => undefined);
@@ -64,7 +64,7 @@ it('forgets what is being delivered when cleared, and lets the same key through'
   expect(qstash.stats()).toMatchObject({ published: 1, delivered: 1, failed: 0 });
 });
 
-it('closes in the middle of everything, twice, and is gone', async () => {
+it('the emulator closes during a delivery, may be closed twice, and then refuses connections', async () => {
   bench = await openBench({ clock: 'real' });
   const { client, endpoint, qstash } = bench;
   endpoint.behave = () => new Promise(() => undefined);
@@ -80,7 +80,7 @@ it('closes in the middle of everything, twice, and is gone', async () => {
   await expect(client.publish({ url: endpoint.url })).rejects.toThrow('fetch failed');
 });
 
-it('is found by a client that only knows its environment', async () => {
+it('the emulator serves a client that has only its environment variables', async () => {
   bench = await openBench({ token: 'my-token', currentSigningKey: 'one', nextSigningKey: 'two' });
   const env = bench.qstash.env();
   expect(env).toEqual({
@@ -106,6 +106,6 @@ it.each([
   { token: '' },
   { limits: { parallelism: 0 } },
   { answerTimeout: 'long' },
-] as unknown[])('refuses the options %j', async (options) => {
+] as unknown[])('the emulator refuses the options %j', async (options) => {
   await expect(QStashEmulator.start(options as QStashEmulatorOptions)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
 });

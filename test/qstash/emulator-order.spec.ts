@@ -17,7 +17,7 @@ afterEach(async () => {
 
 const soon = (): Promise<number> => new Promise((resolve) => setTimeout(() => resolve(200), 20));
 
-it('delivers a queue one by one, in order, and blocks behind the retries of its head', async () => {
+it('the emulator delivers a queue in order, and blocks it during retries of its first message', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   const queue = client.queue({ queueName: 'orders' });
   endpoint.behave = ({ body, headers }) => (body === '"b"' && Number(headers['upstash-retried']) < 2 ? 500 : soon());
@@ -33,7 +33,7 @@ it('delivers a queue one by one, in order, and blocks behind the retries of its 
   expect(await queue.get()).toMatchObject({ lag: 0 });
 });
 
-it('goes on with a queue when its head is dead or cancelled', async () => {
+it('the emulator continues a queue when its first message is dead or cancelled', async () => {
   const { client, endpoint, qstash } = bench;
   const queue = client.queue({ queueName: 'q' });
   endpoint.behave = ({ body }) => (body === '"bad"' ? 500 : 200);
@@ -47,7 +47,7 @@ it('goes on with a queue when its head is dead or cancelled', async () => {
   expect(endpoint.bodies).toEqual(['"bad"', '"bad"', '"good"']);
 });
 
-it('delivers as many of a queue at a time as it is told, and none while it is paused', async () => {
+it('the emulator follows the parallelism of a queue, and delivers nothing of a paused queue', async () => {
   const { client, endpoint, qstash } = bench;
   const queue = client.queue({ queueName: 'wide' });
   await queue.upsert({ parallelism: 3, paused: true });
@@ -66,7 +66,7 @@ it('delivers as many of a queue at a time as it is told, and none while it is pa
   expect(await queue.list()).toEqual([]);
 });
 
-it('holds back by parallelism, and rejects nothing', async () => {
+it('the emulator delays messages by the parallelism of their flow-control key, and rejects none', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = soon;
   for (let n = 0; n < 10; n += 1) await client.publishJSON({ url: endpoint.url, body: n, flowControl: { key: 'k', parallelism: 2 } });
@@ -80,7 +80,7 @@ it('holds back by parallelism, and rejects nothing', async () => {
   expect(await client.flowControl.get('k')).toMatchObject({ parallelismCount: 0, waitListSize: 0 });
 });
 
-it('holds back by rate and period', async () => {
+it('the emulator delays messages by the rate and period of their flow-control key', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   for (let n = 0; n < 5; n += 1) await client.publishJSON({ url: endpoint.url, body: n, flowControl: { key: 'k', rate: 2, period: '1m' } });
   await qstash.settled();
@@ -90,9 +90,9 @@ it('holds back by rate and period', async () => {
   expect(endpoint.bodies).toEqual(['0', '1', '2', '3', '4']);
 });
 
-it('takes the flow-control settings of the last message, unless they are pinned', async () => {
+it('the emulator uses the flow-control settings of the last message unless they are pinned', async () => {
   const { client, endpoint, qstash } = bench;
-  // The first is still under way when the last comes, however slow the machine.
+  // The first delivery ends only after the last has arrived, even on a slow machine.
   endpoint.behave = async () => (await waitFor(() => endpoint.received.length >= 4), 200);
   const publish = (parallelism: number) => client.publishJSON({ url: endpoint.url, body: {}, flowControl: { key: 'k', parallelism } });
   for (const parallelism of [5, 1, 1, 4]) await publish(parallelism);
@@ -118,7 +118,7 @@ it('takes the flow-control settings of the last message, unless they are pinned'
   expect(all).toMatchObject([{ flowControlKey: 'k' }]);
 });
 
-it('delivers no more at a time than the plan allows', async () => {
+it('the emulator delivers no more messages at a time than the plan allows', async () => {
   const { client, endpoint, qstash } = bench;
   qstash.setLimits({ parallelism: 1 });
   endpoint.behave = soon;
@@ -128,7 +128,7 @@ it('delivers no more at a time than the plan allows', async () => {
   expect(await client.flowControl.getGlobalParallelism()).toEqual({ parallelismMax: 1, parallelismCount: 0 });
 });
 
-it('delivers what a handler publishes while the clock moves', async () => {
+it('the emulator delivers messages that a handler publishes during advance()', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = async ({ body }) => {
     const n = Number(body);
@@ -141,7 +141,7 @@ it('delivers what a handler publishes while the clock moves', async () => {
   expect(secondsOfDeliveries(start)).toEqual([0, 60, 60, 120, 120]);
 });
 
-it('waits for messages published after the answer, with a quietPeriod', async () => {
+it('the emulator waits with a quietPeriod for messages that are published after an answer', async () => {
   await bench.close();
   bench = await openBench({ quietPeriod: 100 });
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;

@@ -14,7 +14,7 @@ afterEach(async () => {
   await bench.close();
 });
 
-it('retries at 0, 12, 161 and 1969 seconds, then gives up', async () => {
+it('the emulator attempts a delivery at 0, 12, 161 and 1969 seconds, then gives up', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = () => ({ status: 500, body: 'broken', headers: { 'x-why': 'database' } });
   const { messageId } = await client.publishJSON({ url: endpoint.url, body: { a: 1 }, failureCallback: `${endpoint.url}/failed` });
@@ -37,7 +37,7 @@ it('retries at 0, 12, 161 and 1969 seconds, then gives up', async () => {
   expect(qstash.messages[0]).toMatchObject({ state: 'dead', attempts: 4 });
 });
 
-it('takes only 2xx for success', async () => {
+it('the emulator counts only 2xx as success', async () => {
   const { client, endpoint, qstash } = bench;
   const statuses = [200, 204, 299, 301, 400, 401, 429, 489, 500];
   endpoint.behave = ({ path }) => Number(path.slice(1));
@@ -47,7 +47,7 @@ it('takes only 2xx for success', async () => {
   expect(qstash.stats()).toMatchObject({ delivered: 3, failed: 6, deadLettered: 6 });
 });
 
-it('never waits longer than a day', async () => {
+it('the emulator waits at most a day between attempts', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = () => 500;
   await client.publish({ url: endpoint.url, retries: 6 });
@@ -62,7 +62,7 @@ it.each([
   ['pow(2, retried) * 1000', [1, 2, 4]],
   ['max(3000, min(8000, exp(retried) * 1000) + -0)', [3, 3, 7]],
   ['round(sqrt(abs(-16))) * 7000 % 5000 + floor(0.9) + ceil(0.1) - 1', [3, 3, 3]],
-])('waits as %s says', async (retryDelay, expected) => {
+])('the emulator follows the retry delay %s', async (retryDelay, expected) => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   endpoint.behave = () => 500;
   await client.publish({ url: endpoint.url, retryDelay });
@@ -71,7 +71,7 @@ it.each([
   expect(times.slice(1).map((time, index) => time - times[index]!)).toEqual(expected);
 });
 
-it('waits as the answer says, whatever the message says', async () => {
+it('the emulator follows Retry-After of the answer before the retry delay of the message', async () => {
   const { client, endpoint, qstash, secondsOfDeliveries } = bench;
   const waits = ['7', '2m', new Date(Math.floor(start.getTime() / 1_000) * 1_000 + 1_000_000).toUTCString()];
   endpoint.behave = ({ headers }) => {
@@ -86,7 +86,7 @@ it('waits as the answer says, whatever the message says', async () => {
   expect(times[3]).toBeLessThanOrEqual(1_000);
 });
 
-it('gives up at once on 489 with its header', async () => {
+it('the emulator gives up at once on 489 with the header Upstash-NonRetryable-Error', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = ({ path }) => ({ status: 489, headers: { 'upstash-nonretryable-error': String(path === '/never') } });
   await client.publish({ url: `${endpoint.url}/never` });
@@ -98,7 +98,7 @@ it('gives up at once on 489 with its header', async () => {
   ]);
 });
 
-it('retries after a crash in the middle of a delivery, and when nobody is there', async () => {
+it('the emulator counts a torn and a refused connection as failures, and retries', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = ({ headers }) => (headers['upstash-retried'] === '0' ? 'hang up' : 200);
   await client.publish({ url: endpoint.url });
@@ -115,7 +115,7 @@ it('retries after a crash in the middle of a delivery, and when nobody is there'
   ]);
 });
 
-it('counts an answer that comes too late as a failure, and does not wait for the first attempt to end', async () => {
+it('the emulator counts a late answer as a failure, and retries before the first attempt ends', async () => {
   await bench.close();
   bench = await openBench({ answerTimeout: 50 });
   const { client, endpoint, qstash } = bench;
@@ -134,7 +134,7 @@ it('counts an answer that comes too late as a failure, and does not wait for the
   ]);
 });
 
-it('lists, retries and deletes dead letters', async () => {
+it('the emulator lists, retries and deletes dead letters', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = () => 500;
   for (let n = 0; n < 5; n += 1) {

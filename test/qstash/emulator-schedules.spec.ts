@@ -18,7 +18,7 @@ function deliveredAt(): string[] {
   return bench.qstash.deliveries.map(({ startedAt }) => startedAt.toISOString());
 }
 
-it('publishes when the schedule says', async () => {
+it('the emulator publishes messages at the times of a schedule', async () => {
   const { client, endpoint, qstash } = bench;
   const { scheduleId } = await client.schedules.create({ destination: `${endpoint.url}/sweep?a=1`, cron: '*/20 * * * *', body: '{"v":1}' });
   await qstash.advance('1h');
@@ -31,7 +31,7 @@ it('publishes when the schedule says', async () => {
   expect(new Set(qstash.messages.map(({ messageId }) => messageId)).size).toBe(3);
 });
 
-it('replaces a schedule of the same id', async () => {
+it('the emulator replaces a schedule with the same id', async () => {
   const { client, endpoint, qstash } = bench;
   const create = (cron: string) =>
     client.schedules.create({ destination: endpoint.url, cron, scheduleId: 'sweep', retries: 1, delay: '5s', label: 'x', queueName: 'q' });
@@ -55,7 +55,7 @@ it('replaces a schedule of the same id', async () => {
   expect(deliveredAt()).toEqual(['2026-01-01T01:00:05.000Z', '2026-01-01T02:00:05.000Z']);
 });
 
-it('pauses, resumes and deletes', async () => {
+it('the emulator pauses, resumes and deletes schedules', async () => {
   const { client, endpoint, qstash } = bench;
   await client.schedules.create({ destination: endpoint.url, cron: '* * * * *', scheduleId: 's' });
   await qstash.advance('2m');
@@ -71,7 +71,7 @@ it('pauses, resumes and deletes', async () => {
 });
 
 it.each(['* * * *', '60 * * * *', '* * 0 * *', '5-1 * * * *', '*/0 * * * *', 'CRON_TZ=Moon/Crater * * * * *', 'x * * * *'])(
-  'refuses the schedule %s',
+  'the emulator refuses the schedule %s',
   async (cron) => {
     await expect(bench.client.schedules.create({ destination: bench.endpoint.url, cron })).rejects.toMatchObject({ status: 400 });
   },
@@ -89,13 +89,13 @@ it.each([
   ['CRON_TZ=America/New_York 0 4 * * *', jan1, '2026-01-01T09:00:00Z'],
   ['CRON_TZ=America/New_York 0 4 * * *', '2026-07-01T00:00:00Z', '2026-07-01T08:00:00Z'],
   ['CRON_TZ=Asia/Kolkata 0 0 * * *', jan1, '2026-01-01T18:30:00Z'],
-  // 02:30 is left out on the day on which the clocks go forward.
+  // 02:30 does not exist on the day on which the clocks go forward.
   ['CRON_TZ=Europe/Berlin 30 2 29 3 *', '2026-03-01T00:00:00Z', '2027-03-29T00:30:00Z'],
   ['CRON_TZ=Europe/Berlin 0 0 30 3 *', '2026-03-01T00:00:00Z', '2026-03-29T22:00:00Z'],
   ['CRON_TZ=Europe/Berlin 0 0 26 10 *', '2026-10-24T00:00:00Z', '2026-10-25T23:00:00Z'],
   // Midnight does not exist on that day.
   ['CRON_TZ=America/Santiago 0 1 6 9 *', '2026-09-01T00:00:00Z', '2026-09-06T04:00:00Z'],
-])('%s after %s is %s', async (cron, after, expected) => {
+])('the emulator computes the next time of %s after %s as %s', async (cron, after, expected) => {
   await bench.close();
   bench = await openBench({ startAt: new Date(after) });
   const { client, endpoint } = bench;
@@ -104,7 +104,7 @@ it.each([
   expect(new Date(nextScheduleTime!).toISOString()).toBe(new Date(expected).toISOString());
 });
 
-it('never runs a schedule that names no day', async () => {
+it('the emulator never runs a schedule for a day that does not exist', async () => {
   const { client, endpoint, qstash } = bench;
   await client.schedules.create({ destination: endpoint.url, cron: '0 0 31 2 *' });
   await qstash.advance('400 days');

@@ -28,7 +28,7 @@ function receiverOf(currentSigningKey: string, nextSigningKey: string): Receiver
   return new Receiver({ currentSigningKey, nextSigningKey, devMode: false });
 }
 
-it('signs what the Receiver verifies', async () => {
+it('the emulator signs requests so that the Receiver of the SDK verifies them', async () => {
   const request = await receive();
   const url = `${bench.endpoint.url}/wake?x=1`;
   await expect(bench.receiver.verify({ signature: signatureOf(request), body: request.body, url })).resolves.toBe(true);
@@ -36,13 +36,13 @@ it('signs what the Receiver verifies', async () => {
   expect(claims).toMatchObject({ iss: 'Upstash', sub: url, exp: (claims['iat'] as number) + 300 });
 });
 
-it('signs for now, however far the manual clock has gone', async () => {
+it('the emulator signs with the real time after its manual clock was advanced', async () => {
   await bench.qstash.advance('30 days');
   const request = await receive();
   await expect(bench.receiver.verify({ signature: signatureOf(request), body: request.body })).resolves.toBe(true);
 });
 
-it('signs the body and the address', async () => {
+it('a signature of the emulator covers the body and the address', async () => {
   const request = await receive();
   const signature = signatureOf(request);
   await expect(bench.receiver.verify({ signature, body: `${request.body} ` })).rejects.toThrow('body hash does not match');
@@ -54,20 +54,20 @@ it('signs the body and the address', async () => {
   await expect(bench.receiver.verify({ signature: `${head}.${forged}.${tail}`, body: request.body })).rejects.toThrow();
 });
 
-it('is not believed by who has other keys', async () => {
+it('a signature of the emulator is refused by a receiver with other keys', async () => {
   const request = await receive();
   await expect(receiverOf('a', 'b').verify({ signature: signatureOf(request), body: request.body })).rejects.toThrow(
     'signature verification failed',
   );
 });
 
-it('is believed when it signs with the next key', async () => {
+it('a signature of the emulator with the next key is accepted', async () => {
   const { qstash, receiver } = bench;
   const signature = qstash.sign({ url: 'http://a', body: 'b', signingKey: qstash.nextSigningKey });
   await expect(receiver.verify({ signature, body: 'b', url: 'http://a' })).resolves.toBe(true);
 });
 
-it('is not believed any more after five minutes', async () => {
+it('a signature of the emulator is refused after five minutes', async () => {
   const { qstash, receiver } = bench;
   const signedAgo = (seconds: number) => qstash.sign({ url: 'http://a', body: 'b', issuedAt: new Date(Date.now() - seconds * 1_000) });
   await expect(receiver.verify({ signature: signedAgo(290), body: 'b' })).resolves.toBe(true);
@@ -75,7 +75,7 @@ it('is not believed any more after five minutes', async () => {
   await expect(receiver.verify({ signature: signedAgo(302), body: 'b', clockTolerance: 10 })).resolves.toBe(true);
 });
 
-it('survives one rotation of the keys, not two', async () => {
+it('a receiver accepts signatures of the emulator after one rotation of the keys, but not after two', async () => {
   const { qstash, client, receiver } = bench;
   const keys = () => client.http.request<{ current: string; next: string }>({ path: ['v2', 'keys'], method: 'GET' });
   const before = await keys();

@@ -7,7 +7,7 @@ let bench: Bench;
 
 beforeEach(async () => {
   bench = await openBench();
-  // The SDK tells the console of every refusal.
+  // The SDK writes every refusal to the console.
   jest.spyOn(console, 'error').mockImplementation(() => undefined);
 });
 
@@ -16,7 +16,7 @@ afterEach(async () => {
   await bench.close();
 });
 
-it('delivers a message with its headers, and the body byte by byte', async () => {
+it('the emulator delivers a message with its headers and the exact bytes of its body', async () => {
   const { client, endpoint, qstash } = bench;
   const { messageId } = await client.publish({
     url: `${endpoint.url}/wake?run=1&x=%2F`,
@@ -40,7 +40,7 @@ it('delivers a message with its headers, and the body byte by byte', async () =>
   expect(qstash.stats()).toMatchObject({ published: 1, delivered: 1, failed: 0 });
 });
 
-it('delivers bytes that are no text', async () => {
+it('the emulator delivers a body that is not text', async () => {
   const { client, endpoint, qstash } = bench;
   const bytes = Buffer.from([0, 255, 128, 10, 13]);
   await client.publish({ url: endpoint.url, body: new Blob([bytes]) as never });
@@ -48,22 +48,22 @@ it('delivers bytes that are no text', async () => {
   expect(endpoint.received[0]!.bytes).toEqual(bytes);
 });
 
-it('uses the method that was asked for', async () => {
+it('the emulator uses the method of the message', async () => {
   await bench.client.publish({ url: bench.endpoint.url, method: 'PUT' });
   await bench.qstash.settled();
   expect(bench.endpoint.received[0]!.method).toBe('PUT');
 });
 
-it('refuses a wrong token', async () => {
+it('the emulator refuses a wrong token', async () => {
   const stranger = new Client({ baseUrl: bench.qstash.url, token: 'wrong', devMode: false, retry: false });
   await expect(stranger.publishJSON({ url: bench.endpoint.url, body: {} })).rejects.toMatchObject({ name: 'QstashError', status: 401 });
 });
 
 it.each([
   ['a destination without a scheme', { url: 'example.com' }],
-  ['a delay that is none', { url: 'http://example.com', delay: 'soon' as '1s' }],
-  ['a retry delay that is no expression', { url: 'http://example.com', retryDelay: 'process.exit()' }],
-])('refuses %s', async (_, request) => {
+  ['a bad delay', { url: 'http://example.com', delay: 'soon' as '1s' }],
+  ['a bad retry delay', { url: 'http://example.com', retryDelay: 'process.exit()' }],
+])('the emulator refuses %s', async (_, request) => {
   const error: unknown = await bench.client.publish(request).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(QstashError);
   expect((error as QstashError).status).toBe(400);
@@ -71,7 +71,7 @@ it.each([
   expect(bench.qstash.messages).toEqual([]);
 });
 
-it('answers 404 for what is not there', async () => {
+it('the emulator answers 404 for unknown ids and paths', async () => {
   const { client } = bench;
   for (const asking of [
     client.messages.get('msg_x'),
@@ -85,7 +85,7 @@ it('answers 404 for what is not there', async () => {
   }
 });
 
-it('delivers a delayed message when it is due, and not before', async () => {
+it('the emulator delivers a delayed message when it is due, and not before', async () => {
   const { client, endpoint, qstash } = bench;
   await client.publishJSON({ url: endpoint.url, body: 'late', delay: '1h' });
   await client.publishJSON({ url: endpoint.url, body: 'soon', delay: 90 });
@@ -99,7 +99,7 @@ it('delivers a delayed message when it is due, and not before', async () => {
   expect(endpoint.bodies).toEqual(['"soon"', '"late"']);
 });
 
-it('lets notBefore win over delay', async () => {
+it('the emulator prefers notBefore to delay', async () => {
   const { client, endpoint, qstash } = bench;
   const inAMinute = Math.ceil(qstash.now.getTime() / 1_000) + 60;
   await client.publishJSON({ url: endpoint.url, body: {}, delay: '1h', notBefore: inAMinute });
@@ -110,7 +110,7 @@ it('lets notBefore win over delay', async () => {
   expect(qstash.deliveries[0]!.startedAt.getTime()).toBe(inAMinute * 1_000);
 });
 
-it('swallows a deduplication id for ten minutes, whatever became of the message', async () => {
+it('the emulator deduplicates an id for ten minutes, even after the message has failed', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = () => 500;
   const publish = () => client.publishJSON({ url: endpoint.url, body: {}, deduplicationId: 'run.1', retries: 0 });
@@ -122,7 +122,7 @@ it('swallows a deduplication id for ten minutes, whatever became of the message'
   expect(qstash.stats()).toMatchObject({ published: 2, deduplicated: 1, deadLettered: 1 });
 });
 
-it('deduplicates by content when asked to', async () => {
+it('the emulator deduplicates by content on request', async () => {
   const { client, endpoint } = bench;
   const publish = (body: string) => client.publishJSON({ url: endpoint.url, body, contentBasedDeduplication: true });
   const first = await publish('a');
@@ -130,7 +130,7 @@ it('deduplicates by content when asked to', async () => {
   expect(await publish('b')).not.toHaveProperty('deduplicated');
 });
 
-it('answers each member of a batch with an id or an error', async () => {
+it('the emulator answers each member of a batch with an id or an error', async () => {
   const { client, endpoint, qstash } = bench;
   const results = await client.batchJSON([
     { url: `${endpoint.url}/a`, body: { n: 1 }, deduplicationId: 'once' },
@@ -154,7 +154,7 @@ it('answers each member of a batch with an id or an error', async () => {
   expect(qstash.messages[1]).toMatchObject({ queue: 'orders' });
 });
 
-it('shows a message under way, and cancels it', async () => {
+it('the emulator shows and cancels messages that are not delivered yet', async () => {
   const { client, endpoint, qstash } = bench;
   const publish = (delay: number, label: string) =>
     client.publishJSON({ url: endpoint.url, body: { delay }, delay, label, retries: 1, retryDelay: '1000' });
@@ -182,7 +182,7 @@ it('shows a message under way, and cancels it', async () => {
   expect([two, four]).toHaveLength(2);
 });
 
-it('tells in its log what happened, the newest first, in pages', async () => {
+it('the emulator lists its log in pages, newest entries first', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = ({ headers }) => (headers['upstash-retried'] === '0' ? 500 : 200);
   const { messageId } = await client.publishJSON({ url: endpoint.url, body: {} });
@@ -197,7 +197,7 @@ it('tells in its log what happened, the newest first, in pages', async () => {
   expect((await client.events({ filter: { state: 'DELIVERED' } })).events).toMatchObject([{ messageId }]);
 });
 
-it('refuses more than a plan allows, as the SDK expects it', async () => {
+it('the emulator refuses requests beyond the limits of the plan with the errors of the SDK', async () => {
   const { client, endpoint, qstash } = bench;
   const publish = () => client.publishJSON({ url: endpoint.url, body: {} });
   qstash.setLimits({ messagesPerDay: 2 });
@@ -220,7 +220,7 @@ it('refuses more than a plan allows, as the SDK expects it', async () => {
   await client.publish({ url: endpoint.url, delay: '7d', body: 'x'.repeat(100) });
 });
 
-it('tells a callback of every answer', async () => {
+it('the emulator sends every answer to the callback of the message', async () => {
   const { client, endpoint, qstash } = bench;
   endpoint.behave = ({ path, headers }) => {
     if (path !== '/work') return 200;
@@ -244,7 +244,7 @@ it('tells a callback of every answer', async () => {
   );
 });
 
-it('forgets everything when cleared', async () => {
+it('the emulator forgets everything at clear()', async () => {
   const { client, endpoint, qstash } = bench;
   await client.publishJSON({ url: endpoint.url, body: {}, deduplicationId: 'x', delay: '1m' });
   await client.schedules.create({ destination: endpoint.url, cron: '* * * * *' });

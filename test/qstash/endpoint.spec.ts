@@ -56,13 +56,13 @@ describe('the endpoint of QStash', () => {
   };
   const message = (run: string): string => JSON.stringify({ v: 1, run, queue: 'default', seq: '0.0' });
 
-  it('takes what is signed with the next key', async () => {
+  it('accepts a delivery that is signed with the next key', async () => {
     const body = message('nobody');
     const answer = await call(pushed, { body, signed: { signingKey: pushed.qstash.nextSigningKey } });
     expect(answer).toMatchObject({ status: 200, body: { status: 'nothing' } });
   });
 
-  it('answers a delivery that came before, or is of a run that has ended or never was, with 200, and executes nothing', async () => {
+  it('answers 200, and executes nothing, for deliveries of ended and unknown runs', async () => {
     const handle = await pushed.client.start(Counted);
     await waitFor(async () => (await handle.status()) === 'waiting');
     await handle.signal(go);
@@ -73,7 +73,7 @@ describe('the endpoint of QStash', () => {
     expect(bodies).toBe(count);
   });
 
-  it('has no message for a copy of the one that began a run, while the run sleeps, and another for the end of the sleep when that comes early', async () => {
+  it('publishes nothing for a duplicate of the first message of a sleeping run, and a new message for an early wake-up', async () => {
     const { runId } = await pushed.client.start(Sleeps);
     const ours = () => pushed.qstash.messages.filter(({ body }) => body.includes(runId));
     await waitFor(() => ours().length === 2);
@@ -81,7 +81,7 @@ describe('the endpoint of QStash', () => {
     for (let times = 0; times < 3; times++)
       expect(await call(pushed, { body: begin!.body })).toMatchObject({ status: 200, body: { status: 'nothing' } });
     expect(ours()).toHaveLength(2);
-    // QStash swallows the same id, which counts in seconds.
+    // QStash deduplicates messages with the same id, which contains seconds.
     const secondOf = (): number => Math.floor(Date.now() / 1_000);
     const published = secondOf();
     await waitFor(() => secondOf() > published + 1);
@@ -97,19 +97,19 @@ describe('the endpoint of QStash', () => {
     '[]',
     '{"v":1,"run":"a\\u0000b","queue":"q","seq":"1"}',
     '{"v":1,"run":7}',
-  ])('gives up on a body that it does not understand: %s', async (body) => {
+  ])('answers 489, so that QStash does not retry, for a body that is not a message: %s', async (body) => {
     const answer = await call(pushed, { body, headers: { 'content-type': body.startsWith('no') ? 'text/plain' : 'application/json' } });
     expect(answer.status).toBe(489);
     expect(answer.headers.get('upstash-nonretryable-error')).toBe('true');
   });
 
-  it('sweeps when it is told to', async () => {
+  it('executes a sweep that QStash delivers', async () => {
     const other = await startPushed(database.url, [Counted]);
     await other.sweep();
     await waitFor(() => other.qstash.deliveries.some(({ url, status }) => url.endsWith('/sweep') && status === 200));
   });
 
-  it('does the rest of a sweep when QStash takes nothing', async () => {
+  it('completes the other parts of a sweep when QStash accepts no message', async () => {
     const [asleep, waits] = [await pushed.client.start(Counted, undefined, { delay: '2h' }), await pushed.client.start(Counted)];
     await waitFor(async () => (await waits.status()) === 'waiting');
     await database.query(`UPDATE durable.workflow_runs SET wake_at = now() - interval '10 seconds' WHERE id = $1`, [asleep.runId]);

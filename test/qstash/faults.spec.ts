@@ -26,7 +26,7 @@ class EightSteps {
   }
 }
 
-describe('with a QStash that refuses, loses, doubles and reorders messages, and whose acknowledgements get lost,', () => {
+describe('a QStash that refuses, loses, duplicates and reorders messages and acknowledgements', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -42,7 +42,7 @@ describe('with a QStash that refuses, loses, doubles and reorders messages, and 
     await database.query(`UPDATE durable.workflow_outbox SET next_at = next_at - interval '10 minutes'`);
   };
 
-  it('all runs end, each step is recorded once and executed once', async () => {
+  it('lets all runs end, with each step executed and recorded once', async () => {
     const pushed = await startPushed(database.url, [EightSteps]);
     const { client, qstash } = pushed;
     qstash.setFaults({ seed: SEED, failPublish: 0.05, lose: 0.05, duplicate: 0.2, reorder: 0.3, dropAcknowledgement: 0.1 });

@@ -38,7 +38,7 @@ class TwoSteps {
   }
 }
 
-/** Everything that an application can have against requests. */
+/** Enhancer of every kind. Each refuses or changes requests. */
 class Against implements CanActivate, PipeTransform, NestInterceptor, ExceptionFilter {
   calls = 0;
   canActivate(): boolean {
@@ -79,7 +79,7 @@ class Guarded implements NestModule {
   }
 }
 
-/** Changes what an application behind it sees of a request, as proxies do. */
+/** Starts a proxy that changes host, path and headers of requests. */
 async function startProxy(strip: string): Promise<{ url: string; target: string; seen: IncomingHttpHeaders[] }> {
   const proxy = { url: '', target: '', seen: [] as IncomingHttpHeaders[] };
   const server = createServer((incoming, outgoing) => {
@@ -139,12 +139,12 @@ for (const platform of platforms)
       ['versions in the path', (app) => app.enableVersioning({ type: VersioningType.URI, defaultVersion: '1' })],
       ['versions in a header', (app) => app.enableVersioning({ type: VersioningType.HEADER, header: 'x-version', defaultVersion: '1' })],
       ['versions in the media type', (app) => app.enableVersioning({ type: VersioningType.MEDIA_TYPE, key: 'v=', defaultVersion: '1' })],
-      ['a global guard that denies, as throttlers are', (app, against) => app.useGlobalGuards(against)],
+      ['a global guard that denies, like a throttler', (app, against) => app.useGlobalGuards(against)],
       ['a global pipe that refuses', (app, against) => app.useGlobalPipes(against)],
       ['a global interceptor that wraps answers', (app, against) => app.useGlobalInterceptors(against)],
       ['a global exception filter', (app, against) => app.useGlobalFilters(against)],
       ['CORS', (app) => app.enableCors({ origin: 'https://shop.example' })],
-    ])('is not touched by %s', async (_, configure) => {
+    ])('does not change with %s', async (_, configure) => {
       const against = new Against();
       const pushed = await start((app) => configure(app, against));
       await expectToWork(pushed);
@@ -156,7 +156,7 @@ for (const platform of platforms)
       expect(against.calls).toBe(0);
     });
 
-    it('has the headers that middleware gives to every answer, and is answered as ever', async () => {
+    it('sends the headers that middleware sets on every answer', async () => {
       const pushed = await start((app) =>
         app.use((_: unknown, response: { setHeader(name: string, value: string): void }, next: () => void) => {
           response.setHeader('content-security-policy', "default-src 'self'");
@@ -169,7 +169,7 @@ for (const platform of platforms)
       expect(headers.get('content-security-policy')).toBe("default-src 'self'");
     });
 
-    it('stands behind a proxy that changes what a request says of its host', async () => {
+    it('accepts deliveries through a proxy that changes the host of requests', async () => {
       const proxy = await startProxy('');
       const pushed = await start((app) => app.setGlobalPrefix('api'), { options: { qstash: { targetUrl: proxy.url } } });
       proxy.target = pushed.targetUrl;
@@ -177,7 +177,7 @@ for (const platform of platforms)
       expect(proxy.seen.length).toBeGreaterThan(0);
     });
 
-    it('stands behind a proxy that takes the path of its target URL away', async () => {
+    it('accepts deliveries through a proxy that removes the path of the target URL', async () => {
       const proxy = await startProxy('/shops/7');
       const pushed = await start(() => undefined, { options: { qstash: { targetUrl: `${proxy.url}/shops/7/` } } });
       proxy.target = pushed.targetUrl;
@@ -186,20 +186,20 @@ for (const platform of platforms)
     });
   });
 
-describe('the endpoint', () => {
-  it('comes before routes and middleware of the application that take everything', async () => {
+describe('the endpoint of QStash', () => {
+  it('comes before routes and middleware of the application that match every path', async () => {
     const pushed = await startPushed(database.url, [TwoSteps], { imports: [Guarded] });
     expect((await fetch(`${pushed.targetUrl}/elsewhere`, { method: 'POST' })).status).toBe(403);
     await expectToWork(pushed);
   });
 
-  it('is no controller: documentation of the application, which reads these, does not have it', async () => {
+  it('is no controller, so that generated API documentation does not contain it', async () => {
     const pushed = await startPushed(database.url, [TwoSteps], { imports: [DiscoveryModule] });
     expect(pushed.module.get(DiscoveryService, { strict: false }).getControllers()).toEqual([]);
     expect((await send(pushed, { path: DELIVERY, signature: undefined })).status).toBe(401);
   });
 
-  it('is not shared by two modules of an application, nor are the names of their messages', async () => {
+  it('refuses a second module with the same path or the same namespace', async () => {
     const qstash = await QStashEmulator.start();
     closeLater(qstash);
     const { url, token, currentSigningKey, nextSigningKey } = qstash;

@@ -99,26 +99,30 @@ function expectRefused(argument: string, qstash: unknown): void {
   expect(error.message.length).toBeLessThan(400);
 }
 
-describe('an option that is not what it must be is refused by name, and no secret is shown:', () => {
-  it.each(refused.map(shown))('%s: %s', (argument, _, value) => expectRefused(argument, { [argument.replace('qstash.', '')]: value }));
-  it.each(REFUSED_WITHIN.map(shown))('%s: %s', (argument, _, qstash) => expectRefused(argument, qstash));
+describe('a bad option', () => {
+  it.each(refused.map(shown))('is refused by name, without a secret in the error: %s: %s', (argument, _, value) =>
+    expectRefused(argument, { [argument.replace('qstash.', '')]: value }),
+  );
+  it.each(REFUSED_WITHIN.map(shown))('is refused by name inside another option: %s: %s', (argument, _, qstash) =>
+    expectRefused(argument, qstash),
+  );
 
-  it('transport', () => {
+  it('is refused by name when it is a bad transport', () => {
     for (const transport of ['push', 'QSTASH', '', null, true, ['qstash']])
       expect(refusal(() => settingsOf({}, ENVIRONMENT, { transport })).argument).toBe('transport');
   });
 
-  it('qstash, with a transport that has nothing to do with it', () => {
+  it('is refused by name when it is qstash with a transport that does not use QStash', () => {
     for (const transport of ['poll', undefined])
       expect(refusal(() => settingsOf({}, ENVIRONMENT, { transport }))).toMatchObject({ code: 'INVALID_INPUT', argument: 'qstash' });
   });
 
-  it('http.qstash', () => {
+  it('is refused by name when it is a bad http.qstash', () => {
     for (const qstash of [null, 'yes', 1, {}, { guards: [] }])
       expect(refusal(() => WorkflowModule.forRoot({ http: { qstash } as object }))).toMatchObject({ argument: 'http.qstash' });
   });
 
-  it('an option that cannot be read', () => {
+  it('is refused by name, without a secret in the error, when its getter throws', () => {
     const options = {
       get token(): string {
         throw new Error(SECRET);
@@ -128,8 +132,8 @@ describe('an option that is not what it must be is refused by name, and no secre
   });
 });
 
-describe('the environment', () => {
-  it('gives what the options do not, and is not asked for what they do', () => {
+describe('the environment of QStash', () => {
+  it('provides values that the options lack, and is not read for values that they have', () => {
     expect(settingsOf(undefined)).toMatchObject({ token: 'token', keys: { current: 'sig_1', next: 'sig_2' } });
     const given = settingsOf({ token: 'mine', nextSigningKey: 'mine' }, { ...ENVIRONMENT, QSTASH_TOKEN: 'bad one' });
     expect(given).toMatchObject({ token: 'mine', keys: { current: 'sig_1', next: 'mine' } });
@@ -138,7 +142,7 @@ describe('the environment', () => {
   it.each([
     ['qstash.token', 'QSTASH_TOKEN'],
     ['qstash.targetUrl', 'QSTASH_TARGET_URL'],
-  ])('without %s is refused with the name of the variable; an empty one counts as none', (argument, variable) => {
+  ])('is refused by the name of the variable when %s is missing or empty', (argument, variable) => {
     for (const value of [undefined, '']) {
       const error = refusal(() => settingsOf({}, { ...ENVIRONMENT, [variable]: value }));
       expect(error).toMatchObject({ code: 'INVALID_INPUT', argument });
@@ -146,13 +150,13 @@ describe('the environment', () => {
     }
   });
 
-  it('with empty keys and an empty address of the API is one without them', () => {
+  it('counts empty keys and an empty address of the API as missing', () => {
     const environment = { ...ENVIRONMENT, QSTASH_CURRENT_SIGNING_KEY: '', QSTASH_NEXT_SIGNING_KEY: '', QSTASH_URL: '' };
     expect(settingsOf({}, environment)).toMatchObject({ keys: undefined, apiUrl: 'https://qstash.upstash.io' });
   });
 
   it.each(['QSTASH_TOKEN', 'QSTASH_CURRENT_SIGNING_KEY', 'QSTASH_NEXT_SIGNING_KEY', 'QSTASH_URL', 'QSTASH_TARGET_URL'])(
-    'is named in what is wrong with %s, which is not shown',
+    'is refused by the name of the variable, without the value, when %s is bad',
     (variable) => {
       const error = refusal(() => settingsOf({}, { ...ENVIRONMENT, [variable]: `${SECRET}\n` }));
       expect(error).toBeInstanceOf(InvalidInputError);
@@ -162,7 +166,7 @@ describe('the environment', () => {
   );
 });
 
-describe('what is accepted', () => {
+describe('good options of QStash', () => {
   it.each([
     ['https://shop.example', 'https://shop.example'],
     ['https://shop.example/', 'https://shop.example'],
@@ -172,22 +176,25 @@ describe('what is accepted', () => {
     ['http://[::1]:3000', 'http://[::1]:3000'],
     ['https://bücher.example', 'https://xn--bcher-kva.example'],
     [' https://shop.example\n', 'https://shop.example'],
-  ])('a target URL %j, as %s', (targetUrl, base) => {
+  ])('may have the target URL %j, which becomes %s', (targetUrl, base) => {
     const { deliveryUrl, sweepUrl } = settingsOf({ targetUrl });
     expect([deliveryUrl, sweepUrl]).toEqual([`${base}/workflow/qstash`, `${base}/workflow/qstash/sweep`]);
   });
 
-  it.each(['* * * * *', '*/5 0-6 1,15 JAN-MAR MON', 'CRON_TZ=Europe/Paris 0 9 * * 1-5', ' 0  9 * * * '])('a schedule %j', (cron) => {
-    expect(settingsOf({ sweep: { cron } }).sweepCron).toBe(cron.trim());
-  });
+  it.each(['* * * * *', '*/5 0-6 1,15 JAN-MAR MON', 'CRON_TZ=Europe/Paris 0 9 * * 1-5', ' 0  9 * * * '])(
+    'may have the schedule %j',
+    (cron) => {
+      expect(settingsOf({ sweep: { cron } }).sweepCron).toBe(cron.trim());
+    },
+  );
 
-  it('a time budget that is longer than a request may take, as one that leaves time for the answer', () => {
+  it('have a time budget that leaves time for the answer within a request', () => {
     expect(settingsOf({ deliveryTimeout: '10s' })).toMatchObject({ deliveryTimeoutMs: 10_000, timeBudgetMs: 8_000 });
     expect(settingsOf({ deliveryTimeout: 3_000, timeBudget: 0 })).toMatchObject({ timeBudgetMs: 0 });
     expect(settingsOf({})).toMatchObject({ deliveryTimeoutMs: 60_000, timeBudgetMs: 20_000 });
   });
 
-  it('flow control by queue, whatever queues are called', () => {
+  it('may have flow control for a queue of any name', () => {
     const flowControl = JSON.parse('{"mails":{"parallelism":5},"__proto__":{"rate":10,"period":"1m"},"ä b":{"rate":1}}') as object;
     const { flow } = settingsOf({ flowControl });
     expect(flow['mails']).toEqual({ parallelism: 5 });
@@ -197,10 +204,10 @@ describe('what is accepted', () => {
   });
 });
 
-describe('in production', () => {
+describe('production', () => {
   const production = { ...ENVIRONMENT, NODE_ENV: 'production' };
 
-  it.each(['true', '1', 'yes', ' '])('QSTASH_DEV=%j is refused, also when keys are given', (value) => {
+  it.each(['true', '1', 'yes', ' '])('refuses QSTASH_DEV=%j, even when keys are given', (value) => {
     const environment = { ...production, QSTASH_DEV: value };
     const given = { token: 't', currentSigningKey: 'a', nextSigningKey: 'b' };
     for (const qstash of [undefined, given]) {
@@ -211,7 +218,7 @@ describe('in production', () => {
     expect(refusal(() => settingsOf({}, environment, { worker: false }))).toBeInstanceOf(WorkflowConfigurationError);
   });
 
-  it.each(['', '0', 'false'])('QSTASH_DEV=%j is off, as QStash’s SDK has it', (value) => {
+  it.each(['', '0', 'false'])('accepts QSTASH_DEV=%j as off, like the SDK of QStash', (value) => {
     expect(settingsOf({}, { ...production, QSTASH_DEV: value }).keys).toBeDefined();
   });
 
@@ -219,7 +226,7 @@ describe('in production', () => {
     ['both keys', { QSTASH_CURRENT_SIGNING_KEY: '', QSTASH_NEXT_SIGNING_KEY: '' }],
     ['the current key', { QSTASH_CURRENT_SIGNING_KEY: '' }],
     ['the next key', { QSTASH_NEXT_SIGNING_KEY: '' }],
-  ])('a process that takes deliveries is refused without %s, and names the variables; one that only starts runs is not', (_, missing) => {
+  ])('refuses a process that receives deliveries without %s, and accepts one that only starts runs', (_, missing) => {
     const environment = { ...production, ...missing };
     for (const transport of ['qstash', 'both']) {
       const error = refusal(() => settingsOf({}, environment, { transport }));

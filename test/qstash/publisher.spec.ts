@@ -18,12 +18,12 @@ class Brief {
   }
 }
 
-/** Messages that were published for runs: not the schedule's. */
+/** Messages that were published for runs, without those of the schedule. */
 function wakeUps({ qstash }: PushedApplication): unknown[] {
   return qstash.messages.filter(({ url }) => !url.endsWith('/sweep'));
 }
 
-describe('what is published to QStash', () => {
+describe('the publisher of messages to QStash', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -33,7 +33,7 @@ describe('what is published to QStash', () => {
     await database.drop();
   });
 
-  it('is a message per run, of many at a time, for a thousand runs that are started together', async () => {
+  it('publishes one message per run for a thousand runs that are started together', async () => {
     const pushed = await startPushed(database.url, [Brief]);
     const inputs = Array.from({ length: 1_000 }, (_, n) => n);
     const handles = await pushed.client.startMany(Brief, inputs);
@@ -42,7 +42,7 @@ describe('what is published to QStash', () => {
     await pushed.close();
   }, 90_000);
 
-  it('is waited for by whoever started the run, and not by those who start others meanwhile without end', async () => {
+  it('delays a start until its own message is published, but not for messages of later starts', async () => {
     const qstash = await QStashEmulator.start();
     const pushed = await startPushed(database.url, [Brief], { qstash, options: { qstash: { url: await slowApi(qstash.url, 50) } } });
     const others: Promise<unknown>[] = [];
@@ -61,7 +61,7 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
-  it('comes after a sleep by the clock of QStash, however wrong that of the application is', async () => {
+  it('delays a message by the clock of QStash, even when the clock of the application is wrong', async () => {
     const qstash = await QStashEmulator.start({ clock: 'manual', startAt: new Date(Date.now() + 60_000) });
     const pushed = await startPushed(database.url, [Brief], { qstash });
     const { runId } = await pushed.client.start(Brief, 1, { delay: '30s' });
@@ -72,7 +72,7 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
-  it('is nothing while a limit lasts, and everything when it is over, and no start waits for that', async () => {
+  it('publishes all messages after a rate limit has passed, and no start waits for this', async () => {
     const qstash = await QStashEmulator.start({ limits: { requestsPerSecond: 1 } });
     const pushed = await startPushed(database.url, [Brief], { qstash });
     await waitFor(async () => {
@@ -88,7 +88,7 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
-  it('leaves a QStash alone whose daily limit is reached, whatever a sweep finds', async () => {
+  it('publishes nothing after the daily limit was reached, even in a sweep', async () => {
     const qstash = await QStashEmulator.start({ limits: { messagesPerDay: 1 } });
     const pushed = await startPushed(database.url, [Brief], { qstash, options: { qstash: { sweep: false } } });
     await pushed.client.execute(Brief, 1);
@@ -100,7 +100,7 @@ describe('what is published to QStash', () => {
     await waitFor(() => qstash.deliveries.some(({ url, outcome }) => url.endsWith('/sweep') && outcome === 'delivered'));
     await pushed.client.start(Brief, 3);
     expect(wakeUps(pushed)).toHaveLength(before);
-    // The next process knows of no limit, and finds what has not been told.
+    // The next process knows no limit, and publishes the missing messages.
     await pushed.close();
     expect(wakeUps(pushed)).toHaveLength(before + 2);
     const next = await startPushed(database.url, [Brief], { qstash, options: { qstash: { sweep: false } } });
@@ -112,7 +112,7 @@ describe('what is published to QStash', () => {
     await qstash.close();
   });
 
-  it('is told of in a line when QStash refuses it, however many runs it is', async () => {
+  it('logs one line when QStash refuses messages of several runs, and publishes them again', async () => {
     const qstash = await QStashEmulator.start();
     const logger = new Lines();
     const pushed = await startPushed(database.url, [Brief], { qstash, logger, options: { qstash: { sweep: false } } });
@@ -124,13 +124,13 @@ describe('what is published to QStash', () => {
       `QStash refused wake-ups; retrying, then leaving them to the sweep: 3 of 3, for example of run "${handles[0]!.runId}": internal server error`,
     ]);
     qstash.setFaults({ failMember: 0 });
-    // There is no sweep: what was refused is sent again.
+    // There is no sweep. The publisher sends refused messages again.
     await expect(Promise.all([...handles, ...more].map((handle) => handle.result({ timeout: '30s' })))).resolves.toHaveLength(5);
     await pushed.close();
     await qstash.close();
   });
 
-  it('comes when QStash is there again, without a sweep', async () => {
+  it('publishes a message without a sweep when QStash is reachable again', async () => {
     const first = await QStashEmulator.start();
     const { port } = new URL(first.url);
     const { token, currentSigningKey, nextSigningKey } = first;
@@ -145,7 +145,7 @@ describe('what is published to QStash', () => {
     await second.close();
   });
 
-  it('keeps the process going by waitUntil until QStash has been told, and does without where the platform refuses that', async () => {
+  it('passes waitUntil the promise of its messages, and publishes them even when waitUntil throws', async () => {
     const kept: Promise<unknown>[] = [];
     let isRefused = false;
     const waitUntil = (promise: Promise<unknown>): void => {

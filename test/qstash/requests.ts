@@ -16,10 +16,10 @@ export interface Answer {
 }
 
 export interface SentRequest {
-  /** Default: that of deliveries. */
+  /** Path of the endpoint. (default: the path of deliveries) */
   readonly path?: string;
   readonly body?: string | Buffer;
-  /** Undefined for none; QStash's own unless told. */
+  /** Signature header; undefined leaves it out. (default: the signature of QStash) */
   readonly signature?: string | undefined;
   readonly headers?: Record<string, string>;
 }
@@ -27,7 +27,7 @@ export interface SentRequest {
 export const DELIVERY = '/workflow/qstash';
 export const SWEEP = '/workflow/qstash/sweep';
 
-/** A request to an application's endpoint, signed as QStash signs unless told. */
+/** Sends a request to an application's endpoint, by default with the signature of QStash. */
 export async function send(to: PushedApplication, request: SentRequest = {}): Promise<Answer> {
   const { path = DELIVERY, body = '', headers = { 'content-type': 'application/json' } } = request;
   const url = `${to.targetUrl}${path}`;
@@ -47,12 +47,12 @@ export function wakeUp(run: string): string {
 
 export interface Forgery {
   readonly header?: Record<string, unknown>;
-  /** Over what QStash says of a delivery; undefined leaves one out. */
+  /** Claims that replace those of QStash; undefined leaves a claim out. */
   readonly claims?: Record<string, unknown>;
   readonly key?: string;
 }
 
-/** A token of a body for an address, with whatever a forger may think of. */
+/** Makes a token for a body and an address, with the given forgeries. */
 export function forge(to: PushedApplication, body: string, { header, claims, key = to.qstash.currentSigningKey }: Forgery): string {
   const iat = Math.floor(Date.now() / 1_000);
   const hash = createHash('sha256').update(body).digest('base64url');
@@ -62,7 +62,7 @@ export function forge(to: PushedApplication, body: string, { header, claims, key
   return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
 
-/** Every row of every table of the module, for comparing. */
+/** Reads every row of every table of the module. */
 export async function contentsOf(database: TestDatabase): Promise<Record<string, unknown>> {
   const tables = await database.query<{ name: string }>(`SELECT relname AS name FROM pg_class
     WHERE relnamespace = 'durable'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1`);
@@ -90,7 +90,7 @@ export class Lines implements LoggerService {
 
 const FASTIFY = '@nestjs/platform-fastify';
 
-/** This repository's own dependencies do not have Fastify. */
+/** Tells if a package is installed. Fastify is not among the dependencies of this repository. */
 function isInstalled(name: string): boolean {
   try {
     createRequire(join(process.cwd(), 'package.json')).resolve(name);
@@ -103,11 +103,11 @@ function isInstalled(name: string): boolean {
 export interface Platform {
   readonly name: 'express' | 'fastify';
   readonly isInstalled: boolean;
-  /** Undefined for Nest's own choice. */
+  /** Makes the adapter; undefined leaves the choice to Nest. */
   adapter(): Promise<AbstractHttpAdapter | undefined>;
 }
 
-/** The HTTP servers that Nest knows. */
+/** The HTTP servers of Nest. */
 export const platforms: readonly Platform[] = [
   { name: 'express', isInstalled: true, adapter: async () => undefined },
   {

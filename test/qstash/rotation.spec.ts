@@ -20,7 +20,7 @@ class Sleeper {
   }
 }
 
-describe('while the signing keys are rolled', () => {
+describe('a rotation of the signing keys', () => {
   let database: TestDatabase;
   let qstash: QStashEmulator;
   beforeAll(async () => {
@@ -39,7 +39,7 @@ describe('while the signing keys are rolled', () => {
     return send(to, { body, signature: qstash.sign({ url: `${to.targetUrl}/workflow/qstash`, body, signingKey }) });
   };
 
-  it('applications with the old pair and with the new one take what is signed with the keys that they know', async () => {
+  it('lets applications with the old or the new pair accept deliveries that are signed with a key of their pair', async () => {
     qstash = await QStashEmulator.start();
     const first = qstash.currentSigningKey;
     const old = await start();
@@ -50,14 +50,14 @@ describe('while the signing keys are rolled', () => {
       (await signedWith(old, key)).status,
       (await signedWith(renewed, key)).status,
     ];
-    // Messages signed before are for an application that knows the old key; QStash signs each
+    // Only an application that knows the old key accepts messages signed before. QStash signs each
     // attempt again.
     expect(await answers(first)).toEqual([200, 401]);
     expect(await answers(second)).toEqual([200, 200]);
     expect(await answers(qstash.nextSigningKey)).toEqual([401, 200]);
   });
 
-  it('runs go on: messages that wait are signed when they are delivered, and either application executes what it is told of', async () => {
+  it('interrupts no run, because QStash signs a waiting message when it delivers it', async () => {
     qstash = await QStashEmulator.start();
     bodies = 0;
     const old = await start();
@@ -79,7 +79,7 @@ describe('while the signing keys are rolled', () => {
     expect(qstash.deliveries.map(({ status }) => status)).toEqual(qstash.deliveries.map(() => 200));
   });
 
-  it('a message that an application with keys too old has refused is taken by the one that follows it, at QStash’s next attempt', async () => {
+  it('lets an application with new keys execute a message that one with outdated keys has refused', async () => {
     qstash = await QStashEmulator.start({ clock: 'manual' });
     bodies = 0;
     const outdated = await start();

@@ -29,7 +29,7 @@ describe('applications that share a QStash', () => {
   });
   const schedules = () => new Client({ baseUrl: qstash.url, token: qstash.token, devMode: false }).schedules.list();
 
-  it('do not swallow messages of each other’s runs that have the same id', async () => {
+  it('do not deduplicate messages of each other’s runs with the same id', async () => {
     const [one, other] = await Promise.all(databases.map((database) => startPushed(database.url, [Brief], { qstash })));
     const handles = [await one!.client.start(Brief, 1, { id: 'same' }), await other!.client.start(Brief, 2, { id: 'same' })];
     expect(await Promise.all(handles.map((handle) => handle.result({ timeout: '10s' })))).toEqual([2, 4]);
@@ -37,7 +37,7 @@ describe('applications that share a QStash', () => {
     await other!.close();
   });
 
-  it('have a schedule for each namespace, which calls as the last that booted says, and the log says when it changes hands', async () => {
+  it('have one schedule per namespace, which the last booted application replaces with a log line', async () => {
     const lines: string[] = [];
     const note = (line: string): void => void lines.push(line);
     const logger = { log: () => undefined, warn: note, error: note };

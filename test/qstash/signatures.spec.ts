@@ -29,7 +29,7 @@ let body: string;
 const logger = new Lines();
 
 /**
- * Creates a due run without a message at QStash: any request that is let through by mistake
+ * Creates a due run without a message at QStash. Any request that is accepted by mistake
  * executes the run.
  */
 beforeAll(async () => {
@@ -45,7 +45,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** A genuine signature for another address, or of another body. */
+/** Makes a genuine signature, for another address or another body on request. */
 const signed = (what: { url?: string; body?: string; signingKey?: string; issuedAt?: Date }): string =>
   pushed.qstash.sign({ url: `${pushed.targetUrl}${DELIVERY}`, body, ...what });
 
@@ -95,7 +95,7 @@ function reversed(text: string): object {
   return Object.fromEntries(Object.entries(JSON.parse(text) as object).reverse());
 }
 
-it.each(forgeries)('a delivery %s is refused with 401, and changes nothing', async (_, signature) => {
+it.each(forgeries)('the endpoint refuses a delivery %s with 401, and changes nothing', async (_, signature) => {
   const before = await contentsOf(database);
   expect(await send(pushed, { body, signature: signature() })).toMatchObject({ status: 401, body: { status: 'not signed' } });
   expect(await contentsOf(database)).toEqual(before);
@@ -106,37 +106,37 @@ it.each([
   ['without a signature', () => undefined],
   ['signed for a delivery', () => signed({ body: '' })],
   ['signed for another body', () => signed({ url: `${pushed.targetUrl}${SWEEP}`, body: 'x' })],
-])('a sweep %s is refused with 401, and changes nothing', async (_, signature) => {
+])('the endpoint refuses a sweep %s with 401, and changes nothing', async (_, signature) => {
   const before = await contentsOf(database);
   expect(await send(pushed, { path: SWEEP, signature: signature() })).toMatchObject({ status: 401 });
   expect(await contentsOf(database)).toEqual(before);
 });
 
-it('bytes that are not UTF-8 are refused where the text that they read as was signed', async () => {
+it('the endpoint refuses bytes that are not UTF-8 when their decoded text was signed', async () => {
   const text = wakeUp('\ufffd');
   const bytes = Buffer.from(text.replace('\ufffd', '\u00ff'), 'latin1');
   expect(await send(pushed, { body: bytes, signature: signed({ body: text }) })).toMatchObject({ status: 401 });
   expect(await send(pushed, { body: text, signature: signed({ body: text }) })).toMatchObject({ status: 200 });
 });
 
-describe('the log', () => {
+describe('the log of refused signatures', () => {
   const told = (text: string) => waitFor(() => logger.has(text), { message: () => logger.lines.join('\n') });
 
-  it('says for which address QStash has signed, so that a wrong target URL is found, and shows no address that QStash has not signed', async () => {
+  it('names the address that QStash has signed, and no address of a forgery', async () => {
     const fresh = new Lines();
     const other = await startPushed(database.url, [Counted], { logger: fresh });
     const sign = (url: string, signingKey: string) => other.qstash.sign({ url, body, signingKey });
     await send(other, { body, signature: sign('https://evil.example', 'sig_wrong') });
     expect(fresh.lines.join('\n')).not.toContain('evil.example');
-    // Though somebody has just sent nonsense: the same trouble is told every five seconds only.
+    // A forgery was logged just before. Each kind of trouble has its own limit of five seconds.
     await send(other, { body, signature: sign('https://shop.example/workflow/qstash', other.qstash.currentSigningKey) });
     expect(fresh.lines.join('\n')).toMatch(/401.*"https:\/\/shop.example\/workflow\/qstash".*QSTASH_TARGET_URL/);
   });
 
-  it('says that keys are wrong', () => told('signed with other keys than qstash.currentSigningKey'));
+  it('says that the keys are wrong', () => told('signed with other keys than qstash.currentSigningKey'));
 });
 
-it('the same delivery with a right signature is executed, and sent again within five minutes it is answered and executes nothing', async () => {
+it('the endpoint executes a delivery with a right signature once, and answers its replays without an execution', async () => {
   const signature = signed({});
   expect(await send(pushed, { body, signature })).toMatchObject({ status: 200, body: { status: 'executed' } });
   expect(bodies).toBe(1);

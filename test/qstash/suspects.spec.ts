@@ -27,7 +27,7 @@ class Lengthy {
   async run(_input: void, ctx: WorkflowContext): Promise<void> {
     await ctx.step('work', async () => {
       underWay++;
-      // Longer than others wait.
+      // Longer than a delivery waits for other runs.
       await new Promise((resolve) => setTimeout(resolve, 6_000));
       underWay--;
     });
@@ -43,7 +43,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('runs that were lost with their processes twice are executed one at a time, also when all are told of in the same moment', async () => {
+it('suspects are executed one at a time, even when QStash delivers all of them at once', async () => {
   const { client, sweep, qstash } = await startPushed(database.url, [Suspicious]);
   await client.startMany(
     Suspicious,
@@ -60,7 +60,7 @@ it('runs that were lost with their processes twice are executed one at a time, a
   expect(qstash.deliveries.filter(({ status }) => status !== 200)).toEqual([]);
 });
 
-it('one waits until those are done that are executed, and is not sent away', async () => {
+it('a suspect waits until the current runs have ended, and its delivery is not refused', async () => {
   const { client, sweep, qstash } = await startPushed(database.url, [Suspicious, Lengthy], {
     options: { qstash: { namespace: 'lengthy' } },
   });
