@@ -20,7 +20,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('health shows due runs that were lost twice, beside the backlog', async () => {
+it('health counts due runs that two or more workers lost as suspects, and not as backlog', async () => {
   const { client } = await startApplication(database.url, [Suspicious], { worker: false });
   expect((await client.health()).suspects).toEqual([]);
   for (const id of ['never lost', 'lost twice', 'lost often']) await client.start(Suspicious, undefined, { id });

@@ -37,7 +37,7 @@ describe('lines of the log', () => {
     await database.drop();
   });
 
-  it('stay lines, whatever stands in the database', async () => {
+  it('escape control characters in names from the database', async () => {
     const boot = (lines: LoggerService) =>
       bootApplication(
         { imports: [WorkflowModule.forRoot({ worker: {}, connection: { url: database.url } })], providers: [ServedWorkflow] },

@@ -27,7 +27,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a database that goes away under a worker is one warning, whatever fails for it', async () => {
+it('a worker logs one warning when the database goes away, whatever fails meanwhile', async () => {
   const module = await bootApplication({
     imports: [WorkflowModule.forRoot({ worker: {}, connection: { url: proxy.url } })],
     providers: [Greet],

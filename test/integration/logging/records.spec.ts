@@ -83,7 +83,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('has fields where the logger writes JSON', async () => {
+  it('has fields for each failure when the logger writes JSON', async () => {
     const client = await boot({ logger: {} });
     await expect(client.execute(ChargingWorkflow, undefined, { id: 'json' })).rejects.toThrow();
     const about = { workflow: 'charging', runId: 'json' };
@@ -92,11 +92,11 @@ describe('the log', () => {
       { ...about, step: 'charge', attempt: 2, maxAttempts: 2 },
       { ...about, step: 'charge', errorCode: expect.any(String) },
     ]);
-    // What Pino takes the text from.
+    // Pino takes the text from `msg`.
     expect(Object.keys(failures()[0]!.message as object)).toContain('msg');
   });
 
-  it('has fields with the JSON logger of Nest', async () => {
+  it('has fields for each failure with the JSON logger of Nest', async () => {
     const client = await boot({});
     const written: string[] = [];
     const json = new ConsoleLogger({ json: true });
@@ -119,16 +119,16 @@ describe('the log', () => {
     ]);
   });
 
-  it('has none of them with logFailures: false', async () => {
+  it('has no failures with logFailures: false', async () => {
     const client = await boot({}, { logFailures: false });
     await expect(client.execute(ChargingWorkflow)).rejects.toThrow();
     expect(failures()).toEqual([]);
   });
 
-  it('has what run() logs once, however often it is executed, with the run', async () => {
+  it('has each line of run() once, with its run, although a replay executes run() again', async () => {
     const client = await boot({});
     await client.execute(TalkingWorkflow, undefined, { id: 'talk' });
-    // It was executed twice, because it slept for longer than suspendAfter.
+    // The function was executed twice, because it slept for longer than suspendAfter.
     expect(seen.length).toBeGreaterThanOrEqual(2);
     const own = lines.filter(({ context }) => context === 'talking talk');
     expect(own.map(({ level, message }) => [level, message instanceof Error ? message.message : String(message)])).toEqual([
@@ -139,7 +139,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('can be given the run that a line is written in', async () => {
+  it('has the run in JSON lines of run(), and currentRun() gives the run and the step', async () => {
     const client = await boot({ logger: {} });
     expect(currentRun()).toBeUndefined();
     await client.execute(TalkingWorkflow, undefined, { id: 'current' });
@@ -158,7 +158,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('has a bounded number of failures, and names no messages that the application encrypts', () => {
+  it('has a bounded number of failures, and omits the messages of errors that the application encrypts', () => {
     const texts: string[] = [];
     const log = new FailureLog((_, text) => texts.push(text), 'codes');
     const failure = { stepKey: 'charge', attempt: 1, maxAttempts: 1, nextAttemptAt: undefined, error: new Error('secret') };
