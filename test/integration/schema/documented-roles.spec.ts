@@ -11,11 +11,11 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.js
 import { Scenario } from '../../matrix/scenario.js';
 import { StepsWorkflow, workflows } from '../../matrix/workflows.js';
 
-/** Roles are the server's, and other tests run on it. */
+/** Suffix that keeps role names unique, because all tests share one server. */
 const suffix = `_${randomBytes(6).toString('hex')}`;
 const ROLES = ['durable_migrator', 'durable_app', 'durable_reader'] as const;
 
-/** The SQL of docs/operations.md as it stands there, but for the names of the roles. */
+/** The SQL of docs/operations.md, with the suffix on the names of the roles. */
 async function documentedSql(): Promise<string[]> {
   const text = await readFile('docs/operations.md', 'utf8');
   const section = /^## Roles and rights$([\s\S]*?)^## /m.exec(text)![1]!;
@@ -51,7 +51,7 @@ describe('the roles of docs/operations.md', () => {
     });
   };
 
-  it('let the migrator make the tables, and nobody else', async () => {
+  it('allow only the migrator to create the tables', async () => {
     await expect(boot('durable_app', { worker: {} })).rejects.toThrow(/permission denied.*autoMigrate: false/);
     await closeApplications();
     await boot('durable_migrator', { worker: false });
@@ -61,18 +61,18 @@ describe('the roles of docs/operations.md', () => {
     expect(owners).toEqual([`durable_migrator${suffix}`]);
   });
 
-  it('let the application do all that there is to do', async () => {
+  it('allow the application every operation but changes of the schema', async () => {
     const module = await boot('durable_app', { autoMigrate: false, worker: { suspendAfter: 0 } });
 
     const answers = await new Scenario(module).play();
 
     expect(Object.entries(answers).filter(([, answer]) => typeof answer === 'string' && answer.includes('Error'))).toEqual([]);
     expect(answers).toMatchObject({ transactions: { rolledBack: 'Error: taken back' }, bulk: { count: 3, waiting: 0 } });
-    // Rows are all that it may change.
+    // The application may change rows only.
     await expect(database.query(`SET ROLE durable_app${suffix}; CREATE TABLE durable.more (id int)`)).rejects.toThrow(/permission denied/);
   });
 
-  it('let the reader look, and change nothing', async () => {
+  it('allow the reader to read, and to write nothing', async () => {
     await database.query(revoke);
     const module = await boot('durable_reader', { autoMigrate: false, worker: false });
     const client = module.get(WorkflowClient);
@@ -94,7 +94,7 @@ describe('the roles of docs/operations.md', () => {
     await expect(client.count({ name: 'steps', status: 'pending' })).resolves.toBe(0);
   });
 
-  it('say which rights are missing, where the tables were made by hand', async () => {
+  it('get an error that names the missing rights when the tables were made by hand', async () => {
     await database.query(migrationSql({ schema: 'by_hand' }));
 
     await expect(boot('durable_app', { schema: 'by_hand', autoMigrate: false })).rejects.toThrow(

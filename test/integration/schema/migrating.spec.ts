@@ -61,7 +61,7 @@ describe('the schema', () => {
       [schema],
     );
 
-  it('is made by processes that boot at once, once', async () => {
+  it('is made once by three processes that boot at the same time', async () => {
     const processes = Array.from({ length: 3 }, () => spawnCompiled('test/processes/migrate.ts', { env: { DATABASE_URL: database.url } }));
     await Promise.all(processes.map((each) => each.waitForLine(/ready/, 60_000)));
     for (const { child } of processes) child.stdin!.write('go\n');
@@ -73,7 +73,7 @@ describe('the schema', () => {
     expect(await database.query('SELECT id FROM durable.workflow_runs')).toHaveLength(3);
   }, 60_000);
 
-  it('is made by ten modules of one process that boot at once', async () => {
+  it('is made by ten modules of one process that boot at the same time', async () => {
     const clients = (await Promise.all(Array.from({ length: 10 }, () => boot({ worker: false })))).map(({ client }) => client);
     const handles = await Promise.all(clients.map((client, index) => client.start(GreetWorkflow, `${index}`)));
     expect(new Set(handles.map(({ runId }) => runId)).size).toBe(10);
@@ -81,7 +81,7 @@ describe('the schema', () => {
     await expect(handles[7]!.result({ timeout: '5s' })).resolves.toBe('hello 7');
   });
 
-  it('is not touched with autoMigrate: false, and what is missing is named', async () => {
+  it('is not made with autoMigrate: false, and the error names the missing migrations', async () => {
     const error = await boot({ autoMigrate: false }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(SchemaMismatchError);
     expect(error).toMatchObject({ schema: 'durable', missing: NAMES, code: 'SCHEMA_MISMATCH' });
@@ -121,7 +121,7 @@ describe('the schema', () => {
     await works();
   });
 
-  it('can be made by TypeORM migrations each in a transaction of its own, or in none', async () => {
+  it('can be made by TypeORM migrations without a transaction', async () => {
     const migrations = [...durableMigrations];
     const dataSource = await new DataSource({
       type: 'postgres',
@@ -134,7 +134,7 @@ describe('the schema', () => {
     await works({ autoMigrate: false });
   });
 
-  it('is the same whoever makes it', async () => {
+  it('is the same from migrationSql() and from the module, and its columns are those of the entities', async () => {
     await database.query(migrationSql());
     const byHand = await shape('durable');
     expect(byHand.length).toBeGreaterThan(80);
@@ -148,7 +148,7 @@ describe('the schema', () => {
       entities: [...durableEntities],
     }).initialize();
     try {
-      // The entities name every column that there is, and none that is not.
+      // The entities name every column of the tables, and no other.
       const named = dataSource.entityMetadatas.flatMap(({ tableName, columns }) =>
         columns.map(({ databaseName }) => `${tableName}.${databaseName}`),
       );
@@ -161,7 +161,7 @@ describe('the schema', () => {
     }
   });
 
-  it.each(['My "schema"', "it's $do$", 'ünïcödé;--', 'x'.repeat(63), 'select'])('may be called %j', async (schema) => {
+  it.each(['My "schema"', "it's $do$", 'ünïcödé;--', 'x'.repeat(63), 'select'])('may have the name %j', async (schema) => {
     await works({ schema });
     const quoted = `"${schema.replaceAll('"', '""')}"`;
     expect(await database.query(`SELECT status FROM ${quoted}.workflow_runs`)).toEqual([{ status: 'completed' }]);
@@ -169,26 +169,26 @@ describe('the schema', () => {
     await works({ schema, autoMigrate: false });
   });
 
-  it('may be there several times in one database, each with runs of its own', async () => {
+  it('may exist several times in one database, each with runs of its own', async () => {
     const [first, second] = [await boot({ schema: 'first' }), await boot({ schema: 'second' })];
     await first.client.execute(GreetWorkflow, 'Ada', { id: 'same id' });
     await expect(second.client.status('same id')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
     await expect(second.client.execute(GreetWorkflow, 'Bob', { id: 'same id' })).resolves.toBe('hello Bob');
   });
 
-  it('leaves nothing behind when a migration fails', async () => {
+  it('is not partly made when a migration fails', async () => {
     await database.query('CREATE SCHEMA durable; CREATE TABLE durable.workflow_sessions (of_somebody_else int)');
     await expect(boot()).rejects.toThrow(/already exists/);
     const tables = await database.query(`SELECT tablename FROM pg_tables WHERE schemaname = 'durable'`);
     expect(tables).toEqual([{ tablename: 'workflow_sessions' }]);
   });
 
-  it('needs no module but WorkflowModule', async () => {
+  it('is made when WorkflowModule is the only module', async () => {
     await bootApplication({ imports: [WorkflowModule.forRoot({ connection: { url: database.url } })] });
     expect(await schemas()).toEqual(['durable', 'public']);
   });
 
-  it('waits for another process longer than statements of the application may take', async () => {
+  it('is made after waiting for another process for longer than statement_timeout', async () => {
     const other = new pg.Client({ connectionString: database.url });
     await other.connect();
     await other.query('BEGIN; CREATE SCHEMA durable');

@@ -20,7 +20,7 @@ class GreetWorkflow {
   }
 }
 
-/** Roles are the server's, not the database's. */
+/** A unique name, because roles belong to the server and not to a database. */
 const role = `durable_test_${randomBytes(6).toString('hex')}`;
 
 describe('a role with few rights', () => {
@@ -51,21 +51,21 @@ describe('a role with few rights', () => {
     await expect(delayed.status()).resolves.toBe('cancelled');
   };
 
-  it('cannot make the schema, and is told so', async () => {
+  it('cannot make the schema, and the boot fails with permission denied', async () => {
     await expect(startApplication(url, [GreetWorkflow], { schema: 'not_there' })).rejects.toThrow(/permission denied/);
   });
 
-  it('makes the tables in a schema that was made for it', async () => {
+  it('makes the tables in a schema that it owns', async () => {
     await database.query(`CREATE SCHEMA made_before AUTHORIZATION ${role}`);
     await works('made_before', true);
   });
 
-  it('makes the tables in a schema where it may create', async () => {
+  it('makes the tables in a schema on which it has the right CREATE', async () => {
     await database.query(`CREATE SCHEMA shared; GRANT USAGE, CREATE ON SCHEMA shared TO ${role}`);
     await works('shared', true);
   });
 
-  it('works with rows alone where somebody else makes the tables', async () => {
+  it('executes runs with rights on rows alone when another role made the tables', async () => {
     await database.query(migrationSql({ schema: 'migrated' }));
     await database.query(
       `GRANT USAGE ON SCHEMA migrated TO ${role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA migrated TO ${role}`,
@@ -75,7 +75,7 @@ describe('a role with few rights', () => {
     await works('migrated', true);
   });
 
-  it('starts runs in its transactions with rights to read and insert, and is told so when it has none', async () => {
+  it('starts runs in its transactions with SELECT and INSERT, and gets an error without these rights', async () => {
     const { client } = await startApplication(database.url, [GreetWorkflow], { schema: 'started' });
     const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
     const start = () => dataSource.transaction((manager) => client.start(GreetWorkflow, 'Ada', { manager, tags: { a: 'b' } }));
@@ -91,7 +91,7 @@ describe('a role with few rights', () => {
     }
   });
 
-  it('is not told that the schema is missing where it may only not look', async () => {
+  it('gets permission denied, and not a missing schema, when it may not read the schema', async () => {
     await database.query(migrationSql({ schema: 'hidden' }));
     const error = await startApplication(url, [GreetWorkflow], { schema: 'hidden', autoMigrate: false }).catch(
       (thrown: unknown) => thrown as Error,
@@ -115,7 +115,7 @@ describe('repositories', () => {
     await expect(runs.count()).resolves.toBe(0);
   });
 
-  it('cannot be had for a schema with a dot in its name, which is refused', async () => {
+  it('are impossible with a dot in the name of the schema, which is refused', async () => {
     const options = { connection: { url: database.url }, schema: 'with.dot' };
     await expect(bootApplication({ imports: [WorkflowModule.forRoot(options)] })).rejects.toMatchObject({ argument: 'schema' });
   });

@@ -21,7 +21,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('refuses to boot on a database that cannot hold every text, and leaves nothing in it', async () => {
+it('an application does not boot on a database whose encoding is not UTF8, and makes no schema in it', async () => {
   const error = await startApplication(latin, []).catch((thrown: unknown) => thrown);
 
   expect(error).toBeInstanceOf(WorkflowConfigurationError);

@@ -42,8 +42,8 @@ class GreetWorkflow {
 describe.each<{ where: string; ours: string; theirs: string | undefined }>([
   { where: 'in a schema of its own', ours: 'durable', theirs: undefined },
   { where: 'in public, beside the application’s tables', ours: 'public', theirs: undefined },
-  { where: 'in the schema that the application calls its own', ours: 'shop', theirs: 'shop' },
-])('with the module’s tables $where', ({ ours, theirs }) => {
+  { where: 'in the schema of the application’s DataSource', ours: 'shop', theirs: 'shop' },
+])('the module’s tables $where', ({ ours, theirs }) => {
   let database: TestDatabase;
   beforeEach(async () => {
     database = await createTestDatabase();
@@ -74,7 +74,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     });
     return { client: module.get(WorkflowClient), dataSource: module.get<DataSource>(getDataSourceToken()) };
   };
-  /** Everything about our tables that DDL could change. */
+  /** Everything about the module's tables that DDL could change. */
   const shape = () =>
     database.query(
       `SELECT c.relname, c.oid::int, a.attname, a.atttypid::int, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS "default",
@@ -94,7 +94,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     return [...upQueries, ...downQueries].map(({ query }) => query);
   };
 
-  it('neither synchronize nor a generated migration touches them', async () => {
+  it('are not changed by synchronize or a generated migration', async () => {
     const first = await boot();
     await first.client.execute(GreetWorkflow, 'Ada', { id: 'kept' });
     const before = await shape();
@@ -102,7 +102,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     expect(await generated(first.dataSource)).toEqual([]);
     await first.dataSource.synchronize();
     expect(first.dataSource.entityMetadatas.map(({ tableName }) => tableName)).toEqual(['invoices']);
-    // Both keep a list of migrations, each its own.
+    // The application and the module each keep a list of migrations.
     const [{ theirs: applied }] = await database.query(`SELECT count(*)::int AS theirs FROM ${theirs ?? 'public'}.migrations`);
     expect(applied).toBe(1);
     expect(await first.dataSource.showMigrations()).toBe(false);
@@ -125,7 +125,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
       await tool.destroy();
     }
 
-    // Synchronizes back again.
+    // This boot synchronizes the tables of the application back.
     const second = await boot();
     expect(await columns()).toEqual(['id']);
     expect(await shape()).toEqual(before);
@@ -133,7 +133,7 @@ describe.each<{ where: string; ours: string; theirs: string | undefined }>([
     await expect(second.client.execute(GreetWorkflow, 'Bob')).resolves.toBe('hello Bob');
   });
 
-  it('nor do they when the application puts our entities into its own DataSource', async () => {
+  it('are not changed when the application puts the module’s entities into its own DataSource', async () => {
     const { client, dataSource } = await boot(durableEntities);
     const before = await shape();
     expect(await generated(dataSource)).toEqual([]);
