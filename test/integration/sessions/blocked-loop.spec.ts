@@ -8,7 +8,7 @@ const BLOCK_MS = 5_000;
 
 describe('a body that blocks the event loop for longer than sessionTtl', () => {
   it.concurrent(
-    'keeps its runs while the direct connection shows that the process lives, and is named in the log',
+    'costs its worker no run while the direct connection is open, and is named in the log',
     onScene(async (scene) => {
       const worker = await scene.ready({ worker: SESSION });
       await scene.start('gated', {}, ['beside']);
@@ -31,7 +31,7 @@ describe('a body that blocks the event loop for longer than sessionTtl', () => {
   );
 
   it.concurrent(
-    'completes at last without a direct connection, and does not fail as one that kills its workers',
+    'completes without a direct connection, and its run does not count as one that kills workers',
     onScene(async (scene) => {
       const options = { listen: false, worker: SESSION } as const;
       const workers = await Promise.all([scene.ready(options), scene.ready(options)]);

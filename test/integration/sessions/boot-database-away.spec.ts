@@ -54,7 +54,7 @@ describe('an application whose database is away while it boots', () => {
     return bootApplication({ imports: [SettingsModule, WorkflowModule.forRoot({})] });
   };
 
-  it('waits for it, and says so', async () => {
+  it('waits for the database, and logs a warning', async () => {
     proxy.refuse();
     const booting = boot();
     await waitFor(() => warnings.length >= 2);
@@ -65,7 +65,7 @@ describe('an application whose database is away while it boots', () => {
   });
 
   it.each(['pg_catalog.pg_class', 'SELECT name FROM', 'durable_probe_setting'])(
-    'also where the connection is cut in the middle: %s',
+    'boots although its connection is cut in the middle: %s',
     async (marker) => {
       const cut = proxy.cutAfterCommit(marker);
       const module = await boot();
@@ -74,7 +74,7 @@ describe('an application whose database is away while it boots', () => {
     },
   );
 
-  it('does not wait for longer than TypeOrmModule would', async () => {
+  it('gives up after the attempts that retryAttempts of TypeOrmModule allows', async () => {
     const url = 'postgresql://nobody:secret-word@127.0.0.1:1/nothing';
     const error = await bootBeside({ url, retryAttempts: 2, retryDelay: 200 }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DatabaseUnavailableError);
@@ -83,12 +83,12 @@ describe('an application whose database is away while it boots', () => {
     expect(String((error as Error).stack) + warnings.join('\n')).not.toContain('secret-word');
   });
 
-  it('tries once where TypeOrmModule does', async () => {
+  it('tries once when retryAttempts of TypeOrmModule is 0', async () => {
     await expect(bootBeside({ url: 'postgresql://127.0.0.1:1/x', retryAttempts: 0 })).rejects.toBeInstanceOf(DatabaseUnavailableError);
     expect(warnings).toEqual([]);
   });
 
-  it('waits for a password function that rejects', async () => {
+  it('retries a password function that rejects', async () => {
     let asked = 0;
     const { hostname: host, port, username, pathname, password } = new URL(proxy.url);
     const token = async (): Promise<string> => {
@@ -114,7 +114,7 @@ describe('an application whose database is away while it boots', () => {
   });
 });
 
-describe('an error of a boot', () => {
+describe('an error at boot', () => {
   const withCode = (code: string, message = 'x'): Error => Object.assign(new Error(message), { code });
 
   it.each<[unknown]>([
@@ -130,7 +130,7 @@ describe('an error of a boot', () => {
     [withCode('ENOENT', 'connect ENOENT /run/postgresql/.s.PGSQL.5432')],
     [new Error('Connection terminated unexpectedly')],
     [new Error('timeout expired')],
-  ])('that goes away by itself is waited for: %s', (error) => {
+  ])('means that the database is away: %s', (error) => {
     expect(isAway(error)).toBe(true);
   });
 
@@ -147,7 +147,7 @@ describe('an error of a boot', () => {
     [new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string')],
     [undefined],
     ['text'],
-  ])('that does not is not: %s', (error) => {
+  ])('does not mean that the database is away: %s', (error) => {
     expect(isAway(error)).toBe(false);
   });
 });

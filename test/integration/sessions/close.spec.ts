@@ -22,7 +22,7 @@ class RestingWorkflow {
   }
 }
 
-/** Closing is quick here: what does not come back within this hangs. */
+/** Time after which a close counts as hanging. */
 const SOON_MS = 5_000;
 
 async function soon<T>(promise: Promise<T>): Promise<T> {
@@ -52,7 +52,7 @@ describe('app.close()', () => {
   };
   const NOTHING = { sessions: 0, running: 0 };
 
-  it('returns, leaves no connection, no session and no run of its own, and can be called twice', async () => {
+  it('leaves no connection, no session and no owned run, and can be called twice', async () => {
     const application = await startApplication(database.url, [RestingWorkflow], { worker: { shutdownTimeout: '50ms' } });
     await application.client.start(RestingWorkflow, undefined);
     await waitFor(() => bodies.includes('second'));
@@ -67,7 +67,7 @@ describe('app.close()', () => {
     });
   });
 
-  it('of an idle application takes a moment', async () => {
+  it('takes less than a second for an idle application', async () => {
     const took: number[] = [];
     for (let round = 0; round < 5; round++) {
       const application = await startApplication(database.url, [RestingWorkflow]);
@@ -77,12 +77,12 @@ describe('app.close()', () => {
       took.push(performance.now() - since);
       expect(await leftovers()).toEqual(NOTHING);
     }
-    // The quickest: what else the machine does shows in the others.
+    // Only the quickest round counts, because other load may slow a round.
     expect(Math.min(...took)).toBeLessThan(1_000);
     if (process.env['DURABLE_TEST_LOG']) console.log(`closed in ${took.map(Math.round).join(', ')} ms`);
   });
 
-  it('right after listen() leaves no session, however far the worker has come', async () => {
+  it('leaves no session when it is called right after listen()', async () => {
     @Module({ imports: [WorkflowModule.forRoot({ connection: { url: database.url } })], providers: [RestingWorkflow] })
     class ListeningModule {}
     for (const pause of [0, 1, 5, 20]) {
@@ -94,7 +94,7 @@ describe('app.close()', () => {
     }
   });
 
-  it('begins no body once it has handed its runs back, even where a history comes late', async () => {
+  it('begins no body after it handed its runs back, even when a history loads late', async () => {
     bodies.length = 0;
     const run = await startApplication(database.url, [RestingWorkflow], { worker: { shutdownTimeout: 0 } });
     const handle = await run.client.start(RestingWorkflow, undefined);

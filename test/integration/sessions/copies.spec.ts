@@ -129,7 +129,7 @@ describe('a copy of a database', () => {
   const isForeign = (errors: Errors): Promise<unknown> =>
     waitFor(() => errors.lines.some((line) => line.startsWith('No run is executed here')));
 
-  it('executes no runs of the original until somebody says that they go on there', async () => {
+  it('executes no runs of the original until the row of workflow_home is deleted', async () => {
     await leaveRun();
     const url = await copy();
     const { client, errors } = await boot(url);
@@ -151,7 +151,7 @@ describe('a copy of a database', () => {
     expect(await client.getHandle(CopiedWorkflow, 'under-way').result({ timeout: '20s' })).toBe('copy');
   });
 
-  it('made with runs under way goes on with all of them once it is the real one, and so does the original', async () => {
+  it('completes runs that were under way after its workflow_home is emptied, and so does the original', async () => {
     let openGate: () => void = () => undefined;
     gate = new Promise((resolve) => (openGate = resolve));
     const ids = Array.from({ length: 10 }, (_, index) => `busy-${index}`);
@@ -168,7 +168,7 @@ describe('a copy of a database', () => {
     }
   });
 
-  it('begins anew once the runs of the original are cancelled as documented', async () => {
+  it('executes new runs once the runs of the original are cancelled as documented', async () => {
     await leaveRun();
     const url = await copy();
     await onCopy(url, documented(/UPDATE durable\.workflow_runs SET status = 'cancelled'[^`]*/));
@@ -193,7 +193,7 @@ describe('a copy of a database', () => {
     expect(rows.map(({ payload }) => payload)).toEqual(['before-0', 'before-1', 'before-2', 'after']);
   });
 
-  it('that has no unfinished runs is at home at once', async () => {
+  it('executes new runs at once when it has no unfinished runs', async () => {
     await (await boot(original.url)).close();
     const { client, errors } = await boot(await copy());
     await client.start(CopiedWorkflow, undefined, { id: 'fresh' });
@@ -202,7 +202,7 @@ describe('a copy of a database', () => {
     expect(errors.lines).toEqual([]);
   });
 
-  it('goes on by itself where the processes name the same environment', async () => {
+  it('continues its runs at once when the processes name the same environment', async () => {
     await leaveRun({ environment: 'production' });
     const { client, errors } = await boot(await copy(), { environment: 'production' });
     await client.signal('under-way', go, 'restored');
@@ -210,7 +210,7 @@ describe('a copy of a database', () => {
     expect(errors.lines).toEqual([]);
   });
 
-  it.each([['staging'], [undefined]])('and the original itself execute nothing for the environment %s', async (environment) => {
+  it.each([['staging'], [undefined]])('executes nothing for the environment %s, and neither does the original', async (environment) => {
     await leaveRun({ environment: 'production' });
     for (const url of [original.url, await copy()]) {
       const { errors, close } = await boot(url, { environment });

@@ -4,7 +4,7 @@ import { onScene, range, troublesOf } from '../../support/faults/fault-workers.j
 import { waitFor } from '../../support/wait.js';
 
 it(
-  'a worker that is fenced off while all its slots are taken and more is due goes on under a new session',
+  'a worker that is fenced off with all slots taken and more runs due continues under a new session',
   onScene(async (scene) => {
     const ids = range('run-', 10);
     const worker = await scene.ready({ worker: { concurrency: 2, sessionTtl: '2s' } });
@@ -12,7 +12,7 @@ it(
     await waitFor(async () => (await scene.statuses())['running'] === 2);
     await waitFor(() => worker.stdoutLines.filter((line) => line.startsWith('body ')).length === 2);
     const [{ id: first }] = await scene.database.query('SELECT id FROM durable.workflow_sessions');
-    // What a takeover does.
+    // The statements do what a takeover does.
     await scene.database.query(`DELETE FROM durable.workflow_sessions WHERE id = ${first};
       UPDATE durable.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now() WHERE status = 'running'`);
     await worker.waitForLine(/^WARN worker: the session was taken over/);

@@ -7,8 +7,8 @@ import { waitFor } from '../../support/wait.js';
 const SESSION = { sessionTtl: '2s' };
 const TAKEN_OVER = /^WARN worker: the session was taken over/;
 
-describe('a worker that does not answer for longer than its session', () => {
-  /** Until the heir executes the runs, under epochs of its own. */
+describe('a worker that is fenced off', () => {
+  /** Waits until the heir executes the runs, under epochs of its own. */
   async function takenOver(ids: readonly string[], heir: SpawnedProcess): Promise<void> {
     await Promise.all(ids.map((id) => heir.waitForLine(new RegExp(`^body ${id}$`))));
   }
@@ -26,7 +26,7 @@ describe('a worker that does not answer for longer than its session', () => {
   ): Promise<void> {
     await Promise.all(ids.map((id) => zombie.waitForLine(new RegExp(`^aborted ${id}: FencedError$`))));
     await zombie.waitForLine(TAKEN_OVER);
-    // Only it is left to execute what is started now.
+    // Only the fenced worker is left to execute new runs.
     rest.kill('SIGSTOP');
     try {
       const [{ id: heirSession }] = await scene.database.query('SELECT id FROM durable.workflow_sessions WHERE pid = $1', [rest.child.pid]);
@@ -48,7 +48,7 @@ describe('a worker that does not answer for longer than its session', () => {
   it.concurrent.each([
     ['the default direct connection', true],
     ['no direct connection', false],
-  ])('because it is stopped, with %s, writes nothing afterwards', (_, listen) =>
+  ])('writes nothing to its former runs after its process was stopped, with %s', (_, listen) =>
     onScene(async (scene) => {
       const ids = range(`stop-${listen}-`, 5);
       const zombie = await scene.ready({ listen, worker: SESSION });
@@ -77,7 +77,7 @@ describe('a worker that does not answer for longer than its session', () => {
   );
 
   it.concurrent(
-    'results that bodies bring after it is fenced off are dropped, even where they do not listen to their signal',
+    'drops the results of bodies that ignore their AbortSignal',
     onScene(async (scene) => {
       const zombie = await scene.ready({ worker: SESSION });
       await scene.start('gated', { deaf: true }, ['deaf']);
@@ -106,7 +106,7 @@ describe('a worker that does not answer for longer than its session', () => {
   );
 
   it.concurrent(
-    'because a body blocks its event loop, with no direct connection, writes nothing afterwards either',
+    'writes nothing to its former runs after a body blocked its event loop, with no direct connection',
     onScene(async (scene) => {
       const ids = ['blocker', 'blocked-1', 'blocked-2'];
       const zombie = await scene.ready({ listen: false, worker: SESSION });

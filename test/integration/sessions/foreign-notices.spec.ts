@@ -22,7 +22,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a worker survives malformed notices from a role without rights, and hears the next proper one', async () => {
+it('a worker survives malformed notices from a role without rights, and executes new runs', async () => {
   const { client } = await startApplication(database.url, [Plain]);
   const role = `stranger_${Date.now()}`;
   await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);

@@ -5,7 +5,7 @@ import { SeededNumbers } from '../../support/faults/seeded-numbers.js';
 import type { SpawnedProcess } from '../../support/processes.js';
 import { waitFor } from '../../support/wait.js';
 
-/** 20 with DURABLE_CHAOS=1. */
+/** Number of kills, which is 20 with DURABLE_CHAOS=1. */
 const KILLS = process.env['DURABLE_CHAOS'] ? 20 : 5;
 const IN_FLIGHT = 50;
 const STEPS = 4;
@@ -18,7 +18,7 @@ describe('a worker that is killed', () => {
   });
   afterAll(() => scene.close());
 
-  it(`at a random moment, ${KILLS} times with ${IN_FLIGHT} runs in flight, loses nothing and repeats nothing that is recorded`, async () => {
+  it(`loses no run and repeats no recorded step, in ${KILLS} kills at random moments with ${IN_FLIGHT} runs in flight`, async () => {
     const seed = Number(process.env['FAULT_SEED'] ?? 42);
     const random = new SeededNumbers(seed);
     const workers: SpawnedProcess[] = [await scene.ready()];
@@ -28,7 +28,7 @@ describe('a worker that is killed', () => {
       await next.waitForLine(/^ready$/);
       workers.push(next);
       booting.push(scene.spawn());
-      // What is left of earlier rounds counts: always so many in flight, or more.
+      // Unfinished runs of earlier rounds add to these, so at least this many are in flight.
       await scene.start('adder', { steps: STEPS, ms: 30 }, range(`run-${kill}-`, IN_FLIGHT));
       await new Promise((resolve) => setTimeout(resolve, random.below(150)));
       const victim = workers.shift()!;

@@ -63,7 +63,7 @@ describe('a module whose connections are refused', () => {
       providers: [GreetWorkflow],
     });
 
-  it('asks for the password of each connection of its own', async () => {
+  it('asks the password function for each of its connections', async () => {
     const module = await boot(withToken());
     const before = asked;
     proxy.cutAll();
@@ -73,7 +73,7 @@ describe('a module whose connections are refused', () => {
     expect(asked).toBeGreaterThanOrEqual(before + 2);
   });
 
-  it('leaves no connection to the server behind while the password cannot be had, and goes on afterwards', async () => {
+  it('leaves no connection open while the password function fails, and executes runs afterwards', async () => {
     const lines = told();
     const module = await boot(withToken());
     tokenService = 'down';
@@ -81,14 +81,14 @@ describe('a module whose connections are refused', () => {
     const before = asked;
     const starting = module.get(WorkflowClient).execute(GreetWorkflow, 'you');
     await waitFor(() => asked >= before + 8, { timeoutMs: 20_000 });
-    // One may just be on its way for each pool, and one for the direct connection.
+    // Each pool and the direct connection may have one attempt in progress.
     expect(proxy.connections).toBeLessThanOrEqual(4);
     await waitFor(() => lines.some((line) => line.includes('the password function of the connection failed')));
     tokenService = 'up';
     expect(await starting).toBe('hello you');
   });
 
-  it('asks the server less and less often', async () => {
+  it('tries to connect less and less often', async () => {
     const module = await boot(withToken());
     tokenService = 'down';
     proxy.cutAll();
@@ -103,7 +103,7 @@ describe('a module whose connections are refused', () => {
     ['a database that does not exist', (url) => (url.pathname = '/nothing-here'), /does not exist/],
     ['a port where nobody listens', (url) => (url.port = '1'), /ECONNREFUSED/],
     ['a host that does not exist', (url) => (url.hostname = 'nowhere.invalid'), /ENOTFOUND|EAI_AGAIN/],
-  ])('says why its direct connection cannot be made: %s', async (_, change, reason) => {
+  ])('logs once why its direct connection fails: %s', async (_, change, reason) => {
     const lines = told();
     const url = new URL(database.url);
     change(url);
@@ -118,7 +118,7 @@ describe('a module whose connections are refused', () => {
     expect(lines.filter((each) => each.startsWith('the direct connection')).length).toBe(1);
   });
 
-  it('says when the direct connection is there after all', async () => {
+  it('logs that its direct connection is open after it failed', async () => {
     const lines = told();
     const direct = await FaultProxy.start(database.url);
     direct.refuse();
@@ -131,14 +131,14 @@ describe('a module whose connections are refused', () => {
     await direct.stop();
   });
 
-  it('gives the password function to the direct connection where its url has no password', async () => {
+  it('uses the password function for a direct connection whose URL has no password', async () => {
     const url = new URL(database.url);
     url.password = '';
     const module = await boot(withToken(), { listen: { url: url.href } });
     await waitFor(async () => (await module.get(WorkflowClient).health()).directConnection?.isConnected);
   });
 
-  it('has no direct connection in its health where it holds none', async () => {
+  it('shows no direct connection in health with listen: false', async () => {
     const module = await boot({ url: database.url }, { listen: false });
     expect((await module.get(WorkflowClient).health()).directConnection).toBeUndefined();
   });

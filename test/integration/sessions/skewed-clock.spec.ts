@@ -16,9 +16,9 @@ describe('a worker whose clock is wrong', () => {
   it.concurrent.each([
     ['ahead', SKEW_MS],
     ['behind', -SKEW_MS],
-  ])('%s by 30 s waits as long as it was told to, from its first run on', (side, skewMs) =>
+  ])('waits as long as its runs ask, from its first claim on, when the clock is 30 s %s', (side, skewMs) =>
     onScene(async (scene) => {
-      // They are due before the worker is there: its first claim takes them.
+      // Both runs are due before the worker boots, so its first claim takes them.
       await scene.start('waiting', { ms: MS }, [`waiting-${side}`]);
       await scene.application.client.start('waiting', { ms: 60_000 }, { id: `deadline-${side}`, timeout: 3 * MS });
       const startedAt = performance.now();

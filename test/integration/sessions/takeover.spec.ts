@@ -7,8 +7,8 @@ const TTL_MS = 2_000;
 
 describe('the runs of a worker that is killed', () => {
   it.each([
-    ['within a second and a half where the direct connection tells', true, '30s', 1_500],
-    ['two seconds after its session at the latest where none does', false, TTL_MS, TTL_MS + 2_000],
+    ['within 1.5 seconds with a direct connection', true, '30s', 1_500],
+    ['within two seconds after its session expires without a direct connection', false, TTL_MS, TTL_MS + 2_000],
   ])('are taken over %s', (_, listen, sessionTtl, limit) =>
     onScene(async (scene) => {
       const ids = range(`listen-${listen}-`, 10);
@@ -17,7 +17,7 @@ describe('the runs of a worker that is killed', () => {
       await scene.start('gated', {}, ids);
       await Promise.all(ids.map((id) => victim.waitForLine(new RegExp(`^body ${id}$`))));
       const heir = await scene.ready(options);
-      // Two looks of the sweeper: the heir has seen that the victim lives.
+      // The sweeper runs twice in this time, so the heir has seen that the victim lives.
       await new Promise((resolve) => setTimeout(resolve, 700));
       expect(await scene.sessions()).toEqual([victim.child.pid, heir.child.pid]);
 
@@ -37,7 +37,7 @@ describe('the runs of a worker that is killed', () => {
   );
 
   it(
-    'are executed again without stopping the intake: new work goes on beside them',
+    'are executed again while the heir executes new runs beside them',
     onScene(async (scene) => {
       const ids = range('lost-', 10);
       const victim = await scene.ready();

@@ -69,7 +69,7 @@ describe('a run that nobody can execute', () => {
   const isWaiting = (app: TestApplication, id: string): Promise<unknown> =>
     waitFor(async () => (await app.client.describe(id)).waits.length > 0 && (await app.client.status(id)) === 'waiting');
 
-  /** A run that the application which is running now cannot continue. */
+  /** Makes a run that the returned application cannot continue. */
   const block = async (id: string, options: { timeout?: number } = {}): Promise<TestApplication> => {
     const first = await startApplication(database.url, [Changing, Parent], { worker, deploymentId: `${id} 1` });
     await first.client.start(Changing, undefined, { id, ...options });
@@ -114,7 +114,7 @@ describe('a run that nobody can execute', () => {
     expect(cleaned).toBe(0);
   });
 
-  it('is terminated with others, and cancel says that it only asks', async () => {
+  it('is terminated by a bulk terminate, and skipped by a bulk cancel', async () => {
     const { client } = await block('bulk');
     const end = async (kind: 'cancel' | 'terminate'): Promise<unknown> => {
       const { count, token } = await client.bulk[kind]({ filter: { blocked: true }, dryRun: true });
@@ -131,7 +131,7 @@ describe('a run that nobody can execute', () => {
     await expect(client.getHandle('bulk').result({ timeout: '20s' })).rejects.toThrow(WorkflowTerminatedError);
   });
 
-  it('fails when its timeout is over, although it is blocked', async () => {
+  it('fails at its timeout although it is blocked', async () => {
     const { client } = await block('overdue', { timeout: 3_000 });
     const error: unknown = await client
       .getHandle('overdue')
@@ -143,7 +143,7 @@ describe('a run that nobody can execute', () => {
     expect((await client.list({ errorCode: 'WORKFLOW_TIMEOUT' })).runs.map(({ runId }) => runId)).toContain('overdue');
   }, 60_000);
 
-  it('fails when its timeout is over, although nobody has ever claimed it', async () => {
+  it('fails at its timeout although nobody has ever claimed it', async () => {
     const { client } = await startApplication(database.url, [Parent], { worker });
     await client.start('nobody has this', undefined, { id: 'unknown', timeout: '100ms' });
     await client.start(Parent, undefined, { id: 'unserved', queue: 'nobody serves it', timeout: '100ms' });
@@ -156,7 +156,7 @@ describe('a run that nobody can execute', () => {
     }
   }, 60_000);
 
-  it('says in a timeout of its result that nobody executes it, or what it waits for', async () => {
+  it('is explained by a result timeout: nobody executes the run, or what the run waits for', async () => {
     const { client } = await startApplication(database.url, [Changing, Parent], { worker });
     const message = async (work: Promise<unknown>): Promise<string> =>
       work.then(
@@ -187,7 +187,7 @@ describe('a run that nobody can execute', () => {
     for (const id of ['typo', 'waits']) await client.terminate(id);
   });
 
-  it('is not taken for served by a worker that has died and that nobody has buried', async () => {
+  it('does not count as served by a dead worker whose session is still recorded', async () => {
     const { client } = await startApplication(database.url, [Changing], { worker: false });
     await client.start(Changing, undefined, { id: 'left' });
     const serve = (name: string, expires: string): Promise<unknown> =>
@@ -207,7 +207,7 @@ describe('a run that nobody can execute', () => {
     await client.terminate('left');
   });
 
-  it('tells a parent that waits for it when it is terminated', async () => {
+  it('gives its waiting parent a WorkflowTerminatedError when it is terminated', async () => {
     const { client, close } = await startApplication(database.url, [Changing, Parent], { worker });
     await client.start(Parent, undefined, { id: 'parent' });
     const child = await waitFor(async () => (await client.describe('parent')).children[0]?.runId);

@@ -56,7 +56,7 @@ describe('a test that waits for a run which nobody executes', () => {
     return (error as Error).message;
   };
 
-  it('learns that the worker was forgotten', async () => {
+  it('fails with the hint that the application has no worker', async () => {
     const module = await compile([Greet]);
     const client = module.get(WorkflowClient);
     expect(await refusal(client.execute(Greet, undefined, { id: 'early' }))).toContain('the module has not been initialized');
@@ -70,13 +70,13 @@ describe('a test that waits for a run which nobody executes', () => {
     expect(await refusal(client.getHandle('forgotten').result())).toBe(message);
   });
 
-  it('learns that the application does not listen', async () => {
+  it('fails with the hint that the application does not listen', async () => {
     const application = (await compile([Greet])).createNestApplication({ logger: false });
     await application.init();
     expect(await refusal(application.get(WorkflowClient).execute(Greet))).toContain('it has not listened for HTTP requests (app.listen())');
   });
 
-  it('learns that no workflow is among the providers', async () => {
+  it('fails with the hint that no workflow is among the providers', async () => {
     const module = await compile([], { worker: {} });
     await module.init();
     expect(await refusal(module.get(WorkflowClient).execute(Greet))).toContain(
@@ -84,7 +84,7 @@ describe('a test that waits for a run which nobody executes', () => {
     );
   });
 
-  it('learns what the run may have been meant to be, its children included', async () => {
+  it('fails with hints at a similar name, at another queue and at a child run', async () => {
     const module = await compile([Greet, Parent], { worker: { suspendAfter: 0 } });
     await module.init();
     const client = module.get(WorkflowClient);
@@ -96,11 +96,11 @@ describe('a test that waits for a run which nobody executes', () => {
     expect(messages[0]).toContain('executes "gret" in queue "default", and no live worker does: the name resembles "greet"');
     expect(messages[1]).toContain('live workers execute it from queue "default"');
     expect(messages[2]).toContain('Run "p" waits for run "child of p", which waits for a process that executes "stranger"');
-    // The others go on.
+    // Other runs complete.
     expect(await client.execute(Greet)).toBe('hello');
   });
 
-  it('is the only one that is told: elsewhere a worker may be on its way', () => {
+  it('fails early only with NODE_ENV=test, where no worker starts later', () => {
     const watches = (options: WorkflowModuleOptions, environment: NodeJS.ProcessEnv): boolean =>
       unregisteredResults(
         {} as Database,
