@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 // The long form: npm run test:chaos.
-it('survives chaos: three workers, eighty runs, eight seconds of faults', async () => {
+it('three workers and eighty runs survive eight seconds of faults', async () => {
   const seed = Number(process.env['FAULT_SEED'] ?? 259);
   const workerFile = join(process.env['DURABLE_TEST_COMPILED_DIR']!, 'test/chaos/worker.js');
   const report = await runChaos({ transport: 'poll', seed, runs: 80, workers: 3, seconds: 8 }, database, workerFile);

@@ -10,7 +10,7 @@ const KEYS = [
   { queue: 'default', name: 'invoice', version: 1 },
 ];
 const PLACES = KEYS.map((key) => ({ ...key, priority: 0, readyAt: '-infinity' }));
-/** More than are due: a claim looks for more until it is sure that there are none. */
+/** Limit above the number of due runs, so that a claim searches until it finds no more. */
 const LIMIT = 40;
 const DUE = 20;
 
@@ -52,12 +52,12 @@ function literal(value: unknown): string {
 
 const CLAIMS = {
   'a claim': claimRuns,
-  'a claim that goes on': (database: Database, claim: Claim) => claimRunsFrom(database, claim, PLACES),
+  'a claim that continues': (database: Database, claim: Claim) => claimRunsFrom(database, claim, PLACES),
   'a claim of runs that were lost': claimSuspects,
 };
 type ClaimName = keyof typeof CLAIMS;
 
-describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000 of an unknown version', () => {
+describe('claims beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000 of an unknown version', () => {
   let fixture: JournalFixture;
   let open: OpenJournal;
   let database: ExplainingDatabase;
@@ -69,7 +69,7 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
     fixture = await JournalFixture.create();
     open = await fixture.journal();
     database = new ExplainingDatabase({ connectionString: fixture.admin.url }, { poolSize: 1 });
-    // Whether it comes by meanwhile must not decide.
+    // An autovacuum during the test must not change the result.
     for (const table of ['runs', 'sessions'])
       await fixture.admin.query(`ALTER TABLE durable.workflow_${table} SET (autovacuum_enabled = false)`);
     for (const name of names) for (const mode of modes) alone.set(`${name} ${mode}`, await buffersOf(name, mode));
@@ -97,12 +97,12 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
       [ids],
     );
     expect(claimed).toBe(name === 'a claim of runs that were lost' ? DUE / 4 : DUE);
-    // What is left of it is nobody's business any more.
+    // The remaining runs must not count in the next round.
     await fixture.admin.query('DELETE FROM durable.workflow_runs WHERE id = ANY ($1)', [ids]);
     return database.buffers;
   }
 
-  /** One run of each kind, brought there as runs are, and copies of it. */
+  /** Makes one run of each kind through the journal, and copies it. */
   async function crowd(): Promise<void> {
     const { submit } = open;
     const wakeAt = Date.now() + 86_400_000;
@@ -126,7 +126,7 @@ describe('beside 20,000 sleeping, 20,000 delayed and 20,000 ended runs and 5,000
     });
 
     it.each(names.flatMap((name) => modes.map((mode) => [name, mode] as const)))(
-      '%s touches no more buffers than alone (%s)',
+      '%s touches fewer than twice as many buffers as alone (%s)',
       async (name, mode) => {
         const before = alone.get(`${name} ${mode}`)!;
         const now = await buffersOf(name, mode);

@@ -31,7 +31,7 @@ const logger = { log: () => undefined, error: () => undefined, warn: (message: s
 
 if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not installed: its tests are skipped\n');
 
-(pgBouncerVersion === undefined ? describe.skip : describe)('through a PgBouncer in transaction mode', () => {
+(pgBouncerVersion === undefined ? describe.skip : describe)('a PgBouncer in transaction mode', () => {
   let database: TestDatabase;
   let bouncer: PgBouncer;
   /** A PgBouncer that accepts startup settings and ignores them. */
@@ -59,9 +59,9 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
   const rejection = async (url: string, options: WorkflowModuleOptions) => boot(url, options).catch((error: unknown) => error);
 
   it.each([
-    ['alone', undefined],
-    ['with a direct connection beside it', 'direct'],
-  ])('runs are executed, %s', async (_, listen) => {
+    ['without a direct connection', undefined],
+    ['with a direct connection', 'direct'],
+  ])('lets a worker execute runs, %s', async (_, listen) => {
     const options = listen === undefined ? {} : { listen: { url: database.url } };
     const client = await boot(bouncer.urlOf(database.url), { pooler: 'transaction', ...options });
     const inputs = Array.from({ length: 200 }, (__, index) => ({ steps: 3, ...(index % 10 === 0 ? { sleep: 50 } : {}) }));
@@ -72,7 +72,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     expect(warnings).toEqual([]);
   });
 
-  it('nothing is left on its connections: no statement, no setting, no lock, no LISTEN', async () => {
+  it('keeps no statement, no setting, no lock and no LISTEN on its server connections', async () => {
     const client = await boot(bouncer.urlOf(database.url), { pooler: 'transaction' });
     await client.execute(CountWorkflow, { steps: 2, sleep: 20 });
     const dataSource = (
@@ -80,7 +80,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
         imports: [TypeOrmModule.forRoot({ type: 'postgres', url: bouncer.urlOf(database.url) })],
       })
     ).get<DataSource>(getDataSourceToken());
-    // More at once than there are connections behind it: each of them is asked.
+    // More queries at once than the pooler has connections, so that each connection answers one.
     const asked = Array.from({ length: 20 }, () =>
       dataSource.query(`SELECT (SELECT count(*)::int FROM pg_prepared_statements) AS statements, (SELECT count(*)::int FROM pg_listening_channels()) AS channels,
         current_setting('lock_timeout') AS patience, current_setting('enable_seqscan') AS scans, pg_sleep(0.02)::text`),
@@ -94,7 +94,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     ).toEqual([]);
   });
 
-  it('without saying so, an application does not boot, and is told what to say', async () => {
+  it('fails the boot of an application without the option pooler, and the error names the option', async () => {
     for (const url of [bouncer.urlOf(database.url), lenient.urlOf(database.url)]) {
       const error = await rejection(url, {});
       expect(error).toMatchObject({ code: 'CONFIGURATION' });
@@ -102,7 +102,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     }
   });
 
-  it('listen: true is refused, because it cannot work', async () => {
+  it('listen: true is refused beside the option pooler', async () => {
     const error = await rejection(bouncer.urlOf(database.url), { pooler: 'transaction', listen: true });
     expect(error).toBeInstanceOf(InvalidInputError);
     expect(error).toMatchObject({ argument: 'listen' });
@@ -110,9 +110,9 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
   });
 
   it.each([
-    ['with pooler', 'transaction'],
-    ['without', undefined],
-  ] as const)('a listen url that leads through it is noticed, %s, and polling does its work', async (_, pooler) => {
+    ['with the option pooler', 'transaction'],
+    ['without the option', undefined],
+  ] as const)('causes a warning when the listen url leads through it, %s, and polling executes runs', async (_, pooler) => {
     const url = pooler === undefined ? database.url : bouncer.urlOf(database.url);
     const client = await boot(url, { ...(pooler === undefined ? {} : { pooler }), listen: { url: bouncer.urlOf(database.url) } });
     expect(warnings).toEqual([expect.stringMatching(/listen.*its url leads through a pooler.*listen: \{ url \}/)]);
@@ -120,7 +120,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     expect(await database.query('SELECT holds_lock FROM durable.workflow_sessions')).toEqual([{ holds_lock: false }]);
   });
 
-  it('a start joins a transaction of the application’s own DataSource, which goes through it too', async () => {
+  it('a start joins a transaction of the application’s DataSource, which uses the pooler too', async () => {
     const module = await bootApplication({
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url: bouncer.urlOf(database.url) }),
@@ -140,7 +140,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     expect(await database.query(`SELECT id FROM durable.workflow_runs WHERE id IN ('joined', 'undone')`)).toEqual([{ id: 'joined' }]);
   });
 
-  it('that is killed and started again in the middle, nothing is lost, and the same worker goes on', async () => {
+  it('loses nothing when it is killed and restarted, and the same worker continues', async () => {
     const scene = await FaultScene.create();
     try {
       const worker = await scene.ready({ url: bouncer.urlOf(scene.database.url), pooler: 'transaction', worker: { sessionTtl: '20s' } });
@@ -160,7 +160,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
         `SELECT count(*)::int AS n FROM durable.workflow_runs WHERE output::text <> '210'`,
       );
       expect(wrong!.n).toBe(0);
-      // Every step once in the history; and nobody took the runs for lost.
+      // Every step is recorded once, and no run was taken over.
       const [steps] = await scene.database.query<{ n: number }>('SELECT count(*)::int AS n FROM durable.workflow_steps');
       expect(steps!.n).toBe(ids.length * 20);
       expect(await scene.database.query(`SELECT 1 FROM durable.workflow_run_log WHERE kind = 'worker_lost'`)).toEqual([]);
@@ -170,7 +170,7 @@ if (pgBouncerVersion === undefined) process.stderr.write('pgbouncer is not insta
     }
   });
 
-  it('a worker that dies is taken over within its sessionTtl', async () => {
+  it('the run of a killed worker is taken over soon after its sessionTtl', async () => {
     const scene = await FaultScene.create();
     try {
       const options = { url: bouncer.urlOf(scene.database.url), pooler: 'transaction', worker: { sessionTtl: '2s' } } as const;

@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { freePort } from '../support/free-port.js';
 import { killSpawned, spawnCompiled } from '../support/processes.js';
 
-describe('the samples end by themselves and show', () => {
+describe('the samples', () => {
   let database: TestDatabase;
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -24,7 +24,7 @@ describe('the samples end by themselves and show', () => {
     return sample.stdoutLines.join('\n');
   }
 
-  it('an approval that came after a reminder', async () => {
+  it('02-approval ends with an approval after a reminder', async () => {
     const printed = await play('sample/02-approval/main.ts');
     expect(printed).toMatch(
       /mail to boss: may ann spend 120 euros\?[^]*mail to boss: reminder 1[^]*result: boss approved the 120 euros of ann/,
@@ -32,7 +32,7 @@ describe('the samples end by themselves and show', () => {
     expect(printed).not.toContain('reminder 3');
   });
 
-  it('200 children of one run', async () => {
+  it('03-fan-out completes 200 children of one run', async () => {
     const printed = await play('sample/03-fan-out/main.ts');
     expect(printed).toContain('result: 200 pictures, 219900 bytes');
     expect(printed.match(/of 200/g)!.length).toBeGreaterThan(1);
@@ -42,14 +42,14 @@ describe('the samples end by themselves and show', () => {
     expect(runs).toEqual([{ status: 'completed', count: 200 }]);
   });
 
-  it('runs driven by the QStash emulator in two messages each', async () => {
+  it('05-qstash executes runs with the QStash emulator in two messages each', async () => {
     const printed = await play('sample/05-qstash/main.ts', { QSTASH_TOKEN: undefined });
     expect(printed).toContain('driven by the emulator; not set: QSTASH_TOKEN');
     expect(printed).toContain('10 messages for 5 runs of 8 steps with a sleep: 2 per run');
     expect(printed).toContain('eve logged in 3 times');
   });
 
-  it('runs driven by the QStash of the environment', async () => {
+  it('05-qstash executes runs with the QStash of the environment', async () => {
     const qstash = await QStashEmulator.start();
     try {
       const port = await freePort();
