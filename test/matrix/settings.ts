@@ -1,6 +1,6 @@
 import { migrationSql } from '../../src/index.js';
 
-/** Quoted names of what a setting is made for. */
+/** Quoted names of the database and the role that a setting applies to. */
 export interface Names {
   readonly database: string;
   readonly role: string;
@@ -25,7 +25,7 @@ export interface Setting {
   readonly before?: (names: Names) => readonly string[];
   /** A question after the exercise, and its only right answer. */
   readonly question?: readonly [sql: string, answer: unknown];
-  /** The application must not boot, and say so. */
+  /** Error with which the application must refuse to boot. */
   readonly refused?: RegExp;
   readonly autoMigrate?: false;
   /** Part of the short form. */
@@ -46,7 +46,7 @@ const byDatabase = (name: string, value: string, more: Partial<Setting> = {}): S
 
 const TABLES = `SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'durable' AND c.relkind = 'r'`;
 
-/** The schema as an administrator makes it, and a role that may only use it. */
+/** Creates the schema as an administrator does, and grants a role only its use. */
 const madeBefore = ({ role }: Names): string[] => [
   migrationSql(),
   `GRANT USAGE ON SCHEMA durable TO ${role}`,

@@ -68,7 +68,7 @@ export class CountsWorkflow {
   }
 }
 
-/** The runs whose step is to fail for good. */
+/** Ids of the runs whose step always fails. */
 export const failing = new Set<string>();
 
 @Workflow({ name: 'fails', retry: { initialInterval: 20, maxAttempts: 2 } })

@@ -128,7 +128,7 @@ describe('the log of refused signatures', () => {
     const sign = (url: string, signingKey: string) => other.qstash.sign({ url, body, signingKey });
     await send(other, { body, signature: sign('https://evil.example', 'sig_wrong') });
     expect(fresh.lines.join('\n')).not.toContain('evil.example');
-    // A forgery was logged just before. Each kind of trouble has its own limit of five seconds.
+    // A forgery was logged just before. The log limits each kind of trouble separately.
     await send(other, { body, signature: sign('https://shop.example/workflow/qstash', other.qstash.currentSigningKey) });
     expect(fresh.lines.join('\n')).toMatch(/401.*"https:\/\/shop.example\/workflow\/qstash".*QSTASH_TARGET_URL/);
   });

@@ -1,6 +1,6 @@
 import { startEmbeddedPostgres } from '../../../src/embedded/index.js';
 
-/** An application: starts a database, says where it is, and ends it when told to. */
+/** Starts a database, writes its address, and stops the database on input. */
 async function main(): Promise<void> {
   const [dataDir, mode] = process.argv.slice(2);
   const server = await startEmbeddedPostgres(dataDir ? { dataDir } : {});
