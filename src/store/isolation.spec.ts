@@ -26,7 +26,7 @@ describe.each([
   ['serializable', undefined],
   ['repeatable read', 'transaction'],
   ['serializable', 'transaction'],
-] as const)('where the database defaults to %s (pooler: %s)', (isolation, pooler) => {
+] as const)('a database that defaults to %s (pooler: %s)', (isolation, pooler) => {
   let fixture: JournalFixture;
   let gate: pg.Client;
   let open: OpenJournal;

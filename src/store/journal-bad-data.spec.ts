@@ -62,7 +62,7 @@ describe('a journal', () => {
     await open.journal.drain(5_000);
   });
 
-  it('creates one run, with its own tags, from two starts with the same id in one flush, and reports that the run exists to the other', async () => {
+  it('creates one run, with its tags, from two starts with one id in one flush, and reports to the other that the run exists', async () => {
     const outcomes = await Promise.all([
       open.submit(startOf('same', false, { tags: { by: 'first', first: '1' } })),
       open.submit(startOf('same', false, { tags: { by: 'second', second: '2' } })),

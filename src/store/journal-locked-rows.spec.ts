@@ -4,7 +4,7 @@ import pg from 'pg';
 import { JournalFixture, changeOf, startOf, stepOf, type OpenJournal } from '../../test/support/faults/journal-fixture.js';
 
 /**
- * Starts a run every few milliseconds, whatever happens to earlier ones. Returns the sorted
+ * Starts a run every few milliseconds without waiting for earlier ones. Returns the sorted
  * latencies.
  */
 async function latencies(open: OpenJournal, prefix: string, forMs: number): Promise<number[]> {
@@ -20,7 +20,7 @@ async function latencies(open: OpenJournal, prefix: string, forMs: number): Prom
 
 const p95 = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length * 0.95)]!;
 
-describe('while another transaction locks rows', () => {
+describe('rows that another transaction locks', () => {
   let fixture: JournalFixture;
   let holder: pg.Client;
   beforeAll(async () => {

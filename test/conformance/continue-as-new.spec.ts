@@ -234,7 +234,7 @@ describe('a run that is continued as new', () => {
     const successor = await waitFor(async () => (await handle.describe({ follow: false })).continuedAs);
     await waitFor(async () => (await app.client.status(successor)) === 'waiting');
     // The state after a sender that read the run before it was continued, and died before it
-    // notified anybody.
+    // notified the run.
     await database.query(
       `INSERT INTO durable.workflow_inbox (run_id, kind, name, payload, created_at) VALUES ($1, 'signal', 'work', '2', now() - interval '1 minute')`,
       [handle.runId],

@@ -175,7 +175,7 @@ describe('a hook', () => {
     expect(await handle.result()).toMatchObject({ got: [{ body: { n: 1 }, headers: {} }] });
   });
 
-  describe('a schema', () => {
+  describe('a schema of a hook', () => {
     it('refuses a bad payload in a process that has executed the run', async () => {
       const token = 'checked where it comes in';
       const handle = await app.client.start(Fussy, token);

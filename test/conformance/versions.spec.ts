@@ -80,7 +80,7 @@ describe('versions of a workflow', () => {
       expect((await byNameBefore.describe().catch(() => client.describe(byNameBefore.runId))).version).toBe(1);
     }));
 
-  it('that no class can execute are reported at boot and by health(), and their due runs stay unchanged', () =>
+  it('are reported at boot and by health() when no class can execute their due runs, which stay due', () =>
     onDatabase(async (database) => {
       const starter = await startApplication(database.url, [], { worker: false });
       const stranded = await starter.client.start(OrderV1, 1, { id: 'stranded' });
@@ -122,7 +122,7 @@ describe('versions of a workflow', () => {
       });
     }));
 
-  it('that no class can execute are reported at boot and by health() when their runs wait', () =>
+  it('are reported at boot and by health() when no class can execute their waiting runs', () =>
     onDatabase(async (database) => {
       const old = await startApplication(database.url, [OrderV1], { worker: { suspendAfter: 1 } });
       const waiting = await old.client.start(OrderV1, 3_600_000);
