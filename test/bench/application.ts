@@ -12,14 +12,21 @@ export interface BenchApplication {
   close(): Promise<void>;
 }
 
-/** The package as an application has it: a Nest context with the module and its workflows. */
-export async function startApplication(
+/**
+ * Starts the package as an application has it: a Nest context with the module and its workflows. As
+ * in production, no run is replayed at its end.
+ */
+export function startApplication(url: string, worker: WorkerOptions = {}, workflows: Provider[] = WORKFLOWS): Promise<BenchApplication> {
+  return startAsInstalled(url, { verifyReplay: 'never', ...worker }, workflows);
+}
+
+/** Starts the same with no option but the given ones. */
+export async function startAsInstalled(
   url: string,
   worker: WorkerOptions = {},
   workflows: Provider[] = WORKFLOWS,
 ): Promise<BenchApplication> {
-  // As in production: there no run is replayed at its end.
-  const imports = [WorkflowModule.forRoot({ connection: { url }, worker: { verifyReplay: 'never', ...worker } })];
+  const imports = [WorkflowModule.forRoot({ connection: { url }, worker })];
   const module = { module: BenchModule, imports, providers: workflows };
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'], abortOnError: false });
   return { client: context.get(WorkflowClient), close: () => context.close() };

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 export const ROWS = [
+  'cold',
   'throughput',
   'latency',
   'long',
@@ -20,7 +21,7 @@ export type RowName = (typeof ROWS)[number];
 export interface BenchArguments {
   /** The file that receives the numbers as JSON. */
   readonly json: string | undefined;
-  /** Fewer rounds of fewer runs: ends within three minutes. */
+  /** Fewer rounds of fewer runs: ends within four minutes. */
   readonly quick: boolean;
   readonly only: readonly RowName[];
 }

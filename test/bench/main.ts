@@ -6,6 +6,7 @@ import { describeMachine } from './machine.js';
 import { table } from './report.js';
 import { backlog } from './rows/backlog.js';
 import { child } from './rows/child.js';
+import { cold } from './rows/cold.js';
 import { inbox } from './rows/inbox.js';
 import { latency } from './rows/latency.js';
 import { lockedRow } from './rows/locked-row.js';
@@ -24,6 +25,7 @@ import { rounded } from './statistics.js';
 type Measured = Record<string, unknown> & { floor?: object };
 
 const ROW: Record<RowName, (bench: Bench) => Promise<Measured>> = {
+  cold,
   throughput,
   latency,
   long,

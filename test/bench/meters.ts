@@ -3,12 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { BenchServer } from './server.js';
 
+/** Beginning of the names of the package's prepared statements that write the journal. */
+const FLUSH = 'durable_flush_';
+
 let statements = 0;
+let flushes = 0;
 const original = pg.Client.prototype.query as (...args: unknown[]) => unknown;
 pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]): unknown {
   statements++;
+  const { name } = (args[0] ?? {}) as { name?: unknown };
+  if (typeof name === 'string' && name.startsWith(FLUSH)) flushes++;
   return original.apply(this, args);
 } as typeof pg.Client.prototype.query;
+
+/** A server, by a connection that does not measure. */
+type Administered = Pick<BenchServer, 'admin'>;
 
 /** Cost of a piece of work. */
 export interface Usage {
@@ -17,24 +26,27 @@ export interface Usage {
   readonly serverCpuMs: number | null;
   /** Sent by this process. */
   readonly statements: number;
+  /** Statements that wrote rows of the journal, among those. */
+  readonly flushes: number;
   readonly walBytes: number;
 }
 
-export async function measureUsage<T>(server: BenchServer, work: () => Promise<T>): Promise<{ usage: Usage; value: T }> {
+export async function measureUsage<T>(server: Administered, work: () => Promise<T>): Promise<{ usage: Usage; value: T }> {
   const postmaster = await findPostmaster(server);
   const walBefore = await walPosition(server);
   const serverBefore = serverCpuMs(postmaster);
   const statementsBefore = statements;
+  const flushesBefore = flushes;
   const cpuBefore = process.cpuUsage();
   const value = await work();
   const cpu = process.cpuUsage(cpuBefore);
-  const sent = statements - statementsBefore;
+  const sent = { statements: statements - statementsBefore, flushes: flushes - flushesBefore };
   const serverAfter = serverCpuMs(postmaster);
   const walBytes = (await walPosition(server)) - walBefore;
   const usage = {
     cpuMs: (cpu.user + cpu.system) / 1_000,
     serverCpuMs: serverAfter === null || serverBefore === null ? null : serverAfter - serverBefore,
-    statements: sent,
+    ...sent,
     walBytes,
   };
   return { usage, value };
@@ -44,7 +56,7 @@ export async function measureUsage<T>(server: BenchServer, work: () => Promise<T
  * Number of committed transactions in a database that nobody uses any more: a session reports all
  * of its own when it ends.
  */
-export async function commitsOf(server: BenchServer, database: string): Promise<number> {
+export async function commitsOf(server: Administered, database: string): Promise<number> {
   const users = async (): Promise<number> => {
     const { rows } = await server.admin.query<{ n: number }>(
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`,
@@ -59,13 +71,13 @@ export async function commitsOf(server: BenchServer, database: string): Promise<
   return Number(rows[0]?.n ?? 0);
 }
 
-async function walPosition(server: BenchServer): Promise<number> {
+async function walPosition(server: Administered): Promise<number> {
   const { rows } = await server.admin.query<{ n: string }>(`SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS n`);
   return Number(rows[0]!.n);
 }
 
 /** The server's first process, if it runs on this machine and can be seen. */
-async function findPostmaster(server: BenchServer): Promise<number | undefined> {
+async function findPostmaster(server: Administered): Promise<number | undefined> {
   const { rows } = await server.admin.query<{ pid: number; local: boolean }>(
     `SELECT pg_backend_pid() AS pid, coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true) AS local`,
   );
