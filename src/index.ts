@@ -59,6 +59,7 @@ export type { DispatchKey, RunStatus, ShownStatus } from './core/run.js';
 export type { QStashOptions, QueueFlowOptions } from './nest/qstash-options.js';
 export { serializer, type PayloadType } from './core/serializer/types.js';
 export type { StandardIssue, StandardResult, StandardSchema } from './core/standard-schema.js';
+export type { MessageKind } from './core/message-kinds.js';
 export type { StepKind, WaitKind } from './core/step.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded/index.js';
 export { WorkflowContext } from './engine/workflow-context.js';

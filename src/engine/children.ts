@@ -8,6 +8,7 @@ import {
   WorkflowTerminatedError,
 } from '../core/errors/index.js';
 import { Arguments } from '../core/serializer/arguments.js';
+import { channelOf } from '../core/message-kinds.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait } from '../core/step.js';
 import type { Call } from './call.js';
@@ -161,7 +162,7 @@ function awaitChild(pass: PassHandle, call: Call, { name, wakeAt, attempts }: Op
       if (options.onTimeout === 'cancel') pass.effects.cancelChild(call.stepKey, childId);
       return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
     },
-    channel: `child:${returnAddress(call.stepKey, attempts)}`,
+    channel: channelOf('child', returnAddress(call.stepKey, attempts)),
     taken: (message) => endOf(pass, childId, message),
   };
   listen(pass, call, spec, wakeAt);

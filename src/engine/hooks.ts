@@ -4,6 +4,7 @@ import { checkOptions } from '../core/check-options.js';
 import type { Duration } from '../core/duration.js';
 import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
+import { channelOf } from '../core/message-kinds.js';
 import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
 import { ignoreUnhandled, NO_OPTIONS } from './call-step.js';
 import { inScope } from './current.js';
@@ -103,7 +104,7 @@ class PassHook implements Hook<unknown> {
       name: token,
       wakeAt: deadlineOf(pass, options.timeout, 'options.timeout'),
       expired: () => ({ output: 'null', attempts: 1 }),
-      channel: `hook:${token}`,
+      channel: channelOf('hook', token),
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
       ...(schema ? { screen: (message: Message) => screen(pass, schema, this.#shape, message) } : {}),
     };

@@ -1,3 +1,4 @@
+import { isLimitedChannel } from '../core/message-kinds.js';
 import type { Call } from './call.js';
 import type { Message, Screen, Settlement } from './message.js';
 
@@ -111,7 +112,7 @@ export class Mailbox {
   }
 
   private weigh({ channel, payload }: Message, by: 1 | -1): void {
-    if (!channel.startsWith('signal:') && !channel.startsWith('hook:')) return;
+    if (!isLimitedChannel(channel)) return;
     this.load.count += by;
     this.load.length += by * payload.length;
   }

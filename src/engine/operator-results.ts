@@ -1,4 +1,5 @@
 import { StepFailedError, StepResolvedError } from '../core/errors/index.js';
+import { channelOf } from '../core/message-kinds.js';
 import { plainStepKey } from '../core/step-key-text.js';
 import type { Attempts } from './attempts.js';
 import type { Call } from './call.js';
@@ -67,7 +68,7 @@ export class OperatorResults {
 
   /** Gives an operator's result to a call, as soon as an event may enter the pass. */
   private await(call: Call, resolvedKey: string): void {
-    this.parts.events.listen(`resolve:${resolvedKey}`, call, { take: (message) => this.apply(call, message) });
+    this.parts.events.listen(channelOf('resolve', resolvedKey), call, { take: (message) => this.apply(call, message) });
     this.parts.activity.update();
   }
 

@@ -1,4 +1,5 @@
 import { checkOptions } from '../core/check-options.js';
+import { channelOf } from '../core/message-kinds.js';
 import { checkSignal } from '../core/signal.js';
 import type { PassHandle } from './pass-handle.js';
 import type { SignalOptions } from './context-options.js';
@@ -16,7 +17,7 @@ export function waitForSignal(pass: PassHandle, definition: unknown, options: Si
     name,
     wakeAt: deadlineOf(pass, options.timeout, 'options.timeout'),
     expired: () => ({ output: 'null', attempts: 1 }),
-    channel: `signal:${name}`,
+    channel: channelOf('signal', name),
     taken: ({ payload }) => ({ output: payload, attempts: 1 }),
   };
   return pass.call('signal', `signal:${name}`, undefined, null, (call) => beginWait(pass, call, spec), options);

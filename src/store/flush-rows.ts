@@ -1,3 +1,4 @@
+import type { MessageKind } from '../core/message-kinds.js';
 import type { OwnedRun, NewRun } from '../core/run.js';
 import { PARENT_CANCELLED, type Transition } from '../core/transition.js';
 import { changeRow, logRow, startByRunRow, startRow, stepRow, waitRow, type FlushRows } from './flush-columns.js';
@@ -95,7 +96,7 @@ export function toFlushRows(transitions: readonly Transition[]): FlushRows {
           rows.startsByRuns.push(startByRunRow(continuation, transition, 'continuation'));
           rows.continuedRuns.push([runId, epoch, next.id]);
         } else if (ended && change.parent) {
-          const kind = change.status === 'completed' ? 'child' : 'child_failed';
+          const kind: MessageKind = change.status === 'completed' ? 'child' : 'child_failed';
           rows.messages.push([runId, epoch, change.parent.runId, kind, change.parent.stepKey, change.output ?? change.error]);
         }
         if (ended && (change.leftovers === 'some' || next)) {

@@ -1,6 +1,7 @@
 import type { Database } from '../store/database.js';
 import { findMovedRuns } from '../store/sql/owned-runs.js';
 import { readChannels, readInboxes, type InboxMessage, type InboxPlace, type InboxRead } from '../store/sql/read-inbox.js';
+import { channelOf, outcomeOf } from '../core/message-kinds.js';
 import type { OwnedRun } from '../core/run.js';
 import type { Pass } from '../engine/pass.js';
 import type { InboxState } from './inbox-state.js';
@@ -222,22 +223,12 @@ function isMissingSome({ pass }: MessageReceiver): boolean {
 
 function deliverTo(execution: MessageReceiver, { id, kind, name, payload }: InboxMessage): void {
   const { pass } = execution;
-  switch (kind) {
-    case 'cancel': {
-      const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
-      return pass.cancel(id, reason);
-    }
-    case 'signal':
-    case 'hook':
-    case 'child':
-      return pass.receive({ id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
-    case 'pause':
-      return execution.pause();
-    case 'resolve':
-      return pass.resolve(name!, { id, channel: `${kind}:${name}`, payload: payload ?? 'null', outcome: 'value' });
-    case 'resolve_failed':
-      return pass.resolve(name!, { id, channel: `resolve:${name}`, payload: payload ?? 'null', outcome: 'error' });
-    case 'child_failed':
-      return pass.receive({ id, channel: `child:${name}`, payload: payload ?? 'null', outcome: 'error' });
+  if (kind === 'pause') return execution.pause();
+  if (kind === 'cancel') {
+    const { reason } = payload === null ? { reason: undefined } : (JSON.parse(payload) as { reason?: string });
+    return pass.cancel(id, reason);
   }
+  const message = { id, channel: channelOf(kind, name!), payload: payload ?? 'null', outcome: outcomeOf(kind) };
+  if (kind === 'resolve' || kind === 'resolve_failed') return pass.resolve(name!, message);
+  pass.receive(message);
 }

@@ -1,5 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
+import type { MessageKind } from '../../core/message-kinds.js';
+
 /** A message to a run, kept until the run takes it. */
 @Entity({ name: 'workflow_inbox', synchronize: false })
 export class WorkflowInboxMessage {
@@ -13,7 +15,7 @@ export class WorkflowInboxMessage {
   createdAt!: Date;
 
   @Column({ type: 'text' })
-  kind!: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed';
+  kind!: MessageKind;
 
   @Column({ type: 'text', nullable: true })
   name!: string | null;

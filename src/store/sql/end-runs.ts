@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg';
 import { dispatchKeyText, type DispatchKey, type TerminalStatus } from '../../core/run.js';
 import type { Database, Statement } from '../database.js';
 import { changeNamed } from '../many-runs.js';
-import { KEPT_BY_FAILED } from './send-signal.js';
+import { KEPT_BY_FAILED } from './message-kinds.js';
 import { TERMINAL } from './run-status.js';
 
 /** Parameters for ending runs without executing their workflow code. */

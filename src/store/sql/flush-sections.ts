@@ -1,7 +1,7 @@
 import { COLUMNS } from '../flush-columns.js';
 import { columnList, fromMs, owned, valueList, withoutEpoch, type Section } from './flush-section.js';
 import { starts, startsByRuns, tagsOf } from './flush-starts.js';
-import { KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
+import { KEPT_BY_FAILED, MOVES_ON } from './message-kinds.js';
 import { TERMINAL } from './run-status.js';
 
 const WAIT_COLUMNS = withoutEpoch(COLUMNS.waits);

@@ -1,9 +1,11 @@
+import { isLimited, type MessageKind } from '../../core/message-kinds.js';
 import type { Database, Statement } from '../database.js';
+import { CHILD_ENDS, LIMITED, LIMITED_CHANNEL, REQUESTS } from './message-kinds.js';
 
 /** A message in a run's inbox that the run has not taken. */
 export interface InboxMessage {
   readonly id: string;
-  readonly kind: 'cancel' | 'signal' | 'hook' | 'child' | 'child_failed' | 'pause' | 'resolve' | 'resolve_failed';
+  readonly kind: MessageKind;
   /**
    * Name of the signal, token of the hook, or key of the step that waits for a child or is
    * resolved.
@@ -38,14 +40,14 @@ CROSS JOIN unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::int[])
 LEFT JOIN LATERAL (
   SELECT m.*, m.bytes_before < x.bytes AND m.rows_before < x.room AND m.bytes_before < ${MAX_BYTES} AS fits FROM (
     (SELECT m.id, m.kind, m.name, m.payload, 0::bigint AS bytes_before, 0::bigint AS rows_before FROM ${inbox} m
-      WHERE m.run_id = x.id AND m.kind NOT IN ('signal', 'hook') AND m.kind IN ('cancel', 'pause', 'resolve', 'resolve_failed') OFFSET 0)
+      WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${REQUESTS} OFFSET 0)
     UNION ALL
     (SELECT m.id, m.kind, m.name, m.payload, 0, 0 FROM ${inbox} m
-      WHERE m.run_id = x.id AND m.kind NOT IN ('signal', 'hook') AND m.kind IN ('child', 'child_failed') AND ${isNew} OFFSET 0)
+      WHERE m.run_id = x.id AND m.kind NOT IN ${LIMITED} AND m.kind IN ${CHILD_ENDS} AND ${isNew} OFFSET 0)
     UNION ALL
     (SELECT m.id, m.kind, m.name, m.payload, sum(m.size) OVER (ORDER BY m.id) - m.size, row_number() OVER (ORDER BY m.id) - 1 FROM (
       SELECT m.id, m.kind, m.name, m.payload, m.size FROM ${inbox} m
-      WHERE m.run_id = x.id AND m.kind IN ('signal', 'hook') AND ${isNew}
+      WHERE m.run_id = x.id AND m.kind IN ${LIMITED} AND ${isNew}
       ORDER BY m.id LIMIT CASE WHEN x.room > 0 THEN x.room + 1 ELSE 0 END
     ) AS m)
   ) AS m
@@ -86,7 +88,7 @@ export interface InboxRead {
  */
 export async function readInboxes(database: Database, places: readonly InboxPlace[], known: readonly string[]): Promise<InboxRead[]> {
   const rows = await database.query<
-    [string, string, string, string | null, InboxMessage['kind'] | null, string | null, boolean | null, string | null]
+    [string, string, string, string | null, MessageKind | null, string | null, boolean | null, string | null]
   >(READ, [
     places.map(({ runId }) => runId),
     places.map(({ floor }) => floor.toString()),
@@ -99,7 +101,7 @@ export async function readInboxes(database: Database, places: readonly InboxPlac
     let read = reads.get(runId);
     if (!read) reads.set(runId, (read = { runId, messages: [], left: undefined, xmin: BigInt(xmin), xmax: BigInt(xmax) }));
     if (id === null || kind === null) continue;
-    if (fits || !['signal', 'hook'].includes(kind)) read.messages.push({ id, kind, name, payload });
+    if (fits || !isLimited(kind)) read.messages.push({ id, kind, name, payload });
     else read.left ??= BigInt(id);
   }
   return [...reads.values()];
@@ -110,7 +112,7 @@ const READ_CHANNELS: Statement = {
   text: (schema) => `SELECT m.id::text, m.kind, m.name, m.payload::text FROM (
   SELECT m.*, sum(m.size) OVER (ORDER BY m.id) - m.size AS bytes_before FROM (
     SELECT id, kind, name, payload, size FROM ${schema}.workflow_inbox
-    WHERE run_id = $1 AND kind IN ('signal', 'hook') AND kind || ':' || name = ANY ($2::text[]) AND id <> ALL ($3::bigint[])
+    WHERE run_id = $1 AND kind IN ${LIMITED} AND ${LIMITED_CHANNEL} = ANY ($2::text[]) AND id <> ALL ($3::bigint[])
     ORDER BY id LIMIT $4::int
   ) AS m
 ) AS m WHERE m.bytes_before < $5::int ORDER BY m.id`,
@@ -131,6 +133,6 @@ export async function readChannels(
   room: { readonly count: number; readonly bytes: number },
 ): Promise<InboxMessage[]> {
   const values = [runId, channels, known, room.count, room.bytes];
-  const rows = await database.query<[string, InboxMessage['kind'], string | null, string | null]>(READ_CHANNELS, values);
+  const rows = await database.query<[string, MessageKind, string | null, string | null]>(READ_CHANNELS, values);
   return rows.map(([id, kind, name, payload]) => ({ id, kind, name, payload }));
 }

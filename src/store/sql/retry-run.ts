@@ -1,7 +1,7 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
 import type { Database, Statement } from '../database.js';
-import { KEPT_BY_FAILED } from './send-signal.js';
+import { KEPT_BY_FAILED } from './message-kinds.js';
 import { stepBytesSql } from './step-bytes.js';
 import type { PoolClient } from 'pg';
 

@@ -6,16 +6,8 @@ import type { Database, Statement } from '../database.js';
 import { currentRunSql, pastSql } from './chains.js';
 import { CALLER_MARK } from './caller-mark.js';
 import { depthSql } from './inbox-depth.js';
+import { MOVES_ON } from './message-kinds.js';
 import { TERMINAL } from './run-status.js';
-
-/**
- * Kinds of messages that move to the continuation when a run is continued. Other messages contain
- * results that steps of the old run wait for, and do not move.
- */
-export const MOVES_ON = `('signal', 'hook', 'cancel', 'pause')`;
-
-/** Kinds of messages that a failed run keeps for a retry. */
-export const KEPT_BY_FAILED = `('signal', 'hook', 'child', 'child_failed')`;
 
 /**
  * Builds SQL that inserts a signal into the inbox of the named run, or of the last run that

@@ -1,6 +1,7 @@
 import type { NotifiedRun } from '../../core/run-notices.js';
 import type { Database, Statement } from '../database.js';
 import { bumpRuns } from './bump-runs.js';
+import { CONTROL_REQUESTS, LIMITED } from './message-kinds.js';
 import { notifyOfPause } from './pause-run.js';
 
 /**
@@ -15,7 +16,7 @@ CROSS JOIN LATERAL (
   SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id
     AND (status = 'running' OR i.kind = 'pause' AND status IN ('pending', 'waiting') OR i.kind <> 'pause' AND status = 'waiting') LIMIT 1
 ) AS r
-WHERE i.kind NOT IN ('signal', 'hook') AND i.kind IN ('pause', 'resolve', 'resolve_failed')
+WHERE i.kind NOT IN ${LIMITED} AND i.kind IN ${CONTROL_REQUESTS}
   AND i.created_at BETWEEN now() - interval '1 minute' AND now() - interval '5 seconds'
 ORDER BY i.run_id LIMIT 1000`,
 };

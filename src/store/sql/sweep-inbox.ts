@@ -6,7 +6,8 @@ import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
 import { notifyOfCancel } from './cancel-run.js';
-import { forwardMessages, KEPT_BY_FAILED, MOVES_ON } from './send-signal.js';
+import { CHILD_ENDS, KEPT_BY_FAILED, LIMITED, MOVES_ON } from './message-kinds.js';
+import { forwardMessages } from './send-signal.js';
 import { IS_CANCELLABLE, IS_WAKEABLE, TERMINAL } from './run-status.js';
 
 /**
@@ -44,7 +45,7 @@ const NOTIFY_CANCELLED = manyRuns('durable_sweep_inbox', {
   select: (schema, narrow) => `WITH missed AS MATERIALIZED (
   SELECT DISTINCT i.run_id AS id FROM ${schema}.workflow_inbox i
   CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND ${MISSED_CANCEL}${narrow} LIMIT 1) AS r
-  WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE}
+  WHERE i.kind NOT IN ${LIMITED} AND i.kind = 'cancel' AND i.${OVERDUE}
   ORDER BY i.run_id LIMIT 1000
 ), locked AS MATERIALIZED (
   SELECT r.id FROM missed CROSS JOIN LATERAL (
@@ -72,7 +73,7 @@ const UNSTARTED: Statement = {
   name: 'durable_sweep_unstarted',
   text: (schema) => `SELECT DISTINCT ON (i.run_id) i.run_id, i.payload::text FROM ${schema}.workflow_inbox i
 CROSS JOIN LATERAL (SELECT 1 FROM ${schema}.workflow_runs WHERE id = i.run_id AND started_at IS NULL AND status IN ('pending', 'waiting', 'paused') LIMIT 1) AS r
-WHERE i.kind NOT IN ('signal', 'hook') AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
+WHERE i.kind NOT IN ${LIMITED} AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i.run_id, i.id LIMIT 1000`,
 };
 
 /**
@@ -99,7 +100,7 @@ const NOTIFY_WAITING = manyRuns('durable_sweep_messages', {
     SELECT 1 FROM (SELECT * FROM ${schema}.workflow_waits WHERE run_id = a.run_id OFFSET 0) AS w CROSS JOIN LATERAL (
       SELECT 1 FROM (SELECT * FROM ${schema}.workflow_inbox WHERE run_id = a.run_id ORDER BY id) AS i
       WHERE i.kind <> 'cancel' AND i.${OVERDUE}
-        AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ('child', 'child_failed') AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
+        AND ((w.kind = i.kind AND w.name = i.name) OR (w.kind = 'child' AND i.kind IN ${CHILD_ENDS} AND ${CHILD_ADDRESS} = i.name)) LIMIT 1
     ) AS i LIMIT 1
   ) AS w
   LIMIT 1000
@@ -148,7 +149,7 @@ const CLEAR_OBSOLETE: Statement = {
   CROSS JOIN LATERAL (
     ${messages(`r.status <> 'failed' AND (r.continued_as IS NULL OR kind NOT IN ${MOVES_ON})`)}
     UNION ALL
-    ${messages(`r.status = 'failed' AND kind NOT IN ('signal', 'hook') AND kind NOT IN ${KEPT_BY_FAILED}`)}
+    ${messages(`r.status = 'failed' AND kind NOT IN ${LIMITED} AND kind NOT IN ${KEPT_BY_FAILED}`)}
   ) AS i
   LIMIT 1000
 )
