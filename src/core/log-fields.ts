@@ -13,7 +13,12 @@ export interface LogFields {
   /** Time of the next attempt, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly errorCode?: string;
+  /** Number of runs, messages or other things that the line is about. */
+  readonly count?: number;
 }
+
+/** Writes a warning, with the error that caused it and with fields. */
+export type Warn = (message: string, error?: unknown, fields?: LogFields) => void;
 
 /** Methods of Nest's `LoggerService`. */
 export type RunLogger = { readonly [Level in LogLevel]: (message: unknown, ...optionalParams: unknown[]) => void };

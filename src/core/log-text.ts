@@ -35,3 +35,12 @@ export function logText(text: string): string {
 export function logStack(error: Error): string {
   return (error.stack ?? `${error.name}: ${error.message}`).slice(0, LONGEST).split('\n').map(logText).join('\n');
 }
+
+/**
+ * Returns a number with its noun, which gets an `s` unless the number is one.
+ *
+ * @example counted(2, 'run') // '2 runs'
+ */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -267,7 +267,7 @@ export class CallTable implements PassHandle {
     port.journal.dropMessage(messageId, isNoted ? { kind: 'payload_dropped', stepKey, attempt: null, data } : null);
     // Logs no reason, because a reason may quote the payload. A payload comes from outside, and
     // must not reach the logs. The history has the reason.
-    port.warn(`a payload that does not fit the schema of its hook was dropped by step "${stepKey}"`);
+    port.warn(`step "${stepKey}" dropped a payload that does not fit the schema of its hook`);
   }
 
   isPatched(id: string): boolean {

@@ -12,7 +12,7 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
   const from = `${queues.length === 1 ? 'queue' : 'queues'} ${queues.map((queue) => `"${queue}"`).join(', ')}`;
   const { transport, worker, schema } = settings;
   const driven = transport === 'poll' ? '' : transport === 'qstash' ? ', driven by QStash' : ', by polling and driven by QStash';
-  return `executing ${names} from ${from}${driven}, up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
+  return `worker: executes ${names} from ${from}${driven}, up to ${worker.concurrency} runs at a time; schema "${schema}", deployment ${deploymentId}`;
 }
 
 /**
@@ -20,9 +20,9 @@ export function executingLine(workflows: readonly FoundWorkflow[], deploymentId:
  * caller logs the line as a warning, unless the application has set `worker: false`.
  */
 export function startingOnlyLine(reason: string): string {
-  return `this process starts runs and executes none: ${reason}`;
+  return `worker: this process starts runs and executes none: ${reason}`;
 }
 
 /** Warning about a deployment id that stays the same when the application is built again. */
 export const UNKNOWN_BUILD =
-  'the files of this application were not found, so a new build with the same workflow classes counts as the same deployment: set DEPLOYMENT_ID';
+  'worker: found no files of this application, so a new build with the same workflow classes counts as the same deployment: set DEPLOYMENT_ID';

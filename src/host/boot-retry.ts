@@ -37,7 +37,7 @@ export async function whileAway<T>(attempt: () => Promise<T>, patienceMs: number
         const time = patienceMs === 0 ? '' : ` for ${Math.round(waitedMs / 1_000)} s`;
         throw new DatabaseUnavailableError(`WorkflowModule could not reach its database${time}: ${describeError(error)}`, { cause: error });
       }
-      warn(`the database cannot be reached: ${describeError(error)}; trying again for ${Math.ceil(leftMs / 1_000)} s`);
+      warn(`database: unreachable: ${describeError(error)}; trying again for ${Math.ceil(leftMs / 1_000)} s`);
       await sleep(Math.min(pauseMs, leftMs));
     }
   }

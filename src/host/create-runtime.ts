@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { DataSource } from 'typeorm';
 
 import { WorkflowError } from '../core/errors/index.js';
+import type { Warn } from '../core/log-fields.js';
 import { Database } from '../store/database.js';
 import { createOrm, prepareSchema } from '../store/orm.js';
 import { whileServerAnswers, type OpenClients } from '../store/server-watch.js';
@@ -30,7 +31,7 @@ export async function createRuntime(
   const openClients: OpenClients = new Set();
   const orm = createOrm(connection.settings, schema, pooler, openClients);
   const database = new Database(connection.settings, { schema, poolSize: connection.poolSize, pooler });
-  const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+  const warn: Warn = (message, error, fields) => runtime.warn(message, error, fields);
   const qstash = settings.qstash && (await QStashTransport.create(settings.qstash, database, warn));
   const runtime: WorkflowRuntime = new WorkflowRuntime(parts, settings, database, orm, connection, qstash);
   const prepare = async (): Promise<string[]> => {
@@ -44,7 +45,7 @@ export async function createRuntime(
   try {
     const watched = (): Promise<string[]> => whileServerAnswers(() => readClock(database), openClients, prepare);
     const applied = await whileAway(watched, connection.patienceMs, (message) => runtime.logger.warn(message));
-    if (applied.length > 0) runtime.logger.log(`schema "${schema}" is up to date: applied ${applied.join(', ')}`);
+    if (applied.length > 0) runtime.logger.log(`database: brought schema "${schema}" up to date: applied ${applied.join(', ')}`);
     return runtime;
   } catch (error) {
     await runtime.close();

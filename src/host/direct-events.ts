@@ -28,14 +28,14 @@ export function directEvents(runtime: HostDependencies, host: () => PollingHost 
     unreachable: (error) => {
       isMissing = true;
       runtime.warn(
-        `the direct connection${typeof listen === 'object' ? ' to the url of "listen"' : ''} cannot be made. Until it is made, this process learns of due runs by polling, ` +
-          'and other processes detect its death only after sessionTtl',
+        `listen: could not open the direct connection${typeof listen === 'object' ? ' to the url of "listen"' : ''}. ` +
+          'Until the connection opens, this process learns of due runs by polling, and other processes detect its death only after sessionTtl',
         error,
       );
     },
     receivesNothing: () =>
       runtime.warn(
-        `notifications do not arrive on the connection of "listen": ${address} leads through a pooler, or to another database. ` +
+        `listen: no notifications arrive on the direct connection: ${address} leads through a pooler, or to another database. ` +
           `Name the server's own address: listen: { url }. Until the address is right, this process polls`,
       ),
   };

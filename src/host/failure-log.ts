@@ -39,7 +39,7 @@ export class FailureLog {
     const next = nextAttemptAt === undefined ? undefined : new Date(nextAttemptAt).toISOString();
     const how = next === undefined ? `failed for good, ${tries}` : `failed, ${tries}, next at ${next}`;
     const fields = { ...fieldsOf(run), step: stepKey, attempt, maxAttempts, ...(next === undefined ? {} : { nextAttemptAt: next }) };
-    this.write('warn', `step "${stepKey}" of run "${run.id}" (${run.name}) ${how}${this.shown(error)}`, fields);
+    this.write('warn', `run "${run.id}" (${run.name}): step "${stepKey}" ${how}${this.shown(error)}`, fields);
   }
 
   runFailed(run: FailedRun, code: string, step: string | null, error: unknown): void {
@@ -60,7 +60,7 @@ export class FailureLog {
     const now = performance.now();
     if (now >= this.windowEnd) {
       const left = this.lines - MOST_LINES;
-      if (left > 0) this.write('warn', `${left} more failures of attempts, steps and runs were not logged`, {});
+      if (left > 0) this.write('warn', `worker: left out ${left} more lines about failed attempts, steps and runs`, { count: left });
       this.windowEnd = now + WINDOW_MS;
       this.lines = 0;
     }

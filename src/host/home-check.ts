@@ -69,7 +69,7 @@ export async function whenHome(
 /** Returns the log line with the reason and with what the operator can do. */
 export function foreignHomeLine(reason: string, schema: string): string {
   return (
-    `No run is executed here: ${reason}. If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +
+    `worker: executes no run here: ${reason}. If these runs are to go on here and nowhere else, say so: DELETE FROM ${schema}.workflow_home. ` +
     'See docs/operations.md, "Copies of a database"'
   );
 }

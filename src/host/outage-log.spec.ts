@@ -15,12 +15,12 @@ describe('OutageLog', () => {
     const away = new Error('connect ECONNREFUSED');
     for (let n = 0; n < 100; n++) log.failed(n === 0 ? 'due runs could not be claimed' : 'something else', away);
     log.failed('something else', new Error('the database system is starting up'));
-    expect(lines).toEqual(['warn: the database cannot be reached; trying again: connect ECONNREFUSED (due runs could not be claimed)']);
+    expect(lines).toEqual(['warn: database: unreachable; trying again: connect ECONNREFUSED (due runs could not be claimed)']);
     await waitFor(() => lines.length === 3);
     expect(lines[1]).toBe(
-      'warn: the database has been unreachable for 0 s (100 tries since the last line); trying again: the database system is starting up',
+      'warn: database: unreachable for 0 s (100 tries since the last line); trying again: the database system is starting up',
     );
-    expect(lines[2]).toBe('log: the database answers again; it was away for about 0 s');
+    expect(lines[2]).toBe('log: database: answers again after about 0 s');
     log.failed('again', away);
     expect(lines[3]).toContain('(again)');
   });
@@ -31,6 +31,6 @@ describe('OutageLog', () => {
       log.failed('a claim', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
       log.failed('a claim', Object.assign(new Error('no password'), { code: 'PASSWORD_UNAVAILABLE' }));
     }
-    expect(lines.slice(1)).toEqual(['warn: the database cannot be reached for another reason: no password (a claim)']);
+    expect(lines.slice(1)).toEqual(['warn: database: unreachable for another reason: no password (a claim)']);
   });
 });

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
+import type { LogFields } from '../core/log-fields.js';
 import { clearInterval, setInterval } from '../core/timers.js';
 import { describeError } from './connection-checks.js';
 
@@ -25,7 +26,7 @@ export class OutageLog {
   private readonly causes = new Set<string>();
 
   constructor(
-    private readonly write: (level: 'warn' | 'log', line: string) => void,
+    private readonly write: (level: 'warn' | 'log', line: string, fields?: LogFields) => void,
     private readonly everyMs = EVERY_MS,
   ) {}
 
@@ -40,13 +41,13 @@ export class OutageLog {
     this.latest = error;
     const isNew = this.isNewCause(error);
     if (this.timer) {
-      if (isNew) this.write('warn', `the database cannot be reached for another reason: ${describeError(error)} (${work})`);
+      if (isNew) this.write('warn', `database: unreachable for another reason: ${describeError(error)} (${work})`);
       return;
     }
     this.began = this.last;
     this.failures = 0;
     this.timer = setInterval(() => this.look(), this.everyMs).unref();
-    this.write('warn', `the database cannot be reached; trying again: ${describeError(error)} (${work})`);
+    this.write('warn', `database: unreachable; trying again: ${describeError(error)} (${work})`);
   }
 
   close(): void {
@@ -71,13 +72,17 @@ export class OutageLog {
     const seconds = Math.round((this.last - this.began) / 1_000);
     if (this.failures === 0) {
       this.close();
-      return this.write('log', `the database answers again; it was away for about ${seconds} s`);
+      return this.write('log', `database: answers again after about ${seconds} s`);
     }
-    const times = this.failures === 1 ? '1 try' : `${this.failures} tries`;
+    const count = this.failures;
+    const tries = count === 1 ? '1 try' : `${count} tries`;
     this.failures = 0;
     this.write(
       'warn',
-      `the database has been unreachable for ${seconds} s (${times} since the last line); trying again: ${describeError(this.latest)}`,
+      `database: unreachable for ${seconds} s (${tries} since the last line); trying again: ${describeError(this.latest)}`,
+      {
+        count,
+      },
     );
   }
 }

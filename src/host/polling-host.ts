@@ -66,7 +66,7 @@ export class PollingHost {
       ownSession: () => this.session.id,
       served: () => this.worker.dispatchKeys,
       returned: async () => this.poller.pollNow(),
-      log: (message) => runtime.logger.warn(message),
+      log: (message, fields) => runtime.logger.line('warn', message, fields),
       failed,
     });
     this.services = [this.timers, ...sweeps.map((sweep) => new PeriodicSweep(sweep, failed))];
@@ -134,8 +134,11 @@ export class PollingHost {
       version === ANY_VERSION ? this.worker.dispatchKeys.some((key) => key.name === name) : this.registry.find(name, version) !== undefined;
     if (isKnown || this.warned.has(name) || this.warned.size >= MAX_WARNED) return;
     this.warned.add(name);
+    const workflow = `"${name}"${version === ANY_VERSION ? '' : ` version ${version}`}`;
     this.runtime.warn(
-      `a run of "${name}"${version === ANY_VERSION ? '' : ` version ${version}`} was started, which is not among the providers here: it waits for a process that has it`,
+      `worker: this process started a run of ${workflow}, which is not among its providers: the run waits for a process that has it`,
+      undefined,
+      { workflow: name },
     );
   }
 

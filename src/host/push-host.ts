@@ -55,7 +55,7 @@ export class PushHost {
     const { database } = runtime;
     this.registry = new WorkflowRegistry(workflows.map(({ definition }) => definition));
     const make = () => createWorker(runtime, this.registry, deploymentId, 'named', workerEvents(runtime)).worker;
-    this.deliveries = new Deliveries(database, make, publisher, settings, (message, error) => runtime.warn(message, error));
+    this.deliveries = new Deliveries(database, make, publisher, settings, (message, error, fields) => runtime.warn(message, error, fields));
     this.sweeps = this.createSweeps();
   }
 
@@ -75,7 +75,7 @@ export class PushHost {
       ownSession: () => undefined,
       served: () => this.registry.keys(this.queues),
       returned: (runIds) => publisher.announce(runIds.map((id) => ({ id }))),
-      log: (message) => runtime.logger.warn(message),
+      log: (message, fields) => runtime.logger.line('warn', message, fields),
       failed: (message, error) => runtime.warn(message, error),
     });
     return [deadSessions, { run: () => this.sendWakeUps() }, ...others];

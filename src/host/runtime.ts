@@ -79,7 +79,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   private closing: Promise<void> | undefined;
   private readonly warnings = new WarningLimiter((line, fields) => this.logger.line('warn', line, fields));
 
-  private readonly outages = new OutageLog((level, line) => this.logger.line(level, line));
+  private readonly outages = new OutageLog((level, line, fields) => this.logger.line(level, line, fields));
 
   constructor(
     { name, http, logger }: RuntimeParts,
@@ -101,13 +101,13 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
       {
         fenced: (sessionId) => void Promise.all([this.workers.polling?.fenced(sessionId), this.workers.push?.fenced(sessionId)]),
         moved: async () => void (await Promise.all([this.workers.polling?.moved(), this.workers.push?.moved()])),
-        trouble: (error) => this.warn('journal: the database does not take writes; trying again', error),
+        trouble: (error, fields) => this.warn('journal: the database does not take writes; trying again', error, fields),
       },
       DEFAULT_JOURNAL_LIMITS,
     );
     this.notifier = new RunNotifier(database, this, (error) => this.warn('notifier: could not notify runs of messages yet', error));
     database.unwritable.report = (runId, error) =>
-      this.warn(`the database refuses to change run "${runId}"; other runs continue without it`, error, { runId });
+      this.warn(`database: the server refuses to change run "${runId}"; other runs continue without it`, error, { runId });
     this.payloads = new Payloads(settings.maxPayloadBytes, settings.codec);
     this.hub = new ResultHub(database, {
       payloads: this.payloads,
@@ -164,7 +164,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
     this.watch = new UnregisteredWatch(database, {
       worker: () => dependencies.worker(),
       now,
-      warn: (message, error) => this.warn(message, error),
+      warn: (message, error, fields) => this.warn(message, error, fields),
     });
     this.client = new WorkflowClient(dependencies);
     this.hookIntake = new HookIntake(dependencies);
@@ -249,7 +249,7 @@ export class WorkflowRuntime implements WorkerHostsDependencies {
   /** Closes everything, even if one part fails to close. */
   private async closeAll(): Promise<void> {
     const watched = this.watch.stop();
-    const failed = (error: unknown): void => this.warn('runtime: could not close a part of the module', error);
+    const failed = (error: unknown): void => this.warn('module: could not close one of its parts', error);
     await this.workers.stop().catch(failed);
     await this.journal.drain(LAST_WRITES_MS);
     await this.qstash?.close().catch(failed);

@@ -20,9 +20,9 @@ export async function describeUnregistered(database: Database, keys: readonly Di
   const waiting = unregisteredOf(await findWaitingKinds(database), keys).map(dispatchLabel);
   const lines: string[] = [];
   if (due.length > 0)
-    lines.push(`runs are due that nothing registered in this process can continue: ${listOf(due)}; client.health() lists them`);
+    lines.push(`worker: no workflow of this process can continue these due runs: ${listOf(due)}; client.health() lists them`);
   if (waiting.length > 0)
-    lines.push(`runs wait that nothing registered in this process could continue: ${listOf(waiting)}; client.health() lists them`);
+    lines.push(`worker: no workflow of this process could continue these waiting runs: ${listOf(waiting)}; client.health() lists them`);
   return lines;
 }
 

@@ -1,4 +1,5 @@
 import type { KnownWorker } from '../client/queries/health.js';
+import type { Warn } from '../core/log-fields.js';
 import { dispatchKeyText, type DispatchKey } from '../core/run.js';
 import { dispatchLabel, servedHint, ServedKeys } from '../core/served.js';
 import { clearTimeout, setTimeout } from '../core/timers.js';
@@ -26,7 +27,7 @@ export interface UnregisteredWatchOptions {
   readonly worker: () => KnownWorker;
   /** Returns the time of the database's clock, in milliseconds since the epoch. */
   readonly now: () => number;
-  readonly warn: (message: string, error?: unknown) => void;
+  readonly warn: Warn;
   readonly lookAfterMs?: number;
   readonly lookSoonMs?: number;
 }
@@ -112,7 +113,7 @@ export class UnregisteredWatch {
       const key = dispatchKeyText(kind);
       if (this.warned.has(key) || this.warned.size >= MAX_WARNED) continue;
       this.warned.add(key);
-      this.options.warn(unregisteredLine(kind, served));
+      this.options.warn(unregisteredLine(kind, served), undefined, { workflow: kind.name, count: kind.due });
     }
   }
 
@@ -126,7 +127,7 @@ export class UnregisteredWatch {
     const more = overdue.length > MAX_NAMED ? ` and ${overdue.length - MAX_NAMED} more workflows` : '';
     const runs = overdue.slice(0, MAX_NAMED).map(dueLabel).join(', ');
     this.options.warn(
-      `no process executes runs: is the worker off (\`worker: false\` or DURABLE_WORKER=off)? ${runs}${more}. client.health() lists such runs`,
+      `worker: no process executes runs: is the worker off (\`worker: false\` or DURABLE_WORKER=off)? ${runs}${more}. client.health() lists such runs`,
     );
   }
 }
@@ -143,7 +144,7 @@ function unregisteredLine(kind: DueRuns, served: ReadonlySet<string>): string {
   const hint = servedHint(kind, served);
   const advice = hint?.remedy ?? 'Is the name or the queue misspelt, is the workflow not among the providers, or does its worker not run?';
   return (
-    `${dueLabel(kind)}: no live worker executes ${them}${hint === undefined ? '' : ` (${hint.reason})`}. ` +
+    `worker: ${dueLabel(kind)}: no live worker executes ${them}${hint === undefined ? '' : ` (${hint.reason})`}. ` +
     `${advice}${advice.endsWith('?') ? '' : '.'} client.health() lists such runs; client.terminate() ends ${them}`
   );
 }

@@ -34,6 +34,11 @@ describe('WarningLimiter', () => {
     expect(lines).toEqual([open('a', 'audit:7'), open('c', 'mail'), open('d', 'mail').replace('order', 'refund')]);
   });
 
+  it('distinguishes no counts that are fields', () => {
+    for (const count of [3, 4]) limiter.warn(`qstash: refused ${count} wake-ups of 7`, undefined, 'once a minute', { count });
+    expect(lines).toEqual(['qstash: refused 3 wake-ups of 7']);
+  });
+
   it('remembers a bounded number of kinds', () => {
     for (let n = 0; n < 10_000; n++) limiter.limit(`kind ${n}`, `kind ${n}`, 60_000);
     expect(lines).toHaveLength(501);

@@ -22,10 +22,10 @@ interface Kind {
  * Returns the text that all warnings of one kind have in common. A warning about a run keeps the
  * names of the workflow and of steps, because different steps have different problems. Run ids,
  * keys of steps and counts are removed. They differ from run to run, so each run would otherwise be
- * a kind of its own.
+ * a kind of its own. Any other warning loses only the number in its field `count`.
  */
-function kindOf(message: string): string {
-  if (!message.startsWith('run "')) return message;
+function kindOf(message: string, count: number | undefined): string {
+  if (!message.startsWith('run "')) return count === undefined ? message : message.replace(`${count}`, '0');
   return message
     .replace(/"[^"]*"/, '""')
     .replaceAll(/"([^":#]*)[^"]*"/g, '"$1"')
@@ -51,7 +51,12 @@ export class WarningLimiter {
    * @param error cause of the warning, if there is one
    */
   warn(message: string, error: unknown, how: keyof typeof WINDOW_MS, fields?: LogFields): void {
-    this.limit(kindOf(message), error === undefined ? message : `${message}: ${describeError(error)}`, WINDOW_MS[how], fields);
+    this.limit(
+      kindOf(message, fields?.count),
+      error === undefined ? message : `${message}: ${describeError(error)}`,
+      WINDOW_MS[how],
+      fields,
+    );
   }
 
   /**

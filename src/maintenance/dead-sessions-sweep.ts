@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { counted } from '../core/log-text.js';
 import { surveySessions, takeOver } from '../store/sql/sessions.js';
 import type { Sweep, SweepDependencies } from './sweep.js';
 
@@ -62,7 +63,7 @@ export class DeadSessionsSweep implements Sweep {
     const { database, notices, notifier, returned, log } = this.dependencies;
     const runs = await takeOver(database, ids, evidence);
     if (runs.length === 0) return;
-    log(`sweep: took over ${runs.length} runs of a worker that died`);
+    log(`sweep: took over ${counted(runs.length, 'run')} of a worker that died`, { count: runs.length });
     const failed = runs.filter(({ status }) => status === 'failed').map(({ id }) => id);
     notices.endedElsewhere(failed);
     const pending = runs.filter(({ status }) => status === 'pending').map(({ id }) => id);

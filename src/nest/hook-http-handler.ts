@@ -73,7 +73,7 @@ export class HookHttpHandler implements OnModuleInit {
     if (this.verifiers.size === 0 || (await keepsRawBodies(this.httpHost.httpAdapter)) !== 'no') return;
     const names = [...this.verifiers.keys()].map((name) => `'${name}'`).join(', ');
     this.module.warn(
-      `@HookVerifier ${names}: the application keeps no raw bodies, so requests cannot be verified and are answered with 500: ${RAW_BODY}`,
+      `hooks: @HookVerifier ${names} cannot verify requests, which the endpoint answers with 500: the application keeps no raw bodies: ${RAW_BODY}`,
     );
   }
 
@@ -115,12 +115,12 @@ export class HookHttpHandler implements OnModuleInit {
     const verifier = this.verifiers.get(name);
     if (!verifier) {
       this.module.warnOfRequest(
-        `requests to a hook are refused: it requires verifier '${name}', but no provider has @HookVerifier('${name}')`,
+        `hooks: refused a request: its hook requires verifier '${name}', but no provider has @HookVerifier('${name}')`,
       );
       throw new ServiceUnavailableException();
     }
     if (!rawBody) {
-      this.module.warnOfRequest(`requests to a hook cannot be verified by '${name}': the application keeps no raw bodies: ${RAW_BODY}`);
+      this.module.warnOfRequest(`hooks: verifier '${name}' cannot verify requests: the application keeps no raw bodies: ${RAW_BODY}`);
       throw new InternalServerErrorException();
     }
     let isGenuine: unknown;
@@ -128,7 +128,7 @@ export class HookHttpHandler implements OnModuleInit {
       isGenuine = await verifier.verify({ token, rawBody, headers: pickHeaders(headers, Object.keys(headers)) });
     } catch (error) {
       if (error instanceof HttpException) throw error;
-      this.module.warnOfRequest(`@HookVerifier('${name}') threw`, error);
+      this.module.warnOfRequest(`hooks: @HookVerifier('${name}') threw`, error);
       throw new InternalServerErrorException();
     }
     if (isGenuine !== true) throw new UnauthorizedException();
@@ -147,11 +147,11 @@ export class HookHttpHandler implements OnModuleInit {
       return new UnprocessableEntityException({ statusCode: 422, message: 'the body does not fit', issues });
     }
     if (error instanceof InvalidInputError && error.cause !== undefined) {
-      this.module.warnOfRequest('the schema of a hook threw', error.cause);
+      this.module.warnOfRequest('hooks: the schema of a hook threw', error.cause);
       return new InternalServerErrorException();
     }
     if (error instanceof InvalidInputError || error instanceof SerializationError) return new BadRequestException(error.message);
-    this.module.warnOfRequest('could not store a payload for a hook', error);
+    this.module.warnOfRequest('hooks: could not store a payload', error);
     return new ServiceUnavailableException();
   }
 

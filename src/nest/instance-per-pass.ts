@@ -2,6 +2,7 @@ import type { InjectionToken, Type } from '@nestjs/common';
 import { ContextIdFactory, type ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
+import type { Warn } from '../core/log-fields.js';
 import type { WorkflowInstanceFactory, StartedRun, WorkflowCode } from '../engine/ports.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
 import type { StepEnhancers } from './step-enhancers.js';
@@ -48,7 +49,7 @@ export class InstancePerPass implements WorkflowInstanceFactory {
     private readonly token: InjectionToken,
     private readonly moduleRef: ModuleRef,
     private readonly enhancers: StepEnhancers | undefined,
-    private readonly warn: (message: string, error: unknown) => void,
+    private readonly warn: Warn,
   ) {}
 
   async make({ runId, input }: StartedRun): Promise<WorkflowCode> {
@@ -79,7 +80,8 @@ export class InstancePerPass implements WorkflowInstanceFactory {
       this.failures.delete(oldest);
     }
     const pause = Math.min(MIN_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS);
-    this.warn(`could not create ${this.workflow.type.name} for run "${runId}"; retrying in ${pause / 1_000} s`, error);
+    const { name, type } = this.workflow;
+    this.warn(`run "${runId}" (${name}): could not create ${type.name}; retrying in ${pause / 1_000} s`, error, { workflow: name, runId });
     return pause;
   }
 }

@@ -5,6 +5,7 @@ import type { HttpAdapterHost } from '@nestjs/core';
 
 import { ClosedError, WorkflowConfigurationError } from '../core/errors/index.js';
 import { within } from '../core/async.js';
+import type { LogFields } from '../core/log-fields.js';
 import type { DeliveryOutcome } from '../transports/qstash/deliveries.js';
 import { decodeMessage } from '../transports/qstash/message.js';
 import { readRawBody, type HookHttpRequest } from './hook-body.js';
@@ -23,7 +24,7 @@ const SWEEP_TIMEOUT_MS = 50_000;
 const ANSWER_MARGIN_MS = 1_000;
 const NO_RAW_BODIES =
   'the application keeps no raw bodies: NestFactory.create(AppModule, { rawBody: true }), and app.useBodyParser() for limits of your own instead of app.use(json())';
-const ANSWERED_500 = 'deliveries of QStash cannot be verified and are answered with 500';
+const ANSWERED_500 = 'qstash: the endpoint cannot verify deliveries and answers them with 500';
 
 /** Parts of the module that the endpoint uses. */
 export interface EndpointDependencies {
@@ -31,7 +32,7 @@ export interface EndpointDependencies {
   readonly qstash: QStashTransport | undefined;
   /** Host that executes deliveries; undefined while the application boots or closes. */
   readonly push: PushHost | undefined;
-  warn(message: string, error?: unknown): void;
+  warn(message: string, error?: unknown, fields?: LogFields): void;
 }
 
 interface Answer {
@@ -67,7 +68,7 @@ export function openEndpoint(adapter: Adapter, module: EndpointDependencies): vo
         for (const [name, value] of Object.entries(headers)) adapter.setHeader(response, name, value);
         return adapter.reply(response, body, status) as unknown;
       });
-      answered.catch((error: unknown) => module.warn('could not answer a request of QStash', error));
+      answered.catch((error: unknown) => module.warn('qstash: could not answer a request', error));
     });
   };
   open(`/${path}/qstash`, (request) => answer(module, request, 'delivery'));
@@ -85,7 +86,7 @@ function reserve(adapter: Adapter, what: string): void {
 async function warnOfMissingSettings(adapter: Adapter, module: EndpointDependencies): Promise<void> {
   if (!module.qstash?.settings.keys)
     module.warn(
-      'the signing keys of QStash are missing: every delivery is answered with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
+      'qstash: the signing keys are missing: the endpoint answers every delivery with 401. Set QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY',
     );
   if ((await keepsRawBodies(adapter)) === 'no') module.warn(`${ANSWERED_500}: ${NO_RAW_BODIES}`);
 }
@@ -116,7 +117,7 @@ async function answer(module: EndpointDependencies, request: HookHttpRequest, ki
   } catch (error) {
     if (error instanceof ClosedError) return NOT_READY;
     if (error instanceof HttpException) return { status: error.getStatus(), body: { status: 'not readable' } };
-    module.warn(`could not process a ${kind} of QStash; QStash repeats it`, error);
+    module.warn(`qstash: could not process a ${kind}; QStash repeats it`, error);
     return RETRY_LATER;
   }
 }

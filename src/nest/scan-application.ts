@@ -1,5 +1,6 @@
 import type { DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContainer } from '@nestjs/core';
 
+import type { Warn } from '../core/log-fields.js';
 import type { FoundWorkflow } from '../host/found-workflow.js';
 import type { WorkflowRuntime } from '../host/runtime.js';
 import { checkSteps, listSome } from './decorated-steps.js';
@@ -33,7 +34,7 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   const { name, settings } = runtime;
   const lookup = settings.enhancers.length === 0 ? undefined : new EnhancerLookup(contexts, modules, settings.enhancers);
   const enhancers = lookup && new StepEnhancers(contexts, lookup, undefined);
-  const warn = (message: string, error?: unknown): void => runtime.warn(message, error);
+  const warn: Warn = (message, error, fields) => runtime.warn(message, error, fields);
   const runtimes = runtimesOf(discovery);
   // Warnings about the whole application are logged by its first module only.
   const isFirst = runtimes[0] === runtime;
@@ -44,10 +45,12 @@ export function scanApplication(runtime: WorkflowRuntime, nest: NestServices): F
   if (!isFirst) return workflows;
   const names = runtimes.map((module) => module.name);
   for (const { type, module } of findUnassignedWorkflows(discovery, names))
-    warn(`${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`);
+    warn(`module: ${type.name} belongs to ${moduleLabel(module)}, which is not imported; this process does not execute it`);
   // No warning in tests, because test modules often leave providers out and load more classes than
   // they use.
   if (uncallable.length > 0 && workflows.length > 0 && process.env['NODE_ENV'] !== 'test')
-    warn(`@Step() on ${listSome(uncallable)}: the class is not among the providers, so only instances created by hand have these steps`);
+    warn(
+      `module: @Step() on ${listSome(uncallable)}: the class is not among the providers, so only instances created by hand have these steps`,
+    );
   return workflows;
 }

@@ -2,6 +2,7 @@ import { Scope } from '@nestjs/common';
 import type { DiscoveryService, ModuleRef } from '@nestjs/core';
 
 import { WorkflowConfigurationError } from '../core/errors/index.js';
+import type { Warn } from '../core/log-fields.js';
 import { toRetryPolicy } from '../core/retry-policy.js';
 import { hasWorkflowMetadata, workflowIdentityOf } from '../core/workflow-metadata.js';
 import type { WorkflowContext } from '../engine/workflow-context.js';
@@ -19,7 +20,7 @@ export interface ScanningModule {
   readonly settings: ModuleSettings;
   readonly moduleRef: ModuleRef;
   readonly enhancers: StepEnhancers | undefined;
-  warn(message: string, error?: unknown): void;
+  readonly warn: Warn;
 }
 
 /**
@@ -135,8 +136,7 @@ function toWorkflow(type: Function, wrapper: Wrapper, module: ScanningModule): F
     .map((code) => (typeof code === 'function' ? Function.prototype.toString.call(code) : ''))
     .join('\n');
   if (!instance) {
-    const warn = (message: string, error: unknown): void => module.warn(message, error);
-    const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, warn);
+    const maker = new InstancePerPass({ ...identity, type }, wrapper.token, module.moduleRef, enhancers, module.warn);
     return { definition: { ...identity, maker }, source };
   }
   const invoke = guardSharedState(instance, (input: unknown, context: WorkflowContext) => instance.run(input, context));

@@ -52,13 +52,13 @@ export function prepareSteps(discovery: DiscoveryService, warn: (message: string
   }
   if (fields.length > 0) {
     warn(
-      `${fields.join(', ')}: a field that replaces a step is executed again in each pass, because its class is not a singleton. ` +
+      `module: ${fields.join(', ')}: each pass executes a field that replaces a step again, because its class is not a singleton. ` +
         'Make it a method',
     );
   }
   if (renamed.size === 0 || process.env['NODE_ENV'] === 'test') return;
   warn(
-    `the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may choose other names, and runs ` +
+    `module: the class names of these steps look like those of a minified build: ${[...renamed].join(', ')}. Another build may choose other names, and runs ` +
       `in progress could not continue. Let the bundler keep class names (esbuild: keepNames; terser: keep_classnames). ${HOW_TO_NAME}`,
   );
 }

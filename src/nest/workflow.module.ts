@@ -226,7 +226,7 @@ export class WorkflowModule
 
   private warnWhenIdle(why: string): void {
     clearTimeout(this.idleCheck);
-    this.idleCheck = setTimeout(() => this.runtime.warn(`no run is executed yet: ${why}`), IDLE_CHECK_MS).unref();
+    this.idleCheck = setTimeout(() => this.runtime.warn(`worker: executes no run yet: ${why}`), IDLE_CHECK_MS).unref();
   }
 
   private whyNoWorker(workflows: number): string | undefined {
@@ -272,13 +272,13 @@ export class WorkflowModule
    */
   private exitOnSecondSignal(): void {
     this.unwatchSignals ??= watchSignals((signal) => {
-      this.runtime.logger.warn(`${signal} again: exiting at once; running step bodies are aborted`);
+      this.runtime.logger.warn(`module: received ${signal} again; exiting at once, which aborts running step bodies`);
       exitBy(signal);
     });
   }
 
   private checkShutdownHooks(): void {
     if (process.listenerCount('SIGTERM') > 0 || process.env['NODE_ENV'] === 'test') return;
-    this.runtime.logger.warn('shutdown hooks are off: call app.enableShutdownHooks(), otherwise a deploy interrupts running steps');
+    this.runtime.logger.warn('module: shutdown hooks are off: call app.enableShutdownHooks(), otherwise a deploy interrupts running steps');
   }
 }

@@ -1,3 +1,5 @@
+import type { LogFields } from '../core/log-fields.js';
+
 /** Callbacks through which a journal reports events to its owner. */
 export interface JournalEvents {
   /**
@@ -13,6 +15,8 @@ export interface JournalEvents {
   moved(): Promise<void>;
   /**
    * Called when the database cannot be reached or refuses a write. The journal then tries again.
+   *
+   * @param fields ids of the run that cannot be written, if there is one such run
    */
-  trouble(error: unknown): void;
+  trouble(error: unknown, fields?: LogFields): void;
 }

@@ -239,7 +239,7 @@ export class JournalWriter {
     const late = this.deferred.remove(isOverdueStart(performance.now() - this.limits.startTimeoutMs));
     for (const entry of late) this.queue.settle(entry, toStartError(entry, this.deferred.causeOf(entry.transition.runId)));
     for (const runId of this.deferred.longLocked()) {
-      this.events.trouble(new Error(`run "${runId}" cannot be written: another transaction has locked its row`));
+      this.events.trouble(new Error(`run "${runId}" cannot be written: another transaction has locked its row`), { runId });
     }
   }
 }

@@ -17,7 +17,7 @@ export class RunLog {
   }
 
   notContinued(run: NamedRun, error: unknown): void {
-    this.events.log('warn', `run "${run.id}" could not be continued here`, error, fieldsOf(run));
+    this.events.log('warn', `run "${run.id}" (${run.name}): this worker could not continue the run`, error, fieldsOf(run));
   }
 
   blocked(runId: string, error: Error): void {
@@ -32,7 +32,7 @@ export class RunLog {
    * the run.
    */
   unwritable(run: NamedRun, error: Error): void {
-    const what = `run "${run.id}" cannot be written, not even as blocked; it is tried once a minute until the cause is removed`;
+    const what = `run "${run.id}" (${run.name}): the database refuses every change, even the one that blocks the run; the worker tries again once a minute`;
     this.events.log('error', what, error, fieldsOf(run));
   }
 }

@@ -271,7 +271,7 @@ export class Session {
     // No answer in time: the next heartbeat must use another connection.
     if ((await within(this.options.ttlMs / 3, asked)) === 'late') {
       this.isDirectMute = true;
-      throw new Error('the heartbeat was not answered in time');
+      throw new Error('the database did not answer the heartbeat in time');
     }
     if (answer) {
       this.clock.sync(answer.now, sentAt);

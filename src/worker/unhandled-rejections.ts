@@ -27,7 +27,7 @@ function onRejection(reason: unknown, promise: Promise<unknown>): void {
     // Jest, count this one as handled.
     promise.catch(() => undefined);
     const [warn] = workers;
-    return warn?.('a workflow has a promise that nobody awaited when it failed; await it, or give it a catch', reason);
+    return warn?.('worker: a workflow left a promise without an await, and the promise failed; await it, or give it a catch', reason);
   }
   if (process.listenerCount('unhandledRejection') > 1) return;
   if (nodeThrows()) throw reason;

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { sleep } from '../core/timers.js';
 import { ClosedError, FencedError } from '../core/errors/index.js';
+import { counted } from '../core/log-text.js';
 import type { DispatchKey } from '../core/run.js';
 import { within } from '../core/async.js';
 import type { Database } from '../store/database.js';
@@ -178,7 +179,11 @@ export class Worker {
     const missing = rows.filter((row) => !held.has(row.id));
     const orphaned = this.orphanedClaims.lost(missing, this.claimer.claimingSince);
     if (orphaned.length > 0)
-      this.events.log('warn', `worker: the answer to a claim of ${orphaned.length} runs was lost; the runs are handed back`);
+      this.warn(
+        `worker: lost the answer to a claim of ${counted(orphaned.length, 'run')}; handing back what was claimed`,
+        sessionId,
+        orphaned.length,
+      );
     this.runs.unstarted.handBack(orphaned, 'this');
     await this.runs.deliverNew(rows);
   }
@@ -189,7 +194,8 @@ export class Worker {
    */
   async fenced(sessionId: string): Promise<void> {
     if (this.session.id !== sessionId) return;
-    this.events.log('warn', `worker: the session was taken over; its ${this.runs.size} runs continue elsewhere`, undefined, { sessionId });
+    const { size } = this.runs;
+    this.warn(`worker: another process took over the session, and continues its ${counted(size, 'run')}`, sessionId, size);
     // The takeover counted as one death of a worker for the run that was executed alone, and three
     // deaths fail the run. This worker is alive, so the count must be corrected.
     const alone = this.claimer.exclusiveRunId;
@@ -223,8 +229,8 @@ export class Worker {
       this.journal.useSession(this.session.moveTo(server));
       return this.wake();
     }
-    const what = `worker: the database has failed over and lost commits of ${lacking} of ${this.runs.size} active runs`;
-    this.events.log('warn', `${what}; all are executed again from what is recorded`);
+    const what = `worker: the database failed over and lost commits of ${lacking} of ${counted(this.runs.size, 'active run')}`;
+    this.warn(`${what}; executing all of them again from their records`, fence.id, lacking);
     const reason = new FencedError('a failover of the database has lost what was recorded');
     void this.startOver(reason, async () => this.events.returned(await closeSession(this.database, fence.id)));
   }
@@ -249,6 +255,10 @@ export class Worker {
         await sleep(pause);
       }
     }
+  }
+
+  private warn(message: string, sessionId: string, count: number): void {
+    this.events.log('warn', message, undefined, { sessionId, count });
   }
 
   /** True once `stop` was called. */

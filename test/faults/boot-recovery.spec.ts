@@ -32,7 +32,7 @@ describe('an application that boots on a hot standby', () => {
     await refused();
 
     const { outcome, warned } = bootAt(pair.standby.url, 60_000);
-    await warned(/^the database cannot be reached: the server is a standby/);
+    await warned(/^database: unreachable: the server is a standby/);
     await pair.failOver();
     const module = (await outcome) as TestingModule;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');
@@ -48,7 +48,7 @@ describe('an application whose server stops answering in a migration', () => {
     const silent = proxy.silenceAt('CREATE TABLE');
     const { outcome, warned } = bootAt(proxy.url, 60_000);
     await silent;
-    await warned(/^the database cannot be reached: the server has stopped answering/);
+    await warned(/^database: unreachable: the server has stopped answering/);
     proxy.restore();
     const module = (await outcome) as TestingModule;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');

@@ -61,7 +61,7 @@ describe('a worker that loses its direct connection and keeps its pool', () => {
         JOIN durable.workflow_sessions s ON l.objid = (s.id & 2147483647)::oid
         WHERE l.locktype = 'advisory' AND a.datname = current_database() AND l.objsubid = 2 AND s.pid = ${worker.child.pid}`);
       expect(ended).toHaveLength(1);
-      await worker.waitForLine(/^WARN worker: the session was taken over/);
+      await worker.waitForLine(/^WARN worker: another process took over the session/);
       await scene.start('adder', { steps: 2, ms: 1 }, range('new-', 3));
       await waitFor(async () => (await scene.statuses('new-'))['completed'] === 3, {
         timeoutMs: NEW_WORK_MS,

@@ -56,7 +56,7 @@ function databaseAt(url: string, drop: () => Promise<void>): TestDatabase {
       expect(await restored.query(unfinished)).toEqual([{ runs: 30 }]);
 
       const stranger = scene.spawn({ url: restored.url });
-      await stranger.waitForLine(/^ERROR No run is executed here: the database is a copy/);
+      await stranger.waitForLine(/^ERROR worker: executes no run here: the database is a copy/);
       await waitFor(async () => (await scene.statuses('run-'))['completed'] === 30, {
         timeoutMs: 40_000,
         message: 'the original to finish',

@@ -107,7 +107,7 @@ const WAYS_TO_NOTICE: [string, boolean][] = [
   ...(process.env['DURABLE_CHAOS'] ? [['by the direct connection', true] as [string, boolean]] : []),
 ];
 
-const LOST = /^WARN worker: the database has failed over and lost commits/;
+const LOST = /^WARN worker: the database failed over and lost commits/;
 
 describe('a fail-over to another server', () => {
   it(

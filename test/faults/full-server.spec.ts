@@ -53,7 +53,7 @@ describe('a server that grants no more connections', () => {
   it('delays a boot until it grants connections', async () => {
     await takeAll();
     const { outcome, warned } = bootAt(url, 60_000);
-    await warned(/^the database cannot be reached: too many connections/);
+    await warned(/^database: unreachable: too many connections/);
     await giveBack();
     const module = (await outcome) as TestingModule;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');

@@ -243,7 +243,9 @@ describe('an application that QStash drives', () => {
     const brief = await startPushed(database.url, [Late], { logger, options: { qstash: { deliveryTimeout: '3s', namespace: 'late' } } });
     const handle = await brief.client.start(Late);
     expect(await handle.result({ timeout: '20s' })).toBe('done');
-    expect(logger.lines.join('\n')).toContain(`handed over in the middle of a step: "${handle.runId}"`);
+    expect(logger.lines.join('\n')).toContain(
+      `run "${handle.runId}" (late): the delivery reached its limit of 3000 ms (qstash.deliveryTimeout) in the middle of a step`,
+    );
     await brief.close();
   });
 

@@ -119,9 +119,9 @@ describe('the publisher of messages to QStash', () => {
     qstash.setFaults({ failMember: 1 });
     const handles = await pushed.client.startMany(Brief, [1, 2, 3]);
     const more = await pushed.client.startMany(Brief, [4, 5]);
-    const told = logger.lines.filter((line) => line.includes('QStash refused'));
+    const told = logger.lines.filter((line) => line.includes('qstash: refused'));
     expect(told).toEqual([
-      `QStash refused wake-ups; retrying, then leaving them to the sweep: 3 of 3, for example of run "${handles[0]!.runId}": internal server error`,
+      `qstash: refused 3 wake-ups; retrying, then leaving them to the sweep: for example of run "${handles[0]!.runId}": internal server error`,
     ]);
     qstash.setFaults({ failMember: 0 });
     // There is no sweep. The publisher sends refused messages again.
@@ -162,7 +162,7 @@ describe('the publisher of messages to QStash', () => {
     expect(await handle.result({ timeout: '10s' })).toBe(10);
     isRefused = true;
     expect(await (await pushed.client.start(Brief, 6)).result({ timeout: '10s' })).toBe(12);
-    expect(logger.has('qstash.waitUntil failed')).toBe(true);
+    expect(logger.has('qstash: waitUntil failed')).toBe(true);
     await pushed.close();
     const other = await startPushed(database.url, [Brief], { options: { qstash: { waitUntil } } });
     expect(await (await other.client.start(Brief, 7)).result({ timeout: '10s' })).toBe(14);

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../../core/timers.js';
 import { within } from '../../core/async.js';
+import type { Warn } from '../../core/log-fields.js';
 import type { Database } from '../../store/database.js';
 import { SUSPECT_LOSSES, type ClaimedRun } from '../../store/sql/claim-runs.js';
 import { isSameWait, readWakeUps, type ListedRun } from '../../store/sql/outbox.js';
@@ -86,7 +87,7 @@ export class Deliveries {
     private readonly makeWorker: () => Worker,
     private readonly publisher: Publisher,
     private readonly settings: QStashSettings,
-    private readonly warn: (message: string, error?: unknown) => void,
+    private readonly warn: Warn,
   ) {
     this.lock = new SharedExclusiveLock(
       EXCLUSIVE_WAIT_MS,
@@ -172,12 +173,12 @@ export class Deliveries {
     const worker = await this.openSession();
     const claimed = await this.claim(worker, message, mode);
     if (typeof claimed === 'string') return claimed;
-    const { id } = claimed;
+    const { id, name } = claimed;
     const { timeBudgetMs, deliveryTimeoutMs } = this.settings;
     const leftMs = Math.max(0, deliveryTimeoutMs - ANSWER_MARGIN_MS - (performance.now() - since));
     const timers = [
       setTimeout(() => worker.handOver(id, 'soon'), Math.min(timeBudgetMs, leftMs)),
-      setTimeout(() => this.cutOff(worker, id), leftMs),
+      setTimeout(() => this.cutOff(worker, { id, name }), leftMs),
     ];
     try {
       await worker.gone(id);
@@ -190,10 +191,14 @@ export class Deliveries {
     return 'executed';
   }
 
-  private cutOff(worker: Worker, runId: string): void {
-    const why = `its ${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout) have passed; the running step is executed again`;
-    this.warn('a run was handed over in the middle of a step', new Error(`"${runId}": ${why}`));
-    worker.handOver(runId, 'now');
+  private cutOff(worker: Worker, { id, name }: Pick<ClaimedRun, 'id' | 'name'>): void {
+    const limit = `${this.settings.deliveryTimeoutMs} ms (qstash.deliveryTimeout)`;
+    this.warn(
+      `run "${id}" (${name}): the delivery reached its limit of ${limit} in the middle of a step; another delivery executes the step again`,
+      undefined,
+      { runId: id, workflow: name },
+    );
+    worker.handOver(id, 'now');
   }
 
   /**
@@ -237,7 +242,7 @@ export class Deliveries {
       if (this.worker) return this.worker;
       const worker = this.makeWorker();
       await worker.start();
-      const failed = (error: unknown): void => this.warn('could not check for messages to active runs', error);
+      const failed = (error: unknown): void => this.warn('qstash: could not check for messages to active runs', error);
       this.inboxTimer = setInterval(() => void worker.reconcile().catch(failed), INBOX_CHECK_EVERY_MS);
       return (this.worker = worker);
     });

@@ -1,4 +1,6 @@
 import { clearTimeout, setImmediate, setTimeout, sleep } from '../../core/timers.js';
+import type { Warn } from '../../core/log-fields.js';
+import { counted } from '../../core/log-text.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { readWakeUps, type WakeUp } from '../../store/sql/outbox.js';
@@ -58,7 +60,7 @@ export class Publisher {
     private readonly database: Database,
     private readonly api: QStashApi,
     private readonly settings: QStashSettings,
-    private readonly warn: (message: string, error?: unknown) => void,
+    private readonly warn: Warn,
   ) {}
 
   /** True while the publisher pauses, because QStash does not answer or limits the rate. */
@@ -178,8 +180,11 @@ export class Publisher {
     if (!one) return;
     // All refusals of a batch share one log line, because QStash may refuse all wake-ups again and
     // again.
-    const which = `${refused.length} of ${near.length}, for example of run "${one.runId}": ${one.reason}`;
-    this.warn('QStash refused wake-ups; retrying, then leaving them to the sweep', new Error(which));
+    const which = `for example of run "${one.runId}": ${one.reason}`;
+    this.warn(`qstash: refused ${counted(refused.length, 'wake-up')}; retrying, then leaving them to the sweep`, new Error(which), {
+      count: refused.length,
+      runId: one.runId,
+    });
     this.retryRefused(refused.map(({ runId }) => runId));
   }
 
@@ -221,7 +226,7 @@ export class Publisher {
   }
 
   private retryLater(error: unknown): void {
-    this.warn('could not announce due runs to QStash; retrying', error);
+    this.warn('qstash: could not announce due runs; retrying', error);
     if (this.isClosed) return;
     this.pauseMs = Math.min(Math.max(MIN_PAUSE_MS, this.pauseMs * 2), MAX_PAUSE_MS);
     const pause = Math.max(this.pauseMs, msUntilReset(error));

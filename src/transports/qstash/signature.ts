@@ -1,3 +1,4 @@
+import type { Warn } from '../../core/log-fields.js';
 import type { QStashTransport } from './transport.js';
 
 /** Request, together with the address that its signature must contain. */
@@ -13,10 +14,7 @@ interface SignedRequest {
  * has a token, about the mistake in the deployment that the token indicates: a wrong address, or
  * wrong keys.
  */
-export async function isSigned(
-  { qstash, signature, body, url }: SignedRequest,
-  warn: (message: string, error: Error) => void,
-): Promise<boolean> {
+export async function isSigned({ qstash, signature, body, url }: SignedRequest, warn: Warn): Promise<boolean> {
   if (typeof signature !== 'string' || signature === '') return false;
   const { api } = qstash;
   if (await api.isGenuine(signature, body, url)) return true;
@@ -31,11 +29,11 @@ export async function isSigned(
   if (isElsewhere) {
     const signedFor = `signed for ${JSON.stringify(subject.slice(0, 300))}, but expected ${url}`;
     const hint = 'QSTASH_TARGET_URL (qstash.targetUrl) must be the address that QStash calls';
-    warn('a request of QStash was answered with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
+    warn('qstash: answered a request of QStash with 401', new Error(`${pathname}: ${signedFor}: ${hint}`));
   } else {
     const why =
       'signed with other keys than qstash.currentSigningKey and nextSigningKey, or more than five minutes ago, or over another body';
-    warn('a request was answered with 401', new Error(`${pathname}: ${why}`));
+    warn('qstash: answered a request with 401', new Error(`${pathname}: ${why}`));
   }
   return false;
 }

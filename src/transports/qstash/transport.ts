@@ -1,3 +1,4 @@
+import type { Warn } from '../../core/log-fields.js';
 import type { DueRun } from '../../core/run.js';
 import type { Database } from '../../store/database.js';
 import { QStashApi } from './api.js';
@@ -18,7 +19,7 @@ export class QStashTransport {
     readonly api: QStashApi,
     readonly settings: QStashSettings,
     database: Database,
-    private readonly warn: (message: string, error?: unknown) => void,
+    private readonly warn: Warn,
   ) {
     this.publisher = new Publisher(database, api, settings, warn);
   }
@@ -28,11 +29,7 @@ export class QStashTransport {
    *
    * @throws WorkflowConfigurationError when the SDK is not installed
    */
-  static async create(
-    settings: QStashSettings,
-    database: Database,
-    warn: (message: string, error?: unknown) => void,
-  ): Promise<QStashTransport> {
+  static async create(settings: QStashSettings, database: Database, warn: Warn): Promise<QStashTransport> {
     const waitUntil = settings.waitUntil && withoutThrowing(settings.waitUntil, warn);
     return new QStashTransport(await QStashApi.create(settings), { ...settings, waitUntil }, database, warn);
   }
@@ -46,7 +43,8 @@ export class QStashTransport {
    * failure causes a warning and does not prevent the boot.
    */
   ensureSchedule(): void {
-    this.scheduleUpdate = this.updateSchedule().catch((error: unknown) => this.warn('could not create the schedule of the sweep', error));
+    const failed = (error: unknown): void => this.warn('qstash: could not create the schedule of the sweep', error);
+    this.scheduleUpdate = this.updateSchedule().catch(failed);
     this.settings.waitUntil?.(this.scheduleUpdate);
   }
 
@@ -55,7 +53,7 @@ export class QStashTransport {
     if (before === undefined) return;
     const { namespace, sweepUrl } = this.settings;
     this.warn(
-      `QStash's schedule "${namespace}-sweep" called ${before} until now; it calls ${sweepUrl} from now on. Give every application or stage that shares this QStash account its own qstash.namespace`,
+      `qstash: changed the schedule "${namespace}-sweep", which called ${before} and now calls ${sweepUrl}. Give every application or stage that shares this QStash account its own qstash.namespace`,
     );
   }
 
@@ -68,12 +66,12 @@ export class QStashTransport {
  * Wraps `waitUntil`, which throws on some platforms when no request is active. The publisher
  * continues to send anyway.
  */
-function withoutThrowing(waitUntil: WaitUntil, warn: (message: string, error: unknown) => void): WaitUntil {
+function withoutThrowing(waitUntil: WaitUntil, warn: Warn): WaitUntil {
   return (promise) => {
     try {
       waitUntil(promise);
     } catch (error) {
-      warn('qstash.waitUntil failed; due runs are still announced, unless the platform freezes the process first', error);
+      warn('qstash: waitUntil failed; the publisher still announces due runs, unless the platform freezes the process first', error);
     }
   };
 }

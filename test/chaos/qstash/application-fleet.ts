@@ -51,7 +51,7 @@ class Application {
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
         this.log.note(`application ${this.index}`, line);
-        if (/session was taken over/.test(line)) this.log.fenced.add(child.pid!);
+        if (/took over the session/.test(line)) this.log.fenced.add(child.pid!);
       });
     }
     this.exited = new Promise((resolve) => {

@@ -38,12 +38,12 @@ it('a worker logs one warning when the database goes away, whatever fails meanwh
   jest.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void lines.push(String(message)));
   proxy.refuse();
   const start = client.start(Greet, undefined, { id: 'meanwhile' });
-  await waitFor(() => lines.some((line) => line.includes('the database cannot be reached')));
+  await waitFor(() => lines.some((line) => line.includes('database: unreachable')));
   for (let n = 0; n < 10; n++) await expect(client.status('meanwhile')).rejects.toBeInstanceOf(DatabaseUnavailableError);
-  await waitFor(() => lines.some((line) => line.startsWith('the direct connection cannot be made')));
+  await waitFor(() => lines.some((line) => line.startsWith('listen: could not open the direct connection')));
   proxy.restore();
   expect(await (await start).result()).toBe('hello');
   // The connections that were cut report their own loss.
-  const others = lines.filter((line) => !/^the direct connection|^session: could not renew the session/.test(line));
-  expect(others).toEqual([expect.stringContaining('the database cannot be reached; trying again: ')]);
+  const others = lines.filter((line) => !/^listen: could not open|^session: could not renew the session/.test(line));
+  expect(others).toEqual([expect.stringContaining('database: unreachable; trying again: ')]);
 });

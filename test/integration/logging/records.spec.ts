@@ -76,9 +76,9 @@ describe('the log', () => {
     await expect(client.execute(ChargingWorkflow, undefined, { id: 'text' })).rejects.toThrow();
     expect(failures().map(({ level, message }) => `${level} ${String(message)}`)).toEqual([
       expect.stringMatching(
-        /^warn step "charge" of run "text" \(charging\) failed, attempt 1 of 2, next at 2\d{3}-\S+Z: the card service is away$/,
+        /^warn run "text" \(charging\): step "charge" failed, attempt 1 of 2, next at 2\d{3}-\S+Z: the card service is away$/,
       ),
-      'warn step "charge" of run "text" (charging) failed for good, attempt 2 of 2: the card service is away',
+      'warn run "text" (charging): step "charge" failed for good, attempt 2 of 2: the card service is away',
       expect.stringMatching(/^error run "text" \(charging\) failed with \w+ at step "charge": .*$/),
     ]);
   });
@@ -164,6 +164,6 @@ describe('the log', () => {
     const failure = { stepKey: 'charge', attempt: 1, maxAttempts: 1, nextAttemptAt: undefined, error: new Error('secret') };
     for (let index = 0; index < 1_000; index++) log.attemptFailed({ id: 'r', name: 'w' }, failure);
     expect(texts).toHaveLength(100);
-    expect(texts[0]).toBe('step "charge" of run "r" (w) failed for good, attempt 1 of 1: Error');
+    expect(texts[0]).toBe('run "r" (w): step "charge" failed for good, attempt 1 of 1: Error');
   });
 });

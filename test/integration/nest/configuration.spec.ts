@@ -282,10 +282,10 @@ describe('WorkflowModule', () => {
       closeLater(module);
       await module.init();
       expect(lines).toContain(
-        'InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported; this process does not execute it',
+        'module: InvoiceWorkflow belongs to WorkflowModule "billing", which is not imported; this process does not execute it',
       );
       const orphans = lines.filter((line) => line.includes('not among the providers'));
-      expect(orphans).toEqual([expect.stringMatching(/^@Step\(\) on (\w+\.\w+, ){4}\w+\.\w+ and \d+ more: /)]);
+      expect(orphans).toEqual([expect.stringMatching(/^module: @Step\(\) on (\w+\.\w+, ){4}\w+\.\w+ and \d+ more: /)]);
       await expect(module.get(WorkflowClient).execute(HandmadeWorkflow)).resolves.toBe('helped');
     } finally {
       process.env['NODE_ENV'] = environment;
@@ -294,7 +294,7 @@ describe('WorkflowModule', () => {
 
   it('warns when an HTTP application does not listen, and names the remedies', async () => {
     const lines = told();
-    const warnings = () => lines.filter((line) => line.includes('no run is executed yet'));
+    const warnings = () => lines.filter((line) => line.includes('executes no run yet'));
     const boot = async (worker?: {}): Promise<NestExpressApplication> => {
       const options = { connection: { url: database.url }, ...(worker ? { worker } : {}) };
       return closeLater(await NestFactory.create<NestExpressApplication>(appModule(WorkflowModule.forRoot(options))));

@@ -58,7 +58,7 @@ describe('an application whose database is away while it boots', () => {
     proxy.refuse();
     const booting = boot();
     await waitFor(() => warnings.length >= 2);
-    expect(warnings[0]).toMatch(/^the database cannot be reached: .*; trying again for \d+ s$/);
+    expect(warnings[0]).toMatch(/^database: unreachable: .*; trying again for \d+ s$/);
     proxy.restore();
     const module = await booting;
     expect(await module.get(WorkflowClient).execute(GreetWorkflow, 'you')).toBe('hello you');

@@ -127,7 +127,7 @@ describe('a copy of a database', () => {
   }
 
   const isForeign = (errors: Errors): Promise<unknown> =>
-    waitFor(() => errors.lines.some((line) => line.startsWith('No run is executed here')));
+    waitFor(() => errors.lines.some((line) => line.startsWith('worker: executes no run here')));
 
   it('executes no runs of the original until the row of workflow_home is deleted', async () => {
     await leaveRun();

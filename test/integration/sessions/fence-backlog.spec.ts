@@ -15,7 +15,7 @@ it(
     // The statements do what a takeover does.
     await scene.database.query(`DELETE FROM durable.workflow_sessions WHERE id = ${first};
       UPDATE durable.workflow_runs SET status = 'pending', session_id = NULL, ready_at = now() WHERE status = 'running'`);
-    await worker.waitForLine(/^WARN worker: the session was taken over/);
+    await worker.waitForLine(/^WARN worker: another process took over the session/);
     await waitFor(async () => (await scene.sessions()).join() === String(worker.child.pid), { timeoutMs: 5_000, message: 'a new session' });
     await scene.open(ids);
     await waitFor(async () => (await scene.statuses())['completed'] === ids.length, { message: 'all to complete' });

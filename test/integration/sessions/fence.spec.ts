@@ -5,7 +5,7 @@ import type { SpawnedProcess } from '../../support/processes.js';
 import { waitFor } from '../../support/wait.js';
 
 const SESSION = { sessionTtl: '2s' };
-const TAKEN_OVER = /^WARN worker: the session was taken over/;
+const TAKEN_OVER = /^WARN worker: another process took over the session/;
 
 describe('a worker that is fenced off', () => {
   /** Waits until the heir executes the runs, under epochs of its own. */

@@ -110,12 +110,14 @@ describe('a module whose connections are refused', () => {
     const module = await boot({ url: database.url }, { listen: { url: url.href } });
     const client = module.get(WorkflowClient);
     expect(await client.execute(GreetWorkflow, 'you')).toBe('hello you');
-    const line = await waitFor(() => lines.find((each) => each.startsWith('the direct connection to the url of "listen" cannot be made')));
+    const line = await waitFor(() =>
+      lines.find((each) => each.startsWith('listen: could not open the direct connection to the url of "listen"')),
+    );
     expect(line).toMatch(reason);
     const { directConnection, database: main } = await client.health();
     expect(directConnection).toMatchObject({ isConnected: false, error: { message: expect.stringMatching(reason) } });
     expect(main.isReachable).toBe(true);
-    expect(lines.filter((each) => each.startsWith('the direct connection')).length).toBe(1);
+    expect(lines.filter((each) => each.startsWith('listen: could not open')).length).toBe(1);
   });
 
   it('logs that its direct connection is open after it failed', async () => {
@@ -123,7 +125,7 @@ describe('a module whose connections are refused', () => {
     const direct = await FaultProxy.start(database.url);
     direct.refuse();
     const module = await boot({ url: database.url }, { listen: { url: direct.url } });
-    await waitFor(() => lines.some((each) => each.startsWith('the direct connection to the url of "listen" cannot be made')));
+    await waitFor(() => lines.some((each) => each.startsWith('listen: could not open the direct connection to the url of "listen"')));
     direct.restore();
     await waitFor(() => lines.includes('listen: the direct connection is open'));
     expect((await module.get(WorkflowClient).health()).directConnection).toEqual({ isConnected: true });
