@@ -73,7 +73,7 @@ describe('failures of runs', () => {
     const cause = error.cause as Error;
     expect(cause).toBeInstanceOf(Error);
     expect(cause).toMatchObject({ name: 'OutOfStock', message: 'no apple left', sku: 'apple' });
-    expect(cause.stack).toContain('engine-failures.spec');
+    expect(cause.stack).toContain('failures.spec');
     expect(cause.cause).toMatchObject({ name: 'TypeError', message: 'shelf is empty' });
     // A handle made later gives the same cause.
     const later = await failureOf(client.getHandle(ScriptedWorkflow, handle.runId));
