@@ -4,6 +4,7 @@ import { monotonicFactory } from 'ulid';
 
 import { InvalidInputError } from './errors/input-errors.js';
 import { hasUnsafeCharacters } from './log-text.js';
+import { isNumbered } from './step-key-format.js';
 
 const nextUlid = monotonicFactory();
 
@@ -82,6 +83,6 @@ export function checkName(value: unknown, argument: string): string {
   const name = checkText(value, argument);
   if (name.length > MAX_NAME_LENGTH)
     throw new InvalidInputError(argument, `must have at most ${MAX_NAME_LENGTH} characters, not ${name.length}`);
-  if (/#\d+$/.test(name)) throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${name}"`);
+  if (isNumbered(name)) throw new InvalidInputError(argument, `must not end in "#" and a number, which counts repeated calls: "${name}"`);
   return name;
 }

@@ -1,7 +1,7 @@
 import { WorkflowCancelledError, WorkflowTimeoutError } from '../core/errors/index.js';
 import type { OpenWait, StepRecord } from '../core/step.js';
 import { CleanupGrace, type CleanupGraceDelegate } from './cleanup-grace.js';
-import { CANCEL_KEY } from './step-keys.js';
+import { CANCEL_KEY } from '../core/step-key-format.js';
 import type { DurabilityGate } from './durability-gate.js';
 import type { PassRecords } from './pass-records.js';
 import type { PassState, StopReason } from './pass-state.js';

@@ -11,6 +11,7 @@ import { Arguments } from '../core/serializer/arguments.js';
 import { channelOf } from '../core/message-kinds.js';
 import type { NewRun } from '../core/run.js';
 import type { OpenWait } from '../core/step.js';
+import { childAddress, childStepName, startedIdKey } from '../core/step-key-format.js';
 import type { Call } from './call.js';
 import { NO_OPTIONS } from './call-step.js';
 import { executionScope } from './current.js';
@@ -52,7 +53,7 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
   const deferred = (): void => {
     [given] = Arguments.of([input], pass.settings.payloads.maxBytes).fresh();
   };
-  return pass.call('child', `invoke:${start.name}`, options.key, null, begin, { signal: options.signal, resumed, deferred });
+  return pass.call('child', childStepName('invoke', start.name), options.key, null, begin, { signal: options.signal, resumed, deferred });
 }
 
 /** Starts a run without waiting for its end. Resolves when the new run is durable. */
@@ -73,7 +74,7 @@ export function startDetached(
       // Every attempt uses the same ids, so a start whose response was lost does not create a
       // second run.
       for (let life = 1; ; life++) {
-        const id = options.id ?? settings.starts.idFor(pass.run.id, life === 1 ? call.stepKey : `${call.stepKey}~${life}`);
+        const id = options.id ?? settings.starts.idFor(pass.run.id, startedIdKey(call.stepKey, life));
         const child = { ...run, id, hasGivenId: true, parentRunId: pass.run.id, parentStepKey: null } as const;
         const outcome = await pass.effects.startDetached(child);
         // A generated id is taken only when an earlier run with the id of this run has started a
@@ -83,7 +84,7 @@ export function startDetached(
     };
     beginStep(pass, call, { ...spec, body, given });
   };
-  return pass.call('start', `start:${start.name}`, options.key, null, begin) as Promise<{ runId: string }>;
+  return pass.call('start', childStepName('start', start.name), options.key, null, begin) as Promise<{ runId: string }>;
 }
 
 /**
@@ -135,7 +136,7 @@ export async function continueAsNew(pass: PassHandle, workflow: unknown, input: 
 function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | null, options: InvokeOptions): void {
   if (call.settled || pass.isClosed) return;
   const { generation } = pass.run;
-  const child = { ...run, parentRunId: pass.run.id, parentStepKey: returnAddress(call.stepKey, generation) };
+  const child = { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) };
   // For a wait for a child, `attempts` stores the generation that started the child.
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
   pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
@@ -162,19 +163,10 @@ function awaitChild(pass: PassHandle, call: Call, { name, wakeAt, attempts }: Op
       if (options.onTimeout === 'cancel') pass.effects.cancelChild(call.stepKey, childId);
       return { error: pass.encodeError(new ResultTimeoutError(childId, Math.max(0, wakeAt! - call.startedAt))), attempts: 1 };
     },
-    channel: channelOf('child', returnAddress(call.stepKey, attempts)),
+    channel: channelOf('child', childAddress(call.stepKey, attempts)),
     taken: (message) => endOf(pass, childId, message),
   };
   listen(pass, call, spec, wakeAt);
-}
-
-/**
- * Returns the address to which a child run sends its result. The address changes when an operator
- * retries the parent. So the result of a child from before the retry is not taken for the result of
- * a new child.
- */
-function returnAddress(stepKey: string, generation: number): string {
-  return generation === 0 ? stepKey : `${stepKey}~${generation}`;
 }
 
 function endOf(pass: PassHandle, childId: string, { outcome, payload }: Message): Settlement {

@@ -1,5 +1,5 @@
 import type { OpenWait, StepRecord } from '../core/step.js';
-import { CANCEL_KEY } from './step-keys.js';
+import { CANCEL_KEY } from '../core/step-key-format.js';
 import type { Timers } from './timers.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { Call } from './call.js';
-import { precedingKey } from './step-keys.js';
+import { precedingKey } from '../core/step-key-format.js';
 import { warnOnce } from './warn-once.js';
 
 /**

@@ -1,6 +1,6 @@
 import { StepFailedError, StepResolvedError } from '../core/errors/index.js';
 import { channelOf } from '../core/message-kinds.js';
-import { plainStepKey } from '../core/step-key-text.js';
+import { hasEscape, plainStepKey } from '../core/step-key-format.js';
 import type { Attempts } from './attempts.js';
 import type { Call } from './call.js';
 import type { ExternalEvents } from './external-events.js';
@@ -61,7 +61,7 @@ export class OperatorResults {
    */
   private keyOf(stepKey: string): string | undefined {
     if (this.stepKeys.has(stepKey)) return stepKey;
-    if (!stepKey.includes('%')) return undefined;
+    if (!hasEscape(stepKey)) return undefined;
     const plain = plainStepKey(stepKey);
     return this.stepKeys.has(plain) ? plain : undefined;
   }

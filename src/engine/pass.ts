@@ -6,7 +6,7 @@ import { OperatorResults } from './operator-results.js';
 import type { Abortable, PassHandle } from './pass-handle.js';
 import { PassParts } from './pass-parts.js';
 import type { EngineSettings, PassObserver, PassPort, PassRun, WorkflowDefinition } from './ports.js';
-import { TIMEOUT_KEY } from './step-keys.js';
+import { TIMEOUT_KEY } from '../core/step-key-format.js';
 import type { WorkflowContext } from './workflow-context.js';
 
 /**

@@ -1,4 +1,5 @@
-import { patchKey } from './step-keys.js';
+import { checkText } from '../core/ids.js';
+import { patchKey } from '../core/step-key-format.js';
 import type { PassRecords } from './pass-records.js';
 import type { Replay } from './replay.js';
 
@@ -18,7 +19,7 @@ export class Patches {
   isPatched(id: string): boolean {
     const known = this.known.get(id);
     if (known !== undefined) return known;
-    const stepKey = patchKey(id);
+    const stepKey = patchKey(checkText(id, 'id of the patch'));
     const isRecorded = this.replay.call(stepKey) !== undefined;
     const isPatched = isRecorded || this.calls.isCaughtUp;
     if (isPatched && !isRecorded) this.records.mark('patch', stepKey, null, null);

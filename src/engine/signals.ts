@@ -1,6 +1,7 @@
 import { checkOptions } from '../core/check-options.js';
 import { channelOf } from '../core/message-kinds.js';
 import { checkSignal } from '../core/signal.js';
+import { signalStepName } from '../core/step-key-format.js';
 import type { PassHandle } from './pass-handle.js';
 import type { SignalOptions } from './context-options.js';
 import { beginWait, deadlineOf, type WaitSpec } from './wait.js';
@@ -20,5 +21,5 @@ export function waitForSignal(pass: PassHandle, definition: unknown, options: Si
     channel: channelOf('signal', name),
     taken: ({ payload }) => ({ output: payload, attempts: 1 }),
   };
-  return pass.call('signal', `signal:${name}`, undefined, null, (call) => beginWait(pass, call, spec), options);
+  return pass.call('signal', signalStepName(name), undefined, null, (call) => beginWait(pass, call, spec), options);
 }

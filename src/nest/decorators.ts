@@ -3,7 +3,7 @@ import { Injectable, Scope } from '@nestjs/common';
 import { checkOptions } from '../core/check-options.js';
 import { toMilliseconds } from '../core/duration.js';
 import { InvalidInputError, WorkflowConfigurationError } from '../core/errors/index.js';
-import { escapeStepText } from '../core/step-key-text.js';
+import { escapeStepText } from '../core/step-key-format.js';
 import { DEFAULT_RETRY_POLICY, toRetryPolicy } from '../core/retry-policy.js';
 import type { StandardSchema } from '../core/standard-schema.js';
 import type { WorkflowClass } from '../core/workflow-types.js';

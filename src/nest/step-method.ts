@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../core/errors/index.js';
-import { escapeStepText } from '../core/step-key-text.js';
+import { escapeStepText } from '../core/step-key-format.js';
 import { isPromise } from '../core/async.js';
 import { toRejection, callStep } from '../engine/call-step.js';
 import { executionScope } from '../engine/current.js';

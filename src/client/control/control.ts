@@ -8,7 +8,7 @@ import {
   WorkflowTerminatedError,
 } from '../../core/errors/index.js';
 import { checkText, newNonce, newRunId } from '../../core/ids.js';
-import { checkStepKey, mayBeEscaped } from '../../core/step-key-text.js';
+import { checkStepKey, mayBeEscaped } from '../../core/step-key-format.js';
 import { isTerminal, type DueRun } from '../../core/run.js';
 import { announce } from '../../core/run-notices.js';
 import type { StepRecord } from '../../core/step.js';

@@ -1,16 +1,10 @@
 import { InvalidInputError } from '../../core/errors/index.js';
-import { mayBeEscaped, plainStepKey } from '../../core/step-key-text.js';
+import { beginningOf, mayBeEscaped, plainStepKey } from '../../core/step-key-format.js';
 import type { Database } from '../../store/database.js';
 import { hasStep, listEscapedKeys, listNearKeys } from '../../store/sql/step-keys.js';
 
 /** Maximum number of similar keys that an error lists. */
 const MAX_SIMILAR = 5;
-
-/**
- * Characters that can follow the name in a step key. They introduce the application's own key, or a
- * count.
- */
-const NAME_END = /[:#%]/;
 
 /**
  * Finds the key under which a run has recorded a step. Accepts the recorded key, or the name and
@@ -36,8 +30,7 @@ export async function findStepKey(database: Database, runId: string, given: stri
 export async function recordedStepKey(database: Database, runId: string, given: string, argument: string): Promise<string> {
   const key = await findStepKey(database, runId, given, argument);
   if (key !== undefined) return key;
-  const end = given.search(NAME_END);
-  const similar = await listNearKeys(database, runId, end > 0 ? given.slice(0, end) : given, MAX_SIMILAR);
+  const similar = await listNearKeys(database, runId, beginningOf(given), MAX_SIMILAR);
   const hint = similar.length === 0 ? 'it has recorded no similar step' : `it has recorded ${quoted(similar)}`;
   throw new InvalidInputError(argument, `names no recorded step of the run: "${given}"; ${hint}`);
 }

@@ -1,5 +1,5 @@
 import type { Duration } from '../duration.js';
-import { showStepKey } from '../step-key-text.js';
+import { showStepKey } from '../step-key-format.js';
 import { InvalidInputError } from './input-errors.js';
 import { WorkflowError } from './workflow-error.js';
 

@@ -1,5 +1,6 @@
 import type { DispatchKey, RunStatus } from '../../core/run.js';
 import type { StepRecord } from '../../core/step.js';
+import { signalNameSql } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 import { KEPT_BY_FAILED } from './message-kinds.js';
 import { stepBytesSql } from './step-bytes.js';
@@ -52,7 +53,7 @@ const retryText = (schema: string, lockTimeout: string, from: 'a call' | 'a tran
 ), messages AS (
   INSERT INTO ${schema}.workflow_inbox (run_id, kind, name, payload)
   SELECT $1, m.kind, m.name, m.payload FROM (
-    SELECT 0 AS age, seq::bigint AS place, kind, regexp_replace(substr(step_key, length('signal:') + 1), '#[0-9]+$', '') AS name, output AS payload
+    SELECT 0 AS age, seq::bigint AS place, kind, ${signalNameSql('step_key')} AS name, output AS payload
     FROM removed WHERE kind = 'signal' AND output::text <> 'null'
     UNION ALL SELECT 0, seq, kind, hook.token, output FROM removed, hook WHERE kind = 'hook' AND output::text <> 'null'
     UNION ALL SELECT 1, id, kind, name, payload FROM waiting WHERE kind IN ${KEPT_BY_FAILED}

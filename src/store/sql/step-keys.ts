@@ -1,3 +1,4 @@
+import { hasEscapeSql } from '../../core/step-key-format.js';
 import type { Database, Statement } from '../database.js';
 
 /** Maximum number of step keys with escaped characters that are read per run. */
@@ -16,7 +17,7 @@ export async function hasStep(database: Database, runId: string, stepKey: string
 const ESCAPED: Statement = {
   name: 'durable_escaped_step_keys',
   text: (schema) => `SELECT s.step_key FROM ${schema}.workflow_steps s
-WHERE s.run_id = $1 AND position('%' IN s.step_key) > 0 ORDER BY s.seq LIMIT ${ESCAPED_SEEN}`,
+WHERE s.run_id = $1 AND ${hasEscapeSql('s.step_key')} ORDER BY s.seq LIMIT ${ESCAPED_SEEN}`,
 };
 
 /** Lists the keys of a run's recorded steps that contain escaped characters. */

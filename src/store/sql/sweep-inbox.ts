@@ -2,6 +2,7 @@ import { WorkflowCancelledError } from '../../core/errors/index.js';
 import type { RunStatus } from '../../core/run.js';
 import type { NotifiedRun } from '../../core/run-notices.js';
 import { encodeError } from '../../core/serializer/index.js';
+import { childAddressSql } from '../../core/step-key-format.js';
 import { faultOf } from '../database-errors.js';
 import type { Database, Statement } from '../database.js';
 import { changeMany, manyRuns } from '../many-runs.js';
@@ -81,7 +82,7 @@ WHERE i.kind NOT IN ${LIMITED} AND i.kind = 'cancel' AND i.${OVERDUE} ORDER BY i
  * retry of the parent, the name contains the generation that started the child. The wait's
  * `attempts` holds this generation.
  */
-const CHILD_ADDRESS = `w.step_key || CASE WHEN w.attempts > 0 THEN '~' || w.attempts ELSE '' END`;
+const CHILD_ADDRESS = childAddressSql('w.step_key', 'w.attempts');
 
 /** Condition for runs that take messages from their inbox when they are notified. */
 const MISSED_MESSAGE = `(status = 'running' OR ${IS_WAKEABLE}) AND cancel_requested_at IS NULL AND (deadline_at IS NULL OR deadline_at > now())`;

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { InvalidInputError } from '../../src/core/errors/index.js';
-import { escapeStepText, showStepKey } from '../../src/core/step-key-text.js';
+import { escapeStepText, showStepKey } from '../../src/core/step-key-format.js';
 import { Step } from '../../src/nest/decorators.js';
 import { StepKeys } from '../../src/engine/step-keys.js';
 import { execute } from './harness.js';
