@@ -6,10 +6,9 @@ import { AfterStop, refusalOf } from './after-stop.js';
 import { Call } from './call.js';
 import { executionScope } from './current.js';
 import type { MessageHandler } from './mailbox.js';
-import type { Settlement } from './message.js';
 import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
 import type { OperatorResults } from './operator-results.js';
-import type { Abortable, ActivityDelegate, CallOptions, PassHandle } from './pass-handle.js';
+import type { Abortable, ActivityDelegate, CallOptions, CallResults, PassHandle } from './pass-handle.js';
 import { Patches } from './patches.js';
 import type {
   AttemptFailure,
@@ -68,6 +67,7 @@ export class CallTable implements PassHandle {
   readonly definition: WorkflowDefinition;
   readonly settings: EngineSettings;
   readonly timers: Timers;
+  readonly results: CallResults;
   /** Absent until an operator sets the result of a step. */
   operatorResults: OperatorResults | undefined;
   /** Decides which calls may begin after a stop; absent until a stop has reached the code. */
@@ -85,6 +85,7 @@ export class CallTable implements PassHandle {
     this.definition = parts.definition;
     this.settings = parts.settings;
     this.timers = parts.timers;
+    this.results = parts.records;
   }
 
   get code(): WorkflowCode | undefined {
@@ -185,27 +186,17 @@ export class CallTable implements PassHandle {
     }
   }
 
-  settle(call: Call, settlement: Settlement): void {
-    if (this.isClosed || call.settled) return;
-    this.forget(call);
-    this.parts.records.settle(call, settlement);
-  }
-
   /** Rejects a call that has no result yet, without recording the rejection. */
   withdraw(call: Call, reason: unknown): void {
     if (this.isClosed || call.settled) return;
-    const { port, attempts, replay, activity } = this.parts;
-    this.forget(call);
+    const { port, timers, attempts, replay, events, activity } = this.parts;
+    timers.clear(call.stepKey);
+    events.forget(call);
     attempts.abortStep(call.stepKey, reason);
     call.reject(reason);
     if (call.onWithdrawn) call.onWithdrawn();
     else if (call.waitRecorded || replay.openWait(call.stepKey)) port.journal.closeWait(call.stepKey);
     activity.update();
-  }
-
-  private forget(call: Call): void {
-    this.timers.clear(call.stepKey);
-    this.parts.events.forget(call);
   }
 
   recordedWait(stepKey: string): OpenWait | undefined {

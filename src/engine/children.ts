@@ -46,7 +46,7 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
     const wakeAt = deadline();
     start.withInput(given).then(
       (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
-      (error: unknown) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }),
+      (error: unknown) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }),
     );
   };
   const resumed = (call: Call, { name }: OpenWait): void => cancelChildOnWithdraw(pass, call, name!, options);
@@ -139,7 +139,7 @@ function startChild(pass: PassHandle, call: Call, run: NewRun, wakeAt: number | 
   const child = { ...run, parentRunId: pass.run.id, parentStepKey: childAddress(call.stepKey, generation) };
   // For a wait for a child, `attempts` stores the generation that started the child.
   const wait = { stepKey: call.stepKey, kind: 'child', name: run.id, wakeAt, attempts: generation, openedAt: call.startedAt } as const;
-  pass.openChild(call, wait, child, (error) => pass.settle(call, { error: pass.encodeError(error), attempts: 1 }));
+  pass.openChild(call, wait, child, (error) => pass.results.settle(call, { error: pass.encodeError(error), attempts: 1 }));
   awaitChild(pass, call, wait, options);
 }
 

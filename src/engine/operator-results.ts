@@ -4,8 +4,8 @@ import { hasEscape, plainStepKey } from '../core/step-key-format.js';
 import type { Attempts } from './attempts.js';
 import type { Call } from './call.js';
 import type { ExternalEvents } from './external-events.js';
-import type { Message, Settlement } from './message.js';
-import type { ActivityDelegate } from './pass-handle.js';
+import type { Message } from './message.js';
+import type { ActivityDelegate, CallResults } from './pass-handle.js';
 import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassRun } from './ports.js';
 import type { Replay } from './replay.js';
@@ -18,10 +18,8 @@ interface Parts {
   readonly replay: Replay;
   readonly attempts: Attempts;
   readonly events: ExternalEvents;
-  readonly calls: {
-    readonly byKey: ReadonlyMap<string, Call>;
-    settle(call: Call, settlement: Settlement): void;
-  };
+  readonly calls: { readonly byKey: ReadonlyMap<string, Call> };
+  readonly records: CallResults;
   readonly activity: ActivityDelegate;
 }
 
@@ -73,7 +71,7 @@ export class OperatorResults {
   }
 
   private apply(call: Call, { id, outcome, payload }: Message): void {
-    const { run, settings, state, replay, attempts: bodies, calls } = this.parts;
+    const { run, settings, state, replay, attempts: bodies, records } = this.parts;
     if (call.settled || state.isClosed) return;
     const { stepKey, kind } = call;
     const wait = replay.openWait(stepKey);
@@ -81,9 +79,9 @@ export class OperatorResults {
     if (call.startedAt === 0) call.startedAt = wait?.openedAt ?? Math.floor(settings.now());
     const attempts = Math.max(call.failures, wait?.attempts ?? 0) + (bodies.has(stepKey) ? 1 : 0);
     bodies.abortStep(stepKey, new StepResolvedError(stepKey));
-    if (outcome === 'value') return calls.settle(call, { output: payload, attempts, takes: id });
+    if (outcome === 'value') return records.settle(call, { output: payload, attempts, takes: id });
     const error = settings.payloads.showError(payload);
     const thrown = kind === 'step' ? new StepFailedError(stepKey, attempts, error) : error;
-    calls.settle(call, { error: settings.payloads.encodeError(thrown, run.id), attempts, takes: id });
+    records.settle(call, { error: settings.payloads.encodeError(thrown, run.id), attempts, takes: id });
   }
 }

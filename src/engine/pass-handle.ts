@@ -36,6 +36,15 @@ export interface Abortable {
   abort(reason: unknown): void;
 }
 
+/** Receives the results of durable calls. */
+export interface CallResults {
+  /**
+   * Records the result of a call, and queues the result for delivery to the code. Ignores a call
+   * that has ended, and every call of a closed pass.
+   */
+  settle(call: Call, settlement: Settlement): void;
+}
+
 /** One execution of the workflow function (a pass), for steps, waits and other operations. */
 export interface PassHandle {
   readonly run: { readonly id: string; readonly generation: number; readonly seedId: string };
@@ -44,6 +53,7 @@ export interface PassHandle {
   readonly code: WorkflowCode | undefined;
   readonly settings: EngineSettings;
   readonly timers: Timers;
+  readonly results: CallResults;
   readonly abortSignal: AbortSignal;
   readonly isClosed: boolean;
   /** Recorded time of the last delivered result, which is the current time for the workflow. */
@@ -96,8 +106,6 @@ export interface PassHandle {
   listen(channel: string, call: Call, handler: MessageHandler): void;
   /** Deletes a message that a step's wait has refused, and writes the reason to the history. */
   dropMessage(stepKey: string, messageId: string, refusal: Error): void;
-  /** Records the result of a call, and queues the result for delivery to the code. */
-  settle(call: Call, settlement: Settlement): void;
   /** Rejects a call that has no result yet, without recording the rejection. */
   withdraw(call: Call, reason: unknown): void;
   decodeError(text: string): Error;

@@ -4,10 +4,12 @@ import type { StepResult } from '../core/transition.js';
 import type { Call } from './call.js';
 import type { Settlement } from './message.js';
 import type { DurabilityGate } from './durability-gate.js';
-import type { ActivityDelegate } from './pass-handle.js';
+import type { ExternalEvents } from './external-events.js';
+import type { ActivityDelegate, CallResults } from './pass-handle.js';
 import type { PassState } from './pass-state.js';
 import type { EngineSettings, PassPort, PassRun } from './ports.js';
 import type { ResultQueue } from './result-queue.js';
+import type { Timers } from './timers.js';
 
 /** Other objects of the same pass (pass-parts.ts) that this class uses. */
 interface Parts {
@@ -15,8 +17,10 @@ interface Parts {
   readonly port: PassPort;
   readonly settings: EngineSettings;
   readonly state: PassState;
+  readonly timers: Timers;
   readonly gate: DurabilityGate;
   readonly queue: ResultQueue;
+  readonly events: ExternalEvents;
   readonly activity: ActivityDelegate;
 }
 
@@ -24,15 +28,18 @@ interface Parts {
  * Numbers the results of one execution of the workflow function (a pass), and hands them to the
  * workflow's code and to the journal.
  */
-export class PassRecords {
+export class PassRecords implements CallResults {
   constructor(
     private readonly parts: Parts,
     /** Number (`seq`) of the last record. */
     public lastSeq: number,
   ) {}
 
-  /** Records the result of a call. */
   settle(call: Call, { output, error, attempts, takes }: Settlement): void {
+    const { state, settings, timers, events } = this.parts;
+    if (state.isClosed || call.settled) return;
+    timers.clear(call.stepKey);
+    events.forget(call);
     const { stepKey, kind, calledAfter, calledAfterIo, argsHash, startedAt } = call;
     const record: StepRecord = {
       stepKey,
@@ -46,7 +53,7 @@ export class PassRecords {
       calledAfterIo,
       argsHash,
       startedAt,
-      finishedAt: Math.floor(this.parts.settings.now()),
+      finishedAt: Math.floor(settings.now()),
     };
     this.enter({ step: record, closesWait: call.waitRecorded, takes: takes ?? null });
   }

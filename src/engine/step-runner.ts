@@ -60,7 +60,7 @@ function attempt(pass: PassHandle, call: Call, spec: StepSpec): void {
 function succeed(pass: PassHandle, call: Call, value: unknown): void {
   const attempts = call.failures + 1;
   try {
-    pass.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
+    pass.results.settle(call, { output: value === undefined ? null : pass.encode(value, `output of step "${call.stepKey}"`), attempts });
   } catch (error) {
     // Fails the step without another attempt: the body has done its work, and another attempt would
     // not make the result storable.
@@ -98,7 +98,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
 }
 
 function giveUp(pass: PassHandle, call: Call, error: unknown, attempts: number): void {
-  pass.settle(call, { error: pass.encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
+  pass.results.settle(call, { error: pass.encodeError(new StepFailedError(call.stepKey, attempts, error)), attempts });
 }
 
 /**

@@ -55,14 +55,14 @@ export function listen(pass: PassHandle, call: Call, spec: WaitSpec, wakeAt: num
   if (wakeAt !== null) {
     pass.timers.set(call.stepKey, wakeAt, () =>
       pass.offer(() => {
-        if (!call.settled) pass.settle(call, expired());
+        if (!call.settled) pass.results.settle(call, expired());
       }),
     );
   }
   if (channel !== undefined && taken) {
     call.channel = channel;
     const take = (message: Message, screened: Settlement | undefined): void =>
-      pass.settle(call, { ...(screened ?? taken(message)), takes: message.id });
+      pass.results.settle(call, { ...(screened ?? taken(message)), takes: message.id });
     const refused = (message: Message, refusal: Error): void => {
       pass.dropMessage(call.stepKey, message.id, refusal);
       if (!call.settled && !call.waitRecorded && !pass.isClosed) open(pass, call, spec, wakeAt);
