@@ -30,7 +30,13 @@ export function callStep(
   const checked = options === NO_OPTIONS ? options : checkStepOptions(name, options);
   const given = args === undefined ? undefined : Arguments.of(args, pass.settings.payloads.maxBytes);
   const spec = toSpec(pass.definition, name, checked, body, given);
-  return pass.call('step', name, checked.key, given === undefined ? null : given.fingerprint, (call) => beginStep(pass, call, spec));
+  return pass.call({
+    kind: 'step',
+    name,
+    key: checked.key,
+    argsHash: given?.fingerprint ?? null,
+    begin: (call) => beginStep(pass, call, spec),
+  });
 }
 
 function checkStepOptions(name: unknown, options: StepOptions): StepOptions {

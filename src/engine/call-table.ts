@@ -8,7 +8,7 @@ import { executionScope } from './current.js';
 import type { MessageHandler } from './mailbox.js';
 import { warnOfLateCall, warnOfRivals } from './code-warnings.js';
 import type { OperatorResults } from './operator-results.js';
-import type { Abortable, ActivityDelegate, CallOptions, CallResults, PassHandle } from './pass-handle.js';
+import type { Abortable, ActivityDelegate, CallRequest, CallResults, PassHandle } from './pass-handle.js';
 import { Patches } from './patches.js';
 import type {
   AttemptFailure,
@@ -118,14 +118,7 @@ export class CallTable implements PassHandle {
     return this.parts.port.journal;
   }
 
-  call(
-    kind: StepKind,
-    name: string,
-    key: string | undefined,
-    argsHash: number | null,
-    begin: (call: Call) => void,
-    { signal, resumed, deferred }: CallOptions = {},
-  ): Promise<unknown> {
+  call({ kind, name, key, argsHash = null, begin, signal, resumed, deferred }: CallRequest): Promise<unknown> {
     const { observer, state, gate, queue, replay, events, activity } = this.parts;
     const outer = executionScope.getStore();
     if (outer?.pass === this && outer.step) throw new NestedStepError(outer.step.stepKey, name);
@@ -226,13 +219,13 @@ export class CallTable implements PassHandle {
   }
 
   openWait(call: Call, wait: OpenWait, event: RunEvent | null, durable: () => void): void {
-    call.waitRecorded = true;
+    call.noteWait();
     this.hasWaits = true;
     this.parts.port.journal.openWait(wait, event, durable);
   }
 
   openChild(call: Call, wait: OpenWait, child: NewRun, refused: (error: Error) => void): void {
-    call.waitRecorded = true;
+    call.noteWait();
     this.hasWaits = true;
     this.parts.port.journal.openChild(wait, child, refused);
   }

@@ -1,6 +1,6 @@
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Arguments } from '../core/serializer/arguments.js';
-import type { StepKind } from '../core/step.js';
+import type { OpenWait, StepKind } from '../core/step.js';
 import { noteRejection } from './rejections.js';
 
 /** Body of a step. Called once per attempt, with the arguments for that attempt. */
@@ -26,11 +26,9 @@ export class Call {
    */
   promise: Promise<unknown> | undefined;
   settled = false;
-  /** Number of failed attempts. */
-  failures = 0;
-  /** True when the database has a row for this call's wait. */
-  waitRecorded = false;
-  startedAt = 0;
+  private begunAt: number | undefined;
+  private failed = 0;
+  private hasWait = false;
   /**
    * Channel of the messages for which the call waits; undefined when the call waits for no message.
    */
@@ -56,6 +54,48 @@ export class Call {
       this.fulfil = resolve;
       this.refuse = reject;
     });
+  }
+
+  /** True when the work of the call has begun, in this pass or in an earlier one. */
+  get hasBegun(): boolean {
+    return this.begunAt !== undefined;
+  }
+
+  /** Time at which the work of the call began, in milliseconds since the epoch; 0 before. */
+  get startedAt(): number {
+    return this.begunAt ?? 0;
+  }
+
+  /** Number of failed attempts. */
+  get failures(): number {
+    return this.failed;
+  }
+
+  /** True when the database has a row for this call's wait. */
+  get waitRecorded(): boolean {
+    return this.hasWait;
+  }
+
+  /**
+   * Begins the work of the call, or continues work that an earlier pass began.
+   *
+   * @param recorded the wait that the earlier pass left open
+   */
+  begin(now: number, recorded: OpenWait | undefined): void {
+    this.begunAt = recorded?.openedAt ?? Math.floor(now);
+    if (!recorded) return;
+    this.hasWait = true;
+    if (recorded.kind === 'retry') this.failed = recorded.attempts;
+  }
+
+  /** Notes that the journal was given a row for this call's wait. */
+  noteWait(): void {
+    this.hasWait = true;
+  }
+
+  /** Counts a failed attempt. */
+  noteFailure(): void {
+    this.failed++;
   }
 
   resolve(value: unknown): void {

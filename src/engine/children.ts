@@ -38,11 +38,8 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
   let given = input;
   const begin = (call: Call): void => {
     const recorded = pass.recordedWait(call.stepKey);
-    call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
-    if (recorded) {
-      call.waitRecorded = true;
-      return pass.whenDurable(() => !call.settled && awaitChild(pass, call, recorded, options));
-    }
+    call.begin(pass.settings.now(), recorded);
+    if (recorded) return pass.whenDurable(() => !call.settled && awaitChild(pass, call, recorded, options));
     const wakeAt = deadline();
     start.withInput(given).then(
       (run) => pass.whenDurable(() => startChild(pass, call, run, wakeAt, options)),
@@ -53,7 +50,15 @@ export function invoke(pass: PassHandle, workflow: unknown, input: unknown, opti
   const deferred = (): void => {
     [given] = Arguments.of([input], pass.settings.payloads.maxBytes).fresh();
   };
-  return pass.call('child', childStepName('invoke', start.name), options.key, null, begin, { signal: options.signal, resumed, deferred });
+  return pass.call({
+    kind: 'child',
+    name: childStepName('invoke', start.name),
+    key: options.key,
+    begin,
+    signal: options.signal,
+    resumed,
+    deferred,
+  });
 }
 
 /** Starts a run without waiting for its end. Resolves when the new run is durable. */
@@ -84,7 +89,7 @@ export function startDetached(
     };
     beginStep(pass, call, { ...spec, body, given });
   };
-  return pass.call('start', childStepName('start', start.name), options.key, null, begin) as Promise<{ runId: string }>;
+  return pass.call({ kind: 'start', name: childStepName('start', start.name), key: options.key, begin }) as Promise<{ runId: string }>;
 }
 
 /**

@@ -135,7 +135,12 @@ export class PassContext extends WorkflowContext {
     checkOptions(options, 'options', ['signal']);
     const pass = this.#pass;
     const spec: WaitSpec = { kind: 'sleep', name: null, wakeAt: () => Math.ceil(wakeAt()), expired: () => ({ attempts: 1 }) };
-    return pass.call('sleep', 'sleep', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<void>;
+    return pass.call({
+      kind: 'sleep',
+      name: 'sleep',
+      begin: (call) => beginWait(pass, call, spec),
+      signal: options.signal,
+    }) as Promise<void>;
   }
 }
 

@@ -6,6 +6,7 @@ import { HookConflictError, InvalidInputError } from '../core/errors/index.js';
 import { checkText } from '../core/ids.js';
 import { channelOf } from '../core/message-kinds.js';
 import { isStandardSchema, validate, type StandardSchema } from '../core/standard-schema.js';
+import type { Call } from './call.js';
 import { ignoreUnhandled, NO_OPTIONS } from './call-step.js';
 import { inScope } from './current.js';
 import type { Message, Verdict } from './message.js';
@@ -38,13 +39,14 @@ const SHORTEST_TOKEN = 16;
 export async function createHook(pass: PassHandle, options: HookOptions = {}): Promise<Hook<unknown>> {
   const { token: wanted, schema, ...hook } = checkHook(options);
   const { definition } = pass;
-  const record = (await pass.call('step', 'hook', undefined, null, (call) => {
+  const begin = (call: Call): void => {
     const body = async (): Promise<HookRecord> => {
       const token = wanted ?? randomBytes(UNGUESSABLE_BYTES).toString('base64url');
       return pass.effects.createHook({ stepKey: call.stepKey, token, ...hook });
     };
     beginStep(pass, call, { ...NO_OPTIONS, retry: definition.retry, timeoutMs: definition.stepTimeoutMs, body });
-  })) as HookRecord;
+  };
+  const record = (await pass.call({ kind: 'step', name: 'hook', begin })) as HookRecord;
   if (record.owner !== undefined) throw new HookConflictError(record.token, record.owner);
   if (schema) pass.settings.hookSchemas.note(record.token, schema);
   return new PassHook(pass, record.token, schema, hook.headers.length > 0 ? 'request' : 'body');
@@ -108,7 +110,12 @@ class PassHook implements Hook<unknown> {
       taken: ({ payload }) => ({ output: payload, attempts: 1 }),
       ...(schema ? { screen: (message: Message) => screen(pass, schema, this.#shape, message) } : {}),
     };
-    return pass.call('hook', 'hook.wait', undefined, null, (call) => beginWait(pass, call, spec), options) as Promise<never>;
+    return pass.call({
+      kind: 'hook',
+      name: 'hook.wait',
+      begin: (call) => beginWait(pass, call, spec),
+      signal: options.signal,
+    }) as Promise<never>;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<never> {

@@ -75,8 +75,7 @@ export class OperatorResults {
     if (call.settled || state.isClosed) return;
     const { stepKey, kind } = call;
     const wait = replay.openWait(stepKey);
-    if (wait) call.waitRecorded = true;
-    if (call.startedAt === 0) call.startedAt = wait?.openedAt ?? Math.floor(settings.now());
+    if (!call.hasBegun) call.begin(settings.now(), wait);
     const attempts = Math.max(call.failures, wait?.attempts ?? 0) + (bodies.has(stepKey) ? 1 : 0);
     bodies.abortStep(stepKey, new StepResolvedError(stepKey));
     if (outcome === 'value') return records.settle(call, { output: payload, attempts, takes: id });

@@ -7,8 +7,17 @@ import type { Settlement } from './message.js';
 import type { AttemptFailure, EngineSettings, PassEffects, WorkflowCode, WorkflowDefinition } from './ports.js';
 import type { Timers } from './timers.js';
 
-/** Options of a durable call. Most calls have none. */
-export interface CallOptions {
+/** A durable call that the workflow function asks for. */
+export interface CallRequest {
+  readonly kind: StepKind;
+  /** First part of the step key. */
+  readonly name: string;
+  /** The application's own key; without it, repeated calls are numbered. */
+  readonly key?: string | undefined;
+  /** Fingerprint of the arguments; absent or null when they cannot be compared. */
+  readonly argsHash?: number | null;
+  /** Begins the work of the call. Called unless the call has a recorded result. */
+  readonly begin: (call: Call) => void;
   /** AbortSignal whose abort withdraws the call. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -59,19 +68,12 @@ export interface PassHandle {
   /** Recorded time of the last delivered result, which is the current time for the workflow. */
   readonly logicalNow: number;
   /**
-   * Makes a durable call for the workflow function. Returns the recorded result, or calls `begin`
-   * to produce a result.
+   * Makes a durable call for the workflow function. Returns the recorded result, or begins the work
+   * of the call to produce a result.
    *
    * @throws NestedStepError inside the body of a step
    */
-  call(
-    kind: StepKind,
-    name: string,
-    key: string | undefined,
-    argsHash: number | null,
-    begin: (call: Call) => void,
-    options?: CallOptions,
-  ): Promise<unknown>;
+  call(request: CallRequest): Promise<unknown>;
   /** Returns the step's wait that an earlier pass left open, if there is one. */
   recordedWait(stepKey: string): OpenWait | undefined;
   /** Calls `begin` once all results that the workflow's code has received are durable. */

@@ -21,5 +21,5 @@ export function waitForSignal(pass: PassHandle, definition: unknown, options: Si
     channel: channelOf('signal', name),
     taken: ({ payload }) => ({ output: payload, attempts: 1 }),
   };
-  return pass.call('signal', signalStepName(name), undefined, null, (call) => beginWait(pass, call, spec), options);
+  return pass.call({ kind: 'signal', name: signalStepName(name), begin: (call) => beginWait(pass, call, spec), signal: options.signal });
 }

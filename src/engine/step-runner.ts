@@ -17,11 +17,9 @@ const UNSURE_PAUSE_MS = 50;
  */
 export function beginStep(pass: PassHandle, call: Call, spec: StepSpec): void {
   const wait = pass.recordedWait(call.stepKey);
-  call.startedAt = wait?.openedAt ?? Math.floor(pass.settings.now());
+  call.begin(pass.settings.now(), wait);
   if (call.settled) return;
   if (!wait) return pass.whenDurable(() => attempt(pass, call, spec));
-  call.failures = wait.attempts;
-  call.waitRecorded = true;
   pass.timers.set(call.stepKey, wait.wakeAt ?? 0, () => pass.whenDurable(() => attempt(pass, call, spec)));
 }
 
@@ -76,7 +74,7 @@ function fail(pass: PassHandle, call: Call, spec: StepSpec, error: unknown): voi
     pass.attemptFailed({ ...failure, error: pause ?? error, nextAttemptAt: undefined });
     return giveUp(pass, call, pause ?? error, attempts);
   }
-  call.failures = attempts;
+  call.noteFailure();
   const wakeAt = Math.floor(pass.settings.now()) + pause;
   pass.attemptFailed({ ...failure, nextAttemptAt: wakeAt });
   const event = { kind: 'attempt_failed', stepKey: call.stepKey, attempt: attempts, data: pass.encodeError(error) } as const;

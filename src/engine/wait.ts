@@ -31,7 +31,7 @@ export interface WaitSpec {
 /** Begins a wait, or continues a recorded one. */
 export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
   const recorded = pass.recordedWait(call.stepKey);
-  call.startedAt = recorded?.openedAt ?? Math.floor(pass.settings.now());
+  call.begin(pass.settings.now(), recorded);
   const wakeAt = recorded ? recorded.wakeAt : spec.wakeAt();
   pass.whenDurable(() => {
     if (call.settled || pass.isClosed) return;
@@ -39,8 +39,7 @@ export function beginWait(pass: PassHandle, call: Call, spec: WaitSpec): void {
     // wait whose message has already arrived needs no record. Messages that earlier waits will take
     // are not spare.
     const isHere = spec.channel !== undefined && pass.hasSpareMessage(spec.channel);
-    if (recorded) call.waitRecorded = true;
-    else if (!isHere) open(pass, call, spec, wakeAt);
+    if (!recorded && !isHere) open(pass, call, spec, wakeAt);
     listen(pass, call, spec, wakeAt);
   });
 }
